@@ -1,0 +1,230 @@
+//! The packets, as they are between the codec and everything else. Text and payloads are borrowed from the bytes they
+//! were decoded from.
+
+use crate::{
+    topic::{TopicFilter, TopicName},
+    types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+};
+
+/// An MQTT Control Packet (MQTT 3.1.1 section 2.2.1).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Packet<'a> {
+    /// Client requests a connection (3.1).
+    Connect(Box<Connect<'a>>),
+    /// Connect acknowledgement (3.2).
+    Connack(Connack<'a>),
+    /// Publish message (3.3).
+    Publish(Publish<'a>),
+    /// Publish acknowledgement, QoS 1 (3.4).
+    Puback(Ack<'a>),
+    /// Publish received, QoS 2 step one (3.5).
+    Pubrec(Ack<'a>),
+    /// Publish release, QoS 2 step two (3.6).
+    Pubrel(Ack<'a>),
+    /// Publish complete, QoS 2 step three (3.7).
+    Pubcomp(Ack<'a>),
+    /// Subscribe request (3.8).
+    Subscribe(Subscribe<'a>),
+    /// Subscribe acknowledgement (3.9).
+    Suback(Suback<'a>),
+    /// Unsubscribe request (3.10).
+    Unsubscribe(Unsubscribe<'a>),
+    /// Unsubscribe acknowledgement (3.11).
+    Unsuback(Ack<'a>),
+    /// Ping request (3.12).
+    Pingreq,
+    /// Ping response (3.13).
+    Pingresp,
+    /// Disconnect notification (3.14).
+    Disconnect(Disconnect<'a>),
+}
+
+/// The properties of a packet, as on the wire, without their length; always empty before MQTT 5.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Properties<'a>(pub &'a [u8]);
+
+/// CONNECT (section 3.1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connect<'a> {
+    /// Protocol Name and Level together.
+    pub version: ProtocolVersion,
+    /// Clean Session (Clean Start in MQTT 5).
+    pub clean_session: bool,
+    /// Keep Alive in seconds; 0 turns it off.
+    pub keep_alive: u16,
+    /// Client Identifier; may be empty.
+    pub client_id: &'a str,
+    /// Will, if the Will Flag is set.
+    pub will: Option<Will<'a>>,
+    /// User Name, if its flag is set.
+    pub username: Option<&'a str>,
+    /// Password, if its flag is set.
+    pub password: Option<&'a [u8]>,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// The Will Message of a CONNECT (section 3.1.2.5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Will<'a> {
+    /// Will Topic.
+    pub topic: &'a TopicName,
+    /// Will Message.
+    pub payload: &'a [u8],
+    /// Will QoS.
+    pub qos: QoS,
+    /// Will Retain.
+    pub retain: bool,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// CONNACK (section 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connack<'a> {
+    /// The server had Session State for this client.
+    pub session_present: bool,
+    /// Accepted, or why not.
+    pub code: ConnectReturnCode,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// Connect Return code (section 3.2.2.3); in MQTT 5 a Reason Code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConnectReturnCode {
+    /// Connection accepted.
+    Accepted = 0,
+    /// The server does not support the level of the protocol that the client asked for.
+    UnacceptableProtocolVersion = 1,
+    /// The Client Identifier is correct UTF-8 but not allowed by the server.
+    IdentifierRejected = 2,
+    /// The network connection was made, but the MQTT service is not there.
+    ServerUnavailable = 3,
+    /// The data in the user name or password is malformed.
+    BadUserNameOrPassword = 4,
+    /// The client may not connect.
+    NotAuthorized = 5,
+}
+
+/// PUBLISH (section 3.3).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Publish<'a> {
+    /// May be a re-delivery.
+    pub dup: bool,
+    /// Quality of Service.
+    pub qos: QoS,
+    /// Keep this message for future subscribers.
+    pub retain: bool,
+    /// Topic Name.
+    pub topic: &'a TopicName,
+    /// Packet Identifier: there exactly when `qos` is above 0.
+    pub packet_id: Option<PacketId>,
+    /// Application Message.
+    pub payload: &'a [u8],
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK (sections 3.4 to 3.7, 3.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// Of the packet that is answered.
+    pub packet_id: PacketId,
+    /// Reason Code of MQTT 5; [`ReasonCode::Success`] before.
+    pub reason: ReasonCode,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+impl From<PacketId> for Ack<'_> {
+    fn from(packet_id: PacketId) -> Self {
+        Self { packet_id, reason: ReasonCode::Success, properties: Properties::default() }
+    }
+}
+
+/// SUBSCRIBE (section 3.8): at least one filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe<'a> {
+    /// Packet Identifier.
+    pub packet_id: PacketId,
+    /// Topic Filters and what is asked for each, in order.
+    pub filters: Vec<(&'a TopicFilter, SubscriptionOptions)>,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// SUBACK (section 3.9).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suback<'a> {
+    /// Of the SUBSCRIBE.
+    pub packet_id: PacketId,
+    /// An answer for each filter, in order.
+    pub codes: Vec<SubackCode>,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// What became of one Topic Filter of a SUBSCRIBE (section 3.9.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubackCode {
+    /// The maximum QoS granted.
+    Granted(QoS),
+    /// Refused: 0x80 before MQTT 5.
+    Failure(ReasonCode),
+}
+
+/// UNSUBSCRIBE (section 3.10): at least one filter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsubscribe<'a> {
+    /// Packet Identifier.
+    pub packet_id: PacketId,
+    /// Topic Filters, in order.
+    pub filters: Vec<&'a TopicFilter>,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// DISCONNECT (section 3.14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disconnect<'a> {
+    /// Reason Code of MQTT 5; [`ReasonCode::Success`] before.
+    pub reason: ReasonCode,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// Reason Codes of MQTT 5 (section 2.4 there): the words in which the rooms tell each other what was wrong, whatever
+/// a client's version lets them say to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum ReasonCode {
+    /// It was done; also "Normal disconnection" and "Granted QoS 0".
+    #[default]
+    Success = 0x00,
+    /// No more can be said.
+    UnspecifiedError = 0x80,
+    /// The bytes are not a packet of this version.
+    MalformedPacket = 0x81,
+    /// A packet that may not come now, or may not say this.
+    ProtocolError = 0x82,
+    /// The peer may not do this.
+    NotAuthorized = 0x87,
+    /// The server shuts down.
+    ServerShuttingDown = 0x8B,
+    /// Nothing was received for one and a half times the Keep Alive.
+    KeepAliveTimeout = 0x8D,
+    /// Another connection uses the same Client Identifier.
+    SessionTakenOver = 0x8E,
+    /// The Topic Filter is valid, but not accepted by this server.
+    TopicFilterInvalid = 0x8F,
+    /// The Topic Name is valid, but not accepted by this server.
+    TopicNameInvalid = 0x90,
+    /// The packet is larger than this server takes.
+    PacketTooLarge = 0x95,
+    /// A limit of this server is reached.
+    QuotaExceeded = 0x97,
+}

@@ -1,0 +1,194 @@
+//! The settings as resolved: what every room is given its own small options from. No text, no files, no defaults
+//! elsewhere than here.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything a [`Server`](crate::Server) needs to know before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where to listen, in the order in which the addresses are reported.
+    pub listeners: Vec<ListenerConfig>,
+    /// `None`: anonymous clients are served on loopback listeners alone.
+    pub allow_anonymous: Option<bool>,
+    /// Threads that serve connections; `None`: one for each CPU that the process may use.
+    pub workers: Option<usize>,
+    /// How long a shutdown waits for what is queued to connected clients.
+    pub shutdown_grace: Duration,
+    /// Written once all listeners accept, removed on exit.
+    pub ready_file: Option<PathBuf>,
+    /// What the log says and how.
+    pub log: LogConfig,
+    /// The bounds of everything that a client can make grow.
+    pub limits: Limits,
+    /// `$SYS/broker/…`.
+    pub sys: SysConfig,
+}
+
+/// One listening socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerConfig {
+    /// The address to bind; port 0 lets the system pick one.
+    pub address: SocketAddr,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// One line of text or one JSON object an event.
+    pub format: LogFormat,
+}
+
+/// Severity of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What stops the broker or loses something.
+    Error,
+    /// What an operator should look at.
+    Warn,
+    /// Start, stop, every connection's begin and end.
+    #[default]
+    Info,
+    /// Every subscription and drop.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A readable line.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Bounds, each with a default and a counter of what it refused or dropped. 0 never means "unlimited".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Connections in all; one more is closed at once.
+    pub max_connections: usize,
+    /// Connections that have not sent their CONNECT yet; one more is closed at once.
+    pub max_connecting: usize,
+    /// From accept to CONNECT.
+    pub connect_timeout: Duration,
+    /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
+    pub max_packet_size: usize,
+    /// Client Identifier, in bytes.
+    pub max_client_id_length: usize,
+    /// Topic Name or Topic Filter, in bytes.
+    pub max_topic_length: usize,
+    /// Levels of a Topic Name or Topic Filter.
+    pub max_topic_levels: usize,
+    /// QoS 1 and 2 messages sent to a client and not acknowledged by it.
+    pub max_inflight_out: u16,
+    /// QoS 1 and 2 messages taken from a client and not completed; further ones wait.
+    pub max_inflight_in: u16,
+    /// Messages queued for one session.
+    pub max_queued_messages: usize,
+    /// Bytes (topics and payloads) queued for one session.
+    pub max_queued_bytes: usize,
+    /// Which message goes when a session's queue is full.
+    pub queue_full: QueueFull,
+    /// Queue QoS 0 messages too for a session whose client is away.
+    pub queue_qos0: bool,
+    /// Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in the queue.
+    pub max_outbound_bytes: usize,
+    /// A client whose socket takes nothing for this long, while there is something to send, is disconnected.
+    pub write_timeout: Duration,
+    /// Retained messages in all.
+    pub max_retained_messages: usize,
+    /// Bytes (topics and payloads) of all retained messages.
+    pub max_retained_bytes: usize,
+    /// Subscriptions of one client.
+    pub max_subscriptions: usize,
+    /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
+    pub session_expiry: Option<Duration>,
+}
+
+/// Which message is dropped when a queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueFull {
+    /// The one that arrives.
+    #[default]
+    DropNewest,
+    /// The one that has waited longest.
+    DropOldest,
+}
+
+/// `$SYS` topics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SysConfig {
+    /// How often they are published; `None`: never.
+    pub interval: Option<Duration>,
+    /// What happens to a client's PUBLISH to `$SYS/…`.
+    pub client_publish: SysPublish,
+}
+
+/// What happens to a client's PUBLISH to `$SYS/…`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SysPublish {
+    /// Acknowledged, dropped, and said in the log.
+    #[default]
+    Drop,
+    /// The connection is closed.
+    Disconnect,
+    /// Delivered as any other.
+    Allow,
+}
+
+impl Default for Config {
+    /// Loopback, port 1883, both address families; anonymous; in memory.
+    fn default() -> Self {
+        Self {
+            listeners: vec![
+                ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 1883)) },
+                ListenerConfig { address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1883)) },
+            ],
+            allow_anonymous: None,
+            workers: None,
+            shutdown_grace: Duration::from_secs(5),
+            ready_file: None,
+            log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
+            limits: Limits::default(),
+            sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
+        }
+    }
+}
+
+impl Config {
+    /// A broker on a free loopback port (127.0.0.1, port 0): what a test wants.
+    pub fn ephemeral() -> Self {
+        Self { listeners: vec![ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)) }], ..Self::default() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        Self {
+            max_connections: 100_000,
+            max_connecting: 10_000,
+            connect_timeout: Duration::from_secs(10),
+            max_packet_size: MIB,
+            max_client_id_length: 65_535,
+            max_topic_length: 65_535,
+            max_topic_levels: 128,
+            max_inflight_out: 20,
+            max_inflight_in: 100,
+            max_queued_messages: 1_000,
+            max_queued_bytes: 64 * MIB,
+            queue_full: QueueFull::default(),
+            queue_qos0: false,
+            max_outbound_bytes: 8 * MIB,
+            write_timeout: Duration::from_secs(60),
+            max_retained_messages: 1_000_000,
+            max_retained_bytes: 1024 * MIB,
+            max_subscriptions: 10_000,
+            session_expiry: Some(Duration::from_secs(24 * 60 * 60)),
+        }
+    }
+}

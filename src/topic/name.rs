@@ -1,0 +1,148 @@
+//! [`TopicName`] and [`TopicFilter`]: text that is valid by type.
+
+use thiserror::Error;
+
+/// The most bytes a Topic Name or Topic Filter may have: its length travels as two bytes.
+pub const MAX_LENGTH: usize = 65_535;
+
+/// A valid Topic Name: what a message is published to. No wildcards, at least one character, no U+0000.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct TopicName(str);
+
+/// A valid Topic Filter: what a client subscribes to. Wildcards stand alone in their level, `#` in the last one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct TopicFilter(str);
+
+/// Why a text is neither a Topic Name nor a Topic Filter.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum TopicError {
+    /// Zero characters.
+    #[error("is empty [MQTT-4.7.3-1]")]
+    Empty,
+    /// U+0000 inside.
+    #[error("contains U+0000 [MQTT-4.7.3-2]")]
+    Null,
+    /// More than 65,535 bytes.
+    #[error("is longer than 65,535 bytes [MQTT-4.7.3-3]")]
+    TooLong,
+    /// A Topic Name with `+` or `#`.
+    #[error("is a Topic Name with a wildcard [MQTT-3.3.2-2]")]
+    WildcardInName,
+    /// `#` that is not a whole level, or not the last.
+    #[error("has a `#` that is not the whole last level [MQTT-4.7.1-2]")]
+    MultiLevel,
+    /// `+` that is not a whole level.
+    #[error("has a `+` that is not a whole level [MQTT-4.7.1-3]")]
+    SingleLevel,
+}
+
+/// What both kinds of topic text must be.
+fn check_text(text: &str) -> Result<(), TopicError> {
+    if text.is_empty() {
+        return Err(TopicError::Empty);
+    }
+    if text.len() > MAX_LENGTH {
+        return Err(TopicError::TooLong);
+    }
+    Ok(())
+}
+
+impl TopicName {
+    /// Checks `text` as sections 4.7.1 and 4.7.3 ask.
+    pub fn new(text: &str) -> Result<&Self, TopicError> {
+        check_text(text)?;
+        match memchr::memchr3(0, b'+', b'#', text.as_bytes()) {
+            None => Ok(Self::from_valid(text)),
+            Some(at) if text.as_bytes()[at] == 0 => Err(TopicError::Null),
+            Some(_) => Err(TopicError::WildcardInName),
+        }
+    }
+
+    /// Takes text that was a [`TopicName`] before: the caller vouches for it.
+    pub(crate) fn from_valid(text: &str) -> &Self {
+        // SAFETY: `TopicName` is a transparent wrapper of `str`.
+        #[allow(unsafe_code)]
+        unsafe {
+            &*(std::ptr::from_ref(text) as *const Self)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The levels: what stands between the separators, empty ones included (section 4.7.1.1).
+    pub fn levels(&self) -> std::str::Split<'_, char> {
+        self.0.split('/')
+    }
+
+    /// Begins with `$`: filters that begin with a wildcard do not match it [MQTT-4.7.2-1].
+    pub fn is_dollar(&self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
+impl TopicFilter {
+    /// Checks `text` as sections 4.7.1 and 4.7.3 ask.
+    pub fn new(text: &str) -> Result<&Self, TopicError> {
+        check_text(text)?;
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return Err(TopicError::Null);
+        }
+        let mut levels = text.split('/').peekable();
+        while let Some(level) = levels.next() {
+            match level {
+                "+" => {}
+                "#" if levels.peek().is_none() => {}
+                _ if level.contains('#') => return Err(TopicError::MultiLevel),
+                _ if level.contains('+') => return Err(TopicError::SingleLevel),
+                _ => {}
+            }
+        }
+        Ok(Self::from_valid(text))
+    }
+
+    /// Takes text that was a [`TopicFilter`] before: the caller vouches for it.
+    pub(crate) fn from_valid(text: &str) -> &Self {
+        // SAFETY: `TopicFilter` is a transparent wrapper of `str`.
+        #[allow(unsafe_code)]
+        unsafe {
+            &*(std::ptr::from_ref(text) as *const Self)
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The levels, wildcards included.
+    pub fn levels(&self) -> std::str::Split<'_, char> {
+        self.0.split('/')
+    }
+
+    /// Has a `+` or a `#`; a filter without is a Topic Name.
+    pub fn has_wildcard(&self) -> bool {
+        memchr::memchr2(b'+', b'#', self.0.as_bytes()).is_some()
+    }
+
+    /// Does `topic` match, as section 4.7 defines it? The indexes answer this for many filters at once; this is the
+    /// definition they are tested against.
+    pub fn matches(&self, topic: &TopicName) -> bool {
+        if topic.is_dollar() && self.0.starts_with(['+', '#']) {
+            return false;
+        }
+        let (mut filter, mut name) = (self.levels(), topic.levels());
+        loop {
+            match (filter.next(), name.next()) {
+                (Some("#"), _) | (None, None) => return true,
+                (Some("+"), Some(_)) => {}
+                (Some(f), Some(n)) if f == n => {}
+                _ => return false,
+            }
+        }
+    }
+}

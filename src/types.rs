@@ -1,0 +1,102 @@
+//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`]. Nothing here does anything.
+
+use std::{fmt, num::NonZeroU16, sync::Arc};
+
+/// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum QoS {
+    /// QoS 0: at most once.
+    #[default]
+    AtMostOnce = 0,
+    /// QoS 1: at least once.
+    AtLeastOnce = 1,
+    /// QoS 2: exactly once.
+    ExactlyOnce = 2,
+}
+
+impl QoS {
+    /// The QoS of the two bits that encode it on the wire; `None` for the reserved value 3.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::AtMostOnce),
+            1 => Some(Self::AtLeastOnce),
+            2 => Some(Self::ExactlyOnce),
+            _ => None,
+        }
+    }
+}
+
+/// Packet Identifier (MQTT 3.1.1 section 2.3.1): never zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketId(NonZeroU16);
+
+impl PacketId {
+    /// The first Packet Identifier.
+    pub const MIN: Self = Self(NonZeroU16::MIN);
+
+    /// `None` where `id` is 0, which no Packet Identifier may be.
+    pub const fn new(id: u16) -> Option<Self> {
+        match NonZeroU16::new(id) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
+    }
+
+    /// The number itself.
+    pub const fn get(self) -> u16 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for PacketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Client Identifier (MQTT 3.1.1 section 3.1.3.1); cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(Arc<str>);
+
+impl ClientId {
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ClientId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl std::borrow::Borrow<str> for ClientId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The version of the protocol that a client speaks, as the Protocol Level of its CONNECT says (section 3.1.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProtocolVersion {
+    /// MQTT 3.1: `MQIsdp`, level 3.
+    V31,
+    /// MQTT 3.1.1: `MQTT`, level 4.
+    #[default]
+    V311,
+}
+
+/// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; MQTT 5 adds to this struct (section 3.8.3.1 there).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SubscriptionOptions {
+    /// The maximum QoS at which messages may be sent to the subscriber.
+    pub qos: QoS,
+}
