@@ -1,5 +1,27 @@
-//! Topic Names and Topic Filters (MQTT 3.1.1 section 4.7), and the two indexes over them. Pure: no clock, no locks.
+//! Topic Names and Topic Filters (MQTT 3.1.1 section 4.7), and the two indexes over them. Pure: no clock, no locks, no
+//! randomness; the seed of each index is an argument.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `name` | [`TopicName`] and [`TopicFilter`]: text that is valid by type, and what "matches" means |
+//! | `subscriptions` | [`SubscriptionTrie`]: from a topic to its subscribers |
+//! | `retained` | [`RetainedTree`]: from a filter to its retained messages |
+//! | `tree` | the tree of levels that both are built on |
+//! | `exact` | the hash table of filters without a wildcard |
+//! | `subscribers` | the subscribers of one filter, from one to very many |
+//! | `hash`, `slab` | seeded hashing with tables of numbers, and storage by number |
 
+mod exact;
+mod hash;
 mod name;
+mod retained;
+mod slab;
+#[cfg(test)]
+mod strategies;
+mod subscribers;
+mod subscriptions;
+mod tree;
 
 pub use name::{TopicError, TopicFilter, TopicName};
+pub use retained::RetainedTree;
+pub use subscriptions::{FilterId, Subscribed, SubscriptionTrie};

@@ -1,0 +1,101 @@
+//! The tree of retained messages against a map of topics that are asked one by one.
+
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{
+    super::strategies::{a_filter, a_topic},
+    *,
+};
+
+fn topic(text: &str) -> &TopicName {
+    TopicName::new(text).unwrap()
+}
+
+fn matches(tree: &RetainedTree<u32>, filter: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    tree.for_each_match(TopicFilter::new(filter).unwrap(), |&message| found.push(message));
+    found.sort();
+    found
+}
+
+#[test]
+fn a_topic_keeps_its_last_message() {
+    let mut tree = RetainedTree::new(1);
+    assert_eq!(tree.insert(topic("a/b"), 1), None);
+    assert_eq!(tree.insert(topic("a/b"), 2), Some(1));
+    assert_eq!((tree.get(topic("a/b")), tree.get(topic("a")), tree.len()), (Some(&2), None, 1));
+    assert_eq!(tree.remove(topic("a")), None);
+    assert_eq!(tree.remove(topic("a/b")), Some(2));
+    assert_eq!(tree.remove(topic("a/b")), None);
+    assert!(tree.is_empty());
+}
+
+#[test]
+fn wildcards_find_what_section_4_7_says() {
+    let mut tree = RetainedTree::new(1);
+    let topics = ["a", "a/b", "a/b/c", "a//c", "/a", "/", "$SYS/x", "$SYS", "b/b"];
+    for (message, text) in (0..).zip(topics) {
+        tree.insert(topic(text), message);
+    }
+    for (filter, expected) in [
+        ("#", &[0, 1, 2, 3, 4, 5, 8][..]),
+        ("a/#", &[0, 1, 2, 3]),
+        ("a/b/c/#", &[2]),
+        ("+", &[0]),
+        ("+/+", &[1, 4, 5, 8]),
+        ("/+", &[4, 5]),
+        ("+/b/#", &[1, 2, 8]),
+        ("a/+/c", &[2, 3]),
+        ("+/+/+/#", &[2, 3]),
+        ("$SYS/#", &[6, 7]),
+        ("$SYS/+", &[6]),
+        ("c/#", &[]),
+    ] {
+        assert_eq!(matches(&tree, filter), expected, "{filter}");
+    }
+}
+
+#[test]
+fn the_deepest_topic_overflows_no_stack() {
+    let mut tree = RetainedTree::new(1);
+    let text = "/".repeat(32_767);
+    tree.insert(topic(&text), 1);
+    assert_eq!(matches(&tree, "#"), [1]);
+    assert_eq!(matches(&tree, &format!("+{}", "/+".repeat(32_767))), [1]);
+    assert_eq!(tree.remove(topic(&text)), Some(1));
+    assert_eq!(tree.tree.node_count(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_tree_equals_a_naive_map(
+        steps in vec((a_topic(), prop::option::weighted(0.7, any::<u32>())), 1..100),
+        filters in vec(a_filter(), 1..20),
+        seed: u64,
+    ) {
+        let (mut tree, mut map) = (RetainedTree::new(seed), BTreeMap::new());
+        for (text, message) in steps {
+            match message {
+                Some(message) => prop_assert_eq!(tree.insert(topic(&text), message), map.insert(text, message)),
+                None => prop_assert_eq!(tree.remove(topic(&text)), map.remove(&text)),
+            }
+        }
+        prop_assert_eq!((tree.len(), tree.is_empty()), (map.len(), map.is_empty()));
+        for text in filters {
+            let filter = TopicFilter::new(&text).unwrap();
+            let expected = map.iter().filter(|(text, _)| filter.matches(topic(text))).map(|(_, message)| *message);
+            let mut expected: Vec<_> = expected.collect();
+            expected.sort();
+            prop_assert_eq!(matches(&tree, &text), expected, "{}", text);
+        }
+        for (text, message) in map {
+            prop_assert_eq!(tree.get(topic(&text)), Some(&message));
+            prop_assert_eq!(tree.remove(topic(&text)), Some(message));
+        }
+        prop_assert_eq!(tree.tree.node_count(), 1);
+    }
+}

@@ -1,0 +1,251 @@
+//! [`SubscriptionTrie`]: who subscribes to what, and whom a message goes to (MQTT 3.1.1 sections 4.7 and 3.8.4). Owns the
+//! filters and the list of subscribers of each; does not know what a subscriber is, merges no overlapping subscriptions
+//! and remembers no earlier match.
+
+#[cfg(test)]
+mod tests;
+
+use std::{hash::Hash, mem};
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{
+    TopicFilter, TopicName,
+    exact::ExactTable,
+    hash::Seed,
+    subscribers::{Removal, Subscribers},
+    tree::{LevelTree, ROOT},
+};
+use crate::types::SubscriptionOptions;
+
+/// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are looked up by their whole text, those with
+/// one stand in a tree of levels.
+///
+/// `S` is a handle of whoever subscribes: small, cheap to clone, equal to itself alone.
+#[derive(Debug)]
+pub struct SubscriptionTrie<S> {
+    exact: ExactTable<Subscribers<S>>,
+    tree: LevelTree<Subscribers<S>>,
+    /// Distinct filters in `tree`.
+    wildcard_filters: usize,
+    /// Pairs of filter and subscriber.
+    len: usize,
+    seed: Seed,
+}
+
+/// The number of a Topic Filter in one [`SubscriptionTrie`]. It stays the same while at least one subscriber holds that
+/// filter; then it may be given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FilterId(u32);
+
+/// What [`SubscriptionTrie::subscribe`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// The filter's number, by which the subscriber leaves again.
+    pub id: FilterId,
+    /// The options of the same subscriber's subscription to the same filter, which this one replaced.
+    pub replaced: Option<SubscriptionOptions>,
+}
+
+impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
+    /// No subscriptions. `seed` should be random, so that no client knows which topics collide in the hash tables.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            exact: ExactTable::new(),
+            tree: LevelTree::with_seed(seed),
+            wildcard_filters: 0,
+            len: 0,
+            seed: Seed::new(seed),
+        }
+    }
+
+    /// Adds a subscription. One of the same subscriber to the identical filter is replaced [MQTT-3.8.4-3].
+    pub fn subscribe(&mut self, filter: &TopicFilter, subscriber: S, options: SubscriptionOptions) -> Subscribed {
+        let (id, replaced) = if filter.has_wildcard() {
+            let node = self.tree.find_or_insert(filter.as_str());
+            let replaced = match self.tree.value_mut(node) {
+                Some(Some(subscribers)) => subscribers.insert(subscriber, options, &self.seed),
+                Some(place) => {
+                    *place = Some(Subscribers::One((subscriber, options)));
+                    self.wildcard_filters += 1;
+                    None
+                }
+                None => None,
+            };
+            (FilterId(node), replaced)
+        } else {
+            let found = self.exact.find(filter.as_str(), &self.seed);
+            match found.and_then(|id| Some((id, self.exact.value_mut(id)?))) {
+                Some((id, subscribers)) => (FilterId::exact(id), subscribers.insert(subscriber, options, &self.seed)),
+                None => {
+                    let one = Subscribers::One((subscriber, options));
+                    (FilterId::exact(self.exact.insert(filter.as_str(), one, &self.seed)), None)
+                }
+            }
+        };
+        self.len += usize::from(replaced.is_none());
+        Subscribed { id, replaced }
+    }
+
+    /// Removes a subscription by the text of its filter, compared character by character [MQTT-3.10.4-1]; returns the
+    /// number that the filter had, or `None` where there was no such subscription.
+    pub fn unsubscribe(&mut self, filter: &TopicFilter, subscriber: &S) -> Option<FilterId> {
+        let id = self.id(filter)?;
+        self.remove(id, subscriber).then_some(id)
+    }
+
+    /// Removes a subscription by the number of its filter; returns whether there was one.
+    pub fn remove(&mut self, id: FilterId, subscriber: &S) -> bool {
+        let subscribers = match id.place() {
+            Place::Exact(entry) => self.exact.value_mut(entry),
+            Place::Tree(node) => self.tree.value_mut(node).and_then(Option::as_mut),
+        };
+        match subscribers.map_or(Removal::Absent, |subscribers| subscribers.remove(subscriber, &self.seed)) {
+            Removal::Absent => return false,
+            Removal::Removed => {}
+            Removal::Last => self.remove_filter(id),
+        }
+        self.len -= 1;
+        true
+    }
+
+    /// The number of a filter that somebody subscribes to.
+    pub fn id(&self, filter: &TopicFilter) -> Option<FilterId> {
+        if filter.has_wildcard() {
+            let node = self.tree.find(filter.as_str())?;
+            self.tree.value(node).map(|_| FilterId(node))
+        } else {
+            self.exact.find(filter.as_str(), &self.seed).map(FilterId::exact)
+        }
+    }
+
+    /// The text of a filter; `None` where `id` is no filter's.
+    pub fn filter(&self, id: FilterId) -> Option<String> {
+        match id.place() {
+            Place::Exact(entry) => self.exact.text(entry).map(str::to_owned),
+            Place::Tree(node) => self.tree.value(node).map(|_| self.tree.path(node)),
+        }
+    }
+
+    /// The options with which a subscriber holds a filter.
+    pub fn options(&self, id: FilterId, subscriber: &S) -> Option<SubscriptionOptions> {
+        self.subscribers(id)?.get(subscriber, &self.seed)
+    }
+
+    /// Does the filter of that number have a wildcard?
+    pub fn is_wildcard(&self, id: FilterId) -> bool {
+        matches!(id.place(), Place::Tree(_))
+    }
+
+    /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A subscriber
+    /// with several such filters is named once for each.
+    pub fn for_each_match(&self, topic: &TopicName, mut f: impl FnMut(&S, SubscriptionOptions)) {
+        let mut name = |subscribers: &Subscribers<S>| {
+            for (subscriber, options) in subscribers.as_slice() {
+                f(subscriber, *options);
+            }
+        };
+        let exact = self.exact.find(topic.as_str(), &self.seed);
+        if let Some(subscribers) = exact.and_then(|id| self.exact.value(id)) {
+            name(subscribers);
+        }
+        if !self.tree.is_empty() {
+            self.for_each_node(topic, |node| {
+                if let Some(subscribers) = self.tree.value(node) {
+                    name(subscribers);
+                }
+            });
+        }
+    }
+
+    /// How many subscriptions there are: pairs of filter and subscriber.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// No subscription at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many distinct filters have a subscriber.
+    pub fn filters(&self) -> usize {
+        self.exact.len() + self.wildcard_filters
+    }
+
+    /// Calls `f` with each node whose path as a filter matches `topic`, and with some that have no value.
+    ///
+    /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and their
+    /// look-ups do not wait for each other.
+    fn for_each_node(&self, topic: &TopicName, mut f: impl FnMut(u32)) {
+        let mut nodes: Nodes = smallvec![ROOT];
+        let mut below = Nodes::new();
+        // A wildcard in the first level does not match `$` [MQTT-4.7.2-1].
+        let mut wildcards = !topic.is_dollar();
+        for level in topic.levels() {
+            let level_hash = self.tree.level_hash(level);
+            for &node in nodes.iter().filter(|&&node| self.tree.has_children(node)) {
+                if wildcards {
+                    self.tree.multi_level_child(node).into_iter().for_each(&mut f);
+                    below.extend(self.tree.single_level_child(node));
+                }
+                below.extend(self.tree.literal_child(node, level, level_hash));
+            }
+            wildcards = true;
+            mem::swap(&mut nodes, &mut below);
+            below.clear();
+            if nodes.is_empty() {
+                return;
+            }
+        }
+        for &node in &nodes {
+            f(node);
+            // `a/#` matches `a` as well (section 4.7.1.2).
+            self.tree.multi_level_child(node).into_iter().for_each(&mut f);
+        }
+    }
+
+    fn subscribers(&self, id: FilterId) -> Option<&Subscribers<S>> {
+        match id.place() {
+            Place::Exact(entry) => self.exact.value(entry),
+            Place::Tree(node) => self.tree.value(node),
+        }
+    }
+
+    fn remove_filter(&mut self, id: FilterId) {
+        match id.place() {
+            Place::Exact(entry) => self.exact.remove(entry, &self.seed),
+            Place::Tree(node) => {
+                if let Some(place) = self.tree.value_mut(node) {
+                    *place = None;
+                    self.tree.prune(node);
+                    self.wildcard_filters -= 1;
+                }
+            }
+        }
+    }
+}
+
+/// Where a filter stands.
+enum Place {
+    /// The number of an entry in the table of exact filters.
+    Exact(u32),
+    /// The number of a node in the tree.
+    Tree(u32),
+}
+
+impl FilterId {
+    /// Set for exact filters. Numbers of nodes and entries are below 2³⁰.
+    const EXACT: u32 = 1 << 31;
+
+    const fn exact(entry: u32) -> Self {
+        Self(entry | Self::EXACT)
+    }
+
+    const fn place(self) -> Place {
+        if self.0 & Self::EXACT == 0 { Place::Tree(self.0) } else { Place::Exact(self.0 & !Self::EXACT) }
+    }
+}
+
+/// The nodes that match the levels so far: few, unless filters with `+` abound.
+type Nodes = SmallVec<[u32; 16]>;
