@@ -146,3 +146,117 @@ impl TopicFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each text with what becomes of it as a Topic Name and as a Topic Filter.
+    #[test]
+    fn each_fault_is_named() {
+        use TopicError::*;
+        type Verdict = Result<(), TopicError>;
+
+        let longest = "x".repeat(MAX_LENGTH);
+        let too_long = "x".repeat(MAX_LENGTH + 1);
+        // Two bytes a character: the limit counts bytes.
+        let too_long_in_bytes = "ä".repeat(MAX_LENGTH / 2 + 1);
+        let table: &[(&str, Verdict, Verdict)] = &[
+            ("", Err(Empty), Err(Empty)),
+            ("a\0b", Err(Null), Err(Null)),
+            ("\0", Err(Null), Err(Null)),
+            ("\0/+", Err(Null), Err(Null)),
+            (&too_long, Err(TooLong), Err(TooLong)),
+            (&too_long_in_bytes, Err(TooLong), Err(TooLong)),
+            (&longest, Ok(()), Ok(())),
+            ("a", Ok(()), Ok(())),
+            ("/", Ok(()), Ok(())),
+            ("//", Ok(()), Ok(())),
+            ("/finance", Ok(()), Ok(())),
+            ("Accounts payable", Ok(()), Ok(())),
+            ("$SYS/", Ok(()), Ok(())),
+            ("a$b/$", Ok(()), Ok(())),
+            ("\u{FEFF}a", Ok(()), Ok(())),
+            // Section 4.7.1.2.
+            ("sport/tennis/player1/#", Err(WildcardInName), Ok(())),
+            ("sport/#", Err(WildcardInName), Ok(())),
+            ("#", Err(WildcardInName), Ok(())),
+            ("sport/tennis/#", Err(WildcardInName), Ok(())),
+            ("sport/tennis#", Err(WildcardInName), Err(MultiLevel)),
+            ("sport/tennis/#/ranking", Err(WildcardInName), Err(MultiLevel)),
+            ("#/", Err(WildcardInName), Err(MultiLevel)),
+            ("##", Err(WildcardInName), Err(MultiLevel)),
+            ("+#", Err(WildcardInName), Err(MultiLevel)),
+            // Section 4.7.1.3.
+            ("+", Err(WildcardInName), Ok(())),
+            ("+/tennis/#", Err(WildcardInName), Ok(())),
+            ("sport+", Err(WildcardInName), Err(SingleLevel)),
+            ("+a", Err(WildcardInName), Err(SingleLevel)),
+            ("++", Err(WildcardInName), Err(SingleLevel)),
+            ("sport/+/player1", Err(WildcardInName), Ok(())),
+            ("/+", Err(WildcardInName), Ok(())),
+            ("+/", Err(WildcardInName), Ok(())),
+            ("$SYS/#", Err(WildcardInName), Ok(())),
+        ];
+        for &(text, name, filter) in table {
+            let shown: String = text.chars().take(40).collect();
+            assert_eq!(TopicName::new(text).map(|name| assert_eq!(name.as_str(), text)), name, "{shown:?}");
+            assert_eq!(TopicFilter::new(text).map(|filter| assert_eq!(filter.as_str(), text)), filter, "{shown:?}");
+        }
+    }
+
+    /// The examples of section 4.7, and what lies beside them.
+    #[test]
+    fn filters_match_what_section_4_7_says() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            (
+                "sport/tennis/player1/#",
+                &["sport/tennis/player1", "sport/tennis/player1/ranking", "sport/tennis/player1/score/wimbledon"],
+                &["sport/tennis", "sport/tennis/player2", "sport/tennis/player10", "Sport/tennis/player1"],
+            ),
+            ("sport/#", &["sport", "sport/", "sport//", "sport/a/b"], &["sports", "/sport", "sport2/a"]),
+            ("#", &["a", "/", "a/b/c", "/finance", "a/$b"], &["$SYS", "$SYS/monitor/Clients", "$"]),
+            (
+                "sport/tennis/+",
+                &["sport/tennis/player1", "sport/tennis/player2", "sport/tennis/"],
+                &["sport/tennis/player1/ranking", "sport/tennis"],
+            ),
+            ("sport/+", &["sport/", "sport/a"], &["sport", "sport/a/", "sport/a/b"]),
+            ("sport/+/player1", &["sport/tennis/player1", "sport//player1"], &["sport/player1", "sport/a/b/player1"]),
+            ("+", &["finance", "a"], &["/finance", "/", "$SYS"]),
+            ("+/+", &["/finance", "/", "a/b"], &["finance", "a/b/c", "$SYS/a"]),
+            ("/+", &["/finance", "/"], &["finance", "//", "/a/b"]),
+            ("+/tennis/#", &["a/tennis", "/tennis", "a/tennis/b/c"], &["tennis", "a/b/tennis", "$a/tennis"]),
+            ("$SYS/#", &["$SYS", "$SYS/", "$SYS/monitor/Clients"], &["SYS", "$SYSTEM/a", "a/$SYS"]),
+            ("$SYS/monitor/+", &["$SYS/monitor/Clients"], &["$SYS/monitor", "$SYS/monitor/Clients/a"]),
+            ("+/monitor/Clients", &["a/monitor/Clients"], &["$SYS/monitor/Clients"]),
+            // Section 4.7.3: case, spaces and leading and trailing separators tell topics apart.
+            ("ACCOUNTS", &["ACCOUNTS"], &["Accounts", "/ACCOUNTS", "ACCOUNTS/"]),
+            ("Accounts payable", &["Accounts payable"], &["Accounts", "Accountspayable"]),
+            ("a//b", &["a//b"], &["a/b", "a///b"]),
+            ("a/+/b", &["a//b", "a/b/b"], &["a/b"]),
+            // A byte order mark is a character like any other [MQTT-1.5.3-3].
+            ("\u{FEFF}a", &["\u{FEFF}a"], &["a"]),
+        ];
+        for &(filter, matching, others) in table {
+            let filter = TopicFilter::new(filter).unwrap();
+            for topic in matching {
+                assert!(TopicName::new(topic).is_ok_and(|topic| filter.matches(topic)), "{filter:?} {topic}");
+            }
+            for topic in others {
+                assert!(TopicName::new(topic).is_ok_and(|topic| !filter.matches(topic)), "{filter:?} {topic}");
+            }
+        }
+    }
+
+    #[test]
+    fn levels_keep_what_is_empty() {
+        let levels = |text| TopicName::new(text).unwrap().levels().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(levels("a"), ["a"]);
+        assert_eq!(levels("/"), ["", ""]);
+        assert_eq!(levels("/a//b/"), ["", "a", "", "b", ""]);
+        assert!(TopicFilter::new("a/+").unwrap().has_wildcard());
+        assert!(TopicFilter::new("a/#").unwrap().has_wildcard());
+        assert!(!TopicFilter::new("a/b").unwrap().has_wildcard());
+    }
+}

@@ -145,16 +145,12 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
                 f(subscriber, *options);
             }
         };
-        let exact = self.exact.find(topic.as_str(), &self.seed);
-        if let Some(subscribers) = exact.and_then(|id| self.exact.value(id)) {
-            name(subscribers);
+        if self.exact.len() != 0 {
+            let found = self.exact.find(topic.as_str(), &self.seed);
+            found.and_then(|id| self.exact.value(id)).into_iter().for_each(&mut name);
         }
         if !self.tree.is_empty() {
-            self.for_each_node(topic, |node| {
-                if let Some(subscribers) = self.tree.value(node) {
-                    name(subscribers);
-                }
-            });
+            self.for_each_node(topic, |node| self.tree.value(node).into_iter().for_each(&mut name));
         }
     }
 

@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    super::strategies::{a_filter, a_topic},
-    *,
-};
+use super::*;
+use crate::topic::strategies::{a_filter, a_topic};
 
 fn topic(text: &str) -> &TopicName {
     TopicName::new(text).unwrap()

@@ -2,11 +2,11 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{
-    super::strategies::{a_filter, a_topic},
-    *,
+use super::*;
+use crate::{
+    topic::strategies::{a_filter, a_topic},
+    types::QoS,
 };
-use crate::types::QoS;
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 
