@@ -62,6 +62,7 @@ fn matching(c: &mut Criterion) {
             // Few topics stay in the caches; many do not.
             for (heat, n) in [("warm", 16), ("cold", 100_000)] {
                 let topics = topics(size, n);
+                assert!(topics.iter().all(|topic| count(&trie, name(topic)) == 1));
                 let mut next = topics.iter().cycle().map(|topic| name(topic));
                 group.bench_function(BenchmarkId::new(format!("{kind}/{heat}"), size), |b| {
                     b.iter(|| next.next().map(|topic| count(&trie, topic)));

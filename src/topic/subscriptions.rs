@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{hash::Hash, mem};
+use std::hash::Hash;
 
 use smallvec::{SmallVec, smallvec};
 
@@ -174,27 +174,36 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
     /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and their
     /// look-ups do not wait for each other.
     fn for_each_node(&self, topic: &TopicName, mut f: impl FnMut(u32)) {
-        let mut nodes: Nodes = smallvec![ROOT];
-        let mut below = Nodes::new();
+        // Level after level stands behind the one before: from `from` on are those that match so far.
+        let mut nodes: SmallVec<[u32; 32]> = smallvec![ROOT];
+        let mut from = 0;
         // A wildcard in the first level does not match `$` [MQTT-4.7.2-1].
         let mut wildcards = !topic.is_dollar();
         for level in topic.levels() {
             let level_hash = self.tree.level_hash(level);
-            for &node in nodes.iter().filter(|&&node| self.tree.has_children(node)) {
+            let end = nodes.len();
+            for at in from..end {
+                let node = nodes[at];
+                if !self.tree.has_children(node) {
+                    continue;
+                }
                 if wildcards {
                     self.tree.multi_level_child(node).into_iter().for_each(&mut f);
-                    below.extend(self.tree.single_level_child(node));
+                    if let Some(child) = self.tree.single_level_child(node) {
+                        nodes.push(child);
+                    }
                 }
-                below.extend(self.tree.literal_child(node, level, level_hash));
+                if let Some(child) = self.tree.literal_child(node, level, level_hash) {
+                    nodes.push(child);
+                }
             }
-            wildcards = true;
-            mem::swap(&mut nodes, &mut below);
-            below.clear();
-            if nodes.is_empty() {
+            if nodes.len() == end {
                 return;
             }
+            from = end;
+            wildcards = true;
         }
-        for &node in &nodes {
+        for &node in &nodes[from..] {
             f(node);
             // `a/#` matches `a` as well (section 4.7.1.2).
             self.tree.multi_level_child(node).into_iter().for_each(&mut f);
@@ -242,6 +251,3 @@ impl FilterId {
         if self.0 & Self::EXACT == 0 { Place::Tree(self.0) } else { Place::Exact(self.0 & !Self::EXACT) }
     }
 }
-
-/// The nodes that match the levels so far: few, unless filters with `+` abound.
-type Nodes = SmallVec<[u32; 16]>;

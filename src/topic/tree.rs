@@ -126,11 +126,11 @@ impl<V> LevelTree<V> {
     #[inline]
     pub(super) fn single_level_child(&self, node: u32) -> Option<u32> {
         let node = &self.nodes[node];
-        match node.parent & (HAS_MULTI_LEVEL | HAS_SINGLE_LEVEL) {
-            HAS_SINGLE_LEVEL => Some(node.first_child),
-            0 | HAS_MULTI_LEVEL => None,
-            _ => Some(self.nodes[node.first_child].next),
+        if node.parent & HAS_SINGLE_LEVEL == 0 {
+            return None;
         }
+        let after = node.parent & HAS_MULTI_LEVEL != 0;
+        Some(if after { self.nodes[node.first_child].next } else { node.first_child })
     }
 
     /// The child of that level, wildcards included.
