@@ -1,6 +1,28 @@
 //! Bytes ↔ packets. Pure: no sockets, no clock. A packet type is a struct with the fields of MQTT 5; 3.1 and 3.1.1
 //! leave the properties empty.
+//!
+//! The room, in the order a packet passes through it:
+//!
+//! - `frame`: [`frame()`] cuts the first packet off what was read, and checks its fixed header in one table;
+//! - `cursor`: reads fields off the front of a body;
+//! - `v4`: [`decode`] parses a frame into a [`Packet`], for MQTT 3.1 and 3.1.1; a PUBLISH whose topic is the last one's
+//!   again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
+//! - `packet`: the packets, borrowed from the bytes;
+//! - `encode`: the way back, [`encode()`] for any packet, and a function each for what a broker sends most;
+//! - `error`: all that can be wrong, with the normative statement it breaks.
+//!
+//! A connection's loop is: [`frame()`] → [`Cut::Need`], then read more; → [`Cut::Frame`], then [`decode_from_client`], and
+//! go on `len` bytes further.
 
+mod cursor;
+pub mod encode;
+mod error;
+mod frame;
 mod packet;
+mod v4;
 
+pub use encode::{PublishFlags, encode, publish_len};
+pub use error::{DecodeError, EncodeError, Field};
+pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, PacketType, frame};
 pub use packet::*;
+pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};

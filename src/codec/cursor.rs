@@ -1,0 +1,98 @@
+//! The wire cursor: reads the data types of MQTT (section 1.5) off the front of a packet's body. Owns bounds and UTF-8;
+//! knows no packet.
+
+use crate::{
+    topic::{TopicFilter, TopicName},
+    types::PacketId,
+};
+
+use super::{DecodeError, Field};
+
+/// What is left to read. Each method takes one field off the front, and says in its error which one was wrong.
+pub(super) struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    pub(super) fn new(body: &'a [u8]) -> Self {
+        Self(body)
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    pub(super) fn u8(&mut self, field: Field) -> Result<u8, DecodeError> {
+        let (&byte, rest) = self.0.split_first().ok_or(DecodeError::Truncated(field))?;
+        self.0 = rest;
+        Ok(byte)
+    }
+
+    #[inline]
+    pub(super) fn u16(&mut self, field: Field) -> Result<u16, DecodeError> {
+        let (&bytes, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated(field))?;
+        self.0 = rest;
+        Ok(u16::from_be_bytes(bytes))
+    }
+
+    /// Packet Identifier (section 2.3.1).
+    #[inline]
+    pub(super) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
+        PacketId::new(self.u16(Field::PacketId)?).ok_or(DecodeError::PacketIdZero)
+    }
+
+    /// Bytes after a length of two bytes.
+    #[inline]
+    pub(super) fn binary(&mut self, field: Field) -> Result<&'a [u8], DecodeError> {
+        let length = usize::from(self.u16(field)?);
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    /// UTF-8 encoded string (section 1.5.3). A byte order mark stays [MQTT-1.5.3-3].
+    pub(super) fn text(&mut self, field: Field) -> Result<&'a str, DecodeError> {
+        let text = utf8(self.binary(field)?, field)?;
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return Err(DecodeError::NullInText(field));
+        }
+        Ok(text)
+    }
+
+    pub(super) fn topic_name(&mut self, field: Field) -> Result<&'a TopicName, DecodeError> {
+        topic_name(self.binary(field)?, field)
+    }
+
+    pub(super) fn topic_filter(&mut self) -> Result<&'a TopicFilter, DecodeError> {
+        let field = Field::TopicFilter;
+        TopicFilter::new(utf8(self.binary(field)?, field)?).map_err(|error| DecodeError::Topic { field, error })
+    }
+
+    /// All that is left.
+    #[inline]
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Nothing may be left.
+    #[inline]
+    pub(super) fn finish(self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes(self.0.len())) }
+    }
+}
+
+/// Checks bytes to be a Topic Name; U+0000 is found by the one pass that looks for wildcards.
+#[inline]
+pub(super) fn topic_name(bytes: &[u8], field: Field) -> Result<&TopicName, DecodeError> {
+    TopicName::new(utf8(bytes, field)?).map_err(|error| DecodeError::Topic { field, error })
+}
+
+#[inline]
+fn utf8(bytes: &[u8], field: Field) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|_| DecodeError::IllFormedText(field))
+}

@@ -1,0 +1,271 @@
+//! Packets of MQTT 3.1 and 3.1.1 → bytes, appended to a buffer. [`encode`] writes any packet; the functions beside it
+//! write what a broker sends all day, without a [`Packet`] in between. Owns no buffer and sends nothing.
+
+use crate::{
+    topic::TopicName,
+    types::{PacketId, ProtocolVersion, QoS},
+};
+
+use super::{
+    Connect, ConnectReturnCode, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, SubackCode, Subscribe, Unsubscribe,
+};
+
+/// The flags of a PUBLISH (section 3.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct PublishFlags {
+    /// May be a re-delivery; not with QoS 0 [MQTT-3.3.1-2].
+    pub dup: bool,
+    /// Quality of Service.
+    pub qos: QoS,
+    /// Retain.
+    pub retain: bool,
+}
+
+impl PublishFlags {
+    /// The first byte of the PUBLISH.
+    #[inline]
+    pub const fn first_byte(self) -> u8 {
+        0x30 | ((self.dup as u8) << 3) | ((self.qos as u8) << 1) | self.retain as u8
+    }
+}
+
+/// Bytes of a whole PUBLISH, its fixed header included. More than [`MAX_REMAINING_LENGTH`] and 5 cannot be sent.
+#[inline]
+pub const fn publish_len(topic_len: usize, qos: QoS, payload_len: usize) -> usize {
+    let body = publish_body_len(topic_len, !matches!(qos, QoS::AtMostOnce), payload_len);
+    header_len(body) + body
+}
+
+/// Appends a PUBLISH (section 3.3).
+///
+/// The caller sees to it that `packet_id` is there exactly when the QoS is above 0 [MQTT-2.3.1-5], and that what follows
+/// the fixed header has no more than [`MAX_REMAINING_LENGTH`] bytes; no packet that was decoded has more.
+#[inline]
+pub fn publish(out: &mut Vec<u8>, flags: PublishFlags, topic: &TopicName, packet_id: Option<PacketId>, payload: &[u8]) {
+    let body = publish_body_len(topic.as_str().len(), packet_id.is_some(), payload.len());
+    out.reserve(5 + body);
+    publish_header(out, flags, topic, packet_id, payload.len());
+    out.extend_from_slice(payload);
+}
+
+/// Appends all of a PUBLISH but its payload, which the caller writes from where it is. Preconditions as [`publish`].
+#[inline]
+pub fn publish_header(
+    out: &mut Vec<u8>,
+    flags: PublishFlags,
+    topic: &TopicName,
+    packet_id: Option<PacketId>,
+    payload_len: usize,
+) {
+    debug_assert_eq!(packet_id.is_some(), flags.qos != QoS::AtMostOnce, "a Packet Identifier goes with QoS 1 and 2");
+    debug_assert!(!flags.dup || flags.qos != QoS::AtMostOnce, "DUP does not go with QoS 0");
+    let topic = topic.as_str().as_bytes();
+    let body = publish_body_len(topic.len(), packet_id.is_some(), payload_len);
+    out.reserve(5 + 2 + topic.len() + 2);
+    header(out, flags.first_byte(), body);
+    out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
+    out.extend_from_slice(topic);
+    if let Some(id) = packet_id {
+        out.extend_from_slice(&id.get().to_be_bytes());
+    }
+}
+
+/// Appends a CONNACK (section 3.2). MQTT 3.1 has no Session Present: the caller passes `false` there, and with every code
+/// but [`ConnectReturnCode::Accepted`] [MQTT-3.2.2-4].
+#[inline]
+pub fn connack(out: &mut Vec<u8>, session_present: bool, code: ConnectReturnCode) {
+    debug_assert!(!session_present || code == ConnectReturnCode::Accepted, "a refusal has no Session Present");
+    out.extend_from_slice(&[0x20, 2, u8::from(session_present), code as u8]);
+}
+
+/// Appends a PUBACK (section 3.4).
+#[inline]
+pub fn puback(out: &mut Vec<u8>, id: PacketId) {
+    ack(out, 0x40, id);
+}
+
+/// Appends a PUBREC (section 3.5).
+#[inline]
+pub fn pubrec(out: &mut Vec<u8>, id: PacketId) {
+    ack(out, 0x50, id);
+}
+
+/// Appends a PUBREL (section 3.6).
+#[inline]
+pub fn pubrel(out: &mut Vec<u8>, id: PacketId) {
+    ack(out, 0x62, id);
+}
+
+/// Appends a PUBCOMP (section 3.7).
+#[inline]
+pub fn pubcomp(out: &mut Vec<u8>, id: PacketId) {
+    ack(out, 0x70, id);
+}
+
+/// Appends an UNSUBACK (section 3.11).
+#[inline]
+pub fn unsuback(out: &mut Vec<u8>, id: PacketId) {
+    ack(out, 0xB0, id);
+}
+
+/// Appends a SUBACK (section 3.9): an answer for each filter, in the order of the SUBSCRIBE [MQTT-3.9.3-1].
+pub fn suback(out: &mut Vec<u8>, id: PacketId, codes: &[SubackCode]) {
+    out.reserve(5 + 2 + codes.len());
+    header(out, 0x90, 2 + codes.len());
+    out.extend_from_slice(&id.get().to_be_bytes());
+    out.extend(codes.iter().map(|code| match code {
+        SubackCode::Granted(qos) => *qos as u8,
+        SubackCode::Failure(_) => 0x80,
+    }));
+}
+
+/// Appends a PINGRESP (section 3.13).
+#[inline]
+pub fn pingresp(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xD0, 0]);
+}
+
+/// Appends any packet. A CONNECT is written in its own version, whatever `version` is.
+///
+/// # Errors
+///
+/// A text or a body that is longer than its length can say; `out` is then as it was.
+pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Connect(packet) => return connect(out, packet),
+        Packet::Connack(packet) => {
+            connack(out, packet.session_present && version != ProtocolVersion::V31, packet.code);
+        }
+        Packet::Publish(packet) => {
+            check_body(publish_body_len(
+                packet.topic.as_str().len(),
+                packet.packet_id.is_some(),
+                packet.payload.len(),
+            ))?;
+            let flags = PublishFlags { dup: packet.dup, qos: packet.qos, retain: packet.retain };
+            publish(out, flags, packet.topic, packet.packet_id, packet.payload);
+        }
+        Packet::Puback(packet) => puback(out, packet.packet_id),
+        Packet::Pubrec(packet) => pubrec(out, packet.packet_id),
+        Packet::Pubrel(packet) => pubrel(out, packet.packet_id),
+        Packet::Pubcomp(packet) => pubcomp(out, packet.packet_id),
+        Packet::Subscribe(packet) => return subscribe(out, packet),
+        Packet::Suback(packet) => {
+            check_body(2 + packet.codes.len())?;
+            suback(out, packet.packet_id, &packet.codes);
+        }
+        Packet::Unsubscribe(packet) => return unsubscribe(out, packet),
+        Packet::Unsuback(packet) => unsuback(out, packet.packet_id),
+        Packet::Pingreq => out.extend_from_slice(&[0xC0, 0]),
+        Packet::Pingresp => pingresp(out),
+        Packet::Disconnect(_) => out.extend_from_slice(&[0xE0, 0]),
+    }
+    Ok(())
+}
+
+/// CONNECT (section 3.1).
+fn connect(out: &mut Vec<u8>, packet: &Connect<'_>) -> Result<(), EncodeError> {
+    let (name, level): (&[u8], u8) = match packet.version {
+        ProtocolVersion::V31 => (b"MQIsdp", 3),
+        ProtocolVersion::V311 => (b"MQTT", 4),
+    };
+    let will = packet.will.as_ref();
+    let fields = [
+        (Field::ClientId, Some(packet.client_id.as_bytes())),
+        (Field::WillTopic, will.map(|will| will.topic.as_str().as_bytes())),
+        (Field::WillMessage, will.map(|will| will.payload)),
+        (Field::UserName, packet.username.map(str::as_bytes)),
+        (Field::Password, packet.password),
+    ];
+    let fields = fields.into_iter().filter_map(|(field, bytes)| Some((field, bytes?)));
+    for (field, bytes) in fields.clone() {
+        check_field(field, bytes.len())?;
+    }
+    let body = 2 + name.len() + 1 + 1 + 2 + fields.clone().map(|(_, bytes)| 2 + bytes.len()).sum::<usize>();
+    out.reserve(5 + body);
+    header(out, 0x10, body);
+    binary(out, name);
+    let will_flags = will.map_or(0, |will| 0b100 | (will.qos as u8) << 3 | u8::from(will.retain) << 5);
+    let flags = u8::from(packet.username.is_some()) << 7
+        | u8::from(packet.password.is_some()) << 6
+        | will_flags
+        | u8::from(packet.clean_session) << 1;
+    out.extend_from_slice(&[level, flags]);
+    out.extend_from_slice(&packet.keep_alive.to_be_bytes());
+    fields.for_each(|(_, bytes)| binary(out, bytes));
+    Ok(())
+}
+
+/// SUBSCRIBE (section 3.8).
+fn subscribe(out: &mut Vec<u8>, packet: &Subscribe<'_>) -> Result<(), EncodeError> {
+    let body = 2 + packet.filters.iter().map(|(filter, _)| 2 + filter.as_str().len() + 1).sum::<usize>();
+    check_body(body)?;
+    out.reserve(5 + body);
+    header(out, 0x82, body);
+    out.extend_from_slice(&packet.packet_id.get().to_be_bytes());
+    for (filter, options) in &packet.filters {
+        binary(out, filter.as_str().as_bytes());
+        out.push(options.qos as u8);
+    }
+    Ok(())
+}
+
+/// UNSUBSCRIBE (section 3.10).
+fn unsubscribe(out: &mut Vec<u8>, packet: &Unsubscribe<'_>) -> Result<(), EncodeError> {
+    let body = 2 + packet.filters.iter().map(|filter| 2 + filter.as_str().len()).sum::<usize>();
+    check_body(body)?;
+    out.reserve(5 + body);
+    header(out, 0xA2, body);
+    out.extend_from_slice(&packet.packet_id.get().to_be_bytes());
+    packet.filters.iter().for_each(|filter| binary(out, filter.as_str().as_bytes()));
+    Ok(())
+}
+
+/// A packet that is a Packet Identifier alone.
+#[inline]
+fn ack(out: &mut Vec<u8>, first: u8, id: PacketId) {
+    let [high, low] = id.get().to_be_bytes();
+    out.extend_from_slice(&[first, 2, high, low]);
+}
+
+/// Bytes after a length of two bytes; at most 65,535, which [`check_field`] or the type of a topic saw to.
+fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+/// The fixed header (section 2.2), each length by a copy of constant size.
+#[inline]
+fn header(out: &mut Vec<u8>, first: u8, length: usize) {
+    debug_assert!(length <= MAX_REMAINING_LENGTH, "{length} bytes are more than a Remaining Length can say");
+    let low = |shift: u32| (length >> shift) as u8 & 0x7F;
+    match length {
+        0..0x80 => out.extend_from_slice(&[first, low(0)]),
+        0x80..0x4000 => out.extend_from_slice(&[first, low(0) | 0x80, low(7)]),
+        0x4000..0x20_0000 => out.extend_from_slice(&[first, low(0) | 0x80, low(7) | 0x80, low(14)]),
+        _ => out.extend_from_slice(&[first, low(0) | 0x80, low(7) | 0x80, low(14) | 0x80, low(21)]),
+    }
+}
+
+/// Bytes of the fixed header before `length` bytes.
+const fn header_len(length: usize) -> usize {
+    match length {
+        0..0x80 => 2,
+        0x80..0x4000 => 3,
+        0x4000..0x20_0000 => 4,
+        _ => 5,
+    }
+}
+
+#[inline]
+const fn publish_body_len(topic_len: usize, has_packet_id: bool, payload_len: usize) -> usize {
+    2 + topic_len + if has_packet_id { 2 } else { 0 } + payload_len
+}
+
+fn check_body(length: usize) -> Result<(), EncodeError> {
+    if length > MAX_REMAINING_LENGTH { Err(EncodeError::PacketTooLarge(length)) } else { Ok(()) }
+}
+
+fn check_field(field: Field, length: usize) -> Result<(), EncodeError> {
+    if length > usize::from(u16::MAX) { Err(EncodeError::FieldTooLong(field)) } else { Ok(()) }
+}

@@ -1,0 +1,206 @@
+//! What can be wrong with bytes or with a packet to be written: [`DecodeError`], [`EncodeError`] and the words they are
+//! told in. Owns the text of every violation that the codec finds; what to do about one is the caller's.
+
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::topic::TopicError;
+
+use super::{PacketType, ReasonCode};
+
+/// Why bytes are not a packet. The message names the normative statement of MQTT 3.1.1 (OASIS standard, 29 October
+/// 2014) that they break, or the section where no statement has a number.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Control Packet type 0 or 15.
+    #[error("packet type {0} is reserved (section 2.2.1) [MQTT-4.8.0-1]")]
+    ReservedType(u8),
+    /// The flags of the fixed header are not those of the packet type.
+    #[error("{packet} has the flags {flags:#06b} in its fixed header [MQTT-2.2.2-2]")]
+    HeaderFlags {
+        /// The type of the packet.
+        packet: PacketType,
+        /// Bits 3 to 0 of the first byte.
+        flags: u8,
+    },
+    /// PUBLISH with both QoS bits set.
+    #[error("PUBLISH has QoS 3 [MQTT-3.3.1-4]")]
+    PublishQos,
+    /// PUBLISH with DUP and QoS 0.
+    #[error("PUBLISH has DUP set and QoS 0 [MQTT-3.3.1-2]")]
+    PublishDup,
+    /// The fourth byte of the Remaining Length has its continuation bit set.
+    #[error("Remaining Length has more than 4 bytes (section 2.2.3) [MQTT-4.8.0-1]")]
+    RemainingLength,
+    /// No packet of this type is so short, or so long.
+    #[error("{packet} cannot have a Remaining Length of {length} [MQTT-4.8.0-1]")]
+    PacketLength {
+        /// The type of the packet.
+        packet: PacketType,
+        /// Its Remaining Length.
+        length: usize,
+    },
+    /// The packet is longer than the receiver takes.
+    #[error("packet of {size} bytes is larger than the limit of {limit}")]
+    PacketTooLarge {
+        /// Bytes of the whole packet, its fixed header included.
+        size: usize,
+        /// The most that the receiver takes.
+        limit: usize,
+    },
+    /// A packet that only servers send.
+    #[error("a client may not send {0} (section 2.2.1) [MQTT-4.8.0-1]")]
+    NotFromClient(PacketType),
+    /// The packet ends before a field does.
+    #[error("packet ends before the end of its {0} [MQTT-4.8.0-1]")]
+    Truncated(Field),
+    /// The packet goes on after its last field.
+    #[error("packet has {0} bytes after its last field [MQTT-4.8.0-1]")]
+    TrailingBytes(usize),
+    /// Text that is not well-formed UTF-8; surrogates are not.
+    #[error("{0} is not well-formed UTF-8 [MQTT-1.5.3-1]")]
+    IllFormedText(Field),
+    /// U+0000 in text.
+    #[error("{0} contains U+0000 [MQTT-1.5.3-2]")]
+    NullInText(Field),
+    /// A Topic Name or Topic Filter that is none.
+    #[error("{field} {error}")]
+    Topic {
+        /// Which.
+        field: Field,
+        /// What is wrong with it.
+        error: TopicError,
+    },
+    /// Packet Identifier 0.
+    #[error("Packet Identifier is 0 [MQTT-2.3.1-1]")]
+    PacketIdZero,
+    /// CONNECT whose Protocol Name is neither `MQTT` nor `MQIsdp`.
+    #[error("Protocol Name is neither `MQTT` nor `MQIsdp` [MQTT-3.1.2-1]")]
+    ProtocolName,
+    /// CONNECT of a version this codec does not speak. The server answers CONNACK with return code 1, then closes.
+    #[error("Protocol Level {0} is not supported [MQTT-3.1.2-2]")]
+    UnsupportedLevel(u8),
+    /// CONNECT with bit 0 of the Connect Flags set.
+    #[error("CONNECT has its reserved flag set [MQTT-3.1.2-3]")]
+    ConnectReservedFlag,
+    /// CONNECT with a Will QoS and no Will Flag.
+    #[error("CONNECT has Will QoS {0} without the Will Flag [MQTT-3.1.2-13] [MQTT-3.1.2-11]")]
+    WillQosWithoutWill(u8),
+    /// CONNECT with Will QoS 3.
+    #[error("CONNECT has Will QoS 3 [MQTT-3.1.2-14]")]
+    WillQos,
+    /// CONNECT with Will Retain and no Will Flag.
+    #[error("CONNECT has Will Retain without the Will Flag [MQTT-3.1.2-15] [MQTT-3.1.2-11]")]
+    WillRetainWithoutWill,
+    /// CONNECT with a Password and no User Name.
+    #[error("CONNECT has the Password Flag without the User Name Flag [MQTT-3.1.2-22]")]
+    PasswordWithoutUsername,
+    /// CONNACK with a reserved bit set in its acknowledge flags.
+    #[error("CONNACK has the acknowledge flags {0:#04x} (section 3.2.2.1) [MQTT-4.8.0-1]")]
+    ConnackFlags(u8),
+    /// CONNACK that refuses the connection and has Session Present set.
+    #[error("CONNACK has Session Present with return code {0} [MQTT-3.2.2-4]")]
+    SessionPresentInRefusal(u8),
+    /// CONNACK with a reserved return code.
+    #[error("CONNACK has the reserved return code {0} (section 3.2.2.3) [MQTT-4.8.0-1]")]
+    ConnackCode(u8),
+    /// SUBSCRIBE without a Topic Filter.
+    #[error("SUBSCRIBE has no Topic Filter [MQTT-3.8.3-3]")]
+    SubscribeEmpty,
+    /// SUBSCRIBE that asks for QoS 3, or with a reserved bit set beside the QoS.
+    #[error("SUBSCRIBE has the Requested QoS byte {0:#04x} [MQTT-3-8.3-4]")]
+    RequestedQos(u8),
+    /// SUBACK with a reserved return code.
+    #[error("SUBACK has the reserved return code {0:#04x} [MQTT-3.9.3-2]")]
+    SubackCode(u8),
+    /// UNSUBSCRIBE without a Topic Filter.
+    #[error("UNSUBSCRIBE has no Topic Filter [MQTT-3.10.3-2]")]
+    UnsubscribeEmpty,
+}
+
+impl DecodeError {
+    /// The Reason Code of MQTT 5 that says the same.
+    pub fn reason(&self) -> ReasonCode {
+        match self {
+            Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
+            Self::NotFromClient(_)
+            | Self::ProtocolName
+            | Self::UnsupportedLevel(_)
+            | Self::SubscribeEmpty
+            | Self::UnsubscribeEmpty => ReasonCode::ProtocolError,
+            _ => ReasonCode::MalformedPacket,
+        }
+    }
+}
+
+/// Why a packet cannot be written.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// More than the 65,535 bytes that a length of two bytes can say (section 1.5.3).
+    #[error("{0} is longer than 65,535 bytes")]
+    FieldTooLong(Field),
+    /// More than the 268,435,455 bytes that a Remaining Length can say (section 2.2.3).
+    #[error("packet has {0} bytes after its fixed header, more than 268,435,455")]
+    PacketTooLarge(usize),
+}
+
+/// A field of a packet, by the name the specification gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Field {
+    /// CONNECT (3.1.2.1).
+    ProtocolName,
+    /// CONNECT (3.1.2.2).
+    ProtocolLevel,
+    /// CONNECT (3.1.2.3).
+    ConnectFlags,
+    /// CONNECT (3.1.2.10).
+    KeepAlive,
+    /// CONNECT (3.1.3.1).
+    ClientId,
+    /// CONNECT (3.1.3.2).
+    WillTopic,
+    /// CONNECT (3.1.3.3).
+    WillMessage,
+    /// CONNECT (3.1.3.4).
+    UserName,
+    /// CONNECT (3.1.3.5).
+    Password,
+    /// CONNACK (3.2.2.1).
+    AcknowledgeFlags,
+    /// CONNACK (3.2.2.3).
+    ReturnCode,
+    /// PUBLISH (3.3.2.1).
+    TopicName,
+    /// All that are answered, and their answers (2.3.1).
+    PacketId,
+    /// SUBSCRIBE (3.8.3), UNSUBSCRIBE (3.10.3).
+    TopicFilter,
+    /// SUBSCRIBE (3.8.3).
+    RequestedQos,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ProtocolName => "Protocol Name",
+            Self::ProtocolLevel => "Protocol Level",
+            Self::ConnectFlags => "Connect Flags",
+            Self::KeepAlive => "Keep Alive",
+            Self::ClientId => "Client Identifier",
+            Self::WillTopic => "Will Topic",
+            Self::WillMessage => "Will Message",
+            Self::UserName => "User Name",
+            Self::Password => "Password",
+            Self::AcknowledgeFlags => "acknowledge flags",
+            Self::ReturnCode => "return code",
+            Self::TopicName => "Topic Name",
+            Self::PacketId => "Packet Identifier",
+            Self::TopicFilter => "Topic Filter",
+            Self::RequestedQos => "Requested QoS",
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! Where one packet ends and the next begins: [`frame`] cuts the first packet off a run of bytes (MQTT 3.1.1 section
+//! 2.2). Owns the fixed header and the table of what each packet type may say there; what follows it is `v4`'s.
+
+use std::fmt;
+
+use crate::types::ProtocolVersion;
+
+use super::DecodeError;
+
+/// The most bytes that can follow a fixed header (section 2.2.3).
+pub const MAX_REMAINING_LENGTH: usize = 268_435_455;
+
+/// One packet, cut but not parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The first byte: packet type and flags, found to agree by [`frame`].
+    pub first: u8,
+    /// What follows the fixed header.
+    pub body: &'a [u8],
+    /// Bytes of the whole frame, its fixed header included.
+    pub len: usize,
+}
+
+/// What [`frame`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut<'a> {
+    /// A whole packet; the next begins `len` bytes further on.
+    Frame(Frame<'a>),
+    /// Too few bytes: the frame has at least this many, and exactly this many once its length is there. Always more than
+    /// there were.
+    Need(usize),
+}
+
+/// Cuts the first packet off `bytes`. Wrong bytes are found as early as they can be: the type and flags by the first
+/// byte, a length that is too large for the type or for `max_packet_size` (in bytes, fixed header included) as soon as it
+/// is readable.
+///
+/// `version` is the client's; before CONNECT any will do.
+#[inline]
+pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> Result<Cut<'_>, DecodeError> {
+    let Some(&first) = bytes.first() else { return Ok(Cut::Need(2)) };
+    let rule = &RULES[usize::from(first >> 4)];
+    let allowed = if version == ProtocolVersion::V31 { rule.flags_v31 } else { rule.flags };
+    if (allowed >> (first & 0x0F)) & 1 == 0 {
+        return Err(flags_error(first));
+    }
+    let (header, length) = match *bytes {
+        [_, a, ..] if a < 0x80 => (2, usize::from(a)),
+        [_, a, b, ..] if b < 0x80 => (3, usize::from(a & 0x7F) | (usize::from(b) << 7)),
+        _ => match long_length(bytes)? {
+            Some(found) => found,
+            None => return Ok(Cut::Need(bytes.len() + 1)),
+        },
+    };
+    let len = header + length;
+    if length < rule.min || length > rule.max || len > max_packet_size {
+        return Err(length_error(first, length, len, max_packet_size));
+    }
+    match bytes.get(header..len) {
+        Some(body) => Ok(Cut::Frame(Frame { first, body, len })),
+        None => Ok(Cut::Need(len)),
+    }
+}
+
+impl Frame<'_> {
+    /// The type of the packet; an error for the reserved types, which [`frame`] never yields.
+    pub fn packet_type(&self) -> Result<PacketType, DecodeError> {
+        RULES[usize::from(self.first >> 4)].packet.ok_or(DecodeError::ReservedType(self.first >> 4))
+    }
+
+    /// May a client send this, or is it a server's (section 2.2.1)?
+    #[inline]
+    pub fn is_from_client(&self) -> bool {
+        RULES[usize::from(self.first >> 4)].from_client
+    }
+}
+
+/// The bytes of the fixed header and the Remaining Length it says, where that has 3 or 4 bytes; `None` where it is not
+/// complete.
+#[cold]
+fn long_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
+    let mut length = 0;
+    for (at, &byte) in bytes.iter().skip(1).take(4).enumerate() {
+        length |= usize::from(byte & 0x7F) << (7 * at);
+        if byte < 0x80 {
+            return Ok(Some((2 + at, length)));
+        }
+    }
+    if bytes.len() > 4 { Err(DecodeError::RemainingLength) } else { Ok(None) }
+}
+
+/// What is wrong with a first byte that the table does not allow.
+#[cold]
+fn flags_error(first: u8) -> DecodeError {
+    let flags = first & 0x0F;
+    match RULES[usize::from(first >> 4)].packet {
+        None => DecodeError::ReservedType(first >> 4),
+        Some(PacketType::Publish) if flags & 0b0110 == 0b0110 => DecodeError::PublishQos,
+        Some(PacketType::Publish) => DecodeError::PublishDup,
+        Some(packet) => DecodeError::HeaderFlags { packet, flags },
+    }
+}
+
+/// What is wrong with a length that the table or the limit does not allow.
+#[cold]
+fn length_error(first: u8, length: usize, size: usize, limit: usize) -> DecodeError {
+    let rule = &RULES[usize::from(first >> 4)];
+    match rule.packet {
+        Some(packet) if length < rule.min || length > rule.max => DecodeError::PacketLength { packet, length },
+        _ => DecodeError::PacketTooLarge { size, limit },
+    }
+}
+
+/// MQTT Control Packet types (section 2.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum PacketType {
+    Connect = 1,
+    Connack = 2,
+    Publish = 3,
+    Puback = 4,
+    Pubrec = 5,
+    Pubrel = 6,
+    Pubcomp = 7,
+    Subscribe = 8,
+    Suback = 9,
+    Unsubscribe = 10,
+    Unsuback = 11,
+    Pingreq = 12,
+    Pingresp = 13,
+    Disconnect = 14,
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "CONNECT",
+            Self::Connack => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::Puback => "PUBACK",
+            Self::Pubrec => "PUBREC",
+            Self::Pubrel => "PUBREL",
+            Self::Pubcomp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Suback => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::Unsuback => "UNSUBACK",
+            Self::Pingreq => "PINGREQ",
+            Self::Pingresp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+        })
+    }
+}
+
+/// What the fixed header of one packet type may say.
+struct Rule {
+    packet: Option<PacketType>,
+    /// Bit n is set where the flags may have the value n.
+    flags: u16,
+    /// The same for MQTT 3.1, where SUBSCRIBE, UNSUBSCRIBE and PUBREL have a DUP flag too, and nothing forbids it on a
+    /// PUBLISH of QoS 0.
+    flags_v31: u16,
+    /// Least Remaining Length. Where a shorter packet breaks a statement of its own (a SUBSCRIBE without a filter, a
+    /// PUBLISH without a topic), the parser says so instead.
+    min: usize,
+    /// Greatest Remaining Length.
+    max: usize,
+    from_client: bool,
+}
+
+/// Bit 0 alone: all flags are 0.
+const NO_FLAGS: u16 = 1;
+/// Flags 0010 (section 2.2.2).
+const BIT_1: u16 = 1 << 0b0010;
+/// Flags 0010, and 1010 with DUP.
+const BIT_1_AND_DUP: u16 = BIT_1 | (1 << 0b1010);
+/// DUP, QoS, RETAIN: neither QoS 3 nor DUP with QoS 0.
+const PUBLISH: u16 = 0b0011_1100_0011_1111;
+/// DUP, QoS, RETAIN: not QoS 3.
+const PUBLISH_V31: u16 = PUBLISH | (0b11 << 0b1000);
+/// Protocol Name to Keep Alive in the form of 3.1, which is the longer, and five fields of two bytes and 65,535.
+const MAX_CONNECT: usize = 12 + 5 * 65_537;
+const MAX: usize = MAX_REMAINING_LENGTH;
+
+/// The table, by packet type (sections 2.2.1, 2.2.2 and the fixed headers of chapter 3).
+#[rustfmt::skip]
+static RULES: [Rule; 16] = {
+    use PacketType::*;
+    [
+        rule(None,              0,        0,             0,   0,           false),
+        rule(Some(Connect),     NO_FLAGS, NO_FLAGS,      12,  MAX_CONNECT, true),
+        rule(Some(Connack),     NO_FLAGS, NO_FLAGS,      2,   2,           false),
+        rule(Some(Publish),     PUBLISH,  PUBLISH_V31,   2,   MAX,         true),
+        rule(Some(Puback),      NO_FLAGS, NO_FLAGS,      2,   2,           true),
+        rule(Some(Pubrec),      NO_FLAGS, NO_FLAGS,      2,   2,           true),
+        rule(Some(Pubrel),      BIT_1,    BIT_1_AND_DUP, 2,   2,           true),
+        rule(Some(Pubcomp),     NO_FLAGS, NO_FLAGS,      2,   2,           true),
+        rule(Some(Subscribe),   BIT_1,    BIT_1_AND_DUP, 2,   MAX,         true),
+        rule(Some(Suback),      NO_FLAGS, NO_FLAGS,      3,   MAX,         false),
+        rule(Some(Unsubscribe), BIT_1,    BIT_1_AND_DUP, 2,   MAX,         true),
+        rule(Some(Unsuback),    NO_FLAGS, NO_FLAGS,      2,   2,           false),
+        rule(Some(Pingreq),     NO_FLAGS, NO_FLAGS,      0,   0,           true),
+        rule(Some(Pingresp),    NO_FLAGS, NO_FLAGS,      0,   0,           false),
+        rule(Some(Disconnect),  NO_FLAGS, NO_FLAGS,      0,   0,           true),
+        rule(None,              0,        0,             0,   0,           false),
+    ]
+};
+
+const fn rule(
+    packet: Option<PacketType>,
+    flags: u16,
+    flags_v31: u16,
+    min: usize,
+    max: usize,
+    from_client: bool,
+) -> Rule {
+    Rule { packet, flags, flags_v31, min, max, from_client }
+}
