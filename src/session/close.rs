@@ -1,0 +1,118 @@
+//! Why a connection ended: one word for the log, the events and the decision on the Will.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::{
+    codec::{ConnectReturnCode, DecodeError, ReasonCode},
+    topic::TopicError,
+};
+
+/// Why a connection ended. Its text is what the log says.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// DISCONNECT (3.14): the one end that publishes no Will.
+    #[error("the client sent DISCONNECT")]
+    ClientDisconnect,
+    /// The client closed the network connection without a DISCONNECT.
+    #[error("the client closed the connection without DISCONNECT")]
+    ConnectionLost,
+    /// The socket failed.
+    #[error("the network connection failed: {0}")]
+    Network(io::ErrorKind),
+    /// [MQTT-3.1.2-24].
+    #[error("nothing received for 1.5 times the Keep Alive of {keep_alive} s [MQTT-3.1.2-24]")]
+    KeepAliveTimeout {
+        /// Seconds, as in the CONNECT.
+        keep_alive: u16,
+    },
+    /// [MQTT-3.1.4-2].
+    #[error("another connection with the same Client Identifier took the session over [MQTT-3.1.4-2]")]
+    SessionTakenOver,
+    /// The bytes were not a packet.
+    #[error("{0}")]
+    Malformed(#[from] DecodeError),
+    /// The packet was one, but may not be sent now, or may not say this.
+    #[error("{0}")]
+    Protocol(#[from] ProtocolError),
+    /// No CONNECT came in time.
+    #[error("no CONNECT within the connect timeout (limits.connect_timeout)")]
+    ConnectTimeout,
+    /// The client's socket took nothing for too long.
+    #[error("the client read nothing for limits.write_timeout while {waiting} bytes waited for it")]
+    WriteTimeout {
+        /// Bytes.
+        waiting: usize,
+    },
+    /// CONNACK with a return code other than 0.
+    #[error("the connection was refused: {code:?}: {why}")]
+    Refused {
+        /// What the client was told.
+        code: ConnectReturnCode,
+        /// What the operator should know.
+        why: &'static str,
+    },
+    /// A limit of this server.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// A PUBLISH to a topic that the client may not publish to.
+    #[error("the client may not publish to this topic")]
+    NotAuthorized,
+    /// The server shuts down.
+    #[error("the server shuts down")]
+    ServerShutdown,
+}
+
+/// A packet that is well-formed, but may not come now, or may not say this.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// [MQTT-3.1.0-1].
+    #[error("the first packet is not CONNECT [MQTT-3.1.0-1]")]
+    NotConnected,
+    /// [MQTT-3.1.0-2].
+    #[error("a second CONNECT [MQTT-3.1.0-2]")]
+    SecondConnect,
+    /// A packet that only a server sends.
+    #[error("a packet that only a server may send")]
+    ServerPacket,
+    /// PUBACK for a QoS 2 message, PUBREC for a QoS 1 message and the like.
+    #[error("the acknowledgement of Packet Identifier {0} does not fit the QoS of that message (section 4.3)")]
+    WrongAcknowledgement(u16),
+    /// More unreleased QoS 2 messages than a session may hold back.
+    #[error("the client sends QoS 2 messages faster than it releases them: more than limits.max_queued_bytes wait")]
+    TooManyUnreleased,
+    /// Too long, or too many levels.
+    #[error("a topic is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")]
+    TopicTooLarge,
+    /// A topic that is none.
+    #[error("a topic {0}")]
+    Topic(#[from] TopicError),
+}
+
+impl CloseReason {
+    /// The Reason Code of MQTT 5 that says the same.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::ClientDisconnect => ReasonCode::Success,
+            Self::KeepAliveTimeout { .. } => ReasonCode::KeepAliveTimeout,
+            Self::SessionTakenOver => ReasonCode::SessionTakenOver,
+            Self::Malformed(error) => error.reason(),
+            Self::Protocol(ProtocolError::TopicTooLarge | ProtocolError::Topic(_)) => ReasonCode::TopicNameInvalid,
+            Self::Protocol(ProtocolError::TooManyUnreleased) | Self::Limit(_) => ReasonCode::QuotaExceeded,
+            Self::Protocol(_) => ReasonCode::ProtocolError,
+            Self::NotAuthorized | Self::Refused { .. } => ReasonCode::NotAuthorized,
+            Self::ServerShutdown => ReasonCode::ServerShuttingDown,
+            Self::ConnectionLost | Self::Network(_) | Self::ConnectTimeout | Self::WriteTimeout { .. } => {
+                ReasonCode::UnspecifiedError
+            }
+        }
+    }
+
+    /// Does the Will go out? On every end but a DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3]; at a shutdown it is left to
+    /// a restart, as section 3.1.2.5 allows.
+    pub fn publishes_will(&self) -> bool {
+        !matches!(self, Self::ClientDisconnect | Self::ServerShutdown)
+    }
+}

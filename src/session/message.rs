@@ -1,0 +1,162 @@
+//! [`Message`]: an Application Message that outlives the packet it came in, made once and shared by all that hold it;
+//! and [`Outgoing`]: one on its way to its subscribers, which becomes a `Message` only if somebody has to keep it.
+
+use std::cell::OnceCell;
+
+use triomphe::ThinArc;
+
+use crate::{
+    codec::{self, Publish},
+    topic::TopicName,
+    types::{PacketId, QoS},
+};
+
+/// A shared Application Message: topic, payload, QoS. A clone costs a count; topic and payload are one allocation.
+#[derive(Clone, Debug)]
+pub struct Message(ThinArc<Head, u8>);
+
+#[derive(Debug)]
+struct Head {
+    topic_len: u16,
+    /// Where the payload begins: behind the topic, or behind the Packet Identifier that came between them.
+    payload_at: u32,
+    qos: QoS,
+}
+
+impl Message {
+    /// Copies topic and payload.
+    pub fn new(topic: &TopicName, payload: &[u8], qos: QoS) -> Self {
+        let text = topic.as_str().as_bytes();
+        let mut bytes = Vec::with_capacity(text.len() + payload.len());
+        bytes.extend_from_slice(text);
+        bytes.extend_from_slice(payload);
+        Self::from_contiguous(&bytes, text.len(), text.len(), qos)
+    }
+
+    fn from_contiguous(bytes: &[u8], topic_len: usize, payload_at: usize, qos: QoS) -> Self {
+        let head = Head {
+            topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
+            payload_at: u32::try_from(payload_at).expect("a topic and an identifier are less than 4 GiB"),
+            qos,
+        };
+        Self(ThinArc::from_header_and_slice(head, bytes))
+    }
+
+    /// Topic Name.
+    pub fn topic(&self) -> &TopicName {
+        let text = &self.0.slice[..usize::from(self.0.header.header.topic_len)];
+        TopicName::from_valid(std::str::from_utf8(text).expect("copied from a TopicName"))
+    }
+
+    /// Application Message.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.slice[self.0.header.header.payload_at as usize..]
+    }
+
+    /// The QoS it was published at.
+    pub fn qos(&self) -> QoS {
+        self.0.header.header.qos
+    }
+
+    /// Bytes of topic and payload: what limits count.
+    pub fn size(&self) -> usize {
+        usize::from(self.0.header.header.topic_len) + self.payload().len()
+    }
+}
+
+/// An Application Message on its way to its subscribers.
+///
+/// It borrows the packet it came in. Frames for subscribers are copied from that packet's bytes where the QoS is the
+/// same; a shared [`Message`] is made the first time that somebody has to keep it.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// Topic Name.
+    pub topic: &'a TopicName,
+    /// Application Message.
+    pub payload: &'a [u8],
+    /// The QoS it was published at.
+    pub qos: QoS,
+    frame: Option<FrameBytes<'a>>,
+    message: OnceCell<Message>,
+}
+
+/// The whole frame a PUBLISH came in, and where its parts begin.
+#[derive(Clone, Copy, Debug)]
+struct FrameBytes<'a> {
+    bytes: &'a [u8],
+    topic_at: usize,
+}
+
+/// Payloads of at least this many bytes are shared by all subscribers and written from where they are; smaller ones
+/// are copied behind one another, which costs less than to keep count of them.
+pub const LARGE_PAYLOAD: usize = 8 << 10;
+
+impl<'a> Outgoing<'a> {
+    /// A message that comes from within the broker, or from a Will.
+    pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
+        Self { topic, payload, qos, frame: None, message: OnceCell::new() }
+    }
+
+    /// The message of a PUBLISH; `frame` is all its bytes, fixed header included.
+    pub fn from_publish(publish: &Publish<'a>, frame: &'a [u8]) -> Self {
+        let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
+        let tail = publish.topic.as_str().len() + identifier + publish.payload.len();
+        Self {
+            topic: publish.topic,
+            payload: publish.payload,
+            qos: publish.qos,
+            frame: frame.len().checked_sub(tail).map(|topic_at| FrameBytes { bytes: frame, topic_at }),
+            message: OnceCell::new(),
+        }
+    }
+
+    /// The shared form, made at the first call.
+    pub fn message(&self) -> &Message {
+        self.message.get_or_init(|| match self.frame {
+            Some(FrameBytes { bytes, topic_at }) => {
+                let payload_at = bytes.len() - self.payload.len() - topic_at;
+                Message::from_contiguous(&bytes[topic_at..], self.topic.as_str().len(), payload_at, self.qos)
+            }
+            None => Message::new(self.topic, self.payload, self.qos),
+        })
+    }
+
+    /// Bytes of topic and payload.
+    pub fn size(&self) -> usize {
+        self.topic.as_str().len() + self.payload.len()
+    }
+
+    /// Appends a PUBLISH of this message without DUP and RETAIN, payload included.
+    #[inline]
+    pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, packet_id: Option<PacketId>) {
+        let Some(FrameBytes { bytes, topic_at }) = self.frame.filter(|_| qos == self.qos) else {
+            return codec::encode::publish(
+                out,
+                codec::PublishFlags { qos, ..Default::default() },
+                self.topic,
+                packet_id,
+                self.payload,
+            );
+        };
+        let start = out.len();
+        out.extend_from_slice(bytes);
+        // a constant header byte: DUP and RETAIN of the publisher do not travel on [MQTT-3.3.1-3], [MQTT-3.3.1-9]
+        out[start] = 0x30 | (qos as u8) << 1;
+        if let Some(id) = packet_id {
+            let at = start + topic_at + self.topic.as_str().len();
+            out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
+        }
+    }
+}
+
+impl<'a> From<&'a Message> for Outgoing<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self {
+            topic: message.topic(),
+            payload: message.payload(),
+            qos: message.qos(),
+            frame: None,
+            message: OnceCell::from(message.clone()),
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! One client's protocol state. Pure: no sockets, no clock, no locks; bytes come out, packets and messages come in.
+//!
+//! [`Session`] is the Session State of MQTT 3.1.1 section 4.1, and what a connected client adds to it. Its parts:
+//! `outbound` (in-flight window and queue), `inbound` (QoS 2 messages that the client has not released),
+//! [`OutBuf`] (bytes on their way to the socket), [`HeldAcks`] (acknowledgements that wait for the store),
+//! [`Message`] and [`Outgoing`] (what is delivered), [`CloseReason`] (why a connection ended).
+//! It does not know who subscribes to what, nor other sessions: that is the router's.
+
+mod acks;
+mod close;
+mod inbound;
+mod message;
+mod out_buf;
+mod outbound;
+mod packet_ids;
+#[cfg(test)]
+mod tests;
+
+pub use acks::{CommitSeq, HeldAcks, Stored};
+pub use close::{CloseReason, ProtocolError};
+pub use inbound::{Deferred, Receipt};
+pub use message::{LARGE_PAYLOAD, Message, Outgoing};
+pub use out_buf::{BufPool, OutBuf};
+pub use outbound::Dropped;
+
+use inbound::Inbound;
+use outbound::{Outbound, QueueLimits, Queued, SendState};
+
+use crate::{
+    codec::{self, ConnectReturnCode, Packet, Publish, PublishFlags, Subscribe, Unsubscribe},
+    topic::{FilterId, TopicName},
+    types::{ClientId, PacketId, ProtocolVersion, QoS},
+};
+
+/// The bounds of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// QoS 1 and 2 messages sent and not acknowledged.
+    pub max_inflight_out: usize,
+    /// QoS 2 messages taken and not released.
+    pub max_inflight_in: usize,
+    /// Messages in the queue.
+    pub max_queued_messages: usize,
+    /// Bytes (topics and payloads) in the queue.
+    pub max_queued_bytes: usize,
+    /// A full queue drops the message that has waited longest, not the one that arrives.
+    pub drop_oldest: bool,
+    /// Queue QoS 0 messages too while the client is away.
+    pub queue_qos0: bool,
+    /// Bytes written for the client that its socket has not taken.
+    pub max_outbound_bytes: usize,
+}
+
+/// A Will Message, kept until the connection ends.
+#[derive(Clone, Debug)]
+pub struct StoredWill {
+    /// Topic, payload and QoS.
+    pub message: Message,
+    /// Will Retain.
+    pub retain: bool,
+}
+
+/// One client's Session State, and the bytes on their way to it while it is connected.
+#[derive(Debug)]
+pub struct Session {
+    id: ClientId,
+    clean: bool,
+    connected: bool,
+    out: Option<Box<OutBuf>>,
+    /// Bytes that the driver took and the socket has not taken yet.
+    writing: usize,
+    outbound: Option<Box<Outbound>>,
+    inbound: Option<Box<Inbound>>,
+    subscriptions: Vec<FilterId>,
+    will: Option<StoredWill>,
+}
+
+/// What a packet asks of others than the session.
+#[derive(Debug)]
+pub enum Action<'a> {
+    /// Nothing; there may be bytes to send.
+    None,
+    /// Publish this message; then acknowledge it as its QoS asks.
+    Publish(Publish<'a>),
+    /// Publish this QoS 2 message, which had to wait; then send its PUBREC.
+    PublishDeferred(Deferred),
+    /// A QoS 2 PUBLISH that was taken before: send its PUBREC once more, and nothing else.
+    Repeated(PacketId),
+    /// A QoS 2 PUBLISH beyond the window: hand it to [`Session::defer`].
+    Defer(Publish<'a>),
+    /// Subscribe, then send SUBACK.
+    Subscribe(Subscribe<'a>),
+    /// Unsubscribe, then send UNSUBACK.
+    Unsubscribe(Unsubscribe<'a>),
+    /// Send PINGRESP.
+    Ping,
+    /// The client is done: discard the Will, close.
+    Disconnect,
+}
+
+/// What became of a message that was handed to a session.
+#[derive(Debug)]
+#[must_use]
+pub enum Delivery {
+    /// Its bytes are on their way: the driver has something to write.
+    Sent,
+    /// It waits for its turn, unless it is itself among the messages that the full queue dropped.
+    Queued(Dropped),
+    /// A QoS 0 message, and the client reads too slowly: dropped.
+    OutboundFull,
+    /// A QoS 0 message, and the client is away.
+    NotConnected,
+}
+
+/// Is told of each message that waited and is on its way now: to whom, its topic, QoS and bytes of payload.
+pub type Sent<'s> = &'s mut dyn FnMut(&ClientId, &TopicName, QoS, usize);
+
+/// Waiting messages are turned into bytes while fewer bytes than this wait for the socket.
+const FILL_BELOW: usize = 64 << 10;
+
+impl Session {
+    /// A new session, not connected.
+    pub fn new(id: ClientId, clean: bool) -> Self {
+        Self {
+            id,
+            clean,
+            connected: false,
+            out: None,
+            writing: 0,
+            outbound: None,
+            inbound: None,
+            subscriptions: Vec::new(),
+            will: None,
+        }
+    }
+
+    /// Client Identifier.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// It ends with its connection (Clean Session 1).
+    pub fn is_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// A client is attached.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Messages waiting or in flight, for `$SYS` and the admin API: count and bytes.
+    pub fn backlog(&self) -> (usize, usize) {
+        self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight().len(), o.queued_bytes()))
+    }
+
+    // ---- the client comes and goes ----
+
+    /// A client is here: CONNACK goes out first, then what was in flight, in its order, with DUP [MQTT-4.4.0-1], then
+    /// what waits.
+    pub fn attach(
+        &mut self,
+        version: ProtocolVersion,
+        session_present: bool,
+        will: Option<StoredWill>,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+        sent: Sent<'_>,
+    ) {
+        self.connected = true;
+        self.writing = 0;
+        self.will = will;
+        let mut out = pool.take();
+        // the byte is reserved in MQTT 3.1
+        let session_present = session_present && version != ProtocolVersion::V31;
+        codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
+        for sent in self.outbound.iter().flat_map(|o| o.inflight()) {
+            match &sent.state {
+                SendState::Published { qos, retain, message: Some(message) } => {
+                    let flags = PublishFlags { dup: true, qos: *qos, retain: *retain };
+                    write_message(&mut out, message, flags, Some(sent.packet_id()));
+                }
+                SendState::Published { message: None, .. } => {
+                    debug_assert!(false, "a session that is resumed keeps its messages");
+                }
+                SendState::Released => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
+            }
+        }
+        self.out = Some(out);
+        self.fill(limits, pool, sent);
+    }
+
+    /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
+    pub fn detach(&mut self, limits: &SessionLimits, pool: &mut BufPool) -> Option<StoredWill> {
+        self.connected = false;
+        self.writing = 0;
+        if let Some(out) = self.out.take() {
+            pool.put(out);
+        }
+        if let Some(outbound) = &mut self.outbound {
+            if !limits.queue_qos0 {
+                outbound.forget_qos0();
+            }
+            if outbound.is_idle() && self.clean {
+                self.outbound = None;
+            }
+        }
+        if let Some(inbound) = &mut self.inbound {
+            inbound.forget_deferred();
+            if inbound.is_idle() {
+                self.inbound = None;
+            }
+        }
+        self.will.take()
+    }
+
+    // ---- subscriptions: the index holds them, the session knows which are its ---
+
+    /// The filters this session is subscribed to.
+    pub fn subscriptions(&self) -> &[FilterId] {
+        &self.subscriptions
+    }
+
+    /// A filter it was not subscribed to before.
+    pub fn add_subscription(&mut self, filter: FilterId) {
+        self.subscriptions.push(filter);
+    }
+
+    /// A filter it is not subscribed to any more.
+    pub fn remove_subscription(&mut self, filter: FilterId) {
+        if let Some(at) = self.subscriptions.iter().position(|&f| f == filter) {
+            self.subscriptions.swap_remove(at);
+        }
+    }
+
+    /// All of them, when the session ends.
+    pub fn take_subscriptions(&mut self) -> Vec<FilterId> {
+        std::mem::take(&mut self.subscriptions)
+    }
+
+    // ---- packets from the client ----
+
+    /// A packet of a connected client: changes the state, writes the answers that are due at once, and says what else
+    /// is to be done.
+    pub fn handle_packet<'a>(
+        &mut self,
+        packet: Packet<'a>,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+        sent: Sent<'_>,
+    ) -> Result<Action<'a>, ProtocolError> {
+        match packet {
+            Packet::Publish(publish) => match publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
+                None => return Ok(Action::Publish(publish)),
+                Some(id) => return Ok(self.receive(id, publish, limits)),
+            },
+            Packet::Puback(ack) => {
+                if let Some(outbound) = &mut self.outbound {
+                    outbound.handle_puback(ack.packet_id)?;
+                    self.fill(limits, pool, sent);
+                }
+            }
+            Packet::Pubrec(ack) => {
+                if let Some(outbound) = &mut self.outbound {
+                    outbound.handle_pubrec(ack.packet_id)?;
+                }
+                codec::encode::pubrel(self.out(pool).bytes_mut(), ack.packet_id);
+            }
+            Packet::Pubcomp(ack) => {
+                if let Some(outbound) = &mut self.outbound {
+                    outbound.handle_pubcomp(ack.packet_id)?;
+                    self.fill(limits, pool, sent);
+                }
+            }
+            Packet::Pubrel(ack) => {
+                codec::encode::pubcomp(self.out(pool).bytes_mut(), ack.packet_id);
+                let next = self.inbound.as_mut().and_then(|i| i.release(ack.packet_id, limits.max_inflight_in));
+                return Ok(next.map_or(Action::None, Action::PublishDeferred));
+            }
+            Packet::Subscribe(subscribe) => return Ok(Action::Subscribe(subscribe)),
+            Packet::Unsubscribe(unsubscribe) => return Ok(Action::Unsubscribe(unsubscribe)),
+            Packet::Pingreq => return Ok(Action::Ping),
+            Packet::Disconnect(_) => return Ok(Action::Disconnect),
+            Packet::Connect(_) => return Err(ProtocolError::SecondConnect),
+            Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
+                return Err(ProtocolError::ServerPacket);
+            }
+        }
+        Ok(Action::None)
+    }
+
+    fn receive<'a>(&mut self, id: PacketId, publish: Publish<'a>, limits: &SessionLimits) -> Action<'a> {
+        match self.inbound.get_or_insert_default().receive(id, limits.max_inflight_in) {
+            Receipt::New => Action::Publish(publish),
+            Receipt::Repeated => Action::Repeated(id),
+            Receipt::Full => Action::Defer(publish),
+            Receipt::Deferred => Action::None,
+        }
+    }
+
+    /// Keeps a QoS 2 message until the client has released an older one.
+    pub fn defer(&mut self, deferred: Deferred, limits: &SessionLimits) -> Result<(), ProtocolError> {
+        self.inbound.get_or_insert_default().defer(deferred, limits.max_queued_bytes)
+    }
+
+    // ---- messages to the client ----
+
+    /// A message for this session, at the QoS that its subscription was granted at most [MQTT-3.8.4-6].
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        granted: QoS,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+    ) -> Delivery {
+        let qos = outgoing.qos.min(granted);
+        let waiting = self.pending();
+        if qos == QoS::AtMostOnce {
+            let overtakes = self.outbound.as_ref().is_some_and(|o| o.has_retained());
+            if !self.connected {
+                if !limits.queue_qos0 || self.clean {
+                    return Delivery::NotConnected;
+                }
+            } else if !overtakes {
+                if waiting > 0 && waiting + outgoing.size() > limits.max_outbound_bytes {
+                    return Delivery::OutboundFull;
+                }
+                write_outgoing(self.out(pool), outgoing, qos, None);
+                return Delivery::Sent;
+            }
+            return self.enqueue(outgoing, qos, limits);
+        }
+        let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
+        let keep = !self.clean;
+        let outbound = self.outbound.get_or_insert_default();
+        if self.connected && fits && outbound.queue_len() == 0 && outbound.inflight().len() < limits.max_inflight_out {
+            let id = outbound.begin(qos, false, keep.then(|| outgoing.message().clone()));
+            write_outgoing(self.out(pool), outgoing, qos, Some(id));
+            return Delivery::Sent;
+        }
+        self.enqueue(outgoing, qos, limits)
+    }
+
+    fn enqueue(&mut self, outgoing: &Outgoing<'_>, qos: QoS, limits: &SessionLimits) -> Delivery {
+        let queue = QueueLimits {
+            messages: limits.max_queued_messages,
+            bytes: limits.max_queued_bytes,
+            drop_oldest: limits.drop_oldest,
+        };
+        let new = Queued { message: outgoing.message().clone(), qos, retain: false };
+        Delivery::Queued(self.outbound.get_or_insert_default().enqueue(new, queue))
+    }
+
+    /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
+    /// before anything newer.
+    pub fn deliver_retained(&mut self, message: Message, granted: QoS) {
+        let qos = message.qos().min(granted);
+        self.outbound.get_or_insert_default().enqueue_retained(message, qos);
+    }
+
+    /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
+    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, sent: Sent<'_>) {
+        let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
+        if outbound.queue_len() == 0 {
+            return;
+        }
+        let room = FILL_BELOW.min(limits.max_outbound_bytes).saturating_sub(self.writing);
+        let out = self.out.get_or_insert_with(|| pool.take());
+        while out.len() < room {
+            let Some(Queued { message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
+            let keep = (!self.clean).then(|| message.clone());
+            let id = (qos != QoS::AtMostOnce).then(|| outbound.begin(qos, retain, keep));
+            write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
+            sent(&self.id, message.topic(), qos, message.payload().len());
+        }
+    }
+
+    // ---- bytes to the socket ----
+
+    /// The buffer that collects what goes out.
+    #[inline]
+    pub fn out(&mut self, pool: &mut BufPool) -> &mut OutBuf {
+        self.out.get_or_insert_with(|| pool.take())
+    }
+
+    /// Bytes on their way: collected, and taken but not written.
+    #[inline]
+    pub fn pending(&self) -> usize {
+        self.writing + self.out.as_ref().map_or(0, |o| o.len())
+    }
+
+    /// Takes what is to be written now. Tell [`set_writing`](Self::set_writing) what the socket left of it.
+    pub fn take_out(&mut self) -> Option<Box<OutBuf>> {
+        let out = self.out.take()?;
+        self.writing = out.len();
+        Some(out)
+    }
+
+    /// What the driver holds and could not write yet.
+    pub fn set_writing(&mut self, bytes: usize) {
+        self.writing = bytes;
+    }
+}
+
+/// Appends a PUBLISH of a message that is being published.
+#[inline]
+fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, qos: QoS, id: Option<PacketId>) {
+    if outgoing.payload.len() < LARGE_PAYLOAD {
+        outgoing.write_small(out.bytes_mut(), qos, id);
+    } else {
+        write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain: false }, id);
+    }
+}
+
+/// Appends a PUBLISH of a message that was kept.
+fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
+    let payload = message.payload();
+    if payload.len() < LARGE_PAYLOAD {
+        codec::encode::publish(out.bytes_mut(), flags, message.topic(), id, payload);
+    } else {
+        codec::encode::publish_header(out.bytes_mut(), flags, message.topic(), id, payload.len());
+        out.push_payload(message.clone());
+    }
+}

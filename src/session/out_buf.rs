@@ -1,0 +1,200 @@
+//! [`OutBuf`]: bytes on their way to one client. Small packets stand behind one another in one buffer; large payloads
+//! are kept where they are, with the place at which they belong. And [`BufPool`], from which buffers come.
+
+use std::io::IoSlice;
+
+use super::message::Message;
+
+/// Bytes on their way to one client.
+#[derive(Debug, Default)]
+pub struct OutBuf {
+    bytes: Vec<u8>,
+    /// Bytes of `bytes` that are written.
+    written: usize,
+    large: Vec<LargePayload>,
+    /// Of `large`, those that are written whole.
+    large_written: usize,
+    /// Bytes of all payloads in `large` not yet written.
+    large_left: usize,
+}
+
+#[derive(Debug)]
+struct LargePayload {
+    /// It goes out when `bytes` has been written up to here.
+    at: usize,
+    message: Message,
+    /// Bytes of the payload that are written.
+    written: usize,
+}
+
+/// A buffer that grew beyond this is not kept for later use.
+const KEEP_CAPACITY: usize = 64 << 10;
+
+impl OutBuf {
+    /// Bytes not yet written.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written + self.large_left
+    }
+
+    /// Nothing left to write.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where to append packets.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The payload of `message` comes next; its header was just appended to [`bytes_mut`](Self::bytes_mut).
+    pub fn push_payload(&mut self, message: Message) {
+        self.large_left += message.payload().len();
+        self.large.push(LargePayload { at: self.bytes.len(), message, written: 0 });
+    }
+
+    /// What to write next, in order, into `slices`; how many were filled.
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut from, mut filled, room) = (self.written, 0, slices.len());
+        let mut push = |part: &'a [u8]| {
+            if !part.is_empty() && filled < room {
+                slices[filled] = IoSlice::new(part);
+                filled += 1;
+            }
+        };
+        // more payloads than slices: the rest has its turn when these are written
+        for large in self.large.iter().skip(self.large_written).take(room) {
+            push(&self.bytes[from..large.at]);
+            push(&large.message.payload()[large.written..]);
+            from = large.at;
+        }
+        if self.large.len() - self.large_written <= room {
+            push(&self.bytes[from..]);
+        }
+        filled
+    }
+
+    /// The unwritten bytes, where they stand in one piece.
+    #[inline]
+    pub fn contiguous(&self) -> Option<&[u8]> {
+        self.large.is_empty().then(|| &self.bytes[self.written..])
+    }
+
+    /// The first `n` unwritten bytes are written.
+    pub fn advance(&mut self, mut n: usize) {
+        while let Some(large) = self.large.get_mut(self.large_written) {
+            let before = large.at - self.written;
+            if n < before {
+                break;
+            }
+            self.written = large.at;
+            n -= before;
+            let left = large.message.payload().len() - large.written;
+            let now = n.min(left);
+            large.written += now;
+            self.large_left -= now;
+            n -= now;
+            if now < left {
+                return;
+            }
+            self.large_written += 1;
+        }
+        self.written += n;
+        debug_assert!(self.written <= self.bytes.len(), "more was written than there was");
+    }
+
+    fn reset(&mut self) {
+        self.bytes.clear();
+        self.large.clear();
+        (self.written, self.large_written, self.large_left) = (0, 0, 0);
+    }
+}
+
+/// Empty buffers for reuse, so that an idle client holds none.
+#[derive(Debug, Default)]
+pub struct BufPool {
+    // boxed as sessions hold them: a pointer each while there is something to send, nothing else
+    #[allow(clippy::vec_box)]
+    free: Vec<Box<OutBuf>>,
+}
+
+/// Buffers kept for reuse; more are given back to the allocator.
+const KEEP_BUFFERS: usize = 1024;
+
+impl BufPool {
+    /// An empty buffer.
+    #[inline]
+    pub fn take(&mut self) -> Box<OutBuf> {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back, whatever is in it.
+    pub fn put(&mut self, mut buf: Box<OutBuf>) {
+        if buf.bytes.capacity() <= KEEP_CAPACITY && self.free.len() < KEEP_BUFFERS {
+            buf.reset();
+            self.free.push(buf);
+        }
+    }
+
+    /// Gives the memory of unused buffers back to the allocator, but for a few.
+    pub fn shrink(&mut self) {
+        self.free.truncate(16);
+        self.free.shrink_to(16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{topic::TopicName, types::QoS};
+
+    /// What a socket that takes `step` bytes at a time would have received.
+    fn drain(buf: &mut OutBuf, step: usize) -> Vec<u8> {
+        let mut got = Vec::new();
+        while !buf.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let n = buf.io_slices(&mut slices);
+            assert!(n > 0, "bytes left, but nothing to write");
+            let all: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).collect();
+            let now = step.min(all.len());
+            got.extend_from_slice(&all[..now]);
+            buf.advance(now);
+        }
+        got
+    }
+
+    #[test]
+    fn large_payloads_leave_in_their_place_whatever_the_socket_takes() {
+        let topic = TopicName::new("t").unwrap();
+        for step in 1..40 {
+            let mut buf = OutBuf::default();
+            let mut expected = Vec::new();
+            for (small, large) in [("ab", "LARGE1"), ("", "LARGE2"), ("cde", ""), ("f", "LARGE3"), ("gh", "LARGE4")] {
+                buf.bytes_mut().extend_from_slice(small.as_bytes());
+                buf.push_payload(Message::new(topic, large.as_bytes(), QoS::AtMostOnce));
+                expected.extend_from_slice(small.as_bytes());
+                expected.extend_from_slice(large.as_bytes());
+            }
+            buf.bytes_mut().extend_from_slice(b"end");
+            expected.extend_from_slice(b"end");
+            assert_eq!(buf.len(), expected.len());
+            assert_eq!(drain(&mut buf, step), expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn a_returned_buffer_is_empty_and_an_overgrown_one_is_dropped() {
+        let mut pool = BufPool::default();
+        let mut buf = pool.take();
+        buf.bytes_mut().extend_from_slice(b"left over");
+        pool.put(buf);
+        assert_eq!(pool.free.len(), 1);
+        assert!(pool.take().is_empty());
+        let mut big = pool.take();
+        big.bytes_mut().reserve(KEEP_CAPACITY + 1);
+        pool.put(big);
+        assert!(pool.free.is_empty());
+    }
+}

@@ -1,0 +1,214 @@
+//! [`Outbound`]: QoS 1 and 2 messages on their way to one client: those in flight, in the order they were sent, and the
+//! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
+
+use std::collections::VecDeque;
+
+use smallvec::SmallVec;
+
+use super::{close::ProtocolError, message::Message, packet_ids};
+use crate::types::{PacketId, QoS};
+
+/// Messages on their way to one client.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    /// Sorted by `seq`, which is the order they were sent in.
+    inflight: VecDeque<InFlight>,
+    /// The number of the last message sent; its Packet Identifier follows from it.
+    last_seq: u64,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    /// Of `queue`, the retained messages of new subscriptions: bounded by the retained store, not by the queue's limits.
+    retained: usize,
+}
+
+/// A message that was sent and not completed.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    seq: u64,
+    pub(super) state: SendState,
+}
+
+/// How far a message in flight has come.
+#[derive(Debug)]
+pub(super) enum SendState {
+    /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
+    Published { qos: QoS, retain: bool, message: Option<Message> },
+    /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
+    Released,
+}
+
+/// A message that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+}
+
+/// Messages that a full queue had no place for.
+pub type Dropped = SmallVec<[Message; 1]>;
+
+/// How long a queue may get and what goes when it is full.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueLimits {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+    pub(super) drop_oldest: bool,
+}
+
+impl InFlight {
+    pub(super) fn packet_id(&self) -> PacketId {
+        packet_ids::of(self.seq)
+    }
+}
+
+impl Outbound {
+    pub(super) fn inflight(&self) -> &VecDeque<InFlight> {
+        &self.inflight
+    }
+
+    pub(super) fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.inflight.is_empty() && self.queue.is_empty()
+    }
+
+    /// Takes a place in the window: the Packet Identifier of the message that is sent now.
+    pub(super) fn begin(&mut self, qos: QoS, retain: bool, message: Option<Message>) -> PacketId {
+        let mut seq = self.last_seq + 1;
+        // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
+        while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
+            && self.find(packet_ids::of(seq), seq).is_some()
+        {
+            seq += 1;
+        }
+        self.last_seq = seq;
+        self.inflight.push_back(InFlight { seq, state: SendState::Published { qos, retain, message } });
+        packet_ids::of(seq)
+    }
+
+    /// Where the message with this identifier is in `inflight`; all of them have numbers below `before`.
+    fn find(&self, id: PacketId, before: u64) -> Option<usize> {
+        let oldest = self.inflight.front()?.seq;
+        if packet_ids::of(oldest) == id {
+            return Some(0);
+        }
+        packet_ids::numbers_of(id, before)
+            .take_while(|&seq| seq >= oldest)
+            .find_map(|seq| self.inflight.binary_search_by_key(&seq, |m| m.seq).ok())
+    }
+
+    /// PUBACK [MQTT-4.3.2-1]. `Ok(false)`: no such message, which is no error after a lost session.
+    pub(super) fn handle_puback(&mut self, id: PacketId) -> Result<bool, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(false) };
+        match self.inflight[at].state {
+            SendState::Published { qos: QoS::AtLeastOnce, .. } => {
+                self.inflight.remove(at);
+                Ok(true)
+            }
+            _ => Err(ProtocolError::WrongAcknowledgement(id.get())),
+        }
+    }
+
+    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier not. A PUBREL is due in any case.
+    pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<(), ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(()) };
+        match &mut self.inflight[at].state {
+            SendState::Published { qos: QoS::AtLeastOnce, .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
+            state => {
+                *state = SendState::Released;
+                Ok(())
+            }
+        }
+    }
+
+    /// PUBCOMP. `Ok(false)`: no such message.
+    pub(super) fn handle_pubcomp(&mut self, id: PacketId) -> Result<bool, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(false) };
+        match self.inflight[at].state {
+            SendState::Released => {
+                self.inflight.remove(at);
+                Ok(true)
+            }
+            SendState::Published { .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
+        }
+    }
+
+    /// Queues a message. What a full queue dropped for it is given back: older messages, or the new one.
+    pub(super) fn enqueue(&mut self, new: Queued, limits: QueueLimits) -> Dropped {
+        let size = new.message.size();
+        let mut dropped = Dropped::new();
+        while self.queue.len() - self.retained >= limits.messages || self.queued_bytes + size > limits.bytes {
+            // a message that is larger than the whole queue may be pushes nobody out
+            let oldest = if limits.drop_oldest && size <= limits.bytes { self.drop_oldest() } else { None };
+            match oldest {
+                Some(oldest) => dropped.push(oldest),
+                None => {
+                    dropped.push(new.message);
+                    return dropped;
+                }
+            }
+        }
+        self.queued_bytes += size;
+        self.queue.push_back(new);
+        dropped
+    }
+
+    /// Drops the oldest message that counts against the limits.
+    fn drop_oldest(&mut self) -> Option<Message> {
+        // retained messages of a new subscription stand in front, but for those of a second subscription
+        let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.retain)? };
+        let gone = self.queue.remove(oldest)?;
+        self.queued_bytes -= gone.message.size();
+        Some(gone.message)
+    }
+
+    /// Queues a retained message of a new subscription, whatever waits already.
+    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS) {
+        self.retained += 1;
+        self.queue.push_back(Queued { message, qos, retain: true });
+    }
+
+    /// The message whose turn it is, if the window has a place for it.
+    pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
+        let free = self.inflight.len() < window;
+        self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        let next = self.queue.pop_front()?;
+        if next.retain {
+            self.retained -= 1;
+        } else {
+            self.queued_bytes -= next.message.size();
+        }
+        if self.queue.is_empty() && self.queue.capacity() > 64 {
+            self.queue = VecDeque::new();
+        }
+        Some(next)
+    }
+
+    /// Retained messages are waiting: newer messages of the same topic, QoS 0 too, must not overtake them.
+    pub(super) fn has_retained(&self) -> bool {
+        self.retained > 0
+    }
+
+    /// Forgets QoS 0 messages that wait, for a client that went away.
+    pub(super) fn forget_qos0(&mut self) {
+        let (mut bytes, mut retained) = (0, 0);
+        self.queue.retain(|m| {
+            let keep = m.qos != QoS::AtMostOnce;
+            match keep {
+                true => {}
+                false if m.retain => retained += 1,
+                false => bytes += m.message.size(),
+            }
+            keep
+        });
+        self.queued_bytes -= bytes;
+        self.retained -= retained;
+    }
+}

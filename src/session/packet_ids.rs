@@ -1,0 +1,36 @@
+//! Packet Identifiers from a running number: message `n` of a session has identifier `(n - 1) % 65,535 + 1`, so that
+//! the order of sending, the identifier and the place in a sorted list are one number.
+
+use crate::types::PacketId;
+
+/// How many identifiers there are.
+pub(super) const COUNT: u64 = 65_535;
+
+/// The identifier of the message with this number; numbers begin with 1.
+pub(super) fn of(seq: u64) -> PacketId {
+    u16::try_from((seq - 1) % COUNT + 1).ok().and_then(PacketId::new).expect("1 to 65,535")
+}
+
+/// The numbers below `before` that have this identifier, the largest first.
+pub(super) fn numbers_of(id: PacketId, before: u64) -> impl Iterator<Item = u64> {
+    let residue = u64::from(id.get());
+    let newest = (before > residue).then(|| before - 1 - (before - 1 - residue) % COUNT);
+    std::iter::successors(newest, |&seq| (seq > COUNT).then(|| seq - COUNT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_numbers_lead_to_each_other() {
+        for seq in [1, 2, 65_534, 65_535, 65_536, 65_537, 131_070, 131_071, 10_000_000_000] {
+            let id = of(seq);
+            assert_eq!(numbers_of(id, seq + 1).next(), Some(seq));
+            assert_eq!(numbers_of(id, seq + COUNT).next(), Some(seq));
+            assert_eq!(numbers_of(id, seq).next(), (seq > COUNT).then(|| seq - COUNT));
+            assert!(numbers_of(id, seq + 1).take(5).all(|n| of(n) == id && n >= 1));
+        }
+        assert_eq!(of(65_536), PacketId::MIN);
+    }
+}
