@@ -1,0 +1,281 @@
+//! Sessions beginning, being taken over, going away, expiring (MQTT 3.1.1 sections 3.1.4, 4.1).
+
+use std::{sync::atomic::Ordering, task::Waker, time::Instant};
+
+use dashmap::Entry;
+
+use super::{
+    Local, Router,
+    counters::Count,
+    ports::{Credentials, Event, Peer, Record, Refusal},
+    slot::{ConnectionId, SlotRef},
+};
+use crate::{
+    codec::{Connect, ConnectReturnCode},
+    session::{CloseReason, Message, ProtocolError, Session, StoredWill},
+    topic::FilterId,
+    types::{ClientId, ProtocolVersion},
+};
+
+/// A client that was accepted: it is attached to its session, and CONNACK is the first thing in the session's buffer.
+#[derive(Debug)]
+pub struct Connected {
+    /// Client Identifier.
+    pub client: ClientId,
+    /// The session.
+    pub slot: SlotRef,
+    /// This connection's number.
+    pub connection: ConnectionId,
+    /// There was Session State.
+    pub session_present: bool,
+}
+
+/// What a connection that takes a session over has to clear away, once no lock is held.
+#[derive(Default)]
+struct TakenOver {
+    will: Option<StoredWill>,
+    old: Option<Waker>,
+    /// The session that was replaced, and its subscriptions.
+    ended: Option<(SlotRef, Vec<FilterId>)>,
+    expiry: Option<super::ExpiryKey>,
+}
+
+impl Router {
+    /// Accepts or refuses a client. `waker` is that of the task that drives its connection.
+    pub fn connect(
+        &self,
+        local: &mut Local,
+        connect: &Connect<'_>,
+        peer: Peer,
+        waker: Waker,
+    ) -> Result<Connected, CloseReason> {
+        let client = self.client_id(local, connect)?;
+        let credentials =
+            Credentials { client_id: client.as_str(), username: connect.username, password: connect.password, peer };
+        if let Some(authenticate) = &self.ports.authenticate {
+            authenticate
+                .authenticate(&credentials)
+                .map_err(|Refusal { code, why }| CloseReason::Refused { code, why })?;
+        }
+        let will = match &connect.will {
+            Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
+            Some(will) => {
+                Some(StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain })
+            }
+            None => None,
+        };
+        let connection = self.new_connection();
+        let (slot, session_present, taken_over) = self.attach(local, &client, connect, (connection, waker), will);
+
+        let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+        self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+        let clean_session = connect.clean_session;
+        local.observers.observe(&Event::Connect {
+            client: &client,
+            peer: peer.address,
+            clean_session,
+            session_present,
+        });
+        self.clear_away(local, &client, taken_over);
+        Ok(Connected { client, slot, connection, session_present })
+    }
+
+    fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
+        let refused = |why| CloseReason::Refused { code: ConnectReturnCode::IdentifierRejected, why };
+        let id = connect.client_id;
+        if id.is_empty() {
+            if connect.version == ProtocolVersion::V31 {
+                return Err(refused("MQTT 3.1 asks for a Client Identifier"));
+            }
+            if !connect.clean_session {
+                return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
+            }
+            return Ok(self.generated_client_id());
+        }
+        if id.len() > local.limits.max_client_id_length {
+            local.count(Count::ClientIdsTooLong, 1);
+            return Err(refused("the Client Identifier is longer than limits.max_client_id_length"));
+        }
+        Ok(ClientId::from(id))
+    }
+
+    /// Finds or makes the session and attaches the connection to it. All in one step under the lock of the map's shard:
+    /// of two connections with one Client Identifier, one is first.
+    fn attach(
+        &self,
+        local: &mut Local,
+        client: &ClientId,
+        connect: &Connect<'_>,
+        (connection, waker): (ConnectionId, Waker),
+        will: Option<StoredWill>,
+    ) -> (SlotRef, bool, TakenOver) {
+        let mut taken_over = TakenOver::default();
+        let mut entry = self.sessions.entry(client.clone());
+        if let Entry::Occupied(occupied) = &mut entry {
+            let slot = occupied.get().clone();
+            let mut state = slot.lock();
+            if !state.ended {
+                taken_over.old = slot.detach(&mut state);
+                if taken_over.old.is_some() {
+                    taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
+                }
+                taken_over.expiry = state.expiry.take();
+                if !connect.clean_session && !state.session.is_clean() {
+                    slot.attach(&mut state, connection, waker);
+                    state.session.attach(
+                        connect.version,
+                        true,
+                        will,
+                        &local.limits.session,
+                        &mut local.pool,
+                        &mut super::exchange::sent(&local.observers),
+                    );
+                    drop(state);
+                    return (slot, true, taken_over);
+                }
+                // [MQTT-3.1.2-6]: previous state is discarded
+                state.ended = true;
+                let subscriptions = state.session.take_subscriptions();
+                if !state.session.is_clean() {
+                    // the CONNACK of the new session waits for nothing: what is forgotten needs no disk
+                    let _ = self.store(Record::SessionEnded { client });
+                }
+                drop(state);
+                taken_over.ended = Some((slot, subscriptions));
+            }
+        }
+        let mut session = Session::new(client.clone(), connect.clean_session);
+        session.attach(
+            connect.version,
+            false,
+            will,
+            &local.limits.session,
+            &mut local.pool,
+            &mut super::exchange::sent(&local.observers),
+        );
+        let slot = SlotRef::new(session);
+        slot.attach(&mut slot.lock(), connection, waker);
+        entry.insert(slot.clone());
+        (slot, false, taken_over)
+    }
+
+    fn clear_away(&self, local: &mut Local, client: &ClientId, taken_over: TakenOver) {
+        if let Some(key) = taken_over.expiry {
+            self.expiries.lock().remove(&key);
+        }
+        if let Some((slot, subscriptions)) = taken_over.ended {
+            self.remove_subscriptions(&slot, &subscriptions);
+        }
+        if let Some(old) = taken_over.old {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
+            let reason = CloseReason::SessionTakenOver;
+            local.observers.observe(&Event::Disconnect { client, reason: &reason });
+            // it finds that its session is another's, and ends
+            local.wakes.push(old);
+        }
+        if let Some(will) = taken_over.will {
+            self.publish_will(local, client, &will);
+        }
+    }
+
+    /// A connection ended: its session ends with it, or waits for the client. Nothing happens where another connection
+    /// has taken the session over.
+    pub fn disconnect(
+        &self,
+        local: &mut Local,
+        slot: &SlotRef,
+        connection: ConnectionId,
+        reason: &CloseReason,
+        now: Instant,
+    ) {
+        let mut state = slot.lock();
+        if !slot.is_owned_by(connection) {
+            return;
+        }
+        slot.detach(&mut state);
+        let client = state.session.id().clone();
+        let will = state.session.detach(&local.limits.session, &mut local.pool).filter(|_| reason.publishes_will());
+        let expiry = local.limits.session_expiry;
+        let ends = state.session.is_clean() || expiry.is_some_and(|e| e.is_zero());
+        let mut subscriptions = Vec::new();
+        if ends {
+            state.ended = true;
+            subscriptions = state.session.take_subscriptions();
+        } else if let Some(at) = expiry.and_then(|e| now.checked_add(e)) {
+            state.expiry = Some((at, connection.0));
+        }
+        let (key, clean) = (state.expiry, state.session.is_clean());
+        drop(state);
+
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+        local.observers.observe(&Event::Disconnect { client: &client, reason });
+        if ends {
+            self.forget(slot, &client, &subscriptions, clean);
+        } else if let Some(key) = key {
+            self.expiries.lock().insert(key, slot.clone());
+        }
+        if let Some(will) = will {
+            self.publish_will(local, &client, &will);
+        }
+    }
+
+    /// Removes what the router has of a session that ended.
+    fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId], clean: bool) {
+        self.sessions.remove_if(client, |_, now| now == slot);
+        self.remove_subscriptions(slot, subscriptions);
+        if !clean {
+            // nobody waits for this to be kept
+            let _ = self.store(Record::SessionEnded { client });
+        }
+    }
+
+    /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.
+    pub fn expire_sessions(&self, local: &mut Local, now: Instant) -> Option<Instant> {
+        loop {
+            let (key, slot) = {
+                let mut expiries = self.expiries.lock();
+                let first = expiries.first_entry()?;
+                if first.key().0 > now {
+                    return Some(first.key().0);
+                }
+                first.remove_entry()
+            };
+            let mut state = slot.lock();
+            // it came back between, and may have gone away again
+            if state.ended || state.expiry != Some(key) {
+                continue;
+            }
+            state.ended = true;
+            let subscriptions = state.session.take_subscriptions();
+            let client = state.session.id().clone();
+            drop(state);
+            self.forget(&slot, &client, &subscriptions, false);
+            tracing::info!(client = %client, "session expired (limits.session_expiry)");
+            let after = local.limits.session_expiry.unwrap_or_default();
+            local.observers.observe(&Event::SessionExpired { client: &client, after });
+        }
+    }
+
+    /// Sessions of connected clients.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// The most that were connected at once.
+    pub fn connected_maximum(&self) -> usize {
+        self.connected_maximum.load(Ordering::Relaxed)
+    }
+
+    /// All sessions, connected or not.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Messages waiting or in flight in all sessions: count and bytes.
+    pub fn backlog(&self) -> (usize, usize) {
+        self.sessions.iter().fold((0, 0), |(messages, bytes), entry| {
+            let (m, b) = entry.value().lock().session.backlog();
+            (messages + m, bytes + b)
+        })
+    }
+}

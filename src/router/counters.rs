@@ -1,0 +1,165 @@
+//! [`Counters`]: what `$SYS` and metrics report, counted through the [`Observe`] port, by each thread in a shard of its
+//! own, so that counting costs no shared cache line.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use super::ports::{DropReason, Event, Observe};
+
+/// The counters of one broker.
+#[derive(Debug, Default)]
+pub struct Counters {
+    shards: parking_lot::Mutex<Vec<Arc<Shard>>>,
+}
+
+/// What one thread counted. Only that thread writes.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Shard {
+    counts: [AtomicU64; Count::ALL],
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Count {
+    /// Bytes read from clients.
+    BytesReceived,
+    /// Bytes written to clients.
+    BytesSent,
+    /// Packets of any type from clients.
+    MessagesReceived,
+    /// Packets of any type to clients.
+    MessagesSent,
+    /// PUBLISH packets accepted from clients.
+    PublishReceived,
+    /// PUBLISH packets to clients.
+    PublishSent,
+    /// Messages dropped, for whatever reason.
+    PublishDropped,
+    /// Payload bytes accepted from clients.
+    PublishBytesReceived,
+    /// Payload bytes to clients.
+    PublishBytesSent,
+    /// Payload bytes dropped.
+    PublishBytesDropped,
+    /// Dropped: a session's queue was full.
+    DroppedQueueFull,
+    /// Dropped: a client read too slowly.
+    DroppedOutboundFull,
+    /// Not retained: the retained store was full.
+    DroppedRetainedFull,
+    /// Dropped: clients may not publish to `$SYS`.
+    DroppedSysTopic,
+    /// Dropped: not authorized.
+    DroppedNotAuthorized,
+    /// Sockets accepted.
+    SocketsOpened,
+    /// Connections that a client opened with success.
+    Connects,
+    /// Connections of accepted clients that ended.
+    Disconnects,
+    /// Sessions that expired.
+    SessionsExpired,
+    /// Subscriptions granted.
+    Subscribes,
+    /// Subscriptions given up.
+    Unsubscribes,
+    /// PINGREQ packets.
+    Pings,
+    /// Wills published.
+    Wills,
+    /// Connections closed at once: `limits.max_connections`.
+    RefusedConnections,
+    /// Connections closed at once: `limits.max_connecting`.
+    RefusedConnecting,
+    /// Connections closed: `limits.connect_timeout`.
+    ConnectTimeouts,
+    /// Connections closed: `limits.write_timeout`.
+    WriteTimeouts,
+    /// Connections closed: bytes that are not MQTT, or a packet that may not come.
+    ProtocolErrors,
+    /// Connections closed: `limits.max_packet_size`.
+    PacketsTooLarge,
+    /// Topics refused: `limits.max_topic_length`, `limits.max_topic_levels`.
+    TopicsTooLarge,
+    /// Client Identifiers refused: `limits.max_client_id_length`.
+    ClientIdsTooLong,
+    /// Subscriptions refused: `limits.max_subscriptions`.
+    RefusedSubscriptions,
+    /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
+    DeferredInflight,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { counts: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+}
+
+impl Count {
+    const ALL: usize = Self::DeferredInflight as usize + 1;
+}
+
+impl Counters {
+    /// A shard for one more thread.
+    pub fn shard(&self) -> Arc<Shard> {
+        let shard = Arc::<Shard>::default();
+        self.shards.lock().push(shard.clone());
+        shard
+    }
+
+    /// What all threads together counted.
+    pub fn get(&self, count: Count) -> u64 {
+        self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Shard {
+    /// Adds to a counter. To be called by the shard's own thread.
+    #[inline]
+    pub fn add(&self, count: Count, n: u64) {
+        let counter = &self.counts[count as usize];
+        // one writer: no locked instruction is needed
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+}
+
+impl Observe for Shard {
+    #[inline]
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Publish { client: Some(_), payload, .. } => {
+                self.add(Count::PublishReceived, 1);
+                self.add(Count::PublishBytesReceived, *payload as u64);
+            }
+            Event::Publish { .. } => {}
+            Event::Deliver { payload, .. } => {
+                self.add(Count::MessagesSent, 1);
+                self.add(Count::PublishSent, 1);
+                self.add(Count::PublishBytesSent, *payload as u64);
+            }
+            Event::Drop { reason, payload, .. } => {
+                self.add(Count::PublishDropped, 1);
+                self.add(Count::PublishBytesDropped, *payload as u64);
+                let reason = match reason {
+                    DropReason::QueueFull => Count::DroppedQueueFull,
+                    DropReason::OutboundFull => Count::DroppedOutboundFull,
+                    DropReason::RetainedFull => Count::DroppedRetainedFull,
+                    DropReason::SysTopic => Count::DroppedSysTopic,
+                    DropReason::NotAuthorized => Count::DroppedNotAuthorized,
+                };
+                self.add(reason, 1);
+            }
+            Event::Connect { .. } => self.add(Count::Connects, 1),
+            Event::Disconnect { .. } => self.add(Count::Disconnects, 1),
+            Event::Subscribe { .. } => self.add(Count::Subscribes, 1),
+            Event::Unsubscribe { .. } => self.add(Count::Unsubscribes, 1),
+            Event::Ping { .. } => self.add(Count::Pings, 1),
+            Event::Will { .. } => self.add(Count::Wills, 1),
+            Event::SessionExpired { .. } => self.add(Count::SessionsExpired, 1),
+        }
+    }
+}

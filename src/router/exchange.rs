@@ -1,0 +1,279 @@
+//! Packets and bytes of a connected client, through its session.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    Local, Router,
+    counters::Count,
+    local::Observers,
+    matches::Matched,
+    ports::Event,
+    publish::delivered,
+    slot::{ConnectionId, SlotRef, SlotState},
+};
+use crate::{
+    codec::{self, Frame, Packet, Publish},
+    session::{Action, CloseReason, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
+    topic::TopicName,
+    types::{ClientId, ProtocolVersion, QoS},
+};
+
+/// A connected client, as its connection holds it.
+#[derive(Debug)]
+pub struct Client {
+    slot: SlotRef,
+    connection: ConnectionId,
+    id: ClientId,
+    version: ProtocolVersion,
+    /// The answer to its last PUBLISH.
+    last: Option<Arc<Matched>>,
+    /// Acknowledgements that wait for the store; with the memory store, never any.
+    held: Option<Box<HeldAcks>>,
+    /// A packet of its own changed its session since bytes were last taken from there.
+    touched: bool,
+}
+
+/// What there is to write for a client.
+#[derive(Debug)]
+pub enum Flush {
+    /// This, if anything.
+    Write(Option<Box<OutBuf>>),
+    /// Another connection has taken the session over.
+    TakenOver,
+}
+
+impl Client {
+    /// A client that [`Router::connect`] accepted.
+    pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
+        let super::Connected { client: id, slot, connection, .. } = connected;
+        Self { slot, connection, id, version, last: None, held: None, touched: false }
+    }
+
+    /// Client Identifier.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// The version it speaks.
+    pub fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+}
+
+impl Router {
+    /// A whole frame from a client, `bytes`, cut as `frame`. Answers go to `replies`; what it sets off elsewhere is
+    /// done when this returns, but for waking: see [`Local::wake`]. An error ends the connection.
+    #[inline]
+    pub fn handle_frame<'a>(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        frame: Frame<'a>,
+        bytes: &'a [u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        // a publisher mostly repeats a topic, and text that was valid once is valid
+        if let Some(last) = &client.last
+            && codec::publish_topic_bytes(&frame).is_some_and(|topic| topic == last.topic().as_str().as_bytes())
+        {
+            let last = last.clone();
+            let publish = codec::decode_publish_with_topic(frame, last.topic())?;
+            return self.handle_publish(local, client, &publish, bytes, replies);
+        }
+        match codec::decode(client.version, frame)? {
+            Packet::Publish(publish) => self.handle_publish(local, client, &publish, bytes, replies),
+            packet => self.handle_other(local, client, packet, replies),
+        }
+    }
+
+    #[inline]
+    fn handle_publish(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        publish: &Publish<'_>,
+        bytes: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
+            return Ok(());
+        }
+        let stored = self.publish_from(local, &client.id, &mut client.last, publish, bytes)?;
+        match publish.packet_id {
+            None => {}
+            Some(id) if publish.qos == QoS::AtLeastOnce => {
+                self.answer(local, client, stored, replies, |out| codec::encode::puback(out, id))
+            }
+            Some(id) => self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id)),
+        }
+        Ok(())
+    }
+
+    /// Is this QoS 2 PUBLISH to be published now?
+    fn receive(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        publish: &Publish<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<bool, CloseReason> {
+        match self.in_session(local, client, Packet::Publish(*publish))? {
+            Action::Publish(_) => Ok(true),
+            Action::Repeated(id) => {
+                // its first PUBREC may still wait for the store: this one goes behind it
+                self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubrec(out, id));
+                Ok(false)
+            }
+            Action::Defer(publish) => {
+                self.defer(local, client, &publish)?;
+                Ok(false)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn defer(&self, local: &mut Local, client: &Client, publish: &Publish<'_>) -> Result<(), CloseReason> {
+        local.count(Count::DeferredInflight, 1);
+        let Some(packet_id) = publish.packet_id else { return Ok(()) };
+        let message = Message::new(publish.topic, publish.payload, publish.qos);
+        let deferred = Deferred { packet_id, retain: publish.retain, message };
+        let mut state = self.own(client)?;
+        Ok(state.session.defer(deferred, &local.limits.session)?)
+    }
+
+    fn handle_other(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        packet: Packet<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        match packet {
+            // these concern the session's tables: no need to lock it for the others
+            Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubrel(_) | Packet::Pubcomp(_) => {
+                if !matches!(packet, Packet::Puback(_) | Packet::Pubcomp(_)) {
+                    local.count(Count::MessagesSent, 1);
+                }
+                if let Action::PublishDeferred(deferred) = self.in_session(local, client, packet)? {
+                    let outgoing = Outgoing::from(&deferred.message);
+                    let stored = self.publish_as(local, &client.id, &mut client.last, &outgoing, deferred.retain)?;
+                    self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, deferred.packet_id));
+                }
+            }
+            Packet::Subscribe(subscribe) => {
+                client.touched = true;
+                let (codes, stored) = self.subscribe(local, &client.slot, &client.id, &subscribe);
+                tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
+                self.answer(local, client, stored, replies, |out| {
+                    codec::encode::suback(out, subscribe.packet_id, &codes)
+                });
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
+                tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
+                self.answer(local, client, stored, replies, |out| codec::encode::unsuback(out, unsubscribe.packet_id));
+            }
+            Packet::Pingreq => {
+                local.observers.observe(&Event::Ping { client: &client.id });
+                self.answer(local, client, Stored::Done, replies, codec::encode::pingresp);
+            }
+            Packet::Disconnect(_) => return Err(CloseReason::ClientDisconnect),
+            Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
+            _ => return Err(ProtocolError::ServerPacket.into()),
+        }
+        Ok(())
+    }
+
+    /// The client's session, if it is still this connection's.
+    fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
+        let state = client.slot.lock();
+        if client.slot.is_owned_by(client.connection) { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
+    }
+
+    fn in_session<'a>(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        packet: Packet<'a>,
+    ) -> Result<Action<'a>, CloseReason> {
+        client.touched = true;
+        let mut state = self.own(client)?;
+        let Local { limits, pool, observers, .. } = local;
+        Ok(state.session.handle_packet(packet, &limits.session, pool, &mut sent(observers))?)
+    }
+
+    /// Sends an acknowledgement once what it acknowledges is kept.
+    #[inline]
+    fn answer(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        stored: Stored,
+        replies: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        local.count(Count::MessagesSent, 1);
+        match (&mut client.held, stored) {
+            (None, Stored::Done) => write(replies),
+            (held, _) => held.get_or_insert_default().push(stored, replies, write),
+        }
+    }
+
+    /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
+    /// connection holds and the socket has not taken; while there are any, nothing new is given.
+    pub fn flush(&self, local: &mut Local, client: &mut Client, replies: &mut Vec<u8>, unwritten: usize) -> Flush {
+        if !client.slot.is_owned_by(client.connection) {
+            return Flush::TakenOver;
+        }
+        self.release_held(client, replies);
+        if replies.is_empty() && !client.touched && !client.slot.is_signalled() {
+            return Flush::Write(None);
+        }
+        let Ok(mut state) = self.own(client) else { return Flush::TakenOver };
+        let session = &mut state.session;
+        session.set_writing(unwritten);
+        let Local { limits, pool, observers, .. } = local;
+        if !replies.is_empty() {
+            session.out(pool).bytes_mut().append(replies);
+        }
+        let out = if unwritten == 0 {
+            client.slot.clear_signal();
+            session.fill(&limits.session, pool, &mut sent(observers));
+            session.take_out()
+        } else {
+            None
+        };
+        drop(state);
+        client.touched = unwritten > 0;
+        Flush::Write(out)
+    }
+
+    fn release_held(&self, client: &mut Client, replies: &mut Vec<u8>) {
+        let (Some(held), Some(store)) = (&mut client.held, &self.ports.store) else { return };
+        held.release(store.done(), replies);
+        match held.waits_for() {
+            None => client.held = None,
+            Some(commit) => {
+                let state = client.slot.lock();
+                if let Some(waker) = state.waker() {
+                    store.wake_when_done(commit, waker);
+                }
+            }
+        }
+    }
+
+    /// Bytes that wait for a client beside those its connection holds.
+    pub fn pending(&self, client: &Client) -> usize {
+        client.slot.lock().session.pending()
+    }
+
+    /// The client's connection ended.
+    pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) {
+        self.disconnect(local, &client.slot, client.connection, reason, now);
+    }
+}
+
+/// Tells the observers of messages that waited and are on their way now.
+pub(super) fn sent(observers: &Observers) -> impl FnMut(&ClientId, &TopicName, QoS, usize) + '_ {
+    |client, topic, qos, payload| delivered(observers, client, topic, qos, payload)
+}

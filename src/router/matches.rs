@@ -1,0 +1,166 @@
+//! [`MatchCache`]: who gets a topic's messages, remembered by each thread while no subscription that could change the
+//! answer changes. [`Generations`] says whether one did.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::slot::SlotRef;
+use crate::{
+    topic::{SubscriptionTrie, TopicName},
+    types::QoS,
+};
+
+/// One who gets a message: each session once, at the highest QoS of its filters that match.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) slot: SlotRef,
+    pub(super) qos: QoS,
+}
+
+/// Who gets the messages of one topic.
+#[derive(Debug)]
+pub struct Matched {
+    topic: Box<str>,
+    stamp: Stamp,
+    pub(super) targets: Box<[Target]>,
+}
+
+impl Matched {
+    /// The topic.
+    pub fn topic(&self) -> &TopicName {
+        TopicName::from_valid(&self.topic)
+    }
+}
+
+/// Counters of changed subscriptions. Those without wildcards count in one of many counters, by their topic, so that
+/// clients that come and go do not make each other's topics stale.
+#[derive(Debug)]
+pub(super) struct Generations {
+    wildcard: AtomicU64,
+    exact: Box<[AtomicU64]>,
+}
+
+/// The counters that concern one topic, as they were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    wildcard: u64,
+    exact: u64,
+    /// Which of the exact counters.
+    bucket: u16,
+}
+
+const BUCKETS: usize = 4096;
+
+fn hash(text: &str) -> u64 {
+    use std::hash::BuildHasher;
+    // the bucket only; the tables that hold what clients chose are seeded
+    FixedState::default().hash_one(text)
+}
+
+impl Default for Generations {
+    fn default() -> Self {
+        Self { wildcard: AtomicU64::new(0), exact: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Generations {
+    /// A subscription to this filter has changed. To be called before its change is acknowledged.
+    pub(super) fn bump(&self, filter: &str, wildcard: bool) {
+        let counter = if wildcard { &self.wildcard } else { &self.exact[hash(filter) as usize % BUCKETS] };
+        counter.fetch_add(1, Ordering::Release);
+    }
+
+    #[inline]
+    fn stamp(&self, bucket: u16) -> Stamp {
+        Stamp {
+            wildcard: self.wildcard.load(Ordering::Acquire),
+            exact: self.exact[usize::from(bucket)].load(Ordering::Acquire),
+            bucket,
+        }
+    }
+
+    /// Is the answer still right?
+    #[inline]
+    pub(super) fn is_fresh(&self, matched: &Matched) -> bool {
+        self.stamp(matched.stamp.bucket) == matched.stamp
+    }
+}
+
+/// Answers of one thread.
+#[derive(Debug, Default)]
+pub(super) struct MatchCache {
+    answers: HashMap<Box<str>, Arc<Matched>, foldhash::fast::RandomState>,
+    /// Of all answers.
+    targets: usize,
+    merge: Vec<Target>,
+}
+
+/// Answers kept, and targets in all of them: when there are more, all are forgotten. (With a topic a session, or with
+/// everybody subscribed to everything, the cache would otherwise become the largest thing in the process.)
+const MAX_ANSWERS: usize = 65_536;
+const MAX_TARGETS: usize = 1 << 20;
+
+impl MatchCache {
+    /// Who gets this topic's messages.
+    pub(super) fn get(
+        &mut self,
+        topic: &TopicName,
+        generations: &Generations,
+        trie: &parking_lot::RwLock<SubscriptionTrie<SlotRef>>,
+    ) -> Arc<Matched> {
+        if let Some(matched) = self.answers.get(topic.as_str())
+            && generations.is_fresh(matched)
+        {
+            return matched.clone();
+        }
+        // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
+        let stamp = generations.stamp((hash(topic.as_str()) as usize % BUCKETS) as u16);
+        self.merge.clear();
+        let merge = &mut self.merge;
+        trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), qos: options.qos }));
+        merge_overlapping(merge);
+        let matched = Arc::new(Matched {
+            topic: topic.as_str().into(),
+            stamp,
+            targets: std::mem::take(merge).into_boxed_slice(),
+        });
+        if self.answers.len() >= MAX_ANSWERS || self.targets + matched.targets.len() > MAX_TARGETS {
+            self.answers.clear();
+            self.targets = 0;
+        }
+        self.targets += matched.targets.len();
+        if let Some(old) = self.answers.insert(topic.as_str().into(), matched.clone()) {
+            self.targets -= old.targets.len();
+        }
+        matched
+    }
+
+    /// Forgets stale answers: they keep sessions in memory that ended.
+    pub(super) fn forget_stale(&mut self, generations: &Generations) {
+        let targets = &mut self.targets;
+        self.answers.retain(|_, matched| {
+            let fresh = generations.is_fresh(matched);
+            if !fresh {
+                *targets -= matched.targets.len();
+            }
+            fresh
+        });
+        if self.answers.is_empty() {
+            self.answers.shrink_to_fit();
+        }
+    }
+}
+
+/// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1].
+fn merge_overlapping(targets: &mut Vec<Target>) {
+    if targets.len() < 2 {
+        return;
+    }
+    targets.sort_unstable_by_key(|t| (t.slot.address(), std::cmp::Reverse(t.qos)));
+    targets.dedup_by(|next, kept| next.slot == kept.slot);
+}

@@ -1,0 +1,224 @@
+//! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: whoever publishes
+//! does the matching and the pushing in its own turn, then wakes those it pushed to.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
+//! | `connect` | sessions beginning, being taken over, going away, expiring |
+//! | `publish` | from a message to the sessions that get it |
+//! | `subscribe` | subscriptions and the retained messages they bring |
+//! | `exchange` | packets and bytes of a connected client, through its session |
+//! | `slot` | the place of one session, and the connection attached to it |
+//! | `matches` | remembered answers to "who gets this topic" |
+//! | `retained` | the retained messages |
+//! | `local` | what each thread has for itself |
+//! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
+//!
+//! # Locks
+//!
+//! | lock | guards | may be taken while holding |
+//! |---|---|---|
+//! | `sessions` (a shard) | which slot has a Client Identifier | nothing |
+//! | a slot | one session and its connection | a shard of `sessions` |
+//! | `subscriptions` | the trie | nothing |
+//! | `retained` | the retained tree | one slot |
+//! | `expiries` | when sessions end | nothing |
+//!
+//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
+
+mod connect;
+mod counters;
+mod exchange;
+mod local;
+mod matches;
+mod ports;
+mod publish;
+mod retained;
+mod slot;
+mod subscribe;
+mod sys;
+
+pub use connect::Connected;
+pub use counters::{Count, Counters};
+pub use exchange::{Client, Flush};
+pub use local::Local;
+pub use matches::Matched;
+pub use ports::{
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Observe, Peer, Record, Refusal, Store,
+};
+pub use slot::{ConnectionId, SlotRef};
+pub use sys::SysTopics;
+
+use std::{
+    collections::BTreeMap,
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+
+use matches::Generations;
+use retained::RetainedStore;
+use slot::ExpiryKey;
+
+use crate::{
+    session::{SessionLimits, Stored},
+    topic::{SubscriptionTrie, TopicFilter, TopicName},
+    types::ClientId,
+};
+
+/// The bounds that the router and its sessions hold to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterLimits {
+    /// Those of each session.
+    pub session: SessionLimits,
+    /// Client Identifier, in bytes.
+    pub max_client_id_length: usize,
+    /// Topic Name or Topic Filter, in bytes.
+    pub max_topic_length: usize,
+    /// Levels of a Topic Name or Topic Filter.
+    pub max_topic_levels: usize,
+    /// Retained messages in all.
+    pub max_retained_messages: usize,
+    /// Bytes (topics and payloads) of all retained messages.
+    pub max_retained_bytes: usize,
+    /// Subscriptions of one client.
+    pub max_subscriptions: usize,
+    /// How long the session of a client that is away is kept; `None`: for ever.
+    pub session_expiry: Option<Duration>,
+    /// What becomes of a client's PUBLISH to `$SYS/…`.
+    pub sys_publish: SysPublish,
+}
+
+/// What becomes of a client's PUBLISH to `$SYS/…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SysPublish {
+    /// Acknowledged and dropped.
+    Drop,
+    /// The connection is closed.
+    Disconnect,
+    /// Delivered.
+    Allow,
+}
+
+/// What is plugged into a router.
+#[derive(Clone, Default)]
+pub struct Ports {
+    /// `None`: everybody may connect.
+    pub authenticate: Option<Arc<dyn Authenticate>>,
+    /// `None`: everybody may publish and subscribe to everything.
+    pub authorize: Option<Arc<dyn Authorize>>,
+    /// `None`: kept means in memory.
+    pub store: Option<Arc<dyn Store>>,
+    /// Sees what happens.
+    pub observe: Option<Arc<dyn Observe>>,
+    /// Passes on what clients publish.
+    pub forward: Option<Arc<dyn Forward>>,
+}
+
+/// The shared heart of a broker.
+pub struct Router {
+    sessions: DashMap<ClientId, SlotRef, foldhash::fast::RandomState>,
+    subscriptions: RwLock<SubscriptionTrie<SlotRef>>,
+    generations: Generations,
+    retained: RetainedStore,
+    expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
+    limits: ArcSwap<RouterLimits>,
+    ports: Ports,
+    counters: Counters,
+    connections: AtomicU64,
+    connected: AtomicUsize,
+    connected_maximum: AtomicUsize,
+    /// Makes Client Identifiers for clients that send none.
+    names: foldhash::fast::RandomState,
+}
+
+impl Router {
+    /// An empty router. `seed` is random: it keeps clients from choosing topics that collide in its tables.
+    pub fn new(limits: RouterLimits, ports: Ports, seed: u64) -> Self {
+        Self {
+            sessions: DashMap::with_hasher(foldhash::fast::RandomState::default()),
+            subscriptions: RwLock::new(SubscriptionTrie::new(seed)),
+            generations: Generations::default(),
+            retained: RetainedStore::new(seed.rotate_left(32)),
+            expiries: Mutex::default(),
+            limits: ArcSwap::from_pointee(limits),
+            ports,
+            counters: Counters::default(),
+            connections: AtomicU64::new(0),
+            connected: AtomicUsize::new(0),
+            connected_maximum: AtomicUsize::new(0),
+            names: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    /// The part of one more thread.
+    pub fn local(&self) -> Local {
+        Local::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone())
+    }
+
+    /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
+    pub fn set_limits(&self, limits: RouterLimits) {
+        self.limits.store(Arc::new(limits));
+    }
+
+    /// Begins a turn: the limits in force are those of now.
+    #[inline]
+    pub fn refresh(&self, local: &mut Local) {
+        let current = self.limits.load();
+        if !Arc::ptr_eq(&current, &local.limits) {
+            local.limits = current.clone();
+        }
+    }
+
+    /// Once in a while: forgets remembered answers that are stale, and buffers that are not used.
+    pub fn tidy(&self, local: &mut Local) {
+        local.cache.forget_stale(&self.generations);
+        local.pool.shrink();
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Hands a record to the store.
+    fn store(&self, record: Record<'_>) -> Stored {
+        self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record))
+    }
+
+    /// A number that no other connection of this process has.
+    pub fn new_connection(&self) -> ConnectionId {
+        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn generated_client_id(&self) -> ClientId {
+        let n = self.connections.fetch_add(1, Ordering::Relaxed);
+        ClientId::from(format!("auto-{:016x}", self.names.hash_one(n)).as_str())
+    }
+}
+
+impl RouterLimits {
+    /// Is the text of a Topic Name or Topic Filter within the limits?
+    fn allows_topic(&self, text: &str) -> bool {
+        let separators = || memchr::memchr_iter(b'/', text.as_bytes()).count();
+        text.len() <= self.max_topic_length
+            && (text.len() <= self.max_topic_levels || separators() < self.max_topic_levels)
+    }
+
+    /// Is this Topic Name within the limits?
+    pub fn allows_name(&self, topic: &TopicName) -> bool {
+        self.allows_topic(topic.as_str())
+    }
+
+    /// Is this Topic Filter within the limits?
+    pub fn allows_filter(&self, filter: &TopicFilter) -> bool {
+        self.allows_topic(filter.as_str())
+    }
+}

@@ -1,0 +1,239 @@
+//! The router's ports: what it asks of rooms it does not know, as traits. Each is optional or has a trivial
+//! implementation; `server` plugs in what the config asks for.
+
+use std::{net::SocketAddr, task::Waker, time::Duration};
+
+use crate::{
+    codec::ConnectReturnCode,
+    session::{CloseReason, CommitSeq, Message, Outgoing, Stored},
+    topic::{TopicFilter, TopicName},
+    types::{ClientId, QoS, SubscriptionOptions},
+};
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address.
+    pub address: SocketAddr,
+    /// The listener it came through is bound to a loopback address.
+    pub loopback_listener: bool,
+}
+
+/// What a client says of itself in its CONNECT.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// Client Identifier; one that the server chose where the client sent none.
+    pub client_id: &'a str,
+    /// User Name.
+    pub username: Option<&'a str>,
+    /// Password.
+    pub password: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub peer: Peer,
+}
+
+/// Why a client may not connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the client is told.
+    pub code: ConnectReturnCode,
+    /// What the operator reads in the log.
+    pub why: &'static str,
+}
+
+/// Decides who may connect.
+pub trait Authenticate: Send + Sync {
+    /// `Ok`, or the refusal that the client gets.
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal>;
+}
+
+/// Decides what a client may publish and subscribe to.
+pub trait Authorize: Send + Sync {
+    /// May this client publish to this topic, with a PUBLISH or a Will?
+    fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool;
+    /// May this client subscribe to this filter? If not, its SUBACK says 0x80.
+    fn may_subscribe(&self, client: &ClientId, filter: &TopicFilter) -> bool;
+}
+
+/// Keeps what must survive the process. Without one, "kept" means in memory.
+pub trait Store: Send + Sync {
+    /// Takes a record over; the answer says when it is kept. What is acknowledged for it waits until then.
+    fn append(&self, record: Record<'_>) -> Stored;
+    /// Every commit up to this one is kept.
+    fn done(&self) -> CommitSeq;
+    /// Wakes `waker` once `commit` is kept; at once if it is already.
+    fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
+}
+
+/// What a [`Store`] is asked to keep.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Record<'a> {
+    /// A session that outlives its connection begins.
+    SessionStarted {
+        /// Whose.
+        client: &'a ClientId,
+    },
+    /// It ends: by a clean session, or because it expired.
+    SessionEnded {
+        /// Whose.
+        client: &'a ClientId,
+    },
+    /// A subscription of such a session.
+    Subscribed {
+        /// Whose.
+        client: &'a ClientId,
+        /// To what.
+        filter: &'a TopicFilter,
+        /// How.
+        options: SubscriptionOptions,
+    },
+    /// It is no more.
+    Unsubscribed {
+        /// Whose.
+        client: &'a ClientId,
+        /// From what.
+        filter: &'a TopicFilter,
+    },
+    /// A QoS 1 or 2 message that such a session is to be sent.
+    Queued {
+        /// Whose.
+        client: &'a ClientId,
+        /// Shared by all sessions that it is queued for.
+        message: &'a Message,
+        /// At which QoS.
+        qos: QoS,
+    },
+    /// A retained message, in place of the one its topic had.
+    Retained {
+        /// Its topic is the key.
+        message: &'a Message,
+    },
+    /// A topic has no retained message any more.
+    RetainedCleared {
+        /// Which.
+        topic: &'a TopicName,
+    },
+}
+
+/// Passes on what clients publish, to other nodes.
+pub trait Forward: Send + Sync {
+    /// A message that was accepted from a client of this node.
+    fn forward(&self, message: &Outgoing<'_>, retain: bool);
+}
+
+/// Sees what happens. Called on the path of every message, by many threads: do little, never wait.
+pub trait Observe: Send + Sync {
+    /// It has happened.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A client was accepted.
+    Connect {
+        /// Who.
+        client: &'a ClientId,
+        /// From where.
+        peer: SocketAddr,
+        /// Clean Session of its CONNECT.
+        clean_session: bool,
+        /// There was Session State for it.
+        session_present: bool,
+    },
+    /// A client's connection ended.
+    Disconnect {
+        /// Who.
+        client: &'a ClientId,
+        /// Why.
+        reason: &'a CloseReason,
+    },
+    /// A subscription was granted.
+    Subscribe {
+        /// Who.
+        client: &'a ClientId,
+        /// To what.
+        filter: &'a TopicFilter,
+        /// At which QoS.
+        qos: QoS,
+    },
+    /// A subscription was given up.
+    Unsubscribe {
+        /// Who.
+        client: &'a ClientId,
+        /// From what.
+        filter: &'a TopicFilter,
+    },
+    /// A message was accepted.
+    Publish {
+        /// Who; `None`: the broker itself.
+        client: Option<&'a ClientId>,
+        /// To what.
+        topic: &'a TopicName,
+        /// At which QoS.
+        qos: QoS,
+        /// RETAIN.
+        retain: bool,
+        /// Bytes of the payload.
+        payload: usize,
+    },
+    /// A message was put on its way to a connected client.
+    Deliver {
+        /// To whom.
+        client: &'a ClientId,
+        /// Of which topic.
+        topic: &'a TopicName,
+        /// At which QoS.
+        qos: QoS,
+        /// Bytes of the payload.
+        payload: usize,
+    },
+    /// A message was dropped.
+    Drop {
+        /// For whom it was; for [`DropReason::SysTopic`] and [`DropReason::NotAuthorized`], whose it was.
+        client: &'a ClientId,
+        /// Of which topic.
+        topic: &'a TopicName,
+        /// Bytes of the payload.
+        payload: usize,
+        /// Why.
+        reason: DropReason,
+    },
+    /// PINGREQ.
+    Ping {
+        /// Who.
+        client: &'a ClientId,
+    },
+    /// A Will was published.
+    Will {
+        /// Whose.
+        client: &'a ClientId,
+        /// To what.
+        topic: &'a TopicName,
+    },
+    /// A session whose client stayed away ended.
+    SessionExpired {
+        /// Whose.
+        client: &'a ClientId,
+        /// How long it was away at least.
+        after: Duration,
+    },
+}
+
+/// Why a message was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// `limits.max_queued_messages` or `limits.max_queued_bytes` of a session.
+    QueueFull,
+    /// `limits.max_outbound_bytes`: the client reads too slowly.
+    OutboundFull,
+    /// `limits.max_retained_messages` or `limits.max_retained_bytes`: delivered, but not retained.
+    RetainedFull,
+    /// A client's PUBLISH to `$SYS/…` (`sys.client_publish`).
+    SysTopic,
+    /// The client may not publish to this topic.
+    NotAuthorized,
+}

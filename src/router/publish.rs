@@ -1,0 +1,192 @@
+//! From a message to the sessions that get it.
+
+use std::sync::Arc;
+
+use super::{
+    Local, Router, SysPublish,
+    local::Observers,
+    matches::Matched,
+    ports::{DropReason, Event, Record},
+};
+use crate::{
+    codec::Publish,
+    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored, StoredWill},
+    topic::TopicName,
+    types::{ClientId, QoS},
+};
+
+/// The tree of topics that belong to the server.
+const SYS_PREFIX: &str = "$SYS/";
+
+impl Router {
+    /// A client's PUBLISH. `last` is what its last one was answered with: a client that repeats a topic is not matched
+    /// again. An error ends the connection.
+    #[inline]
+    pub(super) fn publish_from(
+        &self,
+        local: &mut Local,
+        client: &ClientId,
+        last: &mut Option<Arc<Matched>>,
+        publish: &Publish<'_>,
+        frame: &[u8],
+    ) -> Result<Stored, CloseReason> {
+        let outgoing = Outgoing::from_publish(publish, frame);
+        self.publish_as(local, client, last, &outgoing, publish.retain)
+    }
+
+    pub(super) fn publish_as(
+        &self,
+        local: &mut Local,
+        client: &ClientId,
+        last: &mut Option<Arc<Matched>>,
+        outgoing: &Outgoing<'_>,
+        retain: bool,
+    ) -> Result<Stored, CloseReason> {
+        let topic = outgoing.topic;
+        let repeated = last.as_ref().filter(|m| m.topic() == topic && self.generations.is_fresh(m)).cloned();
+        let matched = match repeated {
+            Some(matched) => matched,
+            None => {
+                if !self.admit(local, client, outgoing)? {
+                    return Ok(Stored::Done);
+                }
+                let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
+                *last = Some(matched.clone());
+                matched
+            }
+        };
+        let payload = outgoing.payload.len();
+        local.observers.observe(&Event::Publish { client: Some(client), topic, qos: outgoing.qos, retain, payload });
+        if let Some(forward) = &self.ports.forward {
+            forward.forward(outgoing, retain);
+        }
+        let kept = if retain { self.retain(local, client, outgoing) } else { Stored::Done };
+        Ok(kept.and(self.deliver(local, &matched, outgoing)))
+    }
+
+    /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
+    /// words for it [MQTT-3.3.5-2].
+    fn admit(&self, local: &Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Result<bool, CloseReason> {
+        let topic = outgoing.topic;
+        if !local.limits.allows_name(topic) {
+            return Err(ProtocolError::TopicTooLarge.into());
+        }
+        let reason = if topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow {
+            DropReason::SysTopic
+        } else if self.ports.authorize.as_ref().is_some_and(|a| !a.may_publish(client, topic)) {
+            DropReason::NotAuthorized
+        } else {
+            return Ok(true);
+        };
+        local.observers.observe(&Event::Drop { client, topic, payload: outgoing.payload.len(), reason });
+        if reason == DropReason::SysTopic && local.limits.sys_publish == SysPublish::Disconnect {
+            return Err(CloseReason::NotAuthorized);
+        }
+        tracing::info!(client = %client, topic = topic.as_str(), ?reason, "message dropped");
+        Ok(false)
+    }
+
+    fn retain(&self, local: &Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
+        let topic = outgoing.topic;
+        if outgoing.payload.is_empty() {
+            self.retained.clear(topic);
+            return self.store(Record::RetainedCleared { topic });
+        }
+        let limits = &local.limits;
+        let message = outgoing.message();
+        match self.retained.set(message.clone(), limits.max_retained_messages, limits.max_retained_bytes) {
+            Ok(()) => self.store(Record::Retained { message }),
+            Err(_full) => {
+                let payload = outgoing.payload.len();
+                local.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::RetainedFull });
+                tracing::debug!(
+                    client = %client, topic = topic.as_str(),
+                    "not retained: limits.max_retained_messages or limits.max_retained_bytes is reached"
+                );
+                Stored::Done
+            }
+        }
+    }
+
+    /// A Will whose connection ended.
+    pub(super) fn publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) {
+        let outgoing = Outgoing::from(&will.message);
+        match self.publish_as(local, client, &mut None, &outgoing, will.retain) {
+            // nobody waits for an acknowledgement of a Will
+            Ok(_) => local.observers.observe(&Event::Will { client, topic: will.message.topic() }),
+            Err(reason) => tracing::info!(client = %client, %reason, "Will not published"),
+        }
+    }
+
+    /// A message of the broker itself, retained: `$SYS`.
+    pub(super) fn publish_own(&self, local: &mut Local, topic: &TopicName, payload: &[u8]) {
+        let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce);
+        local.observers.observe(&Event::Publish {
+            client: None,
+            topic,
+            qos: QoS::AtMostOnce,
+            retain: true,
+            payload: payload.len(),
+        });
+        // the broker's own topics do not count against the clients' limits
+        let kept = self.retained.set(outgoing.message().clone(), usize::MAX, usize::MAX);
+        debug_assert_eq!(kept, Ok(()));
+        let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
+        // QoS 0: nothing waits for the store
+        let _ = self.deliver(local, &matched, &outgoing);
+    }
+
+    #[inline]
+    fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+        let mut stored = Stored::Done;
+        let Local { pool, wakes, limits, observers, .. } = local;
+        for target in &matched.targets {
+            let mut state = target.slot.lock();
+            if state.ended {
+                continue;
+            }
+            let session = &mut state.session;
+            match session.deliver(outgoing, target.qos, &limits.session, pool) {
+                Delivery::Sent => {
+                    let qos = outgoing.qos.min(target.qos);
+                    delivered(observers, session.id(), outgoing.topic, qos, outgoing.payload.len());
+                    if qos != QoS::AtMostOnce {
+                        stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
+                    }
+                    target.slot.signal(&state, wakes);
+                }
+                Delivery::Queued(dropped) => {
+                    for message in &dropped {
+                        let (topic, payload) = (message.topic(), message.payload().len());
+                        let reason = DropReason::QueueFull;
+                        observers.observe(&Event::Drop { client: session.id(), topic, payload, reason });
+                    }
+                    let qos = outgoing.qos.min(target.qos);
+                    stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
+                }
+                Delivery::OutboundFull => observers.observe(&Event::Drop {
+                    client: session.id(),
+                    topic: outgoing.topic,
+                    payload: outgoing.payload.len(),
+                    reason: DropReason::OutboundFull,
+                }),
+                Delivery::NotConnected => {}
+            }
+        }
+        stored
+    }
+
+    #[inline]
+    fn store_queued(&self, clean: bool, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) -> Stored {
+        if clean || self.ports.store.is_none() {
+            return Stored::Done;
+        }
+        self.store(Record::Queued { client, message: outgoing.message(), qos })
+    }
+}
+
+/// A PUBLISH is on its way to a client.
+#[inline]
+pub(super) fn delivered(observers: &Observers, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize) {
+    observers.observe(&Event::Deliver { client, topic, qos, payload });
+}

@@ -1,0 +1,136 @@
+//! [`SlotRef`]: the place of one session in the router. It stays while connections come and go: the connection that is
+//! attached to it is swapped.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    task::Waker,
+    time::Instant,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use triomphe::Arc;
+
+use crate::session::Session;
+
+/// A handle of a session's place. Two are equal if they are the same place.
+#[derive(Clone, Debug)]
+pub struct SlotRef(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot {
+    state: Mutex<SlotState>,
+    /// The number of the attached connection, [`NOBODY`] where there is none. Changes with the lock held only.
+    owner: AtomicU64,
+    /// The attached connection was told that there is something for it, and has not looked since.
+    signalled: AtomicBool,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(super) struct SlotState {
+    pub(super) session: Session,
+    /// Of the task that drives the attached connection.
+    waker: Option<Waker>,
+    /// The session is no more: whoever still holds the handle must not use it.
+    pub(super) ended: bool,
+    /// When it ends if its client stays away: its key in the router's list.
+    pub(super) expiry: Option<ExpiryKey>,
+}
+
+/// The number of a connection, unique within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionId(pub(super) u64);
+
+/// No connection has this number.
+const NOBODY: u64 = u64::MAX;
+
+/// When a session ends, and a number that makes the key unique.
+pub(super) type ExpiryKey = (Instant, u64);
+
+impl SlotRef {
+    /// Where it is in memory: an order among handles.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    pub(super) fn new(session: Session) -> Self {
+        let state = SlotState { session, waker: None, ended: false, expiry: None };
+        Self(Arc::new(Slot {
+            state: Mutex::new(state),
+            owner: AtomicU64::new(NOBODY),
+            signalled: AtomicBool::new(false),
+        }))
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, SlotState> {
+        self.0.state.lock()
+    }
+
+    /// There is something for the attached connection: puts its waker into `wakes`, unless it is there already. To be
+    /// called with the lock held; the connection is woken when the locks are gone.
+    #[inline]
+    pub(super) fn signal(&self, state: &SlotState, wakes: &mut Vec<Waker>) {
+        if self.0.signalled.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(waker) = &state.waker {
+            self.0.signalled.store(true, Ordering::Relaxed);
+            wakes.push(waker.clone());
+        }
+    }
+
+    /// A connection, whose task `waker` wakes, has the session from now on.
+    pub(super) fn attach(&self, state: &mut SlotState, connection: ConnectionId, waker: Waker) {
+        self.0.owner.store(connection.0, Ordering::Release);
+        self.0.signalled.store(false, Ordering::Relaxed);
+        state.waker = Some(waker);
+    }
+
+    /// No connection has the session any more: gives the waker of the one that had it.
+    pub(super) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
+        self.0.owner.store(NOBODY, Ordering::Release);
+        self.0.signalled.store(false, Ordering::Relaxed);
+        state.waker.take()
+    }
+
+    /// Is the session this connection's? Certain with the lock held, a good guess without.
+    #[inline]
+    pub(super) fn is_owned_by(&self, connection: ConnectionId) -> bool {
+        self.0.owner.load(Ordering::Acquire) == connection.0
+    }
+
+    /// Is there something for the attached connection? Needs no lock.
+    #[inline]
+    pub fn is_signalled(&self) -> bool {
+        self.0.signalled.load(Ordering::Relaxed)
+    }
+
+    /// The attached connection looks now. To be called with the lock held.
+    #[inline]
+    pub(super) fn clear_signal(&self) {
+        self.0.signalled.store(false, Ordering::Relaxed);
+    }
+}
+
+impl SlotState {
+    /// Wakes the task that drives the attached connection.
+    pub(super) fn waker(&self) -> Option<&Waker> {
+        self.waker.as_ref()
+    }
+}
+
+impl PartialEq for SlotRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SlotRef {}
+
+impl Hash for SlotRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}

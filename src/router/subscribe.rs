@@ -1,0 +1,152 @@
+//! Subscriptions, and the retained messages they bring (MQTT 3.1.1 sections 3.8 to 3.11).
+
+use super::{
+    Local, Router,
+    counters::Count,
+    ports::{Event, Record},
+    slot::SlotRef,
+};
+use crate::{
+    codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
+    session::Stored,
+    topic::{FilterId, TopicFilter},
+    types::{ClientId, SubscriptionOptions},
+};
+
+impl Router {
+    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4].
+    pub(super) fn subscribe(
+        &self,
+        local: &mut Local,
+        slot: &SlotRef,
+        client: &ClientId,
+        subscribe: &Subscribe<'_>,
+    ) -> (Vec<SubackCode>, Stored) {
+        let mut held = slot.lock().session.subscriptions().len();
+        let mut codes = Vec::with_capacity(subscribe.filters.len());
+        let mut added = Vec::with_capacity(subscribe.filters.len());
+        {
+            let mut trie = self.subscriptions.write();
+            for &(filter, options) in &subscribe.filters {
+                if let Err(reason) = self.may_subscribe(local, client, filter) {
+                    codes.push(SubackCode::Failure(reason));
+                    continue;
+                }
+                if held >= local.limits.max_subscriptions
+                    && trie.id(filter).is_none_or(|id| trie.options(id, slot).is_none())
+                {
+                    local.count(Count::RefusedSubscriptions, 1);
+                    codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
+                    continue;
+                }
+                let subscribed = trie.subscribe(filter, slot.clone(), options);
+                if subscribed.replaced.is_none() {
+                    held += 1;
+                    added.push(subscribed.id);
+                }
+                if subscribed.replaced != Some(options) {
+                    self.generations.bump(filter.as_str(), filter.has_wildcard());
+                }
+                codes.push(SubackCode::Granted(options.qos));
+            }
+        }
+        if !self.own_subscriptions(slot, &added) {
+            return (codes, Stored::Done);
+        }
+        let granted = subscribe.filters.iter().zip(&codes).filter(|(_, code)| matches!(code, SubackCode::Granted(_)));
+        let mut stored = Stored::Done;
+        for (&(filter, options), _) in granted {
+            local.observers.observe(&Event::Subscribe { client, filter, qos: options.qos });
+            self.send_retained(slot, filter, options);
+            stored = stored.and(self.store_subscription(slot, client, filter, Some(options)));
+        }
+        (codes, stored)
+    }
+
+    fn may_subscribe(&self, local: &Local, client: &ClientId, filter: &TopicFilter) -> Result<(), ReasonCode> {
+        if !local.limits.allows_filter(filter) {
+            local.count(Count::TopicsTooLarge, 1);
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        match &self.ports.authorize {
+            Some(authorize) if !authorize.may_subscribe(client, filter) => Err(ReasonCode::NotAuthorized),
+            _ => Ok(()),
+        }
+    }
+
+    /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
+    fn own_subscriptions(&self, slot: &SlotRef, added: &[FilterId]) -> bool {
+        let mut state = slot.lock();
+        if !state.ended {
+            added.iter().for_each(|&id| state.session.add_subscription(id));
+            return true;
+        }
+        drop(state);
+        self.remove_subscriptions(slot, added);
+        false
+    }
+
+    /// The retained messages that match, in front of whatever is published from now on. They are looked up with the
+    /// session locked: a message that is retained at the same time is delivered either by this or after it.
+    fn send_retained(&self, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
+        let mut state = slot.lock();
+        let session = &mut state.session;
+        self.retained.for_each_match(filter, |message| session.deliver_retained(message.clone(), options.qos));
+    }
+
+    fn store_subscription(
+        &self,
+        slot: &SlotRef,
+        client: &ClientId,
+        filter: &TopicFilter,
+        options: Option<SubscriptionOptions>,
+    ) -> Stored {
+        if self.ports.store.is_none() || slot.lock().session.is_clean() {
+            return Stored::Done;
+        }
+        self.store(match options {
+            Some(options) => Record::Subscribed { client, filter, options },
+            None => Record::Unsubscribed { client, filter },
+        })
+    }
+
+    /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
+    pub(super) fn unsubscribe(
+        &self,
+        local: &mut Local,
+        slot: &SlotRef,
+        client: &ClientId,
+        unsubscribe: &Unsubscribe<'_>,
+    ) -> Stored {
+        let mut stored = Stored::Done;
+        for filter in &unsubscribe.filters {
+            let Some(id) = self.subscriptions.write().unsubscribe(filter, slot) else { continue };
+            self.generations.bump(filter.as_str(), filter.has_wildcard());
+            slot.lock().session.remove_subscription(id);
+            local.observers.observe(&Event::Unsubscribe { client, filter });
+            stored = stored.and(self.store_subscription(slot, client, filter, None));
+        }
+        stored
+    }
+
+    /// Takes the subscriptions of a session that ended out of the trie.
+    pub(super) fn remove_subscriptions(&self, slot: &SlotRef, filters: &[FilterId]) {
+        if filters.is_empty() {
+            return;
+        }
+        let mut trie = self.subscriptions.write();
+        for &id in filters {
+            let wildcard = trie.is_wildcard(id);
+            // the one counter of wildcards needs no text
+            let text = if wildcard { None } else { trie.filter(id) };
+            if trie.remove(id, slot) {
+                self.generations.bump(text.as_deref().unwrap_or_default(), wildcard);
+            }
+        }
+    }
+
+    /// (Filter, subscriber) pairs.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.read().len()
+    }
+}
