@@ -1,0 +1,51 @@
+//! Who may connect, behind the router's [`Authenticate`] port.
+
+use crate::{
+    codec::ConnectReturnCode,
+    router::{Authenticate, Credentials, Refusal},
+};
+
+/// No users are configured: whoever may reach a listener is anonymous, whatever name it gives.
+#[derive(Clone, Copy, Debug)]
+pub struct Anonymous {
+    /// `None`: on loopback listeners alone.
+    pub allow: Option<bool>,
+}
+
+impl Authenticate for Anonymous {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal> {
+        let why = match self.allow {
+            Some(true) => return Ok(()),
+            None if credentials.peer.loopback_listener => return Ok(()),
+            None => {
+                "no users are configured and this listener is not on loopback; `allow_anonymous = true` would let it in"
+            }
+            Some(false) => "no users are configured and `allow_anonymous = false`",
+        };
+        Err(Refusal { code: ConnectReturnCode::NotAuthorized, why })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::Peer;
+
+    #[test]
+    fn unset_means_loopback_listeners_only() {
+        for (allow, loopback_listener, allowed) in [
+            (None, true, true),
+            (None, false, false),
+            (Some(true), false, true),
+            (Some(true), true, true),
+            (Some(false), true, false),
+            (Some(false), false, false),
+        ] {
+            let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener };
+            let credentials = Credentials { client_id: "c", username: Some("u"), password: Some(b"p"), peer };
+            let got = Anonymous { allow }.authenticate(&credentials);
+            assert_eq!(got.is_ok(), allowed, "allow_anonymous {allow:?}, loopback {loopback_listener}");
+            assert!(got.is_ok_and(|()| true) || !allowed);
+        }
+    }
+}

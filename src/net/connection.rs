@@ -1,0 +1,447 @@
+//! [`Connection`]: the task that drives one connection. A short fixed sequence of steps, each turn: read what is there,
+//! cut it into frames, let the router handle them, write what there is to write, and say when to be looked at again.
+//!
+//! What a client's packets mean is the router's and the session's; this knows sockets, time and the first packet.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    deadlines::Key,
+    reader::{Got, Reader},
+    worker::{Shared, Worker},
+};
+use crate::{
+    codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet},
+    router::{Client, Count, Flush, Peer},
+    session::{CloseReason, OutBuf, ProtocolError},
+    types::ProtocolVersion,
+};
+
+/// The task of one connection.
+pub(super) struct Connection<S> {
+    socket: S,
+    shared: Arc<Shared>,
+    peer: Peer,
+    phase: Phase,
+    reader: Reader,
+    /// Taken from the session and not written whole.
+    writing: Option<Box<OutBuf>>,
+    deadline: Option<Key>,
+    /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
+    read_by: Option<Instant>,
+    /// The socket has to take something of what waits.
+    write_by: Option<Instant>,
+}
+
+/// How far a connection has come.
+enum Phase {
+    /// CONNECT is awaited.
+    Connecting,
+    /// A client's.
+    Open(Open),
+    /// Everything is cleared away.
+    Ended,
+}
+
+struct Open {
+    client: Client,
+    /// Seconds, as in the CONNECT.
+    keep_alive: u16,
+}
+
+/// Reads in a row before others have their turn.
+const READS_A_TURN: usize = 8;
+/// Writes in a row before others have their turn.
+const WRITES_A_TURN: usize = 16;
+/// Pieces that one write gathers.
+const SLICES: usize = 64;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(socket: S, peer: Peer, shared: Arc<Shared>) -> Self {
+        Self {
+            socket,
+            shared,
+            peer,
+            phase: Phase::Connecting,
+            reader: Reader::default(),
+            writing: None,
+            deadline: None,
+            read_by: None,
+            write_by: None,
+        }
+    }
+
+    /// One turn. An error is the end.
+    fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        self.shared.router.refresh(&mut worker.local);
+        self.begin(worker, cx, now);
+        if !worker.draining {
+            self.read(worker, cx, now)?;
+        }
+        self.write(worker, cx, now)?;
+        if worker.draining && self.writing.is_none() {
+            return Err(CloseReason::ServerShutdown);
+        }
+        self.check_deadlines(worker, now)
+    }
+
+    fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
+        if self.deadline.is_none() {
+            self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
+            self.read_by = Some(now + self.shared.limits.load().connect_timeout);
+        }
+    }
+
+    // ---- reading ----
+
+    fn read(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        for _ in 0..READS_A_TURN {
+            if self.reads_too_slowly(worker) {
+                // its own answers wait for it: what it sends waits too
+                return Ok(());
+            }
+            let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer);
+            let Poll::Ready(read) = read else { return Ok(()) };
+            let (bytes, got) = read.map_err(|error| network(&error))?;
+            worker.local.count(Count::BytesReceived, bytes as u64);
+            match got {
+                Got::Shared(all) => {
+                    let buffer = std::mem::take(&mut worker.buffer);
+                    let handled = self.handle(worker, cx, &buffer[..all], now);
+                    worker.buffer = buffer;
+                    handled?;
+                }
+                Got::Own => {
+                    let frame = self.reader.take();
+                    self.handle(worker, cx, &frame, now)?;
+                }
+                Got::More => {}
+                Got::End => return Err(CloseReason::ConnectionLost),
+            }
+            if let Phase::Open(open) = &self.phase {
+                self.read_by = keep_alive_deadline(open.keep_alive, now);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// More waits for this client than a client may be behind.
+    fn reads_too_slowly(&self, worker: &Worker) -> bool {
+        let Some(writing) = &self.writing else { return false };
+        let Phase::Open(open) = &self.phase else { return false };
+        let behind = writing.len() + worker.replies.len() + self.shared.router.pending(&open.client);
+        behind > worker.local.limits().session.max_outbound_bytes
+    }
+
+    /// Handles all whole frames of `bytes`, holds the rest.
+    fn handle(&mut self, worker: &mut Worker, cx: &Context<'_>, bytes: &[u8], now: Instant) -> Result<(), CloseReason> {
+        let max_packet_size = self.shared.limits.load().max_packet_size;
+        let (mut at, mut frames) = (0, 0);
+        let result = loop {
+            let rest = &bytes[at..];
+            match codec::frame(self.version(), rest, max_packet_size) {
+                Ok(Cut::Frame(frame)) => {
+                    let whole = &rest[..frame.len];
+                    at += frame.len;
+                    frames += 1;
+                    if let Err(reason) = self.handle_frame(worker, cx, frame, whole, now) {
+                        break Err(reason);
+                    }
+                }
+                Ok(Cut::Need(need)) => {
+                    if !rest.is_empty() {
+                        self.reader.hold(rest, need);
+                    }
+                    break Ok(());
+                }
+                Err(error) => break Err(error.into()),
+            }
+        };
+        worker.local.count(Count::MessagesReceived, frames);
+        result
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        match &self.phase {
+            Phase::Open(open) => open.client.version(),
+            _ => ProtocolVersion::default(),
+        }
+    }
+
+    #[inline]
+    fn handle_frame(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        frame: Frame<'_>,
+        whole: &[u8],
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        match &mut self.phase {
+            Phase::Open(open) => {
+                let Worker { local, replies, .. } = worker;
+                self.shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
+            }
+            Phase::Connecting => self.handle_first(worker, cx, frame, now),
+            Phase::Ended => Ok(()),
+        }
+    }
+
+    /// The first packet has to be a CONNECT [MQTT-3.1.0-1].
+    fn handle_first(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        frame: Frame<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        match codec::decode(ProtocolVersion::default(), frame) {
+            Ok(Packet::Connect(connect)) => self.connect(worker, cx, &connect, now),
+            Err(error @ DecodeError::UnsupportedLevel(_)) => {
+                self.refuse(worker, ConnectReturnCode::UnacceptableProtocolVersion);
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(ProtocolError::NotConnected.into()),
+        }
+    }
+
+    fn connect(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let connected =
+            self.shared.router.connect(&mut worker.local, connect, self.peer, cx.waker().clone()).inspect_err(
+                |reason| {
+                    if let CloseReason::Refused { code, .. } = reason {
+                        self.refuse(worker, *code);
+                    }
+                },
+            )?;
+        worker.local.count(Count::MessagesSent, 1);
+        self.shared.gate.connected();
+        tracing::info!(
+            client = %connected.client,
+            peer = %self.peer.address,
+            clean_session = connect.clean_session,
+            session_present = connected.session_present,
+            keep_alive = connect.keep_alive,
+            "connected"
+        );
+        self.read_by = keep_alive_deadline(connect.keep_alive, now);
+        let client = Client::new(connected, connect.version);
+        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive });
+        Ok(())
+    }
+
+    /// Writes a CONNACK that refuses, before the connection closes.
+    fn refuse(&mut self, worker: &mut Worker, code: ConnectReturnCode) {
+        worker.local.count(Count::MessagesSent, 1);
+        let mut out = worker.local.pool.take();
+        codec::encode::connack(out.bytes_mut(), false, code);
+        self.writing = Some(out);
+    }
+
+    // ---- writing ----
+
+    fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        for _ in 0..WRITES_A_TURN {
+            self.write_held(worker, cx, now)?;
+            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+            let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
+            let Worker { local, replies, .. } = worker;
+            match self.shared.router.flush(local, &mut open.client, replies, unwritten) {
+                Flush::TakenOver => return Err(CloseReason::SessionTakenOver),
+                Flush::Write(None) => return Ok(()),
+                Flush::Write(out) => self.writing = out,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Writes what was taken from the session, as much as the socket takes.
+    fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        let Some(out) = &mut self.writing else { return Ok(()) };
+        let timeout = || now + self.shared.limits.load().write_timeout;
+        while !out.is_empty() {
+            match write_some(Pin::new(&mut self.socket), cx, out) {
+                Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
+                Poll::Ready(Ok(n)) => {
+                    out.advance(n);
+                    self.write_by = None;
+                    worker.local.count(Count::BytesSent, n as u64);
+                }
+                Poll::Ready(Err(error)) => return Err(network(&error)),
+                Poll::Pending => {
+                    self.write_by.get_or_insert_with(timeout);
+                    return Ok(());
+                }
+            }
+        }
+        self.write_by = None;
+        if let Some(done) = self.writing.take() {
+            worker.local.pool.put(done);
+        }
+        Ok(())
+    }
+
+    // ---- time ----
+
+    fn check_deadlines(&mut self, worker: &mut Worker, now: Instant) -> Result<(), CloseReason> {
+        if self.write_by.is_some_and(|by| by <= now) {
+            worker.local.count(Count::WriteTimeouts, 1);
+            return Err(CloseReason::WriteTimeout { waiting: self.writing.as_ref().map_or(0, |w| w.len()) });
+        }
+        if self.read_by.is_some_and(|by| by <= now) {
+            return Err(match &self.phase {
+                Phase::Open(open) => CloseReason::KeepAliveTimeout { keep_alive: open.keep_alive },
+                _ => {
+                    worker.local.count(Count::ConnectTimeouts, 1);
+                    CloseReason::ConnectTimeout
+                }
+            });
+        }
+        if let Some(key) = self.deadline {
+            let next = match (self.read_by, self.write_by) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            worker.deadlines.set(key, next);
+        }
+        Ok(())
+    }
+
+    // ---- the end ----
+
+    /// Clears everything away and says why, once.
+    fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
+        worker.replies.clear();
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(open) => {
+                self.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
+                self.shared.gate.left();
+                tracing::info!(client = %open.client.id(), peer = %self.peer.address, %reason, "disconnected");
+            }
+            Phase::Connecting => {
+                self.shared.gate.left_before_connect();
+                // a probe of a port check says nothing, and needs no line above debug
+                if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
+                    tracing::debug!(peer = %self.peer.address, %reason, "disconnected before CONNECT");
+                } else {
+                    tracing::info!(peer = %self.peer.address, %reason, "disconnected before CONNECT");
+                }
+            }
+            Phase::Ended => return,
+        }
+        count_violation(worker, reason);
+        if let Some(out) = self.writing.take() {
+            worker.local.pool.put(out);
+        }
+        if let Some(key) = self.deadline.take() {
+            worker.deadlines.remove(key);
+        }
+        worker.connection_ended();
+        worker.local.wake();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        Worker::with(|worker| {
+            let result = this.turn(worker, cx);
+            let Err(reason) = result else {
+                worker.local.wake();
+                return Poll::Pending;
+            };
+            // answers that were due before the reason to close: as far as the socket takes them
+            if reason != CloseReason::SessionTakenOver {
+                let _ = this.write(worker, cx, Instant::now());
+            }
+            this.end(worker, &reason);
+            Poll::Ready(())
+        })
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// A task that is dropped before its connection ended: the runtime goes down, or a turn panicked.
+    fn drop(&mut self) {
+        let Self { shared, phase, peer, deadline, writing, .. } = self;
+        let open = match std::mem::replace(phase, Phase::Ended) {
+            Phase::Ended => return,
+            Phase::Open(open) => Some(open),
+            Phase::Connecting => None,
+        };
+        Worker::with(|worker| {
+            let reason = CloseReason::ServerShutdown;
+            match open {
+                Some(open) => {
+                    shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
+                    shared.gate.left();
+                    let waiting = writing.as_ref().map_or(0, |w| w.len());
+                    tracing::info!(client = %open.client.id(), peer = %peer.address, %reason, waiting, "disconnected");
+                }
+                None => shared.gate.left_before_connect(),
+            }
+            if let Some(key) = deadline.take() {
+                worker.deadlines.remove(key);
+            }
+        });
+    }
+}
+
+/// Writes what comes first, in one call.
+fn write_some(
+    socket: Pin<&mut (impl AsyncWrite + Unpin)>,
+    cx: &mut Context<'_>,
+    out: &OutBuf,
+) -> Poll<io::Result<usize>> {
+    if let Some(bytes) = out.contiguous() {
+        return socket.poll_write(cx, bytes);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let filled = out.io_slices(&mut slices);
+    Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
+}
+
+/// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
+fn keep_alive_deadline(keep_alive: u16, now: Instant) -> Option<Instant> {
+    (keep_alive > 0).then(|| now + Duration::from_millis(u64::from(keep_alive) * 1500))
+}
+
+fn network(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            CloseReason::ConnectionLost
+        }
+        kind => CloseReason::Network(kind),
+    }
+}
+
+fn count_violation(worker: &Worker, reason: &CloseReason) {
+    let count = match reason {
+        CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
+        CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
+        CloseReason::Malformed(_) | CloseReason::Protocol(_) => Count::ProtocolErrors,
+        _ => return,
+    };
+    worker.local.count(count, 1);
+}

@@ -1,0 +1,18 @@
+//! The shell around the protocol: sockets, threads, time.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `worker` | the threads: each a runtime of its own, with connections dealt out to them |
+//! | `listener` | accepting, and the bounds on how many |
+//! | `connection` | the task that drives one connection |
+//! | `reader` | bytes from a socket, cut into whole frames |
+//! | `deadlines` | when connections have to be looked at although nothing arrived |
+
+mod connection;
+mod deadlines;
+mod listener;
+mod reader;
+mod worker;
+
+pub use listener::{Listener, bind};
+pub use worker::{NetLimits, Workers};

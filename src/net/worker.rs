@@ -1,0 +1,270 @@
+//! The threads that serve connections. Each has a runtime of its own, a read buffer that all its connections share, and
+//! its part of the router. A connection stays on the thread it was dealt to: what it sends to another connection of
+//! that thread costs no lock that anybody else holds and no wake-up of a sleeping thread.
+
+use std::{
+    cell::RefCell,
+    io,
+    net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, mpsc};
+
+use super::{
+    connection::Connection,
+    deadlines::Deadlines,
+    listener::{Gate, Listener},
+    reader::SHARED_BUFFER,
+};
+use crate::router::{Local, Peer, Router, SysTopics};
+
+/// The bounds that connections hold to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetLimits {
+    /// Connections in all.
+    pub max_connections: usize,
+    /// Connections without a CONNECT yet.
+    pub max_connecting: usize,
+    /// From accept to CONNECT.
+    pub connect_timeout: Duration,
+    /// A whole packet, in bytes.
+    pub max_packet_size: usize,
+    /// A socket that takes nothing for this long ends its connection.
+    pub write_timeout: Duration,
+    /// How often the `$SYS` topics are published.
+    pub sys_interval: Option<Duration>,
+}
+
+/// What all threads share.
+pub(super) struct Shared {
+    pub(super) router: Arc<Router>,
+    pub(super) limits: ArcSwap<NetLimits>,
+    pub(super) gate: Gate,
+}
+
+/// What one thread has for its connections.
+pub(super) struct Worker {
+    pub(super) local: Local,
+    pub(super) buffer: Vec<u8>,
+    /// Answers to the packets of the connection whose turn it is.
+    pub(super) replies: Vec<u8>,
+    pub(super) deadlines: Deadlines,
+    /// The server shuts down: connections write what they have and end.
+    pub(super) draining: bool,
+    /// Told of the last connection's end while draining.
+    idle: Arc<Notify>,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+impl Worker {
+    /// Runs `f` with the worker of this thread.
+    pub(super) fn with<R>(f: impl FnOnce(&mut Self) -> R) -> R {
+        WORKER.with_borrow_mut(|worker| f(worker.as_mut().expect("connections live on worker threads")))
+    }
+
+    /// A connection has ended.
+    pub(super) fn connection_ended(&self) {
+        if self.draining && self.deadlines.len() == 0 {
+            self.idle.notify_one();
+        }
+    }
+}
+
+enum Command {
+    Connection(TcpStream, Peer),
+    Listener(Listener, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// Threads stop accepting, then flush for at most this long, then end.
+    Stop(Duration),
+}
+
+/// The threads of a server.
+pub struct Workers {
+    shared: Arc<Shared>,
+    senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` threads, at least one.
+    pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
+        let shared = Arc::new(Shared { router, limits: ArcSwap::from_pointee(limits), gate: Gate::default() });
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new() };
+        for (index, commands) in receivers.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let shared = workers.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("dunlin-{index}"))
+                .spawn(move || runtime.block_on(run(shared, index, commands)))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Accepts connections from a bound listener, until the threads stop.
+    pub fn listen(&self, listener: Listener) {
+        self.send(0, Command::Listener(listener, self.senders.clone()));
+    }
+
+    /// New limits, for connections from their next turn on.
+    pub fn set_limits(&self, limits: NetLimits) {
+        self.shared.limits.store(Arc::new(limits));
+    }
+
+    /// Stops accepting, writes what is queued to connected clients for at most `grace`, closes all connections and ends
+    /// the threads. Blocks until they have.
+    pub fn stop(&mut self, grace: Duration) {
+        for index in 0..self.senders.len() {
+            self.send(index, Command::Stop(grace));
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+
+    fn send(&self, index: usize, command: Command) {
+        // a thread that has ended needs no commands
+        let _ = self.senders[index].send(command);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// Where new connections go: to each thread in turn.
+pub(super) struct Dealer {
+    senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+    next: AtomicUsize,
+}
+
+impl Dealer {
+    pub(super) fn deal(&self, socket: TcpStream, peer: Peer) {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
+        // a thread that has ended serves nobody: the socket closes
+        let _ = self.senders[index].send(Command::Connection(socket, peer));
+    }
+}
+
+/// The life of one thread.
+async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let idle = Arc::new(Notify::new());
+    let worker = Worker {
+        local: shared.router.local(),
+        buffer: vec![0; SHARED_BUFFER],
+        replies: Vec::new(),
+        deadlines: Deadlines::new(Instant::now()),
+        draining: false,
+        idle: idle.clone(),
+    };
+    WORKER.set(Some(worker));
+    let deadlines = tokio::spawn(watch_deadlines(shared.clone()));
+    let housekeeping = (index == 0).then(|| tokio::spawn(keep_house(shared.clone())));
+    let mut listeners = Vec::new();
+    let mut dealt = 0;
+    let grace = loop {
+        match commands.recv().await {
+            Some(Command::Connection(socket, peer)) => {
+                spawn_connection(&shared, socket, peer);
+                // sockets that wait to be served are served before more are taken
+                dealt += 1;
+                if dealt % 32 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(Command::Listener(listener, senders)) => {
+                // numbering begins anew with each listener: few listeners, many connections
+                let dealer = Dealer { senders, next: AtomicUsize::new(0) };
+                listeners.push(tokio::spawn(listener.accept(shared.clone(), dealer)));
+            }
+            Some(Command::Stop(grace)) => break grace,
+            None => break Duration::ZERO,
+        }
+    };
+    listeners.iter().for_each(|task| task.abort());
+    let connections: Vec<_> = Worker::with(|worker| {
+        worker.draining = true;
+        worker.deadlines.all().collect()
+    });
+    if !connections.is_empty() {
+        connections.into_iter().for_each(|waker| waker.wake());
+        // what is not written by then is lost: the grace is the operator's word on how long to try
+        let _ = tokio::time::timeout(grace, idle.notified()).await;
+    }
+    deadlines.abort();
+    if let Some(task) = housekeeping {
+        task.abort();
+    }
+}
+
+fn spawn_connection(shared: &Arc<Shared>, socket: TcpStream, peer: Peer) {
+    match tokio::net::TcpStream::from_std(socket) {
+        Ok(socket) => {
+            tokio::spawn(Connection::new(socket, peer, shared.clone()));
+        }
+        Err(error) => {
+            shared.gate.left_before_connect();
+            tracing::warn!(peer = %peer.address, %error, "connection not served");
+        }
+    }
+}
+
+/// Wakes connections whose deadline has passed.
+async fn watch_deadlines(shared: Arc<Shared>) {
+    /// How late a deadline that was set meanwhile may be found.
+    const AT_MOST: Duration = Duration::from_secs(1);
+    /// How often deadlines are looked at, at most.
+    const AT_LEAST: Duration = Duration::from_millis(20);
+    const TIDY_EVERY: Duration = Duration::from_secs(10);
+    let mut due = Vec::new();
+    let mut tidied = Instant::now();
+    loop {
+        let now = Instant::now();
+        let next = Worker::with(|worker| {
+            if now - tidied >= TIDY_EVERY {
+                shared.router.tidy(&mut worker.local);
+                tidied = now;
+            }
+            worker.deadlines.due(now, &mut due)
+        });
+        due.drain(..).for_each(|waker: std::task::Waker| waker.wake());
+        let next = next.map_or(now + AT_MOST, |next| next.clamp(now + AT_LEAST, now + AT_MOST));
+        tokio::time::sleep_until(next.into()).await;
+    }
+}
+
+/// Publishes `$SYS`, ends sessions whose clients stayed away.
+async fn keep_house(shared: Arc<Shared>) {
+    const EVERY: Duration = Duration::from_millis(500);
+    let router = &shared.router;
+    let mut sys = SysTopics::new(Instant::now());
+    let mut published: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let interval = shared.limits.load().sys_interval;
+        Worker::with(|worker| {
+            router.refresh(&mut worker.local);
+            router.expire_sessions(&mut worker.local, now);
+            if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
+                sys.publish(router, &mut worker.local, now);
+                published = Some(now);
+            }
+            worker.local.wake();
+        });
+        tokio::time::sleep_until((now + EVERY).into()).await;
+    }
+}

@@ -1,0 +1,319 @@
+//! Wiring and shutdown: from a [`Config`] to a running broker.
+
+use std::{
+    fs,
+    hash::{BuildHasher, RandomState},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use thiserror::Error;
+
+use crate::{
+    auth::Anonymous,
+    config::{Config, Limits, QueueFull, SysPublish},
+    net::{self, NetLimits, Workers},
+    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
+    session::SessionLimits,
+};
+
+/// A running broker. It runs on threads of its own until it is shut down or dropped.
+pub struct Server {
+    router: Arc<Router>,
+    workers: Workers,
+    addresses: Vec<SocketAddr>,
+    config: Config,
+    ready_file: Option<ReadyFile>,
+}
+
+/// Why a broker could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// There is nothing to listen on.
+    #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
+    NoListener,
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {}", listen_hint(.source))]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The threads cannot be started.
+    #[error("cannot start the worker threads: {0}")]
+    Threads(io::Error),
+    /// The ready file cannot be written.
+    #[error("cannot write the ready file {}: {source}", .path.display())]
+    ReadyFile {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+fn listen_hint(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{error}: another program, perhaps another broker, listens there; stop it or choose another port")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{error}: ports below 1024 need the CAP_NET_BIND_SERVICE capability")
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{error}: this machine has no such address"),
+        _ => error.to_string(),
+    }
+}
+
+/// A broker to be, with whatever an embedding program plugs in.
+#[derive(Default)]
+pub struct Builder {
+    config: Config,
+    ports: Ports,
+}
+
+impl Builder {
+    /// A broker with this configuration.
+    pub fn new(config: Config) -> Self {
+        Self { config, ports: Ports::default() }
+    }
+
+    /// Sees what happens.
+    pub fn observe(mut self, observe: Arc<dyn Observe>) -> Self {
+        self.ports.observe = Some(observe);
+        self
+    }
+
+    /// Decides who may connect, in place of `allow_anonymous`.
+    pub fn authenticate(mut self, authenticate: Arc<dyn Authenticate>) -> Self {
+        self.ports.authenticate = Some(authenticate);
+        self
+    }
+
+    /// Decides what clients may publish and subscribe to.
+    pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
+        self.ports.authorize = Some(authorize);
+        self
+    }
+
+    /// Keeps what must survive the process.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.ports.store = Some(store);
+        self
+    }
+
+    /// Passes on what clients publish.
+    pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
+        self.ports.forward = Some(forward);
+        self
+    }
+
+    /// Binds all listeners, starts the threads and accepts. All listeners accept when this returns.
+    pub async fn start(self) -> Result<Server, StartError> {
+        Server::run(self.config, self.ports)
+    }
+}
+
+impl Server {
+    /// Starts a broker. All its listeners accept when this returns.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Builder::new(config).start().await
+    }
+
+    fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
+        if config.listeners.is_empty() {
+            return Err(StartError::NoListener);
+        }
+        let listeners = config
+            .listeners
+            .iter()
+            .map(|l| net::bind(l.address).map_err(|source| StartError::Listen { address: l.address, source }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses: Vec<SocketAddr> = listeners.iter().map(net::Listener::address).collect();
+
+        let anonymous = ports.authenticate.is_none();
+        if anonymous {
+            ports.authenticate = Some(Arc::new(Anonymous { allow: config.allow_anonymous }));
+        }
+        let seed = RandomState::new().hash_one(std::process::id());
+        let router = Arc::new(Router::new(router_limits(&config), ports, seed));
+        let count = config.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
+        announce(&config, &addresses, count, anonymous);
+        listeners.into_iter().for_each(|listener| workers.listen(listener));
+        let ready_file = match &config.ready_file {
+            Some(path) => Some(ReadyFile::write(path, &addresses)?),
+            None => None,
+        };
+        Ok(Self { router, workers, addresses, config, ready_file })
+    }
+
+    /// Where it listens, in the order of the config; ports that the system picked in place of 0.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        self.router.counters()
+    }
+
+    /// Puts the limits of `config` in force. Gives what changed, a line each, and what would need a restart.
+    pub fn reload(&mut self, config: &Config) -> Vec<String> {
+        let changes = changes(&self.config, config);
+        self.config.limits = config.limits.clone();
+        self.config.sys = config.sys.clone();
+        self.router.set_limits(router_limits(&self.config));
+        self.workers.set_limits(net_limits(&self.config));
+        changes
+    }
+
+    /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
+    /// connections and ends the threads.
+    pub async fn shutdown(mut self) {
+        tracing::info!(grace = ?self.config.shutdown_grace, connected = self.router.connected(), "shutting down");
+        // the ready file goes first: whoever sees it may connect
+        self.ready_file = None;
+        let grace = self.config.shutdown_grace;
+        let mut workers = self.workers;
+        if tokio::task::spawn_blocking(move || workers.stop(grace)).await.is_err() {
+            tracing::error!("the shutdown panicked");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The first lines of the log: where, who, how safe.
+fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous: bool) {
+    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    tracing::info!("dunlin {} listening on {listening} ({workers} worker threads)", env!("CARGO_PKG_VERSION"));
+    let open = addresses.iter().any(|a| !a.ip().is_loopback());
+    match (anonymous, config.allow_anonymous) {
+        (false, _) => {}
+        (true, Some(true)) if open => {
+            tracing::warn!("allow_anonymous = true: everybody who reaches a listener may connect");
+        }
+        (true, Some(true)) => tracing::info!("anonymous clients are served"),
+        (true, None) if open => tracing::warn!(
+            "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous = true` (or --allow-anonymous) to let everybody in"
+        ),
+        (true, None) => tracing::info!("anonymous clients are served, on loopback only"),
+        (true, Some(false)) => {
+            tracing::warn!("no users are configured and allow_anonymous = false: nobody may connect")
+        }
+    }
+    tracing::info!("in memory: what is acknowledged is kept while the process lives, nothing is written to disk");
+}
+
+fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    if old.limits != new.limits {
+        let (old, new) = (format!("{:#?}", old.limits), format!("{:#?}", new.limits));
+        for (old, new) in old.lines().zip(new.lines()).filter(|(old, new)| old != new) {
+            lines.push(format!("limits: {} → {}", old.trim().trim_end_matches(','), new.trim().trim_end_matches(',')));
+        }
+    }
+    if old.sys != new.sys {
+        lines.push(format!("sys: {:?} → {:?}", old.sys, new.sys));
+    }
+    let needs_restart = [
+        ("listener", old.listeners != new.listeners),
+        ("allow_anonymous", old.allow_anonymous != new.allow_anonymous),
+        ("workers", old.workers != new.workers),
+        ("shutdown_grace", old.shutdown_grace != new.shutdown_grace),
+        ("ready_file", old.ready_file != new.ready_file),
+    ];
+    lines.extend(
+        needs_restart
+            .iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| format!("{key}: changed, but needs a restart")),
+    );
+    lines
+}
+
+fn router_limits(config: &Config) -> RouterLimits {
+    let Limits {
+        max_client_id_length,
+        max_topic_length,
+        max_topic_levels,
+        max_inflight_out,
+        max_inflight_in,
+        max_queued_messages,
+        max_queued_bytes,
+        queue_full,
+        queue_qos0,
+        max_outbound_bytes,
+        max_retained_messages,
+        max_retained_bytes,
+        max_subscriptions,
+        session_expiry,
+        ..
+    } = config.limits;
+    RouterLimits {
+        session: SessionLimits {
+            max_inflight_out: usize::from(max_inflight_out),
+            max_inflight_in: usize::from(max_inflight_in),
+            max_queued_messages,
+            max_queued_bytes,
+            drop_oldest: queue_full == QueueFull::DropOldest,
+            queue_qos0,
+            max_outbound_bytes,
+        },
+        max_client_id_length,
+        max_topic_length,
+        max_topic_levels,
+        max_retained_messages,
+        max_retained_bytes,
+        max_subscriptions,
+        session_expiry,
+        sys_publish: match config.sys.client_publish {
+            SysPublish::Drop => router::SysPublish::Drop,
+            SysPublish::Disconnect => router::SysPublish::Disconnect,
+            SysPublish::Allow => router::SysPublish::Allow,
+        },
+    }
+}
+
+fn net_limits(config: &Config) -> NetLimits {
+    let Limits { max_connections, max_connecting, connect_timeout, max_packet_size, write_timeout, .. } = config.limits;
+    NetLimits {
+        max_connections,
+        max_connecting,
+        connect_timeout,
+        max_packet_size,
+        write_timeout,
+        sys_interval: config.sys.interval,
+    }
+}
+
+/// A file that says that all listeners accept; gone when the server is.
+struct ReadyFile(PathBuf);
+
+impl ReadyFile {
+    fn write(path: &Path, addresses: &[SocketAddr]) -> Result<Self, StartError> {
+        let listeners: Vec<_> = addresses
+            .iter()
+            .map(|a| serde_json::json!({ "transport": "tcp", "address": a.to_string(), "port": a.port() }))
+            .collect();
+        let text = serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n";
+        // whoever waits for the file never sees half of it
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        fs::write(&unfinished, text)
+            .and_then(|()| fs::rename(&unfinished, path))
+            .map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "cannot remove the ready file");
+        }
+    }
+}
