@@ -1,5 +1,36 @@
 //! The settings of a broker: as written (the TOML file, the command line) and as resolved ([`Config`]).
+//!
+//! ```text
+//! cli ──────────► Config          the flags and variables over the file over the defaults
+//!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
+//!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
+//!          ├► forms               how one value is written: a size, a duration, a choice, …
+//!          │   └► listen          a listen address as text
+//!          └► settings            Config itself and its defaults
+//! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
+//! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
+//! summary ──────► text            what would run, for --check
+//! error                           what can be wrong, one line each
+//! ```
+//!
+//! A new setting is a field with its default in `settings` and a line in `keys`; `tests/config_reference.rs` then asks
+//! for the rest.
 
+mod changes;
+mod cli;
+mod error;
+mod file;
+mod forms;
+mod keys;
+mod listen;
+pub mod reference;
 mod settings;
+mod summary;
 
+pub use changes::{Change, changes};
+pub use cli::Cli;
+pub use error::ConfigError;
+pub use file::{load, parse};
+pub use listen::{ListenAddress, ListenAddressError};
 pub use settings::*;
+pub use summary::summary;

@@ -1,0 +1,58 @@
+//! What differs between two configurations, key by key: [`changes`]. Which of them take effect while the broker runs is
+//! the business of the server.
+
+use std::fmt;
+
+use super::{
+    keys::{LISTENER, TABLES},
+    settings::Config,
+};
+
+/// One key that has another value in another configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key with its table, as in `limits.max_connections`; `listener` for the listeners altogether.
+    pub key: String,
+    /// The value that was, as TOML.
+    pub from: String,
+    /// The value that is, as TOML.
+    pub to: String,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {} (was {})", self.key, self.to, self.from)
+    }
+}
+
+/// Every key whose value in `to` is not that in `from`, in the order of the reference.
+pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
+    let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key.write)));
+    let values = keys.map(|(key, write)| Change { key, from: write(from), to: write(to) });
+    let [before, after] = [from, to].map(|config| {
+        let addresses: Vec<_> = config.listeners.iter().map(|listener| format!("\"{}\"", listener.address)).collect();
+        format!("[{}]", addresses.join(", "))
+    });
+    let listeners = Change { key: LISTENER.name.into(), from: before, to: after };
+    values.chain([listeners]).filter(|change| change.from != change.to).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs() {
+        assert_eq!(changes(&Config::default(), &Config::default()), []);
+        let mut other = Config::ephemeral();
+        other.workers = Some(3);
+        other.limits.session_expiry = None;
+        let told: Vec<_> = changes(&Config::default(), &other).iter().map(ToString::to_string).collect();
+        let expected = [
+            "workers = 3 (was \"auto\")",
+            "limits.session_expiry = \"never\" (was \"1day\")",
+            "listener = [\"127.0.0.1:0\"] (was [\"127.0.0.1:1883\", \"[::1]:1883\"])",
+        ];
+        assert_eq!(told, expected);
+    }
+}

@@ -1,0 +1,212 @@
+//! The command line and the environment: [`Cli`] as given, and how it goes over the file. What a value may be is the
+//! business of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    ArgAction, CommandFactory, FromArgMatches, Parser,
+    builder::{BoolishValueParser, PossibleValuesParser, Resettable, TypedValueParser},
+};
+
+use super::{
+    error::ConfigError,
+    file,
+    forms::{Choice, Form, Misfit},
+    keys::{LOG_FORMAT, LOG_LEVEL, WORKERS},
+    listen::{self, ListenAddress},
+    settings::{Config, ListenerConfig, LogFormat, LogLevel},
+};
+
+/// Dunlin, an MQTT broker.
+///
+/// Without anything given it listens on port 1883 of the loopback interface, lets anybody there in, and keeps everything
+/// in memory.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "dunlin", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Listen there; may be repeated, and replaces the listeners of the file.
+    ///
+    /// An IP address and a port (`127.0.0.1:1883`, `[::1]:1883`, `0.0.0.0:1883`); `localhost:1883` or `1883` alone for
+    /// the loopback of IPv4 and IPv6. Port 0 picks a free one.
+    #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
+    pub listen: Vec<ListenAddress>,
+
+    /// Read the configuration from this file.
+    #[arg(long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Write this file once all listeners accept; it is removed on exit.
+    #[arg(long, env = "DUNLIN_READY_FILE", value_name = "PATH")]
+    pub ready_file: Option<PathBuf>,
+
+    /// Let clients in that give no user name, on every listener.
+    ///
+    /// Without it they are let in on loopback listeners alone; with =false, on none.
+    #[arg(long, env = "DUNLIN_ALLOW_ANONYMOUS", value_name = "true|false", value_parser = BoolishValueParser::new(),
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub allow_anonymous: Option<bool>,
+
+    /// Threads that serve connections; by default one for each CPU.
+    #[arg(long, env = "DUNLIN_WORKERS", value_name = "N", value_parser = workers)]
+    pub workers: Option<usize>,
+
+    /// The least severe level that is logged.
+    #[arg(long, env = "DUNLIN_LOG_LEVEL", value_name = "LEVEL", value_parser = one_of(LOG_LEVEL))]
+    pub log_level: Option<LogLevel>,
+
+    /// How a log line is written.
+    #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT))]
+    pub log_format: Option<LogFormat>,
+
+    /// Say what would run, or the first thing that is wrong, and exit; nothing is started or written.
+    #[arg(long, env = "DUNLIN_CHECK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub check: bool,
+
+    /// Print the default configuration, every key with what it does, and exit.
+    #[arg(long, env = "DUNLIN_PRINT_CONFIG", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
+    pub print_config: bool,
+}
+
+impl Cli {
+    /// What the process was given. Wrong usage ends it with a message and exit code 2, `--help` and `--version` with 0.
+    pub fn from_process() -> Self {
+        Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The flags `args`, the program's name first, over the environment of the process, where an empty variable counts
+    /// as unset.
+    pub fn try_from_args<A: Into<OsString> + Clone>(args: impl IntoIterator<Item = A>) -> Result<Self, clap::Error> {
+        let command = Self::command().mut_args(|arg| {
+            let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+            if empty { arg.env(Resettable::Reset) } else { arg }
+        });
+        Self::from_arg_matches(&command.try_get_matches_from(args)?)
+    }
+
+    /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
+    /// more call.
+    pub fn resolve(&self) -> Result<Config, ConfigError> {
+        let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), file::load)?;
+        if !self.listen.is_empty() {
+            config.listeners = self.listeners()?;
+        }
+        if self.ready_file.is_some() {
+            config.ready_file.clone_from(&self.ready_file);
+        }
+        config.allow_anonymous = self.allow_anonymous.or(config.allow_anonymous);
+        config.workers = self.workers.or(config.workers);
+        config.log.level = self.log_level.unwrap_or(config.log.level);
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        Ok(config)
+    }
+
+    fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
+        let addresses: Vec<_> = self.listen.iter().flat_map(ListenAddress::socket_addrs).copied().collect();
+        match listen::twice(&addresses) {
+            Some(twice) => Err(ConfigError::Argument {
+                argument: "--listen (DUNLIN_LISTEN)",
+                problem: format!("{twice} is there twice; remove one of them"),
+            }),
+            None => Ok(addresses.into_iter().map(|address| ListenerConfig { address }).collect()),
+        }
+    }
+}
+
+/// A number of workers, bounded as in the file.
+fn workers(text: &str) -> Result<usize, String> {
+    let number = text.parse().map_err(|_| format!("expected {}", WORKERS.expected()))?;
+    WORKERS.check(number).map_err(|misfit| match misfit {
+        Misfit::Range(_) => format!("out of range; allowed: {}", WORKERS.allowed()),
+        Misfit::Kind | Misfit::Said(_) => format!("expected {}", WORKERS.expected()),
+    })
+}
+
+/// The same words as in the file.
+fn one_of<T: Copy + PartialEq + Send + Sync>(choice: Choice<T>) -> impl TypedValueParser<Value = T> {
+    let words: Vec<_> = choice.words().collect();
+    PossibleValuesParser::new(words)
+        .try_map(move |word| choice.meaning(&word).ok_or("not one of the words that were told"))
+}
+
+const AFTER_HELP: &str = "\
+A flag goes over its environment variable, which goes over the file, which goes over the default.
+
+  dunlin                                           for yourself, on this machine
+  dunlin --listen 0.0.0.0:1883 --allow-anonymous   for everybody who can reach this machine
+  dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
+  dunlin --print-config > dunlin.toml              a configuration to begin with
+  dunlin --config dunlin.toml --check              is it right, and what would run?";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cli(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_from_args(["dunlin"].iter().chain(args))
+    }
+
+    #[test]
+    fn clap_finds_nothing_to_complain_about() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        for arg in Cli::command().get_arguments() {
+            let name = arg.get_long().unwrap().to_uppercase().replace('-', "_");
+            assert_eq!(arg.get_env().unwrap(), &*format!("DUNLIN_{name}"));
+        }
+    }
+
+    #[test]
+    fn flags_go_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.toml");
+        let text = "allow_anonymous = true\nworkers = 2\nready_file = 'a'\nlistener = [{ address = '127.0.0.1:1' }]\n\
+                    [log]\nlevel = 'warn'\nformat = 'json'\n[limits]\nmax_connections = 7\n";
+        std::fs::write(&file, text).unwrap();
+        let file = format!("--config={}", file.display());
+
+        let as_written = cli(&[&file]).unwrap().resolve().unwrap();
+        assert_eq!(as_written, super::super::parse(text, "a.toml").unwrap());
+
+        let all =
+            ["--listen=127.0.0.1:2", "--listen", "127.0.0.1:0,127.0.0.1:0", "--allow-anonymous=false", "--workers=3"];
+        let rest = ["--ready-file=b", "--log-level=debug", "--log-format=text", &file];
+        let over = cli(&[&all[..], &rest].concat()).unwrap().resolve().unwrap();
+        assert_eq!(over.listeners.iter().map(|l| l.address.port()).collect::<Vec<_>>(), [2, 0, 0]);
+        assert_eq!((over.allow_anonymous, over.workers, over.limits.max_connections), (Some(false), Some(3), 7));
+        assert_eq!(over.ready_file, Some("b".into()));
+        assert_eq!((over.log.level, over.log.format), (LogLevel::Debug, LogFormat::Text));
+    }
+
+    #[test]
+    fn a_bare_flag_allows_anonymous_and_takes_no_word_after_it() {
+        assert_eq!(cli(&["--allow-anonymous"]).unwrap().allow_anonymous, Some(true));
+        assert_eq!(cli(&[]).unwrap().allow_anonymous, None);
+        assert!(cli(&["--allow-anonymous", "false"]).is_err());
+    }
+
+    #[test]
+    fn one_address_twice_is_an_error() {
+        let error = cli(&["--listen=1883", "--listen=[::1]:1883"]).unwrap().resolve().unwrap_err();
+        assert_eq!(error.to_string(), "--listen (DUNLIN_LISTEN): [::1]:1883 is there twice; remove one of them");
+    }
+
+    #[test]
+    fn wrong_values_are_told_with_what_is_allowed() {
+        let table: &[(&str, &str)] = &[
+            ("--workers=0", "invalid value '0' for '--workers <N>': out of range; allowed: 1 to 1024"),
+            ("--workers=many", "invalid value 'many' for '--workers <N>': expected a whole number"),
+            ("--log-level=loud", "[possible values: error, warn, info, debug, trace]"),
+            ("--listen=127.0.0.1", r#""127.0.0.1" has no port; write "127.0.0.1:1883""#),
+            ("--allow-anonymous=maybe", "invalid value 'maybe' for '--allow-anonymous[=<true|false>]'"),
+            ("--lissen=1", "a similar argument exists: '--listen'"),
+        ];
+        for (flag, expected) in table {
+            let error = cli(&[flag]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{flag}");
+            assert!(error.to_string().contains(expected), "{flag}: {error}");
+        }
+    }
+}

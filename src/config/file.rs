@@ -1,0 +1,312 @@
+//! The TOML as written → [`Config`]: walks the document in the order of its lines and puts each key where the table of
+//! keys (`keys`) says; the first thing that is wrong is the error. What a value may be is the business of `forms`.
+
+use std::{fs, ops::Range, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeString, DeTable, DeValue},
+};
+
+use super::{
+    error::ConfigError,
+    forms::shortened,
+    keys::{LISTENER, Listener, TABLES, TOP, Table},
+    listen,
+    settings::{Config, ListenerConfig},
+};
+
+/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`].
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let file = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => parse(&text, &file),
+        Err(reason) => Err(ConfigError::Unreadable { file, reason }),
+    }
+}
+
+/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics.
+pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
+    let source = Source { text, file: file_name };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if let Some(first) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
+        return Err(source.syntax(first));
+    }
+    let mut config = Config::default();
+    for (key, value) in in_order(document.get_ref()) {
+        let name = key.get_ref().as_ref();
+        if name == LISTENER.name {
+            config.listeners = source.listeners(value)?;
+        } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
+            let keys = value.as_ref().as_table().ok_or_else(|| {
+                source.value(value, name, format!("expected a table; write its keys below a line [{name}]"))
+            })?;
+            source.keys(table, keys, &mut config)?;
+        } else {
+            source.key(&TOP, key, value, &mut config)?;
+        }
+    }
+    Ok(config)
+}
+
+/// A text and what errors call it.
+struct Source<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+type Key<'a> = Spanned<DeString<'a>>;
+type Value<'a> = Spanned<DeValue<'a>>;
+
+impl Source<'_> {
+    fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> Result<(), ConfigError> {
+        in_order(written).into_iter().try_for_each(|(key, value)| self.key(table, key, value, target))
+    }
+
+    fn key<T>(&self, table: &Table<T>, key: &Key<'_>, value: &Value<'_>, target: &mut T) -> Result<(), ConfigError> {
+        let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
+        (known.read)(target, value.get_ref()).map_err(|problem| self.value(value, &table.full(known.name), problem))
+    }
+
+    /// All `[[listener]]` tables.
+    fn listeners(&self, value: &Value<'_>) -> Result<Vec<ListenerConfig>, ConfigError> {
+        let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
+        const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
+        let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
+        let mut addresses = Vec::new();
+        for one in all.iter() {
+            let written = one.get_ref().as_table().ok_or_else(|| wrong(one, BRACKETS))?;
+            let mut listener = Listener::default();
+            self.keys(&LISTENER, written, &mut listener)?;
+            let Some(address) = written.get("address") else {
+                return Err(wrong(one, "address is missing; write one such as address = \"127.0.0.1:1883\""));
+            };
+            addresses.extend(listener.address);
+            if let Some(twice) = listen::twice(&addresses) {
+                let problem = format!("{twice} is already the address of a listener above; remove one of them");
+                return Err(self.value(address, "listener.address", problem));
+            }
+        }
+        match addresses.is_empty() {
+            true => Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones")),
+            false => Ok(addresses.into_iter().map(|address| ListenerConfig { address }).collect()),
+        }
+    }
+
+    fn value(&self, at: &Value<'_>, key: &str, problem: String) -> ConfigError {
+        ConfigError::Value { file: self.file.into(), line: self.line(at.span()), key: key.into(), problem }
+    }
+
+    fn unknown(&self, table: &str, key: &Key<'_>, value: &Value<'_>) -> ConfigError {
+        ConfigError::UnknownKey {
+            file: self.file.into(),
+            line: self.line(key.span()),
+            key: shortened(key.get_ref()),
+            place: if table.is_empty() { String::new() } else { format!(" {}", place(table)) },
+            hint: hint(table, key.get_ref(), value.get_ref()),
+        }
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> ConfigError {
+        let at = error.span().unwrap_or(0..0);
+        let before = self.text.get(..at.start).unwrap_or(self.text);
+        let column = 1 + before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        let reason = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        ConfigError::Syntax { file: self.file.into(), line: self.line(at), column, reason }
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+    }
+}
+
+/// What the writer of an unknown key may have meant.
+fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
+    if table.is_empty() && is_table(value) {
+        let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
+        return match nearest(key, tables) {
+            Some("listener") => "did you mean [[listener]]?".into(),
+            Some(near) => format!("did you mean [{near}]?"),
+            None => "\"dunlin --print-config\" shows every table".into(),
+        };
+    }
+    let here = names().filter(|(owner, _)| *owner == table).map(|(_, name)| name);
+    if let Some((owner, _)) = names().find(|(_, name)| *name == key) {
+        format!("it belongs {}", place(owner))
+    } else if let Some(near) = nearest(key, here) {
+        format!("did you mean {near:?}?")
+    } else if let Some(near) = nearest(key, names().map(|(_, name)| name)) {
+        let owner = names().find(|(_, name)| *name == near).map_or("", |(owner, _)| owner);
+        format!("did you mean {near:?} {}?", place(owner))
+    } else {
+        "\"dunlin --print-config\" shows every key".into()
+    }
+}
+
+/// Where the keys of a table stand.
+fn place(table: &str) -> String {
+    match table {
+        "" => "at the top, above the first [table]".into(),
+        "listener" => "in a [[listener]]".into(),
+        table => format!("in [{table}]"),
+    }
+}
+
+fn is_table(value: &DeValue<'_>) -> bool {
+    value.is_table() || value.as_array().is_some_and(|all| all.iter().any(|one| one.get_ref().is_table()))
+}
+
+/// Every key as (table, name).
+fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
+    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener)
+}
+
+/// The known word that is most like `word`, if one is like it.
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LIKE: f64 = 0.6;
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let near = known.map(|known| (strsim::normalized_damerau_levenshtein(&word, known), known));
+    near.filter(|(likeness, _)| *likeness >= LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
+
+/// The entries as they follow one another in the text, which is the order in which somebody looks for mistakes.
+fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)> {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::super::settings::*;
+    use super::*;
+
+    #[test]
+    fn good_files() {
+        type Change = fn(&mut Config);
+        let table: &[(&str, Change)] = &[
+            ("", |_| {}),
+            ("\u{feff}# a byte order mark, as some editors write\r\nworkers = 2\r\n", |c| c.workers = Some(2)),
+            ("[limits]\n[sys]\n[log]", |_| {}),
+            ("allow_anonymous = true", |c| c.allow_anonymous = Some(true)),
+            ("allow_anonymous = false", |c| c.allow_anonymous = Some(false)),
+            ("workers = 0x10", |c| c.workers = Some(16)),
+            ("shutdown_grace = 0", |c| c.shutdown_grace = Duration::ZERO),
+            ("shutdown_grace = '1m 30s'", |c| c.shutdown_grace = Duration::from_secs(90)),
+            ("ready_file = '/run/dunlin/ready'", |c| c.ready_file = Some("/run/dunlin/ready".into())),
+            ("log = { level = 'trace', format = 'json' }", |c| {
+                c.log = LogConfig { level: LogLevel::Trace, format: LogFormat::Json };
+            }),
+            ("limits.max_connections = 1_000", |c| c.limits.max_connections = 1000),
+            ("[limits]\nmax_packet_size = 128", |c| c.limits.max_packet_size = 128),
+            ("[limits]\nmax_packet_size = 268435460", |c| c.limits.max_packet_size = 268_435_460),
+            ("[limits]\nmax_packet_size = '64KiB'", |c| c.limits.max_packet_size = 65_536),
+            ("[limits]\nmax_packet_size = '1.5 MiB'", |c| c.limits.max_packet_size = 3 << 19),
+            ("[limits]\nmax_packet_size = '1 MB'", |c| c.limits.max_packet_size = 1_000_000),
+            ("[limits]\nmax_inflight_out = 65535", |c| c.limits.max_inflight_out = u16::MAX),
+            ("[limits]\nqueue_full = 'drop-oldest'", |c| c.limits.queue_full = QueueFull::DropOldest),
+            ("[limits]\nqueue_qos0 = true", |c| c.limits.queue_qos0 = true),
+            ("[limits]\nconnect_timeout = '500ms'", |c| c.limits.connect_timeout = Duration::from_millis(500)),
+            ("[limits]\nsession_expiry = 'never'", |c| c.limits.session_expiry = None),
+            ("[limits]\nsession_expiry = '7d'", |c| c.limits.session_expiry = Some(Duration::from_secs(604_800))),
+            ("[limits]\nmax_retained_bytes = 0", |c| c.limits.max_retained_bytes = 0),
+            ("[sys]\ninterval = 'off'", |c| c.sys.interval = None),
+            ("[sys]\ninterval = '0s'", |c| c.sys.interval = None),
+            ("[sys]\ninterval = 0", |c| c.sys.interval = None),
+            ("[sys]\nclient_publish = 'disconnect'", |c| c.sys.client_publish = SysPublish::Disconnect),
+            ("[[listener]]\naddress = '0.0.0.0:1884'", |c| c.listeners = listeners(&["0.0.0.0:1884"])),
+            ("[[listener]]\naddress = 'localhost:1'\n[[listener]]\naddress = '[::]:0'", |c| {
+                c.listeners = listeners(&["127.0.0.1:1", "[::1]:1", "[::]:0"]);
+            }),
+            ("listener = [{ address = '127.0.0.1:0' }, { address = '127.0.0.1:0' }]", |c| {
+                c.listeners = listeners(&["127.0.0.1:0", "127.0.0.1:0"]);
+            }),
+        ];
+        for (text, change) in table {
+            let mut expected = Config::default();
+            change(&mut expected);
+            assert_eq!(parse(text, "f").unwrap(), expected, "{text}");
+        }
+    }
+
+    fn listeners(addresses: &[&str]) -> Vec<ListenerConfig> {
+        addresses.iter().map(|address| ListenerConfig { address: address.parse().unwrap() }).collect()
+    }
+
+    /// `bad_files.txt`: one file after another, below each the one line that is said about it.
+    #[test]
+    fn bad_files() {
+        let (mut text, mut cases) = (String::new(), 0);
+        for line in include_str!("bad_files.txt").lines() {
+            match line.strip_prefix("=> ") {
+                Some(expected) => {
+                    let error = parse(&std::mem::take(&mut text), "f").map_err(|error| error.to_string());
+                    assert_eq!(error, Err(expected.into()));
+                    cases += 1;
+                }
+                None => text += &format!("{line}\n"),
+            }
+        }
+        assert!(cases > 40 && text.is_empty(), "{cases} cases, then {text:?}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let error = load("/nonexistent/dunlin.toml".as_ref()).unwrap_err().to_string();
+        let expected =
+            "/nonexistent/dunlin.toml: cannot read the configuration: No such file or directory (os error 2)";
+        assert_eq!(error, expected);
+    }
+
+    fn assert_answered(text: &str) {
+        if let Err(error) = parse(text, "f") {
+            let line = error.to_string();
+            assert!(!line.contains(['\n', '\r']) && line.starts_with("f:"), "{line}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_answered() {
+        for deep in ["[", "a.", "{a=", "[[a."] {
+            assert_answered(&deep.repeat(100_000));
+            assert_answered(&format!("a = {}", deep.repeat(100_000)));
+        }
+        assert_answered(&"[a.a]\n[[a.a.b]]\n".repeat(10_000));
+        assert_answered(&(0..60).map(|n| format!("[{}x]\n", "a.".repeat(n))).collect::<String>());
+    }
+
+    /// Lines made of words that mean something, so that most of them get past the TOML parser.
+    fn lines() -> impl Strategy<Value = String> {
+        let keys: Vec<_> = names().map(|(_, name)| name.to_owned()).chain(["x".into(), "'é'".into()]).collect();
+        let values = prop_oneof![
+            any::<i64>().prop_map(|n| n.to_string()),
+            "[0-9]{1,50}",
+            "'[0-9.]{0,4} ?(ms|s|d|KiB|EiB|y)?'",
+            "'[\\[\\]0-9a-z:.]{0,12}'",
+            prop::sample::select(vec!["true", "nan", "[{}]", "{ address = 'localhost:0' }", "1979-05-27"])
+                .prop_map(Into::into),
+        ];
+        let table = "(\\[(limits|log|sys|x)\\]|\\[\\[(listener|limits|x)\\]\\])";
+        let key = (prop::sample::select(keys), values).prop_map(|(key, value)| format!("{key} = {value}"));
+        prop::collection::vec(prop_oneof![1 => table, 3 => key], 0..6).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+        #[test]
+        fn any_text_is_answered(text in any::<String>()) {
+            assert_answered(&text);
+        }
+
+        #[test]
+        fn any_lines_are_answered(text in lines()) {
+            assert_answered(&text);
+        }
+    }
+}

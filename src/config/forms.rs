@@ -1,0 +1,349 @@
+//! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has which
+//! form is the business of `keys`.
+
+use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use toml::de::DeValue;
+
+use super::listen::ListenAddress;
+
+/// One way of writing values of one type.
+pub(super) trait Form {
+    /// What a written value becomes.
+    type Value;
+
+    /// What should stand there, as the end of "expected …".
+    fn expected(&self) -> String;
+
+    /// What may stand there, as the end of "allowed: …".
+    fn allowed(&self) -> String {
+        self.expected()
+    }
+
+    /// The value that is written there.
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit>;
+
+    /// The value as TOML; [`read`](Form::read) takes it back.
+    fn write(&self, value: &Self::Value) -> String;
+}
+
+/// Why a written value does not fit its form.
+pub(super) enum Misfit {
+    /// It is of another kind.
+    Kind,
+    /// It is of the right kind, and this much is too little or too much.
+    Range(String),
+    /// Something better said in its own words.
+    Said(String),
+}
+
+/// Reads a value; a misfit is told as half a line that says what to write.
+pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value, String> {
+    form.read(written).map_err(|misfit| match misfit {
+        Misfit::Kind => format!("expected {}, found {}", form.expected(), describe(written)),
+        Misfit::Range(value) => format!("{value} is out of range; allowed: {}", form.allowed()),
+        Misfit::Said(problem) => problem,
+    })
+}
+
+/// `true` or `false`.
+pub(super) struct Switch;
+
+impl Form for Switch {
+    type Value = bool;
+
+    fn expected(&self) -> String {
+        "true or false".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<bool, Misfit> {
+        written.as_bool().ok_or(Misfit::Kind)
+    }
+
+    fn write(&self, value: &bool) -> String {
+        value.to_string()
+    }
+}
+
+/// A whole number from `min` to `max`.
+pub(super) struct Whole<T> {
+    /// The least that is allowed.
+    pub min: T,
+    /// The most that is allowed.
+    pub max: T,
+}
+
+impl<T: Copy + Display + PartialOrd + TryFrom<i128>> Whole<T> {
+    /// `number` if it is allowed.
+    pub fn check(&self, number: i128) -> Result<T, Misfit> {
+        let fits = T::try_from(number).ok().filter(|n| (self.min..=self.max).contains(n));
+        fits.ok_or_else(|| Misfit::Range(number.to_string()))
+    }
+}
+
+impl<T: Copy + Display + PartialOrd + TryFrom<i128>> Form for Whole<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        "a whole number".into()
+    }
+
+    fn allowed(&self) -> String {
+        format!("{} to {}", self.min, self.max)
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<T, Misfit> {
+        self.check(integer(written)?)
+    }
+
+    fn write(&self, value: &T) -> String {
+        value.to_string()
+    }
+}
+
+/// A number of bytes: a whole number, or text with a unit.
+pub(super) struct Size {
+    /// The least that is allowed.
+    pub min: usize,
+    /// The most that is allowed.
+    pub max: usize,
+}
+
+impl Form for Size {
+    type Value = usize;
+
+    fn expected(&self) -> String {
+        "a number of bytes or a size such as \"64 KiB\"".into()
+    }
+
+    fn allowed(&self) -> String {
+        let [min, max] = [self.min, self.max].map(text_of_size);
+        let unit = match (&max, self.min) {
+            (None, _) => "",
+            (Some(_), 1) => " byte",
+            (Some(_), _) => " bytes",
+        };
+        let min = min.unwrap_or_else(|| format!("{}{unit}", self.min));
+        format!("{min} to {}", max.unwrap_or_else(|| format!("{} bytes", self.max)))
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<usize, Misfit> {
+        let Some(text) = written.as_str() else {
+            return Whole { min: self.min, max: self.max }.read(written);
+        };
+        let ByteSize(bytes) = text.trim().parse().map_err(|_| Misfit::Kind)?;
+        let fits = usize::try_from(bytes).ok().filter(|n| (self.min..=self.max).contains(n));
+        fits.ok_or_else(|| Misfit::Range(quoted(text)))
+    }
+
+    fn write(&self, value: &usize) -> String {
+        text_of_size(*value).map_or_else(|| value.to_string(), |text| format!("\"{text}\""))
+    }
+}
+
+/// A length of time with its unit; 0 needs none.
+pub(super) struct Span {
+    /// The shortest that is allowed.
+    pub min: Duration,
+    /// The longest that is allowed.
+    pub max: Duration,
+}
+
+impl Form for Span {
+    type Value = Duration;
+
+    fn expected(&self) -> String {
+        "a duration such as \"500ms\", \"10s\" or \"1d\"".into()
+    }
+
+    fn allowed(&self) -> String {
+        let [min, max] = [self.min, self.max].map(humantime::format_duration);
+        format!("\"{min}\" to \"{max}\"")
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Duration, Misfit> {
+        let span = match written.as_str() {
+            Some(text) => humantime::parse_duration(text).map_err(|_| Misfit::Kind)?,
+            None if integer(written)? == 0 => Duration::ZERO,
+            None => return Err(Misfit::Kind),
+        };
+        let fits = (self.min..=self.max).contains(&span);
+        fits.then_some(span).ok_or_else(|| Misfit::Range(written.as_str().map_or("0".into(), quoted)))
+    }
+
+    fn write(&self, value: &Duration) -> String {
+        format!("\"{}\"", humantime::format_duration(*value))
+    }
+}
+
+/// One of a few words.
+#[derive(Clone)]
+pub(super) struct Choice<T: 'static>(pub &'static [(&'static str, T)]);
+
+impl<T: Copy + PartialEq> Choice<T> {
+    /// The words, in the order in which they are told.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(word, _)| *word)
+    }
+
+    /// What `word` stands for.
+    pub fn meaning(&self, word: &str) -> Option<T> {
+        self.0.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+    }
+
+    /// The word for `meaning`.
+    pub fn word(&self, meaning: T) -> &'static str {
+        let found = self.0.iter().find(|(_, known)| *known == meaning);
+        found.expect("the table of words has each variant").0
+    }
+}
+
+impl<T: Copy + PartialEq> Form for Choice<T> {
+    type Value = T;
+
+    fn expected(&self) -> String {
+        let words: Vec<_> = self.words().map(|word| format!("\"{word}\"")).collect();
+        match words.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => words.concat(),
+        }
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<T, Misfit> {
+        written.as_str().and_then(|word| self.meaning(word)).ok_or(Misfit::Kind)
+    }
+
+    fn write(&self, value: &T) -> String {
+        format!("\"{}\"", self.word(*value))
+    }
+}
+
+/// Another form, or a word that says "none of these".
+pub(super) struct OrWord<F> {
+    /// How a value is written.
+    pub form: F,
+    /// How `None` is written.
+    pub word: &'static str,
+    /// Whether 0 (a whole number, or a duration) says the same as the word.
+    pub zero: bool,
+}
+
+impl<F: Form> Form for OrWord<F> {
+    type Value = Option<F::Value>;
+
+    fn expected(&self) -> String {
+        format!("{}, or \"{}\"", self.form.expected(), self.word)
+    }
+
+    fn allowed(&self) -> String {
+        format!("{}, or \"{}\"", self.form.allowed(), self.word)
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let zero = || match written.as_str() {
+            Some(text) => humantime::parse_duration(text).is_ok_and(|span| span.is_zero()),
+            None => matches!(integer(written), Ok(0)),
+        };
+        match written.as_str() == Some(self.word) || self.zero && zero() {
+            true => Ok(None),
+            false => self.form.read(written).map(Some),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        value.as_ref().map_or_else(|| format!("\"{}\"", self.word), |value| self.form.write(value))
+    }
+}
+
+/// A path; the empty text is none.
+pub(super) struct OptionalPath;
+
+impl Form for OptionalPath {
+    type Value = Option<PathBuf>;
+
+    fn expected(&self) -> String {
+        "a path, or \"\" for none".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        match text.contains('\0') {
+            true => Err(Misfit::Said(format!("{} has a NUL character in it, which no path may have", quoted(text)))),
+            false => Ok((!text.is_empty()).then(|| text.into())),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        toml::Value::from(value.as_deref().unwrap_or("".as_ref()).to_string_lossy().as_ref()).to_string()
+    }
+}
+
+/// A [`ListenAddress`], as the socket addresses that it stands for.
+pub(super) struct Address;
+
+impl Form for Address {
+    type Value = Vec<SocketAddr>;
+
+    fn expected(&self) -> String {
+        "an address and a port such as \"127.0.0.1:1883\"".into()
+    }
+
+    fn allowed(&self) -> String {
+        "an IP address and a port, or \"localhost:1883\" for the loopback of IPv4 and IPv6; port 0 picks a free one"
+            .into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let address = written.as_str().ok_or(Misfit::Kind)?.parse::<ListenAddress>();
+        address.map(|a| a.socket_addrs().to_vec()).map_err(|error| Misfit::Said(error.to_string()))
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        match &value[..] {
+            [both, _] => format!("\"localhost:{}\"", both.port()),
+            one => format!("\"{}\"", one.first().map(ToString::to_string).unwrap_or_default()),
+        }
+    }
+}
+
+/// What stands there, for people.
+fn describe(written: &DeValue<'_>) -> String {
+    match written {
+        DeValue::String(text) => format!("the text {}", quoted(text)),
+        DeValue::Integer(number) => format!("the whole number {}", shortened(&number.to_string())),
+        DeValue::Float(number) => format!("the number {}", shortened(number.as_str())),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(date) => format!("the date {date}"),
+        DeValue::Array(_) => "a list".into(),
+        DeValue::Table(_) => "a table".into(),
+    }
+}
+
+/// Text between quotes on one line, long ones cut.
+fn quoted(text: &str) -> String {
+    format!("{:?}", shortened(text))
+}
+
+/// The beginning of a text that is too long for a line.
+pub(super) fn shortened(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+/// A TOML integer; one beyond 128 bits is out of every range.
+fn integer(written: &DeValue<'_>) -> Result<i128, Misfit> {
+    let number = written.as_integer().ok_or(Misfit::Kind)?;
+    i128::from_str_radix(number.as_str(), number.radix()).map_err(|_| Misfit::Range(shortened(&number.to_string())))
+}
+
+/// `1 MiB` where the bytes are a whole number of one of the units.
+fn text_of_size(bytes: usize) -> Option<String> {
+    let units = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let bytes = bytes as u64;
+    let (unit, shift) = units.into_iter().find(|(_, shift)| bytes != 0 && bytes.is_multiple_of(1 << shift))?;
+    Some(format!("{} {unit}", bytes >> shift))
+}

@@ -1,0 +1,197 @@
+//! The one table of all keys: name, meaning, form, and the setting that it is. Reading a file (`file`), the commented
+//! default and the README's table (`reference`), and the summary all go through it, so that no key can be in one and not
+//! in the others. Defaults are not here: they are those of [`Config::default`].
+
+use std::{net::SocketAddr, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    forms::{self, Address, Choice, Form, OptionalPath, OrWord, Size, Span, Switch, Whole},
+    settings::{Config, LogFormat, LogLevel, QueueFull, SysPublish},
+};
+
+/// The keys of one TOML table; `T` is what they set.
+pub(super) struct Table<T: 'static> {
+    /// Empty for the top level.
+    pub name: &'static str,
+    /// What the keys have in common.
+    pub help: &'static str,
+    /// In the order in which they are told.
+    pub keys: &'static [Key<T>],
+}
+
+/// One key.
+pub(super) struct Key<T> {
+    /// As written in the file.
+    pub name: &'static str,
+    /// What it does, in one or two sentences.
+    pub help: &'static str,
+    /// The values that are taken.
+    pub allowed: fn() -> String,
+    /// Puts the written value where it belongs; the error says what was expected.
+    pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
+    /// The value that is in force, as TOML.
+    pub write: fn(&T) -> String,
+}
+
+/// What a `[[listener]]` says.
+#[derive(Default)]
+pub(super) struct Listener {
+    /// One, the two of `localhost`, or none yet.
+    pub address: Vec<SocketAddr>,
+}
+
+impl<T> Table<T> {
+    /// The key of that name.
+    pub fn key(&self, name: &str) -> Option<&'static Key<T>> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// A key with its table: `limits.max_connections`.
+    pub fn full(&self, key: &str) -> String {
+        if self.name.is_empty() { key.into() } else { format!("{}.{key}", self.name) }
+    }
+}
+
+/// Every table but `[[listener]]`.
+pub(super) const TABLES: [&Table<Config>; 4] = [&TOP, &LOG, &LIMITS, &SYS];
+
+/// `log.level`
+pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+]);
+
+/// `log.format`
+pub(super) const LOG_FORMAT: Choice<LogFormat> = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+
+/// `workers`, when it is a number
+pub(super) const WORKERS: Whole<usize> = Whole { min: 1, max: 1024 };
+
+/// `keys! { Type, variable => place; name: form, "help"; … }`: each key sets `place.name`.
+macro_rules! keys {
+    ($target:ty, $it:ident => $place:expr; $($name:ident: $form:expr, $help:expr;)+) => {
+        &[$(Key {
+            name: stringify!($name),
+            help: $help,
+            allowed: || $form.allowed(),
+            read: |$it: &mut $target, written| {
+                $place.$name = forms::read(&$form, written)?;
+                Ok(())
+            },
+            write: |$it: &$target| $form.write(&$place.$name),
+        }),+]
+    };
+}
+
+/// What stands before the first `[table]`.
+pub(super) const TOP: Table<Config> = Table {
+    name: "",
+    help: "",
+    keys: keys! { Config, config => config;
+        allow_anonymous: OrWord { form: Switch, word: "loopback", zero: false },
+            "Whether clients that give no user name are served: on every listener, on none, or only on those that listen \
+             on a loopback address.";
+        workers: OrWord { form: WORKERS, word: "auto", zero: false },
+            "Threads that serve connections; auto is one for each CPU that the process may use.";
+        shutdown_grace: span(Duration::ZERO, HOUR),
+            "How long a shutdown waits for what is queued to connected clients.";
+        ready_file: OptionalPath,
+            "A file that is written once all listeners accept, and removed on exit.";
+    },
+};
+
+/// `[[listener]]`
+pub(super) const LISTENER: Table<Listener> = Table {
+    name: "listener",
+    help: "Where to listen; may be repeated. The first one replaces the default ones.",
+    keys: keys! { Listener, listener => listener;
+        address: Address, "The address and port on which to listen.";
+    },
+};
+
+const LOG: Table<Config> = Table {
+    name: "log",
+    help: "The log, on standard error.",
+    keys: keys! { Config, config => config.log;
+        level: LOG_LEVEL, "The least severe level that is written; can be changed without a restart.";
+        format: LOG_FORMAT, "A readable line or a JSON object for each event.";
+    },
+};
+
+const LIMITS: Table<Config> = Table {
+    name: "limits",
+    help: "The bounds of everything that a client can make grow. 0 never means \"unlimited\".",
+    keys: keys! { Config, config => config.limits;
+        max_connections: count(1), "Connections in all; one more is closed at once.";
+        max_connecting: count(1), "Connections that have not sent their CONNECT yet; one more is closed at once.";
+        connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take to send its CONNECT.";
+        max_packet_size: Size { min: 128, max: LARGEST_PACKET },
+            "Bytes of a whole packet, header included; a longer one closes the connection before it is buffered.";
+        // 23 bytes must be taken, [MQTT-3.1.3-5].
+        max_client_id_length: Size { min: 23, max: LONGEST_STRING }, "Bytes of a Client Identifier.";
+        max_topic_length: Size { min: 1, max: LONGEST_STRING }, "Bytes of a Topic Name or Topic Filter.";
+        max_topic_levels: Whole { min: 1, max: LONGEST_STRING }, "Levels of a Topic Name or Topic Filter.";
+        max_inflight_out: Whole { min: 1, max: u16::MAX },
+            "QoS 1 and 2 messages sent to a client and not yet acknowledged by it; further ones wait in its queue.";
+        max_inflight_in: Whole { min: 1, max: u16::MAX },
+            "QoS 1 and 2 messages taken from a client and not yet completed; further ones wait.";
+        max_queued_messages: count(1), "Messages queued for one session.";
+        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session.";
+        queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
+            "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest.";
+        queue_qos0: Switch, "Whether QoS 0 messages too are queued for a session whose client is away.";
+        max_outbound_bytes: Size { min: 1, max: MOST_BYTES },
+            "Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in \
+             its queue.";
+        write_timeout: span(MILLISECOND, DAY),
+            "A client whose socket takes nothing for this long, while there is something to send, is disconnected.";
+        max_retained_messages: count(0), "Retained messages in all; 0 keeps none.";
+        max_retained_bytes: Size { min: 0, max: MOST_BYTES },
+            "Bytes (topics and payloads) of all retained messages; 0 keeps none.";
+        max_subscriptions: count(1), "Subscriptions of one client.";
+        session_expiry: OrWord { form: span(SECOND, CENTURY), word: "never", zero: false },
+            "How long the session of a client that is away is kept (Clean Session 0).";
+    },
+};
+
+const SYS: Table<Config> = Table {
+    name: "sys",
+    help: "The topics under $SYS/broker, in which the broker tells about itself.",
+    keys: keys! { Config, config => config.sys;
+        interval: OrWord { form: span(Duration::from_millis(100), DAY), word: "off", zero: true },
+            "How often they are published; 0 is off too.";
+        client_publish: Choice(&[
+            ("drop", SysPublish::Drop),
+            ("disconnect", SysPublish::Disconnect),
+            ("allow", SysPublish::Allow),
+        ]),
+            "What happens when a client publishes to $SYS/…: acknowledged and dropped, disconnected, or delivered as any \
+             other.";
+    },
+};
+
+const fn span(min: Duration, max: Duration) -> Span {
+    Span { min, max }
+}
+
+const fn count(min: usize) -> Whole<usize> {
+    Whole { min, max: 1_000_000_000 }
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// In humantime's years of 365.25 days. Every duration has an end, so that adding one to a time cannot overflow.
+const CENTURY: Duration = Duration::from_secs(100 * 31_557_600);
+/// A fixed header of 5 bytes and the largest Remaining Length (MQTT 3.1.1 section 2.2.3).
+const LARGEST_PACKET: usize = 268_435_460;
+/// The largest length of a UTF-8 encoded string (MQTT 3.1.1 section 1.5.3).
+const LONGEST_STRING: usize = 65_535;
+/// 1 TiB where the machine can count to it.
+const MOST_BYTES: usize = 1 << if usize::BITS == 64 { 40 } else { 31 };

@@ -1,0 +1,159 @@
+//! The keys told to people: the commented default configuration and the README's table, both made from the table of keys
+//! (`keys`) and [`Config::default`], so that neither can say what the code does not do.
+
+use super::{
+    keys::{Key, LISTENER, Listener, TABLES, Table},
+    settings::Config,
+};
+
+/// `config/dunlin.toml`: every key with what it does, commented out with its default.
+pub fn toml() -> String {
+    let defaults = Config::default();
+    let mut out = INTRODUCTION.to_owned();
+    for table in TABLES {
+        if !table.name.is_empty() {
+            out += "\n";
+            comment(&mut out, table.help);
+            out += &format!("[{}]\n", table.name);
+        }
+        for key in table.keys {
+            out += "\n";
+            explain(&mut out, key);
+            out += &format!("#{} = {}\n", key.name, (key.write)(&defaults));
+        }
+        if table.name.is_empty() {
+            listeners(&mut out, &defaults);
+        }
+    }
+    out
+}
+
+/// The Markdown table of the README: key, default, meaning.
+pub fn markdown() -> String {
+    let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
+    let defaults = Config::default();
+    let [top, rest @ ..] = TABLES;
+    rows(&mut out, top, |key| (key.write)(&defaults));
+    let addresses: Vec<_> = default_listeners(&defaults);
+    let both = |key: &Key<Listener>| addresses.iter().map(key.write).collect::<Vec<_>>().join(" and ");
+    rows(&mut out, &LISTENER, both);
+    rest.iter().for_each(|table| rows(&mut out, table, |key| (key.write)(&defaults)));
+    out
+}
+
+fn rows<T>(out: &mut String, table: &Table<T>, default: impl Fn(&Key<T>) -> String) {
+    let cell = |text: String| text.replace('|', "\\|");
+    for key in table.keys {
+        let name = match table.name {
+            "listener" => format!("[[listener]] {}", key.name),
+            _ => table.full(key.name),
+        };
+        let meaning = cell(format!("{} Allowed: {}.", key.help, (key.allowed)()));
+        *out += &format!("| `{name}` | `{}` | {meaning} |\n", cell(default(key)));
+    }
+}
+
+/// The default listeners; the table's own line is commented out too, as one of them replaces all of these.
+fn listeners(out: &mut String, defaults: &Config) {
+    *out += "\n";
+    comment(out, LISTENER.help);
+    for (at, listener) in default_listeners(defaults).iter().enumerate() {
+        *out += if at == 0 { "#[[listener]]\n" } else { "\n#[[listener]]\n" };
+        for key in LISTENER.keys {
+            if at == 0 {
+                explain(out, key);
+            }
+            *out += &format!("#{} = {}\n", key.name, (key.write)(listener));
+        }
+    }
+}
+
+fn default_listeners(defaults: &Config) -> Vec<Listener> {
+    defaults.listeners.iter().map(|listener| Listener { address: vec![listener.address] }).collect()
+}
+
+fn explain<T>(out: &mut String, key: &Key<T>) {
+    comment(out, key.help);
+    comment(out, &format!("Allowed: {}.", (key.allowed)()));
+}
+
+/// Appends `text` as comment lines that fit a terminal.
+fn comment(out: &mut String, text: &str) {
+    const WIDTH: usize = 100;
+    let mut width = usize::MAX;
+    for word in text.split_whitespace() {
+        let length = word.chars().count() + 1;
+        if width.saturating_add(length) > WIDTH {
+            let newline = if width == usize::MAX { "#" } else { "\n#" };
+            *out += newline;
+            width = 1;
+        }
+        *out += " ";
+        *out += word;
+        width += length;
+    }
+    *out += "\n";
+}
+
+const INTRODUCTION: &str = "\
+# The configuration of dunlin: every key, with its default.
+#
+# A line that begins with \"#\" and no blank is a key with its default: take the \"#\" away and change the value.
+# A flag goes over an environment variable, which goes over this file, which goes over the default.
+# A key that does not exist is an error. \"dunlin --config FILE --check\" says what would run and starts nothing.
+# Durations are texts with a unit (\"500ms\", \"10s\", \"1h 30m\", \"1d\"), sizes are bytes or texts (\"64 KiB\", \"1 MiB\").
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    fn is_commented_key(line: &str) -> bool {
+        line.starts_with('#') && line.len() > 1 && !line.starts_with("# ")
+    }
+
+    #[test]
+    fn as_it_is_and_with_every_key_uncommented_it_is_the_default() {
+        let commented = toml();
+        assert_eq!(parse(&commented, "default").unwrap(), Config::default());
+        let uncommented: Vec<_> =
+            commented.lines().map(|line| if is_commented_key(line) { &line[1..] } else { line }).collect();
+        assert_eq!(parse(&uncommented.join("\n"), "uncommented").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn each_key_alone_is_its_default() {
+        let text = toml();
+        let lines: Vec<_> = text.lines().collect();
+        for at in (0..lines.len()).filter(|at| is_commented_key(lines[*at]) && !lines[*at].contains("address")) {
+            if lines[at].starts_with("#[[") {
+                continue;
+            }
+            let one: Vec<_> = (0..lines.len()).map(|l| if l == at { &lines[l][1..] } else { lines[l] }).collect();
+            assert_eq!(parse(&one.join("\n"), "one").unwrap(), Config::default(), "{}", lines[at]);
+        }
+    }
+
+    /// A field without a key cannot be configured: the names come from what `Debug` shows of the settings.
+    #[test]
+    fn every_setting_has_a_key() {
+        let mut config = Config::default();
+        config.listeners.truncate(1);
+        let shown = format!("{config:#?}");
+        let fields = shown.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(_, v)| *v != "[");
+        let text = toml();
+        let mut missing: Vec<_> = fields
+            .filter(|(_, value)| !["LogConfig {", "Limits {", "SysConfig {"].contains(value))
+            .map(|(name, _)| name)
+            .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
+            .collect();
+        missing.dedup();
+        assert_eq!(missing, Vec::<&str>::new(), "settings without a line in src/config/keys.rs");
+    }
+
+    #[test]
+    fn comments_are_wrapped() {
+        assert!(toml().lines().all(|line| line.chars().count() <= 120));
+    }
+}

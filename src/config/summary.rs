@@ -1,0 +1,88 @@
+//! What would run, in lines for people: the answer of `--check`.
+
+use std::path::Path;
+
+use super::{
+    changes::changes,
+    settings::{Config, ListenerConfig},
+};
+
+/// A few lines that say what a broker with `config` would do; `file` is where it was read from.
+pub fn summary(config: &Config, file: Option<&Path>) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, text: &str| out += &format!("{:<15}{text}\n", format!("{name}:"));
+    line("configuration", &file.map_or_else(|| "no file".into(), |file| file.display().to_string()));
+    config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config.allow_anonymous)));
+    line("anonymous", anonymous_text(config.allow_anonymous));
+    line("persistence", "none: sessions and messages are kept in memory and end with the process");
+    line("workers", &config.workers.map_or_else(|| "one for each CPU".into(), |workers| workers.to_string()));
+    let told_above = ["listener", "allow_anonymous", "workers"];
+    let mut changed = changes(&Config::default(), config);
+    changed.retain(|change| !told_above.contains(&change.key.as_str()));
+    if !changed.iter().any(|change| change.key.starts_with("limits.")) {
+        line("limits", "all as by default");
+    }
+    changed.iter().for_each(|c| line("changed", &format!("{} = {} (by default {})", c.key, c.to, c.from)));
+    out
+}
+
+fn listener_text(listener: &ListenerConfig, allow_anonymous: Option<bool>) -> String {
+    let port = if listener.address.port() == 0 { " (a free port)" } else { "" };
+    let nobody = match allow_anonymous.unwrap_or(listener.address.ip().is_loopback()) {
+        true => "",
+        false => ", where nobody is let in: there are no users, and anonymous clients are refused",
+    };
+    format!("{}{port}{nobody}", listener.address)
+}
+
+fn anonymous_text(allow_anonymous: Option<bool>) -> &'static str {
+    match allow_anonymous {
+        Some(true) => "served on every listener",
+        Some(false) => "refused on every listener",
+        None => "served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use super::*;
+
+    #[test]
+    fn of_the_defaults() {
+        let expected = "\
+configuration: no file
+listen:        127.0.0.1:1883
+listen:        [::1]:1883
+anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
+persistence:   none: sessions and messages are kept in memory and end with the process
+workers:       one for each CPU
+limits:        all as by default
+";
+        assert_eq!(summary(&Config::default(), None), expected);
+    }
+
+    #[test]
+    fn of_something_else() {
+        let text = "\
+workers = 3
+shutdown_grace = 0
+listener = [{ address = '0.0.0.0:0' }]
+[limits]
+max_packet_size = '2 MiB'
+connect_timeout = '10s'
+";
+        let expected = "\
+configuration: a.toml
+listen:        0.0.0.0:0 (a free port), where nobody is let in: there are no users, and anonymous clients are refused
+anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
+persistence:   none: sessions and messages are kept in memory and end with the process
+workers:       3
+changed:       shutdown_grace = \"0s\" (by default \"5s\")
+changed:       limits.max_packet_size = \"2 MiB\" (by default \"1 MiB\")
+";
+        let config = parse(text, "a.toml").unwrap();
+        let summary = summary(&config, Some("a.toml".as_ref()));
+        assert_eq!(summary, expected);
+    }
+}
