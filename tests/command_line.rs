@@ -1,0 +1,176 @@
+//! The binary from outside: what it prints, its exit codes, and that `--check` and `--print-config` touch nothing. Each
+//! process is waited for; its environment is empty but for what the test says.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// Runs dunlin to its end in `dir`.
+fn dunlin(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.current_dir(dir).env_clear().envs(variables.iter().copied()).args(flags).output().expect("dunlin runs")
+}
+
+/// Standard output of a run that succeeds and says nothing else.
+fn told(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
+    let output = dunlin(dir, variables, flags);
+    assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)), "{variables:?} {flags:?}");
+    text(&output.stdout)
+}
+
+/// Standard error of a run that ends with exit code `code` and prints nothing else.
+fn refused(dir: &Path, variables: &[(&str, &str)], flags: &[&str], code: i32) -> String {
+    let output = dunlin(dir, variables, flags);
+    assert_eq!((text(&output.stdout), output.status.code()), (String::new(), Some(code)), "{variables:?} {flags:?}");
+    text(&output.stderr)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("dunlin writes UTF-8")
+}
+
+fn dir_with(file: &str, text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join(file), text).unwrap();
+    dir
+}
+
+#[test]
+fn check_of_the_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let summary = told(dir.path(), &[], &["--check"]);
+    for line in ["configuration: no file", "listen:        [::1]:1883", "limits:        all as by default"] {
+        assert!(summary.lines().any(|l| l == line), "{line} is not in\n{summary}");
+    }
+}
+
+#[test]
+fn check_of_a_good_file_binds_nothing_and_writes_nothing() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = dir_with("a.toml", &format!("ready_file = 'ready'\n[[listener]]\naddress = '{address}'\n"));
+    let summary = told(dir.path(), &[], &["--check", "--config", "a.toml"]);
+    assert!(summary.contains("configuration: a.toml\n") && summary.contains(&address), "{summary}");
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["a.toml"]);
+}
+
+#[test]
+fn check_of_a_bad_file_is_one_line_and_exit_code_1() {
+    let dir = dir_with("dunlin.toml", "# mine\n[limits]\nmax_conections = 5\n");
+    let line = refused(dir.path(), &[], &["--check", "--config", "dunlin.toml"], 1);
+    let expected =
+        "dunlin: dunlin.toml:3: unknown key \"max_conections\" in [limits]; did you mean \"max_connections\"?\n";
+    assert_eq!(line, expected);
+    assert_eq!(refused(dir.path(), &[], &["--config", "dunlin.toml"], 1), expected, "without --check too");
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = "dunlin: no.toml: cannot read the configuration: No such file or directory (os error 2)\n";
+    assert_eq!(refused(dir.path(), &[("DUNLIN_CONFIG", "no.toml")], &[], 1), expected);
+}
+
+#[test]
+fn the_printed_configuration_is_the_one_in_the_repository_and_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let printed = told(dir.path(), &[], &["--print-config"]);
+    assert_eq!(printed, include_str!("../config/dunlin.toml"));
+    fs::write(dir.path().join("printed.toml"), printed).unwrap();
+    let summary = told(dir.path(), &[], &["--check", "--config=printed.toml"]);
+    let defaults = told(dir.path(), &[], &["--check"]).replace("no file", "printed.toml");
+    assert_eq!(summary, defaults);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn every_variable_is_as_its_flag() {
+    let dir = dir_with("a.toml", "[limits]\nmax_connections = 7\n");
+    let flags = [
+        "--listen=127.0.0.1:1",
+        "--listen=[::1]:0",
+        "--config=a.toml",
+        "--ready-file=r",
+        "--log-level=debug",
+        "--log-format=json",
+        "--allow-anonymous",
+        "--workers=3",
+        "--check",
+    ];
+    let variables = [
+        ("DUNLIN_LISTEN", "127.0.0.1:1,[::1]:0"),
+        ("DUNLIN_CONFIG", "a.toml"),
+        ("DUNLIN_READY_FILE", "r"),
+        ("DUNLIN_LOG_LEVEL", "debug"),
+        ("DUNLIN_LOG_FORMAT", "json"),
+        ("DUNLIN_ALLOW_ANONYMOUS", "1"),
+        ("DUNLIN_WORKERS", "3"),
+        ("DUNLIN_CHECK", "true"),
+    ];
+    let by_flags = told(dir.path(), &[], &flags);
+    assert_eq!(told(dir.path(), &variables, &[]), by_flags);
+    for told in
+        ["[::1]:0 (a free port)", "on every listener", "workers:       3", "\"json\"", "\"debug\"", "\"r\"", "= 7"]
+    {
+        assert!(by_flags.contains(told), "{told} is not in\n{by_flags}");
+    }
+    assert_eq!(told(dir.path(), &[("DUNLIN_PRINT_CONFIG", "yes")], &[]), told(dir.path(), &[], &["--print-config"]));
+}
+
+#[test]
+fn a_flag_goes_over_its_variable_and_that_over_the_file() {
+    let dir = dir_with("a.toml", "workers = 2\nallow_anonymous = true\n");
+    let file = ["--config=a.toml", "--check"];
+    let flag = ["--config=a.toml", "--check", "--workers=4"];
+    let variables = [("DUNLIN_WORKERS", "3"), ("DUNLIN_ALLOW_ANONYMOUS", "false")];
+    assert!(told(dir.path(), &[], &file).contains("workers:       2\n"));
+    let over_file = told(dir.path(), &variables, &file);
+    assert!(over_file.contains("workers:       3\n") && over_file.contains("refused on every listener"), "{over_file}");
+    assert!(told(dir.path(), &variables, &flag).contains("workers:       4\n"));
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let dir = tempfile::tempdir().unwrap();
+    let names =
+        ["LISTEN", "CONFIG", "READY_FILE", "LOG_LEVEL", "LOG_FORMAT", "ALLOW_ANONYMOUS", "WORKERS", "PRINT_CONFIG"];
+    let names: Vec<_> = names.iter().map(|name| format!("DUNLIN_{name}")).collect();
+    let variables: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+    assert_eq!(told(dir.path(), &variables, &["--check"]), told(dir.path(), &[], &["--check"]));
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refused(dir.path(), &[], &["--lissen", "1883"], 2).contains("--listen"));
+    assert!(refused(dir.path(), &[], &["extra"], 2).contains("extra"));
+    assert!(refused(dir.path(), &[("DUNLIN_WORKERS", "0")], &["--check"], 2).contains("allowed: 1 to 1024"));
+    assert!(refused(dir.path(), &[("DUNLIN_ALLOW_ANONYMOUS", "flase")], &["--check"], 2).contains("flase"));
+}
+
+#[test]
+fn help_names_every_flag_and_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = told(dir.path(), &[], &["--help"]);
+    for name in [
+        "listen",
+        "config",
+        "ready-file",
+        "log-level",
+        "log-format",
+        "check",
+        "print-config",
+        "allow-anonymous",
+        "workers",
+    ] {
+        let variable = format!("DUNLIN_{}", name.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("--{name}")) && help.contains(&variable), "{name} is not in\n{help}");
+    }
+    assert_eq!(told(dir.path(), &[], &["--version"]), concat!("dunlin ", env!("CARGO_PKG_VERSION"), "\n"));
+}
