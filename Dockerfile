@@ -1,0 +1,22 @@
+# docker build -t dunlin . && docker run --rm -p 1883:1883 dunlin
+
+FROM rust:1-slim-bookworm AS build
+WORKDIR /src
+COPY . .
+# The caches keep the dependencies, so that a change of dunlin's own source does not build them again.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin dunlin && strip -o /dunlin target/release/dunlin
+
+FROM debian:bookworm-slim
+COPY --from=build /dunlin /usr/local/bin/dunlin
+# No name in /etc/passwd is needed for a user that owns nothing.
+USER 65532:65532
+EXPOSE 1883
+STOPSIGNAL SIGTERM
+# No HEALTHCHECK: nothing answers one yet.
+ENTRYPOINT ["dunlin"]
+# Inside a container, loopback is the container alone: nobody outside could connect to the default listeners, and on any
+# other, anonymous clients are refused unless somebody says so. This says so, for the container that somebody tries out.
+# What is given to "docker run dunlin …" takes the place of both flags:
+#   docker run -v ./dunlin.toml:/etc/dunlin/dunlin.toml:ro dunlin --config /etc/dunlin/dunlin.toml
+CMD ["--listen", "0.0.0.0:1883", "--allow-anonymous"]
