@@ -9,11 +9,12 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
     auth::Anonymous,
-    config::{Config, Limits, QueueFull, SysPublish},
+    config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
     net::{self, NetLimits, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
@@ -24,7 +25,7 @@ pub struct Server {
     router: Arc<Router>,
     workers: Workers,
     addresses: Vec<SocketAddr>,
-    config: Config,
+    config: Mutex<Config>,
     ready_file: Option<ReadyFile>,
 }
 
@@ -127,11 +128,7 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
-        let listeners = config
-            .listeners
-            .iter()
-            .map(|l| net::bind(l.address).map_err(|source| StartError::Listen { address: l.address, source }))
-            .collect::<Result<Vec<_>, _>>()?;
+        let listeners = bind_all(&config)?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(net::Listener::address).collect();
 
         let anonymous = ports.authenticate.is_none();
@@ -142,13 +139,13 @@ impl Server {
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
         let count = config.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
-        announce(&config, &addresses, count, anonymous);
         listeners.into_iter().for_each(|listener| workers.listen(listener));
         let ready_file = match &config.ready_file {
             Some(path) => Some(ReadyFile::write(path, &addresses)?),
             None => None,
         };
-        Ok(Self { router, workers, addresses, config, ready_file })
+        announce(&config, &addresses, count, anonymous);
+        Ok(Self { router, workers, addresses, config: Mutex::new(config), ready_file })
     }
 
     /// Where it listens, in the order of the config; ports that the system picked in place of 0.
@@ -161,35 +158,76 @@ impl Server {
         self.router.counters()
     }
 
-    /// Puts the limits of `config` in force. Gives what changed, a line each, and what would need a restart.
-    pub fn reload(&mut self, config: &Config) -> Vec<String> {
-        let changes = changes(&self.config, config);
-        self.config.limits = config.limits.clone();
-        self.config.sys = config.sys.clone();
-        self.router.set_limits(router_limits(&self.config));
-        self.workers.set_limits(net_limits(&self.config));
-        changes
+    /// Puts the limits, `$SYS` settings and shutdown grace of `config` in force; the log is its owner's. Gives what
+    /// changed, a line each, and what needs a restart to change.
+    pub fn reload(&self, config: &Config) -> Vec<String> {
+        let mut running = self.config.lock();
+        let lines = config::changes(&running, config)
+            .into_iter()
+            .map(|change| {
+                let live = ["limits.", "sys.", "shutdown_grace", "log.level"];
+                let restart = if live.iter().any(|l| change.key.starts_with(l)) { "" } else { " (after a restart)" };
+                format!("{change}{restart}")
+            })
+            .collect();
+        running.limits = config.limits.clone();
+        running.sys = config.sys.clone();
+        running.shutdown_grace = config.shutdown_grace;
+        running.log.level = config.log.level;
+        self.router.set_limits(router_limits(&running));
+        self.workers.set_limits(net_limits(&running));
+        lines
     }
 
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
     /// connections and ends the threads.
     pub async fn shutdown(mut self) {
-        tracing::info!(grace = ?self.config.shutdown_grace, connected = self.router.connected(), "shutting down");
+        let grace = self.config.lock().shutdown_grace;
+        tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
         self.ready_file = None;
-        let grace = self.config.shutdown_grace;
         let mut workers = self.workers;
-        if tokio::task::spawn_blocking(move || workers.stop(grace)).await.is_err() {
+        let (done, stopped) = tokio::sync::oneshot::channel();
+        // a thread of its own: whoever gives up waiting is not kept by it
+        std::thread::spawn(move || {
+            workers.stop(grace);
+            let _ = done.send(());
+        });
+        if stopped.await.is_err() {
             tracing::error!("the shutdown panicked");
         }
         tracing::info!("stopped");
     }
 }
 
-/// The first lines of the log: where, who, how safe.
+/// Binds every listener.
+fn bind_all(config: &Config) -> Result<Vec<net::Listener>, StartError> {
+    // where nobody asked for IPv6, a machine without it is no reason not to start
+    let by_default = config.listeners == Config::default().listeners;
+    let mut bound = Vec::new();
+    for &ListenerConfig { address } in &config.listeners {
+        match net::bind(address) {
+            Ok(listener) => bound.push(listener),
+            Err(source) if by_default && address.is_ipv6() && no_ipv6(&source) => {
+                tracing::info!("not listening on {address}: this machine has no IPv6");
+            }
+            Err(source) => return Err(StartError::Listen { address, source }),
+        }
+    }
+    Ok(bound)
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+/// The first lines of the log: how safe, who, where.
 fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous: bool) {
-    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    tracing::info!("dunlin {} listening on {listening} ({workers} worker threads)", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(
+        "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
+    );
     let open = addresses.iter().any(|a| !a.ip().is_loopback());
     match (anonymous, config.allow_anonymous) {
         (false, _) => {}
@@ -205,34 +243,8 @@ fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous
             tracing::warn!("no users are configured and allow_anonymous = false: nobody may connect")
         }
     }
-    tracing::info!("in memory: what is acknowledged is kept while the process lives, nothing is written to disk");
-}
-
-fn changes(old: &Config, new: &Config) -> Vec<String> {
-    let mut lines = Vec::new();
-    if old.limits != new.limits {
-        let (old, new) = (format!("{:#?}", old.limits), format!("{:#?}", new.limits));
-        for (old, new) in old.lines().zip(new.lines()).filter(|(old, new)| old != new) {
-            lines.push(format!("limits: {} → {}", old.trim().trim_end_matches(','), new.trim().trim_end_matches(',')));
-        }
-    }
-    if old.sys != new.sys {
-        lines.push(format!("sys: {:?} → {:?}", old.sys, new.sys));
-    }
-    let needs_restart = [
-        ("listener", old.listeners != new.listeners),
-        ("allow_anonymous", old.allow_anonymous != new.allow_anonymous),
-        ("workers", old.workers != new.workers),
-        ("shutdown_grace", old.shutdown_grace != new.shutdown_grace),
-        ("ready_file", old.ready_file != new.ready_file),
-    ];
-    lines.extend(
-        needs_restart
-            .iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| format!("{key}: changed, but needs a restart")),
-    );
-    lines
+    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    tracing::info!("ready, listening on {listening} ({workers} worker threads)");
 }
 
 fn router_limits(config: &Config) -> RouterLimits {

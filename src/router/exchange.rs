@@ -12,7 +12,7 @@ use super::{
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
-    codec::{self, Frame, Packet, Publish},
+    codec::{self, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
     topic::TopicName,
     types::{ClientId, ProtocolVersion, QoS},
@@ -46,7 +46,7 @@ impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
         let super::Connected { client: id, slot, connection, .. } = connected;
-        Self { slot, connection, id, version, last: None, held: None, touched: false }
+        Self { slot, connection, id, version, last: None, held: None, touched: true }
     }
 
     /// Client Identifier.
@@ -80,10 +80,12 @@ impl Router {
             let publish = codec::decode_publish_with_topic(frame, last.topic())?;
             return self.handle_publish(local, client, &publish, bytes, replies);
         }
-        match codec::decode(client.version, frame)? {
-            Packet::Publish(publish) => self.handle_publish(local, client, &publish, bytes, replies),
-            packet => self.handle_other(local, client, packet, replies),
+        if frame.first >> 4 == PacketType::Publish as u8 {
+            let publish = codec::decode_publish(frame)?;
+            return self.handle_publish(local, client, &publish, bytes, replies);
         }
+        let packet = codec::decode_from_client(client.version, frame)?;
+        self.handle_other(local, client, packet, replies)
     }
 
     #[inline]
