@@ -270,17 +270,27 @@ proptest! {
         let _ = decode(version, frame);
     }
 
+    /// The parser's short way to a Topic Name finds what [`TopicName::new`] finds.
+    #[test]
+    fn a_topic_name_is_checked_as_its_type_does(name in "[ab/\0+#é]{0,12}|[ab/é]{0,80}[ab/\0+#]{0,8}") {
+        let field = Field::TopicName;
+        let body = [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
+        let publish = decode_publish(Frame { first: 0x30, body: &body, len: body.len() + 2 });
+        let expected = TopicName::new(&name).map_err(|error| DecodeError::Topic { field, error });
+        prop_assert_eq!(publish.map(|publish| publish.topic), expected);
+    }
+
     /// One byte of a packet is another: refused or understood, and what is understood is written as it was read.
     #[test]
     fn a_changed_byte_is_refused_or_understood(owned in packet(), at: prop::sample::Index, byte: u8) {
         let mut bytes = encoded(VERSION, &owned.packet());
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        if let Ok(Cut::Frame(frame)) = frame(VERSION, &bytes, usize::MAX) {
-            if let Ok(packet) = decode(VERSION, frame) {
-                let again = encoded(VERSION, &packet);
-                prop_assert_eq!(decode_whole(VERSION, &again), Ok(packet));
-            }
+        if let Ok(Cut::Frame(frame)) = frame(VERSION, &bytes, usize::MAX)
+            && let Ok(packet) = decode(VERSION, frame)
+        {
+            let again = encoded(VERSION, &packet);
+            prop_assert_eq!(decode_whole(VERSION, &again), Ok(packet));
         }
     }
 }
