@@ -58,7 +58,6 @@ pub fn publish_header(
     payload_len: usize,
 ) {
     debug_assert_eq!(packet_id.is_some(), flags.qos != QoS::AtMostOnce, "a Packet Identifier goes with QoS 1 and 2");
-    debug_assert!(!flags.dup || flags.qos != QoS::AtMostOnce, "DUP does not go with QoS 0");
     let topic = topic.as_str().as_bytes();
     let body = publish_body_len(topic.len(), packet_id.is_some(), payload_len);
     out.reserve(5 + 2 + topic.len() + 2);

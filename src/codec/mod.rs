@@ -26,3 +26,6 @@ pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, PacketType, frame};
 pub use packet::*;
 pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Every row of the table is refused, in the words and with the statement that the row names.
+
+use std::{
+    collections::HashSet,
+    mem::{Discriminant, discriminant},
+};
+
+use super::*;
+
+#[path = "../../../tests/data/malformed.rs"]
+mod data;
+
+use data::{MALFORMED, Malformed};
+
+/// As a server does it, except that the rows about a server's own packets reach the parser.
+fn error_of(row: &Malformed) -> DecodeError {
+    let version = ProtocolVersion::V311;
+    let result = frame(version, row.bytes, usize::MAX).and_then(|cut| match cut {
+        Cut::Frame(frame) if row.error.starts_with("a client may not") => {
+            decode_from_client(version, frame).map(|_| ())
+        }
+        Cut::Frame(frame) => {
+            assert_eq!(frame.len, row.bytes.len(), "{}: has bytes after the frame", row.name);
+            decode(version, frame).map(|_| ())
+        }
+        Cut::Need(needed) => panic!("{}: is incomplete, {needed} bytes needed", row.name),
+    });
+    result.expect_err(row.name)
+}
+
+#[test]
+fn each_row_is_refused_for_what_is_wrong() {
+    for row in MALFORMED {
+        let said = error_of(row).to_string();
+        assert!(said.contains(row.error), "{}: {said}", row.name);
+        assert!(said.contains(&format!("[{}]", row.statement)), "{}: {said}", row.name);
+    }
+}
+
+#[test]
+fn a_server_refuses_each_row() {
+    for row in MALFORMED {
+        let refused = frame(ProtocolVersion::V311, row.bytes, usize::MAX).and_then(|cut| match cut {
+            Cut::Frame(frame) => decode_from_client(ProtocolVersion::V311, frame).map(|_| ()),
+            Cut::Need(_) => Ok(()),
+        });
+        assert!(refused.is_err(), "{}", row.name);
+    }
+}
+
+#[test]
+fn names_are_unique() {
+    let names: HashSet<_> = MALFORMED.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), MALFORMED.len());
+}
+
+/// All variants but the one that depends on a limit are in the table. A new variant is to be added to `all`.
+#[test]
+fn the_table_covers_every_error() {
+    use DecodeError::*;
+    let all = [
+        ReservedType(0),
+        HeaderFlags { packet: PacketType::Connect, flags: 0 },
+        PublishQos,
+        PublishDup,
+        RemainingLength,
+        PacketLength { packet: PacketType::Connect, length: 0 },
+        NotFromClient(PacketType::Connack),
+        Truncated(Field::ClientId),
+        TrailingBytes(0),
+        IllFormedText(Field::ClientId),
+        NullInText(Field::ClientId),
+        Topic { field: Field::TopicName, error: crate::topic::TopicError::Empty },
+        PacketIdZero,
+        ProtocolName,
+        UnsupportedLevel(0),
+        ConnectReservedFlag,
+        WillQosWithoutWill(1),
+        WillQos,
+        WillRetainWithoutWill,
+        PasswordWithoutUsername,
+        ConnackFlags(0),
+        SessionPresentInRefusal(1),
+        ConnackCode(0),
+        SubscribeEmpty,
+        RequestedQos(3),
+        SubackCode(3),
+        UnsubscribeEmpty,
+    ];
+    let found: HashSet<Discriminant<DecodeError>> = MALFORMED.iter().map(|row| discriminant(&error_of(row))).collect();
+    for error in all {
+        assert!(found.contains(&discriminant(&error)), "no row for {error:?}");
+    }
+    assert_eq!(found.len(), all.len());
+}
+
+#[test]
+fn a_limit_is_enforced_as_soon_as_the_length_is_there() {
+    let publish = |bytes| frame(ProtocolVersion::V311, bytes, 100);
+    assert_eq!(publish(&[0x30, 98]), Ok(Cut::Need(100)));
+    assert_eq!(publish(&[0x30, 99]), Err(DecodeError::PacketTooLarge { size: 101, limit: 100 }));
+    let error = publish(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F]).unwrap_err();
+    assert_eq!(error, DecodeError::PacketTooLarge { size: 268_435_460, limit: 100 });
+    assert_eq!(error.to_string(), "packet of 268435460 bytes is larger than the limit of 100");
+    assert_eq!(error.reason(), ReasonCode::PacketTooLarge);
+}
+
+#[test]
+fn a_wrong_first_byte_is_an_error_alone() {
+    for first in 0..=u8::MAX {
+        let bytes = [first];
+        let alone = frame(ProtocolVersion::V311, &bytes, usize::MAX);
+        let legal = match first {
+            0x62 | 0x82 | 0xA2 => true,
+            0x60..=0x6F | 0x80..=0x8F | 0xA0..=0xAF => false,
+            0x30..=0x3F => !matches!(first, 0x36 | 0x37 | 0x38 | 0x39 | 0x3E | 0x3F),
+            0x10..=0xEF => first & 0x0F == 0,
+            _ => false,
+        };
+        assert_eq!(alone == Ok(Cut::Need(2)), legal, "{first:#04x}: {alone:?}");
+        assert_eq!(alone.is_err(), !legal, "{first:#04x}");
+    }
+}
+
+#[test]
+fn a_reason_code_says_which_kind() {
+    assert_eq!(DecodeError::PublishQos.reason(), ReasonCode::MalformedPacket);
+    assert_eq!(DecodeError::NotFromClient(PacketType::Suback).reason(), ReasonCode::ProtocolError);
+    assert_eq!(DecodeError::SubscribeEmpty.reason(), ReasonCode::ProtocolError);
+}
+
+#[test]
+fn an_error_is_small() {
+    assert!(size_of::<DecodeError>() <= 24);
+}
