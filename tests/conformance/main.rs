@@ -1,0 +1,36 @@
+//! A function for each normative statement of MQTT 3.1.1 that a server can be held to, over a raw socket.
+//!
+//! [`statements`] is the table of all statements, and [`coverage`] fails when a statement has neither a test nor a
+//! reason. A test `mqtt_3_1_0_2_…` belongs to `[MQTT-3.1.0-2]`; a test `also_…` to what the standard says without a
+//! number, or to what dunlin promises beyond it. With `DUNLIN_CONFORMANCE_ADDR=host:port` the tests run against the
+//! broker at that address; those that need settings of their own are then left out.
+
+mod raw;
+#[macro_use]
+mod support;
+
+mod coverage;
+mod statements;
+
+mod connack;
+mod connect;
+mod connect_flags;
+mod fixed_header;
+mod limits;
+mod ordering;
+mod packet_id;
+mod ping_disconnect;
+mod publish;
+mod qos;
+mod qos2;
+mod retained;
+mod session;
+mod session_resend;
+mod subscribe;
+mod topics;
+mod topics_match;
+mod transport;
+mod unsubscribe;
+mod utf8;
+mod v31;
+mod will;

@@ -1,0 +1,170 @@
+//! The broker under test, and what a test calls its own: client ids and topics that no other test uses.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use dunlin::{
+    Server,
+    config::{Config, Limits},
+};
+
+use crate::raw::{Client, Connect, Message, connack};
+
+/// The case of the test function in which it stands, on the broker that all such tests share.
+macro_rules! case {
+    () => {
+        $crate::support::Case::shared(std::any::type_name_of_val(&{
+            fn here() {}
+            here
+        }))
+    };
+}
+
+/// The case of a test with a broker of its own, `None` where an external broker is under test.
+macro_rules! case_with {
+    ($limits:expr) => {
+        $crate::support::Case::alone(
+            std::any::type_name_of_val(&{
+                fn here() {}
+                here
+            }),
+            $limits,
+        )
+    };
+}
+
+/// The case of a test that subscribes to `#` and the like: on a broker of its own where it can have one.
+macro_rules! case_apart {
+    () => {
+        case_with!(dunlin::config::Limits::default()).unwrap_or_else(|| case!())
+    };
+}
+
+/// What belongs to one test.
+pub struct Case {
+    name: String,
+    address: SocketAddr,
+    anonymous: AtomicUsize,
+    /// Kept for as long as the test runs.
+    _own: Option<Broker>,
+}
+
+impl Case {
+    pub fn shared(function: &str) -> Self {
+        static SHARED: OnceLock<Broker> = OnceLock::new();
+        let address = external().unwrap_or_else(|| SHARED.get_or_init(|| start(Config::ephemeral())).address);
+        Self::new(function, address, None)
+    }
+
+    pub fn alone(function: &str, limits: Limits) -> Option<Self> {
+        if external().is_some() {
+            eprintln!("left out: {function} needs settings of its own");
+            return None;
+        }
+        let broker = start(Config { limits, ..Config::ephemeral() });
+        Some(Self::new(function, broker.address, Some(broker)))
+    }
+
+    fn new(function: &str, address: SocketAddr, own: Option<Broker>) -> Self {
+        let name = function.rsplit("::").nth(1).expect("the path of a function within the test's function");
+        // The process id keeps apart two runs against one external broker.
+        let name = format!("{name}-{}", std::process::id());
+        Self { name, address, anonymous: AtomicUsize::new(0), _own: own }
+    }
+
+    /// A client id that stands for `role` in this test.
+    pub fn id(&self, role: &str) -> String {
+        format!("{}-{role}", self.name)
+    }
+
+    /// A topic that only this test uses.
+    pub fn topic(&self, rest: &str) -> String {
+        format!("{}/{rest}", self.name)
+    }
+
+    /// A connection without a CONNECT.
+    pub fn open(&self) -> Client {
+        Client::open(self.address)
+    }
+
+    /// A client with a clean session.
+    #[track_caller]
+    pub fn client(&self, role: &str) -> Client {
+        self.connect(&Connect::new(&self.id(role)), 0)
+    }
+
+    /// A client whose session is new and stays.
+    #[track_caller]
+    pub fn begin(&self, role: &str) -> Client {
+        self.connect(&Connect::new(&self.id(role)).persistent(), 0)
+    }
+
+    /// A client that finds its session.
+    #[track_caller]
+    pub fn resume(&self, role: &str) -> Client {
+        self.connect(&Connect::new(&self.id(role)).persistent(), 1)
+    }
+
+    /// A client that is accepted with this Session Present flag.
+    #[track_caller]
+    pub fn connect(&self, connect: &Connect, session_present: u8) -> Client {
+        let mut client = self.open();
+        client.send(&connect.frame());
+        client.expect(&connack(session_present, 0));
+        client
+    }
+
+    /// A client that sends these bytes is closed.
+    #[track_caller]
+    pub fn assert_closes(&self, bytes: &[u8]) {
+        let number = self.anonymous.fetch_add(1, Ordering::Relaxed);
+        let mut client = self.client(&format!("bad{number}"));
+        client.context = format!("for {:02x?}", &bytes[..bytes.len().min(80)]);
+        client.send(bytes);
+        if let Some(frame) = client.read() {
+            panic!("{:02x?} came {}", frame.bytes(), client.context);
+        }
+    }
+
+    /// A CONNECT of these bytes is closed without a CONNACK.
+    #[track_caller]
+    pub fn assert_connect_closes(&self, bytes: &[u8]) {
+        let mut client = self.open();
+        client.context = format!("for {:02x?}", &bytes[..bytes.len().min(80)]);
+        client.send(bytes);
+        client.expect_closed();
+    }
+
+    /// What a new subscriber to `topic` gets at once.
+    #[track_caller]
+    pub fn retained(&self, topic: &str, count: usize) -> Vec<Message> {
+        let number = self.anonymous.fetch_add(1, Ordering::Relaxed);
+        self.client(&format!("look{number}")).subscribe_retained(&[(topic, 2)], count)
+    }
+}
+
+/// A broker that runs for as long as the value lives.
+struct Broker {
+    address: SocketAddr,
+    _server: Server,
+}
+
+fn start(config: Config) -> Broker {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(Server::start(config)).expect("a server on a free port");
+    Broker { address: server.local_addrs()[0], _server: server }
+}
+
+fn external() -> Option<SocketAddr> {
+    static ADDRESS: OnceLock<Option<SocketAddr>> = OnceLock::new();
+    *ADDRESS.get_or_init(|| {
+        let address = std::env::var("DUNLIN_CONFORMANCE_ADDR").ok()?;
+        let mut found = address.to_socket_addrs().expect("DUNLIN_CONFORMANCE_ADDR is host:port");
+        Some(found.next().expect("DUNLIN_CONFORMANCE_ADDR has an address"))
+    })
+}
