@@ -101,6 +101,23 @@ fn mqtt_4_3_3_2_repeated_publish_is_delivered_once() {
 }
 
 #[test]
+fn mqtt_4_3_3_2_repeated_publish_without_dup_is_delivered_once() {
+    let case = case!();
+    let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
+    subscriber.subscribe(&[(&topic, 2)]);
+    // The sender should have set DUP; the statement does not ask the receiver to look at it.
+    for _ in 0..2 {
+        publisher.send(&Message::new(&topic, "once").qos(2).id(3).frame());
+        publisher.expect(&pubrec(3));
+    }
+    publisher.send(&pubrel(3));
+    publisher.expect(&pubcomp(3));
+    publisher.publish(Message::new(&topic, "next").qos(2));
+    subscriber.expect_message(&topic, "once", 2);
+    subscriber.expect_message(&topic, "next", 2);
+}
+
+#[test]
 fn mqtt_4_3_3_2_repeated_publish_on_a_new_connection_is_delivered_once() {
     let case = case!();
     let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.begin("pub"));

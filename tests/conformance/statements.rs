@@ -292,6 +292,7 @@ statements! {
            mqtt_4_3_3_1_publish_is_unacknowledged_until_pubrec mqtt_4_3_3_1_pubrel_is_unacknowledged_until_pubcomp;
     "MQTT-4.3.3-2" "QoS 2 receiver: PUBREC, no duplicates until PUBREL, PUBCOMP, then new"
         => mqtt_4_3_3_2_qos_2_is_answered_with_its_id mqtt_4_3_3_2_repeated_publish_is_delivered_once
+           mqtt_4_3_3_2_repeated_publish_without_dup_is_delivered_once
            mqtt_4_3_3_2_repeated_publish_on_a_new_connection_is_delivered_once
            mqtt_4_3_3_2_pubrel_is_always_answered_with_pubcomp mqtt_4_3_3_2_pubrel_on_a_new_connection_is_answered
            mqtt_4_3_3_2_completed_id_is_a_new_publication;

@@ -71,7 +71,8 @@ impl Case {
     }
 
     fn new(function: &str, address: SocketAddr, own: Option<Broker>) -> Self {
-        let name = function.rsplit("::").nth(1).expect("the path of a function within the test's function");
+        // The path of `here` within the test, and perhaps within a closure of it.
+        let name = function.rsplit("::").skip(1).find(|name| !name.contains('{')).expect("a function's path");
         // The process id keeps apart two runs against one external broker.
         let name = format!("{name}-{}", std::process::id());
         Self { name, address, anonymous: AtomicUsize::new(0), _own: own }
