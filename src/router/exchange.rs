@@ -151,15 +151,18 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         match packet {
-            // these concern the session's tables: no need to lock it for the others
             Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubrel(_) | Packet::Pubcomp(_) => {
-                if !matches!(packet, Packet::Puback(_) | Packet::Pubcomp(_)) {
-                    local.count(Count::MessagesSent, 1);
-                }
-                if let Action::PublishDeferred(deferred) = self.in_session(local, client, packet)? {
-                    let outgoing = Outgoing::from(&deferred.message);
-                    let stored = self.publish_as(local, &client.id, &mut client.last, &outgoing, deferred.retain)?;
-                    self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, deferred.packet_id));
+                match self.in_session(local, client, packet)? {
+                    Action::Release(id) => {
+                        self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubrel(out, id));
+                    }
+                    Action::Complete(id, next) => {
+                        self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubcomp(out, id));
+                        if let Some(deferred) = next {
+                            self.publish_deferred(local, client, &deferred, replies)?;
+                        }
+                    }
+                    _ => {}
                 }
             }
             Packet::Subscribe(subscribe) => {
@@ -183,6 +186,19 @@ impl Router {
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
             _ => return Err(ProtocolError::ServerPacket.into()),
         }
+        Ok(())
+    }
+
+    fn publish_deferred(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        deferred: &Deferred,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let outgoing = Outgoing::from(&deferred.message);
+        let stored = self.publish_as(local, &client.id, &mut client.last, &outgoing, deferred.retain)?;
+        self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, deferred.packet_id));
         Ok(())
     }
 

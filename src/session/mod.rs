@@ -82,8 +82,11 @@ pub enum Action<'a> {
     None,
     /// Publish this message; then acknowledge it as its QoS asks.
     Publish(Publish<'a>),
-    /// Publish this QoS 2 message, which had to wait; then send its PUBREC.
-    PublishDeferred(Deferred),
+    /// The client released a QoS 2 message: send PUBCOMP. Its place may go to one that had to wait: publish that, then
+    /// send its PUBREC.
+    Complete(PacketId, Option<Deferred>),
+    /// The client has a QoS 2 message: send PUBREL.
+    Release(PacketId),
     /// A QoS 2 PUBLISH that was taken before: send its PUBREC once more, and nothing else.
     Repeated(PacketId),
     /// A QoS 2 PUBLISH beyond the window: hand it to [`Session::defer`].
@@ -240,8 +243,8 @@ impl Session {
 
     // ---- packets from the client ----
 
-    /// A packet of a connected client: changes the state, writes the answers that are due at once, and says what else
-    /// is to be done.
+    /// A packet of a connected client: changes the state, turns waiting messages into bytes where it made room, and says
+    /// what else is to be done and answered. Answers go out in the order of the packets [MQTT-4.6.0-2].
     pub fn handle_packet<'a>(
         &mut self,
         packet: Packet<'a>,
@@ -264,7 +267,7 @@ impl Session {
                 if let Some(outbound) = &mut self.outbound {
                     outbound.handle_pubrec(ack.packet_id)?;
                 }
-                codec::encode::pubrel(self.out(pool).bytes_mut(), ack.packet_id);
+                return Ok(Action::Release(ack.packet_id));
             }
             Packet::Pubcomp(ack) => {
                 if let Some(outbound) = &mut self.outbound {
@@ -273,9 +276,8 @@ impl Session {
                 }
             }
             Packet::Pubrel(ack) => {
-                codec::encode::pubcomp(self.out(pool).bytes_mut(), ack.packet_id);
                 let next = self.inbound.as_mut().and_then(|i| i.release(ack.packet_id, limits.max_inflight_in));
-                return Ok(next.map_or(Action::None, Action::PublishDeferred));
+                return Ok(Action::Complete(ack.packet_id, next));
             }
             Packet::Subscribe(subscribe) => return Ok(Action::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => return Ok(Action::Unsubscribe(unsubscribe)),
