@@ -6,8 +6,8 @@
 use std::{
     future::Future,
     io::{self, IoSlice},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -15,9 +15,9 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    deadlines::Key,
+    deadlines::{Key, Tick},
     reader::{Got, Reader},
-    worker::{Shared, Worker},
+    worker::Worker,
 };
 use crate::{
     codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet},
@@ -29,17 +29,33 @@ use crate::{
 /// The task of one connection.
 pub(super) struct Connection<S> {
     socket: S,
-    shared: Arc<Shared>,
-    peer: Peer,
+    caller: Caller,
     phase: Phase,
     reader: Reader,
     /// Taken from the session and not written whole.
     writing: Option<Box<OutBuf>>,
     deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
-    read_by: Option<Instant>,
+    read_by: Tick,
     /// The socket has to take something of what waits.
-    write_by: Option<Instant>,
+    write_by: Tick,
+}
+
+/// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
+struct Caller {
+    ip: IpAddr,
+    port: u16,
+    loopback_listener: bool,
+}
+
+impl Caller {
+    fn peer(&self) -> Peer {
+        Peer { address: self.address(), loopback_listener: self.loopback_listener }
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
 }
 
 /// How far a connection has come.
@@ -66,24 +82,24 @@ const WRITES_A_TURN: usize = 16;
 const SLICES: usize = 64;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(socket: S, peer: Peer, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(socket: S, peer: Peer) -> Self {
+        let Peer { address, loopback_listener } = peer;
         Self {
             socket,
-            shared,
-            peer,
+            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener },
             phase: Phase::Connecting,
             reader: Reader::default(),
             writing: None,
             deadline: None,
-            read_by: None,
-            write_by: None,
+            read_by: Tick::NEVER,
+            write_by: Tick::NEVER,
         }
     }
 
     /// One turn. An error is the end.
     fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let now = Instant::now();
-        self.shared.router.refresh(&mut worker.local);
+        worker.shared.router.refresh(&mut worker.local);
         self.begin(worker, cx, now);
         if !worker.draining {
             self.read(worker, cx, now)?;
@@ -98,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
         if self.deadline.is_none() {
             self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
-            self.read_by = Some(now + self.shared.limits.load().connect_timeout);
+            self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
         }
     }
 
@@ -129,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Got::End => return Err(CloseReason::ConnectionLost),
             }
             if let Phase::Open(open) = &self.phase {
-                self.read_by = keep_alive_deadline(open.keep_alive, now);
+                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
             }
         }
         cx.waker().wake_by_ref();
@@ -140,13 +156,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn reads_too_slowly(&self, worker: &Worker) -> bool {
         let Some(writing) = &self.writing else { return false };
         let Phase::Open(open) = &self.phase else { return false };
-        let behind = writing.len() + worker.replies.len() + self.shared.router.pending(&open.client);
+        let behind = writing.len() + worker.replies.len() + worker.shared.router.pending(&open.client);
         behind > worker.local.limits().session.max_outbound_bytes
     }
 
     /// Handles all whole frames of `bytes`, holds the rest.
     fn handle(&mut self, worker: &mut Worker, cx: &Context<'_>, bytes: &[u8], now: Instant) -> Result<(), CloseReason> {
-        let max_packet_size = self.shared.limits.load().max_packet_size;
+        let max_packet_size = worker.shared.limits.load().max_packet_size;
         let (mut at, mut frames) = (0, 0);
         let result = loop {
             let rest = &bytes[at..];
@@ -190,8 +206,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<(), CloseReason> {
         match &mut self.phase {
             Phase::Open(open) => {
-                let Worker { local, replies, .. } = worker;
-                self.shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
+                let Worker { shared, local, replies, .. } = worker;
+                shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
             }
             Phase::Connecting => self.handle_first(worker, cx, frame, now),
             Phase::Ended => Ok(()),
@@ -224,25 +240,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         connect: &Connect<'_>,
         now: Instant,
     ) -> Result<(), CloseReason> {
-        let connected =
-            self.shared.router.connect(&mut worker.local, connect, self.peer, cx.waker().clone()).inspect_err(
-                |reason| {
-                    if let CloseReason::Refused { code, .. } = reason {
-                        self.refuse(worker, *code);
-                    }
-                },
-            )?;
+        let Worker { shared, local, .. } = worker;
+        let connected = match shared.router.connect(local, connect, self.caller.peer(), cx.waker().clone()) {
+            Ok(connected) => connected,
+            Err(reason) => {
+                if let CloseReason::Refused { code, .. } = reason {
+                    self.refuse(worker, code);
+                }
+                return Err(reason);
+            }
+        };
         worker.local.count(Count::MessagesSent, 1);
-        self.shared.gate.connected();
+        worker.shared.gate.connected();
         tracing::info!(
             client = %connected.client,
-            peer = %self.peer.address,
+            peer = %self.caller.address(),
             clean_session = connect.clean_session,
             session_present = connected.session_present,
             keep_alive = connect.keep_alive,
             "connected"
         );
-        self.read_by = keep_alive_deadline(connect.keep_alive, now);
+        self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         let client = Client::new(connected, connect.version);
         self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive });
         Ok(())
@@ -263,8 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.write_held(worker, cx, now)?;
             let Phase::Open(open) = &mut self.phase else { return Ok(()) };
             let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
-            let Worker { local, replies, .. } = worker;
-            match self.shared.router.flush(local, &mut open.client, replies, unwritten) {
+            let Worker { shared, local, replies, .. } = worker;
+            match shared.router.flush(local, &mut open.client, replies, unwritten) {
                 Flush::TakenOver => return Err(CloseReason::SessionTakenOver),
                 Flush::Write(None) => return Ok(()),
                 Flush::Write(out) => self.writing = out,
@@ -277,23 +295,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Writes what was taken from the session, as much as the socket takes.
     fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         let Some(out) = &mut self.writing else { return Ok(()) };
-        let timeout = || now + self.shared.limits.load().write_timeout;
         while !out.is_empty() {
             match write_some(Pin::new(&mut self.socket), cx, out) {
                 Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
                 Poll::Ready(Ok(n)) => {
                     out.advance(n);
-                    self.write_by = None;
+                    self.write_by = Tick::NEVER;
                     worker.local.count(Count::BytesSent, n as u64);
                 }
                 Poll::Ready(Err(error)) => return Err(network(&error)),
                 Poll::Pending => {
-                    self.write_by.get_or_insert_with(timeout);
+                    if self.write_by == Tick::NEVER {
+                        self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
+                    }
                     return Ok(());
                 }
             }
         }
-        self.write_by = None;
+        self.write_by = Tick::NEVER;
         if let Some(done) = self.writing.take() {
             worker.local.pool.put(done);
         }
@@ -303,11 +322,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     // ---- time ----
 
     fn check_deadlines(&mut self, worker: &mut Worker, now: Instant) -> Result<(), CloseReason> {
-        if self.write_by.is_some_and(|by| by <= now) {
+        if worker.deadlines.has_passed(self.write_by, now) {
             worker.local.count(Count::WriteTimeouts, 1);
             return Err(CloseReason::WriteTimeout { waiting: self.writing.as_ref().map_or(0, |w| w.len()) });
         }
-        if self.read_by.is_some_and(|by| by <= now) {
+        if worker.deadlines.has_passed(self.read_by, now) {
             return Err(match &self.phase {
                 Phase::Open(open) => CloseReason::KeepAliveTimeout { keep_alive: open.keep_alive },
                 _ => {
@@ -317,11 +336,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             });
         }
         if let Some(key) = self.deadline {
-            let next = match (self.read_by, self.write_by) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-            worker.deadlines.set(key, next);
+            worker.deadlines.set(key, self.read_by.min(self.write_by));
         }
         Ok(())
     }
@@ -333,17 +348,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(open) => {
-                self.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
-                self.shared.gate.left();
-                tracing::info!(client = %open.client.id(), peer = %self.peer.address, %reason, "disconnected");
+                worker.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
+                worker.shared.gate.left();
+                tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, "disconnected");
             }
             Phase::Connecting => {
-                self.shared.gate.left_before_connect();
+                worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug
                 if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
-                    tracing::debug!(peer = %self.peer.address, %reason, "disconnected before CONNECT");
+                    tracing::debug!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
                 } else {
-                    tracing::info!(peer = %self.peer.address, %reason, "disconnected before CONNECT");
+                    tracing::info!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
                 }
             }
             Phase::Ended => return,
@@ -384,7 +399,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
 impl<S> Drop for Connection<S> {
     /// A task that is dropped before its connection ended: the runtime goes down, or a turn panicked.
     fn drop(&mut self) {
-        let Self { shared, phase, peer, deadline, writing, .. } = self;
+        let Self { phase, caller, deadline, writing, .. } = self;
         let open = match std::mem::replace(phase, Phase::Ended) {
             Phase::Ended => return,
             Phase::Open(open) => Some(open),
@@ -394,12 +409,12 @@ impl<S> Drop for Connection<S> {
             let reason = CloseReason::ServerShutdown;
             match open {
                 Some(open) => {
-                    shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
-                    shared.gate.left();
+                    worker.shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
+                    worker.shared.gate.left();
                     let waiting = writing.as_ref().map_or(0, |w| w.len());
-                    tracing::info!(client = %open.client.id(), peer = %peer.address, %reason, waiting, "disconnected");
+                    tracing::info!(client = %open.client.id(), peer = %caller.address(), %reason, waiting, "disconnected");
                 }
-                None => shared.gate.left_before_connect(),
+                None => worker.shared.gate.left_before_connect(),
             }
             if let Some(key) = deadline.take() {
                 worker.deadlines.remove(key);
@@ -423,8 +438,11 @@ fn write_some(
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
-fn keep_alive_deadline(keep_alive: u16, now: Instant) -> Option<Instant> {
-    (keep_alive > 0).then(|| now + Duration::from_millis(u64::from(keep_alive) * 1500))
+fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
+    match keep_alive {
+        0 => Tick::NEVER,
+        seconds => worker.deadlines.tick(now + Duration::from_millis(u64::from(seconds) * 1500)),
+    }
 }
 
 fn network(error: &io::Error) -> CloseReason {
@@ -444,4 +462,17 @@ fn count_violation(worker: &Worker, reason: &CloseReason) {
         _ => return,
     };
     worker.local.count(count, 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // with the 96 bytes that tokio adds to a task, four cache lines
+        assert!(size_of::<Connection<TcpStream>>() <= 152, "{} bytes", size_of::<Connection<TcpStream>>());
+    }
 }

@@ -10,8 +10,8 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Deadlines {
     start: Instant,
-    /// Milliseconds since `start`, for each key; [`NEVER`] where there is none.
-    at: Vec<u64>,
+    /// For each key; [`Tick::NEVER`] where there is none.
+    at: Vec<Tick>,
     wakers: Vec<Option<Waker>>,
     free: Vec<u32>,
 }
@@ -20,7 +20,16 @@ pub(super) struct Deadlines {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u32);
 
-const NEVER: u64 = u64::MAX;
+/// A moment, in tenths of a second since the thread began: small, since every connection has some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u32);
+
+const TICK: Duration = Duration::from_millis(100);
+
+impl Tick {
+    /// Later than any moment.
+    pub(super) const NEVER: Self = Self(u32::MAX);
+}
 
 impl Deadlines {
     pub(super) fn new(start: Instant) -> Self {
@@ -33,37 +42,54 @@ impl Deadlines {
             self.wakers[at as usize] = Some(waker);
             return Key(at);
         }
-        self.at.push(NEVER);
+        self.at.push(Tick::NEVER);
         self.wakers.push(Some(waker));
         Key(u32::try_from(self.at.len() - 1).expect("fewer than 2^32 connections"))
     }
 
     /// The connection is no more.
     pub(super) fn remove(&mut self, key: Key) {
-        self.at[key.0 as usize] = NEVER;
+        self.at[key.0 as usize] = Tick::NEVER;
         self.wakers[key.0 as usize] = None;
         self.free.push(key.0);
     }
 
-    /// When this connection is to be looked at; `None`: never.
+    /// The first tick that is not before `at`.
+    pub(super) fn tick(&self, at: Instant) -> Tick {
+        let since = at.saturating_duration_since(self.start).as_millis().div_ceil(TICK.as_millis());
+        u32::try_from(since).map_or(Tick::NEVER, Tick)
+    }
+
+    /// Has this tick passed?
+    pub(super) fn has_passed(&self, tick: Tick, now: Instant) -> bool {
+        tick <= self.last(now)
+    }
+
+    /// The last tick that is not after `now`.
+    fn last(&self, now: Instant) -> Tick {
+        let since = now.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
+        Tick(u32::try_from(since).unwrap_or(u32::MAX - 1))
+    }
+
+    /// When this connection is to be looked at.
     #[inline]
-    pub(super) fn set(&mut self, key: Key, at: Option<Instant>) {
-        self.at[key.0 as usize] = at.map_or(NEVER, |at| millis(at.saturating_duration_since(self.start)));
+    pub(super) fn set(&mut self, key: Key, at: Tick) {
+        self.at[key.0 as usize] = at;
     }
 
     /// Takes the wakers of those that are due (each is due again when it sets a new deadline) and says when the next
     /// is.
     pub(super) fn due(&mut self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
-        let limit = u64::try_from(now.saturating_duration_since(self.start).as_millis()).unwrap_or(NEVER);
-        let mut next = NEVER;
+        let limit = self.last(now);
+        let mut next = Tick::NEVER;
         for (at, waker) in self.at.iter_mut().zip(&self.wakers) {
             if *at <= limit {
-                *at = NEVER;
+                *at = Tick::NEVER;
                 due.extend(waker.clone());
             }
             next = next.min(*at);
         }
-        (next != NEVER).then(|| self.start + Duration::from_millis(next))
+        (next != Tick::NEVER).then(|| self.start + TICK * next.0)
     }
 
     /// The wakers of all.
@@ -77,11 +103,6 @@ impl Deadlines {
     }
 }
 
-/// Rounded up: a deadline is not found due before it has passed.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros().div_ceil(1000)).unwrap_or(NEVER)
-}
-
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
@@ -93,13 +114,16 @@ mod tests {
         let start = Instant::now();
         let mut deadlines = Deadlines::new(start);
         let keys: Vec<Key> = (0..4).map(|_| deadlines.insert(Waker::noop().clone())).collect();
-        for (key, ms) in keys.iter().zip([10, 20, 30]) {
-            deadlines.set(*key, Some(start + Duration::from_millis(ms)));
+        for (key, ms) in keys.iter().zip([100, 150, 300]) {
+            deadlines.set(*key, deadlines.tick(start + Duration::from_millis(ms)));
         }
         let mut due = Vec::new();
-        assert_eq!(deadlines.due(start, &mut due), Some(start + Duration::from_millis(10)));
+        assert_eq!(deadlines.due(start, &mut due), Some(start + Duration::from_millis(100)));
         assert!(due.is_empty());
-        assert_eq!(deadlines.due(start + Duration::from_millis(20), &mut due), Some(start + Duration::from_millis(30)));
+        assert_eq!(
+            deadlines.due(start + Duration::from_millis(200), &mut due),
+            Some(start + Duration::from_millis(300))
+        );
         assert_eq!(due.len(), 2);
         deadlines.remove(keys[2]);
         assert_eq!(deadlines.due(start + Duration::from_secs(9), &mut due), None);

@@ -11,9 +11,12 @@ use std::{
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-/// The part of a frame that has arrived.
+/// The part of a frame that has arrived, if any.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(super) struct Reader(Option<Box<Part>>);
+
+#[derive(Debug)]
+struct Part {
     held: Vec<u8>,
     /// Bytes that the whole frame will have, as far as known.
     need: usize,
@@ -46,25 +49,41 @@ impl Reader {
         socket: Pin<&mut impl AsyncRead>,
         shared: &mut [u8],
     ) -> Poll<io::Result<(usize, Got)>> {
-        if self.need > COMPLETE_IN_SHARED {
-            return self.poll_read_own(cx, socket);
-        }
-        let held = self.held.len();
+        let held = match &mut self.0 {
+            Some(part) if part.need > COMPLETE_IN_SHARED => return part.poll_read(cx, socket),
+            Some(part) => part.held.len(),
+            None => 0,
+        };
         let mut buf = ReadBuf::new(&mut shared[held..]);
         std::task::ready!(socket.poll_read(cx, &mut buf))?;
         let read = buf.filled().len();
         if read == 0 {
             return Poll::Ready(Ok((0, Got::End)));
         }
-        if held > 0 {
-            shared[..held].copy_from_slice(&self.held);
-            self.held = Vec::new();
-            self.need = 0;
+        if let Some(part) = self.0.take() {
+            shared[..held].copy_from_slice(&part.held);
         }
         Poll::Ready(Ok((read, Got::Shared(held + read))))
     }
 
-    fn poll_read_own(
+    /// The whole frame of [`Got::Own`].
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.0.take().map_or_else(Vec::new, |part| part.held)
+    }
+
+    /// Holds the beginning of a frame, of which `need` bytes are to come in all.
+    pub(super) fn hold(&mut self, part: &[u8], need: usize) {
+        self.0 = Some(Box::new(Part { held: part.to_vec(), need }));
+    }
+
+    /// Nothing of a frame has arrived.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl Part {
+    fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         mut socket: Pin<&mut impl AsyncRead>,
@@ -83,22 +102,5 @@ impl Reader {
                 _ => Got::More,
             },
         )))
-    }
-
-    /// The whole frame of [`Got::Own`].
-    pub(super) fn take(&mut self) -> Vec<u8> {
-        self.need = 0;
-        std::mem::take(&mut self.held)
-    }
-
-    /// Holds the beginning of a frame, of which `need` bytes are to come in all.
-    pub(super) fn hold(&mut self, part: &[u8], need: usize) {
-        self.held = part.to_vec();
-        self.need = need;
-    }
-
-    /// Nothing of a frame has arrived.
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
     }
 }

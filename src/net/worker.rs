@@ -51,6 +51,7 @@ pub(super) struct Shared {
 
 /// What one thread has for its connections.
 pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
     pub(super) local: Local,
     pub(super) buffer: Vec<u8>,
     /// Answers to the packets of the connection whose turn it is.
@@ -164,6 +165,7 @@ impl Dealer {
 async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
     let idle = Arc::new(Notify::new());
     let worker = Worker {
+        shared: shared.clone(),
         local: shared.router.local(),
         buffer: vec![0; SHARED_BUFFER],
         replies: Vec::new(),
@@ -214,7 +216,7 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
 fn spawn_connection(shared: &Arc<Shared>, socket: TcpStream, peer: Peer) {
     match tokio::net::TcpStream::from_std(socket) {
         Ok(socket) => {
-            tokio::spawn(Connection::new(socket, peer, shared.clone()));
+            tokio::spawn(Connection::new(socket, peer));
         }
         Err(error) => {
             shared.gate.left_before_connect();
