@@ -1,13 +1,17 @@
 //! [`MatchCache`]: who gets a topic's messages, remembered by each thread while no subscription that could change the
 //! answer changes. [`Generations`] says whether one did.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    hash::BuildHasher,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use foldhash::fast::{FixedState, RandomState};
+use hashbrown::HashTable;
+use parking_lot::RwLock;
 
 use super::slot::SlotRef;
 use crate::{
@@ -56,10 +60,10 @@ struct Stamp {
 
 const BUCKETS: usize = 4096;
 
-fn hash(text: &str) -> u64 {
-    use std::hash::BuildHasher;
-    // the bucket only; the tables that hold what clients chose are seeded
-    FixedState::default().hash_one(text)
+/// Which of the exact counters a topic counts in. Who knows the function can make others' answers stale, no more; the
+/// tables that hold what clients chose are seeded.
+fn bucket(text: &str) -> u16 {
+    (FixedState::default().hash_one(text) as usize % BUCKETS) as u16
 }
 
 impl Default for Generations {
@@ -71,7 +75,7 @@ impl Default for Generations {
 impl Generations {
     /// A subscription to this filter has changed. To be called before its change is acknowledged.
     pub(super) fn bump(&self, filter: &str, wildcard: bool) {
-        let counter = if wildcard { &self.wildcard } else { &self.exact[hash(filter) as usize % BUCKETS] };
+        let counter = if wildcard { &self.wildcard } else { &self.exact[usize::from(bucket(filter))] };
         counter.fetch_add(1, Ordering::Release);
     }
 
@@ -94,7 +98,8 @@ impl Generations {
 /// Answers of one thread.
 #[derive(Debug, Default)]
 pub(super) struct MatchCache {
-    answers: HashMap<Box<str>, Arc<Matched>, foldhash::fast::RandomState>,
+    answers: HashTable<Arc<Matched>>,
+    hasher: RandomState,
     /// Of all answers.
     targets: usize,
     merge: Vec<Target>,
@@ -111,47 +116,52 @@ impl MatchCache {
         &mut self,
         topic: &TopicName,
         generations: &Generations,
-        trie: &parking_lot::RwLock<SubscriptionTrie<SlotRef>>,
+        trie: &RwLock<SubscriptionTrie<SlotRef>>,
     ) -> Arc<Matched> {
-        if let Some(matched) = self.answers.get(topic.as_str())
+        let Self { answers, hasher, targets, merge } = self;
+        let hash = hasher.hash_one(topic.as_str());
+        let found = answers.find_mut(hash, |m| *m.topic == *topic.as_str());
+        if let Some(matched) = &found
             && generations.is_fresh(matched)
         {
-            return matched.clone();
+            return Arc::clone(matched);
         }
         // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
-        let stamp = generations.stamp((hash(topic.as_str()) as usize % BUCKETS) as u16);
-        self.merge.clear();
-        let merge = &mut self.merge;
+        let stamp = generations.stamp(bucket(topic.as_str()));
         trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), qos: options.qos }));
         merge_overlapping(merge);
-        let matched = Arc::new(Matched {
-            topic: topic.as_str().into(),
-            stamp,
-            targets: std::mem::take(merge).into_boxed_slice(),
-        });
-        if self.answers.len() >= MAX_ANSWERS || self.targets + matched.targets.len() > MAX_TARGETS {
-            self.answers.clear();
-            self.targets = 0;
-        }
-        self.targets += matched.targets.len();
-        if let Some(old) = self.answers.insert(topic.as_str().into(), matched.clone()) {
-            self.targets -= old.targets.len();
+        let matched = Arc::new(Matched { topic: topic.as_str().into(), stamp, targets: merge.drain(..).collect() });
+        match found {
+            Some(stale) => {
+                *targets = *targets - stale.targets.len() + matched.targets.len();
+                *stale = matched.clone();
+            }
+            // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
+            None if matched.targets.is_empty() => {}
+            None => {
+                if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
+                    answers.clear();
+                    *targets = 0;
+                }
+                *targets += matched.targets.len();
+                answers.insert_unique(hash, matched.clone(), |m| hasher.hash_one(&*m.topic));
+            }
         }
         matched
     }
 
     /// Forgets stale answers: they keep sessions in memory that ended.
     pub(super) fn forget_stale(&mut self, generations: &Generations) {
-        let targets = &mut self.targets;
-        self.answers.retain(|_, matched| {
+        let Self { answers, hasher, targets, .. } = self;
+        answers.retain(|matched| {
             let fresh = generations.is_fresh(matched);
             if !fresh {
                 *targets -= matched.targets.len();
             }
             fresh
         });
-        if self.answers.is_empty() {
-            self.answers.shrink_to_fit();
+        if answers.is_empty() {
+            answers.shrink_to_fit(|m| hasher.hash_one(&*m.topic));
         }
     }
 }
