@@ -1,1 +1,1 @@
-
+//! Two ends and a lossy link between them.
