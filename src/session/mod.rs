@@ -319,7 +319,7 @@ impl Session {
         let qos = outgoing.qos.min(granted);
         let waiting = self.pending();
         if qos == QoS::AtMostOnce {
-            let overtakes = self.outbound.as_ref().is_some_and(|o| o.has_retained());
+            let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             if !self.connected {
                 if !limits.queue_qos0 || self.clean {
                     return Delivery::NotConnected;
