@@ -252,14 +252,18 @@ impl Pair {
     fn flush(&mut self) {
         if self.session.is_connected() {
             self.session.set_writing(self.blocked);
-            if self.blocked == 0 {
+            // what the session gives at once is bounded: again, until there is no more
+            while self.blocked == 0 {
                 let mut moved = Vec::new();
                 let sent = &mut |_: &ClientId, _: &TopicName, qos, payload| moved.push((qos, payload));
                 self.session.fill(&self.limits, &mut self.pool, sent);
                 self.began(moved);
                 let frames = self.take();
-                self.to_client.extend(frames);
                 self.session.set_writing(0);
+                if frames.is_empty() {
+                    break;
+                }
+                self.to_client.extend(frames);
             }
         }
         self.compare();
@@ -347,7 +351,7 @@ impl Pair {
             let topic = self.sent.iter().find(|(n, ..)| *n == own.number).unwrap().1;
             self.to_broker.push_back(own.packet(topic, true));
         }
-        self.compare();
+        self.flush();
     }
 
     // ---- the client ----
