@@ -378,6 +378,12 @@ impl Session {
         }
     }
 
+    /// Messages wait for nothing but room in what goes to the socket: [`fill`](Self::fill) again when it has gone.
+    #[inline]
+    pub fn has_more(&self, limits: &SessionLimits) -> bool {
+        self.outbound.as_ref().is_some_and(|o| o.has_next(limits.max_inflight_out))
+    }
+
     // ---- bytes to the socket ----
 
     /// The buffer that collects what goes out.

@@ -180,10 +180,16 @@ impl Outbound {
         self.queue.push_back(Queued { message, qos, retain: true });
     }
 
+    /// There is a message whose turn it is, and the window has a place for it.
+    pub(super) fn has_next(&self, window: usize) -> bool {
+        self.queue.front().is_some_and(|m| m.qos == QoS::AtMostOnce || self.inflight.len() < window)
+    }
+
     /// The message whose turn it is, if the window has a place for it.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
-        let free = self.inflight.len() < window;
-        self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        if !self.has_next(window) {
+            return None;
+        }
         let next = self.queue.pop_front()?;
         if next.retain {
             self.retained -= 1;
