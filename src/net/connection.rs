@@ -20,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet},
+    codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
     router::{Client, Count, Flush, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
     types::ProtocolVersion,
@@ -176,7 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                 }
                 Ok(Cut::Need(need)) => {
-                    if !rest.is_empty() {
+                    if let Some(&first) = rest.first() {
+                        if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
+                            // who is not known yet is not believed a length of its choice
+                            break Err(ProtocolError::NotConnected.into());
+                        }
                         self.reader.hold(rest, need);
                     }
                     break Ok(());

@@ -261,8 +261,10 @@ impl Router {
         } else {
             None
         };
+        // what is given at once is bounded: the rest when that is written
+        let more = session.has_more(&limits.session);
         drop(state);
-        client.touched = unwritten > 0;
+        client.touched = unwritten > 0 || more;
         Flush::Write(out)
     }
 

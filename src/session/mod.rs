@@ -319,7 +319,7 @@ impl Session {
         let qos = outgoing.qos.min(granted);
         let waiting = self.pending();
         if qos == QoS::AtMostOnce {
-            let overtakes = self.outbound.as_ref().is_some_and(|o| o.has_retained());
+            let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             if !self.connected {
                 if !limits.queue_qos0 || self.clean {
                     return Delivery::NotConnected;
@@ -376,6 +376,12 @@ impl Session {
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
             sent(&self.id, message.topic(), qos, message.payload().len());
         }
+    }
+
+    /// Messages wait for nothing but room in what goes to the socket: [`fill`](Self::fill) again when it has gone.
+    #[inline]
+    pub fn has_more(&self, limits: &SessionLimits) -> bool {
+        self.outbound.as_ref().is_some_and(|o| o.has_next(limits.max_inflight_out))
     }
 
     // ---- bytes to the socket ----

@@ -19,6 +19,8 @@ pub(super) struct Outbound {
     queued_bytes: usize,
     /// Of `queue`, the retained messages of new subscriptions: bounded by the retained store, not by the queue's limits.
     retained: usize,
+    /// Of `queue`, those of QoS 0.
+    qos0: usize,
 }
 
 /// A message that was sent and not completed.
@@ -156,6 +158,7 @@ impl Outbound {
             }
         }
         self.queued_bytes += size;
+        self.qos0 += usize::from(new.qos == QoS::AtMostOnce);
         self.queue.push_back(new);
         dropped
     }
@@ -166,34 +169,44 @@ impl Outbound {
         let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.retain)? };
         let gone = self.queue.remove(oldest)?;
         self.queued_bytes -= gone.message.size();
+        self.qos0 -= usize::from(gone.qos == QoS::AtMostOnce);
         Some(gone.message)
     }
 
     /// Queues a retained message of a new subscription, whatever waits already.
     pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS) {
         self.retained += 1;
+        self.qos0 += usize::from(qos == QoS::AtMostOnce);
         self.queue.push_back(Queued { message, qos, retain: true });
+    }
+
+    /// There is a message whose turn it is, and the window has a place for it.
+    pub(super) fn has_next(&self, window: usize) -> bool {
+        self.queue.front().is_some_and(|m| m.qos == QoS::AtMostOnce || self.inflight.len() < window)
     }
 
     /// The message whose turn it is, if the window has a place for it.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
-        let free = self.inflight.len() < window;
-        self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        if !self.has_next(window) {
+            return None;
+        }
         let next = self.queue.pop_front()?;
         if next.retain {
             self.retained -= 1;
         } else {
             self.queued_bytes -= next.message.size();
         }
+        self.qos0 -= usize::from(next.qos == QoS::AtMostOnce);
         if self.queue.is_empty() && self.queue.capacity() > 64 {
             self.queue = VecDeque::new();
         }
         Some(next)
     }
 
-    /// Retained messages are waiting: newer messages of the same topic, QoS 0 too, must not overtake them.
-    pub(super) fn has_retained(&self) -> bool {
-        self.retained > 0
+    /// QoS 0 messages or retained ones are waiting: newer messages of the same topic, QoS 0 too, must not overtake them
+    /// [MQTT-4.6.0-6].
+    pub(super) fn holds_back_qos0(&self) -> bool {
+        self.retained > 0 || self.qos0 > 0
     }
 
     /// Forgets QoS 0 messages that wait, for a client that went away.
@@ -210,5 +223,6 @@ impl Outbound {
         });
         self.queued_bytes -= bytes;
         self.retained -= retained;
+        self.qos0 = 0;
     }
 }

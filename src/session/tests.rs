@@ -1,1 +1,367 @@
+//! What holds for a session whatever the link does, and the corners that chance would not find.
 
+mod pair;
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+use pair::{Pair, decode, frames};
+
+// ---- whatever happens ----
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Deliver(usize, QoS, usize),
+    DeliverRetained(usize, QoS, usize),
+    ClientPublishes(usize, QoS),
+    ClientRepeats(usize),
+    ClientReads(usize),
+    ClientAnswers(usize),
+    BrokerReads(usize),
+    Block(usize),
+    Disconnect(usize, usize),
+    Connect,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let topic = || 0..3usize;
+    let qos = || prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce), Just(QoS::ExactlyOnce)];
+    // the last is large enough to be written from where it is
+    let padding = || prop_oneof![20 => 0..20usize, 2 => Just(300), 1 => Just(LARGE_PAYLOAD)];
+    prop_oneof![
+        12 => (topic(), qos(), padding()).prop_map(|(t, q, p)| Step::Deliver(t, q, p)),
+        1 => (topic(), qos(), padding()).prop_map(|(t, q, p)| Step::DeliverRetained(t, q, p)),
+        6 => (topic(), qos()).prop_map(|(t, q)| Step::ClientPublishes(t, q)),
+        2 => (0..20usize).prop_map(Step::ClientRepeats),
+        6 => (1..6usize).prop_map(Step::ClientReads),
+        6 => (1..6usize).prop_map(Step::ClientAnswers),
+        6 => (1..6usize).prop_map(Step::BrokerReads),
+        1 => prop_oneof![Just(0), 1..500usize].prop_map(Step::Block),
+        2 => (0..8usize, 0..8usize).prop_map(|(c, b)| Step::Disconnect(c, b)),
+        3 => Just(Step::Connect),
+    ]
+}
+
+fn any_limits() -> impl Strategy<Value = SessionLimits> {
+    let bytes = prop_oneof![Just(40), Just(400), Just(100_000)];
+    let outbound = prop_oneof![Just(60), Just(1_000), Just(100_000)];
+    (1..6usize, 1..4usize, 1..10usize, bytes, any::<bool>(), any::<bool>(), outbound).prop_map(
+        |(max_inflight_out, max_inflight_in, messages, bytes, drop_oldest, queue_qos0, max_outbound_bytes)| {
+            SessionLimits {
+                max_inflight_out,
+                max_inflight_in,
+                max_queued_messages: messages,
+                max_queued_bytes: bytes.max(max_inflight_in * 100),
+                drop_oldest,
+                queue_qos0,
+                max_outbound_bytes,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// QoS 1 at least once, QoS 2 exactly once, both ways; in order; no identifier twice; no more than the window; the
+    /// queue exactly as its limits say; after a break all of it again, with DUP, in order, under the same identifiers.
+    #[test]
+    fn nothing_is_lost_doubled_or_out_of_order(limits in any_limits(), steps in vec(step(), 1..150)) {
+        let mut pair = Pair::new(limits);
+        for step in steps {
+            match step {
+                Step::Deliver(topic, qos, padding) => pair.deliver(topic, qos, padding),
+                Step::DeliverRetained(topic, qos, padding) => pair.deliver_retained(topic, qos, padding),
+                Step::ClientPublishes(topic, qos) => pair.client_publishes(topic, qos),
+                Step::ClientRepeats(which) => pair.client_repeats(which),
+                Step::ClientReads(n) => (0..n).for_each(|_| _ = pair.client_reads()),
+                Step::ClientAnswers(n) => (0..n).for_each(|_| _ = pair.client_answers()),
+                Step::BrokerReads(n) => (0..n).for_each(|_| _ = pair.broker_reads()),
+                Step::Block(bytes) => pair.block(bytes),
+                Step::Disconnect(client, broker) => pair.disconnect(client, broker),
+                Step::Connect => pair.connect(),
+            }
+        }
+        pair.finish();
+    }
+}
+
+// ---- one end alone ----
+
+const LIMITS: SessionLimits = SessionLimits {
+    max_inflight_out: 4,
+    max_inflight_in: 2,
+    max_queued_messages: 3,
+    max_queued_bytes: 100,
+    drop_oldest: false,
+    queue_qos0: false,
+    max_outbound_bytes: 1 << 20,
+};
+
+/// A session and what it is driven with.
+struct End {
+    session: Session,
+    limits: SessionLimits,
+    pool: BufPool,
+}
+
+impl End {
+    fn new(limits: SessionLimits) -> Self {
+        Self { session: Session::new("c".into(), false), limits, pool: BufPool::default() }
+    }
+
+    /// The packets that are sent at once.
+    fn attach(&mut self) -> Vec<Vec<u8>> {
+        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut |_, _, _, _| {});
+        self.sent()
+    }
+
+    fn detach(&mut self) {
+        self.session.detach(&self.limits, &mut self.pool);
+    }
+
+    fn deliver(&mut self, payload: &[u8], qos: QoS) -> Delivery {
+        let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload, qos);
+        self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool)
+    }
+
+    /// The payloads that a delivery of this one pushed out of the queue.
+    fn dropped(&mut self, payload: &str) -> Vec<String> {
+        match self.deliver(payload.as_bytes(), QoS::AtLeastOnce) {
+            Delivery::Queued(dropped) => {
+                dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn handle<'a>(&mut self, packet: Packet<'a>) -> Result<Action<'a>, ProtocolError> {
+        self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut |_, _, _, _| {})
+    }
+
+    fn sent(&mut self) -> Vec<Vec<u8>> {
+        let sent = self.session.take_out().map_or_else(Vec::new, frames);
+        self.session.set_writing(0);
+        sent
+    }
+
+    /// The identifiers and payloads of the messages that are sent.
+    fn messages(&mut self) -> Vec<(u16, Vec<u8>)> {
+        let sent = self.sent();
+        let messages = sent.iter().filter_map(|frame| match decode(frame) {
+            Packet::Publish(p) => Some((p.packet_id.map_or(0, PacketId::get), p.payload.to_vec())),
+            _ => None,
+        });
+        messages.collect()
+    }
+}
+
+fn id(id: u16) -> PacketId {
+    PacketId::new(id).unwrap()
+}
+
+fn publish(packet_id: u16, payload: &[u8]) -> Packet<'_> {
+    Packet::Publish(Publish {
+        dup: false,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        topic: TopicName::new("t").unwrap(),
+        packet_id: Some(id(packet_id)),
+        payload,
+        properties: Default::default(),
+    })
+}
+
+/// What an action is, in short.
+fn name(action: Result<Action<'_>, ProtocolError>) -> String {
+    match action {
+        Ok(Action::None) => "none".into(),
+        Ok(Action::Publish(p)) => format!("publish {}", p.packet_id.map_or(0, PacketId::get)),
+        Ok(Action::Repeated(id)) => format!("repeated {id}"),
+        Ok(Action::Defer(p)) => format!("defer {}", p.packet_id.map_or(0, PacketId::get)),
+        Ok(Action::Complete(id, None)) => format!("complete {id}"),
+        Ok(Action::Complete(id, Some(next))) => format!("complete {id}, publish {}", next.packet_id),
+        Ok(Action::Release(id)) => format!("release {id}"),
+        Ok(other) => format!("{other:?}"),
+        Err(error) => format!("error: {error:?}"),
+    }
+}
+
+#[test]
+fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
+    let mut end = End::new(LIMITS);
+    end.attach();
+    // the first takes identifier 1 and keeps it
+    assert!(matches!(end.deliver(b"old", QoS::AtLeastOnce), Delivery::Sent));
+    assert_eq!(end.messages(), [(1, b"old".to_vec())]);
+    for n in 0..2 * 65_534 + 10_u32 {
+        assert!(matches!(end.deliver(&n.to_be_bytes(), QoS::AtLeastOnce), Delivery::Sent));
+        let expected = u16::try_from(n % 65_534 + 2).unwrap();
+        assert_eq!(end.messages(), [(expected, n.to_be_bytes().to_vec())], "1 is passed over, and nothing else");
+        assert_eq!(name(end.handle(Packet::Puback(id(expected).into()))), "none");
+    }
+    assert_eq!(end.session.backlog(), (1, 0));
+    // it comes first, and under its identifier, when the client is back
+    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
+    end.detach();
+    let again = end.attach();
+    assert_eq!(again.len(), 3);
+    for (frame, (packet_id, payload)) in again[1..].iter().zip([(1, &b"old"[..]), (12, b"new")]) {
+        let Packet::Publish(p) = decode(frame) else { panic!("{frame:02x?}") };
+        assert_eq!((p.dup, p.packet_id, p.payload), (true, Some(id(packet_id)), payload));
+    }
+    for packet_id in [1, 12] {
+        assert_eq!(name(end.handle(Packet::Puback(id(packet_id).into()))), "none");
+    }
+    assert_eq!(end.session.backlog(), (0, 0));
+}
+
+#[test]
+fn a_window_of_all_identifiers_uses_each_once() {
+    let mut end = End::new(SessionLimits { max_inflight_out: 65_535, ..LIMITS });
+    end.attach();
+    for _ in 0..65_535 {
+        assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
+    }
+    assert_eq!(end.dropped("waits"), [""; 0]);
+    let mut ids: Vec<u16> = end.messages().into_iter().map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(1..=65_535));
+    // the one identifier that is free is the one that is used
+    assert_eq!(name(end.handle(Packet::Pubrec(id(40_000).into()))), "release 40000");
+    assert_eq!(end.messages(), []);
+    assert_eq!(name(end.handle(Packet::Pubcomp(id(40_000).into()))), "none");
+    assert_eq!(end.messages(), [(40_000, b"waits".to_vec())]);
+}
+
+#[test]
+fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
+    // three messages, 100 bytes with the topic's one byte each
+    let [big, too_big] = ["x".repeat(60), "y".repeat(100)];
+    let cases: [(bool, &[(&str, &[&str])]); 4] = [
+        (false, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["d"]), ("e", &["e"])]),
+        (true, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a"]), ("e", &["b"])]),
+        (false, &[("a", &[]), (&big, &[]), (&big, &[&big]), (&too_big, &[&too_big]), ("b", &[])]),
+        (true, &[("a", &[]), (&big, &[]), (&big, &["a", &big]), (&too_big, &[&too_big]), ("b", &[])]),
+    ];
+    for (drop_oldest, deliveries) in cases {
+        let mut end = End::new(SessionLimits { drop_oldest, ..LIMITS });
+        let mut left = Vec::new();
+        for (payload, expected) in deliveries {
+            left.push(payload.to_string());
+            assert_eq!(end.dropped(payload), *expected, "{payload}, drop_oldest {drop_oldest}");
+            expected.iter().for_each(|gone| left.remove(left.iter().position(|l| l == gone).unwrap()).clear());
+        }
+        assert_eq!(end.session.backlog(), (left.len(), left.iter().map(|l| l.len() + 1).sum()));
+    }
+    // to the byte
+    let mut end = End::new(LIMITS);
+    assert_eq!(end.dropped(&"x".repeat(99)), [""; 0]);
+    assert_eq!(end.dropped(""), [""]);
+}
+
+#[test]
+fn acknowledgements_fit_the_message_or_end_the_connection() {
+    let mut end = End::new(LIMITS);
+    end.attach();
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
+    for (packet, expected) in [
+        (Packet::Pubrec(id(1).into()), "error: WrongAcknowledgement(1)"),
+        (Packet::Pubcomp(id(1).into()), "error: WrongAcknowledgement(1)"),
+        (Packet::Puback(id(2).into()), "error: WrongAcknowledgement(2)"),
+        (Packet::Pubcomp(id(2).into()), "error: WrongAcknowledgement(2)"),
+        // of what is not in flight: after a lost session that is no error
+        (Packet::Puback(id(3).into()), "none"),
+        (Packet::Pubrec(id(3).into()), "release 3"),
+        (Packet::Pubcomp(id(65_535).into()), "none"),
+        (Packet::Pubrec(id(2).into()), "release 2"),
+        (Packet::Pubrec(id(2).into()), "release 2"),
+        (Packet::Puback(id(2).into()), "error: WrongAcknowledgement(2)"),
+        (Packet::Pubcomp(id(2).into()), "none"),
+        (Packet::Puback(id(1).into()), "none"),
+        (Packet::Puback(id(1).into()), "none"),
+    ] {
+        assert_eq!(name(end.handle(packet.clone())), expected, "{packet:?}");
+    }
+    assert_eq!(end.session.backlog(), (0, 0));
+}
+
+#[test]
+fn qos_2_from_the_client_is_taken_once_and_waits_beyond_the_window() {
+    let mut end = End::new(LIMITS);
+    end.attach();
+    let steps = |end: &mut End, steps: &[(Packet<'static>, &str)]| {
+        for (packet, expected) in steps {
+            let action = end.handle(packet.clone());
+            if let Ok(Action::Defer(publish)) = &action {
+                let message = Message::new(publish.topic, publish.payload, publish.qos);
+                let packet_id = publish.packet_id.unwrap();
+                let deferred = Deferred { packet_id, retain: false, message };
+                end.session.defer(deferred, &end.limits).unwrap();
+            }
+            assert_eq!(name(action), *expected, "{packet:?}");
+        }
+    };
+    let pubrel = |packet_id| Packet::Pubrel(id(packet_id).into());
+    steps(
+        &mut end,
+        &[
+            (publish(1, b""), "publish 1"),
+            (publish(1, b""), "repeated 1"),
+            (publish(2, b""), "publish 2"),
+            (publish(3, b""), "defer 3"),
+            (publish(4, b""), "defer 4"),
+            // no PUBREC for what waits, however often it comes
+            (publish(3, b""), "none"),
+            (publish(2, b""), "repeated 2"),
+            // not taken yet: its release frees no place
+            (pubrel(3), "complete 3"),
+            (pubrel(2), "complete 2, publish 3"),
+            (publish(3, b""), "repeated 3"),
+            // the identifier is free again, its message a new one, behind those that wait
+            (publish(2, b""), "defer 2"),
+            (pubrel(2), "complete 2"),
+        ],
+    );
+    // what was taken stays taken over a reconnect; what waited is the client's to send again
+    end.detach();
+    end.attach();
+    steps(
+        &mut end,
+        &[
+            (publish(1, b""), "repeated 1"),
+            (publish(3, b""), "repeated 3"),
+            (publish(4, b""), "defer 4"),
+            (pubrel(1), "complete 1, publish 4"),
+            (pubrel(1), "complete 1"),
+            (pubrel(3), "complete 3"),
+            (pubrel(4), "complete 4"),
+            (publish(4, b""), "publish 4"),
+        ],
+    );
+}
+
+#[test]
+fn what_waits_of_a_client_is_bounded_in_bytes() {
+    let mut end = End::new(LIMITS);
+    let mut defer = |packet_id, payload: &[u8]| {
+        let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::ExactlyOnce);
+        end.session.defer(Deferred { packet_id: id(packet_id), retain: false, message }, &end.limits)
+    };
+    assert_eq!(defer(1, &[0; 49]), Ok(()));
+    assert_eq!(defer(2, &[0; 49]), Ok(()));
+    assert_eq!(defer(3, b""), Err(ProtocolError::TooManyUnreleased));
+}
+
+#[test]
+fn a_clean_session_keeps_no_message_that_is_in_flight() {
+    let mut end = End::new(LIMITS);
+    end.session = Session::new("c".into(), true);
+    end.attach();
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    end.sent();
+    assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
+    end.detach();
+    assert!(end.session.outbound.is_none(), "an idle session of a client that is away holds no table");
+}

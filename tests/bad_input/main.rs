@@ -1,0 +1,22 @@
+//! Promise 5: bad bytes close one connection, with a reason in the log; they never touch another client, never panic,
+//! never grow memory past the configured packet limit.
+//!
+//! | file | shows |
+//! |---|---|
+//! | `bytes` | malformed packets, truncations, flipped bits, random bytes |
+//! | `lengths` | lengths that lie, and the limit on packets |
+//! | `slow` | clients that stall, trickle, or do not read |
+//! | `process` | the same against the binary: what its log says, what its memory does |
+//! | `support` | a broker, clients that do nothing wrong beside the bad ones, random numbers |
+
+#[path = "../data/malformed.rs"]
+mod malformed;
+#[allow(dead_code)]
+#[path = "../conformance/raw.rs"]
+mod raw;
+
+mod bytes;
+mod lengths;
+mod process;
+mod slow;
+mod support;

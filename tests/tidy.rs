@@ -1,0 +1,554 @@
+//! What the design says of the sources and no compiler checks: which room may import which, what the pure rooms may not
+//! touch, how long a file may get, what may not be left lying about. The checkers are functions over text, and each is
+//! shown below to find what it looks for.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room, and the rooms it may import from.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("topic", &["types"]),
+    ("codec", &["types", "topic"]),
+    ("session", &["types", "topic", "codec"]),
+    ("router", &["types", "topic", "codec", "session"]),
+    ("net", &["types", "topic", "codec", "session", "router"]),
+    ("auth", &["types", "topic", "codec", "session", "router"]),
+    ("store", &["types", "topic", "codec", "session", "router"]),
+    ("admin", &["types", "topic", "codec", "session", "router"]),
+    ("config", &["types"]),
+    ("server", &["types", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config"]),
+];
+
+/// What `lib.rs` exports beside the rooms, and the room it is from.
+const REEXPORTS: &[(&str, &str)] =
+    &[("Config", "config"), ("Builder", "server"), ("Server", "server"), ("StartError", "server")];
+
+/// The files of the binary; it uses the library as anybody else does.
+const BINARY: &[&str] = &["src/main.rs", "src/log.rs"];
+
+/// Rooms without sockets, files, threads, clocks, locks and randomness, and the paths or parts of paths that would be.
+const PURE: &[&str] = &["topic", "codec", "session"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "Mutex",
+    "RwLock",
+    "rand",
+    "getrandom",
+];
+
+const MAX_LINES: usize = 600;
+const MAX_LINES_OF_MAIN: usize = 100;
+
+#[test]
+fn imports_go_one_way() {
+    assert_none(sources("src").iter().flat_map(|s| imports(&s.name, &s.text)));
+}
+
+#[test]
+fn pure_rooms_touch_nothing_outside() {
+    assert_none(sources("src").iter().flat_map(|s| impurities(&s.name, &s.text)));
+}
+
+#[test]
+fn each_source_file_says_what_it_is_and_is_short() {
+    assert_none(sources("src").iter().flat_map(|s| shape(&s.name, &s.text)));
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    assert_none(["src", "tests"].into_iter().flat_map(sources).flat_map(|s| unfinished(&s.name, &s.text)));
+}
+
+#[test]
+fn what_the_network_drives_does_not_unwrap() {
+    let sources = sources("src");
+    let tests: BTreeSet<String> = sources.iter().flat_map(|s| test_modules(&s.name, &s.text)).collect();
+    let is_test = |name: &str| tests.iter().any(|t| name == format!("{t}.rs") || name.starts_with(&format!("{t}/")));
+    assert!(sources.iter().any(|s| is_test(&s.name)), "no file is recognised as a test");
+    assert_none(sources.iter().filter(|s| !is_test(&s.name)).flat_map(|s| unwraps(&s.name, &s.text)));
+}
+
+#[test]
+fn tests_wait_for_events_and_all_of_them_run() {
+    assert_none(["src", "tests"].into_iter().flat_map(sources).flat_map(|s| ignored_tests(&s.name, &s.text)));
+    assert_none(sources("tests").iter().flat_map(|s| sleeps(&s.name, &s.text)));
+}
+
+// ---- the checkers: a file's name and its text → what is wrong with it ----
+
+fn imports(name: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let used = rooms_named(name, &tokens);
+    if BINARY.contains(&name) {
+        let own: Vec<&str> = BINARY.iter().map(|b| room(b)).collect();
+        let foreign = used.iter().filter(|(to, _)| !own.contains(&to.as_str()));
+        let mut wrong: Vec<_> = foreign
+            .map(|(to, line)| format!("{name}:{line}: the binary names crate::{to}, not dunlin::{to}"))
+            .collect();
+        let modules = tokens.windows(2).filter(|w| w[0].text == "mod" && !own.contains(&w[1].text.as_str()));
+        wrong.extend(modules.map(|w| format!("{name}:{}: a module of its own: {}", w[1].line, w[1].text)));
+        if name == "src/main.rs" && !paths(&tokens).iter().any(|p| p.segments[0] == "dunlin") {
+            wrong.push(format!("{name}: does not use the library"));
+        }
+        return wrong;
+    }
+    if name == "src/lib.rs" {
+        return Vec::new();
+    }
+    let from = room(name);
+    let Some((_, allowed)) = ROOMS.iter().find(|(room, _)| *room == from) else {
+        return vec![format!("{name}: a room that the design does not know: {from}")];
+    };
+    let mut wrong = Vec::new();
+    for (to, line) in used {
+        let to = REEXPORTS.iter().find(|(export, _)| *export == to).map_or(to.as_str(), |(_, room)| room);
+        if to != from && !allowed.contains(&to) {
+            wrong.push(format!("{name}:{line}: {from} imports {to}"));
+        }
+    }
+    wrong
+}
+
+fn impurities(name: &str, text: &str) -> Vec<String> {
+    if !PURE.contains(&room(name)) {
+        return Vec::new();
+    }
+    let found = paths(&tokens(text)).into_iter().flat_map(|path| {
+        let hits = IMPURE.iter().filter(move |impure| {
+            let impure: Vec<&str> = impure.split("::").collect();
+            path.segments.windows(impure.len()).any(|window| window == impure)
+        });
+        hits.map(move |impure| format!("{name}:{}: {impure} in a pure room", path.line)).collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+fn shape(name: &str, text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if !text.starts_with("//! ") {
+        wrong.push(format!("{name}: does not begin with `//!` and what it is"));
+    }
+    let lines = text.lines().count();
+    let most = if name == "src/main.rs" { MAX_LINES_OF_MAIN } else { MAX_LINES };
+    if lines > most {
+        wrong.push(format!("{name}: {lines} lines, more than {most}"));
+    }
+    wrong
+}
+
+fn unfinished(name: &str, text: &str) -> Vec<String> {
+    // put together, so that this file does not contain them
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME")];
+    let mut wrong = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let left = words.iter().filter(|word| line.contains(**word));
+        wrong.extend(left.map(|word| format!("{name}:{}: {word}", at + 1)));
+    }
+    let macros = ["todo", "unimplemented"];
+    for pair in tokens(text).windows(2) {
+        if macros.contains(&pair[0].text.as_str()) && pair[1].text == "!" {
+            wrong.push(format!("{name}:{}: {}!", pair[0].line, pair[0].text));
+        }
+    }
+    wrong
+}
+
+fn unwraps(name: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let outside = without_tests(&tokens);
+    let calls = outside.windows(4).filter(|w| w.iter().map(|t| t.text.as_str()).eq([".", "unwrap", "(", ")"]));
+    calls.map(|w| format!("{name}:{}: .unwrap() outside of tests", w[1].line)).collect()
+}
+
+fn ignored_tests(name: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let ignored = tokens.windows(3).filter(|w| w.iter().map(|t| t.text.as_str()).eq(["#", "[", "ignore"]));
+    ignored.map(|w| format!("{name}:{}: an ignored test", w[2].line)).collect()
+}
+
+fn sleeps(name: &str, text: &str) -> Vec<String> {
+    let sleeping: [&[&str]; 3] = [&["thread", "sleep"], &["time", "sleep"], &["thread", "park_timeout"]];
+    let paths = paths(&tokens(text));
+    let found = paths.iter().filter(|p| sleeping.iter().any(|s| p.segments.windows(2).any(|window| window == *s)));
+    found
+        .map(|p| format!("{name}:{}: {}: a test waits for an event, never for a time", p.line, p.segments.join("::")))
+        .collect()
+}
+
+/// The paths, without `.rs`, of the modules that a file declares for tests alone.
+fn test_modules(name: &str, text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let folder = name.strip_suffix("/mod.rs").or(name.strip_suffix("/lib.rs")).or(name.strip_suffix(".rs"));
+    let words = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
+    let declared =
+        tokens.windows(10).filter(|w| w.iter().zip(words).all(|(t, word)| t.text == word) && w[9].text == ";");
+    declared.map(|w| format!("{}/{}", folder.unwrap_or(name), w[8].text)).collect()
+}
+
+/// The room that a file belongs to.
+fn room(name: &str) -> &str {
+    let inner = name.strip_prefix("src/").unwrap_or(name);
+    inner.split('/').next().map_or(inner, |first| first.strip_suffix(".rs").unwrap_or(first))
+}
+
+/// What a file names directly under the crate's root, by `crate::` or by enough `super::`, and where.
+fn rooms_named(name: &str, tokens: &[Token]) -> Vec<(String, usize)> {
+    let inner = name.strip_prefix("src/").unwrap_or(name).trim_end_matches(".rs").trim_end_matches("/mod");
+    let depth = inner.split('/').count();
+    let named = paths(tokens).into_iter().filter_map(|path| {
+        let to_root = match path.segments[0].as_str() {
+            "crate" => 1,
+            "super" => depth + path.modules,
+            _ => return None,
+        };
+        let climbs = path.segments.iter().take_while(|s| *s == "crate" || *s == "super").count();
+        (climbs == to_root).then(|| Some((path.segments.get(to_root)?.clone(), path.line)))?
+    });
+    // once a line is enough
+    named.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+// ---- Rust, as far as needed ----
+
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    line: usize,
+}
+
+/// A path as it would be written in full, groups taken apart.
+#[derive(Clone, Debug)]
+struct FullPath {
+    segments: Vec<String>,
+    line: usize,
+    /// How many modules of the file it stands in.
+    modules: usize,
+}
+
+/// Words and signs; comments and literals are left out.
+fn tokens(text: &str) -> Vec<Token> {
+    let chars: Vec<char> = text.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut tokens, mut i, mut line) = (Vec::new(), 0, 1);
+    while i < chars.len() {
+        let start = i;
+        match chars[i] {
+            '/' if at(i + 1) == '/' => {
+                while i < chars.len() && chars[i] != '\n' {
+                    i += 1;
+                }
+            }
+            '/' if at(i + 1) == '*' => {
+                let mut depth = 0;
+                loop {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                    if depth == 0 || i >= chars.len() {
+                        break;
+                    }
+                }
+            }
+            '"' => i = after_string(&chars, i),
+            'b' | 'c' if at(i + 1) == '"' => i = after_string(&chars, i + 1),
+            'r' if at(i + 1) == '"' || at(i + 1) == '#' && matches!(at(i + 2), '"' | '#') => {
+                i = after_raw_string(&chars, i + 1);
+            }
+            'b' | 'c' if at(i + 1) == 'r' && matches!(at(i + 2), '"' | '#') => i = after_raw_string(&chars, i + 2),
+            // a character; otherwise a lifetime, whose name is a word that means nothing here
+            '\'' if at(i + 1) == '\\' => {
+                i += 3;
+                while i < chars.len() && chars[i] != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            '\'' if at(i + 2) == '\'' => i += 3,
+            c if is_word(c) => {
+                while is_word(at(i)) {
+                    i += 1;
+                }
+                tokens.push(Token { text: chars[start..i].iter().collect(), line });
+            }
+            ':' if at(i + 1) == ':' => {
+                tokens.push(Token { text: "::".into(), line });
+                i += 2;
+            }
+            c => {
+                if !c.is_whitespace() {
+                    tokens.push(Token { text: c.into(), line });
+                }
+                i += 1;
+            }
+        }
+        line += chars[start..i.min(chars.len())].iter().filter(|&&c| c == '\n').count();
+    }
+    tokens
+}
+
+fn after_string(chars: &[char], quote: usize) -> usize {
+    let mut i = quote + 1;
+    while i < chars.len() && chars[i] != '"' {
+        i += if chars[i] == '\\' { 2 } else { 1 };
+    }
+    i + 1
+}
+
+fn after_raw_string(chars: &[char], hashes_at: usize) -> usize {
+    let hashes = chars[hashes_at..].iter().take_while(|&&c| c == '#').count();
+    let mut i = hashes_at + hashes + 1;
+    while i < chars.len()
+        && !(chars[i] == '"' && chars[i + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes)
+    {
+        i += 1;
+    }
+    i + 1 + hashes
+}
+
+/// All paths, those of `use` among them, and single words too.
+fn paths(tokens: &[Token]) -> Vec<FullPath> {
+    let word = |i: usize| tokens.get(i).is_some_and(|t| t.text.starts_with(|c: char| c.is_alphabetic() || c == '_'));
+    let sign = |i: usize, s: &str| tokens.get(i).is_some_and(|t| t.text == s);
+    let (mut found, mut i) = (Vec::new(), 0);
+    // for each open brace, whether it is a module's
+    let mut braces = Vec::new();
+    while i < tokens.len() {
+        if sign(i, "{") {
+            braces.push(i >= 2 && sign(i - 2, "mod"));
+        } else if sign(i, "}") {
+            braces.pop();
+        } else if word(i) && (i == 0 || !sign(i - 1, "::")) {
+            let modules = braces.iter().filter(|&&module| module).count();
+            let is_use = i > 0 && sign(i - 1, "use");
+            let before = found.len();
+            i = path_tree(tokens, i, &[], is_use, &mut found);
+            found[before..].iter_mut().for_each(|p| p.modules = modules);
+            continue;
+        }
+        i += 1;
+    }
+    found
+}
+
+/// Takes the path that begins at `i` apart; where it ends.
+fn path_tree(tokens: &[Token], mut i: usize, before: &[String], is_use: bool, found: &mut Vec<FullPath>) -> usize {
+    let mut segments = before.to_vec();
+    let line = tokens[i].line;
+    loop {
+        match tokens.get(i).map(|t| t.text.as_str()) {
+            Some("{") if is_use && !segments.is_empty() => {
+                i += 1;
+                while i < tokens.len() && tokens[i].text != "}" {
+                    i = if tokens[i].text == "," { i + 1 } else { path_tree(tokens, i, &segments, is_use, found) };
+                }
+                return i + 1;
+            }
+            Some(text) if text.starts_with(|c: char| c.is_alphabetic() || c == '_') || text == "*" => {
+                segments.push(text.to_owned());
+                i += 1;
+            }
+            _ => break,
+        }
+        if tokens.get(i).is_none_or(|t| t.text != "::") {
+            break;
+        }
+        i += 1;
+    }
+    if is_use && tokens.get(i).is_some_and(|t| t.text == "as") {
+        i += 2;
+    }
+    if segments.len() == before.len() {
+        // no path after all: go on behind it
+        return i + 1;
+    }
+    found.push(FullPath { segments, line, modules: 0 });
+    i
+}
+
+/// All but the items that are for tests alone.
+fn without_tests(tokens: &[Token]) -> Vec<Token> {
+    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let (mut kept, mut i) = (Vec::new(), 0);
+    while i < tokens.len() {
+        if tokens[i..].len() < attribute.len() || !tokens[i..].iter().zip(attribute).all(|(t, a)| t.text == a) {
+            kept.push(tokens[i].clone());
+            i += 1;
+            continue;
+        }
+        let mut depth = 0;
+        while i < tokens.len() {
+            match tokens[i].text.as_str() {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                _ => {}
+            }
+            let last = matches!(tokens[i].text.as_str(), "}" | ";");
+            i += 1;
+            if depth == 0 && last {
+                break;
+            }
+        }
+    }
+    kept
+}
+
+// ---- reading ----
+
+struct Source {
+    /// From the root of the repository.
+    name: String,
+    text: String,
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join(folder), &mut files);
+    assert!(files.len() > 5, "{folder} holds {} files", files.len());
+    files.sort();
+    let name = |file: &Path| file.strip_prefix(root).expect("below the root").display().to_string();
+    files.iter().map(|f| Source { name: name(f), text: fs::read_to_string(f).expect("a source is UTF-8") }).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_none(wrong: impl IntoIterator<Item = String>) {
+    let wrong: Vec<String> = wrong.into_iter().collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+// ---- each rule can fail ----
+
+type Checker = fn(&str, &str) -> Vec<String>;
+
+#[test]
+fn each_rule_finds_what_it_looks_for() {
+    let bad: &[(Checker, &str, &str, &str)] = &[
+        (imports, "src/topic/a.rs", "use crate::codec::Packet;", "src/topic/a.rs:1: topic imports codec"),
+        (imports, "src/codec/mod.rs", "\n\nuse crate::session::Session;", "src/codec/mod.rs:3: codec imports session"),
+        (
+            imports,
+            "src/session/a.rs",
+            "use crate::{\n types::QoS,\n router::{Local, Router},\n};",
+            ":3: session imports router",
+        ),
+        (imports, "src/session/a.rs", "use crate::{codec::{self, Packet}, net};", "session imports net"),
+        (imports, "src/net/a.rs", "fn f() -> crate::auth::Anonymous { todo() }", "net imports auth"),
+        (imports, "src/auth/mod.rs", "pub(crate) use crate::store as s;", "auth imports store"),
+        (imports, "src/admin/mod.rs", "use crate::net::*;", "admin imports net"),
+        (imports, "src/config/a.rs", "use crate::topic::TopicName;", "config imports topic"),
+        (imports, "src/router/mod.rs", "use crate::config::Limits;", "router imports config"),
+        (imports, "src/router/mod.rs", "use crate::{Config, types::QoS};", "router imports config"),
+        (imports, "src/net/a.rs", "fn f(s: &crate::Server) {}", "net imports server"),
+        (imports, "src/types.rs", "use crate::topic::TopicName;", "types imports topic"),
+        (imports, "src/topic/a.rs", "use super::super::codec::Packet;", "topic imports codec"),
+        (imports, "src/topic/a.rs", "mod tests { use super::super::super::{codec::Packet}; }", "topic imports codec"),
+        (imports, "src/codec/mod.rs", "use super::session;", "codec imports session"),
+        (imports, "src/codec/v5/mod.rs", "#[cfg(test)] mod tests { use crate::session; }", "codec imports session"),
+        (imports, "src/rooom/mod.rs", "", "a room that the design does not know: rooom"),
+        (imports, "src/main.rs", "use dunlin::Config; use crate::server::Server;", "the binary names crate::server"),
+        (imports, "src/main.rs", "use dunlin::Config; mod server;", "a module of its own: server"),
+        (imports, "src/main.rs", "mod log;", "does not use the library"),
+        (impurities, "src/topic/a.rs", "use tokio::sync::Notify;", "src/topic/a.rs:1: tokio in a pure room"),
+        (impurities, "src/codec/a.rs", "use std::{fmt, net::TcpStream};", "std::net in a pure room"),
+        (impurities, "src/codec/a.rs", "use std::{fmt,\n fs};", ":2: std::fs in a pure room"),
+        (impurities, "src/session/a.rs", "fn f() { std::thread::yield_now() }", "std::thread in a pure room"),
+        (impurities, "src/session/a.rs", "let now = SystemTime::now();", "SystemTime in a pure room"),
+        (impurities, "src/session/a.rs", "let now = std::time::Instant::now();", "Instant::now in a pure room"),
+        (impurities, "src/session/a.rs", "struct A { b: parking_lot::Mutex<u8> }", "Mutex in a pure room"),
+        (impurities, "src/session/a.rs", "use std::sync::{Arc, RwLock};", "RwLock in a pure room"),
+        (impurities, "src/session/tests.rs", "let a = rand::random();", "rand in a pure room"),
+        (shape, "src/topic/a.rs", "// no\n", "does not begin with `//!`"),
+        (shape, "src/topic/a.rs", "use std::fmt;\n//! Late.\n", "does not begin with `//!`"),
+        (shape, "src/topic/a.rs", &"//! \n".repeat(601), "601 lines, more than 600"),
+        (shape, "src/main.rs", &"//! \n".repeat(101), "101 lines, more than 100"),
+        (unfinished, "src/a.rs", concat!("\n// TO", "DO: later"), "src/a.rs:2: TO"),
+        (unfinished, "src/a.rs", concat!("/* FIX", "ME */"), "src/a.rs:1: FIX"),
+        (unfinished, "tests/a.rs", "fn f() { todo!() }", "tests/a.rs:1: todo!"),
+        (unfinished, "src/a.rs", "fn f() { unimplemented! () }", "unimplemented!"),
+        (unwraps, "src/a.rs", "fn f() { g()\n.unwrap(); }", "src/a.rs:2: .unwrap() outside of tests"),
+        (unwraps, "src/a.rs", "#[cfg(test)]\nmod tests { fn f() { g() } }\nfn f() { g().unwrap() }", ":3: .unwrap()"),
+        (unwraps, "src/a.rs", "#[cfg(test)] mod tests; fn f() { g().unwrap() }", ":1: .unwrap()"),
+        (unwraps, "src/a.rs", "fn f() { g('\"').unwrap(); h(\"\") }", ":1: .unwrap()"),
+        (unwraps, "src/a.rs", "fn f<'a>() { g('a', r#\"\"\"#, b\"\\\"\").unwrap(); }", ":1: .unwrap()"),
+        (ignored_tests, "tests/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}", "tests/a.rs:2: an ignored test"),
+        (ignored_tests, "tests/a.rs", "#[ignore] #[test] fn f() {}", "an ignored test"),
+        (sleeps, "tests/a.rs", "fn f() { std::thread::sleep(SECOND) }", "tests/a.rs:1: std::thread::sleep"),
+        (sleeps, "tests/a.rs", "use std::{thread::{self, sleep}};", "std::thread::sleep"),
+        (sleeps, "tests/a.rs", "async fn f() { tokio::time::sleep(SECOND).await }", "tokio::time::sleep"),
+    ];
+    for (checker, name, text, expected) in bad {
+        let found = checker(name, text);
+        assert!(
+            found.len() == 1 && found[0].contains(expected),
+            "{text:?} in {name}: {expected:?} expected, not {found:?}"
+        );
+    }
+}
+
+#[test]
+fn no_rule_finds_what_is_right() {
+    let good: &[(Checker, &str, &str)] = &[
+        (imports, "src/session/a.rs", "use crate::{codec::{self, Packet}, topic::TopicName, types};"),
+        (
+            imports,
+            "src/session/a.rs",
+            "//! [`Router`](crate::router::Router)\n/* use crate::net; */ const A: &str = \"crate::net\";",
+        ),
+        (
+            imports,
+            "src/session/a.rs",
+            "use super::{close::ProtocolError, router}; mod tests { use super::super::net; }",
+        ),
+        (imports, "src/session/mod.rs", "mod tests { use super::net::*; }"),
+        (imports, "src/server.rs", "use crate::{auth, config::Config, net, router};"),
+        (imports, "src/main.rs", "mod log; use dunlin::{Config, Server}; fn f() -> crate::log::A { crate::log::a() }"),
+        (impurities, "src/net/a.rs", "use std::{fs, net, thread}; use tokio::net::TcpStream;"),
+        (
+            impurities,
+            "src/session/a.rs",
+            "// no Mutex\nuse std::{io, time::{Duration, Instant}}; struct Brand; const A: &str = \"tokio\";",
+        ),
+        (shape, "src/a.rs", &"//! \n".repeat(600)),
+        (unfinished, "src/a.rs", "fn todo() {} const A: &str = \"todo!\";"),
+        (unwraps, "src/a.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),
+        (unwraps, "src/a.rs", "/// a().unwrap()\nfn f() { g().unwrap_or(0); g().expect(\".unwrap()\") }"),
+        (ignored_tests, "tests/a.rs", "// #[ignore]\n#[must_use] fn ignore() {}"),
+        (
+            sleeps,
+            "tests/a.rs",
+            "fn sleep() { std::thread::spawn(f); tokio::time::timeout(a, b) } const A: &str = \"thread::sleep(\";",
+        ),
+    ];
+    for (checker, name, text) in good {
+        assert_eq!(checker(name, text), [""; 0], "{text:?} in {name}");
+    }
+    assert_eq!(
+        test_modules("src/a/mod.rs", "mod b;\n#[cfg(test)]\nmod tests;\n#[cfg(test)] mod inline {}"),
+        ["src/a/tests"]
+    );
+    assert_eq!(test_modules("src/a/b.rs", "#[cfg(test)]\nmod tests;"), ["src/a/b/tests"]);
+    assert_eq!(test_modules("src/lib.rs", "#[cfg(test)]\nmod c;"), ["src/c"]);
+}
