@@ -207,9 +207,10 @@ impl Router {
 impl RouterLimits {
     /// Is the text of a Topic Name or Topic Filter within the limits?
     fn allows_topic(&self, text: &str) -> bool {
+        // a text of n bytes has at most n + 1 levels
         let separators = || memchr::memchr_iter(b'/', text.as_bytes()).count();
         text.len() <= self.max_topic_length
-            && (text.len() <= self.max_topic_levels || separators() < self.max_topic_levels)
+            && (text.len() < self.max_topic_levels || separators() < self.max_topic_levels)
     }
 
     /// Is this Topic Name within the limits?
