@@ -29,7 +29,7 @@ pub struct Client {
     last: Option<Arc<Matched>>,
     /// Acknowledgements that wait for the store; with the memory store, never any.
     held: Option<Box<HeldAcks>>,
-    /// A packet of its own changed its session since bytes were last taken from there.
+    /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
 }
 
@@ -262,7 +262,9 @@ impl Router {
             None
         };
         drop(state);
-        client.touched = unwritten > 0;
+        // look once more when this is written: the session counts it as on its way until then, and what it queued or
+        // dropped meanwhile signals nobody
+        client.touched = unwritten > 0 || out.is_some();
         Flush::Write(out)
     }
 
