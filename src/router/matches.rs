@@ -75,6 +75,12 @@ impl Generations {
         counter.fetch_add(1, Ordering::Release);
     }
 
+    /// No answer is right any more.
+    pub(super) fn bump_all(&self) {
+        // every stamp has it
+        self.wildcard.fetch_add(1, Ordering::Release);
+    }
+
     #[inline]
     fn stamp(&self, bucket: u16) -> Stamp {
         Stamp {

@@ -166,6 +166,8 @@ impl Router {
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
     pub fn set_limits(&self, limits: RouterLimits) {
         self.limits.store(Arc::new(limits));
+        // a topic that was admitted under the old ones is looked at again
+        self.generations.bump_all();
     }
 
     /// Begins a turn: the limits in force are those of now.
