@@ -128,9 +128,7 @@ impl Router {
             retain: true,
             payload: payload.len(),
         });
-        // the broker's own topics do not count against the clients' limits
-        let kept = self.retained.set(outgoing.message().clone(), usize::MAX, usize::MAX);
-        debug_assert_eq!(kept, Ok(()));
+        self.retained.set_own(outgoing.message().clone());
         let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
         // QoS 0: nothing waits for the store
         let _ = self.deliver(local, &matched, &outgoing);
