@@ -355,10 +355,10 @@ impl Session {
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer.
-    pub fn deliver_retained(&mut self, message: Message, granted: QoS) {
+    /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
+    pub fn deliver_retained(&mut self, message: Message, granted: QoS, max: usize) -> bool {
         let qos = message.qos().min(granted);
-        self.outbound.get_or_insert_default().enqueue_retained(message, qos);
+        self.outbound.get_or_insert_default().enqueue_retained(message, qos, max)
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.

@@ -17,7 +17,7 @@ pub(super) struct Outbound {
     last_seq: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Of `queue`, the retained messages of new subscriptions: bounded by the retained store, not by the queue's limits.
+    /// Of `queue`, the retained messages of new subscriptions, which have a bound of their own.
     retained: usize,
 }
 
@@ -169,10 +169,14 @@ impl Outbound {
         Some(gone.message)
     }
 
-    /// Queues a retained message of a new subscription, whatever waits already.
-    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS) {
-        self.retained += 1;
-        self.queue.push_back(Queued { message, qos, retain: true });
+    /// Queues a retained message of a new subscription, unless `max` of them wait already.
+    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> bool {
+        let fits = self.retained < max;
+        if fits {
+            self.retained += 1;
+            self.queue.push_back(Queued { message, qos, retain: true });
+        }
+        fits
     }
 
     /// The message whose turn it is, if the window has a place for it.
