@@ -81,7 +81,9 @@ fn a_takeover_is_told_as_an_end_and_a_beginning() {
     let (broker, recorder) = Broker::observed(Limits::default());
     let mut old = broker.connect(&Connect::new("c").persistent().will(&Message::new("will", "")), 0);
     old.subscribe(&[("t", 1), ("will", 0)]);
-    publish_all(&mut broker.client("pub"), "t", &["x"]);
+    let mut publisher = broker.client("pub");
+    publish_all(&mut publisher, "t", &["x"]);
+    publisher.disconnect();
     assert_eq!(old.receive().text(), "x");
     recorder.take();
     let mut new = broker.resume("c");

@@ -6,7 +6,7 @@ use dunlin::{Config, config::Limits, router::Count};
 
 use crate::support::{
     Broker, config,
-    raw::{Client, Message},
+    raw::{Client, Message, subscribe},
 };
 
 /// Publishes numbered messages that the subscriber does not read, until one is dropped: how many there were.
@@ -67,6 +67,21 @@ fn a_client_that_has_read_everything_is_not_behind() {
         assert_eq!(message.text(), payload);
     }
     broker.expect_counts(&[(Count::DroppedOutboundFull, 0)]);
+}
+
+#[test]
+fn what_waits_in_a_queue_is_written_to_its_end() {
+    let broker = Broker::limits(Limits::default());
+    let mut publisher = broker.client("pub");
+    // more than is turned into bytes at once, and nothing of it is acknowledged
+    const COUNT: usize = 300;
+    for n in 0..COUNT {
+        publisher.publish(Message::new(&format!("t/{n}"), &"x".repeat(1000)).qos(1).retain());
+    }
+    let mut subscriber = broker.client("sub");
+    subscriber.send(&subscribe(1, &[("t/#", 0)]));
+    let messages = (0..=COUNT).filter(|_| subscriber.expect_any().message().is_some()).count();
+    assert_eq!(messages, COUNT);
 }
 
 #[test]
