@@ -106,6 +106,8 @@ pub(super) struct MatchCache {
     merge: Vec<Target>,
 }
 
+/// Longer topics are not remembered: whoever repeats one remembers it.
+const MAX_TOPIC: usize = 256;
 /// Answers kept, and targets in all of them: when there are more, all are forgotten. (With a topic a session, or with
 /// everybody subscribed to everything, the cache would otherwise become the largest thing in the process.)
 const MAX_ANSWERS: usize = 65_536;
@@ -135,6 +137,9 @@ impl MatchCache {
             stamp,
             targets: std::mem::take(merge).into_boxed_slice(),
         });
+        if topic.as_str().len() > MAX_TOPIC {
+            return matched;
+        }
         if self.answers.len() >= MAX_ANSWERS || self.targets + matched.targets.len() > MAX_TARGETS {
             self.answers.clear();
             self.targets = 0;
