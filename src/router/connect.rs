@@ -65,17 +65,20 @@ impl Router {
             None => None,
         };
         let connection = self.new_connection();
-        let (slot, session_present, taken_over) = self.attach(local, &client, connect, (connection, waker), will);
-
-        let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
-        self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
-        let clean_session = connect.clean_session;
-        local.observers.observe(&Event::Connect {
+        let event = |session_present| Event::Connect {
             client: &client,
             peer: peer.address,
-            clean_session,
+            clean_session: connect.clean_session,
             session_present,
-        });
+        };
+        let (slot, session_present, taken_over) =
+            self.attach(local, &client, connect, (connection, waker), will, event);
+
+        // one that takes over takes the place of the other
+        if taken_over.old.is_none() {
+            let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+            self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+        }
         self.clear_away(local, &client, taken_over);
         Ok(Connected { client, slot, connection, session_present })
     }
@@ -100,14 +103,16 @@ impl Router {
     }
 
     /// Finds or makes the session and attaches the connection to it. All in one step under the lock of the map's shard:
-    /// of two connections with one Client Identifier, one is first.
-    fn attach(
+    /// of two connections with one Client Identifier, one is first. Observers are told under the session's lock: they see
+    /// a client's connections begin and end in their order, and deliveries in between.
+    fn attach<'e>(
         &self,
         local: &mut Local,
         client: &ClientId,
         connect: &Connect<'_>,
         (connection, waker): (ConnectionId, Waker),
         will: Option<StoredWill>,
+        event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
         let mut taken_over = TakenOver::default();
         let mut entry = self.sessions.entry(client.clone());
@@ -118,10 +123,13 @@ impl Router {
                 taken_over.old = slot.detach(&mut state);
                 if taken_over.old.is_some() {
                     taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
+                    let reason = CloseReason::SessionTakenOver;
+                    local.observers.observe(&Event::Disconnect { client, reason: &reason });
                 }
                 taken_over.expiry = state.expiry.take();
                 if !connect.clean_session && !state.session.is_clean() {
                     slot.attach(&mut state, connection, waker);
+                    local.observers.observe(&event(true));
                     state.session.attach(
                         connect.version,
                         true,
@@ -144,6 +152,7 @@ impl Router {
                 taken_over.ended = Some((slot, subscriptions));
             }
         }
+        local.observers.observe(&event(false));
         let mut session = Session::new(client.clone(), connect.clean_session);
         session.attach(
             connect.version,
@@ -167,9 +176,6 @@ impl Router {
             self.remove_subscriptions(&slot, &subscriptions);
         }
         if let Some(old) = taken_over.old {
-            self.connected.fetch_sub(1, Ordering::Relaxed);
-            let reason = CloseReason::SessionTakenOver;
-            local.observers.observe(&Event::Disconnect { client, reason: &reason });
             // it finds that its session is another's, and ends
             local.wakes.push(old);
         }
@@ -205,10 +211,11 @@ impl Router {
             state.expiry = Some((at, connection.0));
         }
         let (key, clean) = (state.expiry, state.session.is_clean());
-        drop(state);
-
+        // with the lock held: before anything of the client's next connection
         self.connected.fetch_sub(1, Ordering::Relaxed);
         local.observers.observe(&Event::Disconnect { client: &client, reason });
+        drop(state);
+
         if ends {
             self.forget(slot, &client, &subscriptions, clean);
         } else if let Some(key) = key {

@@ -79,6 +79,12 @@ impl Generations {
         counter.fetch_add(1, Ordering::Release);
     }
 
+    /// No answer is right any more.
+    pub(super) fn bump_all(&self) {
+        // every stamp has it
+        self.wildcard.fetch_add(1, Ordering::Release);
+    }
+
     #[inline]
     fn stamp(&self, bucket: u16) -> Stamp {
         Stamp {
@@ -105,6 +111,8 @@ pub(super) struct MatchCache {
     merge: Vec<Target>,
 }
 
+/// Longer topics are not remembered: whoever repeats one remembers it.
+const MAX_TOPIC: usize = 256;
 /// Answers kept, and targets in all of them: when there are more, all are forgotten. (With a topic a session, or with
 /// everybody subscribed to everything, the cache would otherwise become the largest thing in the process.)
 const MAX_ANSWERS: usize = 65_536;
@@ -137,7 +145,7 @@ impl MatchCache {
                 *stale = matched.clone();
             }
             // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
-            None if matched.targets.is_empty() => {}
+            None if matched.targets.is_empty() || topic.as_str().len() > MAX_TOPIC => {}
             None => {
                 if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
                     answers.clear();

@@ -166,6 +166,8 @@ impl Router {
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
     pub fn set_limits(&self, limits: RouterLimits) {
         self.limits.store(Arc::new(limits));
+        // a topic that was admitted under the old ones is looked at again
+        self.generations.bump_all();
     }
 
     /// Begins a turn: the limits in force are those of now.
@@ -207,9 +209,10 @@ impl Router {
 impl RouterLimits {
     /// Is the text of a Topic Name or Topic Filter within the limits?
     fn allows_topic(&self, text: &str) -> bool {
+        // a text of n bytes has at most n + 1 levels
         let separators = || memchr::memchr_iter(b'/', text.as_bytes()).count();
         text.len() <= self.max_topic_length
-            && (text.len() <= self.max_topic_levels || separators() < self.max_topic_levels)
+            && (text.len() < self.max_topic_levels || separators() < self.max_topic_levels)
     }
 
     /// Is this Topic Name within the limits?

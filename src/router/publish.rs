@@ -111,9 +111,12 @@ impl Router {
     /// A Will whose connection ended.
     pub(super) fn publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) {
         let outgoing = Outgoing::from(&will.message);
-        match self.publish_as(local, client, &mut None, &outgoing, will.retain) {
+        let mut published = None;
+        match self.publish_as(local, client, &mut published, &outgoing, will.retain) {
             // nobody waits for an acknowledgement of a Will
-            Ok(_) => local.observers.observe(&Event::Will { client, topic: will.message.topic() }),
+            Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
+            // not admitted, which was said
+            Ok(_) => {}
             Err(reason) => tracing::info!(client = %client, %reason, "Will not published"),
         }
     }
@@ -128,9 +131,7 @@ impl Router {
             retain: true,
             payload: payload.len(),
         });
-        // the broker's own topics do not count against the clients' limits
-        let kept = self.retained.set(outgoing.message().clone(), usize::MAX, usize::MAX);
-        debug_assert_eq!(kept, Ok(()));
+        self.retained.set_own(outgoing.message().clone());
         let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
         // QoS 0: nothing waits for the store
         let _ = self.deliver(local, &matched, &outgoing);

@@ -13,8 +13,22 @@ pub(super) struct RetainedStore {
 }
 
 struct Inner {
-    tree: RetainedTree<Message>,
+    tree: RetainedTree<Retained>,
+    all: Size,
+    /// Of `all`, those of clients: the ones that limits are for.
+    clients: Size,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    messages: usize,
     bytes: usize,
+}
+
+struct Retained {
+    message: Message,
+    /// The broker's own: `$SYS`.
+    own: bool,
 }
 
 /// The store is full: the message is not retained.
@@ -23,30 +37,37 @@ pub(super) struct Full;
 
 impl RetainedStore {
     pub(super) fn new(seed: u64) -> Self {
-        Self { inner: RwLock::new(Inner { tree: RetainedTree::new(seed), bytes: 0 }) }
+        let tree = RetainedTree::new(seed);
+        Self { inner: RwLock::new(Inner { tree, all: Size::default(), clients: Size::default() }) }
     }
 
-    /// Keeps `message` in place of the one its topic had [MQTT-3.3.1-5]. The old one stays where there is no room.
+    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5]. The old one stays where there is no
+    /// room.
     pub(super) fn set(&self, message: Message, max_messages: usize, max_bytes: usize) -> Result<(), Full> {
         let mut inner = self.inner.write();
-        let old = inner.tree.get(message.topic()).map(Message::size);
-        let bytes = inner.bytes - old.unwrap_or(0) + message.size();
-        if bytes > max_bytes || (old.is_none() && inner.tree.len() >= max_messages) {
+        let old = inner.tree.get(message.topic()).map_or(Size::default(), |old| old.size_if(!old.own));
+        let clients = inner.clients;
+        let one_more = old.messages == 0;
+        if clients.bytes - old.bytes + message.size() > max_bytes || (one_more && clients.messages >= max_messages) {
             return Err(Full);
         }
-        inner.bytes = bytes;
-        let topic = message.clone();
-        let replaced = inner.tree.insert(topic.topic(), message);
+        let replaced = inner.insert(Retained { message, own: false });
         drop(inner);
         drop(replaced);
         Ok(())
+    }
+
+    /// Keeps a message of the broker itself, beyond the limits of clients.
+    pub(super) fn set_own(&self, message: Message) {
+        let replaced = self.inner.write().insert(Retained { message, own: true });
+        drop(replaced);
     }
 
     /// The topic has no retained message any more [MQTT-3.3.1-10].
     pub(super) fn clear(&self, topic: &TopicName) {
         let mut inner = self.inner.write();
         if let Some(old) = inner.tree.remove(topic) {
-            inner.bytes -= old.size();
+            inner.forget(&old);
         }
     }
 
@@ -54,13 +75,51 @@ impl RetainedStore {
     pub(super) fn for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message)) {
         let inner = self.inner.read();
         if !inner.tree.is_empty() {
-            inner.tree.for_each_match(filter, |message| each(message));
+            inner.tree.for_each_match(filter, |retained| each(&retained.message));
         }
     }
 
     /// How many, and bytes of topics and payloads.
     pub(super) fn size(&self) -> (usize, usize) {
-        let inner = self.inner.read();
-        (inner.tree.len(), inner.bytes)
+        let Size { messages, bytes } = self.inner.read().all;
+        (messages, bytes)
+    }
+}
+
+impl Inner {
+    /// Gives what was there before.
+    fn insert(&mut self, new: Retained) -> Option<Retained> {
+        self.all.add(new.size_if(true));
+        self.clients.add(new.size_if(!new.own));
+        let topic = new.message.clone();
+        let replaced = self.tree.insert(topic.topic(), new);
+        if let Some(old) = &replaced {
+            self.forget(old);
+        }
+        replaced
+    }
+
+    fn forget(&mut self, old: &Retained) {
+        self.all.subtract(old.size_if(true));
+        self.clients.subtract(old.size_if(!old.own));
+    }
+}
+
+impl Retained {
+    /// Its size, or none.
+    fn size_if(&self, counts: bool) -> Size {
+        if counts { Size { messages: 1, bytes: self.message.size() } } else { Size::default() }
+    }
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+
+    fn subtract(&mut self, other: Self) {
+        self.messages -= other.messages;
+        self.bytes -= other.bytes;
     }
 }

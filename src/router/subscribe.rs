@@ -3,7 +3,7 @@
 use super::{
     Local, Router,
     counters::Count,
-    ports::{Event, Record},
+    ports::{DropReason, Event, Record},
     slot::SlotRef,
 };
 use crate::{
@@ -57,7 +57,7 @@ impl Router {
         let mut stored = Stored::Done;
         for (&(filter, options), _) in granted {
             local.observers.observe(&Event::Subscribe { client, filter, qos: options.qos });
-            self.send_retained(slot, filter, options);
+            self.send_retained(local, slot, filter, options);
             stored = stored.and(self.store_subscription(slot, client, filter, Some(options)));
         }
         (codes, stored)
@@ -88,10 +88,21 @@ impl Router {
 
     /// The retained messages that match, in front of whatever is published from now on. They are looked up with the
     /// session locked: a message that is retained at the same time is delivered either by this or after it.
-    fn send_retained(&self, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
+    ///
+    /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
+    /// filters, gets them all; one that subscribes again and again without taking them has no more for it.
+    fn send_retained(&self, local: &Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
+        let (retained, _) = self.retained.size();
+        let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut state = slot.lock();
         let session = &mut state.session;
-        self.retained.for_each_match(filter, |message| session.deliver_retained(message.clone(), options.qos));
+        self.retained.for_each_match(filter, |message| {
+            if !session.deliver_retained(message.clone(), options.qos, max) {
+                let (client, topic, payload) = (session.id(), message.topic(), message.payload().len());
+                let reason = DropReason::QueueFull;
+                local.observers.observe(&Event::Drop { client, topic, payload, reason });
+            }
+        });
     }
 
     fn store_subscription(

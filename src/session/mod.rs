@@ -355,10 +355,10 @@ impl Session {
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer.
-    pub fn deliver_retained(&mut self, message: Message, granted: QoS) {
+    /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
+    pub fn deliver_retained(&mut self, message: Message, granted: QoS, max: usize) -> bool {
         let qos = message.qos().min(granted);
-        self.outbound.get_or_insert_default().enqueue_retained(message, qos);
+        self.outbound.get_or_insert_default().enqueue_retained(message, qos, max)
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
@@ -376,12 +376,6 @@ impl Session {
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
             sent(&self.id, message.topic(), qos, message.payload().len());
         }
-    }
-
-    /// Messages wait for nothing but room in what goes to the socket: [`fill`](Self::fill) again when it has gone.
-    #[inline]
-    pub fn has_more(&self, limits: &SessionLimits) -> bool {
-        self.outbound.as_ref().is_some_and(|o| o.has_next(limits.max_inflight_out))
     }
 
     // ---- bytes to the socket ----

@@ -17,7 +17,7 @@ pub(super) struct Outbound {
     last_seq: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
-    /// Of `queue`, the retained messages of new subscriptions: bounded by the retained store, not by the queue's limits.
+    /// Of `queue`, the retained messages of new subscriptions, which have a bound of their own.
     retained: usize,
     /// Of `queue`, those of QoS 0.
     qos0: usize,
@@ -173,23 +173,21 @@ impl Outbound {
         Some(gone.message)
     }
 
-    /// Queues a retained message of a new subscription, whatever waits already.
-    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS) {
-        self.retained += 1;
-        self.qos0 += usize::from(qos == QoS::AtMostOnce);
-        self.queue.push_back(Queued { message, qos, retain: true });
-    }
-
-    /// There is a message whose turn it is, and the window has a place for it.
-    pub(super) fn has_next(&self, window: usize) -> bool {
-        self.queue.front().is_some_and(|m| m.qos == QoS::AtMostOnce || self.inflight.len() < window)
+    /// Queues a retained message of a new subscription, unless `max` of them wait already.
+    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> bool {
+        let fits = self.retained < max;
+        if fits {
+            self.retained += 1;
+            self.qos0 += usize::from(qos == QoS::AtMostOnce);
+            self.queue.push_back(Queued { message, qos, retain: true });
+        }
+        fits
     }
 
     /// The message whose turn it is, if the window has a place for it.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
-        if !self.has_next(window) {
-            return None;
-        }
+        let free = self.inflight.len() < window;
+        self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
         let next = self.queue.pop_front()?;
         if next.retain {
             self.retained -= 1;

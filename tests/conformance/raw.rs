@@ -35,6 +35,12 @@ impl Client {
         Self { stream: BufReader::new(stream), early: VecDeque::new(), last_id: 0, context: String::new() }
     }
 
+    /// Writes bytes; `false` once that is not possible any more.
+    #[allow(dead_code)]
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
+    }
+
     /// Writes bytes as they are. That the broker closes meanwhile is for the next expectation to judge.
     pub fn send(&mut self, bytes: &[u8]) {
         match self.stream.get_mut().write_all(bytes) {

@@ -172,7 +172,7 @@ impl Pair {
         let message = Message::new(TopicName::new(TOPICS[topic]).unwrap(), &payload(number, padding), qos);
         self.queue.push_back(Waiting { number, qos, retain: true, size: message.size() });
         self.delivered.push((number, topic, qos));
-        self.session.deliver_retained(message, QoS::ExactlyOnce);
+        assert!(self.session.deliver_retained(message, QoS::ExactlyOnce, usize::MAX));
         self.flush();
     }
 

@@ -1,0 +1,193 @@
+//! What an observer is told: every event, in its order, with what belongs to it.
+
+use std::time::Duration;
+
+use dunlin::{
+    config::{Limits, QueueFull},
+    router::Count,
+};
+
+use crate::support::{
+    Broker, publish_all,
+    raw::{Connect, Message, connack, puback},
+    shut_down,
+};
+
+#[test]
+fn an_exchange_is_told_in_its_order() {
+    let (broker, recorder) = Broker::observed(Limits::default());
+    let told = |expected: &[&str]| assert_eq!(recorder.take(), expected);
+    let mut sub = broker.begin("sub");
+    told(&["connect sub clean=false present=false"]);
+    sub.subscribe(&[("t/#", 1), ("t/#", 2), ("u", 0)]);
+    told(&["subscribe sub t/# qos=1", "subscribe sub t/# qos=2", "subscribe sub u qos=0"]);
+    let mut publisher = broker.connect(&Connect::new("pub").will(&Message::new("t/will", "bye").qos(1).retain()), 0);
+    told(&["connect pub clean=true present=false"]);
+
+    for qos in [0, 1, 2] {
+        publisher.publish(Message::new("t/a", "12345").qos(qos));
+        sub.expect_message("t/a", "12345", qos);
+        let ping = if qos == 0 { vec!["ping pub".to_owned()] } else { Vec::new() };
+        let published = format!("publish pub t/a qos={qos} retain=false 5 bytes");
+        let delivered = format!("deliver sub t/a qos={qos} 5 bytes");
+        assert_eq!(recorder.take(), [vec![published, delivered], ping].concat());
+    }
+    publisher.publish(Message::new("u", "").qos(2).retain());
+    sub.expect_message("u", "", 0);
+    told(&["publish pub u qos=2 retain=true 0 bytes", "deliver sub u qos=0 0 bytes"]);
+    publisher.publish(Message::new("nobody", "1").qos(1));
+    told(&["publish pub nobody qos=1 retain=false 1 bytes"]);
+    sub.unsubscribe(&["u", "never"]);
+    told(&["unsubscribe sub u"]);
+    sub.expect_nothing_pending();
+    told(&["ping sub"]);
+
+    publisher.abort();
+    sub.expect_message("t/will", "bye", 1);
+    recorder.wait_for("will");
+    told(&[
+        "disconnect pub ConnectionLost",
+        "publish pub t/will qos=1 retain=true 3 bytes",
+        "deliver sub t/will qos=1 3 bytes",
+        "will pub t/will",
+    ]);
+    sub.disconnect();
+    told(&["disconnect sub ClientDisconnect"]);
+
+    // what waits is delivered when its client is there
+    let mut publisher = broker.client("pub");
+    publish_all(&mut publisher, "t/b", &["later"]);
+    let mut sub = broker.resume("sub");
+    sub.expect_message("t/b", "later", 1);
+    // retained messages are
+    sub.subscribe_retained(&[("t/will", 0)], 1);
+    told(&[
+        "connect pub clean=true present=false",
+        "publish pub t/b qos=1 retain=false 5 bytes",
+        "connect sub clean=false present=true",
+        "deliver sub t/b qos=1 5 bytes",
+        "subscribe sub t/will qos=0",
+        "deliver sub t/will qos=0 3 bytes",
+        "ping sub",
+    ]);
+    shut_down(broker.server);
+    let mut last = recorder.take();
+    last.sort();
+    assert_eq!(last, ["disconnect pub ServerShutdown", "disconnect sub ServerShutdown"]);
+}
+
+#[test]
+fn a_takeover_is_told_as_an_end_and_a_beginning() {
+    let (broker, recorder) = Broker::observed(Limits::default());
+    let mut old = broker.connect(&Connect::new("c").persistent().will(&Message::new("will", "")), 0);
+    old.subscribe(&[("t", 1), ("will", 0)]);
+    let mut publisher = broker.client("pub");
+    publish_all(&mut publisher, "t", &["x"]);
+    publisher.disconnect();
+    assert_eq!(old.receive().text(), "x");
+    recorder.take();
+    let mut new = broker.resume("c");
+    old.expect_closed();
+    // what was in flight goes out again, and the Will of the old connection goes to the new
+    let again = new.receive();
+    assert!(again.dup && again.text() == "x");
+    new.send(&puback(again.id));
+    new.expect_message("will", "", 0);
+    new.expect_nothing_pending();
+    assert_eq!(
+        recorder.take(),
+        [
+            "disconnect c SessionTakenOver",
+            "connect c clean=false present=true",
+            "publish c will qos=0 retain=false 0 bytes",
+            "deliver c will qos=0 0 bytes",
+            "will c will",
+            "ping c",
+        ]
+    );
+    // the same with an end of the session
+    let mut clean = broker.client("c");
+    new.expect_closed();
+    clean.expect_nothing_pending();
+    let expected = ["disconnect c SessionTakenOver", "connect c clean=true present=false", "ping c"];
+    assert_eq!(recorder.take(), expected);
+}
+
+#[test]
+fn each_end_has_its_reason() {
+    let (broker, recorder) = Broker::observed(Limits { max_packet_size: 100, ..Limits::default() });
+    let two = [Message::new("t", "").frame(), Connect::new("c").frame()].concat();
+    let bad: [(&[u8], &str); 5] = [
+        (&two, "Protocol(SecondConnect)"),
+        (&[0xD0, 0], "Malformed("),
+        (&[0x30, 0xFF, 1], "Malformed(PacketTooLarge {"),
+        (&Message::new("+", "").frame(), "Malformed("),
+        (&[0xE0, 0], "ClientDisconnect"),
+    ];
+    for (bytes, reason) in bad {
+        let mut client = broker.client("c");
+        client.send(bytes);
+        client.expect_closed();
+        let lines = recorder.lines("disconnect");
+        assert!(lines.len() == 1 && lines[0].starts_with(&format!("disconnect c {reason}")), "{reason}: {lines:?}");
+        recorder.take();
+    }
+    let mut client = broker.connect(&Connect::new("c").keep_alive(1), 0);
+    client.expect_closed();
+    assert_eq!(recorder.lines("disconnect"), ["disconnect c KeepAliveTimeout { keep_alive: 1 }"]);
+    // who never was a client has no end
+    recorder.take();
+    let mut attempt = broker.open();
+    attempt.send(&[0xC0, 0]);
+    attempt.expect_closed();
+    assert_eq!(recorder.take(), [""; 0]);
+}
+
+#[test]
+fn each_drop_has_its_reason_and_says_for_whom() {
+    let limits = Limits {
+        max_queued_messages: 1,
+        queue_full: QueueFull::DropOldest,
+        max_retained_messages: 0,
+        session_expiry: Some(Duration::from_secs(3600)),
+        ..Limits::default()
+    };
+    let (broker, recorder) = Broker::observed(limits);
+    let (mut one, mut two, mut publisher) = (broker.begin("one"), broker.begin("two"), broker.client("pub"));
+    one.subscribe(&[("#", 1)]);
+    two.subscribe(&[("b", 1)]);
+    one.disconnect();
+    two.disconnect();
+    for topic in ["a", "b", "b"] {
+        publisher.publish(Message::new(topic, topic).qos(1));
+    }
+    publisher.publish(Message::new("c", "12").qos(1).retain());
+    publisher.publish(Message::new("$SYS/x", "123").qos(1));
+    let mut drops = recorder.lines("drop");
+    // which of two subscribers is first is not said
+    drops[1..3].sort();
+    assert_eq!(
+        drops,
+        [
+            "drop one a 1 bytes QueueFull",
+            "drop one b 1 bytes QueueFull",
+            "drop two b 1 bytes QueueFull",
+            "drop pub c 2 bytes RetainedFull",
+            "drop one b 1 bytes QueueFull",
+            "drop pub $SYS/x 3 bytes SysTopic",
+        ]
+    );
+    broker.expect_counts(&[(Count::PublishDropped, 6)]);
+}
+
+#[test]
+fn one_who_is_refused_is_not_told_of() {
+    let (broker, recorder) = Broker::observed(Limits { max_client_id_length: 3, ..Limits::default() });
+    broker.refuses(&Connect::new("long"), 2);
+    assert_eq!(recorder.take(), [""; 0]);
+    let mut client = broker.open();
+    client.send(&Connect::new("old").protocol("MQTT", 9).frame());
+    client.expect(&connack(0, 1));
+    client.expect_closed();
+    assert_eq!(recorder.take(), [""; 0]);
+}

@@ -1,0 +1,137 @@
+//! Who may connect, publish and subscribe, as the embedding program decides.
+
+use std::sync::Arc;
+
+use dunlin::{
+    codec::ConnectReturnCode,
+    router::{Authenticate, Authorize, Count, Credentials, Refusal},
+    topic::{TopicFilter, TopicName},
+    types::ClientId,
+};
+use parking_lot::Mutex;
+
+use crate::support::{
+    Broker, Recorder, config,
+    raw::{Connect, Message, suback, subscribe},
+};
+
+/// Lets `user` with `password` in, and remembers who asked.
+#[derive(Default)]
+struct Users(Mutex<Vec<String>>);
+
+impl Authenticate for Users {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal> {
+        let Credentials { client_id, username, password, peer } = *credentials;
+        assert!(peer.loopback_listener && peer.address.ip().is_loopback());
+        let password = password.map(|p| String::from_utf8_lossy(p).into_owned());
+        self.0.lock().push(format!("{client_id} {username:?} {password:?}"));
+        match (username, password.as_deref()) {
+            (Some("user"), Some("password")) => Ok(()),
+            (Some(_), _) => Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why: "wrong" }),
+            (None, _) => Err(Refusal { code: ConnectReturnCode::NotAuthorized, why: "nobody" }),
+        }
+    }
+}
+
+#[test]
+fn who_is_refused_is_told_so_and_touches_nobody() {
+    let (users, recorder) = (Arc::<Users>::default(), Arc::<Recorder>::default());
+    let (authenticate, observe) = (users.clone(), recorder.clone());
+    let broker = Broker::build(config(), |b| b.authenticate(authenticate).observe(observe));
+    let mut client = broker.connect(&Connect::new("c").user("user", "password").persistent(), 0);
+    client.subscribe(&[("t", 1)]);
+    recorder.take();
+    // with the identifier of one who is there: neither its connection nor its session ends
+    broker.refuses(&Connect::new("c").user("user", "wrong"), 4);
+    broker.refuses(&Connect::new("c").user("other", ""), 4);
+    broker.refuses(&Connect::new("c").will(&Message::new("t", "will")), 5);
+    client.expect_nothing_pending();
+    assert_eq!(recorder.take(), ["ping c"]);
+    client.disconnect();
+    broker.connect(&Connect::new("c").user("user", "password").persistent(), 1).expect_nothing_pending();
+    broker.expect_counts(&[(Count::Connects, 2), (Count::ProtocolErrors, 0)]);
+    assert_eq!(
+        *users.0.lock(),
+        [
+            r#"c Some("user") Some("password")"#,
+            r#"c Some("user") Some("wrong")"#,
+            r#"c Some("other") Some("")"#,
+            "c None None",
+            r#"c Some("user") Some("password")"#,
+        ]
+    );
+}
+
+#[test]
+fn anonymous_clients_are_refused_where_the_config_says_so() {
+    let broker = Broker::new(dunlin::Config { allow_anonymous: Some(false), ..config() });
+    broker.refuses(&Connect::new("c"), 5);
+    broker.refuses(&Connect::new("c").user("user", "password"), 5);
+}
+
+/// Everybody may use `open/…`, and what begins with their own name.
+struct Rules;
+
+impl Rules {
+    fn allow(client: &ClientId, topic: &str) -> bool {
+        topic.starts_with("open/") || topic.split('/').next() == Some(client.as_str())
+    }
+}
+
+impl Authorize for Rules {
+    fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool {
+        Self::allow(client, topic.as_str())
+    }
+
+    fn may_subscribe(&self, client: &ClientId, filter: &TopicFilter) -> bool {
+        Self::allow(client, filter.as_str()) || client.as_str() == "watcher"
+    }
+}
+
+#[test]
+fn what_a_client_may_not_publish_is_acknowledged_and_dropped() {
+    let recorder = Arc::<Recorder>::default();
+    let observe = recorder.clone();
+    let broker = Broker::build(config(), |b| b.authorize(Arc::new(Rules)).observe(observe));
+    let (mut watcher, mut client) = (broker.client("watcher"), broker.client("c"));
+    watcher.subscribe(&[("#", 2)]);
+    for (n, qos) in [0, 1, 2].into_iter().enumerate() {
+        client.publish(Message::new("secret", "12").qos(qos).retain());
+        broker.expect_counts(&[(Count::DroppedNotAuthorized, n as u64 + 1), (Count::PublishReceived, n as u64)]);
+        client.publish(Message::new("c/mine", "mine").qos(qos));
+        watcher.expect_message("c/mine", "mine", qos);
+    }
+    assert_eq!(recorder.lines("drop"), ["drop c secret 2 bytes NotAuthorized"; 3]);
+    assert_eq!(broker.connect(&Connect::new("watcher"), 0).subscribe_retained(&[("#", 0)], 0), []);
+    broker.expect_counts(&[(Count::PublishDropped, 3), (Count::PublishBytesDropped, 6)]);
+}
+
+#[test]
+fn what_a_client_may_not_subscribe_to_fails_alone() {
+    let broker = Broker::build(config(), |b| b.authorize(Arc::new(Rules)));
+    let (mut client, mut other) = (broker.client("c"), broker.client("d"));
+    client.send(&subscribe(1, &[("c/#", 1), ("d/#", 2), ("#", 0), ("open/+", 0)]));
+    client.expect(&suback(1, &[1, 0x80, 0x80, 0]));
+    other.publish(Message::new("d/x", "").qos(1));
+    other.publish(Message::new("open/x", "").qos(1));
+    client.expect_message("open/x", "", 0);
+    client.expect_nothing_pending();
+    broker.expect_counts(&[(Count::Subscribes, 2), (Count::RefusedSubscriptions, 0)]);
+}
+
+#[test]
+fn a_will_that_a_client_may_not_publish_is_not() {
+    let recorder = Arc::<Recorder>::default();
+    let observe = recorder.clone();
+    let broker = Broker::build(config(), |b| b.authorize(Arc::new(Rules)).observe(observe));
+    let mut watcher = broker.client("watcher");
+    watcher.subscribe(&[("#", 2)]);
+    broker.connect(&Connect::new("c").will(&Message::new("secret", "1").qos(2).retain()), 0).abort();
+    recorder.wait_for("drop c secret 1 bytes NotAuthorized");
+    broker.connect(&Connect::new("c").will(&Message::new("c/gone", "2").qos(1)), 0).abort();
+    watcher.expect_message("c/gone", "2", 1);
+    recorder.wait_for("will c c/gone");
+    watcher.expect_nothing_pending();
+    assert_eq!(recorder.lines("will").len(), 1);
+    broker.expect_counts(&[(Count::Wills, 1), (Count::DroppedNotAuthorized, 1)]);
+}

@@ -1,0 +1,120 @@
+//! A client that reads too slowly: what is not kept for it, what is, and when it is given up.
+
+use std::time::Duration;
+
+use dunlin::{Config, config::Limits, router::Count};
+
+use crate::support::{
+    Broker, config,
+    raw::{Client, Message, subscribe},
+};
+
+/// Publishes numbered messages that the subscriber does not read, until one is dropped: how many there were.
+#[track_caller]
+fn fill(broker: &Broker, publisher: &mut Client, topic: &str) -> u64 {
+    // more than sockets buffer, in all; and not so many that a loss is likely to be mistaken for order
+    for number in 1..5000 {
+        publisher.publish(numbered(topic, number));
+        if broker.server.counters().get(Count::DroppedOutboundFull) > 0 {
+            return number;
+        }
+    }
+    panic!("a client that reads nothing gets everything");
+}
+
+fn numbered(topic: &str, number: u64) -> Message {
+    Message::new(topic, &format!("{number:060000}")).qos(1)
+}
+
+#[test]
+fn qos_0_beyond_what_a_slow_client_may_be_behind_is_dropped_and_the_rest_arrives() {
+    let broker = Broker::limits(Limits { max_outbound_bytes: 300_000, ..Limits::default() });
+    let (mut slow, mut fast, mut publisher) = (broker.client("slow"), broker.client("fast"), broker.client("pub"));
+    slow.subscribe(&[("flood", 0), ("kept", 1)]);
+    fast.subscribe(&[("kept", 1)]);
+    let sent = fill(&broker, &mut publisher, "flood");
+    broker.expect_counts(&[(Count::DroppedOutboundFull, 1), (Count::PublishDropped, 1)]);
+    // QoS 1 of the same size waits in the queue, for others not at all
+    let last = numbered("kept", sent);
+    publisher.publish(last.clone());
+    assert!(fast.take().payload == last.payload);
+    broker.expect_counts(&[(Count::DroppedOutboundFull, 1), (Count::DroppedQueueFull, 0)]);
+
+    // the client reads again, and has to say nothing for it
+    for number in 1..sent {
+        let message = slow.receive();
+        assert!(message.payload == numbered("flood", number).payload, "{number} is not next");
+    }
+    assert!(slow.take().payload == last.payload);
+    slow.expect_nothing_pending();
+    publisher.publish(Message::new("flood", "again"));
+    slow.expect_message("flood", "again", 0);
+    broker.expect_counts(&[(Count::DroppedOutboundFull, 1)]);
+}
+
+#[test]
+fn a_client_that_has_read_everything_is_not_behind() {
+    // one thread: what a client has read, the broker knows to be written
+    let limits = Limits { max_outbound_bytes: 100, ..Limits::default() };
+    let broker = Broker::new(Config { limits, workers: Some(1), ..config() });
+    let (mut subscriber, mut publisher) = (broker.client("sub"), broker.client("pub"));
+    subscriber.subscribe(&[("t", 2)]);
+    // one that is larger than the limit is sent where nothing else waits
+    for (n, qos) in [0, 1, 0, 2, 0, 0].into_iter().enumerate() {
+        let payload = format!("{n:0150}");
+        publisher.publish(Message::new("t", &payload).qos(qos));
+        let message = subscriber.take();
+        assert_eq!(message.text(), payload);
+    }
+    broker.expect_counts(&[(Count::DroppedOutboundFull, 0)]);
+}
+
+#[test]
+fn what_waits_in_a_queue_is_written_to_its_end() {
+    let broker = Broker::limits(Limits::default());
+    let mut publisher = broker.client("pub");
+    // more than is turned into bytes at once, and nothing of it is acknowledged
+    const COUNT: usize = 300;
+    for n in 0..COUNT {
+        publisher.publish(Message::new(&format!("t/{n}"), &"x".repeat(1000)).qos(1).retain());
+    }
+    let mut subscriber = broker.client("sub");
+    subscriber.send(&subscribe(1, &[("t/#", 0)]));
+    let messages = (0..=COUNT).filter(|_| subscriber.expect_any().message().is_some()).count();
+    assert_eq!(messages, COUNT);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_given_up() {
+    let limits = Limits { max_outbound_bytes: 300_000, write_timeout: Duration::from_millis(200), ..Limits::default() };
+    let (broker, recorder) = Broker::observed(limits);
+    let (mut slow, mut idle, mut publisher) = (broker.client("slow"), broker.client("idle"), broker.client("pub"));
+    slow.subscribe(&[("flood", 0)]);
+    idle.subscribe(&[("nothing", 0)]);
+    // its socket may be given up before one is dropped: that is not what is tested here
+    for number in 1..5000 {
+        publisher.publish(numbered("flood", number));
+        if !recorder.lines("disconnect slow").is_empty() || !recorder.lines("drop slow").is_empty() {
+            break;
+        }
+    }
+    recorder.wait_for("disconnect slow WriteTimeout");
+    broker.expect_counts(&[(Count::WriteTimeouts, 1), (Count::Disconnects, 1)]);
+    // one for whom there is nothing to read reads nothing either
+    idle.expect_nothing_pending();
+}
+
+#[test]
+fn a_client_that_does_not_read_its_answers_is_not_read_from() {
+    let limits = Limits { max_outbound_bytes: 10_000, write_timeout: Duration::from_millis(500), ..Limits::default() };
+    let (broker, recorder) = Broker::observed(limits);
+    let mut deaf = broker.client("deaf");
+    let mut other = broker.client("other");
+    let pings = crate::support::raw::PINGREQ.repeat(32 << 10);
+    // its own sends block in the end, or it is closed: both end this
+    let sender = std::thread::spawn(move || while deaf.try_send(&pings) {});
+    recorder.wait_for("disconnect deaf WriteTimeout");
+    sender.join().expect("its sends have failed");
+    other.expect_nothing_pending();
+    broker.expect_counts(&[(Count::WriteTimeouts, 1)]);
+}

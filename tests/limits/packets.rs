@@ -1,0 +1,83 @@
+//! The size of a packet, the length and levels of a topic, and packets that are none.
+
+use dunlin::{config::Limits, router::Count};
+
+use crate::support::{
+    Broker,
+    raw::{Connect, Message, frame, suback, subscribe, text},
+};
+
+#[test]
+fn a_packet_that_is_too_large_closes_its_connection_before_it_has_come() {
+    let broker = Broker::limits(Limits { max_packet_size: 200, ..Limits::default() });
+    let mut other = broker.client("other");
+    // fixed header of three bytes, topic with its length, Packet Identifier
+    let largest = "x".repeat(200 - 3 - 3 - 2);
+    other.publish(Message::new("t", &largest).qos(1));
+    let beyond = Message::new("t", &format!("{largest}x")).qos(1).id(1).frame();
+    let headers = [&beyond[..], &beyond[..3], &[0x30, 0xFF, 0xFF, 0xFF, 0x7F], &[0x82, 0xFF, 0x7F]];
+    for bytes in headers {
+        let mut client = broker.client("large");
+        client.send(bytes);
+        client.expect_closed();
+    }
+    // before CONNECT as after it
+    let mut client = broker.open();
+    client.send(&[0x10, 0xFF, 0x7F]);
+    client.expect_closed();
+    broker.expect_counts(&[
+        (Count::PacketsTooLarge, 5),
+        (Count::ProtocolErrors, 0),
+        (Count::PublishReceived, 1),
+        (Count::Disconnects, 4),
+    ]);
+    other.expect_nothing_pending();
+}
+
+#[test]
+fn a_topic_that_is_too_large_closes_its_publisher_and_fails_its_subscriber() {
+    let broker = Broker::limits(Limits { max_topic_length: 10, max_topic_levels: 3, ..Limits::default() });
+    let mut other = broker.client("other");
+    for (n, topic) in ["12345678901", "1/2/3/4", "///"].into_iter().enumerate() {
+        let mut client = broker.client("publisher");
+        client.send(&Message::new(topic, "").qos(1).id(1).frame());
+        client.expect_closed();
+
+        // the Will is such a topic too
+        let mut client = broker.open();
+        client.send(&Connect::new("will").will(&Message::new(topic, "")).frame());
+        client.expect_closed();
+
+        let mut client = broker.client("subscriber");
+        client.send(&subscribe(1, &[("1", 1), (topic, 2), ("1/2/3", 0)]));
+        client.expect(&suback(1, &[1, 0x80, 0]));
+        other.publish(Message::new("1/2/3", "fits").qos(1));
+        client.expect_message("1/2/3", "fits", 0);
+        client.disconnect();
+        broker.expect_counts(&[(Count::TopicsTooLarge, 3 * (n as u64 + 1)), (Count::ProtocolErrors, 0)]);
+    }
+}
+
+#[test]
+fn bad_bytes_close_one_connection() {
+    let broker = Broker::limits(Limits::default());
+    let mut other = broker.client("other");
+    let bad = [
+        vec![0xF0, 0],
+        frame(0x36, &text("t")),
+        frame(0x30, &text("#")),
+        Connect::new("again").frame(),
+        vec![0x30, 0x80, 0x80, 0x80, 0x80],
+        vec![0xD0, 0],
+    ];
+    for bytes in &bad {
+        let mut client = broker.client("bad");
+        client.send(bytes);
+        client.expect_closed();
+    }
+    let mut client = broker.open();
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    client.expect_closed();
+    broker.expect_counts(&[(Count::ProtocolErrors, bad.len() as u64 + 1), (Count::Disconnects, bad.len() as u64)]);
+    other.expect_nothing_pending();
+}

@@ -1,0 +1,235 @@
+//! A broker of a test's own, in its process, and what it tells observers. Shared by the test binaries that have it as a
+//! module; each uses a part of it.
+#![allow(dead_code)]
+
+#[path = "../conformance/raw.rs"]
+pub mod raw;
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use dunlin::{
+    Builder, Config, Server,
+    config::{Limits, SysConfig},
+    router::{Count, Event, Observe},
+    session::CloseReason,
+    types::QoS,
+};
+use parking_lot::{Condvar, Mutex};
+
+use raw::{Client, Connect, Message, connack};
+
+/// No test waits for this; it is what ends a test whose event never comes.
+pub const GUARD: Duration = Duration::from_secs(20);
+
+/// A broker that runs for as long as the value lives.
+pub struct Broker {
+    pub server: Server,
+    config: Config,
+}
+
+/// A free loopback port, two threads, no `$SYS`.
+pub fn config() -> Config {
+    let sys = SysConfig { interval: None, ..Config::default().sys };
+    Config { workers: Some(2), sys, ..Config::ephemeral() }
+}
+
+/// Starts what the builder describes.
+pub fn start(builder: Builder) -> Server {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(builder.start()).expect("a server on a free port")
+}
+
+/// Shuts down and waits for it.
+pub fn shut_down(server: Server) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(server.shutdown());
+}
+
+impl Broker {
+    pub fn new(config: Config) -> Self {
+        Self::build(config, |builder| builder)
+    }
+
+    /// With what `plug` plugs in.
+    pub fn build(config: Config, plug: impl FnOnce(Builder) -> Builder) -> Self {
+        Self { server: start(plug(Builder::new(config.clone()))), config }
+    }
+
+    pub fn limits(limits: Limits) -> Self {
+        Self::new(Config { limits, ..config() })
+    }
+
+    /// With these limits, and who sees its events.
+    pub fn observed(limits: Limits) -> (Self, Arc<Recorder>) {
+        let recorder = Arc::<Recorder>::default();
+        let observe = recorder.clone();
+        (Self::build(Config { limits, ..config() }, |b| b.observe(observe)), recorder)
+    }
+
+    /// Puts a changed configuration in force.
+    pub fn reload(&mut self, change: impl FnOnce(&mut Config)) -> Vec<String> {
+        change(&mut self.config);
+        self.server.reload(&self.config)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.local_addrs()[0]
+    }
+
+    /// What is counted now.
+    #[track_caller]
+    pub fn expect_counts(&self, expected: &[(Count, u64)]) {
+        let got: Vec<_> = expected.iter().map(|&(count, _)| (count, self.server.counters().get(count))).collect();
+        assert_eq!(got, expected);
+    }
+
+    /// Waits until exactly this is counted, where the client can know of the event before it is.
+    #[track_caller]
+    pub fn wait_for_count(&self, count: Count, expected: u64) {
+        let begin = Instant::now();
+        loop {
+            let got = self.server.counters().get(count);
+            if got == expected {
+                return;
+            }
+            assert!(begin.elapsed() < GUARD && got < expected, "{count:?} is {got}, not {expected}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// A connection without a CONNECT.
+    pub fn open(&self) -> Client {
+        Client::open(self.address())
+    }
+
+    /// A client that is accepted with this Session Present flag.
+    #[track_caller]
+    pub fn connect(&self, connect: &Connect, session_present: u8) -> Client {
+        let mut client = self.open();
+        client.send(&connect.frame());
+        client.expect(&connack(session_present, 0));
+        client
+    }
+
+    /// A client that sends this is answered with this return code, and closed.
+    #[track_caller]
+    pub fn refuses(&self, connect: &Connect, code: u8) {
+        let mut client = self.open();
+        client.send(&connect.frame());
+        client.expect_refused(code);
+    }
+
+    /// A client with a clean session.
+    #[track_caller]
+    pub fn client(&self, id: &str) -> Client {
+        self.connect(&Connect::new(id), 0)
+    }
+
+    /// A client whose session is new and stays.
+    #[track_caller]
+    pub fn begin(&self, id: &str) -> Client {
+        self.connect(&Connect::new(id).persistent(), 0)
+    }
+
+    /// A client that finds its session.
+    #[track_caller]
+    pub fn resume(&self, id: &str) -> Client {
+        self.connect(&Connect::new(id).persistent(), 1)
+    }
+
+    /// What a new subscriber gets at once: topics and payloads, sorted.
+    #[track_caller]
+    pub fn retained(&self, filter: &str, count: usize) -> Vec<(String, String)> {
+        let messages = self.client("looks-at-retained").subscribe_retained(&[(filter, 0)], count);
+        assert!(messages.iter().all(|m| m.retain));
+        let mut found: Vec<_> =
+            messages.into_iter().map(|m| (m.text().to_owned(), m)).map(|(p, m)| (m.topic, p)).collect();
+        found.sort();
+        found
+    }
+}
+
+/// Receives these payloads, acknowledging each, and nothing else.
+#[track_caller]
+pub fn expect_exactly(client: &mut Client, payloads: &[&str]) {
+    let got: Vec<_> = payloads.iter().map(|_| client.take().text().to_owned()).collect();
+    assert_eq!(got, payloads);
+    client.expect_nothing_pending();
+}
+
+/// QoS 1 messages of one topic, one after the other.
+#[track_caller]
+pub fn publish_all(publisher: &mut Client, topic: &str, payloads: &[&str]) {
+    payloads.iter().for_each(|payload| publisher.publish(Message::new(topic, payload).qos(1)));
+}
+
+/// Remembers every event, as a line of text.
+#[derive(Default)]
+pub struct Recorder {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Observe for Recorder {
+    fn observe(&self, event: &Event<'_>) {
+        self.lines.lock().push(line(event));
+        self.more.notify_all();
+    }
+}
+
+impl Recorder {
+    /// Waits until there is a line that begins so.
+    #[track_caller]
+    pub fn wait_for(&self, beginning: &str) {
+        let mut lines = self.lines.lock();
+        while !lines.iter().any(|line| line.starts_with(beginning)) {
+            let late = self.more.wait_for(&mut lines, GUARD).timed_out();
+            assert!(!late, "no `{beginning}…` among {lines:#?}");
+        }
+    }
+
+    /// All lines since the last call.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.lines.lock())
+    }
+
+    /// The lines that begin so.
+    pub fn lines(&self, beginning: &str) -> Vec<String> {
+        self.lines.lock().iter().filter(|line| line.starts_with(beginning)).cloned().collect()
+    }
+}
+
+/// An event as a line: what, who, topic or filter, the rest.
+fn line(event: &Event<'_>) -> String {
+    let at = |qos: &QoS| *qos as u8;
+    match event {
+        Event::Connect { client, peer, clean_session, session_present } => {
+            assert!(peer.ip().is_loopback() && peer.port() != 0);
+            format!("connect {client} clean={clean_session} present={session_present}")
+        }
+        Event::Disconnect { client, reason: CloseReason::WriteTimeout { .. } } => {
+            format!("disconnect {client} WriteTimeout")
+        }
+        Event::Disconnect { client, reason } => format!("disconnect {client} {reason:?}"),
+        Event::Subscribe { client, filter, qos } => format!("subscribe {client} {} qos={}", filter.as_str(), at(qos)),
+        Event::Unsubscribe { client, filter } => format!("unsubscribe {client} {}", filter.as_str()),
+        Event::Publish { client, topic, qos, retain, payload } => {
+            let client = client.map_or("(broker)", |c| c.as_str());
+            format!("publish {client} {} qos={} retain={retain} {payload} bytes", topic.as_str(), at(qos))
+        }
+        Event::Deliver { client, topic, qos, payload } => {
+            format!("deliver {client} {} qos={} {payload} bytes", topic.as_str(), at(qos))
+        }
+        Event::Drop { client, topic, payload, reason } => {
+            format!("drop {client} {} {payload} bytes {reason:?}", topic.as_str())
+        }
+        Event::Ping { client } => format!("ping {client}"),
+        Event::Will { client, topic } => format!("will {client} {}", topic.as_str()),
+        Event::SessionExpired { client, after } => format!("expired {client} {after:?}"),
+        other => format!("{other:?}"),
+    }
+}
