@@ -310,14 +310,14 @@ const MESSAGES: usize = 60;
 const MESSAGE: usize = 1_000_000;
 
 /// A broker with this grace, and a client for which more waits than its socket takes.
-fn behind(dir: &TempDir, grace: &str) -> (Running, Client) {
+fn behind(dir: &TempDir, qos: u8, grace: &str) -> (Running, Client) {
     let text = format!("shutdown_grace = '{grace}'\n[limits]\nmax_outbound_bytes = '100 MiB'\n");
     let running = Running::configured(dir, &text);
     let mut slow = running.client("slow");
-    slow.subscribe(&[("t", 0)]);
+    slow.subscribe(&[("t", qos)]);
     let mut publisher = running.client("publisher");
     for number in 0..MESSAGES {
-        publisher.publish(Message::new("t", &format!("{number:0>8}{}", "x".repeat(MESSAGE - 8))));
+        publisher.publish(Message::new("t", &format!("{number:0>8}{}", "x".repeat(MESSAGE - 8))).qos(qos));
     }
     (running, slow)
 }
@@ -325,21 +325,25 @@ fn behind(dir: &TempDir, grace: &str) -> (Running, Client) {
 #[test]
 fn terminate_writes_what_waits_for_a_slow_client() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut running, mut slow) = behind(&dir, "1h");
-    running.signal("TERM");
-    running.wait_for("shutting down");
-    for number in 0..MESSAGES {
-        let message = slow.receive();
-        assert_eq!((message.text().len(), &message.text()[..8]), (MESSAGE, &*format!("{number:08}")));
+    // at QoS 1 and 2, most of it waits until the client has acknowledged what came before
+    for qos in 0..3 {
+        let (mut running, mut slow) = behind(&dir, qos, "1h");
+        running.signal("TERM");
+        running.wait_for("shutting down");
+        for number in 0..MESSAGES {
+            let message = slow.take();
+            assert_eq!((message.text().len(), &message.text()[..8]), (MESSAGE, &*format!("{number:08}")));
+        }
+        slow.expect_closed();
+        drop(slow);
+        assert_eq!(running.exit_code(), Some(0));
     }
-    slow.expect_closed();
-    assert_eq!(running.exit_code(), Some(0));
 }
 
 #[test]
 fn terminate_waits_for_the_grace_and_no_longer() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut running, _never_reads) = behind(&dir, "100ms");
+    let (mut running, _never_reads) = behind(&dir, 0, "100ms");
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     let line = running.read.iter().find(|line| line.contains("client=slow") && line.contains("disconnected"));
@@ -350,7 +354,7 @@ fn terminate_waits_for_the_grace_and_no_longer() {
 #[test]
 fn the_second_terminate_ends_it_at_once() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut running, _never_reads) = behind(&dir, "1h");
+    let (mut running, _never_reads) = behind(&dir, 0, "1h");
     running.signal("TERM");
     running.wait_for("shutting down");
     running.signal("TERM");
@@ -362,11 +366,12 @@ fn the_second_terminate_ends_it_at_once() {
 #[test]
 fn nobody_is_accepted_once_it_stops() {
     let dir = tempfile::tempdir().unwrap();
-    let (mut running, mut slow) = behind(&dir, "1h");
+    let (mut running, mut slow) = behind(&dir, 0, "1h");
     running.signal("TERM");
     slow.receive();
     running.wait_for("shutting down");
     while slow.read().is_some() {}
+    drop(slow);
     assert_eq!(running.exit_code(), Some(0));
     assert!(TcpStream::connect(running.addresses[0]).is_err());
 }
