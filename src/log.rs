@@ -2,16 +2,23 @@
 //! while it runs. What is logged is the business of those who log it.
 
 use std::{
+    fmt::{Debug, Write},
     io::{self, IsTerminal},
     time::SystemTime,
 };
 
 use anyhow::Context;
 use dunlin::config::{LogConfig, LogFormat, LogLevel};
+use tracing::field::Field;
 use tracing_subscriber::{
     Layer, Registry,
+    field::MakeExt,
     filter::{LevelFilter, Targets},
-    fmt::{self, format::Writer, time::FormatTime},
+    fmt::{
+        self,
+        format::{self, Writer},
+        time::FormatTime,
+    },
     layer::SubscriberExt,
     reload,
     util::SubscriberInitExt,
@@ -32,7 +39,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     let (filter, handle) = reload::Layer::new(targets(log.level));
     let lines = fmt::layer().with_writer(io::stderr).with_timer(Utc).with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
-        LogFormat::Text => lines.boxed(),
+        LogFormat::Text => lines.fmt_fields(format::debug_fn(one_field).delimited(" ")).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot set up the log")?;
@@ -49,6 +56,28 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("dunlin", level)
+}
+
+/// A field of a text line. What clients chose, as their Client Identifier, may hold any character: those that would begin
+/// a new line or command a terminal are written as escapes. (JSON has its own.)
+fn one_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    if field.name() != "message" {
+        write!(out, "{}=", field.name())?;
+    }
+    write!(OneLine(out), "{value:?}")
+}
+
+struct OneLine<'a, 'w>(&'a mut Writer<'w>);
+
+impl Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            let plain = piece.trim_end_matches(char::is_control);
+            self.0.write_str(plain)?;
+            piece[plain.len()..].chars().try_for_each(|c| write!(self.0, "{}", c.escape_default()))?;
+        }
+        Ok(())
+    }
 }
 
 /// ISO 8601 in UTC with milliseconds.

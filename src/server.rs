@@ -36,23 +36,23 @@ pub enum StartError {
     #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
     NoListener,
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {}", listen_hint(.source))]
+    #[error("cannot listen on {address}: {}", listen_hint(.error))]
     Listen {
         /// As configured.
         address: SocketAddr,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
     /// The threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
     /// The ready file cannot be written.
-    #[error("cannot write the ready file {}: {source}", .path.display())]
+    #[error("cannot write the ready file {}: {error}", .path.display())]
     ReadyFile {
         /// Where it should be.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
 }
 
@@ -208,10 +208,10 @@ fn bind_all(config: &Config) -> Result<Vec<net::Listener>, StartError> {
     for &ListenerConfig { address } in &config.listeners {
         match net::bind(address) {
             Ok(listener) => bound.push(listener),
-            Err(source) if by_default && address.is_ipv6() && no_ipv6(&source) => {
+            Err(error) if by_default && address.is_ipv6() && no_ipv6(&error) => {
                 tracing::info!("not listening on {address}: this machine has no IPv6");
             }
-            Err(source) => return Err(StartError::Listen { address, source }),
+            Err(error) => return Err(StartError::Listen { address, error }),
         }
     }
     Ok(bound)
@@ -317,7 +317,7 @@ impl ReadyFile {
         unfinished.push(".unfinished");
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, path))
-            .map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })?;
+            .map_err(|error| StartError::ReadyFile { path: path.to_owned(), error })?;
         Ok(Self(path.to_owned()))
     }
 }

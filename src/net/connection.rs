@@ -72,6 +72,19 @@ struct Open {
     client: Client,
     /// Seconds, as in the CONNECT.
     keep_alive: u16,
+    farewell: Farewell,
+}
+
+/// How far a client is served while the server shuts down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// Nothing is on its way in either direction, as far as is known.
+    Idle,
+    /// Something was, since the shutdown began.
+    Busy,
+    /// All was written, and the end of it too: the client's own end is awaited. To close before it has come could undo
+    /// what was written, for a close while bytes arrive resets the connection.
+    Written,
 }
 
 /// Reads in a row before others have their turn.
@@ -101,12 +114,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let now = Instant::now();
         worker.shared.router.refresh(&mut worker.local);
         self.begin(worker, cx, now);
-        if !worker.draining {
+        if worker.draining {
+            self.drain(worker, cx, now)?;
+        } else {
             self.read(worker, cx, now)?;
-        }
-        self.write(worker, cx, now)?;
-        if worker.draining && self.writing.is_none() {
-            return Err(CloseReason::ServerShutdown);
+            self.write(worker, cx, now)?;
         }
         self.check_deadlines(worker, now)
     }
@@ -144,8 +156,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Got::More => {}
                 Got::End => return Err(CloseReason::ConnectionLost),
             }
-            if let Phase::Open(open) = &self.phase {
+            if let Phase::Open(open) = &mut self.phase {
                 self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+                if worker.draining && open.farewell == Farewell::Idle {
+                    open.farewell = Farewell::Busy;
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -209,6 +224,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         now: Instant,
     ) -> Result<(), CloseReason> {
         match &mut self.phase {
+            // what is not acknowledged is sent again, to the server that comes after this one
+            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => Ok(()),
             Phase::Open(open) => {
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
@@ -266,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         );
         self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         let client = Client::new(connected, connect.version);
-        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive });
+        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle });
         Ok(())
     }
 
@@ -346,6 +363,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     // ---- the end ----
+
+    /// While the server shuts down: a client gets what waits for it, and acknowledges it, which makes room for more of
+    /// that; nothing else is taken from it.
+    fn drain(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        let Phase::Open(Open { farewell, .. }) = &self.phase else { return Err(CloseReason::ServerShutdown) };
+        if *farewell == Farewell::Written {
+            // whatever ends it now is the answer to our end, and nothing is answered any more
+            let read = self.read(worker, cx, now);
+            worker.replies.clear();
+            return read.map_err(|_| CloseReason::ServerShutdown);
+        }
+        self.read(worker, cx, now)?;
+        self.write(worker, cx, now)?;
+        let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
+        if self.writing.is_some() || worker.shared.router.has_unfinished(&open.client) {
+            open.farewell = Farewell::Busy;
+            return Ok(());
+        }
+        if open.farewell == Farewell::Idle {
+            return Err(CloseReason::ServerShutdown);
+        }
+        open.farewell = Farewell::Written;
+        match Pin::new(&mut self.socket).poll_shutdown(cx) {
+            Poll::Ready(Err(error)) => Err(network(&error)),
+            _ => Ok(()),
+        }
+    }
 
     /// Clears everything away and says why, once.
     fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
@@ -439,6 +483,12 @@ fn write_some(
     let mut slices = [IoSlice::new(&[]); SLICES];
     let filled = out.io_slices(&mut slices);
     Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
+}
+
+/// What a client may say still while the server shuts down: how far that is which is under way, and that it ends.
+fn is_served_last(packet: PacketType) -> bool {
+    use PacketType::{Disconnect, Pingreq, Puback, Pubcomp, Pubrec, Pubrel};
+    matches!(packet, Puback | Pubrec | Pubrel | Pubcomp | Pingreq | Disconnect)
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.

@@ -289,6 +289,12 @@ impl Router {
         client.slot.lock().session.pending()
     }
 
+    /// Is there something for a client, beside what its connection holds, that is not written, not acknowledged, or waits
+    /// for the store?
+    pub fn has_unfinished(&self, client: &Client) -> bool {
+        client.held.is_some() || client.slot.lock().session.has_unfinished()
+    }
+
     /// The client's connection ended.
     pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) {
         self.disconnect(local, &client.slot, client.connection, reason, now);

@@ -157,6 +157,11 @@ impl Session {
         self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight().len(), o.queued_bytes()))
     }
 
+    /// Is there something that is not written, or not acknowledged?
+    pub fn has_unfinished(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| !out.is_empty()) || self.outbound.as_ref().is_some_and(|o| !o.is_idle())
+    }
+
     // ---- the client comes and goes ----
 
     /// A client is here: CONNACK goes out first, then what was in flight, in its order, with DUP [MQTT-4.4.0-1], then

@@ -136,10 +136,10 @@ fn also_frames_arrive_however_they_are_cut() {
         client.send(&[byte]);
     }
     client.expect(&connack(0, 0));
-    client.expect(&crate::raw::suback(1, &[0]));
-    let mut rest = [client.expect_any().bytes(), client.expect_any().bytes()];
+    // A message may go before the SUBACK (section 3.8.4), as it does when both packets were in one read.
+    let mut rest = [(); 3].map(|()| client.expect_any().bytes());
     rest.sort();
-    assert_eq!(rest, [Message::new(&topic, "cut").frame(), PINGRESP.to_vec()]);
+    assert_eq!(rest, [Message::new(&topic, "cut").frame(), crate::raw::suback(1, &[0]), PINGRESP.to_vec()]);
 }
 
 #[test]

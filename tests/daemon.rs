@@ -1,0 +1,440 @@
+//! The binary as it runs: what its log and its ready file say, what signals do to it, how it ends. The log is read until
+//! it says what is waited for, so that nothing sleeps; the environment is empty.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use raw::{Client, Connect, Message, connack, frame};
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[allow(dead_code)]
+#[path = "conformance/raw.rs"]
+mod raw;
+
+/// No test waits for this; it is what ends a test whose event never comes.
+const GUARD: Duration = Duration::from_secs(30);
+
+/// A broker on free ports, and its log line by line; killed when dropped.
+struct Running {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    /// What was read of it.
+    read: Vec<String>,
+    /// Where it listens.
+    addresses: Vec<SocketAddr>,
+}
+
+impl Running {
+    /// On a free port of 127.0.0.1; ready when this returns.
+    fn start(flags: &[&str]) -> Self {
+        Self::listening(&["127.0.0.1:0"], flags)
+    }
+
+    /// With `text` as its configuration, which stands in `dir`.
+    fn configured(dir: &TempDir, text: &str) -> Self {
+        fs::write(config(dir), text).unwrap();
+        Self::start(&["--config", config(dir).to_str().unwrap()])
+    }
+
+    fn listening(on: &[&str], flags: &[&str]) -> Self {
+        let mut running = Self::spawn(on, flags);
+        let ready = running.wait_for("ready, listening on ");
+        let (_, told) = ready.split_once("listening on ").unwrap();
+        let (told, _) = told.split_once(" (").unwrap();
+        running.addresses = told.split(", ").map(|address| address.parse().expect("an address")).collect();
+        running
+    }
+
+    /// Not waited for.
+    fn spawn(on: &[&str], flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        on.iter().for_each(|address| _ = command.args(["--listen", address]));
+        let mut child = command.env_clear().args(flags).stderr(Stdio::piped()).spawn().expect("dunlin runs");
+        let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+        let (lines, log) = mpsc::channel();
+        // ends with the process, which closes its end of the pipe
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        Self { child, log, read: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// A client with a clean session that was accepted.
+    fn client(&self, id: &str) -> Client {
+        accepted(self.addresses[0], id)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Reads the log until a line has `words` in it; that line.
+    fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            match self.log.recv_timeout(GUARD) {
+                Ok(line) => self.read.push(line),
+                Err(error) => panic!("the log did not say {words:?} ({error}), but\n{}", self.read.join("\n")),
+            }
+            let line = self.read.last().unwrap();
+            if line.contains(words) {
+                return line.clone();
+            }
+        }
+    }
+
+    /// Reads the log to its end, which is that of the process; its exit code.
+    fn exit_code(&mut self) -> Option<i32> {
+        loop {
+            match self.log.recv_timeout(GUARD) {
+                Ok(line) => self.read.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it still runs:\n{}", self.read.join("\n")),
+            }
+        }
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.exit_code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn accepted(address: SocketAddr, id: &str) -> Client {
+    let mut client = Client::open(address);
+    client.send(&Connect::new(id).frame());
+    client.expect(&connack(0, 0));
+    client
+}
+
+fn config(dir: &TempDir) -> PathBuf {
+    dir.path().join("dunlin.toml")
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+// ---- start ----
+
+#[test]
+fn the_first_lines_say_how_safe_who_and_where() {
+    let running = Running::start(&["--workers=2"]);
+    let expected = [
+        format!("INFO dunlin::server: dunlin {}, in memory: what is acknowledged is kept", env!("CARGO_PKG_VERSION")),
+        "INFO dunlin::server: anonymous clients are served, on loopback only".to_owned(),
+        format!("INFO dunlin::server: ready, listening on {} (2 worker threads)", running.addresses[0]),
+    ];
+    assert_eq!(running.read.len(), expected.len(), "{:?}", running.read);
+    for (line, expected) in running.read.iter().zip(&expected) {
+        assert!(line.contains(expected), "{line}");
+    }
+    running.client("c").expect_nothing_pending();
+}
+
+#[test]
+fn the_ready_file_tells_every_listener_and_goes_on_exit() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready.json");
+    let mut running = Running::listening(&["127.0.0.1:0", "127.0.0.1:0"], &["--ready-file", ready.to_str().unwrap()]);
+    assert_eq!(running.addresses.len(), 2);
+    assert_ne!(running.addresses[0], running.addresses[1]);
+
+    let told: Value = serde_json::from_str(&fs::read_to_string(&ready).unwrap()).unwrap();
+    assert_eq!(told["pid"], running.child.id());
+    let listeners = told["listeners"].as_array().unwrap();
+    assert_eq!(listeners.len(), 2);
+    for (listener, address) in listeners.iter().zip(&running.addresses) {
+        assert_eq!(listener["transport"], "tcp");
+        assert_eq!(listener["address"], address.to_string());
+        assert_eq!(listener["port"], address.port());
+        accepted(*address, "c").expect_nothing_pending();
+    }
+
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    assert_eq!(files(dir.path()), [""; 0]);
+}
+
+#[test]
+fn clients_of_two_listeners_reach_each_other() {
+    let running = Running::listening(&["127.0.0.1:0", "127.0.0.1:0"], &[]);
+    let mut subscriber = accepted(running.addresses[0], "subscriber");
+    let mut publisher = accepted(running.addresses[1], "publisher");
+    subscriber.subscribe(&[("t", 1)]);
+    publisher.publish(Message::new("t", "across").qos(1));
+    subscriber.expect_message("t", "across", 1);
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ready = dir.path().join("ready.json");
+    // the first one could be bound: nothing of it may be left
+    let mut running = Running::spawn(&["127.0.0.1:0", &address], &["--ready-file", ready.to_str().unwrap()]);
+    assert_eq!(running.exit_code(), Some(1));
+    let expected = format!(
+        "dunlin: cannot listen on {address}: Address already in use (os error 98): another program, perhaps another \
+         broker, listens there; stop it or choose another port"
+    );
+    assert_eq!(running.read, [expected]);
+    assert_eq!(files(dir.path()), [""; 0]);
+}
+
+// ---- who may connect ----
+
+#[test]
+fn anonymous_clients_of_a_public_listener_are_refused_and_the_log_says_what_to_write() {
+    let mut running = Running::listening(&["0.0.0.0:0"], &[]);
+    let line = running.read.iter().find(|line| line.contains("WARN")).expect("a warning at the start");
+    assert!(line.contains("write `allow_anonymous = true` (or --allow-anonymous)"), "{line}");
+
+    let mut client = Client::open(([127, 0, 0, 1], running.addresses[0].port()).into());
+    client.send(&Connect::new("stranger").frame());
+    client.expect_refused(5);
+    let line = running.wait_for("NotAuthorized");
+    assert!(line.contains("INFO") && line.contains("`allow_anonymous = true`"), "{line}");
+}
+
+#[test]
+fn anonymous_clients_of_a_public_listener_are_served_where_that_is_said() {
+    let running = Running::listening(&["0.0.0.0:0"], &["--allow-anonymous"]);
+    let line = running.read.iter().find(|line| line.contains("WARN")).expect("a warning at the start");
+    assert!(line.contains("everybody who reaches a listener may connect"), "{line}");
+
+    accepted(([127, 0, 0, 1], running.addresses[0].port()).into(), "stranger").expect_nothing_pending();
+}
+
+// ---- the log ----
+
+#[test]
+fn why_a_connection_ended_is_said_at_info() {
+    let mut running = Running::start(&[]);
+    let address = running.addresses[0];
+    let garbage = |client: &mut Client| client.send(&frame(0xF0, &[]));
+    let ends: [(&str, &dyn Fn(Client)); 5] = [
+        ("the client sent DISCONNECT", &Client::disconnect),
+        ("the client closed the connection without DISCONNECT", &drop),
+        ("packet type 15 is reserved (section 2.2.1) [MQTT-4.8.0-1]", &|mut client| garbage(&mut client)),
+        ("took the session over [MQTT-3.1.4-2]", &|mut client| {
+            let _taker = accepted(address, "mortal");
+            client.expect_closed();
+        }),
+        ("a second CONNECT [MQTT-3.1.0-2]", &|mut client| client.send(&Connect::new("mortal").frame())),
+    ];
+    for (reason, end) in ends {
+        end(accepted(address, "mortal"));
+        let line = running.wait_for(reason);
+        let said = ["INFO", "disconnected", "client=mortal", "peer=127.0.0.1:"];
+        assert!(said.iter().all(|word| line.contains(word)), "{line}");
+    }
+
+    garbage(&mut Client::open(address));
+    let line = running.wait_for("disconnected before CONNECT");
+    assert!(line.contains("INFO") && line.contains("packet type 15 is reserved"), "{line}");
+    Client::open(address).send(raw::PINGREQ);
+    let line = running.wait_for("the first packet is not CONNECT [MQTT-3.1.0-1]");
+    assert!(line.contains("INFO") && line.contains("peer=127.0.0.1:"), "{line}");
+}
+
+#[test]
+fn a_client_cannot_forge_a_line_of_the_log() {
+    for format in ["text", "json"] {
+        let mut running = Running::start(&["--log-format", format]);
+        let forged = "x\n2030-01-01T00:00:00.000Z ERROR forged\r\x1b[31m";
+        accepted(running.addresses[0], forged).disconnect();
+        running.wait_for("the client sent DISCONNECT");
+        running.signal("TERM");
+        assert_eq!(running.exit_code(), Some(0));
+        let raw = |line: &String| line.starts_with("2030") || line.contains(['\r', '\x1b']);
+        assert!(!running.read.iter().any(raw), "{format}: {:#?}", running.read);
+    }
+}
+
+#[test]
+fn json_lines_carry_time_client_and_peer() {
+    let mut running = Running::start(&["--log-format=json"]);
+    let mut socket = TcpStream::connect(running.addresses[0]).unwrap();
+    let peer = socket.local_addr().unwrap().to_string();
+    socket.write_all(&Connect::new("sensor \"7\"\u{e9}").frame()).unwrap();
+    socket.read_exact(&mut [0; 4]).unwrap();
+    socket.write_all(raw::DISCONNECT).unwrap();
+    running.wait_for("the client sent DISCONNECT");
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+
+    let lines: Vec<Value> = running.read.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for line in &lines {
+        let time = line["timestamp"].as_str().unwrap_or_else(|| panic!("no time in {line}"));
+        let then = humantime::parse_rfc3339(time).unwrap_or_else(|error| panic!("{time}: {error}"));
+        assert!(time.ends_with('Z') && then.elapsed().is_ok_and(|ago| ago < GUARD), "{time}");
+        assert!(line["level"].is_string() && line["target"].is_string() && line["message"].is_string(), "{line}");
+    }
+    for message in ["connected", "disconnected"] {
+        let line = lines.iter().find(|line| line["message"] == message).expect(message);
+        assert_eq!((&line["client"], &line["peer"]), (&"sensor \"7\"\u{e9}".into(), &Value::from(peer.clone())));
+    }
+    let end = lines.iter().find(|line| line["message"] == "disconnected").unwrap();
+    assert_eq!((&end["reason"], &end["level"]), (&"the client sent DISCONNECT".into(), &"INFO".into()));
+}
+
+// ---- signals ----
+
+#[test]
+fn terminate_and_interrupt_end_it_with_exit_code_0() {
+    for name in ["TERM", "INT"] {
+        let mut running = Running::start(&[]);
+        running.signal(name);
+        assert_eq!(running.exit_code(), Some(0), "{name}");
+    }
+}
+
+/// Bytes that no socket buffer takes in.
+const MESSAGES: usize = 60;
+const MESSAGE: usize = 1_000_000;
+
+/// A broker with this grace, and a client for which more waits than its socket takes.
+fn behind(dir: &TempDir, qos: u8, grace: &str) -> (Running, Client) {
+    let text = format!("shutdown_grace = '{grace}'\n[limits]\nmax_outbound_bytes = '100 MiB'\n");
+    let running = Running::configured(dir, &text);
+    let mut slow = running.client("slow");
+    slow.subscribe(&[("t", qos)]);
+    let mut publisher = running.client("publisher");
+    for number in 0..MESSAGES {
+        publisher.publish(Message::new("t", &format!("{number:0>8}{}", "x".repeat(MESSAGE - 8))).qos(qos));
+    }
+    (running, slow)
+}
+
+#[test]
+fn terminate_writes_what_waits_for_a_slow_client() {
+    let dir = tempfile::tempdir().unwrap();
+    // at QoS 1 and 2, most of it waits until the client has acknowledged what came before
+    for qos in 0..3 {
+        let (mut running, mut slow) = behind(&dir, qos, "1h");
+        running.signal("TERM");
+        running.wait_for("shutting down");
+        for number in 0..MESSAGES {
+            let message = slow.take();
+            assert_eq!((message.text().len(), &message.text()[..8]), (MESSAGE, &*format!("{number:08}")));
+        }
+        slow.expect_closed();
+        drop(slow);
+        assert_eq!(running.exit_code(), Some(0));
+    }
+}
+
+#[test]
+fn terminate_waits_for_the_grace_and_no_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut running, _never_reads) = behind(&dir, 0, "100ms");
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let line = running.read.iter().find(|line| line.contains("client=slow") && line.contains("disconnected"));
+    let line = line.expect("what was not written is said");
+    assert!(line.contains("the server shuts down") && line.contains("waiting="), "{line}");
+}
+
+#[test]
+fn the_second_terminate_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut running, _never_reads) = behind(&dir, 0, "1h");
+    running.signal("TERM");
+    running.wait_for("shutting down");
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(1));
+    let last = running.read.last().unwrap();
+    assert_eq!(last, "dunlin: asked twice to stop: ended before all was said to the clients");
+}
+
+#[test]
+fn nobody_is_accepted_once_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut running, mut slow) = behind(&dir, 0, "1h");
+    running.signal("TERM");
+    slow.receive();
+    running.wait_for("shutting down");
+    while slow.read().is_some() {}
+    drop(slow);
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(TcpStream::connect(running.addresses[0]).is_err());
+}
+
+#[test]
+fn hangup_reads_the_configuration_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::configured(&dir, "");
+    let mut hangup = |text: &str, words: &str| {
+        fs::write(config(&dir), text).unwrap();
+        running.signal("HUP");
+        running.wait_for(words)
+    };
+    hangup("", "the configuration was read again; changed: nothing");
+    let line = hangup("[limits]\nmax_connections = 0\n", "the configuration stays as it is");
+    assert!(line.contains("ERROR") && line.contains(":2: limits.max_connections: 0 is out of range"), "{line}");
+    hangup("workers = 7\n", "changed: workers = 7 (was \"auto\") (after a restart)");
+    running.stop();
+}
+
+#[test]
+fn hangup_changes_limits_for_the_next_packet_and_a_bad_file_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::configured(&dir, "[limits]\nmax_packet_size = 1000\n");
+    let long = || Message::new("t", &"x".repeat(500)).qos(1);
+    let [mut first, mut second] = ["first", "second"].map(|id| running.client(id));
+    first.publish(long());
+    second.publish(long());
+
+    fs::write(config(&dir), "[limits]\nmax_packet_size = 200\n").unwrap();
+    running.signal("HUP");
+    running.wait_for("changed: limits.max_packet_size = 200 (was 1000)");
+    first.send(&long().id(9).frame());
+    first.expect_closed();
+    running.wait_for("packet of 508 bytes is larger than the limit of 200");
+
+    fs::write(config(&dir), "[limits]\nmax_packet_size = 2000\nno_such_key = 1\n").unwrap();
+    running.signal("HUP");
+    running.wait_for("the configuration stays as it is");
+    second.send(&long().id(9).frame());
+    second.expect_closed();
+}
+
+#[test]
+fn hangup_changes_the_level_of_the_log() {
+    // said at debug alone: a connection without a byte
+    const WORDS: &str = "disconnected before CONNECT";
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Running::configured(&dir, "workers = 1\n");
+    drop(Client::open(running.addresses[0]));
+    running.client("c").disconnect();
+    running.wait_for("the client sent DISCONNECT");
+    assert!(!running.read.iter().any(|line| line.contains(WORDS)));
+
+    fs::write(config(&dir), "workers = 1\n[log]\nlevel = 'debug'\n").unwrap();
+    running.signal("HUP");
+    running.wait_for("changed: log.level = \"debug\" (was \"info\")");
+    drop(Client::open(running.addresses[0]));
+    let line = running.wait_for(WORDS);
+    assert!(line.contains("DEBUG"), "{line}");
+
+    fs::write(config(&dir), "workers = 1\n[log]\nlevel = 'error'\n").unwrap();
+    running.signal("HUP");
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+}
