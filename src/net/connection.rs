@@ -169,9 +169,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// More waits for this client than a client may be behind.
     fn reads_too_slowly(&self, worker: &Worker) -> bool {
-        let Some(writing) = &self.writing else { return false };
+        if self.writing.is_none() {
+            return false;
+        }
         let Phase::Open(open) = &self.phase else { return false };
-        let behind = writing.len() + worker.replies.len() + worker.shared.router.pending(&open.client);
+        let behind = worker.replies.len() + worker.shared.router.pending(&open.client);
         behind > worker.local.limits().session.max_outbound_bytes
     }
 

@@ -284,7 +284,7 @@ impl Router {
         }
     }
 
-    /// Bytes that wait for a client beside those its connection holds.
+    /// Bytes that wait for a client, those that its connection holds and told of among them.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
     }
