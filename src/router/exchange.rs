@@ -72,6 +72,9 @@ impl Router {
         bytes: &'a [u8],
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
+        if client.held.as_ref().is_some_and(|held| held.size() > local.limits.session.max_outbound_bytes) {
+            return Err(ProtocolError::TooManyUnacknowledged.into());
+        }
         // a publisher mostly repeats a topic, and text that was valid once is valid
         if let Some(last) = &client.last
             && codec::publish_topic_bytes(&frame).is_some_and(|topic| topic == last.topic().as_str().as_bytes())

@@ -43,6 +43,11 @@ impl HeldAcks {
         self.runs.is_empty()
     }
 
+    /// Bytes of memory, about.
+    pub fn size(&self) -> usize {
+        self.bytes.len() + self.runs.len() * size_of::<(CommitSeq, usize)>()
+    }
+
     /// Hands over an acknowledgement's bytes, written by `write`: to `out` at once where it is kept and nothing older
     /// waits (acknowledgements leave in order [MQTT-4.6.0-2]), else held.
     pub fn push(&mut self, stored: Stored, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {

@@ -83,6 +83,9 @@ pub enum ProtocolError {
     /// More unreleased QoS 2 messages than a session may hold back.
     #[error("the client sends QoS 2 messages faster than it releases them: more than limits.max_queued_bytes wait")]
     TooManyUnreleased,
+    /// [MQTT-2.3.1-2]: as long as Packet Identifiers in use are not used again, the default limit is out of reach.
+    #[error("the client does not wait for acknowledgements: more than limits.max_outbound_bytes wait for the store")]
+    TooManyUnacknowledged,
     /// Too long, or too many levels.
     #[error("a topic is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")]
     TopicTooLarge,
@@ -100,7 +103,8 @@ impl CloseReason {
             Self::SessionTakenOver => ReasonCode::SessionTakenOver,
             Self::Malformed(error) => error.reason(),
             Self::Protocol(ProtocolError::TopicTooLarge | ProtocolError::Topic(_)) => ReasonCode::TopicNameInvalid,
-            Self::Protocol(ProtocolError::TooManyUnreleased) | Self::Limit(_) => ReasonCode::QuotaExceeded,
+            Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged)
+            | Self::Limit(_) => ReasonCode::QuotaExceeded,
             Self::Protocol(_) => ReasonCode::ProtocolError,
             Self::NotAuthorized | Self::Refused { .. } => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use dunlin::{
+    config::Limits,
     router::{Count, Record, Store},
     session::{CommitSeq, Stored},
 };
@@ -208,6 +209,23 @@ fn qos_0_waits_for_nothing() {
     store.keep_all();
     publisher.expect(&pubrec(1));
     broker.expect_counts(&[(Count::PublishReceived, 3), (Count::PublishSent, 6)]);
+}
+
+#[test]
+fn what_waits_for_the_store_is_bounded() {
+    let store = Arc::<ByHand>::default();
+    let (port, limits) = (store.clone(), Limits { max_outbound_bytes: 200, ..Limits::default() });
+    let broker = Broker::build(dunlin::Config { limits, ..config() }, |b| b.store(port));
+    let (mut eager, mut patient) = (broker.client("eager"), broker.client("patient"));
+    let message = Message::new("r", "x").qos(1).retain().id(1).frame();
+    patient.send(&message);
+    // the same identifier again and again: nothing that MQTT allows
+    eager.send(&message.repeat(100));
+    eager.expect_closed();
+    broker.expect_counts(&[(Count::ProtocolErrors, 1), (Count::Disconnects, 1)]);
+    patient.expect_nothing_pending();
+    store.keep_all();
+    patient.expect(&puback(1));
 }
 
 #[test]
