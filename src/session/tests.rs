@@ -140,7 +140,7 @@ impl End {
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
-        let sent = self.session.take_out().map_or_else(Vec::new, frames);
+        let sent = self.session.take_out().map_or_else(Vec::new, |out| frames(*out));
         self.session.set_writing(0);
         sent
     }
@@ -238,7 +238,8 @@ fn a_window_of_all_identifiers_uses_each_once() {
 fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
     // three messages, 100 bytes with the topic's one byte each
     let [big, too_big] = ["x".repeat(60), "y".repeat(100)];
-    let cases: [(bool, &[(&str, &[&str])]); 4] = [
+    type Deliveries<'a> = &'a [(&'a str, &'a [&'a str])];
+    let cases: [(bool, Deliveries<'_>); 4] = [
         (false, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["d"]), ("e", &["e"])]),
         (true, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a"]), ("e", &["b"])]),
         (false, &[("a", &[]), (&big, &[]), (&big, &[&big]), (&too_big, &[&too_big]), ("b", &[])]),
