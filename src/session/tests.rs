@@ -140,7 +140,7 @@ impl End {
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
-        let sent = self.session.take_out().map_or_else(Vec::new, frames);
+        let sent = self.session.take_out().map_or_else(Vec::new, |out| frames(*out));
         self.session.set_writing(0);
         sent
     }
@@ -238,7 +238,8 @@ fn a_window_of_all_identifiers_uses_each_once() {
 fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
     // three messages, 100 bytes with the topic's one byte each
     let [big, too_big] = ["x".repeat(60), "y".repeat(100)];
-    let cases: [(bool, &[(&str, &[&str])]); 4] = [
+    type Deliveries<'a> = &'a [(&'a str, &'a [&'a str])];
+    let cases: [(bool, Deliveries<'_>); 4] = [
         (false, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["d"]), ("e", &["e"])]),
         (true, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a"]), ("e", &["b"])]),
         (false, &[("a", &[]), (&big, &[]), (&big, &[&big]), (&too_big, &[&too_big]), ("b", &[])]),
@@ -364,4 +365,47 @@ fn a_clean_session_keeps_no_message_that_is_in_flight() {
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     end.detach();
     assert!(end.session.outbound.is_none(), "an idle session of a client that is away holds no table");
+}
+
+#[test]
+fn what_waits_keeps_its_turn_when_the_window_grows() {
+    let mut end = End::new(SessionLimits { max_inflight_in: 1, ..LIMITS });
+    end.attach();
+    assert_eq!(name(end.handle(publish(1, b""))), "publish 1");
+    let message = Message::new(TopicName::new("t").unwrap(), b"", QoS::ExactlyOnce);
+    assert_eq!(name(end.handle(publish(2, b""))), "defer 2");
+    end.session.defer(Deferred { packet_id: id(2), retain: false, message }, &end.limits).unwrap();
+    // the configuration was read again
+    end.limits.max_inflight_in = 10;
+    assert_eq!(name(end.handle(publish(3, b""))), "defer 3");
+    assert_eq!(name(end.handle(Packet::Pubrel(id(1).into()))), "complete 1, publish 2");
+}
+
+#[test]
+fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
+    let mut end = End::new(SessionLimits { max_inflight_in: 1, ..LIMITS });
+    end.attach();
+    let payload = [0; 60];
+    assert_eq!(name(end.handle(publish(1, b""))), "publish 1");
+    for packet_id in 2..10 {
+        assert_eq!(name(end.handle(publish(packet_id, &payload))), format!("defer {packet_id}"));
+        let message = Message::new(TopicName::new("t").unwrap(), &payload, QoS::ExactlyOnce);
+        let deferred = Deferred { packet_id: id(packet_id), retain: false, message };
+        assert_eq!(end.session.defer(deferred, &end.limits), Ok(()));
+        let released = name(end.handle(Packet::Pubrel(id(packet_id - 1).into())));
+        assert_eq!(released, format!("complete {}, publish {packet_id}", packet_id - 1));
+    }
+}
+
+#[test]
+fn qos_0_does_not_overtake_a_retained_message_that_waits() {
+    let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
+    end.attach();
+    assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
+    let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
+    end.session.deliver_retained(retained, QoS::AtLeastOnce);
+    assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued(dropped) if dropped.is_empty()));
+    assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
+    assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
+    assert_eq!(end.messages(), [(2, b"retained".to_vec()), (0, b"newer".to_vec())]);
 }

@@ -78,6 +78,7 @@ impl Raw {
         let stream = TcpStream::connect(address).expect("the broker accepts connections");
         // ends a test whose event never comes
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a read timeout");
+        stream.set_write_timeout(Some(Duration::from_secs(20))).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");
         Self(stream)
     }

@@ -272,7 +272,7 @@ impl Pair {
     /// Takes what is to be written, and learns from it which identifiers were given.
     fn take(&mut self) -> Vec<Vec<u8>> {
         let Some(out) = self.session.take_out() else { return Vec::new() };
-        let frames = frames(out);
+        let frames = frames(*out);
         for frame in &frames {
             let Packet::Publish(publish) = decode(frame) else { continue };
             let (Some(id), false) = (publish.packet_id, publish.dup) else { continue };
@@ -374,7 +374,7 @@ impl Pair {
     /// The client sends one of the QoS 2 packets that it has not seen answered once more; or an acknowledgement.
     pub fn client_repeats(&mut self, which: usize) {
         let again: Vec<_> = self.own.iter().filter(|o| o.qos == QoS::ExactlyOnce).collect();
-        if which % 2 == 0
+        if which.is_multiple_of(2)
             && let Some(own) = again.get(which / 2 % again.len().max(1))
         {
             let topic = self.sent.iter().find(|(n, ..)| *n == own.number).unwrap().1;
@@ -457,7 +457,7 @@ fn check(sent: &Log, arrived: &Log, dropped: impl Fn(Number) -> bool, way: &str)
         assert!(allowed, "{number} of {qos:?} arrived {times} times {way}");
     }
     assert!(arrived.iter().all(|a| sent.contains(a)), "something arrived {way} that was not sent");
-    for topic in 0..TOPICS.len() {
+    for (topic, name) in TOPICS.iter().enumerate() {
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let mut firsts = Vec::new();
             for (number, ..) in arrived.iter().filter(|(_, t, q)| (*t, *q) == (topic, qos)) {
@@ -465,7 +465,7 @@ fn check(sent: &Log, arrived: &Log, dropped: impl Fn(Number) -> bool, way: &str)
                     firsts.push(*number);
                 }
             }
-            assert!(firsts.is_sorted(), "{} at {qos:?} {way}: out of order: {firsts:?}", TOPICS[topic]);
+            assert!(firsts.is_sorted(), "{name} at {qos:?} {way}: out of order: {firsts:?}");
         }
     }
 }
@@ -505,7 +505,7 @@ pub(super) fn decode(frame: &[u8]) -> Packet<'_> {
 }
 
 /// The packets in a buffer, taken from it as a socket takes them.
-pub(super) fn frames(mut out: Box<OutBuf>) -> Vec<Vec<u8>> {
+pub(super) fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
     while !out.is_empty() {
         let mut slices = [std::io::IoSlice::new(&[]); 4];

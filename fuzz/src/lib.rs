@@ -1,0 +1,369 @@
+//! The bodies of the fuzz targets: plain functions over bytes that panic where a promise is broken. `fuzz_targets/` hands
+//! them to libFuzzer, `tests/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable toolchain.
+
+use std::{collections::BTreeSet, io::IoSlice};
+
+use dunlin::{
+    codec::{self, Cut, DecodeError, Packet},
+    config,
+    session::{Action, BufPool, Deferred, Delivery, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits},
+    topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
+    types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+};
+
+// ---- decode ----
+
+/// Bytes as a client or a server sends them: whatever decodes is encoded to what decodes alike; a limit holds; a frame
+/// that is cut is asked for.
+pub fn decode(data: &[u8]) {
+    for version in [ProtocolVersion::V31, ProtocolVersion::V311] {
+        let mut rest = data;
+        loop {
+            match codec::frame(version, rest, MAX_PACKET) {
+                Ok(Cut::Frame(frame)) => {
+                    assert!(frame.len <= MAX_PACKET && frame.len <= rest.len() && frame.body.len() < frame.len);
+                    let whole = &rest[..frame.len];
+                    check_packet(version, frame);
+                    check_cuts(version, whole);
+                    rest = &rest[frame.len..];
+                }
+                Ok(Cut::Need(need)) => {
+                    assert!(need > rest.len() && need <= MAX_PACKET.max(5), "{need} bytes, with {}", rest.len());
+                    break;
+                }
+                Err(error) => {
+                    let too_large = matches!(error, DecodeError::PacketTooLarge { .. });
+                    assert!(too_large || error.to_string().contains("[MQTT-"), "{error}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+const MAX_PACKET: usize = 4_096;
+
+fn check_packet(version: ProtocolVersion, frame: codec::Frame<'_>) {
+    let from_client = codec::decode_from_client(version, frame);
+    let decoded = codec::decode(version, frame);
+    match (&from_client, &decoded) {
+        (Ok(a), Ok(b)) => assert_eq!(a, b),
+        (Ok(packet), Err(error)) => panic!("{packet:?} from a client, but {error}"),
+        (Err(_), Ok(_)) => assert!(!frame.is_from_client()),
+        (Err(_), Err(_)) => {}
+    }
+    let Ok(packet) = decoded else { return };
+    if let Packet::Publish(publish) = &packet {
+        assert_eq!(codec::decode_publish(frame).as_ref(), Ok(publish));
+        assert_eq!(codec::publish_topic_bytes(&frame), Some(publish.topic.as_str().as_bytes()));
+        assert_eq!(codec::decode_publish_with_topic(frame, publish.topic).as_ref(), Ok(publish));
+    }
+    // MQTT 3.1 has no Session Present: it is not written
+    if matches!(packet, Packet::Connack(_)) && version == ProtocolVersion::V31 {
+        return;
+    }
+    let mut bytes = Vec::new();
+    codec::encode(version, &packet, &mut bytes).expect("what was decoded can be encoded");
+    let again = match codec::frame(version, &bytes, usize::MAX) {
+        Ok(Cut::Frame(frame)) => codec::decode(version, frame),
+        other => panic!("{packet:?} was encoded to {bytes:02x?}: {other:?}"),
+    };
+    assert_eq!(again.as_ref(), Ok(&packet), "encoded to {bytes:02x?}");
+}
+
+/// A part of a good frame is no error and no frame.
+fn check_cuts(version: ProtocolVersion, whole: &[u8]) {
+    for cut in 0..whole.len().min(16) {
+        match codec::frame(version, &whole[..cut], MAX_PACKET) {
+            Ok(Cut::Need(need)) => assert!(need > cut && need <= whole.len()),
+            other => panic!("{cut} of {} bytes: {other:?}", whole.len()),
+        }
+    }
+}
+
+// ---- topic matching ----
+
+/// Lines: `-` and a filter takes a subscription back, anything else is subscribed to if it is a filter and published to
+/// if it is a topic. Both indexes find what a plain reading of section 4.7 finds.
+pub fn topic_matching(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines: Vec<&str> = text.split('\n').take(64).collect();
+    let mut trie = SubscriptionTrie::new(7);
+    let mut retained = RetainedTree::new(7);
+    let (mut filters, mut topics) = (BTreeSet::new(), BTreeSet::new());
+    for line in &lines {
+        if let Some(Ok(filter)) = line.strip_prefix('-').map(TopicFilter::new) {
+            let removed = trie.unsubscribe(filter, &1_u8).is_some();
+            assert_eq!(removed, filters.remove(filter.as_str()), "{filter:?}");
+        } else if let Ok(filter) = TopicFilter::new(line) {
+            let new = trie.subscribe(filter, 1_u8, SubscriptionOptions::default()).replaced.is_none();
+            assert_eq!(new, filters.insert(filter.as_str()), "{filter:?}");
+        }
+        if let Ok(topic) = TopicName::new(line) {
+            // each topic is forgotten when it comes the second time
+            if topics.insert(topic.as_str()) {
+                assert_eq!(retained.insert(topic, *line), None);
+            } else {
+                topics.remove(topic.as_str());
+                assert_eq!(retained.remove(topic), Some(*line));
+            }
+        }
+    }
+    assert_eq!((trie.len(), trie.filters(), retained.len()), (filters.len(), filters.len(), topics.len()));
+    for topic in lines.iter().filter_map(|line| TopicName::new(line).ok()) {
+        let expected = filters.iter().filter(|filter| matches(filter, topic.as_str())).count();
+        let mut found = 0;
+        trie.for_each_match(topic, |_, _| found += 1);
+        assert_eq!(found, expected, "{topic:?} among {filters:?}");
+    }
+    for filter in lines.iter().filter_map(|line| TopicFilter::new(line).ok()) {
+        let expected: BTreeSet<&str> = topics.iter().copied().filter(|t| matches(filter.as_str(), t)).collect();
+        let mut found = BTreeSet::new();
+        retained.for_each_match(filter, |topic| assert!(found.insert(*topic), "{topic:?} twice"));
+        assert_eq!(found, expected, "{filter:?}");
+        for topic in topics.iter().filter_map(|t| TopicName::new(t).ok()) {
+            assert_eq!(filter.matches(topic), matches(filter.as_str(), topic.as_str()), "{filter:?} {topic:?}");
+        }
+    }
+    // all that is taken back is gone
+    for filter in std::mem::take(&mut filters) {
+        assert!(trie.unsubscribe(TopicFilter::new(filter).expect("a filter before"), &1).is_some());
+    }
+    assert!(trie.is_empty() && trie.filters() == 0);
+}
+
+/// Section 4.7, read aloud.
+fn matches(filter: &str, topic: &str) -> bool {
+    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+        return false;
+    }
+    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (filter.next(), topic.next()) {
+            (Some("#"), _) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(f), Some(t)) if f == t => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+// ---- session ----
+
+/// Four bytes of limits, then operations. No identifier is in flight twice, no more than the window is, the queue keeps
+/// its limits, all that goes out is whole packets, and after a reconnect all that was in flight comes again.
+pub fn session(data: &[u8]) {
+    let mut input = data.iter().copied();
+    let mut byte = || input.next();
+    let (Some(a), Some(b), Some(c), Some(d)) = (byte(), byte(), byte(), byte()) else { return };
+    let mut end = End {
+        session: Session::new("fuzz".into(), false),
+        limits: SessionLimits {
+            max_inflight_out: 1 + usize::from(a % 8),
+            max_inflight_in: 1 + usize::from(a / 8 % 4),
+            max_queued_messages: 1 + usize::from(b % 8),
+            max_queued_bytes: 1 + usize::from(c) * 8,
+            drop_oldest: d & 1 != 0,
+            queue_qos0: d & 2 != 0,
+            max_outbound_bytes: 1 + usize::from(d) * 16,
+        },
+        pool: BufPool::default(),
+        inflight: BTreeSet::new(),
+        retained: 0,
+    };
+    while let (Some(operation), Some(argument)) = (byte(), byte()) {
+        let qos = QoS::from_bits(argument % 3).expect("0, 1 or 2");
+        let size = if argument == 255 { LARGE_PAYLOAD } else { usize::from(argument / 3) };
+        let id = PacketId::new(1 + u16::from(argument % 16)).expect("not 0");
+        match operation % 12 {
+            0 | 1 => end.deliver(qos, size),
+            2 => end.deliver_retained(qos, size),
+            3 => end.handle(Packet::Puback(id.into())),
+            4 => end.handle(Packet::Pubrec(id.into())),
+            5 => end.handle(Packet::Pubcomp(id.into())),
+            6 => end.handle(Packet::Pubrel(id.into())),
+            7 => end.publish(id, size),
+            8 => end.detach(),
+            9 => end.attach(),
+            10 => end.session.set_writing(usize::from(argument) * 64),
+            _ => {
+                // a packet as it is in the input
+                let bytes: Vec<u8> = (0..argument % 32).map_while(|_| byte()).collect();
+                if let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, &bytes, MAX_PACKET)
+                    && let Ok(packet) = codec::decode_from_client(ProtocolVersion::V311, frame)
+                {
+                    end.handle(packet);
+                }
+            }
+        }
+        end.check();
+    }
+}
+
+struct End {
+    session: Session,
+    limits: SessionLimits,
+    pool: BufPool,
+    inflight: BTreeSet<PacketId>,
+    retained: usize,
+}
+
+impl End {
+    fn attach(&mut self) {
+        if self.session.is_connected() {
+            return;
+        }
+        let Self { session, limits, pool, .. } = self;
+        session.attach(ProtocolVersion::V311, true, None, limits, pool, &mut |_, _, _, _| {});
+        let before = self.inflight.clone();
+        let frames = self.take();
+        assert_eq!(frames[0], [0x20, 2, 1, 0]);
+        let again = frames[1..].iter().take(before.len()).map(|frame| match parse(frame) {
+            Packet::Publish(publish) => publish.packet_id.filter(|_| publish.dup).expect("sent again with DUP"),
+            Packet::Pubrel(ack) => ack.packet_id,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(again.collect::<BTreeSet<_>>(), before);
+    }
+
+    fn detach(&mut self) {
+        self.take();
+        assert!(self.session.detach(&self.limits, &mut self.pool).is_none());
+    }
+
+    fn deliver(&mut self, qos: QoS, size: usize) {
+        let payload = vec![0; size];
+        let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
+        let connected = self.session.is_connected();
+        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool) {
+            Delivery::Sent => assert!(connected),
+            Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
+            Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
+            Delivery::Queued(dropped) => assert!(dropped.len() <= 1 + self.limits.max_queued_messages),
+        }
+    }
+
+    fn deliver_retained(&mut self, qos: QoS, size: usize) {
+        let message = Message::new(TopicName::new("t").expect("a topic"), &vec![0; size], qos);
+        self.session.deliver_retained(message, qos);
+        self.retained += 1;
+    }
+
+    fn publish(&mut self, id: PacketId, size: usize) {
+        let payload = vec![0; size];
+        self.handle(Packet::Publish(codec::Publish {
+            dup: false,
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            topic: TopicName::new("t").expect("a topic"),
+            packet_id: Some(id),
+            payload: &payload,
+            properties: Default::default(),
+        }));
+    }
+
+    /// What the router does, as far as it concerns the session.
+    fn handle(&mut self, packet: Packet<'_>) {
+        if !self.session.is_connected() {
+            return;
+        }
+        let done = match &packet {
+            Packet::Puback(ack) | Packet::Pubcomp(ack) => Some(ack.packet_id),
+            _ => None,
+        };
+        let Self { session, limits, pool, .. } = self;
+        let stays = match session.handle_packet(packet, limits, pool, &mut |_, _, _, _| {}) {
+            Ok(Action::Disconnect) | Err(_) => false,
+            Ok(Action::Defer(publish)) => {
+                let message = Message::new(publish.topic, publish.payload, publish.qos);
+                let packet_id = publish.packet_id.expect("QoS 2 has one");
+                session.defer(Deferred { packet_id, retain: publish.retain, message }, limits).is_ok()
+            }
+            Ok(_) => true,
+        };
+        if let Some(id) = done.filter(|_| stays) {
+            self.inflight.remove(&id);
+        }
+        if !stays {
+            self.detach();
+        }
+    }
+
+    fn check(&mut self) {
+        if self.session.is_connected() {
+            self.session.fill(&self.limits, &mut self.pool, &mut |_, _, _, _| {});
+            self.take();
+        }
+        assert!(self.inflight.len() <= self.limits.max_inflight_out);
+        let (messages, bytes) = self.session.backlog();
+        assert!(messages <= self.inflight.len() + self.limits.max_queued_messages + self.retained);
+        assert!(bytes <= self.limits.max_queued_bytes);
+    }
+
+    /// Takes what goes out; keeps what the driver has said of the socket.
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        let writing = self.session.pending();
+        let Some(out) = self.session.take_out() else { return Vec::new() };
+        self.session.set_writing(writing - out.len());
+        let frames = frames(*out);
+        for frame in &frames {
+            if let Packet::Publish(publish) = parse(frame)
+                && let (Some(id), false) = (publish.packet_id, publish.dup)
+            {
+                assert!(self.inflight.insert(id), "{id} is in flight already");
+            }
+        }
+        frames
+    }
+}
+
+fn parse(frame: &[u8]) -> Packet<'_> {
+    match codec::frame(ProtocolVersion::V311, frame, usize::MAX) {
+        Ok(Cut::Frame(frame)) => codec::decode(ProtocolVersion::V311, frame).expect("what is sent can be decoded"),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while !out.is_empty() {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let filled = out.io_slices(&mut slices);
+        let before = bytes.len();
+        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        assert!(bytes.len() > before, "bytes left, but nothing to write");
+        out.advance(bytes.len() - before);
+    }
+    let (mut frames, mut rest) = (Vec::new(), &bytes[..]);
+    while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, rest, usize::MAX) {
+        frames.push(rest[..frame.len].to_vec());
+        rest = &rest[frame.len..];
+    }
+    assert!(rest.is_empty(), "a packet was cut");
+    frames
+}
+
+// ---- config ----
+
+/// Any text is answered: with settings that are within their bounds, or with one line that names the file.
+pub fn config(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match config::parse(&text, "file") {
+        Ok(config) => {
+            let limits = &config.limits;
+            assert!(limits.max_connections > 0 && limits.max_connecting > 0 && limits.max_inflight_out > 0);
+            assert!(limits.max_packet_size >= 128 && limits.max_client_id_length >= 23);
+            assert!(limits.max_outbound_bytes > 0 && !limits.connect_timeout.is_zero());
+            assert!(!config::summary(&config, None).is_empty());
+            assert_eq!(config::changes(&config, &config), []);
+        }
+        Err(error) => {
+            let line = error.to_string();
+            assert!(line.starts_with("file:") && !line.contains('\n'), "{line:?}");
+        }
+    }
+    if let Ok(address) = text.trim().parse::<config::ListenAddress>() {
+        assert!(!address.socket_addrs().is_empty());
+    }
+}
