@@ -262,13 +262,15 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_retained_messages,
         max_retained_bytes,
         max_subscriptions,
+        max_sessions,
         session_expiry,
         ..
     } = config.limits;
     RouterLimits {
         session: SessionLimits {
-            max_inflight_out: usize::from(max_inflight_out),
-            max_inflight_in: usize::from(max_inflight_in),
+            // with a window of nothing, nothing would ever move
+            max_inflight_out: usize::from(max_inflight_out.max(1)),
+            max_inflight_in: usize::from(max_inflight_in.max(1)),
             max_queued_messages,
             max_queued_bytes,
             drop_oldest: queue_full == QueueFull::DropOldest,
@@ -281,6 +283,7 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_retained_messages,
         max_retained_bytes,
         max_subscriptions,
+        max_sessions,
         session_expiry,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,

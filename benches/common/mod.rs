@@ -28,6 +28,7 @@ pub fn limits() -> RouterLimits {
         max_retained_messages: 1_000,
         max_retained_bytes: 1 << 20,
         max_subscriptions: 1_000,
+        max_sessions: 100_000,
         session_expiry: Some(Duration::from_secs(60)),
         sys_publish: SysPublish::Drop,
     }

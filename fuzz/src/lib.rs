@@ -246,7 +246,7 @@ impl End {
 
     fn deliver_retained(&mut self, qos: QoS, size: usize) {
         let message = Message::new(TopicName::new("t").expect("a topic"), &vec![0; size], qos);
-        self.session.deliver_retained(message, qos);
+        self.session.deliver_retained(message, qos, usize::MAX);
         self.retained += 1;
     }
 

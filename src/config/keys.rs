@@ -139,7 +139,7 @@ const LIMITS: Table<Config> = Table {
         max_inflight_out: Whole { min: 1, max: u16::MAX },
             "QoS 1 and 2 messages sent to a client and not yet acknowledged by it; further ones wait in its queue.";
         max_inflight_in: Whole { min: 1, max: u16::MAX },
-            "QoS 1 and 2 messages taken from a client and not yet completed; further ones wait.";
+            "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session.";
         queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
@@ -154,6 +154,9 @@ const LIMITS: Table<Config> = Table {
         max_retained_bytes: Size { min: 0, max: MOST_BYTES },
             "Bytes (topics and payloads) of all retained messages; 0 keeps none.";
         max_subscriptions: count(1), "Subscriptions of one client.";
+        max_sessions: count(1),
+            "Sessions in all, those of clients that are away among them; a client that would need one more (Clean Session \
+             0) is refused.";
         session_expiry: OrWord { form: span(SECOND, CENTURY), word: "never", zero: false },
             "How long the session of a client that is away is kept (Clean Session 0).";
     },

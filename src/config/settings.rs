@@ -85,7 +85,8 @@ pub struct Limits {
     pub max_topic_levels: usize,
     /// QoS 1 and 2 messages sent to a client and not acknowledged by it.
     pub max_inflight_out: u16,
-    /// QoS 1 and 2 messages taken from a client and not completed; further ones wait.
+    /// QoS 2 messages taken from a client and not released by it; further ones wait unacknowledged. (QoS 1 messages are
+    /// acknowledged as soon as they are kept.)
     pub max_inflight_in: u16,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
@@ -105,6 +106,9 @@ pub struct Limits {
     pub max_retained_bytes: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
+    /// Sessions in all, those of clients that are away among them; a client that would need one more (clean session 0) is
+    /// refused.
+    pub max_sessions: usize,
     /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,
 }
@@ -188,6 +192,7 @@ impl Default for Limits {
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * MIB,
             max_subscriptions: 10_000,
+            max_sessions: 1_000_000,
             session_expiry: Some(Duration::from_secs(24 * 60 * 60)),
         }
     }

@@ -398,9 +398,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(open) => {
-                worker.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
+                let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
+                // said where there were any
+                let dropped = (dropped > 0).then_some(dropped);
                 worker.shared.gate.left();
-                tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, "disconnected");
+                tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, dropped, "disconnected");
             }
             Phase::Connecting => {
                 worker.shared.gate.left_before_connect();

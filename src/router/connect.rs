@@ -64,6 +64,12 @@ impl Router {
             }
             None => None,
         };
+        let sessions = self.sessions.len();
+        if !connect.clean_session && sessions >= local.limits.max_sessions && !self.sessions.contains_key(&client) {
+            local.count(Count::RefusedSessions, 1);
+            let why = "there are as many sessions as limits.max_sessions allows";
+            return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
+        }
         let connection = self.new_connection();
         let event = |session_present| Event::Connect {
             client: &client,
@@ -153,6 +159,10 @@ impl Router {
             }
         }
         local.observers.observe(&event(false));
+        if !connect.clean_session {
+            // nothing of it is acknowledged yet
+            let _ = self.store(Record::SessionStarted { client });
+        }
         let mut session = Session::new(client.clone(), connect.clean_session);
         session.attach(
             connect.version,

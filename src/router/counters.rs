@@ -89,6 +89,8 @@ pub enum Count {
     ClientIdsTooLong,
     /// Subscriptions refused: `limits.max_subscriptions`.
     RefusedSubscriptions,
+    /// Clients refused: `limits.max_sessions`.
+    RefusedSessions,
     /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
     DeferredInflight,
 }

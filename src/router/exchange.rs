@@ -279,9 +279,10 @@ impl Router {
         match held.waits_for() {
             None => client.held = None,
             Some(commit) => {
-                let state = client.slot.lock();
-                if let Some(waker) = state.waker() {
-                    store.wake_when_done(commit, waker);
+                // a waker is never called with a lock held
+                let waker = client.slot.lock().waker().cloned();
+                if let Some(waker) = waker {
+                    store.wake_when_done(commit, &waker);
                 }
             }
         }
@@ -298,9 +299,11 @@ impl Router {
         client.held.is_some() || client.slot.lock().session.has_unfinished()
     }
 
-    /// The client's connection ended.
-    pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) {
+    /// The client's connection ended. Gives how many messages for it were dropped since it was last gone.
+    pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
+        let dropped = client.slot.lock().session.take_dropped();
         self.disconnect(local, &client.slot, client.connection, reason, now);
+        dropped
     }
 }
 

@@ -1,15 +1,19 @@
 //! [`Local`]: what each thread that uses the router has for itself: buffers, remembered answers, counters, and the list
 //! of connections to wake when its turn is over.
 
-use std::{sync::Arc, task::Waker};
+use std::{
+    sync::Arc,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use super::{
     RouterLimits,
     counters::{Count, Shard},
     matches::MatchCache,
-    ports::{Event, Observe},
+    ports::{DropReason, Event, Observe},
 };
-use crate::session::BufPool;
+use crate::{session::BufPool, topic::TopicName, types::ClientId};
 
 /// One thread's part of the router.
 pub struct Local {
@@ -21,11 +25,19 @@ pub struct Local {
     pub(super) observers: Observers,
 }
 
-/// Who sees events: the counters of this thread, and whoever the embedding program plugged in.
-#[derive(Clone)]
+/// Who sees events: the counters of this thread, whoever the embedding program plugged in, and of what is dropped the
+/// log.
 pub(super) struct Observers {
-    pub(super) shard: Arc<Shard>,
-    pub(super) other: Option<Arc<dyn Observe>>,
+    shard: Arc<Shard>,
+    other: Option<Arc<dyn Observe>>,
+    dropped: DropLog,
+}
+
+/// What was said of dropped messages: a line a second at most, however many are dropped.
+#[derive(Default)]
+struct DropLog {
+    last: Option<Instant>,
+    silent: u64,
 }
 
 impl Observers {
@@ -36,6 +48,21 @@ impl Observers {
             other.observe(event);
         }
     }
+
+    /// A message was dropped: for `client`, or of it.
+    #[cold]
+    pub(super) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
+        self.observe(&Event::Drop { client, topic, payload, reason });
+        let now = Instant::now();
+        let DropLog { last, silent } = &mut self.dropped;
+        if last.is_some_and(|last| now - last < Duration::from_secs(1)) {
+            *silent += 1;
+            return;
+        }
+        *last = Some(now);
+        let others = std::mem::take(silent);
+        tracing::warn!(client = %client, topic = topic.as_str(), others, "message dropped: {}", reason.why());
+    }
 }
 
 impl Local {
@@ -45,7 +72,7 @@ impl Local {
             wakes: Vec::new(),
             cache: MatchCache::default(),
             limits,
-            observers: Observers { shard, other },
+            observers: Observers { shard, other, dropped: DropLog::default() },
         }
     }
 

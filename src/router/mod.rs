@@ -90,6 +90,8 @@ pub struct RouterLimits {
     pub max_retained_bytes: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
+    /// Sessions in all, those of clients that are away among them.
+    pub max_sessions: usize,
     /// How long the session of a client that is away is kept; `None`: for ever.
     pub session_expiry: Option<Duration>,
     /// What becomes of a client's PUBLISH to `$SYS/…`.

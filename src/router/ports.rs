@@ -237,3 +237,19 @@ pub enum DropReason {
     /// The client may not publish to this topic.
     NotAuthorized,
 }
+
+impl DropReason {
+    /// For the log: what was full, and the setting that says when.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::QueueFull => "its client's queue is full (limits.max_queued_messages, limits.max_queued_bytes)",
+            Self::OutboundFull => "its client reads too slowly (limits.max_outbound_bytes)",
+            Self::RetainedFull => {
+                "not retained, but delivered: the store is full (limits.max_retained_messages, \
+                 limits.max_retained_bytes)"
+            }
+            Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
+            Self::NotAuthorized => "its client may not publish to this topic",
+        }
+    }
+}

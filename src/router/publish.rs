@@ -66,7 +66,7 @@ impl Router {
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
     /// words for it [MQTT-3.3.5-2].
-    fn admit(&self, local: &Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Result<bool, CloseReason> {
+    fn admit(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Result<bool, CloseReason> {
         let topic = outgoing.topic;
         if !local.limits.allows_name(topic) {
             return Err(ProtocolError::TopicTooLarge.into());
@@ -78,15 +78,14 @@ impl Router {
         } else {
             return Ok(true);
         };
-        local.observers.observe(&Event::Drop { client, topic, payload: outgoing.payload.len(), reason });
+        local.observers.dropped(client, topic, outgoing.payload.len(), reason);
         if reason == DropReason::SysTopic && local.limits.sys_publish == SysPublish::Disconnect {
             return Err(CloseReason::NotAuthorized);
         }
-        tracing::info!(client = %client, topic = topic.as_str(), ?reason, "message dropped");
         Ok(false)
     }
 
-    fn retain(&self, local: &Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
+    fn retain(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
             self.retained.clear(topic);
@@ -97,12 +96,7 @@ impl Router {
         match self.retained.set(message.clone(), limits.max_retained_messages, limits.max_retained_bytes) {
             Ok(()) => self.store(Record::Retained { message }),
             Err(_full) => {
-                let payload = outgoing.payload.len();
-                local.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::RetainedFull });
-                tracing::debug!(
-                    client = %client, topic = topic.as_str(),
-                    "not retained: limits.max_retained_messages or limits.max_retained_bytes is reached"
-                );
+                local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);
                 Stored::Done
             }
         }
@@ -158,19 +152,18 @@ impl Router {
                 }
                 Delivery::Queued(dropped) => {
                     for message in &dropped {
-                        let (topic, payload) = (message.topic(), message.payload().len());
-                        let reason = DropReason::QueueFull;
-                        observers.observe(&Event::Drop { client: session.id(), topic, payload, reason });
+                        let payload = message.payload().len();
+                        observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
                     }
                     let qos = outgoing.qos.min(target.qos);
-                    stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
+                    if dropped.is_empty() && qos != QoS::AtMostOnce {
+                        stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
+                    }
                 }
-                Delivery::OutboundFull => observers.observe(&Event::Drop {
-                    client: session.id(),
-                    topic: outgoing.topic,
-                    payload: outgoing.payload.len(),
-                    reason: DropReason::OutboundFull,
-                }),
+                Delivery::OutboundFull => {
+                    let payload = outgoing.payload.len();
+                    observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
+                }
                 Delivery::NotConnected => {}
             }
         }

@@ -91,16 +91,15 @@ impl Router {
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
     /// filters, gets them all; one that subscribes again and again without taking them has no more for it.
-    fn send_retained(&self, local: &Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
+    fn send_retained(&self, local: &mut Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut state = slot.lock();
         let session = &mut state.session;
         self.retained.for_each_match(filter, |message| {
             if !session.deliver_retained(message.clone(), options.qos, max) {
-                let (client, topic, payload) = (session.id(), message.topic(), message.payload().len());
-                let reason = DropReason::QueueFull;
-                local.observers.observe(&Event::Drop { client, topic, payload, reason });
+                let payload = message.payload().len();
+                local.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
             }
         });
     }

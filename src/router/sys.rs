@@ -40,7 +40,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 26] = [
+const COUNTS: [(&str, Count); 27] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -64,6 +64,7 @@ const COUNTS: [(&str, Count); 26] = [
     ("limits/max_outbound_bytes", Count::DroppedOutboundFull),
     ("limits/max_retained", Count::DroppedRetainedFull),
     ("limits/max_subscriptions", Count::RefusedSubscriptions),
+    ("limits/max_sessions", Count::RefusedSessions),
     ("limits/sys_publish", Count::DroppedSysTopic),
     ("limits/not_authorized", Count::DroppedNotAuthorized),
     ("limits/protocol_errors", Count::ProtocolErrors),

@@ -54,9 +54,6 @@ pub enum CloseReason {
         /// What the operator should know.
         why: &'static str,
     },
-    /// A limit of this server.
-    #[error("{0}")]
-    Limit(&'static str),
     /// A PUBLISH to a topic that the client may not publish to.
     #[error("the client may not publish to this topic")]
     NotAuthorized,
@@ -103,8 +100,9 @@ impl CloseReason {
             Self::SessionTakenOver => ReasonCode::SessionTakenOver,
             Self::Malformed(error) => error.reason(),
             Self::Protocol(ProtocolError::TopicTooLarge | ProtocolError::Topic(_)) => ReasonCode::TopicNameInvalid,
-            Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged)
-            | Self::Limit(_) => ReasonCode::QuotaExceeded,
+            Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => {
+                ReasonCode::QuotaExceeded
+            }
             Self::Protocol(_) => ReasonCode::ProtocolError,
             Self::NotAuthorized | Self::Refused { .. } => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,

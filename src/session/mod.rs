@@ -66,6 +66,8 @@ pub struct Session {
     id: ClientId,
     clean: bool,
     connected: bool,
+    /// Messages that were dropped for want of room, since it was last asked.
+    dropped: u32,
     out: Option<Box<OutBuf>>,
     /// Bytes that the driver took and the socket has not taken yet.
     writing: usize,
@@ -128,6 +130,7 @@ impl Session {
             id,
             clean,
             connected: false,
+            dropped: 0,
             out: None,
             writing: 0,
             outbound: None,
@@ -160,6 +163,11 @@ impl Session {
     /// Is there something that is not written, or not acknowledged?
     pub fn has_unfinished(&self) -> bool {
         self.out.as_ref().is_some_and(|out| !out.is_empty()) || self.outbound.as_ref().is_some_and(|o| !o.is_idle())
+    }
+
+    /// Messages for this client that were dropped for want of room since this was last asked.
+    pub fn take_dropped(&mut self) -> u32 {
+        std::mem::take(&mut self.dropped)
     }
 
     // ---- the client comes and goes ----
@@ -331,6 +339,7 @@ impl Session {
                 }
             } else if !overtakes {
                 if waiting > 0 && waiting + outgoing.size() > limits.max_outbound_bytes {
+                    self.dropped = self.dropped.saturating_add(1);
                     return Delivery::OutboundFull;
                 }
                 write_outgoing(self.out(pool), outgoing, qos, None);
@@ -356,14 +365,18 @@ impl Session {
             drop_oldest: limits.drop_oldest,
         };
         let new = Queued { message: outgoing.message().clone(), qos, retain: false };
-        Delivery::Queued(self.outbound.get_or_insert_default().enqueue(new, queue))
+        let dropped = self.outbound.get_or_insert_default().enqueue(new, queue);
+        self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
+        Delivery::Queued(dropped)
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
     /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
     pub fn deliver_retained(&mut self, message: Message, granted: QoS, max: usize) -> bool {
         let qos = message.qos().min(granted);
-        self.outbound.get_or_insert_default().enqueue_retained(message, qos, max)
+        let fits = self.outbound.get_or_insert_default().enqueue_retained(message, qos, max);
+        self.dropped = self.dropped.saturating_add(u32::from(!fits));
+        fits
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.

@@ -31,6 +31,23 @@ fn one_subscription_too_many_fails_alone() {
 }
 
 #[test]
+fn one_session_too_many_is_refused_and_those_that_are_there_are_not() {
+    let broker = Broker::limits(Limits { max_sessions: 2, ..Limits::default() });
+    broker.begin("away").disconnect();
+    let mut here = broker.begin("here");
+    broker.refuses(&Connect::new("third").persistent(), 3);
+    // a session that ends with its connection is bounded by the connections
+    broker.client("clean").expect_nothing_pending();
+    broker.resume("away").expect_nothing_pending();
+    here.expect_nothing_pending();
+    broker.expect_counts(&[(Count::RefusedSessions, 1)]);
+    // who gives a session up makes room
+    broker.client("away").expect_nothing_pending();
+    broker.client("here").disconnect();
+    broker.begin("third").expect_nothing_pending();
+}
+
+#[test]
 fn a_session_whose_client_stays_away_expires() {
     let limits = Limits { session_expiry: Some(Duration::from_millis(100)), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
