@@ -1,5 +1,5 @@
 //! The fuzz targets over their seed corpus, and over a few thousand inputs made from it: what a fuzzer does, for as long
-//! as a test may take, with the stable toolchain. `DUNLIN_BLESS=1` writes the seeds anew; inputs that a fuzzer found and
+//! as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the seeds anew; inputs that a fuzzer found and
 //! somebody added to the corpus are driven too.
 
 #[path = "data/malformed.rs"]
@@ -12,6 +12,7 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use dunlin::{
@@ -68,9 +69,21 @@ fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
         check(run, bytes, &file.display().to_string());
     }
     let mut mutator = Mutator(0x9E37_79B9_7F4A_7C15);
-    for n in 0..MUTATIONS {
+    let started = Instant::now();
+    for n in 0.. {
+        // the clock says how many, never which
+        if n >= MUTATIONS && started.elapsed() >= budget() {
+            break;
+        }
         check(run, &mutator.mutate(&corpus), &format!("mutation {n} of {target}"));
     }
+}
+
+/// How long one target is driven at least: its share of `DUNLIN_FUZZ_SECONDS`, which CI sets where no fuzzer runs.
+fn budget() -> Duration {
+    const TARGETS: u32 = 4;
+    let seconds = std::env::var("DUNLIN_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    Duration::from_secs(seconds) / TARGETS
 }
 
 fn check(run: fn(&[u8]), bytes: &[u8], what: &str) {

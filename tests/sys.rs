@@ -64,7 +64,7 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 const OURS: [&str; 2] = ["publish/bytes/dropped", "retained messages/bytes"];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 15] = [
+const LIMITS: [&str; 16] = [
     "max_connections",
     "max_connecting",
     "connect_timeout",
@@ -77,6 +77,7 @@ const LIMITS: [&str; 15] = [
     "max_outbound_bytes",
     "max_retained",
     "max_subscriptions",
+    "max_sessions",
     "sys_publish",
     "not_authorized",
     "protocol_errors",

@@ -159,10 +159,6 @@ impl Router {
             }
         }
         local.observers.observe(&event(false));
-        if !connect.clean_session {
-            // nothing of it is acknowledged yet
-            let _ = self.store(Record::SessionStarted { client });
-        }
         let mut session = Session::new(client.clone(), connect.clean_session);
         session.attach(
             connect.version,

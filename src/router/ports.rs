@@ -69,12 +69,7 @@ pub trait Store: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Record<'a> {
-    /// A session that outlives its connection begins.
-    SessionStarted {
-        /// Whose.
-        client: &'a ClientId,
-    },
-    /// It ends: by a clean session, or because it expired.
+    /// A session that outlived its connection ends: by a clean session, or because it expired.
     SessionEnded {
         /// Whose.
         client: &'a ClientId,
