@@ -284,7 +284,8 @@ impl Router {
         }
     }
 
-    /// Bytes that wait for a client beside those its connection holds.
+    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those
+    /// that wait behind them.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
     }
