@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     deadlines::{Key, Tick},
-    reader::{Got, Reader},
+    reader::{Got, Reader, SHARED_BUFFER},
     worker::Worker,
 };
 use crate::{
@@ -469,6 +469,9 @@ impl<S> Drop for Connection<S> {
             Phase::Connecting => None,
         };
         Worker::with(|worker| {
+            // what a turn that panicked had taken, and what it had to say, is not for the next connection
+            worker.replies.clear();
+            worker.buffer.resize(SHARED_BUFFER, 0);
             let reason = CloseReason::ServerShutdown;
             match open {
                 Some(open) => {
@@ -482,6 +485,8 @@ impl<S> Drop for Connection<S> {
             if let Some(key) = deadline.take() {
                 worker.deadlines.remove(key);
             }
+            worker.connection_ended();
+            worker.local.wake();
         });
     }
 }
