@@ -10,5 +10,7 @@ mod lifetime;
 mod observe;
 #[path = "library/permissions.rs"]
 mod permissions;
+#[path = "library/races.rs"]
+mod races;
 #[path = "library/store.rs"]
 mod store;

@@ -44,10 +44,14 @@ pub fn decode_publish(frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
     Ok(parts.with_topic(frame.first, topic))
 }
 
-/// The bytes of a PUBLISH frame's Topic Name, not validated; `None` where the frame is too short for it. A connection
+/// The bytes of a PUBLISH frame's Topic Name, not validated; `None` where the frame is too short for it, or another
+/// packet's (a CONNECT begins as a PUBLISH to the topic `MQTT` does). A connection
 /// compares them with the last Topic Name it validated, and calls [`decode_publish_with_topic`] where they are equal.
 #[inline]
 pub fn publish_topic_bytes<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+    if frame.first >> 4 != PacketType::Publish as u8 {
+        return None;
+    }
     let (&length, rest) = frame.body.split_first_chunk()?;
     rest.get(..usize::from(u16::from_be_bytes(length)))
 }

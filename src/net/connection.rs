@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     deadlines::{Key, Tick},
-    reader::{Got, Reader},
+    reader::{Got, Reader, SHARED_BUFFER},
     worker::Worker,
 };
 use crate::{
@@ -117,10 +117,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if worker.draining {
             self.drain(worker, cx, now)?;
         } else {
-            self.read(worker, cx, now)?;
-            self.write(worker, cx, now)?;
+            self.exchange(worker, cx, now)?;
         }
         self.check_deadlines(worker, now)
+    }
+
+    /// Reads, handles and writes.
+    fn exchange(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        let waits = self.read(worker, cx, now)?;
+        self.write(worker, cx, now)?;
+        if waits && !self.reads_too_slowly(worker) {
+            // the socket was not asked for bytes, and tells nobody of those that it has
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
     }
 
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
@@ -132,14 +142,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     // ---- reading ----
 
-    fn read(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+    /// `true`: there may be more, but what the client sends waits until it has read what waits for it.
+    fn read(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<bool, CloseReason> {
         for _ in 0..READS_A_TURN {
             if self.reads_too_slowly(worker) {
-                // its own answers wait for it: what it sends waits too
-                return Ok(());
+                if let Phase::Open(open) = &self.phase {
+                    // that it is not heard is not its silence; how long this may last is for the write timeout to say
+                    self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+                }
+                return Ok(true);
             }
             let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer);
-            let Poll::Ready(read) = read else { return Ok(()) };
+            let Poll::Ready(read) = read else { return Ok(false) };
             let (bytes, got) = read.map_err(|error| network(&error))?;
             worker.local.count(Count::BytesReceived, bytes as u64);
             match got {
@@ -164,15 +178,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         cx.waker().wake_by_ref();
-        Ok(())
+        Ok(false)
     }
 
     /// More waits for this client than a client may be behind.
     fn reads_too_slowly(&self, worker: &Worker) -> bool {
+        let Phase::Open(open) = &self.phase else { return false };
         if self.writing.is_none() {
             return false;
         }
-        let Phase::Open(open) = &self.phase else { return false };
         let behind = worker.replies.len() + worker.shared.router.pending(&open.client);
         behind > worker.local.limits().session.max_outbound_bytes
     }
@@ -374,10 +388,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // whatever ends it now is the answer to our end, and nothing is answered any more
             let read = self.read(worker, cx, now);
             worker.replies.clear();
-            return read.map_err(|_| CloseReason::ServerShutdown);
+            return read.map(|_| ()).map_err(|_| CloseReason::ServerShutdown);
         }
-        self.read(worker, cx, now)?;
-        self.write(worker, cx, now)?;
+        self.exchange(worker, cx, now)?;
         let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
         if self.writing.is_some() || worker.shared.router.has_unfinished(&open.client) {
             open.farewell = Farewell::Busy;
@@ -458,6 +471,9 @@ impl<S> Drop for Connection<S> {
             Phase::Connecting => None,
         };
         Worker::with(|worker| {
+            // what a turn that panicked had taken, and what it had to say, is not for the next connection
+            worker.replies.clear();
+            worker.buffer.resize(SHARED_BUFFER, 0);
             let reason = CloseReason::ServerShutdown;
             match open {
                 Some(open) => {
@@ -471,6 +487,8 @@ impl<S> Drop for Connection<S> {
             if let Some(key) = deadline.take() {
                 worker.deadlines.remove(key);
             }
+            worker.connection_ended();
+            worker.local.wake();
         });
     }
 }

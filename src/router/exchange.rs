@@ -288,7 +288,8 @@ impl Router {
         }
     }
 
-    /// Bytes that wait for a client, those that its connection holds and told of among them.
+    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those
+    /// that wait behind them.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
     }

@@ -139,14 +139,15 @@ impl MatchCache {
         trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), qos: options.qos }));
         merge_overlapping(merge);
         let matched = Arc::new(Matched { topic: topic.as_str().into(), stamp, targets: merge.drain(..).collect() });
+        let kept = *targets - found.as_ref().map_or(0, |stale| stale.targets.len());
         match found {
-            Some(stale) => {
-                *targets = *targets - stale.targets.len() + matched.targets.len();
+            Some(stale) if kept + matched.targets.len() <= MAX_TARGETS => {
+                *targets = kept + matched.targets.len();
                 *stale = matched.clone();
             }
             // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
-            None if matched.targets.is_empty() || topic.as_str().len() > MAX_TOPIC => {}
-            None => {
+            _ if matched.targets.is_empty() || topic.as_str().len() > MAX_TOPIC => {}
+            _ => {
                 if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
                     answers.clear();
                     *targets = 0;
@@ -181,4 +182,37 @@ fn merge_overlapping(targets: &mut Vec<Target>) {
     }
     targets.sort_unstable_by_key(|t| (t.slot.address(), std::cmp::Reverse(t.qos)));
     targets.dedup_by(|next, kept| next.slot == kept.slot);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{session::Session, topic::TopicFilter, types::SubscriptionOptions};
+
+    #[test]
+    fn answers_that_grow_are_bounded_as_those_that_are_new() {
+        const TOPICS: usize = 1_100;
+        let (mut cache, generations) = (MatchCache::default(), Generations::default());
+        let trie = RwLock::new(SubscriptionTrie::new(1));
+        let all = TopicFilter::new("#").unwrap();
+        let subscribe = || {
+            let slot = SlotRef::new(Session::new("c".into(), true));
+            trie.write().subscribe(all, slot, SubscriptionOptions::default());
+            generations.bump("#", true);
+        };
+        let publish_all = |cache: &mut MatchCache| {
+            for n in 0..TOPICS {
+                cache.get(TopicName::new(&n.to_string()).unwrap(), &generations, &trie);
+                assert!(cache.targets <= MAX_TARGETS, "{} targets", cache.targets);
+                if n % 100 == 0 {
+                    assert_eq!(cache.targets, cache.answers.iter().map(|m| m.targets.len()).sum::<usize>());
+                }
+            }
+        };
+        subscribe();
+        publish_all(&mut cache);
+        assert_eq!(cache.targets, TOPICS);
+        (0..MAX_TARGETS / TOPICS + 1).for_each(|_| subscribe());
+        publish_all(&mut cache);
+    }
 }

@@ -61,6 +61,12 @@ impl Router {
             forward.forward(outgoing, retain);
         }
         let kept = if retain { self.retain(local, client, outgoing) } else { Stored::Done };
+        // who subscribed since the look-up may have been sent the retained message before this one: it gets this one too
+        let matched = if retain && !self.generations.is_fresh(&matched) {
+            local.cache.get(topic, &self.generations, &self.subscriptions)
+        } else {
+            matched
+        };
         Ok(kept.and(self.deliver(local, &matched, outgoing)))
     }
 

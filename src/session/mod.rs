@@ -386,11 +386,12 @@ impl Session {
             return;
         }
         let room = FILL_BELOW.min(limits.max_outbound_bytes).saturating_sub(self.writing);
-        let out = self.out.get_or_insert_with(|| pool.take());
-        while out.len() < room {
+        while self.out.as_ref().map_or(0, |out| out.len()) < room {
             let Some(Queued { message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
             let keep = (!self.clean).then(|| message.clone());
             let id = (qos != QoS::AtMostOnce).then(|| outbound.begin(qos, retain, keep));
+            // not before there is something for it: an empty buffer would be taken, written and asked for for ever
+            let out = self.out.get_or_insert_with(|| pool.take());
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
             sent(&self.id, message.topic(), qos, message.payload().len());
         }

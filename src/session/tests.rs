@@ -356,6 +356,17 @@ fn what_waits_of_a_client_is_bounded_in_bytes() {
 }
 
 #[test]
+fn a_full_window_asks_for_no_buffer() {
+    let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
+    end.attach();
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    assert_eq!(end.dropped("waits"), [""; 0]);
+    assert_eq!(end.sent().len(), 1);
+    end.session.fill(&end.limits, &mut end.pool, &mut |_, _, _, _| {});
+    assert!(end.session.take_out().is_none(), "there is nothing to write");
+}
+
+#[test]
 fn a_clean_session_keeps_no_message_that_is_in_flight() {
     let mut end = End::new(LIMITS);
     end.session = Session::new("c".into(), true);

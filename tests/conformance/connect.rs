@@ -23,6 +23,21 @@ fn mqtt_3_1_0_2_second_connect_closes() {
 }
 
 #[test]
+fn mqtt_3_1_0_2_second_connect_is_no_publish_to_a_topic_of_its_name() {
+    let case = case!();
+    let mut watcher = case.client("watcher");
+    watcher.subscribe(&[("MQTT", 0)]);
+    let connect = Connect::new(&case.id("twice")).user("name", "password");
+    let mut client = case.connect(&connect, 0);
+    // a broker may remember the last topic, and a CONNECT begins with the bytes of this one
+    client.publish(Message::new("MQTT", "first"));
+    client.send(&connect.frame());
+    client.expect_closed();
+    watcher.expect_message("MQTT", "first", 0);
+    watcher.expect_nothing_pending();
+}
+
+#[test]
 fn mqtt_3_1_0_2_second_connect_publishes_the_will() {
     let case = case!();
     let (topic, mut watcher) = (case.topic("will"), case.client("watcher"));

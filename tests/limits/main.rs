@@ -7,6 +7,7 @@ mod connections;
 mod outbound;
 mod packets;
 mod queues;
+mod reading;
 mod reload;
 mod retained;
 mod sessions;

@@ -1,0 +1,72 @@
+//! When a client is not read from: while its own answers wait for it, and at no other time.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use dunlin::{config::Limits, router::Count};
+
+use crate::support::{
+    Broker, GUARD,
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
+};
+
+/// A connected client as a bare socket.
+fn bare(broker: &Broker, connect: &Connect) -> TcpStream {
+    let mut stream = TcpStream::connect(broker.address()).expect("the broker accepts connections");
+    stream.set_read_timeout(Some(GUARD)).expect("a read timeout");
+    stream.write_all(&connect.frame()).expect("a CONNECT is sent");
+    expect(&mut stream, &connack(0, 0));
+    stream
+}
+
+#[track_caller]
+fn expect(stream: &mut TcpStream, bytes: &[u8]) {
+    let mut got = vec![0; bytes.len()];
+    stream.read_exact(&mut got).expect("an answer");
+    assert_eq!(got, bytes);
+}
+
+#[test]
+fn a_client_that_reads_its_answers_at_last_is_read_from_again() {
+    let broker = Broker::limits(Limits { max_outbound_bytes: 10_000, ..Limits::default() });
+    let mut late = bare(&broker, &Connect::new("late"));
+    // it sends until nothing moves any more: the broker waits for it, and it for the broker
+    let pings = PINGREQ.repeat(32 << 10);
+    late.set_nonblocking(true).expect("a socket");
+    let (mut sent, mut last) = (0, Instant::now());
+    while last.elapsed() < Duration::from_millis(300) {
+        match late.write(&pings[sent % 2..]) {
+            Ok(n) => (sent, last) = (sent + n, Instant::now()),
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    late.set_nonblocking(false).expect("a socket");
+    for _ in 0..sent / 2 {
+        expect(&mut late, PINGRESP);
+    }
+}
+
+#[test]
+fn a_client_that_is_behind_with_what_others_send_is_read_from() {
+    let (broker, recorder) = Broker::observed(Limits { max_outbound_bytes: 1_000_000, ..Limits::default() });
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
+    slow.write_all(&subscribe(1, &[("flood", 0)])).expect("a SUBSCRIBE is sent");
+    expect(&mut slow, &suback(1, &[0]));
+    let mut publisher = broker.client("pub");
+    let mut dropped = 0;
+    while broker.server.counters().get(Count::DroppedOutboundFull) < 10 {
+        publisher.publish(Message::new("flood", &"x".repeat(5_000)));
+        dropped += 1;
+        assert!(dropped < 20_000, "a client that reads nothing gets everything");
+    }
+    // it is there and says so, for longer than its Keep Alive allows it to be silent
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        slow.write_all(PINGREQ).expect("a PINGREQ is sent");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(recorder.lines("disconnect slow"), [""; 0]);
+}
