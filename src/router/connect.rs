@@ -150,10 +150,7 @@ impl Router {
                 // [MQTT-3.1.2-6]: previous state is discarded
                 state.ended = true;
                 let subscriptions = state.session.take_subscriptions();
-                if !state.session.is_clean() {
-                    // the CONNACK of the new session waits for nothing: what is forgotten needs no disk
-                    let _ = self.store(Record::SessionEnded { client });
-                }
+                self.store_end(&state.session);
                 drop(state);
                 taken_over.ended = Some((slot, subscriptions));
             }
@@ -213,17 +210,18 @@ impl Router {
         if ends {
             state.ended = true;
             subscriptions = state.session.take_subscriptions();
+            self.store_end(&state.session);
         } else if let Some(at) = expiry.and_then(|e| now.checked_add(e)) {
             state.expiry = Some((at, connection.0));
         }
-        let (key, clean) = (state.expiry, state.session.is_clean());
+        let key = state.expiry;
         // with the lock held: before anything of the client's next connection
         self.connected.fetch_sub(1, Ordering::Relaxed);
         local.observers.observe(&Event::Disconnect { client: &client, reason });
         drop(state);
 
         if ends {
-            self.forget(slot, &client, &subscriptions, clean);
+            self.forget(slot, &client, &subscriptions);
         } else if let Some(key) = key {
             self.expiries.lock().insert(key, slot.clone());
         }
@@ -233,12 +231,16 @@ impl Router {
     }
 
     /// Removes what the router has of a session that ended.
-    fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId], clean: bool) {
+    fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId]) {
         self.sessions.remove_if(client, |_, now| now == slot);
         self.remove_subscriptions(slot, subscriptions);
-        if !clean {
-            // nobody waits for this to be kept
-            let _ = self.store(Record::SessionEnded { client });
+    }
+
+    /// To be called with the session's lock held: before the records of a session that takes its place.
+    fn store_end(&self, session: &Session) {
+        if !session.is_clean() {
+            // nobody waits for this to be kept, the CONNACK of the next session neither
+            let _ = self.store(Record::SessionEnded { client: session.id() });
         }
     }
 
@@ -260,9 +262,10 @@ impl Router {
             }
             state.ended = true;
             let subscriptions = state.session.take_subscriptions();
+            self.store_end(&state.session);
             let client = state.session.id().clone();
             drop(state);
-            self.forget(&slot, &client, &subscriptions, false);
+            self.forget(&slot, &client, &subscriptions);
             tracing::info!(client = %client, "session expired (limits.session_expiry)");
             let after = local.limits.session_expiry.unwrap_or_default();
             local.observers.observe(&Event::SessionExpired { client: &client, after });

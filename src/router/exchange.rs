@@ -202,7 +202,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
-        let stored = self.publish_as(local, &client.id, &mut client.last, &outgoing, deferred.retain)?;
+        let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
         self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, deferred.packet_id));
         Ok(())
     }

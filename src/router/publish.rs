@@ -18,6 +18,10 @@ use crate::{
 /// The tree of topics that belong to the server.
 const SYS_PREFIX: &str = "$SYS/";
 
+/// A longer answer is not a client's to remember: many clients that published once would each keep another one, and the
+/// sessions in it. Beside that many deliveries, a look-up costs nothing.
+const MAX_REMEMBERED: usize = 256;
+
 impl Router {
     /// A client's PUBLISH. `last` is what its last one was answered with: a client that repeats a topic is not matched
     /// again. An error ends the connection.
@@ -31,7 +35,11 @@ impl Router {
         frame: &[u8],
     ) -> Result<Stored, CloseReason> {
         let outgoing = Outgoing::from_publish(publish, frame);
-        self.publish_as(local, client, last, &outgoing, publish.retain)
+        let stored = self.publish_as(local, client, last, &outgoing, publish.retain)?;
+        if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
+            *last = None;
+        }
+        Ok(stored)
     }
 
     pub(super) fn publish_as(

@@ -25,10 +25,12 @@ impl Router {
         let mut held = slot.lock().session.subscriptions().len();
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
+        // asked before the lock: a plug-in may take its time
+        let allowed: Vec<_> = subscribe.filters.iter().map(|(f, _)| self.may_subscribe(local, client, f)).collect();
         {
             let mut trie = self.subscriptions.write();
-            for &(filter, options) in &subscribe.filters {
-                if let Err(reason) = self.may_subscribe(local, client, filter) {
+            for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
+                if let Err(reason) = allowed {
                     codes.push(SubackCode::Failure(reason));
                     continue;
                 }

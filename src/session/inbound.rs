@@ -1,7 +1,7 @@
 //! [`Inbound`]: QoS 2 messages that a client has sent and not released (MQTT 3.1.1 section 4.3.3, the receiver's side),
 //! and those that wait because too many are.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::{close::ProtocolError, message::Message};
 use crate::types::PacketId;
@@ -13,6 +13,8 @@ pub(super) struct Inbound {
     unreleased: VecDeque<PacketId>,
     /// Beyond the window: not taken yet, no PUBREC is due. In order of arrival.
     deferred: VecDeque<Deferred>,
+    /// Those of `deferred`, of which there may be 65,535.
+    deferred_ids: HashSet<PacketId>,
     deferred_bytes: usize,
 }
 
@@ -45,7 +47,7 @@ impl Inbound {
         if self.unreleased.contains(&id) {
             return Receipt::Repeated;
         }
-        if self.deferred.iter().any(|d| d.packet_id == id) {
+        if self.deferred_ids.contains(&id) {
             return Receipt::Deferred;
         }
         if self.unreleased.len() >= window || !self.deferred.is_empty() {
@@ -60,6 +62,7 @@ impl Inbound {
         if self.deferred_bytes > max_bytes {
             return Err(ProtocolError::TooManyUnreleased);
         }
+        self.deferred_ids.insert(new.packet_id);
         self.deferred.push_back(new);
         Ok(())
     }
@@ -73,6 +76,7 @@ impl Inbound {
             return None;
         }
         let next = self.deferred.pop_front()?;
+        self.deferred_ids.remove(&next.packet_id);
         self.deferred_bytes -= next.message.size();
         self.unreleased.push_back(next.packet_id);
         Some(next)
@@ -81,6 +85,7 @@ impl Inbound {
     /// The client is away: what it was not told of, it will send again.
     pub(super) fn forget_deferred(&mut self) {
         self.deferred = VecDeque::new();
+        self.deferred_ids = HashSet::new();
         self.deferred_bytes = 0;
     }
 

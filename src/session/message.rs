@@ -100,12 +100,19 @@ impl<'a> Outgoing<'a> {
     /// The message of a PUBLISH; `frame` is all its bytes, fixed header included.
     pub fn from_publish(publish: &Publish<'a>, frame: &'a [u8]) -> Self {
         let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
+        // a Remaining Length that ends with a zero is longer than need be: decoders of others may refuse it
+        let is_shortest = frame.get(1).is_some_and(|&byte| byte < 0x80)
+            || frame.iter().skip(1).find(|&&byte| byte < 0x80).is_some_and(|&last| last != 0);
         let tail = publish.topic.as_str().len() + identifier + publish.payload.len();
         Self {
             topic: publish.topic,
             payload: publish.payload,
             qos: publish.qos,
-            frame: frame.len().checked_sub(tail).map(|topic_at| FrameBytes { bytes: frame, topic_at }),
+            frame: frame
+                .len()
+                .checked_sub(tail)
+                .filter(|_| is_shortest)
+                .map(|topic_at| FrameBytes { bytes: frame, topic_at }),
             message: OnceCell::new(),
         }
     }

@@ -23,7 +23,7 @@ fn mqtt_3_1_0_2_second_connect_closes() {
 }
 
 #[test]
-fn mqtt_3_1_0_2_second_connect_is_no_publish_to_a_topic_of_its_name() {
+fn mqtt_3_1_0_2_second_connect_behind_a_publish_to_its_name_closes() {
     let case = case!();
     let mut watcher = case.client("watcher");
     watcher.subscribe(&[("MQTT", 0)]);

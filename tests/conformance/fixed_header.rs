@@ -127,6 +127,20 @@ fn also_remaining_length_of_every_width_arrives() {
 }
 
 #[test]
+fn also_remaining_length_is_sent_on_in_as_few_bytes_as_it_takes() {
+    let case = case!();
+    let (topic, mut subscriber, mut publisher) = (case.topic("t"), case.client("sub"), case.client("pub"));
+    subscriber.subscribe(&[(&topic, 0)]);
+    let plain = Message::new(&topic, "x").frame();
+    let padded = [&[plain[0], plain[1] | 0x80, 0x80, 0x80, 0], &plain[2..]].concat();
+    publisher.send(&padded);
+    // the frame as it came: `read` would hide how its length was written
+    let mut got = vec![0; plain.len()];
+    subscriber.read_exact(&mut got);
+    assert_eq!(got, plain);
+}
+
+#[test]
 fn also_frames_arrive_however_they_are_cut() {
     let case = case!();
     let (topic, mut client) = (case.topic("t"), case.open());

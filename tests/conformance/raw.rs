@@ -79,6 +79,12 @@ impl Client {
         }
     }
 
+    /// The next bytes, whatever they are.
+    #[allow(dead_code)]
+    pub fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.stream.read_exact(bytes).expect("bytes");
+    }
+
     /// The next frame, where a close is a failure.
     #[track_caller]
     pub fn expect_any(&mut self) -> Frame {

@@ -77,7 +77,8 @@ statements! {
     "MQTT-3.1.0-1" "the first packet of a client is CONNECT"
         => mqtt_3_1_0_1_first_packet_other_than_connect_closes;
     "MQTT-3.1.0-2" "a second CONNECT is a violation that disconnects"
-        => mqtt_3_1_0_2_second_connect_closes mqtt_3_1_0_2_second_connect_publishes_the_will;
+        => mqtt_3_1_0_2_second_connect_closes mqtt_3_1_0_2_second_connect_behind_a_publish_to_its_name_closes
+            mqtt_3_1_0_2_second_connect_publishes_the_will;
     "MQTT-3.1.2-1" "a wrong protocol name is not served by this specification"
         => mqtt_3_1_2_1_wrong_protocol_name_is_not_served;
     "MQTT-3.1.2-2" "an unsupported level gets CONNACK 1, then the close"
