@@ -169,6 +169,11 @@ impl Router {
                 client.touched = true;
                 let (codes, stored) = self.subscribe(local, &client.slot, &client.id, &subscribe);
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
+                if !client.slot.is_owned_by(client.connection) {
+                    // retained messages wait in a session that is another connection's by now, which was told nothing
+                    client.slot.signal(&client.slot.lock(), &mut local.wakes);
+                    return Err(CloseReason::SessionTakenOver);
+                }
                 self.answer(local, client, stored, replies, |out| {
                     codec::encode::suback(out, subscribe.packet_id, &codes)
                 });
