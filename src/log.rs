@@ -3,8 +3,14 @@
 
 use std::{
     fmt::{Debug, Write},
-    io::{self, IsTerminal},
-    time::SystemTime,
+    io::{self, IsTerminal, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
@@ -24,26 +30,109 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Changes the level of the log that [`init`] set up.
-pub struct LevelHandle(reload::Handle<Targets, Registry>);
+/// Changes the level of the log that [`init`] set up. When it is dropped, what was logged is written.
+pub struct LevelHandle {
+    level: reload::Handle<Targets, Registry>,
+    lines: Lines,
+}
 
 impl LevelHandle {
     /// From now on the log says what `level` says.
     pub fn set(&self, level: LogLevel) -> anyhow::Result<()> {
-        self.0.reload(targets(level)).context("cannot change the log level")
+        self.level.reload(targets(level)).context("cannot change the log level")
+    }
+}
+
+impl Drop for LevelHandle {
+    fn drop(&mut self) {
+        self.lines.flush();
     }
 }
 
 /// Sends every event from here on to standard error. Once in a process.
 pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     let (filter, handle) = reload::Layer::new(targets(log.level));
-    let lines = fmt::layer().with_writer(io::stderr).with_timer(Utc).with_ansi(io::stderr().is_terminal());
+    let queue = Lines::start().context("cannot set up the log")?;
+    let writer = {
+        let queue = queue.clone();
+        move || queue.clone()
+    };
+    let lines = fmt::layer().with_writer(writer).with_timer(Utc).with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text => lines.fmt_fields(format::debug_fn(one_field).delimited(" ")).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot set up the log")?;
-    Ok(LevelHandle(handle))
+    Ok(LevelHandle { level: handle, lines: queue })
+}
+
+/// The way to standard error, through a thread of its own: where nobody reads it, lines are dropped and counted, and
+/// clients served.
+#[derive(Clone)]
+struct Lines {
+    queue: SyncSender<Entry>,
+    dropped: Arc<AtomicUsize>,
+}
+
+enum Entry {
+    Line(Vec<u8>),
+    /// To be answered when all before it is written.
+    Flush(SyncSender<()>),
+}
+
+/// Lines that may wait.
+const WAITING: usize = 4096;
+/// How long the end of the process waits for whoever reads the log.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
+impl Lines {
+    fn start() -> io::Result<Self> {
+        let (queue, entries) = sync_channel(WAITING);
+        let dropped = Arc::<AtomicUsize>::default();
+        let count = dropped.clone();
+        thread::Builder::new().name("dunlin-log".into()).spawn(move || write_lines(&entries, &count))?;
+        Ok(Self { queue, dropped })
+    }
+
+    fn flush(&self) {
+        let (done, is_done) = sync_channel(1);
+        if self.queue.try_send(Entry::Flush(done)).is_ok() {
+            // whoever does not read by then does not want to
+            let _ = is_done.recv_timeout(AT_THE_END);
+        }
+    }
+}
+
+/// Ends when nobody can log any more. There is nobody to tell that a line cannot be written.
+fn write_lines(entries: &Receiver<Entry>, dropped: &AtomicUsize) {
+    for entry in entries {
+        match entry {
+            Entry::Line(line) => {
+                let _ = io::stderr().write_all(&line);
+            }
+            Entry::Flush(done) => {
+                let _ = done.try_send(());
+            }
+        }
+        let lost = dropped.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            tracing::warn!("{lost} lines of the log were dropped: they came faster than they were read");
+        }
+    }
+}
+
+impl io::Write for Lines {
+    /// One call is one event.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Dunlin at `level`; of what others say, warnings.

@@ -268,6 +268,30 @@ fn a_client_cannot_forge_a_line_of_the_log() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().args(["--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("dunlin runs");
+    let mut log = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+    let mut line = String::new();
+    while !line.contains("listening on ") {
+        line.clear();
+        log.read_line(&mut line).expect("a line");
+    }
+    let (_, told) = line.split_once("listening on ").unwrap();
+    let address = told.split_once(" (").unwrap().0.parse().expect("an address");
+    // more lines than a pipe and a queue hold
+    for n in 0..3_500 {
+        accepted(address, &format!("client-{n}")).disconnect();
+    }
+    // what was lost is said to whoever reads again
+    let lost = log.lines().map_while(Result::ok).find(|line| line.contains("lines of the log were dropped"));
+    assert!(lost.is_some());
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+#[test]
 fn json_lines_carry_time_client_and_peer() {
     let mut running = Running::start(&["--log-format=json"]);
     let mut socket = TcpStream::connect(running.addresses[0]).unwrap();

@@ -15,7 +15,7 @@ use crate::{
     codec::{self, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
     topic::TopicName,
-    types::{ClientId, ProtocolVersion, QoS},
+    types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
 
 /// A connected client, as its connection holds it.
@@ -109,7 +109,7 @@ impl Router {
             Some(id) if publish.qos == QoS::AtLeastOnce => {
                 self.answer(local, client, stored, replies, |out| codec::encode::puback(out, id))
             }
-            Some(id) => self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id)),
+            Some(id) => self.answer_receipt(local, client, id, stored, replies),
         }
         Ok(())
     }
@@ -125,8 +125,9 @@ impl Router {
         match self.in_session(local, client, Packet::Publish(*publish))? {
             Action::Publish(_) => Ok(true),
             Action::Repeated(id) => {
-                // its first PUBREC may still wait for the store: this one goes behind it
-                self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubrec(out, id));
+                // its first PUBREC may still wait for the store, perhaps on a connection that is no more
+                let stored = self.own(client)?.session.receipts_stored();
+                self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
             }
             Action::Defer(publish) => {
@@ -172,6 +173,11 @@ impl Router {
                 client.touched = true;
                 let (codes, stored) = self.subscribe(local, &client.slot, &client.id, &subscribe);
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
+                if !client.slot.is_owned_by(client.connection) {
+                    // retained messages wait in a session that is another connection's by now, which was told nothing
+                    client.slot.signal(&client.slot.lock(), &mut local.wakes);
+                    return Err(CloseReason::SessionTakenOver);
+                }
                 self.answer(local, client, stored, replies, |out| {
                     codec::encode::suback(out, subscribe.packet_id, &codes)
                 });
@@ -203,8 +209,23 @@ impl Router {
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
         let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
-        self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, deferred.packet_id));
+        self.answer_receipt(local, client, deferred.packet_id, stored, replies);
         Ok(())
+    }
+
+    /// PUBREC, once the message is kept.
+    fn answer_receipt(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        id: PacketId,
+        stored: Stored,
+        replies: &mut Vec<u8>,
+    ) {
+        if stored != Stored::Done {
+            client.slot.lock().session.set_receipts_stored(stored);
+        }
+        self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id));
     }
 
     /// The client's session, if it is still this connection's.

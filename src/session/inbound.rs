@@ -3,7 +3,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::{close::ProtocolError, message::Message};
+use super::{
+    acks::{CommitSeq, Stored},
+    close::ProtocolError,
+    message::Message,
+};
 use crate::types::PacketId;
 
 /// QoS 2 messages taken from one client and not completed.
@@ -11,6 +15,8 @@ use crate::types::PacketId;
 pub(super) struct Inbound {
     /// Taken, PUBREC sent or due; PUBREL is awaited. In order of arrival.
     unreleased: VecDeque<PacketId>,
+    /// The last commit that one of them waited for.
+    commit: Option<CommitSeq>,
     /// Beyond the window: not taken yet, no PUBREC is due. In order of arrival.
     deferred: VecDeque<Deferred>,
     /// Those of `deferred`, of which there may be 65,535.
@@ -87,6 +93,16 @@ impl Inbound {
         self.deferred = VecDeque::new();
         self.deferred_ids = HashSet::new();
         self.deferred_bytes = 0;
+    }
+
+    pub(super) fn stored(&self) -> Stored {
+        self.commit.map_or(Stored::Done, Stored::By)
+    }
+
+    pub(super) fn set_stored(&mut self, stored: Stored) {
+        if let Stored::By(commit) = stored.and(self.stored()) {
+            self.commit = Some(commit);
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {

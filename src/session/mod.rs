@@ -313,6 +313,19 @@ impl Session {
         }
     }
 
+    /// When all QoS 2 messages that were taken and not released are kept: a PUBREC that is sent again waits for it too,
+    /// whichever connection the first one was owed to.
+    pub fn receipts_stored(&self) -> Stored {
+        self.inbound.as_ref().map_or(Stored::Done, |inbound| inbound.stored())
+    }
+
+    /// A QoS 2 message was handed to the store, which keeps it by then.
+    pub fn set_receipts_stored(&mut self, stored: Stored) {
+        if let Some(inbound) = &mut self.inbound {
+            inbound.set_stored(stored);
+        }
+    }
+
     /// Keeps a QoS 2 message until the client has released an older one.
     pub fn defer(&mut self, deferred: Deferred, limits: &SessionLimits) -> Result<(), ProtocolError> {
         self.inbound.get_or_insert_default().defer(deferred, limits.max_queued_bytes)

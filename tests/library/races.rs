@@ -15,10 +15,11 @@ use parking_lot::Mutex;
 
 use crate::support::{
     Broker, GUARD, config,
-    raw::{Message, PINGREQ, PINGRESP, puback},
+    raw::{Message, PINGREQ, PINGRESP, puback, subscribe},
 };
 
-/// Holds the first message to `t` up, between its being accepted and its being delivered.
+/// Holds the first message to `t` up, between its being accepted and its being delivered; or the subscription to `r`,
+/// between its being granted and its retained messages.
 struct Between {
     reached: SyncSender<()>,
     go: Mutex<Option<Receiver<()>>>,
@@ -26,10 +27,12 @@ struct Between {
 
 impl Observe for Between {
     fn observe(&self, event: &Event<'_>) {
-        if let Event::Publish { topic, .. } = event
-            && topic.as_str() == "t"
-            && let Some(go) = self.go.lock().take()
-        {
+        let is_it = match event {
+            Event::Publish { topic, .. } => topic.as_str() == "t",
+            Event::Subscribe { filter, .. } => filter.as_str() == "r",
+            _ => false,
+        };
+        if is_it && let Some(go) = self.go.lock().take() {
             self.reached.send(()).expect("the test waits");
             let _ = go.recv_timeout(GUARD);
         }
@@ -50,6 +53,25 @@ fn who_subscribes_while_a_message_is_retained_gets_it() {
     go.send(()).expect("the publisher waits");
     publisher.expect(&puback(1));
     subscriber.expect_message("t", "new", 0);
+}
+
+#[test]
+fn retained_messages_for_a_connection_that_was_taken_over_reach_the_one_that_took_over() {
+    let (reached, is_there) = sync_channel(1);
+    let (go, gone) = sync_channel(1);
+    let observe = Arc::new(Between { reached, go: Mutex::new(Some(gone)) });
+    let broker = Broker::build(config(), |b| b.observe(observe));
+    // the one that is held up is on the thread that does not accept
+    let (mut publisher, mut old) = (broker.client("pub"), broker.begin("c"));
+    publisher.publish(Message::new("r", "kept").qos(1).retain());
+    old.send(&subscribe(1, &[("r", 0)]));
+    is_there.recv_timeout(GUARD).expect("the subscription is granted");
+    let mut new = broker.resume("c");
+    new.expect_nothing_pending();
+    go.send(()).expect("the subscriber waits");
+    // and the new one has to say nothing for it
+    assert_eq!(new.receive().text(), "kept");
+    old.expect_closed();
 }
 
 /// What an embedding program got wrong.

@@ -178,6 +178,23 @@ fn a_repeated_message_is_acknowledged_no_sooner_than_the_first() {
 }
 
 #[test]
+fn a_message_that_is_repeated_after_a_reconnect_is_acknowledged_no_sooner_than_the_first() {
+    let (broker, store) = broker();
+    let _keeper = keeper(&broker, &store);
+    let mut publisher = broker.begin("pub");
+    let message = Message::new("t", "x").qos(2).id(1);
+    publisher.send(&message.frame());
+    publisher.expect_nothing_pending();
+    publisher.abort();
+    let mut publisher = broker.resume("pub");
+    publisher.send(&message.dup().frame());
+    publisher.expect_nothing_pending();
+    store.keep_all();
+    publisher.expect(&pubrec(1));
+    assert_eq!(store.take_records(2), ["queued keeper t x 2"]);
+}
+
+#[test]
 fn retained_messages_are_acknowledged_when_they_are_kept() {
     let (broker, store) = broker();
     let mut publisher = broker.client("pub");
