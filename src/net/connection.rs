@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     deadlines::{Key, Tick},
+    farewell::{Farewell, is_served_last},
     reader::{Got, Reader, SHARED_BUFFER},
     worker::Worker,
 };
@@ -28,12 +29,12 @@ use crate::{
 
 /// The task of one connection.
 pub(super) struct Connection<S> {
-    socket: S,
+    pub(super) socket: S,
     caller: Caller,
-    phase: Phase,
+    pub(super) phase: Phase,
     reader: Reader,
     /// Taken from the session and not written whole.
-    writing: Option<Box<OutBuf>>,
+    pub(super) writing: Option<Box<OutBuf>>,
     deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     read_by: Tick,
@@ -59,7 +60,7 @@ impl Caller {
 }
 
 /// How far a connection has come.
-enum Phase {
+pub(super) enum Phase {
     /// CONNECT is awaited.
     Connecting,
     /// A client's.
@@ -68,23 +69,11 @@ enum Phase {
     Ended,
 }
 
-struct Open {
-    client: Client,
+pub(super) struct Open {
+    pub(super) client: Client,
     /// Seconds, as in the CONNECT.
     keep_alive: u16,
-    farewell: Farewell,
-}
-
-/// How far a client is served while the server shuts down.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    /// Nothing is on its way in either direction, as far as is known.
-    Idle,
-    /// Something was, since the shutdown began.
-    Busy,
-    /// All was written, and the end of it too: the client's own end is awaited. To close before it has come could undo
-    /// what was written, for a close while bytes arrive resets the connection.
-    Written,
+    pub(super) farewell: Farewell,
 }
 
 /// Reads in a row before others have their turn.
@@ -123,7 +112,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Reads, handles and writes.
-    fn exchange(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+    pub(super) fn exchange(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
         let waits = self.read(worker, cx, now)?;
         self.write(worker, cx, now)?;
         if waits && !self.reads_too_slowly(worker) {
@@ -143,7 +137,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     // ---- reading ----
 
     /// `true`: there may be more, but what the client sends waits until it has read what waits for it.
-    fn read(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<bool, CloseReason> {
+    pub(super) fn read(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<bool, CloseReason> {
         for _ in 0..READS_A_TURN {
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
@@ -170,11 +169,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Got::More => {}
                 Got::End => return Err(CloseReason::ConnectionLost),
             }
-            if let Phase::Open(open) = &mut self.phase {
-                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
-                if worker.draining && open.farewell == Farewell::Idle {
-                    open.farewell = Farewell::Busy;
-                }
+            if let Phase::Open(open) = &mut self.phase
+                && worker.draining
+                && open.farewell == Farewell::Idle
+            {
+                open.farewell = Farewell::Busy;
             }
         }
         cx.waker().wake_by_ref();
@@ -193,6 +192,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Handles all whole frames of `bytes`, holds the rest.
     fn handle(&mut self, worker: &mut Worker, cx: &Context<'_>, bytes: &[u8], now: Instant) -> Result<(), CloseReason> {
+        if let Phase::Open(open) = &self.phase
+            && !open.client.is_attached()
+        {
+            // what it sent before its session was taken over is not to come after what its successor sends
+            return Err(CloseReason::SessionTakenOver);
+        }
         let max_packet_size = worker.shared.limits.load().max_packet_size;
         let (mut at, mut frames) = (0, 0);
         let result = loop {
@@ -220,6 +225,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         worker.local.count(Count::MessagesReceived, frames);
+        if let Phase::Open(open) = &self.phase
+            && frames > 0
+        {
+            // whole packets count, not bytes
+            self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+        }
         result
     }
 
@@ -380,32 +391,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     // ---- the end ----
 
-    /// While the server shuts down: a client gets what waits for it, and acknowledges it, which makes room for more of
-    /// that; nothing else is taken from it.
-    fn drain(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
-        let Phase::Open(Open { farewell, .. }) = &self.phase else { return Err(CloseReason::ServerShutdown) };
-        if *farewell == Farewell::Written {
-            // whatever ends it now is the answer to our end, and nothing is answered any more
-            let read = self.read(worker, cx, now);
-            worker.replies.clear();
-            return read.map(|_| ()).map_err(|_| CloseReason::ServerShutdown);
-        }
-        self.exchange(worker, cx, now)?;
-        let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
-        if self.writing.is_some() || worker.shared.router.has_unfinished(&open.client) {
-            open.farewell = Farewell::Busy;
-            return Ok(());
-        }
-        if open.farewell == Farewell::Idle {
-            return Err(CloseReason::ServerShutdown);
-        }
-        open.farewell = Farewell::Written;
-        match Pin::new(&mut self.socket).poll_shutdown(cx) {
-            Poll::Ready(Err(error)) => Err(network(&error)),
-            _ => Ok(()),
-        }
-    }
-
     /// Clears everything away and says why, once.
     fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
         worker.replies.clear();
@@ -507,12 +492,6 @@ fn write_some(
     Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
 }
 
-/// What a client may say still while the server shuts down: how far that is which is under way, and that it ends.
-fn is_served_last(packet: PacketType) -> bool {
-    use PacketType::{Disconnect, Pingreq, Puback, Pubcomp, Pubrec, Pubrel};
-    matches!(packet, Puback | Pubrec | Pubrel | Pubcomp | Pingreq | Disconnect)
-}
-
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
 fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
     match keep_alive {
@@ -521,7 +500,7 @@ fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
     }
 }
 
-fn network(error: &io::Error) -> CloseReason {
+pub(super) fn network(error: &io::Error) -> CloseReason {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             CloseReason::ConnectionLost

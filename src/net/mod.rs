@@ -5,11 +5,13 @@
 //! | `worker` | the threads: each a runtime of its own, with connections dealt out to them |
 //! | `listener` | accepting, and the bounds on how many |
 //! | `connection` | the task that drives one connection |
+//! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
 
 mod connection;
 mod deadlines;
+mod farewell;
 mod listener;
 mod reader;
 mod worker;

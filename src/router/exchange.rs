@@ -49,6 +49,11 @@ impl Client {
         Self { slot, connection, id, version, last: None, held: None, touched: true }
     }
 
+    /// Is its session still its own, or has another connection taken it over?
+    pub fn is_attached(&self) -> bool {
+        self.slot.is_owned_by(self.connection)
+    }
+
     /// Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
@@ -231,7 +236,7 @@ impl Router {
     /// The client's session, if it is still this connection's.
     fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
         let state = client.slot.lock();
-        if client.slot.is_owned_by(client.connection) { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
+        if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
     }
 
     fn in_session<'a>(
@@ -266,7 +271,7 @@ impl Router {
     /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
     /// connection holds and the socket has not taken; while there are any, nothing new is given.
     pub fn flush(&self, local: &mut Local, client: &mut Client, replies: &mut Vec<u8>, unwritten: usize) -> Flush {
-        if !client.slot.is_owned_by(client.connection) {
+        if !client.is_attached() {
             return Flush::TakenOver;
         }
         self.release_held(client, replies);

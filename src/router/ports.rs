@@ -47,7 +47,7 @@ pub trait Authenticate: Send + Sync {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal>;
 }
 
-/// Decides what a client may publish and subscribe to.
+/// Decides what a client may publish and subscribe to. An answer for a topic may be remembered while a client repeats it.
 pub trait Authorize: Send + Sync {
     /// May this client publish to this topic, with a PUBLISH or a Will?
     fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool;
@@ -117,7 +117,8 @@ pub trait Forward: Send + Sync {
     fn forward(&self, message: &Outgoing<'_>, retain: bool);
 }
 
-/// Sees what happens. Called on the path of every message, by many threads: do little, never wait.
+/// Sees what happens. Called on the path of every message, by many threads, with locks held: do little, never wait, never
+/// call the router or the server.
 pub trait Observe: Send + Sync {
     /// It has happened.
     fn observe(&self, event: &Event<'_>);

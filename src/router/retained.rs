@@ -1,5 +1,7 @@
 //! [`RetainedStore`]: the retained messages (MQTT 3.1.1 section 3.3.1.3), within limits.
 
+use std::ops::ControlFlow;
+
 use parking_lot::RwLock;
 
 use crate::{
@@ -71,11 +73,11 @@ impl RetainedStore {
         }
     }
 
-    /// Those that a filter matches.
-    pub(super) fn for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message)) {
+    /// Those that a filter matches, until `each` breaks.
+    pub(super) fn try_for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message) -> ControlFlow<()>) {
         let inner = self.inner.read();
         if !inner.tree.is_empty() {
-            inner.tree.for_each_match(filter, |retained| each(&retained.message));
+            let _all_or_not = inner.tree.try_for_each_match(filter, |retained| each(&retained.message));
         }
     }
 

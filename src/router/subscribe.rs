@@ -1,5 +1,7 @@
 //! Subscriptions, and the retained messages they bring (MQTT 3.1.1 sections 3.8 to 3.11).
 
+use std::ops::ControlFlow;
+
 use super::{
     Local, Router,
     counters::Count,
@@ -92,17 +94,21 @@ impl Router {
     /// session locked: a message that is retained at the same time is delivered either by this or after it.
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
-    /// filters, gets them all; one that subscribes again and again without taking them has no more for it.
+    /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what each
+    /// filter would bring then counts as one message dropped.
     fn send_retained(&self, local: &mut Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut state = slot.lock();
         let session = &mut state.session;
-        self.retained.for_each_match(filter, |message| {
-            if !session.deliver_retained(message.clone(), options.qos, max) {
-                let payload = message.payload().len();
-                local.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
+        self.retained.try_for_each_match(filter, |message| {
+            if session.deliver_retained(message.clone(), options.qos, max) {
+                return ControlFlow::Continue(());
             }
+            let payload = message.payload().len();
+            local.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
+            // the others would be dropped too: to find them would only keep other clients waiting
+            ControlFlow::Break(())
         });
     }
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
+
 use smallvec::SmallVec;
 
 use super::{
@@ -17,6 +19,9 @@ pub struct RetainedTree<M> {
     tree: LevelTree<M>,
     len: usize,
 }
+
+/// The first of the nodes still to be tried at a `+`, and what the filter asks of the levels below them.
+type Branches<'f> = (Option<u32>, Option<&'f str>);
 
 impl<M> RetainedTree<M> {
     /// No messages. `seed` should be random, so that no client knows which topics collide in the hash table.
@@ -48,11 +53,22 @@ impl<M> RetainedTree<M> {
 
     /// Calls `f` with each message whose topic `filter` matches, as section 4.7 defines it, in no order.
     pub fn for_each_match(&self, filter: &TopicFilter, mut f: impl FnMut(&M)) {
-        // The nodes still to be tried at each `+`, and what the filter asks of the levels below them.
-        let mut branches: SmallVec<[(Option<u32>, Option<&str>); 8]> = SmallVec::new();
+        let _always_all = self.try_for_each_match(filter, |message| {
+            f(message);
+            ControlFlow::Continue(())
+        });
+    }
+
+    /// The same, until `f` breaks.
+    pub fn try_for_each_match(
+        &self,
+        filter: &TopicFilter,
+        mut f: impl FnMut(&M) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let mut branches: SmallVec<[Branches<'_>; 8]> = SmallVec::new();
         let mut from = Some((ROOT, Some(filter.as_str())));
         while let Some((node, levels)) = from {
-            branches.extend(self.descend(node, levels, &mut f));
+            branches.extend(self.descend(node, levels, &mut f)?);
             from = None;
             while let Some((branch, levels)) = branches.last_mut() {
                 if let Some(node) = *branch {
@@ -66,6 +82,7 @@ impl<M> RetainedTree<M> {
                 }
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// How many messages there are.
@@ -84,8 +101,8 @@ impl<M> RetainedTree<M> {
         &self,
         mut node: u32,
         mut levels: Option<&'f str>,
-        f: &mut impl FnMut(&M),
-    ) -> Option<(Option<u32>, Option<&'f str>)> {
+        f: &mut impl FnMut(&M) -> ControlFlow<()>,
+    ) -> ControlFlow<(), Option<Branches<'f>>> {
         while let Some(text) = levels {
             let (level, rest) = match text.split_once('/') {
                 Some((level, rest)) => (level, Some(rest)),
@@ -93,30 +110,34 @@ impl<M> RetainedTree<M> {
             };
             match level {
                 "#" => {
-                    self.for_each_below(node, f);
-                    return None;
+                    self.try_for_each_below(node, f)?;
+                    return ControlFlow::Continue(None);
                 }
-                "+" => return Some((self.tree.first_child(node), rest)),
-                _ => node = self.tree.child(node, level)?,
+                "+" => return ControlFlow::Continue(Some((self.tree.first_child(node), rest))),
+                _ => match self.tree.child(node, level) {
+                    Some(child) => node = child,
+                    None => return ControlFlow::Continue(None),
+                },
             }
             levels = rest;
         }
-        self.tree.value(node).into_iter().for_each(f);
-        None
+        self.tree.value(node).into_iter().try_for_each(f)?;
+        ControlFlow::Continue(None)
     }
 
     /// What `#` after the path of `node` stands for: its own message too (section 4.7.1.2).
-    fn for_each_below(&self, node: u32, f: &mut impl FnMut(&M)) {
+    fn try_for_each_below(&self, node: u32, f: &mut impl FnMut(&M) -> ControlFlow<()>) -> ControlFlow<()> {
         if node != ROOT {
-            return self.tree.for_each_below(node, f);
+            return self.tree.try_for_each_below(node, f);
         }
         let mut child = self.tree.first_child(ROOT);
         while let Some(node) = child {
             if self.is_visible(node) {
-                self.tree.for_each_below(node, &mut *f);
+                self.tree.try_for_each_below(node, &mut *f)?;
             }
             child = self.tree.next_sibling(node);
         }
+        ControlFlow::Continue(())
     }
 
     /// Does a wildcard in the place of this node stand for it? Not for `$` in the first level [MQTT-4.7.2-1].

@@ -6,6 +6,8 @@
 //! parent say whether they are there, so that a node without them costs nothing to ask. No function recurses: a topic
 //! may have 65,536 levels.
 
+use std::ops::ControlFlow;
+
 use compact_str::CompactString;
 
 use super::{
@@ -180,13 +182,13 @@ impl<V> LevelTree<V> {
         up.join("/")
     }
 
-    /// Calls `f` with each value at `top` and below it.
-    pub(super) fn for_each_below(&self, top: u32, mut f: impl FnMut(&V)) {
+    /// Calls `f` with each value at `top` and below it, until it breaks.
+    pub(super) fn try_for_each_below(&self, top: u32, mut f: impl FnMut(&V) -> ControlFlow<()>) -> ControlFlow<()> {
         let mut at = top;
         loop {
             let mut node = &self.nodes[at];
             if let Some(value) = &node.value {
-                f(value);
+                f(value)?;
             }
             if node.first_child != NONE {
                 at = node.first_child;
@@ -194,7 +196,7 @@ impl<V> LevelTree<V> {
             }
             loop {
                 if at == top {
-                    return;
+                    return ControlFlow::Continue(());
                 }
                 if node.next != NONE {
                     at = node.next;
@@ -359,7 +361,11 @@ mod tests {
         assert_eq!(tree.node_count(), 65_537);
         assert_eq!(tree.path(node), path);
         let mut seen = 0;
-        tree.for_each_below(ROOT, |value| seen += value);
+        let all = tree.try_for_each_below(ROOT, |value| {
+            seen += value;
+            ControlFlow::Continue(())
+        });
+        assert!(all.is_continue());
         assert_eq!(seen, 1);
         take(&mut tree, &path);
         assert_eq!(tree.node_count(), 1);

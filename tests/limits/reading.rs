@@ -67,3 +67,22 @@ fn a_client_that_is_behind_with_what_others_send_is_read_from() {
     }
     assert_eq!(recorder.lines("disconnect slow"), [""; 0]);
 }
+
+#[test]
+fn a_client_that_never_ends_its_packet_is_silent() {
+    let (broker, recorder) = Broker::observed(Limits::default());
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
+    let mut other = broker.client("other");
+    // a PUBLISH of 4 KiB, a byte at a time
+    slow.write_all(&[0x30, 0x80, 0x20, 0, 1, b't']).expect("the beginning of a PUBLISH");
+    for _ in 0..4_000 {
+        if slow.write_all(b"x").is_err() || !recorder.lines("disconnect slow").is_empty() {
+            break;
+        }
+        // another client's exchanges are the clock's ticks
+        (0..50).for_each(|_| other.expect_nothing_pending());
+    }
+    recorder.wait_for("disconnect slow");
+    let lines = recorder.lines("disconnect slow");
+    assert_eq!(lines, ["disconnect slow KeepAliveTimeout { keep_alive: 1 }"]);
+}
