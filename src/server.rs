@@ -137,7 +137,7 @@ impl Server {
         }
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
-        let count = config.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let count = config.workers.unwrap_or_else(default_workers);
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
         listeners.into_iter().for_each(|listener| workers.listen(listener));
         let ready_file = match &config.ready_file {
@@ -222,6 +222,12 @@ fn no_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
+/// One thread for each CPU that the process may use, but for one that is left to the kernel's side of the connections and
+/// whatever else runs: with clients on the same two cores, two threads deliver less than one.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1))
+}
+
 /// The first lines of the log: how safe, who, where.
 fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous: bool) {
     let version = env!("CARGO_PKG_VERSION");
@@ -244,7 +250,8 @@ fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous
         }
     }
     let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    tracing::info!("ready, listening on {listening} ({workers} worker threads)");
+    let threads = if workers == 1 { "thread" } else { "threads" };
+    tracing::info!("ready, listening on {listening} ({workers} worker {threads})");
 }
 
 fn router_limits(config: &Config) -> RouterLimits {

@@ -97,7 +97,7 @@ pub(super) const TOP: Table<Config> = Table {
             "Whether clients that give no user name are served: on every listener, on none, or only on those that listen \
              on a loopback address.";
         workers: OrWord { form: WORKERS, word: "auto", zero: false },
-            "Threads that serve connections; auto is one for each CPU that the process may use.";
+            "Threads that serve connections; auto is one for each CPU that the process may use, less one.";
         shutdown_grace: span(Duration::ZERO, HOUR),
             "How long a shutdown waits for what is queued to connected clients.";
         ready_file: OptionalPath,

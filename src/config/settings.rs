@@ -10,7 +10,7 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// `None`: anonymous clients are served on loopback listeners alone.
     pub allow_anonymous: Option<bool>,
-    /// Threads that serve connections; `None`: one for each CPU that the process may use.
+    /// Threads that serve connections; `None`: one for each CPU that the process may use, less one.
     pub workers: Option<usize>,
     /// How long a shutdown waits for what is queued to connected clients.
     pub shutdown_grace: Duration,

@@ -40,6 +40,10 @@ pub(super) struct Connection<S> {
     read_by: Tick,
     /// The socket has to take something of what waits.
     write_by: Tick,
+    /// The thread's count of writes when it last let others write first.
+    gave_way: u32,
+    /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
+    reads_much: bool,
 }
 
 /// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
@@ -76,8 +80,12 @@ pub(super) struct Open {
     pub(super) farewell: Farewell,
 }
 
-/// Reads in a row before others have their turn.
-const READS_A_TURN: usize = 8;
+/// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
+const BYTES_A_TURN: usize = 128 << 10;
+/// A read of at least this many bytes is worth to be written before the next.
+const MUCH: usize = 16 << 10;
+/// More bytes than this of such reads that are not written are written first.
+const WRITE_FIRST: usize = 48 << 10;
 /// Writes in a row before others have their turn.
 const WRITES_A_TURN: usize = 16;
 /// Pieces that one write gathers.
@@ -95,6 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             deadline: None,
             read_by: Tick::NEVER,
             write_by: Tick::NEVER,
+            gave_way: u32::MAX,
+            reads_much: false,
         }
     }
 
@@ -118,13 +128,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Result<(), CloseReason> {
-        let waits = self.read(worker, cx, now)?;
+        let waits = if self.gives_way(worker, cx) { false } else { self.read(worker, cx, now)? };
         self.write(worker, cx, now)?;
         if waits && !self.reads_too_slowly(worker) {
             // the socket was not asked for bytes, and tells nobody of those that it has
             cx.waker().wake_by_ref();
         }
         Ok(())
+    }
+
+    /// Where much that was read waits to be written, those who write it have their turn first, while it is in the
+    /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at once
+    /// where nothing is written.
+    fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
+        if !self.reads_much || worker.unwritten < WRITE_FIRST {
+            return false;
+        }
+        if self.gave_way == worker.writes {
+            worker.unwritten = 0;
+            return false;
+        }
+        self.gave_way = worker.writes;
+        cx.waker().wake_by_ref();
+        true
     }
 
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
@@ -143,7 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Result<bool, CloseReason> {
-        for _ in 0..READS_A_TURN {
+        let mut taken = 0;
+        while taken < BYTES_A_TURN {
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
                     // that it is not heard is not its silence; how long this may last is for the write timeout to say
@@ -155,6 +182,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let Poll::Ready(read) = read else { return Ok(false) };
             let (bytes, got) = read.map_err(|error| network(&error))?;
             worker.local.count(Count::BytesReceived, bytes as u64);
+            taken += bytes;
+            self.reads_much = bytes >= MUCH;
+            if self.reads_much {
+                worker.unwritten += bytes;
+            }
             match got {
                 Got::Shared(all) => {
                     let buffer = std::mem::take(&mut worker.buffer);
@@ -349,6 +381,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(n)) => {
                     out.advance(n);
                     self.write_by = Tick::NEVER;
+                    worker.unwritten = worker.unwritten.saturating_sub(n);
+                    worker.writes = worker.writes.wrapping_add(1);
                     worker.local.count(Count::BytesSent, n as u64);
                 }
                 Poll::Ready(Err(error)) => return Err(network(&error)),

@@ -57,6 +57,10 @@ pub(super) struct Worker {
     /// Answers to the packets of the connection whose turn it is.
     pub(super) replies: Vec<u8>,
     pub(super) deadlines: Deadlines,
+    /// Bytes that large reads on this thread gave, less those written since.
+    pub(super) unwritten: usize,
+    /// How often something was written on this thread.
+    pub(super) writes: u32,
     /// The server shuts down: connections write what they have and end.
     pub(super) draining: bool,
     /// Told of the last connection's end while draining.
@@ -170,6 +174,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
         buffer: vec![0; SHARED_BUFFER],
         replies: Vec::new(),
         deadlines: Deadlines::new(Instant::now()),
+        unwritten: 0,
+        writes: 0,
         draining: false,
         idle: idle.clone(),
     };
