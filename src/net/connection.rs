@@ -239,7 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     let whole = &rest[..frame.len];
                     at += frame.len;
                     frames += 1;
-                    if let Err(reason) = self.handle_frame(worker, cx, frame, whole, now) {
+                    if let Err(reason) = self.handle_frame(worker, cx, frame, whole) {
                         break Err(reason);
                     }
                 }
@@ -280,7 +280,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &Context<'_>,
         frame: Frame<'_>,
         whole: &[u8],
-        now: Instant,
     ) -> Result<(), CloseReason> {
         match &mut self.phase {
             // what is not acknowledged is sent again, to the server that comes after this one
@@ -289,21 +288,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame, now),
+            Phase::Connecting => self.handle_first(worker, cx, frame),
             Phase::Ended => Ok(()),
         }
     }
 
     /// The first packet has to be a CONNECT [MQTT-3.1.0-1].
-    fn handle_first(
-        &mut self,
-        worker: &mut Worker,
-        cx: &Context<'_>,
-        frame: Frame<'_>,
-        now: Instant,
-    ) -> Result<(), CloseReason> {
+    fn handle_first(&mut self, worker: &mut Worker, cx: &Context<'_>, frame: Frame<'_>) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
-            Ok(Packet::Connect(connect)) => self.connect(worker, cx, &connect, now),
+            Ok(Packet::Connect(connect)) => self.connect(worker, cx, &connect),
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
                 self.refuse(worker, ConnectReturnCode::UnacceptableProtocolVersion);
                 Err(error.into())
@@ -313,13 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn connect(
-        &mut self,
-        worker: &mut Worker,
-        cx: &Context<'_>,
-        connect: &Connect<'_>,
-        now: Instant,
-    ) -> Result<(), CloseReason> {
+    fn connect(&mut self, worker: &mut Worker, cx: &Context<'_>, connect: &Connect<'_>) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
         let connected = match shared.router.connect(local, connect, self.caller.peer(), cx.waker().clone()) {
             Ok(connected) => connected,
@@ -340,7 +327,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             keep_alive = connect.keep_alive,
             "connected"
         );
-        self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         let client = Client::new(connected, connect.version);
         self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle });
         Ok(())

@@ -64,8 +64,11 @@ impl Router {
             }
             None => None,
         };
-        let sessions = self.sessions.len();
-        if !connect.clean_session && sessions >= local.limits.max_sessions && !self.sessions.contains_key(&client) {
+        // counting them visits every shard: not for clients whose session ends with them
+        if !connect.clean_session
+            && self.sessions.len() >= local.limits.max_sessions
+            && !self.sessions.contains_key(&client)
+        {
             local.count(Count::RefusedSessions, 1);
             let why = "there are as many sessions as limits.max_sessions allows";
             return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
@@ -188,7 +191,7 @@ impl Router {
     }
 
     /// A connection ended: its session ends with it, or waits for the client. Nothing happens where another connection
-    /// has taken the session over.
+    /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
     pub fn disconnect(
         &self,
         local: &mut Local,
@@ -196,11 +199,12 @@ impl Router {
         connection: ConnectionId,
         reason: &CloseReason,
         now: Instant,
-    ) {
+    ) -> u32 {
         let mut state = slot.lock();
         if !slot.is_owned_by(connection) {
-            return;
+            return 0;
         }
+        let dropped = state.session.take_dropped();
         slot.detach(&mut state);
         let client = state.session.id().clone();
         let will = state.session.detach(&local.limits.session, &mut local.pool).filter(|_| reason.publishes_will());
@@ -228,6 +232,7 @@ impl Router {
         if let Some(will) = will {
             self.publish_will(local, &client, &will);
         }
+        dropped
     }
 
     /// Removes what the router has of a session that ended.

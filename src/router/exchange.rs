@@ -326,11 +326,9 @@ impl Router {
         client.held.is_some() || client.slot.lock().session.has_unfinished()
     }
 
-    /// The client's connection ended. Gives how many messages for it were dropped since it was last gone.
+    /// The client's connection ended: [`disconnect`](Self::disconnect).
     pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
-        let dropped = client.slot.lock().session.take_dropped();
-        self.disconnect(local, &client.slot, client.connection, reason, now);
-        dropped
+        self.disconnect(local, &client.slot, client.connection, reason, now)
     }
 }
 
