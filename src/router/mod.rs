@@ -29,6 +29,7 @@
 mod connect;
 mod counters;
 mod exchange;
+pub mod keep;
 mod local;
 mod matches;
 mod ports;

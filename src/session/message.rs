@@ -1,7 +1,11 @@
 //! [`Message`]: an Application Message that outlives the packet it came in, made once and shared by all that hold it;
 //! and [`Outgoing`]: one on its way to its subscribers, which becomes a `Message` only if somebody has to keep it.
 
-use std::cell::OnceCell;
+use std::{
+    cell::OnceCell,
+    num::NonZeroU64,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use triomphe::ThinArc;
 
@@ -21,6 +25,8 @@ struct Head {
     /// Where the payload begins: behind the topic, or behind the Packet Identifier that came between them.
     payload_at: u32,
     qos: QoS,
+    /// [`Message::store_number`]; 0: none yet.
+    store_number: AtomicU64,
 }
 
 impl Message {
@@ -38,6 +44,7 @@ impl Message {
             topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
             payload_at: u32::try_from(payload_at).expect("a topic and an identifier are less than 4 GiB"),
             qos,
+            store_number: AtomicU64::new(0),
         };
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
@@ -56,6 +63,21 @@ impl Message {
     /// The QoS it was published at.
     pub fn qos(&self) -> QoS {
         self.0.header.header.qos
+    }
+
+    /// The number under which a store keeps this message, however many sessions it waits in: none until the first
+    /// [`set_store_number`](Self::set_store_number).
+    pub fn store_number(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.0.header.header.store_number.load(Ordering::Relaxed))
+    }
+
+    /// Gives it a number, unless it has one: the number that it has from then on.
+    pub fn set_store_number(&self, number: NonZeroU64) -> NonZeroU64 {
+        let place = &self.0.header.header.store_number;
+        match place.compare_exchange(0, number.get(), Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => number,
+            Err(other) => NonZeroU64::new(other).unwrap_or(number),
+        }
     }
 
     /// Bytes of topic and payload: what limits count.

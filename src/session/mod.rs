@@ -9,6 +9,7 @@
 mod acks;
 mod close;
 mod inbound;
+mod journal;
 mod message;
 mod out_buf;
 mod outbound;
@@ -19,6 +20,7 @@ mod tests;
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
 pub use inbound::{Deferred, Receipt};
+pub use journal::{Change, Journal, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use outbound::Dropped;

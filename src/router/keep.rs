@@ -1,0 +1,184 @@
+//! The router's port to what keeps state beyond the process: [`Store`], what it is asked to keep ([`Record`]), and what
+//! it gives back at the next start ([`Restored`]).
+
+use std::{num::NonZeroU64, task::Waker, time::Duration};
+
+use crate::{
+    session::{Change, CommitSeq, Message, SessionNumber, Stored, StoredWill},
+    topic::{TopicFilter, TopicName},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+};
+
+/// Keeps what must survive the process. Without one, "kept" means in memory.
+///
+/// Records of one session come in the order in which they happened: they are appended with the session locked.
+pub trait Store: Send + Sync {
+    /// Takes a record over; the answer says when it is durable. What is acknowledged for it waits until then.
+    fn append(&self, record: Record<'_>) -> Stored;
+
+    /// Runs `append`, which appends records that are kept together or not at all. Not to be nested.
+    fn together(&self, append: &mut dyn FnMut());
+
+    /// Every commit up to this one is durable.
+    fn done(&self) -> CommitSeq;
+
+    /// Wakes `waker` once `commit` is durable or the condition is no longer [`Condition::Ready`]; at once if it is so
+    /// already.
+    fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
+
+    /// Whether it takes more.
+    fn condition(&self) -> Condition;
+}
+
+/// Whether a [`Store`] takes more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It does.
+    Ready,
+    /// As much as may be waits to become durable: clients that have something in it are not read from until some is.
+    Busy,
+    /// There is no room on the disk: what needs it is refused, what was taken over waits for room.
+    Full,
+    /// A write or fsync failed, and the server ends: nothing more becomes durable.
+    Failed,
+}
+
+/// What a [`Store`] is asked to keep.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Record<'a> {
+    /// A session that outlives its connections begins, its client connected.
+    SessionStarted {
+        /// Its number from now on.
+        session: SessionNumber,
+        /// Whose.
+        client: &'a ClientId,
+        /// The Will of the connection.
+        will: Option<&'a StoredWill>,
+    },
+    /// The client is back.
+    Attached {
+        /// Of its session.
+        session: SessionNumber,
+        /// The Will of the new connection.
+        will: Option<&'a StoredWill>,
+    },
+    /// The client went away, now; its Will is published or discarded.
+    Detached {
+        /// Of its session.
+        session: SessionNumber,
+    },
+    /// The session ends: by a clean session, or because it expired.
+    SessionEnded {
+        /// Its number, which is not used again.
+        session: SessionNumber,
+    },
+    /// A subscription, in place of the one with the same filter.
+    Subscribed {
+        /// Whose.
+        session: SessionNumber,
+        /// To what.
+        filter: &'a TopicFilter,
+        /// How.
+        options: SubscriptionOptions,
+    },
+    /// It is no more.
+    Unsubscribed {
+        /// Whose.
+        session: SessionNumber,
+        /// From what.
+        filter: &'a TopicFilter,
+    },
+    /// Something of its messages changed.
+    Changed {
+        /// Whose.
+        session: SessionNumber,
+        /// What.
+        change: Change<'a>,
+    },
+    /// A retained message, in place of the one its topic had.
+    Retained {
+        /// Its topic is the key.
+        message: &'a Message,
+    },
+    /// A topic has no retained message any more.
+    RetainedCleared {
+        /// Which.
+        topic: &'a TopicName,
+    },
+}
+
+/// What a [`Store`] kept, as it was when the process ended.
+#[derive(Debug)]
+pub struct Restored {
+    /// In no particular order.
+    pub sessions: Vec<RestoredSession>,
+    /// One a topic.
+    pub retained: Vec<Message>,
+    /// The first number for sessions to come.
+    pub next_session: SessionNumber,
+}
+
+/// A session as it was.
+#[derive(Debug)]
+pub struct RestoredSession {
+    /// Its number.
+    pub session: SessionNumber,
+    /// Whose.
+    pub client: ClientId,
+    /// The client was connected when the process ended: its Will is still to be published.
+    pub will: Option<StoredWill>,
+    /// How long the client has been away, by the system's clock.
+    pub away: Duration,
+    /// Filters that were valid when they were subscribed to.
+    pub subscriptions: Vec<(Box<str>, SubscriptionOptions)>,
+    /// By rising number.
+    pub messages: Vec<RestoredMessage>,
+    /// QoS 2 messages taken from the client and not released, in the order in which they came.
+    pub received: Vec<PacketId>,
+}
+
+/// A QoS 1 or 2 message of a session as it was.
+#[derive(Debug)]
+pub struct RestoredMessage {
+    /// See [`Change::Queued`].
+    pub number: u64,
+    /// How far it came.
+    pub state: RestoredState,
+}
+
+/// How far a message came.
+#[derive(Debug)]
+pub enum RestoredState {
+    /// It waits.
+    Queued {
+        /// The message.
+        message: Message,
+        /// At which QoS it is to be sent.
+        qos: QoS,
+        /// With RETAIN.
+        retain: bool,
+    },
+    /// It was sent, and is sent again.
+    Sent {
+        /// Its place in the order of sending.
+        sent: u64,
+        /// The message.
+        message: Message,
+        /// At which QoS.
+        qos: QoS,
+        /// With RETAIN.
+        retain: bool,
+    },
+    /// PUBREC came; PUBREL is sent again.
+    Released {
+        /// Its place in the order of sending.
+        sent: u64,
+    },
+}
+
+impl Default for Restored {
+    fn default() -> Self {
+        Self { sessions: Vec::new(), retained: Vec::new(), next_session: SessionNumber(NonZeroU64::MIN) }
+    }
+}
