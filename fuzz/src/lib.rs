@@ -158,7 +158,7 @@ pub fn session(data: &[u8]) {
     let mut byte = || input.next();
     let (Some(a), Some(b), Some(c), Some(d)) = (byte(), byte(), byte(), byte()) else { return };
     let mut end = End {
-        session: Session::new("fuzz".into(), false),
+        session: Session::new("fuzz".into(), false, None),
         limits: SessionLimits {
             max_inflight_out: 1 + usize::from(a % 8),
             max_inflight_in: 1 + usize::from(a / 8 % 4),
@@ -215,7 +215,7 @@ impl End {
             return;
         }
         let Self { session, limits, pool, .. } = self;
-        session.attach(ProtocolVersion::V311, true, None, limits, pool, &mut |_, _, _, _| {});
+        session.attach(ProtocolVersion::V311, true, None, limits, pool, &mut ());
         let before = self.inflight.clone();
         let frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0]);
@@ -236,17 +236,17 @@ impl End {
         let payload = vec![0; size];
         let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
-        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool) {
-            Delivery::Sent => assert!(connected),
+        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool, &mut ()) {
+            Delivery::Sent(_) => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
-            Delivery::Queued(dropped) => assert!(dropped.len() <= 1 + self.limits.max_queued_messages),
+            Delivery::Queued(_) => {}
         }
     }
 
     fn deliver_retained(&mut self, qos: QoS, size: usize) {
         let message = Message::new(TopicName::new("t").expect("a topic"), &vec![0; size], qos);
-        self.session.deliver_retained(message, qos, usize::MAX);
+        self.session.deliver_retained(&message, qos, usize::MAX, &mut ());
         self.retained += 1;
     }
 
@@ -273,7 +273,7 @@ impl End {
             _ => None,
         };
         let Self { session, limits, pool, .. } = self;
-        let stays = match session.handle_packet(packet, limits, pool, &mut |_, _, _, _| {}) {
+        let stays = match session.handle_packet(packet, limits, pool, &mut ()) {
             Ok(Action::Disconnect) | Err(_) => false,
             Ok(Action::Defer(publish)) => {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
@@ -292,7 +292,7 @@ impl End {
 
     fn check(&mut self) {
         if self.session.is_connected() {
-            self.session.fill(&self.limits, &mut self.pool, &mut |_, _, _, _| {});
+            self.session.fill(&self.limits, &mut self.pool, &mut ());
             self.take();
         }
         assert!(self.inflight.len() <= self.limits.max_inflight_out);

@@ -137,7 +137,8 @@ const LIMITS: Table<Config> = Table {
         max_topic_length: Size { min: 1, max: LONGEST_STRING }, "Bytes of a Topic Name or Topic Filter.";
         max_topic_levels: Whole { min: 1, max: LONGEST_STRING }, "Levels of a Topic Name or Topic Filter.";
         max_inflight_out: Whole { min: 1, max: u16::MAX },
-            "QoS 1 and 2 messages sent to a client and not yet acknowledged by it; further ones wait in its queue.";
+            "QoS 1 and 2 messages sent to a client and not yet acknowledged by it; further ones wait in its queue. Until a \
+             client has acknowledged 20, they are 20 at most.";
         max_inflight_in: Whole { min: 1, max: u16::MAX },
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";

@@ -181,7 +181,7 @@ impl Default for Limits {
             max_client_id_length: 65_535,
             max_topic_length: 65_535,
             max_topic_levels: 128,
-            max_inflight_out: 20,
+            max_inflight_out: 100,
             max_inflight_in: 100,
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,

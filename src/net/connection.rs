@@ -215,6 +215,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// More waits for this client than a client may be behind.
     fn reads_too_slowly(&self, worker: &Worker) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
+        if worker.shared.router.awaits_room(&open.client) {
+            return true;
+        }
         if self.writing.is_none() {
             return false;
         }
@@ -349,7 +352,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
             let Worker { shared, local, replies, .. } = worker;
             match shared.router.flush(local, &mut open.client, replies, unwritten) {
-                Flush::TakenOver => return Err(CloseReason::SessionTakenOver),
+                Flush::Close(reason) => return Err(reason),
                 Flush::Write(None) => return Ok(()),
                 Flush::Write(out) => self.writing = out,
             }

@@ -7,12 +7,13 @@ use dashmap::Entry;
 use super::{
     Local, Router,
     counters::Count,
-    ports::{Credentials, Event, Peer, Record, Refusal},
+    keep::Record,
+    ports::{Credentials, Event, Peer, Refusal},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::{CloseReason, Message, ProtocolError, Session, StoredWill},
+    session::{CloseReason, Message, ProtocolError, Session, Stored, StoredWill},
     topic::FilterId,
     types::{ClientId, ProtocolVersion},
 };
@@ -28,16 +29,19 @@ pub struct Connected {
     pub connection: ConnectionId,
     /// There was Session State.
     pub session_present: bool,
+    /// When the session is kept: its CONNACK is not sent before.
+    pub stored: Stored,
 }
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
-#[derive(Default)]
 struct TakenOver {
     will: Option<StoredWill>,
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
     expiry: Option<super::ExpiryKey>,
+    /// When what became of the session is kept.
+    stored: Stored,
 }
 
 impl Router {
@@ -73,6 +77,13 @@ impl Router {
             let why = "there are as many sessions as limits.max_sessions allows";
             return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
         }
+        if !connect.clean_session
+            && self.store_refuses().is_some()
+            && !self.sessions.get(&client).is_some_and(|slot| slot.is_kept())
+        {
+            let why = "a new session cannot be stored: there is no room in data_dir";
+            return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
+        }
         let connection = self.new_connection();
         let event = |session_present| Event::Connect {
             client: &client,
@@ -80,16 +91,19 @@ impl Router {
             clean_session: connect.clean_session,
             session_present,
         };
-        let (slot, session_present, taken_over) =
-            self.attach(local, &client, connect, (connection, waker), will, event);
-
-        // one that takes over takes the place of the other
-        if taken_over.old.is_none() {
-            let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
-            self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
-        }
-        self.clear_away(local, &client, taken_over);
-        Ok(Connected { client, slot, connection, session_present })
+        let (slot, session_present, stored) = self.together(|| {
+            let (slot, session_present, taken_over) =
+                self.attach(local, &client, connect, (connection, waker), will, event);
+            // one that takes over takes the place of the other
+            if taken_over.old.is_none() {
+                let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+                self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+            }
+            let stored = taken_over.stored;
+            self.clear_away(local, &client, taken_over);
+            (slot, session_present, stored)
+        });
+        Ok(Connected { client, slot, connection, session_present, stored })
     }
 
     fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
@@ -123,7 +137,7 @@ impl Router {
         will: Option<StoredWill>,
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
-        let mut taken_over = TakenOver::default();
+        let mut taken_over = TakenOver { will: None, old: None, ended: None, expiry: None, stored: Stored::Done };
         let mut entry = self.sessions.entry(client.clone());
         if let Entry::Occupied(occupied) = &mut entry {
             let slot = occupied.get().clone();
@@ -139,35 +153,33 @@ impl Router {
                 if !connect.clean_session && !state.session.is_clean() {
                     slot.attach(&mut state, connection, waker);
                     local.observers.observe(&event(true));
-                    state.session.attach(
-                        connect.version,
-                        true,
-                        will,
-                        &local.limits.session,
-                        &mut local.pool,
-                        &mut super::exchange::sent(&local.observers),
-                    );
+                    if let Some(session) = state.session.number() {
+                        // a client that comes back for its messages gets them though nothing more can be stored
+                        let _ = self.store(Record::Attached { session, will: will.as_ref() });
+                    }
+                    let Local { limits, pool, observers, .. } = local;
+                    let mut recorder = self.recorder(observers);
+                    state.session.attach(connect.version, true, will, &limits.session, pool, &mut recorder);
                     drop(state);
                     return (slot, true, taken_over);
                 }
                 // [MQTT-3.1.2-6]: previous state is discarded
                 state.ended = true;
                 let subscriptions = state.session.take_subscriptions();
-                self.store_end(&state.session);
+                taken_over.stored = self.store_end(&state.session);
                 drop(state);
                 taken_over.ended = Some((slot, subscriptions));
             }
         }
         local.observers.observe(&event(false));
-        let mut session = Session::new(client.clone(), connect.clean_session);
-        session.attach(
-            connect.version,
-            false,
-            will,
-            &local.limits.session,
-            &mut local.pool,
-            &mut super::exchange::sent(&local.observers),
-        );
+        let number = if connect.clean_session { None } else { self.new_session_number() };
+        if let Some(session) = number {
+            let started = self.store(Record::SessionStarted { session, client, will: will.as_ref() });
+            taken_over.stored = taken_over.stored.and(started);
+        }
+        let mut session = Session::new(client.clone(), connect.clean_session, number);
+        let Local { limits, pool, observers, .. } = local;
+        session.attach(connect.version, false, will, &limits.session, pool, &mut self.recorder(observers));
         let slot = SlotRef::new(session);
         slot.attach(&mut slot.lock(), connection, waker);
         entry.insert(slot.clone());
@@ -200,6 +212,18 @@ impl Router {
         reason: &CloseReason,
         now: Instant,
     ) -> u32 {
+        self.together(|| self.disconnect_alone(local, slot, connection, reason, now))
+    }
+
+    /// The records of it are kept together with those of the Will.
+    fn disconnect_alone(
+        &self,
+        local: &mut Local,
+        slot: &SlotRef,
+        connection: ConnectionId,
+        reason: &CloseReason,
+        now: Instant,
+    ) -> u32 {
         let mut state = slot.lock();
         if !slot.is_owned_by(connection) {
             return 0;
@@ -214,9 +238,13 @@ impl Router {
         if ends {
             state.ended = true;
             subscriptions = state.session.take_subscriptions();
-            self.store_end(&state.session);
+            let _ = self.store_end(&state.session);
         } else if let Some(at) = expiry.and_then(|e| now.checked_add(e)) {
             state.expiry = Some((at, connection.0));
+        }
+        // a Will that the shutdown did not publish is published after the restart
+        if let Some(session) = state.session.number().filter(|_| !ends && *reason != CloseReason::ServerShutdown) {
+            let _ = self.store(Record::Detached { session });
         }
         let key = state.expiry;
         // with the lock held: before anything of the client's next connection
@@ -242,11 +270,8 @@ impl Router {
     }
 
     /// To be called with the session's lock held: before the records of a session that takes its place.
-    fn store_end(&self, session: &Session) {
-        if !session.is_clean() {
-            // nobody waits for this to be kept, the CONNACK of the next session neither
-            let _ = self.store(Record::SessionEnded { client: session.id() });
-        }
+    fn store_end(&self, session: &Session) -> Stored {
+        session.number().map_or(Stored::Done, |session| self.store(Record::SessionEnded { session }))
     }
 
     /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.
@@ -267,7 +292,7 @@ impl Router {
             }
             state.ended = true;
             let subscriptions = state.session.take_subscriptions();
-            self.store_end(&state.session);
+            let _ = self.store_end(&state.session);
             let client = state.session.id().clone();
             drop(state);
             self.forget(&slot, &client, &subscriptions);

@@ -51,6 +51,8 @@ pub enum Count {
     DroppedOutboundFull,
     /// Not retained: the retained store was full.
     DroppedRetainedFull,
+    /// Not retained: the disk was full.
+    DroppedStoreFull,
     /// Dropped: clients may not publish to `$SYS`.
     DroppedSysTopic,
     /// Dropped: not authorized.
@@ -150,6 +152,7 @@ impl Observe for Shard {
                     DropReason::QueueFull => Count::DroppedQueueFull,
                     DropReason::OutboundFull => Count::DroppedOutboundFull,
                     DropReason::RetainedFull => Count::DroppedRetainedFull,
+                    DropReason::StoreFull => Count::DroppedStoreFull,
                     DropReason::SysTopic => Count::DroppedSysTopic,
                     DropReason::NotAuthorized => Count::DroppedNotAuthorized,
                 };

@@ -5,16 +5,14 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Local, Router,
     counters::Count,
-    local::Observers,
+    keep::Condition,
     matches::Matched,
     ports::Event,
-    publish::delivered,
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
     codec::{self, Frame, Packet, PacketType, Publish},
-    session::{Action, CloseReason, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
-    topic::TopicName,
+    session::{Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
 
@@ -27,10 +25,21 @@ pub struct Client {
     version: ProtocolVersion,
     /// The answer to its last PUBLISH.
     last: Option<Arc<Matched>>,
-    /// Acknowledgements that wait for the store; with the memory store, never any.
-    held: Option<Box<HeldAcks>>,
+    /// What waits for the store; with the memory store, never anything.
+    awaited: Option<Box<Awaited>>,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
+}
+
+/// What of a client waits for the store.
+#[derive(Debug, Default)]
+struct Awaited {
+    /// Its CONNACK, and all that comes behind it.
+    accepted: Option<CommitSeq>,
+    /// Acknowledgements of its packets.
+    acks: HeldAcks,
+    /// The commit for which its connection is woken.
+    woken_by: Option<CommitSeq>,
 }
 
 /// What there is to write for a client.
@@ -38,15 +47,19 @@ pub struct Client {
 pub enum Flush {
     /// This, if anything.
     Write(Option<Box<OutBuf>>),
-    /// Another connection has taken the session over.
-    TakenOver,
+    /// The connection has to end.
+    Close(CloseReason),
 }
 
 impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
-        let super::Connected { client: id, slot, connection, .. } = connected;
-        Self { slot, connection, id, version, last: None, held: None, touched: true }
+        let super::Connected { client: id, slot, connection, stored, .. } = connected;
+        let awaited = match stored {
+            Stored::Done => None,
+            Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
+        };
+        Self { slot, connection, id, version, last: None, awaited, touched: true }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -77,7 +90,8 @@ impl Router {
         bytes: &'a [u8],
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        if client.held.as_ref().is_some_and(|held| held.size() > local.limits.session.max_outbound_bytes) {
+        if client.awaited.as_ref().is_some_and(|awaited| awaited.acks.size() > local.limits.session.max_outbound_bytes)
+        {
             return Err(ProtocolError::TooManyUnacknowledged.into());
         }
         // a publisher mostly repeats a topic, and text that was valid once is valid
@@ -108,15 +122,14 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let stored = self.publish_from(local, &client.id, &mut client.last, publish, bytes)?;
-        match publish.packet_id {
-            None => {}
-            Some(id) if publish.qos == QoS::AtLeastOnce => {
-                self.answer(local, client, stored, replies, |out| codec::encode::puback(out, id))
-            }
-            Some(id) => self.answer_receipt(local, client, id, stored, replies),
-        }
-        Ok(())
+        let Some(id) = publish.packet_id else {
+            return self.publish_from(local, &client.id, &mut client.last, publish, bytes).map(drop);
+        };
+        let result = self.together(|| {
+            let stored = self.publish_from(local, &client.id, &mut client.last, publish, bytes)?;
+            Ok(self.received(local, client, id, publish.qos, stored))
+        });
+        self.answer_publish(local, client, id, publish.qos, result, replies)
     }
 
     /// Is this QoS 2 PUBLISH to be published now?
@@ -162,11 +175,11 @@ impl Router {
         match packet {
             Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubrel(_) | Packet::Pubcomp(_) => {
                 match self.in_session(local, client, packet)? {
-                    Action::Release(id) => {
-                        self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubrel(out, id));
+                    Action::Release(id, stored) => {
+                        self.answer(local, client, stored, replies, |out| codec::encode::pubrel(out, id));
                     }
-                    Action::Complete(id, next) => {
-                        self.answer(local, client, Stored::Done, replies, |out| codec::encode::pubcomp(out, id));
+                    Action::Complete(id, stored, next) => {
+                        self.answer(local, client, stored, replies, |out| codec::encode::pubcomp(out, id));
                         if let Some(deferred) = next {
                             self.publish_deferred(local, client, &deferred, replies)?;
                         }
@@ -213,24 +226,45 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
-        let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
-        self.answer_receipt(local, client, deferred.packet_id, stored, replies);
-        Ok(())
+        let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
+        let result = self.together(|| {
+            let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
+            Ok(self.received(local, client, id, qos, stored))
+        });
+        self.answer_publish(local, client, id, qos, result, replies)
     }
 
-    /// PUBREC, once the message is kept.
-    fn answer_receipt(
+    /// A message was published; at QoS 2, that it was has to be kept with what it set off.
+    #[inline]
+    fn received(&self, local: &mut Local, client: &Client, id: PacketId, qos: QoS, stored: Stored) -> Stored {
+        if qos != QoS::ExactlyOnce || stored == Stored::Done {
+            return stored;
+        }
+        let mut recorder = self.recorder(&mut local.observers);
+        client.slot.lock().session.received(id, stored, &mut recorder)
+    }
+
+    /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused.
+    #[inline]
+    fn answer_publish(
         &self,
         local: &mut Local,
         client: &mut Client,
         id: PacketId,
-        stored: Stored,
+        qos: QoS,
+        result: Result<Stored, CloseReason>,
         replies: &mut Vec<u8>,
-    ) {
-        if stored != Stored::Done {
-            client.slot.lock().session.set_receipts_stored(stored);
-        }
-        self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id));
+    ) -> Result<(), CloseReason> {
+        let stored = match result {
+            Ok(stored) => stored,
+            Err(reason) => {
+                client.slot.lock().session.refuse(id);
+                return Err(reason);
+            }
+        };
+        let write = if qos == QoS::ExactlyOnce { codec::encode::pubrec } else { codec::encode::puback };
+        self.answer(local, client, stored, replies, |out| write(out, id));
+        Ok(())
     }
 
     /// The client's session, if it is still this connection's.
@@ -248,7 +282,7 @@ impl Router {
         client.touched = true;
         let mut state = self.own(client)?;
         let Local { limits, pool, observers, .. } = local;
-        Ok(state.session.handle_packet(packet, &limits.session, pool, &mut sent(observers))?)
+        Ok(state.session.handle_packet(packet, &limits.session, pool, &mut self.recorder(observers))?)
     }
 
     /// Sends an acknowledgement once what it acknowledges is kept.
@@ -262,9 +296,9 @@ impl Router {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         local.count(Count::MessagesSent, 1);
-        match (&mut client.held, stored) {
+        match (&mut client.awaited, stored) {
             (None, Stored::Done) => write(replies),
-            (held, _) => held.get_or_insert_default().push(stored, replies, write),
+            (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),
         }
     }
 
@@ -272,46 +306,84 @@ impl Router {
     /// connection holds and the socket has not taken; while there are any, nothing new is given.
     pub fn flush(&self, local: &mut Local, client: &mut Client, replies: &mut Vec<u8>, unwritten: usize) -> Flush {
         if !client.is_attached() {
-            return Flush::TakenOver;
+            return Flush::Close(CloseReason::SessionTakenOver);
         }
-        self.release_held(client, replies);
+        if client.awaited.is_some() {
+            match self.release(client, replies) {
+                Ok(true) => {}
+                // its CONNACK comes first
+                Ok(false) => return Flush::Write(None),
+                Err(reason) => return Flush::Close(reason),
+            }
+        }
         if replies.is_empty() && !client.touched && !client.slot.is_signalled() {
             return Flush::Write(None);
         }
-        let Ok(mut state) = self.own(client) else { return Flush::TakenOver };
+        let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
         let session = &mut state.session;
         session.set_writing(unwritten);
         let Local { limits, pool, observers, .. } = local;
         if !replies.is_empty() {
             session.out(pool).bytes_mut().append(replies);
         }
-        let out = if unwritten == 0 {
+        let (mut out, mut held) = (None, None);
+        if unwritten == 0 {
             client.slot.clear_signal();
-            session.fill(&limits.session, pool, &mut sent(observers));
-            session.take_out()
-        } else {
-            None
-        };
+            session.fill(&limits.session, pool, &mut self.recorder(observers));
+            out = session.take_out();
+            held = session.waits_for();
+        }
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way until
         // then, and what it queued or dropped meanwhile signals nobody
         client.touched = unwritten > 0 || out.is_some();
+        if let Some(commit) = held {
+            client.touched = true;
+            self.wake_by(client, commit);
+        }
         Flush::Write(out)
     }
 
-    fn release_held(&self, client: &mut Client, replies: &mut Vec<u8>) {
-        let (Some(held), Some(store)) = (&mut client.held, &self.ports.store) else { return };
-        held.release(store.done(), replies);
-        match held.waits_for() {
-            None => client.held = None,
+    /// Moves acknowledgements whose commit is durable to `replies`. `Ok(false)`: the client is not accepted yet. What
+    /// waits for a store that takes nothing more ends the connection.
+    fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<bool, CloseReason> {
+        let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(true) };
+        let done = store.done();
+        awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
+        awaited.acks.release(done, replies);
+        let accepted = awaited.accepted.is_none();
+        match awaited.accepted.or(awaited.acks.waits_for()) {
             Some(commit) => {
-                // a waker is never called with a lock held
-                let waker = client.slot.lock().waker().cloned();
-                if let Some(waker) = waker {
-                    store.wake_when_done(commit, &waker);
+                if let Some(reason) = self.store_refuses() {
+                    return Err(reason);
                 }
+                self.wake_by(client, commit);
             }
+            None if awaited.woken_by.is_none_or(|commit| commit <= done) => client.awaited = None,
+            None => {}
         }
+        Ok(accepted)
+    }
+
+    /// Has the client's connection woken when this commit is durable.
+    fn wake_by(&self, client: &mut Client, commit: CommitSeq) {
+        let Some(store) = &self.ports.store else { return };
+        let woken_by = &mut client.awaited.get_or_insert_default().woken_by;
+        if woken_by.is_some_and(|earlier| earlier <= commit && earlier > store.done()) {
+            return;
+        }
+        *woken_by = Some(commit);
+        // a waker is never called with a lock held
+        let waker = client.slot.lock().waker().cloned();
+        if let Some(waker) = waker {
+            store.wake_when_done(commit, &waker);
+        }
+    }
+
+    /// Does the client have to wait before it sends more, until some of what it sent is durable?
+    pub fn awaits_room(&self, client: &Client) -> bool {
+        client.awaited.as_ref().is_some_and(|awaited| !awaited.acks.is_empty())
+            && self.ports.store.as_ref().is_some_and(|store| store.condition() == Condition::Busy)
     }
 
     /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those
@@ -323,16 +395,11 @@ impl Router {
     /// Is there something for a client, beside what its connection holds, that is not written, not acknowledged, or waits
     /// for the store?
     pub fn has_unfinished(&self, client: &Client) -> bool {
-        client.held.is_some() || client.slot.lock().session.has_unfinished()
+        client.awaited.is_some() || client.slot.lock().session.has_unfinished()
     }
 
     /// The client's connection ended: [`disconnect`](Self::disconnect).
     pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
         self.disconnect(local, &client.slot, client.connection, reason, now)
     }
-}
-
-/// Tells the observers of messages that waited and are on their way now.
-pub(super) fn sent(observers: &Observers) -> impl FnMut(&ClientId, &TopicName, QoS, usize) + '_ {
-    |client, topic, qos, payload| delivered(observers, client, topic, qos, payload)
 }

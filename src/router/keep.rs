@@ -3,10 +3,12 @@
 
 use std::{num::NonZeroU64, task::Waker, time::Duration};
 
+pub use crate::session::{RestoredMessage, RestoredState};
+
 use crate::{
     session::{Change, CommitSeq, Message, SessionNumber, Stored, StoredWill},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, SubscriptionOptions},
 };
 
 /// Keeps what must survive the process. Without one, "kept" means in memory.
@@ -136,45 +138,6 @@ pub struct RestoredSession {
     pub messages: Vec<RestoredMessage>,
     /// QoS 2 messages taken from the client and not released, in the order in which they came.
     pub received: Vec<PacketId>,
-}
-
-/// A QoS 1 or 2 message of a session as it was.
-#[derive(Debug)]
-pub struct RestoredMessage {
-    /// See [`Change::Queued`].
-    pub number: u64,
-    /// How far it came.
-    pub state: RestoredState,
-}
-
-/// How far a message came.
-#[derive(Debug)]
-pub enum RestoredState {
-    /// It waits.
-    Queued {
-        /// The message.
-        message: Message,
-        /// At which QoS it is to be sent.
-        qos: QoS,
-        /// With RETAIN.
-        retain: bool,
-    },
-    /// It was sent, and is sent again.
-    Sent {
-        /// Its place in the order of sending.
-        sent: u64,
-        /// The message.
-        message: Message,
-        /// At which QoS.
-        qos: QoS,
-        /// With RETAIN.
-        retain: bool,
-    },
-    /// PUBREC came; PUBREL is sent again.
-    Released {
-        /// Its place in the order of sending.
-        sent: u64,
-    },
 }
 
 impl Default for Restored {

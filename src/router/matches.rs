@@ -196,7 +196,7 @@ mod tests {
         let trie = RwLock::new(SubscriptionTrie::new(1));
         let all = TopicFilter::new("#").unwrap();
         let subscribe = || {
-            let slot = SlotRef::new(Session::new("c".into(), true));
+            let slot = SlotRef::new(Session::new("c".into(), true, None));
             trie.write().subscribe(all, slot, SubscriptionOptions::default());
             generations.bump("#", true);
         };

@@ -6,11 +6,14 @@
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `publish` | from a message to the sessions that get it |
+//! | `restore` | sessions and retained messages as a store kept them |
 //! | `subscribe` | subscriptions and the retained messages they bring |
 //! | `exchange` | packets and bytes of a connected client, through its session |
 //! | `slot` | the place of one session, and the connection attached to it |
 //! | `matches` | remembered answers to "who gets this topic" |
 //! | `retained` | the retained messages |
+//! | `keep` | the trait behind which a store is, and what it gives back at a start |
+//! | `recorder` | what a store and observers are told of a session's messages |
 //! | `local` | what each thread has for itself |
 //! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
 //!
@@ -24,7 +27,7 @@
 //! | `retained` | the retained tree | one slot |
 //! | `expiries` | when sessions end | nothing |
 //!
-//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
+//! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
 
 mod connect;
 mod counters;
@@ -34,6 +37,8 @@ mod local;
 mod matches;
 mod ports;
 mod publish;
+mod recorder;
+mod restore;
 mod retained;
 mod slot;
 mod subscribe;
@@ -42,17 +47,17 @@ mod sys;
 pub use connect::Connected;
 pub use counters::{Count, Counters};
 pub use exchange::{Client, Flush};
+pub use keep::{Condition, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
-pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Observe, Peer, Record, Refusal, Store,
-};
+pub use ports::{Authenticate, Authorize, Credentials, DropReason, Event, Forward, Observe, Peer, Refusal};
 pub use slot::{ConnectionId, SlotRef};
 pub use sys::SysTopics;
 
 use std::{
     collections::BTreeMap,
     hash::BuildHasher,
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -69,7 +74,7 @@ use retained::RetainedStore;
 use slot::ExpiryKey;
 
 use crate::{
-    session::{SessionLimits, Stored},
+    session::{SessionLimits, SessionNumber},
     topic::{SubscriptionTrie, TopicFilter, TopicName},
     types::ClientId,
 };
@@ -136,6 +141,8 @@ pub struct Router {
     ports: Ports,
     counters: Counters,
     connections: AtomicU64,
+    /// The number of the next session that a store keeps.
+    next_session: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -155,6 +162,7 @@ impl Router {
             ports,
             counters: Counters::default(),
             connections: AtomicU64::new(0),
+            next_session: AtomicU64::new(1),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),
@@ -193,14 +201,15 @@ impl Router {
         &self.counters
     }
 
-    /// Hands a record to the store.
-    fn store(&self, record: Record<'_>) -> Stored {
-        self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record))
-    }
-
     /// A number that no other connection of this process has.
     pub fn new_connection(&self) -> ConnectionId {
         ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number of one more session that a store keeps, if one does.
+    fn new_session_number(&self) -> Option<SessionNumber> {
+        self.ports.store.as_ref()?;
+        NonZeroU64::new(self.next_session.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
     }
 
     fn generated_client_id(&self) -> ClientId {

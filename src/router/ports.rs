@@ -1,13 +1,13 @@
 //! The router's ports: what it asks of rooms it does not know, as traits. Each is optional or has a trivial
 //! implementation; `server` plugs in what the config asks for.
 
-use std::{net::SocketAddr, task::Waker, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     codec::ConnectReturnCode,
-    session::{CloseReason, CommitSeq, Message, Outgoing, Stored},
+    session::{CloseReason, Outgoing},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, QoS, SubscriptionOptions},
+    types::{ClientId, QoS},
 };
 
 /// Where a connection comes from.
@@ -53,62 +53,6 @@ pub trait Authorize: Send + Sync {
     fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool;
     /// May this client subscribe to this filter? If not, its SUBACK says 0x80.
     fn may_subscribe(&self, client: &ClientId, filter: &TopicFilter) -> bool;
-}
-
-/// Keeps what must survive the process. Without one, "kept" means in memory.
-pub trait Store: Send + Sync {
-    /// Takes a record over; the answer says when it is kept. What is acknowledged for it waits until then.
-    fn append(&self, record: Record<'_>) -> Stored;
-    /// Every commit up to this one is kept.
-    fn done(&self) -> CommitSeq;
-    /// Wakes `waker` once `commit` is kept; at once if it is already.
-    fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
-}
-
-/// What a [`Store`] is asked to keep.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Record<'a> {
-    /// A session that outlived its connection ends: by a clean session, or because it expired.
-    SessionEnded {
-        /// Whose.
-        client: &'a ClientId,
-    },
-    /// A subscription of such a session.
-    Subscribed {
-        /// Whose.
-        client: &'a ClientId,
-        /// To what.
-        filter: &'a TopicFilter,
-        /// How.
-        options: SubscriptionOptions,
-    },
-    /// It is no more.
-    Unsubscribed {
-        /// Whose.
-        client: &'a ClientId,
-        /// From what.
-        filter: &'a TopicFilter,
-    },
-    /// A QoS 1 or 2 message that such a session is to be sent.
-    Queued {
-        /// Whose.
-        client: &'a ClientId,
-        /// Shared by all sessions that it is queued for.
-        message: &'a Message,
-        /// At which QoS.
-        qos: QoS,
-    },
-    /// A retained message, in place of the one its topic had.
-    Retained {
-        /// Its topic is the key.
-        message: &'a Message,
-    },
-    /// A topic has no retained message any more.
-    RetainedCleared {
-        /// Which.
-        topic: &'a TopicName,
-    },
 }
 
 /// Passes on what clients publish, to other nodes.
@@ -226,6 +170,8 @@ pub enum DropReason {
     QueueFull,
     /// `limits.max_outbound_bytes`: the client reads too slowly.
     OutboundFull,
+    /// There is no room on the disk: delivered, but not retained.
+    StoreFull,
     /// `limits.max_retained_messages` or `limits.max_retained_bytes`: delivered, but not retained.
     RetainedFull,
     /// A client's PUBLISH to `$SYS/…` (`sys.client_publish`).
@@ -244,6 +190,7 @@ impl DropReason {
                 "not retained, but delivered: the store is full (limits.max_retained_messages, \
                  limits.max_retained_bytes)"
             }
+            Self::StoreFull => "not retained, but delivered: there is no room in data_dir",
             Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
             Self::NotAuthorized => "its client may not publish to this topic",
         }

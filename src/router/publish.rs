@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{
     Local, Router, SysPublish,
-    local::Observers,
+    keep::Record,
     matches::Matched,
-    ports::{DropReason, Event, Record},
+    ports::{DropReason, Event},
 };
 use crate::{
     codec::Publish,
-    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored, StoredWill},
+    session::{CloseReason, Delivery, Journal, Outgoing, ProtocolError, Stored, StoredWill},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -63,6 +63,12 @@ impl Router {
                 matched
             }
         };
+        if outgoing.qos != QoS::AtMostOnce
+            && let Some(reason) = self.store_refuses()
+            && (retain || matched.targets.iter().any(|t| t.slot.is_kept() && t.qos != QoS::AtMostOnce))
+        {
+            return Err(reason);
+        }
         let payload = outgoing.payload.len();
         local.observers.observe(&Event::Publish { client: Some(client), topic, qos: outgoing.qos, retain, payload });
         if let Some(forward) = &self.ports.forward {
@@ -104,6 +110,11 @@ impl Router {
         if outgoing.payload.is_empty() {
             self.retained.clear(topic);
             return self.store(Record::RetainedCleared { topic });
+        }
+        if self.store_refuses().is_some() {
+            // QoS 0: its sender is told nothing
+            local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::StoreFull);
+            return Stored::Done;
         }
         let limits = &local.limits;
         let message = outgoing.message();
@@ -149,52 +160,28 @@ impl Router {
     fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         let mut stored = Stored::Done;
         let Local { pool, wakes, limits, observers, .. } = local;
+        let mut recorder = self.recorder(observers);
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
                 continue;
             }
             let session = &mut state.session;
-            match session.deliver(outgoing, target.qos, &limits.session, pool) {
-                Delivery::Sent => {
+            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut recorder) {
+                Delivery::Sent(by) => {
                     let qos = outgoing.qos.min(target.qos);
-                    delivered(observers, session.id(), outgoing.topic, qos, outgoing.payload.len());
-                    if qos != QoS::AtMostOnce {
-                        stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
-                    }
+                    recorder.sent(session.id(), outgoing.topic, qos, outgoing.payload.len());
+                    stored = stored.and(by);
                     target.slot.signal(&state, wakes);
                 }
-                Delivery::Queued(dropped) => {
-                    for message in &dropped {
-                        let payload = message.payload().len();
-                        observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
-                    }
-                    let qos = outgoing.qos.min(target.qos);
-                    if dropped.is_empty() && qos != QoS::AtMostOnce {
-                        stored = stored.and(self.store_queued(session.is_clean(), session.id(), outgoing, qos));
-                    }
-                }
+                Delivery::Queued(by) => stored = stored.and(by),
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();
-                    observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
+                    recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
                 }
                 Delivery::NotConnected => {}
             }
         }
         stored
     }
-
-    #[inline]
-    fn store_queued(&self, clean: bool, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) -> Stored {
-        if clean || self.ports.store.is_none() {
-            return Stored::Done;
-        }
-        self.store(Record::Queued { client, message: outgoing.message(), qos })
-    }
-}
-
-/// A PUBLISH is on its way to a client.
-#[inline]
-pub(super) fn delivered(observers: &Observers, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize) {
-    observers.observe(&Event::Deliver { client, topic, qos, payload });
 }

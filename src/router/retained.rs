@@ -59,6 +59,11 @@ impl RetainedStore {
         Ok(())
     }
 
+    /// One that a store kept: the limits were asked when it came.
+    pub(super) fn restore(&self, message: Message) {
+        self.inner.write().insert(Retained { message, own: false });
+    }
+
     /// Keeps a message of the broker itself, beyond the limits of clients.
     pub(super) fn set_own(&self, message: Message) {
         let replaced = self.inner.write().insert(Retained { message, own: true });

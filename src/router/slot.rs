@@ -20,6 +20,8 @@ pub struct SlotRef(Arc<Slot>);
 #[derive(Debug)]
 struct Slot {
     state: Mutex<SlotState>,
+    /// A store keeps the session.
+    kept: bool,
     /// The number of the attached connection, [`NOBODY`] where there is none. Changes with the lock held only.
     owner: AtomicU64,
     /// The attached connection was told that there is something for it, and has not looked since.
@@ -55,12 +57,19 @@ impl SlotRef {
     }
 
     pub(super) fn new(session: Session) -> Self {
+        let kept = session.number().is_some();
         let state = SlotState { session, waker: None, ended: false, expiry: None };
         Self(Arc::new(Slot {
             state: Mutex::new(state),
+            kept,
             owner: AtomicU64::new(NOBODY),
             signalled: AtomicBool::new(false),
         }))
+    }
+
+    /// Does a store keep the session? Needs no lock.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.kept
     }
 
     #[inline]

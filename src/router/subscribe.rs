@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use super::{
     Local, Router,
     counters::Count,
-    ports::{DropReason, Event, Record},
+    keep::Record,
+    ports::{DropReason, Event},
     slot::SlotRef,
 };
 use crate::{
@@ -28,7 +29,12 @@ impl Router {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
-        let allowed: Vec<_> = subscribe.filters.iter().map(|(f, _)| self.may_subscribe(local, client, f)).collect();
+        let refuses = slot.is_kept() && self.store_refuses().is_some();
+        let allowed: Vec<_> = subscribe
+            .filters
+            .iter()
+            .map(|(f, _)| if refuses { Err(ReasonCode::QuotaExceeded) } else { self.may_subscribe(local, client, f) })
+            .collect();
         {
             let mut trie = self.subscriptions.write();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
@@ -62,7 +68,7 @@ impl Router {
         for (&(filter, options), _) in granted {
             local.observers.observe(&Event::Subscribe { client, filter, qos: options.qos });
             self.send_retained(local, slot, filter, options);
-            stored = stored.and(self.store_subscription(slot, client, filter, Some(options)));
+            stored = stored.and(self.store_subscription(slot, filter, Some(options)));
         }
         (codes, stored)
     }
@@ -99,33 +105,33 @@ impl Router {
     fn send_retained(&self, local: &mut Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
+        let mut recorder = self.recorder(&mut local.observers);
         let mut state = slot.lock();
         let session = &mut state.session;
         self.retained.try_for_each_match(filter, |message| {
-            if session.deliver_retained(message.clone(), options.qos, max) {
+            if session.deliver_retained(message, options.qos, max, &mut recorder) {
                 return ControlFlow::Continue(());
             }
             let payload = message.payload().len();
-            local.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
+            recorder.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
             // the others would be dropped too: to find them would only keep other clients waiting
             ControlFlow::Break(())
         });
     }
 
-    fn store_subscription(
-        &self,
-        slot: &SlotRef,
-        client: &ClientId,
-        filter: &TopicFilter,
-        options: Option<SubscriptionOptions>,
-    ) -> Stored {
-        if self.ports.store.is_none() || slot.lock().session.is_clean() {
+    fn store_subscription(&self, slot: &SlotRef, filter: &TopicFilter, options: Option<SubscriptionOptions>) -> Stored {
+        if !slot.is_kept() {
             return Stored::Done;
         }
-        self.store(match options {
-            Some(options) => Record::Subscribed { client, filter, options },
-            None => Record::Unsubscribed { client, filter },
-        })
+        // with the session locked: its records come in order, and none after its end
+        let state = slot.lock();
+        match state.session.number().filter(|_| !state.ended) {
+            None => Stored::Done,
+            Some(session) => self.store(match options {
+                Some(options) => Record::Subscribed { session, filter, options },
+                None => Record::Unsubscribed { session, filter },
+            }),
+        }
     }
 
     /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
@@ -142,7 +148,7 @@ impl Router {
             self.generations.bump(filter.as_str(), filter.has_wildcard());
             slot.lock().session.remove_subscription(id);
             local.observers.observe(&Event::Unsubscribe { client, filter });
-            stored = stored.and(self.store_subscription(slot, client, filter, None));
+            stored = stored.and(self.store_subscription(slot, filter, None));
         }
         stored
     }

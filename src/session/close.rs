@@ -57,6 +57,12 @@ pub enum CloseReason {
     /// A PUBLISH to a topic that the client may not publish to.
     #[error("the client may not publish to this topic")]
     NotAuthorized,
+    /// What it sent would have to be stored, and there is no room.
+    #[error("what it sent cannot be stored, and is not acknowledged: there is no room in data_dir")]
+    StoreFull,
+    /// What it sent would have to be stored, and nothing can be any more.
+    #[error("what it sent cannot be stored, and is not acknowledged: writing to data_dir has failed")]
+    StoreFailed,
     /// The server shuts down.
     #[error("the server shuts down")]
     ServerShutdown,
@@ -106,9 +112,12 @@ impl CloseReason {
             Self::Protocol(_) => ReasonCode::ProtocolError,
             Self::NotAuthorized | Self::Refused { .. } => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
-            Self::ConnectionLost | Self::Network(_) | Self::ConnectTimeout | Self::WriteTimeout { .. } => {
-                ReasonCode::UnspecifiedError
-            }
+            Self::StoreFull => ReasonCode::QuotaExceeded,
+            Self::StoreFailed
+            | Self::ConnectionLost
+            | Self::Network(_)
+            | Self::ConnectTimeout
+            | Self::WriteTimeout { .. } => ReasonCode::UnspecifiedError,
         }
     }
 

@@ -14,14 +14,22 @@ use crate::types::PacketId;
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
     /// Taken, PUBREC sent or due; PUBREL is awaited. In order of arrival.
-    unreleased: VecDeque<PacketId>,
-    /// The last commit that one of them waited for.
+    unreleased: VecDeque<Receipt>,
+    /// The last commit that the taking or the release of one of them waited for.
     commit: Option<CommitSeq>,
     /// Beyond the window: not taken yet, no PUBREC is due. In order of arrival.
     deferred: VecDeque<Deferred>,
     /// Those of `deferred`, of which there may be 65,535.
     deferred_ids: HashSet<PacketId>,
     deferred_bytes: usize,
+}
+
+/// A message that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Receipt {
+    packet_id: PacketId,
+    /// A store keeps the fact.
+    kept: bool,
 }
 
 /// A message that waits for a place in the window.
@@ -37,7 +45,7 @@ pub struct Deferred {
 
 /// What a QoS 2 PUBLISH is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receipt {
+pub(super) enum Seen {
     /// Seen for the first time: publish it, then PUBREC.
     New,
     /// Taken before: PUBREC, and nothing else [MQTT-4.3.3-2].
@@ -49,18 +57,18 @@ pub enum Receipt {
 }
 
 impl Inbound {
-    pub(super) fn receive(&mut self, id: PacketId, window: usize) -> Receipt {
-        if self.unreleased.contains(&id) {
-            return Receipt::Repeated;
+    pub(super) fn receive(&mut self, id: PacketId, window: usize) -> Seen {
+        if self.unreleased.iter().any(|r| r.packet_id == id) {
+            return Seen::Repeated;
         }
         if self.deferred_ids.contains(&id) {
-            return Receipt::Deferred;
+            return Seen::Deferred;
         }
         if self.unreleased.len() >= window || !self.deferred.is_empty() {
-            return Receipt::Full;
+            return Seen::Full;
         }
-        self.unreleased.push_back(id);
-        Receipt::New
+        self.unreleased.push_back(Receipt { packet_id: id, kept: false });
+        Seen::New
     }
 
     pub(super) fn defer(&mut self, new: Deferred, max_bytes: usize) -> Result<(), ProtocolError> {
@@ -73,18 +81,33 @@ impl Inbound {
         Ok(())
     }
 
-    /// PUBREL: the identifier is free again. A message that waited for the place is taken now: it is to be published.
-    pub(super) fn release(&mut self, id: PacketId, window: usize) -> Option<Deferred> {
-        if let Some(at) = self.unreleased.iter().position(|&u| u == id) {
-            self.unreleased.remove(at);
+    /// The message with this identifier was published, and a store keeps that it was.
+    pub(super) fn keep(&mut self, id: PacketId) {
+        if let Some(receipt) = self.unreleased.iter_mut().rfind(|r| r.packet_id == id) {
+            receipt.kept = true;
         }
+    }
+
+    /// As it was before a restart.
+    pub(super) fn restore(&mut self, id: PacketId) {
+        self.unreleased.push_back(Receipt { packet_id: id, kept: true });
+    }
+
+    /// PUBREL: the identifier is free again. `true`: a store keeps that it was not.
+    pub(super) fn release(&mut self, id: PacketId) -> bool {
+        let at = self.unreleased.iter().position(|r| r.packet_id == id);
+        at.and_then(|at| self.unreleased.remove(at)).is_some_and(|receipt| receipt.kept)
+    }
+
+    /// A message that waited for a place is taken now, if there is one: it is to be published.
+    pub(super) fn next_deferred(&mut self, window: usize) -> Option<Deferred> {
         if self.unreleased.len() >= window {
             return None;
         }
         let next = self.deferred.pop_front()?;
         self.deferred_ids.remove(&next.packet_id);
         self.deferred_bytes -= next.message.size();
-        self.unreleased.push_back(next.packet_id);
+        self.unreleased.push_back(Receipt { packet_id: next.packet_id, kept: false });
         Some(next)
     }
 
@@ -106,6 +129,6 @@ impl Inbound {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.unreleased.is_empty() && self.deferred.is_empty()
+        self.unreleased.is_empty() && self.deferred.is_empty() && self.commit.is_none()
     }
 }

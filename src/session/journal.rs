@@ -63,9 +63,27 @@ pub trait Journal {
     /// A message that waited is on its way: to whom, its topic, QoS and bytes of payload.
     fn sent(&mut self, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize);
 
+    /// A message that waited, or came, found the queue full and is no more: whose it was.
+    fn dropped(&mut self, client: &ClientId, message: &Message);
+
     /// A change of a session that is kept. The answer says when it is durable.
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored;
 
     /// Everything up to this commit is durable.
     fn done(&self) -> CommitSeq;
+}
+
+/// For sessions that nobody watches and no store keeps.
+impl Journal for () {
+    fn sent(&mut self, _: &ClientId, _: &TopicName, _: QoS, _: usize) {}
+
+    fn dropped(&mut self, _: &ClientId, _: &Message) {}
+
+    fn changed(&mut self, _: SessionNumber, _: Change<'_>) -> Stored {
+        Stored::Done
+    }
+
+    fn done(&self) -> CommitSeq {
+        CommitSeq(u64::MAX)
+    }
 }

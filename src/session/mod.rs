@@ -14,23 +14,24 @@ mod message;
 mod out_buf;
 mod outbound;
 mod packet_ids;
+mod restore;
 #[cfg(test)]
 mod tests;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
-pub use inbound::{Deferred, Receipt};
+pub use inbound::Deferred;
 pub use journal::{Change, Journal, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
-pub use outbound::Dropped;
+pub use restore::{RestoredMessage, RestoredState};
 
-use inbound::Inbound;
+use inbound::{Inbound, Seen};
 use outbound::{Outbound, QueueLimits, Queued, SendState};
 
 use crate::{
     codec::{self, ConnectReturnCode, Packet, Publish, PublishFlags, Subscribe, Unsubscribe},
-    topic::{FilterId, TopicName},
+    topic::FilterId,
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
 
@@ -68,6 +69,8 @@ pub struct Session {
     id: ClientId,
     clean: bool,
     connected: bool,
+    /// Under which a store keeps it; `None`: none does.
+    number: Option<SessionNumber>,
     /// Messages that were dropped for want of room, since it was last asked.
     dropped: u32,
     out: Option<Box<OutBuf>>,
@@ -86,11 +89,11 @@ pub enum Action<'a> {
     None,
     /// Publish this message; then acknowledge it as its QoS asks.
     Publish(Publish<'a>),
-    /// The client released a QoS 2 message: send PUBCOMP. Its place may go to one that had to wait: publish that, then
-    /// send its PUBREC.
-    Complete(PacketId, Option<Deferred>),
-    /// The client has a QoS 2 message: send PUBREL.
-    Release(PacketId),
+    /// The client released a QoS 2 message: send PUBCOMP, once that is durable. Its place may go to one that had to wait:
+    /// publish that, then send its PUBREC.
+    Complete(PacketId, Stored, Option<Deferred>),
+    /// The client has a QoS 2 message: send PUBREL, once that is durable.
+    Release(PacketId, Stored),
     /// A QoS 2 PUBLISH that was taken before: send its PUBREC once more, and nothing else.
     Repeated(PacketId),
     /// A QoS 2 PUBLISH beyond the window: hand it to [`Session::defer`].
@@ -109,29 +112,27 @@ pub enum Action<'a> {
 #[derive(Debug)]
 #[must_use]
 pub enum Delivery {
-    /// Its bytes are on their way: the driver has something to write.
-    Sent,
-    /// It waits for its turn, unless it is itself among the messages that the full queue dropped.
-    Queued(Dropped),
+    /// Its bytes are on their way, and the driver has something to write; or they will be, as soon as it is durable.
+    Sent(Stored),
+    /// It waits for its turn, or was dropped: the [`Journal`] knows.
+    Queued(Stored),
     /// A QoS 0 message, and the client reads too slowly: dropped.
     OutboundFull,
     /// A QoS 0 message, and the client is away.
     NotConnected,
 }
 
-/// Is told of each message that waited and is on its way now: to whom, its topic, QoS and bytes of payload.
-pub type Sent<'s> = &'s mut dyn FnMut(&ClientId, &TopicName, QoS, usize);
-
 /// Waiting messages are turned into bytes while fewer bytes than this wait for the socket.
 const FILL_BELOW: usize = 64 << 10;
 
 impl Session {
-    /// A new session, not connected.
-    pub fn new(id: ClientId, clean: bool) -> Self {
+    /// A new session, not connected. `number`: that under which a store keeps it.
+    pub fn new(id: ClientId, clean: bool, number: Option<SessionNumber>) -> Self {
         Self {
             id,
             clean,
             connected: false,
+            number,
             dropped: 0,
             out: None,
             writing: 0,
@@ -150,6 +151,11 @@ impl Session {
     /// It ends with its connection (Clean Session 1).
     pub fn is_clean(&self) -> bool {
         self.clean
+    }
+
+    /// Under which a store keeps it; `None`: none does.
+    pub fn number(&self) -> Option<SessionNumber> {
+        self.number
     }
 
     /// A client is attached.
@@ -183,7 +189,7 @@ impl Session {
         will: Option<StoredWill>,
         limits: &SessionLimits,
         pool: &mut BufPool,
-        sent: Sent<'_>,
+        journal: &mut dyn Journal,
     ) {
         self.connected = true;
         self.writing = 0;
@@ -192,8 +198,10 @@ impl Session {
         // the byte is reserved in MQTT 3.1
         let session_present = session_present && version != ProtocolVersion::V31;
         codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
-        for sent in self.outbound.iter().flat_map(|o| o.inflight()) {
+        for (outbound, sent) in self.outbound.iter().flat_map(|o| o.inflight().iter().map(move |sent| (o, sent))) {
             match &sent.state {
+                // it was not sent before either
+                _ if outbound.is_held(sent.seq) => {}
                 SendState::Published { qos, retain, message: Some(message) } => {
                     let flags = PublishFlags { dup: true, qos: *qos, retain: *retain };
                     write_message(&mut out, message, flags, Some(sent.packet_id()));
@@ -205,7 +213,7 @@ impl Session {
             }
         }
         self.out = Some(out);
-        self.fill(limits, pool, sent);
+        self.fill(limits, pool, journal);
     }
 
     /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
@@ -219,6 +227,7 @@ impl Session {
             if !limits.queue_qos0 {
                 outbound.forget_qos0();
             }
+            outbound.close_window();
             if outbound.is_idle() && self.clean {
                 self.outbound = None;
             }
@@ -265,7 +274,7 @@ impl Session {
         packet: Packet<'a>,
         limits: &SessionLimits,
         pool: &mut BufPool,
-        sent: Sent<'_>,
+        journal: &mut dyn Journal,
     ) -> Result<Action<'a>, ProtocolError> {
         match packet {
             Packet::Publish(publish) => match publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
@@ -274,25 +283,31 @@ impl Session {
             },
             Packet::Puback(ack) => {
                 if let Some(outbound) = &mut self.outbound {
-                    outbound.handle_puback(ack.packet_id)?;
-                    self.fill(limits, pool, sent);
+                    let completed = outbound.handle_puback(ack.packet_id)?;
+                    self.forget(completed, journal);
+                    self.fill(limits, pool, journal);
                 }
             }
             Packet::Pubrec(ack) => {
-                if let Some(outbound) = &mut self.outbound {
-                    outbound.handle_pubrec(ack.packet_id)?;
+                let mut stored = Stored::Done;
+                if let Some(outbound) = &mut self.outbound
+                    && let Some(number) = outbound.handle_pubrec(ack.packet_id)?
+                    && let Some(session) = self.number
+                {
+                    // a client that completed a message knows nothing of it any more: it must not be sent once more
+                    stored = journal.changed(session, Change::Released { number });
                 }
-                return Ok(Action::Release(ack.packet_id));
+                return Ok(Action::Release(ack.packet_id, stored));
             }
             Packet::Pubcomp(ack) => {
                 if let Some(outbound) = &mut self.outbound {
-                    outbound.handle_pubcomp(ack.packet_id)?;
-                    self.fill(limits, pool, sent);
+                    let completed = outbound.handle_pubcomp(ack.packet_id)?;
+                    self.forget(completed, journal);
+                    self.fill(limits, pool, journal);
                 }
             }
             Packet::Pubrel(ack) => {
-                let next = self.inbound.as_mut().and_then(|i| i.release(ack.packet_id, limits.max_inflight_in));
-                return Ok(Action::Complete(ack.packet_id, next));
+                return Ok(self.complete(ack.packet_id, limits, journal));
             }
             Packet::Subscribe(subscribe) => return Ok(Action::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => return Ok(Action::Unsubscribe(unsubscribe)),
@@ -308,24 +323,56 @@ impl Session {
 
     fn receive<'a>(&mut self, id: PacketId, publish: Publish<'a>, limits: &SessionLimits) -> Action<'a> {
         match self.inbound.get_or_insert_default().receive(id, limits.max_inflight_in) {
-            Receipt::New => Action::Publish(publish),
-            Receipt::Repeated => Action::Repeated(id),
-            Receipt::Full => Action::Defer(publish),
-            Receipt::Deferred => Action::None,
+            Seen::New => Action::Publish(publish),
+            Seen::Repeated => Action::Repeated(id),
+            Seen::Full => Action::Defer(publish),
+            Seen::Deferred => Action::None,
         }
     }
 
-    /// When all QoS 2 messages that were taken and not released are kept: a PUBREC that is sent again waits for it too,
-    /// whichever connection the first one was owed to.
+    /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
+    fn complete<'a>(&mut self, id: PacketId, limits: &SessionLimits, journal: &mut dyn Journal) -> Action<'a> {
+        let Some(inbound) = &mut self.inbound else { return Action::Complete(id, Stored::Done, None) };
+        if inbound.release(id)
+            && let Some(session) = self.number
+        {
+            inbound.set_stored(journal.changed(session, Change::ReceiptReleased { packet_id: id }));
+        }
+        Action::Complete(id, inbound.stored(), inbound.next_deferred(limits.max_inflight_in))
+    }
+
+    /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.
+    pub fn refuse(&mut self, id: PacketId) {
+        if let Some(inbound) = &mut self.inbound {
+            inbound.release(id);
+        }
+    }
+
+    /// A message was completed or dropped.
+    fn forget(&self, number: Option<u64>, journal: &mut dyn Journal) {
+        if let (Some(session), Some(number)) = (self.number, number) {
+            // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
+            let _ = journal.changed(session, Change::Completed { number });
+        }
+    }
+
+    /// When it is durable that QoS 2 messages were taken and released: a PUBREC or PUBCOMP that is sent again waits for
+    /// it too, whichever connection the first one was owed to.
     pub fn receipts_stored(&self) -> Stored {
         self.inbound.as_ref().map_or(Stored::Done, |inbound| inbound.stored())
     }
 
-    /// A QoS 2 message was handed to the store, which keeps it by then.
-    pub fn set_receipts_stored(&mut self, stored: Stored) {
-        if let Some(inbound) = &mut self.inbound {
-            inbound.set_stored(stored);
+    /// A QoS 2 message of the client was published; `stored` says when what it set off is durable. Where it set off
+    /// anything, that it was taken has to be as durable: gives when all of it is.
+    pub fn received(&mut self, id: PacketId, stored: Stored, journal: &mut dyn Journal) -> Stored {
+        let Some(inbound) = self.inbound.as_mut().filter(|_| stored != Stored::Done) else { return stored };
+        let mut stored = stored;
+        if let Some(session) = self.number {
+            stored = stored.and(journal.changed(session, Change::Received { packet_id: id }));
+            inbound.keep(id);
         }
+        inbound.set_stored(stored);
+        stored
     }
 
     /// Keeps a QoS 2 message until the client has released an older one.
@@ -343,6 +390,7 @@ impl Session {
         granted: QoS,
         limits: &SessionLimits,
         pool: &mut BufPool,
+        journal: &mut dyn Journal,
     ) -> Delivery {
         let qos = outgoing.qos.min(granted);
         let waiting = self.pending();
@@ -358,58 +406,122 @@ impl Session {
                     return Delivery::OutboundFull;
                 }
                 write_outgoing(self.out(pool), outgoing, qos, None);
-                return Delivery::Sent;
+                return Delivery::Sent(Stored::Done);
             }
-            return self.enqueue(outgoing, qos, limits);
+            return self.enqueue(outgoing, qos, limits, journal);
         }
         let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
         let keep = !self.clean;
         let outbound = self.outbound.get_or_insert_default();
-        if self.connected && fits && outbound.queue_len() == 0 && outbound.inflight().len() < limits.max_inflight_out {
-            let id = outbound.begin(qos, false, keep.then(|| outgoing.message().clone()));
-            write_outgoing(self.out(pool), outgoing, qos, Some(id));
-            return Delivery::Sent;
+        if !(self.connected && fits && outbound.queue_len() == 0 && outbound.has_place(limits.max_inflight_out)) {
+            return self.enqueue(outgoing, qos, limits, journal);
         }
-        self.enqueue(outgoing, qos, limits)
+        let number = outbound.next_number();
+        let seq = outbound.begin(number, qos, false, keep.then(|| outgoing.message().clone()));
+        let mut stored = Stored::Done;
+        if let Some(session) = self.number {
+            let message = outgoing.message();
+            let queued = Change::Queued { number, message, qos, retain: false, sent: Some(seq) };
+            stored = journal.changed(session, queued);
+            if outbound.hold(seq, qos, stored) {
+                return Delivery::Sent(stored);
+            }
+        }
+        write_outgoing(self.out(pool), outgoing, qos, Some(packet_ids::of(seq)));
+        Delivery::Sent(stored)
     }
 
-    fn enqueue(&mut self, outgoing: &Outgoing<'_>, qos: QoS, limits: &SessionLimits) -> Delivery {
+    fn enqueue(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        qos: QoS,
+        limits: &SessionLimits,
+        journal: &mut dyn Journal,
+    ) -> Delivery {
         let queue = QueueLimits {
             messages: limits.max_queued_messages,
             bytes: limits.max_queued_bytes,
             drop_oldest: limits.drop_oldest,
         };
-        let new = Queued { message: outgoing.message().clone(), qos, retain: false };
-        let dropped = self.outbound.get_or_insert_default().enqueue(new, queue);
+        let message = outgoing.message();
+        let outbound = self.outbound.get_or_insert_default();
+        let number = outbound.next_number();
+        let dropped = outbound.enqueue(Queued { number, message: message.clone(), qos, retain: false }, queue);
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
-        Delivery::Queued(dropped)
+        let mut taken = true;
+        for (gone, message) in dropped {
+            journal.dropped(&self.id, &message);
+            if gone == number {
+                taken = false;
+            } else {
+                self.forget(Some(gone), journal);
+            }
+        }
+        match self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
+            Some(session) => {
+                let queued = Change::Queued { number, message, qos, retain: false, sent: None };
+                Delivery::Queued(journal.changed(session, queued))
+            }
+            None => Delivery::Queued(Stored::Done),
+        }
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
     /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
-    pub fn deliver_retained(&mut self, message: Message, granted: QoS, max: usize) -> bool {
+    pub fn deliver_retained(&mut self, message: &Message, granted: QoS, max: usize, journal: &mut dyn Journal) -> bool {
         let qos = message.qos().min(granted);
-        let fits = self.outbound.get_or_insert_default().enqueue_retained(message, qos, max);
-        self.dropped = self.dropped.saturating_add(u32::from(!fits));
-        fits
+        let queued = self.outbound.get_or_insert_default().enqueue_retained(message.clone(), qos, max);
+        let Some(number) = queued else {
+            self.dropped = self.dropped.saturating_add(1);
+            return false;
+        };
+        if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
+            // the subscription that brings it is stored after it, and waited for
+            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
+        }
+        true
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
-    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, sent: Sent<'_>) {
+    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut dyn Journal) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
+        if outbound.waits_for().is_some() {
+            while let Some(next) = outbound.next_held(journal.done()) {
+                if let SendState::Published { qos, retain, message: Some(message) } = &next.state {
+                    let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
+                    let out = self.out.get_or_insert_with(|| pool.take());
+                    write_message(out, message, flags, Some(next.packet_id()));
+                }
+            }
+        }
         if outbound.queue_len() == 0 {
             return;
         }
         let room = FILL_BELOW.min(limits.max_outbound_bytes).saturating_sub(self.writing);
         while self.out.as_ref().map_or(0, |out| out.len()) < room {
-            let Some(Queued { message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
-            let keep = (!self.clean).then(|| message.clone());
-            let id = (qos != QoS::AtMostOnce).then(|| outbound.begin(qos, retain, keep));
+            let Some(Queued { number, message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
+            let mut id = None;
+            if qos != QoS::AtMostOnce {
+                let keep = (!self.clean).then(|| message.clone());
+                let seq = outbound.begin(number, qos, retain, keep);
+                id = Some(packet_ids::of(seq));
+                if let Some(session) = self.number {
+                    let stored = journal.changed(session, Change::Sent { number, sent: seq });
+                    if outbound.hold(seq, qos, stored) {
+                        continue;
+                    }
+                }
+            }
             // not before there is something for it: an empty buffer would be taken, written and asked for for ever
             let out = self.out.get_or_insert_with(|| pool.take());
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
-            sent(&self.id, message.topic(), qos, message.payload().len());
+            journal.sent(&self.id, message.topic(), qos, message.payload().len());
         }
+    }
+
+    /// The commit that the next message to send has to wait for.
+    pub fn waits_for(&self) -> Option<CommitSeq> {
+        self.outbound.as_ref().and_then(|outbound| outbound.waits_for())
     }
 
     // ---- bytes to the socket ----

@@ -5,7 +5,12 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::{close::ProtocolError, message::Message, packet_ids};
+use super::{
+    acks::{CommitSeq, Stored},
+    close::ProtocolError,
+    message::Message,
+    packet_ids,
+};
 use crate::types::{PacketId, QoS};
 
 /// Messages on their way to one client.
@@ -15,6 +20,13 @@ pub(super) struct Outbound {
     inflight: VecDeque<InFlight>,
     /// The number of the last message sent; its Packet Identifier follows from it.
     last_seq: u64,
+    /// Of `inflight`, those that are not sent before this commit is durable: QoS 2 messages, whose receiver must never be
+    /// given the same one under another Packet Identifier. By rising `seq`.
+    held: VecDeque<(u64, CommitSeq)>,
+    /// The number of the last message that came.
+    last_number: u64,
+    /// PUBACK, PUBREC and PUBCOMP packets that were due, since the client came.
+    acknowledged: u16,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     /// Of `queue`, the retained messages of new subscriptions, which have a bound of their own.
@@ -26,7 +38,10 @@ pub(super) struct Outbound {
 /// A message that was sent and not completed.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    seq: u64,
+    /// Its place in the order of sending.
+    pub(super) seq: u64,
+    /// Its place in the order in which messages came.
+    pub(super) number: u64,
     pub(super) state: SendState,
 }
 
@@ -42,13 +57,15 @@ pub(super) enum SendState {
 /// A message that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
+    /// Its place in the order in which messages came.
+    pub(super) number: u64,
     pub(super) message: Message,
     pub(super) qos: QoS,
     pub(super) retain: bool,
 }
 
-/// Messages that a full queue had no place for.
-pub type Dropped = SmallVec<[Message; 1]>;
+/// Messages that a full queue had no place for, and their numbers.
+pub(super) type Overflow = SmallVec<[(u64, Message); 1]>;
 
 /// How long a queue may get and what goes when it is full.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +98,15 @@ impl Outbound {
         self.inflight.is_empty() && self.queue.is_empty()
     }
 
-    /// Takes a place in the window: the Packet Identifier of the message that is sent now.
-    pub(super) fn begin(&mut self, qos: QoS, retain: bool, message: Option<Message>) -> PacketId {
+    /// The number of a message that comes now.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Takes a place in the window for the message with this number: its place in the order of sending, from which its
+    /// [`packet_id`](packet_ids::of) follows.
+    pub(super) fn begin(&mut self, number: u64, qos: QoS, retain: bool, message: Option<Message>) -> u64 {
         let mut seq = self.last_seq + 1;
         // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
         while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
@@ -91,8 +115,42 @@ impl Outbound {
             seq += 1;
         }
         self.last_seq = seq;
-        self.inflight.push_back(InFlight { seq, state: SendState::Published { qos, retain, message } });
-        packet_ids::of(seq)
+        self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, message } });
+        seq
+    }
+
+    /// Has the message that was [begun](Self::begin) last to wait? One of QoS 2 is not sent before its record, `stored`,
+    /// is durable: after a crash its receiver would be given it once more, under another Packet Identifier.
+    pub(super) fn hold(&mut self, seq: u64, qos: QoS, stored: Stored) -> bool {
+        match stored {
+            Stored::By(commit) if qos == QoS::ExactlyOnce => {
+                self.held.push_back((seq, commit));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The commit that the first message that is held waits for.
+    pub(super) fn waits_for(&self) -> Option<CommitSeq> {
+        self.held.front().map(|&(_, commit)| commit)
+    }
+
+    /// Is the message at this place in the order of sending not sent yet?
+    pub(super) fn is_held(&self, seq: u64) -> bool {
+        self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
+    }
+
+    /// The next message that was held and may be sent, everything up to `done` being durable.
+    pub(super) fn next_held(&mut self, done: CommitSeq) -> Option<&InFlight> {
+        loop {
+            self.held.front().filter(|&&(_, commit)| commit <= done)?;
+            let (seq, _) = self.held.pop_front()?;
+            // one that its client acknowledged unseen is no more
+            if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
+                return self.inflight.get(at);
+            }
+        }
     }
 
     /// Where the message with this identifier is in `inflight`; all of them have numbers below `before`.
@@ -106,53 +164,89 @@ impl Outbound {
             .find_map(|seq| self.inflight.binary_search_by_key(&seq, |m| m.seq).ok())
     }
 
-    /// PUBACK [MQTT-4.3.2-1]. `Ok(false)`: no such message, which is no error after a lost session.
-    pub(super) fn handle_puback(&mut self, id: PacketId) -> Result<bool, ProtocolError> {
-        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(false) };
+    /// PUBACK [MQTT-4.3.2-1]: the number of the message that is completed. `None`: no such message, which is no error
+    /// after a lost session.
+    pub(super) fn handle_puback(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
-            SendState::Published { qos: QoS::AtLeastOnce, .. } => {
-                self.inflight.remove(at);
-                Ok(true)
-            }
+            SendState::Published { qos: QoS::AtLeastOnce, .. } => Ok(self.complete(at)),
             _ => Err(ProtocolError::WrongAcknowledgement(id.get())),
         }
     }
 
-    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier not. A PUBREL is due in any case.
-    pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<(), ProtocolError> {
-        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(()) };
-        match &mut self.inflight[at].state {
+    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier and number, which this gives, not. A PUBREL is
+    /// due in any case.
+    pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
+        let InFlight { number, state, .. } = &mut self.inflight[at];
+        match state {
             SendState::Published { qos: QoS::AtLeastOnce, .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
-            state => {
+            SendState::Published { .. } => {
                 *state = SendState::Released;
-                Ok(())
+                self.acknowledged = self.acknowledged.saturating_add(1);
+                Ok(Some(*number))
             }
+            SendState::Released => Ok(Some(*number)),
         }
     }
 
-    /// PUBCOMP. `Ok(false)`: no such message.
-    pub(super) fn handle_pubcomp(&mut self, id: PacketId) -> Result<bool, ProtocolError> {
-        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(false) };
+    /// PUBCOMP: the number of the message that is completed. `None`: no such message.
+    pub(super) fn handle_pubcomp(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
-            SendState::Released => {
-                self.inflight.remove(at);
-                Ok(true)
-            }
+            SendState::Released => Ok(self.complete(at)),
             SendState::Published { .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
         }
     }
 
+    /// The client has the message.
+    fn complete(&mut self, at: usize) -> Option<u64> {
+        self.acknowledged = self.acknowledged.saturating_add(1);
+        self.inflight.remove(at).map(|gone| gone.number)
+    }
+
+    /// Is there a place in a window of at most `max` messages? It opens that far for a client that has shown that it
+    /// acknowledges what it is sent.
+    pub(super) fn has_place(&self, max: usize) -> bool {
+        let window = if self.acknowledged < FIRST_WINDOW { max.min(usize::from(FIRST_WINDOW)) } else { max };
+        self.inflight.len() < window
+    }
+
+    /// The client is gone: the window of its next connection begins anew.
+    pub(super) fn close_window(&mut self) {
+        self.acknowledged = 0;
+    }
+
+    /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending is
+    /// given and its state.
+    pub(super) fn restore_queued(&mut self, queued: Queued) {
+        self.last_number = queued.number;
+        match queued.retain {
+            true => self.retained += 1,
+            false => self.queued_bytes += queued.message.size(),
+        }
+        self.queue.push_back(queued);
+    }
+
+    /// The other half of it: a message that was in flight.
+    pub(super) fn restore_inflight(&mut self, seq: u64, number: u64, state: SendState) {
+        self.last_number = self.last_number.max(number);
+        self.last_seq = self.last_seq.max(seq);
+        let at = self.inflight.partition_point(|m| m.seq < seq);
+        self.inflight.insert(at, InFlight { seq, number, state });
+    }
+
     /// Queues a message. What a full queue dropped for it is given back: older messages, or the new one.
-    pub(super) fn enqueue(&mut self, new: Queued, limits: QueueLimits) -> Dropped {
+    pub(super) fn enqueue(&mut self, new: Queued, limits: QueueLimits) -> Overflow {
         let size = new.message.size();
-        let mut dropped = Dropped::new();
+        let mut dropped = Overflow::new();
         while self.queue.len() - self.retained >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
             let oldest = if limits.drop_oldest && size <= limits.bytes { self.drop_oldest() } else { None };
             match oldest {
                 Some(oldest) => dropped.push(oldest),
                 None => {
-                    dropped.push(new.message);
+                    dropped.push((new.number, new.message));
                     return dropped;
                 }
             }
@@ -164,29 +258,30 @@ impl Outbound {
     }
 
     /// Drops the oldest message that counts against the limits.
-    fn drop_oldest(&mut self) -> Option<Message> {
+    fn drop_oldest(&mut self) -> Option<(u64, Message)> {
         // retained messages of a new subscription stand in front, but for those of a second subscription
         let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.retain)? };
         let gone = self.queue.remove(oldest)?;
         self.queued_bytes -= gone.message.size();
         self.qos0 -= usize::from(gone.qos == QoS::AtMostOnce);
-        Some(gone.message)
+        Some((gone.number, gone.message))
     }
 
-    /// Queues a retained message of a new subscription, unless `max` of them wait already.
-    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> bool {
-        let fits = self.retained < max;
-        if fits {
-            self.retained += 1;
-            self.qos0 += usize::from(qos == QoS::AtMostOnce);
-            self.queue.push_back(Queued { message, qos, retain: true });
+    /// Queues a retained message of a new subscription, unless `max` of them wait already: its number.
+    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> Option<u64> {
+        if self.retained >= max {
+            return None;
         }
-        fits
+        let number = self.next_number();
+        self.retained += 1;
+        self.qos0 += usize::from(qos == QoS::AtMostOnce);
+        self.queue.push_back(Queued { number, message, qos, retain: true });
+        Some(number)
     }
 
     /// The message whose turn it is, if the window has a place for it.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
-        let free = self.inflight.len() < window;
+        let free = self.has_place(window);
         self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
         let next = self.queue.pop_front()?;
         if next.retain {
@@ -224,3 +319,6 @@ impl Outbound {
         self.qos0 = 0;
     }
 }
+
+/// Messages in flight, at most, to a client that has not acknowledged as many yet: mosquitto's window.
+const FIRST_WINDOW: u16 = 20;

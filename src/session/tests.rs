@@ -5,6 +5,7 @@ mod pair;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::topic::TopicName;
 use pair::{Pair, decode, frames};
 
 // ---- whatever happens ----
@@ -98,6 +99,32 @@ const LIMITS: SessionLimits = SessionLimits {
     max_outbound_bytes: 1 << 20,
 };
 
+/// Remembers what it is told; nothing is kept.
+#[derive(Default)]
+struct Told {
+    /// QoS and bytes of payload.
+    sent: Vec<(QoS, usize)>,
+    dropped: Vec<Message>,
+}
+
+impl Journal for Told {
+    fn sent(&mut self, _: &ClientId, _: &TopicName, qos: QoS, payload: usize) {
+        self.sent.push((qos, payload));
+    }
+
+    fn dropped(&mut self, _: &ClientId, message: &Message) {
+        self.dropped.push(message.clone());
+    }
+
+    fn changed(&mut self, _: SessionNumber, change: Change<'_>) -> Stored {
+        unreachable!("a session without a number has nothing to keep: {change:?}")
+    }
+
+    fn done(&self) -> CommitSeq {
+        unreachable!("nothing waits")
+    }
+}
+
 /// A session and what it is driven with.
 struct End {
     session: Session,
@@ -107,12 +134,12 @@ struct End {
 
 impl End {
     fn new(limits: SessionLimits) -> Self {
-        Self { session: Session::new("c".into(), false), limits, pool: BufPool::default() }
+        Self { session: Session::new("c".into(), false, None), limits, pool: BufPool::default() }
     }
 
     /// The packets that are sent at once.
     fn attach(&mut self) -> Vec<Vec<u8>> {
-        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut |_, _, _, _| {});
+        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut ());
         self.sent()
     }
 
@@ -122,21 +149,23 @@ impl End {
 
     fn deliver(&mut self, payload: &[u8], qos: QoS) -> Delivery {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload, qos);
-        self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool)
+        self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool, &mut ())
     }
 
     /// The payloads that a delivery of this one pushed out of the queue.
     fn dropped(&mut self, payload: &str) -> Vec<String> {
-        match self.deliver(payload.as_bytes(), QoS::AtLeastOnce) {
-            Delivery::Queued(dropped) => {
-                dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
+        let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
+        let mut told = Told::default();
+        match self.session.deliver(&outgoing, QoS::AtLeastOnce, &self.limits, &mut self.pool, &mut told) {
+            Delivery::Queued(Stored::Done) => {
+                told.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
             }
             other => panic!("{other:?}"),
         }
     }
 
     fn handle<'a>(&mut self, packet: Packet<'a>) -> Result<Action<'a>, ProtocolError> {
-        self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut |_, _, _, _| {})
+        self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut ())
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
@@ -179,9 +208,9 @@ fn name(action: Result<Action<'_>, ProtocolError>) -> String {
         Ok(Action::Publish(p)) => format!("publish {}", p.packet_id.map_or(0, PacketId::get)),
         Ok(Action::Repeated(id)) => format!("repeated {id}"),
         Ok(Action::Defer(p)) => format!("defer {}", p.packet_id.map_or(0, PacketId::get)),
-        Ok(Action::Complete(id, None)) => format!("complete {id}"),
-        Ok(Action::Complete(id, Some(next))) => format!("complete {id}, publish {}", next.packet_id),
-        Ok(Action::Release(id)) => format!("release {id}"),
+        Ok(Action::Complete(id, Stored::Done, None)) => format!("complete {id}"),
+        Ok(Action::Complete(id, Stored::Done, Some(next))) => format!("complete {id}, publish {}", next.packet_id),
+        Ok(Action::Release(id, Stored::Done)) => format!("release {id}"),
         Ok(other) => format!("{other:?}"),
         Err(error) => format!("error: {error:?}"),
     }
@@ -192,17 +221,17 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
     let mut end = End::new(LIMITS);
     end.attach();
     // the first takes identifier 1 and keeps it
-    assert!(matches!(end.deliver(b"old", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"old", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
     assert_eq!(end.messages(), [(1, b"old".to_vec())]);
     for n in 0..2 * 65_534 + 10_u32 {
-        assert!(matches!(end.deliver(&n.to_be_bytes(), QoS::AtLeastOnce), Delivery::Sent));
+        assert!(matches!(end.deliver(&n.to_be_bytes(), QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
         let expected = u16::try_from(n % 65_534 + 2).unwrap();
         assert_eq!(end.messages(), [(expected, n.to_be_bytes().to_vec())], "1 is passed over, and nothing else");
         assert_eq!(name(end.handle(Packet::Puback(id(expected).into()))), "none");
     }
     assert_eq!(end.session.backlog(), (1, 0));
     // it comes first, and under its identifier, when the client is back
-    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
     end.detach();
     let again = end.attach();
     assert_eq!(again.len(), 3);
@@ -220,18 +249,40 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
 fn a_window_of_all_identifiers_uses_each_once() {
     let mut end = End::new(SessionLimits { max_inflight_out: 65_535, ..LIMITS });
     end.attach();
-    for _ in 0..65_535 {
-        assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
+    for packet_id in 1..=65_535 {
+        assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent(Stored::Done)));
+        // in flight still, and a sign that the client takes messages
+        assert_eq!(name(end.handle(Packet::Pubrec(id(packet_id).into()))), format!("release {packet_id}"));
     }
     assert_eq!(end.dropped("waits"), [""; 0]);
     let mut ids: Vec<u16> = end.messages().into_iter().map(|(id, _)| id).collect();
     ids.sort_unstable();
     assert!(ids.into_iter().eq(1..=65_535));
     // the one identifier that is free is the one that is used
-    assert_eq!(name(end.handle(Packet::Pubrec(id(40_000).into()))), "release 40000");
-    assert_eq!(end.messages(), []);
     assert_eq!(name(end.handle(Packet::Pubcomp(id(40_000).into()))), "none");
     assert_eq!(end.messages(), [(40_000, b"waits".to_vec())]);
+}
+
+#[test]
+fn the_window_opens_to_a_client_that_acknowledges() {
+    let mut end = End::new(SessionLimits { max_inflight_out: 30, max_queued_messages: 100, ..LIMITS });
+    end.attach();
+    for n in 1..=50 {
+        let sent = matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(_));
+        assert_eq!(sent, n <= 20, "message {n}");
+    }
+    let mut sent = end.messages().len();
+    for n in 1..=20 {
+        end.handle(Packet::Puback(id(n).into())).unwrap();
+        sent += end.messages().len();
+        assert_eq!(sent, if n < 20 { 20 + usize::from(n) } else { 50 }, "after {n} acknowledgements");
+    }
+    // for its next connection it begins anew
+    (0..50).for_each(|_| _ = end.deliver(b"", QoS::AtLeastOnce));
+    end.detach();
+    assert_eq!(end.attach().len(), 1 + 30, "CONNACK, and what was in flight is sent again");
+    (21..=39).for_each(|n| _ = end.handle(Packet::Puback(id(n).into())));
+    assert_eq!(end.messages().len(), 9, "20 again");
 }
 
 #[test]
@@ -265,8 +316,8 @@ fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
 fn acknowledgements_fit_the_message_or_end_the_connection() {
     let mut end = End::new(LIMITS);
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
-    assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent(Stored::Done)));
     for (packet, expected) in [
         (Packet::Pubrec(id(1).into()), "error: WrongAcknowledgement(1)"),
         (Packet::Pubcomp(id(1).into()), "error: WrongAcknowledgement(1)"),
@@ -359,19 +410,19 @@ fn what_waits_of_a_client_is_bounded_in_bytes() {
 fn a_full_window_asks_for_no_buffer() {
     let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
     assert_eq!(end.dropped("waits"), [""; 0]);
     assert_eq!(end.sent().len(), 1);
-    end.session.fill(&end.limits, &mut end.pool, &mut |_, _, _, _| {});
+    end.session.fill(&end.limits, &mut end.pool, &mut ());
     assert!(end.session.take_out().is_none(), "there is nothing to write");
 }
 
 #[test]
 fn a_clean_session_keeps_no_message_that_is_in_flight() {
     let mut end = End::new(LIMITS);
-    end.session = Session::new("c".into(), true);
+    end.session = Session::new("c".into(), true, None);
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
     end.sent();
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     end.detach();
@@ -412,10 +463,10 @@ fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
 fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
     end.attach();
-    assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
     let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
-    let _ = end.session.deliver_retained(retained, QoS::AtLeastOnce, usize::MAX);
-    assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued(dropped) if dropped.is_empty()));
+    let _ = end.session.deliver_retained(&retained, QoS::AtLeastOnce, usize::MAX, &mut ());
+    assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued(Stored::Done)));
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     assert_eq!(end.messages(), [(2, b"retained".to_vec()), (0, b"newer".to_vec())]);

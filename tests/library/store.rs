@@ -1,73 +1,125 @@
 //! "Acknowledged means kept", with a store whose commits are done when the test says so.
 
-use std::{sync::Arc, task::Waker};
+use std::{collections::HashMap, sync::Arc, task::Waker, time::Duration};
 
 use dunlin::{
     config::Limits,
-    router::{Count, Record, Store},
-    session::{CommitSeq, Stored},
+    router::{Condition, Count, Record, Store},
+    session::{Change, CommitSeq, SessionNumber, Stored},
 };
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::support::{
     Broker, config,
     raw::{Client, Connect, Message, ack, puback, pubcomp, pubrec, pubrel, suback, subscribe, unsubscribe},
 };
 
-/// Each record is a commit of its own.
+/// Each record is a commit of its own. All are kept at once, until [`hold`](ByHand::hold).
 #[derive(Default)]
-struct ByHand(Mutex<State>);
+struct ByHand(Mutex<State>, Condvar);
 
 #[derive(Default)]
 struct State {
+    clients: HashMap<SessionNumber, String>,
     records: Vec<String>,
-    done: u64,
+    /// Of the records, those that were asked for.
+    seen: usize,
+    by_hand: bool,
+    done: usize,
     waiting: Vec<(CommitSeq, Waker)>,
+    condition: Option<Condition>,
 }
 
 impl Store for ByHand {
     fn append(&self, record: Record<'_>) -> Stored {
         let mut state = self.0.lock();
-        state.records.push(match record {
-            Record::SessionEnded { client } => format!("ended {client}"),
-            Record::Subscribed { client, filter, options } => {
-                format!("subscribed {client} {} {}", filter.as_str(), options.qos as u8)
-            }
-            Record::Unsubscribed { client, filter } => format!("unsubscribed {client} {}", filter.as_str()),
-            Record::Queued { client, message, qos } => {
-                format!("queued {client} {} {} {}", message.topic().as_str(), text(message.payload()), qos as u8)
-            }
-            Record::Retained { message } => {
-                format!("retained {} {}", message.topic().as_str(), text(message.payload()))
-            }
-            Record::RetainedCleared { topic } => format!("cleared {}", topic.as_str()),
-            other => format!("{other:?}"),
-        });
+        if let Record::SessionStarted { session, client, .. } = &record {
+            state.clients.insert(*session, client.to_string());
+        }
+        let text = describe(&state.clients, record);
+        state.records.push(text);
+        self.1.notify_all();
+        if !state.by_hand {
+            state.done = state.records.len();
+        }
         Stored::By(CommitSeq(state.records.len() as u64))
     }
 
+    fn together(&self, append: &mut dyn FnMut()) {
+        append();
+    }
+
     fn done(&self) -> CommitSeq {
-        CommitSeq(self.0.lock().done)
+        CommitSeq(self.0.lock().done as u64)
     }
 
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         let mut state = self.0.lock();
-        if commit.0 <= state.done {
+        if commit.0 <= state.done as u64 {
             drop(state);
             waker.wake_by_ref();
         } else {
             state.waiting.push((commit, waker.clone()));
         }
     }
+
+    fn condition(&self) -> Condition {
+        self.0.lock().condition.unwrap_or(Condition::Ready)
+    }
+}
+
+fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> String {
+    match record {
+        Record::SessionStarted { session, will, .. } => {
+            let will = will.map_or("no will".into(), |w| format!("will {}", w.message.topic().as_str()));
+            format!("started {} {will}", clients[&session])
+        }
+        Record::Attached { session, .. } => format!("attached {}", clients[&session]),
+        Record::Detached { session } => format!("detached {}", clients[&session]),
+        Record::SessionEnded { session } => format!("ended {}", clients[&session]),
+        Record::Subscribed { session, filter, options } => {
+            format!("subscribed {} {} {}", clients[&session], filter.as_str(), options.qos as u8)
+        }
+        Record::Unsubscribed { session, filter } => format!("unsubscribed {} {}", clients[&session], filter.as_str()),
+        Record::Changed { session, change } => format!("{} {}", clients[&session], describe_change(change)),
+        Record::Retained { message } => format!("retained {} {}", message.topic().as_str(), text(message.payload())),
+        Record::RetainedCleared { topic } => format!("cleared {}", topic.as_str()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn describe_change(change: Change<'_>) -> String {
+    match change {
+        Change::Queued { number, message, qos, retain, sent } => {
+            let sent = sent.map_or(String::new(), |sent| format!(" sent {sent}"));
+            let retain = if retain { " retain" } else { "" };
+            format!(
+                "queued {number} {} {} {}{retain}{sent}",
+                message.topic().as_str(),
+                text(message.payload()),
+                qos as u8
+            )
+        }
+        Change::Sent { number, sent } => format!("{number} sent {sent}"),
+        Change::Released { number } => format!("{number} released"),
+        Change::Completed { number } => format!("{number} completed"),
+        Change::Received { packet_id } => format!("received {packet_id}"),
+        Change::ReceiptReleased { packet_id } => format!("receipt {packet_id} released"),
+    }
 }
 
 impl ByHand {
-    /// The first `done` records are kept.
-    fn keep(&self, done: usize) {
+    /// What comes from now on is kept when the test says so.
+    fn hold(&self) {
+        self.0.lock().by_hand = true;
+    }
+
+    /// So many more records are kept.
+    fn keep(&self, more: usize) {
         let mut state = self.0.lock();
-        assert!(done <= state.records.len(), "{:?}", state.records);
-        state.done = done as u64;
-        let done = CommitSeq(state.done);
+        state.done += more;
+        assert!(state.done <= state.records.len(), "{:?}", state.records);
+        let done = CommitSeq(state.done as u64);
         let ready: Vec<_> = state.waiting.extract_if(.., |(commit, _)| *commit <= done).collect();
         drop(state);
         ready.into_iter().for_each(|(_, waker)| waker.wake());
@@ -75,12 +127,36 @@ impl ByHand {
 
     /// Everything so far is kept.
     fn keep_all(&self) {
-        let all = self.0.lock().records.len();
-        self.keep(all);
+        let more = {
+            let state = self.0.lock();
+            state.records.len() - state.done
+        };
+        self.keep(more);
     }
 
-    fn take_records(&self, from: usize) -> Vec<String> {
-        self.0.lock().records[from..].to_vec()
+    /// From now on it is so.
+    fn set_condition(&self, condition: Condition) {
+        let mut state = self.0.lock();
+        state.condition = Some(condition);
+        let wakers = std::mem::take(&mut state.waiting);
+        drop(state);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Waits until so many came since [`records`](Self::records) were last asked for.
+    fn expect_records(&self, count: usize) {
+        let mut state = self.0.lock();
+        let mut late = |s: &mut State| s.records.len() - s.seen < count;
+        let waited = self.1.wait_while_for(&mut state, &mut late, Duration::from_secs(10));
+        assert!(!waited.timed_out(), "{:?}", &state.records[state.seen..]);
+    }
+
+    /// What came since this was last asked.
+    fn records(&self) -> Vec<String> {
+        let mut state = self.0.lock();
+        let new = state.records[state.seen..].to_vec();
+        state.seen = state.records.len();
+        new
     }
 }
 
@@ -94,18 +170,47 @@ fn broker() -> (Broker, Arc<ByHand>) {
     (Broker::build(config(), |b| b.store(port)), store)
 }
 
-/// A client whose session is kept, subscribed to `t` and `u`; two records.
+/// A client whose session is kept, subscribed to `t` and `u`. From then on things are kept when the test says so.
 fn keeper(broker: &Broker, store: &ByHand) -> Client {
     let mut keeper = broker.begin("keeper");
+    assert_eq!(store.records(), ["started keeper no will"]);
+    store.hold();
     keeper.send(&subscribe(1, &[("t", 2), ("u", 1)]));
     // the connection is alive whatever the store does: nothing but the answer to the ping comes
     keeper.expect_nothing_pending();
-    assert_eq!(store.take_records(0), ["subscribed keeper t 2", "subscribed keeper u 1"]);
+    assert_eq!(store.records(), ["subscribed keeper t 2", "subscribed keeper u 1"]);
     store.keep(1);
     keeper.expect_nothing_pending();
-    store.keep(2);
+    store.keep(1);
     keeper.expect(&suback(1, &[2, 1]));
     keeper
+}
+
+/// The same, beside a client that began before.
+fn keeper_beside(broker: &Broker, store: &ByHand) -> Client {
+    store.records();
+    keeper(broker, store)
+}
+
+#[test]
+fn a_session_is_accepted_when_it_is_kept() {
+    let (broker, store) = broker();
+    store.hold();
+    let mut keeper = broker.open();
+    keeper.send(&Connect::new("keeper").persistent().will(&Message::new("w", "gone").qos(1)).frame());
+    keeper.send(&subscribe(1, &[("t", 1)]));
+    // messages for it come meanwhile
+    let mut publisher = broker.client("pub");
+    store.expect_records(2);
+    assert_eq!(store.records(), ["started keeper will w", "subscribed keeper t 1"]);
+    publisher.send(&Message::new("t", "x").qos(1).id(1).frame());
+    publisher.expect_nothing_pending();
+    store.keep(1);
+    keeper.expect(&[0x20, 2, 0, 0]);
+    keeper.expect_message("t", "x", 1);
+    store.keep_all();
+    keeper.expect(&suback(1, &[1]));
+    publisher.expect(&puback(1));
 }
 
 #[test]
@@ -114,17 +219,21 @@ fn subscriptions_are_acknowledged_when_they_are_kept() {
     let mut keeper = keeper(&broker, &store);
     keeper.send(&unsubscribe(2, &["never", "u"]));
     keeper.expect_nothing_pending();
-    assert_eq!(store.take_records(2), ["unsubscribed keeper u"]);
+    assert_eq!(store.records(), ["unsubscribed keeper u"]);
     store.keep_all();
     keeper.expect(&ack(0xB0, 2));
     // those of a session that ends with its connection are not kept
     let mut clean = broker.client("clean");
     clean.subscribe(&[("t", 1)]);
     clean.unsubscribe(&["t"]);
-    assert_eq!(store.take_records(3), [""; 0]);
-    // nor is anything of a session that is replaced by such a one
-    broker.client("keeper").expect_nothing_pending();
-    assert_eq!(store.take_records(3), ["ended keeper"]);
+    assert_eq!(store.records(), [""; 0]);
+    // nor is anything of a session that is replaced by such a one, which is accepted when that is kept
+    let mut replacing = broker.open();
+    replacing.send(&Connect::new("keeper").frame());
+    keeper.expect_closed();
+    assert_eq!(store.records(), ["ended keeper"]);
+    store.keep_all();
+    replacing.expect(&[0x20, 2, 0, 0]);
 }
 
 #[test]
@@ -139,26 +248,116 @@ fn messages_are_acknowledged_when_they_are_kept_and_in_their_order() {
     // for nobody: nothing is kept, and yet it is not first
     publisher.send(&Message::new("nobody", "").qos(1).id(4).frame());
     publisher.expect_nothing_pending();
-    // those who get them do not wait, and others neither
-    for (payload, qos) in [("one", 1), ("two", 2), ("three", 1)] {
-        keeper.expect_message("t", payload, qos);
+    // those who get them at QoS 1 do not wait, and others neither
+    for payload in ["one", "three"] {
+        keeper.expect_message("t", payload, 1);
     }
+    keeper.expect_nothing_pending();
     other.publish(Message::new("nobody", "").qos(1));
-    let records = ["queued keeper t one 1", "queued keeper t two 2", "queued keeper t three 1"];
-    assert_eq!(store.take_records(2), records);
+    let records = [
+        "keeper queued 1 t one 1 sent 1",
+        "keeper 1 completed",
+        "keeper queued 2 t two 2 sent 2",
+        "keeper queued 3 t three 1 sent 3",
+        "keeper 3 completed",
+    ];
+    let mut seen = store.records();
+    // when the client answers is its own affair
+    seen.sort_by_key(|record| record.contains("completed"));
+    let mut expected = records.map(str::to_owned);
+    expected.sort_by_key(|record| record.contains("completed"));
+    assert_eq!(seen, expected);
 
-    store.keep(3);
+    store.keep_all();
     publisher.expect(&puback(1));
-    publisher.expect_nothing_pending();
-    store.keep(4);
     publisher.expect(&pubrec(2));
-    publisher.expect_nothing_pending();
-    store.keep(5);
     publisher.expect(&puback(3));
     publisher.expect(&puback(4));
     publisher.send(&pubrel(2));
     publisher.expect(&pubcomp(2));
     publisher.expect_nothing_pending();
+    // QoS 2: not before its place in the order of sending is kept
+    keeper.expect(&Message::new("t", "two").qos(2).id(2).frame());
+}
+
+#[test]
+fn acknowledgements_leave_commit_by_commit() {
+    let (broker, store) = broker();
+    store.hold();
+    let mut publisher = broker.client("pub");
+    for id in 1..=3 {
+        publisher.send(&Message::new("r", "x").qos(1).retain().id(id).frame());
+    }
+    publisher.expect_nothing_pending();
+    for id in 1..=3 {
+        store.keep(1);
+        publisher.expect(&puback(id));
+        publisher.expect_nothing_pending();
+    }
+}
+
+#[test]
+fn both_sides_of_qos_2_are_kept_before_the_other_side_forgets() {
+    let (broker, store) = broker();
+    let mut keeper = keeper(&broker, &store);
+    let mut publisher = broker.open();
+    publisher.send(&Connect::new("pub").persistent().frame());
+    store.expect_records(1);
+    store.keep_all();
+    publisher.expect(&[0x20, 2, 0, 0]);
+    assert_eq!(store.records(), ["started pub no will"]);
+
+    publisher.send(&Message::new("t", "x").qos(2).id(7).frame());
+    publisher.expect_nothing_pending();
+    // the message, and that it was taken
+    assert_eq!(store.records(), ["keeper queued 1 t x 2 sent 1", "pub received 7"]);
+    store.keep(1);
+    publisher.expect_nothing_pending();
+    keeper.expect(&Message::new("t", "x").qos(2).id(1).frame());
+    store.keep(1);
+    publisher.expect(&pubrec(7));
+
+    publisher.send(&pubrel(7));
+    publisher.expect_nothing_pending();
+    assert_eq!(store.records(), ["pub receipt 7 released"]);
+    store.keep_all();
+    publisher.expect(&pubcomp(7));
+    // once more: it is known to be released
+    publisher.send(&pubrel(7));
+    publisher.expect(&pubcomp(7));
+
+    keeper.send(&pubrec(1));
+    keeper.expect_nothing_pending();
+    assert_eq!(store.records(), ["keeper 1 released"]);
+    store.keep_all();
+    keeper.expect(&pubrel(1));
+    keeper.send(&pubcomp(1));
+    keeper.expect_nothing_pending();
+    assert_eq!(store.records(), ["keeper 1 completed"]);
+}
+
+#[test]
+fn a_message_that_waits_is_sent_at_qos_2_when_its_identifier_is_kept() {
+    let (broker, store) = broker();
+    let keeper = keeper(&broker, &store);
+    keeper.disconnect();
+    store.expect_records(1);
+    assert_eq!(store.records(), ["detached keeper"]);
+    let mut publisher = broker.client("pub");
+    publisher.send(&Message::new("t", "x").qos(2).id(1).frame());
+    store.expect_records(1);
+    store.keep_all();
+    publisher.expect(&pubrec(1));
+    assert_eq!(store.records(), ["keeper queued 1 t x 2"]);
+    let mut keeper = broker.resume("keeper");
+    keeper.expect_nothing_pending();
+    assert_eq!(store.records(), ["attached keeper", "keeper 1 sent 1"]);
+    // it was not sent, so it is not sent again either
+    keeper.abort();
+    let mut keeper = broker.resume("keeper");
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    keeper.expect(&Message::new("t", "x").qos(2).id(1).frame());
 }
 
 #[test]
@@ -168,20 +367,20 @@ fn a_repeated_message_is_acknowledged_no_sooner_than_the_first() {
     let mut publisher = broker.client("pub");
     let message = Message::new("t", "x").qos(2).id(1);
     publisher.send(&message.frame());
-    publisher.send(&message.dup().frame());
+    publisher.send(&message.clone().dup().frame());
     publisher.expect_nothing_pending();
     store.keep_all();
     publisher.expect(&pubrec(1));
     publisher.expect(&pubrec(1));
-    keeper.expect_message("t", "x", 2);
+    keeper.expect(&message.frame());
     keeper.expect_nothing_pending();
 }
 
 #[test]
 fn a_message_that_is_repeated_after_a_reconnect_is_acknowledged_no_sooner_than_the_first() {
     let (broker, store) = broker();
-    let _keeper = keeper(&broker, &store);
     let mut publisher = broker.begin("pub");
+    let _keeper = keeper_beside(&broker, &store);
     let message = Message::new("t", "x").qos(2).id(1);
     publisher.send(&message.frame());
     publisher.expect_nothing_pending();
@@ -189,19 +388,21 @@ fn a_message_that_is_repeated_after_a_reconnect_is_acknowledged_no_sooner_than_t
     let mut publisher = broker.resume("pub");
     publisher.send(&message.dup().frame());
     publisher.expect_nothing_pending();
+    let queued = store.records().iter().filter(|r| r.contains("queued")).count();
+    assert_eq!(queued, 1);
     store.keep_all();
     publisher.expect(&pubrec(1));
-    assert_eq!(store.take_records(2), ["queued keeper t x 2"]);
 }
 
 #[test]
 fn retained_messages_are_acknowledged_when_they_are_kept() {
     let (broker, store) = broker();
+    store.hold();
     let mut publisher = broker.client("pub");
     for (id, payload, record) in [(1, "x", "retained r x"), (2, "", "cleared r")] {
         publisher.send(&Message::new("r", payload).qos(1).retain().id(id).frame());
         publisher.expect_nothing_pending();
-        assert_eq!(store.take_records(usize::from(id) - 1), [record]);
+        assert_eq!(store.records(), [record]);
         store.keep_all();
         publisher.expect(&puback(id));
     }
@@ -216,16 +417,76 @@ fn qos_0_waits_for_nothing() {
     publisher.publish(Message::new("t", "0"));
     keeper.expect_message("t", "0", 0);
     clean.expect_message("t", "0", 0);
-    assert_eq!(store.take_records(2), [""; 0]);
-    // nor does what a client that is sent something answers
-    publisher.send(&Message::new("t", "1").qos(2).id(1).frame());
+    assert_eq!(store.records(), [""; 0]);
+    // nor does what a client is sent whose session is not kept
+    publisher.send(&Message::new("t", "1").qos(1).id(1).frame());
     publisher.publish(Message::new("t", "0"));
-    clean.expect_message("t", "1", 2);
-    keeper.expect_message("t", "1", 2);
+    clean.expect_message("t", "1", 1);
+    keeper.expect_message("t", "1", 1);
     clean.expect_message("t", "0", 0);
     store.keep_all();
-    publisher.expect(&pubrec(1));
+    publisher.expect(&puback(1));
     broker.expect_counts(&[(Count::PublishReceived, 3), (Count::PublishSent, 6)]);
+}
+
+#[test]
+fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
+    let (broker, store) = broker();
+    let mut keeper = keeper(&broker, &store);
+    let (mut waiting, mut publisher) = (broker.client("waiting"), broker.client("pub"));
+    let mut clean = broker.client("clean");
+    clean.subscribe(&[("c", 2)]);
+    waiting.send(&Message::new("t", "1").qos(1).id(1).frame());
+    waiting.expect_nothing_pending();
+    store.set_condition(Condition::Full);
+    // what was handed over is not acknowledged, and its client is told so the one way there is
+    waiting.expect_closed();
+    keeper.expect_message("t", "1", 1);
+    // what needs no disk goes on
+    publisher.publish(Message::new("c", "2").qos(2));
+    clean.expect_message("c", "2", 2);
+    publisher.publish(Message::new("t", "3"));
+    keeper.expect_message("t", "3", 0);
+    // retained at QoS 0: delivered, not retained
+    publisher.publish(Message::new("c", "4").retain());
+    clean.expect_message("c", "4", 0);
+    broker.expect_counts(&[(Count::DroppedStoreFull, 1)]);
+    // a subscription that cannot be kept is refused, a session too
+    keeper.send(&subscribe(9, &[("v", 1)]));
+    keeper.expect(&suback(9, &[0x80]));
+    let mut refused = broker.open();
+    refused.send(&Connect::new("new").persistent().frame());
+    refused.expect(&[0x20, 2, 0, 3]);
+    refused.expect_closed();
+    // a message that cannot be kept ends the connection, and reaches nobody; at QoS 2 it may come again
+    publisher.send(&Message::new("t", "5").qos(2).id(5).frame());
+    publisher.expect_closed();
+    keeper.expect_nothing_pending();
+    store.set_condition(Condition::Ready);
+    store.keep_all();
+    let mut publisher = broker.client("pub");
+    publisher.send(&Message::new("t", "5").qos(1).id(5).frame());
+    keeper.expect_message("t", "5", 1);
+    store.keep_all();
+    publisher.expect(&puback(5));
+}
+
+#[test]
+fn a_client_with_much_that_is_not_kept_is_not_read_from() {
+    let (broker, store) = broker();
+    let _keeper = keeper(&broker, &store);
+    let (mut busy, mut other) = (broker.client("busy"), broker.client("other"));
+    busy.send(&Message::new("t", "1").qos(1).id(1).frame());
+    store.expect_records(1);
+    store.set_condition(Condition::Busy);
+    busy.send(&Message::new("nobody", "2").qos(1).id(2).frame());
+    // one that has nothing there is
+    other.publish(Message::new("nobody", "").qos(1));
+    broker.expect_counts(&[(Count::PublishReceived, 2)]);
+    store.set_condition(Condition::Ready);
+    store.keep_all();
+    busy.expect(&puback(1));
+    busy.expect(&puback(2));
 }
 
 #[test]
@@ -233,6 +494,7 @@ fn what_waits_for_the_store_is_bounded() {
     let store = Arc::<ByHand>::default();
     let (port, limits) = (store.clone(), Limits { max_outbound_bytes: 200, ..Limits::default() });
     let broker = Broker::build(dunlin::Config { limits, ..config() }, |b| b.store(port));
+    store.hold();
     let (mut eager, mut patient) = (broker.client("eager"), broker.client("patient"));
     let message = Message::new("r", "x").qos(1).retain().id(1).frame();
     patient.send(&message);
@@ -248,8 +510,8 @@ fn what_waits_for_the_store_is_bounded() {
 #[test]
 fn acknowledgements_end_with_the_connection_that_is_owed_them() {
     let (broker, store) = broker();
-    let keeper = keeper(&broker, &store);
-    let mut publisher = broker.connect(&Connect::new("pub").persistent(), 0);
+    let mut publisher = broker.begin("pub");
+    let keeper = keeper_beside(&broker, &store);
     publisher.send(&Message::new("t", "x").qos(1).id(1).frame());
     publisher.expect_nothing_pending();
     publisher.disconnect();

@@ -4,7 +4,10 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
-use crate::codec::{Ack, Cut};
+use crate::{
+    codec::{Ack, Cut},
+    topic::TopicName,
+};
 
 /// Topics that messages go to.
 const TOPICS: [&str; 3] = ["a", "b/c", "d"];
@@ -74,7 +77,7 @@ impl Pair {
     /// A session that is connected.
     pub fn new(limits: SessionLimits) -> Self {
         let mut pair = Self {
-            session: Session::new("c".into(), false),
+            session: Session::new("c".into(), false, None),
             limits,
             pool: BufPool::default(),
             numbers: 0,
@@ -114,19 +117,20 @@ impl Pair {
         let (size, pending) = (outgoing.size(), self.session.pending());
         let full = pending > 0 && pending + size > self.limits.max_outbound_bytes;
         self.delivered.push((number, topic, qos));
-        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool) {
-            Delivery::Sent => {
+        let mut told = Told::default();
+        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool, &mut told) {
+            Delivery::Sent(_) => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
                     assert_eq!(self.queue, [], "{number} overtakes what waits");
                     self.inflight.push_back(Flight { number, qos, retain: false, id: None, released: false });
                 }
             }
-            Delivery::Queued(dropped) => {
+            Delivery::Queued(_) => {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());
                 let expected = self.enqueue(Waiting { number, qos, retain: false, size });
-                let dropped: Vec<Number> = dropped.iter().map(|m| number_of(m.payload())).collect();
+                let dropped: Vec<Number> = told.dropped.iter().map(|m| number_of(m.payload())).collect();
                 assert_eq!(dropped, expected, "a full queue drops the right ones");
                 self.dropped.extend(dropped);
             }
@@ -172,7 +176,7 @@ impl Pair {
         let message = Message::new(TopicName::new(TOPICS[topic]).unwrap(), &payload(number, padding), qos);
         self.queue.push_back(Waiting { number, qos, retain: true, size: message.size() });
         self.delivered.push((number, topic, qos));
-        assert!(self.session.deliver_retained(message, QoS::ExactlyOnce, usize::MAX));
+        assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce, usize::MAX, &mut ()));
         self.flush();
     }
 
@@ -180,7 +184,7 @@ impl Pair {
     pub fn broker_reads(&mut self) -> bool {
         let Some(bytes) = self.to_broker.pop_front() else { return false };
         let mut replies = Vec::new();
-        let mut moved = Vec::new();
+        let mut told = Told::default();
         let packet = decode(&bytes);
         match &packet {
             Packet::Puback(ack) => self.inflight.retain(|f| f.id != Some(ack.packet_id)),
@@ -192,8 +196,7 @@ impl Pair {
             _ => {}
         }
         let (limits, pool) = (&self.limits, &mut self.pool);
-        let sent = &mut |_: &ClientId, _: &TopicName, qos, payload| moved.push((qos, payload));
-        match self.session.handle_packet(packet, limits, pool, sent).expect("a client that does nothing wrong") {
+        match self.session.handle_packet(packet, limits, pool, &mut told).expect("a client that does nothing wrong") {
             Action::Publish(publish) => {
                 self.publish(publish.topic, publish.payload, publish.qos, publish.packet_id, &mut replies);
             }
@@ -207,8 +210,8 @@ impl Pair {
                 assert!(self.taken.contains(&id), "{id} is not one that was taken");
                 codec::encode::pubrec(&mut replies, id);
             }
-            Action::Release(id) => codec::encode::pubrel(&mut replies, id),
-            Action::Complete(id, next) => {
+            Action::Release(id, _) => codec::encode::pubrel(&mut replies, id),
+            Action::Complete(id, _, next) => {
                 codec::encode::pubcomp(&mut replies, id);
                 if let Some(Deferred { packet_id, message, .. }) = next {
                     self.publish(message.topic(), message.payload(), message.qos(), Some(packet_id), &mut replies);
@@ -216,7 +219,7 @@ impl Pair {
             }
             _ => {}
         }
-        self.began(moved);
+        self.began(told.sent);
         self.session.out(&mut self.pool).bytes_mut().append(&mut replies);
         self.flush();
         true
@@ -254,10 +257,9 @@ impl Pair {
             self.session.set_writing(self.blocked);
             // what the session gives at once is bounded: again, until there is no more
             while self.blocked == 0 {
-                let mut moved = Vec::new();
-                let sent = &mut |_: &ClientId, _: &TopicName, qos, payload| moved.push((qos, payload));
-                self.session.fill(&self.limits, &mut self.pool, sent);
-                self.began(moved);
+                let mut told = Told::default();
+                self.session.fill(&self.limits, &mut self.pool, &mut told);
+                self.began(told.sent);
                 let frames = self.take();
                 self.session.set_writing(0);
                 if frames.is_empty() {
@@ -326,11 +328,10 @@ impl Pair {
         if self.session.is_connected() {
             return;
         }
-        let mut moved = Vec::new();
-        let sent = &mut |_: &ClientId, _: &TopicName, qos, payload| moved.push((qos, payload));
-        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, sent);
+        let mut told = Told::default();
+        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut told);
         let again: Vec<Flight> = self.inflight.iter().copied().collect();
-        self.began(moved);
+        self.began(told.sent);
         let frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0], "CONNACK comes first");
         for (frame, flight) in frames[1..].iter().zip(&again) {

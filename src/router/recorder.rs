@@ -1,0 +1,69 @@
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store.
+
+use super::{
+    Record, Router,
+    keep::{Condition, Store},
+    local::Observers,
+    ports::{DropReason, Event},
+};
+use crate::{
+    session::{Change, CloseReason, CommitSeq, Journal, Message, SessionNumber, Stored},
+    topic::TopicName,
+    types::{ClientId, QoS},
+};
+
+/// Tells observers and the store.
+pub(super) struct Recorder<'a> {
+    pub(super) observers: &'a mut Observers,
+    pub(super) store: Option<&'a dyn Store>,
+}
+
+impl Journal for Recorder<'_> {
+    #[inline]
+    fn sent(&mut self, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize) {
+        self.observers.observe(&Event::Deliver { client, topic, qos, payload });
+    }
+
+    fn dropped(&mut self, client: &ClientId, message: &Message) {
+        self.observers.dropped(client, message.topic(), message.payload().len(), DropReason::QueueFull);
+    }
+
+    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+        self.store.map_or(Stored::Done, |store| store.append(Record::Changed { session, change }))
+    }
+
+    fn done(&self) -> CommitSeq {
+        self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+    }
+}
+
+impl Router {
+    /// Who is told what becomes of messages.
+    #[inline]
+    pub(super) fn recorder<'a>(&'a self, observers: &'a mut Observers) -> Recorder<'a> {
+        Recorder { observers, store: self.ports.store.as_deref() }
+    }
+
+    /// Hands a record to the store.
+    pub(super) fn store(&self, record: Record<'_>) -> Stored {
+        self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record))
+    }
+
+    /// Runs `f`, whose records are kept together or not at all. Not to be nested, nor with a slot locked.
+    #[inline]
+    pub(super) fn together<R>(&self, f: impl FnOnce() -> R) -> R {
+        let Some(store) = &self.ports.store else { return f() };
+        let (mut f, mut result) = (Some(f), None);
+        store.together(&mut || result = f.take().map(|f| f()));
+        result.expect("a store runs what it is given")
+    }
+
+    /// Why what would have to be stored is refused, if it is.
+    pub(super) fn store_refuses(&self) -> Option<CloseReason> {
+        match self.ports.store.as_ref()?.condition() {
+            Condition::Ready | Condition::Busy => None,
+            Condition::Full => Some(CloseReason::StoreFull),
+            Condition::Failed => Some(CloseReason::StoreFailed),
+        }
+    }
+}

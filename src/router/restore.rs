@@ -1,0 +1,53 @@
+//! Sessions and retained messages as a store kept them, before the first client comes.
+
+use std::{sync::atomic::Ordering, time::Instant};
+
+use super::{Local, Restored, RestoredSession, Router, slot::SlotRef};
+use crate::{session::Session, topic::TopicFilter};
+
+impl Router {
+    /// Takes over what a store kept. To be called once, before any client is accepted: Wills of clients that were
+    /// connected when the process ended are published, sessions whose clients have been away too long end at the next
+    /// [`expire_sessions`](Self::expire_sessions).
+    pub fn restore(&self, local: &mut Local, restored: Restored, now: Instant) {
+        let Restored { sessions, retained, next_session } = restored;
+        self.next_session.store(next_session.0.get(), Ordering::Relaxed);
+        for message in retained {
+            self.retained.restore(message);
+        }
+        let mut wills = Vec::new();
+        for session in sessions {
+            wills.extend(session.will.clone().map(|will| (session.session, session.client.clone(), will)));
+            self.restore_session(local, session, now);
+        }
+        for (session, client, will) in wills {
+            self.together(|| {
+                self.publish_will(local, &client, &will);
+                let _ = self.store(super::Record::Detached { session });
+            });
+        }
+    }
+
+    fn restore_session(&self, local: &Local, restored: RestoredSession, now: Instant) {
+        let RestoredSession { session: number, client, away, subscriptions, messages, received, .. } = restored;
+        let slot = SlotRef::new(Session::restore(client.clone(), number, messages, received));
+        let mut filters = Vec::with_capacity(subscriptions.len());
+        for (filter, options) in &subscriptions {
+            match TopicFilter::new(filter) {
+                Ok(filter) => filters.push(self.subscriptions.write().subscribe(filter, slot.clone(), *options).id),
+                Err(error) => tracing::error!(%client, %filter, "a stored subscription is not valid: it {error}"),
+            }
+        }
+        filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
+        if let Some(expiry) = local.limits.session_expiry {
+            // one that is due ends at once
+            let left = expiry.saturating_sub(away);
+            if let Some(at) = now.checked_add(left) {
+                let key = (at, self.new_connection().0);
+                slot.lock().expiry = Some(key);
+                self.expiries.lock().insert(key, slot.clone());
+            }
+        }
+        self.sessions.insert(client, slot);
+    }
+}
