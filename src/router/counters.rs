@@ -131,6 +131,16 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// A message of so many bytes is on its way to a client.
+    #[inline]
+    pub(super) fn delivered(&self, payload: usize) {
+        self.add(Count::MessagesSent, 1);
+        self.add(Count::PublishSent, 1);
+        self.add(Count::PublishBytesSent, payload as u64);
+    }
+}
+
 impl Observe for Shard {
     #[inline]
     fn observe(&self, event: &Event<'_>) {
@@ -140,11 +150,7 @@ impl Observe for Shard {
                 self.add(Count::PublishBytesReceived, *payload as u64);
             }
             Event::Publish { .. } => {}
-            Event::Deliver { payload, .. } => {
-                self.add(Count::MessagesSent, 1);
-                self.add(Count::PublishSent, 1);
-                self.add(Count::PublishBytesSent, *payload as u64);
-            }
+            Event::Deliver { payload, .. } => self.delivered(*payload),
             Event::Drop { reason, payload, .. } => {
                 self.add(Count::PublishDropped, 1);
                 self.add(Count::PublishBytesDropped, *payload as u64);

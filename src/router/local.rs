@@ -13,7 +13,11 @@ use super::{
     matches::MatchCache,
     ports::{DropReason, Event, Observe},
 };
-use crate::{session::BufPool, topic::TopicName, types::ClientId};
+use crate::{
+    session::{BufPool, Message},
+    topic::TopicName,
+    types::{ClientId, QoS},
+};
 
 /// One thread's part of the router.
 pub struct Local {
@@ -46,6 +50,16 @@ impl Observers {
         self.shard.observe(event);
         if let Some(other) = &self.other {
             other.observe(event);
+        }
+    }
+
+    /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
+    #[inline]
+    pub(super) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
+        let payload = message.payload().len();
+        self.shard.delivered(payload);
+        if let Some(other) = &self.other {
+            other.observe(&Event::Deliver { client, topic: message.topic(), qos, payload });
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     codec::Publish,
-    session::{CloseReason, Delivery, Journal, Outgoing, ProtocolError, Stored, StoredWill},
+    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored, StoredWill},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -25,7 +25,7 @@ const MAX_REMEMBERED: usize = 256;
 impl Router {
     /// A client's PUBLISH. `last` is what its last one was answered with: a client that repeats a topic is not matched
     /// again. An error ends the connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn publish_from(
         &self,
         local: &mut Local,
@@ -158,7 +158,6 @@ impl Router {
 
     #[inline]
     fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
-        let mut stored = Stored::Done;
         let Local { pool, wakes, limits, observers, .. } = local;
         let mut recorder = self.recorder(observers);
         for target in &matched.targets {
@@ -168,13 +167,13 @@ impl Router {
             }
             let session = &mut state.session;
             match session.deliver(outgoing, target.qos, &limits.session, pool, &mut recorder) {
-                Delivery::Sent(by) => {
+                Delivery::Sent => {
                     let qos = outgoing.qos.min(target.qos);
-                    recorder.sent(session.id(), outgoing.topic, qos, outgoing.payload.len());
-                    stored = stored.and(by);
+                    let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
+                    recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
                     target.slot.signal(&state, wakes);
                 }
-                Delivery::Queued(by) => stored = stored.and(by),
+                Delivery::Queued => {}
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();
                     recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
@@ -182,6 +181,6 @@ impl Router {
                 Delivery::NotConnected => {}
             }
         }
-        stored
+        recorder.stored
     }
 }

@@ -4,11 +4,10 @@ use super::{
     Record, Router,
     keep::{Condition, Store},
     local::Observers,
-    ports::{DropReason, Event},
+    ports::DropReason,
 };
 use crate::{
     session::{Change, CloseReason, CommitSeq, Journal, Message, SessionNumber, Stored},
-    topic::TopicName,
     types::{ClientId, QoS},
 };
 
@@ -16,12 +15,14 @@ use crate::{
 pub(super) struct Recorder<'a> {
     pub(super) observers: &'a mut Observers,
     pub(super) store: Option<&'a dyn Store>,
+    /// When all that was recorded is durable.
+    pub(super) stored: Stored,
 }
 
 impl Journal for Recorder<'_> {
     #[inline]
-    fn sent(&mut self, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize) {
-        self.observers.observe(&Event::Deliver { client, topic, qos, payload });
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
+        self.observers.sent(client, message, qos);
     }
 
     fn dropped(&mut self, client: &ClientId, message: &Message) {
@@ -29,7 +30,9 @@ impl Journal for Recorder<'_> {
     }
 
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
-        self.store.map_or(Stored::Done, |store| store.append(Record::Changed { session, change }))
+        let stored = self.store.map_or(Stored::Done, |store| store.append(Record::Changed { session, change }));
+        self.stored = self.stored.and(stored);
+        stored
     }
 
     fn done(&self) -> CommitSeq {
@@ -41,7 +44,7 @@ impl Router {
     /// Who is told what becomes of messages.
     #[inline]
     pub(super) fn recorder<'a>(&'a self, observers: &'a mut Observers) -> Recorder<'a> {
-        Recorder { observers, store: self.ports.store.as_deref() }
+        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done }
     }
 
     /// Hands a record to the store.

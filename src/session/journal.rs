@@ -4,10 +4,7 @@
 use std::num::NonZeroU64;
 
 use super::{CommitSeq, Message, Stored};
-use crate::{
-    topic::TopicName,
-    types::{ClientId, PacketId, QoS},
-};
+use crate::types::{ClientId, PacketId, QoS};
 
 /// The number under which a store keeps a session: never given twice, not after a restart either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,8 +57,8 @@ pub enum Change<'a> {
 
 /// Is told what becomes of a session's messages.
 pub trait Journal {
-    /// A message that waited is on its way: to whom, its topic, QoS and bytes of payload.
-    fn sent(&mut self, client: &ClientId, topic: &TopicName, qos: QoS, payload: usize);
+    /// A message that waited is on its way: to whom, and at which QoS.
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS);
 
     /// A message that waited, or came, found the queue full and is no more: whose it was.
     fn dropped(&mut self, client: &ClientId, message: &Message);
@@ -75,7 +72,7 @@ pub trait Journal {
 
 /// For sessions that nobody watches and no store keeps.
 impl Journal for () {
-    fn sent(&mut self, _: &ClientId, _: &TopicName, _: QoS, _: usize) {}
+    fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}
 
     fn dropped(&mut self, _: &ClientId, _: &Message) {}
 

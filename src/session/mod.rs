@@ -113,9 +113,9 @@ pub enum Action<'a> {
 #[must_use]
 pub enum Delivery {
     /// Its bytes are on their way, and the driver has something to write; or they will be, as soon as it is durable.
-    Sent(Stored),
+    Sent,
     /// It waits for its turn, or was dropped: the [`Journal`] knows.
-    Queued(Stored),
+    Queued,
     /// A QoS 0 message, and the client reads too slowly: dropped.
     OutboundFull,
     /// A QoS 0 message, and the client is away.
@@ -189,7 +189,7 @@ impl Session {
         will: Option<StoredWill>,
         limits: &SessionLimits,
         pool: &mut BufPool,
-        journal: &mut dyn Journal,
+        journal: &mut impl Journal,
     ) {
         self.connected = true;
         self.writing = 0;
@@ -274,7 +274,7 @@ impl Session {
         packet: Packet<'a>,
         limits: &SessionLimits,
         pool: &mut BufPool,
-        journal: &mut dyn Journal,
+        journal: &mut impl Journal,
     ) -> Result<Action<'a>, ProtocolError> {
         match packet {
             Packet::Publish(publish) => match publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
@@ -331,7 +331,7 @@ impl Session {
     }
 
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
-    fn complete<'a>(&mut self, id: PacketId, limits: &SessionLimits, journal: &mut dyn Journal) -> Action<'a> {
+    fn complete<'a>(&mut self, id: PacketId, limits: &SessionLimits, journal: &mut impl Journal) -> Action<'a> {
         let Some(inbound) = &mut self.inbound else { return Action::Complete(id, Stored::Done, None) };
         if inbound.release(id)
             && let Some(session) = self.number
@@ -349,7 +349,7 @@ impl Session {
     }
 
     /// A message was completed or dropped.
-    fn forget(&self, number: Option<u64>, journal: &mut dyn Journal) {
+    fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
         if let (Some(session), Some(number)) = (self.number, number) {
             // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
             let _ = journal.changed(session, Change::Completed { number });
@@ -364,7 +364,7 @@ impl Session {
 
     /// A QoS 2 message of the client was published; `stored` says when what it set off is durable. Where it set off
     /// anything, that it was taken has to be as durable: gives when all of it is.
-    pub fn received(&mut self, id: PacketId, stored: Stored, journal: &mut dyn Journal) -> Stored {
+    pub fn received(&mut self, id: PacketId, stored: Stored, journal: &mut impl Journal) -> Stored {
         let Some(inbound) = self.inbound.as_mut().filter(|_| stored != Stored::Done) else { return stored };
         let mut stored = stored;
         if let Some(session) = self.number {
@@ -390,7 +390,7 @@ impl Session {
         granted: QoS,
         limits: &SessionLimits,
         pool: &mut BufPool,
-        journal: &mut dyn Journal,
+        journal: &mut impl Journal,
     ) -> Delivery {
         let qos = outgoing.qos.min(granted);
         let waiting = self.pending();
@@ -406,10 +406,23 @@ impl Session {
                     return Delivery::OutboundFull;
                 }
                 write_outgoing(self.out(pool), outgoing, qos, None);
-                return Delivery::Sent(Stored::Done);
+                return Delivery::Sent;
             }
             return self.enqueue(outgoing, qos, limits, journal);
         }
+        self.deliver_acknowledged(outgoing, qos, limits, pool, journal)
+    }
+
+    /// At QoS 1 and 2.
+    fn deliver_acknowledged(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        qos: QoS,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+        journal: &mut impl Journal,
+    ) -> Delivery {
+        let waiting = self.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
         let keep = !self.clean;
         let outbound = self.outbound.get_or_insert_default();
@@ -418,17 +431,16 @@ impl Session {
         }
         let number = outbound.next_number();
         let seq = outbound.begin(number, qos, false, keep.then(|| outgoing.message().clone()));
-        let mut stored = Stored::Done;
         if let Some(session) = self.number {
             let message = outgoing.message();
-            let queued = Change::Queued { number, message, qos, retain: false, sent: Some(seq) };
-            stored = journal.changed(session, queued);
+            let stored =
+                journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: Some(seq) });
             if outbound.hold(seq, qos, stored) {
-                return Delivery::Sent(stored);
+                return Delivery::Sent;
             }
         }
         write_outgoing(self.out(pool), outgoing, qos, Some(packet_ids::of(seq)));
-        Delivery::Sent(stored)
+        Delivery::Sent
     }
 
     fn enqueue(
@@ -436,7 +448,7 @@ impl Session {
         outgoing: &Outgoing<'_>,
         qos: QoS,
         limits: &SessionLimits,
-        journal: &mut dyn Journal,
+        journal: &mut impl Journal,
     ) -> Delivery {
         let queue = QueueLimits {
             messages: limits.max_queued_messages,
@@ -457,18 +469,22 @@ impl Session {
                 self.forget(Some(gone), journal);
             }
         }
-        match self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
-            Some(session) => {
-                let queued = Change::Queued { number, message, qos, retain: false, sent: None };
-                Delivery::Queued(journal.changed(session, queued))
-            }
-            None => Delivery::Queued(Stored::Done),
+        if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
+            // the journal knows who waits for it
+            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: None });
         }
+        Delivery::Queued
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
     /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
-    pub fn deliver_retained(&mut self, message: &Message, granted: QoS, max: usize, journal: &mut dyn Journal) -> bool {
+    pub fn deliver_retained(
+        &mut self,
+        message: &Message,
+        granted: QoS,
+        max: usize,
+        journal: &mut impl Journal,
+    ) -> bool {
         let qos = message.qos().min(granted);
         let queued = self.outbound.get_or_insert_default().enqueue_retained(message.clone(), qos, max);
         let Some(number) = queued else {
@@ -483,7 +499,7 @@ impl Session {
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
-    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut dyn Journal) {
+    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
         if outbound.waits_for().is_some() {
             while let Some(next) = outbound.next_held(journal.done()) {
@@ -515,7 +531,7 @@ impl Session {
             // not before there is something for it: an empty buffer would be taken, written and asked for for ever
             let out = self.out.get_or_insert_with(|| pool.take());
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
-            journal.sent(&self.id, message.topic(), qos, message.payload().len());
+            journal.sent(&self.id, &message, qos);
         }
     }
 
@@ -552,7 +568,7 @@ impl Session {
 }
 
 /// Appends a PUBLISH of a message that is being published.
-#[inline]
+#[inline(always)]
 fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, qos: QoS, id: Option<PacketId>) {
     if outgoing.payload.len() < LARGE_PAYLOAD {
         outgoing.write_small(out.bytes_mut(), qos, id);

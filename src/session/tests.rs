@@ -108,8 +108,8 @@ struct Told {
 }
 
 impl Journal for Told {
-    fn sent(&mut self, _: &ClientId, _: &TopicName, qos: QoS, payload: usize) {
-        self.sent.push((qos, payload));
+    fn sent(&mut self, _: &ClientId, message: &Message, qos: QoS) {
+        self.sent.push((qos, message.payload().len()));
     }
 
     fn dropped(&mut self, _: &ClientId, message: &Message) {
@@ -157,9 +157,7 @@ impl End {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
         let mut told = Told::default();
         match self.session.deliver(&outgoing, QoS::AtLeastOnce, &self.limits, &mut self.pool, &mut told) {
-            Delivery::Queued(Stored::Done) => {
-                told.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
-            }
+            Delivery::Queued => told.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -221,17 +219,17 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
     let mut end = End::new(LIMITS);
     end.attach();
     // the first takes identifier 1 and keeps it
-    assert!(matches!(end.deliver(b"old", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"old", QoS::AtLeastOnce), Delivery::Sent));
     assert_eq!(end.messages(), [(1, b"old".to_vec())]);
     for n in 0..2 * 65_534 + 10_u32 {
-        assert!(matches!(end.deliver(&n.to_be_bytes(), QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+        assert!(matches!(end.deliver(&n.to_be_bytes(), QoS::AtLeastOnce), Delivery::Sent));
         let expected = u16::try_from(n % 65_534 + 2).unwrap();
         assert_eq!(end.messages(), [(expected, n.to_be_bytes().to_vec())], "1 is passed over, and nothing else");
         assert_eq!(name(end.handle(Packet::Puback(id(expected).into()))), "none");
     }
     assert_eq!(end.session.backlog(), (1, 0));
     // it comes first, and under its identifier, when the client is back
-    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
     end.detach();
     let again = end.attach();
     assert_eq!(again.len(), 3);
@@ -250,7 +248,7 @@ fn a_window_of_all_identifiers_uses_each_once() {
     let mut end = End::new(SessionLimits { max_inflight_out: 65_535, ..LIMITS });
     end.attach();
     for packet_id in 1..=65_535 {
-        assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent(Stored::Done)));
+        assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
         // in flight still, and a sign that the client takes messages
         assert_eq!(name(end.handle(Packet::Pubrec(id(packet_id).into()))), format!("release {packet_id}"));
     }
@@ -268,7 +266,7 @@ fn the_window_opens_to_a_client_that_acknowledges() {
     let mut end = End::new(SessionLimits { max_inflight_out: 30, max_queued_messages: 100, ..LIMITS });
     end.attach();
     for n in 1..=50 {
-        let sent = matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(_));
+        let sent = matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent);
         assert_eq!(sent, n <= 20, "message {n}");
     }
     let mut sent = end.messages().len();
@@ -316,8 +314,8 @@ fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
 fn acknowledgements_fit_the_message_or_end_the_connection() {
     let mut end = End::new(LIMITS);
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
-    assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
+    assert!(matches!(end.deliver(b"", QoS::ExactlyOnce), Delivery::Sent));
     for (packet, expected) in [
         (Packet::Pubrec(id(1).into()), "error: WrongAcknowledgement(1)"),
         (Packet::Pubcomp(id(1).into()), "error: WrongAcknowledgement(1)"),
@@ -410,7 +408,7 @@ fn what_waits_of_a_client_is_bounded_in_bytes() {
 fn a_full_window_asks_for_no_buffer() {
     let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
     assert_eq!(end.dropped("waits"), [""; 0]);
     assert_eq!(end.sent().len(), 1);
     end.session.fill(&end.limits, &mut end.pool, &mut ());
@@ -422,7 +420,7 @@ fn a_clean_session_keeps_no_message_that_is_in_flight() {
     let mut end = End::new(LIMITS);
     end.session = Session::new("c".into(), true, None);
     end.attach();
-    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
     end.sent();
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     end.detach();
@@ -463,10 +461,10 @@ fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
 fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     let mut end = End::new(SessionLimits { max_inflight_out: 1, ..LIMITS });
     end.attach();
-    assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent(Stored::Done)));
+    assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
     let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
     let _ = end.session.deliver_retained(&retained, QoS::AtLeastOnce, usize::MAX, &mut ());
-    assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued(Stored::Done)));
+    assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued));
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     assert_eq!(end.messages(), [(2, b"retained".to_vec()), (0, b"newer".to_vec())]);

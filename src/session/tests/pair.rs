@@ -119,14 +119,14 @@ impl Pair {
         self.delivered.push((number, topic, qos));
         let mut told = Told::default();
         match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool, &mut told) {
-            Delivery::Sent(_) => {
+            Delivery::Sent => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
                     assert_eq!(self.queue, [], "{number} overtakes what waits");
                     self.inflight.push_back(Flight { number, qos, retain: false, id: None, released: false });
                 }
             }
-            Delivery::Queued(_) => {
+            Delivery::Queued => {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());
                 let expected = self.enqueue(Waiting { number, qos, retain: false, size });
