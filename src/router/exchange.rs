@@ -29,6 +29,8 @@ pub struct Client {
     last: Option<Arc<Matched>>,
     /// Acknowledgements that wait for the store; with the memory store, never any.
     held: Option<Box<HeldAcks>>,
+    /// Its rights are to be asked for.
+    guarded: bool,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
 }
@@ -40,13 +42,15 @@ pub enum Flush {
     Write(Option<Box<OutBuf>>),
     /// Another connection has taken the session over.
     TakenOver,
+    /// Its user is gone.
+    UserGone,
 }
 
 impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
-        let super::Connected { client: id, slot, connection, .. } = connected;
-        Self { slot, connection, id, version, last: None, held: None, touched: true }
+        let super::Connected { client: id, slot, connection, guarded, .. } = connected;
+        Self { slot, connection, id, version, last: None, held: None, guarded, touched: true }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -108,7 +112,9 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let stored = self.publish_from(local, &client.id, &mut client.last, publish, bytes)?;
+        let Client { id, slot, last, guarded, .. } = client;
+        let access = || if *guarded { slot.lock().access.clone() } else { None };
+        let stored = self.publish_from(local, (id, access), last, publish, bytes)?;
         match publish.packet_id {
             None => {}
             Some(id) if publish.qos == QoS::AtLeastOnce => {
@@ -213,7 +219,8 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
-        let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
+        let access = || if client.guarded { client.slot.lock().access.clone() } else { None };
+        let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
         self.answer_receipt(local, client, deferred.packet_id, stored, replies);
         Ok(())
     }
@@ -279,6 +286,9 @@ impl Router {
             return Flush::Write(None);
         }
         let Ok(mut state) = self.own(client) else { return Flush::TakenOver };
+        if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
+            return Flush::UserGone;
+        }
         let session = &mut state.session;
         session.set_writing(unwritten);
         let Local { limits, pool, observers, .. } = local;

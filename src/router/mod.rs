@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
+//! | `access` | who a client is, and its rights |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `publish` | from a message to the sessions that get it |
 //! | `subscribe` | subscriptions and the retained messages they bring |
@@ -26,6 +27,7 @@
 //!
 //! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
 
+mod access;
 mod connect;
 mod counters;
 mod exchange;
@@ -44,7 +46,8 @@ pub use exchange::{Client, Flush};
 pub use local::Local;
 pub use matches::Matched;
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Observe, Peer, Record, Refusal, Store,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Record,
+    Refusal, Rights, Store, Verdict,
 };
 pub use slot::{ConnectionId, SlotRef};
 pub use sys::SysTopics;
@@ -135,6 +138,8 @@ pub struct Router {
     ports: Ports,
     counters: Counters,
     connections: AtomicU64,
+    /// How often users or rules changed.
+    permissions: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -154,6 +159,7 @@ impl Router {
             ports,
             counters: Counters::default(),
             connections: AtomicU64::new(0),
+            permissions: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),

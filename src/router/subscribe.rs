@@ -6,7 +6,8 @@ use super::{
     Local, Router,
     counters::Count,
     ports::{DropReason, Event, Record},
-    slot::SlotRef,
+    access::Access,
+    slot::{SlotRef, SlotState},
 };
 use crate::{
     codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
@@ -28,7 +29,9 @@ impl Router {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
-        let allowed: Vec<_> = subscribe.filters.iter().map(|(f, _)| self.may_subscribe(local, client, f)).collect();
+        let access = slot.lock().access.clone();
+        let access = access.as_deref();
+        let allowed: Vec<_> = subscribe.filters.iter().map(|(f, _)| may_subscribe(local, access, f)).collect();
         {
             let mut trie = self.subscriptions.write();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
@@ -67,17 +70,6 @@ impl Router {
         (codes, stored)
     }
 
-    fn may_subscribe(&self, local: &Local, client: &ClientId, filter: &TopicFilter) -> Result<(), ReasonCode> {
-        if !local.limits.allows_filter(filter) {
-            local.count(Count::TopicsTooLarge, 1);
-            return Err(ReasonCode::TopicFilterInvalid);
-        }
-        match &self.ports.authorize {
-            Some(authorize) if !authorize.may_subscribe(client, filter) => Err(ReasonCode::NotAuthorized),
-            _ => Ok(()),
-        }
-    }
-
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
     fn own_subscriptions(&self, slot: &SlotRef, added: &[FilterId]) -> bool {
         let mut state = slot.lock();
@@ -100,8 +92,13 @@ impl Router {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut state = slot.lock();
-        let session = &mut state.session;
+        let SlotState { session, access, .. } = &mut *state;
+        let limited = access.as_deref().filter(|access| access.limits_reading());
         self.retained.try_for_each_match(filter, |message| {
+            if limited.is_some_and(|access| !access.may_receive(message.topic())) {
+                local.count(Count::DeniedDeliveries, 1);
+                return ControlFlow::Continue(());
+            }
             if session.deliver_retained(message.clone(), options.qos, max) {
                 return ControlFlow::Continue(());
             }
@@ -166,5 +163,16 @@ impl Router {
     /// (Filter, subscriber) pairs.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.read().len()
+    }
+}
+
+fn may_subscribe(local: &Local, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
+    if !local.limits.allows_filter(filter) {
+        local.count(Count::TopicsTooLarge, 1);
+        return Err(ReasonCode::TopicFilterInvalid);
+    }
+    match access {
+        Some(access) if !access.may_subscribe(filter) => Err(ReasonCode::NotAuthorized),
+        _ => Ok(()),
     }
 }

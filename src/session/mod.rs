@@ -392,6 +392,14 @@ impl Session {
         fits
     }
 
+    /// Forgets the messages that wait, and while no client is attached those that would be sent again, that the client
+    /// may not receive. (What a connected client was sent it has: its acknowledgements are to be understood.)
+    pub fn forget_unreadable(&mut self, may: &mut dyn FnMut(&TopicName) -> bool) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.forget(self.connected, |message| !may(message.topic()));
+        }
+    }
+
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
     pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, sent: Sent<'_>) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
