@@ -15,6 +15,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
+    admission::Waiting,
     deadlines::{Key, Tick},
     farewell::{Farewell, is_served_last},
     reader::{Got, Reader, SHARED_BUFFER},
@@ -22,9 +23,9 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
-    router::{Client, Count, Flush, Peer},
+    router::{Client, Count, Flush, Identity, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
-    types::ProtocolVersion,
+    types::{ClientId, ProtocolVersion},
 };
 
 /// The task of one connection.
@@ -67,6 +68,8 @@ impl Caller {
 pub(super) enum Phase {
     /// CONNECT is awaited.
     Connecting,
+    /// It has come, and the verdict on its client is awaited.
+    Asking(Box<Waiting>),
     /// A client's.
     Open(Open),
     /// Everything is cleared away.
@@ -78,6 +81,8 @@ pub(super) struct Open {
     /// Seconds, as in the CONNECT.
     keep_alive: u16,
     pub(super) farewell: Farewell,
+    /// When its client's token ends.
+    until: Tick,
 }
 
 /// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
@@ -108,6 +113,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    pub(super) fn peer(&self) -> Peer {
+        self.caller.peer()
+    }
+
     /// One turn. An error is the end.
     fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let now = Instant::now();
@@ -128,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Result<(), CloseReason> {
+        self.ask_again(worker, cx, now)?;
         let waits = if self.gives_way(worker, cx) { false } else { self.read(worker, cx, now)? };
         self.write(worker, cx, now)?;
         if waits && !self.reads_too_slowly(worker) {
@@ -171,6 +181,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<bool, CloseReason> {
         let mut taken = 0;
         while taken < BYTES_A_TURN {
+            if matches!(self.phase, Phase::Asking(_)) {
+                return Ok(false);
+            }
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
                     // that it is not heard is not its silence; how long this may last is for the write timeout to say
@@ -226,7 +239,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Handles all whole frames of `bytes`, holds the rest.
-    fn handle(&mut self, worker: &mut Worker, cx: &Context<'_>, bytes: &[u8], now: Instant) -> Result<(), CloseReason> {
+    pub(super) fn handle(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), CloseReason> {
         if let Phase::Open(open) = &self.phase
             && !open.client.is_attached()
         {
@@ -237,6 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (mut at, mut frames) = (0, 0);
         let result = loop {
             let rest = &bytes[at..];
+            if let Phase::Asking(waiting) = &mut self.phase {
+                waiting.keep(rest);
+                break Ok(());
+            }
             match codec::frame(self.version(), rest, max_packet_size) {
                 Ok(Cut::Frame(frame)) => {
                     let whole = &rest[..frame.len];
@@ -291,15 +314,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame),
-            Phase::Ended => Ok(()),
+            Phase::Connecting => self.handle_first(worker, cx, frame, whole),
+            Phase::Asking(_) | Phase::Ended => Ok(()),
         }
     }
 
     /// The first packet has to be a CONNECT [MQTT-3.1.0-1].
-    fn handle_first(&mut self, worker: &mut Worker, cx: &Context<'_>, frame: Frame<'_>) -> Result<(), CloseReason> {
+    fn handle_first(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        frame: Frame<'_>,
+        whole: &[u8],
+    ) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
-            Ok(Packet::Connect(connect)) => self.connect(worker, cx, &connect),
+            Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, whole),
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
                 self.refuse(worker, ConnectReturnCode::UnacceptableProtocolVersion);
                 Err(error.into())
@@ -309,17 +338,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn connect(&mut self, worker: &mut Worker, cx: &Context<'_>, connect: &Connect<'_>) -> Result<(), CloseReason> {
+    /// The client is who it says it is: it begins.
+    pub(super) fn accept(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        who: (ClientId, Identity),
+    ) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
-        let connected = match shared.router.connect(local, connect, self.caller.peer(), cx.waker().clone()) {
-            Ok(connected) => connected,
-            Err(reason) => {
-                if let CloseReason::Refused { code, .. } = reason {
-                    self.refuse(worker, code);
-                }
-                return Err(reason);
-            }
-        };
+        let connected = shared.router.connect(local, connect, who, self.peer(), cx.waker().clone())?;
         worker.local.count(Count::MessagesSent, 1);
         worker.shared.gate.connected();
         tracing::info!(
@@ -330,13 +358,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             keep_alive = connect.keep_alive,
             "connected"
         );
+        let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
         let client = Client::new(connected, connect.version);
-        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle });
+        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle, until });
         Ok(())
     }
 
     /// Writes a CONNACK that refuses, before the connection closes.
-    fn refuse(&mut self, worker: &mut Worker, code: ConnectReturnCode) {
+    pub(super) fn refuse(&mut self, worker: &mut Worker, code: ConnectReturnCode) {
         worker.local.count(Count::MessagesSent, 1);
         let mut out = worker.local.pool.take();
         codec::encode::connack(out.bytes_mut(), false, code);
@@ -406,8 +435,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             });
         }
+        let until = if let Phase::Open(open) = &self.phase { open.until } else { Tick::NEVER };
+        if worker.deadlines.has_passed(until, now) {
+            return Err(CloseReason::TokenEnded);
+        }
         if let Some(key) = self.deadline {
-            worker.deadlines.set(key, self.read_by.min(self.write_by));
+            worker.deadlines.set(key, self.read_by.min(self.write_by).min(until));
         }
         Ok(())
     }
@@ -425,7 +458,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 worker.shared.gate.left();
                 tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, dropped, "disconnected");
             }
-            Phase::Connecting => {
+            Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug
                 if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
@@ -476,7 +509,7 @@ impl<S> Drop for Connection<S> {
         let open = match std::mem::replace(phase, Phase::Ended) {
             Phase::Ended => return,
             Phase::Open(open) => Some(open),
-            Phase::Connecting => None,
+            Phase::Connecting | Phase::Asking(_) => None,
         };
         Worker::with(|worker| {
             // what a turn that panicked had taken, and what it had to say, is not for the next connection

@@ -9,6 +9,7 @@
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
 
+mod admission;
 mod connection;
 mod deadlines;
 mod farewell;

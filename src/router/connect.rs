@@ -1,14 +1,19 @@
 //! Sessions beginning, being taken over, going away, expiring (MQTT 3.1.1 sections 3.1.4, 4.1).
 
-use std::{sync::atomic::Ordering, task::Waker, time::Instant};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+    time::Instant,
+};
 
 use dashmap::Entry;
 
 use super::{
     Local, Router,
+    access::Access,
     counters::Count,
     keep::Record,
-    ports::{Credentials, Event, Peer, Refusal},
+    ports::{Event, Identity, Peer},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
@@ -31,11 +36,18 @@ pub struct Connected {
     pub session_present: bool,
     /// When the session is kept: its CONNACK is not sent before.
     pub stored: Stored,
+    /// When the connection has to end, by its client's identity.
+    pub until: Option<Instant>,
+    /// The client's rights are to be asked for.
+    pub(super) guarded: bool,
 }
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
+#[derive(Default)]
 struct TakenOver {
     will: Option<StoredWill>,
+    /// The rights of the client whose Will that is.
+    access: Option<Arc<Access>>,
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
@@ -45,22 +57,23 @@ struct TakenOver {
 }
 
 impl Router {
-    /// Accepts or refuses a client. `waker` is that of the task that drives its connection.
+    /// Accepts a client as who [`authenticate`](Self::authenticate) said it is, or refuses it for want of room. `waker`
+    /// is that of the task that drives its connection.
     pub fn connect(
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
+        (client, identity): (ClientId, Identity),
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
-        let client = self.client_id(local, connect)?;
-        let credentials =
-            Credentials { client_id: client.as_str(), username: connect.username, password: connect.password, peer };
-        if let Some(authenticate) = &self.ports.authenticate {
-            authenticate
-                .authenticate(&credentials)
-                .map_err(|Refusal { code, why }| CloseReason::Refused { code, why })?;
+        let permissions = self.permissions.load(Ordering::SeqCst);
+        let until = identity.until;
+        let access = self.access(&client, identity);
+        if access.as_ref().is_some_and(|access| access.is_revoked()) {
+            return Err(CloseReason::UserGone);
         }
+        let guarded = access.is_some();
         let will = match &connect.will {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
             Some(will) => {
@@ -93,7 +106,11 @@ impl Router {
         };
         let (slot, session_present, stored) = self.together(|| {
             let (slot, session_present, taken_over) =
-                self.attach(local, &client, connect, (connection, waker), will, event);
+                self.attach(local, &client, connect, (connection, waker), (will, access), event);
+            if guarded && self.permissions.load(Ordering::SeqCst) != permissions {
+                // they changed after they were asked for, perhaps before the session could be found to be told so
+                self.recompile(local, &mut slot.lock());
+            }
             // one that takes over takes the place of the other
             if taken_over.old.is_none() {
                 let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
@@ -103,10 +120,10 @@ impl Router {
             self.clear_away(local, &client, taken_over);
             (slot, session_present, stored)
         });
-        Ok(Connected { client, slot, connection, session_present, stored })
+        Ok(Connected { client, slot, connection, session_present, stored, until, guarded })
     }
 
-    fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
+    pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
         let refused = |why| CloseReason::Refused { code: ConnectReturnCode::IdentifierRejected, why };
         let id = connect.client_id;
         if id.is_empty() {
@@ -134,10 +151,10 @@ impl Router {
         client: &ClientId,
         connect: &Connect<'_>,
         (connection, waker): (ConnectionId, Waker),
-        will: Option<StoredWill>,
+        (will, access): (Option<StoredWill>, Option<Arc<Access>>),
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
-        let mut taken_over = TakenOver { will: None, old: None, ended: None, expiry: None, stored: Stored::Done };
+        let mut taken_over = TakenOver::default();
         let mut entry = self.sessions.entry(client.clone());
         if let Entry::Occupied(occupied) = &mut entry {
             let slot = occupied.get().clone();
@@ -146,12 +163,15 @@ impl Router {
                 taken_over.old = slot.detach(&mut state);
                 if taken_over.old.is_some() {
                     taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
+                    taken_over.access = state.access.take();
                     let reason = CloseReason::SessionTakenOver;
                     local.observers.observe(&Event::Disconnect { client, reason: &reason });
                 }
                 taken_over.expiry = state.expiry.take();
                 if !connect.clean_session && !state.session.is_clean() {
                     slot.attach(&mut state, connection, waker);
+                    // before what waits goes out: it may have waited for somebody else
+                    self.set_access(local, &mut state, access);
                     local.observers.observe(&event(true));
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored
@@ -181,7 +201,11 @@ impl Router {
         let Local { limits, pool, observers, .. } = local;
         session.attach(connect.version, false, will, &limits.session, pool, &mut self.recorder(observers));
         let slot = SlotRef::new(session);
-        slot.attach(&mut slot.lock(), connection, waker);
+        {
+            let mut state = slot.lock();
+            slot.attach(&mut state, connection, waker);
+            state.access = access;
+        }
         entry.insert(slot.clone());
         (slot, false, taken_over)
     }
@@ -198,7 +222,7 @@ impl Router {
             local.wakes.push(old);
         }
         if let Some(will) = taken_over.will {
-            self.publish_will(local, client, &will);
+            self.publish_will(local, client, taken_over.access, &will);
         }
     }
 
@@ -247,6 +271,7 @@ impl Router {
             let _ = self.store(Record::Detached { session });
         }
         let key = state.expiry;
+        let access = state.access.clone();
         // with the lock held: before anything of the client's next connection
         self.connected.fetch_sub(1, Ordering::Relaxed);
         local.observers.observe(&Event::Disconnect { client: &client, reason });
@@ -258,7 +283,7 @@ impl Router {
             self.expiries.lock().insert(key, slot.clone());
         }
         if let Some(will) = will {
-            self.publish_will(local, &client, &will);
+            self.publish_will(local, &client, access, &will);
         }
         dropped
     }

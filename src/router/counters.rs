@@ -95,6 +95,10 @@ pub enum Count {
     RefusedSessions,
     /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
     DeferredInflight,
+    /// Clients refused for who they are, or say they are.
+    RefusedLogins,
+    /// Messages not delivered: their subscriber may not receive them.
+    DeniedDeliveries,
 }
 
 impl Default for Shard {
@@ -104,7 +108,7 @@ impl Default for Shard {
 }
 
 impl Count {
-    const ALL: usize = Self::DeferredInflight as usize + 1;
+    const ALL: usize = Self::DeniedDeliveries as usize + 1;
 }
 
 impl Counters {

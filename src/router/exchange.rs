@@ -27,6 +27,8 @@ pub struct Client {
     last: Option<Arc<Matched>>,
     /// What waits for the store; with the memory store, never anything.
     awaited: Option<Box<Awaited>>,
+    /// Its rights are to be asked for.
+    guarded: bool,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
 }
@@ -54,12 +56,12 @@ pub enum Flush {
 impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
-        let super::Connected { client: id, slot, connection, stored, .. } = connected;
+        let super::Connected { client: id, slot, connection, stored, guarded, .. } = connected;
         let awaited = match stored {
             Stored::Done => None,
             Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
         };
-        Self { slot, connection, id, version, last: None, awaited, touched: true }
+        Self { slot, connection, id, version, last: None, awaited, guarded, touched: true }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -122,12 +124,14 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
+        let Client { id: name, slot, last, guarded, .. } = client;
+        let access = || if *guarded { slot.lock().access.clone() } else { None };
         let Some(id) = publish.packet_id else {
-            return self.publish_from(local, &client.id, &mut client.last, publish, bytes).map(drop);
+            return self.publish_from(local, (name, access), last, publish, bytes).map(drop);
         };
         let result = self.together(|| {
-            let stored = self.publish_from(local, &client.id, &mut client.last, publish, bytes)?;
-            Ok(self.received(local, client, id, publish.qos, stored))
+            let stored = self.publish_from(local, (name, access), last, publish, bytes)?;
+            Ok(self.received(local, slot, id, publish.qos, stored))
         });
         self.answer_publish(local, client, id, publish.qos, result, replies)
     }
@@ -227,21 +231,22 @@ impl Router {
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
+        let access = || if client.guarded { client.slot.lock().access.clone() } else { None };
         let result = self.together(|| {
-            let stored = self.publish_as(local, &client.id, &mut None, &outgoing, deferred.retain)?;
-            Ok(self.received(local, client, id, qos, stored))
+            let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
+            Ok(self.received(local, &client.slot, id, qos, stored))
         });
         self.answer_publish(local, client, id, qos, result, replies)
     }
 
     /// A message was published; at QoS 2, that it was has to be kept with what it set off.
     #[inline]
-    fn received(&self, local: &mut Local, client: &Client, id: PacketId, qos: QoS, stored: Stored) -> Stored {
+    fn received(&self, local: &mut Local, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
         if qos != QoS::ExactlyOnce || stored == Stored::Done {
             return stored;
         }
         let mut recorder = self.recorder(&mut local.observers);
-        client.slot.lock().session.received(id, stored, &mut recorder)
+        slot.lock().session.received(id, stored, &mut recorder)
     }
 
     /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused.
@@ -320,6 +325,9 @@ impl Router {
             return Flush::Write(None);
         }
         let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
+        if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
+            return Flush::Close(CloseReason::UserGone);
+        }
         let session = &mut state.session;
         session.set_writing(unwritten);
         let Local { limits, pool, observers, .. } = local;

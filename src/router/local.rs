@@ -63,10 +63,19 @@ impl Observers {
         }
     }
 
+    #[inline]
+    pub(super) fn count(&self, count: Count, n: u64) {
+        self.shard.add(count, n);
+    }
+
     /// A message was dropped: for `client`, or of it.
     #[cold]
     pub(super) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
         self.observe(&Event::Drop { client, topic, payload, reason });
+        if reason == DropReason::NotAuthorized {
+            // the rules do what they are there for
+            return tracing::debug!(client = %client, topic = topic.as_str(), "message dropped: {}", reason.why());
+        }
         let now = Instant::now();
         let DropLog { last, silent } = &mut self.dropped;
         if last.is_some_and(|last| now - last < Duration::from_secs(1)) {
@@ -99,7 +108,7 @@ impl Local {
     /// Adds to a counter.
     #[inline]
     pub fn count(&self, count: Count, n: u64) {
-        self.observers.shard.add(count, n);
+        self.observers.count(count, n);
     }
 
     /// Wakes every connection that there is something for. To be called when no lock is held, at the end of a turn:

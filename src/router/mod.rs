@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
+//! | `access` | who a client is, and its rights |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `publish` | from a message to the sessions that get it |
 //! | `restore` | sessions and retained messages as a store kept them |
@@ -29,6 +30,7 @@
 //!
 //! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
 
+mod access;
 mod connect;
 mod counters;
 mod exchange;
@@ -50,7 +52,10 @@ pub use exchange::{Client, Flush};
 pub use keep::{Condition, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
-pub use ports::{Authenticate, Authorize, Credentials, DropReason, Event, Forward, Observe, Peer, Refusal};
+pub use ports::{
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Refusal,
+    Rights, Verdict,
+};
 pub use slot::{ConnectionId, SlotRef};
 pub use sys::SysTopics;
 
@@ -143,6 +148,8 @@ pub struct Router {
     connections: AtomicU64,
     /// The number of the next session that a store keeps.
     next_session: AtomicU64,
+    /// How often users or rules changed.
+    permissions: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -163,6 +170,7 @@ impl Router {
             counters: Counters::default(),
             connections: AtomicU64::new(0),
             next_session: AtomicU64::new(1),
+            permissions: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),

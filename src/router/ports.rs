@@ -1,7 +1,13 @@
 //! The router's ports: what it asks of rooms it does not know, as traits. Each is optional or has a trivial
 //! implementation; `server` plugs in what the config asks for.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     codec::ConnectReturnCode,
@@ -37,22 +43,86 @@ pub struct Credentials<'a> {
 pub struct Refusal {
     /// What the client is told.
     pub code: ConnectReturnCode,
-    /// What the operator reads in the log.
+    /// What the operator reads in the log: what was wrong, and the setting that refused it.
     pub why: &'static str,
+}
+
+/// Who a client is, as [`Authenticate`] found: what its rights follow from. The default is nobody in particular, for as
+/// long as it likes.
+#[derive(Clone, Default)]
+pub struct Identity {
+    /// The User Name in force.
+    pub user: Option<Box<str>>,
+    /// When it ends, and its connection with it: that of a token.
+    pub until: Option<Instant>,
+    /// What narrows its rights beside the rules: the claims of a token.
+    pub narrowed: Option<Arc<dyn Rights>>,
+    /// Somebody vouched for the name: it is one that [`Authenticate::knows`] can be asked about later.
+    pub verified: bool,
+}
+
+/// An answer to "may this client connect?".
+pub enum Verdict {
+    /// Now.
+    Decided(Result<Identity, Refusal>),
+    /// When this is done; the client's connection awaits it, within the connect timeout, and reads nothing meanwhile.
+    Later(Pending),
+}
+
+/// A verdict to come. It is polled on an I/O thread: what takes its time in it belongs on another.
+pub type Pending = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
+
+impl From<Result<Identity, Refusal>> for Verdict {
+    fn from(decided: Result<Identity, Refusal>) -> Self {
+        Self::Decided(decided)
+    }
 }
 
 /// Decides who may connect.
 pub trait Authenticate: Send + Sync {
-    /// `Ok`, or the refusal that the client gets.
-    fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal>;
+    /// Who this is, or the refusal that the client gets. Called on an I/O thread: it may not wait.
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
+
+    /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)): may a client that was let in
+    /// as this stay? If not, its connection is closed.
+    fn knows(&self, identity: &Identity) -> bool {
+        let _ = identity;
+        true
+    }
 }
 
-/// Decides what a client may publish and subscribe to. An answer for a topic may be remembered while a client repeats it.
+/// Decides what clients may publish, subscribe to and receive.
 pub trait Authorize: Send + Sync {
-    /// May this client publish to this topic, with a PUBLISH or a Will?
-    fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool;
-    /// May this client subscribe to this filter? If not, its SUBACK says 0x80.
-    fn may_subscribe(&self, client: &ClientId, filter: &TopicFilter) -> bool;
+    /// The rights of a client, compiled: asked when it connects, and again after
+    /// [`Router::permissions_changed`](super::Router::permissions_changed).
+    fn rights(&self, client: &ClientId, identity: &Identity) -> Arc<dyn Rights>;
+
+    /// Is a connection closed that publishes what it may not? Otherwise the message is acknowledged and dropped; MQTT
+    /// 3.1.1 leaves both to the server [MQTT-3.3.5-2].
+    fn denied_publish_disconnects(&self) -> bool {
+        false
+    }
+}
+
+/// What one client may do. An answer for a topic that it publishes to may be remembered while it repeats the topic.
+pub trait Rights: Send + Sync {
+    /// May it publish to this topic, with a PUBLISH or a Will?
+    fn may_publish(&self, topic: &TopicName) -> bool;
+
+    /// May it subscribe to this filter? If not, its SUBACK says 0x80.
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool;
+
+    /// Is a message of this topic delivered to it? Asked with its session's lock held, for each message, where
+    /// [`limits_reading`](Self::limits_reading): be quick, and do not call the router.
+    fn may_receive(&self, topic: &TopicName) -> bool {
+        let _ = topic;
+        true
+    }
+
+    /// Does [`may_receive`](Self::may_receive) ever say no?
+    fn limits_reading(&self) -> bool {
+        false
+    }
 }
 
 /// Passes on what clients publish, to other nodes.
@@ -192,7 +262,7 @@ impl DropReason {
             }
             Self::StoreFull => "not retained, but delivered: there is no room in data_dir",
             Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
-            Self::NotAuthorized => "its client may not publish to this topic",
+            Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
         }
     }
 }

@@ -1,9 +1,11 @@
 //! From a message to the sessions that get it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     Local, Router, SysPublish,
+    access::Access,
+    counters::Count,
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
@@ -23,19 +25,19 @@ const SYS_PREFIX: &str = "$SYS/";
 const MAX_REMEMBERED: usize = 256;
 
 impl Router {
-    /// A client's PUBLISH. `last` is what its last one was answered with: a client that repeats a topic is not matched
+    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered with: a client that repeats a topic is not matched
     /// again. An error ends the connection.
     #[inline(always)]
     pub(super) fn publish_from(
         &self,
         local: &mut Local,
-        client: &ClientId,
+        (client, access): (&ClientId, impl FnOnce() -> Option<Arc<Access>>),
         last: &mut Option<Arc<Matched>>,
         publish: &Publish<'_>,
         frame: &[u8],
     ) -> Result<Stored, CloseReason> {
         let outgoing = Outgoing::from_publish(publish, frame);
-        let stored = self.publish_as(local, client, last, &outgoing, publish.retain)?;
+        let stored = self.publish_as(local, (client, access), last, &outgoing, publish.retain)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
         }
@@ -45,7 +47,7 @@ impl Router {
     pub(super) fn publish_as(
         &self,
         local: &mut Local,
-        client: &ClientId,
+        (client, access): (&ClientId, impl FnOnce() -> Option<Arc<Access>>),
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
         retain: bool,
@@ -55,11 +57,13 @@ impl Router {
         let matched = match repeated {
             Some(matched) => matched,
             None => {
-                if !self.admit(local, client, outgoing)? {
+                let permissions = self.permissions.load(Ordering::SeqCst);
+                if !self.admit(local, client, access(), outgoing)? {
                     return Ok(Stored::Done);
                 }
                 let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
-                *last = Some(matched.clone());
+                // an admission that is remembered is one by the rules in force
+                *last = (permissions == self.permissions.load(Ordering::SeqCst)).then(|| matched.clone());
                 matched
             }
         };
@@ -86,23 +90,33 @@ impl Router {
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
     /// words for it [MQTT-3.3.5-2].
-    fn admit(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Result<bool, CloseReason> {
+    fn admit(
+        &self,
+        local: &mut Local,
+        client: &ClientId,
+        access: Option<Arc<Access>>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<bool, CloseReason> {
+        if access.as_ref().is_some_and(|access| access.is_revoked()) {
+            return Err(CloseReason::UserGone);
+        }
         let topic = outgoing.topic;
         if !local.limits.allows_name(topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
         let reason = if topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow {
             DropReason::SysTopic
-        } else if self.ports.authorize.as_ref().is_some_and(|a| !a.may_publish(client, topic)) {
+        } else if access.is_some_and(|access| !access.may_publish(topic)) {
             DropReason::NotAuthorized
         } else {
             return Ok(true);
         };
         local.observers.dropped(client, topic, outgoing.payload.len(), reason);
-        if reason == DropReason::SysTopic && local.limits.sys_publish == SysPublish::Disconnect {
-            return Err(CloseReason::NotAuthorized);
-        }
-        Ok(false)
+        let disconnects = match reason {
+            DropReason::SysTopic => local.limits.sys_publish == SysPublish::Disconnect,
+            _ => self.ports.authorize.as_ref().is_some_and(|authorize| authorize.denied_publish_disconnects()),
+        };
+        if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
 
     fn retain(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
@@ -128,10 +142,16 @@ impl Router {
     }
 
     /// A Will whose connection ended.
-    pub(super) fn publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) {
+    pub(super) fn publish_will(
+        &self,
+        local: &mut Local,
+        client: &ClientId,
+        access: Option<Arc<Access>>,
+        will: &StoredWill,
+    ) {
         let outgoing = Outgoing::from(&will.message);
         let mut published = None;
-        match self.publish_as(local, client, &mut published, &outgoing, will.retain) {
+        match self.publish_as(local, (client, || access), &mut published, &outgoing, will.retain) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
             // not admitted, which was said
@@ -163,6 +183,10 @@ impl Router {
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
+                continue;
+            }
+            if !state.may_receive(outgoing.topic) {
+                recorder.observers.count(Count::DeniedDeliveries, 1);
                 continue;
             }
             let session = &mut state.session;

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
-use super::{Local, Restored, RestoredSession, Router, slot::SlotRef};
+use super::{Identity, Local, Restored, RestoredSession, Router, slot::SlotRef};
 use crate::{session::Session, topic::TopicFilter};
 
 impl Router {
@@ -21,8 +21,10 @@ impl Router {
             self.restore_session(local, session, now);
         }
         for (session, client, will) in wills {
+            // as what user the client had connected is not kept: the rules for nobody in particular apply
+            let access = self.access(&client, Identity::default());
             self.together(|| {
-                self.publish_will(local, &client, &will);
+                self.publish_will(local, &client, access, &will);
                 let _ = self.store(super::Record::Detached { session });
             });
         }

@@ -2,6 +2,7 @@
 //! attached to it is swapped.
 
 use std::{
+    fmt,
     hash::{Hash, Hasher},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::Waker,
@@ -11,13 +12,13 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
+use super::access::Access;
 use crate::session::Session;
 
 /// A handle of a session's place. Two are equal if they are the same place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SlotRef(Arc<Slot>);
 
-#[derive(Debug)]
 struct Slot {
     state: Mutex<SlotState>,
     /// A store keeps the session.
@@ -29,9 +30,10 @@ struct Slot {
 }
 
 /// What the lock guards.
-#[derive(Debug)]
 pub(super) struct SlotState {
     pub(super) session: Session,
+    /// Who its client is and what it may do; `None` where nobody asks.
+    pub(super) access: Option<std::sync::Arc<Access>>,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
     /// The session is no more: whoever still holds the handle must not use it.
@@ -58,7 +60,7 @@ impl SlotRef {
 
     pub(super) fn new(session: Session) -> Self {
         let kept = session.number().is_some();
-        let state = SlotState { session, waker: None, ended: false, expiry: None };
+        let state = SlotState { session, access: None, waker: None, ended: false, expiry: None };
         Self(Arc::new(Slot {
             state: Mutex::new(state),
             kept,
@@ -127,6 +129,13 @@ impl SlotState {
     /// Wakes the task that drives the attached connection.
     pub(super) fn waker(&self) -> Option<&Waker> {
         self.waker.as_ref()
+    }
+}
+
+impl fmt::Debug for SlotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // no more: its lock may be held
+        f.debug_tuple("SlotRef").field(&self.address()).finish()
     }
 }
 

@@ -4,10 +4,11 @@ use std::ops::ControlFlow;
 
 use super::{
     Local, Router,
+    access::Access,
     counters::Count,
     keep::Record,
     ports::{DropReason, Event},
-    slot::SlotRef,
+    slot::{SlotRef, SlotState},
 };
 use crate::{
     codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
@@ -30,11 +31,12 @@ impl Router {
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
         let refuses = slot.is_kept() && self.store_refuses().is_some();
-        let allowed: Vec<_> = subscribe
-            .filters
-            .iter()
-            .map(|(f, _)| if refuses { Err(ReasonCode::QuotaExceeded) } else { self.may_subscribe(local, client, f) })
-            .collect();
+        let access = slot.lock().access.clone();
+        let may = |filter| match refuses {
+            true => Err(ReasonCode::QuotaExceeded),
+            false => may_subscribe(local, access.as_deref(), filter),
+        };
+        let allowed: Vec<_> = subscribe.filters.iter().map(|&(f, _)| may(f)).collect();
         {
             let mut trie = self.subscriptions.write();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
@@ -73,17 +75,6 @@ impl Router {
         (codes, stored)
     }
 
-    fn may_subscribe(&self, local: &Local, client: &ClientId, filter: &TopicFilter) -> Result<(), ReasonCode> {
-        if !local.limits.allows_filter(filter) {
-            local.count(Count::TopicsTooLarge, 1);
-            return Err(ReasonCode::TopicFilterInvalid);
-        }
-        match &self.ports.authorize {
-            Some(authorize) if !authorize.may_subscribe(client, filter) => Err(ReasonCode::NotAuthorized),
-            _ => Ok(()),
-        }
-    }
-
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
     fn own_subscriptions(&self, slot: &SlotRef, added: &[FilterId]) -> bool {
         let mut state = slot.lock();
@@ -107,8 +98,13 @@ impl Router {
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut recorder = self.recorder(&mut local.observers);
         let mut state = slot.lock();
-        let session = &mut state.session;
+        let SlotState { session, access, .. } = &mut *state;
+        let limited = access.as_deref().filter(|access| access.limits_reading());
         self.retained.try_for_each_match(filter, |message| {
+            if limited.is_some_and(|access| !access.may_receive(message.topic())) {
+                recorder.observers.count(Count::DeniedDeliveries, 1);
+                return ControlFlow::Continue(());
+            }
             if session.deliver_retained(message, options.qos, max, &mut recorder) {
                 return ControlFlow::Continue(());
             }
@@ -172,5 +168,16 @@ impl Router {
     /// (Filter, subscriber) pairs.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.read().len()
+    }
+}
+
+fn may_subscribe(local: &Local, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
+    if !local.limits.allows_filter(filter) {
+        local.count(Count::TopicsTooLarge, 1);
+        return Err(ReasonCode::TopicFilterInvalid);
+    }
+    match access {
+        Some(access) if !access.may_subscribe(filter) => Err(ReasonCode::NotAuthorized),
+        _ => Ok(()),
     }
 }

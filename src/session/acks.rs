@@ -10,10 +10,11 @@ use std::collections::VecDeque;
 pub struct CommitSeq(pub u64);
 
 /// When something handed to the store is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "an acknowledgement may leave only when this says so"]
 pub enum Stored {
     /// Now.
+    #[default]
     Done,
     /// When this commit is done.
     By(CommitSeq),

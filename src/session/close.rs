@@ -54,6 +54,12 @@ pub enum CloseReason {
         /// What the operator should know.
         why: &'static str,
     },
+    /// A token that let the client in is not valid any longer.
+    #[error("the client's token ended")]
+    TokenEnded,
+    /// The client's user was taken out of the configuration.
+    #[error("the client's user is not configured any more (auth.password_file)")]
+    UserGone,
     /// A PUBLISH to a topic that the client may not publish to.
     #[error("the client may not publish to this topic")]
     NotAuthorized,
@@ -110,7 +116,7 @@ impl CloseReason {
                 ReasonCode::QuotaExceeded
             }
             Self::Protocol(_) => ReasonCode::ProtocolError,
-            Self::NotAuthorized | Self::Refused { .. } => ReasonCode::NotAuthorized,
+            Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::Refused { .. } => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull => ReasonCode::QuotaExceeded,
             Self::StoreFailed

@@ -31,7 +31,7 @@ use outbound::{Outbound, QueueLimits, Queued, SendState};
 
 use crate::{
     codec::{self, ConnectReturnCode, Packet, Publish, PublishFlags, Subscribe, Unsubscribe},
-    topic::FilterId,
+    topic::{FilterId, TopicName},
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
 
@@ -496,6 +496,19 @@ impl Session {
             let _ = journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
         }
         true
+    }
+
+    /// Forgets the messages that wait, and while no client is attached those that would be sent again, that the client
+    /// may not receive. (What a connected client was sent it has: its acknowledgements are to be understood.)
+    pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, journal: &mut impl Journal) {
+        let Some(outbound) = &mut self.outbound else { return };
+        outbound.forget(self.connected, |number, message| {
+            let goes = !may(message.topic());
+            if let Some(session) = self.number.filter(|_| goes) {
+                let _ = journal.changed(session, Change::Completed { number });
+            }
+            goes
+        });
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.

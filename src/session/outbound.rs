@@ -304,19 +304,35 @@ impl Outbound {
 
     /// Forgets QoS 0 messages that wait, for a client that went away.
     pub(super) fn forget_qos0(&mut self) {
-        let (mut bytes, mut retained) = (0, 0);
+        self.forget_queued(|m| m.qos == QoS::AtMostOnce);
+    }
+
+    /// Forgets messages that wait, and unless `inflight_stays` those of which the client has acknowledged nothing:
+    /// all that `goes`, asked with a message's number, says yes to.
+    pub(super) fn forget(&mut self, inflight_stays: bool, mut goes: impl FnMut(u64, &Message) -> bool) {
+        self.forget_queued(|m| goes(m.number, &m.message));
+        self.inflight.retain(|sent| match &sent.state {
+            SendState::Published { message: Some(message), .. } => inflight_stays || !goes(sent.number, message),
+            _ => true,
+        });
+    }
+
+    fn forget_queued(&mut self, mut goes: impl FnMut(&Queued) -> bool) {
+        let (mut bytes, mut retained, mut qos0) = (0, 0, 0);
         self.queue.retain(|m| {
-            let keep = m.qos != QoS::AtMostOnce;
-            match keep {
-                true => {}
-                false if m.retain => retained += 1,
+            if !goes(m) {
+                return true;
+            }
+            qos0 += usize::from(m.qos == QoS::AtMostOnce);
+            match m.retain {
+                true => retained += 1,
                 false => bytes += m.message.size(),
             }
-            keep
+            false
         });
         self.queued_bytes -= bytes;
         self.retained -= retained;
-        self.qos0 = 0;
+        self.qos0 -= qos0;
     }
 }
 

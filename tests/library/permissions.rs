@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dunlin::{
     codec::ConnectReturnCode,
-    router::{Authenticate, Authorize, Count, Credentials, Refusal},
+    router::{Authenticate, Authorize, Count, Credentials, Identity, Refusal, Rights, Verdict},
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -20,16 +20,17 @@ use crate::support::{
 struct Users(Mutex<Vec<String>>);
 
 impl Authenticate for Users {
-    fn authenticate(&self, credentials: &Credentials<'_>) -> Result<(), Refusal> {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
         let Credentials { client_id, username, password, peer } = *credentials;
         assert!(peer.loopback_listener && peer.address.ip().is_loopback());
         let password = password.map(|p| String::from_utf8_lossy(p).into_owned());
         self.0.lock().push(format!("{client_id} {username:?} {password:?}"));
-        match (username, password.as_deref()) {
-            (Some("user"), Some("password")) => Ok(()),
+        let verdict = match (username, password.as_deref()) {
+            (Some("user"), Some("password")) => Ok(Identity::default()),
             (Some(_), _) => Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why: "wrong" }),
             (None, _) => Err(Refusal { code: ConnectReturnCode::NotAuthorized, why: "nobody" }),
-        }
+        };
+        verdict.into()
     }
 }
 
@@ -72,19 +73,27 @@ fn anonymous_clients_are_refused_where_the_config_says_so() {
 /// Everybody may use `open/…`, and what begins with their own name.
 struct Rules;
 
-impl Rules {
-    fn allow(client: &ClientId, topic: &str) -> bool {
-        topic.starts_with("open/") || topic.split('/').next() == Some(client.as_str())
+impl Authorize for Rules {
+    fn rights(&self, client: &ClientId, _: &Identity) -> Arc<dyn Rights> {
+        Arc::new(RightsOf(client.clone()))
     }
 }
 
-impl Authorize for Rules {
-    fn may_publish(&self, client: &ClientId, topic: &TopicName) -> bool {
-        Self::allow(client, topic.as_str())
+struct RightsOf(ClientId);
+
+impl RightsOf {
+    fn allow(&self, topic: &str) -> bool {
+        topic.starts_with("open/") || topic.split('/').next() == Some(self.0.as_str())
+    }
+}
+
+impl Rights for RightsOf {
+    fn may_publish(&self, topic: &TopicName) -> bool {
+        self.allow(topic.as_str())
     }
 
-    fn may_subscribe(&self, client: &ClientId, filter: &TopicFilter) -> bool {
-        Self::allow(client, filter.as_str()) || client.as_str() == "watcher"
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        self.allow(filter.as_str()) || self.0.as_str() == "watcher"
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use dunlin::router::{Authorize, Event, Observe};
+use dunlin::router::{Authorize, Event, Identity, Observe, Rights};
 use dunlin::{
     Config,
     topic::{TopicFilter, TopicName},
@@ -78,12 +78,18 @@ fn retained_messages_for_a_connection_that_was_taken_over_reach_the_one_that_too
 struct Panics;
 
 impl Authorize for Panics {
-    fn may_publish(&self, _: &ClientId, topic: &TopicName) -> bool {
+    fn rights(&self, _: &ClientId, _: &Identity) -> Arc<dyn Rights> {
+        Arc::new(Self)
+    }
+}
+
+impl Rights for Panics {
+    fn may_publish(&self, topic: &TopicName) -> bool {
         assert!(topic.as_str() != "panic", "on purpose");
         true
     }
 
-    fn may_subscribe(&self, _: &ClientId, _: &TopicFilter) -> bool {
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
         true
     }
 }

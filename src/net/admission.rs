@@ -1,0 +1,109 @@
+//! What stands between a client's CONNECT and its CONNACK: the verdict on who it is, which may take its time. Until then
+//! nothing more is read from the client, and what it sent behind its CONNECT waits.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    connection::{Connection, Phase},
+    worker::Worker,
+};
+use crate::{
+    codec::{self, Connect, Cut, Packet},
+    router::{Identity, Pending, Refusal, Verdict},
+    session::CloseReason,
+    types::{ClientId, ProtocolVersion},
+};
+
+/// A client whose verdict is awaited.
+pub(super) struct Waiting {
+    pending: Pending,
+    /// The Client Identifier that it has or was given.
+    client: ClientId,
+    /// The frame of its CONNECT.
+    connect: Vec<u8>,
+    /// What it sent behind that.
+    behind: Vec<u8>,
+}
+
+impl Waiting {
+    /// Bytes that came behind the CONNECT.
+    pub(super) fn keep(&mut self, behind: &[u8]) {
+        self.behind.extend_from_slice(behind);
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// A CONNECT, in `frame`: its client is accepted, refused, or waits for the verdict.
+    pub(super) fn ask(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        frame: &[u8],
+    ) -> Result<(), CloseReason> {
+        let peer = self.peer();
+        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer);
+        match asked.inspect_err(|reason| self.say_refused(worker, reason))? {
+            (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
+            (client, Verdict::Later(pending)) => {
+                let waiting = Waiting { pending, client, connect: frame.to_vec(), behind: Vec::new() };
+                self.phase = Phase::Asking(Box::new(waiting));
+                // the turn goes on with asking for the verdict: who is to wake this task has to know it
+                cx.waker().wake_by_ref();
+                Ok(())
+            }
+        }
+    }
+
+    /// Where a verdict is awaited: is it there? Then what waited behind the CONNECT has its turn.
+    pub(super) fn ask_again(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let Phase::Asking(waiting) = &mut self.phase else { return Ok(()) };
+        let Poll::Ready(verdict) = waiting.pending.as_mut().poll(cx) else { return Ok(()) };
+        let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Connecting) else { return Ok(()) };
+        let Waiting { client, connect, behind, .. } = *waiting;
+        // it was decoded before it was asked about
+        let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), &connect, connect.len()) else {
+            return Err(CloseReason::ConnectionLost);
+        };
+        let Packet::Connect(connect) = codec::decode(ProtocolVersion::default(), frame)? else {
+            return Err(CloseReason::ConnectionLost);
+        };
+        self.decide(worker, cx, &connect, client, verdict)?;
+        if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
+    }
+
+    fn decide(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        client: ClientId,
+        verdict: Result<Identity, Refusal>,
+    ) -> Result<(), CloseReason> {
+        let router = &worker.shared.router;
+        let identity = verdict.map_err(|refusal| {
+            let (peer, user) = (self.peer().address, connect.username.unwrap_or_default());
+            tracing::debug!(%peer, %client, user, why = refusal.why, "login refused");
+            router.refuse(&worker.local, refusal)
+        });
+        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client, identity)));
+        accepted.inspect_err(|reason| self.say_refused(worker, reason))
+    }
+
+    /// CONNACK says why, where it can.
+    fn say_refused(&mut self, worker: &mut Worker, reason: &CloseReason) {
+        if let CloseReason::Refused { code, .. } = *reason {
+            self.refuse(worker, code);
+        }
+    }
+}

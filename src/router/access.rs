@@ -1,0 +1,158 @@
+//! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once, when
+//! the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{
+    Local, Router,
+    counters::Count,
+    ports::{Authenticate, Authorize, Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    slot::SlotState,
+};
+use crate::{
+    codec::{Connect, ConnectReturnCode},
+    session::CloseReason,
+    topic::{TopicFilter, TopicName},
+    types::ClientId,
+};
+
+/// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there is
+/// nothing to ask and nothing to know, there is none.
+pub(super) struct Access {
+    identity: Identity,
+    /// `None`: everything.
+    rights: Option<Arc<dyn Rights>>,
+    limits_reading: bool,
+    /// Its user is no more: it may do nothing, and its connection ends.
+    revoked: bool,
+}
+
+impl Access {
+    pub(super) fn may_publish(&self, topic: &TopicName) -> bool {
+        self.all(|rights| rights.may_publish(topic))
+    }
+
+    pub(super) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        self.all(|rights| rights.may_subscribe(filter))
+    }
+
+    #[inline]
+    pub(super) fn may_receive(&self, topic: &TopicName) -> bool {
+        !self.limits_reading || self.all(|rights| rights.may_receive(topic))
+    }
+
+    pub(super) fn limits_reading(&self) -> bool {
+        self.limits_reading
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked
+    }
+
+    /// Both the rules and what narrows them have to agree.
+    fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
+        !self.revoked && self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
+    }
+}
+
+impl Router {
+    /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,
+    /// and the verdict, which may take its time.
+    pub fn authenticate(
+        &self,
+        local: &mut Local,
+        connect: &Connect<'_>,
+        peer: Peer,
+    ) -> Result<(ClientId, Verdict), CloseReason> {
+        let client = self.client_id(local, connect)?;
+        let Some(authenticate) = &self.ports.authenticate else {
+            let identity = Identity { user: connect.username.map(Into::into), ..Identity::default() };
+            return Ok((client, Ok(identity).into()));
+        };
+        let credentials =
+            Credentials { client_id: client.as_str(), username: connect.username, password: connect.password, peer };
+        let verdict = authenticate.authenticate(&credentials);
+        Ok((client, verdict))
+    }
+
+    /// A client is not let in: counts that, and gives what ends its connection.
+    pub fn refuse(&self, local: &Local, refusal: Refusal) -> CloseReason {
+        let Refusal { code, why } = refusal;
+        if matches!(code, ConnectReturnCode::BadUserNameOrPassword | ConnectReturnCode::NotAuthorized) {
+            local.count(Count::RefusedLogins, 1);
+        }
+        CloseReason::Refused { code, why }
+    }
+
+    /// What is to be kept of a client that is let in; `None` where it may do everything for ever.
+    pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
+        let authorize = self.ports.authorize.as_deref();
+        let unguarded = identity.until.is_none() && identity.narrowed.is_none() && !identity.verified;
+        if authorize.is_none() && unguarded {
+            return None;
+        }
+        Some(Arc::new(compile(self.ports.authenticate.as_deref(), authorize, client, identity)))
+    }
+
+    /// Users or rules are others from now on. Connections of clients whose user is gone end; the others are treated by the
+    /// new rules at their next packet, and what waits for them that they may not receive any more is dropped.
+    ///
+    /// To be called after the ports answer by the new rules.
+    pub fn permissions_changed(&self, local: &mut Local) {
+        // who connects at this time compares it before and after: see `connect`
+        self.permissions.fetch_add(1, Ordering::SeqCst);
+        let slots: Vec<_> = self.sessions.iter().map(|entry| entry.value().clone()).collect();
+        for slot in slots {
+            let mut state = slot.lock();
+            if state.ended || state.access.is_none() {
+                continue;
+            }
+            self.recompile(local, &mut state);
+            if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
+                slot.signal(&state, &mut local.wakes);
+            }
+        }
+        // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
+        // answer after this sees that the number is another
+        self.permissions.fetch_add(1, Ordering::SeqCst);
+        self.generations.bump_all();
+    }
+
+    /// The rights of a session's client as they follow from the ports now.
+    pub(super) fn recompile(&self, local: &mut Local, state: &mut SlotState) {
+        let Some(old) = &state.access else { return };
+        let (authenticate, authorize) = (self.ports.authenticate.as_deref(), self.ports.authorize.as_deref());
+        let new = compile(authenticate, authorize, state.session.id(), old.identity.clone());
+        self.set_access(local, state, Some(Arc::new(new)));
+    }
+
+    /// Puts rights in force. Messages that wait and may not be received by them are forgotten: who returns to a session
+    /// may be another user than the one it was begun by.
+    pub(super) fn set_access(&self, local: &mut Local, state: &mut SlotState, access: Option<Arc<Access>>) {
+        if let Some(access) = access.as_ref().filter(|access| access.limits_reading) {
+            let mut recorder = self.recorder(&mut local.observers);
+            state.session.forget_unreadable(|topic| access.may_receive(topic), &mut recorder);
+        }
+        state.access = access;
+    }
+}
+
+fn compile(
+    authenticate: Option<&dyn Authenticate>,
+    authorize: Option<&dyn Authorize>,
+    client: &ClientId,
+    identity: Identity,
+) -> Access {
+    let revoked = identity.verified && authenticate.is_some_and(|a| !a.knows(&identity));
+    let rights = authorize.map(|authorize| authorize.rights(client, &identity));
+    let limits_reading = revoked || rights.iter().chain(&identity.narrowed).any(|rights| rights.limits_reading());
+    Access { identity, rights, limits_reading, revoked }
+}
+
+impl SlotState {
+    /// May the session's client receive a message of this topic?
+    #[inline]
+    pub(super) fn may_receive(&self, topic: &TopicName) -> bool {
+        self.access.as_ref().is_none_or(|access| access.may_receive(topic))
+    }
+}
