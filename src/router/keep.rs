@@ -24,8 +24,8 @@ pub trait Store: Send + Sync {
     /// Every commit up to this one is durable.
     fn done(&self) -> CommitSeq;
 
-    /// Wakes `waker` once `commit` is durable or the condition is no longer [`Condition::Ready`]; at once if it is so
-    /// already.
+    /// Wakes `waker`, once, when `commit` is durable or it is certain that it will not be for now: the condition is
+    /// [`Condition::Full`] or [`Condition::Failed`]. At once if that is so already.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
     /// Whether it takes more.

@@ -138,9 +138,11 @@ impl ByHand {
     fn set_condition(&self, condition: Condition) {
         let mut state = self.0.lock();
         state.condition = Some(condition);
-        let wakers = std::mem::take(&mut state.waiting);
-        drop(state);
-        wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        if matches!(condition, Condition::Full | Condition::Failed) {
+            let wakers = std::mem::take(&mut state.waiting);
+            drop(state);
+            wakers.into_iter().for_each(|(_, waker)| waker.wake());
+        }
     }
 
     /// Waits until so many came since [`records`](Self::records) were last asked for.
