@@ -39,6 +39,10 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
 
+    /// Keep sessions, their messages and retained messages in this directory.
+    #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
     /// Let clients in that give no user name, on every listener.
     ///
     /// Without it they are let in on loopback listeners alone; with =false, on none.
@@ -93,6 +97,9 @@ impl Cli {
         if self.ready_file.is_some() {
             config.ready_file.clone_from(&self.ready_file);
         }
+        if self.data_dir.is_some() {
+            config.data_dir.clone_from(&self.data_dir);
+        }
         config.allow_anonymous = self.allow_anonymous.or(config.allow_anonymous);
         config.workers = self.workers.or(config.workers);
         config.log.level = self.log_level.unwrap_or(config.log.level);
@@ -133,6 +140,7 @@ A flag goes over its environment variable, which goes over the file, which goes 
 
   dunlin                                           for yourself, on this machine
   dunlin --listen 0.0.0.0:1883 --allow-anonymous   for everybody who can reach this machine
+  dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
   dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
   dunlin --print-config > dunlin.toml              a configuration to begin with
   dunlin --config dunlin.toml --check              is it right, and what would run?";

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::{
     forms::{self, Address, Choice, Form, OptionalPath, OrWord, Size, Span, Switch, Whole},
-    settings::{Config, LogFormat, LogLevel, QueueFull, SysPublish},
+    settings::{Config, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
 };
 
 /// The keys of one TOML table; `T` is what they set.
@@ -102,6 +102,13 @@ pub(super) const TOP: Table<Config> = Table {
             "How long a shutdown waits for what is queued to connected clients.";
         ready_file: OptionalPath,
             "A file that is written once all listeners accept, and removed on exit.";
+        data_dir: OptionalPath,
+            "A directory in which sessions, their messages and retained messages are kept beyond the process; without \
+             one they are in memory alone. Made where it is missing; one broker at a time may use it.";
+        sync: Choice(&[("before-ack", SyncMode::BeforeAck), ("interval", SyncMode::Interval)]),
+            "When what is acknowledged is on the disk of data_dir: before the acknowledgement leaves, or every \
+             sync_interval, in which case a power cut loses what came since.";
+        sync_interval: span(Duration::from_millis(1), HOUR), "How often, with sync = \"interval\".";
     },
 };
 

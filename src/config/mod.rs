@@ -33,4 +33,4 @@ pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use settings::*;
-pub use summary::summary;
+pub use summary::{persistence_text, summary};

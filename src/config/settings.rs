@@ -16,6 +16,12 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Written once all listeners accept, removed on exit.
     pub ready_file: Option<PathBuf>,
+    /// Where what is acknowledged is kept beyond the process; `None`: nowhere.
+    pub data_dir: Option<PathBuf>,
+    /// When it is on disk.
+    pub sync: SyncMode,
+    /// With [`SyncMode::Interval`]: how often it is written out.
+    pub sync_interval: Duration,
     /// What the log says and how.
     pub log: LogConfig,
     /// The bounds of everything that a client can make grow.
@@ -29,6 +35,17 @@ pub struct Config {
 pub struct ListenerConfig {
     /// The address to bind; port 0 lets the system pick one.
     pub address: SocketAddr,
+}
+
+/// When what is acknowledged is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the acknowledgement leaves: a power cut loses nothing that was acknowledged.
+    #[default]
+    BeforeAck,
+    /// It is handed to the system before the acknowledgement leaves, and written out every so often: a power cut loses
+    /// what came since.
+    Interval,
 }
 
 /// The log.
@@ -156,6 +173,9 @@ impl Default for Config {
             workers: None,
             shutdown_grace: Duration::from_secs(5),
             ready_file: None,
+            data_dir: None,
+            sync: SyncMode::default(),
+            sync_interval: Duration::from_secs(1),
             log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },

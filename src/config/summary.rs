@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     changes::changes,
-    settings::{Config, ListenerConfig},
+    settings::{Config, ListenerConfig, SyncMode},
 };
 
 /// A few lines that say what a broker with `config` would do; `file` is where it was read from.
@@ -14,9 +14,9 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     line("configuration", &file.map_or_else(|| "no file".into(), |file| file.display().to_string()));
     config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config.allow_anonymous)));
     line("anonymous", anonymous_text(config.allow_anonymous));
-    line("persistence", "none: sessions and messages are kept in memory and end with the process");
+    line("persistence", &persistence_text(config));
     line("workers", &config.workers.map_or_else(|| "one for each CPU".into(), |workers| workers.to_string()));
-    let told_above = ["listener", "allow_anonymous", "workers"];
+    let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
     changed.retain(|change| !told_above.contains(&change.key.as_str()));
     if !changed.iter().any(|change| change.key.starts_with("limits.")) {
@@ -33,6 +33,21 @@ fn listener_text(listener: &ListenerConfig, allow_anonymous: Option<bool>) -> St
         false => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
     format!("{}{port}{nobody}", listener.address)
+}
+
+/// Where and when what is acknowledged is kept.
+pub fn persistence_text(config: &Config) -> String {
+    match (&config.data_dir, config.sync) {
+        (None, _) => "none: sessions and messages are kept in memory and end with the process".into(),
+        (Some(dir), SyncMode::BeforeAck) => {
+            format!("in {}: on disk before it is acknowledged", dir.display())
+        }
+        (Some(dir), SyncMode::Interval) => format!(
+            "in {}: written before it is acknowledged, on disk every {:?}, which a power cut may lose",
+            dir.display(),
+            config.sync_interval
+        ),
+    }
 }
 
 fn anonymous_text(allow_anonymous: Option<bool>) -> &'static str {
