@@ -10,6 +10,8 @@
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
+//! variables ────► text            ${NAME} in a value
+//! commands                        dunlin passwd, dunlin explain: their command lines
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -17,6 +19,7 @@
 //! for the rest.
 
 mod changes;
+mod commands;
 mod cli;
 mod error;
 mod file;
@@ -26,9 +29,11 @@ mod listen;
 pub mod reference;
 mod settings;
 mod summary;
+mod variables;
 
 pub use changes::{Change, changes};
 pub use cli::Cli;
+pub use commands::{Action, Command, Explain, Passwd};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

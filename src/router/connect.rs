@@ -35,8 +35,6 @@ pub struct Connected {
     pub session_present: bool,
     /// When the connection has to end, by its client's identity.
     pub until: Option<Instant>,
-    /// The client's rights are to be asked for.
-    pub(super) guarded: bool,
 }
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
@@ -68,7 +66,6 @@ impl Router {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
-        let guarded = access.is_some();
         let will = match &connect.will {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
             Some(will) => {
@@ -94,7 +91,7 @@ impl Router {
         };
         let (slot, session_present, taken_over) =
             self.attach(local, &client, connect, (connection, waker), (will, access), event);
-        if guarded && self.permissions.load(Ordering::SeqCst) != permissions {
+        if self.permissions.load(Ordering::SeqCst) != permissions {
             // they changed after they were asked for, perhaps before the session could be found to be told so
             self.recompile(&mut slot.lock());
         }
@@ -105,7 +102,7 @@ impl Router {
             self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
         }
         self.clear_away(local, &client, taken_over);
-        Ok(Connected { client, slot, connection, session_present, until, guarded })
+        Ok(Connected { client, slot, connection, session_present, until })
     }
 
     pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {

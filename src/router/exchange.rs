@@ -29,8 +29,6 @@ pub struct Client {
     last: Option<Arc<Matched>>,
     /// Acknowledgements that wait for the store; with the memory store, never any.
     held: Option<Box<HeldAcks>>,
-    /// Its rights are to be asked for.
-    guarded: bool,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
 }
@@ -49,8 +47,8 @@ pub enum Flush {
 impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
-        let super::Connected { client: id, slot, connection, guarded, .. } = connected;
-        Self { slot, connection, id, version, last: None, held: None, guarded, touched: true }
+        let super::Connected { client: id, slot, connection, .. } = connected;
+        Self { slot, connection, id, version, last: None, held: None, touched: true }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -112,9 +110,8 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let Client { id, slot, last, guarded, .. } = client;
-        let access = || if *guarded { slot.lock().access.clone() } else { None };
-        let stored = self.publish_from(local, (id, access), last, publish, bytes)?;
+        let Client { id, slot, last, .. } = client;
+        let stored = self.publish_from(local, (id, || self.access_of(slot)), last, publish, bytes)?;
         match publish.packet_id {
             None => {}
             Some(id) if publish.qos == QoS::AtLeastOnce => {
@@ -219,7 +216,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
-        let access = || if client.guarded { client.slot.lock().access.clone() } else { None };
+        let access = || self.access_of(&client.slot);
         let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
         self.answer_receipt(local, client, deferred.packet_id, stored, replies);
         Ok(())

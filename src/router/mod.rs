@@ -57,7 +57,7 @@ use std::{
     hash::BuildHasher,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -138,8 +138,10 @@ pub struct Router {
     ports: Ports,
     counters: Counters,
     connections: AtomicU64,
-    /// How often users or rules changed.
+    /// How often users or rules began to change, and had changed.
     permissions: AtomicU64,
+    /// Some client's rights are limited, or were.
+    guarded: AtomicBool,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -160,6 +162,7 @@ impl Router {
             counters: Counters::default(),
             connections: AtomicU64::new(0),
             permissions: AtomicU64::new(0),
+            guarded: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),

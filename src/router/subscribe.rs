@@ -29,7 +29,7 @@ impl Router {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
-        let access = slot.lock().access.clone();
+        let access = self.access_of(slot);
         let access = access.as_deref();
         let allowed: Vec<_> = subscribe.filters.iter().map(|(f, _)| may_subscribe(local, access, f)).collect();
         {
