@@ -232,10 +232,12 @@ const TOO_MANY_FAILED: &str = "too many logins from its address failed (auth.fai
 impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
         let policy = self.policy();
-        let Credentials { username, password, peer, .. } = credentials;
+        let Credentials { password, peer, .. } = credentials;
+        // an empty one names nobody, as for mosquitto
+        let username = credentials.username.filter(|user| !user.is_empty());
         match (username, password) {
             (Some(user), Some(password)) if !policy.is_open() => {
-                let (user, password) = ((*user).into(), password.to_vec());
+                let (user, password) = (user.into(), password.to_vec());
                 Verdict::Later(Box::pin(self.0.clone().login(policy, peer.address.ip(), user, password)))
             }
             (Some(_), None) if !policy.is_open() => {

@@ -202,7 +202,7 @@ pub const ACLS: &[(&str, &[Case])] = &[
             publish("c", "a/b", "u/a/b/x", true),
             publish("+", "", "p/c", false),
             publish("#", "", "p/c", false),
-            publish("c+", "", "p/c+x", false),
+            publish("c+", "", "p/c", false),
             publish("+", "", "fixed", false),
             receive("#", "bob", "mine", true),
             publish("c", "#", "u/bob/x", false),
