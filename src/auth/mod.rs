@@ -149,7 +149,7 @@ impl Policy {
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
         match (hash.is_of(password), known) {
-            (true, true) => Ok(Identity { user: Some(user.into()), ..Identity::default() }),
+            (true, true) => Ok(Identity { user: Some(user.into()), proven: true, ..Identity::default() }),
             (false, true) => Err("wrong password (auth.password_file)"),
             (_, false) => Err("no such user (auth.password_file)"),
         }
@@ -256,6 +256,8 @@ impl Authenticate for Auth {
         let Some(user) = &identity.user else { return true };
         match (&policy.users, &policy.tokens) {
             (None, None) => true,
+            // who only said a name, when nobody was asked to prove it, may not keep it
+            _ if !identity.proven => false,
             (_, Some(_)) if identity.until.is_some() => true,
             (users, _) => users.as_ref().is_some_and(|users| users.contains(user)),
         }

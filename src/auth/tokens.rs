@@ -167,7 +167,7 @@ impl Tokens {
             Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
             None => None,
         };
-        Ok(Identity { user: Some(user.into()), until, narrowed })
+        Ok(Identity { user: Some(user.into()), proven: true, until, narrowed })
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Refusal {
 pub struct Identity {
     /// The User Name in force.
     pub user: Option<Box<str>>,
+    /// It proved that the name is its own; otherwise it only said so.
+    pub proven: bool,
     /// When it ends, and its connection with it: that of a token.
     pub until: Option<Instant>,
     /// What narrows its rights beside the rules: the claims of a token.
