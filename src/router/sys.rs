@@ -40,7 +40,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 27] = [
+const COUNTS: [(&str, Count); 29] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -67,6 +67,8 @@ const COUNTS: [(&str, Count); 27] = [
     ("limits/max_sessions", Count::RefusedSessions),
     ("limits/sys_publish", Count::DroppedSysTopic),
     ("limits/not_authorized", Count::DroppedNotAuthorized),
+    ("limits/denied_deliveries", Count::DeniedDeliveries),
+    ("limits/refused_logins", Count::RefusedLogins),
     ("limits/protocol_errors", Count::ProtocolErrors),
 ];
 
