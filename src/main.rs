@@ -60,11 +60,19 @@ async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::R
     loop {
         tokio::select! {
             () = stop.asked() => break,
+            failure = server.failed() => {
+                // nothing more can be acknowledged: better none than one that acknowledges nothing
+                tokio::select! {
+                    _ = server.shutdown() => {}
+                    () = stop.asked() => {}
+                }
+                return Err(failure.into());
+            }
             _ = hangup.recv() => reload(cli, &server, level),
         }
     }
     tokio::select! {
-        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        closed = server.shutdown() => closed.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         () = stop.asked() => anyhow::bail!("asked twice to stop: ended before all was said to the clients"),
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod persistence;
 
 pub use commands::{CommandError, check_files, command};
 
@@ -12,6 +13,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -21,14 +23,17 @@ use crate::{
     auth::{Auth, AuthError},
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
     net::{self, NetLimits, Workers},
-    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
+    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Restored, Router, RouterLimits, Store},
     session::SessionLimits,
+    store::{self, DiskStore},
 };
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {
     router: Arc<Router>,
     workers: Workers,
+    /// Behind the router's port; closed when nobody appends any more.
+    store: Option<Arc<DiskStore>>,
     addresses: Vec<SocketAddr>,
     config: Mutex<Config>,
     /// `None`: the embedding program decides who comes in and what they may do.
@@ -53,6 +58,9 @@ pub enum StartError {
         /// What the system says, and part of the text.
         error: io::Error,
     },
+    /// What was kept cannot be read, or nothing can be kept.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
     /// The threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
@@ -110,7 +118,7 @@ impl Builder {
         self
     }
 
-    /// Keeps what must survive the process.
+    /// Keeps what must survive the process, in place of `data_dir`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.ports.store = Some(store);
         self
@@ -142,8 +150,14 @@ impl Server {
         let listeners = bind_all(&config)?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(net::Listener::address).collect();
 
+        let in_memory = ports.store.is_none();
+        let (store, restored) = persistence::plug(&config, &mut ports)?.unzip();
+        let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
+        if let Some(restored) = restored {
+            persistence::restore(&router, restored);
+        }
         let count = config.workers.unwrap_or_else(default_workers);
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
         listeners.into_iter().for_each(|listener| workers.listen(listener));
@@ -151,8 +165,8 @@ impl Server {
             Some(path) => Some(ReadyFile::write(path, &addresses)?),
             None => None,
         };
-        announce(&config, &addresses, count, auth.as_deref());
-        Ok(Self { router, workers, addresses, config: Mutex::new(config), auth, ready_file })
+        announce(&config, &addresses, count, auth.as_deref(), in_memory);
+        Ok(Self { router, workers, store, addresses, config: Mutex::new(config), auth, ready_file })
     }
 
     /// Where it listens, in the order of the config; ports that the system picked in place of 0.
@@ -200,24 +214,36 @@ impl Server {
         Ok(())
     }
 
+    /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end, and
+    /// the process better says so with its exit code.
+    pub async fn failed(&self) -> store::Failure {
+        match &self.store {
+            Some(store) => store.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
-    /// connections and ends the threads.
-    pub async fn shutdown(mut self) {
+    /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the
+    /// same.
+    pub async fn shutdown(mut self) -> Result<(), store::Failure> {
         let grace = self.config.lock().shutdown_grace;
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
         self.ready_file = None;
-        let mut workers = self.workers;
+        let (mut workers, store) = (self.workers, self.store);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
         std::thread::spawn(move || {
             workers.stop(grace);
-            let _ = done.send(());
+            let _ = done.send(store.map_or(Ok(()), |store| store.close()));
         });
-        if stopped.await.is_err() {
+        let closed = stopped.await.unwrap_or_else(|_| {
             tracing::error!("the shutdown panicked");
-        }
+            Ok(())
+        });
         tracing::info!("stopped");
+        closed
     }
 }
 
@@ -250,11 +276,15 @@ fn default_workers() -> usize {
 }
 
 /// The first lines of the log: how safe, who, where.
-fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, auth: Option<&Auth>) {
+fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, auth: Option<&Auth>, in_memory: bool) {
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(
-        "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
-    );
+    match (&config.data_dir, in_memory) {
+        (_, true) => tracing::info!(
+            "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
+        ),
+        (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
+        (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
+    }
     let open = addresses.iter().any(|a| !a.ip().is_loopback());
     if let Some(auth) = auth {
         access::announce(&auth.policy(), config.allow_anonymous, open);
