@@ -13,7 +13,6 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -23,7 +22,7 @@ use crate::{
     auth::{Auth, AuthError},
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
     net::{self, NetLimits, Workers},
-    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Restored, Router, RouterLimits, Store},
+    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
 };

@@ -10,10 +10,7 @@ use crate::{
 
 /// Opens the store that the configuration asks for, unless the embedding program plugged in one, and puts it behind its
 /// port.
-pub(super) fn plug(
-    config: &Config,
-    ports: &mut Ports,
-) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
+pub(super) fn plug(config: &Config, ports: &mut Ports) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
     let Some(data_dir) = config.data_dir.as_ref().filter(|_| ports.store.is_none()) else { return Ok(None) };
     let sync = match config.sync {
         SyncMode::BeforeAck => store::Sync::BeforeAck,
