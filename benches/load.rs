@@ -4,9 +4,8 @@
 //!
 //! `cargo bench --bench load -- --rounds 5 --seconds 5 --only pairs-q0,idle --pin 0`: all arguments go to `compare.py`.
 //!
-//! Dunlin runs twice: with its defaults, and as `dunlin-100` with an in-flight window of 100 messages to a client, since
-//! the default of 20 (mosquitto's) makes QoS 1 and 2 a measurement of round trips. In both, and in mosquitto, a session
-//! may queue as many messages as the backlog scenario has; the log level is `warn`.
+//! Dunlin runs with its defaults, but that a session may queue as many messages as the backlog scenario has (so in
+//! mosquitto), and the log level is `warn`.
 
 #[path = "common/loadgen.rs"]
 mod loadgen;
@@ -20,11 +19,10 @@ use std::{
 fn main() -> ExitCode {
     let program = loadgen::program();
     let dunlin = env!("CARGO_BIN_EXE_dunlin");
-    let (default, window) = (loadgen::config(""), loadgen::config("max_inflight_out = 100"));
+    let config = loadgen::config("");
     let mut brokers = vec![
         format!("null={} --addr 127.0.0.1:{{port}} null", program.display()),
-        format!("dunlin={dunlin} --config {} --listen 127.0.0.1:{{port}}", default.display()),
-        format!("dunlin-100={dunlin} --config {} --listen 127.0.0.1:{{port}}", window.display()),
+        format!("dunlin={dunlin} --config {} --listen 127.0.0.1:{{port}}", config.display()),
     ];
     // mosquitto takes its port in its configuration alone
     let mut script = tempfile::NamedTempFile::new().expect("a temporary file");

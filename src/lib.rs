@@ -12,7 +12,7 @@
 //!
 //! # The map
 //!
-//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`] ← [`server`];
+//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ← [`server`];
 //! [`config`] imports `types` alone, and `server` turns it into each room's own options. `topic`, `codec` and `session`
 //! are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
 
@@ -23,6 +23,7 @@ mod net;
 pub mod router;
 pub mod server;
 pub mod session;
+pub mod store;
 pub mod topic;
 pub mod types;
 

@@ -11,6 +11,7 @@ use anyhow::Context;
 use dunlin::{
     Config, Server,
     config::{Cli, reference, summary},
+    server,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,12 +23,16 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Some(command) = &cli.command {
+        return Ok(if server::command(cli, command)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if cli.print_config {
         return print(&reference::toml());
     }
     let config = cli.resolve()?;
     if cli.check {
-        return print(&summary(&config, cli.config.as_deref()));
+        let warnings = server::check_files(&config)?;
+        return print(&(summary(&config, cli.config.as_deref()) + &warnings));
     }
     let level = log::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
@@ -55,18 +60,27 @@ async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::R
     loop {
         tokio::select! {
             () = stop.asked() => break,
+            failure = server.failed() => {
+                // nothing more can be acknowledged: better none than one that acknowledges nothing
+                tokio::select! {
+                    _ = server.shutdown() => {}
+                    () = stop.asked() => {}
+                }
+                return Err(failure.into());
+            }
             _ = hangup.recv() => reload(cli, &server, level),
         }
     }
     tokio::select! {
-        () = server.shutdown() => Ok(ExitCode::SUCCESS),
+        closed = server.shutdown() => closed.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         () = stop.asked() => anyhow::bail!("asked twice to stop: ended before all was said to the clients"),
     }
 }
 
 /// Reads the configuration again, with the same flags over it; if that fails, all stays as it is.
 fn reload(cli: &Cli, server: &Server, level: &log::LevelHandle) {
-    let config = match cli.resolve() {
+    let read = cli.resolve().map_err(anyhow::Error::from);
+    let config = match read.and_then(|config| Ok(server.reload_access(&config).map(|()| config)?)) {
         Ok(config) => config,
         Err(error) => return tracing::error!("the configuration stays as it is: {error}"),
     };

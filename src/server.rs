@@ -1,5 +1,11 @@
 //! Wiring and shutdown: from a [`Config`] to a running broker.
 
+mod access;
+mod commands;
+mod persistence;
+
+pub use commands::{CommandError, check_files, command};
+
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
@@ -13,19 +19,24 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::{
-    auth::Anonymous,
+    auth::{Auth, AuthError},
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
     net::{self, NetLimits, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
+    store::{self, DiskStore},
 };
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {
     router: Arc<Router>,
     workers: Workers,
+    /// Behind the router's port; closed when nobody appends any more.
+    store: Option<Arc<DiskStore>>,
     addresses: Vec<SocketAddr>,
     config: Mutex<Config>,
+    /// `None`: the embedding program decides who comes in and what they may do.
+    auth: Option<Arc<Auth>>,
     ready_file: Option<ReadyFile>,
 }
 
@@ -35,6 +46,9 @@ pub enum StartError {
     /// There is nothing to listen on.
     #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
     NoListener,
+    /// A file of users, rules or keys is not as it should be.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {}", listen_hint(.error))]
     Listen {
@@ -43,6 +57,9 @@ pub enum StartError {
         /// What the system says, and part of the text.
         error: io::Error,
     },
+    /// What was kept cannot be read, or nothing can be kept.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
     /// The threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
@@ -88,19 +105,19 @@ impl Builder {
         self
     }
 
-    /// Decides who may connect, in place of `allow_anonymous`.
+    /// Decides who may connect, in place of `allow_anonymous`, users and tokens.
     pub fn authenticate(mut self, authenticate: Arc<dyn Authenticate>) -> Self {
         self.ports.authenticate = Some(authenticate);
         self
     }
 
-    /// Decides what clients may publish and subscribe to.
+    /// Decides what clients may do, in place of `auth.acl_file`.
     pub fn authorize(mut self, authorize: Arc<dyn Authorize>) -> Self {
         self.ports.authorize = Some(authorize);
         self
     }
 
-    /// Keeps what must survive the process.
+    /// Keeps what must survive the process, in place of `data_dir`.
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.ports.store = Some(store);
         self
@@ -128,15 +145,18 @@ impl Server {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
+        let auth = access::plug(&config, &mut ports)?;
         let listeners = bind_all(&config)?;
         let addresses: Vec<SocketAddr> = listeners.iter().map(net::Listener::address).collect();
 
-        let anonymous = ports.authenticate.is_none();
-        if anonymous {
-            ports.authenticate = Some(Arc::new(Anonymous { allow: config.allow_anonymous }));
-        }
+        let in_memory = ports.store.is_none();
+        let (store, restored) = persistence::plug(&config, &mut ports)?.unzip();
+        let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
+        if let Some(restored) = restored {
+            persistence::restore(&router, restored);
+        }
         let count = config.workers.unwrap_or_else(default_workers);
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
         listeners.into_iter().for_each(|listener| workers.listen(listener));
@@ -144,8 +164,8 @@ impl Server {
             Some(path) => Some(ReadyFile::write(path, &addresses)?),
             None => None,
         };
-        announce(&config, &addresses, count, anonymous);
-        Ok(Self { router, workers, addresses, config: Mutex::new(config), ready_file })
+        announce(&config, &addresses, count, auth.as_deref(), in_memory);
+        Ok(Self { router, workers, store, addresses, config: Mutex::new(config), auth, ready_file })
     }
 
     /// Where it listens, in the order of the config; ports that the system picked in place of 0.
@@ -158,14 +178,14 @@ impl Server {
         self.router.counters()
     }
 
-    /// Puts the limits, `$SYS` settings and shutdown grace of `config` in force; the log is its owner's. Gives what
-    /// changed, a line each, and what needs a restart to change.
+    /// Puts the limits, `$SYS` settings and shutdown grace of `config` in force; the log is its owner's, users and rules
+    /// are [`reload_access`](Self::reload_access)'s. Gives what changed, a line each, and what needs a restart to change.
     pub fn reload(&self, config: &Config) -> Vec<String> {
         let mut running = self.config.lock();
         let lines = config::changes(&running, config)
             .into_iter()
             .map(|change| {
-                let live = ["limits.", "sys.", "shutdown_grace", "log.level"];
+                let live = ["limits.", "sys.", "shutdown_grace", "log.level", "auth.", "allow_anonymous"];
                 let restart = if live.iter().any(|l| change.key.starts_with(l)) { "" } else { " (after a restart)" };
                 format!("{change}{restart}")
             })
@@ -174,29 +194,55 @@ impl Server {
         running.sys = config.sys.clone();
         running.shutdown_grace = config.shutdown_grace;
         running.log.level = config.log.level;
+        running.auth = config.auth.clone();
+        running.allow_anonymous = config.allow_anonymous;
         self.router.set_limits(router_limits(&running));
         self.workers.set_limits(net_limits(&running));
         lines
     }
 
+    /// Reads the files of users, rules and keys that `config` names, and puts them and the `[auth]` settings in force as
+    /// one, `allow_anonymous` too; an error leaves all as it is. Clients whose user is gone are disconnected; the others
+    /// stay, and are treated by the new rules at their next packet.
+    pub fn reload_access(&self, config: &Config) -> Result<(), AuthError> {
+        let Some(auth) = &self.auth else { return Ok(()) };
+        let policy = access::load(config)?;
+        policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+        auth.replace(policy);
+        self.router.permissions_changed();
+        Ok(())
+    }
+
+    /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end, and
+    /// the process better says so with its exit code.
+    pub async fn failed(&self) -> store::Failure {
+        match &self.store {
+            Some(store) => store.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
-    /// connections and ends the threads.
-    pub async fn shutdown(mut self) {
+    /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the
+    /// same.
+    pub async fn shutdown(mut self) -> Result<(), store::Failure> {
         let grace = self.config.lock().shutdown_grace;
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
         self.ready_file = None;
-        let mut workers = self.workers;
+        let (mut workers, store) = (self.workers, self.store);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
         std::thread::spawn(move || {
             workers.stop(grace);
-            let _ = done.send(());
+            let _ = done.send(store.map_or(Ok(()), |store| store.close()));
         });
-        if stopped.await.is_err() {
+        let closed = stopped.await.unwrap_or_else(|_| {
             tracing::error!("the shutdown panicked");
-        }
+            Ok(())
+        });
         tracing::info!("stopped");
+        closed
     }
 }
 
@@ -229,25 +275,18 @@ fn default_workers() -> usize {
 }
 
 /// The first lines of the log: how safe, who, where.
-fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, anonymous: bool) {
+fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, auth: Option<&Auth>, in_memory: bool) {
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(
-        "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
-    );
-    let open = addresses.iter().any(|a| !a.ip().is_loopback());
-    match (anonymous, config.allow_anonymous) {
-        (false, _) => {}
-        (true, Some(true)) if open => {
-            tracing::warn!("allow_anonymous = true: everybody who reaches a listener may connect");
-        }
-        (true, Some(true)) => tracing::info!("anonymous clients are served"),
-        (true, None) if open => tracing::warn!(
-            "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous = true` (or --allow-anonymous) to let everybody in"
+    match (&config.data_dir, in_memory) {
+        (_, true) => tracing::info!(
+            "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
         ),
-        (true, None) => tracing::info!("anonymous clients are served, on loopback only"),
-        (true, Some(false)) => {
-            tracing::warn!("no users are configured and allow_anonymous = false: nobody may connect")
-        }
+        (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
+        (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
+    }
+    let open = addresses.iter().any(|a| !a.ip().is_loopback());
+    if let Some(auth) = auth {
+        access::announce(&auth.policy(), config.allow_anonymous, open);
     }
     let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let threads = if workers == 1 { "thread" } else { "threads" };

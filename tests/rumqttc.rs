@@ -380,7 +380,7 @@ async fn two_hundred_clients_at_once() {
     while let Some(result) = clients.join_next().await {
         result.expect("a client's task");
     }
-    server.shutdown().await;
+    server.shutdown().await.expect("the store closes");
 }
 
 #[tokio::test]

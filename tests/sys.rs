@@ -64,7 +64,7 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 const OURS: [&str; 2] = ["publish/bytes/dropped", "retained messages/bytes"];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 16] = [
+const LIMITS: [&str; 18] = [
     "max_connections",
     "max_connecting",
     "connect_timeout",
@@ -80,6 +80,8 @@ const LIMITS: [&str; 16] = [
     "max_sessions",
     "sys_publish",
     "not_authorized",
+    "denied_deliveries",
+    "refused_logins",
     "protocol_errors",
 ];
 

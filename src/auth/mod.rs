@@ -1,51 +1,287 @@
-//! Who may connect, behind the router's [`Authenticate`] port.
+//! Who may connect and what they may do, behind the router's [`Authenticate`] and [`Authorize`] ports: users, rules and
+//! tokens, read from files as one, and replaced as one while the broker runs.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `users`, `password` | a password file in mosquitto's format; one hash of it |
+//! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
+//! | `tokens`, `signatures` | JSON Web Tokens as passwords |
+//! | `hashing`, `throttle` | what makes guessing slow, and I/O threads not |
+//! | `edit` | `dunlin passwd` |
+//! | `explain` | `dunlin explain` |
+//! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
+
+mod edit;
+mod error;
+mod explain;
+mod files;
+mod filters;
+mod hashing;
+mod password;
+mod rights;
+mod rules;
+mod signatures;
+mod throttle;
+mod tokens;
+mod users;
+
+pub use edit::{Change, Edited, edit};
+pub use error::AuthError;
+pub use explain::{Explanation, Question};
+pub use rules::Rules;
+pub use tokens::TokenSettings;
+pub use users::Users;
+
+use std::{
+    net::IpAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use hashing::Hashing;
+use rights::ClientRights;
+use throttle::{Throttle, Turn};
+use tokens::Tokens;
 
 use crate::{
     codec::ConnectReturnCode,
-    router::{Authenticate, Credentials, Identity, Refusal, Verdict},
+    router::{Authenticate, Authorize, Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    types::ClientId,
 };
 
-/// No users are configured: whoever may reach a listener is anonymous, whatever name it gives.
-#[derive(Clone, Copy, Debug)]
-pub struct Anonymous {
-    /// `None`: on loopback listeners alone.
-    pub allow: Option<bool>,
+/// What is configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone.
+    pub allow_anonymous: Option<bool>,
+    /// `auth.password_file`.
+    pub password_file: Option<PathBuf>,
+    /// `auth.acl_file`.
+    pub acl_file: Option<PathBuf>,
+    /// A client that publishes what it may not is disconnected.
+    pub denied_publish_disconnects: bool,
+    /// The first delay after failed logins from one address; `None`: there is none.
+    pub failed_login_delay: Option<Duration>,
+    /// `auth.token_…`.
+    pub tokens: TokenSettings,
 }
 
-impl Authenticate for Anonymous {
-    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let anybody = || Ok(Identity { user: credentials.username.map(Into::into), ..Identity::default() }).into();
-        let why = match self.allow {
-            Some(true) => return anybody(),
-            None if credentials.peer.loopback_listener => return anybody(),
-            None => {
+/// Users, rules and tokens, read whole and found right.
+pub struct Policy {
+    settings: Settings,
+    users: Option<Users>,
+    rules: Option<Rules>,
+    tokens: Option<Tokens>,
+    warnings: Vec<String>,
+}
+
+impl Policy {
+    /// Reads all files.
+    pub fn load(settings: &Settings) -> Result<Self, AuthError> {
+        const PASSWORDS: &str = "auth.password_file";
+        const ACL: &str = "auth.acl_file";
+        let mut warnings = Vec::new();
+        let users = settings.password_file.as_deref().map(|path| {
+            let text = files::read_secret(path, PASSWORDS, &mut warnings)?;
+            Users::parse(&text, &path.display().to_string())
+        });
+        let rules = settings.acl_file.as_deref().map(|path| {
+            let text = files::read(path, ACL)?;
+            Rules::parse(&text, &path.display().to_string())
+        });
+        let (users, rules) = (users.transpose()?, rules.transpose()?);
+        let tokens = Tokens::load(&settings.tokens, &mut warnings)?;
+        warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
+        if users.is_none() && tokens.is_none() && rules.as_ref().is_some_and(Rules::names_users) {
+            warnings.push(NAMES_UNPROVEN.into());
+        }
+        Ok(Self { settings: settings.clone(), users, rules, tokens, warnings })
+    }
+
+    /// What is allowed and hardly meant: a line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Nobody has to prove who they are: there are no users and no tokens.
+    pub fn is_open(&self) -> bool {
+        self.users.is_none() && self.tokens.is_none()
+    }
+
+    /// How many users and rules there are, where there is a file of them; whether tokens are taken.
+    pub fn summary(&self) -> (Option<usize>, Option<usize>, bool) {
+        (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.tokens.is_some())
+    }
+
+    /// May one that gives no user name, or a name that nobody asks it to prove, come in here?
+    fn anonymous(&self, peer: &Peer) -> Result<(), Refusal> {
+        let open = self.is_open();
+        let why = match self.settings.allow_anonymous {
+            Some(true) => return Ok(()),
+            None if peer.loopback_listener => return Ok(()),
+            None if open => {
                 "no users are configured and this listener is not on loopback; `allow_anonymous = true` would let it in"
             }
-            Some(false) => "no users are configured and `allow_anonymous = false`",
+            None => {
+                "it gives no user name and this listener is not on loopback; `allow_anonymous = true` would let it in"
+            }
+            Some(false) if open => "no users are configured and `allow_anonymous = false`",
+            Some(false) => "it gives no user name and `allow_anonymous = false`",
         };
-        Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }).into()
+        Err(Refusal { code: ConnectReturnCode::NotAuthorized, why })
+    }
+
+    /// Compares; slow on purpose.
+    fn check(&self, user: &str, password: &[u8]) -> Result<Identity, &'static str> {
+        if let Some(tokens) = &self.tokens {
+            if Tokens::is_one(password) {
+                return tokens.check(password, user);
+            }
+            if self.users.is_none() {
+                return Err("the password is no token (auth.token_…)");
+            }
+        }
+        let Some(users) = &self.users else { return Err("there are no users any more (auth.password_file)") };
+        let (hash, known) = users.hash(user);
+        // an unknown user costs as much as a wrong password, and is told the same
+        match (hash.is_of(password), known) {
+            (true, true) => Ok(Identity { user: Some(user.into()), proven: true, ..Identity::default() }),
+            (false, true) => Err("wrong password (auth.password_file)"),
+            (_, false) => Err("no such user (auth.password_file)"),
+        }
+    }
+}
+
+/// The policy in force.
+pub struct Auth(Arc<Shared>);
+
+struct Shared {
+    policy: ArcSwap<Policy>,
+    throttle: Mutex<Throttle>,
+    /// Started with the first password.
+    hashing: OnceLock<Option<Hashing>>,
+}
+
+impl Auth {
+    /// With this policy in force.
+    pub fn new(policy: Policy) -> Self {
+        let policy = ArcSwap::from_pointee(policy);
+        Self(Arc::new(Shared { policy, throttle: Mutex::default(), hashing: OnceLock::new() }))
+    }
+
+    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one.
+    /// Call [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
+    pub fn replace(&self, policy: Policy) {
+        self.0.policy.store(Arc::new(policy));
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.load_full()
+    }
+}
+
+impl Shared {
+    /// The threads; `None` where the system gives none.
+    fn hashing(&self) -> Option<&Hashing> {
+        let start = || Hashing::start(hashing::default_threads(), hashing::WAITING);
+        let started = self.hashing.get_or_init(|| {
+            start().inspect_err(|error| tracing::error!("no threads to compare passwords on: {error}")).ok()
+        });
+        started.as_ref()
+    }
+
+    /// Compares a password on another thread, after the delay that its address has earned.
+    async fn login(
+        self: Arc<Self>,
+        policy: Arc<Policy>,
+        address: IpAddr,
+        user: Box<str>,
+        password: Vec<u8>,
+    ) -> Checked {
+        let first = policy.settings.failed_login_delay;
+        if let Some(first) = first {
+            let turn = self.throttle.lock().ask(address, first, Instant::now());
+            match turn {
+                Turn::Refused => return Err(unavailable(TOO_MANY_FAILED)),
+                Turn::After(Duration::ZERO) => {}
+                Turn::After(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+        let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
+        let job = move || policy.check(&user, &password);
+        let answer = hashing.run(job).map_err(|_busy| unavailable("too many logins wait to be looked at"))?;
+        let checked =
+            answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
+        checked.map_err(|why| {
+            if let Some(first) = first {
+                self.throttle.lock().fail(address, first, Instant::now());
+            }
+            Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }
+        })
+    }
+}
+
+type Checked = Result<Identity, Refusal>;
+
+fn unavailable(why: &'static str) -> Refusal {
+    Refusal { code: ConnectReturnCode::ServerUnavailable, why }
+}
+
+const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
+                              auth.password_file or tokens, a client is believed the user name that it gives";
+const TOO_MANY_FAILED: &str = "too many logins from its address failed (auth.failed_login_delay)";
+
+impl Authenticate for Auth {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        let policy = self.policy();
+        let Credentials { password, peer, .. } = credentials;
+        // an empty one names nobody, as for mosquitto
+        let username = credentials.username.filter(|user| !user.is_empty());
+        match (username, password) {
+            (Some(user), Some(password)) if !policy.is_open() => {
+                let (user, password) = (user.into(), password.to_vec());
+                Verdict::Later(Box::pin(self.0.clone().login(policy, peer.address.ip(), user, password)))
+            }
+            (Some(_), None) if !policy.is_open() => {
+                let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
+                Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
+            }
+            _ => {
+                let identity = Identity { user: username.map(Into::into), ..Identity::default() };
+                policy.anonymous(peer).map(|()| identity).into()
+            }
+        }
+    }
+
+    fn knows(&self, identity: &Identity) -> bool {
+        let policy = self.0.policy.load();
+        let Some(user) = &identity.user else { return true };
+        match (&policy.users, &policy.tokens) {
+            (None, None) => true,
+            // who only said a name, when nobody was asked to prove it, may not keep it
+            _ if !identity.proven => false,
+            (_, Some(_)) if identity.until.is_some() => true,
+            (users, _) => users.as_ref().is_some_and(|users| users.contains(user)),
+        }
+    }
+}
+
+impl Authorize for Auth {
+    fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
+        let policy = self.0.policy.load();
+        let rules = policy.rules.as_ref()?;
+        Some(Arc::new(ClientRights::new(rules, client.as_str(), identity.user.as_deref())))
+    }
+
+    fn denied_publish_disconnects(&self) -> bool {
+        self.0.policy.load().settings.denied_publish_disconnects
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::router::Peer;
-
-    #[test]
-    fn unset_means_loopback_listeners_only() {
-        for (allow, loopback_listener, allowed) in [
-            (None, true, true),
-            (None, false, false),
-            (Some(true), false, true),
-            (Some(true), true, true),
-            (Some(false), true, false),
-            (Some(false), false, false),
-        ] {
-            let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener };
-            let credentials = Credentials { client_id: "c", username: Some("u"), password: Some(b"p"), peer };
-            let Verdict::Decided(got) = (Anonymous { allow }).authenticate(&credentials) else { panic!("at once") };
-            assert_eq!(got.is_ok(), allowed, "allow_anonymous {allow:?}, loopback {loopback_listener}");
-        }
-    }
-}
+mod tests;

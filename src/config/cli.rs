@@ -9,6 +9,7 @@ use clap::{
 };
 
 use super::{
+    commands::Command,
     error::ConfigError,
     file,
     forms::{Choice, Form, Misfit},
@@ -24,6 +25,10 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "dunlin", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
+    /// Something else than to run the broker.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Listen there; may be repeated, and replaces the listeners of the file.
     ///
     /// An IP address and a port (`127.0.0.1:1883`, `[::1]:1883`, `0.0.0.0:1883`); `localhost:1883` or `1883` alone for
@@ -143,7 +148,8 @@ A flag goes over its environment variable, which goes over the file, which goes 
   dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
   dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
   dunlin --print-config > dunlin.toml              a configuration to begin with
-  dunlin --config dunlin.toml --check              is it right, and what would run?";
+  dunlin --config dunlin.toml --check              is it right, and what would run?
+  dunlin passwd passwords alice                    a user, or a new password of one";
 
 #[cfg(test)]
 mod tests {

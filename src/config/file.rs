@@ -14,6 +14,7 @@ use super::{
     keys::{LISTENER, Listener, TABLES, TOP, Table},
     listen,
     settings::{Config, ListenerConfig},
+    variables,
 };
 
 /// Reads the configuration file at `path`; what it does not say is as in [`Config::default`].
@@ -65,7 +66,10 @@ impl Source<'_> {
 
     fn key<T>(&self, table: &Table<T>, key: &Key<'_>, value: &Value<'_>, target: &mut T) -> Result<(), ConfigError> {
         let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
-        (known.read)(target, value.get_ref()).map_err(|problem| self.value(value, &table.full(known.name), problem))
+        let wrong = |problem| self.value(value, &table.full(known.name), problem);
+        let filled = value.get_ref().as_str().map(variables::fill).transpose().map_err(wrong)?.flatten();
+        let filled = filled.map(|text| DeValue::String(text.into()));
+        (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
 
     /// All `[[listener]]` tables.

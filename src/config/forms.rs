@@ -1,12 +1,19 @@
 //! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has which
 //! form is the business of `keys`.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display,
+    hash::{BuildHasher, RandomState},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::LazyLock,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::listen::ListenAddress;
+use super::{listen::ListenAddress, settings::Secret};
 
 /// One way of writing values of one type.
 pub(super) trait Form {
@@ -276,6 +283,49 @@ impl Form for OptionalPath {
 
     fn write(&self, value: &Self::Value) -> String {
         toml::Value::from(value.as_deref().unwrap_or("".as_ref()).to_string_lossy().as_ref()).to_string()
+    }
+}
+
+/// A text; the empty one is none.
+pub(super) struct OptionalText;
+
+impl Form for OptionalText {
+    type Value = Option<String>;
+
+    fn expected(&self) -> String {
+        "a text, or \"\" for none".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        Ok((!text.is_empty()).then(|| text.into()))
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        toml::Value::from(value.as_deref().unwrap_or("")).to_string()
+    }
+}
+
+/// A text that is shown to nobody; the empty one is none. What is written of it tells secrets apart, in this process.
+pub(super) struct OptionalSecret;
+
+impl Form for OptionalSecret {
+    type Value = Option<Secret>;
+
+    fn expected(&self) -> String {
+        OptionalText.expected()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        Ok(OptionalText.read(written)?.map(Secret))
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        match value {
+            None => "\"\"".into(),
+            Some(secret) => format!("\"(secret {:08x})\"", SEED.hash_one(secret) as u32),
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    forms::{self, Address, Choice, Form, OptionalPath, OrWord, Size, Span, Switch, Whole},
-    settings::{Config, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
+    forms::{
+        self, Address, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole,
+    },
+    settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
 };
 
 /// The keys of one TOML table; `T` is what they set.
@@ -55,7 +57,7 @@ impl<T> Table<T> {
 }
 
 /// Every table but `[[listener]]`.
-pub(super) const TABLES: [&Table<Config>; 4] = [&TOP, &LOG, &LIMITS, &SYS];
+pub(super) const TABLES: [&Table<Config>; 5] = [&TOP, &AUTH, &LOG, &LIMITS, &SYS];
 
 /// `log.level`
 pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
@@ -118,6 +120,36 @@ pub(super) const LISTENER: Table<Listener> = Table {
     help: "Where to listen; may be repeated. The first one replaces the default ones.",
     keys: keys! { Listener, listener => listener;
         address: Address, "The address and port on which to listen.";
+    },
+};
+
+const AUTH: Table<Config> = Table {
+    name: "auth",
+    help: "Who may connect, and what they may do. A text may have ${NAME} in it, which is the environment variable of that \
+           name; $${ is ${ itself.",
+    keys: keys! { Config, config => config.auth;
+        password_file: OptionalPath,
+            "The users: a password file as mosquitto's, which \"dunlin passwd\" and mosquitto_passwd write. A client that \
+             gives a user name then has to prove it.";
+        acl_file: OptionalPath,
+            "What users may do: an ACL file as mosquitto's. Without one everybody may do everything; with one, only what a \
+             rule allows. \"dunlin explain\" says which.";
+        denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
+            "What happens when a client publishes what it may not: acknowledged and dropped, or disconnected.";
+        failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },
+            "How long logins from an address (IPv6: a /64) wait after the fourth failed one; twice as long after each \
+             further one.";
+        token_secret: OptionalSecret,
+            "The secret of JSON Web Tokens that clients give as their password (HS256), best as \"${NAME}\".";
+        token_secret_file: OptionalPath, "A file with such a secret.";
+        token_key_file: OptionalPath, "A public key of such tokens in PEM: RSA (RS256) or of the curve P-256 (ES256).";
+        token_jwks_file: OptionalPath, "Several keys, as a JSON Web Key Set.";
+        token_issuer: OptionalText, "What a token's claim iss has to be.";
+        token_audience: OptionalText, "What a token's claim aud has to be, or have in it.";
+        token_leeway: span(Duration::ZERO, HOUR), "How far the clock of a token's issuer may be off (exp, nbf).";
+        token_user_claim: OptionalText,
+            "The claim of a token that has to be the client's user name; without one, any name may be given with any \
+             token.";
     },
 };
 
@@ -196,6 +228,7 @@ const fn count(min: usize) -> Whole<usize> {
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// In humantime's years of 365.25 days. Every duration has an end, so that adding one to a time cannot overflow.

@@ -10,6 +10,8 @@
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
+//! variables ────► text            ${NAME} in a value
+//! commands                        dunlin passwd, dunlin explain: their command lines
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -18,6 +20,7 @@
 
 mod changes;
 mod cli;
+mod commands;
 mod error;
 mod file;
 mod forms;
@@ -26,9 +29,11 @@ mod listen;
 pub mod reference;
 mod settings;
 mod summary;
+mod variables;
 
 pub use changes::{Change, changes};
 pub use cli::Cli;
+pub use commands::{Action, Command, Explain, Passwd};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

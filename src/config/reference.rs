@@ -144,7 +144,7 @@ mod tests {
         let fields = shown.lines().filter_map(|line| line.trim().split_once(": ")).filter(|(_, v)| *v != "[");
         let text = toml();
         let mut missing: Vec<_> = fields
-            .filter(|(_, value)| !["LogConfig {", "Limits {", "SysConfig {"].contains(value))
+            .filter(|(_, value)| !["LogConfig {", "Limits {", "SysConfig {", "AuthConfig {"].contains(value))
             .map(|(name, _)| name)
             .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
             .collect();

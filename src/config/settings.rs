@@ -1,7 +1,7 @@
 //! The settings as resolved: what every room is given its own small options from. No text, no files, no defaults
 //! elsewhere than here.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// `$SYS/broker/…`.
     pub sys: SysConfig,
+    /// Who may connect, and what they may do.
+    pub auth: AuthConfig,
 }
 
 /// One listening socket.
@@ -161,6 +163,83 @@ pub enum SysPublish {
     Allow,
 }
 
+/// Users, rules and tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthConfig {
+    /// Users and the hashes of their passwords, in mosquitto's format.
+    pub password_file: Option<PathBuf>,
+    /// What users may do, in mosquitto's format.
+    pub acl_file: Option<PathBuf>,
+    /// What happens to a message that its client may not publish.
+    pub denied_publish: DeniedPublish,
+    /// How long logins wait after some from the same address failed, at first; `None`: never.
+    pub failed_login_delay: Option<Duration>,
+    /// The secret that tokens are signed with (HS256).
+    pub token_secret: Option<Secret>,
+    /// A file with it.
+    pub token_secret_file: Option<PathBuf>,
+    /// The public key that tokens are signed for, in PEM (RS256, ES256).
+    pub token_key_file: Option<PathBuf>,
+    /// Several keys, as a JSON Web Key Set.
+    pub token_jwks_file: Option<PathBuf>,
+    /// Who has to have issued a token; `None`: anybody.
+    pub token_issuer: Option<String>,
+    /// Whom a token has to be for; `None`: anybody.
+    pub token_audience: Option<String>,
+    /// How far clocks may be apart.
+    pub token_leeway: Duration,
+    /// The claim that has to be the user name; `None`: none.
+    pub token_user_claim: Option<String>,
+}
+
+/// What happens to a message that its client may not publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeniedPublish {
+    /// Acknowledged and dropped.
+    #[default]
+    Ignore,
+    /// The connection is closed.
+    Disconnect,
+}
+
+/// A text that is shown to nobody.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl AuthConfig {
+    /// Somebody has to prove who it is: there are users, or tokens are taken.
+    pub fn has_users(&self) -> bool {
+        let Self { password_file, token_secret_file, token_key_file, token_jwks_file, token_secret, .. } = self;
+        let files = [password_file, token_secret_file, token_key_file, token_jwks_file];
+        token_secret.is_some() || files.into_iter().any(Option::is_some)
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            password_file: None,
+            acl_file: None,
+            denied_publish: DeniedPublish::default(),
+            failed_login_delay: Some(Duration::from_millis(250)),
+            token_secret: None,
+            token_secret_file: None,
+            token_key_file: None,
+            token_jwks_file: None,
+            token_issuer: None,
+            token_audience: None,
+            token_leeway: Duration::from_secs(30),
+            token_user_claim: Some("sub".into()),
+        }
+    }
+}
+
 impl Default for Config {
     /// Loopback, port 1883, both address families; anonymous; in memory.
     fn default() -> Self {
@@ -179,6 +258,7 @@ impl Default for Config {
             log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
+            auth: AuthConfig::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, text: &str| out += &format!("{:<15}{text}\n", format!("{name}:"));
     line("configuration", &file.map_or_else(|| "no file".into(), |file| file.display().to_string()));
-    config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config.allow_anonymous)));
+    config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config)));
     line("anonymous", anonymous_text(config.allow_anonymous));
     line("persistence", &persistence_text(config));
     line("workers", &config.workers.map_or_else(|| "one for each CPU".into(), |workers| workers.to_string()));
@@ -26,10 +26,11 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     out
 }
 
-fn listener_text(listener: &ListenerConfig, allow_anonymous: Option<bool>) -> String {
+fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let port = if listener.address.port() == 0 { " (a free port)" } else { "" };
-    let nobody = match allow_anonymous.unwrap_or(listener.address.ip().is_loopback()) {
+    let nobody = match config.allow_anonymous.unwrap_or(listener.address.ip().is_loopback()) {
         true => "",
+        false if config.auth.has_users() => ", for users alone",
         false => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
     format!("{}{port}{nobody}", listener.address)

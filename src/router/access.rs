@@ -1,17 +1,21 @@
 //! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once, when
 //! the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    task::Waker,
+};
 
 use super::{
     Local, Router,
     counters::Count,
-    ports::{Authenticate, Authorize, Credentials, Identity, Peer, Refusal, Rights, Verdict},
-    slot::SlotState,
+    keep::Record,
+    ports::{Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    slot::{SlotRef, SlotState},
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::CloseReason,
+    session::{Change, CloseReason},
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -84,69 +88,73 @@ impl Router {
         CloseReason::Refused { code, why }
     }
 
-    /// What is to be kept of a client that is let in; `None` where it may do everything for ever.
+    /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do everything.
     pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
-        let authorize = self.ports.authorize.as_deref();
-        let unguarded = identity.until.is_none() && identity.narrowed.is_none() && !identity.verified;
-        if authorize.is_none() && unguarded {
+        let user_gone = || self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
+        let revoked = identity.user.is_some() && user_gone();
+        let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
+        if rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
             return None;
         }
-        Some(Arc::new(compile(self.ports.authenticate.as_deref(), authorize, client, identity)))
+        let mut limits = rights.iter().chain(&identity.narrowed);
+        let limits_reading = revoked || limits.any(|rights| rights.limits_reading());
+        if revoked || rights.is_some() || identity.narrowed.is_some() {
+            self.guarded.store(true, Ordering::SeqCst);
+        }
+        Some(Arc::new(Access { identity, rights, limits_reading, revoked }))
+    }
+
+    /// The rights of a session's client; costs nothing where nobody's are limited.
+    #[inline]
+    pub(super) fn access_of(&self, slot: &SlotRef) -> Option<Arc<Access>> {
+        if self.guarded.load(Ordering::SeqCst) { slot.lock().access.clone() } else { None }
     }
 
     /// Users or rules are others from now on. Connections of clients whose user is gone end; the others are treated by the
     /// new rules at their next packet, and what waits for them that they may not receive any more is dropped.
     ///
     /// To be called after the ports answer by the new rules.
-    pub fn permissions_changed(&self, local: &mut Local) {
+    pub fn permissions_changed(&self) {
         // who connects at this time compares it before and after: see `connect`
         self.permissions.fetch_add(1, Ordering::SeqCst);
+        let mut wakes = Vec::new();
         let slots: Vec<_> = self.sessions.iter().map(|entry| entry.value().clone()).collect();
         for slot in slots {
             let mut state = slot.lock();
-            if state.ended || state.access.is_none() {
+            if state.ended {
                 continue;
             }
-            self.recompile(local, &mut state);
+            self.recompile(&mut state);
             if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
-                slot.signal(&state, &mut local.wakes);
+                slot.signal(&state, &mut wakes);
             }
         }
         // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
         // answer after this sees that the number is another
         self.permissions.fetch_add(1, Ordering::SeqCst);
         self.generations.bump_all();
+        wakes.into_iter().for_each(Waker::wake);
     }
 
     /// The rights of a session's client as they follow from the ports now.
-    pub(super) fn recompile(&self, local: &mut Local, state: &mut SlotState) {
-        let Some(old) = &state.access else { return };
-        let (authenticate, authorize) = (self.ports.authenticate.as_deref(), self.ports.authorize.as_deref());
-        let new = compile(authenticate, authorize, state.session.id(), old.identity.clone());
-        self.set_access(local, state, Some(Arc::new(new)));
+    pub(super) fn recompile(&self, state: &mut SlotState) {
+        let identity = state.access.as_ref().map_or_else(Identity::default, |access| access.identity.clone());
+        let access = self.access(state.session.id(), identity);
+        self.set_access(state, access);
     }
 
     /// Puts rights in force. Messages that wait and may not be received by them are forgotten: who returns to a session
     /// may be another user than the one it was begun by.
-    pub(super) fn set_access(&self, local: &mut Local, state: &mut SlotState, access: Option<Arc<Access>>) {
+    pub(super) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) {
         if let Some(access) = access.as_ref().filter(|access| access.limits_reading) {
-            let mut recorder = self.recorder(&mut local.observers);
-            state.session.forget_unreadable(|topic| access.may_receive(topic), &mut recorder);
+            let forget = |session, number| {
+                // nobody waits for it to be kept
+                let _ = self.store(Record::Changed { session, change: Change::Completed { number } });
+            };
+            state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
         }
         state.access = access;
     }
-}
-
-fn compile(
-    authenticate: Option<&dyn Authenticate>,
-    authorize: Option<&dyn Authorize>,
-    client: &ClientId,
-    identity: Identity,
-) -> Access {
-    let revoked = identity.verified && authenticate.is_some_and(|a| !a.knows(&identity));
-    let rights = authorize.map(|authorize| authorize.rights(client, &identity));
-    let limits_reading = revoked || rights.iter().chain(&identity.narrowed).any(|rights| rights.limits_reading());
-    Access { identity, rights, limits_reading, revoked }
 }
 
 impl SlotState {

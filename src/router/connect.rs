@@ -38,8 +38,6 @@ pub struct Connected {
     pub stored: Stored,
     /// When the connection has to end, by its client's identity.
     pub until: Option<Instant>,
-    /// The client's rights are to be asked for.
-    pub(super) guarded: bool,
 }
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
@@ -73,7 +71,6 @@ impl Router {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
-        let guarded = access.is_some();
         let will = match &connect.will {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
             Some(will) => {
@@ -107,9 +104,9 @@ impl Router {
         let (slot, session_present, stored) = self.together(|| {
             let (slot, session_present, taken_over) =
                 self.attach(local, &client, connect, (connection, waker), (will, access), event);
-            if guarded && self.permissions.load(Ordering::SeqCst) != permissions {
+            if self.permissions.load(Ordering::SeqCst) != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
-                self.recompile(local, &mut slot.lock());
+                self.recompile(&mut slot.lock());
             }
             // one that takes over takes the place of the other
             if taken_over.old.is_none() {
@@ -120,7 +117,7 @@ impl Router {
             self.clear_away(local, &client, taken_over);
             (slot, session_present, stored)
         });
-        Ok(Connected { client, slot, connection, session_present, stored, until, guarded })
+        Ok(Connected { client, slot, connection, session_present, stored, until })
     }
 
     pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
@@ -171,7 +168,7 @@ impl Router {
                 if !connect.clean_session && !state.session.is_clean() {
                     slot.attach(&mut state, connection, waker);
                     // before what waits goes out: it may have waited for somebody else
-                    self.set_access(local, &mut state, access);
+                    self.set_access(&mut state, access);
                     local.observers.observe(&event(true));
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored

@@ -27,8 +27,6 @@ pub struct Client {
     last: Option<Arc<Matched>>,
     /// What waits for the store; with the memory store, never anything.
     awaited: Option<Box<Awaited>>,
-    /// Its rights are to be asked for.
-    guarded: bool,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     touched: bool,
 }
@@ -56,12 +54,12 @@ pub enum Flush {
 impl Client {
     /// A client that [`Router::connect`] accepted.
     pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
-        let super::Connected { client: id, slot, connection, stored, guarded, .. } = connected;
+        let super::Connected { client: id, slot, connection, stored, .. } = connected;
         let awaited = match stored {
             Stored::Done => None,
             Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
         };
-        Self { slot, connection, id, version, last: None, awaited, guarded, touched: true }
+        Self { slot, connection, id, version, last: None, awaited, touched: true }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -124,8 +122,8 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let Client { id: name, slot, last, guarded, .. } = client;
-        let access = || if *guarded { slot.lock().access.clone() } else { None };
+        let Client { id: name, slot, last, .. } = client;
+        let access = || self.access_of(slot);
         let Some(id) = publish.packet_id else {
             return self.publish_from(local, (name, access), last, publish, bytes).map(drop);
         };
@@ -231,7 +229,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
-        let access = || if client.guarded { client.slot.lock().access.clone() } else { None };
+        let access = || self.access_of(&client.slot);
         let result = self.together(|| {
             let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
             Ok(self.received(local, &client.slot, id, qos, stored))

@@ -1,7 +1,7 @@
 //! The router's port to what keeps state beyond the process: [`Store`], what it is asked to keep ([`Record`]), and what
 //! it gives back at the next start ([`Restored`]).
 
-use std::{num::NonZeroU64, task::Waker, time::Duration};
+use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 
 pub use crate::session::{RestoredMessage, RestoredState};
 
@@ -30,6 +30,11 @@ pub trait Store: Send + Sync {
 
     /// Whether it takes more.
     fn condition(&self) -> Condition;
+
+    /// What it did and has, for `$SYS/broker/store/…`: names and numbers.
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }
 
 /// Whether a [`Store`] takes more.
@@ -43,6 +48,17 @@ pub enum Condition {
     Full,
     /// A write or fsync failed, and the server ends: nothing more becomes durable.
     Failed,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::Busy => "busy",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// What a [`Store`] is asked to keep.

@@ -65,7 +65,7 @@ use std::{
     num::NonZeroU64,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -148,8 +148,10 @@ pub struct Router {
     connections: AtomicU64,
     /// The number of the next session that a store keeps.
     next_session: AtomicU64,
-    /// How often users or rules changed.
+    /// How often users or rules began to change, and had changed.
     permissions: AtomicU64,
+    /// Some client's rights are limited, or were.
+    guarded: AtomicBool,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -171,6 +173,7 @@ impl Router {
             connections: AtomicU64::new(0),
             next_session: AtomicU64::new(1),
             permissions: AtomicU64::new(0),
+            guarded: AtomicBool::new(false),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),

@@ -53,12 +53,12 @@ pub struct Refusal {
 pub struct Identity {
     /// The User Name in force.
     pub user: Option<Box<str>>,
+    /// It proved that the name is its own; otherwise it only said so.
+    pub proven: bool,
     /// When it ends, and its connection with it: that of a token.
     pub until: Option<Instant>,
     /// What narrows its rights beside the rules: the claims of a token.
     pub narrowed: Option<Arc<dyn Rights>>,
-    /// Somebody vouched for the name: it is one that [`Authenticate::knows`] can be asked about later.
-    pub verified: bool,
 }
 
 /// An answer to "may this client connect?".
@@ -84,7 +84,7 @@ pub trait Authenticate: Send + Sync {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
 
     /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)): may a client that was let in
-    /// as this stay? If not, its connection is closed.
+    /// as this, with a user name, stay? If not, its connection is closed.
     fn knows(&self, identity: &Identity) -> bool {
         let _ = identity;
         true
@@ -94,8 +94,9 @@ pub trait Authenticate: Send + Sync {
 /// Decides what clients may publish, subscribe to and receive.
 pub trait Authorize: Send + Sync {
     /// The rights of a client, compiled: asked when it connects, and again after
-    /// [`Router::permissions_changed`](super::Router::permissions_changed).
-    fn rights(&self, client: &ClientId, identity: &Identity) -> Arc<dyn Rights>;
+    /// [`Router::permissions_changed`](super::Router::permissions_changed). `None`: it may do everything, as far as its
+    /// identity is not narrowed.
+    fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>>;
 
     /// Is a connection closed that publishes what it may not? Otherwise the message is acknowledged and dropped; MQTT
     /// 3.1.1 leaves both to the server [MQTT-3.3.5-2].

@@ -31,7 +31,7 @@ impl Router {
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
         let refuses = slot.is_kept() && self.store_refuses().is_some();
-        let access = slot.lock().access.clone();
+        let access = self.access_of(slot);
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
             false => may_subscribe(local, access.as_deref(), filter),

@@ -40,7 +40,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 27] = [
+const COUNTS: [(&str, Count); 30] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -63,10 +63,13 @@ const COUNTS: [(&str, Count); 27] = [
     ("limits/max_queued", Count::DroppedQueueFull),
     ("limits/max_outbound_bytes", Count::DroppedOutboundFull),
     ("limits/max_retained", Count::DroppedRetainedFull),
+    ("limits/store_full", Count::DroppedStoreFull),
     ("limits/max_subscriptions", Count::RefusedSubscriptions),
     ("limits/max_sessions", Count::RefusedSessions),
     ("limits/sys_publish", Count::DroppedSysTopic),
     ("limits/not_authorized", Count::DroppedNotAuthorized),
+    ("limits/denied_deliveries", Count::DeniedDeliveries),
+    ("limits/refused_logins", Count::RefusedLogins),
     ("limits/protocol_errors", Count::ProtocolErrors),
 ];
 
@@ -91,6 +94,12 @@ impl SysTopics {
         set("uptime", format!("{} seconds", now.duration_since(self.started).as_secs()));
         for (name, value) in gauges(router) {
             set(name, value.to_string());
+        }
+        if let Some(store) = &router.ports.store {
+            for (name, figure) in store.figures() {
+                set(&format!("store/disk/{name}"), figure.to_string());
+            }
+            set("store/disk/condition", store.condition().to_string());
         }
         for (name, count) in COUNTS {
             set(name, router.counters.get(count).to_string());

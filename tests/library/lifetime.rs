@@ -42,7 +42,7 @@ async fn a_broker_starts_in_two_lines_and_ends_in_one() {
     let mut client = connected(address);
     client.expect_nothing_pending();
 
-    server.shutdown().await;
+    server.shutdown().await.expect("the store closes");
     client.expect_closed();
     assert_free(address);
 }

@@ -74,8 +74,8 @@ fn anonymous_clients_are_refused_where_the_config_says_so() {
 struct Rules;
 
 impl Authorize for Rules {
-    fn rights(&self, client: &ClientId, _: &Identity) -> Arc<dyn Rights> {
-        Arc::new(RightsOf(client.clone()))
+    fn rights(&self, client: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        Some(Arc::new(RightsOf(client.clone())))
     }
 }
 

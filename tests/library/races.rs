@@ -78,8 +78,8 @@ fn retained_messages_for_a_connection_that_was_taken_over_reach_the_one_that_too
 struct Panics;
 
 impl Authorize for Panics {
-    fn rights(&self, _: &ClientId, _: &Identity) -> Arc<dyn Rights> {
-        Arc::new(Self)
+    fn rights(&self, _: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        Some(Arc::new(Self))
     }
 }
 

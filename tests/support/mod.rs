@@ -46,7 +46,7 @@ pub fn start(builder: Builder) -> Server {
 /// Shuts down and waits for it.
 pub fn shut_down(server: Server) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(server.shutdown());
+    runtime.block_on(server.shutdown()).expect("the store closes");
 }
 
 impl Broker {

@@ -1,0 +1,178 @@
+//! `dunlin passwd`: a user of a password file is set or deleted. The file is replaced as one, by its successor or not at all;
+//! its mode and owner stay, and so do its other lines, comments too.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+};
+
+use super::{AuthError, Users, password::Hash, users::check_name};
+
+/// What is to become of a user.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// It has this password from now on.
+    Set(&'a [u8]),
+    /// It is no more.
+    Delete,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edited {
+    /// There was no such user.
+    Added,
+    /// There was one.
+    Changed,
+    /// It is gone.
+    Deleted,
+}
+
+/// Edits `path`, which is made with mode 0600 where it is not there. A file that could not be read as a password file is
+/// left alone.
+pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthError> {
+    check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
+    let file = path.display().to_string();
+    let unreadable = |reason| AuthError::Unreadable { key: "the password file", file: file.clone(), reason };
+    let (old, target) = match fs::read(path) {
+        // a link stays one
+        Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(change, Change::Set(_)) => {
+            (None, path.to_owned())
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let text = old.as_deref().unwrap_or_default();
+    let known = Users::parse(text, &file)?.contains(user);
+    let (line, edited) = match change {
+        Change::Set(password) => {
+            let line = format!("{user}:{}", Hash::make(password));
+            (Some(line), if known { Edited::Changed } else { Edited::Added })
+        }
+        Change::Delete if known => (None, Edited::Deleted),
+        Change::Delete => {
+            return Err(AuthError::UserName { name: user.into(), problem: "is not in the password file" });
+        }
+    };
+    let text = String::from_utf8_lossy(text);
+    let new = with_line(&text, user, line.as_deref());
+    let like = old.is_some().then_some(&*target);
+    replace(&target, like, new.as_bytes()).map_err(|reason| AuthError::Unwritable { file, reason })?;
+    Ok(edited)
+}
+
+/// The text with the user's line replaced, taken out, or put behind all others.
+fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
+    let is_users = |old: &str| {
+        !old.starts_with('#') && old.split_once(':').is_some_and(|(name, _)| name.trim_matches(' ') == user)
+    };
+    let (mut out, mut placed) = (String::new(), false);
+    for old in text.lines() {
+        let new = match is_users(old) {
+            false => Some(old),
+            true => {
+                placed = true;
+                line
+            }
+        };
+        new.into_iter().for_each(|new| out.extend([new, "\n"]));
+    }
+    if let (Some(line), false) = (line, placed) {
+        out.extend([line, "\n"]);
+    }
+    out
+}
+
+/// Puts a file with these bytes in the place of `target`, with the mode and owner of `like`.
+fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
+    let (unfinished, mut file) = create_beside(target)?;
+    let written = || {
+        if let Some(like) = like {
+            let about = fs::metadata(like)?;
+            let ours = file.metadata()?;
+            if (about.uid(), about.gid()) != (ours.uid(), ours.gid()) {
+                fchown(&file, Some(about.uid()), Some(about.gid()))?;
+            }
+            file.set_permissions(fs::Permissions::from_mode(about.mode() & 0o7777))?;
+        }
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, target)?;
+        // the name is to be on disk, too
+        folder(target).map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    let mut written = written;
+    written().inspect_err(|_| {
+        // what is wrong is said by the error
+        let _ = fs::remove_file(&unfinished);
+    })
+}
+
+/// A new file of nobody else's, in the same folder: only there can it be renamed to the old one's name.
+fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
+    let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.unfinished", std::process::id()));
+    let path = target.with_file_name(name);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    Ok((path, file))
+}
+
+fn folder(path: &Path) -> Option<&Path> {
+    path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn users_come_change_and_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        assert_eq!(edit(&path, "bob", Change::Set(b"one")).unwrap(), Edited::Added);
+        assert_eq!(mode(&path), 0o600);
+        let bob = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("# people\n\n{bob}# end")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+
+        assert_eq!(edit(&path, "eve", Change::Set(b"two")).unwrap(), Edited::Added);
+        assert_eq!(edit(&path, "bob", Change::Set(b"three")).unwrap(), Edited::Changed);
+        assert_eq!(mode(&path), 0o640);
+        let text = fs::read_to_string(&path).unwrap();
+        let starts: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(starts, ["# people", "", "bob", "# end", "eve"]);
+        let users = Users::parse(text.as_bytes(), "f").unwrap();
+        assert!(users.hash("bob").0.is_of(b"three") && users.hash("eve").0.is_of(b"two"));
+
+        assert_eq!(edit(&path, "bob", Change::Delete).unwrap(), Edited::Deleted);
+        assert!(edit(&path, "bob", Change::Delete).is_err());
+        assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 1);
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["passwords"]);
+    }
+
+    #[test]
+    fn a_link_stays_and_a_bad_file_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, link] = ["real", "link"].map(|name| dir.path().join(name));
+        fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        edit(&link, "bob", Change::Set(b"x")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && fs::metadata(&path).unwrap().len() > 0);
+
+        fs::write(&path, "bob:clear\n").unwrap();
+        let error = edit(&path, "eve", Change::Set(b"x")).unwrap_err().to_string();
+        assert!(error.contains("real:1: user \"bob\""), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "bob:clear\n");
+        for bad in ["", "a:b", "#x", " x", "a\nb"] {
+            assert!(edit(&path, bad, Change::Set(b"x")).is_err(), "{bad:?}");
+        }
+        assert!(edit(&dir.path().join("none"), "bob", Change::Delete).is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! [`Question`]: may this client do this, and which line says so? The answer of `dunlin explain`.
+
+use std::fmt;
+
+use super::{
+    Policy,
+    filters::{covers, overlap},
+    rights::{ClientRights, Decision},
+    rules::{Access, Rule, Want},
+};
+use crate::topic::{TopicFilter, TopicName};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// User Name; `None`: an anonymous client.
+    pub user: Option<&'a str>,
+    /// Client Identifier.
+    pub client: &'a str,
+    /// Publishing is meant, otherwise subscribing.
+    pub publish: bool,
+    /// A Topic Name, or when subscribing a Topic Filter.
+    pub topic: &'a str,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// May it?
+    pub allowed: bool,
+    /// Why, in a line or a few.
+    pub because: String,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", if self.allowed { "allowed" } else { "denied" }, self.because)
+    }
+}
+
+impl Policy {
+    /// Answers by the rules as they are. What narrows a token is in the token, and not known here.
+    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+        let answer = |allowed, because: String| Explanation { allowed, because };
+        let Some(rules) = &self.rules else {
+            return answer(true, "there are no rules (auth.acl_file is not set): everybody may do everything".into());
+        };
+        if let (Some(user), Some(users)) = (question.user, &self.users)
+            && !users.contains(user)
+            && self.tokens.is_none()
+        {
+            return answer(false, format!("there is no user {user:?} (auth.password_file): it may not connect"));
+        }
+        let rights = ClientRights::new(rules, question.client, question.user);
+        if question.publish {
+            return match TopicName::new(question.topic) {
+                Ok(topic) => of_topic(&rights, topic, Want::Write, rules.file()),
+                Err(error) => answer(false, format!("nobody can publish to {:?}, which {error}", question.topic)),
+            };
+        }
+        match (TopicName::new(question.topic), TopicFilter::new(question.topic)) {
+            (Ok(topic), _) => of_topic(&rights, topic, Want::Read, rules.file()),
+            (_, Ok(filter)) => of_filter(&rights, filter, rules.file()),
+            (_, Err(error)) => answer(false, format!("nobody can subscribe to {:?}, which {error}", question.topic)),
+        }
+    }
+}
+
+fn of_topic(rights: &ClientRights, topic: &TopicName, want: Want, file: &str) -> Explanation {
+    let decision = rights.decide(topic, want);
+    let because = match decision {
+        Decision::Rule(rule) => said(rule, file),
+        Decision::Dangerous(name) => {
+            format!("{file}: there are patterns, and the {name} has + or # in it, which would be a wildcard in them")
+        }
+        Decision::Nothing => format!("{file}: no rule allows it"),
+    };
+    Explanation { allowed: decision.allows(), because }
+}
+
+/// The subscription is granted; whether a message comes is decided for each.
+fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explanation {
+    let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().filter(|f| overlap(f, filter)).is_some();
+    let mut rules: Vec<_> = rights.rules().filter(|rule| of(rule)).collect();
+    rules.sort_by_key(|rule| rule.line);
+    let denies_all =
+        |rule: &&&Rule| rule.access == Access::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter));
+    if let Some(rule) = rules.iter().find(denies_all) {
+        return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };
+    }
+    let allowed = rules.iter().any(|rule| rule.access.allows(Want::Read));
+    if !allowed {
+        let because = format!("no message would be delivered: {file}: no rule allows to read any of it");
+        return Explanation { allowed, because };
+    }
+    let speak = rules.iter().filter(|rule| rule.access == Access::Deny || rule.access.allows(Want::Read));
+    let lines: Vec<_> = speak.map(|rule| format!("\n  {}", said(rule, file))).collect();
+    let because = format!("the subscription is granted, each message is looked at by these rules{}", lines.concat());
+    Explanation { allowed, because }
+}
+
+fn said(rule: &Rule, file: &str) -> String {
+    format!("{file}:{}: {} {}", rule.line, rule.access.name(), rule.filter)
+}

@@ -1,0 +1,230 @@
+//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have. Making one, reading
+//! one, and comparing a password with one; no files, no threads.
+//!
+//! | form | text | is |
+//! |---|---|---|
+//! | `$6$` | `$6$salt$hash`, base64 | SHA-512 of password and salt: mosquitto before 2.0 |
+//! | `$7$` | `$7$iterations$salt$hash`, base64 | PBKDF2-HMAC-SHA512 (RFC 8018): mosquitto 2.0 |
+//! | argon2id | `$argon2id$v=19$m=…,t=…,p=…$salt$hash`, base64 without padding | RFC 9106, as libargon2 writes it: mosquitto 2.1, and this |
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD_NO_PAD},
+};
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha512};
+use subtle::ConstantTimeEq;
+
+/// What a password is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hash {
+    kind: Kind,
+    salt: Box<[u8]>,
+    hash: Box<[u8]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sha512,
+    Pbkdf2 { iterations: u32 },
+    Argon2id { version: u32, memory: u32, passes: u32, lanes: u32 },
+}
+
+impl Hash {
+    /// Reads the text behind the colon of a password file's line; the error is half a line that says what is wrong.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = text.strip_prefix('$').ok_or(NO_HASH)?.split('$');
+        let kind = parts.next().unwrap_or_default();
+        let mut next = |what: &str| parts.next().ok_or_else(|| format!("the hash ends where its {what} should be"));
+        let kind = match kind {
+            "6" => Kind::Sha512,
+            "7" => Kind::Pbkdf2 { iterations: number(next("number of iterations")?, "iterations", MOST_ITERATIONS)? },
+            "argon2id" => {
+                let version = named(next("version")?, "v", 0x13)?;
+                if version != 0x10 && version != 0x13 {
+                    return Err(format!("there is no version {version} of argon2; v=19 is the usual one"));
+                }
+                let costs = next("costs m=…,t=…,p=…")?;
+                let [memory, passes, lanes] = costs.splitn(3, ',').collect::<Vec<_>>()[..] else {
+                    return Err(format!("costs such as m=19456,t=2,p=1 are expected in place of {costs:?}"));
+                };
+                let kind = Kind::Argon2id {
+                    version,
+                    memory: named(memory, "m", MOST_MEMORY)?,
+                    passes: named(passes, "t", MOST_PASSES)?,
+                    lanes: named(lanes, "p", MOST_LANES)?,
+                };
+                kind.argon2().map_err(|error| format!("no costs of argon2 ({error}): {costs:?}"))?;
+                kind
+            }
+            other => return Err(format!("a hash of an unknown kind, ${}$; {KNOWN}", shortened(other))),
+        };
+        let salt = bytes(next("salt")?, "salt")?;
+        let hash = bytes(next("hash")?, "hash")?;
+        if parts.next().is_some() {
+            return Err("there is something behind the hash".into());
+        }
+        let whole = match kind {
+            Kind::Argon2id { .. } => (16..=64).contains(&hash.len()),
+            _ => hash.len() == SHA512_BYTES,
+        };
+        match (whole, (1..=64).contains(&salt.len())) {
+            (true, true) => Ok(Self { kind, salt, hash }),
+            (false, _) => Err(format!("a hash of {} bytes is not whole", hash.len())),
+            (_, false) => Err(format!("a salt of {} bytes: 1 to 64 are taken", salt.len())),
+        }
+    }
+
+    /// A new argon2id hash of a password, as text.
+    pub(super) fn make(password: &[u8]) -> String {
+        let mut salt = [0; 16];
+        SystemRandom::new().fill(&mut salt).expect("the system gives random bytes");
+        let Kind::Argon2id { version, memory, passes, lanes } = OURS else { unreachable!("ours is argon2id") };
+        let hash = OURS.digest(password, &salt, 32);
+        let [salt, hash] = [&salt[..], &hash].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+        format!("$argon2id$v={version}$m={memory},t={passes},p={lanes}${salt}${hash}")
+    }
+
+    /// Is it this password? Takes as long as the hash costs, and no less where it is not.
+    pub(super) fn is_of(&self, password: &[u8]) -> bool {
+        self.kind.digest(password, &self.salt, self.hash.len()).ct_eq(&self.hash).into()
+    }
+
+    /// One that costs as much and that no password has.
+    pub(super) fn decoy(&self) -> Self {
+        Self { hash: vec![0; self.hash.len()].into(), ..self.clone() }
+    }
+
+    /// What it costs: hashes with equal costs take equally long.
+    pub(super) fn cost(&self) -> impl Eq + std::hash::Hash + use<> {
+        match self.kind {
+            Kind::Sha512 => [6, 0, 0, 0],
+            Kind::Pbkdf2 { iterations } => [7, iterations, 0, 0],
+            Kind::Argon2id { memory, passes, lanes, .. } => [8, memory, passes, lanes],
+        }
+    }
+}
+
+impl Default for Hash {
+    /// A decoy of the cost of ours.
+    fn default() -> Self {
+        Self { kind: OURS, salt: Box::new([0; 16]), hash: Box::new([0; 32]) }
+    }
+}
+
+impl Kind {
+    fn argon2(self) -> Result<Argon2<'static>, argon2::Error> {
+        let Self::Argon2id { version, memory, passes, lanes } = self else { return Ok(Argon2::default()) };
+        let version = if version == 0x10 { Version::V0x10 } else { Version::V0x13 };
+        Ok(Argon2::new(Algorithm::Argon2id, version, Params::new(memory, passes, lanes, None)?))
+    }
+
+    fn digest(self, password: &[u8], salt: &[u8], length: usize) -> Vec<u8> {
+        let mut out = vec![0; length];
+        match self {
+            Self::Sha512 => out.copy_from_slice(&Sha512::new().chain_update(password).chain_update(salt).finalize()),
+            Self::Pbkdf2 { iterations } => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut out),
+            Self::Argon2id { .. } => {
+                let hashed = self.argon2().and_then(|argon2| argon2.hash_password_into(password, salt, &mut out));
+                // a password or salt of a length that argon2 does not take is nobody's: what is left is no hash
+                if hashed.is_err() {
+                    out.clear();
+                }
+            }
+        }
+        out
+    }
+}
+
+/// Text in base64, padded or not.
+fn bytes(text: &str, what: &str) -> Result<Box<[u8]>, String> {
+    const EITHER: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    EITHER.decode(text).map(Into::into).map_err(|error| format!("its {what} is not base64 ({error})"))
+}
+
+fn named(text: &str, name: &str, most: u32) -> Result<u32, String> {
+    let value = text.strip_prefix(name).and_then(|rest| rest.strip_prefix('='));
+    number(value.ok_or_else(|| format!("{name}=… is expected in place of {:?}", shortened(text)))?, name, most)
+}
+
+fn number(text: &str, what: &str, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| format!("{what}: {:?} is no number from 1 to {most}", shortened(text)))
+}
+
+/// The beginning: what is wrong may be a password in the clear.
+fn shortened(text: &str) -> String {
+    text.chars().take(12).collect()
+}
+
+/// What `dunlin passwd` writes: the second of the choices that OWASP gives for argon2id, for brokers that run beside
+/// something else: 19 MiB.
+const OURS: Kind = Kind::Argon2id { version: 0x13, memory: 19_456, passes: 2, lanes: 1 };
+const SHA512_BYTES: usize = 64;
+const MOST_ITERATIONS: u32 = 10_000_000;
+/// In KiB. More than this for each login would be the end of the broker.
+const MOST_MEMORY: u32 = 1 << 20;
+const MOST_PASSES: u32 = 1_000;
+const MOST_LANES: u32 = 64;
+const KNOWN: &str = "known are $6$, $7$ and $argon2id$, as mosquitto_passwd and \"dunlin passwd\" write them";
+const NO_HASH: &str =
+    "no hash of a password: it does not begin with \"$\"; \"dunlin passwd\" or \"mosquitto_passwd\" makes one";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by Debian's mosquitto_passwd 2.0.11 and by the reference command of argon2 for the password "secret".
+    #[test]
+    fn hashes_that_others_made() {
+        let table = [
+            "$7$101$LLGT7/feVyZegqdF$Yzvq5OFn8Mi3AgahDENE6I0UcvywQcJHgl4vmxJVb1N+Y8J6ViCLb82my4Z+bcbztX/5/DFGJg32jEsxLRIlgA==",
+        ];
+        for text in table {
+            let hash = Hash::parse(text).unwrap();
+            assert!(hash.is_of(b"secret"), "{text}");
+            assert!(!hash.is_of(b"Secret") && !hash.is_of(b""), "{text}");
+            assert!(!hash.decoy().is_of(b"secret") && hash.decoy().cost() == hash.cost());
+        }
+    }
+
+    #[test]
+    fn what_is_made_is_of_its_password_and_never_twice_the_same() {
+        let [one, two] = [(); 2].map(|()| Hash::make("pässword".as_bytes()));
+        assert_ne!(one, two);
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        let hash = Hash::parse(&one).unwrap();
+        assert!(hash.is_of("pässword".as_bytes()) && !hash.is_of(b"password"));
+        assert!(hash.cost() == Hash::default().cost());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_hash_is_said() {
+        let table = [
+            ("secret", "no hash of a password"),
+            ("", "no hash of a password"),
+            ("$", "a hash of an unknown kind, $$"),
+            ("$9$a$b", "a hash of an unknown kind, $9$"),
+            ("$6$AAAA", "the hash ends where its hash should be"),
+            ("$6$AAAA$AAAA", "a hash of 3 bytes is not whole"),
+            ("$6$A*AA$AAAA", "its salt is not base64"),
+            ("$7$0$AAAA$AAAA", "iterations: \"0\" is no number from 1 to 10000000"),
+            ("$7$AAAA$AAAA", "iterations: \"AAAA\" is no number"),
+            ("$argon2id$v=19", "the hash ends where its costs m=…,t=…,p=… should be"),
+            ("$argon2id$v=18$m=19456,t=2,p=1$AAAA$AAAA", "there is no version 18 of argon2"),
+            ("$argon2id$v=19$m=19456,t=2$AAAA$AAAA", "costs such as m=19456,t=2,p=1 are expected"),
+            ("$argon2id$v=19$m=1,t=2,p=1$AAAAAAAAAAAA$AAAA", "no costs of argon2"),
+            ("$argon2id$v=19$m=9999999,t=2,p=1$AAAA$AAAA", "m: \"9999999\" is no number from 1 to 1048576"),
+            ("$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "a hash of an unknown kind, $argon2i$"),
+        ];
+        for (text, problem) in table {
+            let got = Hash::parse(text).unwrap_err();
+            assert!(got.starts_with(problem), "{text}: {got}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! [`Rules`]: an ACL file in mosquitto's format, read as mosquitto reads it. What the rules mean for one client is the
+//! business of `rights`.
+//!
+//! | line | says |
+//! |---|---|
+//! | `topic [read\|write\|readwrite\|deny] <filter>` | what the user above may do; before the first `user`, what anonymous clients may |
+//! | `user <name>` | whose the `topic` lines below are |
+//! | `pattern [read\|write\|readwrite\|deny] <filter>` | what everybody may do; `%u` and `%c` are its user name and client identifier |
+//! | `# …`, nothing | nothing |
+//!
+//! Words are parted by single blanks; what stands behind the access word is the filter, blanks in it too. Without an access
+//! word, reading and writing are allowed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::AuthError;
+use crate::topic::{TopicFilter, TopicName};
+
+/// The rules of an ACL file.
+#[derive(Debug, Default)]
+pub struct Rules {
+    file: String,
+    anonymous: Option<Arc<RuleSet>>,
+    users: HashMap<Box<str>, Arc<RuleSet>>,
+    /// In the order of the file.
+    patterns: Vec<Rule>,
+    warnings: Vec<String>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    /// A valid Topic Filter; in a pattern, before the names are put in.
+    pub(super) filter: Box<str>,
+    pub(super) access: Access,
+    /// Where it stands in the file, counted from 1.
+    pub(super) line: usize,
+}
+
+/// What a rule allows. Denying allows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+    ReadWrite,
+    Deny,
+}
+
+/// What a client wants of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// To receive its messages.
+    Read,
+    /// To publish to it.
+    Write,
+}
+
+impl Access {
+    pub(super) fn allows(self, want: Want) -> bool {
+        matches!((self, want), (Self::ReadWrite, _) | (Self::Read, Want::Read) | (Self::Write, Want::Write))
+    }
+
+    fn word(text: &str) -> Option<Self> {
+        match text {
+            "read" => Some(Self::Read),
+            "write" => Some(Self::Write),
+            "readwrite" => Some(Self::ReadWrite),
+            "deny" => Some(Self::Deny),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::ReadWrite => "readwrite",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// Rules that are asked together: a `deny` that matches goes over whatever allows, wherever it stands. Those without
+/// wildcards, which long lists mostly are, are found by their topic.
+#[derive(Debug, Default)]
+pub(super) struct RuleSet {
+    exact: HashMap<Box<str>, Vec<Rule>>,
+    wild: Vec<Rule>,
+}
+
+impl RuleSet {
+    pub(super) fn add(&mut self, rule: Rule) {
+        let wild = rule.filter.contains(['+', '#']);
+        let rules = if wild { &mut self.wild } else { self.exact.entry(rule.filter.clone()).or_default() };
+        rules.push(rule);
+    }
+
+    /// The rule that decides; `None` where no rule matches that says anything about what is wanted.
+    pub(super) fn decide(&self, topic: &TopicName, want: Want) -> Option<&Rule> {
+        let mut allows = None;
+        let exact = self.exact.get(topic.as_str()).into_iter().flatten();
+        for rule in exact.chain(self.wild.iter().filter(|rule| rule.matches(topic))) {
+            if rule.access == Access::Deny {
+                return Some(rule);
+            }
+            if allows.is_none() && rule.access.allows(want) {
+                allows = Some(rule);
+            }
+        }
+        allows
+    }
+
+    /// All of them, in no order.
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.exact.values().flatten().chain(&self.wild)
+    }
+}
+
+impl Rule {
+    fn matches(&self, topic: &TopicName) -> bool {
+        TopicFilter::from_valid(&self.filter).matches(topic)
+    }
+
+    /// A pattern for one client; `None` where it says `%u` and the client has no user name, or where the names make no
+    /// filter of it.
+    pub(super) fn of_client(&self, client: &str, user: Option<&str>) -> Option<Self> {
+        if user.is_none() && self.filter.contains("%u") {
+            return None;
+        }
+        let (mut filter, mut rest) = (String::with_capacity(self.filter.len()), &*self.filter);
+        // in one go: what a name brings is no pattern itself
+        while let Some(at) = rest.find('%') {
+            filter += &rest[..at];
+            rest = &rest[at..];
+            let put = match (rest.as_bytes().get(1), user) {
+                (Some(b'c'), _) => Some(client),
+                (Some(b'u'), Some(user)) => Some(user),
+                _ => None,
+            };
+            filter += put.unwrap_or("%");
+            rest = &rest[if put.is_some() { 2 } else { 1 }..];
+        }
+        filter += rest;
+        TopicFilter::new(&filter).ok()?;
+        Some(Self { filter: filter.into(), ..self.clone() })
+    }
+}
+
+impl Rules {
+    /// Reads a file's text, which errors call `file`: all of it, or nothing.
+    pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
+        let mut rules = Self { file: file.into(), ..Self::default() };
+        let (mut anonymous, mut users) = (None, HashMap::<Box<str>, RuleSet>::new());
+        let mut user: Option<Box<str>> = None;
+        for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            let wrong = |problem: String| AuthError::Line { file: file.into(), line, problem };
+            let text = std::str::from_utf8(bytes).map_err(|_| wrong("not UTF-8".into()))?;
+            if text.contains('\0') {
+                return Err(wrong("a NUL character".into()));
+            }
+            match statement(text.trim_end()).map_err(wrong)? {
+                Statement::Nothing => {}
+                Statement::User(name) => user = Some(name.into()),
+                Statement::Topic(access, filter) => {
+                    rules.warn_of_tab(line, filter);
+                    let of = match &user {
+                        Some(name) => users.entry(name.clone()).or_default(),
+                        None => anonymous.get_or_insert_default(),
+                    };
+                    of.add(Rule { filter: filter.into(), access, line });
+                }
+                Statement::Pattern(access, filter) => {
+                    rules.warn_of_tab(line, filter);
+                    if !filter.contains("%c") && !filter.contains("%u") {
+                        let says = "has neither %c nor %u: it holds for everybody alike";
+                        rules.warnings.push(format!("{file}:{line}: the pattern {filter:?} {says}"));
+                    }
+                    rules.patterns.push(Rule { filter: filter.into(), access, line });
+                }
+            }
+        }
+        rules.anonymous = anonymous.map(Arc::new);
+        rules.users = users.into_iter().map(|(name, set)| (name, Arc::new(set))).collect();
+        Ok(rules)
+    }
+
+    fn warn_of_tab(&mut self, line: usize, filter: &str) {
+        if filter.contains('\t') {
+            let says = "has a tab in it, which is part of the filter: words are parted by blanks";
+            self.warnings.push(format!("{}:{line}: {filter:?} {says}", self.file));
+        }
+    }
+
+    /// The file, as it was named.
+    pub(super) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What is allowed, and is hardly meant: a line each.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// The rules below `user`'s lines; those of anonymous clients where there is no name.
+    pub(super) fn of_user(&self, user: Option<&str>) -> Option<&Arc<RuleSet>> {
+        match user {
+            Some(name) => self.users.get(name),
+            None => self.anonymous.as_ref(),
+        }
+    }
+
+    pub(super) fn patterns(&self) -> &[Rule] {
+        &self.patterns
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        let sets = self.users.values().chain(&self.anonymous);
+        sets.map(|set| set.rules().count()).sum::<usize>() + self.patterns.len()
+    }
+
+    /// There are none: nobody may do anything.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// There are rules for users by name.
+    pub fn names_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+}
+
+/// A line, understood.
+enum Statement<'a> {
+    Nothing,
+    User(&'a str),
+    Topic(Access, &'a str),
+    Pattern(Access, &'a str),
+}
+
+/// What a line says; the error says what is wrong with it and what to write.
+fn statement(line: &str) -> Result<Statement<'_>, String> {
+    // blanks before a word are passed over, but not before a comment: as mosquitto has it
+    let words = line.trim_start_matches(' ');
+    if line.starts_with('#') || words.is_empty() {
+        return Ok(Statement::Nothing);
+    }
+    let (keyword, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let rest = rest.trim_start_matches(' ');
+    match keyword {
+        "user" if rest.is_empty() => Err("a user's name is missing: user <name>".into()),
+        "user" => Ok(Statement::User(rest)),
+        "topic" => access(rest).map(|(access, filter)| Statement::Topic(access, filter)),
+        "pattern" => access(rest).map(|(access, filter)| Statement::Pattern(access, filter)),
+        _ if keyword.starts_with('#') => {
+            Err("a comment begins in the first column; take the blanks before # away".into())
+        }
+        _ => {
+            Err(format!("a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with {:?}", short(keyword)))
+        }
+    }
+}
+
+fn access(rest: &str) -> Result<(Access, &str), String> {
+    let (access, filter) = match rest.split_once(' ') {
+        // one word is the filter, whatever it is
+        None => (Access::ReadWrite, rest),
+        Some((word, filter)) => {
+            let access = Access::word(word).ok_or_else(|| {
+                let allowed = "\"read\", \"write\", \"readwrite\" or \"deny\"";
+                format!("{allowed} is expected in front of the topic, not {:?}", short(word))
+            })?;
+            (access, filter.trim_start_matches(' '))
+        }
+    };
+    match TopicFilter::new(filter) {
+        _ if filter.is_empty() => Err("a topic is missing: topic [read|write|readwrite|deny] <topic>".into()),
+        Ok(_) => Ok((access, filter)),
+        Err(error) => Err(format!("the topic {:?} {error}", short(filter))),
+    }
+}
+
+fn short(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(text: &str) -> Rules {
+        Rules::parse(text.as_bytes(), "f").unwrap()
+    }
+
+    fn listed(set: &RuleSet) -> Vec<(usize, &str, Access)> {
+        let mut all: Vec<_> = set.rules().map(|rule| (rule.line, &*rule.filter, rule.access)).collect();
+        all.sort_by_key(|(line, ..)| *line);
+        all
+    }
+
+    #[test]
+    fn a_file_as_it_is_written() {
+        let rules = rules(
+            "# comment\ntopic read $SYS/#\n\n   topic  write  a b/c  \r\nuser eve smith\ntopic e/#\ntopic read\n\
+             pattern write d/%c\nuser bob\ntopic deny x\nuser eve smith\ntopic readwrite y\ttab\nuser nobody",
+        );
+        assert_eq!(listed(rules.of_user(None).unwrap()), [(2, "$SYS/#", Access::Read), (4, "a b/c", Access::Write)]);
+        assert_eq!(
+            listed(rules.of_user(Some("eve smith")).unwrap()),
+            [(6, "e/#", Access::ReadWrite), (7, "read", Access::ReadWrite), (12, "y\ttab", Access::ReadWrite)]
+        );
+        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(10, "x", Access::Deny)]);
+        assert!(rules.of_user(Some("nobody")).is_none() && rules.of_user(Some("eve")).is_none());
+        assert_eq!((rules.len(), rules.patterns().len(), rules.names_users()), (7, 1, true));
+        assert_eq!(rules.warnings().len(), 1);
+        assert!(super::Rules::parse(b"", "f").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_denial_goes_first_and_what_is_not_wanted_is_no_answer() {
+        let rules = rules("topic read a/#\ntopic write a/b\ntopic deny a/b/c\ntopic a/b/c\n");
+        let set = rules.of_user(None).unwrap();
+        let decided = |topic, want| set.decide(TopicName::new(topic).unwrap(), want).map(|rule| rule.line);
+        assert_eq!((decided("a/b", Want::Read), decided("a/b", Want::Write)), (Some(1), Some(2)));
+        assert_eq!((decided("a/x", Want::Write), decided("b", Want::Read)), (None, None));
+        assert_eq!((decided("a/b/c", Want::Write), decided("a/b/c/d", Want::Read)), (Some(3), Some(1)));
+    }
+
+    #[test]
+    fn patterns_are_filled_once() {
+        let filled = |pattern: &str, client, user| {
+            let rule = Rule { filter: pattern.into(), access: Access::Read, line: 1 };
+            rule.of_client(client, user).map(|rule| rule.filter.into_string())
+        };
+        assert_eq!(filled("a/%c/%u/%c", "C", Some("U")).as_deref(), Some("a/C/U/C"));
+        assert_eq!(filled("a/%c", "%u", Some("U")).as_deref(), Some("a/%u"));
+        assert_eq!(filled("%u/%c", "%c", Some("%c%u")).as_deref(), Some("%c%u/%c"));
+        assert_eq!(filled("%x/%%c/%", "ä", None).as_deref(), Some("%x/%ä/%"));
+        assert_eq!(filled("%u", "C", None), None);
+    }
+
+    #[test]
+    fn a_bad_line_is_told() {
+        let table = [
+            ("topic", "a topic is missing"),
+            ("topic ", "a topic is missing"),
+            ("user", "a user's name is missing"),
+            (
+                "topic foo bar",
+                "\"read\", \"write\", \"readwrite\" or \"deny\" is expected in front of the topic, not \"foo\"",
+            ),
+            ("topic read a # b", "the topic \"a # b\""),
+            ("topic a+", "the topic \"a+\""),
+            ("pattern read %u#", "the topic \"%u#\""),
+            ("  # indented", "a comment begins in the first column"),
+            ("Topic read a", "a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with \"Topic\""),
+            ("topic\tread a", "a line begins with"),
+            ("topic a\0", "a NUL character"),
+        ];
+        for (text, said) in table {
+            let text = format!("topic a\n{text}\ntopic b\n");
+            match Rules::parse(text.as_bytes(), "f").unwrap_err() {
+                AuthError::Line { line: 2, problem, .. } => assert!(problem.starts_with(said), "{problem}"),
+                other => panic!("{other}"),
+            }
+        }
+        assert_eq!(Rules::parse(b"topic a\n\xFF", "f").unwrap_err().to_string(), "f:2: not UTF-8");
+    }
+}

@@ -1,0 +1,98 @@
+//! Who is let in, by the policy in force.
+
+use std::fs;
+
+use super::*;
+
+fn settings(dir: &tempfile::TempDir) -> Settings {
+    let password_file = dir.path().join("passwords");
+    edit(&password_file, "bob", Change::Set(b"secret")).unwrap();
+    Settings { password_file: Some(password_file), ..Settings::default() }
+}
+
+fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
+    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener };
+    match auth.authenticate(&Credentials { client_id: "c", username, password, peer }) {
+        Verdict::Decided(verdict) => verdict,
+        Verdict::Later(pending) => {
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
+        }
+    }
+}
+
+#[test]
+fn without_users_unset_means_loopback_listeners_only() {
+    for (allow_anonymous, loopback_listener, allowed) in [
+        (None, true, true),
+        (None, false, false),
+        (Some(true), false, true),
+        (Some(true), true, true),
+        (Some(false), true, false),
+        (Some(false), false, false),
+    ] {
+        let auth = Auth::new(Policy::load(&Settings { allow_anonymous, ..Settings::default() }).unwrap());
+        for user in [None, Some("u")] {
+            let got = ask(&auth, user, user.map(|_| &b"p"[..]), loopback_listener);
+            assert_eq!(got.is_ok(), allowed, "allow_anonymous {allow_anonymous:?}, loopback {loopback_listener}");
+            match got {
+                Ok(identity) => assert_eq!(identity.user.as_deref(), user),
+                Err(refusal) => assert!(refusal.why.contains("allow_anonymous"), "{}", refusal.why),
+            }
+        }
+    }
+}
+
+#[test]
+fn users_prove_who_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let auth = Auth::new(Policy::load(&settings(&dir)).unwrap());
+    let refused = |user, password: Option<&[u8]>| ask(&auth, Some(user), password, true).err().unwrap();
+    assert_eq!(ask(&auth, Some("bob"), Some(b"secret"), false).ok().unwrap().user.as_deref(), Some("bob"));
+    for (user, password, why) in [
+        ("bob", Some(&b"Secret"[..]), "wrong password"),
+        ("bob", Some(b""), "wrong password"),
+        ("eve", Some(b"secret"), "no such user"),
+        ("bob", None, "it gives a user name and no password"),
+    ] {
+        let refusal = refused(user, password);
+        assert_eq!(refusal.code, ConnectReturnCode::BadUserNameOrPassword);
+        assert!(refusal.why.starts_with(why), "{}", refusal.why);
+    }
+    // without a name, as before
+    assert!(ask(&auth, None, None, true).is_ok());
+    assert!(ask(&auth, None, None, false).err().unwrap().why.starts_with("it gives no user name"));
+}
+
+#[test]
+fn who_guesses_is_refused_after_a_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { failed_login_delay: Some(Duration::from_secs(6)), ..settings(&dir) };
+    let auth = Auth::new(Policy::load(&settings).unwrap());
+    for _ in 0..4 {
+        assert_eq!(
+            ask(&auth, Some("bob"), Some(b"x"), true).err().unwrap().code,
+            ConnectReturnCode::BadUserNameOrPassword
+        );
+    }
+    let refusal = ask(&auth, Some("bob"), Some(b"secret"), true).err().unwrap();
+    assert_eq!((refusal.code, refusal.why), (ConnectReturnCode::ServerUnavailable, TOO_MANY_FAILED));
+}
+
+#[test]
+fn a_policy_is_replaced_as_one_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(&dir);
+    let auth = Auth::new(Policy::load(&settings).unwrap());
+    let bob = Identity { user: Some("bob".into()), proven: true, ..Identity::default() };
+    assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
+    let acl_file = dir.path().join("acl");
+    fs::write(&acl_file, "topic a\nuser").unwrap();
+    let with_rules = Settings { acl_file: Some(acl_file.clone()), ..settings };
+    let error = Policy::load(&with_rules).err().unwrap().to_string();
+    assert_eq!(error, format!("{}:2: a user's name is missing: user <name>", acl_file.display()));
+    fs::write(&acl_file, "user bob\ntopic a").unwrap();
+    edit(with_rules.password_file.as_deref().unwrap(), "bob", Change::Delete).unwrap();
+    auth.replace(Policy::load(&with_rules).unwrap());
+    assert!(!auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_some());
+    assert_eq!(auth.policy().summary(), (Some(0), Some(1), false));
+}

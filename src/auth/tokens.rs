@@ -1,0 +1,276 @@
+//! [`Tokens`]: JSON Web Tokens (RFC 7519) as passwords: HS256, RS256 and ES256 (RFC 7518). A key's kind says with which
+//! algorithm it is used, whatever a token's header says.
+//!
+//! `exp` has to be there; `nbf` is checked where it is there, `iss` and `aud` where the configuration names them. A claim
+//! `acl`, with lists of Topic Filters `publish` and `subscribe`, narrows what the rules allow; a list that is not there is
+//! empty.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation,
+    errors::ErrorKind,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{AuthError, files, filters::covers, signatures};
+use crate::{
+    router::{Identity, Rights},
+    topic::{TopicFilter, TopicName},
+};
+
+/// Which tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSettings {
+    /// `auth.token_secret`.
+    pub secret: Option<String>,
+    /// `auth.token_secret_file`.
+    pub secret_file: Option<PathBuf>,
+    /// `auth.token_key_file`.
+    pub key_file: Option<PathBuf>,
+    /// `auth.token_jwks_file`.
+    pub jwks_file: Option<PathBuf>,
+    /// `auth.token_issuer`; `None`: any.
+    pub issuer: Option<String>,
+    /// `auth.token_audience`; `None`: any.
+    pub audience: Option<String>,
+    /// `auth.token_leeway`.
+    pub leeway: Duration,
+    /// `auth.token_user_claim`; `None`: the user name is not checked.
+    pub user_claim: Option<String>,
+}
+
+impl Default for TokenSettings {
+    fn default() -> Self {
+        Self {
+            secret: None,
+            secret_file: None,
+            key_file: None,
+            jwks_file: None,
+            issuer: None,
+            audience: None,
+            leeway: Duration::from_secs(30),
+            user_claim: Some("sub".into()),
+        }
+    }
+}
+
+/// Keys, and what is asked of the claims.
+pub(super) struct Tokens {
+    keys: Vec<Key>,
+    settings: TokenSettings,
+}
+
+struct Key {
+    /// `kid` of a JWKS.
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// The claims that mean something here beside those that are checked.
+#[derive(Deserialize)]
+struct Claims {
+    exp: u64,
+    acl: Option<Acl>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, Value>,
+}
+
+/// What narrows a client's rights.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Acl {
+    publish: Vec<String>,
+    subscribe: Vec<String>,
+}
+
+impl Tokens {
+    /// `None` where no key is configured.
+    pub(super) fn load(settings: &TokenSettings, warnings: &mut Vec<String>) -> Result<Option<Self>, AuthError> {
+        signatures::install();
+        let mut keys = Vec::new();
+        if let Some(secret) = &settings.secret {
+            keys.push(of_secret(secret.as_bytes(), "auth.token_secret")?);
+        }
+        if let Some(path) = &settings.secret_file {
+            const KEY: &str = "auth.token_secret_file";
+            let bytes = files::read_secret(path, KEY, warnings)?;
+            keys.push(of_secret(bytes.trim_ascii_end(), KEY)?);
+        }
+        if let Some(path) = &settings.key_file {
+            keys.push(of_pem(&files::read(path, "auth.token_key_file")?, path)?);
+        }
+        if let Some(path) = &settings.jwks_file {
+            keys.extend(of_jwks(&files::read(path, "auth.token_jwks_file")?, path)?);
+        }
+        Ok((!keys.is_empty()).then(|| Self { keys, settings: settings.clone() }))
+    }
+
+    /// Does a password look like a token? (A header in JSON begins with `{"`, in base64 `eyJ`.)
+    pub(super) fn is_one(password: &[u8]) -> bool {
+        password.starts_with(b"eyJ") && password.iter().filter(|byte| **byte == b'.').count() == 2
+    }
+
+    /// Who a client is that gives this token and this user name; the error says why it is not let in.
+    pub(super) fn check(&self, token: &[u8], user: &str) -> Result<Identity, &'static str> {
+        let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
+        let fits = |key: &&Key| {
+            key.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
+        };
+        let mut refused = "the token is of an algorithm, or names a key, that is not configured (auth.token_…)";
+        for key in self.keys.iter().filter(fits) {
+            match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
+                Ok(decoded) => return self.identity(decoded.claims, user),
+                Err(error) => refused = told(error.kind()),
+            }
+        }
+        Err(refused)
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = self.settings.leeway.as_secs();
+        validation.validate_nbf = true;
+        validation.validate_aud = self.settings.audience.is_some();
+        let mut required = vec!["exp"];
+        if let Some(audience) = &self.settings.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = &self.settings.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    fn identity(&self, claims: Claims, user: &str) -> Result<Identity, &'static str> {
+        if let Some(claim) = &self.settings.user_claim
+            && claims.others.get(claim).and_then(Value::as_str) != Some(user)
+        {
+            return Err("the user name is not the one in the token (auth.token_user_claim)");
+        }
+        let end =
+            UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
+        let left = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        // an end beyond what a clock can say is none
+        let until = left.and_then(|left| Instant::now().checked_add(left));
+        let narrowed = match claims.acl {
+            Some(acl) if acl.is_valid() => Some(Arc::new(acl) as Arc<dyn Rights>),
+            Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
+            None => None,
+        };
+        Ok(Identity { user: Some(user.into()), proven: true, until, narrowed })
+    }
+}
+
+impl Acl {
+    fn is_valid(&self) -> bool {
+        self.publish.iter().chain(&self.subscribe).all(|filter| TopicFilter::new(filter).is_ok())
+    }
+}
+
+fn filters(list: &[String]) -> impl Iterator<Item = &TopicFilter> {
+    list.iter().map(|filter| TopicFilter::from_valid(filter))
+}
+
+impl Rights for Acl {
+    fn may_publish(&self, topic: &TopicName) -> bool {
+        filters(&self.publish).any(|filter| filter.matches(topic))
+    }
+
+    fn may_subscribe(&self, wanted: &TopicFilter) -> bool {
+        filters(&self.subscribe).any(|filter| covers(filter, wanted))
+    }
+
+    fn may_receive(&self, topic: &TopicName) -> bool {
+        filters(&self.subscribe).any(|filter| filter.matches(topic))
+    }
+
+    // a session may have subscriptions from before this token
+    fn limits_reading(&self) -> bool {
+        true
+    }
+}
+
+fn of_secret(secret: &[u8], key: &'static str) -> Result<Key, AuthError> {
+    // RFC 7518 section 3.2
+    const LEAST: usize = 32;
+    if secret.len() < LEAST {
+        let problem = format!("a secret of {} bytes; HS256 asks for {LEAST} at least, random ones", secret.len());
+        return Err(AuthError::Setting { key, problem });
+    }
+    Ok(Key { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
+}
+
+fn of_pem(pem: &[u8], path: &std::path::Path) -> Result<Key, AuthError> {
+    let rsa = DecodingKey::from_rsa_pem(pem).map(|key| Key { id: None, algorithm: Algorithm::RS256, key });
+    let any = rsa.or_else(|_| {
+        let key = DecodingKey::from_ec_pem(pem)?;
+        // an uncompressed point of P-256
+        let p256 = key.try_get_as_bytes()?.len() == 65;
+        if p256 {
+            Ok(Key { id: None, algorithm: Algorithm::ES256, key })
+        } else {
+            Err(ErrorKind::InvalidEcdsaKey.into())
+        }
+    });
+    any.map_err(|_: jsonwebtoken::errors::Error| AuthError::Setting {
+        key: "auth.token_key_file",
+        problem: format!("{} has no public key in PEM, of RSA or of the curve P-256, in it", path.display()),
+    })
+}
+
+fn of_jwks(json: &[u8], path: &std::path::Path) -> Result<Vec<Key>, AuthError> {
+    let wrong = |problem: String| AuthError::Setting {
+        key: "auth.token_jwks_file",
+        problem: format!("{}: {problem}", path.display()),
+    };
+    let set: JwkSet =
+        serde_json::from_slice(json).map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
+    let mut keys = Vec::new();
+    for jwk in set.keys.iter().filter(|jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption)) {
+        // a set may have keys for others in it
+        let Some(algorithm) = algorithm_of(jwk) else { continue };
+        let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
+        let key = DecodingKey::from_jwk(jwk).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+        keys.push(Key { id: jwk.common.key_id.clone(), algorithm, key });
+    }
+    match keys.is_empty() {
+        true => Err(wrong("it has no key for RS256, ES256 or HS256 in it".into())),
+        false => Ok(keys),
+    }
+}
+
+fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
+        _ => return None,
+    };
+    // where the key says its algorithm, it is for that one alone
+    jwk.common.key_algorithm.is_none_or(|said| said.to_string() == format!("{algorithm:?}")).then_some(algorithm)
+}
+
+/// What is wrong with a token, for the log.
+fn told(error: &ErrorKind) -> &'static str {
+    match error {
+        ErrorKind::InvalidSignature => "the token's signature is not by a configured key (auth.token_…)",
+        ErrorKind::ExpiredSignature => "the token has ended (exp, auth.token_leeway)",
+        ErrorKind::ImmatureSignature => "the token is not valid yet (nbf, auth.token_leeway)",
+        ErrorKind::InvalidIssuer => "the token is by another issuer (iss, auth.token_issuer)",
+        ErrorKind::InvalidAudience => "the token is for another audience (aud, auth.token_audience)",
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim that is asked for (exp, aud, iss)",
+        ErrorKind::Json(_) => "the token's claims are not as they should be (exp, acl)",
+        _ => "the password is no token that could be read",
+    }
+}

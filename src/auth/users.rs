@@ -1,0 +1,133 @@
+//! [`Users`]: a password file in mosquitto's format. A line is a user name, a colon and a hash (see `password`); lines
+//! that begin with `#` and empty ones say nothing.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use super::{AuthError, password::Hash};
+
+/// The users of a password file.
+#[derive(Debug)]
+pub struct Users {
+    by_name: HashMap<Box<str>, Arc<Hash>>,
+    /// What a password is compared with where there is no such user: it costs what most users' hashes cost.
+    decoy: Arc<Hash>,
+}
+
+impl Users {
+    /// Reads a file's text, which errors call `file`: all of it, or nothing.
+    pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
+        let mut by_name = HashMap::new();
+        let mut costs: HashMap<_, (usize, &Arc<Hash>)> = HashMap::new();
+        let mut hashes = Vec::new();
+        for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+            let wrong = |problem: String| AuthError::Line { file: file.into(), line, problem };
+            let text = std::str::from_utf8(bytes).map_err(|_| wrong("not UTF-8".into()))?;
+            let text = text.trim_end();
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let (name, hash) = text.split_once(':').ok_or_else(|| wrong(NO_COLON.into()))?;
+            let name = name.trim_matches(' ');
+            check_name(name).map_err(|problem| wrong(format!("the user name {problem}")))?;
+            // mosquitto too stops at a second colon
+            let hash = hash.split(':').next().unwrap_or_default().trim_matches(' ');
+            let hash = Hash::parse(hash).map_err(|problem| wrong(format!("user {name:?}: {problem}")))?;
+            let hash = Arc::new(hash);
+            match by_name.entry(Box::from(name)) {
+                Entry::Occupied(_) => {
+                    return Err(wrong(format!("user {name:?} is there already, further up; remove one of both")));
+                }
+                Entry::Vacant(vacant) => _ = vacant.insert(hash.clone()),
+            }
+            hashes.push(hash);
+        }
+        hashes.iter().for_each(|hash| costs.entry(hash.cost()).or_insert((0, hash)).0 += 1);
+        let most = costs.into_values().max_by_key(|(count, _)| *count);
+        let decoy = Arc::new(most.map_or_else(Hash::default, |(_, hash)| hash.decoy()));
+        Ok(Self { by_name, decoy })
+    }
+
+    /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`: there
+    /// is.
+    pub(super) fn hash(&self, name: &str) -> (Arc<Hash>, bool) {
+        self.by_name.get(name).map_or_else(|| (self.decoy.clone(), false), |hash| (hash.clone(), true))
+    }
+
+    /// Is there such a user?
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// A name that a password file can have; what is wrong with it, as the end of a sentence.
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("is empty"),
+        _ if name.len() > 65_535 => Err("is longer than the 65,535 bytes that MQTT has for it"),
+        _ if name.contains(':') => Err("has a colon in it, which ends it in a password file"),
+        _ if name.contains(['\n', '\r', '\0']) => Err("has a line end or NUL in it"),
+        _ if name.starts_with('#') => Err("begins with #, which makes its line a comment"),
+        _ if name.trim() != name => Err("begins or ends with a blank, which the file does not keep"),
+        _ => Ok(()),
+    }
+}
+
+const NO_COLON: &str = "no colon: a line is a user name, a colon and a hash; \"dunlin passwd\" writes such lines";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str =
+        "$6$8i/CLoA4ubpWFm3c$K2lpHhSlOfCTRBnAo3a9bx2FbeoBP7RRBU3MkxghvXkH+Cv5BsJxo+Qw00yMnZ7mxD7rLxE1fW0J6NmHrcKjPw==";
+
+    #[test]
+    fn a_file_as_mosquitto_passwd_writes_it() {
+        let text = format!("# people\n\nbob:{HASH}\r\n  eve smith : {HASH}:more\nlast:{HASH}");
+        let users = Users::parse(text.as_bytes(), "f").unwrap();
+        assert_eq!((users.len(), users.is_empty()), (3, false));
+        for name in ["bob", "eve smith", "last"] {
+            let (hash, known) = users.hash(name);
+            assert!(known && hash.is_of(b"secret2") && users.contains(name), "{name}");
+        }
+        let (hash, known) = users.hash("Bob");
+        assert!(!known && !hash.is_of(b"secret2") && hash.cost() == users.hash("bob").0.cost());
+        assert!(Users::parse(b"", "f").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_bad_line_is_told_and_nothing_is_loaded() {
+        let table = [
+            ("bob", 2, "no colon"),
+            (":$6$AAAA$AAAA", 2, "the user name is empty"),
+            ("bob:secret", 2, "user \"bob\": no hash of a password"),
+            ("eve:$6$AAAA", 2, "user \"eve\": the hash ends"),
+            ("one:HASH", 2, "user \"one\" is there already"),
+        ];
+        for (text, at, said) in table {
+            let text = format!("one:{HASH}\n{}\ntwo:{HASH}\n", text.replace("HASH", HASH));
+            match Users::parse(text.as_bytes(), "f").unwrap_err() {
+                AuthError::Line { file, line, problem } => {
+                    assert_eq!((&*file, line), ("f", at), "{text}");
+                    assert!(problem.starts_with(said), "{problem}");
+                    assert!(!problem.contains("secret"), "{problem}");
+                }
+                other => panic!("{other}"),
+            }
+        }
+        assert!(Users::parse(b"\xFF:\n", "f").unwrap_err().to_string().starts_with("f:1: not UTF-8"));
+    }
+}

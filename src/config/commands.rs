@@ -1,0 +1,70 @@
+//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `dunlin explain`. Doing it is the business
+//! of `server`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+/// Something else than to run.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Set or delete a user's password in a password file.
+    Passwd(Passwd),
+    /// Say whether a client may publish or subscribe, and which line of the ACL file says so.
+    Explain(Explain),
+}
+
+/// `dunlin passwd FILE USER`
+///
+/// The password is asked for twice and not shown. The file is made where it is not there (mode 0600), otherwise replaced as
+/// one, with its mode and owner.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(group = ArgGroup::new("how").args(["batch", "delete"]))]
+pub struct Passwd {
+    /// The password file.
+    pub file: PathBuf,
+
+    /// The user.
+    pub user: String,
+
+    /// Take the password from standard input: its first line.
+    #[arg(long)]
+    pub batch: bool,
+
+    /// Delete the user.
+    #[arg(long)]
+    pub delete: bool,
+}
+
+/// `dunlin explain --user U --client C publish TOPIC`
+///
+/// Exits with 0 where it is allowed, with 1 where it is not.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Explain {
+    /// The configuration of the broker that is meant.
+    #[arg(long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// The client's user name; without it, the client is anonymous.
+    #[arg(long)]
+    pub user: Option<String>,
+
+    /// The client's identifier.
+    #[arg(long)]
+    pub client: String,
+
+    /// What it wants to do.
+    pub action: Action,
+
+    /// A topic; with subscribe, it may have wildcards.
+    pub topic: String,
+}
+
+/// What a client wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Action {
+    /// To send messages.
+    Publish,
+    /// To receive them.
+    Subscribe,
+}

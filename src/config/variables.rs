@@ -1,0 +1,80 @@
+//! `${NAME}` in the texts of a configuration: the environment variable of that name, so that a secret need not stand in a
+//! file. `$${` is `${` itself.
+
+/// The text with its variables put in; `None` where it has none. The error is half a line that says what to do.
+pub(super) fn fill(text: &str) -> Result<Option<String>, String> {
+    fill_from(text, |name| std::env::var_os(name).map(|value| value.into_string()))
+}
+
+type Found = Option<Result<String, std::ffi::OsString>>;
+
+fn fill_from(text: &str, look_up: impl Fn(&str) -> Found) -> Result<Option<String>, String> {
+    let (mut out, mut rest) = (String::new(), text);
+    let Some(mut at) = rest.find("${") else { return Ok(None) };
+    loop {
+        if let Some(before) = rest[..at].strip_suffix('$') {
+            out += before;
+            out += "${";
+            rest = &rest[at + 2..];
+        } else {
+            out += &rest[..at];
+            let inner = &rest[at + 2..];
+            let end = inner.find('}').ok_or("\"${\" without \"}\"; write \"$${\" where no variable is meant")?;
+            out += &value(&inner[..end], &look_up)?;
+            rest = &inner[end + 1..];
+        }
+        match rest.find("${") {
+            Some(next) => at = next,
+            None => return Ok(Some(out + rest)),
+        }
+    }
+}
+
+fn value(name: &str, look_up: impl Fn(&str) -> Found) -> Result<String, String> {
+    let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let name: String = name.chars().take(60).collect();
+        return Err(format!("{name:?} is no name of an environment variable"));
+    }
+    match look_up(name) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(_)) => Err(format!("the environment variable {name} is not UTF-8")),
+        None => Err(format!("there is no environment variable {name}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_put_in() {
+        let look_up = |name: &str| match name {
+            "A" => Some(Ok("${B}".into())),
+            "EMPTY" => Some(Ok(String::new())),
+            "BYTES" => Some(Err("x".into())),
+            _ => None,
+        };
+        let got = |text| fill_from(text, look_up);
+        for (text, expected) in [
+            ("", None),
+            ("a $A $ {A} %", None),
+            ("${A}", Some("${B}")),
+            ("x${A}y${EMPTY}z", Some("x${B}yz")),
+            ("$${A}${A}", Some("${A}${B}")),
+            ("ä$${", Some("ä${")),
+        ] {
+            assert_eq!(got(text), Ok(expected.map(str::to_owned)), "{text}");
+        }
+        for (text, said) in [
+            ("${", "\"${\" without \"}\""),
+            ("${}", "\"\" is no name"),
+            ("${A-B}", "\"A-B\" is no name"),
+            ("${NONE}", "there is no environment variable NONE"),
+            ("${BYTES}", "the environment variable BYTES is not UTF-8"),
+        ] {
+            let error = got(text).unwrap_err();
+            assert!(error.starts_with(said), "{text}: {error}");
+        }
+    }
+}

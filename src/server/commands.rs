@@ -1,0 +1,101 @@
+//! What dunlin does beside being a broker: `dunlin passwd`, `dunlin explain`, and the files behind `--check`.
+
+use std::io::{self, BufRead, Write};
+
+use thiserror::Error;
+
+use super::access;
+use crate::{
+    auth::{self, AuthError, Change, Edited, Question},
+    config::{Action, Cli, Command, Config, ConfigError, Explain, Passwd},
+};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of users, rules or keys.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The password cannot be read.
+    #[error("cannot read the password: {0}; --batch takes it from standard input")]
+    Password(io::Error),
+    /// What was read is no password.
+    #[error("{0}; nothing was changed")]
+    NoPassword(&'static str),
+    /// The answer cannot be written.
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+}
+
+/// Does what `command`, a part of `cli`, says; `false`: the answer is no.
+pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
+    match command {
+        Command::Passwd(passwd) => change_password(passwd).map(|()| true),
+        Command::Explain(explain) => answer(cli, explain),
+    }
+}
+
+/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
+pub fn check_files(config: &Config) -> Result<String, AuthError> {
+    let policy = access::load(config)?;
+    Ok(policy.warnings().iter().map(|line| format!("warning:       {line}\n")).collect())
+}
+
+fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
+    let Passwd { file, user, .. } = passwd;
+    let edited = if passwd.delete {
+        auth::edit(file, user, Change::Delete)?
+    } else {
+        let password = if passwd.batch { first_line(io::stdin().lock())? } else { asked_twice(user)? };
+        if password.is_empty() {
+            return Err(CommandError::NoPassword("the password is empty"));
+        }
+        auth::edit(file, user, Change::Set(password.as_bytes()))?
+    };
+    let done = match edited {
+        Edited::Added => "added",
+        Edited::Changed => "has a new password",
+        Edited::Deleted => "deleted",
+    };
+    say(&format!("{}: user {user:?} {done}; a broker that runs reads it at SIGHUP", file.display()))
+}
+
+fn first_line(mut input: impl BufRead) -> Result<String, CommandError> {
+    let mut line = String::new();
+    input.read_line(&mut line).map_err(CommandError::Password)?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+fn asked_twice(user: &str) -> Result<String, CommandError> {
+    let ask = |prompt: String| rpassword::prompt_password(prompt).map_err(CommandError::Password);
+    let first = ask(format!("Password for {user}: "))?;
+    match ask("The same again: ".into())? == first {
+        true => Ok(first),
+        false => Err(CommandError::NoPassword("these are two passwords")),
+    }
+}
+
+fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
+    let cli = Cli { config: explain.config.clone().or_else(|| cli.config.clone()), ..cli.clone() };
+    let policy = access::load(&cli.resolve()?)?;
+    let explanation = policy.explain(&Question {
+        user: explain.user.as_deref(),
+        client: &explain.client,
+        publish: explain.action == Action::Publish,
+        topic: &explain.topic,
+    });
+    say(&explanation.to_string())?;
+    Ok(explanation.allowed)
+}
+
+/// Whoever reads standard output may have seen enough and be gone.
+fn say(text: &str) -> Result<(), CommandError> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,226 @@
+//! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
+
+use super::{
+    BufPool, Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
+    SessionNumber,
+    outbound::{QueueLimits, Queued, SendState},
+    packet_ids,
+};
+use crate::{
+    codec::{self, PublishFlags},
+    topic::TopicName,
+    types::{PacketId, QoS},
+};
+
+/// What became of a message that was handed to a session.
+#[derive(Debug)]
+#[must_use]
+pub enum Delivery {
+    /// Its bytes are on their way, and the driver has something to write; or they will be, as soon as it is durable.
+    Sent,
+    /// It waits for its turn, or was dropped: the [`Journal`] knows.
+    Queued,
+    /// A QoS 0 message, and the client reads too slowly: dropped.
+    OutboundFull,
+    /// A QoS 0 message, and the client is away.
+    NotConnected,
+}
+
+impl Session {
+    /// A message for this session, at the QoS that its subscription was granted at most [MQTT-3.8.4-6].
+    #[inline]
+    pub fn deliver(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        granted: QoS,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+        journal: &mut impl Journal,
+    ) -> Delivery {
+        let qos = outgoing.qos.min(granted);
+        let waiting = self.pending();
+        if qos == QoS::AtMostOnce {
+            let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
+            if !self.connected {
+                if !limits.queue_qos0 || self.clean {
+                    return Delivery::NotConnected;
+                }
+            } else if !overtakes {
+                if waiting > 0 && waiting + outgoing.size() > limits.max_outbound_bytes {
+                    self.dropped = self.dropped.saturating_add(1);
+                    return Delivery::OutboundFull;
+                }
+                write_outgoing(self.out(pool), outgoing, qos, None);
+                return Delivery::Sent;
+            }
+            return self.enqueue(outgoing, qos, limits, journal);
+        }
+        self.deliver_acknowledged(outgoing, qos, limits, pool, journal)
+    }
+
+    /// At QoS 1 and 2.
+    fn deliver_acknowledged(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        qos: QoS,
+        limits: &SessionLimits,
+        pool: &mut BufPool,
+        journal: &mut impl Journal,
+    ) -> Delivery {
+        let waiting = self.pending();
+        let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
+        let keep = !self.clean;
+        let outbound = self.outbound.get_or_insert_default();
+        if !(self.connected && fits && outbound.queue_len() == 0 && outbound.has_place(limits.max_inflight_out)) {
+            return self.enqueue(outgoing, qos, limits, journal);
+        }
+        let number = outbound.next_number();
+        let seq = outbound.begin(number, qos, false, keep.then(|| outgoing.message().clone()));
+        if let Some(session) = self.number {
+            let message = outgoing.message();
+            let stored =
+                journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: Some(seq) });
+            if outbound.hold(seq, qos, stored) {
+                return Delivery::Sent;
+            }
+        }
+        write_outgoing(self.out(pool), outgoing, qos, Some(packet_ids::of(seq)));
+        Delivery::Sent
+    }
+
+    fn enqueue(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        qos: QoS,
+        limits: &SessionLimits,
+        journal: &mut impl Journal,
+    ) -> Delivery {
+        let queue = QueueLimits {
+            messages: limits.max_queued_messages,
+            bytes: limits.max_queued_bytes,
+            drop_oldest: limits.drop_oldest,
+        };
+        let message = outgoing.message();
+        let outbound = self.outbound.get_or_insert_default();
+        let number = outbound.next_number();
+        let dropped = outbound.enqueue(Queued { number, message: message.clone(), qos, retain: false }, queue);
+        self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
+        let mut taken = true;
+        for (gone, message) in dropped {
+            journal.dropped(&self.id, &message);
+            if gone == number {
+                taken = false;
+            } else {
+                self.forget(Some(gone), journal);
+            }
+        }
+        if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
+            // the journal knows who waits for it
+            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: None });
+        }
+        Delivery::Queued
+    }
+
+    /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
+    /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
+    pub fn deliver_retained(
+        &mut self,
+        message: &Message,
+        granted: QoS,
+        max: usize,
+        journal: &mut impl Journal,
+    ) -> bool {
+        let qos = message.qos().min(granted);
+        let queued = self.outbound.get_or_insert_default().enqueue_retained(message.clone(), qos, max);
+        let Some(number) = queued else {
+            self.dropped = self.dropped.saturating_add(1);
+            return false;
+        };
+        if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
+            // the subscription that brings it is stored after it, and waited for
+            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
+        }
+        true
+    }
+
+    /// Forgets the messages that wait, and while no client is attached those that would be sent again, that the client
+    /// may not receive. (What a connected client was sent it has: its acknowledgements are to be understood.)
+    ///
+    /// `forget` is called with the number of each that a store has to forget.
+    pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, mut forget: impl FnMut(SessionNumber, u64)) {
+        let Some(outbound) = &mut self.outbound else { return };
+        outbound.forget(self.connected, |number, message| {
+            let goes = !may(message.topic());
+            if let Some(session) = self.number.filter(|_| goes) {
+                forget(session, number);
+            }
+            goes
+        });
+    }
+
+    /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
+    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
+        let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
+        if outbound.waits_for().is_some() {
+            while let Some(next) = outbound.next_held(journal.done()) {
+                if let SendState::Published { qos, retain, message: Some(message) } = &next.state {
+                    let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
+                    let out = self.out.get_or_insert_with(|| pool.take());
+                    write_message(out, message, flags, Some(next.packet_id()));
+                }
+            }
+        }
+        if outbound.queue_len() == 0 {
+            return;
+        }
+        let room = FILL_BELOW.min(limits.max_outbound_bytes).saturating_sub(self.writing);
+        while self.out.as_ref().map_or(0, |out| out.len()) < room {
+            let Some(Queued { number, message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
+            let mut id = None;
+            if qos != QoS::AtMostOnce {
+                let keep = (!self.clean).then(|| message.clone());
+                let seq = outbound.begin(number, qos, retain, keep);
+                id = Some(packet_ids::of(seq));
+                if let Some(session) = self.number {
+                    let stored = journal.changed(session, Change::Sent { number, sent: seq });
+                    if outbound.hold(seq, qos, stored) {
+                        continue;
+                    }
+                }
+            }
+            // not before there is something for it: an empty buffer would be taken, written and asked for for ever
+            let out = self.out.get_or_insert_with(|| pool.take());
+            write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
+            journal.sent(&self.id, &message, qos);
+        }
+    }
+
+    /// The commit that the next message to send has to wait for.
+    pub fn waits_for(&self) -> Option<CommitSeq> {
+        self.outbound.as_ref().and_then(|outbound| outbound.waits_for())
+    }
+}
+
+/// Appends a PUBLISH of a message that is being published.
+#[inline(always)]
+fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, qos: QoS, id: Option<PacketId>) {
+    if outgoing.payload.len() < LARGE_PAYLOAD {
+        outgoing.write_small(out.bytes_mut(), qos, id);
+    } else {
+        write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain: false }, id);
+    }
+}
+
+/// Appends a PUBLISH of a message that was kept.
+pub(super) fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
+    let payload = message.payload();
+    if payload.len() < LARGE_PAYLOAD {
+        codec::encode::publish(out.bytes_mut(), flags, message.topic(), id, payload);
+    } else {
+        codec::encode::publish_header(out.bytes_mut(), flags, message.topic(), id, payload.len());
+        out.push_payload(message.clone());
+    }
+}
+
+/// Waiting messages are turned into bytes while fewer bytes than this wait for the socket.
+const FILL_BELOW: usize = 64 << 10;

@@ -1,0 +1,397 @@
+//! [`DiskStore`]: the router's port. Whoever appends leaves an [`Op`] with the batch that collects and goes on; the writer's
+//! thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
+//!
+//! # Locks
+//!
+//! | lock | guards | may be taken while holding |
+//! |---|---|---|
+//! | `groups` | that nobody is within [`Store::together`] while a batch is taken | anything of the router's |
+//! | `pending` | the batch that collects | `groups`, anything of the router's |
+//! | `waiters` | who is woken when | anything of the router's |
+//!
+//! No input or output happens with one of them held, and no waker is called.
+
+use std::{
+    num::NonZeroU64,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::{
+    data_dir::{self, Lock},
+    disk::Disk,
+    driver::{self, Batch},
+    error::{Failure, OpenError},
+    op::Op,
+    recover::recover,
+    restore::restored,
+    statistics::Statistics,
+    writer::{Settings, Writer},
+};
+use crate::{
+    router::keep::{Condition, Record, Restored, Store},
+    session::{CommitSeq, Message, Stored},
+};
+
+/// How a store works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it keeps everything; made if it is not there.
+    pub data_dir: PathBuf,
+    /// When something is durable.
+    pub sync: Sync,
+    /// Bytes of a segment: 64 MiB, in tests less; at least [`MIN_SEGMENT_BYTES`].
+    pub segment_bytes: u64,
+    /// Bytes that may wait to become durable before the condition is [`Condition::Busy`].
+    pub max_pending_bytes: usize,
+}
+
+/// When something counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// When it is on the disk: a power cut loses nothing that was acknowledged.
+    BeforeAck,
+    /// When the operating system has it, which writes it to the disk this often at least: the end of the process loses
+    /// nothing, a power cut up to so much.
+    Interval(Duration),
+}
+
+/// The least bytes of a segment.
+pub const MIN_SEGMENT_BYTES: u64 = 4096;
+
+impl Options {
+    /// The defaults, for a directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into(), sync: Sync::BeforeAck, segment_bytes: 64 << 20, max_pending_bytes: 64 << 20 }
+    }
+}
+
+/// A store on disk. Ends with [`close`](Self::close), or when it is dropped.
+#[derive(Debug)]
+pub struct DiskStore {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Threads>>,
+}
+
+#[derive(Debug)]
+struct Threads {
+    writer: JoinHandle<()>,
+    preparer: JoinHandle<()>,
+    _lock: Lock,
+}
+
+/// What appenders and the writer share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    groups: RwLock<()>,
+    pending: Mutex<Pending>,
+    /// The writer waits on it.
+    wake: Condvar,
+    done: AtomicU64,
+    state: AtomicU8,
+    not_durable: AtomicUsize,
+    max_not_durable: usize,
+    next_message: AtomicU64,
+    waiters: Mutex<Vec<(CommitSeq, Waker)>>,
+    failure: watch::Sender<Option<Failure>>,
+    pub(super) statistics: Arc<Statistics>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    ops: Vec<Op>,
+    /// The number of the batch that collects.
+    number: u64,
+    bytes: usize,
+    asleep: bool,
+    closing: bool,
+}
+
+/// Opens the store in a directory: gives it, and what it kept.
+///
+/// What a power cut left at the end of the log is cut off and logged. Damage anywhere else is an error that names the place.
+pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
+    data_dir::create(&options.data_dir)?;
+    let lock = data_dir::lock(&options.data_dir)?;
+    let files = Arc::new(Disk::new(&options.data_dir));
+    let recovered = recover(&*files, &mut |_, _| {}).map_err(|error| error.within(&options.data_dir))?;
+    if let Some((damage, more)) = recovered.damage.split_first() {
+        let (data_dir, damage) = (options.data_dir.clone(), damage.clone());
+        return Err(OpenError::Damaged { data_dir, damage, more: more.len() });
+    }
+    if let Some(torn) = &recovered.torn {
+        tracing::warn!(
+            file = %options.data_dir.join(&torn.file).display(),
+            "the log ends within frame {}, at byte {}: cut off; none of it was acknowledged",
+            torn.frame,
+            torn.offset
+        );
+    }
+    let statistics = Arc::new(Statistics::default());
+    let settings = Settings {
+        segment_bytes: options.segment_bytes.max(MIN_SEGMENT_BYTES),
+        sync_each: options.sync == Sync::BeforeAck,
+        salt: random(),
+        keep_freed: false,
+    };
+    let writer = Writer::open(files, recovered, settings, statistics.clone())
+        .map_err(|error| error.within(&options.data_dir))?;
+    let restored = restored(writer.index(), now());
+    let interval = match options.sync {
+        Sync::BeforeAck => None,
+        Sync::Interval(interval) => Some(interval),
+    };
+    let shared = Arc::new(Shared::new(writer.index().next_message, options.max_pending_bytes, statistics));
+    let started = driver::start(shared.clone(), writer, interval);
+    let (writer, preparer) = started.map_err(|source| OpenError::Io {
+        path: options.data_dir.clone(),
+        what: "cannot start the store's threads",
+        source,
+    })?;
+    let threads = Mutex::new(Some(Threads { writer, preparer, _lock: lock }));
+    Ok((Arc::new(DiskStore { shared, threads }), restored))
+}
+
+impl DiskStore {
+    /// Writes what waits, syncs, and ends. Nothing may be appended any more. Blocks until it is done.
+    pub fn close(&self) -> Result<(), Failure> {
+        if let Some(threads) = self.threads.lock().take() {
+            self.shared.pending.lock().closing = true;
+            self.shared.wake.notify_all();
+            let ended = threads.writer.join();
+            let _ = threads.preparer.join();
+            if ended.is_err() {
+                let why = std::io::Error::other("the writer panicked");
+                self.shared.fail(Failure::new("", "cannot write", &why));
+            }
+        }
+        self.shared.failure.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Ends when a write or an fsync failed: nothing more will ever be durable, and the process has to end.
+    pub async fn failed(&self) -> Failure {
+        let mut failure = self.shared.failure.subscribe();
+        loop {
+            if let Some(failure) = failure.borrow_and_update().clone() {
+                return failure;
+            }
+            // the sender lives as long as `self`
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What it did and has.
+    pub fn statistics(&self) -> &Statistics {
+        &self.shared.statistics
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        if let Err(failure) = self.close() {
+            tracing::error!("{failure}");
+        }
+    }
+}
+
+impl Store for DiskStore {
+    #[inline]
+    fn append(&self, record: Record<'_>) -> Stored {
+        self.shared.append(record)
+    }
+
+    fn together(&self, append: &mut dyn FnMut()) {
+        let groups = &self.shared.groups;
+        // whoever holds the lock may wait for a session that is locked by one who wants it: the writer, who waits for both,
+        // must not keep that one out for long
+        let _group = groups.try_read_for(LONGEST_WAIT).unwrap_or_else(|| groups.read_recursive());
+        append();
+    }
+
+    fn done(&self) -> CommitSeq {
+        CommitSeq(self.shared.done.load(Ordering::Acquire))
+    }
+
+    fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
+        let mut waiters = self.shared.waiters.lock();
+        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
+        if commit <= self.done() || stopped {
+            drop(waiters);
+            return waker.wake_by_ref();
+        }
+        // whoever asks again for the same is woken once
+        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
+        if !asked {
+            waiters.push((commit, waker.clone()));
+        }
+    }
+
+    #[inline]
+    fn condition(&self) -> Condition {
+        self.shared.condition()
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        self.shared.statistics.figures()
+    }
+}
+
+impl Shared {
+    fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
+        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, asleep: false, closing: false };
+        Self {
+            groups: RwLock::new(()),
+            pending: Mutex::new(pending),
+            wake: Condvar::new(),
+            done: AtomicU64::new(0),
+            state: AtomicU8::new(READY),
+            not_durable: AtomicUsize::new(0),
+            max_not_durable,
+            next_message: AtomicU64::new(next_message.max(1)),
+            waiters: Mutex::default(),
+            failure: watch::Sender::new(None),
+            statistics,
+        }
+    }
+
+    #[inline]
+    fn append(&self, record: Record<'_>) -> Stored {
+        let op = Op::new(record, |message| self.name(message));
+        let size = op.size();
+        let mut pending = self.pending.lock();
+        pending.ops.push(op);
+        pending.bytes += size;
+        let number = pending.number;
+        let asleep = std::mem::take(&mut pending.asleep);
+        drop(pending);
+        self.not_durable.fetch_add(size, Ordering::Relaxed);
+        if asleep {
+            self.wake.notify_one();
+        }
+        Stored::By(CommitSeq(number))
+    }
+
+    /// Gives a message its number, if it has none.
+    #[inline]
+    fn name(&self, message: &Message) {
+        if message.store_number().is_none()
+            && let Some(number) = NonZeroU64::new(self.next_message.fetch_add(1, Ordering::Relaxed))
+        {
+            message.set_store_number(number);
+        }
+    }
+
+    #[inline]
+    fn condition(&self) -> Condition {
+        match self.state.load(Ordering::Acquire) {
+            FAILED => Condition::Failed,
+            FULL => Condition::Full,
+            _ if self.not_durable.load(Ordering::Relaxed) > self.max_not_durable => Condition::Busy,
+            _ => Condition::Ready,
+        }
+    }
+
+    /// The batch that collected, into `ops`, which is empty: as soon as there is one, or something else to do, or it is
+    /// `until`; `None`: not before.
+    pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<std::time::Instant>) -> Batch {
+        {
+            let mut pending = self.pending.lock();
+            while pending.ops.is_empty() && !pending.closing {
+                pending.asleep = true;
+                match until {
+                    None => self.wake.wait(&mut pending),
+                    Some(until) => {
+                        if self.wake.wait_until(&mut pending, until).timed_out() {
+                            break;
+                        }
+                    }
+                }
+            }
+            pending.asleep = false;
+        }
+        let _no_group = self.groups.write();
+        let mut pending = self.pending.lock();
+        std::mem::swap(&mut pending.ops, ops);
+        let number = pending.number;
+        pending.number += u64::from(!ops.is_empty());
+        Batch { number, bytes: std::mem::take(&mut pending.bytes), closing: pending.closing }
+    }
+
+    /// Waits until `until`, or until it closes.
+    pub(super) fn wait_for_room(&self, until: std::time::Instant) -> bool {
+        let mut pending = self.pending.lock();
+        while !pending.closing {
+            if self.wake.wait_until(&mut pending, until).timed_out() {
+                break;
+            }
+        }
+        pending.closing
+    }
+
+    /// A batch is durable.
+    pub(super) fn publish(&self, batch: &Batch) {
+        self.done.store(batch.number, Ordering::Release);
+        self.not_durable.fetch_sub(batch.bytes, Ordering::Relaxed);
+        let done = CommitSeq(batch.number);
+        let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
+        ready.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Says whether there is room. Once it failed it says nothing else.
+    pub(super) fn set_full(&self, full: bool) {
+        let (from, to) = if full { (READY, FULL) } else { (FULL, READY) };
+        if self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if full {
+                tracing::error!("no room on the disk of data_dir: what has to be kept is refused until there is");
+            } else {
+                tracing::info!("there is room on the disk of data_dir again");
+            }
+            self.wake_all();
+        }
+    }
+
+    pub(super) fn fail(&self, failure: Failure) {
+        tracing::error!("{failure}");
+        self.state.store(FAILED, Ordering::Release);
+        self.failure.send_if_modified(|place| {
+            let first = place.is_none();
+            place.get_or_insert(failure);
+            first
+        });
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        let all = std::mem::take(&mut *self.waiters.lock());
+        all.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+/// Milliseconds since 1970, by the system's clock.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number that nobody can guess.
+pub(super) fn random() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(std::process::id())
+}
+
+const READY: u8 = 0;
+const FULL: u8 = 1;
+const FAILED: u8 = 2;
+/// How long a group waits for the writer to take a batch.
+const LONGEST_WAIT: Duration = Duration::from_millis(1);

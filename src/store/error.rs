@@ -1,0 +1,150 @@
+//! Why a store does not open, and why one that was open ends.
+
+use std::{fmt, io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why a store does not open.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory is not there and cannot be made.
+    #[error("{}: cannot make the data directory: {source}; make it, owned by the user that runs dunlin, or change data_dir", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It is not a directory.
+    #[error("{}: is not a directory; change data_dir", path.display())]
+    NotADirectory {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The user that runs dunlin may not do what is needed.
+    #[error("{}: {what}: {source}; give the directory and all in it to the user that runs dunlin (chown -R), or change data_dir", path.display())]
+    Permission {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error("{}: another dunlin{} uses this data directory; stop that one, or give this one another data_dir", path.display(), Holder(*pid))]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process, if it said who it is.
+        pid: Option<u32>,
+    },
+    /// A segment was written by a later version.
+    #[error("{}: has format version {version}, and this dunlin reads version {supported}; run the dunlin that wrote it", path.display(), supported = super::format::VERSION)]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The log does not say what was kept.
+    #[error("{}{}; run `dunlin store check --data-dir {dir}` to see all of it, and `dunlin store repair --data-dir {dir}` to go on without what is lost", data_dir.join(&damage.file).display(), At(damage, *more), dir = data_dir.display())]
+    Damaged {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The first that was found.
+        damage: Damage,
+        /// How many more.
+        more: usize,
+    },
+    /// The system refuses something else.
+    #[error("{}: {what}: {source}", path.display())]
+    Io {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A place where the log does not say what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment; one that is not there too.
+    pub file: String,
+    /// Bytes from its beginning.
+    pub offset: u64,
+    /// What is wrong, and what is lost by it.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.file, At(self, 0))
+    }
+}
+
+/// Where in its file, and what.
+struct At<'a>(&'a Damage, usize);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ", byte {}: {}", self.0.offset, self.0.what)?;
+        match self.1 {
+            0 => Ok(()),
+            1 => f.write_str(" (and one more place)"),
+            more => write!(f, " (and {more} more places)"),
+        }
+    }
+}
+
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
+}
+
+/// Why an open store keeps nothing any more: what is not acknowledged by now never is.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{file}: {what}: {why}; nothing more is acknowledged; look at the disk, then start dunlin again")]
+pub struct Failure {
+    /// The segment, or the directory.
+    pub file: String,
+    /// What was tried.
+    pub what: &'static str,
+    /// What the system says.
+    pub why: String,
+}
+
+impl Failure {
+    pub(super) fn new(file: &str, what: &'static str, why: &io::Error) -> Self {
+        Self { file: file.to_owned(), what, why: why.to_string() }
+    }
+}
+
+/// What stood in the way of recovery, in a directory whose path the caller knows.
+#[derive(Debug)]
+pub(super) enum RecoveryError {
+    Io { file: String, what: &'static str, source: io::Error },
+    Version { file: String, version: u32 },
+}
+
+impl RecoveryError {
+    pub(super) fn io(file: &str, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { file: file.to_owned(), what, source }
+    }
+
+    pub(super) fn within(self, data_dir: &std::path::Path) -> OpenError {
+        match self {
+            Self::Io { file, what, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                OpenError::Permission { path: data_dir.join(file), what, source }
+            }
+            Self::Io { file, what, source } => OpenError::Io { path: data_dir.join(file), what, source },
+            Self::Version { file, version } => OpenError::Version { path: data_dir.join(file), version },
+        }
+    }
+}

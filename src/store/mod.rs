@@ -1,0 +1,47 @@
+//! The disk store: what must survive the process, in a log of our own. `FORMAT.md` describes the bytes.
+//!
+//! State lives in memory; the log makes it durable. What happens is applied to an index of all that is kept; a batch
+//! writes what of it changed, once, as it is at its end; a batch is one frame, which is there whole or not at all.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `disk_store` | [`DiskStore`]: the router's port, and what appenders and the writer share |
+//! | `driver` | the threads |
+//! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
+//! | `index`, `emit` | all that is kept, and what of it is to be written |
+//! | `homes`, `slab` | how much lives in which segment; things by small numbers |
+//! | `op`, `record`, `varint` | what happened; what the log says of it; as bytes |
+//! | `format`, `names` | headers of segments and frames; names of files |
+//! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
+//! | `pool` | files that wait to be segments |
+//! | `files`, `disk` | what is asked of a file system; the real one |
+//! | `data_dir` | the directory: permissions, the lock |
+
+mod data_dir;
+mod disk;
+mod disk_store;
+mod driver;
+mod emit;
+mod error;
+mod files;
+mod format;
+mod homes;
+mod index;
+mod names;
+mod op;
+mod pool;
+mod record;
+mod recover;
+mod replay;
+mod restore;
+mod slab;
+mod statistics;
+#[cfg(test)]
+mod tests;
+mod varint;
+mod writer;
+
+pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
+pub use error::{Damage, Failure, OpenError};
+pub use replay::Dangling;
+pub use statistics::{Number, Statistics};

@@ -1,0 +1,7 @@
+//! The log over a file layer that loses power and breaks, against a model of what it keeps.
+
+mod crashes;
+mod model;
+mod simulated;
+mod threads;
+mod world;

@@ -1,0 +1,120 @@
+//! [`Model`]: what is kept, as simply as it can be said.
+
+use std::collections::BTreeMap;
+
+use super::super::{index::Index, op::Op};
+use crate::{session::Message, types::QoS};
+
+/// All that is kept, but for whether a client is connected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Model {
+    pub(super) sessions: BTreeMap<u64, Session>,
+    pub(super) retained: BTreeMap<String, Content>,
+}
+
+/// Topic, payload, QoS.
+pub(super) type Content = (String, Vec<u8>, QoS);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) client: String,
+    pub(super) will: Option<(Content, bool)>,
+    pub(super) subscriptions: BTreeMap<String, QoS>,
+    pub(super) messages: BTreeMap<u64, Entry>,
+    pub(super) received: Vec<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) content: Option<Content>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) sent: Option<u64>,
+}
+
+pub(super) fn content(message: &Message) -> Content {
+    (message.topic().as_str().to_owned(), message.payload().to_vec(), message.qos())
+}
+
+impl Model {
+    pub(super) fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Started { session, client, will } => {
+                let will = will.as_ref().map(|will| (content(&will.message), will.retain));
+                let new = Session { client: client.to_string(), will, ..Session::default() };
+                self.sessions.insert(*session, new);
+            }
+            Op::Attached { session, will } => {
+                let will = will.as_ref().map(|will| (content(&will.message), will.retain));
+                self.change(*session, |session| session.will = will);
+            }
+            Op::Detached { session } => self.change(*session, |session| session.will = None),
+            Op::Ended { session } => drop(self.sessions.remove(session)),
+            Op::Subscribed { session, filter, options } => {
+                self.change(*session, |session| drop(session.subscriptions.insert(filter.to_string(), options.qos)));
+            }
+            Op::Unsubscribed { session, filter } => {
+                self.change(*session, |session| drop(session.subscriptions.remove(&**filter)));
+            }
+            Op::Queued { session, number, message, qos, retain, sent } => {
+                let entry = Entry { content: Some(content(message)), qos: *qos, retain: *retain, sent: *sent };
+                self.change(*session, |session| drop(session.messages.insert(*number, entry)));
+            }
+            Op::Sent { session, number, sent } => {
+                self.change_entry(*session, *number, |entry| entry.sent = Some(*sent));
+            }
+            Op::Released { session, number } => self.change_entry(*session, *number, |entry| entry.content = None),
+            Op::Completed { session, number } => {
+                self.change(*session, |session| drop(session.messages.remove(number)));
+            }
+            Op::Received { session, packet_id } => {
+                self.change(*session, |session| session.received.push(packet_id.get()));
+            }
+            Op::ReceiptReleased { session, packet_id } => {
+                self.change(*session, |session| session.received.retain(|id| *id != packet_id.get()));
+            }
+            Op::Retained { message } => {
+                self.retained.insert(message.topic().as_str().to_owned(), content(message));
+            }
+            Op::Cleared { topic } => drop(self.retained.remove(&**topic)),
+        }
+    }
+
+    fn change(&mut self, session: u64, change: impl FnOnce(&mut Session)) {
+        self.sessions.get_mut(&session).map(change);
+    }
+
+    fn change_entry(&mut self, session: u64, number: u64, change: impl FnOnce(&mut Entry)) {
+        self.change(session, |session| {
+            session.messages.get_mut(&number).map(change);
+        });
+    }
+}
+
+impl From<&Index> for Model {
+    fn from(index: &Index) -> Self {
+        let body = |slot| content(&index.bodies.get(slot).unwrap().message);
+        let sessions = index.sessions.iter().map(|(_, session)| {
+            let messages = session.live_entries().map(|entry| {
+                let content = entry.body().map(body);
+                (entry.number, Entry { content, qos: entry.qos(), retain: entry.retain(), sent: entry.sent() })
+            });
+            let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options.qos));
+            let model = Session {
+                client: session.client.to_string(),
+                will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
+                subscriptions: subscriptions.collect(),
+                messages: messages.collect(),
+                received: session.received.iter().map(|received| received.packet_id.get()).collect(),
+            };
+            (session.number, model)
+        });
+        let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained);
+        Self {
+            sessions: sessions.collect(),
+            retained: retained
+                .map(|(_, body)| (body.message.topic().as_str().to_owned(), content(&body.message)))
+                .collect(),
+        }
+    }
+}

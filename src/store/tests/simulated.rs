@@ -1,0 +1,356 @@
+//! [`Simulated`]: a file layer in memory that knows what was synced, forgets the rest at a power cut but for a random part
+//! of it, fills up, and breaks when it is told to.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::super::files::{File, Files};
+
+/// One directory. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Simulated(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    names: BTreeMap<String, usize>,
+    /// As a power cut leaves them.
+    durable_names: BTreeMap<String, usize>,
+    /// Changes of names since.
+    renames: Vec<Change>,
+    /// Bytes that fit.
+    room: Option<u64>,
+    fault: Option<(u64, Fault)>,
+    /// Changes so far.
+    operations: u64,
+    syncs: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    now: Vec<u8>,
+    durable: Vec<u8>,
+    writes: Vec<Write>,
+}
+
+#[derive(Clone, Debug)]
+enum Write {
+    Bytes(usize, Vec<u8>),
+    Len(usize),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Link(String, usize),
+    Unlink(String),
+    Rename(String, String),
+}
+
+/// What goes wrong, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Fault {
+    /// ENOSPC.
+    Full,
+    /// EIO.
+    Broken,
+    /// A write takes a part.
+    Short,
+    /// A write changes a bit.
+    Flip,
+}
+
+/// A small generator: the same numbers for the same seed.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Rng(u64);
+
+impl Rng {
+    pub(in super::super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
+    }
+
+    pub(in super::super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Less than `end`.
+    pub(in super::super) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    pub(in super::super) fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+impl Simulated {
+    /// The power goes, and comes again: what was not synced is there or not, whole or in part.
+    pub(in super::super) fn power_cut(&self, rng: &mut Rng) {
+        let mut state = self.0.lock();
+        let state = &mut *state;
+        state.fault = None;
+        let all_or_prefix = rng.one_in(2);
+        let kept = rng.below(state.renames.len() + 1);
+        let changes = std::mem::take(&mut state.renames);
+        for (at, change) in changes.into_iter().enumerate() {
+            if if all_or_prefix { at < kept } else { rng.one_in(2) } {
+                apply(&mut state.durable_names, change);
+            }
+        }
+        state.names = state.durable_names.clone();
+        for inode in &mut state.inodes {
+            for write in std::mem::take(&mut inode.writes) {
+                match (rng.below(3), write) {
+                    (0, _) => {}
+                    (1, write) => write.apply(&mut inode.durable),
+                    (_, Write::Len(len)) => Write::Len(len).apply(&mut inode.durable),
+                    // torn: what lies between two places
+                    (_, Write::Bytes(at, bytes)) => {
+                        let from = if rng.one_in(2) { 0 } else { rng.below(bytes.len() + 1) };
+                        let to = from + rng.below(bytes.len() - from + 1);
+                        Write::Bytes(at + from, bytes[from..to].to_vec()).apply(&mut inode.durable);
+                    }
+                }
+            }
+            inode.now = inode.durable.clone();
+        }
+    }
+
+    /// The process ends, the system does not.
+    pub(in super::super) fn kill(&self) {
+        self.0.lock().fault = None;
+    }
+
+    /// The `n`-th change from now goes wrong.
+    pub(in super::super) fn break_at(&self, n: u64, fault: Fault) {
+        let mut state = self.0.lock();
+        state.fault = Some((state.operations + n, fault));
+    }
+
+    /// Whether the fault is still to come.
+    pub(in super::super) fn is_to_break(&self) -> bool {
+        self.0.lock().fault.is_some()
+    }
+
+    /// So many bytes fit in all.
+    pub(in super::super) fn set_room(&self, room: Option<u64>) {
+        self.0.lock().room = room;
+    }
+
+    pub(in super::super) fn used(&self) -> u64 {
+        self.0.lock().used()
+    }
+
+    pub(in super::super) fn operations(&self) -> u64 {
+        self.0.lock().operations
+    }
+
+    pub(in super::super) fn syncs(&self) -> u64 {
+        self.0.lock().syncs
+    }
+
+    /// A copy of what is there, as if all of it were synced.
+    pub(in super::super) fn copy(&self) -> Self {
+        let state = self.0.lock();
+        let mut copy = State::default();
+        for (name, &inode) in &state.names {
+            let bytes = state.inodes[inode].now.clone();
+            copy.names.insert(name.clone(), copy.inodes.len());
+            copy.inodes.push(Inode { now: bytes.clone(), durable: bytes, writes: Vec::new() });
+        }
+        copy.durable_names = copy.names.clone();
+        Self(Arc::new(Mutex::new(copy)))
+    }
+
+    pub(in super::super) fn bytes(&self, name: &str) -> Vec<u8> {
+        let state = self.0.lock();
+        state.inodes[state.names[name]].now.clone()
+    }
+
+    pub(in super::super) fn set_bytes(&self, name: &str, bytes: Vec<u8>) {
+        let mut state = self.0.lock();
+        let inode = state.names[name];
+        state.inodes[inode] = Inode { now: bytes.clone(), durable: bytes, writes: Vec::new() };
+    }
+
+    pub(in super::super) fn segments(&self) -> Vec<String> {
+        let mut names = self.list().unwrap();
+        names.retain(|name| name.ends_with(".log"));
+        names
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        self.names.values().map(|&inode| self.inodes[inode].now.len() as u64).sum()
+    }
+
+    /// Counts a change; the fault, if this is its turn.
+    fn step(&mut self) -> Option<Fault> {
+        self.operations += 1;
+        let now = self.operations;
+        self.fault.take_if(|(at, _)| *at <= now).map(|(_, fault)| fault)
+    }
+
+    fn change(&mut self, change: Change) -> io::Result<()> {
+        match self.step() {
+            Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            Some(Fault::Short | Fault::Flip) | None => {}
+        }
+        apply(&mut self.names, change.clone());
+        self.renames.push(change);
+        Ok(())
+    }
+}
+
+fn apply(names: &mut BTreeMap<String, usize>, change: Change) {
+    match change {
+        Change::Link(name, inode) => drop(names.insert(name, inode)),
+        Change::Unlink(name) => drop(names.remove(&name)),
+        Change::Rename(from, to) => {
+            if let Some(inode) = names.remove(&from) {
+                names.insert(to, inode);
+            }
+        }
+    }
+}
+
+impl Write {
+    fn apply(self, to: &mut Vec<u8>) {
+        match self {
+            Self::Len(len) => to.resize(len, 0),
+            Self::Bytes(at, bytes) => {
+                if to.len() < at + bytes.len() {
+                    to.resize(at + bytes.len(), 0);
+                }
+                to[at..at + bytes.len()].copy_from_slice(&bytes);
+            }
+        }
+    }
+}
+
+impl Files for Simulated {
+    type File = SimulatedFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.0.lock().names.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<SimulatedFile> {
+        let inode = *self.0.lock().names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(SimulatedFile { files: self.clone(), inode })
+    }
+
+    fn create(&self, name: &str) -> io::Result<SimulatedFile> {
+        let mut state = self.0.lock();
+        if state.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = state.inodes.len();
+        state.change(Change::Link(name.to_owned(), inode))?;
+        state.inodes.push(Inode::default());
+        Ok(SimulatedFile { files: self.clone(), inode })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if !state.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(Change::Rename(from.to_owned(), to.to_owned()))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change(Change::Unlink(name.to_owned()))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if let Some(Fault::Broken) = state.step() {
+            return Err(io::Error::other("broken"));
+        }
+        state.syncs += 1;
+        state.durable_names = state.names.clone();
+        state.renames.clear();
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(in super::super) struct SimulatedFile {
+    files: Simulated,
+    inode: usize,
+}
+
+impl File for SimulatedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.files.0.lock().inodes[self.inode].now.len() as u64)
+    }
+
+    fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.files.0.lock();
+        let from = state.inodes[self.inode].now.get(offset as usize..).unwrap_or_default();
+        let count = from.len().min(to.len());
+        to[..count].copy_from_slice(&from[..count]);
+        Ok(count)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.files.0.lock();
+        let mut bytes = bytes.to_vec();
+        match state.step() {
+            Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            Some(Fault::Short) => bytes.truncate(bytes.len().div_ceil(2)),
+            Some(Fault::Flip) => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }
+            None => {}
+        }
+        let (count, used, room) = (bytes.len(), state.used(), state.room);
+        let inode = &mut state.inodes[self.inode];
+        let end = offset as usize + count;
+        let grows = end.saturating_sub(inode.now.len()) as u64;
+        if room.is_some_and(|room| grows > 0 && used + grows > room) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let write = Write::Bytes(offset as usize, bytes);
+        write.clone().apply(&mut inode.now);
+        inode.writes.push(write);
+        Ok(count)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.files.0.lock();
+        if let Some(Fault::Broken) = state.step() {
+            return Err(io::Error::other("broken"));
+        }
+        let inode = &mut state.inodes[self.inode];
+        let write = Write::Len(len as usize);
+        write.clone().apply(&mut inode.now);
+        inode.writes.push(write);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.files.0.lock();
+        if let Some(Fault::Broken) = state.step() {
+            return Err(io::Error::other("broken"));
+        }
+        state.syncs += 1;
+        let inode = &mut state.inodes[self.inode];
+        inode.durable = inode.now.clone();
+        inode.writes.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! The whole store on a real disk, under real threads.
+
+use std::{
+    num::NonZeroU64,
+    path::Path,
+    sync::{Arc, mpsc},
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use super::super::{DiskStore, OpenError, Options, Sync, open};
+use crate::{
+    router::keep::{Condition, Record, RestoredState, Store},
+    session::{Change, CommitSeq, Message, SessionNumber, Stored},
+    topic::{TopicFilter, TopicName},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+};
+
+const THREADS: u64 = 4;
+const EACH: u64 = 500;
+
+fn options(path: &Path) -> Options {
+    Options { segment_bytes: 64 << 10, ..Options::new(path) }
+}
+
+fn number(number: u64) -> SessionNumber {
+    SessionNumber(NonZeroU64::new(number).unwrap())
+}
+
+fn commit(stored: Stored) -> CommitSeq {
+    match stored {
+        Stored::By(commit) => commit,
+        Stored::Done => panic!("nothing is durable at once"),
+    }
+}
+
+struct Bell(mpsc::SyncSender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Waits as a connection does.
+fn wait(store: &DiskStore, stored: Stored) {
+    let (ring, rung) = mpsc::sync_channel(1);
+    let waker = Waker::from(Arc::new(Bell(ring)));
+    while store.done() < commit(stored) {
+        store.wake_when_done(commit(stored), &waker);
+        rung.recv_timeout(Duration::from_secs(30)).expect("the writer wakes who waits");
+        assert_eq!(store.condition(), Condition::Ready);
+    }
+}
+
+#[test]
+fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, restored) = open(&options(dir.path())).unwrap();
+    assert!(restored.sessions.is_empty());
+    let topic = TopicName::new("t").unwrap();
+    let first = commit(store.append(Record::RetainedCleared { topic }));
+    wait(&store, Stored::By(first));
+    thread::scope(|scope| {
+        for thread in 1..=THREADS {
+            let store = &store;
+            scope.spawn(move || {
+                let (session, client) = (number(thread), ClientId::from(format!("client {thread}").as_str()));
+                let _ = store.append(Record::SessionStarted { session, client: &client, will: None });
+                let filter = TopicFilter::new("t").unwrap();
+                let options = SubscriptionOptions { qos: QoS::AtLeastOnce };
+                wait(store, store.append(Record::Subscribed { session, filter, options }));
+                for n in 1..=EACH {
+                    let message = Message::new(topic, &n.to_be_bytes(), QoS::AtLeastOnce);
+                    let mut stored = Stored::Done;
+                    store.together(&mut || {
+                        let qos = QoS::AtLeastOnce;
+                        let queued = Change::Queued { number: n, message: &message, qos, retain: false, sent: None };
+                        stored = store.append(Record::Changed { session, change: queued });
+                        let received = Change::Received { packet_id: PacketId::new(n as u16).unwrap() };
+                        let change = store.append(Record::Changed { session, change: received });
+                        assert_eq!(change, stored, "a group is in one batch");
+                    });
+                    if n % 50 == 0 {
+                        wait(store, stored);
+                    }
+                    if n > 10 {
+                        let change = Change::Completed { number: n - 10 };
+                        let _ = store.append(Record::Changed { session, change });
+                        let change = Change::ReceiptReleased { packet_id: PacketId::new((n - 10) as u16).unwrap() };
+                        let _ = store.append(Record::Changed { session, change });
+                    }
+                }
+            });
+        }
+    });
+    store.close().unwrap();
+    assert!(store.statistics().disk_bytes.get() <= 3 * store.statistics().live_bytes.get() + 14 * (64 << 10));
+    drop(store);
+
+    let (store, restored) = open(&options(dir.path())).unwrap();
+    assert_eq!(restored.next_session, number(THREADS + 1));
+    assert_eq!(restored.sessions.len() as u64, THREADS);
+    for session in &restored.sessions {
+        assert_eq!(session.subscriptions.len(), 1);
+        let numbers: Vec<u64> = session.messages.iter().map(|message| message.number).collect();
+        assert_eq!(numbers, (EACH - 9..=EACH).collect::<Vec<_>>());
+        assert_eq!(session.received.iter().map(|id| id.get().into()).collect::<Vec<u64>>(), numbers);
+        for message in &session.messages {
+            let RestoredState::Queued { message: body, .. } = &message.state else { panic!("{message:?}") };
+            assert_eq!(body.payload(), message.number.to_be_bytes());
+        }
+        assert!(session.away < Duration::from_secs(60));
+    }
+    drop(store);
+}
+
+#[test]
+fn one_store_has_a_directory_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, _) = open(&options(dir.path())).unwrap();
+    assert!(matches!(open(&options(dir.path())), Err(OpenError::Locked { pid: Some(_), .. })));
+    drop(first);
+    open(&options(dir.path())).unwrap();
+}
+
+#[test]
+fn an_interval_is_done_when_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let sync = Sync::Interval(Duration::from_secs(3600));
+    let (store, _) = open(&Options { sync, ..options(dir.path()) }).unwrap();
+    let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+    wait(&store, store.append(Record::Retained { message: &message }));
+    assert_eq!(store.statistics().fsyncs.get(), 0);
+    store.close().unwrap();
+    drop(store);
+    let (_store, restored) = open(&options(dir.path())).unwrap();
+    assert_eq!(restored.retained.len(), 1);
+}
+
+#[test]
+fn too_much_that_waits_is_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&Options { max_pending_bytes: 0, ..options(dir.path()) }).unwrap();
+    assert_eq!(store.condition(), Condition::Ready);
+    let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+    let mut busy = false;
+    let mut last = Stored::Done;
+    // while a group is open no batch is taken
+    store.together(&mut || {
+        last = store.append(Record::Retained { message: &message });
+        busy = store.condition() == Condition::Busy;
+    });
+    assert!(busy);
+    let (ring, rung) = mpsc::sync_channel(1);
+    store.wake_when_done(commit(last), &Waker::from(Arc::new(Bell(ring))));
+    rung.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(store.condition(), Condition::Ready);
+}

@@ -1,0 +1,235 @@
+//! [`World`]: a log under random traffic, which knows what it may have kept.
+
+use std::{num::NonZeroU64, sync::Arc};
+
+use super::{
+    super::{
+        error::Failure,
+        op::Op,
+        recover::{Recovered, recover},
+        statistics::Statistics,
+        writer::{Progress, Settings, Writer},
+    },
+    model::Model,
+    simulated::{Rng, Simulated},
+};
+use crate::{
+    session::{Message, StoredWill},
+    topic::TopicName,
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+};
+
+/// A log and what it may hold.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) files: Simulated,
+    pub(super) settings: Settings,
+    pub(super) writer: Writer<Simulated>,
+    /// As it is with all that was handed over.
+    pub(super) model: Model,
+    /// What a power cut may leave: the first is what is known to be kept, the last is `model`.
+    pub(super) possible: Vec<Model>,
+    pub(super) rng: Rng,
+    next_session: u64,
+    next_message: u64,
+    next_sent: u64,
+    pub(super) now: u64,
+    /// Bytes of a payload, at most.
+    pub(super) payload: usize,
+    /// Out of ten publishes, so many are completed.
+    pub(super) drains: usize,
+}
+
+pub(super) fn settings(segment_bytes: u64) -> Settings {
+    Settings { segment_bytes, sync_each: true, salt: 0x5A17, keep_freed: false }
+}
+
+/// Reads the log and goes on with it.
+pub(super) fn open(files: &Simulated, settings: &Settings) -> (Writer<Simulated>, Option<super::super::recover::Torn>) {
+    let recovered = look(files);
+    assert_eq!(recovered.damage, []);
+    let torn = recovered.torn.clone();
+    let statistics = Arc::new(Statistics::default());
+    (Writer::open(Arc::new(files.clone()), recovered, settings.clone(), statistics).unwrap(), torn)
+}
+
+pub(super) fn look(files: &Simulated) -> Recovered {
+    recover(files, &mut |_, _| {}).unwrap()
+}
+
+pub(super) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
+    let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::ExactlyOnce);
+    message.set_store_number(NonZeroU64::new(number).unwrap());
+    message
+}
+
+impl World {
+    pub(super) fn new(seed: u64, settings: Settings) -> Self {
+        let files = Simulated::default();
+        let (writer, _) = open(&files, &settings);
+        Self {
+            files,
+            settings,
+            writer,
+            model: Model::default(),
+            possible: vec![Model::default()],
+            rng: Rng::new(seed),
+            next_session: 1,
+            next_message: 1,
+            next_sent: 1,
+            now: 1_000_000,
+            payload: 60,
+            drains: 9,
+        }
+    }
+
+    /// Hands over a random batch.
+    pub(super) fn commit_random(&mut self) -> Result<Progress, Failure> {
+        let count = 1 + self.rng.below(8);
+        let mut ops = Vec::new();
+        for _ in 0..count {
+            self.random(&mut ops);
+        }
+        self.commit(ops)
+    }
+
+    pub(super) fn commit(&mut self, ops: Vec<Op>) -> Result<Progress, Failure> {
+        self.now += 1;
+        self.possible.push(self.model.clone());
+        let done = self.writer.commit(ops, self.now);
+        if done == Ok(Progress::Done) && self.settings.sync_each {
+            self.is_kept();
+        }
+        done
+    }
+
+    /// All that was handed over is on the disk.
+    pub(super) fn is_kept(&mut self) {
+        self.possible = vec![self.model.clone()];
+    }
+
+    /// The power goes and comes again. What is there then must be what may be there.
+    pub(super) fn power_cut(&mut self) {
+        self.files.power_cut(&mut self.rng);
+        self.restart();
+    }
+
+    pub(super) fn restart(&mut self) {
+        let (writer, _) = open(&self.files, &self.settings);
+        let found = Model::from(writer.index());
+        assert!(
+            self.possible.contains(&found),
+            "{found:#?}\nis none of {}, the first of which is\n{:#?}",
+            self.possible.len(),
+            self.possible[0]
+        );
+        assert!(writer.index().next_session > found.sessions.keys().max().copied().unwrap_or(0));
+        (self.next_session, self.next_message) = (writer.index().next_session, writer.index().next_message);
+        self.writer = writer;
+        self.model = found;
+        // it is on the disk, as it was read from there; what follows it is cut off
+        self.is_kept();
+    }
+
+    /// Bytes that the log may have at most, when cleaning has caught up.
+    pub(super) fn bound(&self) -> u64 {
+        3 * self.writer.index().live_bytes + 10 * self.settings.segment_bytes
+    }
+
+    /// One thing that happens, with all that belongs to it.
+    fn random(&mut self, ops: &mut Vec<Op>) {
+        let before = ops.len();
+        let sessions: Vec<u64> = self.model.sessions.keys().copied().collect();
+        let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(ops) };
+        let packet_id = PacketId::new(1 + self.rng.below(5) as u16).unwrap();
+        let filter = ["a/#", "+/b", "c", "d/e/f"][self.rng.below(4)];
+        match self.rng.below(20) {
+            0 if sessions.len() < 5 => return self.start(ops),
+            1 if self.rng.one_in(4) => ops.push(Op::Ended { session }),
+            1 => ops.push(Op::Detached { session }),
+            2 => {
+                let will = self.will();
+                ops.push(Op::Attached { session, will });
+            }
+            3 => {
+                let options = SubscriptionOptions { qos: QoS::from_bits(self.rng.below(3) as u8).unwrap() };
+                ops.push(Op::Subscribed { session, filter: filter.into(), options });
+            }
+            4 => ops.push(Op::Unsubscribed { session, filter: filter.into() }),
+            5 => ops.push(Op::Cleared { topic: self.topic().into() }),
+            6..=9 => return self.publish(&sessions, ops),
+            10 => {
+                if self.model.sessions[&session].received.contains(&packet_id.get()) {
+                    ops.push(Op::ReceiptReleased { session, packet_id });
+                } else {
+                    ops.push(Op::Received { session, packet_id });
+                }
+            }
+            _ => {
+                let messages = &self.model.sessions[&session].messages;
+                if messages.is_empty() {
+                    return self.publish(&sessions, ops);
+                }
+                let nth = if self.rng.one_in(3) { self.rng.below(messages.len()) } else { 0 };
+                let (&number, entry) = messages.iter().nth(nth).unwrap();
+                match entry {
+                    _ if self.rng.below(10) < self.drains => ops.push(Op::Completed { session, number }),
+                    entry if entry.sent.is_none() => {
+                        ops.push(Op::Sent { session, number, sent: self.next_sent });
+                        self.next_sent += 1;
+                    }
+                    entry if entry.content.is_some() => ops.push(Op::Released { session, number }),
+                    _ => ops.push(Op::Completed { session, number }),
+                }
+            }
+        }
+        ops[before..].iter().for_each(|op| self.model.apply(op));
+    }
+
+    fn start(&mut self, ops: &mut Vec<Op>) {
+        let session = self.next_session;
+        self.next_session += 1;
+        let will = self.will();
+        let op = Op::Started { session, client: ClientId::from(format!("client {session}").as_str()), will };
+        self.model.apply(&op);
+        ops.push(op);
+    }
+
+    fn publish(&mut self, sessions: &[u64], ops: &mut Vec<Op>) {
+        let message = self.new_message();
+        for &session in sessions {
+            if self.rng.one_in(2) {
+                let known = &self.model.sessions[&session].messages;
+                let number = known.keys().max().map_or(1, |last| last + 1);
+                let (qos, retain) = (QoS::AtLeastOnce, self.rng.one_in(3));
+                let sent = self.rng.one_in(3).then_some(self.next_sent);
+                self.next_sent += 1;
+                let op = Op::Queued { session, number, message: message.clone(), qos, retain, sent };
+                self.model.apply(&op);
+                ops.push(op);
+            }
+        }
+        if self.rng.one_in(3) {
+            let op = Op::Retained { message };
+            self.model.apply(&op);
+            ops.push(op);
+        }
+    }
+
+    fn new_message(&mut self) -> Message {
+        let number = self.next_message;
+        self.next_message += 1;
+        let length = self.rng.below(self.payload);
+        let payload: Vec<u8> = (0..length).map(|_| self.rng.next() as u8).collect();
+        message(number, self.topic(), &payload)
+    }
+
+    fn topic(&mut self) -> &'static str {
+        ["a/b", "c", "d", "e/f/g", "h"][self.rng.below(5)]
+    }
+
+    fn will(&mut self) -> Option<StoredWill> {
+        let message = Message::new(TopicName::new("will").unwrap(), b"gone", QoS::AtLeastOnce);
+        self.rng.one_in(3).then_some(StoredWill { message, retain: self.rng.one_in(2) })
+    }
+}

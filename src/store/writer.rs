@@ -1,0 +1,493 @@
+//! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
+//! test can stop it anywhere; `disk_store` drives it.
+
+use std::{collections::VecDeque, io, sync::Arc};
+
+use super::{
+    emit::{Cursor, Emitted},
+    error::{Failure, RecoveryError},
+    files::{File, Files, is_full, write_all_at, zero_fill},
+    format::{self, About, HEADER, Header},
+    homes::Home,
+    index::Index,
+    names,
+    op::Op,
+    pool::{Pool, RESERVE},
+    recover::Recovered,
+    statistics::Statistics,
+};
+
+/// How a [`Writer`] writes.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    /// Of a segment, header included.
+    pub(super) segment_bytes: u64,
+    /// A commit is done when it is on the disk; else when it is written, and [`Writer::sync`] is for the rest.
+    pub(super) sync_each: bool,
+    /// For a log that begins: any number that nobody knows.
+    pub(super) salt: u64,
+    /// Segments that nothing needs stay, under their names.
+    pub(super) keep_freed: bool,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// All that was handed over is where it has to be.
+    Done,
+    /// There is no room for it: [`Writer::retry`].
+    Stuck,
+}
+
+/// The tail of the log.
+#[derive(Debug)]
+pub(super) struct Writer<F: Files> {
+    files: Arc<F>,
+    pool: Arc<Pool<F>>,
+    settings: Settings,
+    index: Index,
+    segments: VecDeque<Segment>,
+    current: Option<Current<F::File>>,
+    /// The frame that is being made; or the one that has its place and could not be written there.
+    frame: Vec<u8>,
+    unwritten: Option<Unwritten>,
+    now: u64,
+    salt: u64,
+    next_segment: u64,
+    next_frame: u64,
+    /// The last frame that is known to be on the disk.
+    synced: u64,
+    /// The first segment that the last frame needs.
+    oldest: u64,
+    cleaning: Option<(Home, Cursor)>,
+    full: bool,
+    failed: Option<Failure>,
+    statistics: Arc<Statistics>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    id: u64,
+    len: u64,
+}
+
+/// The segment that is written to.
+#[derive(Debug)]
+struct Current<F> {
+    id: u64,
+    file: F,
+    len: u64,
+    end: u64,
+    /// It was the reserve: its last part is for what makes room.
+    reserve: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unwritten {
+    start: usize,
+    emitted: Emitted,
+    /// It waits for the disk; otherwise it only moves what is there already.
+    awaited: bool,
+}
+
+/// Why a segment cannot begin.
+enum Roll {
+    Full,
+    Failed(Failure),
+}
+
+impl<F: Files> Writer<F> {
+    /// Goes on where `recovered` ends, which has no damage: what is torn is cut off, so that nothing of it is ever read
+    /// again, and files that nothing needs are removed.
+    pub(super) fn open(
+        files: Arc<F>,
+        recovered: Recovered,
+        settings: Settings,
+        statistics: Arc<Statistics>,
+    ) -> Result<Self, RecoveryError> {
+        if let Some(last) = recovered.segments.last().filter(|last| last.end < last.len) {
+            let name = names::segment(last.id);
+            let cut = files.open(&name).and_then(|file| {
+                file.set_len(last.end)?;
+                file.sync_data()
+            });
+            cut.map_err(RecoveryError::io(&name, "cannot cut off what is behind the last frame"))?;
+        }
+        let (mut spares, mut obsolete) = (Vec::new(), recovered.obsolete);
+        for name in recovered.spares {
+            let len = files.open(&name).and_then(|file| file.len());
+            let fits = len.map_err(RecoveryError::io(&name, "cannot open it"))? == settings.segment_bytes;
+            if fits { spares.push(name) } else { obsolete.push(name) }
+        }
+        if settings.keep_freed {
+            obsolete.retain(|name| names::segment_id(name).is_none());
+        }
+        for name in &obsolete {
+            files.remove(name).map_err(RecoveryError::io(name, "cannot remove it"))?;
+        }
+        files.sync_dir().map_err(RecoveryError::io("", "cannot sync the data directory"))?;
+        let segments: VecDeque<_> = recovered
+            .segments
+            .iter()
+            .map(|found| Segment {
+                id: found.id,
+                len: if found.id + 1 == recovered.next_segment { found.end } else { found.len },
+            })
+            .collect();
+        let writer = Self {
+            pool: Arc::new(Pool::new(files.clone(), settings.segment_bytes, spares)),
+            files,
+            salt: recovered.salt.unwrap_or(settings.salt),
+            settings,
+            index: recovered.index,
+            segments,
+            current: None,
+            frame: Vec::new(),
+            unwritten: None,
+            now: 0,
+            next_segment: recovered.next_segment,
+            next_frame: recovered.next_frame,
+            synced: recovered.next_frame - 1,
+            oldest: recovered.oldest,
+            cleaning: None,
+            full: false,
+            failed: None,
+            statistics,
+        };
+        writer.count();
+        Ok(writer)
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool<F>> {
+        &self.pool
+    }
+
+    /// The disk has no room but the reserve.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970. Not to be called
+    /// while it is stuck.
+    pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
+        self.alive()?;
+        debug_assert!(self.unwritten.is_none(), "a batch waits for room");
+        self.now = now;
+        for op in ops {
+            self.index.apply(op, now);
+        }
+        self.statistics.batches.add(1);
+        self.write(true)
+    }
+
+    /// Tries again to write what is stuck, and to have a reserve.
+    pub(super) fn retry(&mut self) -> Result<Progress, Failure> {
+        self.alive()?;
+        let progress = self.write(true)?;
+        if progress == Progress::Done && self.full {
+            if self.pool.len() < RESERVE {
+                match self.pool.make() {
+                    Ok(spare) => self.pool.put(spare),
+                    Err(error) if is_full(&error) => return Ok(progress),
+                    Err(error) => return Err(self.fail("", "cannot make a segment", &error)),
+                }
+            }
+            self.full = false;
+        }
+        self.count();
+        Ok(progress)
+    }
+
+    /// All that was written is on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), Failure> {
+        self.alive()?;
+        if let Some(current) = &self.current
+            && self.synced + 1 < self.next_frame
+        {
+            if let Err(error) = current.file.sync_data() {
+                let name = names::segment(current.id);
+                return Err(self.fail(&name, "fsync failed", &error));
+            }
+            self.synced = self.next_frame - 1;
+            self.statistics.fsyncs.add(1);
+        }
+        self.free()
+    }
+
+    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after the
+    /// next [`sync`](Self::sync). `true`: there is more to do.
+    pub(super) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
+        self.alive()?;
+        let Some(first) = self.segments.front().map(|segment| segment.id as Home) else { return Ok(false) };
+        if !self.wants_cleaning(first) {
+            self.cleaning = None;
+            return Ok(false);
+        }
+        let (home, mut cursor) = self.cleaning.filter(|(home, _)| *home == first).unwrap_or((first, Cursor::default()));
+        let more = self.index.collect(home, &mut cursor, most, LOOKS);
+        self.cleaning = Some((home, cursor));
+        if self.write(false)? == Progress::Stuck {
+            return Ok(false);
+        }
+        let left = self.index.homes.get(home).records;
+        debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
+        if left == 0 {
+            if self.oldest <= home.into() && self.write_frame(false)? == Progress::Stuck {
+                return Ok(false);
+            }
+            self.sync()?;
+        }
+        Ok(true)
+    }
+
+    /// Moves everything to the tail: nothing of the segments that were there is needed any more.
+    pub(super) fn rewrite(&mut self, now: u64) -> Result<Progress, Failure> {
+        self.now = now;
+        for home in self.segments.iter().map(|segment| segment.id as Home).collect::<Vec<_>>() {
+            let mut cursor = Cursor::default();
+            while self.index.homes.get(home).records > 0 {
+                self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
+                if self.write(false)? == Progress::Stuck {
+                    return Ok(Progress::Stuck);
+                }
+            }
+        }
+        self.write_frame(true)?;
+        self.sync()?;
+        Ok(Progress::Done)
+    }
+
+    /// A frame that says no more than that all before it is on the disk, and when that was.
+    pub(super) fn mark(&mut self, now: u64) -> Result<(), Failure> {
+        self.alive()?;
+        self.now = now;
+        if self.current.is_some() && self.unwritten.is_none() && self.index.dirty.is_empty() {
+            self.write_frame(false)?;
+        }
+        Ok(())
+    }
+
+    /// Segments of the log, and spares.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.log_bytes() + self.pool.len() as u64 * self.settings.segment_bytes
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    fn wants_cleaning(&self, first: Home) -> bool {
+        let Some(current) = &self.current else { return false };
+        // what is stuck is not on the disk: what it ended is still needed there
+        if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as Home == first {
+            return false;
+        }
+        if self.full {
+            let room = current.len - current.end;
+            let needed = self.index.homes.get(first).bytes;
+            return needed + needed / 4 + 4096 <= room.saturating_sub(current.len / 16);
+        }
+        self.log_bytes() > 2 * self.index.live_bytes + SLACK_SEGMENTS * self.settings.segment_bytes
+    }
+
+    fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {
+        if self.unwritten.is_none() && self.index.dirty.is_empty() {
+            // what began and ended between leaves no trace
+            self.index.settle(0);
+            return Ok(Progress::Done);
+        }
+        self.write_frame(awaited)
+    }
+
+    /// Writes what is noted as one frame.
+    fn write_frame(&mut self, awaited: bool) -> Result<Progress, Failure> {
+        if self.unwritten.is_none() {
+            format::begin(&mut self.frame);
+            let emitted = self.index.encode(&mut self.frame);
+            if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
+                self.index.settle(0);
+                return Ok(Progress::Done);
+            }
+            match self.place(emitted.grows) {
+                Ok(()) => {}
+                Err(Roll::Full) => {
+                    self.full = true;
+                    return Ok(Progress::Stuck);
+                }
+                Err(Roll::Failed(failure)) => return Err(failure),
+            }
+            let Some(current) = &self.current else { return Ok(Progress::Stuck) };
+            let id = current.id;
+            self.index.settle(id as Home);
+            self.oldest = self.index.homes.oldest().into();
+            let about = About { number: self.next_frame, synced: self.synced, oldest: self.oldest, time: self.now };
+            let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
+                let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
+                return Err(self.fail(&names::segment(id), "cannot write", &error));
+            };
+            self.unwritten = Some(Unwritten { start, emitted, awaited });
+        }
+        self.write_placed()
+    }
+
+    /// Writes the frame that has its place.
+    fn write_placed(&mut self) -> Result<Progress, Failure> {
+        let (Some(Unwritten { start, emitted, awaited }), Some(current)) = (self.unwritten, &mut self.current) else {
+            return Ok(Progress::Done);
+        };
+        let bytes = &self.frame[start..];
+        if let Err(error) = write_all_at(&current.file, bytes, current.end) {
+            // file systems that copy on write need room even in files that are full of zeros
+            if is_full(&error) {
+                self.full = true;
+                return Ok(Progress::Stuck);
+            }
+            let name = names::segment(current.id);
+            return Err(self.fail(&name, "cannot write", &error));
+        }
+        current.end += bytes.len() as u64;
+        self.statistics.frames.add(1);
+        self.statistics.records.add(emitted.records);
+        self.statistics.bytes_written.add(bytes.len() as u64);
+        self.unwritten = None;
+        self.next_frame += 1;
+        if self.frame.capacity() > MOST_KEPT {
+            self.frame = Vec::new();
+        }
+        if awaited && self.settings.sync_each {
+            self.sync()?;
+        }
+        if self.pool.len() >= RESERVE {
+            self.full = false;
+        }
+        self.count();
+        Ok(Progress::Done)
+    }
+
+    /// Sees to it that the frame has room behind the last one.
+    fn place(&mut self, grows: bool) -> Result<(), Roll> {
+        let needed = self.frame.len() as u64;
+        if let Some(current) = &self.current {
+            let kept = if current.reserve && grows { current.len / 8 } else { 0 };
+            if current.end + needed + kept <= current.len {
+                return Ok(());
+            }
+            // only the last segment may end in a frame that is not whole
+            self.sync().map_err(Roll::Failed)?;
+        }
+        let id = self.next_segment;
+        let (from, len, reserve) = self.file_for(HEADER as u64 + needed, grows)?;
+        match self.begin_segment(id, &from) {
+            Ok(file) => {
+                self.next_segment += 1;
+                self.full |= reserve;
+                self.segments.push_back(Segment { id, len });
+                self.index.homes.push(id as Home);
+                self.current = Some(Current { id, file, len, end: HEADER as u64, reserve });
+                Ok(())
+            }
+            Err(error) if is_full(&error) => {
+                if len == self.settings.segment_bytes {
+                    self.pool.put(from);
+                }
+                Err(Roll::Full)
+            }
+            Err(error) => Err(Roll::Failed(self.fail(&names::segment(id), "cannot begin a segment", &error))),
+        }
+    }
+
+    /// The name of a file that can be a segment, its length, and whether it was the reserve.
+    fn file_for(&mut self, needed: u64, grows: bool) -> Result<(String, u64, bool), Roll> {
+        let len = self.settings.segment_bytes;
+        if needed > len {
+            // a segment for this frame alone
+            let name = names::unfinished(&names::segment(self.next_segment));
+            let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed));
+            return match made {
+                Ok(()) => Ok((name, needed, false)),
+                Err(error) => {
+                    let _ = self.files.remove(&name);
+                    if is_full(&error) {
+                        return Err(Roll::Full);
+                    }
+                    Err(Roll::Failed(self.fail(&name, "cannot make a segment", &error)))
+                }
+            };
+        }
+        if let Some(spare) = self.pool.take() {
+            return Ok((spare, len, false));
+        }
+        match self.pool.make() {
+            Ok(spare) => Ok((spare, len, false)),
+            Err(error) if is_full(&error) => {
+                let kept = if grows { len / 8 } else { 0 };
+                let reserve = if needed + kept <= len { self.pool.take_reserve() } else { None };
+                reserve.map(|spare| (spare, len, true)).ok_or(Roll::Full)
+            }
+            Err(error) => Err(Roll::Failed(self.fail("", "cannot make a segment", &error))),
+        }
+    }
+
+    /// Its header and its name are on the disk before anything in it is acknowledged.
+    fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
+        let header = Header {
+            id,
+            first_frame: self.next_frame,
+            oldest: self.oldest,
+            next_session: self.index.next_session,
+            next_message: self.index.next_message,
+            salt: self.salt,
+        };
+        let file = self.files.open(from)?;
+        write_all_at(&file, &header.encode(), 0)?;
+        file.sync_data()?;
+        self.files.rename(from, &names::segment(id))?;
+        self.files.sync_dir()?;
+        Ok(file)
+    }
+
+    /// Gives back the segments that the log on the disk does not need.
+    fn free(&mut self) -> Result<(), Failure> {
+        while self.segments.len() > 1
+            && let Some(first) = self.segments.front().filter(|segment| segment.id < self.oldest)
+        {
+            let name = names::segment(first.id);
+            if !self.settings.keep_freed
+                && let Err(error) = self.pool.recycle(&name, first.len)
+            {
+                return Err(self.fail(&name, "cannot remove a segment", &error));
+            }
+            let id = first.id as Home;
+            self.segments.pop_front();
+            self.index.homes.pop_through(id);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, file: &str, what: &'static str, error: &io::Error) -> Failure {
+        let failure = Failure::new(file, what, error);
+        self.failed = Some(failure.clone());
+        failure
+    }
+
+    /// Whoever failed once does nothing more: after a failed fsync nobody knows what is on the disk.
+    fn alive(&self) -> Result<(), Failure> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn count(&self) {
+        self.statistics.live_bytes.set(self.index.live_bytes);
+        self.statistics.disk_bytes.set(self.disk_bytes());
+    }
+}
+
+/// Things that one step of cleaning looks at.
+const LOOKS: usize = 100_000;
+/// Segments that the log may have beyond twice what is live.
+const SLACK_SEGMENTS: u64 = 4;
+/// A frame's buffer that is kept from one batch to the next.
+const MOST_KEPT: usize = 4 << 20;

@@ -1,0 +1,56 @@
+//! Users, rules and tokens of a broker's own files: who is let in, what they may do, and what a change of the files does to
+//! those who are connected.
+
+mod support;
+
+#[path = "access/reload.rs"]
+mod reload;
+#[path = "access/rules.rs"]
+mod rules;
+#[path = "access/tokens.rs"]
+mod tokens;
+
+use std::{fs, path::PathBuf};
+
+use dunlin::{Config, auth, config::AuthConfig};
+use tempfile::TempDir;
+
+/// A folder for the files of a broker.
+struct Files(TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    /// Sets users' passwords: their names backwards.
+    fn users(&self, users: &[&str]) -> PathBuf {
+        for user in users {
+            auth::edit(&self.path("passwords"), user, auth::Change::Set(password(user).as_bytes())).unwrap();
+        }
+        self.path("passwords")
+    }
+
+    /// A broker with these users and rules; anonymous clients are let in.
+    fn config(&self, users: &[&str], rules: &str) -> Config {
+        let auth = AuthConfig {
+            password_file: (!users.is_empty()).then(|| self.users(users)),
+            acl_file: Some(self.write("acl", rules)),
+            ..AuthConfig::default()
+        };
+        Config { auth, ..support::config() }
+    }
+}
+
+fn password(user: &str) -> String {
+    user.chars().rev().collect()
+}

@@ -1,0 +1,252 @@
+//! JSON Web Tokens as passwords. HS256 and ES256 are signed here, with keys made for the test; RS256 was signed once, and
+//! only its public key was kept.
+
+use std::{
+    fmt::Write,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use dunlin::{
+    Config,
+    config::{AuthConfig, Secret},
+    router::Count,
+};
+use ring::{
+    hmac,
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    Files, password,
+    support::{
+        Broker, Recorder,
+        raw::{Connect, Message, suback, subscribe},
+    },
+};
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn hs256(claims: &Value) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    token(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |message| hmac::sign(&key, message).as_ref().to_vec())
+}
+
+fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
+    let mut token = BASE64.encode(header.to_string());
+    write!(token, ".{}", BASE64.encode(claims.to_string())).unwrap();
+    let signature = sign(token.as_bytes());
+    write!(token, ".{}", BASE64.encode(signature)).unwrap();
+    token
+}
+
+/// A broker that takes such tokens and no others.
+fn config(change: impl FnOnce(&mut AuthConfig)) -> Config {
+    let mut config = crate::support::config();
+    config.auth.token_secret = Some(Secret(SECRET.into()));
+    config.auth.failed_login_delay = None;
+    change(&mut config.auth);
+    config
+}
+
+fn accepts(broker: &Broker, user: &str, token: &str) {
+    broker.connect(&Connect::new("c").user(user, token), 0).disconnect();
+}
+
+fn refuses(broker: &Broker, user: &str, token: &str) {
+    broker.refuses(&Connect::new("c").user(user, token), 4);
+}
+
+#[test]
+fn claims_are_checked() {
+    let broker = Broker::new(config(|auth| {
+        auth.token_issuer = Some("me".into());
+        auth.token_audience = Some("dunlin".into());
+    }));
+    let good = json!({ "sub": "bob", "exp": now() + 600, "iss": "me", "aud": ["dunlin", "other"] });
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        match value {
+            Value::Null => _ = claims.as_object_mut().unwrap().remove(name),
+            value => claims[name] = value,
+        }
+        hs256(&claims)
+    };
+    accepts(&broker, "bob", &hs256(&good));
+    accepts(&broker, "bob", &with("aud", json!("dunlin")));
+    accepts(&broker, "bob", &with("nbf", json!(now() - 10)));
+    // within the leeway of half a minute
+    accepts(&broker, "bob", &with("nbf", json!(now() + 10)));
+    refuses(&broker, "eve", &hs256(&good));
+    let bad = [
+        ("exp", json!(now() - 60)),
+        ("exp", Value::Null),
+        ("exp", json!("soon")),
+        ("nbf", json!(now() + 600)),
+        ("iss", json!("you")),
+        ("iss", Value::Null),
+        ("aud", json!("other")),
+        ("aud", Value::Null),
+        ("sub", json!("eve")),
+        ("sub", json!(7)),
+        ("sub", Value::Null),
+        ("acl", json!({ "publish": ["a#"] })),
+        ("acl", json!({ "pubish": [] })),
+        ("acl", json!(["a"])),
+    ];
+    let count = bad.len() as u64;
+    for (name, value) in bad {
+        refuses(&broker, "bob", &with(name, value));
+    }
+    let mut tampered = hs256(&good);
+    tampered.replace_range(tampered.len() - 4.., "AAAA");
+    let unsigned = token(&json!({ "alg": "none" }), &good, |_| Vec::new());
+    let other = token(&json!({ "alg": "HS512" }), &good, |_| vec![0; 64]);
+    for no_token in [tampered, unsigned, other, "eyJ.eyJ.".into(), "eyJ..".into(), "password".into(), String::new()] {
+        refuses(&broker, "bob", &no_token);
+    }
+    broker.expect_counts(&[(Count::RefusedLogins, 1 + count + 7)]);
+}
+
+#[test]
+fn a_key_is_used_with_its_own_algorithm() {
+    let files = Files::new();
+    let public = include_str!("../data/tokens/rsa.pub");
+    let rs256 = include_str!("../data/tokens/rs256.jwt").trim();
+    let key = files.write("key", public);
+    let claims = json!({ "sub": "rsa-user", "exp": now() + 600 });
+    // the public key as the secret of an HMAC: the oldest trick
+    let forged = token(&json!({ "alg": "HS256", "kid": "r1" }), &claims, |message| {
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, public.as_bytes()), message).as_ref().to_vec()
+    });
+    let jwks = files.write("jwks", include_str!("../data/tokens/jwks.json"));
+    for set in [false, true] {
+        let broker = Broker::new(config(|auth| {
+            auth.token_secret = None;
+            *(if set { &mut auth.token_jwks_file } else { &mut auth.token_key_file }) =
+                Some(if set { jwks.clone() } else { key.clone() });
+            auth.token_issuer = Some("https://issuer.example".into());
+        }));
+        accepts(&broker, "rsa-user", rs256);
+        refuses(&broker, "rsa-user", &forged);
+        refuses(&broker, "rsa-user", &rs256[..rs256.len() - 6]);
+        refuses(&broker, "rsa-user", &hs256(&claims));
+    }
+}
+
+#[test]
+fn es256_by_a_pem_and_by_a_set() {
+    let files = Files::new();
+    let random = SystemRandom::new();
+    let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, made.as_ref(), &random).unwrap();
+    let point = pair.public_key().as_ref();
+    let sign = |message: &[u8]| pair.sign(&random, message).unwrap().as_ref().to_vec();
+    let claims = json!({ "sub": "ec", "exp": now() + 600 });
+    let by = |kid: &str| token(&json!({ "alg": "ES256", "kid": kid }), &claims, sign);
+
+    // SubjectPublicKeyInfo of a point of P-256 (RFC 5480)
+    let mut der = BASE64.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE").unwrap();
+    der.extend(&point[1..]);
+    let pem = base64::engine::general_purpose::STANDARD.encode(der);
+    let pem = files.write("pem", format!("-----BEGIN PUBLIC KEY-----\n{pem}\n-----END PUBLIC KEY-----\n"));
+    let broker = Broker::new(config(|auth| {
+        auth.token_secret = None;
+        auth.token_key_file = Some(pem);
+    }));
+    accepts(&broker, "ec", &by("any"));
+
+    let [x, y] = [&point[1..33], &point[33..]].map(|half| BASE64.encode(half));
+    let key = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "mine" });
+    let set = files.write("set", json!({ "keys": [key] }).to_string());
+    let broker = Broker::new(config(|auth| auth.token_jwks_file = Some(set)));
+    accepts(&broker, "ec", &by("mine"));
+    refuses(&broker, "ec", &by("another"));
+    // beside the secret
+    accepts(&broker, "ec", &hs256(&claims));
+}
+
+#[test]
+fn a_connection_ends_with_its_token() {
+    let recorder = Arc::<Recorder>::default();
+    let observe = recorder.clone();
+    let config = config(|auth| auth.token_leeway = std::time::Duration::ZERO);
+    let broker = Broker::build(config, |b| b.observe(observe));
+    let lasting = hs256(&json!({ "sub": "bob", "exp": now() + 600 }));
+    let mut stays = broker.connect(&Connect::new("stays").user("bob", &lasting), 0);
+    let ending = hs256(&json!({ "sub": "bob", "exp": now() + 2 }));
+    let mut ends = broker.connect(&Connect::new("ends").user("bob", &ending), 0);
+    ends.expect_nothing_pending();
+    ends.expect_closed();
+    recorder.wait_for("disconnect ends TokenEnded");
+    stays.expect_nothing_pending();
+}
+
+#[test]
+fn a_claim_narrows_what_the_rules_allow() {
+    let files = Files::new();
+    let base = files.config(&["eve"], "user eve\ntopic #\nuser bob\ntopic a/#\ntopic read b/#\n");
+    let broker = Broker::new(Config {
+        auth: AuthConfig { token_secret: Some(Secret(SECRET.into())), ..base.auth },
+        ..crate::support::config()
+    });
+    let acl = json!({ "publish": ["a/x", "c/#"], "subscribe": ["a/#", "b/1", "c/+"] });
+    let narrowed = hs256(&json!({ "sub": "bob", "exp": now() + 600, "acl": acl }));
+    let mut bob = broker.connect(&Connect::new("bob").user("bob", &narrowed), 0);
+    // with a password beside those with tokens
+    let mut eve = broker.connect(&Connect::new("eve").user("eve", &password("eve")), 0);
+    eve.subscribe(&[("#", 0)]);
+    bob.send(&subscribe(1, &[("a/#", 0), ("#", 0), ("b/+", 0), ("b/1", 0), ("c/1", 0), ("a/+/c", 0)]));
+    bob.expect(&suback(1, &[0, 0x80, 0x80, 0, 0, 0]));
+    for (topic, allowed) in [("a/x", true), ("a/y", false), ("c/1", false), ("b/1", false)] {
+        bob.send(&Message::new(topic, "").qos(1).id(9).frame());
+        // PUBACK, and the message itself where it comes back
+        let got: Vec<_> = std::iter::repeat_with(|| bob.expect_any()).take(1 + usize::from(allowed)).collect();
+        assert!(got.iter().any(|frame| frame.first == 0x40), "{topic} is acknowledged");
+        if allowed {
+            eve.expect_message(topic, "", 0);
+        }
+        eve.expect_nothing_pending();
+    }
+    let mut publisher = broker.connect(&Connect::new("publisher").user("eve", &password("eve")), 0);
+    for (topic, allowed) in [("a/y/c", true), ("b/1", true), ("c/1", false)] {
+        publisher.publish(Message::new(topic, "to bob").qos(1));
+        if allowed {
+            bob.expect_message(topic, "to bob", 0);
+        }
+        bob.expect_nothing_pending();
+    }
+}
+
+#[test]
+fn keys_that_are_none_are_told() {
+    let files = Files::new();
+    let told = |change: &dyn Fn(&mut AuthConfig)| {
+        let config = config(|auth| {
+            auth.token_secret = None;
+            change(auth);
+        });
+        dunlin::server::check_files(&config).unwrap_err().to_string()
+    };
+    let (short, rubbish) = (files.write("short", "0123456789\n"), files.write("rubbish", "no key"));
+    let empty = files.write("empty", r#"{ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA" }] }"#);
+    let table: [(&dyn Fn(&mut AuthConfig), &str); 6] = [
+        (&|a| a.token_secret = Some(Secret("short".into())), "auth.token_secret: a secret of 5 bytes"),
+        (&|a| a.token_secret_file = Some(short.clone()), "auth.token_secret_file: a secret of 10 bytes"),
+        (&|a| a.token_key_file = Some(rubbish.clone()), "auth.token_key_file: "),
+        (&|a| a.token_jwks_file = Some(rubbish.clone()), "auth.token_jwks_file: "),
+        (&|a| a.token_jwks_file = Some(empty.clone()), "auth.token_jwks_file: "),
+        (&|a| a.token_key_file = Some(files.path("none")), "auth.token_key_file = "),
+    ];
+    for (change, said) in table {
+        let error = told(change);
+        assert!(error.starts_with(said) && !error.contains('\n'), "{error}");
+    }
+}

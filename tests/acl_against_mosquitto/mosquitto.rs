@@ -1,0 +1,76 @@
+//! Debian's mosquitto, on a free port of the loopback; gone when the value is.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+/// One that runs.
+pub struct Mosquitto {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Mosquitto {
+    /// With these lines beside those of its listener; `None` where it is not installed.
+    pub fn start(dir: &Path, text: &str) -> Option<Self> {
+        // another program may take the port in between
+        for _ in 0..5 {
+            match Self::try_start(dir, text)? {
+                Ok(running) => return Some(running),
+                Err(log) if log.contains("Address already in use") => {}
+                Err(log) => panic!("mosquitto did not start:\n{log}"),
+            }
+        }
+        panic!("no port stays free for mosquitto");
+    }
+
+    /// Does it start with these lines?
+    pub fn starts(dir: &Path, text: &str) -> Option<bool> {
+        Self::try_start(dir, text).map(|started| started.is_ok())
+    }
+
+    fn try_start(dir: &Path, text: &str) -> Option<Result<Self, String>> {
+        let program = program()?;
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = dir.join("mosquitto.conf");
+        // not another user than the one that made the files
+        let own = format!("listener {} 127.0.0.1\nuser root\nset_tcp_nodelay true\nlog_dest stderr\n", address.port());
+        fs::write(&file, own + text).unwrap();
+        let mut child = Command::new(program).arg("-c").arg(&file).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        // its log ends with it
+        while !said.contains(" running") && log.read_line(&mut said).unwrap() > 0 {}
+        if said.contains(" running") {
+            // what it says from now on is read by nobody, and has to go somewhere
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+            return Some(Ok(Self { child, address }));
+        }
+        child.wait().unwrap();
+        Some(Err(said))
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where it is: Debian's is where not everybody looks for programs.
+fn program() -> Option<&'static str> {
+    let found = ["mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
+        .into_iter()
+        .find(|program| Command::new(program).arg("-h").output().is_ok());
+    let needed = std::env::var_os("DUNLIN_NEEDS_MOSQUITTO").is_some_and(|needed| needed == "1");
+    assert!(found.is_some() || !needed, "mosquitto is not installed (Debian: apt-get install mosquitto)");
+    if found.is_none() {
+        eprintln!("SKIPPED: mosquitto is not installed, nothing is compared with it");
+    }
+    found
+}
