@@ -68,6 +68,8 @@ impl Chooser {
 
     /// Messages to all filters show which subscriptions are in force; one to [`END`] says `end`.
     pub fn check(&mut self, broker: &Broker, end: &str) {
+        // a message of QoS 0 finds nobody but who is there
+        let mut connection = connect(broker).expect("nobody kills it");
         let mut prober = Client::open(broker.address());
         prober.send(&Connect::new("prober").frame());
         prober.expect(&connack(0, 0));
@@ -76,7 +78,6 @@ impl Chooser {
         }
         prober.publish(Message::new(END, end).qos(2));
         let mut found = [None; FILTERS];
-        let mut connection = connect(broker).expect("nobody kills it");
         let mut ended = false;
         while !ended || !self.inbox.is_empty() {
             let frame = connection.read().expect("nobody kills it");
