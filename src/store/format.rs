@@ -151,10 +151,18 @@ pub(super) fn find_frame(
     seed: u32,
     numbers: std::ops::RangeInclusive<u64>,
 ) -> Option<(usize, Frame<'_>)> {
-    let last = bytes.len().checked_sub(PREFIX)?;
+    // most of a segment is zeros yet, among which no frame begins: its number is none
+    let last = written(bytes).min(bytes.len().checked_sub(PREFIX)?);
     (from..=last)
         .filter(|&at| numbers.contains(&u64_at(bytes, at + 8)))
         .find_map(|at| frame_at(bytes, at, seed).map(|frame| (at, frame)))
+}
+
+/// Where nothing but zeros follows, about: compared a block at a time, as a segment is long.
+fn written(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let last = bytes.chunks(ZEROS.len()).rposition(|block| block != &ZEROS[..block.len()]);
+    last.map_or(0, |block| (block + 1) * ZEROS.len())
 }
 
 /// The number that stands where that of a frame at `at` would.
