@@ -156,7 +156,7 @@ impl Clients {
     /// All at once, until the broker is killed.
     fn traffic(&mut self, broker: Broker, random: &mut Random) {
         self.retainer.check(&broker);
-        let heard = if random.once_in(5) { 1 + random.below(30) } else { 1 + random.below(3_000) };
+        let heard = if random.once_in(5) { 1 + random.below(30) } else { 1 + random.below(6_000) };
         self.heard += heard;
         broker.kill_after(heard);
         let broker = &broker;
