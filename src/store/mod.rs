@@ -8,7 +8,7 @@
 //! | `disk_store` | [`DiskStore`]: the router's port, and what appenders and the writer share |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
-//! | `index`, `emit` | all that is kept, and what of it is to be written |
+//! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
 //! | `homes`, `slab` | how much lives in which segment; things by small numbers |
 //! | `op`, `record`, `varint` | what happened; what the log says of it; as bytes |
 //! | `format`, `names` | headers of segments and frames; names of files |
@@ -17,6 +17,7 @@
 //! | `files`, `disk` | what is asked of a file system; the real one |
 //! | `data_dir` | the directory: permissions, the lock |
 
+mod bodies;
 mod data_dir;
 mod disk;
 mod disk_store;
@@ -34,6 +35,7 @@ mod record;
 mod recover;
 mod replay;
 mod restore;
+mod session;
 mod slab;
 mod statistics;
 #[cfg(test)]

@@ -286,12 +286,14 @@ impl<F: Files> Writer<F> {
         if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as Home == first {
             return false;
         }
+        let (live, segment) = (self.index.live_bytes, self.settings.segment_bytes);
         if self.full {
-            let room = current.len - current.end;
+            // only what frees a segment for certain, and while there is something to gain
+            let room = (current.len - current.end).saturating_sub(current.len / 16);
             let needed = self.index.homes.get(first).bytes;
-            return needed + needed / 4 + 4096 <= room.saturating_sub(current.len / 16);
+            return needed + needed / 4 + 512 <= room && self.log_bytes() > live + live / 4 + 3 * segment;
         }
-        self.log_bytes() > 2 * self.index.live_bytes + SLACK_SEGMENTS * self.settings.segment_bytes
+        self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
     fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {
