@@ -15,6 +15,7 @@
 //! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
 //! | `pool` | files that wait to be segments |
 //! | `files`, `disk` | what is asked of a file system; the real one |
+//! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
 //! | `data_dir` | the directory: permissions, the lock |
 
 mod bodies;
@@ -28,6 +29,7 @@ mod files;
 mod format;
 mod homes;
 mod index;
+mod json;
 mod names;
 mod op;
 mod pool;
@@ -40,6 +42,7 @@ mod slab;
 mod statistics;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 mod varint;
 mod writer;
 

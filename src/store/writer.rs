@@ -26,7 +26,7 @@ pub(super) struct Settings {
     pub(super) sync_each: bool,
     /// For a log that begins: any number that nobody knows.
     pub(super) salt: u64,
-    /// Segments that nothing needs stay, under their names.
+    /// For a repair: segments stay as they are, those that nothing needs too.
     pub(super) keep_freed: bool,
 }
 
@@ -105,7 +105,8 @@ impl<F: Files> Writer<F> {
         settings: Settings,
         statistics: Arc<Statistics>,
     ) -> Result<Self, RecoveryError> {
-        if let Some(last) = recovered.segments.last().filter(|last| last.end < last.len) {
+        let cut = recovered.segments.last().filter(|last| last.end < last.len && !settings.keep_freed);
+        if let Some(last) = cut {
             let name = names::segment(last.id);
             let cut = files.open(&name).and_then(|file| {
                 file.set_len(last.end)?;

@@ -7,4 +7,5 @@ mod faults;
 mod model;
 mod simulated;
 mod threads;
+mod tools;
 mod world;
