@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use thiserror::Error;
@@ -146,6 +147,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let settings = Settings {
         segment_bytes: (live / 4).clamp(1 << 20, 64 << 20),
         sync_each: true,
+        sync_delay: Duration::ZERO,
         salt: random(),
         keep_freed: true,
     };

@@ -1,7 +1,7 @@
 //! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
 //! test can stop it anywhere; `disk_store` drives it.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc, thread, time::Duration};
 
 use super::{
     emit::{Cursor, Emitted},
@@ -24,6 +24,8 @@ pub(super) struct Settings {
     pub(super) segment_bytes: u64,
     /// A commit is done when it is on the disk; else when it is written, and [`Writer::sync`] is for the rest.
     pub(super) sync_each: bool,
+    /// Added to each fsync.
+    pub(super) sync_delay: Duration,
     /// For a log that begins: any number that nobody knows.
     pub(super) salt: u64,
     /// For a repair: segments stay as they are, those that nothing needs too.
@@ -212,6 +214,9 @@ impl<F: Files> Writer<F> {
             if let Err(error) = current.file.sync_data() {
                 let name = names::segment(current.id);
                 return Err(self.fail(&name, "fsync failed", &error));
+            }
+            if !self.settings.sync_delay.is_zero() {
+                thread::sleep(self.settings.sync_delay);
             }
             self.synced = self.next_frame - 1;
             self.statistics.fsyncs.add(1);
