@@ -53,6 +53,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes that may wait to become durable before the condition is [`Condition::Busy`].
     pub max_pending_bytes: usize,
+    /// Added to each fsync, as a slower disk would: for measurements.
+    pub sync_delay: Duration,
 }
 
 /// When something counts as durable.
@@ -71,7 +73,13 @@ pub const MIN_SEGMENT_BYTES: u64 = 4096;
 impl Options {
     /// The defaults, for a directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), sync: Sync::BeforeAck, segment_bytes: 64 << 20, max_pending_bytes: 64 << 20 }
+        Self {
+            data_dir: data_dir.into(),
+            sync: Sync::BeforeAck,
+            segment_bytes: 64 << 20,
+            max_pending_bytes: 64 << 20,
+            sync_delay: Duration::ZERO,
+        }
     }
 }
 
@@ -140,6 +148,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     let settings = Settings {
         segment_bytes: options.segment_bytes.max(MIN_SEGMENT_BYTES),
         sync_each: options.sync == Sync::BeforeAck,
+        sync_delay: options.sync_delay,
         salt: random(),
         keep_freed: false,
     };

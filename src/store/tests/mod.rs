@@ -1,7 +1,11 @@
 //! The log over a file layer that loses power and breaks, against a model of what it keeps.
 
+mod cleaning;
 mod crashes;
+mod damage;
+mod faults;
 mod model;
 mod simulated;
 mod threads;
+mod tools;
 mod world;
