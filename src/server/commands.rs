@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::access;
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
-    config::{Action, Cli, Command, Config, ConfigError, Explain, Passwd},
+    config::{Action, Cli, Command, Config, ConfigError, Explain, Passwd, SysPublish},
 };
 
 /// Why a command did not do what it was asked.
@@ -81,11 +81,17 @@ fn asked_twice(user: &str) -> Result<String, CommandError> {
 
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
     let cli = Cli { config: explain.config.clone().or_else(|| cli.config.clone()), ..cli.clone() };
-    let policy = access::load(&cli.resolve()?)?;
+    let config = cli.resolve()?;
+    let policy = access::load(&config)?;
+    let publish = explain.action == Action::Publish;
+    if publish && explain.topic.starts_with("$SYS/") && config.sys.client_publish != SysPublish::Allow {
+        say("denied: sys.client_publish: clients may not publish to $SYS")?;
+        return Ok(false);
+    }
     let explanation = policy.explain(&Question {
         user: explain.user.as_deref(),
         client: &explain.client,
-        publish: explain.action == Action::Publish,
+        publish,
         topic: &explain.topic,
     });
     say(&explanation.to_string())?;
