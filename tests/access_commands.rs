@@ -95,7 +95,14 @@ fn explain_names_the_line() {
         (Some("bob"), "c", "publish", "b/x", 0, "allowed: acl:3: write b/#"),
         (Some("bob"), "c", "publish", "b/no", 1, "denied: acl:4: deny b/no"),
         (Some("bob"), "c", "publish", "c/c/x", 0, "allowed: acl:6: readwrite c/c/#"),
-        (Some("bob"), "+", "publish", "c/c/x", 1, "denied: acl: there are patterns, and the client identifier has + or #"),
+        (
+            Some("bob"),
+            "+",
+            "publish",
+            "c/c/x",
+            1,
+            "denied: acl: there are patterns, and the client identifier has + or #",
+        ),
         (Some("bob"), "c", "subscribe", "b/no", 1, "denied: acl:4: deny b/no"),
         (Some("bob"), "c", "subscribe", "b/#", 1, "denied: no message would be delivered: acl: no rule allows to read"),
         (Some("bob"), "c", "subscribe", "#", 0, "allowed: the subscription is granted, each message is looked at"),
@@ -143,5 +150,8 @@ fn check_reads_the_files_too() {
     assert!(!out.contains("may read it") && !out.contains(secret), "{out}");
     fs::set_permissions(dir.path().join("users"), fs::Permissions::from_mode(0o644)).unwrap();
     let (_, out, _) = check(&good);
-    assert!(out.contains("warning:       auth.password_file = users: everybody on this machine may read it (mode 0644)"), "{out}");
+    assert!(
+        out.contains("warning:       auth.password_file = users: everybody on this machine may read it (mode 0644)"),
+        "{out}"
+    );
 }

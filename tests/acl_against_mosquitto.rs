@@ -50,12 +50,17 @@ fn both_allow_the_same() {
 fn both_let_the_same_in() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("passwords");
-    let users = [("alice", "secret", "sha512-pbkdf2"), ("bob", "pässword: $7$", "sha512"), ("eve smith", "x", "sha512")];
+    let users =
+        [("alice", "secret", "sha512-pbkdf2"), ("bob", "pässword: $7$", "sha512"), ("eve smith", "x", "sha512")];
     match Command::new("mosquitto_passwd").arg("--help").output() {
         Ok(_) => {
             fs::write(&file, "").unwrap();
             for (user, password, hash) in users {
-                let run = Command::new("mosquitto_passwd").args(["-H", hash, "-b"]).arg(&file).args([user, password]).status();
+                let run = Command::new("mosquitto_passwd")
+                    .args(["-H", hash, "-b"])
+                    .arg(&file)
+                    .args([user, password])
+                    .status();
                 assert!(run.expect("mosquitto_passwd runs").success());
             }
         }
@@ -66,7 +71,8 @@ fn both_let_the_same_in() {
         let text = format!("allow_anonymous {anonymous}\npassword_file {}\n", file.display());
         let brokers = Both::start(&dir, &text, |config| {
             config.allow_anonymous = Some(anonymous);
-            config.auth = AuthConfig { password_file: Some(file.clone()), failed_login_delay: None, ..config.auth.clone() };
+            config.auth =
+                AuthConfig { password_file: Some(file.clone()), failed_login_delay: None, ..config.auth.clone() };
         });
         let anybody = Connect::new("c");
         let with = |user, password| Connect::new("c").user(user, password);
@@ -123,7 +129,9 @@ fn both_refuse_the_same_files() {
         fs::write(&acl, text).unwrap();
         let ours = Config { auth: AuthConfig { acl_file: Some(acl.clone()), ..AuthConfig::default() }, ..config() };
         assert_eq!(dunlin::server::check_files(&ours).is_ok(), good, "dunlin, {text:?}");
-        if let Some(starts) = Mosquitto::starts(dir.path(), &format!("allow_anonymous true\nacl_file {}\n", acl.display())) {
+        if let Some(starts) =
+            Mosquitto::starts(dir.path(), &format!("allow_anonymous true\nacl_file {}\n", acl.display()))
+        {
             assert_eq!(starts, good, "mosquitto, {text:?}");
         }
     }

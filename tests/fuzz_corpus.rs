@@ -346,7 +346,8 @@ fn config_seeds() -> Seeds {
 }
 
 fn password_seeds() -> Seeds {
-    let argon2id = "eve:$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+    let argon2id =
+        "eve:$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
     let seeds = [
         ("mosquitto", include_str!("data/passwords").to_owned()),
         ("argon2id", format!("# comment\n\n{argon2id}")),
@@ -357,7 +358,10 @@ fn password_seeds() -> Seeds {
 
 fn acl_seeds() -> Seeds {
     let seeds = [
-        ("users", "c\nbob\nb/x\n# all\ntopic read $SYS/#\nuser bob\ntopic write b/#\ntopic deny b/+/no\nuser eve\ntopic e\n"),
+        (
+            "users",
+            "c\nbob\nb/x\n# all\ntopic read $SYS/#\nuser bob\ntopic write b/#\ntopic deny b/+/no\nuser eve\ntopic e\n",
+        ),
         ("anonymous", "c\n\na/b\ntopic readwrite a/+\ntopic deny a/c\nuser bob\ntopic #\n"),
         ("patterns", "c\nbob\np/c/bob\npattern read p/%c/%u\npattern write %u/%c/#\npattern deny p/%c/no\ntopic x\n"),
         ("dangerous", "+\n#\np/x\npattern p/%c\npattern %u\nuser #\ntopic read p/x\n"),

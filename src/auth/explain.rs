@@ -83,9 +83,8 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
     let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().filter(|f| overlap(f, filter)).is_some();
     let mut rules: Vec<_> = rights.rules().filter(|rule| of(rule)).collect();
     rules.sort_by_key(|rule| rule.line);
-    let denies_all = |rule: &&&Rule| {
-        rule.access == Access::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter))
-    };
+    let denies_all =
+        |rule: &&&Rule| rule.access == Access::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter));
     if let Some(rule) = rules.iter().find(denies_all) {
         return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };
     }

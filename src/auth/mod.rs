@@ -196,7 +196,13 @@ impl Shared {
     }
 
     /// Compares a password on another thread, after the delay that its address has earned.
-    async fn login(self: Arc<Self>, policy: Arc<Policy>, address: IpAddr, user: Box<str>, password: Vec<u8>) -> Checked {
+    async fn login(
+        self: Arc<Self>,
+        policy: Arc<Policy>,
+        address: IpAddr,
+        user: Box<str>,
+        password: Vec<u8>,
+    ) -> Checked {
         let first = policy.settings.failed_login_delay;
         if let Some(first) = first {
             let turn = self.throttle.lock().ask(address, first, Instant::now());
@@ -209,7 +215,8 @@ impl Shared {
         let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
         let job = move || policy.check(&user, &password);
         let answer = hashing.run(job).map_err(|_busy| unavailable("too many logins wait to be looked at"))?;
-        let checked = answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
+        let checked =
+            answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
         checked.map_err(|why| {
             if let Some(first) = first {
                 self.throttle.lock().fail(address, first, Instant::now());

@@ -260,8 +260,12 @@ fn statement(line: &str) -> Result<Statement<'_>, String> {
         "user" => Ok(Statement::User(rest)),
         "topic" => access(rest).map(|(access, filter)| Statement::Topic(access, filter)),
         "pattern" => access(rest).map(|(access, filter)| Statement::Pattern(access, filter)),
-        _ if keyword.starts_with('#') => Err("a comment begins in the first column; take the blanks before # away".into()),
-        _ => Err(format!("a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with {:?}", short(keyword))),
+        _ if keyword.starts_with('#') => {
+            Err("a comment begins in the first column; take the blanks before # away".into())
+        }
+        _ => {
+            Err(format!("a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with {:?}", short(keyword)))
+        }
     }
 }
 
@@ -312,10 +316,7 @@ mod tests {
             "# comment\ntopic read $SYS/#\n\n   topic  write  a b/c  \r\nuser eve smith\ntopic e/#\ntopic read\n\
              pattern write d/%c\nuser bob\ntopic deny x\nuser eve smith\ntopic readwrite y\ttab\nuser nobody",
         );
-        assert_eq!(
-            listed(rules.of_user(None).unwrap()),
-            [(2, "$SYS/#", Access::Read), (4, "a b/c", Access::Write)]
-        );
+        assert_eq!(listed(rules.of_user(None).unwrap()), [(2, "$SYS/#", Access::Read), (4, "a b/c", Access::Write)]);
         assert_eq!(
             listed(rules.of_user(Some("eve smith")).unwrap()),
             [(6, "e/#", Access::ReadWrite), (7, "read", Access::ReadWrite), (12, "y\ttab", Access::ReadWrite)]
@@ -356,7 +357,10 @@ mod tests {
             ("topic", "a topic is missing"),
             ("topic ", "a topic is missing"),
             ("user", "a user's name is missing"),
-            ("topic foo bar", "\"read\", \"write\", \"readwrite\" or \"deny\" is expected in front of the topic, not \"foo\""),
+            (
+                "topic foo bar",
+                "\"read\", \"write\", \"readwrite\" or \"deny\" is expected in front of the topic, not \"foo\"",
+            ),
             ("topic read a # b", "the topic \"a # b\""),
             ("topic a+", "the topic \"a+\""),
             ("pattern read %u#", "the topic \"%u#\""),

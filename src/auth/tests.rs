@@ -69,7 +69,10 @@ fn who_guesses_is_refused_after_a_while() {
     let settings = Settings { failed_login_delay: Some(Duration::from_secs(6)), ..settings(&dir) };
     let auth = Auth::new(Policy::load(&settings).unwrap());
     for _ in 0..4 {
-        assert_eq!(ask(&auth, Some("bob"), Some(b"x"), true).err().unwrap().code, ConnectReturnCode::BadUserNameOrPassword);
+        assert_eq!(
+            ask(&auth, Some("bob"), Some(b"x"), true).err().unwrap().code,
+            ConnectReturnCode::BadUserNameOrPassword
+        );
     }
     let refusal = ask(&auth, Some("bob"), Some(b"secret"), true).err().unwrap();
     assert_eq!((refusal.code, refusal.why), (ConnectReturnCode::ServerUnavailable, TOO_MANY_FAILED));

@@ -135,12 +135,12 @@ mod tests {
     #[test]
     fn many_at_once_are_no_faster_than_one() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let mut address = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 7, n, n, n, n]);
+        let address = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 7, n, n, n, n]);
         (0..5).for_each(|n| throttle.fail(address(n), FIRST, now));
         let turns: Vec<_> = (5..17).map(|n| throttle.ask(address(n), FIRST, now)).collect();
         assert_eq!(turns[..3], [after(500), after(1_000), after(1_500)]);
         assert_eq!(turns[10..], [Turn::Refused; 2]);
-        let mut next = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 8, n, n, n, n]);
+        let next = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 8, n, n, n, n]);
         assert_eq!(throttle.ask(next(1), FIRST, now), after(0), "another /64");
         let mapped = "::ffff:192.0.2.1".parse().unwrap();
         (0..5).for_each(|_| throttle.fail(mapped, FIRST, now));

@@ -158,7 +158,8 @@ impl Tokens {
         {
             return Err("the user name is not the one in the token (auth.token_user_claim)");
         }
-        let end = UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
+        let end =
+            UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
         let left = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         // an end beyond what a clock can say is none
         let until = left.and_then(|left| Instant::now().checked_add(left));
@@ -216,7 +217,11 @@ fn of_pem(pem: &[u8], path: &std::path::Path) -> Result<Key, AuthError> {
         let key = DecodingKey::from_ec_pem(pem)?;
         // an uncompressed point of P-256
         let p256 = key.try_get_as_bytes()?.len() == 65;
-        if p256 { Ok(Key { id: None, algorithm: Algorithm::ES256, key }) } else { Err(ErrorKind::InvalidEcdsaKey.into()) }
+        if p256 {
+            Ok(Key { id: None, algorithm: Algorithm::ES256, key })
+        } else {
+            Err(ErrorKind::InvalidEcdsaKey.into())
+        }
     });
     any.map_err(|_: jsonwebtoken::errors::Error| AuthError::Setting {
         key: "auth.token_key_file",
@@ -229,7 +234,8 @@ fn of_jwks(json: &[u8], path: &std::path::Path) -> Result<Vec<Key>, AuthError> {
         key: "auth.token_jwks_file",
         problem: format!("{}: {problem}", path.display()),
     };
-    let set: JwkSet = serde_json::from_slice(json).map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
+    let set: JwkSet =
+        serde_json::from_slice(json).map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
     let mut keys = Vec::new();
     for jwk in set.keys.iter().filter(|jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption)) {
         // a set may have keys for others in it

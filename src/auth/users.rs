@@ -91,7 +91,8 @@ const NO_COLON: &str = "no colon: a line is a user name, a colon and a hash; \"d
 mod tests {
     use super::*;
 
-    const HASH: &str = "$6$8i/CLoA4ubpWFm3c$K2lpHhSlOfCTRBnAo3a9bx2FbeoBP7RRBU3MkxghvXkH+Cv5BsJxo+Qw00yMnZ7mxD7rLxE1fW0J6NmHrcKjPw==";
+    const HASH: &str =
+        "$6$8i/CLoA4ubpWFm3c$K2lpHhSlOfCTRBnAo3a9bx2FbeoBP7RRBU3MkxghvXkH+Cv5BsJxo+Qw00yMnZ7mxD7rLxE1fW0J6NmHrcKjPw==";
 
     #[test]
     fn a_file_as_mosquitto_passwd_writes_it() {

@@ -9,9 +9,9 @@ use clap::{
 };
 
 use super::{
+    commands::Command,
     error::ConfigError,
     file,
-    commands::Command,
     forms::{Choice, Form, Misfit},
     keys::{LOG_FORMAT, LOG_LEVEL, WORKERS},
     listen::{self, ListenAddress},

@@ -7,7 +7,9 @@ use std::{net::SocketAddr, time::Duration};
 use toml::de::DeValue;
 
 use super::{
-    forms::{self, Address, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole},
+    forms::{
+        self, Address, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole,
+    },
     settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SysPublish},
 };
 

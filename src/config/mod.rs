@@ -19,8 +19,8 @@
 //! for the rest.
 
 mod changes;
-mod commands;
 mod cli;
+mod commands;
 mod error;
 mod file;
 mod forms;

@@ -10,8 +10,8 @@ use dashmap::Entry;
 
 use super::{
     Local, Router,
-    counters::Count,
     access::Access,
+    counters::Count,
     ports::{Event, Identity, Peer, Record},
     slot::{ConnectionId, SlotRef},
 };

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use super::{
     Local, Router,
+    access::Access,
     counters::Count,
     ports::{DropReason, Event, Record},
-    access::Access,
     slot::{SlotRef, SlotState},
 };
 use crate::{

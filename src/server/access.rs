@@ -78,7 +78,9 @@ pub(super) fn announce(policy: &Policy, allow_anonymous: Option<bool>, open: boo
         (false, allow) => {
             tracing::info!(users, tokens, "a client that gives a user name has to prove it");
             match allow {
-                Some(true) if open => tracing::warn!("allow_anonymous = true: without a user name, everybody may connect"),
+                Some(true) if open => {
+                    tracing::warn!("allow_anonymous = true: without a user name, everybody may connect")
+                }
                 Some(true) => tracing::info!("anonymous clients are served"),
                 None => tracing::info!(
                     "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too"

@@ -98,7 +98,10 @@ fn a_bad_file_changes_nothing() {
     auth::edit(&files.path("passwords"), "bob", auth::Change::Delete).unwrap();
     files.write("acl", "topic a\ntpic b\n");
     let error = broker.server.reload_access(&config).unwrap_err().to_string();
-    assert!(error.ends_with("acl:2: a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with \"tpic\""), "{error}");
+    assert!(
+        error.ends_with("acl:2: a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with \"tpic\""),
+        "{error}"
+    );
     bob.expect_nothing_pending();
     broker.connect(&Connect::new("again").user("bob", &password("bob")), 0);
 }
