@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let router = &worker.shared.router;
         let identity = verdict.map_err(|refusal| {
             let (peer, user) = (self.peer().address, connect.username.unwrap_or_default());
-            tracing::debug!(%peer, %client, user, why = refusal.why, "login refused");
+            tracing::info!(%peer, %client, user, "refused: {}", refusal.why);
             router.refuse(&worker.local, refusal)
         });
         let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client, identity)));

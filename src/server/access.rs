@@ -61,35 +61,40 @@ fn settings(config: &Config) -> Settings {
 
 /// What the log says of who may come in and what they may do. `open`: there are listeners that are not on loopback.
 pub(super) fn announce(policy: &Policy, allow_anonymous: Option<bool>, open: bool) {
-    policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    policy.warnings().iter().for_each(|warning| tracing::warn!(target: LOG, "{warning}"));
     let (users, rules, tokens) = policy.summary();
     match (policy.is_open(), allow_anonymous) {
         (true, Some(true)) if open => {
-            tracing::warn!("allow_anonymous = true: everybody who reaches a listener may connect");
+            tracing::warn!(target: LOG, "allow_anonymous = true: everybody who reaches a listener may connect");
         }
-        (true, Some(true)) => tracing::info!("anonymous clients are served"),
-        (true, None) if open => tracing::warn!(
-            "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous = true` (or --allow-anonymous) to let everybody in"
-        ),
-        (true, None) => tracing::info!("anonymous clients are served, on loopback only"),
+        (true, Some(true)) => tracing::info!(target: LOG, "anonymous clients are served"),
+        (true, None) if open => {
+            tracing::warn!(target: LOG, "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous = true` (or --allow-anonymous) to let everybody in"
+            )
+        }
+        (true, None) => tracing::info!(target: LOG, "anonymous clients are served, on loopback only"),
         (true, Some(false)) => {
-            tracing::warn!("no users are configured and allow_anonymous = false: nobody may connect")
+            tracing::warn!(target: LOG, "no users are configured and allow_anonymous = false: nobody may connect")
         }
         (false, allow) => {
-            tracing::info!(users, tokens, "a client that gives a user name has to prove it");
+            tracing::info!(target: LOG, users, tokens, "a client that gives a user name has to prove it");
             match allow {
                 Some(true) if open => {
-                    tracing::warn!("allow_anonymous = true: without a user name, everybody may connect")
+                    tracing::warn!(target: LOG, "allow_anonymous = true: without a user name, everybody may connect")
                 }
-                Some(true) => tracing::info!("anonymous clients are served"),
-                None => tracing::info!(
-                    "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too"
-                ),
+                Some(true) => tracing::info!(target: LOG, "anonymous clients are served"),
+                None => {
+                    tracing::info!(target: LOG, "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too"
+                    )
+                }
                 Some(false) => {}
             }
         }
     }
     if let Some(rules) = rules {
-        tracing::info!(rules, "clients may do what auth.acl_file allows");
+        tracing::info!(target: LOG, rules, "clients may do what auth.acl_file allows");
     }
 }
+
+/// What the log calls the one who speaks.
+const LOG: &str = "dunlin::server";
