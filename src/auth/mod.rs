@@ -49,7 +49,7 @@ use tokens::Tokens;
 
 use crate::{
     codec::ConnectReturnCode,
-    router::{Authenticate, Authorize, Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    router::{Authenticate, Authorize, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
     types::ClientId,
 };
 
@@ -149,7 +149,7 @@ impl Policy {
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
         match (hash.is_of(password), known) {
-            (true, true) => Ok(Identity { user: Some(user.into()), proven: true, ..Identity::default() }),
+            (true, true) => Ok(Identity { user: Some(user.into()), proof: Proof::Password, ..Identity::default() }),
             (false, true) => Err("wrong password (auth.password_file)"),
             (_, false) => Err("no such user (auth.password_file)"),
         }
@@ -261,12 +261,13 @@ impl Authenticate for Auth {
     fn knows(&self, identity: &Identity) -> bool {
         let policy = self.0.policy.load();
         let Some(user) = &identity.user else { return true };
-        match (&policy.users, &policy.tokens) {
-            (None, None) => true,
+        match identity.proof {
+            _ if policy.is_open() => true,
             // who only said a name, when nobody was asked to prove it, may not keep it
-            _ if !identity.proven => false,
-            (_, Some(_)) if identity.until.is_some() => true,
-            (users, _) => users.as_ref().is_some_and(|users| users.contains(user)),
+            Proof::None => false,
+            Proof::Password => policy.users.as_ref().is_some_and(|users| users.contains(user)),
+            Proof::Token => policy.tokens.is_some(),
+            Proof::Certificate => true,
         }
     }
 }

@@ -83,7 +83,7 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let auth = Auth::new(Policy::load(&settings).unwrap());
-    let bob = Identity { user: Some("bob".into()), proven: true, ..Identity::default() };
+    let bob = Identity { user: Some("bob".into()), proof: Proof::Password, ..Identity::default() };
     assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
     let acl_file = dir.path().join("acl");
     fs::write(&acl_file, "topic a\nuser").unwrap();

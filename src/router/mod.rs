@@ -46,7 +46,7 @@ pub use exchange::{Client, Flush};
 pub use local::Local;
 pub use matches::Matched;
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Record,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Proof, Record,
     Refusal, Rights, Store, Verdict,
 };
 pub use slot::{ConnectionId, SlotRef};

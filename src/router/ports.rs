@@ -54,12 +54,26 @@ pub struct Refusal {
 pub struct Identity {
     /// The User Name in force.
     pub user: Option<Box<str>>,
-    /// It proved that the name is its own; otherwise it only said so.
-    pub proven: bool,
+    /// How it proved that the name is its own.
+    pub proof: Proof,
     /// When it ends, and its connection with it: that of a token.
     pub until: Option<Instant>,
     /// What narrows its rights beside the rules: the claims of a token.
     pub narrowed: Option<Arc<dyn Rights>>,
+}
+
+/// How a client proved that a user name is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// It did not: it only said so.
+    #[default]
+    None,
+    /// By a password.
+    Password,
+    /// By a token.
+    Token,
+    /// By a certificate.
+    Certificate,
 }
 
 /// An answer to "may this client connect?".
