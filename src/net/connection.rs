@@ -5,10 +5,10 @@
 
 use std::{
     future::Future,
-    io::{self, IoSlice},
+    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
-    router::{Client, Count, Flush, Identity, Peer},
+    router::{Client, Count, Identity, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
     types::{ClientId, ProtocolVersion},
 };
@@ -40,7 +40,7 @@ pub(super) struct Connection<S> {
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     read_by: Tick,
     /// The socket has to take something of what waits.
-    write_by: Tick,
+    pub(super) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
     gave_way: u32,
     /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
@@ -91,10 +91,6 @@ const BYTES_A_TURN: usize = 128 << 10;
 const MUCH: usize = 16 << 10;
 /// More bytes than this of such reads that are not written are written first.
 const WRITE_FIRST: usize = 48 << 10;
-/// Writes in a row before others have their turn.
-const WRITES_A_TURN: usize = 16;
-/// Pieces that one write gathers.
-const SLICES: usize = 64;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
@@ -369,54 +365,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.writing = Some(out);
     }
 
-    // ---- writing ----
-
-    fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
-        for _ in 0..WRITES_A_TURN {
-            self.write_held(worker, cx, now)?;
-            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
-            let Worker { shared, local, replies, .. } = worker;
-            match shared.router.flush(local, &mut open.client, replies, unwritten) {
-                Flush::TakenOver => return Err(CloseReason::SessionTakenOver),
-                Flush::UserGone => return Err(CloseReason::UserGone),
-                Flush::Write(None) => return Ok(()),
-                Flush::Write(out) => self.writing = out,
-            }
-        }
-        cx.waker().wake_by_ref();
-        Ok(())
-    }
-
-    /// Writes what was taken from the session, as much as the socket takes.
-    fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
-        let Some(out) = &mut self.writing else { return Ok(()) };
-        while !out.is_empty() {
-            match write_some(Pin::new(&mut self.socket), cx, out) {
-                Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
-                Poll::Ready(Ok(n)) => {
-                    out.advance(n);
-                    self.write_by = Tick::NEVER;
-                    worker.unwritten = worker.unwritten.saturating_sub(n);
-                    worker.writes = worker.writes.wrapping_add(1);
-                    worker.local.count(Count::BytesSent, n as u64);
-                }
-                Poll::Ready(Err(error)) => return Err(network(&error)),
-                Poll::Pending => {
-                    if self.write_by == Tick::NEVER {
-                        self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        self.write_by = Tick::NEVER;
-        if let Some(done) = self.writing.take() {
-            worker.local.pool.put(done);
-        }
-        Ok(())
-    }
-
     // ---- time ----
 
     fn check_deadlines(&mut self, worker: &mut Worker, now: Instant) -> Result<(), CloseReason> {
@@ -530,20 +478,6 @@ impl<S> Drop for Connection<S> {
             worker.local.wake();
         });
     }
-}
-
-/// Writes what comes first, in one call.
-fn write_some(
-    socket: Pin<&mut (impl AsyncWrite + Unpin)>,
-    cx: &mut Context<'_>,
-    out: &OutBuf,
-) -> Poll<io::Result<usize>> {
-    if let Some(bytes) = out.contiguous() {
-        return socket.poll_write(cx, bytes);
-    }
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let filled = out.io_slices(&mut slices);
-    Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
