@@ -364,6 +364,6 @@ pub fn config(data: &[u8]) {
         }
     }
     if let Ok(address) = text.trim().parse::<config::ListenAddress>() {
-        assert!(!address.socket_addrs().is_empty());
+        assert!(!address.endpoints(address.transport().unwrap_or_default()).is_empty());
     }
 }

@@ -1,12 +1,10 @@
 //! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has which
 //! form is the business of `keys`.
 
-use std::{fmt::Display, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use toml::de::DeValue;
-
-use super::listen::ListenAddress;
 
 /// One way of writing values of one type.
 pub(super) trait Form {
@@ -279,34 +277,6 @@ impl Form for OptionalPath {
     }
 }
 
-/// A [`ListenAddress`], as the socket addresses that it stands for.
-pub(super) struct Address;
-
-impl Form for Address {
-    type Value = Vec<SocketAddr>;
-
-    fn expected(&self) -> String {
-        "an address and a port such as \"127.0.0.1:1883\"".into()
-    }
-
-    fn allowed(&self) -> String {
-        "an IP address and a port, or \"localhost:1883\" for the loopback of IPv4 and IPv6; port 0 picks a free one"
-            .into()
-    }
-
-    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
-        let address = written.as_str().ok_or(Misfit::Kind)?.parse::<ListenAddress>();
-        address.map(|a| a.socket_addrs().to_vec()).map_err(|error| Misfit::Said(error.to_string()))
-    }
-
-    fn write(&self, value: &Self::Value) -> String {
-        match &value[..] {
-            [both, _] => format!("\"localhost:{}\"", both.port()),
-            one => format!("\"{}\"", one.first().map(ToString::to_string).unwrap_or_default()),
-        }
-    }
-}
-
 /// What stands there, for people.
 fn describe(written: &DeValue<'_>) -> String {
     match written {
@@ -321,7 +291,7 @@ fn describe(written: &DeValue<'_>) -> String {
 }
 
 /// Text between quotes on one line, long ones cut.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 

@@ -5,8 +5,10 @@
 //!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
 //!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
-//!          │   └► listen          a listen address as text
+//!          │   └► lists           the forms of a listener's keys
+//!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
+//!              └► listener        one listener, and which of its settings go together
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
@@ -23,6 +25,8 @@ mod file;
 mod forms;
 mod keys;
 mod listen;
+mod listener;
+mod lists;
 pub mod reference;
 mod settings;
 mod summary;
@@ -32,5 +36,6 @@ pub use cli::Cli;
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};
+pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig};
 pub use settings::*;
 pub use summary::summary;
