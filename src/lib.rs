@@ -26,5 +26,8 @@ pub mod session;
 pub mod topic;
 pub mod types;
 
+#[doc(hidden)] // for the fuzz target: any bytes may arrive
+pub use net::{ProxyHeader, proxy_header};
+
 pub use config::Config;
 pub use server::{Builder, Server, StartError};

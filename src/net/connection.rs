@@ -12,13 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::{
     admission::Waiting,
     deadlines::{Key, Tick},
     farewell::{Farewell, is_served_last},
     reader::{Got, Reader, SHARED_BUFFER},
+    stream::Stream,
     worker::Worker,
 };
 use crate::{
@@ -52,11 +51,12 @@ struct Caller {
     ip: IpAddr,
     port: u16,
     loopback_listener: bool,
+    listener: u16,
 }
 
 impl Caller {
     fn peer(&self) -> Peer {
-        Peer { address: self.address(), loopback_listener: self.loopback_listener }
+        Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
     }
 
     fn address(&self) -> SocketAddr {
@@ -92,12 +92,12 @@ const MUCH: usize = 16 << 10;
 /// More bytes than this of such reads that are not written are written first.
 const WRITE_FIRST: usize = 48 << 10;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
-        let Peer { address, loopback_listener } = peer;
+        let Peer { address, loopback_listener, listener } = peer;
         Self {
             socket,
-            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener },
+            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener, listener },
             phase: Phase::Connecting,
             reader: Reader::default(),
             writing: None,
@@ -107,6 +107,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             gave_way: u32::MAX,
             reads_much: false,
         }
+    }
+
+    /// Its CONNECT is due by then: it has taken some of its time already.
+    pub(super) fn due(mut self, read_by: Tick) -> Self {
+        self.read_by = read_by;
+        self
     }
 
     pub(super) fn peer(&self) -> Peer {
@@ -162,7 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
         if self.deadline.is_none() {
             self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
-            self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
+            if self.read_by == Tick::NEVER {
+                self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
+            }
         }
     }
 
@@ -345,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         worker.shared.gate.connected();
         tracing::info!(
             client = %connected.client,
-            peer = %self.caller.address(),
+            peer = %self.caller.peer(),
             clean_session = connect.clean_session,
             session_present = connected.session_present,
             keep_alive = connect.keep_alive,
@@ -402,15 +410,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // said where there were any
                 let dropped = (dropped > 0).then_some(dropped);
                 worker.shared.gate.left();
-                tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, dropped, "disconnected");
+                tracing::info!(client = %open.client.id(), peer = %self.caller.peer(), %reason, dropped, "disconnected");
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug
                 if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
-                    tracing::debug!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
+                    tracing::debug!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
                 } else {
-                    tracing::info!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
+                    tracing::info!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
                 }
             }
             Phase::Ended => return,
@@ -427,7 +435,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+impl<S: Stream> Future for Connection<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -442,6 +450,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             if reason != CloseReason::SessionTakenOver {
                 let _ = this.write(worker, cx, Instant::now());
             }
+            this.socket.part(cx, &reason);
             this.end(worker, &reason);
             Poll::Ready(())
         })
@@ -467,7 +476,7 @@ impl<S> Drop for Connection<S> {
                     worker.shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
                     worker.shared.gate.left();
                     let waiting = writing.as_ref().map_or(0, |w| w.len());
-                    tracing::info!(client = %open.client.id(), peer = %caller.address(), %reason, waiting, "disconnected");
+                    tracing::info!(client = %open.client.id(), peer = %caller.peer(), %reason, waiting, "disconnected");
                 }
                 None => worker.shared.gate.left_before_connect(),
             }
@@ -493,7 +502,11 @@ pub(super) fn network(error: &io::Error) -> CloseReason {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             CloseReason::ConnectionLost
         }
-        kind => CloseReason::Network(kind),
+        // what a transport has to say; the system's own errors have a kind alone
+        kind => match error.get_ref() {
+            Some(why) => CloseReason::Transport(why.to_string().into()),
+            None => CloseReason::Network(kind),
+        },
     }
 }
 
@@ -501,7 +514,7 @@ fn count_violation(worker: &Worker, reason: &CloseReason) {
     let count = match reason {
         CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
         CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
-        CloseReason::Malformed(_) | CloseReason::Protocol(_) => Count::ProtocolErrors,
+        CloseReason::Malformed(_) | CloseReason::Protocol(_) | CloseReason::Transport(_) => Count::ProtocolErrors,
         _ => return,
     };
     worker.local.count(count, 1);

@@ -8,11 +8,12 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 
 use super::{
     connection::{Connection, Phase, network},
     deadlines::Tick,
+    stream::Stream,
     worker::Worker,
 };
 use crate::{
@@ -25,13 +26,14 @@ const WRITES_A_TURN: usize = 16;
 /// Pieces that one write gathers.
 const SLICES: usize = 64;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// Writes what was taken from the session, and takes more, as long as the socket takes it.
     pub(super) fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         for _ in 0..WRITES_A_TURN {
             self.write_held(worker, cx, now)?;
             let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
+            // what is written, but waits for the transport to send it, is not done either
+            let unwritten = self.writing.as_ref().map_or(0, |w| w.len().max(1));
             let Worker { shared, local, replies, .. } = worker;
             match shared.router.flush(local, &mut open.client, replies, unwritten) {
                 Flush::TakenOver => return Err(CloseReason::SessionTakenOver),
@@ -59,11 +61,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Poll::Ready(Err(error)) => return Err(network(&error)),
                 Poll::Pending => {
-                    if self.write_by == Tick::NEVER {
-                        self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
-                    }
+                    self.begin_to_wait(worker, now);
                     return Ok(());
                 }
+            }
+        }
+        // TLS may hold some of it; for TCP this is nothing
+        match Pin::new(&mut self.socket).poll_flush(cx) {
+            Poll::Ready(flushed) => flushed.map_err(|error| network(&error))?,
+            Poll::Pending => {
+                self.begin_to_wait(worker, now);
+                return Ok(());
             }
         }
         self.write_by = Tick::NEVER;
@@ -71,6 +79,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             worker.local.pool.put(done);
         }
         Ok(())
+    }
+
+    /// The socket takes nothing: how long it may do so.
+    fn begin_to_wait(&mut self, worker: &Worker, now: Instant) {
+        if self.write_by == Tick::NEVER {
+            self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
+        }
     }
 }
 
