@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::Context;
 use dunlin::{
-    Config, Server,
-    config::{Cli, reference, summary},
+    Config, Server, certs,
+    config::{CertsArgs, Cli, Command, reference, summary},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -22,6 +22,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    if let Some(Command::Certs(CertsArgs { dir, host, client, force })) = &cli.command {
+        return print(&certs::make(dir, host, client, *force)?.to_string());
+    }
     if cli.print_config {
         return print(&reference::toml());
     }

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["types", "topic", "codec", "session", "router"]),
     ("admin", &["types", "topic", "codec", "session", "router"]),
     ("config", &["types"]),
+    ("certs", &[]),
     ("server", &["types", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config"]),
 ];
 

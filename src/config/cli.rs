@@ -4,7 +4,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    ArgAction, CommandFactory, FromArgMatches, Parser,
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{BoolishValueParser, PossibleValuesParser, Resettable, TypedValueParser},
 };
 
@@ -75,6 +75,37 @@ pub struct Cli {
     /// Print the default configuration, every key with what it does, and exit.
     #[arg(long, env = "DUNLIN_PRINT_CONFIG", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub print_config: bool,
+
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program does in place of serving.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Make certificates to try TLS with: an authority, a server and a client.
+    Certs(CertsArgs),
+}
+
+/// What `dunlin certs` is to make.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct CertsArgs {
+    /// Where to put them; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    pub dir: PathBuf,
+
+    /// A name or address that clients connect to; may be repeated.
+    #[arg(long, value_name = "NAME", required = true, num_args = 1..)]
+    pub host: Vec<String>,
+
+    /// The Common Name in the client's certificate.
+    #[arg(long, value_name = "NAME", default_value = "client")]
+    pub client: String,
+
+    /// Replace files that are there.
+    #[arg(long)]
+    pub force: bool,
 }
 
 impl Cli {

@@ -32,7 +32,7 @@ mod settings;
 mod summary;
 
 pub use changes::{Change, changes};
-pub use cli::Cli;
+pub use cli::{CertsArgs, Cli, Command};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};
