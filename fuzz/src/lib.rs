@@ -366,7 +366,7 @@ pub fn config(data: &[u8]) {
         }
     }
     if let Ok(address) = text.trim().parse::<config::ListenAddress>() {
-        assert!(!address.socket_addrs().is_empty());
+        assert!(!address.endpoints(address.transport().unwrap_or_default()).is_empty());
     }
 }
 

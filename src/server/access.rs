@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use super::listeners::Anonymity;
 use crate::{
     auth::{Auth, AuthError, Policy, Settings, TokenSettings},
-    config::{AuthConfig, Config, DeniedPublish},
+    config::{AuthConfig, Config, DeniedPublish, ListenerConfig},
     router::Ports,
 };
 
 /// Reads what the configuration names, and plugs it in where the embedding program has plugged in nothing of its own.
 /// `None`: it has, everywhere.
-pub(super) fn plug(config: &Config, ports: &mut Ports) -> Result<Option<Arc<Auth>>, AuthError> {
+pub(super) fn plug(config: &Config, ports: &mut Ports, anonymity: &Anonymity) -> Result<Option<Arc<Auth>>, AuthError> {
     if ports.authenticate.is_some() && ports.authorize.is_some() {
         return Ok(None);
     }
-    let auth = Arc::new(Auth::new(load(config)?));
+    let auth = Arc::new(Auth::new(load(config)?, anonymity.clone()));
     ports.authenticate.get_or_insert_with(|| auth.clone());
     ports.authorize.get_or_insert_with(|| auth.clone());
     Ok(Some(auth))
@@ -59,11 +60,23 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What the log says of who may come in and what they may do. `open`: there are listeners that are not on loopback.
-pub(super) fn announce(policy: &Policy, allow_anonymous: Option<bool>, open: bool) {
+/// What the log says of who may come in and what they may do.
+pub(super) fn announce(policy: &Policy, config: &Config) {
+    let allow_anonymous = config.allow_anonymous;
+    // what a listener says of its own is meant as it says
+    let inherits = |l: &&ListenerConfig| l.allow_anonymous.is_none();
+    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.address.is_loopback());
+    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.address.is_loopback());
     policy.warnings().iter().for_each(|warning| tracing::warn!(target: LOG, "{warning}"));
     let (users, rules, tokens) = policy.summary();
+    if own {
+        tracing::warn!(
+            target: LOG,
+            "allow_anonymous = true of a listener that is not on loopback: everybody who reaches it may connect"
+        );
+    }
     match (policy.is_open(), allow_anonymous) {
+        (true, _) if own && !open => {}
         (true, Some(true)) if open => {
             tracing::warn!(target: LOG, "allow_anonymous = true: everybody who reaches a listener may connect");
         }

@@ -21,7 +21,7 @@ struct Users(Mutex<Vec<String>>);
 
 impl Authenticate for Users {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let Credentials { client_id, username, password, peer } = *credentials;
+        let Credentials { client_id, username, password, peer, .. } = *credentials;
         assert!(peer.loopback_listener && peer.address.ip().is_loopback());
         let password = password.map(|p| String::from_utf8_lossy(p).into_owned());
         self.0.lock().push(format!("{client_id} {username:?} {password:?}"));
