@@ -180,7 +180,7 @@ fn tls(config: &ListenerConfig) -> Result<Option<TlsSettings>, ListenError> {
         return Err(ListenError::NoCertificate(config.address.clone()));
     };
     let clients = (config.client_certificates != ClientCertificates::Off).then(|| ClientFiles {
-        authorities: config.client_ca_file.clone().unwrap_or_else(PathBuf::new),
+        authorities: config.client_ca_file.clone().unwrap_or_default(),
         required: config.client_certificates == ClientCertificates::Required,
         revoked: config.revocation_list_file.clone(),
         name: config.identity.map(|identity| match identity {
