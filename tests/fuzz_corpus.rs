@@ -48,6 +48,16 @@ fn config() {
     drive("config", targets::config, &config_seeds());
 }
 
+#[test]
+fn passwords() {
+    drive("passwords", targets::passwords, &password_seeds());
+}
+
+#[test]
+fn acl() {
+    drive("acl", targets::acl, &acl_seeds());
+}
+
 /// The corpus is there and current; no input of it and none made from it makes the target panic.
 fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -81,7 +91,7 @@ fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
 
 /// How long one target is driven at least: its share of `DUNLIN_FUZZ_SECONDS`, which CI sets where no fuzzer runs.
 fn budget() -> Duration {
-    const TARGETS: u32 = 4;
+    const TARGETS: u32 = 6;
     let seconds = std::env::var("DUNLIN_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     Duration::from_secs(seconds) / TARGETS
 }
@@ -333,4 +343,30 @@ fn config_seeds() -> Seeds {
     seeds.insert("keys".to_owned(), keys.collect::<Vec<_>>().join("\n").into());
     seeds.insert("reference".to_owned(), reference.into());
     seeds
+}
+
+fn password_seeds() -> Seeds {
+    let argon2id =
+        "eve:$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+    let seeds = [
+        ("mosquitto", include_str!("data/passwords").to_owned()),
+        ("argon2id", format!("# comment\n\n{argon2id}")),
+        ("bad", "bob:clear\neve\n:\n$6$a$b\na:$7$101$AAAA$AAAA\n".to_owned()),
+    ];
+    seeds.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+}
+
+fn acl_seeds() -> Seeds {
+    let seeds = [
+        (
+            "users",
+            "c\nbob\nb/x\n# all\ntopic read $SYS/#\nuser bob\ntopic write b/#\ntopic deny b/+/no\nuser eve\ntopic e\n",
+        ),
+        ("anonymous", "c\n\na/b\ntopic readwrite a/+\ntopic deny a/c\nuser bob\ntopic #\n"),
+        ("patterns", "c\nbob\np/c/bob\npattern read p/%c/%u\npattern write %u/%c/#\npattern deny p/%c/no\ntopic x\n"),
+        ("dangerous", "+\n#\np/x\npattern p/%c\npattern %u\nuser #\ntopic read p/x\n"),
+        ("bad", "c\n\na\ntopic raed a\n  # comment\nuser\ntopic a#\n"),
+        ("blanks", "c\neve smith\na b\n  topic   write   a b  \nuser  eve smith \ntopic read\ttab\ntopic read\n"),
+    ];
+    seeds.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }
