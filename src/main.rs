@@ -30,6 +30,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     let config = cli.resolve()?;
     if cli.check {
+        Server::check(&config)?;
         return print(&summary(&config, cli.config.as_deref()));
     }
     let level = log::init(&config.log)?;

@@ -112,6 +112,11 @@ impl Server {
         Builder::new(config).start().await
     }
 
+    /// What `start` would find wrong with files that the configuration names; nothing is started.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Ok(config.listeners.iter().try_for_each(listeners::check)?)
+    }
+
     fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
@@ -229,8 +234,8 @@ fn announce(config: &Config, listening: &[Listening], workers: usize, anonymous:
     );
     // what a listener says of its own is meant as it says
     let inherits = |l: &&ListenerConfig| l.allow_anonymous.is_none();
-    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.address.is_loopback());
-    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.address.is_loopback());
+    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.is_loopback());
+    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
     match (anonymous, config.allow_anonymous) {
         (false, _) => {}
         (true, Some(true)) if open => {
