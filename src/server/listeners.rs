@@ -1,6 +1,6 @@
 //! A server's listeners: bound from the configuration, opened and closed while it runs.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
