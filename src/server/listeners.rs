@@ -1,6 +1,6 @@
 //! A server's listeners: bound from the configuration, opened and closed while it runs.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -185,7 +185,7 @@ fn tls(config: &ListenerConfig) -> Result<Option<TlsSettings>, ListenError> {
         return Err(ListenError::NoCertificate(config.address.clone()));
     };
     let clients = (config.client_certificates != ClientCertificates::Off).then(|| ClientFiles {
-        authorities: config.client_ca_file.clone().unwrap_or_else(PathBuf::new),
+        authorities: config.client_ca_file.clone().unwrap_or_default(),
         required: config.client_certificates == ClientCertificates::Required,
         revoked: config.revocation_list_file.clone(),
         name: config.identity.map(|identity| match identity {
