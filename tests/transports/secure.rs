@@ -109,8 +109,8 @@ pub fn connect(stream: &mut (impl Read + Write), id: &str) {
 
 #[track_caller]
 pub fn ping(stream: &mut (impl Read + Write)) {
-    stream.write_all(&PINGREQ).unwrap();
-    expect(stream, &PINGRESP);
+    stream.write_all(PINGREQ).unwrap();
+    expect(stream, PINGRESP);
 }
 
 #[track_caller]

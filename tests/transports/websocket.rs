@@ -164,12 +164,12 @@ fn packets_across_frames_and_many_in_one() {
         [frame(0x02, &PINGREQ[..1]), frame(PING, b"still there?"), frame(0x00, b""), frame(0x80, &PINGREQ[1..])];
     socket.write_all(&parts.concat()).unwrap();
     expect(&mut socket, b"\x8a\x0cstill there?");
-    expect(&mut socket, &[&[BINARY, 2][..], &PINGRESP].concat());
+    expect(&mut socket, &[&[BINARY, 2][..], PINGRESP].concat());
     // byte by byte
-    for byte in frame(BINARY, &PINGREQ) {
+    for byte in frame(BINARY, PINGREQ) {
         socket.write_all(&[byte]).unwrap();
     }
-    expect(&mut socket, &[&[BINARY, 2][..], &PINGRESP].concat());
+    expect(&mut socket, &[&[BINARY, 2][..], PINGRESP].concat());
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn misbehaviour_ends_one_connection_with_its_code() {
     let broker = broker(Limits { max_packet_size: 1000, ..Limits::default() });
     let mut healthy = Frames { socket: upgrade(tcp(broker.address())), left: 0 };
     connect(&mut healthy, "healthy");
-    let mut unmasked = frame(BINARY, &PINGREQ);
+    let mut unmasked = frame(BINARY, PINGREQ);
     unmasked[1] &= 0x7f;
     let huge = [&[BINARY, 0xff][..], &[0, 0, 0, 9, 0, 0, 0, 0], &[0; 4]].concat();
     let table: &[(Vec<u8>, u16)] = &[
@@ -202,9 +202,9 @@ fn misbehaviour_ends_one_connection_with_its_code() {
         (unmasked, 1002),
         (huge, 1009),
         (frame(BINARY, &[0; 1001]), 1009),
-        (frame(0xc2, &PINGREQ), 1002),
+        (frame(0xc2, PINGREQ), 1002),
         (frame(0x83, b""), 1002),
-        (frame(0x80, &PINGREQ), 1002),
+        (frame(0x80, PINGREQ), 1002),
         (frame(PING, &[0; 126]), 1002),
         (frame(CLOSE, &[1]), 1002),
     ];
