@@ -128,6 +128,11 @@ impl Server {
         Builder::new(config).start().await
     }
 
+    /// What `start` would find wrong with files that the configuration names; nothing is started.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Ok(config.listeners.iter().try_for_each(listeners::check)?)
+    }
+
     fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);

@@ -445,3 +445,26 @@ fn filled(pattern: &str, client: &str, user: &str) -> String {
     let parts = pattern.split("%c").map(|part| part.split("%u").collect::<Vec<_>>().join(user));
     parts.collect::<Vec<_>>().join(client)
 }
+
+// ---- PROXY header ----
+
+/// The beginning of a connection: any bytes are answered; a header is as long as it is and no longer, whatever follows it;
+/// of a part of one, more is asked for; nobody is asked for more for ever.
+pub fn proxy_header(data: &[u8]) {
+    match dunlin::proxy_header(data) {
+        Ok(Some(header)) => {
+            assert!((15..=16 + 4096).contains(&header.length) && header.length <= data.len());
+            assert!(header.source.is_none_or(|source| source.port() != 0));
+            assert_eq!(dunlin::proxy_header(&data[..header.length]), Ok(Some(header)));
+            for part in 0..header.length {
+                assert_eq!(dunlin::proxy_header(&data[..part]), Ok(None), "{part} of {} bytes", header.length);
+            }
+        }
+        Ok(None) => assert!(data.len() < 16 + 4096),
+        Err(why) => {
+            assert!(!why.is_empty());
+            let more = [data, b"\r\n\0"].concat();
+            assert_eq!(dunlin::proxy_header(&more), Err(why), "what is wrong stays so");
+        }
+    }
+}

@@ -81,6 +81,11 @@ impl ListenerConfig {
         }
     }
 
+    /// Can nobody beyond this machine reach it, by its address or through a proxy that it trusts?
+    pub fn is_loopback(&self) -> bool {
+        self.address.is_loopback() && !self.proxy_protocol
+    }
+
     /// A TCP listener with nothing else set.
     pub fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(address, Transport::Tcp)

@@ -30,7 +30,7 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
 fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let free = listener.address.socket_addr().is_some_and(|address| address.port() == 0);
     let port = if free { " (a free port)" } else { "" };
-    let allowed = listener.allow_anonymous.or(config.allow_anonymous).unwrap_or(listener.address.is_loopback());
+    let allowed = listener.allow_anonymous.or(config.allow_anonymous).unwrap_or(listener.is_loopback());
     let nobody = match allowed {
         true => "",
         false if config.auth.has_users() => ", for users alone",

@@ -123,6 +123,8 @@ async fn pass(
         }
         if let Some(source) = proxy::take(&mut socket).await? {
             peer.address = source;
+            // a proxy on this machine lets others in: its listener's address says nothing of them
+            peer.loopback_listener &= source.ip().to_canonical().is_loopback();
         }
     }
     let Some(tls) = &door.tls else { return begin(shared, door, socket, *peer, step, due).await };

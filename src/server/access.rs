@@ -65,8 +65,8 @@ pub(super) fn announce(policy: &Policy, config: &Config) {
     let allow_anonymous = config.allow_anonymous;
     // what a listener says of its own is meant as it says
     let inherits = |l: &&ListenerConfig| l.allow_anonymous.is_none();
-    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.address.is_loopback());
-    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.address.is_loopback());
+    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.is_loopback());
+    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
     policy.warnings().iter().for_each(|warning| tracing::warn!(target: LOG, "{warning}"));
     let (users, rules, tokens) = policy.summary();
     if own {

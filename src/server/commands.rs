@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::access;
+use super::{Server, StartError, access};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
@@ -46,7 +46,8 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
 }
 
 /// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
-pub fn check_files(config: &Config) -> Result<String, AuthError> {
+pub fn check_files(config: &Config) -> Result<String, StartError> {
+    Server::check(config)?;
     let policy = access::load(config)?;
     Ok(policy.warnings().iter().map(|line| format!("warning:       {line}\n")).collect())
 }

@@ -132,6 +132,11 @@ impl Listeners {
     }
 }
 
+/// Reads what a listener needs.
+pub(super) fn check(config: &ListenerConfig) -> Result<(), ListenError> {
+    tls(config).map(|_| ())
+}
+
 /// Reads what a listener needs, and binds it.
 pub(super) fn bind(config: &ListenerConfig) -> Result<Bound, ListenError> {
     let websocket = config

@@ -110,6 +110,13 @@ impl Inbound {
     /// How many of `bytes` belong to the header; where it is not whole, all of them are held.
     fn take_header(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
         if self.held == 0 {
+            if let Some((taken, length, mask)) = plain_header(bytes)
+                && !self.fragmented
+                && length <= self.longest
+            {
+                (self.left, self.mask) = (length, mask);
+                return Ok(taken);
+            }
             let mut cursor = Cursor::new(bytes);
             if let Some((header, length)) = parse(&mut cursor)? {
                 self.begin(&header, length)?;
@@ -150,6 +157,18 @@ impl Inbound {
         }
         self.left = length;
         Ok(())
+    }
+}
+
+/// The header of a short binary frame that is a whole message, as nearly all are: its length, that of its payload, and
+/// the mask. Others take the longer way, which says what is wrong with them.
+#[inline]
+fn plain_header(bytes: &[u8]) -> Option<(usize, u64, [u8; 4])> {
+    const BINARY: u8 = 0x82;
+    match *bytes {
+        [BINARY, length @ 0x80..0xfe, a, b, c, d, ..] => Some((6, u64::from(length & 0x7f), [a, b, c, d])),
+        [BINARY, 0xfe, high, low, a, b, c, d, ..] => Some((8, u16::from_be_bytes([high, low]).into(), [a, b, c, d])),
+        _ => None,
     }
 }
 
