@@ -110,7 +110,7 @@ pub(super) struct Shared {
     max_not_durable: usize,
     next_message: AtomicU64,
     waiters: Mutex<Vec<(CommitSeq, Waker)>>,
-    failure: watch::Sender<Option<Failure>>,
+    pub(super) failure: watch::Sender<Option<Failure>>,
     pub(super) statistics: Arc<Statistics>,
 }
 
@@ -174,8 +174,7 @@ impl DiskStore {
     /// Writes what waits, syncs, and ends. Nothing may be appended any more. Blocks until it is done.
     pub fn close(&self) -> Result<(), Failure> {
         if let Some(threads) = self.threads.lock().take() {
-            self.shared.pending.lock().closing = true;
-            self.shared.wake.notify_all();
+            self.shared.close();
             let ended = threads.writer.join();
             let _ = threads.preparer.join();
             if ended.is_err() {
@@ -229,21 +228,11 @@ impl Store for DiskStore {
     }
 
     fn done(&self) -> CommitSeq {
-        CommitSeq(self.shared.done.load(Ordering::Acquire))
+        self.shared.done()
     }
 
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
-        let mut waiters = self.shared.waiters.lock();
-        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
-        if commit <= self.done() || stopped {
-            drop(waiters);
-            return waker.wake_by_ref();
-        }
-        // whoever asks again for the same is woken once
-        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
-        if !asked {
-            waiters.push((commit, waker.clone()));
-        }
+        self.shared.wake_when_done(commit, waker);
     }
 
     #[inline]
@@ -257,7 +246,7 @@ impl Store for DiskStore {
 }
 
 impl Shared {
-    fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
+    pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
         let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, asleep: false, closing: false };
         Self {
             groups: RwLock::new(()),
@@ -275,7 +264,7 @@ impl Shared {
     }
 
     #[inline]
-    fn append(&self, record: Record<'_>) -> Stored {
+    pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
         let size = op.size();
         let mut pending = self.pending.lock();
@@ -291,6 +280,30 @@ impl Shared {
         Stored::By(CommitSeq(number))
     }
 
+    pub(super) fn done(&self) -> CommitSeq {
+        CommitSeq(self.done.load(Ordering::Acquire))
+    }
+
+    pub(super) fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
+        let mut waiters = self.waiters.lock();
+        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
+        if commit <= self.done() || stopped {
+            drop(waiters);
+            return waker.wake_by_ref();
+        }
+        // whoever asks again for the same is woken once
+        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
+        if !asked {
+            waiters.push((commit, waker.clone()));
+        }
+    }
+
+    /// Asks the writer to write what waits, and to end.
+    pub(super) fn close(&self) {
+        self.pending.lock().closing = true;
+        self.wake.notify_all();
+    }
+
     /// Gives a message its number, if it has none.
     #[inline]
     fn name(&self, message: &Message) {
@@ -302,7 +315,7 @@ impl Shared {
     }
 
     #[inline]
-    fn condition(&self) -> Condition {
+    pub(super) fn condition(&self) -> Condition {
         match self.state.load(Ordering::Acquire) {
             FAILED => Condition::Failed,
             FULL => Condition::Full,

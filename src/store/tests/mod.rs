@@ -3,6 +3,7 @@
 mod cleaning;
 mod crashes;
 mod damage;
+mod driving;
 mod faults;
 mod model;
 mod simulated;
