@@ -4,125 +4,30 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::Duration,
+    process::{Command, Stdio},
 };
 
-use raw::{Client, Connect, Message, connack, frame};
+use raw::{Client, Connect, Message, frame};
+use running::{GUARD, Running, accepted};
 use serde_json::Value;
 use tempfile::TempDir;
 
 #[allow(dead_code)]
 #[path = "conformance/raw.rs"]
 mod raw;
-
-/// No test waits for this; it is what ends a test whose event never comes.
-const GUARD: Duration = Duration::from_secs(30);
-
-/// A broker on free ports, and its log line by line; killed when dropped.
-struct Running {
-    child: Child,
-    log: mpsc::Receiver<String>,
-    /// What was read of it.
-    read: Vec<String>,
-    /// Where it listens.
-    addresses: Vec<SocketAddr>,
-}
-
-impl Running {
-    /// On a free port of 127.0.0.1; ready when this returns.
-    fn start(flags: &[&str]) -> Self {
-        Self::listening(&["127.0.0.1:0"], flags)
-    }
-
-    /// With `text` as its configuration, which stands in `dir`.
-    fn configured(dir: &TempDir, text: &str) -> Self {
-        fs::write(config(dir), text).unwrap();
-        Self::start(&["--config", config(dir).to_str().unwrap()])
-    }
-
-    fn listening(on: &[&str], flags: &[&str]) -> Self {
-        let mut running = Self::spawn(on, flags);
-        let ready = running.wait_for("ready, listening on ");
-        let (_, told) = ready.split_once("listening on ").unwrap();
-        let (told, _) = told.split_once(" (").unwrap();
-        running.addresses = told.split(", ").map(|address| address.parse().expect("an address")).collect();
-        running
-    }
-
-    /// Not waited for.
-    fn spawn(on: &[&str], flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
-        on.iter().for_each(|address| _ = command.args(["--listen", address]));
-        let mut child = command.env_clear().args(flags).stderr(Stdio::piped()).spawn().expect("dunlin runs");
-        let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-        let (lines, log) = mpsc::channel();
-        // ends with the process, which closes its end of the pipe
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        Self { child, log, read: Vec::new(), addresses: Vec::new() }
-    }
-
-    /// A client with a clean session that was accepted.
-    fn client(&self, id: &str) -> Client {
-        accepted(self.addresses[0], id)
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Reads the log until a line has `words` in it; that line.
-    fn wait_for(&mut self, words: &str) -> String {
-        loop {
-            match self.log.recv_timeout(GUARD) {
-                Ok(line) => self.read.push(line),
-                Err(error) => panic!("the log did not say {words:?} ({error}), but\n{}", self.read.join("\n")),
-            }
-            let line = self.read.last().unwrap();
-            if line.contains(words) {
-                return line.clone();
-            }
-        }
-    }
-
-    /// Reads the log to its end, which is that of the process; its exit code.
-    fn exit_code(&mut self) -> Option<i32> {
-        loop {
-            match self.log.recv_timeout(GUARD) {
-                Ok(line) => self.read.push(line),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
-                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it still runs:\n{}", self.read.join("\n")),
-            }
-        }
-    }
-
-    fn stop(mut self) {
-        self.signal("TERM");
-        assert_eq!(self.exit_code(), Some(0));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn accepted(address: SocketAddr, id: &str) -> Client {
-    let mut client = Client::open(address);
-    client.send(&Connect::new(id).frame());
-    client.expect(&connack(0, 0));
-    client
-}
+#[path = "support/running.rs"]
+mod running;
 
 fn config(dir: &TempDir) -> PathBuf {
     dir.path().join("dunlin.toml")
+}
+
+/// A broker with `text` as its configuration, which stands in `dir`.
+fn configured(dir: &TempDir, text: &str) -> Running {
+    fs::write(config(dir), text).unwrap();
+    Running::start(&["--config", config(dir).to_str().unwrap()])
 }
 
 fn files(dir: &Path) -> Vec<String> {
@@ -155,7 +60,7 @@ fn the_ready_file_tells_every_listener_and_goes_on_exit() {
     assert_ne!(running.addresses[0], running.addresses[1]);
 
     let told: Value = serde_json::from_str(&fs::read_to_string(&ready).unwrap()).unwrap();
-    assert_eq!(told["pid"], running.child.id());
+    assert_eq!(told["pid"], running.id());
     let listeners = told["listeners"].as_array().unwrap();
     assert_eq!(listeners.len(), 2);
     for (listener, address) in listeners.iter().zip(&running.addresses) {
@@ -336,7 +241,7 @@ const MESSAGE: usize = 1_000_000;
 /// A broker with this grace, and a client for which more waits than its socket takes.
 fn behind(dir: &TempDir, qos: u8, grace: &str) -> (Running, Client) {
     let text = format!("shutdown_grace = '{grace}'\n[limits]\nmax_outbound_bytes = '100 MiB'\n");
-    let running = Running::configured(dir, &text);
+    let running = configured(dir, &text);
     let mut slow = running.client("slow");
     slow.subscribe(&[("t", qos)]);
     let mut publisher = running.client("publisher");
@@ -403,7 +308,7 @@ fn nobody_is_accepted_once_it_stops() {
 #[test]
 fn hangup_reads_the_configuration_again() {
     let dir = tempfile::tempdir().unwrap();
-    let mut running = Running::configured(&dir, "");
+    let mut running = configured(&dir, "");
     let mut hangup = |text: &str, words: &str| {
         fs::write(config(&dir), text).unwrap();
         running.signal("HUP");
@@ -419,7 +324,7 @@ fn hangup_reads_the_configuration_again() {
 #[test]
 fn hangup_changes_limits_for_the_next_packet_and_a_bad_file_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut running = Running::configured(&dir, "[limits]\nmax_packet_size = 1000\n");
+    let mut running = configured(&dir, "[limits]\nmax_packet_size = 1000\n");
     let long = || Message::new("t", &"x".repeat(500)).qos(1);
     let [mut first, mut second] = ["first", "second"].map(|id| running.client(id));
     first.publish(long());
@@ -444,7 +349,7 @@ fn hangup_changes_the_level_of_the_log() {
     // said at debug alone: a connection without a byte
     const WORDS: &str = "disconnected before CONNECT";
     let dir = tempfile::tempdir().unwrap();
-    let mut running = Running::configured(&dir, "workers = 1\n");
+    let mut running = configured(&dir, "workers = 1\n");
     drop(Client::open(running.addresses[0]));
     running.client("c").disconnect();
     running.wait_for("the client sent DISCONNECT");

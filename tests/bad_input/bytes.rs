@@ -4,8 +4,9 @@ use dunlin::{config::Limits, router::Count};
 
 use crate::{
     malformed::MALFORMED,
+    random::Random,
     raw::{Client, Connect, connack},
-    support::{Broker, Healthy, Random, client, said_to, valid_session},
+    support::{Broker, Healthy, client, said_to, valid_session},
 };
 
 #[test]

@@ -7,10 +7,12 @@
 //! | `lengths` | lengths that lie, and the limit on packets |
 //! | `slow` | clients that stall, trickle, or do not read |
 //! | `process` | the same against the binary: what its log says, what its memory does |
-//! | `support` | a broker, clients that do nothing wrong beside the bad ones, random numbers |
+//! | `support` | a broker, clients that do nothing wrong beside the bad ones |
 
 #[path = "../data/malformed.rs"]
 mod malformed;
+#[path = "../support/random.rs"]
+mod random;
 #[allow(dead_code)]
 #[path = "../conformance/raw.rs"]
 mod raw;

@@ -9,8 +9,9 @@ use std::{
 
 use crate::{
     malformed::MALFORMED,
+    random::Random,
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
-    support::{Healthy, Random, Raw, header, said_to, valid_session},
+    support::{Healthy, Raw, header, said_to, valid_session},
 };
 
 /// A broker in a process of its own, killed when dropped.

@@ -160,23 +160,3 @@ pub fn header(first: u8, mut length: usize) -> Vec<u8> {
     header.push(length as u8);
     header
 }
-
-/// Numbers that are the same in each run (xorshift64*).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % limit
-    }
-
-    pub fn bytes(&mut self, most: usize) -> Vec<u8> {
-        (0..1 + self.below(most)).map(|_| self.below(256) as u8).collect()
-    }
-}

@@ -1,0 +1,51 @@
+//! [`Inbox`]: the receiver's side of QoS 1 and 2 as a client with a persistent session has it (MQTT 3.1.1 section 4.3):
+//! the Packet Identifiers of QoS 2 messages are kept, over reconnects too, until PUBREL comes for them.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    raw::{Frame, Message, puback, pubcomp, pubrec},
+    wire::packet_id,
+};
+
+/// What was received at QoS 2 and is not released.
+#[derive(Default)]
+pub struct Inbox {
+    unreleased: BTreeMap<u16, Message>,
+}
+
+impl Inbox {
+    /// A frame that is a PUBLISH or a PUBREL: the message, unless it came before, and the answer.
+    pub fn handle(&mut self, frame: &Frame) -> (Option<Message>, Vec<u8>) {
+        let Some(message) = frame.message() else {
+            assert_eq!(frame.first, 0x62, "a PUBREL was expected, not {:02x?}", frame.bytes());
+            let id = packet_id(frame);
+            self.unreleased.remove(&id);
+            return (None, pubcomp(id));
+        };
+        match message.qos {
+            0 => (Some(message), Vec::new()),
+            1 => {
+                let answer = puback(message.id);
+                (Some(message), answer)
+            }
+            _ => {
+                let answer = pubrec(message.id);
+                let Some(earlier) = self.unreleased.insert(message.id, message.clone()) else {
+                    return (Some(message), answer);
+                };
+                assert!(
+                    message.dup && earlier.topic == message.topic && earlier.payload == message.payload,
+                    "Packet Identifier {} is not released, and stands for another message: {message:?} after {earlier:?}",
+                    message.id
+                );
+                (None, answer)
+            }
+        }
+    }
+
+    /// Every QoS 2 message was released.
+    pub fn is_empty(&self) -> bool {
+        self.unreleased.is_empty()
+    }
+}

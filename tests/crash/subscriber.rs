@@ -1,0 +1,120 @@
+//! [`Subscriber`]: receives streams and judges them: nothing is missing, nothing is out of order, nothing comes twice
+//! that must not.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    inbox::Inbox,
+    publisher::Stream,
+    random::Random,
+    raw::{Message, suback, subscribe},
+    wire::{Broker, Connection},
+};
+
+/// The topic of the message that is the last of a queue.
+pub const END: &str = "end";
+
+/// A client with a persistent session and subscriptions that it keeps.
+pub struct Subscriber {
+    id: String,
+    qos: u8,
+    filter: &'static str,
+    inbox: Inbox,
+    /// The last message of each stream that it gets.
+    received: BTreeMap<Stream, u64>,
+    /// Messages that came more than once, as QoS 1 may.
+    pub repeated: u64,
+}
+
+impl Subscriber {
+    /// Gets these streams, and has a session from now on.
+    pub fn new(broker: &Broker, filter: &'static str, qos: u8, streams: impl Iterator<Item = Stream>) -> Self {
+        let id = format!("subscriber-{filter}-{qos}");
+        let (mut connection, present) = Connection::persistent(broker, &id).expect("nobody kills it");
+        assert!(!present, "{id} has a session already");
+        connection.send(&subscribe(1, &[(filter, qos), (END, qos)]));
+        assert_eq!(connection.read().expect("nobody kills it").bytes(), suback(1, &[qos, qos]));
+        connection.disconnect();
+        let received = streams.map(|stream| (stream, 0)).collect();
+        Self { id, qos, filter, inbox: Inbox::default(), received, repeated: 0 }
+    }
+
+    /// Receives until the broker is killed; sometimes it goes away before, and sometimes it comes back.
+    pub fn receive(&mut self, broker: &Broker, mut random: Random) {
+        while let Some(mut connection) = self.connect(broker) {
+            let leaves = random.once_in(3).then(|| random.below(300));
+            // it does not answer before it has so many answers
+            let patience = random.below(8);
+            let (mut heard, mut waiting, mut answers) = (0, 0, Vec::new());
+            while leaves.is_none_or(|at| heard < at) {
+                let Some(frame) = connection.read() else { return };
+                let (message, answer) = self.inbox.handle(&frame);
+                if let Some(message) = message.filter(|m| m.topic != END) {
+                    self.judge(&message);
+                }
+                answers.extend(answer);
+                waiting += 1;
+                if waiting > patience {
+                    connection.send(&answers);
+                    (waiting, answers) = (0, Vec::new());
+                }
+                heard += 1;
+            }
+            match random.below(3) {
+                0 => return connection.disconnect(),
+                1 => connection.disconnect(),
+                // without a word; what it did not answer comes again
+                _ => drop(connection),
+            }
+        }
+    }
+
+    /// Receives all that waits, up to the message to [`END`] that says `end`, and has had all of these streams then.
+    pub fn drain(&mut self, broker: &Broker, end: &str, sent: &BTreeMap<Stream, u64>) {
+        let mut connection = self.connect(broker).expect("nobody kills it");
+        let mut ended = false;
+        while !ended || !self.inbox.is_empty() {
+            let frame = connection.read().expect("nobody kills it");
+            let (message, answer) = self.inbox.handle(&frame);
+            match message {
+                Some(message) if message.topic == END => ended |= message.text() == end,
+                Some(message) => self.judge(&message),
+                None => {}
+            }
+            connection.send(&answer);
+        }
+        for (stream, received) in &self.received {
+            assert_eq!(received, &sent[stream], "{}: the last of {stream:?} is lost", self.id);
+        }
+        connection.disconnect();
+    }
+
+    /// Nothing waits but the message to [`END`] that says `end`.
+    pub fn expect_drained(&mut self, broker: &Broker, end: &str) {
+        let mut connection = self.connect(broker).expect("nobody kills it");
+        let first = connection.read().expect("nobody kills it").message().expect("a PUBLISH");
+        assert_eq!((first.topic.as_str(), first.text()), (END, end), "{}: it had acknowledged that", self.id);
+    }
+
+    fn connect<'b>(&self, broker: &'b Broker) -> Option<Connection<'b>> {
+        let (connection, present) = Connection::persistent(broker, &self.id)?;
+        assert!(present, "the session of {} is lost", self.id);
+        Some(connection)
+    }
+
+    fn judge(&mut self, message: &Message) {
+        let Self { id, filter, .. } = self;
+        let (stream, number) = Stream::of(message);
+        let last = self.received.get_mut(&stream);
+        let last = last.unwrap_or_else(|| panic!("{id} did not subscribe to {stream:?} with {filter}"));
+        let qos = self.qos.min(stream.qos);
+        assert_eq!(message.qos, qos, "{id}: {stream:?} {number}: QoS");
+        assert!(number <= *last + 1, "{id}: {stream:?} {number} came after {last}: lost, or out of order");
+        if number == *last + 1 {
+            *last = number;
+            return;
+        }
+        assert_eq!(qos, 1, "{id}: {stream:?} {number} came twice at QoS 2; the last is {last}: {message:?}");
+        self.repeated += 1;
+    }
+}

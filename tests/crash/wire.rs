@@ -1,0 +1,146 @@
+//! [`Broker`]: the process that is killed, and when; [`Connection`]: a socket whose end is no failure.
+
+use std::{
+    io::{BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    raw::{Connect, DISCONNECT, Frame, connack},
+    running::{GUARD, Running},
+};
+
+/// A broker that is killed at the moment when its clients have had so many acknowledgements and messages.
+pub struct Broker {
+    address: SocketAddr,
+    process: Mutex<Running>,
+    /// Until the kill; below 1 where there is none.
+    left: AtomicI64,
+    killed: AtomicBool,
+}
+
+impl Broker {
+    /// One that is not killed before [`kill_after`](Self::kill_after) says so.
+    pub fn new(process: Running) -> Self {
+        let address = process.addresses[0];
+        Self { address, process: Mutex::new(process), left: AtomicI64::new(0), killed: AtomicBool::new(false) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// SIGKILL comes with this many more calls of [`heard`](Self::heard).
+    pub fn kill_after(&self, heard: usize) {
+        self.left.store(heard as i64, Ordering::SeqCst);
+    }
+
+    /// A client heard something of the broker. Whoever hears the last of it kills.
+    pub fn heard(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.killed.store(true, Ordering::SeqCst);
+            self.process.lock().kill();
+        }
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    pub fn into_process(self) -> Running {
+        self.process.into_inner()
+    }
+}
+
+/// A client's connection. Once the broker is killed nothing comes of it, and what is sent is lost.
+pub struct Connection<'b> {
+    broker: &'b Broker,
+    stream: BufReader<TcpStream>,
+}
+
+impl<'b> Connection<'b> {
+    /// Nothing was sent yet; `None`: the broker was killed.
+    pub fn open(broker: &'b Broker) -> Option<Self> {
+        if broker.is_killed() {
+            return None;
+        }
+        let stream = match TcpStream::connect(broker.address) {
+            Ok(stream) => stream,
+            Err(error) => {
+                assert!(broker.is_killed(), "the broker runs and does not accept: {error}");
+                return None;
+            }
+        };
+        // what ends a test whose event never comes
+        stream.set_read_timeout(Some(GUARD)).expect("a read timeout");
+        stream.set_write_timeout(Some(GUARD)).expect("a write timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Some(Self { broker, stream: BufReader::new(stream) })
+    }
+
+    /// With a session that stays; Session Present too, which the caller judges. `None`: the broker was killed.
+    pub fn persistent(broker: &'b Broker, id: &str) -> Option<(Self, bool)> {
+        let mut connection = Self::open(broker)?;
+        connection.send(&Connect::new(id).persistent().frame());
+        let present = connection.accepted()?;
+        Some((connection, present))
+    }
+
+    /// CONNACK: Session Present.
+    pub fn accepted(&mut self) -> Option<bool> {
+        let frame = self.read()?;
+        let present = frame.bytes() == connack(1, 0);
+        assert!(present || frame.bytes() == connack(0, 0), "not a CONNACK that accepts: {:02x?}", frame.bytes());
+        Some(present)
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.stream.get_mut().write_all(bytes) {
+            assert!(self.broker.is_killed(), "the broker runs and takes nothing: {error}");
+        }
+    }
+
+    /// The next frame, of which the broker hears; `None`: it was killed, perhaps within a frame.
+    pub fn read(&mut self) -> Option<Frame> {
+        let frame = self.frame();
+        match &frame {
+            Ok(_) => self.broker.heard(),
+            Err(error) => assert!(self.broker.is_killed(), "the broker runs and sends no frame: {error}"),
+        }
+        frame.ok()
+    }
+
+    fn frame(&mut self) -> std::io::Result<Frame> {
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte)?;
+        let first = byte[0];
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            self.stream.read_exact(&mut byte)?;
+            length |= usize::from(byte[0] & 0x7F) << shift;
+            shift += 7;
+            if byte[0] & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        Ok(Frame { first, body })
+    }
+
+    /// DISCONNECT, then all that still comes; it is lost, as for a client that does not look any more.
+    pub fn disconnect(mut self) {
+        self.send(DISCONNECT);
+        let mut rest = Vec::new();
+        // a reset is an end too
+        let _ = self.stream.read_to_end(&mut rest);
+    }
+}
+
+/// The Packet Identifier of a frame that begins with one, as all acknowledgements do.
+pub fn packet_id(frame: &Frame) -> u16 {
+    u16::from_be_bytes([frame.body[0], frame.body[1]])
+}

@@ -1,0 +1,136 @@
+//! Data directories that are used, are none, are damaged or torn.
+
+use std::{
+    fs,
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::Path,
+};
+
+use crate::{
+    raw::Message,
+    support::{Place, away, begin, refused, resume, text_of},
+};
+
+#[test]
+fn a_second_broker_on_the_directory_is_told_who_has_it() {
+    let place = Place::new();
+    let broker = place.start();
+    let said = place.refused();
+    let holder = format!("another dunlin (process {}) uses this data directory", broker.id());
+    assert!(said.contains(text_of(&place.data_dir())) && said.contains(&holder), "{said}");
+    broker.client("client").expect_nothing_pending();
+    broker.stop();
+    place.start().stop();
+}
+
+#[test]
+fn what_is_no_directory_is_said() {
+    let place = Place::new();
+    let file = place.path().join("file");
+    fs::write(&file, "something of somebody's").unwrap();
+    assert!(refused(&file).contains(&format!("{}: is not a directory; change data_dir", file.display())));
+    let within = file.join("within");
+    let said = refused(&within);
+    assert!(said.contains(&format!("{}: cannot make the data directory", within.display())), "{said}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "something of somebody's");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_said() {
+    let place = Place::new();
+    let own = place.path().join("read-only");
+    fs::create_dir(&own).unwrap();
+    fs::set_permissions(&own, fs::Permissions::from_mode(0o500)).unwrap();
+    // root may write everywhere but where nobody may
+    let is_root = fs::write(own.join("file"), "").is_ok();
+    let directory = if is_root { Path::new("/proc/sys") } else { &own };
+    let said = refused(directory);
+    assert!(said.contains(text_of(directory)) && said.contains("change data_dir"), "{said}");
+}
+
+#[test]
+fn what_is_made_is_for_its_owner_alone() {
+    let place = Place::new();
+    place.start().stop();
+    assert_eq!(fs::metadata(place.data_dir()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+/// Messages that wait for "subscriber", each written on its own.
+const MESSAGES: usize = 20;
+
+/// A data directory in which they are, its broker ended; the one segment, and where its zeros begin.
+fn with_messages(place: &Place) -> (fs::File, u64) {
+    let broker = place.start();
+    away(&broker, "subscriber", "t", 1);
+    let mut publisher = broker.client("publisher");
+    for n in 0..MESSAGES {
+        // ends with what is no zero
+        publisher.publish(Message::new("t", &format!("message {n:>100}!")).qos(1));
+    }
+    broker.stop();
+    let segments = place.segments();
+    assert_eq!(segments.len(), 1, "{segments:?}");
+    let bytes = fs::read(&segments[0]).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).expect("something was written") as u64 + 1;
+    (fs::File::options().read(true).write(true).open(&segments[0]).unwrap(), end)
+}
+
+fn flip(file: &fs::File, at: u64) {
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+#[test]
+fn a_torn_end_is_cut_off_and_said_in_one_line() {
+    let place = Place::new();
+    let (file, end) = with_messages(&place);
+    // the last frame did not come to the disk as a whole
+    file.write_all_at(&[0; 7], end - 7).unwrap();
+    let broker = place.start();
+    let said: Vec<_> = broker.read.iter().filter(|line| line.contains("WARN")).collect();
+    assert!(said.len() == 1 && said[0].contains("the log ends within frame"), "{said:#?}");
+    assert!(said[0].contains(text_of(&place.segments()[0])), "{said:#?}");
+    broker.stop();
+    let broker = place.start();
+    assert!(!broker.read.iter().any(|line| line.contains("WARN")), "it is cut off once: {:#?}", broker.read);
+    resume(&broker, "subscriber");
+}
+
+#[test]
+fn damage_in_the_middle_is_refused_and_named() {
+    let place = Place::new();
+    let (file, end) = with_messages(&place);
+    flip(&file, end / 2);
+    let said = place.refused();
+    let data_dir = place.data_dir();
+    for part in [
+        format!("{}, byte ", place.segments()[0].display()),
+        format!("`dunlin store check --data-dir {}`", data_dir.display()),
+        format!("`dunlin store repair --data-dir {}`", data_dir.display()),
+    ] {
+        assert!(said.contains(&part), "{part} is not in {said}");
+    }
+    let offset = said.split(", byte ").nth(1).and_then(|rest| rest.split(':').next()).expect("an offset");
+    let offset: u64 = offset.parse().expect("an offset");
+    assert!(offset <= end / 2 && offset > end / 2 - 1_000, "{said}: the damage is at {}", end / 2);
+    // nothing was changed
+    flip(&file, end / 2);
+    let broker = place.start();
+    let mut subscriber = resume(&broker, "subscriber");
+    for n in 0..MESSAGES {
+        subscriber.expect_message("t", &format!("message {n:>100}!"), 1);
+    }
+}
+
+#[test]
+fn a_directory_of_something_else_is_left_alone() {
+    let place = Place::new();
+    fs::create_dir(place.data_dir()).unwrap();
+    let notes = place.data_dir().join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    let broker = place.start();
+    begin(&broker, "client").expect_nothing_pending();
+    broker.stop();
+    assert_eq!(fs::read_to_string(notes).unwrap(), "mine");
+}

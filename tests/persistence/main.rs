@@ -1,0 +1,20 @@
+//! A broker with a disk, from the outside: what a restart keeps, what its log says, what it does with a directory that it
+//! cannot use or a disk that is full. `tests/crash` kills it in the middle of traffic.
+//!
+//! | file | shows |
+//! |---|---|
+//! | `restart` | sessions, queues, in-flight messages, retained messages, Wills, expiry after an end, in peace or by SIGKILL |
+//! | `modes` | what the first lines say, and what each mode keeps and writes |
+//! | `directory` | a data directory that is used, is none, is damaged or torn |
+//! | `support` | a data directory and brokers on it |
+
+#[allow(dead_code)]
+#[path = "../conformance/raw.rs"]
+mod raw;
+#[path = "../support/running.rs"]
+mod running;
+
+mod directory;
+mod modes;
+mod restart;
+mod support;

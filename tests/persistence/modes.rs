@@ -1,0 +1,105 @@
+//! What the first lines of the log say, and what each mode keeps and writes.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    raw::{Client, Message},
+    running::Running,
+    support::{Place, away, begin, resume},
+};
+
+#[test]
+fn the_first_line_says_where_and_when_things_are_kept() {
+    let place = Place::new();
+    let data_dir = place.data_dir();
+    let at = data_dir.display();
+    for (text, expected) in [
+        ("", format!("persistence: in {at}: on disk before it is acknowledged")),
+        (
+            "sync = 'interval'\nsync_interval = '250ms'",
+            format!(
+                "persistence: in {at}: written before it is acknowledged, on disk every 250ms, which a power cut may lose"
+            ),
+        ),
+    ] {
+        let broker = place.configured(text);
+        assert!(broker.read.iter().any(|line| line.contains(&expected)), "{expected}: {:#?}", broker.read);
+        broker.stop();
+    }
+}
+
+#[test]
+fn with_an_interval_a_kill_loses_nothing() {
+    let place = Place::new();
+    // longer than the test: nothing but the acknowledgement makes it write
+    let mut broker = place.configured("sync = 'interval'\nsync_interval = '1h'");
+    away(&broker, "subscriber", "t", 2);
+    let mut publisher = broker.client("publisher");
+    for n in 0..100 {
+        publisher.publish(Message::new("t", &n.to_string()).qos(1 + n % 2));
+    }
+    broker.kill();
+    let broker = place.start();
+    let mut subscriber = resume(&broker, "subscriber");
+    for n in 0..100 {
+        subscriber.expect_message("t", &n.to_string(), 1 + n % 2);
+    }
+}
+
+#[test]
+fn without_a_data_dir_nothing_is_kept_and_the_log_says_so() {
+    let first = Running::start(&[]);
+    assert!(first.read[0].contains("in memory: what is acknowledged is kept while this process lives"));
+    away(&first, "client", "t", 1);
+    first.client("publisher").publish(Message::new("t", "retained").qos(1).retain());
+    first.stop();
+    let second = Running::start(&[]);
+    begin(&second, "client").expect_nothing_pending();
+    second.client("reader").subscribe(&[("#", 0)]);
+}
+
+/// What the store wrote since it was opened, as `$SYS` says.
+fn written(client: &mut Client) -> BTreeMap<String, u64> {
+    const NAMES: [&str; 4] = ["frames", "records", "bytes written", "fsyncs"];
+    let filters = NAMES.map(|name| format!("$SYS/broker/store/disk/{name}"));
+    let asked: Vec<_> = filters.iter().map(|filter| (filter.as_str(), 0)).collect();
+    let found = client.subscribe_retained(&asked, NAMES.len());
+    client.unsubscribe(&filters.each_ref().map(String::as_str));
+    found.into_iter().map(|m| (m.topic.clone(), m.text().parse().expect("a number"))).collect()
+}
+
+/// `$SYS` is published once more from its beginning: what happened before is in it.
+fn next_figures(client: &mut Client) {
+    client.subscribe(&[("$SYS/broker/uptime", 0)]);
+    // the retained one, and two that change
+    for _ in 0..3 {
+        client.receive();
+    }
+    client.unsubscribe(&["$SYS/broker/uptime"]);
+}
+
+#[test]
+fn what_no_session_keeps_needs_no_disk() {
+    let place = Place::new();
+    let broker = place.configured("[sys]\ninterval = '100ms'");
+    let mut statistics = broker.client("statistics");
+    away(&broker, "keeper", "kept", 1);
+    next_figures(&mut statistics);
+    let before = written(&mut statistics);
+
+    let mut subscriber = broker.client("subscriber");
+    subscriber.subscribe(&[("t", 2)]);
+    let mut publisher = broker.client("publisher");
+    for n in 0..200 {
+        publisher.publish(Message::new("t", &n.to_string()).qos(1 + n % 2));
+        subscriber.expect_message("t", &n.to_string(), 1 + n % 2);
+    }
+    subscriber.disconnect();
+    next_figures(&mut statistics);
+    assert_eq!(written(&mut statistics), before);
+
+    publisher.publish(Message::new("kept", "m").qos(1));
+    next_figures(&mut statistics);
+    let after = written(&mut statistics);
+    assert!(after.iter().all(|(name, value)| *value > before[name]), "{before:?} {after:?}");
+}

@@ -1,0 +1,265 @@
+//! What is there after an end of the broker, in peace or by SIGKILL.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    raw::{Client, Connect, Message, ack, puback, pubcomp, pubrec, pubrel},
+    running::Running,
+    support::{Place, away, begin, connect, resume},
+};
+
+/// SIGTERM, or SIGKILL.
+const ENDS: [fn(Running); 2] = [Running::stop, |mut broker| broker.kill()];
+
+#[test]
+fn queued_messages_wait_in_their_order() {
+    let place = Place::new();
+    let mut broker = place.start();
+    away(&broker, "subscriber", "t/#", 2);
+    let messages = [("t/a", "1", 1), ("t/b", "2", 2), ("t/a", "3", 2), ("t/b", "4", 1), ("t/a", "", 1)];
+    let mut publisher = broker.client("publisher");
+    for (topic, payload, qos) in messages {
+        publisher.publish(Message::new(topic, payload).qos(qos));
+    }
+    for end in ENDS {
+        end(broker);
+        broker = place.start();
+    }
+    let mut subscriber = resume(&broker, "subscriber");
+    for (topic, payload, qos) in messages {
+        subscriber.expect_message(topic, payload, qos);
+    }
+    subscriber.expect_nothing_pending();
+    subscriber.disconnect();
+    broker.stop();
+    resume(&place.start(), "subscriber").expect_nothing_pending();
+}
+
+#[test]
+fn a_message_in_flight_is_sent_again_under_its_packet_identifier() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        let mut subscriber = begin(&broker, "subscriber");
+        subscriber.subscribe(&[("t", 2)]);
+        let mut publisher = broker.client("publisher");
+        for (payload, qos) in [("first", 1), ("second", 1), ("third", 2)] {
+            publisher.publish(Message::new("t", payload).qos(qos));
+        }
+        let sent = [subscriber.receive(), subscriber.receive(), subscriber.receive()];
+        subscriber.send(&puback(sent[0].id));
+        subscriber.expect_nothing_pending();
+        subscriber.disconnect();
+        publisher.publish(Message::new("t", "fourth").qos(1));
+        end(broker);
+
+        let broker = place.start();
+        let mut subscriber = resume(&broker, "subscriber");
+        for message in &sent[1..] {
+            assert_eq!(subscriber.take(), message.clone().dup());
+        }
+        let fourth = subscriber.take();
+        assert_eq!((fourth.text(), fourth.dup), ("fourth", false));
+        assert!(sent[1..].iter().all(|message| message.id != fourth.id));
+    }
+}
+
+#[test]
+fn a_qos_2_message_that_the_client_received_is_released_and_not_sent_again() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        let mut subscriber = begin(&broker, "subscriber");
+        subscriber.subscribe(&[("t", 2)]);
+        broker.client("publisher").publish(Message::new("t", "once").qos(2));
+        let message = subscriber.receive();
+        subscriber.send(&pubrec(message.id));
+        subscriber.expect(&pubrel(message.id));
+        // PUBCOMP is not sent: the broker does not know that PUBREL came
+        end(broker);
+
+        let broker = place.start();
+        let mut subscriber = resume(&broker, "subscriber");
+        subscriber.expect(&pubrel(message.id));
+        subscriber.send(&pubcomp(message.id));
+        broker.client("publisher").publish(Message::new("t", "next").qos(2));
+        subscriber.expect_message("t", "next", 2);
+        subscriber.expect_nothing_pending();
+    }
+}
+
+#[test]
+fn a_qos_2_message_that_the_broker_received_is_not_received_again() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        away(&broker, "subscriber", "t", 2);
+        let mut publisher = begin(&broker, "publisher");
+        let message = Message::new("t", "once").qos(2).id(7);
+        publisher.send(&message.frame());
+        publisher.expect(&pubrec(7));
+        end(broker);
+
+        let broker = place.start();
+        let mut publisher = resume(&broker, "publisher");
+        publisher.send(&message.dup().frame());
+        publisher.expect(&pubrec(7));
+        publisher.send(&pubrel(7));
+        publisher.expect(&pubcomp(7));
+        end(broker);
+
+        // the identifier is free again, and known to be
+        let broker = place.start();
+        let mut publisher = resume(&broker, "publisher");
+        publisher.send(&Message::new("t", "another").qos(2).id(7).frame());
+        publisher.expect(&pubrec(7));
+        let mut subscriber = resume(&broker, "subscriber");
+        subscriber.expect_message("t", "once", 2);
+        subscriber.expect_message("t", "another", 2);
+        subscriber.expect_nothing_pending();
+    }
+}
+
+#[test]
+fn subscriptions_are_as_they_were_last() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        let mut subscriber = begin(&broker, "subscriber");
+        subscriber.subscribe(&[("kept/+", 1), ("changed", 2), ("given/up", 1)]);
+        subscriber.subscribe(&[("changed", 0)]);
+        subscriber.unsubscribe(&["given/up"]);
+        end(broker);
+
+        let broker = place.start();
+        let mut subscriber = resume(&broker, "subscriber");
+        let mut publisher = broker.client("publisher");
+        for topic in ["given/up", "changed", "kept/all"] {
+            publisher.publish(Message::new(topic, "m").qos(2));
+        }
+        let mut got = [subscriber.take(), subscriber.take()].map(|m| (m.topic, m.qos));
+        got.sort();
+        assert_eq!(got, [("changed".to_owned(), 0), ("kept/all".to_owned(), 1)]);
+        subscriber.expect_nothing_pending();
+    }
+}
+
+#[test]
+fn retained_messages_are_as_they_were_last() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        let mut publisher = broker.client("publisher");
+        let retain = |topic: &str, payload: &str, qos| Message::new(topic, payload).qos(qos).retain();
+        for (topic, payload, qos) in
+            [("r/set", "old", 1), ("r/set", "new", 2), ("r/cleared", "x", 1), ("r/cleared", "", 1), ("r/zero", "0", 0)]
+        {
+            publisher.publish(retain(topic, payload, qos));
+        }
+        // at QoS 0 nothing says when it is kept, but what comes after it is kept after it
+        publisher.publish(retain("r/last", "9", 1));
+        end(broker);
+
+        let broker = place.start();
+        let mut found = broker.client("reader").subscribe_retained(&[("r/#", 2)], 3);
+        found.sort_by(|a, b| a.topic.cmp(&b.topic));
+        let found: Vec<_> = found.iter().map(|m| (m.topic.as_str(), m.text(), m.qos, m.retain)).collect();
+        assert_eq!(found, [("r/last", "9", 1, true), ("r/set", "new", 2, true), ("r/zero", "0", 0, true)]);
+    }
+}
+
+#[test]
+fn a_session_that_ended_is_not_there_again() {
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.start();
+        away(&broker, "client", "t", 1);
+        broker.client("publisher").publish(Message::new("t", "for nobody").qos(1));
+        // Clean Session 1 [MQTT-3.1.2-6]
+        broker.client("client").disconnect();
+        end(broker);
+        begin(&place.start(), "client").expect_nothing_pending();
+    }
+}
+
+#[test]
+fn the_will_of_a_client_that_was_connected_is_published_after_a_kill() {
+    let place = Place::new();
+    let mut broker = place.start();
+    away(&broker, "heir", "will/#", 1);
+    let with_will = |id: &str| {
+        let will = Message::new(&format!("will/{id}"), "gone").qos(1).retain();
+        Connect::new(id).persistent().will(&will)
+    };
+    let _connected = connect(&broker, &with_will("connected"), 0);
+    connect(&broker, &with_will("left"), 0).disconnect();
+    // the Will is that of the last connection
+    connect(&broker, &with_will("changed"), 0).disconnect();
+    let _changed = connect(&broker, &Connect::new("changed").persistent(), 1);
+    broker.kill();
+
+    // once, however often it is killed
+    place.start().kill();
+    let broker = place.start();
+    let mut heir = resume(&broker, "heir");
+    heir.expect_message("will/connected", "gone", 1);
+    heir.expect_nothing_pending();
+    let retained = broker.client("reader").subscribe_retained(&[("will/#", 1)], 1);
+    assert_eq!(retained[0].topic, "will/connected");
+}
+
+#[test]
+fn the_time_away_counts_over_restarts() {
+    const EXPIRY: Duration = Duration::from_secs(2);
+    let place = Place::new();
+    let start = || place.configured("[sys]\ninterval = '100ms'\n[limits]\nsession_expiry = '2s'\n");
+    let mut broker = start();
+    away(&broker, "client", "t", 1);
+    let left = Instant::now();
+    // no broker lives as long as the session: it ends only if the time away is counted over all of them
+    while !broker.read.iter().any(|line| line.contains("restored sessions=0")) {
+        // once $SYS is published, it has looked for sessions that are due
+        broker.client("looks").subscribe_retained(&[("$SYS/broker/version", 0)], 1);
+        broker.kill();
+        assert!(left.elapsed() < 10 * EXPIRY, "the session does not expire");
+        broker = start();
+    }
+    assert!(left.elapsed() >= EXPIRY, "it expired after {:?}", left.elapsed());
+    begin(&broker, "client").expect_nothing_pending();
+}
+
+#[test]
+fn what_was_not_acknowledged_can_be_sent_again() {
+    let place = Place::new();
+    let mut broker = place.start();
+    away(&broker, "subscriber", "t", 2);
+    let mut publisher = begin(&broker, "publisher");
+    let messages: Vec<Message> =
+        (1..=50).map(|n| Message::new("t", &n.to_string()).qos(1 + (n % 2) as u8).id(n)).collect();
+    let bytes: Vec<u8> = messages.iter().flat_map(Message::frame).collect();
+    publisher.send(&bytes);
+    // whatever it has done of it by now
+    broker.kill();
+
+    let broker = place.start();
+    let mut publisher = resume(&broker, "publisher");
+    for message in &messages {
+        publisher.send(&message.clone().dup().frame());
+        let id = message.id;
+        publisher.expect(&ack(if message.qos == 1 { 0x40 } else { 0x50 }, id));
+    }
+    let mut subscriber = resume(&broker, "subscriber");
+    let got = all_up_to(&mut subscriber, messages.last().expect("messages").text());
+    for (n, message) in messages.iter().enumerate() {
+        let times = got.iter().filter(|g| *g == message.text()).count();
+        assert!(times == 1 || message.qos == 1 && times == 2, "{}: {times} times", n + 1);
+    }
+}
+
+fn all_up_to(client: &mut Client, last: &str) -> Vec<String> {
+    let mut got = Vec::new();
+    while got.last().is_none_or(|g| g != last) || got.iter().collect::<std::collections::HashSet<_>>().len() < 50 {
+        got.push(client.take().text().to_owned());
+    }
+    got
+}

@@ -1,0 +1,129 @@
+//! The binary in a process of its own, and what its log says. The log is read until it says what is waited for, so that
+//! nothing sleeps; the environment is empty.
+#![allow(dead_code)]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use crate::raw::{Client, Connect, connack};
+
+/// No test waits for this; it is what ends a test whose event never comes.
+pub const GUARD: Duration = Duration::from_secs(30);
+
+/// A broker on free ports, and its log line by line; killed when dropped.
+pub struct Running {
+    child: Child,
+    log: mpsc::Receiver<String>,
+    /// What was read of it.
+    pub read: Vec<String>,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Running {
+    /// On a free port of 127.0.0.1; ready when this returns.
+    pub fn start(flags: &[&str]) -> Self {
+        Self::listening(&["127.0.0.1:0"], flags)
+    }
+
+    /// On these addresses; ready when this returns.
+    pub fn listening(on: &[&str], flags: &[&str]) -> Self {
+        let mut running = Self::spawn(on, flags);
+        running.wait_until_ready();
+        running
+    }
+
+    /// Not waited for.
+    pub fn spawn(on: &[&str], flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        on.iter().for_each(|address| _ = command.args(["--listen", address]));
+        let mut child = command.env_clear().args(flags).stderr(Stdio::piped()).spawn().expect("dunlin runs");
+        let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+        let (lines, log) = mpsc::channel();
+        // ends with the process, which closes its end of the pipe
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        Self { child, log, read: Vec::new(), addresses: Vec::new() }
+    }
+
+    /// Reads the log until it says where it listens.
+    pub fn wait_until_ready(&mut self) {
+        let ready = self.wait_for("ready, listening on ");
+        let (_, told) = ready.split_once("listening on ").unwrap();
+        let (told, _) = told.split_once(" (").unwrap();
+        self.addresses = told.split(", ").map(|address| address.parse().expect("an address")).collect();
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A client with a clean session that was accepted.
+    pub fn client(&self, id: &str) -> Client {
+        accepted(self.addresses[0], id)
+    }
+
+    /// Sends the signal with this name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Reads the log until a line has `words` in it; that line.
+    pub fn wait_for(&mut self, words: &str) -> String {
+        loop {
+            match self.log.recv_timeout(GUARD) {
+                Ok(line) => self.read.push(line),
+                Err(error) => panic!("the log did not say {words:?} ({error}), but\n{}", self.read.join("\n")),
+            }
+            let line = self.read.last().unwrap();
+            if line.contains(words) {
+                return line.clone();
+            }
+        }
+    }
+
+    /// Reads the log to its end, which is that of the process; its exit code.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        loop {
+            match self.log.recv_timeout(GUARD) {
+                Ok(line) => self.read.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("it still runs:\n{}", self.read.join("\n")),
+            }
+        }
+    }
+
+    /// SIGKILL; it has ended when this returns.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM, and an end without a complaint.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.exit_code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A client with a clean session that was accepted.
+pub fn accepted(address: SocketAddr, id: &str) -> Client {
+    let mut client = Client::open(address);
+    client.send(&Connect::new(id).frame());
+    client.expect(&connack(0, 0));
+    client
+}
