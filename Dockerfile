@@ -11,7 +11,8 @@ FROM debian:bookworm-slim
 COPY --from=build /dunlin /usr/local/bin/dunlin
 # No name in /etc/passwd is needed for a user that owns nothing.
 USER 65532:65532
-EXPOSE 1883
+# MQTT; over TLS, over WebSocket, and over both, where the configuration has such listeners.
+EXPOSE 1883 8883 8083 8084
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: nothing answers one yet.
 ENTRYPOINT ["dunlin"]

@@ -13,10 +13,11 @@
 //! # The map
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ← [`server`];
-//! [`config`] imports `types` alone, and `server` turns it into each room's own options. `topic`, `codec` and `session`
+//! [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands alone. `topic`, `codec` and `session`
 //! are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
 
 pub mod auth;
+pub mod certs;
 pub mod codec;
 pub mod config;
 mod net;
@@ -26,6 +27,9 @@ pub mod session;
 pub mod store;
 pub mod topic;
 pub mod types;
+
+#[doc(hidden)] // for the fuzz target: any bytes may arrive
+pub use net::{ProxyHeader, proxy_header};
 
 pub use config::Config;
 pub use server::{Builder, Server, StartError};

@@ -2,6 +2,7 @@
 
 mod access;
 mod commands;
+mod listeners;
 mod persistence;
 
 pub use commands::{CommandError, check_files, command};
@@ -21,11 +22,14 @@ use thiserror::Error;
 use crate::{
     auth::{Auth, AuthError},
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
-    net::{self, NetLimits, Workers},
+    net::{NetLimits, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
+    types::Endpoint,
 };
+use listeners::{Anonymity, Listeners, bind, bind_all};
+pub use listeners::{ListenError, Listening};
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {
@@ -33,6 +37,7 @@ pub struct Server {
     workers: Workers,
     /// Behind the router's port; closed when nobody appends any more.
     store: Option<Arc<DiskStore>>,
+    listeners: Listeners,
     addresses: Vec<SocketAddr>,
     config: Mutex<Config>,
     /// `None`: the embedding program decides who comes in and what they may do.
@@ -49,14 +54,9 @@ pub enum StartError {
     /// A file of users, rules or keys is not as it should be.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {}", listen_hint(.error))]
-    Listen {
-        /// As configured.
-        address: SocketAddr,
-        /// What the system says, and part of the text.
-        error: io::Error,
-    },
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// What was kept cannot be read, or nothing can be kept.
     #[error(transparent)]
     Store(#[from] store::OpenError),
@@ -71,19 +71,6 @@ pub enum StartError {
         /// What the system says, and part of the text.
         error: io::Error,
     },
-}
-
-fn listen_hint(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!("{error}: another program, perhaps another broker, listens there; stop it or choose another port")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("{error}: ports below 1024 need the CAP_NET_BIND_SERVICE capability")
-        }
-        io::ErrorKind::AddrNotAvailable => format!("{error}: this machine has no such address"),
-        _ => error.to_string(),
-    }
 }
 
 /// A broker to be, with whatever an embedding program plugs in.
@@ -141,13 +128,18 @@ impl Server {
         Builder::new(config).start().await
     }
 
+    /// What `start` would find wrong with files that the configuration names; nothing is started.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        Ok(config.listeners.iter().try_for_each(listeners::check)?)
+    }
+
     fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
-        let auth = access::plug(&config, &mut ports)?;
-        let listeners = bind_all(&config)?;
-        let addresses: Vec<SocketAddr> = listeners.iter().map(net::Listener::address).collect();
+        let anonymity = Anonymity::default();
+        let auth = access::plug(&config, &mut ports, &anonymity)?;
+        let bound = bind_all(&config)?;
 
         let in_memory = ports.store.is_none();
         let (store, restored) = persistence::plug(&config, &mut ports)?.unzip();
@@ -159,18 +151,44 @@ impl Server {
         }
         let count = config.workers.unwrap_or_else(default_workers);
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
-        listeners.into_iter().for_each(|listener| workers.listen(listener));
+        let listeners = Listeners::open(bound, &workers, anonymity)?;
+        let listening = listeners.all();
+        let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
         let ready_file = match &config.ready_file {
-            Some(path) => Some(ReadyFile::write(path, &addresses)?),
+            Some(path) => Some(ReadyFile::write(path, &listening)?),
             None => None,
         };
-        announce(&config, &addresses, count, auth.as_deref(), in_memory);
-        Ok(Self { router, workers, store, addresses, config: Mutex::new(config), auth, ready_file })
+        announce(&config, &listening, count, auth.as_deref(), in_memory);
+        Ok(Self { router, workers, store, listeners, addresses, config: Mutex::new(config), auth, ready_file })
     }
 
-    /// Where it listens, in the order of the config; ports that the system picked in place of 0.
+    /// Where it listened when it had started, in the order of the config, with the ports that the system picked in place
+    /// of 0; Unix sockets, which have no such address, are left out.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The listeners that are open now.
+    pub fn listeners(&self) -> Vec<Listening> {
+        self.listeners.all()
+    }
+
+    /// Opens one more listener. It accepts when this returns.
+    pub fn open_listener(&self, listener: &ListenerConfig) -> Result<Listening, ListenError> {
+        self.listeners.add(bind(listener)?, &self.workers)
+    }
+
+    /// Closes the listener of that number; its clients stay connected. Its address is free when this returns. `false`:
+    /// there is none.
+    pub async fn close_listener(&self, number: u16) -> bool {
+        self.listeners.close(number, &self.workers).await
+    }
+
+    /// Reads the files of TLS of all listeners again, and puts them in force for handshakes from now on; clients that are
+    /// connected stay so. Where one of the files is wrong, all stays as it is. Gives the number of listeners that speak
+    /// TLS.
+    pub fn reload_tls(&self) -> Result<usize, ListenError> {
+        self.listeners.reload_tls(&self.workers)
     }
 
     /// What was counted since the start.
@@ -246,28 +264,6 @@ impl Server {
     }
 }
 
-/// Binds every listener.
-fn bind_all(config: &Config) -> Result<Vec<net::Listener>, StartError> {
-    // where nobody asked for IPv6, a machine without it is no reason not to start
-    let by_default = config.listeners == Config::default().listeners;
-    let mut bound = Vec::new();
-    for &ListenerConfig { address } in &config.listeners {
-        match net::bind(address) {
-            Ok(listener) => bound.push(listener),
-            Err(error) if by_default && address.is_ipv6() && no_ipv6(&error) => {
-                tracing::info!("not listening on {address}: this machine has no IPv6");
-            }
-            Err(error) => return Err(StartError::Listen { address, error }),
-        }
-    }
-    Ok(bound)
-}
-
-fn no_ipv6(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
-}
-
 /// One thread for each CPU that the process may use, but for one that is left to the kernel's side of the connections and
 /// whatever else runs: with clients on the same two cores, two threads deliver less than one.
 fn default_workers() -> usize {
@@ -275,7 +271,7 @@ fn default_workers() -> usize {
 }
 
 /// The first lines of the log: how safe, who, where.
-fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, auth: Option<&Auth>, in_memory: bool) {
+fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Option<&Auth>, in_memory: bool) {
     let version = env!("CARGO_PKG_VERSION");
     match (&config.data_dir, in_memory) {
         (_, true) => tracing::info!(
@@ -284,11 +280,11 @@ fn announce(config: &Config, addresses: &[SocketAddr], workers: usize, auth: Opt
         (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
         (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
     }
-    let open = addresses.iter().any(|a| !a.ip().is_loopback());
     if let Some(auth) = auth {
-        access::announce(&auth.policy(), config.allow_anonymous, open);
+        access::announce(&auth.policy(), config);
     }
-    let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let texts: Vec<_> = listening.iter().map(|one| one.endpoint.with(one.transport).to_string()).collect();
+    let listening = texts.join(", ");
     let threads = if workers == 1 { "thread" } else { "threads" };
     tracing::info!("ready, listening on {listening} ({workers} worker {threads})");
 }
@@ -355,10 +351,15 @@ fn net_limits(config: &Config) -> NetLimits {
 struct ReadyFile(PathBuf);
 
 impl ReadyFile {
-    fn write(path: &Path, addresses: &[SocketAddr]) -> Result<Self, StartError> {
-        let listeners: Vec<_> = addresses
+    fn write(path: &Path, listening: &[Listening]) -> Result<Self, StartError> {
+        let listeners: Vec<_> = listening
             .iter()
-            .map(|a| serde_json::json!({ "transport": "tcp", "address": a.to_string(), "port": a.port() }))
+            .map(|Listening { transport, endpoint, .. }| match endpoint {
+                Endpoint::Ip(a) => {
+                    serde_json::json!({ "transport": transport.name(), "address": a.to_string(), "port": a.port() })
+                }
+                Endpoint::Unix(path) => serde_json::json!({ "transport": transport.name(), "path": path }),
+            })
             .collect();
         let text = serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n";
         // whoever waits for the file never sees half of it

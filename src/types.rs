@@ -1,4 +1,7 @@
-//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`]. Nothing here does anything.
+//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`], [`Endpoint`], [`Transport`].
+//! Nothing here does anything.
+
+mod listening;
 
 use std::{
     fmt,
@@ -7,6 +10,8 @@ use std::{
 };
 
 use triomphe::ThinArc;
+
+pub use listening::{Endpoint, Transport};
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

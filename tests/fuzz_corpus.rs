@@ -48,6 +48,21 @@ fn config() {
     drive("config", targets::config, &config_seeds());
 }
 
+#[test]
+fn passwords() {
+    drive("passwords", targets::passwords, &password_seeds());
+}
+
+#[test]
+fn acl() {
+    drive("acl", targets::acl, &acl_seeds());
+}
+
+#[test]
+fn proxy_header() {
+    drive("proxy_header", targets::proxy_header, &proxy_seeds());
+}
+
 /// The corpus is there and current; no input of it and none made from it makes the target panic.
 fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -81,7 +96,7 @@ fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
 
 /// How long one target is driven at least: its share of `DUNLIN_FUZZ_SECONDS`, which CI sets where no fuzzer runs.
 fn budget() -> Duration {
-    const TARGETS: u32 = 4;
+    const TARGETS: u32 = 7;
     let seconds = std::env::var("DUNLIN_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     Duration::from_secs(seconds) / TARGETS
 }
@@ -322,6 +337,29 @@ fn session_seeds() -> Seeds {
         .collect()
 }
 
+fn proxy_seeds() -> Seeds {
+    let v2 = |command: u8, family: u8, rest: &[u8]| {
+        let length = u16::try_from(rest.len()).unwrap().to_be_bytes();
+        [b"\r\n\r\n\0\r\nQUIT\n", &[command, family][..], &length, rest].concat()
+    };
+    let v4 = [10, 0, 0, 7, 10, 0, 0, 1, 0x30, 0x39, 0x07, 0x5b];
+    let v6 = [&[0x20, 1, 0xd, 0xb8], &[0; 11][..], &[7], &[0; 16], &[0x30, 0x39, 0x07, 0x5b]].concat();
+    let with_more = [&v4[..], &[4, 0, 2, 0, 0, 0x20, 0, 5, 1, 0, 0, 0, 0]].concat();
+    let seeds = [
+        ("v1-tcp4", b"PROXY TCP4 10.0.0.7 10.0.0.1 12345 1883\r\n".to_vec()),
+        ("v1-tcp6", b"PROXY TCP6 2001:db8::7 ::1 12345 1883\r\n\x10\x0c".to_vec()),
+        ("v1-unknown", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n".to_vec()),
+        ("v1-lies", b"PROXY TCP4 10.0.0.256 10.0.0.1 70000 1883\r\n".to_vec()),
+        ("v2-tcp4", v2(0x21, 0x11, &v4)),
+        ("v2-tcp6", v2(0x21, 0x21, &v6)),
+        ("v2-more", v2(0x21, 0x11, &with_more)),
+        ("v2-local", v2(0x20, 0x00, &[])),
+        ("v2-unix", v2(0x21, 0x31, &[b'/'; 216])),
+        ("v2-short", v2(0x21, 0x11, &v4[..4])),
+    ];
+    seeds.map(|(name, bytes)| (name.to_owned(), bytes)).into()
+}
+
 fn config_seeds() -> Seeds {
     let mut seeds = Seeds::new();
     let reference = config::reference::toml();
@@ -333,4 +371,30 @@ fn config_seeds() -> Seeds {
     seeds.insert("keys".to_owned(), keys.collect::<Vec<_>>().join("\n").into());
     seeds.insert("reference".to_owned(), reference.into());
     seeds
+}
+
+fn password_seeds() -> Seeds {
+    let argon2id =
+        "eve:$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+    let seeds = [
+        ("mosquitto", include_str!("data/passwords").to_owned()),
+        ("argon2id", format!("# comment\n\n{argon2id}")),
+        ("bad", "bob:clear\neve\n:\n$6$a$b\na:$7$101$AAAA$AAAA\n".to_owned()),
+    ];
+    seeds.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
+}
+
+fn acl_seeds() -> Seeds {
+    let seeds = [
+        (
+            "users",
+            "c\nbob\nb/x\n# all\ntopic read $SYS/#\nuser bob\ntopic write b/#\ntopic deny b/+/no\nuser eve\ntopic e\n",
+        ),
+        ("anonymous", "c\n\na/b\ntopic readwrite a/+\ntopic deny a/c\nuser bob\ntopic #\n"),
+        ("patterns", "c\nbob\np/c/bob\npattern read p/%c/%u\npattern write %u/%c/#\npattern deny p/%c/no\ntopic x\n"),
+        ("dangerous", "+\n#\np/x\npattern p/%c\npattern %u\nuser #\ntopic read p/x\n"),
+        ("bad", "c\n\na\ntopic raed a\n  # comment\nuser\ntopic a#\n"),
+        ("blanks", "c\neve smith\na b\n  topic   write   a b  \nuser  eve smith \ntopic read\ttab\ntopic read\n"),
+    ];
+    seeds.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect()
 }

@@ -20,7 +20,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["types", "topic", "codec", "session", "router"]),
     ("admin", &["types", "topic", "codec", "session", "router"]),
     ("config", &["types"]),
-    ("server", &["types", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config"]),
+    ("certs", &[]),
+    ("server", &["types", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config", "certs"]),
 ];
 
 /// What `lib.rs` exports beside the rooms, and the room it is from.

@@ -46,7 +46,7 @@ pub fn connect(router: &Router, local: &mut Local, id: &str) -> Client {
         password: None,
         properties: Default::default(),
     };
-    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true };
+    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
     let connected = router
         .connect(local, &connect, (id.into(), Identity::default()), peer, Waker::noop().clone())
         .expect("nobody is refused");

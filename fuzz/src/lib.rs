@@ -4,8 +4,10 @@
 use std::{collections::BTreeSet, io::IoSlice};
 
 use dunlin::{
+    auth,
     codec::{self, Cut, DecodeError, Packet},
     config,
+    router::Rights,
     session::{Action, BufPool, Deferred, Delivery, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits},
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -364,6 +366,105 @@ pub fn config(data: &[u8]) {
         }
     }
     if let Ok(address) = text.trim().parse::<config::ListenAddress>() {
-        assert!(!address.socket_addrs().is_empty());
+        assert!(!address.endpoints(address.transport().unwrap_or_default()).is_empty());
+    }
+}
+
+// ---- the files of users and rules ----
+
+/// Any bytes are answered, with users or with one line that says where.
+pub fn passwords(data: &[u8]) {
+    match auth::Users::parse(data, "file") {
+        Ok(users) => assert!(users.len() <= data.split(|byte| *byte == b'\n').count()),
+        Err(error) => assert_located(&error),
+    }
+}
+
+/// Three lines, a client's identifier, its user name if any, and a topic; then an ACL file. What the rules say is what a
+/// plain reading of mosquitto's manual says.
+pub fn acl(data: &[u8]) {
+    let mut parts = data.splitn(4, |byte| *byte == b'\n');
+    let mut line = || parts.next().and_then(|line| std::str::from_utf8(line).ok());
+    let (Some(client), Some(user), Some(topic)) = (line(), line(), line()) else { return };
+    let file = parts.next().unwrap_or_default();
+    let rules = match auth::Rules::parse(file, "file") {
+        Ok(rules) => rules,
+        Err(error) => return assert_located(&error),
+    };
+    let user = Some(user).filter(|user| !user.is_empty());
+    let (Ok(name), Ok(text)) = (TopicName::new(topic), std::str::from_utf8(file)) else { return };
+    let rights = rules.rights(client, user);
+    assert_eq!(rights.may_publish(name), allows(text, client, user, topic, "write"), "publish {topic:?}");
+    assert_eq!(rights.may_receive(name), allows(text, client, user, topic, "read"), "receive {topic:?}");
+}
+
+fn assert_located(error: &auth::AuthError) {
+    let line = error.to_string();
+    let (_, rest) = line.split_once("file:").expect("the file is named");
+    let number = rest.split(':').next().map(str::parse::<usize>);
+    assert!(matches!(number, Some(Ok(1..))) && !line.contains('\n'), "{line:?}");
+}
+
+/// mosquitto's manual, read aloud, of a file that is known to be good.
+fn allows(file: &str, client: &str, user: Option<&str>, topic: &str, want: &str) -> bool {
+    let (mut own, mut patterns, mut dangerous) = (Vec::new(), Vec::new(), false);
+    let mut whose = None;
+    for line in file.split('\n').map(str::trim_end).filter(|line| !line.starts_with('#')) {
+        let Some((word, rest)) = line.trim_start_matches(' ').split_once(' ') else { continue };
+        let rest = rest.trim_start_matches(' ');
+        if word == "user" {
+            whose = Some(rest);
+            continue;
+        }
+        let (access, filter) = rest.split_once(' ').unwrap_or(("readwrite", rest));
+        let filter = filter.trim_start_matches(' ');
+        if word == "topic" && whose == user {
+            own.push((access, filter.to_owned()));
+        } else if word == "pattern" {
+            let name = |name: Option<&str>| name.is_some_and(|name| name.contains(['+', '#']));
+            dangerous = name(user) || name(Some(client));
+            if user.is_some() || !filter.contains("%u") {
+                patterns.push((access, filled(filter, client, user.unwrap_or_default())));
+            }
+        }
+    }
+    let decide = |rules: &[(&str, String)]| {
+        let matching = |wanted: &str| {
+            let fits = |(access, filter): &&(&str, String)| {
+                (*access == wanted || wanted != "deny" && *access == "readwrite") && matches(filter, topic)
+            };
+            rules.iter().any(|rule| fits(&rule))
+        };
+        if matching("deny") { Some(false) } else { matching(want).then_some(true) }
+    };
+    decide(&own).or_else(|| if dangerous { None } else { decide(&patterns) }).unwrap_or(false)
+}
+
+/// A pattern with the names put in, which are no patterns themselves.
+fn filled(pattern: &str, client: &str, user: &str) -> String {
+    let parts = pattern.split("%c").map(|part| part.split("%u").collect::<Vec<_>>().join(user));
+    parts.collect::<Vec<_>>().join(client)
+}
+
+// ---- PROXY header ----
+
+/// The beginning of a connection: any bytes are answered; a header is as long as it is and no longer, whatever follows it;
+/// of a part of one, more is asked for; nobody is asked for more for ever.
+pub fn proxy_header(data: &[u8]) {
+    match dunlin::proxy_header(data) {
+        Ok(Some(header)) => {
+            assert!((15..=16 + 4096).contains(&header.length) && header.length <= data.len());
+            assert!(header.source.is_none_or(|source| source.port() != 0));
+            assert_eq!(dunlin::proxy_header(&data[..header.length]), Ok(Some(header)));
+            for part in 0..header.length {
+                assert_eq!(dunlin::proxy_header(&data[..part]), Ok(None), "{part} of {} bytes", header.length);
+            }
+        }
+        Ok(None) => assert!(data.len() < 16 + 4096),
+        Err(why) => {
+            assert!(!why.is_empty());
+            let more = [data, b"\r\n\0"].concat();
+            assert_eq!(dunlin::proxy_header(&more), Err(why), "what is wrong stays so");
+        }
     }
 }

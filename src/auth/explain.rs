@@ -39,18 +39,13 @@ impl fmt::Display for Explanation {
 }
 
 impl Policy {
-    /// Answers by the rules as they are. What narrows a token is in the token, and not known here.
+    /// Answers by the rules as they are, for a client that was let in: names may come from certificates too, and what
+    /// narrows a token is in the token.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let answer = |allowed, because: String| Explanation { allowed, because };
         let Some(rules) = &self.rules else {
             return answer(true, "there are no rules (auth.acl_file is not set): everybody may do everything".into());
         };
-        if let (Some(user), Some(users)) = (question.user, &self.users)
-            && !users.contains(user)
-            && self.tokens.is_none()
-        {
-            return answer(false, format!("there is no user {user:?} (auth.password_file): it may not connect"));
-        }
         let rights = ClientRights::new(rules, question.client, question.user);
         if question.publish {
             return match TopicName::new(question.topic) {

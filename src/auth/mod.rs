@@ -49,7 +49,7 @@ use tokens::Tokens;
 
 use crate::{
     codec::ConnectReturnCode,
-    router::{Authenticate, Authorize, Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    router::{Authenticate, Authorize, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
     types::ClientId,
 };
 
@@ -117,10 +117,11 @@ impl Policy {
         (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.tokens.is_some())
     }
 
-    /// May one that gives no user name, or a name that nobody asks it to prove, come in here?
-    fn anonymous(&self, peer: &Peer) -> Result<(), Refusal> {
+    /// May one that gives no user name, or a name that nobody asks it to prove, come in here? `listener`: what the listener
+    /// says of its own, which goes first.
+    fn anonymous(&self, peer: &Peer, listener: Option<bool>) -> Result<(), Refusal> {
         let open = self.is_open();
-        let why = match self.settings.allow_anonymous {
+        let why = match listener.or(self.settings.allow_anonymous) {
             Some(true) => return Ok(()),
             None if peer.loopback_listener => return Ok(()),
             None if open => {
@@ -128,6 +129,9 @@ impl Policy {
             }
             None => {
                 "it gives no user name and this listener is not on loopback; `allow_anonymous = true` would let it in"
+            }
+            Some(false) if listener.is_some() => {
+                "its listener has `allow_anonymous = false`, and it proves no user name"
             }
             Some(false) if open => "no users are configured and `allow_anonymous = false`",
             Some(false) => "it gives no user name and `allow_anonymous = false`",
@@ -149,28 +153,32 @@ impl Policy {
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
         match (hash.is_of(password), known) {
-            (true, true) => Ok(Identity { user: Some(user.into()), proven: true, ..Identity::default() }),
+            (true, true) => Ok(Identity { user: Some(user.into()), proof: Proof::Password, ..Identity::default() }),
             (false, true) => Err("wrong password (auth.password_file)"),
             (_, false) => Err("no such user (auth.password_file)"),
         }
     }
 }
 
+/// What `allow_anonymous` says for each listener, by [`Peer::listener`].
+pub type Listeners = Arc<ArcSwap<Vec<Option<bool>>>>;
+
 /// The policy in force.
 pub struct Auth(Arc<Shared>);
 
 struct Shared {
     policy: ArcSwap<Policy>,
+    listeners: Listeners,
     throttle: Mutex<Throttle>,
     /// Started with the first password.
     hashing: OnceLock<Option<Hashing>>,
 }
 
 impl Auth {
-    /// With this policy in force.
-    pub fn new(policy: Policy) -> Self {
+    /// With this policy in force, and what listeners say of their own.
+    pub fn new(policy: Policy, listeners: Listeners) -> Self {
         let policy = ArcSwap::from_pointee(policy);
-        Self(Arc::new(Shared { policy, throttle: Mutex::default(), hashing: OnceLock::new() }))
+        Self(Arc::new(Shared { policy, listeners, throttle: Mutex::default(), hashing: OnceLock::new() }))
     }
 
     /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one.
@@ -242,6 +250,10 @@ impl Authenticate for Auth {
         let Credentials { password, peer, .. } = credentials;
         // an empty one names nobody, as for mosquitto
         let username = credentials.username.filter(|user| !user.is_empty());
+        if let Some(name) = credentials.certificate_name {
+            // its listener has checked it
+            return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
+        }
         match (username, password) {
             (Some(user), Some(password)) if !policy.is_open() => {
                 let (user, password) = (user.into(), password.to_vec());
@@ -253,7 +265,8 @@ impl Authenticate for Auth {
             }
             _ => {
                 let identity = Identity { user: username.map(Into::into), ..Identity::default() };
-                policy.anonymous(peer).map(|()| identity).into()
+                let listener = self.0.listeners.load().get(usize::from(peer.listener)).copied().flatten();
+                policy.anonymous(peer, listener).map(|()| identity).into()
             }
         }
     }
@@ -261,12 +274,13 @@ impl Authenticate for Auth {
     fn knows(&self, identity: &Identity) -> bool {
         let policy = self.0.policy.load();
         let Some(user) = &identity.user else { return true };
-        match (&policy.users, &policy.tokens) {
-            (None, None) => true,
+        match identity.proof {
+            _ if policy.is_open() => true,
             // who only said a name, when nobody was asked to prove it, may not keep it
-            _ if !identity.proven => false,
-            (_, Some(_)) if identity.until.is_some() => true,
-            (users, _) => users.as_ref().is_some_and(|users| users.contains(user)),
+            Proof::None => false,
+            Proof::Password => policy.users.as_ref().is_some_and(|users| users.contains(user)),
+            Proof::Token => policy.tokens.is_some(),
+            Proof::Certificate => true,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Hash {
                 kind.argon2().map_err(|error| format!("no costs of argon2 ({error}): {costs:?}"))?;
                 kind
             }
-            other => return Err(format!("a hash of an unknown kind, ${}$; {KNOWN}", shortened(other))),
+            other => return Err(format!("a hash of an unknown kind, {:?}; {KNOWN}", shortened(other))),
         };
         let salt = bytes(next("salt")?, "salt")?;
         let hash = bytes(next("hash")?, "hash")?;
@@ -208,8 +208,8 @@ mod tests {
         let table = [
             ("secret", "no hash of a password"),
             ("", "no hash of a password"),
-            ("$", "a hash of an unknown kind, $$"),
-            ("$9$a$b", "a hash of an unknown kind, $9$"),
+            ("$", "a hash of an unknown kind, \"\""),
+            ("$9$a$b", "a hash of an unknown kind, \"9\""),
             ("$6$AAAA", "the hash ends where its hash should be"),
             ("$6$AAAA$AAAA", "a hash of 3 bytes is not whole"),
             ("$6$A*AA$AAAA", "its salt is not base64"),
@@ -220,7 +220,7 @@ mod tests {
             ("$argon2id$v=19$m=19456,t=2$AAAA$AAAA", "costs such as m=19456,t=2,p=1 are expected"),
             ("$argon2id$v=19$m=1,t=2,p=1$AAAAAAAAAAAA$AAAA", "no costs of argon2"),
             ("$argon2id$v=19$m=9999999,t=2,p=1$AAAA$AAAA", "m: \"9999999\" is no number from 1 to 1048576"),
-            ("$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "a hash of an unknown kind, $argon2i$"),
+            ("$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "a hash of an unknown kind, \"argon2i\""),
         ];
         for (text, problem) in table {
             let got = Hash::parse(text).unwrap_err();

@@ -13,8 +13,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::AuthError;
-use crate::topic::{TopicFilter, TopicName};
+use super::{AuthError, rights::ClientRights};
+use crate::{
+    router::Rights,
+    topic::{TopicFilter, TopicName},
+};
 
 /// The rules of an ACL file.
 #[derive(Debug, Default)]
@@ -211,6 +214,11 @@ impl Rules {
 
     pub(super) fn patterns(&self) -> &[Rule] {
         &self.patterns
+    }
+
+    /// What a client with this identifier, and this user name if any, may do.
+    pub fn rights(&self, client: &str, user: Option<&str>) -> impl Rights + use<> {
+        ClientRights::new(self, client, user)
     }
 
     /// How many rules there are.

@@ -11,8 +11,8 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 }
 
 fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
-    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener };
-    match auth.authenticate(&Credentials { client_id: "c", username, password, peer }) {
+    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
+    match auth.authenticate(&Credentials { client_id: "c", username, certificate_name: None, password, peer }) {
         Verdict::Decided(verdict) => verdict,
         Verdict::Later(pending) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
@@ -30,7 +30,10 @@ fn without_users_unset_means_loopback_listeners_only() {
         (Some(false), true, false),
         (Some(false), false, false),
     ] {
-        let auth = Auth::new(Policy::load(&Settings { allow_anonymous, ..Settings::default() }).unwrap());
+        let auth = Auth::new(
+            Policy::load(&Settings { allow_anonymous, ..Settings::default() }).unwrap(),
+            Listeners::default(),
+        );
         for user in [None, Some("u")] {
             let got = ask(&auth, user, user.map(|_| &b"p"[..]), loopback_listener);
             assert_eq!(got.is_ok(), allowed, "allow_anonymous {allow_anonymous:?}, loopback {loopback_listener}");
@@ -45,7 +48,7 @@ fn without_users_unset_means_loopback_listeners_only() {
 #[test]
 fn users_prove_who_they_are() {
     let dir = tempfile::tempdir().unwrap();
-    let auth = Auth::new(Policy::load(&settings(&dir)).unwrap());
+    let auth = Auth::new(Policy::load(&settings(&dir)).unwrap(), Listeners::default());
     let refused = |user, password: Option<&[u8]>| ask(&auth, Some(user), password, true).err().unwrap();
     assert_eq!(ask(&auth, Some("bob"), Some(b"secret"), false).ok().unwrap().user.as_deref(), Some("bob"));
     for (user, password, why) in [
@@ -67,7 +70,7 @@ fn users_prove_who_they_are() {
 fn who_guesses_is_refused_after_a_while() {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { failed_login_delay: Some(Duration::from_secs(6)), ..settings(&dir) };
-    let auth = Auth::new(Policy::load(&settings).unwrap());
+    let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
     for _ in 0..4 {
         assert_eq!(
             ask(&auth, Some("bob"), Some(b"x"), true).err().unwrap().code,
@@ -82,8 +85,8 @@ fn who_guesses_is_refused_after_a_while() {
 fn a_policy_is_replaced_as_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
-    let auth = Auth::new(Policy::load(&settings).unwrap());
-    let bob = Identity { user: Some("bob".into()), proven: true, ..Identity::default() };
+    let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
+    let bob = Identity { user: Some("bob".into()), proof: Proof::Password, ..Identity::default() };
     assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
     let acl_file = dir.path().join("acl");
     fs::write(&acl_file, "topic a\nuser").unwrap();
@@ -95,4 +98,27 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
     auth.replace(Policy::load(&with_rules).unwrap());
     assert!(!auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_some());
     assert_eq!(auth.policy().summary(), (Some(0), Some(1), false));
+}
+
+#[test]
+fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
+    let dir = tempfile::tempdir().unwrap();
+    for own in [true, false] {
+        let listeners = Listeners::new(ArcSwap::from_pointee(vec![None, Some(own)]));
+        let settings = Settings { allow_anonymous: Some(!own), ..settings(&dir) };
+        let auth = Auth::new(Policy::load(&settings).unwrap(), listeners);
+        let asked = |listener, certificate_name| {
+            let peer = Peer { address: ([192, 0, 2, 1], 5000).into(), loopback_listener: false, listener };
+            let credentials = Credentials { client_id: "c", username: None, certificate_name, password: None, peer };
+            match auth.authenticate(&credentials) {
+                Verdict::Decided(verdict) => verdict,
+                Verdict::Later(_) => panic!("at once"),
+            }
+        };
+        assert_eq!((asked(0, None).is_ok(), asked(1, None).is_ok(), asked(9, None).is_ok()), (!own, own, !own));
+        // not one of the users, and no password
+        let lamp = asked(1, Some("lamp")).ok().unwrap();
+        assert_eq!((lamp.user.as_deref(), lamp.proof), (Some("lamp"), Proof::Certificate));
+        assert!(auth.knows(&lamp));
+    }
 }

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use super::{AuthError, files, filters::covers, signatures};
 use crate::{
-    router::{Identity, Rights},
+    router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
 };
 
@@ -168,7 +168,7 @@ impl Tokens {
             Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
             None => None,
         };
-        Ok(Identity { user: Some(user.into()), proven: true, until, narrowed })
+        Ok(Identity { user: Some(user.into()), proof: Proof::Token, until, narrowed })
     }
 }
 

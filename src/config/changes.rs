@@ -4,7 +4,8 @@
 use std::fmt;
 
 use super::{
-    keys::{LISTENER, TABLES},
+    keys::{LISTENER, Listener, TABLES},
+    listener::ListenerConfig,
     settings::Config,
 };
 
@@ -30,11 +31,25 @@ pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key.write)));
     let values = keys.map(|(key, write)| Change { key, from: write(from), to: write(to) });
     let [before, after] = [from, to].map(|config| {
-        let addresses: Vec<_> = config.listeners.iter().map(|listener| format!("\"{}\"", listener.address)).collect();
-        format!("[{}]", addresses.join(", "))
+        let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
+        format!("[{}]", listeners.join(", "))
     });
     let listeners = Change { key: LISTENER.name.into(), from: before, to: after };
     values.chain([listeners]).filter(|change| change.from != change.to).collect()
+}
+
+/// The address alone, where that is all there is to say.
+fn listener(listener: &ListenerConfig) -> String {
+    let unset = Listener::from(&ListenerConfig::new(listener.address.clone(), listener.transport));
+    let address = format!("\"{}\"", listener.address.with(listener.transport));
+    let set: Vec<_> = LISTENER
+        .keys
+        .iter()
+        .map(|key| (key.name, (key.write)(&listener.into()), (key.write)(&unset)))
+        .filter(|(_, value, unset)| value != unset)
+        .map(|(name, value, _)| format!(", {name} = {value}"))
+        .collect();
+    if set.is_empty() { address } else { format!("{{ address = {address}{} }}", set.concat()) }
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use super::{
     forms::{Choice, Form, Misfit},
     keys::{LOG_FORMAT, LOG_LEVEL, WORKERS},
     listen::{self, ListenAddress},
-    settings::{Config, ListenerConfig, LogFormat, LogLevel},
+    listener::{self, ListenerConfig},
+    settings::{Config, LogFormat, LogLevel},
 };
 
 /// Dunlin, an MQTT broker.
@@ -25,16 +26,21 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "dunlin", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
-    /// Something else than to run the broker.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-
     /// Listen there; may be repeated, and replaces the listeners of the file.
     ///
     /// An IP address and a port (`127.0.0.1:1883`, `[::1]:1883`, `0.0.0.0:1883`); `localhost:1883` or `1883` alone for
-    /// the loopback of IPv4 and IPv6. Port 0 picks a free one.
+    /// the loopback of IPv4 and IPv6. Port 0 picks a free one. `tls://`, `ws://` or `wss://` before it is another
+    /// transport than TCP, with a default port of its own; `unix:/path` is a Unix socket.
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
+
+    /// The certificate chain, PEM, for `--listen tls://…` and `wss://…`.
+    #[arg(long, env = "DUNLIN_CERTIFICATE", value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+
+    /// The private key of the certificate, PEM.
+    #[arg(long, env = "DUNLIN_KEY", value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
 
     /// Read the configuration from this file.
     #[arg(long, env = "DUNLIN_CONFIG", value_name = "FILE")]
@@ -74,6 +80,10 @@ pub struct Cli {
     /// Print the default configuration, every key with what it does, and exit.
     #[arg(long, env = "DUNLIN_PRINT_CONFIG", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub print_config: bool,
+
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
 }
 
 impl Cli {
@@ -96,6 +106,7 @@ impl Cli {
     /// more call.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), file::load)?;
+        self.check_certificate()?;
         if !self.listen.is_empty() {
             config.listeners = self.listeners()?;
         }
@@ -113,13 +124,44 @@ impl Cli {
     }
 
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
-        let addresses: Vec<_> = self.listen.iter().flat_map(ListenAddress::socket_addrs).copied().collect();
-        match listen::twice(&addresses) {
-            Some(twice) => Err(ConfigError::Argument {
-                argument: "--listen (DUNLIN_LISTEN)",
-                problem: format!("{twice} is there twice; remove one of them"),
+        let wrong = |problem| ConfigError::Argument { argument: "--listen (DUNLIN_LISTEN)", problem };
+        let mut listeners = Vec::new();
+        for address in &self.listen {
+            let transport = address.transport().unwrap_or_default();
+            for endpoint in address.endpoints(transport) {
+                let mut listener = ListenerConfig::new(endpoint, transport);
+                if transport.has_tls() {
+                    listener.certificate_file.clone_from(&self.certificate);
+                    listener.key_file.clone_from(&self.key);
+                    if self.certificate.is_none() {
+                        return Err(wrong(format!(
+                            "{address} needs --certificate FILE and --key FILE (`dunlin certs` makes them to try things \
+                             with)"
+                        )));
+                    }
+                }
+                listener::check(&listener).map_err(|(key, problem)| wrong(format!("{address}: {key}: {problem}")))?;
+                listeners.push(listener);
+            }
+        }
+        if let Some(twice) = listen::twice(listeners.iter().map(|listener| &listener.address)) {
+            return Err(wrong(format!("{twice} is there twice; remove one of them")));
+        }
+        Ok(listeners)
+    }
+
+    /// Files of TLS that no listener would read.
+    fn check_certificate(&self) -> Result<(), ConfigError> {
+        let has_tls = |address: &ListenAddress| address.transport().unwrap_or_default().has_tls();
+        match self.certificate.is_some() && !self.listen.iter().any(has_tls) {
+            true => Err(ConfigError::Argument {
+                argument: "--certificate (DUNLIN_CERTIFICATE)",
+                problem:
+                    "it is for --listen tls://… or wss://…, and there is none; a listener of the file has its own \
+                          certificate_file"
+                        .into(),
             }),
-            None => Ok(addresses.into_iter().map(|address| ListenerConfig { address }).collect()),
+            false => Ok(()),
         }
     }
 }
@@ -146,6 +188,7 @@ A flag goes over its environment variable, which goes over the file, which goes 
   dunlin                                           for yourself, on this machine
   dunlin --listen 0.0.0.0:1883 --allow-anonymous   for everybody who can reach this machine
   dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
+  dunlin --listen tls://0.0.0.0 --certificate server.pem --key server.key --allow-anonymous
   dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
   dunlin --print-config > dunlin.toml              a configuration to begin with
   dunlin --config dunlin.toml --check              is it right, and what would run?
@@ -188,7 +231,10 @@ mod tests {
             ["--listen=127.0.0.1:2", "--listen", "127.0.0.1:0,127.0.0.1:0", "--allow-anonymous=false", "--workers=3"];
         let rest = ["--ready-file=b", "--log-level=debug", "--log-format=text", &file];
         let over = cli(&[&all[..], &rest].concat()).unwrap().resolve().unwrap();
-        assert_eq!(over.listeners.iter().map(|l| l.address.port()).collect::<Vec<_>>(), [2, 0, 0]);
+        assert_eq!(
+            over.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>(),
+            ["127.0.0.1:2", "127.0.0.1:0", "127.0.0.1:0"]
+        );
         assert_eq!((over.allow_anonymous, over.workers, over.limits.max_connections), (Some(false), Some(3), 7));
         assert_eq!(over.ready_file, Some("b".into()));
         assert_eq!((over.log.level, over.log.format), (LogLevel::Debug, LogFormat::Text));
@@ -208,12 +254,30 @@ mod tests {
     }
 
     #[test]
+    fn tls_on_the_command_line_needs_its_files() {
+        let both = ["--certificate=c", "--key=k"];
+        let listeners = cli(&["--listen=wss://1.1.1.1,2", both[0], both[1]]).unwrap().resolve().unwrap().listeners;
+        let shown: Vec<_> = listeners.iter().map(|l| (l.address.with(l.transport).to_string(), &l.key_file)).collect();
+        let key = Some("k".into());
+        let expected = [("wss://1.1.1.1:8084", &key), ("127.0.0.1:2", &None), ("[::1]:2", &None)];
+        assert_eq!(shown, expected.map(|(address, key)| (address.to_owned(), key)));
+        for (args, beginning) in [
+            (&["--listen=tls://1.1.1.1"][..], "--listen (DUNLIN_LISTEN): tls://1.1.1.1 needs --certificate FILE"),
+            (&["--listen=1", both[0], both[1]], "--certificate (DUNLIN_CERTIFICATE): it is for --listen tls://"),
+        ] {
+            let error = cli(args).unwrap().resolve().unwrap_err().to_string();
+            assert!(error.starts_with(beginning), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_values_are_told_with_what_is_allowed() {
         let table: &[(&str, &str)] = &[
             ("--workers=0", "invalid value '0' for '--workers <N>': out of range; allowed: 1 to 1024"),
             ("--workers=many", "invalid value 'many' for '--workers <N>': expected a whole number"),
             ("--log-level=loud", "[possible values: error, warn, info, debug, trace]"),
-            ("--listen=127.0.0.1", r#""127.0.0.1" has no port; write "127.0.0.1:1883""#),
+            ("--listen=mqtts://127.0.0.1", "write tcp://, tls://, ws://, wss:// or unix:/path"),
+            ("--certificate=c", "the following required arguments were not provided:\n  --key <FILE>"),
             ("--allow-anonymous=maybe", "invalid value 'maybe' for '--allow-anonymous[=<true|false>]'"),
             ("--lissen=1", "a similar argument exists: '--listen'"),
         ];

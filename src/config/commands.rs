@@ -1,4 +1,4 @@
-//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `dunlin explain`. Doing it is the business
+//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`. Doing it is the business
 //! of `server`.
 
 use std::path::PathBuf;
@@ -12,6 +12,8 @@ pub enum Command {
     Passwd(Passwd),
     /// Say whether a client may publish or subscribe, and which line of the ACL file says so.
     Explain(Explain),
+    /// Make certificates to try TLS with: an authority, a server and a client.
+    Certs(CertsArgs),
 }
 
 /// `dunlin passwd FILE USER`
@@ -58,6 +60,26 @@ pub struct Explain {
 
     /// A topic; with subscribe, it may have wildcards.
     pub topic: String,
+}
+
+/// What `dunlin certs` is to make.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct CertsArgs {
+    /// Where to put them; made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = "certs")]
+    pub dir: PathBuf,
+
+    /// A name or address that clients connect to; may be repeated.
+    #[arg(long, value_name = "NAME", required = true, num_args = 1..)]
+    pub host: Vec<String>,
+
+    /// The Common Name in the client's certificate.
+    #[arg(long, value_name = "NAME", default_value = "client")]
+    pub client: String,
+
+    /// Replace files that are there.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// What a client wants to do.

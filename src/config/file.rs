@@ -13,7 +13,8 @@ use super::{
     forms::shortened,
     keys::{LISTENER, Listener, TABLES, TOP, Table},
     listen,
-    settings::{Config, ListenerConfig},
+    listener::{self, ListenerConfig},
+    settings::Config,
     variables,
 };
 
@@ -77,23 +78,37 @@ impl Source<'_> {
         let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
         let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
-        let mut addresses = Vec::new();
+        let mut listeners = Vec::new();
         for one in all.iter() {
             let written = one.get_ref().as_table().ok_or_else(|| wrong(one, BRACKETS))?;
             let mut listener = Listener::default();
             self.keys(&LISTENER, written, &mut listener)?;
-            let Some(address) = written.get("address") else {
+            let (Some(address), Some(at)) = (listener.address, written.get("address")) else {
                 return Err(wrong(one, "address is missing; write one such as address = \"127.0.0.1:1883\""));
             };
-            addresses.extend(listener.address);
-            if let Some(twice) = listen::twice(&addresses) {
+            let mut rest = listener.rest;
+            if let Some(transport) = address.transport() {
+                if written.get("transport").is_some() && rest.transport != transport {
+                    let problem = format!("{address} has another transport than the key transport; take one away");
+                    return Err(self.value(at, "listener.address", problem));
+                }
+                rest.transport = transport;
+            }
+            for address in address.endpoints(rest.transport) {
+                listeners.push(ListenerConfig { address, ..rest.clone() });
+            }
+            if let Some(Err((key, problem))) = listeners.last().map(listener::check) {
+                let at = written.get(key).unwrap_or(one);
+                return Err(self.value(at, &LISTENER.full(key), problem.into()));
+            }
+            if let Some(twice) = listen::twice(listeners.iter().map(|listener| &listener.address)) {
                 let problem = format!("{twice} is already the address of a listener above; remove one of them");
-                return Err(self.value(address, "listener.address", problem));
+                return Err(self.value(at, "listener.address", problem));
             }
         }
-        match addresses.is_empty() {
+        match listeners.is_empty() {
             true => Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones")),
-            false => Ok(addresses.into_iter().map(|address| ListenerConfig { address }).collect()),
+            false => Ok(listeners),
         }
     }
 
@@ -183,12 +198,13 @@ fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)>
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::SocketAddr, time::Duration};
 
     use proptest::prelude::*;
 
-    use super::super::settings::*;
+    use super::super::{listener::*, settings::*};
     use super::*;
+    use crate::types::{Endpoint, Transport};
 
     #[test]
     fn good_files() {
@@ -230,6 +246,39 @@ mod tests {
             ("listener = [{ address = '127.0.0.1:0' }, { address = '127.0.0.1:0' }]", |c| {
                 c.listeners = listeners(&["127.0.0.1:0", "127.0.0.1:0"]);
             }),
+            ("[[listener]]\naddress = 'ws://localhost'\npath = '/x'\nallowed_origins = ['https://a', 'null']", |c| {
+                c.listeners = ["127.0.0.1:8083", "[::1]:8083"]
+                    .map(|a| a.parse::<SocketAddr>().unwrap())
+                    .map(|a| {
+                        let allowed_origins = vec!["https://a".into(), "null".into()];
+                        ListenerConfig { path: "/x".into(), allowed_origins, ..ListenerConfig::new(a, Transport::Ws) }
+                    })
+                    .to_vec();
+            }),
+            (
+                "[[listener]]\naddress = '[::]'\ntransport = 'tls'\ncertificate_file = 'c'\nkey_file = 'k'\n\
+              client_ca_file = 'ca'\nclient_certificates = 'optional'\nrevocation_list_file = 'l'\n\
+              identity = 'subject'\nallow_anonymous = false\nproxy_protocol = true\n\
+              trusted_proxies = ['10.0.0.0/8', '::1']",
+                |c| {
+                    c.listeners = vec![ListenerConfig {
+                        allow_anonymous: Some(false),
+                        certificate_file: Some("c".into()),
+                        key_file: Some("k".into()),
+                        client_ca_file: Some("ca".into()),
+                        client_certificates: ClientCertificates::Optional,
+                        revocation_list_file: Some("l".into()),
+                        identity: Some(CertificateIdentity::Subject),
+                        proxy_protocol: true,
+                        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+                        ..ListenerConfig::new("[::]:8883".parse::<SocketAddr>().unwrap(), Transport::Tls)
+                    }];
+                },
+            ),
+            ("[[listener]]\naddress = 'unix:/run/d.sock'\nmode = '0600'", |c| {
+                let unix = ListenerConfig::new(Endpoint::Unix("/run/d.sock".into()), Transport::Unix);
+                c.listeners = vec![ListenerConfig { mode: 0o600, ..unix }];
+            }),
         ];
         for (text, change) in table {
             let mut expected = Config::default();
@@ -239,7 +288,7 @@ mod tests {
     }
 
     fn listeners(addresses: &[&str]) -> Vec<ListenerConfig> {
-        addresses.iter().map(|address| ListenerConfig { address: address.parse().unwrap() }).collect()
+        addresses.iter().map(|address| ListenerConfig::tcp(address.parse().unwrap())).collect()
     }
 
     /// `bad_files.txt`: one file after another, below each the one line that is said about it.

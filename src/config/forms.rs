@@ -4,7 +4,6 @@
 use std::{
     fmt::Display,
     hash::{BuildHasher, RandomState},
-    net::SocketAddr,
     path::PathBuf,
     sync::LazyLock,
     time::Duration,
@@ -13,7 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::{listen::ListenAddress, settings::Secret};
+use super::settings::Secret;
 
 /// One way of writing values of one type.
 pub(super) trait Form {
@@ -329,34 +328,6 @@ impl Form for OptionalSecret {
     }
 }
 
-/// A [`ListenAddress`], as the socket addresses that it stands for.
-pub(super) struct Address;
-
-impl Form for Address {
-    type Value = Vec<SocketAddr>;
-
-    fn expected(&self) -> String {
-        "an address and a port such as \"127.0.0.1:1883\"".into()
-    }
-
-    fn allowed(&self) -> String {
-        "an IP address and a port, or \"localhost:1883\" for the loopback of IPv4 and IPv6; port 0 picks a free one"
-            .into()
-    }
-
-    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
-        let address = written.as_str().ok_or(Misfit::Kind)?.parse::<ListenAddress>();
-        address.map(|a| a.socket_addrs().to_vec()).map_err(|error| Misfit::Said(error.to_string()))
-    }
-
-    fn write(&self, value: &Self::Value) -> String {
-        match &value[..] {
-            [both, _] => format!("\"localhost:{}\"", both.port()),
-            one => format!("\"{}\"", one.first().map(ToString::to_string).unwrap_or_default()),
-        }
-    }
-}
-
 /// What stands there, for people.
 fn describe(written: &DeValue<'_>) -> String {
     match written {
@@ -371,7 +342,7 @@ fn describe(written: &DeValue<'_>) -> String {
 }
 
 /// Text between quotes on one line, long ones cut.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 

@@ -2,16 +2,18 @@
 //! default and the README's table (`reference`), and the summary all go through it, so that no key can be in one and not
 //! in the others. Defaults are not here: they are those of [`Config::default`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use toml::de::DeValue;
 
 use super::{
-    forms::{
-        self, Address, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole,
-    },
+    forms::{self, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole},
+    listen::ListenAddress,
+    listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
+    lists::{Address, List, Mode, Network, Text},
     settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
 };
+use crate::types::Transport;
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -38,10 +40,23 @@ pub(super) struct Key<T> {
 }
 
 /// What a `[[listener]]` says.
-#[derive(Default)]
 pub(super) struct Listener {
-    /// One, the two of `localhost`, or none yet.
-    pub address: Vec<SocketAddr>,
+    /// What it listens on, with the default port of a transport not filled in yet.
+    pub address: Option<ListenAddress>,
+    /// Everything else; its address has no meaning yet.
+    pub rest: ListenerConfig,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self { address: None, rest: ListenerConfig::tcp(([127, 0, 0, 1], 0).into()) }
+    }
+}
+
+impl From<&ListenerConfig> for Listener {
+    fn from(resolved: &ListenerConfig) -> Self {
+        Self { address: Some((&resolved.address).into()), rest: resolved.clone() }
+    }
 }
 
 impl<T> Table<T> {
@@ -71,21 +86,39 @@ pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
 /// `log.format`
 pub(super) const LOG_FORMAT: Choice<LogFormat> = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
+const TRANSPORT: Choice<Transport> = Choice(&[
+    ("tcp", Transport::Tcp),
+    ("tls", Transport::Tls),
+    ("ws", Transport::Ws),
+    ("wss", Transport::Wss),
+    ("unix", Transport::Unix),
+]);
+
+const CLIENT_CERTIFICATES: Choice<ClientCertificates> = Choice(&[
+    ("off", ClientCertificates::Off),
+    ("optional", ClientCertificates::Optional),
+    ("required", ClientCertificates::Required),
+]);
+
+const IDENTITY: Choice<CertificateIdentity> =
+    Choice(&[("common-name", CertificateIdentity::CommonName), ("subject", CertificateIdentity::Subject)]);
+
 /// `workers`, when it is a number
 pub(super) const WORKERS: Whole<usize> = Whole { min: 1, max: 1024 };
 
-/// `keys! { Type, variable => place; name: form, "help"; … }`: each key sets `place.name`.
+/// `keys! { Type, variable => place; name: form, "help"; … }`: each key sets `place.name`; `name in part` sets
+/// `place.part.name`.
 macro_rules! keys {
-    ($target:ty, $it:ident => $place:expr; $($name:ident: $form:expr, $help:expr;)+) => {
+    ($target:ty, $it:ident => $place:expr; $($name:ident $(in $part:ident)?: $form:expr, $help:expr;)+) => {
         &[$(Key {
             name: stringify!($name),
             help: $help,
             allowed: || $form.allowed(),
             read: |$it: &mut $target, written| {
-                $place.$name = forms::read(&$form, written)?;
+                $place$(.$part)?.$name = forms::read(&$form, written)?;
                 Ok(())
             },
-            write: |$it: &$target| $form.write(&$place.$name),
+            write: |$it: &$target| $form.write(&$place$(.$part)?.$name),
         }),+]
     };
 }
@@ -120,6 +153,36 @@ pub(super) const LISTENER: Table<Listener> = Table {
     help: "Where to listen; may be repeated. The first one replaces the default ones.",
     keys: keys! { Listener, listener => listener;
         address: Address, "The address and port on which to listen.";
+        transport in rest: TRANSPORT,
+            "What is spoken below MQTT: plain TCP, TLS, WebSocket, WebSocket over TLS, or a Unix socket. May also stand \
+             before the address, as in \"tls://0.0.0.0:8883\". Default ports: 1883, 8883, 8083, 8084.";
+        allow_anonymous in rest: OrWord { form: Switch, word: "inherit", zero: false },
+            "Whether clients of this listener that give no user name are served; by default as allow_anonymous says for \
+             all listeners.";
+        certificate_file in rest: OptionalPath,
+            "TLS: the certificate chain in PEM, the broker's own certificate first.";
+        key_file in rest: OptionalPath,
+            "TLS: the private key of that certificate in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.";
+        client_ca_file in rest: OptionalPath,
+            "TLS: the authorities, in PEM, that sign clients' certificates.";
+        client_certificates in rest: CLIENT_CERTIFICATES,
+            "TLS: whether a client has to show a certificate that client_ca_file signed.";
+        revocation_list_file in rest: OptionalPath,
+            "TLS: the revocation lists of those authorities, in PEM; a client whose certificate is on one is refused, and \
+             so is one whose authority has none.";
+        identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
+            "TLS: what of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, or \
+             the whole subject as in \"CN=lamp,O=Example\".";
+        path in rest: Text("/mqtt"), "WebSocket: the path of the request.";
+        allowed_origins in rest: List(Text("https://example.org")),
+            "WebSocket: pages of which origins may connect; none here means all. Clients that are no browsers send no \
+             origin and are not held up.";
+        mode in rest: Mode, "Unix socket: who may connect, as the permission bits of its file.";
+        proxy_protocol in rest: Switch,
+            "Whether each connection begins with a header of the PROXY protocol (version 1 or 2), in which a proxy says \
+             who the client is.";
+        trusted_proxies in rest: List(Network),
+            "Whose PROXY headers are believed; connections from elsewhere are closed.";
     },
 };
 

@@ -1,33 +1,80 @@
 //! A listen address as text, the same in the file, on the command line and in the environment: [`ListenAddress`].
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
 };
 
+use crate::types::{Endpoint, Transport};
+
 /// Where to listen, as somebody writes it: `127.0.0.1:1883`, `[::1]:1883`, or, for the loopback of both address
-/// families, `localhost:1883` or `1883`. Host names other than `localhost` are not looked up.
+/// families, `localhost:1883` or `1883`; before it the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left
+/// out is that of the transport; or `unix:/path`. Host names other than `localhost` are not looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenAddress(Vec<SocketAddr>);
+pub struct ListenAddress {
+    transport: Option<Transport>,
+    host: Host,
+    /// `None`: that of the transport.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Host {
+    /// The loopback of both address families.
+    Localhost,
+    Ip(IpAddr),
+    Unix(PathBuf),
+}
 
 impl ListenAddress {
-    /// The socket addresses that it stands for: one, or the loopback's two.
-    pub fn socket_addrs(&self) -> &[SocketAddr] {
-        &self.0
+    /// The transport that was told with it.
+    pub fn transport(&self) -> Option<Transport> {
+        self.transport
+    }
+
+    /// What it stands for where the transport is told elsewhere: one endpoint, or the loopback's two.
+    pub fn endpoints(&self, transport: Transport) -> Vec<Endpoint> {
+        let port = self.port.unwrap_or(transport.default_port());
+        let ip = |ip: IpAddr| Endpoint::Ip(SocketAddr::new(ip, port));
+        match &self.host {
+            Host::Localhost => vec![ip(Ipv4Addr::LOCALHOST.into()), ip(Ipv6Addr::LOCALHOST.into())],
+            Host::Ip(address) => vec![ip(*address)],
+            Host::Unix(path) => vec![Endpoint::Unix(path.clone())],
+        }
+    }
+}
+
+impl From<&Endpoint> for ListenAddress {
+    fn from(endpoint: &Endpoint) -> Self {
+        let (host, port) = match endpoint {
+            Endpoint::Ip(address) => (Host::Ip(address.ip()), Some(address.port())),
+            Endpoint::Unix(path) => (Host::Unix(path.clone()), None),
+        };
+        Self { transport: None, host, port }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.transport, &self.host) {
+            (_, Host::Unix(path)) => return write!(f, "unix:{}", path.display()),
+            (Some(transport), _) => write!(f, "{}://", transport.name())?,
+            (None, _) => {}
+        }
+        match (&self.host, self.port) {
+            (Host::Ip(ip), Some(port)) => SocketAddr::new(*ip, port).fmt(f),
+            (Host::Ip(ip), None) => ip.fmt(f),
+            (_, Some(port)) => write!(f, "localhost:{port}"),
+            (_, None) => f.write_str("localhost"),
+        }
     }
 }
 
 /// Why a text is no [`ListenAddress`]; each says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenAddressError {
-    /// An address alone.
-    #[error("{text:?} has no port; write {better:?}")]
-    NoPort {
-        /// As written.
-        text: String,
-        /// With the port that MQTT is assigned.
-        better: String,
-    },
     /// A number after the colon that no port can be.
     #[error("{0:?} has no valid port; allowed: 0 to 65535 (0 picks a free one)")]
     Port(String),
@@ -39,6 +86,12 @@ pub enum ListenAddressError {
         /// The port in it.
         port: u16,
     },
+    /// Something else before the `://`.
+    #[error("{0:?} begins with no transport of ours; write tcp://, tls://, ws://, wss:// or unix:/path")]
+    Scheme(String),
+    /// `unix:` and something that no path can be.
+    #[error("{0:?} has no path; write one such as \"unix:/run/dunlin/mqtt.sock\"")]
+    Path(String),
     /// Anything else, host names among it.
     #[error("{0:?} is not an address; write one such as \"127.0.0.1:1883\", \"[::1]:1883\" or \"localhost:1883\"")]
     NotAnAddress(String),
@@ -48,38 +101,59 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self(vec![address]));
+        if let Some(path) = text.strip_prefix("unix:") {
+            // both unix:/path and unix:///path are common
+            let path = path.strip_prefix("//").unwrap_or(path);
+            let host = Host::Unix(path.into());
+            let fits = !path.is_empty() && path.len() <= LONGEST_PATH && !path.contains('\0');
+            let found = fits.then_some(Self { transport: Some(Transport::Unix), host, port: None });
+            return found.ok_or_else(|| ListenAddressError::Path(text.into()));
         }
-        if is_number(text) {
-            return Ok(loopback(port(text, text)?));
-        }
-        if let Some(better) = with_port(text) {
-            return Err(ListenAddressError::NoPort { text: text.into(), better });
-        }
-        match text.rsplit_once(':') {
-            Some(("localhost", after)) => Ok(loopback(port(text, after)?)),
-            Some(("" | "*", after)) => {
-                Err(ListenAddressError::EveryInterface { text: text.into(), port: port(text, after)? })
-            }
-            Some((host, after)) if with_port(host).is_some() => {
-                // Address and port are both there and the port is the one that is wrong, or the brackets are missing.
-                port(text, after)?;
-                Err(ListenAddressError::NotAnAddress(text.into()))
-            }
-            _ => Err(ListenAddressError::NotAnAddress(text.into())),
-        }
+        let (transport, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (Some(scheme_of(scheme, text)?), rest),
+            None => (None, text),
+        };
+        let (host, port) = host_and_port(text, rest)?;
+        Ok(Self { transport, host, port })
     }
 }
 
-/// The first address that occurs twice; with port 0 each is another, so those never count.
-pub(super) fn twice(addresses: &[SocketAddr]) -> Option<SocketAddr> {
-    let repeated = |(at, address): (usize, &SocketAddr)| addresses[..at].contains(address);
-    addresses.iter().enumerate().find(|&(at, address)| address.port() != 0 && repeated((at, address))).map(|(_, a)| *a)
+fn scheme_of(scheme: &str, text: &str) -> Result<Transport, ListenAddressError> {
+    let known = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+    let found = known.into_iter().find(|transport| transport.name() == scheme);
+    found.ok_or_else(|| ListenAddressError::Scheme(text.into()))
 }
 
-fn loopback(port: u16) -> ListenAddress {
-    ListenAddress(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port)), SocketAddr::from((Ipv6Addr::LOCALHOST, port))])
+/// `whole` is what an error calls it.
+fn host_and_port(whole: &str, text: &str) -> Result<(Host, Option<u16>), ListenAddressError> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok((Host::Ip(address.ip()), Some(address.port())));
+    }
+    if is_number(text) {
+        return Ok((Host::Localhost, Some(port(whole, text)?)));
+    }
+    if let Some(host) = bare(text) {
+        return Ok((host, None));
+    }
+    match text.rsplit_once(':') {
+        Some(("localhost", after)) => Ok((Host::Localhost, Some(port(whole, after)?))),
+        Some(("" | "*", after)) => {
+            Err(ListenAddressError::EveryInterface { text: whole.into(), port: port(whole, after)? })
+        }
+        Some((host, after)) if bare(host).is_some() => {
+            // Address and port are both there and the port is the one that is wrong, or the brackets are missing.
+            port(whole, after)?;
+            Err(ListenAddressError::NotAnAddress(whole.into()))
+        }
+        _ => Err(ListenAddressError::NotAnAddress(whole.into())),
+    }
+}
+
+/// The first endpoint that occurs twice; with port 0 each is another, so those never count.
+pub(super) fn twice<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Option<&'a Endpoint> {
+    let mut seen = std::collections::HashSet::new();
+    let counts = |endpoint: &&Endpoint| endpoint.socket_addr().is_none_or(|address| address.port() != 0);
+    endpoints.into_iter().filter(counts).find(|endpoint| !seen.insert(*endpoint))
 }
 
 fn is_number(text: &str) -> bool {
@@ -91,18 +165,27 @@ fn port(text: &str, port: &str) -> Result<u16, ListenAddressError> {
     number.ok_or_else(|| ListenAddressError::Port(text.into()))
 }
 
-/// A bare address with MQTT's port added.
-fn with_port(text: &str) -> Option<String> {
+/// A host without a port.
+fn bare(text: &str) -> Option<Host> {
     if text == "localhost" {
-        return Some("localhost:1883".into());
+        return Some(Host::Localhost);
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    Some(SocketAddr::new(bare.parse::<IpAddr>().ok()?, 1883).to_string())
+    bare.parse().ok().map(Host::Ip)
 }
+
+/// `sun_path` of unix(7) has 108 bytes, the last of them 0.
+const LONGEST_PATH: usize = 107;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn endpoints(text: &str) -> Vec<String> {
+        let address: ListenAddress = text.parse().unwrap();
+        let transport = address.transport().unwrap_or_default();
+        address.endpoints(transport).iter().map(|endpoint| endpoint.with(transport).to_string()).collect()
+    }
 
     #[test]
     fn texts_that_are_addresses() {
@@ -112,10 +195,22 @@ mod tests {
             ("[::1]:65535", &["[::1]:65535"]),
             ("1883", &["127.0.0.1:1883", "[::1]:1883"]),
             ("localhost:8883", &["127.0.0.1:8883", "[::1]:8883"]),
+            ("localhost", &["127.0.0.1:1883", "[::1]:1883"]),
+            ("127.0.0.1", &["127.0.0.1:1883"]),
+            ("::1", &["[::1]:1883"]),
+            ("[::1]", &["[::1]:1883"]),
+            ("tcp://0.0.0.0", &["0.0.0.0:1883"]),
+            ("tls://0.0.0.0", &["tls://0.0.0.0:8883"]),
+            ("ws://[::]", &["ws://[::]:8083"]),
+            ("wss://localhost", &["wss://127.0.0.1:8084", "wss://[::1]:8084"]),
+            ("wss://1", &["wss://127.0.0.1:1", "wss://[::1]:1"]),
+            ("tls://0.0.0.0:1883", &["tls://0.0.0.0:1883"]),
+            ("unix:/run/mqtt.sock", &["unix:/run/mqtt.sock"]),
+            ("unix:///run/mqtt.sock", &["unix:/run/mqtt.sock"]),
+            ("unix:here.sock", &["unix:here.sock"]),
         ];
         for (text, expected) in table {
-            let expected: Vec<SocketAddr> = expected.iter().map(|a| a.parse().unwrap()).collect();
-            assert_eq!(text.parse::<ListenAddress>().unwrap().socket_addrs(), expected, "{text}");
+            assert_eq!(endpoints(text), *expected, "{text}");
         }
     }
 
@@ -127,14 +222,13 @@ mod tests {
             )
         };
         let no_port = |text: &str| format!(r#""{text}" has no valid port; allowed: 0 to 65535 (0 picks a free one)"#);
+        let scheme = |text: &str| {
+            format!(r#""{text}" begins with no transport of ours; write tcp://, tls://, ws://, wss:// or unix:/path"#)
+        };
         let table: &[(&str, String)] = &[
             ("", not("")),
             (":", no_port(":")),
             ("broker.example:1883", not("broker.example:1883")),
-            ("127.0.0.1", r#""127.0.0.1" has no port; write "127.0.0.1:1883""#.into()),
-            ("::1", r#""::1" has no port; write "[::1]:1883""#.into()),
-            ("[::1]", r#""[::1]" has no port; write "[::1]:1883""#.into()),
-            ("localhost", r#""localhost" has no port; write "localhost:1883""#.into()),
             ("127.0.0.1:65536", no_port("127.0.0.1:65536")),
             ("127.0.0.1:", no_port("127.0.0.1:")),
             ("localhost:mqtt", no_port("localhost:mqtt")),
@@ -142,19 +236,26 @@ mod tests {
             ("70000", no_port("70000")),
             (":1883", r#"":1883" has no address; for every interface write "0.0.0.0:1883" or "[::]:1883""#.into()),
             ("*:1", r#""*:1" has no address; for every interface write "0.0.0.0:1" or "[::]:1""#.into()),
-            ("mqtt://127.0.0.1:1883", not("mqtt://127.0.0.1:1883")),
+            ("mqtt://127.0.0.1:1883", scheme("mqtt://127.0.0.1:1883")),
+            ("unix://", r#""unix://" has no path; write one such as "unix:/run/dunlin/mqtt.sock""#.into()),
+            ("tls://", not("tls://")),
+            ("wss://example.org", not("wss://example.org")),
+            ("ws://127.0.0.1:8083/mqtt", no_port("ws://127.0.0.1:8083/mqtt")),
             (" 127.0.0.1:1883", not(" 127.0.0.1:1883")),
             ("fe80::1:2:3:4:5:6:7:1883", not("fe80::1:2:3:4:5:6:7:1883")),
         ];
         for (text, expected) in table {
             assert_eq!(text.parse::<ListenAddress>().unwrap_err().to_string(), *expected);
         }
+        assert!(format!("unix:/{}", "a".repeat(107)).parse::<ListenAddress>().is_err());
     }
 
     #[test]
     fn port_0_may_be_repeated() {
-        let [a, b, free]: [SocketAddr; 3] = ["1.1.1.1:1", "1.1.1.1:2", "1.1.1.1:0"].map(|a| a.parse().unwrap());
-        assert_eq!(twice(&[a, b, free, free]), None);
-        assert_eq!(twice(&[a, b, a]), Some(a));
+        let [a, b, free] = ["1.1.1.1:1", "1.1.1.1:2", "1.1.1.1:0"].map(|a| Endpoint::Ip(a.parse().unwrap()));
+        assert_eq!(twice([&a, &b, &free, &free]), None);
+        assert_eq!(twice([&a, &b, &a]), Some(&a));
+        let path = Endpoint::Unix("/a".into());
+        assert_eq!(twice([&path, &a, &path]), Some(&path));
     }
 }

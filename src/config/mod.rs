@@ -5,13 +5,15 @@
 //!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
 //!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
-//!          │   └► listen          a listen address as text
+//!          │   └► lists           the forms of a listener's keys
+//!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
+//!              └► listener        one listener, and which of its settings go together
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
-//! commands                        dunlin passwd, dunlin explain: their command lines
+//! commands                        dunlin passwd, explain, certs: their command lines
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -26,6 +28,8 @@ mod file;
 mod forms;
 mod keys;
 mod listen;
+mod listener;
+mod lists;
 pub mod reference;
 mod settings;
 mod summary;
@@ -33,9 +37,10 @@ mod variables;
 
 pub use changes::{Change, changes};
 pub use cli::Cli;
-pub use commands::{Action, Command, Explain, Passwd};
+pub use commands::{Action, CertsArgs, Command, Explain, Passwd};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};
+pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig};
 pub use settings::*;
 pub use summary::{persistence_text, summary};

@@ -35,7 +35,11 @@ pub fn markdown() -> String {
     let [top, rest @ ..] = TABLES;
     rows(&mut out, top, |key| (key.write)(&defaults));
     let addresses: Vec<_> = default_listeners(&defaults);
-    let both = |key: &Key<Listener>| addresses.iter().map(key.write).collect::<Vec<_>>().join(" and ");
+    let both = |key: &Key<Listener>| {
+        let mut values: Vec<_> = addresses.iter().map(key.write).collect();
+        values.dedup();
+        values.join(" and ")
+    };
     rows(&mut out, &LISTENER, both);
     rest.iter().for_each(|table| rows(&mut out, table, |key| (key.write)(&defaults)));
     out
@@ -69,7 +73,7 @@ fn listeners(out: &mut String, defaults: &Config) {
 }
 
 fn default_listeners(defaults: &Config) -> Vec<Listener> {
-    defaults.listeners.iter().map(|listener| Listener { address: vec![listener.address] }).collect()
+    defaults.listeners.iter().map(Listener::from).collect()
 }
 
 fn explain<T>(out: &mut String, key: &Key<T>) {
@@ -126,8 +130,13 @@ mod tests {
     fn each_key_alone_is_its_default() {
         let text = toml();
         let lines: Vec<_> = text.lines().collect();
-        for at in (0..lines.len()).filter(|at| is_commented_key(lines[*at]) && !lines[*at].contains("address")) {
-            if lines[at].starts_with("#[[") {
+        // those of a listener mean nothing without its own line
+        let mut of_listener = false;
+        for at in (0..lines.len()).filter(|at| is_commented_key(lines[*at]) || lines[*at].starts_with('[')) {
+            if lines[at].starts_with("#[") || lines[at].starts_with('[') {
+                of_listener = lines[at].starts_with("#[[");
+            }
+            if of_listener || lines[at].starts_with('[') {
                 continue;
             }
             let one: Vec<_> = (0..lines.len()).map(|l| if l == at { &lines[l][1..] } else { lines[l] }).collect();

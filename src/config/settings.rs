@@ -3,6 +3,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::listener::ListenerConfig;
+
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -30,13 +32,6 @@ pub struct Config {
     pub sys: SysConfig,
     /// Who may connect, and what they may do.
     pub auth: AuthConfig,
-}
-
-/// One listening socket.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ListenerConfig {
-    /// The address to bind; port 0 lets the system pick one.
-    pub address: SocketAddr,
 }
 
 /// When what is acknowledged is on disk.
@@ -245,8 +240,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listeners: vec![
-                ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 1883)) },
-                ListenerConfig { address: SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1883)) },
+                ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 1883))),
+                ListenerConfig::tcp(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1883))),
             ],
             allow_anonymous: None,
             workers: None,
@@ -266,7 +261,7 @@ impl Default for Config {
 impl Config {
     /// A broker on a free loopback port (127.0.0.1, port 0): what a test wants.
     pub fn ephemeral() -> Self {
-        Self { listeners: vec![ListenerConfig { address: SocketAddr::from(([127, 0, 0, 1], 0)) }], ..Self::default() }
+        Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::{
     changes::changes,
-    settings::{Config, ListenerConfig, SyncMode},
+    listener::ListenerConfig,
+    settings::{Config, SyncMode},
 };
 
 /// A few lines that say what a broker with `config` would do; `file` is where it was read from.
@@ -27,13 +28,15 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
 }
 
 fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
-    let port = if listener.address.port() == 0 { " (a free port)" } else { "" };
-    let nobody = match config.allow_anonymous.unwrap_or(listener.address.ip().is_loopback()) {
+    let free = listener.address.socket_addr().is_some_and(|address| address.port() == 0);
+    let port = if free { " (a free port)" } else { "" };
+    let allowed = listener.allow_anonymous.or(config.allow_anonymous).unwrap_or(listener.is_loopback());
+    let nobody = match allowed {
         true => "",
         false if config.auth.has_users() => ", for users alone",
         false => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
-    format!("{}{port}{nobody}", listener.address)
+    format!("{}{port}{nobody}", listener.address.with(listener.transport))
 }
 
 /// Where and when what is acknowledged is kept.

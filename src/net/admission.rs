@@ -6,10 +6,9 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::{
     connection::{Connection, Phase},
+    stream::Stream,
     worker::Worker,
 };
 use crate::{
@@ -37,7 +36,7 @@ impl Waiting {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// A CONNECT, in `frame`: its client is accepted, refused, or waits for the verdict.
     pub(super) fn ask(
         &mut self,
@@ -47,7 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         frame: &[u8],
     ) -> Result<(), CloseReason> {
         let peer = self.peer();
-        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer);
+        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, self.socket.certificate_name());
         match asked.inspect_err(|reason| self.say_refused(worker, reason))? {
             (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
             (client, Verdict::Later(pending)) => {
@@ -92,8 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     ) -> Result<(), CloseReason> {
         let router = &worker.shared.router;
         let identity = verdict.map_err(|refusal| {
-            let (peer, user) = (self.peer().address, connect.username.unwrap_or_default());
-            tracing::debug!(%peer, %client, user, why = refusal.why, "login refused");
+            let (peer, user) = (self.peer(), connect.username.unwrap_or_default());
+            tracing::info!(%peer, %client, user, "refused: {}", refusal.why);
             router.refuse(&worker.local, refusal)
         });
         let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client, identity)));

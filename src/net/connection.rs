@@ -5,25 +5,24 @@
 
 use std::{
     future::Future,
-    io::{self, IoSlice},
+    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
-
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     admission::Waiting,
     deadlines::{Key, Tick},
     farewell::{Farewell, is_served_last},
     reader::{Got, Reader, SHARED_BUFFER},
+    stream::Stream,
     worker::Worker,
 };
 use crate::{
     codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
-    router::{Client, Count, Flush, Identity, Peer},
+    router::{Client, Count, Identity, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
     types::{ClientId, ProtocolVersion},
 };
@@ -40,7 +39,7 @@ pub(super) struct Connection<S> {
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     read_by: Tick,
     /// The socket has to take something of what waits.
-    write_by: Tick,
+    pub(super) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
     gave_way: u32,
     /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
@@ -52,11 +51,12 @@ struct Caller {
     ip: IpAddr,
     port: u16,
     loopback_listener: bool,
+    listener: u16,
 }
 
 impl Caller {
     fn peer(&self) -> Peer {
-        Peer { address: self.address(), loopback_listener: self.loopback_listener }
+        Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
     }
 
     fn address(&self) -> SocketAddr {
@@ -91,17 +91,13 @@ const BYTES_A_TURN: usize = 128 << 10;
 const MUCH: usize = 16 << 10;
 /// More bytes than this of such reads that are not written are written first.
 const WRITE_FIRST: usize = 48 << 10;
-/// Writes in a row before others have their turn.
-const WRITES_A_TURN: usize = 16;
-/// Pieces that one write gathers.
-const SLICES: usize = 64;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
-        let Peer { address, loopback_listener } = peer;
+        let Peer { address, loopback_listener, listener } = peer;
         Self {
             socket,
-            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener },
+            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener, listener },
             phase: Phase::Connecting,
             reader: Reader::default(),
             writing: None,
@@ -111,6 +107,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             gave_way: u32::MAX,
             reads_much: false,
         }
+    }
+
+    /// Its CONNECT is due by then: it has taken some of its time already.
+    pub(super) fn due(mut self, read_by: Tick) -> Self {
+        self.read_by = read_by;
+        self
     }
 
     pub(super) fn peer(&self) -> Peer {
@@ -166,7 +168,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
         if self.deadline.is_none() {
             self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
-            self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
+            if self.read_by == Tick::NEVER {
+                self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
+            }
         }
     }
 
@@ -352,7 +356,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         worker.shared.gate.connected();
         tracing::info!(
             client = %connected.client,
-            peer = %self.caller.address(),
+            peer = %self.caller.peer(),
             clean_session = connect.clean_session,
             session_present = connected.session_present,
             keep_alive = connect.keep_alive,
@@ -370,53 +374,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut out = worker.local.pool.take();
         codec::encode::connack(out.bytes_mut(), false, code);
         self.writing = Some(out);
-    }
-
-    // ---- writing ----
-
-    fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
-        for _ in 0..WRITES_A_TURN {
-            self.write_held(worker, cx, now)?;
-            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            let unwritten = self.writing.as_ref().map_or(0, |w| w.len());
-            let Worker { shared, local, replies, .. } = worker;
-            match shared.router.flush(local, &mut open.client, replies, unwritten) {
-                Flush::Close(reason) => return Err(reason),
-                Flush::Write(None) => return Ok(()),
-                Flush::Write(out) => self.writing = out,
-            }
-        }
-        cx.waker().wake_by_ref();
-        Ok(())
-    }
-
-    /// Writes what was taken from the session, as much as the socket takes.
-    fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
-        let Some(out) = &mut self.writing else { return Ok(()) };
-        while !out.is_empty() {
-            match write_some(Pin::new(&mut self.socket), cx, out) {
-                Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
-                Poll::Ready(Ok(n)) => {
-                    out.advance(n);
-                    self.write_by = Tick::NEVER;
-                    worker.unwritten = worker.unwritten.saturating_sub(n);
-                    worker.writes = worker.writes.wrapping_add(1);
-                    worker.local.count(Count::BytesSent, n as u64);
-                }
-                Poll::Ready(Err(error)) => return Err(network(&error)),
-                Poll::Pending => {
-                    if self.write_by == Tick::NEVER {
-                        self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
-                    }
-                    return Ok(());
-                }
-            }
-        }
-        self.write_by = Tick::NEVER;
-        if let Some(done) = self.writing.take() {
-            worker.local.pool.put(done);
-        }
-        Ok(())
     }
 
     // ---- time ----
@@ -456,15 +413,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 // said where there were any
                 let dropped = (dropped > 0).then_some(dropped);
                 worker.shared.gate.left();
-                tracing::info!(client = %open.client.id(), peer = %self.caller.address(), %reason, dropped, "disconnected");
+                tracing::info!(client = %open.client.id(), peer = %self.caller.peer(), %reason, dropped, "disconnected");
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug
                 if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
-                    tracing::debug!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
+                    tracing::debug!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
                 } else {
-                    tracing::info!(peer = %self.caller.address(), %reason, "disconnected before CONNECT");
+                    tracing::info!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
                 }
             }
             Phase::Ended => return,
@@ -481,7 +438,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+impl<S: Stream> Future for Connection<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -496,6 +453,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             if reason != CloseReason::SessionTakenOver {
                 let _ = this.write(worker, cx, Instant::now());
             }
+            this.socket.part(cx, &reason);
             this.end(worker, &reason);
             Poll::Ready(())
         })
@@ -521,7 +479,7 @@ impl<S> Drop for Connection<S> {
                     worker.shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
                     worker.shared.gate.left();
                     let waiting = writing.as_ref().map_or(0, |w| w.len());
-                    tracing::info!(client = %open.client.id(), peer = %caller.address(), %reason, waiting, "disconnected");
+                    tracing::info!(client = %open.client.id(), peer = %caller.peer(), %reason, waiting, "disconnected");
                 }
                 None => worker.shared.gate.left_before_connect(),
             }
@@ -532,20 +490,6 @@ impl<S> Drop for Connection<S> {
             worker.local.wake();
         });
     }
-}
-
-/// Writes what comes first, in one call.
-fn write_some(
-    socket: Pin<&mut (impl AsyncWrite + Unpin)>,
-    cx: &mut Context<'_>,
-    out: &OutBuf,
-) -> Poll<io::Result<usize>> {
-    if let Some(bytes) = out.contiguous() {
-        return socket.poll_write(cx, bytes);
-    }
-    let mut slices = [IoSlice::new(&[]); SLICES];
-    let filled = out.io_slices(&mut slices);
-    Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
@@ -561,7 +505,11 @@ pub(super) fn network(error: &io::Error) -> CloseReason {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             CloseReason::ConnectionLost
         }
-        kind => CloseReason::Network(kind),
+        // what a transport has to say; the system's own errors have a kind alone
+        kind => match error.get_ref() {
+            Some(why) => CloseReason::Transport(why.to_string().into()),
+            None => CloseReason::Network(kind),
+        },
     }
 }
 
@@ -569,7 +517,7 @@ fn count_violation(worker: &Worker, reason: &CloseReason) {
     let count = match reason {
         CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
         CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
-        CloseReason::Malformed(_) | CloseReason::Protocol(_) => Count::ProtocolErrors,
+        CloseReason::Malformed(_) | CloseReason::Protocol(_) | CloseReason::Transport(_) => Count::ProtocolErrors,
         _ => return,
     };
     worker.local.count(count, 1);

@@ -7,10 +7,9 @@ use std::{
     time::Instant,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use super::{
     connection::{Connection, Open, Phase, network},
+    stream::Stream,
     worker::Worker,
 };
 use crate::{codec::PacketType, session::CloseReason};
@@ -27,7 +26,7 @@ pub(super) enum Farewell {
     Written,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: Stream> Connection<S> {
     /// While the server shuts down: a client gets what waits for it, and acknowledges it, which makes room for more of
     /// that; nothing else is taken from it.
     pub(super) fn drain(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {

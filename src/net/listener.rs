@@ -2,7 +2,9 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
+    net::{self, Ipv4Addr, SocketAddr},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::unix::net as unix,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,36 +12,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{Interest, unix::AsyncFd};
 
-use super::worker::{Dealer, Shared, Worker};
+use super::{
+    arrival::Door,
+    bind::{Listener, Socket},
+    worker::{Dealer, Shared, Worker},
+};
 use crate::router::{Count, Peer};
 
-/// A listening socket.
+/// What was accepted.
 #[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
-}
-
-/// Binds and listens. Connections that arrive before [`Workers::listen`](super::Workers::listen) wait.
-pub fn bind(address: SocketAddr) -> io::Result<Listener> {
-    const BACKLOG: i32 = 4096;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // each family is listed by itself: [::]:1883 and 0.0.0.0:1883 may stand side by side
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    // accepted sockets inherit it: a call less for each
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    let socket = TcpListener::from(socket);
-    let address = socket.local_addr()?;
-    Ok(Listener { socket, address })
+pub(super) enum Accepted {
+    Tcp(net::TcpStream),
+    Unix(unix::UnixStream),
 }
 
 /// How many connections there are.
@@ -81,16 +67,45 @@ impl Gate {
     }
 }
 
-impl Listener {
-    /// Where it listens; the port is the one that the system picked where 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+impl Socket {
+    /// One connection and whose it is.
+    fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (client, address) = socket.accept()?;
+                client.set_nonblocking(true)?;
+                Ok((Accepted::Tcp(client), address))
+            }
+            Self::Unix(socket) => {
+                let (client, _) = socket.accept()?;
+                client.set_nonblocking(true)?;
+                Ok((Accepted::Unix(client), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+            }
+        }
     }
+}
 
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+impl Listener {
     /// Accepts until the task is aborted.
-    pub(super) async fn accept(self, shared: Arc<Shared>, dealer: Dealer) {
+    pub(super) async fn accept(self, shared: Arc<Shared>, door: Arc<Door>, dealer: Dealer) {
         const BATCH: usize = 64;
-        let Self { socket, address } = self;
+        // the guard of a Unix socket's file goes with this task
+        let Self { socket, endpoint: address, file: _file } = self;
         // SAFETY: the socket is owned by the `AsyncFd`, open, and the same until both are dropped.
         #[allow(unsafe_code)]
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
@@ -107,17 +122,13 @@ impl Listener {
             for _ in 0..BATCH {
                 match ready.try_io(|socket| socket.get_ref().accept()) {
                     Ok(Ok((client, peer))) => {
-                        let peer = Peer { address: peer, loopback_listener: address.ip().is_loopback() };
+                        let peer = Peer { address: peer, loopback_listener: door.loopback, listener: door.listener };
                         Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
                         match shared.gate.enter(&shared) {
-                            Ok(()) => match client.set_nonblocking(true) {
-                                Ok(()) => dealer.deal(client, peer),
-                                Err(_) => shared.gate.left_before_connect(),
-                            },
+                            Ok(()) => dealer.deal(client, peer, &door),
                             Err((counter, why)) => {
                                 Worker::with(|w| w.local.count(counter, 1));
-                                complaints
-                                    .say(|| tracing::warn!(peer = %peer.address, "connection closed at once: {why}"));
+                                complaints.say(|| tracing::warn!(%peer, "connection closed at once: {why}"));
                             }
                         }
                     }

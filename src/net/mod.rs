@@ -3,19 +3,34 @@
 //! | module | owns |
 //! |---|---|
 //! | `worker` | the threads: each a runtime of its own, with connections dealt out to them |
+//! | `bind` | binding addresses and Unix sockets |
 //! | `listener` | accepting, and the bounds on how many |
+//! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, `websocket` |
+//! | `stream` | what a connection is spoken over, a type for each transport |
 //! | `connection` | the task that drives one connection |
+//! | `writing` | its writing half |
 //! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
 
 mod admission;
+mod arrival;
+mod bind;
 mod connection;
 mod deadlines;
 mod farewell;
 mod listener;
+mod proxy;
 mod reader;
+mod stream;
+mod tls;
+mod websocket;
 mod worker;
+mod writing;
 
-pub use listener::{Listener, bind};
+pub use arrival::Entrance;
+pub use bind::{Listener, bind};
+pub use proxy::{Header as ProxyHeader, header as proxy_header};
+pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
+pub use websocket::WebSocketOptions;
 pub use worker::{NetLimits, Workers};

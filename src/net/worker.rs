@@ -4,8 +4,8 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     io,
-    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,13 +15,17 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Notify, mpsc};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
+    arrival::{Door, Entrance, arrive},
+    bind::Listener,
     connection::Connection,
     deadlines::Deadlines,
-    listener::{Gate, Listener},
+    listener::{Accepted, Gate},
     reader::SHARED_BUFFER,
+    tls::TlsSettings,
 };
 use crate::router::{Local, Peer, Router, SysTopics};
 
@@ -86,8 +90,11 @@ impl Worker {
 }
 
 enum Command {
-    Connection(TcpStream, Peer),
-    Listener(Listener, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// No door: MQTT from the first byte on.
+    Connection(Accepted, Peer, Option<Arc<Door>>),
+    Listener(Listener, Arc<Door>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// The listener of that number closes; then its sender is dropped.
+    Close(u16, oneshot::Sender<()>),
     /// Threads stop accepting, then flush for at most this long, then end.
     Stop(Duration),
 }
@@ -97,6 +104,7 @@ pub struct Workers {
     shared: Arc<Shared>,
     senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
     threads: Vec<JoinHandle<()>>,
+    doors: Mutex<HashMap<u16, Arc<Door>>>,
 }
 
 impl Workers {
@@ -104,7 +112,7 @@ impl Workers {
     pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared { router, limits: ArcSwap::from_pointee(limits), gate: Gate::default() });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
-        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new() };
+        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), doors: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let shared = workers.shared.clone();
@@ -116,9 +124,31 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Accepts connections from a bound listener, until the threads stop.
-    pub fn listen(&self, listener: Listener) {
-        self.send(0, Command::Listener(listener, self.senders.clone()));
+    /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
+    /// [`Peer::listener`] says of them; a listener that had it before is closed.
+    pub fn listen(&self, number: u16, listener: Listener, entrance: Entrance) {
+        let door = Arc::new(Door::new(number, listener.endpoint().is_loopback(), entrance));
+        self.doors.lock().insert(number, door.clone());
+        self.send(0, Command::Listener(listener, door, self.senders.clone()));
+    }
+
+    /// Other TLS for handshakes of that listener from now on; who is connected stays so, by the TLS it began with.
+    /// `false`: there is no such listener, or it does not speak TLS.
+    pub fn replace_tls(&self, number: u16, settings: TlsSettings) -> bool {
+        let door = self.doors.lock().get(&number).cloned();
+        door.is_some_and(|door| door.replace_tls(settings))
+    }
+
+    /// Closes a listener; who is connected stays so. When the answer comes, its address is free. `false`: there is none.
+    pub async fn close(&self, number: u16) -> bool {
+        if self.doors.lock().remove(&number).is_none() {
+            return false;
+        }
+        let (closed, wait) = oneshot::channel();
+        self.send(0, Command::Close(number, closed));
+        // the sender is dropped in any case
+        let _ = wait.await;
+        true
     }
 
     /// New limits, for connections from their next turn on.
@@ -158,10 +188,11 @@ pub(super) struct Dealer {
 }
 
 impl Dealer {
-    pub(super) fn deal(&self, socket: TcpStream, peer: Peer) {
+    pub(super) fn deal(&self, socket: Accepted, peer: Peer, door: &Arc<Door>) {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
         // a thread that has ended serves nobody: the socket closes
-        let _ = self.senders[index].send(Command::Connection(socket, peer));
+        let door = (!door.is_open()).then(|| door.clone());
+        let _ = self.senders[index].send(Command::Connection(socket, peer, door));
     }
 }
 
@@ -182,28 +213,43 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     WORKER.set(Some(worker));
     let deadlines = tokio::spawn(watch_deadlines(shared.clone()));
     let housekeeping = (index == 0).then(|| tokio::spawn(keep_house(shared.clone())));
-    let mut listeners = Vec::new();
+    let mut listeners = HashMap::<u16, tokio::task::JoinHandle<()>>::new();
     let mut dealt = 0;
     let grace = loop {
         match commands.recv().await {
-            Some(Command::Connection(socket, peer)) => {
-                spawn_connection(&shared, socket, peer);
+            Some(Command::Connection(socket, peer, door)) => {
+                if let Err(error) = spawn_connection(&shared, socket, peer, door) {
+                    shared.gate.left_before_connect();
+                    tracing::warn!(%peer, %error, "connection not served");
+                }
                 // sockets that wait to be served are served before more are taken
                 dealt += 1;
                 if dealt % 32 == 0 {
                     tokio::task::yield_now().await;
                 }
             }
-            Some(Command::Listener(listener, senders)) => {
+            Some(Command::Listener(listener, door, senders)) => {
                 // numbering begins anew with each listener: few listeners, many connections
                 let dealer = Dealer { senders, next: AtomicUsize::new(0) };
-                listeners.push(tokio::spawn(listener.accept(shared.clone(), dealer)));
+                let number = door.listener;
+                let accepting = tokio::spawn(listener.accept(shared.clone(), door, dealer));
+                if let Some(before) = listeners.insert(number, accepting) {
+                    before.abort();
+                }
+            }
+            Some(Command::Close(number, closed)) => {
+                if let Some(accepting) = listeners.remove(&number) {
+                    accepting.abort();
+                    // an error is the abort: the socket is closed
+                    let _ = accepting.await;
+                }
+                drop(closed);
             }
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }
     };
-    listeners.iter().for_each(|task| task.abort());
+    listeners.values().for_each(|task| task.abort());
     let connections: Vec<_> = Worker::with(|worker| {
         worker.draining = true;
         worker.deadlines.all().collect()
@@ -219,16 +265,20 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     }
 }
 
-fn spawn_connection(shared: &Arc<Shared>, socket: TcpStream, peer: Peer) {
-    match tokio::net::TcpStream::from_std(socket) {
-        Ok(socket) => {
-            tokio::spawn(Connection::new(socket, peer));
+fn spawn_connection(shared: &Arc<Shared>, socket: Accepted, peer: Peer, door: Option<Arc<Door>>) -> io::Result<()> {
+    match (socket, door) {
+        (Accepted::Tcp(socket), None) => {
+            tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer));
         }
-        Err(error) => {
-            shared.gate.left_before_connect();
-            tracing::warn!(peer = %peer.address, %error, "connection not served");
+        (Accepted::Tcp(socket), Some(door)) => {
+            tokio::spawn(arrive(shared.clone(), door, tokio::net::TcpStream::from_std(socket)?, peer));
+        }
+        // nothing else is asked of a Unix socket
+        (Accepted::Unix(socket), _) => {
+            tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer));
         }
     }
+    Ok(())
 }
 
 /// Wakes connections whose deadline has passed.

@@ -61,20 +61,22 @@ impl Access {
 
 impl Router {
     /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,
-    /// and the verdict, which may take its time.
+    /// and the verdict, which may take its time. `certificate_name` is that of [`Credentials`].
     pub fn authenticate(
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
         peer: Peer,
+        certificate_name: Option<&str>,
     ) -> Result<(ClientId, Verdict), CloseReason> {
         let client = self.client_id(local, connect)?;
+        let username = certificate_name.or(connect.username);
         let Some(authenticate) = &self.ports.authenticate else {
-            let identity = Identity { user: connect.username.map(Into::into), ..Identity::default() };
+            let identity = Identity { user: username.map(Into::into), ..Identity::default() };
             return Ok((client, Ok(identity).into()));
         };
         let credentials =
-            Credentials { client_id: client.as_str(), username: connect.username, password: connect.password, peer };
+            Credentials { client_id: client.as_str(), username, certificate_name, password: connect.password, peer };
         let verdict = authenticate.authenticate(&credentials);
         Ok((client, verdict))
     }

@@ -53,7 +53,7 @@ pub use keep::{Condition, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Refusal,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Proof, Refusal,
     Rights, Verdict,
 };
 pub use slot::{ConnectionId, SlotRef};

@@ -2,6 +2,7 @@
 //! implementation; `server` plugs in what the config asks for.
 
 use std::{
+    fmt,
     future::Future,
     net::SocketAddr,
     pin::Pin,
@@ -16,13 +17,25 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Where a connection comes from.
+/// Where a connection comes from. Its text is the address, or `unix` for a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The client's address.
+    /// The client's address; behind a proxy that says so, the one beyond it. A client of a Unix socket has the IPv4
+    /// loopback address and port 0, which no other client has.
     pub address: SocketAddr,
-    /// The listener it came through is bound to a loopback address.
+    /// The listener it came through is bound to a loopback address, or is a Unix socket.
     pub loopback_listener: bool,
+    /// The listener it came through, by its place in the configuration: 0 is the first.
+    pub listener: u16,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address.port() {
+            0 => f.write_str("unix"),
+            _ => self.address.fmt(f),
+        }
+    }
 }
 
 /// What a client says of itself in its CONNECT.
@@ -30,8 +43,11 @@ pub struct Peer {
 pub struct Credentials<'a> {
     /// Client Identifier; one that the server chose where the client sent none.
     pub client_id: &'a str,
-    /// User Name.
+    /// User Name; where [`certificate_name`](Self::certificate_name) is there, that.
     pub username: Option<&'a str>,
+    /// The name in a certificate that the client showed and its listener has checked: nothing more has to be proved for
+    /// it. Where the listener takes no names from certificates, there is none.
+    pub certificate_name: Option<&'a str>,
     /// Password.
     pub password: Option<&'a [u8]>,
     /// Where it comes from.
@@ -53,12 +69,26 @@ pub struct Refusal {
 pub struct Identity {
     /// The User Name in force.
     pub user: Option<Box<str>>,
-    /// It proved that the name is its own; otherwise it only said so.
-    pub proven: bool,
+    /// How it proved that the name is its own.
+    pub proof: Proof,
     /// When it ends, and its connection with it: that of a token.
     pub until: Option<Instant>,
     /// What narrows its rights beside the rules: the claims of a token.
     pub narrowed: Option<Arc<dyn Rights>>,
+}
+
+/// How a client proved that a user name is its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// It did not: it only said so.
+    #[default]
+    None,
+    /// By a password.
+    Password,
+    /// By a token.
+    Token,
+    /// By a certificate.
+    Certificate,
 }
 
 /// An answer to "may this client connect?".

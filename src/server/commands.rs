@@ -1,13 +1,14 @@
-//! What dunlin does beside being a broker: `dunlin passwd`, `dunlin explain`, and the files behind `--check`.
+//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, and the files behind `--check`.
 
 use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::access;
+use super::{Server, StartError, access};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
-    config::{Action, Cli, Command, Config, ConfigError, Explain, Passwd},
+    certs::{self, CertsError},
+    config::{Action, CertsArgs, Cli, Command, Config, ConfigError, Explain, Passwd, SysPublish},
 };
 
 /// Why a command did not do what it was asked.
@@ -19,6 +20,9 @@ pub enum CommandError {
     /// A file of users, rules or keys.
     #[error(transparent)]
     Auth(#[from] AuthError),
+    /// Certificates to try TLS with.
+    #[error(transparent)]
+    Certs(#[from] CertsError),
     /// The password cannot be read.
     #[error("cannot read the password: {0}; --batch takes it from standard input")]
     Password(io::Error),
@@ -35,11 +39,15 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
     match command {
         Command::Passwd(passwd) => change_password(passwd).map(|()| true),
         Command::Explain(explain) => answer(cli, explain),
+        Command::Certs(CertsArgs { dir, host, client, force }) => {
+            say(certs::make(dir, host, client, *force)?.to_string().trim_end()).map(|()| true)
+        }
     }
 }
 
 /// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
-pub fn check_files(config: &Config) -> Result<String, AuthError> {
+pub fn check_files(config: &Config) -> Result<String, StartError> {
+    Server::check(config)?;
     let policy = access::load(config)?;
     Ok(policy.warnings().iter().map(|line| format!("warning:       {line}\n")).collect())
 }
@@ -81,11 +89,17 @@ fn asked_twice(user: &str) -> Result<String, CommandError> {
 
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
     let cli = Cli { config: explain.config.clone().or_else(|| cli.config.clone()), ..cli.clone() };
-    let policy = access::load(&cli.resolve()?)?;
+    let config = cli.resolve()?;
+    let policy = access::load(&config)?;
+    let publish = explain.action == Action::Publish;
+    if publish && explain.topic.starts_with("$SYS/") && config.sys.client_publish != SysPublish::Allow {
+        say("denied: sys.client_publish: clients may not publish to $SYS")?;
+        return Ok(false);
+    }
     let explanation = policy.explain(&Question {
         user: explain.user.as_deref(),
         client: &explain.client,
-        publish: explain.action == Action::Publish,
+        publish,
         topic: &explain.topic,
     });
     say(&explanation.to_string())?;

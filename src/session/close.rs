@@ -22,6 +22,9 @@ pub enum CloseReason {
     /// The socket failed.
     #[error("the network connection failed: {0}")]
     Network(io::ErrorKind),
+    /// What stands between the socket and MQTT, such as TLS or WebSocket, was used wrongly.
+    #[error("the transport failed: {0}")]
+    Transport(Box<str>),
     /// [MQTT-3.1.2-24].
     #[error("nothing received for 1.5 times the Keep Alive of {keep_alive} s [MQTT-3.1.2-24]")]
     KeepAliveTimeout {
@@ -122,6 +125,7 @@ impl CloseReason {
             Self::StoreFailed
             | Self::ConnectionLost
             | Self::Network(_)
+            | Self::Transport(_)
             | Self::ConnectTimeout
             | Self::WriteTimeout { .. } => ReasonCode::UnspecifiedError,
         }

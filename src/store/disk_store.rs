@@ -53,6 +53,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes that may wait to become durable before the condition is [`Condition::Busy`].
     pub max_pending_bytes: usize,
+    /// Added to each fsync, as a slower disk would: for measurements.
+    pub sync_delay: Duration,
 }
 
 /// When something counts as durable.
@@ -71,7 +73,13 @@ pub const MIN_SEGMENT_BYTES: u64 = 4096;
 impl Options {
     /// The defaults, for a directory.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into(), sync: Sync::BeforeAck, segment_bytes: 64 << 20, max_pending_bytes: 64 << 20 }
+        Self {
+            data_dir: data_dir.into(),
+            sync: Sync::BeforeAck,
+            segment_bytes: 64 << 20,
+            max_pending_bytes: 64 << 20,
+            sync_delay: Duration::ZERO,
+        }
     }
 }
 
@@ -102,7 +110,7 @@ pub(super) struct Shared {
     max_not_durable: usize,
     next_message: AtomicU64,
     waiters: Mutex<Vec<(CommitSeq, Waker)>>,
-    failure: watch::Sender<Option<Failure>>,
+    pub(super) failure: watch::Sender<Option<Failure>>,
     pub(super) statistics: Arc<Statistics>,
 }
 
@@ -140,6 +148,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     let settings = Settings {
         segment_bytes: options.segment_bytes.max(MIN_SEGMENT_BYTES),
         sync_each: options.sync == Sync::BeforeAck,
+        sync_delay: options.sync_delay,
         salt: random(),
         keep_freed: false,
     };
@@ -165,8 +174,7 @@ impl DiskStore {
     /// Writes what waits, syncs, and ends. Nothing may be appended any more. Blocks until it is done.
     pub fn close(&self) -> Result<(), Failure> {
         if let Some(threads) = self.threads.lock().take() {
-            self.shared.pending.lock().closing = true;
-            self.shared.wake.notify_all();
+            self.shared.close();
             let ended = threads.writer.join();
             let _ = threads.preparer.join();
             if ended.is_err() {
@@ -220,21 +228,11 @@ impl Store for DiskStore {
     }
 
     fn done(&self) -> CommitSeq {
-        CommitSeq(self.shared.done.load(Ordering::Acquire))
+        self.shared.done()
     }
 
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
-        let mut waiters = self.shared.waiters.lock();
-        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
-        if commit <= self.done() || stopped {
-            drop(waiters);
-            return waker.wake_by_ref();
-        }
-        // whoever asks again for the same is woken once
-        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
-        if !asked {
-            waiters.push((commit, waker.clone()));
-        }
+        self.shared.wake_when_done(commit, waker);
     }
 
     #[inline]
@@ -248,7 +246,7 @@ impl Store for DiskStore {
 }
 
 impl Shared {
-    fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
+    pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
         let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, asleep: false, closing: false };
         Self {
             groups: RwLock::new(()),
@@ -266,7 +264,7 @@ impl Shared {
     }
 
     #[inline]
-    fn append(&self, record: Record<'_>) -> Stored {
+    pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
         let size = op.size();
         let mut pending = self.pending.lock();
@@ -282,6 +280,30 @@ impl Shared {
         Stored::By(CommitSeq(number))
     }
 
+    pub(super) fn done(&self) -> CommitSeq {
+        CommitSeq(self.done.load(Ordering::Acquire))
+    }
+
+    pub(super) fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
+        let mut waiters = self.waiters.lock();
+        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
+        if commit <= self.done() || stopped {
+            drop(waiters);
+            return waker.wake_by_ref();
+        }
+        // whoever asks again for the same is woken once
+        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
+        if !asked {
+            waiters.push((commit, waker.clone()));
+        }
+    }
+
+    /// Asks the writer to write what waits, and to end.
+    pub(super) fn close(&self) {
+        self.pending.lock().closing = true;
+        self.wake.notify_all();
+    }
+
     /// Gives a message its number, if it has none.
     #[inline]
     fn name(&self, message: &Message) {
@@ -293,7 +315,7 @@ impl Shared {
     }
 
     #[inline]
-    fn condition(&self) -> Condition {
+    pub(super) fn condition(&self) -> Condition {
         match self.state.load(Ordering::Acquire) {
             FAILED => Condition::Failed,
             FULL => Condition::Full,

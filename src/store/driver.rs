@@ -36,8 +36,15 @@ pub(super) fn start<F: Files>(
     let ends = Arc::new(AtomicBool::new(false));
     let (pool, its_end) = (writer.pool().clone(), ends.clone());
     let preparer = thread::Builder::new().name("store-files".into()).spawn(move || prepare(&pool, &its_end))?;
-    let driver =
-        Driver { shared, writer, interval, sync_due: None, preparer: preparer.thread().clone(), ends: ends.clone() };
+    let driver = Driver {
+        shared,
+        writer,
+        interval,
+        sync_due: None,
+        mark_due: Instant::now() + MARK,
+        preparer: preparer.thread().clone(),
+        ends: ends.clone(),
+    };
     match thread::Builder::new().name("store".into()).spawn(move || driver.run()) {
         Ok(writer) => Ok((writer, preparer)),
         Err(error) => {
@@ -54,6 +61,8 @@ struct Driver<F: Files> {
     /// Between one fsync and the next, where acknowledgements do not wait for it.
     interval: Option<Duration>,
     sync_due: Option<Instant>,
+    /// When the log is to say that the clients that are connected still are.
+    mark_due: Instant,
     preparer: Thread,
     ends: Arc<AtomicBool>,
 }
@@ -80,6 +89,7 @@ impl<F: Files> Driver<F> {
                     self.wait_for_room()?;
                 }
                 self.shared.publish(&batch);
+                self.mark_due = Instant::now() + MARK;
                 if ops.capacity() > MOST_KEPT {
                     ops = Vec::new();
                 }
@@ -92,6 +102,10 @@ impl<F: Files> Driver<F> {
                 return self.writer.sync();
             } else if self.writer.is_full() {
                 self.writer.retry()?;
+            } else if self.mark_due <= Instant::now() {
+                // not synced: after a power cut they have been away a little longer
+                self.writer.mark(now())?;
+                self.mark_due = Instant::now() + MARK;
             }
             if self.sync_due.is_some_and(|due| due <= Instant::now()) {
                 self.writer.sync()?;
@@ -114,7 +128,8 @@ impl<F: Files> Driver<F> {
             return Some(now);
         }
         let retry = self.writer.is_full().then(|| now + RETRY);
-        [retry, self.sync_due].into_iter().flatten().min()
+        let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
+        [retry, self.sync_due, mark].into_iter().flatten().min()
     }
 
     /// A batch does not fit: nothing is acknowledged until it does.
@@ -160,6 +175,8 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
 
 /// How long until it is tried again whether there is room.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the log may say nothing while clients are connected.
+const MARK: Duration = Duration::from_secs(60);
 /// Bytes that a step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;

@@ -2,12 +2,12 @@
 //! has is noted as changed.
 
 use super::{
+    bodies::{Body, body_cost, message_number},
     homes::{Home, UNWRITTEN},
-    index::{
-        Body, Dirty, ENTRY_COST, Entry, Index, RECEIVED_COST, Session, body_cost, message_number, subscription_cost,
-    },
+    index::{Dirty, Index},
     op,
     record::{EntryState, LogRecord, Will},
+    session::{ENTRY_COST, Entry, RECEIVED_COST, Session, subscription_cost},
 };
 
 /// What [`Index::encode`] wrote.

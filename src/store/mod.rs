@@ -8,15 +8,17 @@
 //! | `disk_store` | [`DiskStore`]: the router's port, and what appenders and the writer share |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
-//! | `index`, `emit` | all that is kept, and what of it is to be written |
+//! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
 //! | `homes`, `slab` | how much lives in which segment; things by small numbers |
 //! | `op`, `record`, `varint` | what happened; what the log says of it; as bytes |
 //! | `format`, `names` | headers of segments and frames; names of files |
 //! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
 //! | `pool` | files that wait to be segments |
 //! | `files`, `disk` | what is asked of a file system; the real one |
+//! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
 //! | `data_dir` | the directory: permissions, the lock |
 
+mod bodies;
 mod data_dir;
 mod disk;
 mod disk_store;
@@ -27,6 +29,7 @@ mod files;
 mod format;
 mod homes;
 mod index;
+mod json;
 mod names;
 mod op;
 mod pool;
@@ -34,10 +37,12 @@ mod record;
 mod recover;
 mod replay;
 mod restore;
+mod session;
 mod slab;
 mod statistics;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 mod varint;
 mod writer;
 

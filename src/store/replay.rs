@@ -4,12 +4,11 @@
 use hashbrown::HashMap;
 
 use super::{
+    bodies::{body_cost, message_number},
     homes::Home,
-    index::{
-        ENTRY_COST, Entry, Hasher, Index, Place, RECEIVED_COST, Received, Session, Subscription, body_cost,
-        message_number, subscription_cost,
-    },
+    index::{Hasher, Index},
     record::{EntryState, LogRecord},
+    session::{ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, subscription_cost},
 };
 use crate::{
     session::{Message, StoredWill},

@@ -2,7 +2,10 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-use super::index::{Entry, Index, Session};
+use super::{
+    index::Index,
+    session::{Entry, Session},
+};
 use crate::{
     router::keep::{Restored, RestoredMessage, RestoredSession, RestoredState},
     session::SessionNumber,

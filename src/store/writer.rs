@@ -1,7 +1,7 @@
 //! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
 //! test can stop it anywhere; `disk_store` drives it.
 
-use std::{collections::VecDeque, io, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc, thread, time::Duration};
 
 use super::{
     emit::{Cursor, Emitted},
@@ -24,9 +24,11 @@ pub(super) struct Settings {
     pub(super) segment_bytes: u64,
     /// A commit is done when it is on the disk; else when it is written, and [`Writer::sync`] is for the rest.
     pub(super) sync_each: bool,
+    /// Added to each fsync.
+    pub(super) sync_delay: Duration,
     /// For a log that begins: any number that nobody knows.
     pub(super) salt: u64,
-    /// Segments that nothing needs stay, under their names.
+    /// For a repair: segments stay as they are, those that nothing needs too.
     pub(super) keep_freed: bool,
 }
 
@@ -105,7 +107,8 @@ impl<F: Files> Writer<F> {
         settings: Settings,
         statistics: Arc<Statistics>,
     ) -> Result<Self, RecoveryError> {
-        if let Some(last) = recovered.segments.last().filter(|last| last.end < last.len) {
+        let cut = recovered.segments.last().filter(|last| last.end < last.len && !settings.keep_freed);
+        if let Some(last) = cut {
             let name = names::segment(last.id);
             let cut = files.open(&name).and_then(|file| {
                 file.set_len(last.end)?;
@@ -212,6 +215,9 @@ impl<F: Files> Writer<F> {
                 let name = names::segment(current.id);
                 return Err(self.fail(&name, "fsync failed", &error));
             }
+            if !self.settings.sync_delay.is_zero() {
+                thread::sleep(self.settings.sync_delay);
+            }
             self.synced = self.next_frame - 1;
             self.statistics.fsyncs.add(1);
         }
@@ -286,12 +292,14 @@ impl<F: Files> Writer<F> {
         if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as Home == first {
             return false;
         }
+        let (live, segment) = (self.index.live_bytes, self.settings.segment_bytes);
         if self.full {
-            let room = current.len - current.end;
+            // only what frees a segment for certain, and while there is something to gain
+            let room = (current.len - current.end).saturating_sub(current.len / 16);
             let needed = self.index.homes.get(first).bytes;
-            return needed + needed / 4 + 4096 <= room.saturating_sub(current.len / 16);
+            return needed + needed / 4 + 512 <= room && self.log_bytes() > live + live / 4 + 3 * segment;
         }
-        self.log_bytes() > 2 * self.index.live_bytes + SLACK_SEGMENTS * self.settings.segment_bytes
+        self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
     fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {

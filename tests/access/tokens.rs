@@ -237,7 +237,8 @@ fn keys_that_are_none_are_told() {
     };
     let (short, rubbish) = (files.write("short", "0123456789\n"), files.write("rubbish", "no key"));
     let empty = files.write("empty", r#"{ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA" }] }"#);
-    let table: [(&dyn Fn(&mut AuthConfig), &str); 6] = [
+    type Case<'a> = (&'a dyn Fn(&mut AuthConfig), &'a str);
+    let table: [Case<'_>; 6] = [
         (&|a| a.token_secret = Some(Secret("short".into())), "auth.token_secret: a secret of 5 bytes"),
         (&|a| a.token_secret_file = Some(short.clone()), "auth.token_secret_file: a secret of 10 bytes"),
         (&|a| a.token_key_file = Some(rubbish.clone()), "auth.token_key_file: "),

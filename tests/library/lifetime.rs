@@ -9,6 +9,7 @@ use dunlin::{
     Config, Server, StartError,
     config::{Limits, ListenerConfig},
     router::Count,
+    server::ListenError,
 };
 
 use crate::support::{
@@ -57,7 +58,7 @@ async fn a_broker_that_is_dropped_is_gone() {
     attempt.expect_closed();
     assert_free(address);
     // the same address serves again, and knows nothing of before
-    let listeners = vec![ListenerConfig { address }];
+    let listeners = vec![ListenerConfig::tcp(address)];
     let server = Server::start(Config { listeners, ..config() }).await.expect("a broker in its place");
     assert_eq!(server.local_addrs(), [address]);
     connected(address).expect_nothing_pending();
@@ -129,9 +130,12 @@ fn what_keeps_a_broker_from_starting_is_said() {
     let address = taken.local_addr().expect("its address");
     // the first listener is given up with the second
     let free = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a port");
-    let listeners = [free, address].map(|address| ListenerConfig { address }).to_vec();
+    let listeners = [free, address].map(ListenerConfig::tcp).to_vec();
     let error = start(Config { listeners, ..config() }).expect_err("the port is taken");
-    assert!(matches!(&error, StartError::Listen { address: a, .. } if *a == address), "{error:?}");
+    assert!(
+        matches!(&error, StartError::Listen(ListenError::Bind { address: a, .. }) if *a == address.into()),
+        "{error:?}"
+    );
     assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");
     assert_free(free);
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::support::{
     Broker, Recorder, config,
-    raw::{Connect, Message, suback, subscribe},
+    raw::{Connect, Message, connack, suback, subscribe},
 };
 
 /// Lets `user` with `password` in, and remembers who asked.
@@ -21,7 +21,7 @@ struct Users(Mutex<Vec<String>>);
 
 impl Authenticate for Users {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let Credentials { client_id, username, password, peer } = *credentials;
+        let Credentials { client_id, username, password, peer, .. } = *credentials;
         assert!(peer.loopback_listener && peer.address.ip().is_loopback());
         let password = password.map(|p| String::from_utf8_lossy(p).into_owned());
         self.0.lock().push(format!("{client_id} {username:?} {password:?}"));
@@ -68,6 +68,78 @@ fn anonymous_clients_are_refused_where_the_config_says_so() {
     let broker = Broker::new(dunlin::Config { allow_anonymous: Some(false), ..config() });
     broker.refuses(&Connect::new("c"), 5);
     broker.refuses(&Connect::new("c").user("user", "password"), 5);
+}
+
+/// Says yes when it is told to; never to `never`.
+#[derive(Default)]
+struct Late(Mutex<Vec<tokio::sync::oneshot::Sender<()>>>);
+
+impl Authenticate for Late {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        if credentials.client_id == "never" {
+            return Verdict::Later(Box::pin(std::future::pending()));
+        }
+        let (sender, told) = tokio::sync::oneshot::channel();
+        self.0.lock().push(sender);
+        Verdict::Later(Box::pin(async move {
+            let why = "nobody vouches for it";
+            told.await
+                .map_or(Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }), |()| Ok(Identity::default()))
+        }))
+    }
+}
+
+#[test]
+fn a_verdict_may_take_its_time() {
+    let late = Arc::<Late>::default();
+    let authenticate = late.clone();
+    let broker = Broker::build(config(), |b| b.authenticate(authenticate));
+    let asked = || {
+        let begin = std::time::Instant::now();
+        loop {
+            if let Some(sender) = late.0.lock().pop() {
+                return sender;
+            }
+            assert!(begin.elapsed() < crate::support::GUARD, "nobody was asked");
+            std::thread::yield_now();
+        }
+    };
+    let mut client = broker.open();
+    client.send(&[&Connect::new("c").frame(), &subscribe(1, &[("t", 0)])[..]].concat());
+    let verdict = asked();
+    // more than a thread reads at once, none of it read before the verdict
+    client.send(&Message::new("t", &"x".repeat(100_000)).frame());
+    broker.expect_counts(&[(Count::Connects, 0)]);
+    verdict.send(()).unwrap();
+    client.expect(&connack(0, 0));
+    // in either order
+    let (message, acknowledged): (Vec<_>, Vec<_>) =
+        [client.expect_any(), client.expect_any()].into_iter().partition(|frame| frame.message().is_some());
+    assert_eq!(message[0].message().unwrap().payload.len(), 100_000);
+    assert_eq!(acknowledged[0].bytes(), suback(1, &[0]));
+    client.expect_nothing_pending();
+
+    let mut refused = broker.open();
+    refused.send(&Connect::new("d").frame());
+    drop(asked());
+    refused.expect_refused(5);
+    broker.expect_counts(&[(Count::Connects, 1), (Count::RefusedLogins, 1)]);
+}
+
+#[test]
+fn who_waits_for_a_verdict_waits_no_longer_than_for_a_connect() {
+    let mut config = config();
+    config.limits.connect_timeout = std::time::Duration::from_millis(300);
+    let broker = Broker::build(config, |b| b.authenticate(Arc::<Late>::default()));
+    let mut client = broker.open();
+    client.send(&Connect::new("never").frame());
+    client.expect_closed();
+    broker.expect_counts(&[(Count::ConnectTimeouts, 1), (Count::Connects, 0)]);
+    // nor does a shutdown wait for it
+    let mut client = broker.open();
+    client.send(&Connect::new("never").frame());
+    crate::support::shut_down(broker.server);
+    client.expect_closed();
 }
 
 /// Everybody may use `open/…`, and what begins with their own name.

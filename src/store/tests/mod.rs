@@ -1,7 +1,12 @@
 //! The log over a file layer that loses power and breaks, against a model of what it keeps.
 
+mod cleaning;
 mod crashes;
+mod damage;
+mod driving;
+mod faults;
 mod model;
 mod simulated;
 mod threads;
+mod tools;
 mod world;

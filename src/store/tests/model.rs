@@ -51,10 +51,14 @@ impl Model {
             Op::Detached { session } => self.change(*session, |session| session.will = None),
             Op::Ended { session } => drop(self.sessions.remove(session)),
             Op::Subscribed { session, filter, options } => {
-                self.change(*session, |session| drop(session.subscriptions.insert(filter.to_string(), options.qos)));
+                self.change(*session, |session| {
+                    session.subscriptions.insert(filter.to_string(), options.qos);
+                });
             }
             Op::Unsubscribed { session, filter } => {
-                self.change(*session, |session| drop(session.subscriptions.remove(&**filter)));
+                self.change(*session, |session| {
+                    session.subscriptions.remove(&**filter);
+                });
             }
             Op::Queued { session, number, message, qos, retain, sent } => {
                 let entry = Entry { content: Some(content(message)), qos: *qos, retain: *retain, sent: *sent };

@@ -44,7 +44,7 @@ impl Wake for Bell {
 }
 
 /// Waits as a connection does.
-fn wait(store: &DiskStore, stored: Stored) {
+pub(super) fn wait(store: &DiskStore, stored: Stored) {
     let (ring, rung) = mpsc::sync_channel(1);
     let waker = Waker::from(Arc::new(Bell(ring)));
     while store.done() < commit(stored) {

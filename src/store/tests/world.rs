@@ -1,6 +1,6 @@
 //! [`World`]: a log under random traffic, which knows what it may have kept.
 
-use std::{num::NonZeroU64, sync::Arc};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -41,7 +41,7 @@ pub(super) struct World {
 }
 
 pub(super) fn settings(segment_bytes: u64) -> Settings {
-    Settings { segment_bytes, sync_each: true, salt: 0x5A17, keep_freed: false }
+    Settings { segment_bytes, sync_each: true, sync_delay: Duration::ZERO, salt: 0x5A17, keep_freed: false }
 }
 
 /// Reads the log and goes on with it.

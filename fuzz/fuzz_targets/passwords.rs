@@ -1,0 +1,4 @@
+//! What it does is in `targets::passwords`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::passwords(data));

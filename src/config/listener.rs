@@ -1,0 +1,170 @@
+//! One listener: what can be set for it ([`ListenerConfig`]), and which settings go together ([`check`]).
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use crate::types::{Endpoint, Transport};
+
+/// One listening socket and what is spoken on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerConfig {
+    /// Where; port 0 lets the system pick one.
+    pub address: Endpoint,
+    /// What is spoken below MQTT.
+    pub transport: Transport,
+    /// Are clients served that give no user name? `None`: as [`Config::allow_anonymous`](super::Config) says.
+    pub allow_anonymous: Option<bool>,
+    /// TLS: the certificate chain, PEM, the broker's own first.
+    pub certificate_file: Option<PathBuf>,
+    /// TLS: the private key of that certificate, PEM.
+    pub key_file: Option<PathBuf>,
+    /// TLS: the authorities that sign clients' certificates, PEM.
+    pub client_ca_file: Option<PathBuf>,
+    /// TLS: is a client asked for a certificate?
+    pub client_certificates: ClientCertificates,
+    /// TLS: clients' certificates that are revoked, PEM.
+    pub revocation_list_file: Option<PathBuf>,
+    /// TLS: what of a client's certificate is its user name.
+    pub identity: Option<CertificateIdentity>,
+    /// WebSocket: the path of the request.
+    pub path: String,
+    /// WebSocket: pages of which origins may connect; none: all.
+    pub allowed_origins: Vec<String>,
+    /// Unix socket: who may connect, as the permission bits of the file.
+    pub mode: u32,
+    /// Do connections begin with a header of the PROXY protocol?
+    pub proxy_protocol: bool,
+    /// Whose headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// None is asked for.
+    #[default]
+    Off,
+    /// One that is shown has to be valid.
+    Optional,
+    /// Without a valid one there is no connection.
+    Required,
+}
+
+/// What of a client's certificate is its user name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateIdentity {
+    /// The Common Name of its subject.
+    CommonName,
+    /// Its whole subject, as RFC 4514 writes it.
+    Subject,
+}
+
+impl ListenerConfig {
+    /// A listener with nothing else set.
+    pub fn new(address: impl Into<Endpoint>, transport: Transport) -> Self {
+        Self {
+            address: address.into(),
+            transport,
+            allow_anonymous: None,
+            certificate_file: None,
+            key_file: None,
+            client_ca_file: None,
+            client_certificates: ClientCertificates::Off,
+            revocation_list_file: None,
+            identity: None,
+            path: "/mqtt".into(),
+            allowed_origins: Vec::new(),
+            mode: 0o660,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+        }
+    }
+
+    /// Can nobody beyond this machine reach it, by its address or through a proxy that it trusts?
+    pub fn is_loopback(&self) -> bool {
+        self.address.is_loopback() && !self.proxy_protocol
+    }
+
+    /// A TCP listener with nothing else set.
+    pub fn tcp(address: std::net::SocketAddr) -> Self {
+        Self::new(address, Transport::Tcp)
+    }
+}
+
+/// A key whose value does not go with the others, and what to do about it.
+pub(super) type Conflict = (&'static str, &'static str);
+
+/// Do these settings go together? The first that does not is the error.
+pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
+    let unset = ListenerConfig::new(listener.address.clone(), listener.transport);
+    let path_and_ip = listener.address.path().is_some() != (listener.transport == Transport::Unix);
+    let only = |of: bool, keys: &[(&'static str, bool)], what: &'static str| match keys.iter().find(|(_, set)| *set) {
+        Some((key, _)) if !of => Err((*key, what)),
+        _ => Ok(()),
+    };
+    if path_and_ip {
+        return Err(("transport", "only \"unix:/path\" is an address for \"unix\", and for nothing else; change one"));
+    }
+    let tls = [
+        ("certificate_file", listener.certificate_file.is_some()),
+        ("key_file", listener.key_file.is_some()),
+        ("client_ca_file", listener.client_ca_file.is_some()),
+        ("client_certificates", listener.client_certificates != unset.client_certificates),
+        ("revocation_list_file", listener.revocation_list_file.is_some()),
+        ("identity", listener.identity.is_some()),
+    ];
+    only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
+    let websocket = [("path", listener.path != unset.path), ("allowed_origins", !listener.allowed_origins.is_empty())];
+    only(
+        listener.transport.has_websocket(),
+        &websocket,
+        "it is for WebSocket; write transport = \"ws\" (or \"wss\") too",
+    )?;
+    let unix = listener.transport == Transport::Unix;
+    only(unix, &[("mode", listener.mode != unset.mode)], "it is for Unix sockets; take it away")?;
+    only(!unix, &[("proxy_protocol", listener.proxy_protocol)], "no proxy speaks it to a Unix socket; take it away")?;
+    if !listener.path.starts_with('/') || listener.path.contains(['?', '#', ' ']) {
+        return Err(("path", "a path begins with \"/\" and has no query; write one such as path = \"/mqtt\""));
+    }
+    check_tls(listener)?;
+    match (listener.proxy_protocol, listener.trusted_proxies.is_empty()) {
+        (true, true) => Err((
+            "proxy_protocol",
+            "nobody's headers would be believed; write trusted_proxies = [\"ADDRESS\"] with the proxy's address",
+        )),
+        (false, false) => Err(("trusted_proxies", "it does nothing without proxy_protocol = true; write that too")),
+        _ => Ok(()),
+    }
+}
+
+fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
+    if !listener.transport.has_tls() {
+        return Ok(());
+    }
+    if listener.certificate_file.is_none() {
+        return Err((
+            "certificate_file",
+            "TLS needs a certificate; write certificate_file = \"FILE\" (`dunlin certs` makes one to try things with)",
+        ));
+    }
+    if listener.key_file.is_none() {
+        return Err(("key_file", "TLS needs the key of the certificate; write key_file = \"FILE\""));
+    }
+    let asked = listener.client_certificates != ClientCertificates::Off;
+    if asked && listener.client_ca_file.is_none() {
+        return Err(("client_certificates", "nobody could sign them; write client_ca_file = \"FILE\""));
+    }
+    let without = [
+        ("client_ca_file", listener.client_ca_file.is_some()),
+        ("revocation_list_file", listener.revocation_list_file.is_some()),
+        ("identity", listener.identity.is_some()),
+    ];
+    match without.iter().find(|(_, set)| *set && !asked) {
+        Some((key, _)) => Err((
+            key,
+            "no client is asked for a certificate; write client_certificates = \"required\" (or \"optional\") too",
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Forms for what a listener alone needs: lists, texts, networks, permission bits.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::{
+    forms::{Form, Misfit, quoted},
+    listen::ListenAddress,
+};
+
+/// Any number of another form.
+pub(super) struct List<F>(pub F);
+
+impl<F: Form> Form for List<F> {
+    type Value = Vec<F::Value>;
+
+    fn expected(&self) -> String {
+        format!("a list, in brackets, of {}", self.0.expected())
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        written.as_array().ok_or(Misfit::Kind)?.iter().map(|one| self.0.read(one.get_ref())).collect()
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        format!("[{}]", value.iter().map(|one| self.0.write(one)).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Text of one line, told by example.
+pub(super) struct Text(pub &'static str);
+
+impl Form for Text {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        format!("a text such as {:?}", self.0)
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<String, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        match text.contains(|c: char| c.is_control()) {
+            true => Err(Misfit::Said(format!("{} has a control character in it; take it out", quoted(text)))),
+            false => Ok(text.into()),
+        }
+    }
+
+    fn write(&self, value: &String) -> String {
+        toml::Value::from(value.as_str()).to_string()
+    }
+}
+
+/// Addresses of IP: one, or a network of them.
+pub(super) struct Network;
+
+impl Form for Network {
+    type Value = IpNet;
+
+    fn expected(&self) -> String {
+        "addresses such as \"10.0.0.7\" or \"10.0.0.0/8\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<IpNet, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| {
+            Misfit::Said(format!("{} is neither an address nor a network such as \"10.0.0.0/8\"", quoted(text)))
+        })
+    }
+
+    fn write(&self, value: &IpNet) -> String {
+        match value.prefix_len() == value.max_prefix_len() {
+            true => format!("\"{}\"", value.addr()),
+            false => format!("\"{value}\""),
+        }
+    }
+}
+
+/// Permission bits of a file, in octal digits.
+pub(super) struct Mode;
+
+impl Form for Mode {
+    type Value = u32;
+
+    fn expected(&self) -> String {
+        "permission bits in octal digits such as \"0660\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<u32, Misfit> {
+        let text = written.as_str().ok_or(Misfit::Kind)?;
+        let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+        let mode = digits.then(|| u32::from_str_radix(text, 8).ok()).flatten();
+        mode.filter(|mode| *mode <= 0o777).ok_or(Misfit::Kind)
+    }
+
+    fn write(&self, value: &u32) -> String {
+        format!("\"{value:04o}\"")
+    }
+}
+
+/// A [`ListenAddress`].
+pub(super) struct Address;
+
+impl Form for Address {
+    type Value = Option<ListenAddress>;
+
+    fn expected(&self) -> String {
+        "an address and a port such as \"127.0.0.1:1883\"".into()
+    }
+
+    fn allowed(&self) -> String {
+        "an IP address and a port, or \"localhost:1883\" for the loopback of IPv4 and IPv6; port 0 picks a free one, and \
+         one that is left out is that of the transport; \"unix:/path\" for a Unix socket"
+            .into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let address = written.as_str().ok_or(Misfit::Kind)?.parse();
+        address.map(Some).map_err(|error: super::ListenAddressError| Misfit::Said(error.to_string()))
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        Text("").write(&value.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+}

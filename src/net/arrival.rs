@@ -1,0 +1,178 @@
+//! What stands between accepting a socket and MQTT on it: the PROXY header, the TLS handshake, the request for a WebSocket.
+//! Each connection goes through it in a task of its own, which ends as that of the connection begins: an idle connection
+//! pays nothing for how it came.
+
+use std::{io, net::IpAddr, sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    connection::Connection,
+    proxy::{self, ProxyError},
+    stream::{Stream, Tls},
+    tls::TlsSettings,
+    websocket::{UpgradeError, WebSocketOptions, upgrade},
+    worker::{Shared, Worker},
+};
+use crate::router::{Count, Peer};
+
+/// What a listener asks of its connections.
+#[derive(Clone, Default)]
+pub struct Entrance {
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsSettings>,
+    /// WebSocket, if it is.
+    pub websocket: Option<WebSocketOptions>,
+    /// Each connection begins with a PROXY header, which is believed from these addresses alone.
+    pub trusted_proxies: Option<Vec<IpNet>>,
+}
+
+/// A listener as its connections see it.
+pub(super) struct Door {
+    pub(super) listener: u16,
+    pub(super) loopback: bool,
+    tls: Option<ArcSwap<TlsSettings>>,
+    websocket: Option<WebSocketOptions>,
+    trusted_proxies: Option<Vec<IpNet>>,
+}
+
+/// Why a connection did not come as far as MQTT.
+#[derive(Debug, Error)]
+enum ArrivalError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(io::Error),
+    #[error("the client's certificate has no name that could be its user name (identity)")]
+    NoName,
+    #[error(transparent)]
+    WebSocket(#[from] UpgradeError),
+    #[error("no {0} within the connect timeout (limits.connect_timeout)")]
+    Timeout(&'static str),
+}
+
+impl Door {
+    pub(super) fn new(listener: u16, loopback: bool, entrance: Entrance) -> Self {
+        let Entrance { tls, websocket, trusted_proxies } = entrance;
+        Self { listener, loopback, tls: tls.map(ArcSwap::from_pointee), websocket, trusted_proxies }
+    }
+
+    /// Is a socket MQTT from its first byte on?
+    pub(super) fn is_open(&self) -> bool {
+        self.tls.is_none() && self.websocket.is_none() && self.trusted_proxies.is_none()
+    }
+
+    /// Other settings for handshakes from now on; `false`: it does not speak TLS.
+    pub(super) fn replace_tls(&self, settings: TlsSettings) -> bool {
+        let Some(tls) = &self.tls else { return false };
+        tls.store(Arc::new(settings));
+        true
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().flatten().any(|network| network.contains(&address.to_canonical()))
+    }
+}
+
+/// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
+pub(super) async fn arrive(shared: Arc<Shared>, door: Arc<Door>, socket: TcpStream, mut peer: Peer) {
+    let mut arriving = Arriving { shared: &shared, arrived: false };
+    let timeout = shared.limits.load().connect_timeout;
+    let due = Instant::now() + timeout;
+    let mut step = "PROXY header";
+    let steps = pass(&shared, &door, socket, &mut peer, &mut step, due);
+    let result = match tokio::time::timeout_at(due.into(), steps).await {
+        Ok(result) => result,
+        Err(_) => {
+            Worker::with(|worker| worker.local.count(Count::ConnectTimeouts, 1));
+            Err(ArrivalError::Timeout(step))
+        }
+    };
+    match result {
+        Ok(()) => arriving.arrived = true,
+        Err(reason) => {
+            let is_probe = matches!(
+                &reason,
+                ArrivalError::WebSocket(UpgradeError::Page | UpgradeError::Ended)
+                    | ArrivalError::Proxy(ProxyError::Ended)
+            );
+            if is_probe {
+                tracing::debug!(%peer, %reason, "disconnected before CONNECT");
+            } else {
+                tracing::info!(%peer, %reason, "disconnected before CONNECT");
+            }
+        }
+    }
+}
+
+async fn pass(
+    shared: &Shared,
+    door: &Door,
+    mut socket: TcpStream,
+    peer: &mut Peer,
+    step: &mut &'static str,
+    due: Instant,
+) -> Result<(), ArrivalError> {
+    if door.trusted_proxies.is_some() {
+        if !door.trusts(peer.address.ip()) {
+            return Err(ProxyError::NotTrusted.into());
+        }
+        if let Some(source) = proxy::take(&mut socket).await? {
+            peer.address = source;
+            // a proxy on this machine lets others in: its listener's address says nothing of them
+            peer.loopback_listener &= source.ip().to_canonical().is_loopback();
+        }
+    }
+    let Some(tls) = &door.tls else { return begin(shared, door, socket, *peer, step, due).await };
+    *step = "TLS handshake";
+    let settings = tls.load_full();
+    let stream = TlsAcceptor::from(settings.config.clone()).accept(socket).await.map_err(ArrivalError::Tls)?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let name = match (settings.name, shown) {
+        (Some(name), Some(certificate)) => Some(name.of(certificate).ok_or(ArrivalError::NoName)?),
+        _ => None,
+    };
+    begin(shared, door, Tls { stream, name }, *peer, step, due).await
+}
+
+async fn begin<S: Stream + Send + 'static>(
+    shared: &Shared,
+    door: &Door,
+    stream: S,
+    peer: Peer,
+    step: &mut &'static str,
+    due: Instant,
+) -> Result<(), ArrivalError> {
+    match &door.websocket {
+        None => spawn(stream, peer, due),
+        Some(options) => {
+            *step = "request for a WebSocket";
+            let longest = shared.limits.load().max_packet_size;
+            spawn(upgrade(stream, options, longest).await?, peer, due);
+        }
+    }
+    Ok(())
+}
+
+fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {
+    let due = Worker::with(|worker| worker.deadlines.tick(due));
+    tokio::spawn(Connection::new(stream, peer).due(due));
+}
+
+/// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it left.
+struct Arriving<'a> {
+    shared: &'a Shared,
+    arrived: bool,
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if !self.arrived {
+            self.shared.gate.left_before_connect();
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! [`WebSocket`]: the bytes that the frames of a WebSocket carry, as a [`Stream`]. What is written at once is one binary
+//! frame; control frames go between them.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+
+use super::{
+    super::stream::Stream,
+    frames::{Asked, Inbound, Violation},
+};
+use crate::{
+    codec::DecodeError,
+    session::{CloseReason, ProtocolError},
+};
+
+/// A WebSocket, behind the request that began it.
+pub(in super::super) struct WebSocket<S> {
+    socket: S,
+    inbound: Inbound,
+    /// What came with the request.
+    early: Vec<u8>,
+    /// A header, or a whole control frame, of which `sent` bytes are written.
+    header: Vec<u8>,
+    sent: u16,
+    /// Bytes of the frame begun that are still to be written; 0 for a control frame.
+    left: usize,
+    /// The payload of a ping that is not answered yet; of many, the last is enough (RFC 6455 section 5.5.3).
+    pong: Option<Vec<u8>>,
+    closing: Closing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// Not yet.
+    Open,
+    /// With this code, once the frame that is being written is whole.
+    Due(Option<u16>),
+    /// The close frame is among what was given to be written: nothing more is.
+    Begun,
+}
+
+impl<S: Stream> WebSocket<S> {
+    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes.
+    pub(super) fn new(socket: S, early: Vec<u8>, longest: usize) -> Self {
+        Self {
+            socket,
+            inbound: Inbound::new(longest as u64),
+            early,
+            header: Vec::new(),
+            sent: 0,
+            left: 0,
+            pong: None,
+            closing: Closing::Open,
+        }
+    }
+
+    /// Takes frames from what was read behind the first `before` bytes of `buf`; leaves their payload in it.
+    fn take(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Result<(), Violation> {
+        let Self { inbound, pong, closing, .. } = self;
+        let payload = inbound.take(&mut buf.filled_mut()[before..], |asked| match asked {
+            Asked::Pong(payload) => *pong = Some(payload),
+            Asked::Close(code) if *closing == Closing::Open => *closing = Closing::Due(code),
+            Asked::Close(_) => {}
+        });
+        buf.set_filled(before + *payload.as_ref().unwrap_or(&0));
+        payload.map(|_| ())
+    }
+
+    /// Writes what was begun of a header or control frame, and control frames that are due, unless a binary frame is half
+    /// written: those have to wait.
+    fn poll_between(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while usize::from(self.sent) < self.header.len() && self.left == 0 {
+                let n = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.header[usize::from(self.sent)..]))?;
+                if n == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.sent += n as u16;
+            }
+            if self.left > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let (control, payload) = if let Some(pong) = self.pong.take() {
+                (Control::Pong, pong)
+            } else if let Closing::Due(code) = self.closing {
+                self.closing = Closing::Begun;
+                (Control::Close, code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec()))
+            } else {
+                if self.header.capacity() > KEPT {
+                    self.header = Vec::new();
+                }
+                return Poll::Ready(Ok(()));
+            };
+            self.begin(OpCode::Control(control), payload.len())?;
+            self.left = 0;
+            self.header.extend(payload);
+        }
+    }
+
+    fn begin(&mut self, opcode: OpCode, length: usize) -> io::Result<()> {
+        self.header.clear();
+        self.sent = 0;
+        self.left = length;
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        header.format(length as u64, &mut self.header).map_err(io::Error::other)
+    }
+
+    /// Sends what is due as far as the socket takes it now: a socket that takes nothing wakes the task when it does.
+    fn say(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.pong.is_none() && !matches!(self.closing, Closing::Due(_)) {
+            return Ok(());
+        }
+        for said in [self.poll_between(cx), Pin::new(&mut self.socket).poll_flush(cx)] {
+            if let Poll::Ready(Err(error)) = said {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Stream> Stream for WebSocket<S> {
+    fn certificate_name(&self) -> Option<&str> {
+        self.socket.certificate_name()
+    }
+
+    /// A close frame (RFC 6455 section 5.5.1) with the code that says most.
+    fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+        if self.closing == Closing::Open {
+            self.closing = Closing::Due(Some(close_code(reason)));
+        }
+        let _ = self.say(cx);
+        self.socket.part(cx, reason);
+    }
+}
+
+impl<S: Stream> AsyncRead for WebSocket<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        loop {
+            this.say(cx)?;
+            if this.closing != Closing::Open {
+                return Poll::Ready(Ok(()));
+            }
+            if this.early.is_empty() {
+                ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+            } else {
+                let part = this.early.len().min(buf.remaining());
+                buf.put_slice(&this.early[..part]);
+                this.early = this.early.split_off(part);
+            }
+            if buf.filled().len() == before {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(violation) = this.take(buf, before) {
+                this.closing = Closing::Due(Some(violation.code()));
+                this.say(cx)?;
+                return Poll::Ready(Err(io::Error::other(violation)));
+            }
+            if buf.filled().len() > before {
+                this.say(cx)?;
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: Stream> AsyncWrite for WebSocket<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.poll_between(cx))?;
+        if this.left == 0 {
+            if this.closing != Closing::Open {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let length = bufs.iter().map(|buf| buf.len()).sum();
+            if length == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            this.begin(OpCode::Data(Data::Binary), length)?;
+        }
+        loop {
+            let header = &this.header[usize::from(this.sent)..];
+            let mut slices = SmallVec::<[IoSlice<'_>; 65]>::new();
+            slices.push(IoSlice::new(header));
+            let mut left = this.left;
+            for buf in bufs {
+                let part = buf.len().min(left);
+                left -= part;
+                slices.push(IoSlice::new(&buf[..part]));
+            }
+            let first = usize::from(header.is_empty());
+            let n = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, &slices[first..]))?;
+            if n == 0 {
+                return Poll::Ready(Ok(0));
+            }
+            let of_header = n.min(header.len());
+            this.sent += of_header as u16;
+            let payload = n - of_header;
+            this.left -= payload;
+            if payload > 0 {
+                return Poll::Ready(Ok(payload));
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_between(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.closing == Closing::Open {
+            self.closing = Closing::Due(Some(close_code(&CloseReason::ServerShutdown)));
+        }
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// RFC 6455 section 7.4.1.
+fn close_code(reason: &CloseReason) -> u16 {
+    match reason {
+        CloseReason::ServerShutdown => 1001,
+        CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => 1009,
+        CloseReason::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => 1008,
+        CloseReason::Malformed(_) | CloseReason::Protocol(_) => 1002,
+        CloseReason::Refused { .. } | CloseReason::NotAuthorized | CloseReason::SessionTakenOver => 1008,
+        _ => 1000,
+    }
+}
+
+/// Room for the header of a binary frame; what a control frame needed more is given back.
+const KEPT: usize = 16;

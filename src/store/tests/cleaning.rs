@@ -1,0 +1,255 @@
+//! What is written once, and how much of the disk it takes.
+
+use proptest::prelude::*;
+
+use super::{
+    super::{op::Op, recover::recover, restore::restored, writer::Progress},
+    model::Model,
+    world::{World, look, message, open, settings},
+};
+use crate::{
+    router::keep::RestoredState,
+    types::{ClientId, PacketId, QoS},
+};
+
+const SEGMENT: u64 = 4096;
+
+fn start(session: u64) -> Op {
+    Op::Started { session, client: ClientId::from(format!("client {session}").as_str()), will: None }
+}
+
+fn queued(session: u64, number: u64, body: u64, payload: &[u8]) -> Op {
+    let message = message(body, "t", payload);
+    Op::Queued { session, number, message, qos: QoS::AtLeastOnce, retain: false, sent: None }
+}
+
+fn commit(world: &mut World, ops: Vec<Op>) -> u64 {
+    ops.iter().for_each(|op| world.model.apply(op));
+    let before = world.files.operations();
+    assert_eq!(world.commit(ops), Ok(Progress::Done));
+    world.files.operations() - before
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Random traffic, restarts and power cuts: the log says what the model says, within its bound on the disk.
+    #[test]
+    fn the_log_is_the_model_and_stays_within_its_bound(
+        seed: u64,
+        payload in 1usize..400,
+        drains in 0usize..=10,
+        segment in prop_oneof![Just(4096u64), Just(16384)],
+        steps in prop::collection::vec(0u8..20, 50..300),
+    ) {
+        let mut world = World::new(seed, settings(segment));
+        (world.payload, world.drains) = (payload, drains);
+        for step in steps {
+            match step {
+                0 => world.power_cut(),
+                1 => world.restart(),
+                2 => {
+                    let sessions: Vec<_> = world.model.sessions.keys().copied().collect();
+                    commit(&mut world, sessions.into_iter().map(|session| Op::Ended { session }).collect());
+                }
+                _ => prop_assert_eq!(world.commit_random(), Ok(Progress::Done)),
+            }
+            while world.writer.clean(1024).unwrap() {}
+            prop_assert_eq!(&Model::from(world.writer.index()), &world.model);
+            prop_assert!(
+                world.files.used() <= world.bound(),
+                "{} bytes for {} live ones", world.files.used(), world.writer.index().live_bytes
+            );
+        }
+    }
+}
+
+#[test]
+fn what_ends_in_its_batch_is_not_written() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![start(1)]);
+    let ops = vec![
+        queued(1, 1, 1, b"payload"),
+        Op::Sent { session: 1, number: 1, sent: 1 },
+        Op::Received { session: 1, packet_id: PacketId::MIN },
+        Op::Completed { session: 1, number: 1 },
+        Op::ReceiptReleased { session: 1, packet_id: PacketId::MIN },
+        start(2),
+        Op::Ended { session: 2 },
+        Op::Retained { message: message(2, "r", b"x") },
+        Op::Cleared { topic: "r".into() },
+    ];
+    assert_eq!(commit(&mut world, ops), 0);
+    assert_eq!(commit(&mut world, vec![]), 0);
+}
+
+#[test]
+fn a_message_is_written_once_for_all_its_sessions() {
+    let mut world = World::new(0, settings(64 << 10));
+    commit(&mut world, (1..=100).map(start).collect());
+    let before = look(&world.files).segments[0].end;
+    let body = message(1, "t", &[7; 5000]);
+    let queue = |session| Op::Queued {
+        session,
+        number: 1,
+        message: body.clone(),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        sent: None,
+    };
+    commit(&mut world, (1..=50).map(queue).collect());
+    commit(&mut world, (51..=100).map(queue).collect());
+    let written = look(&world.files).segments[0].end - before;
+    assert!(written < 5000 + 100 * 10, "{written}");
+    // nor is it there more than once in memory, then or after a restart
+    world.restart();
+    assert_eq!(world.writer.index().bodies.iter().count(), 1);
+}
+
+#[test]
+fn a_topic_retained_twice_is_written_once() {
+    let mut world = World::new(0, settings(64 << 10));
+    let retained = |number| Op::Retained { message: message(number, "r", &[number as u8; 1000]) };
+    commit(&mut world, (1..=20).map(retained).collect());
+    assert!(look(&world.files).segments[0].end < 1200);
+}
+
+#[test]
+fn a_retained_message_that_was_replaced_and_cleared_at_once_stays_gone() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![Op::Retained { message: message(1, "r", b"old") }]);
+    let ops = vec![Op::Retained { message: message(2, "r", b"new") }, Op::Cleared { topic: "r".into() }];
+    commit(&mut world, ops);
+    assert!(world.model.retained.is_empty());
+    world.power_cut();
+}
+
+#[test]
+fn sessions_that_end_free_their_space() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![start(1), start(2)]);
+    for number in 1..=200 {
+        commit(&mut world, vec![queued(1, number, number, &[1; 500]), queued(2, number, 1000 + number, &[2; 500])]);
+    }
+    assert!(world.files.used() > 200_000);
+    commit(&mut world, vec![Op::Ended { session: 1 }]);
+    while world.writer.clean(1024).unwrap() {}
+    assert!(world.files.used() <= world.bound());
+    commit(&mut world, vec![Op::Ended { session: 2 }]);
+    while world.writer.clean(1024).unwrap() {}
+    assert!(world.files.used() <= 8 * SEGMENT, "{}", world.files.used());
+    world.power_cut();
+}
+
+#[test]
+fn no_number_is_given_twice_however_much_was_cleaned() {
+    let mut world = World::new(0, settings(SEGMENT));
+    for session in 1..=300 {
+        commit(&mut world, vec![start(session), queued(session, 1, session, &[0; 100])]);
+        commit(&mut world, vec![Op::Ended { session }]);
+        while world.writer.clean(1024).unwrap() {}
+    }
+    assert!(!world.files.segments().contains(&super::super::names::segment(1)));
+    world.power_cut();
+    assert_eq!((world.writer.index().next_session, world.writer.index().next_message), (301, 301));
+}
+
+/// A message that nobody acknowledges, in front of all others.
+#[test]
+fn one_message_that_stays_keeps_no_others() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![start(1), queued(1, 1, 1, b"stays")]);
+    for number in 2..2000 {
+        commit(&mut world, vec![queued(1, number, number, b"goes")]);
+        commit(&mut world, vec![Op::Completed { session: 1, number }]);
+        while world.writer.clean(1024).unwrap() {}
+    }
+    let (_, session) = world.writer.index().sessions.iter().next().unwrap();
+    assert!(session.entries.len() < 200);
+    world.power_cut();
+}
+
+#[test]
+fn a_frame_larger_than_a_segment_has_its_own() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![start(1), queued(1, 1, 1, b"before")]);
+    commit(&mut world, vec![queued(1, 2, 2, &vec![3; 100_000])]);
+    commit(&mut world, vec![queued(1, 3, 3, b"after")]);
+    world.power_cut();
+    assert_eq!(world.model.sessions[&1].messages.len(), 3);
+    commit(&mut world, vec![Op::Completed { session: 1, number: 2 }]);
+    while world.writer.clean(1024).unwrap() {}
+    assert!(world.files.used() <= world.bound());
+    world.power_cut();
+}
+
+#[test]
+fn a_client_is_away_since_it_went_or_since_the_last_frame() {
+    let mut world = World::new(0, settings(SEGMENT));
+    world.now = 10_000;
+    commit(&mut world, vec![start(1), start(2)]);
+    world.now = 20_000;
+    commit(&mut world, vec![Op::Detached { session: 1 }]);
+    world.now = 30_000;
+    commit(&mut world, vec![start(3)]);
+    let away = |world: &World, now| {
+        let mut sessions = restored(world.writer.index(), now).sessions;
+        sessions.sort_by_key(|session| session.session);
+        sessions.into_iter().map(|session| session.away.as_millis()).collect::<Vec<_>>()
+    };
+    world.restart();
+    assert_eq!(away(&world, 40_001), [20_000, 10_000, 10_000]);
+    // a clock that was set back
+    assert_eq!(away(&world, 25_001), [5_000, 0, 0]);
+    // the next start says the same, whatever was written between
+    world.now = 50_000;
+    commit(&mut world, vec![Op::Attached { session: 3, will: None }]);
+    world.restart();
+    assert_eq!(away(&world, 60_001), [40_000, 30_000, 10_000]);
+}
+
+#[test]
+fn what_is_restored_says_how_far_each_message_came() {
+    let mut world = World::new(0, settings(SEGMENT));
+    commit(&mut world, vec![start(1)]);
+    commit(&mut world, (1..=3).map(|number| queued(1, number, number, b"x")).collect());
+    commit(&mut world, (2..=3).map(|number| Op::Sent { session: 1, number, sent: number + 7 }).collect());
+    commit(&mut world, vec![Op::Released { session: 1, number: 3 }]);
+    world.restart();
+    let restored = restored(world.writer.index(), 0);
+    let states: Vec<_> = restored.sessions[0].messages.iter().map(|message| (message.number, &message.state)).collect();
+    assert!(matches!(
+        states[..],
+        [
+            (1, RestoredState::Queued { qos: QoS::AtLeastOnce, retain: false, .. }),
+            (2, RestoredState::Sent { sent: 9, .. }),
+            (3, RestoredState::Released { sent: 10 }),
+        ]
+    ));
+    // the message that was released is not kept for it
+    assert_eq!(world.writer.index().bodies.iter().count(), 2);
+}
+
+/// A start that is interrupted at any operation can be repeated.
+#[test]
+fn opening_may_be_interrupted() {
+    let mut world = World::new(9, settings(SEGMENT));
+    for round in 0..200 {
+        for _ in 0..world.rng.below(10) {
+            world.commit_random().unwrap();
+            world.writer.clean(512).unwrap();
+        }
+        world.files.power_cut(&mut world.rng);
+        world.files.break_at(1 + round % 5, super::simulated::Fault::Broken);
+        let recovered = recover(&world.files, &mut |_, _| {}).unwrap();
+        let statistics = Default::default();
+        let _ = super::super::writer::Writer::open(
+            std::sync::Arc::new(world.files.clone()),
+            recovered,
+            world.settings.clone(),
+            statistics,
+        );
+        world.power_cut();
+    }
+    drop(open(&world.files, &world.settings));
+}

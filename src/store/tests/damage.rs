@@ -1,0 +1,246 @@
+//! Bytes that are not what was written: cut at any place, changed in any place. A torn end is cut off; anything else is
+//! found, or makes no difference.
+
+use super::{
+    super::{format, names, op::Op, recover::recover, writer::Progress},
+    model::Model,
+    simulated::{Fault, Rng, Simulated},
+    world::{World, look, message, open, settings},
+};
+use crate::{
+    session::StoredWill,
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+};
+
+const SEGMENT: u64 = 4096;
+
+/// A log in which each kind of op can follow, and one batch of each kind.
+fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
+    let (session, qos) = (1, QoS::ExactlyOnce);
+    let will = Some(StoredWill { message: message(90, "will", b"gone"), retain: true });
+    let packet_id = PacketId::new(7).unwrap();
+    let queued = |number, message| Op::Queued { session, number, message, qos, retain: false, sent: None };
+    let options = SubscriptionOptions { qos };
+    let base = vec![
+        Op::Started { session, client: ClientId::from("first"), will: will.clone() },
+        Op::Subscribed { session, filter: "old/#".into(), options },
+        queued(1, message(1, "t", b"one")),
+        queued(2, message(2, "t", b"two")),
+        Op::Sent { session, number: 2, sent: 1 },
+        Op::Received { session, packet_id: PacketId::MIN },
+        Op::Retained { message: message(3, "r", b"three") },
+    ];
+    let batches = vec![
+        vec![Op::Started { session: 2, client: ClientId::from("second"), will }],
+        vec![Op::Attached { session, will: None }],
+        vec![Op::Detached { session }],
+        vec![Op::Ended { session }],
+        vec![Op::Subscribed { session, filter: "new/+".into(), options }],
+        vec![Op::Unsubscribed { session, filter: "old/#".into() }],
+        vec![queued(3, message(4, "t", b"a message that is longer than its record"))],
+        vec![queued(3, message(3, "r", b"three"))],
+        vec![Op::Sent { session, number: 1, sent: 2 }],
+        vec![Op::Released { session, number: 2 }],
+        vec![Op::Completed { session, number: 1 }],
+        vec![Op::Received { session, packet_id }],
+        vec![Op::ReceiptReleased { session, packet_id: PacketId::MIN }],
+        vec![Op::Retained { message: message(4, "r", b"another") }],
+        vec![Op::Retained { message: message(1, "t", b"one") }],
+        vec![Op::Cleared { topic: "r".into() }],
+        vec![queued(3, message(4, "t", b"both")), Op::Retained { message: message(4, "t", b"both") }],
+    ];
+    (base, batches)
+}
+
+fn commit(world: &mut World, ops: Vec<Op>) {
+    ops.iter().for_each(|op| world.model.apply(op));
+    assert_eq!(world.commit(ops), Ok(Progress::Done));
+}
+
+/// The last segment, and where its last frame begins and ends.
+fn last_frame(files: &Simulated) -> (String, usize, usize) {
+    let found = look(files).segments.pop().unwrap();
+    let name = names::segment(found.id);
+    let bytes = files.bytes(&name);
+    let seed = format::seed(settings(SEGMENT).salt, found.id);
+    let (mut at, mut start) = (format::HEADER, 0);
+    while let Some(frame) = format::frame_at(&bytes, at, seed) {
+        (start, at) = (at, frame.end);
+    }
+    (name, start, at)
+}
+
+#[test]
+fn each_kind_of_record_may_be_cut_at_any_byte() {
+    let (base, batches) = each_kind();
+    for (kind, batch) in batches.into_iter().enumerate() {
+        let mut world = World::new(0, settings(SEGMENT));
+        commit(&mut world, base.clone());
+        let before = world.model.clone();
+        commit(&mut world, batch);
+        assert_ne!(before, world.model, "kind {kind} changes something");
+        let (name, start, end) = last_frame(&world.files);
+        for cut in start..end {
+            // behind the cut is what was there before: zeros, or what an older segment left
+            for filler in [0, 0xA5] {
+                let files = world.files.copy();
+                let mut bytes = files.bytes(&name);
+                bytes[cut..].fill(filler);
+                let whole = bytes[cut..end] == world.files.bytes(&name)[cut..end];
+                files.set_bytes(&name, bytes);
+                let (mut writer, torn) = open(&files, &world.settings);
+                let expected = if whole { &world.model } else { &before };
+                assert_eq!(Model::from(writer.index()), *expected, "kind {kind} cut at {cut} of {start}..{end}");
+                if cut >= start + format::PREFIX && !whole {
+                    assert_eq!(torn.unwrap().offset, start as u64);
+                }
+                // nothing of it comes back
+                assert_eq!(files.bytes(&name).len(), if whole { end } else { start });
+                let mut expected = expected.clone();
+                let op = Op::Received { session: 1, packet_id: PacketId::new(99).unwrap() };
+                expected.apply(&op);
+                writer.commit([op], 5).unwrap();
+                assert_eq!(Model::from(&look(&files).index), expected);
+            }
+        }
+    }
+}
+
+/// Segments that differ in what they hold: many frames, cleaned, the last one, closed.
+fn log() -> World {
+    let mut world = World::new(5, settings(SEGMENT));
+    world.payload = 200;
+    for _ in 0..120 {
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+        world.writer.clean(2048).unwrap();
+    }
+    world.writer.mark(world.now).unwrap();
+    world.writer.sync().unwrap();
+    assert!(world.files.segments().len() >= 3, "{:?}", world.files.segments());
+    world
+}
+
+#[test]
+fn a_changed_bit_is_found_or_makes_no_difference() {
+    let world = log();
+    let (mut found, mut harmless) = (0, 0);
+    let mut rng = Rng::new(1);
+    let names = world.files.segments();
+    let last = names.last().unwrap().clone();
+    let ends: Vec<_> = look(&world.files).segments;
+    for name in &names {
+        let original = world.files.bytes(name);
+        let end = ends.iter().find(|s| names::segment(s.id) == *name).map_or(0, |s| s.end as usize);
+        for at in 0..original.len() {
+            // what is behind the last frame is looked at here and there, frames at every third byte
+            if (at > end + 64 && !rng.one_in(64)) || (at > format::HEADER && !rng.one_in(3)) {
+                continue;
+            }
+            let files = world.files.copy();
+            let mut bytes = original.clone();
+            bytes[at] ^= 1 << rng.below(8);
+            files.set_bytes(name, bytes);
+            match recover(&files, &mut |_, _| {}) {
+                Ok(recovered) if recovered.damage.is_empty() => {
+                    assert_eq!(Model::from(&recovered.index), world.model, "byte {at} of {name}");
+                    // only what is behind the frames, and the last frame, which says nothing
+                    let (_, start, _) = last_frame(&world.files);
+                    assert!(at >= end || (*name == last && at >= start), "byte {at} of {name} is not looked at");
+                    harmless += 1;
+                }
+                Ok(_) | Err(_) => found += 1,
+            }
+        }
+    }
+    assert!(found > 1000 && harmless > 10, "{found} {harmless}");
+}
+
+/// Without a farewell the last frame's damage cannot be told from a torn write: its batch is gone, and nothing else.
+#[test]
+fn damage_in_the_last_frame_looks_like_a_torn_end() {
+    let mut world = World::new(3, settings(SEGMENT));
+    for _ in 0..5 {
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+    }
+    let before = world.model.clone();
+    commit(&mut world, vec![Op::Started { session: 50, client: ClientId::from("last"), will: None }]);
+    let (name, start, end) = last_frame(&world.files);
+    for at in start..end {
+        let files = world.files.copy();
+        let mut bytes = files.bytes(&name);
+        bytes[at] ^= 0x10;
+        files.set_bytes(&name, bytes);
+        let recovered = look(&files);
+        assert_eq!(recovered.damage, []);
+        assert_eq!(Model::from(&recovered.index), before);
+    }
+}
+
+#[test]
+fn a_bad_frame_before_a_whole_one_is_damage_at_its_place() {
+    let mut world = World::new(3, settings(SEGMENT));
+    for _ in 0..5 {
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+    }
+    let (name, start, _) = last_frame(&world.files);
+    assert_eq!(world.commit_random(), Ok(Progress::Done));
+    let mut bytes = world.files.bytes(&name);
+    bytes[start + 20] ^= 1;
+    world.files.set_bytes(&name, bytes);
+    let damage = look(&world.files).damage;
+    assert_eq!(damage.len(), 1);
+    assert_eq!((&damage[0].file, damage[0].offset), (&name, start as u64));
+    assert!(damage[0].what.starts_with("frame 5 is damaged: "), "{}", damage[0]);
+}
+
+#[test]
+fn a_missing_segment_is_damage_wherever_it_was() {
+    let world = log();
+    let names = world.files.segments();
+    let needed = look(&world.files).segments.len();
+    for name in &names[names.len() - needed..names.len() - 1] {
+        let files = world.files.copy();
+        super::super::files::Files::remove(&files, name).unwrap();
+        let damage = look(&files).damage;
+        assert_eq!(&damage[0].file, name);
+        assert!(damage[0].what.contains("missing"), "{}", damage[0]);
+    }
+}
+
+#[test]
+fn a_segment_of_another_log_is_damage() {
+    let world = log();
+    let names = world.files.segments();
+    let mut other = World::new(7, super::super::writer::Settings { salt: 99, ..settings(SEGMENT) });
+    other.payload = 200;
+    while other.files.segments().len() < 6 {
+        other.commit_random().unwrap();
+    }
+    let name = names.iter().rev().nth(1).unwrap();
+    world.files.set_bytes(name, other.files.bytes(&other.files.segments()[2]));
+    assert_eq!(look(&world.files).damage[0].file, *name);
+}
+
+/// A write that goes wrong in silence is found no later than at the next start, or was the last.
+#[test]
+fn a_bit_that_a_write_changes_is_found() {
+    let mut found = 0;
+    for n in 1..120 {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Flip);
+        while world.files.is_to_break() {
+            world.commit_random().unwrap();
+            world.writer.clean(512).unwrap();
+        }
+        for _ in 0..3 {
+            world.commit_random().unwrap();
+        }
+        match recover(&world.files, &mut |_, _| {}) {
+            Ok(recovered) if recovered.damage.is_empty() => {
+                assert_eq!(Model::from(&recovered.index), world.model);
+            }
+            Ok(_) | Err(_) => found += 1,
+        }
+    }
+    assert!(found > 30, "{found}");
+}

@@ -1,0 +1,110 @@
+//! The threads over a disk that is full or broken: who waits is told.
+
+use std::{
+    sync::{Arc, mpsc},
+    task::{Wake, Waker},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use super::{
+    super::{disk_store::Shared, driver, recover::recover, statistics::Statistics, writer::Writer},
+    simulated::{Fault, Simulated},
+    world::settings,
+};
+use crate::{
+    router::keep::{Condition, Record},
+    session::{CommitSeq, Message, Stored},
+    topic::TopicName,
+    types::QoS,
+};
+
+struct Driven {
+    shared: Arc<Shared>,
+    threads: Option<(JoinHandle<()>, JoinHandle<()>)>,
+}
+
+impl Driven {
+    fn start(files: &Simulated) -> Self {
+        let recovered = recover(files, &mut |_, _| {}).unwrap();
+        let statistics = Arc::new(Statistics::default());
+        let writer = Writer::open(Arc::new(files.clone()), recovered, settings(4096), statistics.clone()).unwrap();
+        let shared = Arc::new(Shared::new(1, 1 << 20, statistics));
+        let threads = Some(driver::start(shared.clone(), writer, None).unwrap());
+        Self { shared, threads }
+    }
+
+    fn retain(&self, payload: &[u8]) -> CommitSeq {
+        let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::AtLeastOnce);
+        match self.shared.append(Record::Retained { message: &message }) {
+            Stored::By(commit) => commit,
+            Stored::Done => panic!("nothing is durable at once"),
+        }
+    }
+
+    /// Waits until the waker that is left with the commit is woken.
+    fn wait(&self, commit: CommitSeq) {
+        let (ring, rung) = mpsc::sync_channel(1);
+        self.shared.wake_when_done(commit, &Waker::from(Arc::new(Bell(ring))));
+        rung.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some((writer, preparer)) = self.threads.take() {
+            writer.join().unwrap();
+            preparer.join().unwrap();
+        }
+    }
+}
+
+struct Bell(mpsc::SyncSender<()>);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.try_send(());
+    }
+}
+
+#[test]
+fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
+    let files = Simulated::default();
+    files.set_room(Some(100));
+    let store = Driven::start(&files);
+    let commit = store.retain(b"x");
+    store.wait(commit);
+    assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Full, CommitSeq(0)));
+    files.set_room(None);
+    // woken at once while it is full, as the port says, and when it is done
+    while store.shared.done() < commit {
+        store.wait(commit);
+        std::thread::yield_now();
+    }
+    while store.shared.condition() != Condition::Ready {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_waits_is_told_that_the_disk_is_broken() {
+    let files = Simulated::default();
+    let store = Driven::start(&files);
+    let commit = store.retain(b"x");
+    store.wait(commit);
+    assert_eq!(store.shared.done(), commit);
+    files.break_at(1, Fault::Broken);
+    // the thread that prepares files may meet the fault first, and tries again
+    let commit = loop {
+        let commit = store.retain(b"y");
+        store.wait(commit);
+        if store.shared.condition() == Condition::Failed {
+            break commit;
+        }
+        files.break_at(1, Fault::Broken);
+    };
+    assert!(store.shared.done() < commit);
+    assert!(store.shared.failure.borrow().is_some());
+    store.wait(commit);
+}

@@ -1,0 +1,133 @@
+//! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is not.
+
+use super::{
+    super::{op::Op, writer::Progress},
+    model::Model,
+    simulated::Fault,
+    world::{World, settings},
+};
+
+const SEGMENT: u64 = 4096;
+
+#[test]
+fn after_a_failed_write_or_fsync_nothing_more_is_done() {
+    let mut failures = std::collections::BTreeSet::new();
+    for n in (1..150).chain((150..900).step_by(7)) {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Broken);
+        let failure = loop {
+            match world.commit_random().and_then(|_| world.writer.clean(512)) {
+                Ok(_) => {}
+                Err(failure) => break failure,
+            }
+        };
+        failures.insert(failure.what);
+        let (operations, syncs) = (world.files.operations(), world.files.syncs());
+        // the disk works again, and nobody may believe it
+        assert_eq!(world.writer.commit(Vec::new(), 0), Err(failure.clone()));
+        assert_eq!(world.writer.retry(), Err(failure.clone()));
+        assert_eq!(world.writer.sync(), Err(failure.clone()));
+        assert_eq!(world.writer.clean(1), Err(failure));
+        assert_eq!((world.files.operations(), world.files.syncs()), (operations, syncs));
+        world.files.kill();
+        world.restart();
+    }
+    let expected =
+        ["cannot begin a segment", "cannot make a segment", "cannot remove a segment", "cannot write", "fsync failed"];
+    assert_eq!(failures.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn short_writes_are_continued() {
+    for n in 1..100 {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Short);
+        while world.files.is_to_break() {
+            assert_eq!(world.commit_random(), Ok(Progress::Done));
+            world.writer.clean(512).unwrap();
+        }
+        world.power_cut();
+    }
+}
+
+#[test]
+fn no_room_for_a_moment_delays_and_loses_nothing() {
+    let mut delayed = 0;
+    for n in 1..150 {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Full);
+        while world.files.is_to_break() {
+            if world.commit_random() == Ok(Progress::Stuck) {
+                delayed += 1;
+                assert!(world.writer.is_full());
+                assert_eq!(world.writer.retry(), Ok(Progress::Done));
+                world.is_kept();
+            }
+            world.writer.clean(512).unwrap();
+        }
+        world.writer.retry().unwrap();
+        assert!(!world.writer.is_full());
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+        world.power_cut();
+    }
+    assert!(delayed > 20, "{delayed}");
+}
+
+#[test]
+fn what_does_not_fit_is_acknowledged_when_there_is_room() {
+    for cut in [false, true] {
+        let mut world = World::new(1, settings(SEGMENT));
+        world.files.set_room(Some(SEGMENT / 2));
+        assert_eq!(world.commit_random(), Ok(Progress::Stuck));
+        assert_eq!(world.writer.retry(), Ok(Progress::Stuck));
+        assert!(world.writer.is_full());
+        if cut {
+            world.power_cut();
+            assert_eq!(world.model, Model::default());
+            continue;
+        }
+        world.files.set_room(None);
+        assert_eq!(world.writer.retry(), Ok(Progress::Done));
+        assert!(!world.writer.is_full());
+        world.is_kept();
+        world.power_cut();
+        assert_ne!(world.model, Model::default());
+    }
+}
+
+/// With nothing but the reserve, messages are taken until it is full, and what ends messages makes room.
+#[test]
+fn a_full_disk_can_be_emptied() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, settings(SEGMENT));
+        world.drains = 0;
+        // the reserve, as the preparing thread makes it
+        let spare = world.writer.pool().make().unwrap();
+        world.writer.pool().put(spare);
+        world.files.set_room(Some(8 * SEGMENT));
+        while !world.writer.is_full() {
+            assert_eq!(world.commit_random(), Ok(Progress::Done));
+            while world.writer.clean(512).unwrap() {}
+        }
+        let full = world.writer.index().live_bytes;
+        // nothing is taken any more; clients get what waits for them
+        let mut steps = 0;
+        while world.writer.is_full() {
+            let ended = world.model.sessions.iter().find_map(|(&session, state)| {
+                state.messages.keys().next().map(|&number| Op::Completed { session, number })
+            });
+            let op = ended.unwrap_or_else(|| match world.model.retained.keys().next() {
+                Some(topic) => Op::Cleared { topic: topic.as_str().into() },
+                None => Op::Ended { session: *world.model.sessions.keys().next().expect("something is left") },
+            });
+            world.model.apply(&op);
+            assert_eq!(world.commit(vec![op]), Ok(Progress::Done), "after {steps} of {full} bytes");
+            while world.writer.clean(512).unwrap() {}
+            world.writer.retry().unwrap();
+            steps += 1;
+        }
+        assert!(world.files.used() <= 8 * SEGMENT);
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+        world.power_cut();
+    }
+}

@@ -1,0 +1,118 @@
+//! Where and how a listener listens: [`Endpoint`] and [`Transport`].
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An address and port of TCP.
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What is spoken below MQTT on a listener's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// WebSocket over TCP.
+    Ws,
+    /// WebSocket over TLS.
+    Wss,
+    /// A Unix socket.
+    Unix,
+}
+
+impl Endpoint {
+    /// Can only this machine reach it?
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Ip(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// The address, where it is one of TCP.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The path, where it is that of a Unix socket.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Ip(_) => None,
+            Self::Unix(path) => Some(path),
+        }
+    }
+
+    /// As `--listen` takes it: `127.0.0.1:1883`, `tls://0.0.0.0:8883`, `unix:/run/dunlin.sock`.
+    pub fn with(&self, transport: Transport) -> impl fmt::Display {
+        let scheme = match transport {
+            Transport::Tcp => "",
+            Transport::Unix => "unix:",
+            Transport::Tls => "tls://",
+            Transport::Ws => "ws://",
+            Transport::Wss => "wss://",
+        };
+        format!("{scheme}{self}")
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl Transport {
+    /// As in the configuration: `tcp`, `tls`, `ws`, `wss` or `unix`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Unix => "unix",
+        }
+    }
+
+    /// The port that is meant where none is given: IANA's for MQTT, and what brokers use for WebSocket by convention.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Tcp | Self::Unix => 1883,
+            Self::Tls => 8883,
+            Self::Ws => 8083,
+            Self::Wss => 8084,
+        }
+    }
+
+    /// Is it encrypted?
+    pub const fn has_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Does it begin with HTTP?
+    pub const fn has_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}

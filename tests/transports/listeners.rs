@@ -1,0 +1,126 @@
+//! Listeners: Unix sockets, more than one of them, and those that open and close while the broker runs.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+};
+
+use dunlin::{
+    Config, StartError,
+    config::ListenerConfig,
+    server::{Builder, Listening},
+    types::{Endpoint, Transport},
+};
+
+use crate::{
+    secure::{connect, expect, ping, tcp},
+    support::{
+        Broker, config,
+        raw::{Connect, connack},
+        shut_down,
+    },
+};
+
+fn unix(path: &std::path::Path) -> ListenerConfig {
+    ListenerConfig::new(Endpoint::Unix(path.into()), Transport::Unix)
+}
+
+fn loopback() -> ListenerConfig {
+    ListenerConfig::tcp(([127, 0, 0, 1], 0).into())
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_unix_socket_serves_and_goes_with_its_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mqtt.sock");
+    // what a broker that died left behind
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let listener = ListenerConfig { mode: 0o600, ..unix(&path) };
+    let broker = Broker::new(Config { listeners: vec![listener.clone(), loopback()], ..config() });
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut client = UnixStream::connect(&path).unwrap();
+    connect(&mut client, "c");
+    ping(&mut client);
+    connect(&mut tcp(broker.address()), "t");
+    // another broker does not take it away
+    let second = run(Builder::new(Config { listeners: vec![listener], ..config() }).start());
+    let Err(error @ StartError::Listen(_)) = second else { panic!("both listen on {}", path.display()) };
+    assert!(error.to_string().contains("another program, perhaps another broker, listens there"), "{error}");
+    ping(&mut client);
+    shut_down(broker.server);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("precious");
+    std::fs::write(&path, "text").unwrap();
+    for path in [path.clone(), dir.path().join("none/mqtt.sock")] {
+        let started = run(Builder::new(Config { listeners: vec![unix(&path)], ..config() }).start());
+        assert!(started.is_err());
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+}
+
+#[test]
+fn listeners_open_and_close_and_clients_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mqtt.sock");
+    let broker = Broker::new(Config { listeners: vec![loopback()], ..config() });
+    let mut first = tcp(broker.address());
+    connect(&mut first, "first");
+
+    let second = broker.server.open_listener(&loopback()).unwrap();
+    let third = broker.server.open_listener(&unix(&path)).unwrap();
+    let numbers: Vec<_> = broker.server.listeners().iter().map(|l: &Listening| l.number).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+    let address = second.endpoint.socket_addr().unwrap();
+    let mut by_second = tcp(address);
+    connect(&mut by_second, "second");
+    let mut by_third = UnixStream::connect(&path).unwrap();
+    connect(&mut by_third, "third");
+
+    for number in [second.number, third.number] {
+        assert!(run(broker.server.close_listener(number)));
+        assert!(!run(broker.server.close_listener(number)), "it is closed");
+    }
+    assert!(TcpStream::connect(address).is_err() && !path.exists());
+    ping(&mut by_second);
+    ping(&mut by_third);
+    ping(&mut first);
+    // the address is free at once
+    let again = ListenerConfig::tcp(address);
+    assert_eq!(broker.server.open_listener(&again).unwrap().number, 3);
+    connect(&mut tcp(address), "again");
+    assert!(broker.server.open_listener(&again).is_err());
+}
+
+#[test]
+fn each_listener_says_for_itself_whether_anonymous_clients_are_served() {
+    let with = |allow_anonymous| ListenerConfig { allow_anonymous, ..loopback() };
+    let broker = Broker::new(Config {
+        listeners: vec![with(None), with(Some(true)), with(Some(false))],
+        allow_anonymous: Some(false),
+        ..config()
+    });
+    let added = broker.server.open_listener(&with(Some(true))).unwrap().endpoint.socket_addr().unwrap();
+    let addresses: Vec<_> = broker.server.local_addrs().iter().copied().chain([added]).collect();
+    for (address, code) in addresses.into_iter().zip([5, 0, 5, 0]) {
+        let mut socket = tcp(address);
+        socket.write_all(&Connect::new("c").frame()).unwrap();
+        expect(&mut socket, &connack(0, code));
+        if code != 0 {
+            assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The binary: what its log says of certificates and of those who do not get as far as MQTT; many handshakes at once.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, ChildStderr, Command, Stdio},
+};
+
+use crate::secure::{Certs, connect, ping, secure, tcp};
+
+/// A broker in a process of its own, killed when dropped.
+struct Process {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    /// The lines until it was ready.
+    begin: Vec<String>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Process {
+    fn start(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        command.env_clear().args(["--workers=2"]).args(flags).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("dunlin runs");
+        let log = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+        let mut process = Self { child, log, begin: Vec::new(), addresses: Vec::new() };
+        loop {
+            let line = process.line();
+            if let Some((_, told)) = line.split_once("listening on ").filter(|_| line.contains("ready")) {
+                let told = told.split_once(" (").expect("the number of threads").0;
+                let address = |text: &str| text.rsplit('/').next().and_then(|address| address.parse().ok());
+                process.addresses = told.split(", ").filter_map(address).collect();
+                return process;
+            }
+            process.begin.push(line);
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "the broker ended: {:?}", self.begin);
+        line
+    }
+
+    /// The line about this connection's end.
+    fn reason(&mut self, of: &TcpStream) -> String {
+        let peer = format!("peer={} ", of.local_addr().unwrap());
+        loop {
+            let line = self.line();
+            if line.contains(&peer) && line.contains("disconnected") {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn flags(certs: &Certs) -> [String; 2] {
+    ["certificate", "key"].map(|flag| {
+        let name = if flag == "key" { "server.key" } else { "server.pem" };
+        format!("--{flag}={}", certs.path(name).display())
+    })
+}
+
+/// A certificate of its own whose time is over.
+fn expired(dir: &Path) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".into()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    fs::write(dir.join("server.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
+    let certs = Certs::new();
+    let [certificate, key] = flags(&certs);
+    let good = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    assert!(!good.begin.concat().contains("WARN"), "{:?}", good.begin);
+    expired(certs.dir());
+    fs::set_permissions(certs.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let broker = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    let warnings: Vec<_> = broker.begin.iter().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 2, "{:?}", broker.begin);
+    assert!(warnings[0].contains("server.pem expired at 2002-01-01T00:00:00Z"), "{}", warnings[0]);
+    assert!(warnings[1].contains("chmod o= ") && warnings[1].contains("server.key"), "{}", warnings[1]);
+}
+
+#[test]
+fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
+    let certs = Certs::new();
+    let config = certs.path("dunlin.toml");
+    let [pem, key] = ["server.pem", "server.key"].map(|name| certs.path(name));
+    let text = format!(
+        "[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = {pem:?}\nkey_file = {key:?}\n\
+         [[listener]]\naddress = 'ws://127.0.0.1:0'\n\
+         [[listener]]\naddress = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
+         [[listener]]\naddress = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['10.0.0.1']\n\
+         [limits]\nconnect_timeout = '200ms'\n"
+    );
+    fs::write(&config, text).unwrap();
+    let mut broker = Process::start(&["--config", config.to_str().unwrap()]);
+    let table: &[(usize, &[u8], &str)] = &[
+        (0, b"GET / HTTP/1.1\r\n\r\n", "the TLS handshake failed: "),
+        (0, b"\x16\x03", "no TLS handshake within the connect timeout (limits.connect_timeout)"),
+        (1, b"GET /mqtt HT", "no request for a WebSocket within the connect timeout"),
+        (1, b"PUT / HTTP/1.1\r\n\r\n", "its HTTP request is refused: its method is not GET"),
+        (
+            2,
+            b"PROXY TCP4 1.2.3.4 1.2.3.4 x 1\r\n",
+            "it does not begin with a valid header of the PROXY protocol: it is malf",
+        ),
+        (2, b"PROXY ", "no PROXY header within the connect timeout"),
+        (3, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 1\r\n", "its address is not among the listener's trusted_proxies"),
+    ];
+    for (listener, bytes, reason) in table {
+        let mut socket = tcp(broker.addresses[*listener]);
+        let _ = socket.write_all(bytes);
+        let line = broker.reason(&socket);
+        assert!(line.contains(reason), "{line}");
+    }
+}
+
+#[test]
+fn a_thousand_half_open_handshakes_stall_nobody() {
+    const MANY: usize = 1000;
+    let certs = Certs::new();
+    let [certificate, key] = flags(&certs);
+    let broker = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    let address = broker.addresses[0];
+    let mut client = secure(address, &certs.client());
+    connect(&mut client, "before");
+    let half_open: Vec<_> = (0..MANY)
+        .map(|at| {
+            let mut socket = tcp(address);
+            // the beginning of a ClientHello, or nothing at all
+            if at % 2 == 0 {
+                socket.write_all(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).unwrap();
+            }
+            socket
+        })
+        .collect();
+    for _ in 0..100 {
+        ping(&mut client);
+    }
+    connect(&mut secure(address, &certs.client()), "among them");
+    drop(half_open);
+    ping(&mut client);
+}

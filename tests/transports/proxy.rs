@@ -1,0 +1,101 @@
+//! The PROXY protocol: whose connection it is, and who is believed.
+
+use std::{io::Write, net::SocketAddr, sync::Arc};
+
+use dunlin::{
+    Config,
+    config::ListenerConfig,
+    router::{Authenticate, Credentials, Identity, Peer, Verdict},
+    types::{Endpoint, Transport},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    secure::{Certs, connect, expect, rest, secure, tcp},
+    support::{
+        Broker, config,
+        raw::{Connect, connack},
+    },
+};
+
+fn behind(listener: ListenerConfig, trusted: &str) -> ListenerConfig {
+    ListenerConfig { proxy_protocol: true, trusted_proxies: vec![trusted.parse().unwrap()], ..listener }
+}
+
+fn listener(trusted: &str) -> ListenerConfig {
+    behind(ListenerConfig::new(Endpoint::Ip(([127, 0, 0, 1], 0).into()), Transport::Tcp), trusted)
+}
+
+/// Lets everybody in, and remembers from where.
+#[derive(Default)]
+struct Peers(Mutex<Vec<Peer>>);
+
+impl Authenticate for Peers {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        self.0.lock().push(credentials.peer);
+        Ok(Identity::default()).into()
+    }
+}
+
+fn start(listeners: Vec<ListenerConfig>) -> (Broker, Arc<Peers>) {
+    let peers = Arc::<Peers>::default();
+    let plug = peers.clone();
+    (Broker::build(Config { listeners, ..config() }, |builder| builder.authenticate(plug)), peers)
+}
+
+#[test]
+fn the_client_has_the_address_that_the_header_says() {
+    let (broker, peers) = start(vec![listener("127.0.0.0/8")]);
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x03\x0a\0\0\x01\x11\x5c\x07\x5b";
+    let v6 = b"PROXY TCP6 2001:db8::7 ::1 12345 1883\r\n";
+    let local = b"PROXY UNKNOWN\r\n";
+    for header in [&v2[..], v6, local] {
+        // at once with the CONNECT, and byte by byte before it
+        let mut socket = tcp(broker.address());
+        socket.write_all(&[header, &Connect::new("c").frame()].concat()).unwrap();
+        expect(&mut socket, &connack(0, 0));
+        let mut socket = tcp(broker.address());
+        socket.set_nodelay(true).unwrap();
+        header.iter().for_each(|byte| socket.write_all(&[*byte]).unwrap());
+        connect(&mut socket, "c");
+    }
+    let peers = peers.0.lock();
+    let expected = ["10.1.2.3:4444", "10.1.2.3:4444", "[2001:db8::7]:12345", "[2001:db8::7]:12345"];
+    assert_eq!(peers[..4].iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    assert!(peers[..4].iter().all(|peer| !peer.loopback_listener), "a proxy on this machine lets others in");
+    assert!(peers[4..].iter().all(|peer| peer.address.ip().is_loopback() && peer.loopback_listener));
+}
+
+#[test]
+fn it_stands_before_tls() {
+    let certs = Certs::new();
+    let (broker, peers) = start(vec![behind(certs.listener(Transport::Tls), "127.0.0.1/32")]);
+    let mut client = secure(broker.address(), &certs.client());
+    client.sock.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 8883\r\n").unwrap();
+    connect(&mut client, "c");
+    assert_eq!(peers.0.lock()[0].address, SocketAddr::from(([192, 0, 2, 1], 1000)));
+}
+
+#[test]
+fn headers_that_lie_and_proxies_that_nobody_trusts() {
+    let (broker, peers) = start(vec![listener("127.0.0.1/32"), listener("10.0.0.0/8")]);
+    let good = &b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n"[..];
+    let [trusting, other] = broker.server.local_addrs() else { panic!("two listeners") };
+    let table: &[(&SocketAddr, &[u8])] = &[
+        (trusting, b""),
+        (trusting, b"PROXY TCP4 192.0.2.300 192.0.2.2 1000 1883\r\n"),
+        (trusting, b"PROXY TCP4 192.0.2.1 192.0.2.2 100000 1883\r\n"),
+        (trusting, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"),
+        (trusting, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04\x7f\0\0\x01"),
+        (trusting, b"GET / HTTP/1.1\r\n\r\n"),
+        (other, good),
+        (other, b""),
+    ];
+    for (address, header) in table {
+        let mut socket = tcp(**address);
+        // who is not trusted is not listened to at all
+        let _ = socket.write_all(&[*header, &Connect::new("liar").frame()].concat());
+        assert_eq!(rest(&mut socket), b"", "{header:?}");
+    }
+    assert_eq!(*peers.0.lock(), []);
+}

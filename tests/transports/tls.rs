@@ -1,0 +1,337 @@
+//! TLS: who is served, by which name, and with what certificate.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use dunlin::{
+    Builder, Config, StartError,
+    config::{CertificateIdentity, ClientCertificates, ListenerConfig},
+    router::{Authenticate, Credentials, Identity, Verdict},
+    types::Transport,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
+
+use crate::{
+    secure::{Certs, connect, expect, ping, rest, secure, tcp},
+    support::{Broker, config},
+};
+
+fn broker(listener: ListenerConfig) -> Broker {
+    Broker::new(Config { listeners: vec![listener], ..config() })
+}
+
+fn with_clients(certs: &Certs, client_certificates: ClientCertificates) -> ListenerConfig {
+    ListenerConfig {
+        client_ca_file: Some(certs.path("ca.pem")),
+        client_certificates,
+        identity: Some(CertificateIdentity::CommonName),
+        ..certs.listener(Transport::Tls)
+    }
+}
+
+#[test]
+fn both_versions_resume_and_negotiate_mqtt() {
+    let certs = Certs::new();
+    let broker = broker(certs.listener(Transport::Tls));
+    for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
+        let mut config = (*certs.client()).clone();
+        config.alpn_protocols = vec![b"mqtt".to_vec()];
+        config.enable_early_data = false;
+        let config = only(config, version, &certs);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut client = secure(broker.address(), &config);
+            connect(&mut client, "c");
+            ping(&mut client);
+            assert_eq!(client.conn.protocol_version(), Some(version));
+            assert_eq!(client.conn.alpn_protocol(), Some(&b"mqtt"[..]));
+            assert_eq!(client.conn.handshake_kind(), Some(kind), "{version:?}");
+        }
+    }
+}
+
+/// The same with one version alone.
+fn only(like: ClientConfig, version: ProtocolVersion, certs: &Certs) -> Arc<ClientConfig> {
+    use tokio_rustls::rustls::{RootCertStore, crypto::ring::default_provider, pki_types::pem::PemObject, version};
+    let versions = if version == ProtocolVersion::TLSv1_2 { &version::TLS12 } else { &version::TLS13 };
+    let mut roots = RootCertStore::empty();
+    let authority = tokio_rustls::rustls::pki_types::CertificateDer::from_pem_file(certs.path("ca.pem")).unwrap();
+    roots.add(authority).unwrap();
+    let mut config = ClientConfig::builder_with_provider(default_provider().into())
+        .with_protocol_versions(&[versions])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = like.alpn_protocols;
+    Arc::new(config)
+}
+
+/// Lets everybody in, and remembers by which name.
+#[derive(Default)]
+struct Names(Mutex<Vec<(Option<String>, Option<String>)>>);
+
+impl Authenticate for Names {
+    fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
+        let names = (credentials.username.map(Into::into), credentials.certificate_name.map(Into::into));
+        self.0.lock().push(names);
+        Ok(Identity::default()).into()
+    }
+}
+
+#[test]
+fn the_name_in_a_certificate_is_the_user_name() {
+    let certs = Certs::new();
+    for (identity, name) in [(CertificateIdentity::CommonName, "lamp"), (CertificateIdentity::Subject, "CN=lamp")] {
+        let names = Arc::<Names>::default();
+        let listener =
+            ListenerConfig { identity: Some(identity), ..with_clients(&certs, ClientCertificates::Optional) };
+        let plug = names.clone();
+        let all = Config { listeners: vec![listener], ..config() };
+        let broker = Broker::build(all, |builder: Builder| builder.authenticate(plug));
+        connect(&mut secure(broker.address(), &certs.lamp()), "with");
+        connect(&mut secure(broker.address(), &certs.client()), "without");
+        let name = Some(name.to_owned());
+        assert_eq!(*names.0.lock(), [(name.clone(), name), (None, None)]);
+    }
+}
+
+#[test]
+fn a_certificate_that_is_required_is_required_and_checked() {
+    let (certs, others) = (Certs::new(), Certs::new());
+    let broker = broker(with_clients(&certs, ClientCertificates::Required));
+    connect(&mut secure(broker.address(), &certs.lamp()), "lamp");
+    // signed by another authority, while the server's is believed
+    fs::copy(others.path("client.pem"), certs.path("client.pem")).unwrap();
+    fs::copy(others.path("client.key"), certs.path("client.key")).unwrap();
+    for config in [certs.client(), certs.lamp()] {
+        let mut client = secure(broker.address(), &config);
+        let _ = client.write_all(b"\x10");
+        assert!(client.read(&mut [0; 1]).is_err());
+    }
+}
+
+#[test]
+fn a_certificate_that_is_revoked_is_refused() {
+    let certs = Certs::new();
+    let list = certs.path("revoked.pem");
+    fs::write(&list, revocation_list(&certs, &[])).unwrap();
+    let listener = ListenerConfig {
+        revocation_list_file: Some(list.clone()),
+        ..with_clients(&certs, ClientCertificates::Required)
+    };
+    let broker = broker(listener);
+    // a client that keeps what it needs to resume a session
+    let lamp = certs.lamp();
+    for _ in 0..2 {
+        let mut client = secure(broker.address(), &lamp);
+        connect(&mut client, "lamp");
+        ping(&mut client);
+    }
+    fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))])).unwrap();
+    assert_eq!(broker.server.reload_tls().unwrap(), 1);
+    for config in [&lamp, &certs.lamp()] {
+        let mut client = secure(broker.address(), config);
+        let _ = client.write_all(b"\x10");
+        assert!(client.read(&mut [0; 1]).is_err());
+    }
+}
+
+fn serial(certificate: &std::path::Path) -> Vec<u8> {
+    use x509_cert::{Certificate, der::DecodePem};
+    let certificate = Certificate::from_pem(fs::read(certificate).unwrap()).unwrap();
+    certificate.tbs_certificate().serial_number().as_bytes().to_vec()
+}
+
+fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
+    use rcgen::{
+        CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+    };
+    let key = KeyPair::from_pem(&fs::read_to_string(certs.path("ca.key")).unwrap()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "dunlin development CA");
+    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    let revoked = |serial: &&[u8]| RevokedCertParams {
+        serial_number: SerialNumber::from_slice(serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(&Issuer::from_params(&params, key)).unwrap().pem().unwrap()
+}
+
+#[test]
+fn files_that_are_wrong_are_named_with_what_to_do() {
+    let (certs, others) = (Certs::new(), Certs::new());
+    let file = |name: &str, text: &str| {
+        fs::write(certs.path(name), text).unwrap();
+        Some(certs.path(name))
+    };
+    let key = fs::read_to_string(certs.path("server.key")).unwrap();
+    let torn = key.replacen("\n", "\n!", 1);
+    let good = certs.listener(Transport::Tls);
+    let clients = with_clients(&certs, ClientCertificates::Required);
+    let table: &[(ListenerConfig, &str)] = &[
+        (ListenerConfig { certificate_file: Some(certs.path("none")), ..good.clone() }, "none: No such file"),
+        (ListenerConfig { certificate_file: file("empty", ""), ..good.clone() }, "has no certificate in it; it should"),
+        (
+            ListenerConfig { certificate_file: Some(certs.path("server.key")), ..good.clone() },
+            "server.key has no certif",
+        ),
+        (ListenerConfig { key_file: Some(certs.path("server.pem")), ..good.clone() }, "server.pem has no private key"),
+        (ListenerConfig { key_file: file("torn", &torn), ..good.clone() }, "torn is not PEM"),
+        (
+            ListenerConfig {
+                key_file: file(
+                    "e",
+                    "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                ),
+                ..good.clone()
+            },
+            "decrypt it: openssl pkey",
+        ),
+        (
+            ListenerConfig { key_file: Some(others.path("server.key")), ..good.clone() },
+            "is not that of the certificate",
+        ),
+        (ListenerConfig { client_ca_file: Some(certs.path("none")), ..clients.clone() }, "none: No such file"),
+        (
+            ListenerConfig { revocation_list_file: Some(certs.path("ca.pem")), ..clients },
+            "ca.pem has no revocation list",
+        ),
+        (ListenerConfig { key_file: None, ..good }, "TLS needs a certificate_file and a key_file"),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (listener, expected) in table {
+        let wrong = Config { listeners: vec![listener.clone()], ..config() };
+        let Err(error @ StartError::Listen(_)) = runtime.block_on(Builder::new(wrong.clone()).start()) else {
+            panic!("{expected}: it started");
+        };
+        assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(dunlin::Server::check(&wrong).unwrap_err().to_string(), error.to_string());
+    }
+}
+
+#[test]
+fn keys_of_all_three_forms_are_read() {
+    let certs = Certs::new();
+    let pkcs8 = certs.path("server.key");
+    let sec1 = certs.path("sec1.key");
+    let openssl = |args: &[&str]| {
+        let done = std::process::Command::new("openssl").args(args).output().expect("openssl is there");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    openssl(&["ec", "-in", pkcs8.to_str().unwrap(), "-out", sec1.to_str().unwrap()]);
+    assert!(fs::read_to_string(&sec1).unwrap().contains("BEGIN EC PRIVATE KEY"));
+    let [rsa, own] = ["rsa.key", "rsa.pem"].map(|name| certs.path(name));
+    let [rsa_text, own_text] = [rsa.to_str().unwrap(), own.to_str().unwrap()];
+    openssl(&["genrsa", "-traditional", "-out", rsa_text, "2048"]);
+    assert!(fs::read_to_string(&rsa).unwrap().contains("BEGIN RSA PRIVATE KEY"));
+    openssl(&["req", "-x509", "-new", "-key", rsa_text, "-subj", "/CN=localhost", "-days", "1", "-out", own_text]);
+    let good = certs.listener(Transport::Tls);
+    for listener in [
+        good.clone(),
+        ListenerConfig { key_file: Some(sec1), ..good.clone() },
+        ListenerConfig { key_file: Some(rsa), certificate_file: Some(own), ..good },
+    ] {
+        drop(broker(listener));
+    }
+}
+
+#[test]
+fn garbage_ends_one_connection() {
+    let certs = Certs::new();
+    let broker = broker(certs.listener(Transport::Tls));
+    let mut healthy = secure(broker.address(), &certs.client());
+    connect(&mut healthy, "healthy");
+    for garbage in [
+        &b"\x10\x0d\0\x04MQTT\x04\x02\0\0\0\x01c"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0x16, 3, 1, 0xff, 0xff],
+        &[0xff; 500],
+    ] {
+        let mut client = tcp(broker.address());
+        client.write_all(garbage).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        // an alert at most
+        assert!(rest(&mut client).len() < 20, "{garbage:?}");
+        ping(&mut healthy);
+    }
+    // and within a connection
+    let mut client = secure(broker.address(), &certs.client());
+    connect(&mut client, "c");
+    client.sock.write_all(&[0x17, 3, 3, 0, 5, 1, 2, 3, 4, 5]).unwrap();
+    rest(&mut client);
+    ping(&mut healthy);
+}
+
+#[test]
+fn messages_of_all_sizes_pass_both_ways() {
+    let certs = Certs::new();
+    let broker = broker(certs.listener(Transport::Tls));
+    let mut client = secure(broker.address(), &certs.client());
+    crate::websocket::echo_many(&mut client);
+}
+
+/// Clients come, stay and publish while the certificate is replaced again and again.
+#[test]
+fn a_certificate_is_replaced_under_load_and_no_connection_is_lost() {
+    const CLIENTS: usize = 8;
+    const RENEWALS: usize = 10;
+    let certs = Certs::new();
+    let broker = broker(certs.listener(Transport::Tls));
+    let address = broker.address();
+    let config = certs.client();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..CLIENTS)
+            .map(|at| {
+                let mut client = secure(address, &config);
+                connect(&mut client, &format!("load-{at}"));
+                client.write_all(&crate::support::raw::subscribe(1, &[(&format!("load/{at}"), 0)])).unwrap();
+                expect(&mut client, &crate::support::raw::suback(1, &[0]));
+                let stop = &stop;
+                scope.spawn(move || {
+                    let message = crate::support::raw::Message::new(&format!("load/{at}"), "payload").frame();
+                    let mut exchanged = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        client.write_all(&message).unwrap();
+                        expect(&mut client, &message);
+                        exchanged += 1;
+                    }
+                    ping(&mut client);
+                    exchanged
+                })
+            })
+            .collect();
+        for at in 0..RENEWALS {
+            certs.renew();
+            assert_eq!(broker.server.reload_tls().unwrap(), 1);
+            // whoever comes now sees the new certificate: it is by another authority
+            let mut client = secure(address, &certs.client());
+            connect(&mut client, &format!("new-{at}"));
+            let mut refuses = secure(address, &config);
+            assert!(refuses.write_all(b"\x10").is_err() || refuses.read(&mut [0]).is_err());
+        }
+        // what is wrong changes nothing
+        fs::write(certs.path("server.pem"), "nothing").unwrap();
+        assert!(broker.server.reload_tls().is_err());
+        connect(&mut secure(address, &certs.client()), "after");
+        stop.store(true, Ordering::Relaxed);
+        for worker in workers {
+            assert!(worker.join().unwrap() > 0);
+        }
+    });
+}
