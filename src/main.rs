@@ -1,6 +1,7 @@
 //! The command line → a [`Config`] → a [`Server`] → an exit code. Everything else is the library's.
 
 mod log;
+mod signals;
 
 use std::{
     io::{self, Write},
@@ -13,7 +14,6 @@ use dunlin::{
     config::{Cli, reference, summary},
     server,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn main() -> ExitCode {
     run(&Cli::from_process()).unwrap_or_else(|error| {
@@ -49,9 +49,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// Runs the server until a signal ends it.
 async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::Result<ExitCode> {
-    let listen = |kind| signal(kind).context("cannot listen for signals");
-    let mut hangup = listen(SignalKind::hangup())?;
-    let mut stop = Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? };
+    let (mut stop, mut hangup) = signals::listen().context("cannot listen for signals")?;
 
     let server = tokio::select! {
         started = Server::start(config) => started?,
@@ -90,19 +88,4 @@ fn reload(cli: &Cli, server: &Server, level: &log::LevelHandle) {
     let changed = server.reload(&config);
     let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
     tracing::info!("the configuration was read again; changed: {changed}");
-}
-
-/// The signals that end the process.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Stop {
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

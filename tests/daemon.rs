@@ -41,7 +41,7 @@ fn the_first_lines_say_how_safe_who_and_where() {
     let running = Running::start(&["--workers=2"]);
     let expected = [
         format!("INFO dunlin::server: dunlin {}, in memory: what is acknowledged is kept", env!("CARGO_PKG_VERSION")),
-        "INFO dunlin::server::access: anonymous clients are served, on loopback only".to_owned(),
+        "INFO dunlin::server: anonymous clients are served, on loopback only".to_owned(),
         format!("INFO dunlin::server: ready, listening on {} (2 worker threads)", running.addresses[0]),
     ];
     assert_eq!(running.read.len(), expected.len(), "{:?}", running.read);

@@ -64,7 +64,7 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 const OURS: [&str; 2] = ["publish/bytes/dropped", "retained messages/bytes"];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 18] = [
+const LIMITS: [&str; 19] = [
     "max_connections",
     "max_connecting",
     "connect_timeout",
@@ -76,6 +76,7 @@ const LIMITS: [&str; 18] = [
     "max_queued",
     "max_outbound_bytes",
     "max_retained",
+    "store_full",
     "max_subscriptions",
     "max_sessions",
     "sys_publish",
