@@ -2,15 +2,17 @@
 //! `DUNLIN_SOAK_SECONDS` says otherwise). Every round runs each scenario for a few seconds against the same broker: pairs
 //! at each QoS, fan-out, clients that come and go, retained messages replaced, sessions that queue and drain.
 
+#[path = "common/broker.rs"]
+mod broker;
 #[path = "common/loadgen.rs"]
 mod loadgen;
+#[path = "common/soak.rs"]
+mod soak;
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Instant};
+
+use broker::Broker;
+use soak::Ceiling;
 
 const SCENARIOS: [&str; 9] = [
     "--qos 0 pairs 10",
@@ -28,70 +30,24 @@ const WARM_UP: usize = 2;
 /// What noise of the allocator may add.
 const MARGIN_KIB: u64 = 4096;
 
-/// Killed when the bench ends, however it does.
-struct Broker(Child);
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn main() -> ExitCode {
-    let seconds = env::var("DUNLIN_SOAK_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3_600);
-    let until = Instant::now() + Duration::from_secs(seconds);
+    let until = soak::until();
     let program = loadgen::program();
     let config = loadgen::config("");
-    let mut broker = Broker(
-        Command::new(env!("CARGO_BIN_EXE_dunlin"))
-            .args(["--listen=127.0.0.1:0", "--log-level=info", "--config"])
-            .arg(&config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("dunlin runs"),
-    );
-    let pid = broker.0.id();
-    let address = address(&mut broker.0);
-    let mut highest = 0;
+    let broker = Broker::start(&config);
+    let mut memory = Ceiling::new("memory", MARGIN_KIB);
     let mut round = 0;
     while round <= WARM_UP || Instant::now() < until {
         for scenario in SCENARIOS {
-            let mut load = Command::new(&program);
-            load.args(["--addr", &address, "--seconds", "2", "--warmup", "0.2"]).args(scenario.split(' '));
-            let output = load.output().expect("loadgen runs");
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{scenario}: {}", String::from_utf8_lossy(&output.stderr));
-            for fault in ["missing", "gaps", "repeated", "unexpected"] {
-                let found = text.split(&format!("\"{fault}\":")).nth(1);
-                assert!(found.is_none_or(|f| f.starts_with('0')), "{scenario}: {text}");
-            }
+            broker.load(&program, &format!("{scenario} --seconds 2 --warmup 0.2"));
         }
-        let resident = resident_kib(pid);
+        let resident = broker.resident_kib();
         println!("round {round:4}: {resident} KiB resident");
-        if round <= WARM_UP {
-            highest = highest.max(resident);
-        } else if resident > highest + highest / 10 + MARGIN_KIB {
-            println!("memory grew: {highest} KiB after the warm-up, {resident} KiB now");
+        if !memory.holds(round <= WARM_UP, resident) {
             return ExitCode::FAILURE;
         }
         round += 1;
     }
-    println!("memory did not grow: at most {highest} KiB after the warm-up, {} KiB at the end", resident_kib(pid));
+    memory.say(broker.resident_kib());
     ExitCode::SUCCESS
-}
-
-/// Where the broker listens, as its log says. The log is read on, so that the broker never waits for it.
-fn address(broker: &mut Child) -> String {
-    let mut lines = BufReader::new(broker.stderr.take().expect("standard error is a pipe")).lines();
-    let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listening on ")).expect("it gets ready");
-    std::thread::spawn(move || lines.for_each(drop));
-    let address = ready.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
-    address.expect("the line names the address").to_owned()
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the broker runs");
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).expect("Linux says VmRSS");
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of KiB")
 }

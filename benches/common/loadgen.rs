@@ -29,10 +29,17 @@ pub fn program() -> PathBuf {
     target.join("release/loadgen")
 }
 
-/// A configuration for measuring, `extra` within its `[limits]`, in a file that goes with the answer.
-pub fn config(extra: &str) -> tempfile::TempPath {
+/// A configuration for measuring, `limits` within its `[limits]`, in a file that goes with the answer.
+#[allow(dead_code)]
+pub fn config(limits: &str) -> tempfile::TempPath {
+    config_with("", limits)
+}
+
+/// The same, with `top` before all tables.
+#[allow(dead_code)]
+pub fn config_with(top: &str, limits: &str) -> tempfile::TempPath {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    let text = format!("[log]\nlevel = \"warn\"\n[limits]\nmax_queued_messages = 1000000\n{extra}\n");
+    let text = format!("{top}\n[log]\nlevel = \"warn\"\n[limits]\nmax_queued_messages = 1000000\n{limits}\n");
     std::io::Write::write_all(&mut file, text.as_bytes()).expect("the temporary file can be written");
     file.into_temp_path()
 }

@@ -1,0 +1,44 @@
+//! What the soaks share: when they end, and what may not grow once everything that may stay is there.
+
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+/// When to end: in an hour, or as `DUNLIN_SOAK_SECONDS` says.
+pub fn until() -> Instant {
+    let seconds = env::var("DUNLIN_SOAK_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(3_600);
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// Something that may not grow after the warm-up, by more than a tenth and a margin.
+pub struct Ceiling {
+    what: &'static str,
+    margin_kib: u64,
+    highest: u64,
+}
+
+impl Ceiling {
+    /// What noise may add, in KiB.
+    pub fn new(what: &'static str, margin_kib: u64) -> Self {
+        Self { what, margin_kib, highest: 0 }
+    }
+
+    /// As it is in this round, in KiB; `false`: it grew.
+    pub fn holds(&mut self, warming_up: bool, kib: u64) -> bool {
+        if warming_up {
+            self.highest = self.highest.max(kib);
+            return true;
+        }
+        let most = self.highest + self.highest / 10 + self.margin_kib;
+        if kib > most {
+            println!("{} grew: {} KiB after the warm-up, {kib} KiB now", self.what, self.highest);
+        }
+        kib <= most
+    }
+
+    /// How it went.
+    pub fn say(&self, last: u64) {
+        println!("{} did not grow: at most {} KiB after the warm-up, {last} KiB at the end", self.what, self.highest);
+    }
+}

@@ -1,0 +1,162 @@
+//! What a disk costs, from the outside: dunlin with a `data_dir`, dunlin in memory and the raw log (append + fdatasync and
+//! nothing else), in one run: `cargo bench --bench persistence -- --rounds 5 --seconds 3 --dir D`.
+//!
+//! Each round starts each broker anew for each scenario. `pairs W` is one publisher with W messages of QoS 1 in flight and
+//! one subscriber with a persistent session; the raw log beside it writes W messages a batch. Printed are medians, and what
+//! the disk reaches of memory and of the raw log.
+
+#[path = "common/broker.rs"]
+mod broker;
+#[path = "common/loadgen.rs"]
+mod loadgen;
+#[path = "common/raw_log.rs"]
+mod raw_log;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use broker::Broker;
+use clap::Parser;
+use raw_log::{Layout, Settings};
+use serde_json::Value;
+
+/// Compares a broker with a disk, a broker in memory and the raw log.
+#[derive(Parser)]
+struct Options {
+    /// How often each is measured
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long the pairs and each row of the raw log are, in seconds
+    #[arg(long, default_value_t = 2)]
+    seconds: u64,
+    /// Where data directories are made and removed; a real disk, a tmpfs measures nothing
+    #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
+    dir: PathBuf,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What is measured, and which figures of it, higher ones better.
+struct Scenario {
+    name: String,
+    load: String,
+    rates: &'static [&'static str],
+    /// Microseconds of CPU a message, if the load generator says so.
+    cpu: Option<&'static str>,
+    /// Messages a batch of the raw log that it is compared with.
+    raw: Option<u32>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let program = loadgen::program();
+    println!("{}, medians of {} rounds", options.dir.display(), options.rounds);
+    println!(
+        "{:24} {:>10} {:>10} {:>10} {:>8} {:>8} {:>10} {:>10}",
+        "", "raw log/s", "memory/s", "disk/s", "/raw", "/memory", "memory µs", "disk µs"
+    );
+    for scenario in scenarios(options.seconds) {
+        let mut rows = Rows::default();
+        for _ in 0..options.rounds {
+            if let Err(error) = rows.measure(&options, &program, &scenario) {
+                eprintln!("persistence: {}: {error}; --dir chooses another place", options.dir.display());
+                return ExitCode::FAILURE;
+            }
+        }
+        rows.print(&scenario);
+    }
+    ExitCode::SUCCESS
+}
+
+fn scenarios(seconds: u64) -> Vec<Scenario> {
+    let pairs = [1, 16, 256, 4096].map(|window| Scenario {
+        name: format!("pairs {window}"),
+        load: format!(
+            "--qos 1 --size {SIZE} --persistent --window {window} --inflight {window} --seconds {seconds} pairs 1"
+        ),
+        rates: &["delivered_per_s"],
+        cpu: Some("broker_cpu_us_per_msg"),
+        raw: Some(window),
+    });
+    let backlog = Scenario {
+        name: "backlog 20 × 5,000".into(),
+        load: format!("--qos 1 --size {SIZE} --persistent --inflight 256 backlog 20 5000"),
+        rates: &["queued_per_s", "drained_per_s"],
+        cpu: None,
+        raw: None,
+    };
+    let retained = Scenario {
+        name: "retained 100,000".into(),
+        load: format!("--qos 1 --size {SIZE} --inflight 256 retained 100000"),
+        rates: &["stored_per_s"],
+        cpu: None,
+        raw: Some(256),
+    };
+    pairs.into_iter().chain([backlog, retained]).collect()
+}
+
+/// What each round found.
+#[derive(Default)]
+struct Rows {
+    raw: Vec<f64>,
+    memory: Vec<Value>,
+    disk: Vec<Value>,
+}
+
+impl Rows {
+    fn measure(&mut self, options: &Options, program: &Path, scenario: &Scenario) -> std::io::Result<()> {
+        if let Some(batch) = scenario.raw {
+            let (seconds, sync_delay) = (Duration::from_secs(options.seconds), Duration::ZERO);
+            let settings = Settings { seconds, sync_delay, dir: options.dir.clone() };
+            self.raw.push(raw_log::measure(&settings, Layout::Zeroed, batch)?.rate());
+        }
+        self.memory.push(run("", program, scenario));
+        let data_dir = tempfile::tempdir_in(&options.dir)?;
+        self.disk.push(run(&format!("data_dir = '{}'", data_dir.path().display()), program, scenario));
+        Ok(())
+    }
+
+    fn print(&self, scenario: &Scenario) {
+        let raw = scenario.raw.map(|_| median(self.raw.clone()));
+        let cpu = |rows| scenario.cpu.map(|key| format!("{:.2}", figure(rows, key))).unwrap_or_default();
+        for &key in scenario.rates {
+            let (memory, disk) = (figure(&self.memory, key), figure(&self.disk, key));
+            let name = match scenario.rates {
+                [_] => scenario.name.clone(),
+                _ => format!("{}, {}", scenario.name, key.trim_end_matches("_per_s")),
+            };
+            println!(
+                "{name:24} {:>10} {memory:>10.0} {disk:>10.0} {:>8} {:>8.2} {:>10} {:>10}",
+                raw.map(|raw| format!("{raw:.0}")).unwrap_or_default(),
+                raw.map(|raw| format!("{:.2}", disk / raw)).unwrap_or_default(),
+                disk / memory,
+                cpu(&self.memory),
+                cpu(&self.disk),
+            );
+        }
+    }
+}
+
+/// The figures of one run against a broker of its own.
+fn run(top: &str, program: &Path, scenario: &Scenario) -> Value {
+    // windows to a client as large as the largest of the scenarios
+    let config = loadgen::config_with(top, "max_inflight_out = 65535");
+    let said = Broker::start(&config).load(program, &scenario.load);
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("loadgen said {said:?}: {error}"))
+}
+
+fn figure(rows: &[Value], key: &str) -> f64 {
+    median(rows.iter().map(|row| row[key].as_f64().unwrap_or_else(|| panic!("no {key} in {row}"))).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Bytes of a payload, as in the raw log.
+const SIZE: usize = 256;
