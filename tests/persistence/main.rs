@@ -6,6 +6,7 @@
 //! | `restart` | sessions, queues, in-flight messages, retained messages, Wills, expiry after an end, in peace or by SIGKILL |
 //! | `modes` | what the first lines say, and what each mode keeps and writes |
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
+//! | `full_disk` | a disk without room |
 //! | `support` | a data directory and brokers on it |
 
 #[allow(dead_code)]
@@ -15,6 +16,7 @@ mod raw;
 mod running;
 
 mod directory;
+mod full_disk;
 mod modes;
 mod restart;
 mod support;

@@ -19,7 +19,12 @@ pub struct Place(TempDir);
 impl Place {
     pub fn new() -> Self {
         // on the disk that is built on: /tmp may be none
-        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory"))
+        Self::within(Path::new(env!("CARGO_TARGET_TMPDIR")))
+    }
+
+    /// In this directory.
+    pub fn within(dir: &Path) -> Self {
+        Self(tempfile::tempdir_in(dir).expect("a directory"))
     }
 
     pub fn path(&self) -> &Path {

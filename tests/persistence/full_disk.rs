@@ -1,0 +1,180 @@
+//! A disk that is full, for real: the test runs itself again in a mount namespace of its own, where the data directory is on
+//! a small tmpfs. Where a machine lets nobody mount, `DUNLIN_NO_MOUNT=1` leaves these tests out; without it they fail.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    raw::{Client, Connect, Message, puback, subscribe},
+    running::Running,
+    support::{Place, away, resume},
+};
+
+#[test]
+fn a_full_disk_stops_what_needs_it_and_nothing_else() {
+    on_a_small_disk("full_disk::a_full_disk_stops_what_needs_it_and_nothing_else", |place| {
+        let mut broker = start(place);
+        away(&broker, "subscriber", "kept", 1);
+        let acknowledged = fill(&mut broker);
+        expect_condition(&broker, "full");
+        expect_others_served(&broker);
+        let mut refused = Client::open(broker.addresses[0]);
+        refused.send(&Connect::new("new").persistent().frame());
+        refused.expect_refused(3);
+
+        // as full after a kill, and nothing lost
+        broker.kill();
+        let broker = start(place);
+        expect_others_served(&broker);
+        let mut subscriber = resume(&broker, "subscriber");
+        for n in 0..acknowledged {
+            assert_eq!(number_of(&subscriber.take()), n);
+        }
+        // the one after them was not acknowledged: it may be there or not
+        expect_condition(&broker, "ready");
+        let mut publisher = broker.client("publisher");
+        publisher.publish(large(acknowledged + 1));
+        let mut next = number_of(&subscriber.take());
+        if next == acknowledged {
+            next = number_of(&subscriber.take());
+        }
+        assert_eq!(next, acknowledged + 1);
+        subscriber.expect_nothing_pending();
+        broker.stop();
+    });
+}
+
+#[test]
+fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
+    on_a_small_disk("full_disk::room_on_the_disk_is_used_as_soon_as_it_is_there", |place| {
+        let filler = place.path().join("filler");
+        fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
+        let mut broker = start(place);
+        away(&broker, "subscriber", "kept", 1);
+        let acknowledged = fill(&mut broker);
+        fs::remove_file(filler).expect("it is there");
+        broker.wait_for("there is room on the disk of data_dir again");
+        expect_condition(&broker, "ready");
+        broker.client("publisher").publish(large(acknowledged + 1));
+        broker.kill();
+
+        let broker = start(place);
+        let mut subscriber = resume(&broker, "subscriber");
+        let mut got: Vec<usize> = Vec::new();
+        while got.last() != Some(&(acknowledged + 1)) {
+            got.push(number_of(&subscriber.take()));
+        }
+        // the one in between was not acknowledged: it may be there or not
+        got.retain(|&n| n != acknowledged);
+        assert!(got.iter().copied().eq((0..acknowledged).chain([acknowledged + 1])), "{got:?}");
+        broker.stop();
+    });
+}
+
+/// Room for a few segments of 64 MiB.
+const SIZE: &str = "size=300m";
+/// Where the tmpfs is; set for the run within the namespace.
+const WITHIN: &str = "DUNLIN_TEST_ON_SMALL_DISK";
+
+/// Runs `test` with a place on a tmpfs, in another process, which runs the test of this name.
+fn on_a_small_disk(name: &str, test: fn(&Place)) {
+    if let Some(dir) = env::var_os(WITHIN) {
+        let mounted = mount(Command::new("mount"), Path::new(&dir));
+        assert!(mounted, "the namespace was made for this mount");
+        return test(&Place::within(Path::new(&dir)));
+    }
+    if env::var_os("DUNLIN_NO_MOUNT").is_some_and(|value| value == "1") {
+        return println!("NOT RUN, as DUNLIN_NO_MOUNT=1: {name}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    // with a user namespace anybody may; without one, root
+    let ways = ["-rm", "-m"];
+    let unshare = |way: &str| {
+        let mut command = Command::new("unshare");
+        command.arg(way);
+        command
+    };
+    let way = ways.into_iter().find(|way| {
+        let mut command = unshare(way);
+        command.arg("mount");
+        mount(command, dir.path())
+    });
+    let Some(way) = way else {
+        panic!(
+            "this machine lets nobody mount a tmpfs (unshare -rm, or unshare -m as root): a full disk is not tested here; \
+             DUNLIN_NO_MOUNT=1 leaves this test out"
+        );
+    };
+    let this = env::current_exe().expect("this test binary");
+    let output = unshare(way).arg(this).args(["--exact", name, "--nocapture"]).env(WITHIN, dir.path()).output();
+    let output = output.expect("unshare runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let ran = output.status.success() && said.contains("1 passed");
+    assert!(ran, "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// `command`, or a shell of it, is `mount`.
+fn mount(mut command: Command, dir: &Path) -> bool {
+    let command = command.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(dir).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn start(place: &Place) -> Running {
+    place.configured("[sys]\ninterval = '100ms'\n[limits]\nmax_queued_messages = 1000000\nmax_queued_bytes = '1 TiB'\n")
+}
+
+/// A message of half a mebibyte that begins with its number.
+fn large(n: usize) -> Message {
+    Message::new("kept", &format!("{n:>8} {}", "x".repeat(512 << 10))).qos(1)
+}
+
+fn number_of(message: &Message) -> usize {
+    message.text()[..8].trim_start().parse().expect("a number")
+}
+
+/// Publishes until nothing is acknowledged any more: how many messages were.
+fn fill(broker: &mut Running) -> usize {
+    let mut publisher = broker.client("fills");
+    let mut acknowledged = 0;
+    loop {
+        publisher.send(&large(acknowledged).id(1).frame());
+        match publisher.read() {
+            Some(frame) => assert_eq!(frame.bytes(), puback(1)),
+            None => break,
+        }
+        acknowledged += 1;
+    }
+    assert!(acknowledged > 10, "only {acknowledged} messages found room");
+    let mut line = String::new();
+    while !line.contains("disconnected") {
+        line = broker.wait_for("client=fills");
+    }
+    assert!(line.contains("no room"), "{line}");
+    acknowledged
+}
+
+/// `$SYS` says so, now or soon.
+fn expect_condition(broker: &Running, condition: &str) {
+    let mut client = broker.client("condition");
+    client.send(&subscribe(1, &[("$SYS/broker/store/disk/condition", 0)]));
+    // what is published is what changed: the retained one comes first
+    loop {
+        if client.expect_any().message().is_some_and(|message| message.text() == condition) {
+            return;
+        }
+    }
+}
+
+/// Clients whose sessions nobody keeps exchange messages of every QoS.
+fn expect_others_served(broker: &Running) {
+    let mut subscriber = broker.client("clean-subscriber");
+    subscriber.subscribe(&[("t", 2)]);
+    let mut publisher = broker.client("clean-publisher");
+    for qos in 0..=2 {
+        publisher.publish(Message::new("t", "goes on").qos(qos));
+        subscriber.expect_message("t", "goes on", qos);
+    }
+}
