@@ -156,10 +156,13 @@ fn store(options: &Options, batch: u64) -> anyhow::Result<Row> {
         load.wait(load.batch(next..next + some, 0..0));
         next += some;
     }
-    // the first files are made by now, as they are in a broker that has run for a second
-    load.wait(load.batch(next..next + 1, next..next + 1));
-    next += 1;
-    let (mut ended, mut on_the_way) = (next - options.backlog, VecDeque::new());
+    // some segments later files are used again, as in a broker that has run for a while
+    let mut ended = 0;
+    while store.statistics().bytes_written.get() < 4 * SEGMENT {
+        load.wait(load.batch(next..next + 4096, ended..next - options.backlog));
+        (ended, next) = (next - options.backlog, next + 4096);
+    }
+    let mut on_the_way = VecDeque::new();
     let (mut messages, statistics) = (0, store.statistics());
     let (fsyncs, bytes) = (statistics.fsyncs.get(), statistics.bytes_written.get());
     let (cpu, start) = (cpu_time()?, Instant::now());
