@@ -1,5 +1,5 @@
-//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`. Doing it is the business
-//! of `server`.
+//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`. Doing it is
+//! the business of `server`.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,42 @@ pub enum Command {
     Explain(Explain),
     /// Make certificates to try TLS with: an authority, a server and a client.
     Certs(CertsArgs),
+    /// Look at or repair a data directory that no broker uses at the time.
+    Store(StoreArgs),
+}
+
+/// `dunlin store check|dump|repair --data-dir DIR`
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct StoreArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: StoreAction,
+}
+
+/// What to do with a data directory.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum StoreAction {
+    /// Read all of it: what each segment holds, what is kept, what is damaged. Exits with 1 where anything is.
+    Check {
+        /// The data directory.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
+    /// Print what is kept, a JSON object a line.
+    Dump {
+        /// The data directory.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Print every record of the log instead, in its order.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Put files that are damaged aside, keep what of them is readable, and say what is lost.
+    Repair {
+        /// The data directory.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+    },
 }
 
 /// `dunlin passwd FILE USER`

@@ -37,7 +37,7 @@ mod variables;
 
 pub use changes::{Change, changes};
 pub use cli::Cli;
-pub use commands::{Action, CertsArgs, Command, Explain, Passwd};
+pub use commands::{Action, CertsArgs, Command, Explain, Passwd, StoreAction, StoreArgs};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

@@ -1,4 +1,5 @@
-//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, and the files behind `--check`.
+//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`, and the files behind
+//! `--check`.
 
 use std::io::{self, BufRead, Write};
 
@@ -8,7 +9,10 @@ use super::{Server, StartError, access};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
-    config::{Action, CertsArgs, Cli, Command, Config, ConfigError, Explain, Passwd, SysPublish},
+    config::{
+        Action, CertsArgs, Cli, Command, Config, ConfigError, Explain, Passwd, StoreAction, StoreArgs, SysPublish,
+    },
+    store::tools::{self, ToolError},
 };
 
 /// Why a command did not do what it was asked.
@@ -23,6 +27,9 @@ pub enum CommandError {
     /// Certificates to try TLS with.
     #[error(transparent)]
     Certs(#[from] CertsError),
+    /// A data directory.
+    #[error(transparent)]
+    Store(#[from] ToolError),
     /// The password cannot be read.
     #[error("cannot read the password: {0}; --batch takes it from standard input")]
     Password(io::Error),
@@ -42,6 +49,20 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         Command::Certs(CertsArgs { dir, host, client, force }) => {
             say(certs::make(dir, host, client, *force)?.to_string().trim_end()).map(|()| true)
         }
+        Command::Store(StoreArgs { action }) => store(action),
+    }
+}
+
+fn store(action: &StoreAction) -> Result<bool, CommandError> {
+    let mut out = io::stdout().lock();
+    let done = match action {
+        StoreAction::Check { data_dir } => tools::check(data_dir, &mut out),
+        StoreAction::Dump { data_dir, all } => tools::dump(data_dir, *all, &mut out).map(|()| true),
+        StoreAction::Repair { data_dir } => tools::repair(data_dir, &mut out).map(|()| true),
+    };
+    match done {
+        Err(ToolError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        done => Ok(done?),
     }
 }
 

@@ -81,12 +81,17 @@ pub(super) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
 /// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write.
 pub(super) fn zero_fill(file: &impl File, len: u64) -> io::Result<()> {
     const CHUNK: usize = 256 << 10;
+    const SYNCED: u64 = 4 << 20;
     let zeros = vec![0; CHUNK.min(usize::try_from(len).unwrap_or(CHUNK))];
     let mut at = 0;
     while at < len {
         let chunk = usize::try_from(len - at).map_or(zeros.len(), |left| left.min(zeros.len()));
         write_all_at(file, &zeros[..chunk], at)?;
         at += chunk as u64;
+        // little by little: a log that is written meanwhile has the same disk
+        if at % SYNCED == 0 {
+            file.sync_data()?;
+        }
     }
     file.sync_data()
 }

@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 
 use super::{
-    bodies::{body_cost, message_number},
+    bodies::body_cost,
     homes::Home,
     index::{Hasher, Index},
     record::{EntryState, LogRecord},
@@ -21,7 +21,7 @@ type Map<K, V> = HashMap<K, V, Hasher>;
 #[derive(Debug, Default)]
 pub(super) struct Replay {
     sessions: Map<u64, Known>,
-    bodies: Map<u64, (Message, Home)>,
+    bodies: Map<u64, Body>,
     retained: Map<Box<str>, u64>,
     next_session: u64,
     next_message: u64,
@@ -32,8 +32,58 @@ pub(super) struct Replay {
 struct Known {
     head: Option<(ClientId, Option<u64>, Option<StoredWill>, Home)>,
     subscriptions: Map<Box<str>, (SubscriptionOptions, Home)>,
-    entries: Map<u64, (EntryState, Home)>,
+    deliveries: Deliveries,
     received: Map<PacketId, (u64, Home)>,
+}
+
+/// A message, until the index has it.
+#[derive(Debug)]
+struct Body {
+    message: Option<Message>,
+    home: Home,
+    slot: u32,
+}
+
+/// What a session is to be sent. Records come mostly by rising number, so that a list that is sorted now and then costs
+/// less than a map.
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// In the order of the log behind the first `sorted`, which are by number and not done.
+    records: Vec<Delivery>,
+    sorted: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    number: u64,
+    /// `None`: done.
+    state: Option<EntryState>,
+    home: Home,
+}
+
+impl Deliveries {
+    fn push(&mut self, number: u64, state: Option<EntryState>, home: Home) {
+        // twice what is live is the most that waits to be sorted
+        if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
+            self.sort();
+        }
+        self.records.push(Delivery { number, state, home });
+    }
+
+    /// The latest of each, by number; none that are done.
+    fn sort(&mut self) {
+        self.records.sort_by_key(|delivery| delivery.number);
+        // the first of each run of equals stays, and takes what the last says
+        self.records.dedup_by(|later, first| {
+            let same = later.number == first.number;
+            if same {
+                *first = *later;
+            }
+            same
+        });
+        self.records.retain(|delivery| delivery.state.is_some());
+        self.sorted = self.records.len();
+    }
 }
 
 /// Something that the log refers to and does not have.
@@ -95,7 +145,7 @@ impl Replay {
                 if let Some(number) = std::num::NonZeroU64::new(message) {
                     body.set_store_number(number);
                 }
-                self.bodies.insert(message, (body, home));
+                self.bodies.insert(message, Body { message: Some(body), home, slot: 0 });
                 if retained {
                     self.retain(topic.as_str(), message);
                 }
@@ -104,11 +154,9 @@ impl Replay {
                 if let Some(message) = entry.message {
                     self.floors(0, message + 1);
                 }
-                self.session(session).entries.insert(number, (entry, home));
+                self.session(session).deliveries.push(number, Some(entry), home);
             }
-            LogRecord::Done { session, number } => {
-                self.session(session).entries.remove(&number);
-            }
+            LogRecord::Done { session, number } => self.session(session).deliveries.push(number, None, home),
             LogRecord::Received { session, packet_id, arrival } => {
                 self.session(session).received.insert(packet_id, (arrival, home));
             }
@@ -147,10 +195,11 @@ impl Replay {
         (index.next_session, index.next_message) = (self.next_session.max(1), self.next_message.max(1));
         segments.for_each(|id| index.homes.push(id));
 
-        let mut slots: Map<u64, u32> = Map::default();
-        for (number, known) in std::mem::take(&mut self.sessions) {
+        for (number, mut known) in std::mem::take(&mut self.sessions) {
+            known.deliveries.sort();
+            let deliveries = known.deliveries.records;
             let Some((client, away_since, will, home)) = known.head else {
-                let (messages, subscriptions) = (known.entries.len(), known.subscriptions.len());
+                let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
                 }
@@ -174,19 +223,18 @@ impl Replay {
                 session.next_arrival = arrival.saturating_add(1);
                 session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
             }
-            let mut entries: Vec<_> = known.entries.into_iter().collect();
-            entries.sort_unstable_by_key(|(number, _)| *number);
-            session.entries.reserve(entries.len());
+            session.entries.reserve(deliveries.len());
             let slot = index.insert_session(session);
             if away_since.is_none() {
                 // the log is to say since when it is, or it would be since the end of this process
                 index.mark_session(slot);
             }
-            for (number, (state, home)) in entries {
+            for Delivery { number, state, home } in deliveries {
+                let Some(state) = state else { continue };
                 let body = match state.message {
                     None => None,
                     Some(message) => {
-                        let Some(body) = self.body(&mut index, &mut slots, message) else {
+                        let Some(body) = self.body(&mut index, message) else {
                             let client = index.sessions.get(slot).map_or_else(String::new, |s| s.client.to_string());
                             dangling.push(Dangling::Message { client, message });
                             continue;
@@ -201,7 +249,7 @@ impl Replay {
             }
         }
         for (topic, message) in std::mem::take(&mut self.retained) {
-            match self.body(&mut index, &mut slots, message) {
+            match self.body(&mut index, message) {
                 Some(body) => index.restore_retained(body),
                 None => dangling.push(Dangling::Retained { topic: topic.into() }),
             }
@@ -210,18 +258,18 @@ impl Replay {
     }
 
     /// The slot of a message that something refers to.
-    fn body(&mut self, index: &mut Index, slots: &mut Map<u64, u32>, message: u64) -> Option<u32> {
-        if let Some(&slot) = slots.get(&message) {
-            return Some(slot);
+    fn body(&mut self, index: &mut Index, message: u64) -> Option<u32> {
+        let body = self.bodies.get_mut(&message)?;
+        if let Some(message) = body.message.take() {
+            index.homes.enter(body.home, body_cost(&message));
+            body.slot = index.insert_body(message);
+            if let Some(kept) = index.bodies.get_mut(body.slot) {
+                kept.home = body.home;
+            }
         }
-        let (body, home) = self.bodies.remove(&message)?;
-        debug_assert_eq!(message_number(&body), message, "it was given its number when it was read");
-        index.homes.enter(home, body_cost(&body));
-        let slot = index.insert_body(body);
-        if let Some(body) = index.bodies.get_mut(slot) {
-            body.home = home;
-        }
-        slots.insert(message, slot);
-        Some(slot)
+        Some(body.slot)
     }
 }
+
+/// Records of a session that may be out of order, at least.
+const LEAST_UNSORTED: usize = 1024;

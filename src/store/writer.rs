@@ -299,7 +299,9 @@ impl<F: Files> Writer<F> {
             let needed = self.index.homes.get(first).bytes;
             return needed + needed / 4 + 512 <= room && self.log_bytes() > live + live / 4 + 3 * segment;
         }
-        self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
+        // little that keeps much: moving it costs next to nothing, and a file that is used again needs no zeros
+        let cheap = self.segments.len() > 2 && self.index.homes.get(first).bytes <= segment / 32;
+        cheap || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
     fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {

@@ -109,7 +109,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
 /// Segments that differ in what they hold: many frames, cleaned, the last one, closed.
 fn log() -> World {
     let mut world = World::new(5, settings(SEGMENT));
-    world.payload = 200;
+    (world.payload, world.drains) = (200, 2);
     for _ in 0..120 {
         assert_eq!(world.commit_random(), Ok(Progress::Done));
         world.writer.clean(2048).unwrap();
