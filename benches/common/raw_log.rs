@@ -28,6 +28,7 @@ impl Row {
     }
 
     /// CPU of a message, in µs.
+    #[allow(dead_code)]
     pub fn cpu_each(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.messages()
     }

@@ -124,6 +124,62 @@ fn damage_in_the_middle_is_refused_and_named() {
 }
 
 #[test]
+fn what_the_refusal_says_shows_and_repairs_the_damage() {
+    let place = Place::new();
+    let (file, end) = with_messages(&place);
+    assert_eq!(told(&place, "check", 0).lines().last(), Some("no damage"));
+    assert_eq!(told(&place, "dump", 0).matches("\"record\":\"delivery\"").count(), MESSAGES);
+    flip(&file, end / 2);
+    let refused = place.refused();
+    let segment = place.segments()[0].file_name().and_then(|name| name.to_str().map(str::to_owned)).expect("a name");
+
+    let checked = told(&place, "check", 1);
+    let damage = checked.lines().find(|line| line.contains(", byte ")).expect("where it is damaged");
+    assert!(refused.contains(damage), "check says {damage:?}, the start {refused:?}");
+    let dump = told(&place, "dump", 0);
+    for line in dump.lines() {
+        let _: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    let repaired = told(&place, "repair", 0);
+    assert!(repaired.contains("lost: ") && repaired.contains(damage), "{repaired}");
+    let aside = repaired.lines().last().and_then(|line| line.split_once(" is in ")?.1.split(';').next());
+    assert!(Path::new(aside.expect("where the log is")).join(segment).exists(), "{repaired}");
+
+    assert_eq!(told(&place, "check", 0).lines().last(), Some("no damage"));
+    let broker = place.start();
+    let mut subscriber = resume(&broker, "subscriber");
+    let mut publisher = broker.client("publisher");
+    publisher.publish(Message::new("t", "after the repair").qos(1));
+    let mut got = Vec::new();
+    while got.last().is_none_or(|last| last != "after the repair") {
+        got.push(subscriber.take().text().to_owned());
+    }
+    // the one message whose bytes were damaged
+    let kept: Vec<String> = (0..MESSAGES).map(|n| format!("message {n:>100}!")).collect();
+    let lost: Vec<_> = kept.iter().filter(|message| !got.contains(message)).collect();
+    assert!(lost.len() == 1 && got.len() == MESSAGES && got[..MESSAGES - 1].is_sorted(), "{lost:?} of {got:?}");
+}
+
+#[test]
+fn the_tools_leave_a_directory_alone_that_a_broker_uses() {
+    let place = Place::new();
+    let broker = place.start();
+    let output = place.run(&["store", "repair"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(&format!("another dunlin (process {})", broker.id())), "{said}");
+    broker.stop();
+}
+
+/// Standard output of `dunlin store` with this action, which ends with this exit code.
+#[track_caller]
+fn told(place: &Place, action: &str, code: i32) -> String {
+    let output = place.run(&["store", action]);
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
 fn a_directory_of_something_else_is_left_alone() {
     let place = Place::new();
     fs::create_dir(place.data_dir()).unwrap();
