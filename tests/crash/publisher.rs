@@ -27,7 +27,7 @@ impl Stream {
         let scattered =
             (number << 3 | u64::from(qos) << 1 | publisher as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         // most are short
-        let length = if scattered % 8 == 0 { scattered / 8 % 6_000 } else { scattered / 8 % 200 };
+        let length = if scattered.is_multiple_of(8) { scattered / 8 % 6_000 } else { scattered / 8 % 200 };
         let filler = char::from(b'a' + (number % 26) as u8).to_string().repeat(length as usize);
         Message::new(&self.topic(), &format!("{publisher} {qos} {number} {filler}")).qos(qos)
     }
