@@ -144,6 +144,13 @@ pub(super) fn frame_at(bytes: &[u8], at: usize, seed: u32) -> Option<Frame<'_>> 
     Some(Frame { about, records: body.0, end: at + frame.len() })
 }
 
+/// How many bytes there are before nothing but zeros follow, rounded up.
+fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let zeros = bytes.rchunks(ZEROS.len()).take_while(|chunk| **chunk == ZEROS[..chunk.len()]).count();
+    bytes.len().saturating_sub(zeros * ZEROS.len())
+}
+
 /// The first whole frame after `from` with one of these numbers, wherever it begins.
 pub(super) fn find_frame(
     bytes: &[u8],
@@ -151,18 +158,11 @@ pub(super) fn find_frame(
     seed: u32,
     numbers: std::ops::RangeInclusive<u64>,
 ) -> Option<(usize, Frame<'_>)> {
-    // most of a segment is zeros yet, among which no frame begins: its number is none
-    let last = written(bytes).min(bytes.len().checked_sub(PREFIX)?);
+    // most of a segment is zeros that nothing was written over yet: no frame begins there, as its number is not 0
+    let last = bytes.len().checked_sub(PREFIX)?.min(used(bytes));
     (from..=last)
         .filter(|&at| numbers.contains(&u64_at(bytes, at + 8)))
         .find_map(|at| frame_at(bytes, at, seed).map(|frame| (at, frame)))
-}
-
-/// Where nothing but zeros follows, about: compared a block at a time, as a segment is long.
-fn written(bytes: &[u8]) -> usize {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let last = bytes.chunks(ZEROS.len()).rposition(|block| block != &ZEROS[..block.len()]);
-    last.map_or(0, |block| (block + 1) * ZEROS.len())
 }
 
 /// The number that stands where that of a frame at `at` would.
