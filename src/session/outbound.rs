@@ -120,15 +120,17 @@ impl Outbound {
     }
 
     /// Has the message that was [begun](Self::begin) last to wait? One of QoS 2 is not sent before its record, `stored`,
-    /// is durable: after a crash its receiver would be given it once more, under another Packet Identifier.
+    /// is durable: after a crash its receiver would be given it once more, under another Packet Identifier. Those behind
+    /// it wait with it: messages leave in the order in which they came.
     pub(super) fn hold(&mut self, seq: u64, qos: QoS, stored: Stored) -> bool {
-        match stored {
-            Stored::By(commit) if qos == QoS::ExactlyOnce => {
-                self.held.push_back((seq, commit));
-                true
-            }
-            _ => false,
-        }
+        let commit = match (stored, self.held.back()) {
+            (Stored::By(commit), None) if qos == QoS::ExactlyOnce => commit,
+            (_, None) => return false,
+            (Stored::By(commit), Some(&(_, last))) if qos == QoS::ExactlyOnce => commit.max(last),
+            (_, Some(&(_, last))) => last,
+        };
+        self.held.push_back((seq, commit));
+        true
     }
 
     /// The commit that the first message that is held waits for.

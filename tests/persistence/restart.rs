@@ -230,7 +230,10 @@ fn the_time_away_counts_over_restarts() {
     // no broker lives as long as the session: it ends only if the time away is counted over all of them
     while !broker.read.iter().any(|line| line.contains("restored sessions=0")) {
         // once $SYS is published, it has looked for sessions that are due
-        broker.client("looks").subscribe_retained(&[("$SYS/broker/version", 0)], 1);
+        let mut looks = broker.client("looks");
+        looks.subscribe_retained(&[("$SYS/broker/version", 0)], 1);
+        // that a session ended is kept before what is acknowledged after it
+        looks.publish(Message::new("kept", "m").qos(1).retain());
         broker.kill();
         assert!(left.elapsed() < 10 * EXPIRY, "the session does not expire");
         broker = start();
