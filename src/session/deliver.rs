@@ -163,10 +163,16 @@ impl Session {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
         if outbound.waits_for().is_some() {
             while let Some(next) = outbound.next_held(journal.done()) {
-                if let SendState::Published { qos, retain, message: Some(message) } = &next.state {
-                    let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
-                    let out = self.out.get_or_insert_with(|| pool.take());
-                    write_message(out, message, flags, Some(next.packet_id()));
+                let out = self.out.get_or_insert_with(|| pool.take());
+                match &next.state {
+                    SendState::Published { qos, retain, message: Some(message) } => {
+                        let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
+                        write_message(out, message, flags, Some(next.packet_id()));
+                    }
+                    SendState::Published { message: None, .. } => {
+                        debug_assert!(false, "a session that is kept keeps its messages");
+                    }
+                    SendState::Released => codec::encode::pubrel(out.bytes_mut(), next.packet_id()),
                 }
             }
         }

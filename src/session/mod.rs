@@ -184,6 +184,7 @@ impl Session {
         // the byte is reserved in MQTT 3.1
         let session_present = session_present && version != ProtocolVersion::V31;
         codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
+        let mut held = Vec::new();
         for (outbound, sent) in self.outbound.iter().flat_map(|o| o.inflight().iter().map(move |sent| (o, sent))) {
             match &sent.state {
                 // it was not sent before either
@@ -195,8 +196,18 @@ impl Session {
                 SendState::Published { message: None, .. } => {
                     debug_assert!(false, "a session that is resumed keeps its messages");
                 }
-                SendState::Released => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
+                SendState::Released => {
+                    // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
+                    let released = Change::Released { number: sent.number };
+                    match self.number.map(|session| journal.changed(session, released)) {
+                        Some(Stored::By(commit)) => held.push((sent.seq, commit)),
+                        _ => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
+                    }
+                }
             }
+        }
+        if let Some(outbound) = &mut self.outbound {
+            outbound.hold_released(held);
         }
         self.out = Some(out);
         self.fill(limits, pool, journal);

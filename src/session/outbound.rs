@@ -20,7 +20,7 @@ pub(super) struct Outbound {
     inflight: VecDeque<InFlight>,
     /// The number of the last message sent; its Packet Identifier follows from it.
     last_seq: u64,
-    /// Of `inflight`, those that are not sent before this commit is durable: QoS 2 messages, whose receiver must never be
+    /// Of `inflight`, those whose PUBLISH or PUBREL is not sent before this commit is durable: QoS 2 messages, whose receiver must never be
     /// given the same one under another Packet Identifier. By rising `seq`.
     held: VecDeque<(u64, CommitSeq)>,
     /// The number of the last message that came.
@@ -133,17 +133,23 @@ impl Outbound {
         true
     }
 
+    /// PUBRELs that are due again wait for these commits; all are sent in the order of their messages.
+    pub(super) fn hold_released(&mut self, released: impl IntoIterator<Item = (u64, CommitSeq)>) {
+        self.held.extend(released);
+        self.held.make_contiguous().sort_unstable_by_key(|&(seq, _)| seq);
+    }
+
     /// The commit that the first message that is held waits for.
     pub(super) fn waits_for(&self) -> Option<CommitSeq> {
         self.held.front().map(|&(_, commit)| commit)
     }
 
-    /// Is the message at this place in the order of sending not sent yet?
+    /// Is the message at this place in the order of sending one of those?
     pub(super) fn is_held(&self, seq: u64) -> bool {
         self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
     }
 
-    /// The next message that was held and may be sent, everything up to `done` being durable.
+    /// The next of them that may be sent, everything up to `done` being durable.
     pub(super) fn next_held(&mut self, done: CommitSeq) -> Option<&InFlight> {
         loop {
             self.held.front().filter(|&&(_, commit)| commit <= done)?;

@@ -329,8 +329,13 @@ fn both_sides_of_qos_2_are_kept_before_the_other_side_forgets() {
     keeper.send(&pubrec(1));
     keeper.expect_nothing_pending();
     assert_eq!(store.records(), ["keeper 1 released"]);
+    // on another connection neither
+    keeper.abort();
+    let mut keeper = broker.resume("keeper");
+    keeper.expect_nothing_pending();
     store.keep_all();
     keeper.expect(&pubrel(1));
+    store.records();
     keeper.send(&pubcomp(1));
     keeper.expect_nothing_pending();
     assert_eq!(store.records(), ["keeper 1 completed"]);
