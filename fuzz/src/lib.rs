@@ -8,7 +8,9 @@ use dunlin::{
     codec::{self, Cut, DecodeError, Packet},
     config,
     router::Rights,
-    session::{Action, BufPool, Deferred, Delivery, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits},
+    session::{
+        Action, BufPool, Deferred, Delivery, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits, Stored,
+    },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
 };
@@ -277,6 +279,14 @@ impl End {
         let Self { session, limits, pool, .. } = self;
         let stays = match session.handle_packet(packet, limits, pool, &mut ()) {
             Ok(Action::Disconnect) | Err(_) => false,
+            Ok(Action::Publish(publish)) => {
+                publish.packet_id.into_iter().for_each(|id| _ = session.received(id, Stored::Done, &mut ()));
+                true
+            }
+            Ok(Action::Complete(_, _, Some(next))) => {
+                let _ = session.received(next.packet_id, Stored::Done, &mut ());
+                true
+            }
             Ok(Action::Defer(publish)) => {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.expect("QoS 2 has one");

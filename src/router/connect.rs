@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::{CloseReason, Message, ProtocolError, Session, Stored, StoredWill},
+    session::{CloseReason, CommitSeq, Message, ProtocolError, Session, Stored, StoredWill},
     topic::FilterId,
     types::{ClientId, ProtocolVersion},
 };
@@ -177,6 +177,8 @@ impl Router {
                     let Local { limits, pool, observers, .. } = local;
                     let mut recorder = self.recorder(observers);
                     state.session.attach(connect.version, true, will, &limits.session, pool, &mut recorder);
+                    // the connection that began it may not have been told that it is kept
+                    taken_over.stored = self.not_before(state.started_by);
                     drop(state);
                     return (slot, true, taken_over);
                 }
@@ -193,6 +195,10 @@ impl Router {
         if let Some(session) = number {
             let started = self.store(Record::SessionStarted { session, client, will: will.as_ref() });
             taken_over.stored = taken_over.stored.and(started);
+        } else {
+            // the end of one that was there before may not be durable yet, nor have been waited for
+            taken_over.stored =
+                taken_over.stored.and(self.not_before(CommitSeq(self.ended_by.load(Ordering::Acquire))));
         }
         let mut session = Session::new(client.clone(), connect.clean_session, number);
         let Local { limits, pool, observers, .. } = local;
@@ -201,6 +207,9 @@ impl Router {
         {
             let mut state = slot.lock();
             slot.attach(&mut state, connection, waker);
+            if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
+                state.started_by = commit;
+            }
             state.access = access;
         }
         entry.insert(slot.clone());
@@ -293,7 +302,18 @@ impl Router {
 
     /// To be called with the session's lock held: before the records of a session that takes its place.
     fn store_end(&self, session: &Session) -> Stored {
-        session.number().map_or(Stored::Done, |session| self.store(Record::SessionEnded { session }))
+        let Some(session) = session.number() else { return Stored::Done };
+        let stored = self.store(Record::SessionEnded { session });
+        if let Stored::By(commit) = stored {
+            self.ended_by.fetch_max(commit.0, Ordering::Release);
+        }
+        stored
+    }
+
+    /// When this commit is durable.
+    fn not_before(&self, commit: CommitSeq) -> Stored {
+        let pending = self.ports.store.as_ref().is_some_and(|store| store.done() < commit);
+        if pending { Stored::By(commit) } else { Stored::Done }
     }
 
     /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.

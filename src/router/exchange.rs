@@ -38,6 +38,8 @@ struct Awaited {
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
     acks: HeldAcks,
+    /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be kept.
+    unacknowledged: Option<CommitSeq>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
 }
@@ -125,7 +127,10 @@ impl Router {
         let Client { id: name, slot, last, .. } = client;
         let access = || self.access_of(slot);
         let Some(id) = publish.packet_id else {
-            return self.publish_from(local, (name, access), last, publish, bytes).map(drop);
+            if let Stored::By(commit) = self.publish_from(local, (name, access), last, publish, bytes)? {
+                client.awaited.get_or_insert_default().unacknowledged = Some(commit);
+            }
+            return Ok(());
         };
         let result = self.together(|| {
             let stored = self.publish_from(local, (name, access), last, publish, bytes)?;
@@ -240,7 +245,7 @@ impl Router {
     /// A message was published; at QoS 2, that it was has to be kept with what it set off.
     #[inline]
     fn received(&self, local: &mut Local, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
-        if qos != QoS::ExactlyOnce || stored == Stored::Done {
+        if qos != QoS::ExactlyOnce {
             return stored;
         }
         let mut recorder = self.recorder(&mut local.observers);
@@ -261,7 +266,9 @@ impl Router {
         let stored = match result {
             Ok(stored) => stored,
             Err(reason) => {
-                client.slot.lock().session.refuse(id);
+                if qos == QoS::ExactlyOnce {
+                    client.slot.lock().session.refuse(id);
+                }
                 return Err(reason);
             }
         };
@@ -314,8 +321,15 @@ impl Router {
         if client.awaited.is_some() {
             match self.release(client, replies) {
                 Ok(true) => {}
-                // its CONNACK comes first
-                Ok(false) => return Flush::Write(None),
+                Ok(false) => {
+                    // its CONNACK comes first; the buffer of the replies is the next connection's in a moment
+                    if let Ok(mut state) = self.own(client)
+                        && !replies.is_empty()
+                    {
+                        state.session.out(&mut local.pool).bytes_mut().append(replies);
+                    }
+                    return Flush::Write(None);
+                }
                 Err(reason) => return Flush::Close(reason),
             }
         }
@@ -357,10 +371,12 @@ impl Router {
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
         awaited.acks.release(done, replies);
+        awaited.unacknowledged = awaited.unacknowledged.filter(|&commit| commit > done);
         let accepted = awaited.accepted.is_none();
-        match awaited.accepted.or(awaited.acks.waits_for()) {
+        let owed = awaited.accepted.or(awaited.acks.waits_for());
+        match owed.or(awaited.unacknowledged) {
             Some(commit) => {
-                if let Some(reason) = self.store_refuses() {
+                if let Some(reason) = self.store_refuses().filter(|_| owed.is_some()) {
                     return Err(reason);
                 }
                 self.wake_by(client, commit);
@@ -388,8 +404,11 @@ impl Router {
 
     /// Does the client have to wait before it sends more, until some of what it sent is durable?
     pub fn awaits_room(&self, client: &Client) -> bool {
-        client.awaited.as_ref().is_some_and(|awaited| !awaited.acks.is_empty())
-            && self.ports.store.as_ref().is_some_and(|store| store.condition() == Condition::Busy)
+        let Some(awaited) = &client.awaited else { return false };
+        let waits = || !awaited.acks.is_empty() || awaited.unacknowledged.is_some();
+        // who is not accepted yet is not heard either
+        awaited.accepted.is_some()
+            || waits() && self.ports.store.as_ref().is_some_and(|store| store.condition() == Condition::Busy)
     }
 
     /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those

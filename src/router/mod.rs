@@ -148,6 +148,8 @@ pub struct Router {
     connections: AtomicU64,
     /// The number of the next session that a store keeps.
     next_session: AtomicU64,
+    /// The last commit with the end of a session.
+    ended_by: AtomicU64,
     /// How often users or rules began to change, and had changed.
     permissions: AtomicU64,
     /// Some client's rights are limited, or were.
@@ -172,6 +174,7 @@ impl Router {
             counters: Counters::default(),
             connections: AtomicU64::new(0),
             next_session: AtomicU64::new(1),
+            ended_by: AtomicU64::new(0),
             permissions: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
             connected: AtomicUsize::new(0),

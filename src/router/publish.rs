@@ -122,8 +122,11 @@ impl Router {
     fn retain(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
-            self.retained.clear(topic);
-            return self.store(Record::RetainedCleared { topic });
+            // one that waits for an acknowledgement waits for whoever cleared it before, too
+            let acknowledged = outgoing.qos != QoS::AtMostOnce;
+            return self.retained.clear(topic, |cleared| {
+                if cleared || acknowledged { self.store(Record::RetainedCleared { topic }) } else { Stored::Done }
+            });
         }
         if self.store_refuses().is_some() {
             // QoS 0: its sender is told nothing
@@ -132,8 +135,9 @@ impl Router {
         }
         let limits = &local.limits;
         let message = outgoing.message();
-        match self.retained.set(message.clone(), limits.max_retained_messages, limits.max_retained_bytes) {
-            Ok(()) => self.store(Record::Retained { message }),
+        let bounds = (limits.max_retained_messages, limits.max_retained_bytes);
+        match self.retained.set(message.clone(), bounds, || self.store(Record::Retained { message })) {
+            Ok(stored) => stored,
             Err(_full) => {
                 local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);
                 Stored::Done

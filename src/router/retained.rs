@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use parking_lot::RwLock;
 
 use crate::{
-    session::Message,
+    session::{Message, Stored},
     topic::{RetainedTree, TopicFilter, TopicName},
 };
 
@@ -43,9 +43,14 @@ impl RetainedStore {
         Self { inner: RwLock::new(Inner { tree, all: Size::default(), clients: Size::default() }) }
     }
 
-    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5]. The old one stays where there is no
-    /// room.
-    pub(super) fn set(&self, message: Message, max_messages: usize, max_bytes: usize) -> Result<(), Full> {
+    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at once,
+    /// the one that is kept is recorded last. The old one stays where there is no room.
+    pub(super) fn set(
+        &self,
+        message: Message,
+        (max_messages, max_bytes): (usize, usize),
+        record: impl FnOnce() -> Stored,
+    ) -> Result<Stored, Full> {
         let mut inner = self.inner.write();
         let old = inner.tree.get(message.topic()).map_or(Size::default(), |old| old.size_if(!old.own));
         let clients = inner.clients;
@@ -54,9 +59,10 @@ impl RetainedStore {
             return Err(Full);
         }
         let replaced = inner.insert(Retained { message, own: false });
+        let stored = record();
         drop(inner);
         drop(replaced);
-        Ok(())
+        Ok(stored)
     }
 
     /// One that a store kept: the limits were asked when it came.
@@ -70,12 +76,14 @@ impl RetainedStore {
         drop(replaced);
     }
 
-    /// The topic has no retained message any more [MQTT-3.3.1-10].
-    pub(super) fn clear(&self, topic: &TopicName) {
+    /// The topic has no retained message any more [MQTT-3.3.1-10]; has that recorded. `record` is told whether it had one.
+    pub(super) fn clear(&self, topic: &TopicName, record: impl FnOnce(bool) -> Stored) -> Stored {
         let mut inner = self.inner.write();
-        if let Some(old) = inner.tree.remove(topic) {
-            inner.forget(&old);
+        let old = inner.tree.remove(topic);
+        if let Some(old) = &old {
+            inner.forget(old);
         }
+        record(old.is_some())
     }
 
     /// Those that a filter matches, until `each` breaks.

@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
 use super::access::Access;
-use crate::session::Session;
+use crate::session::{CommitSeq, Session};
 
 /// A handle of a session's place. Two are equal if they are the same place.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ pub(super) struct SlotState {
     pub(super) ended: bool,
     /// When it ends if its client stays away: its key in the router's list.
     pub(super) expiry: Option<ExpiryKey>,
+    /// The commit that its beginning waits for: no CONNACK is sent before.
+    pub(super) started_by: CommitSeq,
 }
 
 /// The number of a connection, unique within a process.
@@ -60,7 +62,14 @@ impl SlotRef {
 
     pub(super) fn new(session: Session) -> Self {
         let kept = session.number().is_some();
-        let state = SlotState { session, access: None, waker: None, ended: false, expiry: None };
+        let state = SlotState {
+            session,
+            access: None,
+            waker: None,
+            ended: false,
+            expiry: None,
+            started_by: CommitSeq::default(),
+        };
         Self(Arc::new(Slot {
             state: Mutex::new(state),
             kept,

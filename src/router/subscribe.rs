@@ -140,10 +140,13 @@ impl Router {
     ) -> Stored {
         let mut stored = Stored::Done;
         for filter in &unsubscribe.filters {
-            let Some(id) = self.subscriptions.write().unsubscribe(filter, slot) else { continue };
-            self.generations.bump(filter.as_str(), filter.has_wildcard());
-            slot.lock().session.remove_subscription(id);
-            local.observers.observe(&Event::Unsubscribe { client, filter });
+            let id = self.subscriptions.write().unsubscribe(filter, slot);
+            if let Some(id) = id {
+                self.generations.bump(filter.as_str(), filter.has_wildcard());
+                slot.lock().session.remove_subscription(id);
+                local.observers.observe(&Event::Unsubscribe { client, filter });
+            }
+            // also where it is gone already: that it is may not be durable yet
             stored = stored.and(self.store_subscription(slot, filter, None));
         }
         stored

@@ -98,6 +98,11 @@ pub enum ProtocolError {
     /// [MQTT-2.3.1-2]: as long as Packet Identifiers in use are not used again, the default limit is out of reach.
     #[error("the client does not wait for acknowledgements: more than limits.max_outbound_bytes wait for the store")]
     TooManyUnacknowledged,
+    /// It goes on when the first one is done.
+    #[error(
+        "a QoS 2 PUBLISH came again while another connection of the client was publishing it; it may try once more"
+    )]
+    StillPublishing,
     /// Too long, or too many levels.
     #[error("a topic is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")]
     TopicTooLarge,

@@ -25,11 +25,18 @@ pub(super) struct Inbound {
 }
 
 /// A message that was taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Receipt {
     packet_id: PacketId,
-    /// A store keeps the fact.
-    kept: bool,
+    state: ReceiptState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReceiptState {
+    /// It is being published; nothing says yet that it will be.
+    Publishing,
+    /// It was published. A store keeps that it was, or none does.
+    Published { kept: bool },
 }
 
 /// A message that waits for a place in the window.
@@ -50,6 +57,8 @@ pub(super) enum Seen {
     New,
     /// Taken before: PUBREC, and nothing else [MQTT-4.3.3-2].
     Repeated,
+    /// It comes again while another connection of the session still publishes it.
+    Publishing,
     /// The window is full: hand it to [`Session::defer`](super::Session::defer).
     Full,
     /// It waits already: no answer yet.
@@ -58,8 +67,8 @@ pub(super) enum Seen {
 
 impl Inbound {
     pub(super) fn receive(&mut self, id: PacketId, window: usize) -> Seen {
-        if self.unreleased.iter().any(|r| r.packet_id == id) {
-            return Seen::Repeated;
+        if let Some(receipt) = self.unreleased.iter().find(|r| r.packet_id == id) {
+            return if receipt.state == ReceiptState::Publishing { Seen::Publishing } else { Seen::Repeated };
         }
         if self.deferred_ids.contains(&id) {
             return Seen::Deferred;
@@ -67,7 +76,7 @@ impl Inbound {
         if self.unreleased.len() >= window || !self.deferred.is_empty() {
             return Seen::Full;
         }
-        self.unreleased.push_back(Receipt { packet_id: id, kept: false });
+        self.unreleased.push_back(Receipt { packet_id: id, state: ReceiptState::Publishing });
         Seen::New
     }
 
@@ -81,22 +90,29 @@ impl Inbound {
         Ok(())
     }
 
-    /// The message with this identifier was published, and a store keeps that it was.
-    pub(super) fn keep(&mut self, id: PacketId) {
-        if let Some(receipt) = self.unreleased.iter_mut().rfind(|r| r.packet_id == id) {
-            receipt.kept = true;
+    /// Is the message with this identifier being published? It is no more where its client has released it meanwhile.
+    pub(super) fn is_publishing(&self, id: PacketId) -> bool {
+        let publishing = Receipt { packet_id: id, state: ReceiptState::Publishing };
+        self.unreleased.iter().any(|receipt| *receipt == publishing)
+    }
+
+    /// It was published. `kept`: a store keeps that it was.
+    pub(super) fn published(&mut self, id: PacketId, kept: bool) {
+        if let Some(receipt) = self.unreleased.iter_mut().find(|r| r.packet_id == id) {
+            receipt.state = ReceiptState::Published { kept };
         }
     }
 
     /// As it was before a restart.
     pub(super) fn restore(&mut self, id: PacketId) {
-        self.unreleased.push_back(Receipt { packet_id: id, kept: true });
+        self.unreleased.push_back(Receipt { packet_id: id, state: ReceiptState::Published { kept: true } });
     }
 
     /// PUBREL: the identifier is free again. `true`: a store keeps that it was not.
     pub(super) fn release(&mut self, id: PacketId) -> bool {
         let at = self.unreleased.iter().position(|r| r.packet_id == id);
-        at.and_then(|at| self.unreleased.remove(at)).is_some_and(|receipt| receipt.kept)
+        at.and_then(|at| self.unreleased.remove(at))
+            .is_some_and(|receipt| receipt.state == ReceiptState::Published { kept: true })
     }
 
     /// A message that waited for a place is taken now, if there is one: it is to be published.
@@ -107,7 +123,7 @@ impl Inbound {
         let next = self.deferred.pop_front()?;
         self.deferred_ids.remove(&next.packet_id);
         self.deferred_bytes -= next.message.size();
-        self.unreleased.push_back(Receipt { packet_id: next.packet_id, kept: false });
+        self.unreleased.push_back(Receipt { packet_id: next.packet_id, state: ReceiptState::Publishing });
         Some(next)
     }
 

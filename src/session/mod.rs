@@ -276,7 +276,7 @@ impl Session {
         match packet {
             Packet::Publish(publish) => match publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
                 None => return Ok(Action::Publish(publish)),
-                Some(id) => return Ok(self.receive(id, publish, limits)),
+                Some(id) => return self.receive(id, publish, limits),
             },
             Packet::Puback(ack) => {
                 if let Some(outbound) = &mut self.outbound {
@@ -318,13 +318,19 @@ impl Session {
         Ok(Action::None)
     }
 
-    fn receive<'a>(&mut self, id: PacketId, publish: Publish<'a>, limits: &SessionLimits) -> Action<'a> {
-        match self.inbound.get_or_insert_default().receive(id, limits.max_inflight_in) {
+    fn receive<'a>(
+        &mut self,
+        id: PacketId,
+        publish: Publish<'a>,
+        limits: &SessionLimits,
+    ) -> Result<Action<'a>, ProtocolError> {
+        Ok(match self.inbound.get_or_insert_default().receive(id, limits.max_inflight_in) {
             Seen::New => Action::Publish(publish),
             Seen::Repeated => Action::Repeated(id),
+            Seen::Publishing => return Err(ProtocolError::StillPublishing),
             Seen::Full => Action::Defer(publish),
             Seen::Deferred => Action::None,
-        }
+        })
     }
 
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
@@ -340,7 +346,7 @@ impl Session {
 
     /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.
     pub fn refuse(&mut self, id: PacketId) {
-        if let Some(inbound) = &mut self.inbound {
+        if let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) {
             inbound.release(id);
         }
     }
@@ -362,12 +368,13 @@ impl Session {
     /// A QoS 2 message of the client was published; `stored` says when what it set off is durable. Where it set off
     /// anything, that it was taken has to be as durable: gives when all of it is.
     pub fn received(&mut self, id: PacketId, stored: Stored, journal: &mut impl Journal) -> Stored {
-        let Some(inbound) = self.inbound.as_mut().filter(|_| stored != Stored::Done) else { return stored };
+        let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) else { return stored };
         let mut stored = stored;
-        if let Some(session) = self.number {
+        let kept = self.number.filter(|_| stored != Stored::Done);
+        if let Some(session) = kept {
             stored = stored.and(journal.changed(session, Change::Received { packet_id: id }));
-            inbound.keep(id);
         }
+        inbound.published(id, kept.is_some());
         inbound.set_stored(stored);
         stored
     }

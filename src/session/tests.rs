@@ -162,8 +162,18 @@ impl End {
         }
     }
 
+    /// What is to be published is published.
     fn handle<'a>(&mut self, packet: Packet<'a>) -> Result<Action<'a>, ProtocolError> {
-        self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut ())
+        let action = self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut ());
+        let published = match &action {
+            Ok(Action::Publish(publish)) => publish.packet_id,
+            Ok(Action::Complete(_, _, next)) => next.as_ref().map(|next| next.packet_id),
+            _ => None,
+        };
+        if let Some(id) = published {
+            assert_eq!(self.session.received(id, Stored::Done, &mut ()), Stored::Done);
+        }
+        action
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
@@ -241,6 +251,29 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
         assert_eq!(name(end.handle(Packet::Puback(id(packet_id).into()))), "none");
     }
     assert_eq!(end.session.backlog(), (0, 0));
+}
+
+#[test]
+fn what_is_still_being_published_is_neither_acknowledged_nor_published_again() {
+    let mut end = End::new(LIMITS);
+    end.attach();
+    let repeated =
+        |end: &mut End| end.session.handle_packet(publish(7, b"x"), &end.limits, &mut end.pool, &mut ()).err();
+    assert!(matches!(
+        end.session.handle_packet(publish(7, b"x"), &end.limits, &mut end.pool, &mut ()),
+        Ok(Action::Publish(_))
+    ));
+    // another connection of the same client
+    end.detach();
+    end.attach();
+    assert_eq!(repeated(&mut end), Some(ProtocolError::StillPublishing));
+    // it was refused: the next is the first
+    end.session.refuse(id(7));
+    assert_eq!(name(end.handle(publish(7, b"x"))), "publish 7");
+    assert_eq!(name(end.handle(publish(7, b"x"))), "repeated 7");
+    // what was published stays so
+    end.session.refuse(id(7));
+    assert_eq!(name(end.handle(publish(7, b"x"))), "repeated 7");
 }
 
 #[test]

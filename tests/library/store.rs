@@ -11,7 +11,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::support::{
     Broker, config,
-    raw::{Client, Connect, Message, ack, puback, pubcomp, pubrec, pubrel, suback, subscribe, unsubscribe},
+    raw::{
+        Client, Connect, Message, PINGREQ, PINGRESP, ack, puback, pubcomp, pubrec, pubrel, suback, subscribe,
+        unsubscribe,
+    },
 };
 
 /// Each record is a commit of its own. All are kept at once, until [`hold`](ByHand::hold).
@@ -153,6 +156,14 @@ impl ByHand {
         assert!(!waited.timed_out(), "{:?}", &state.records[state.seen..]);
     }
 
+    /// Waits until this comes.
+    fn wait_for(&self, record: &str) {
+        let mut state = self.0.lock();
+        let mut late = |s: &mut State| s.records.last().is_none_or(|last| last != record);
+        let waited = self.1.wait_while_for(&mut state, &mut late, Duration::from_secs(10));
+        assert!(!waited.timed_out(), "{:?}", state.records);
+    }
+
     /// What came since this was last asked.
     fn records(&self) -> Vec<String> {
         let mut state = self.0.lock();
@@ -199,20 +210,86 @@ fn a_session_is_accepted_when_it_is_kept() {
     let (broker, store) = broker();
     store.hold();
     let mut keeper = broker.open();
-    keeper.send(&Connect::new("keeper").persistent().will(&Message::new("w", "gone").qos(1)).frame());
-    keeper.send(&subscribe(1, &[("t", 1)]));
-    // messages for it come meanwhile
-    let mut publisher = broker.client("pub");
+    // more comes with it, some of which waits for nothing
+    let connect = Connect::new("keeper").persistent().will(&Message::new("w", "gone").qos(1)).frame();
+    let impatient = Message::new("nobody", "").qos(1).id(9).frame();
+    keeper.send(&[connect, subscribe(1, &[("t", 1)]), PINGREQ.to_vec(), impatient].concat());
     store.expect_records(2);
     assert_eq!(store.records(), ["started keeper will w", "subscribed keeper t 1"]);
+    // others on its thread get theirs, and messages for it come meanwhile
+    let mut publisher = broker.client("pub");
     publisher.send(&Message::new("t", "x").qos(1).id(1).frame());
     publisher.expect_nothing_pending();
     store.keep(1);
     keeper.expect(&[0x20, 2, 0, 0]);
+    keeper.expect(PINGRESP);
     keeper.expect_message("t", "x", 1);
     store.keep_all();
     keeper.expect(&suback(1, &[1]));
+    keeper.expect(&puback(9));
     publisher.expect(&puback(1));
+}
+
+#[test]
+fn what_a_lost_connection_was_owed_its_successor_does_not_get_sooner() {
+    let (broker, store) = broker();
+    store.hold();
+    let connect = Connect::new("keeper").persistent().frame();
+    let mut keeper = broker.open();
+    keeper.send(&connect);
+    store.expect_records(1);
+    keeper.abort();
+    // the session is there, but not kept
+    let mut keeper = broker.open();
+    keeper.send(&connect);
+    store.wait_for("attached keeper");
+    keeper.send(PINGREQ);
+    store.keep_all();
+    keeper.expect(&[0x20, 2, 1, 0]);
+    keeper.expect(PINGRESP);
+    // one that replaces it, twice
+    let clean = Connect::new("keeper").frame();
+    let mut replacing = broker.open();
+    replacing.send(&clean);
+    store.wait_for("ended keeper");
+    replacing.abort();
+    let mut replacing = broker.open();
+    replacing.send(&[clean, PINGREQ.to_vec()].concat());
+    store.keep_all();
+    replacing.expect(&[0x20, 2, 0, 0]);
+    replacing.expect(PINGRESP);
+}
+
+#[test]
+fn giving_up_a_subscription_again_waits_for_the_first_time() {
+    let (broker, store) = broker();
+    let mut keeper = keeper(&broker, &store);
+    keeper.send(&unsubscribe(2, &["u"]));
+    keeper.expect_nothing_pending();
+    keeper.abort();
+    let mut keeper = broker.resume("keeper");
+    keeper.send(&unsubscribe(3, &["u"]));
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    keeper.expect(&ack(0xB0, 3));
+}
+
+#[test]
+fn qos_0_too_is_not_read_faster_than_it_is_kept() {
+    let (broker, store) = broker();
+    store.hold();
+    let mut publisher = broker.client("pub");
+    publisher.publish(Message::new("r", "1").retain());
+    publisher.expect_nothing_pending();
+    store.set_condition(Condition::Busy);
+    publisher.send(&Message::new("r", "2").retain().frame());
+    let mut other = broker.client("other");
+    other.publish(Message::new("nobody", "").qos(1));
+    assert_eq!(store.records(), ["retained r 1"]);
+    store.set_condition(Condition::Ready);
+    store.keep_all();
+    publisher.expect_nothing_pending();
+    assert_eq!(store.records(), ["retained r 2"]);
 }
 
 #[test]
@@ -221,7 +298,7 @@ fn subscriptions_are_acknowledged_when_they_are_kept() {
     let mut keeper = keeper(&broker, &store);
     keeper.send(&unsubscribe(2, &["never", "u"]));
     keeper.expect_nothing_pending();
-    assert_eq!(store.records(), ["unsubscribed keeper u"]);
+    assert_eq!(store.records(), ["unsubscribed keeper never", "unsubscribed keeper u"]);
     store.keep_all();
     keeper.expect(&ack(0xB0, 2));
     // those of a session that ends with its connection are not kept

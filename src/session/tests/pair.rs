@@ -229,6 +229,7 @@ impl Pair {
         self.published.push((number_of(payload), topic_index(topic), qos));
         match id {
             Some(id) if qos == QoS::ExactlyOnce => {
+                assert_eq!(self.session.received(id, Stored::Done, &mut ()), Stored::Done);
                 self.taken.insert(id);
                 assert!(self.taken.len() <= self.limits.max_inflight_in, "more is taken than limits.max_inflight_in");
                 codec::encode::pubrec(replies, id);
