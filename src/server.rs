@@ -4,15 +4,14 @@ mod access;
 mod commands;
 mod listeners;
 mod persistence;
+mod ready_file;
 
 pub use commands::{CommandError, check_files, command};
 
 use std::{
-    fs,
     hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -26,10 +25,11 @@ use crate::{
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
-    types::Endpoint,
 };
 use listeners::{Anonymity, Listeners, bind, bind_all};
 pub use listeners::{ListenError, Listening};
+use ready_file::ReadyFile;
+pub use ready_file::ReadyFileError;
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {
@@ -63,14 +63,9 @@ pub enum StartError {
     /// The threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
-    /// The ready file cannot be written.
-    #[error("cannot write the ready file {}: {error}", .path.display())]
-    ReadyFile {
-        /// Where it should be.
-        path: PathBuf,
-        /// What the system says, and part of the text.
-        error: io::Error,
-    },
+    /// Nobody can be told that it is ready.
+    #[error(transparent)]
+    ReadyFile(#[from] ReadyFileError),
 }
 
 /// A broker to be, with whatever an embedding program plugs in.
@@ -344,38 +339,5 @@ fn net_limits(config: &Config) -> NetLimits {
         max_packet_size,
         write_timeout,
         sys_interval: config.sys.interval,
-    }
-}
-
-/// A file that says that all listeners accept; gone when the server is.
-struct ReadyFile(PathBuf);
-
-impl ReadyFile {
-    fn write(path: &Path, listening: &[Listening]) -> Result<Self, StartError> {
-        let listeners: Vec<_> = listening
-            .iter()
-            .map(|Listening { transport, endpoint, .. }| match endpoint {
-                Endpoint::Ip(a) => {
-                    serde_json::json!({ "transport": transport.name(), "address": a.to_string(), "port": a.port() })
-                }
-                Endpoint::Unix(path) => serde_json::json!({ "transport": transport.name(), "path": path }),
-            })
-            .collect();
-        let text = serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n";
-        // whoever waits for the file never sees half of it
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, path))
-            .map_err(|error| StartError::ReadyFile { path: path.to_owned(), error })?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for ReadyFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove the ready file");
-        }
     }
 }
