@@ -23,27 +23,55 @@ pub struct ReadyFileError {
 /// A file that goes with this value.
 pub(super) struct ReadyFile(PathBuf);
 
+/// A file that is written, and not yet where it is looked for: whoever waits for it never sees half of it.
+pub(super) struct Prepared {
+    path: PathBuf,
+    unfinished: PathBuf,
+}
+
 impl ReadyFile {
-    /// Writes a file that was not there, or was another broker's.
+    /// Writes the file.
     pub(super) fn write(path: &Path, listening: &[Listening]) -> Result<Self, ReadyFileError> {
-        put(path, listening)?;
-        Ok(Self(path.to_owned()))
+        Self::prepare(path, listening)?.publish()
     }
 
-    /// What `path` says, which may be another than it was: where the file should be from now on, if anywhere. An error
-    /// leaves all as it was.
-    pub(super) fn replace(
-        current: &mut Option<Self>,
-        path: Option<&Path>,
-        listening: &[Listening],
-    ) -> Result<(), ReadyFileError> {
-        match (path, &current) {
-            // the one that is there stays this value's
-            (Some(path), Some(Self(before))) if path == before => put(path, listening)?,
-            (Some(path), _) => *current = Some(Self::write(path, listening)?),
-            (None, _) => *current = None,
+    /// Writes all of it, beside where it will be.
+    pub(super) fn prepare(path: &Path, listening: &[Listening]) -> Result<Prepared, ReadyFileError> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".unfinished");
+        let prepared = Prepared { path: path.to_owned(), unfinished: unfinished.into() };
+        match fs::write(&prepared.unfinished, text(listening)) {
+            Ok(()) => Ok(prepared),
+            Err(error) => Err(ReadyFileError { path: path.to_owned(), error }),
+        }
+    }
+
+    /// Puts another file, perhaps elsewhere, in the place of the one that was, or none. An error leaves all as it was.
+    pub(super) fn replace(current: &mut Option<Self>, prepared: Option<Prepared>) -> Result<(), ReadyFileError> {
+        let next = prepared.map(Prepared::publish).transpose()?;
+        let before = std::mem::replace(current, next);
+        match (before, current) {
+            // it is written over, not gone
+            (Some(before), Some(next)) if before.0 == next.0 => std::mem::forget(before),
+            (before, _) => drop(before),
         }
         Ok(())
+    }
+}
+
+impl Prepared {
+    fn publish(self) -> Result<ReadyFile, ReadyFileError> {
+        match fs::rename(&self.unfinished, &self.path) {
+            Ok(()) => Ok(ReadyFile(self.path.clone())),
+            Err(error) => Err(ReadyFileError { path: self.path.clone(), error }),
+        }
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        // it is not there where it was published
+        let _ = fs::remove_file(&self.unfinished);
     }
 }
 
@@ -55,8 +83,7 @@ impl Drop for ReadyFile {
     }
 }
 
-/// Whoever waits for the file never sees half of it.
-fn put(path: &Path, listening: &[Listening]) -> Result<(), ReadyFileError> {
+fn text(listening: &[Listening]) -> String {
     let listeners: Vec<_> = listening
         .iter()
         .map(|Listening { transport, endpoint, .. }| match endpoint {
@@ -66,10 +93,5 @@ fn put(path: &Path, listening: &[Listening]) -> Result<(), ReadyFileError> {
             Endpoint::Unix(path) => serde_json::json!({ "transport": transport.name(), "path": path }),
         })
         .collect();
-    let text = serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n";
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, path))
-        .map_err(|error| ReadyFileError { path: path.to_owned(), error })
+    serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n"
 }
