@@ -3,7 +3,6 @@
 mod log;
 mod reload;
 mod signals;
-mod watch;
 
 use std::{
     io::{self, Write},

@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
-use dunlin::{Config, Server, config::Cli};
+use dunlin::{Config, Server, config::Cli, server::Watch};
 use tokio::signal::unix::Signal;
 
-use crate::{log, watch::Watch};
+use crate::log;
 
 /// What asks for the configuration to be read again.
 pub struct Reloads<'a> {

@@ -7,6 +7,7 @@ mod persistence;
 mod ready_file;
 mod relisten;
 mod reload;
+mod watch;
 
 pub use commands::{CommandError, check_files, command};
 
@@ -33,6 +34,7 @@ pub use listeners::{ListenError, Listening};
 use ready_file::ReadyFile;
 pub use ready_file::ReadyFileError;
 pub use reload::ReloadError;
+pub use watch::Watch;
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {

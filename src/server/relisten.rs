@@ -43,7 +43,7 @@ impl<'a> Plan<'a> {
         let mut before = open.clone();
         let mut wanted = Vec::new();
         for one in &config.listeners {
-            let at = before.iter().position(|open| open.by == By::Config && is_at(open, &one.address));
+            let at = before.iter().position(|open| open.by == By::Config && is_same(open, one));
             wanted.push((at.map(|at| before.remove(at)), one.clone(), Read::of(one)?));
         }
         let (own, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| open.by == By::Program);
@@ -169,9 +169,12 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Is this the listener of that address? One on a port that the system picked is found by that too.
-fn is_at(open: &Open, address: &Endpoint) -> bool {
-    open.config.address == *address || open.listening.endpoint == *address
+/// Is this the listener that is wanted, if with other settings? One on a port that the system picked is found by that port
+/// too; port 0 is another one for another transport.
+fn is_same(open: &Open, wanted: &ListenerConfig) -> bool {
+    let any_port = wanted.address.socket_addr().is_some_and(|address| address.port() == 0);
+    let same_transport = open.config.transport == wanted.transport;
+    open.listening.endpoint == wanted.address || open.config.address == wanted.address && (same_transport || !any_port)
 }
 
 fn name(open: &Open) -> String {
