@@ -1,6 +1,7 @@
 //! The command line → a [`Config`] → a [`Server`] → an exit code. Everything else is the library's.
 
 mod log;
+mod reload;
 mod signals;
 
 use std::{
@@ -49,7 +50,9 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// Runs the server until a signal ends it.
 async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::Result<ExitCode> {
-    let (mut stop, mut hangup) = signals::listen().context("cannot listen for signals")?;
+    let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
+    // before the files are read, so that no change of them is missed
+    let mut reloads = reload::Reloads::new(cli, &config, hangup);
 
     let server = tokio::select! {
         started = Server::start(config) => started?,
@@ -66,26 +69,11 @@ async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::R
                 }
                 return Err(failure.into());
             }
-            _ = hangup.recv() => reload(cli, &server, level),
+            () = reloads.asked() => reloads.run(&server, level).await,
         }
     }
     tokio::select! {
         closed = server.shutdown() => closed.map(|()| ExitCode::SUCCESS).map_err(Into::into),
         () = stop.asked() => anyhow::bail!("asked twice to stop: ended before all was said to the clients"),
     }
-}
-
-/// Reads the configuration again, with the same flags over it; if that fails, all stays as it is.
-fn reload(cli: &Cli, server: &Server, level: &log::LevelHandle) {
-    let read = cli.resolve().map_err(anyhow::Error::from);
-    let config = match read.and_then(|config| Ok(server.reload_access(&config).map(|()| config)?)) {
-        Ok(config) => config,
-        Err(error) => return tracing::error!("the configuration stays as it is: {error}"),
-    };
-    if let Err(error) = level.set(config.log.level) {
-        tracing::error!("{error:#}");
-    }
-    let changed = server.reload(&config);
-    let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
-    tracing::info!("the configuration was read again; changed: {changed}");
 }

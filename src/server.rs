@@ -4,15 +4,17 @@ mod access;
 mod commands;
 mod listeners;
 mod persistence;
+mod ready_file;
+mod relisten;
+mod reload;
+mod watch;
 
 pub use commands::{CommandError, check_files, command};
 
 use std::{
-    fs,
     hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -26,10 +28,13 @@ use crate::{
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
-    types::Endpoint,
 };
-use listeners::{Anonymity, Listeners, bind, bind_all};
+use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
+use ready_file::ReadyFile;
+pub use ready_file::ReadyFileError;
+pub use reload::ReloadError;
+pub use watch::Watch;
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
 pub struct Server {
@@ -39,10 +44,11 @@ pub struct Server {
     store: Option<Arc<DiskStore>>,
     listeners: Listeners,
     addresses: Vec<SocketAddr>,
-    config: Mutex<Config>,
+    /// Held for as long as a reload takes: there is one at a time.
+    config: tokio::sync::Mutex<Config>,
     /// `None`: the embedding program decides who comes in and what they may do.
     auth: Option<Arc<Auth>>,
-    ready_file: Option<ReadyFile>,
+    ready_file: Mutex<Option<ReadyFile>>,
 }
 
 /// Why a broker could not start.
@@ -63,14 +69,9 @@ pub enum StartError {
     /// The threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
-    /// The ready file cannot be written.
-    #[error("cannot write the ready file {}: {error}", .path.display())]
-    ReadyFile {
-        /// Where it should be.
-        path: PathBuf,
-        /// What the system says, and part of the text.
-        error: io::Error,
-    },
+    /// Nobody can be told that it is ready.
+    #[error(transparent)]
+    ReadyFile(#[from] ReadyFileError),
 }
 
 /// A broker to be, with whatever an embedding program plugs in.
@@ -130,7 +131,7 @@ impl Server {
 
     /// What `start` would find wrong with files that the configuration names; nothing is started.
     pub fn check(config: &Config) -> Result<(), StartError> {
-        Ok(config.listeners.iter().try_for_each(listeners::check)?)
+        Ok(config.listeners.iter().try_for_each(|listener| Read::of(listener).map(|_| ()))?)
     }
 
     fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
@@ -159,7 +160,8 @@ impl Server {
             None => None,
         };
         announce(&config, &listening, count, auth.as_deref(), in_memory);
-        Ok(Self { router, workers, store, listeners, addresses, config: Mutex::new(config), auth, ready_file })
+        let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
+        Ok(Self { router, workers, store, listeners, addresses, config, auth, ready_file })
     }
 
     /// Where it listened when it had started, in the order of the config, with the ports that the system picked in place
@@ -175,7 +177,7 @@ impl Server {
 
     /// Opens one more listener. It accepts when this returns.
     pub fn open_listener(&self, listener: &ListenerConfig) -> Result<Listening, ListenError> {
-        self.listeners.add(bind(listener)?, &self.workers)
+        self.listeners.add(bind(listener)?, By::Program, &self.workers)
     }
 
     /// Closes the listener of that number; its clients stay connected. Its address is free when this returns. `false`:
@@ -184,51 +186,9 @@ impl Server {
         self.listeners.close(number, &self.workers).await
     }
 
-    /// Reads the files of TLS of all listeners again, and puts them in force for handshakes from now on; clients that are
-    /// connected stay so. Where one of the files is wrong, all stays as it is. Gives the number of listeners that speak
-    /// TLS.
-    pub fn reload_tls(&self) -> Result<usize, ListenError> {
-        self.listeners.reload_tls(&self.workers)
-    }
-
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
         self.router.counters()
-    }
-
-    /// Puts the limits, `$SYS` settings and shutdown grace of `config` in force; the log is its owner's, users and rules
-    /// are [`reload_access`](Self::reload_access)'s. Gives what changed, a line each, and what needs a restart to change.
-    pub fn reload(&self, config: &Config) -> Vec<String> {
-        let mut running = self.config.lock();
-        let lines = config::changes(&running, config)
-            .into_iter()
-            .map(|change| {
-                let live = ["limits.", "sys.", "shutdown_grace", "log.level", "auth.", "allow_anonymous"];
-                let restart = if live.iter().any(|l| change.key.starts_with(l)) { "" } else { " (after a restart)" };
-                format!("{change}{restart}")
-            })
-            .collect();
-        running.limits = config.limits.clone();
-        running.sys = config.sys.clone();
-        running.shutdown_grace = config.shutdown_grace;
-        running.log.level = config.log.level;
-        running.auth = config.auth.clone();
-        running.allow_anonymous = config.allow_anonymous;
-        self.router.set_limits(router_limits(&running));
-        self.workers.set_limits(net_limits(&running));
-        lines
-    }
-
-    /// Reads the files of users, rules and keys that `config` names, and puts them and the `[auth]` settings in force as
-    /// one, `allow_anonymous` too; an error leaves all as it is. Clients whose user is gone are disconnected; the others
-    /// stay, and are treated by the new rules at their next packet.
-    pub fn reload_access(&self, config: &Config) -> Result<(), AuthError> {
-        let Some(auth) = &self.auth else { return Ok(()) };
-        let policy = access::load(config)?;
-        policy.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-        auth.replace(policy);
-        self.router.permissions_changed();
-        Ok(())
     }
 
     /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end, and
@@ -243,11 +203,11 @@ impl Server {
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
     /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the
     /// same.
-    pub async fn shutdown(mut self) -> Result<(), store::Failure> {
-        let grace = self.config.lock().shutdown_grace;
+    pub async fn shutdown(self) -> Result<(), store::Failure> {
+        let grace = self.config.into_inner().shutdown_grace;
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
-        self.ready_file = None;
+        drop(self.ready_file);
         let (mut workers, store) = (self.workers, self.store);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
@@ -344,38 +304,5 @@ fn net_limits(config: &Config) -> NetLimits {
         max_packet_size,
         write_timeout,
         sys_interval: config.sys.interval,
-    }
-}
-
-/// A file that says that all listeners accept; gone when the server is.
-struct ReadyFile(PathBuf);
-
-impl ReadyFile {
-    fn write(path: &Path, listening: &[Listening]) -> Result<Self, StartError> {
-        let listeners: Vec<_> = listening
-            .iter()
-            .map(|Listening { transport, endpoint, .. }| match endpoint {
-                Endpoint::Ip(a) => {
-                    serde_json::json!({ "transport": transport.name(), "address": a.to_string(), "port": a.port() })
-                }
-                Endpoint::Unix(path) => serde_json::json!({ "transport": transport.name(), "path": path }),
-            })
-            .collect();
-        let text = serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n";
-        // whoever waits for the file never sees half of it
-        let mut unfinished = path.as_os_str().to_owned();
-        unfinished.push(".unfinished");
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, path))
-            .map_err(|error| StartError::ReadyFile { path: path.to_owned(), error })?;
-        Ok(Self(path.to_owned()))
-    }
-}
-
-impl Drop for ReadyFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove the ready file");
-        }
     }
 }

@@ -1,6 +1,7 @@
-//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`], [`Endpoint`], [`Transport`].
-//! Nothing here does anything.
+//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`], [`Endpoint`], [`Transport`],
+//! [`Contents`]. Nothing here does anything.
 
+mod contents;
 mod listening;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 
 use triomphe::ThinArc;
 
+pub use contents::Contents;
 pub use listening::{Endpoint, Transport};
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).

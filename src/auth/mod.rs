@@ -50,7 +50,7 @@ use tokens::Tokens;
 use crate::{
     codec::ConnectReturnCode,
     router::{Authenticate, Authorize, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
-    types::ClientId,
+    types::{ClientId, Contents},
 };
 
 /// What is configured.
@@ -77,6 +77,7 @@ pub struct Policy {
     rules: Option<Rules>,
     tokens: Option<Tokens>,
     warnings: Vec<String>,
+    contents: Contents,
 }
 
 impl Policy {
@@ -84,22 +85,34 @@ impl Policy {
     pub fn load(settings: &Settings) -> Result<Self, AuthError> {
         const PASSWORDS: &str = "auth.password_file";
         const ACL: &str = "auth.acl_file";
-        let mut warnings = Vec::new();
+        let (mut warnings, mut contents) = (Vec::new(), Contents::default());
         let users = settings.password_file.as_deref().map(|path| {
             let text = files::read_secret(path, PASSWORDS, &mut warnings)?;
+            contents.add("users (auth.password_file)", &text);
             Users::parse(&text, &path.display().to_string())
         });
         let rules = settings.acl_file.as_deref().map(|path| {
             let text = files::read(path, ACL)?;
+            contents.add("rules (auth.acl_file)", &text);
             Rules::parse(&text, &path.display().to_string())
         });
         let (users, rules) = (users.transpose()?, rules.transpose()?);
-        let tokens = Tokens::load(&settings.tokens, &mut warnings)?;
+        let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
         if users.is_none() && tokens.is_none() && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
         }
-        Ok(Self { settings: settings.clone(), users, rules, tokens, warnings })
+        Ok(Self { settings: settings.clone(), users, rules, tokens, warnings, contents })
+    }
+
+    /// What the files had in them.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    /// Does `other` say the same?
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.settings == other.settings && self.contents == other.contents
     }
 
     /// What is allowed and hardly meant: a line each.

@@ -23,6 +23,7 @@ use super::{AuthError, files, filters::covers, signatures};
 use crate::{
     router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
+    types::Contents,
 };
 
 /// Which tokens are taken.
@@ -93,7 +94,11 @@ struct Acl {
 
 impl Tokens {
     /// `None` where no key is configured.
-    pub(super) fn load(settings: &TokenSettings, warnings: &mut Vec<String>) -> Result<Option<Self>, AuthError> {
+    pub(super) fn load(
+        settings: &TokenSettings,
+        warnings: &mut Vec<String>,
+        contents: &mut Contents,
+    ) -> Result<Option<Self>, AuthError> {
         signatures::install();
         let mut keys = Vec::new();
         if let Some(secret) = &settings.secret {
@@ -102,13 +107,18 @@ impl Tokens {
         if let Some(path) = &settings.secret_file {
             const KEY: &str = "auth.token_secret_file";
             let bytes = files::read_secret(path, KEY, warnings)?;
+            contents.add("secret of tokens (auth.token_secret_file)", &bytes);
             keys.push(of_secret(bytes.trim_ascii_end(), KEY)?);
         }
         if let Some(path) = &settings.key_file {
-            keys.push(of_pem(&files::read(path, "auth.token_key_file")?, path)?);
+            let bytes = files::read(path, "auth.token_key_file")?;
+            contents.add("key of tokens (auth.token_key_file)", &bytes);
+            keys.push(of_pem(&bytes, path)?);
         }
         if let Some(path) = &settings.jwks_file {
-            keys.extend(of_jwks(&files::read(path, "auth.token_jwks_file")?, path)?);
+            let bytes = files::read(path, "auth.token_jwks_file")?;
+            contents.add("keys of tokens (auth.token_jwks_file)", &bytes);
+            keys.extend(of_jwks(&bytes, path)?);
         }
         Ok((!keys.is_empty()).then(|| Self { keys, settings: settings.clone() }))
     }

@@ -38,6 +38,14 @@ pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
     values.chain([listeners]).filter(|change| change.from != change.to).collect()
 }
 
+/// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the reference.
+pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<Change> {
+    let (from, to) = (Listener::from(from), Listener::from(to));
+    let keys = LISTENER.keys.iter().filter(|key| key.name != "address");
+    let values = keys.map(|key| Change { key: key.name.into(), from: (key.write)(&from), to: (key.write)(&to) });
+    values.filter(|change| change.from != change.to).collect()
+}
+
 /// The address alone, where that is all there is to say.
 fn listener(listener: &ListenerConfig) -> String {
     let unset = Listener::from(&ListenerConfig::new(listener.address.clone(), listener.transport));

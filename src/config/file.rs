@@ -287,6 +287,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_file_that_a_key_names_is_among_the_files() {
+        let named = |name: &str| name.ends_with("_file") && name != "ready_file";
+        let of_tables = TABLES.iter().flat_map(|table| table.keys.iter().map(|key| table.full(key.name)));
+        let of_tables = of_tables.filter(|key| named(key)).map(|key| (format!("{key} = 'x'"), key));
+        let both = "certificate_file = 'a'\nkey_file = 'b'\nclient_ca_file = 'c'\nclient_certificates = 'required'\n";
+        let of_listeners = LISTENER.keys.iter().map(|key| key.name).filter(|name| named(name)).map(|name| {
+            let others: String =
+                both.lines().filter(|line| !line.starts_with(name)).map(|l| format!("{l}\n")).collect();
+            (format!("[[listener]]\naddress = 'tls://127.0.0.1'\n{others}{name} = 'x'"), name.to_owned())
+        });
+        for (text, key) in of_tables.chain(of_listeners) {
+            let config = parse(&text, "f").unwrap();
+            assert!(config.files().any(|file| file == Path::new("x")), "{key} is not among Config::files");
+        }
+    }
+
     fn listeners(addresses: &[&str]) -> Vec<ListenerConfig> {
         addresses.iter().map(|address| ListenerConfig::tcp(address.parse().unwrap())).collect()
     }

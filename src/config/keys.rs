@@ -144,6 +144,9 @@ pub(super) const TOP: Table<Config> = Table {
             "When what is acknowledged is on the disk of data_dir: before the acknowledgement leaves, or every \
              sync_interval, in which case a power cut loses what came since.";
         sync_interval: span(Duration::from_millis(1), HOUR), "How often, with sync = \"interval\".";
+        watch: Switch,
+            "Whether a change of this file, or of a file that it names (certificates, keys, users, rules), is put in force \
+             at once, as by SIGHUP.";
     },
 };
 

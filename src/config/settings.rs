@@ -1,7 +1,12 @@
 //! The settings as resolved: what every room is given its own small options from. No text, no files, no defaults
 //! elsewhere than here.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::listener::ListenerConfig;
 
@@ -24,6 +29,9 @@ pub struct Config {
     pub sync: SyncMode,
     /// With [`SyncMode::Interval`]: how often it is written out.
     pub sync_interval: Duration,
+    /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that is
+    /// embedded is told by [`Server::reload`](crate::Server::reload).
+    pub watch: bool,
     /// What the log says and how.
     pub log: LogConfig,
     /// The bounds of everything that a client can make grow.
@@ -250,6 +258,7 @@ impl Default for Config {
             data_dir: None,
             sync: SyncMode::default(),
             sync_interval: Duration::from_secs(1),
+            watch: false,
             log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
@@ -262,6 +271,16 @@ impl Config {
     /// A broker on a free loopback port (127.0.0.1, port 0): what a test wants.
     pub fn ephemeral() -> Self {
         Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
+    }
+
+    /// Every file that it names and that is read again by a reload: certificates, keys, users, rules.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let of_listeners = self.listeners.iter().flat_map(|listener| {
+            [&listener.certificate_file, &listener.key_file, &listener.client_ca_file, &listener.revocation_list_file]
+        });
+        let AuthConfig { password_file, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
+        let of_auth = [password_file, acl_file, token_secret_file, token_key_file, token_jwks_file];
+        of_listeners.chain(of_auth).filter_map(Option::as_deref)
     }
 }
 

@@ -35,9 +35,8 @@ pub struct Entrance {
 pub(super) struct Door {
     pub(super) listener: u16,
     pub(super) loopback: bool,
-    tls: Option<ArcSwap<TlsSettings>>,
-    websocket: Option<WebSocketOptions>,
-    trusted_proxies: Option<Vec<IpNet>>,
+    /// A connection goes through the one that it found.
+    entrance: ArcSwap<Entrance>,
 }
 
 /// Why a connection did not come as far as MQTT.
@@ -57,20 +56,25 @@ enum ArrivalError {
 
 impl Door {
     pub(super) fn new(listener: u16, loopback: bool, entrance: Entrance) -> Self {
-        let Entrance { tls, websocket, trusted_proxies } = entrance;
-        Self { listener, loopback, tls: tls.map(ArcSwap::from_pointee), websocket, trusted_proxies }
+        Self { listener, loopback, entrance: ArcSwap::from_pointee(entrance) }
     }
 
+    /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
+    pub(super) fn entrance(&self) -> Option<Arc<Entrance>> {
+        let entrance = self.entrance.load();
+        (!entrance.is_open()).then(|| Arc::clone(&entrance))
+    }
+
+    /// Asks something else of connections that come from now on.
+    pub(super) fn replace(&self, entrance: Entrance) {
+        self.entrance.store(Arc::new(entrance));
+    }
+}
+
+impl Entrance {
     /// Is a socket MQTT from its first byte on?
-    pub(super) fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.trusted_proxies.is_none()
-    }
-
-    /// Other settings for handshakes from now on; `false`: it does not speak TLS.
-    pub(super) fn replace_tls(&self, settings: TlsSettings) -> bool {
-        let Some(tls) = &self.tls else { return false };
-        tls.store(Arc::new(settings));
-        true
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -79,12 +83,12 @@ impl Door {
 }
 
 /// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
-pub(super) async fn arrive(shared: Arc<Shared>, door: Arc<Door>, socket: TcpStream, mut peer: Peer) {
+pub(super) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket: TcpStream, mut peer: Peer) {
     let mut arriving = Arriving { shared: &shared, arrived: false };
     let timeout = shared.limits.load().connect_timeout;
     let due = Instant::now() + timeout;
     let mut step = "PROXY header";
-    let steps = pass(&shared, &door, socket, &mut peer, &mut step, due);
+    let steps = pass(&shared, &entrance, socket, &mut peer, &mut step, due);
     let result = match tokio::time::timeout_at(due.into(), steps).await {
         Ok(result) => result,
         Err(_) => {
@@ -111,14 +115,14 @@ pub(super) async fn arrive(shared: Arc<Shared>, door: Arc<Door>, socket: TcpStre
 
 async fn pass(
     shared: &Shared,
-    door: &Door,
+    entrance: &Entrance,
     mut socket: TcpStream,
     peer: &mut Peer,
     step: &mut &'static str,
     due: Instant,
 ) -> Result<(), ArrivalError> {
-    if door.trusted_proxies.is_some() {
-        if !door.trusts(peer.address.ip()) {
+    if entrance.trusted_proxies.is_some() {
+        if !entrance.trusts(peer.address.ip()) {
             return Err(ProxyError::NotTrusted.into());
         }
         if let Some(source) = proxy::take(&mut socket).await? {
@@ -127,27 +131,26 @@ async fn pass(
             peer.loopback_listener &= source.ip().to_canonical().is_loopback();
         }
     }
-    let Some(tls) = &door.tls else { return begin(shared, door, socket, *peer, step, due).await };
+    let Some(settings) = &entrance.tls else { return begin(shared, entrance, socket, *peer, step, due).await };
     *step = "TLS handshake";
-    let settings = tls.load_full();
     let stream = TlsAcceptor::from(settings.config.clone()).accept(socket).await.map_err(ArrivalError::Tls)?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let name = match (settings.name, shown) {
         (Some(name), Some(certificate)) => Some(name.of(certificate).ok_or(ArrivalError::NoName)?),
         _ => None,
     };
-    begin(shared, door, Tls { stream, name }, *peer, step, due).await
+    begin(shared, entrance, Tls { stream, name }, *peer, step, due).await
 }
 
 async fn begin<S: Stream + Send + 'static>(
     shared: &Shared,
-    door: &Door,
+    entrance: &Entrance,
     stream: S,
     peer: Peer,
     step: &mut &'static str,
     due: Instant,
 ) -> Result<(), ArrivalError> {
-    match &door.websocket {
+    match &entrance.websocket {
         None => spawn(stream, peer, due),
         Some(options) => {
             *step = "request for a WebSocket";

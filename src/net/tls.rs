@@ -20,6 +20,8 @@ use tokio_rustls::rustls::{
 };
 use x509_cert::{Certificate, der::Decode};
 
+use crate::types::Contents;
+
 /// The files of a listener's TLS, and what is asked of clients.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
@@ -60,6 +62,7 @@ pub enum CertificateName {
 pub struct TlsSettings {
     pub(super) config: Arc<ServerConfig>,
     pub(super) name: Option<CertificateName>,
+    contents: Contents,
 }
 
 /// Why there are no [`TlsSettings`].
@@ -118,8 +121,9 @@ impl TlsSettings {
     /// Reads all files. What is not as it should be, but works, is given as warnings: a certificate that is not valid now,
     /// a key that others may read.
     pub fn load(files: &TlsFiles) -> Result<(Self, Vec<String>), TlsError> {
-        let chain = certificates(&files.certificate)?;
-        let key = private_key(&files.key)?;
+        let mut contents = Contents::default();
+        let chain = certificates(&files.certificate, "certificate", &mut contents)?;
+        let key = private_key(&files.key, &mut contents)?;
         let mut warnings = Vec::new();
         warnings.extend(validity_warning(&files.certificate, &chain[0])?);
         warnings.extend(mode_warning(&files.key));
@@ -129,7 +133,7 @@ impl TlsSettings {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| unusable(&files.certificate, &error))?;
         let builder = match &files.clients {
-            Some(clients) => builder.with_client_cert_verifier(verifier(clients)?),
+            Some(clients) => builder.with_client_cert_verifier(verifier(clients, &mut contents)?),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
@@ -146,7 +150,12 @@ impl TlsSettings {
         config.ticketer =
             rustls::crypto::ring::Ticketer::new().map_err(|error| unusable(&files.certificate, &error))?;
         let name = files.clients.as_ref().and_then(|clients| clients.name);
-        Ok((Self { config: Arc::new(config), name }, warnings))
+        Ok((Self { config: Arc::new(config), name, contents }, warnings))
+    }
+
+    /// What the files had in them.
+    pub fn contents(&self) -> &Contents {
+        &self.contents
     }
 }
 
@@ -163,16 +172,16 @@ impl CertificateName {
     }
 }
 
-fn verifier(clients: &ClientFiles) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(clients: &ClientFiles, contents: &mut Contents) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for authority in certificates(&clients.authorities)? {
+    for authority in certificates(&clients.authorities, "client CA", contents)? {
         roots.add(authority).map_err(|error| unusable(&clients.authorities, &error))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     if let Some(file) = &clients.revoked {
         const WHAT: &str = "revocation list";
-        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&read(file)?)
+        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&read(file, WHAT, contents)?)
             .collect::<Result<_, _>>()
             .map_err(|error| not_pem(file, WHAT, &error))?;
         if lists.is_empty() {
@@ -190,9 +199,13 @@ fn verifier(clients: &ClientFiles) -> Result<Arc<dyn ClientCertVerifier>, TlsErr
     })
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(
+    file: &Path,
+    what: &'static str,
+    contents: &mut Contents,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     const WHAT: &str = "certificate";
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(file)?)
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&read(file, what, contents)?)
         .collect::<Result<_, _>>()
         .map_err(|error| not_pem(file, WHAT, &error))?;
     if found.is_empty() {
@@ -201,9 +214,9 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found)
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(file: &Path, contents: &mut Contents) -> Result<PrivateKeyDer<'static>, TlsError> {
     const WHAT: &str = "private key";
-    let text = read(file)?;
+    let text = read(file, WHAT, contents)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound if contains(&text, b"ENCRYPTED") => {
             missing(file, "private key that is not encrypted", "decrypt it: openssl pkey -in OLD -out NEW")
@@ -240,8 +253,15 @@ fn mode_warning(file: &Path) -> Option<String> {
     })
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| TlsError::Unreadable { file: file.into(), error })
+fn read(file: &Path, what: &'static str, contents: &mut Contents) -> Result<Vec<u8>, TlsError> {
+    let unreadable = |error| TlsError::Unreadable { file: file.into(), error };
+    // a pipe or a device would keep whoever reloads waiting
+    if !fs::metadata(file).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+    }
+    let bytes = fs::read(file).map_err(unreadable)?;
+    contents.add(what, &bytes);
+    Ok(bytes)
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

@@ -25,7 +25,6 @@ use super::{
     deadlines::Deadlines,
     listener::{Accepted, Gate},
     reader::SHARED_BUFFER,
-    tls::TlsSettings,
 };
 use crate::router::{Local, Peer, Router, SysTopics};
 
@@ -90,8 +89,8 @@ impl Worker {
 }
 
 enum Command {
-    /// No door: MQTT from the first byte on.
-    Connection(Accepted, Peer, Option<Arc<Door>>),
+    /// No entrance: MQTT from the first byte on.
+    Connection(Accepted, Peer, Option<Arc<Entrance>>),
     Listener(Listener, Arc<Door>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
     /// The listener of that number closes; then its sender is dropped.
     Close(u16, oneshot::Sender<()>),
@@ -132,23 +131,25 @@ impl Workers {
         self.send(0, Command::Listener(listener, door, self.senders.clone()));
     }
 
-    /// Other TLS for handshakes of that listener from now on; who is connected stays so, by the TLS it began with.
-    /// `false`: there is no such listener, or it does not speak TLS.
-    pub fn replace_tls(&self, number: u16, settings: TlsSettings) -> bool {
+    /// Asks something else of connections that come to that listener from now on; who is connected stays so, by what it
+    /// began with. Where there is no such listener, nothing happens.
+    pub fn replace(&self, number: u16, entrance: Entrance) {
         let door = self.doors.lock().get(&number).cloned();
-        door.is_some_and(|door| door.replace_tls(settings))
+        if let Some(door) = door {
+            door.replace(entrance);
+        }
     }
 
-    /// Closes a listener; who is connected stays so. When the answer comes, its address is free. `false`: there is none.
-    pub async fn close(&self, number: u16) -> bool {
-        if self.doors.lock().remove(&number).is_none() {
-            return false;
-        }
+    /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there is
+    /// no such listener.
+    pub fn close(&self, number: u16) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.doors.lock().remove(&number)?;
         let (closed, wait) = oneshot::channel();
         self.send(0, Command::Close(number, closed));
-        // the sender is dropped in any case
-        let _ = wait.await;
-        true
+        Some(async {
+            // the sender is dropped in any case
+            let _ = wait.await;
+        })
     }
 
     /// New limits, for connections from their next turn on.
@@ -191,8 +192,7 @@ impl Dealer {
     pub(super) fn deal(&self, socket: Accepted, peer: Peer, door: &Arc<Door>) {
         let index = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
         // a thread that has ended serves nobody: the socket closes
-        let door = (!door.is_open()).then(|| door.clone());
-        let _ = self.senders[index].send(Command::Connection(socket, peer, door));
+        let _ = self.senders[index].send(Command::Connection(socket, peer, door.entrance()));
     }
 }
 
@@ -217,8 +217,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     let mut dealt = 0;
     let grace = loop {
         match commands.recv().await {
-            Some(Command::Connection(socket, peer, door)) => {
-                if let Err(error) = spawn_connection(&shared, socket, peer, door) {
+            Some(Command::Connection(socket, peer, entrance)) => {
+                if let Err(error) = spawn_connection(&shared, socket, peer, entrance) {
                     shared.gate.left_before_connect();
                     tracing::warn!(%peer, %error, "connection not served");
                 }
@@ -265,13 +265,18 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     }
 }
 
-fn spawn_connection(shared: &Arc<Shared>, socket: Accepted, peer: Peer, door: Option<Arc<Door>>) -> io::Result<()> {
-    match (socket, door) {
+fn spawn_connection(
+    shared: &Arc<Shared>,
+    socket: Accepted,
+    peer: Peer,
+    entrance: Option<Arc<Entrance>>,
+) -> io::Result<()> {
+    match (socket, entrance) {
         (Accepted::Tcp(socket), None) => {
             tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer));
         }
-        (Accepted::Tcp(socket), Some(door)) => {
-            tokio::spawn(arrive(shared.clone(), door, tokio::net::TcpStream::from_std(socket)?, peer));
+        (Accepted::Tcp(socket), Some(entrance)) => {
+            tokio::spawn(arrive(shared.clone(), entrance, tokio::net::TcpStream::from_std(socket)?, peer));
         }
         // nothing else is asked of a Unix socket
         (Accepted::Unix(socket), _) => {

@@ -3,13 +3,13 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
     net::{self, CertificateName, ClientFiles, Entrance, TlsError, TlsFiles, TlsSettings, WebSocketOptions, Workers},
-    types::{Endpoint, Transport},
+    types::{Contents, Endpoint, Transport},
 };
 
 /// A listener that accepts.
@@ -41,6 +41,25 @@ pub enum ListenError {
         address: Endpoint,
         /// What is wrong.
         error: TlsError,
+    },
+    /// An address cannot be listened on while a listener that it would replace is open.
+    #[error(
+        "cannot listen on {address} while this broker listens on {before}, which it would replace: restart the broker, or \
+         take {before} away with one reload and add {address} with the next"
+    )]
+    Overlap {
+        /// As configured.
+        address: Endpoint,
+        /// Where this broker listens.
+        before: Endpoint,
+    },
+    /// The file of a Unix socket cannot have other permission bits.
+    #[error("cannot change the mode of {}: {error}", .path.display())]
+    Mode {
+        /// The socket.
+        path: std::path::PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
     /// It would speak TLS without a certificate, which a configuration that was read from a file cannot say.
     #[error("cannot listen on {0}: TLS needs a certificate_file and a key_file")]
@@ -75,15 +94,43 @@ pub(super) type Anonymity = Arc<ArcSwap<Vec<Option<bool>>>>;
 
 /// Those that are open.
 pub(super) struct Listeners {
-    open: Mutex<Vec<(Listening, ListenerConfig)>>,
+    open: Mutex<Vec<Open>>,
     anonymity: Anonymity,
+}
+
+/// One that is.
+#[derive(Clone)]
+pub(super) struct Open {
+    pub(super) listening: Listening,
+    pub(super) config: ListenerConfig,
+    /// Of its files, when they were read.
+    pub(super) contents: Contents,
+    pub(super) by: By,
+}
+
+/// Who opened a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The configuration: it goes when it is there no more.
+    Config,
+    /// The embedding program, which closes it too.
+    Program,
+}
+
+/// What a listener asks of its connections, read from its files.
+pub(super) struct Read {
+    pub(super) entrance: Entrance,
+    pub(super) contents: Contents,
+    /// What works and is not as it should be.
+    pub(super) warnings: Vec<String>,
 }
 
 /// A listener that is bound, and all that it needs is read.
 pub(super) struct Bound {
-    socket: net::Listener,
-    entrance: Entrance,
-    config: ListenerConfig,
+    pub(super) socket: net::Listener,
+    pub(super) entrance: Entrance,
+    pub(super) contents: Contents,
+    pub(super) config: ListenerConfig,
 }
 
 impl Listeners {
@@ -91,84 +138,108 @@ impl Listeners {
     pub(super) fn open(bound: Vec<Bound>, workers: &Workers, anonymity: Anonymity) -> Result<Self, ListenError> {
         let listeners = Self { open: Mutex::default(), anonymity };
         for one in bound {
-            listeners.add(one, workers)?;
+            listeners.add(one, By::Config, workers)?;
         }
         Ok(listeners)
     }
 
     pub(super) fn all(&self) -> Vec<Listening> {
-        self.open.lock().iter().map(|(listening, _)| listening.clone()).collect()
+        self.open.lock().iter().map(|open| open.listening.clone()).collect()
     }
 
-    pub(super) fn add(&self, bound: Bound, workers: &Workers) -> Result<Listening, ListenError> {
-        let Bound { socket, entrance, config } = bound;
-        let mut open = self.open.lock();
+    /// Those that are open, which nobody else changes while they are held, and what `allow_anonymous` says for them, which
+    /// nobody else does either.
+    pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &Anonymity) {
+        (self.open.lock(), &self.anonymity)
+    }
+
+    pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
+        let Bound { socket, entrance, contents, config } = bound;
+        let (mut open, _) = self.hold();
         let mut anonymity = self.anonymity.load().to_vec();
-        let endpoint = socket.endpoint().clone();
-        let Ok(number) = u16::try_from(anonymity.len()) else { return Err(ListenError::TooMany(endpoint)) };
+        let number = number(anonymity.len(), socket.endpoint())?;
         anonymity.push(config.allow_anonymous);
         self.anonymity.store(Arc::new(anonymity));
-        let listening = Listening { number, transport: config.transport, endpoint };
-        open.push((listening.clone(), config));
+        let listening = Listening { number, transport: config.transport, endpoint: socket.endpoint().clone() };
+        open.push(Open { listening: listening.clone(), config, contents, by });
         workers.listen(number, socket, entrance);
         Ok(listening)
     }
 
     pub(super) async fn close(&self, number: u16, workers: &Workers) -> bool {
-        self.open.lock().retain(|(listening, _)| listening.number != number);
-        workers.close(number).await
-    }
-
-    /// Reads the files of all that speak TLS again, and puts them in force if nothing is wrong with any.
-    pub(super) fn reload_tls(&self, workers: &Workers) -> Result<usize, ListenError> {
-        let open = self.open.lock();
-        let mut read = Vec::new();
-        for (listening, config) in open.iter() {
-            if let Some(settings) = tls(config)? {
-                read.push((listening.number, settings));
+        self.open.lock().retain(|open| open.listening.number != number);
+        match workers.close(number) {
+            Some(closed) => {
+                closed.await;
+                true
             }
+            None => false,
         }
-        Ok(read.into_iter().filter(|(number, settings)| workers.replace_tls(*number, settings.clone())).count())
     }
 }
 
-/// Reads what a listener needs.
-pub(super) fn check(config: &ListenerConfig) -> Result<(), ListenError> {
-    tls(config).map(|_| ())
+impl Read {
+    /// Reads what a listener needs.
+    pub(super) fn of(config: &ListenerConfig) -> Result<Self, ListenError> {
+        let websocket = config
+            .transport
+            .has_websocket()
+            .then(|| WebSocketOptions { path: config.path.clone(), allowed_origins: config.allowed_origins.clone() });
+        let trusted_proxies = config.proxy_protocol.then(|| config.trusted_proxies.clone());
+        let (tls, warnings) = tls(config)?.unzip();
+        let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
+        let entrance = Entrance { tls, websocket, trusted_proxies };
+        Ok(Self { entrance, contents, warnings: warnings.unwrap_or_default() })
+    }
+
+    /// Says what is not as it should be.
+    pub(super) fn warn(&self) {
+        self.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+    }
+
+    /// Binds the listener that this was read for.
+    pub(super) fn bind(self, config: &ListenerConfig) -> Result<Bound, ListenError> {
+        let address = &config.address;
+        match net::bind(address, config.mode) {
+            Ok(socket) => {
+                Ok(Bound { socket, entrance: self.entrance, contents: self.contents, config: config.clone() })
+            }
+            Err(error) => Err(ListenError::Bind { address: address.clone(), error }),
+        }
+    }
+}
+
+/// The number of a listener, when there have been so many before it.
+pub(super) fn number(before: usize, endpoint: &Endpoint) -> Result<u16, ListenError> {
+    u16::try_from(before).map_err(|_| ListenError::TooMany(endpoint.clone()))
 }
 
 /// Reads what a listener needs, and binds it.
 pub(super) fn bind(config: &ListenerConfig) -> Result<Bound, ListenError> {
-    let websocket = config
-        .transport
-        .has_websocket()
-        .then(|| WebSocketOptions { path: config.path.clone(), allowed_origins: config.allowed_origins.clone() });
-    let trusted_proxies = config.proxy_protocol.then(|| config.trusted_proxies.clone());
-    let entrance = Entrance { tls: tls(config)?, websocket, trusted_proxies };
-    let address = &config.address;
-    match net::bind(address, config.mode) {
-        Ok(socket) => Ok(Bound { socket, entrance, config: config.clone() }),
-        Err(error) => Err(ListenError::Bind { address: address.clone(), error }),
-    }
+    let read = Read::of(config)?;
+    read.warn();
+    read.bind(config)
 }
 
 /// Binds every listener of a configuration.
 pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
-    // where nobody asked for IPv6, a machine without it is no reason not to start
+    let bound = config.listeners.iter().map(|listener| tolerate(config, bind(listener)));
+    bound.filter_map(Result::transpose).collect()
+}
+
+/// Where nobody asked for IPv6, a machine without it is no reason not to start: `None`.
+pub(super) fn tolerate<T>(config: &Config, bound: Result<T, ListenError>) -> Result<Option<T>, ListenError> {
     let by_default = config.listeners == Config::default().listeners;
-    let mut bound = Vec::new();
-    for listener in &config.listeners {
-        match bind(listener) {
-            Ok(one) => bound.push(one),
-            Err(ListenError::Bind { address, error })
-                if by_default && address.socket_addr().is_some_and(|a: SocketAddr| a.is_ipv6()) && no_ipv6(&error) =>
-            {
-                tracing::info!("not listening on {address}: this machine has no IPv6");
-            }
-            Err(error) => return Err(error),
+    match bound {
+        Ok(one) => Ok(Some(one)),
+        Err(ListenError::Bind { address, error })
+            if by_default && address.socket_addr().is_some_and(|a: SocketAddr| a.is_ipv6()) && no_ipv6(&error) =>
+        {
+            tracing::info!("not listening on {address}: this machine has no IPv6");
+            Ok(None)
         }
+        Err(error) => Err(error),
     }
-    Ok(bound)
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
@@ -176,8 +247,8 @@ fn no_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// TLS as configured, read from its files; what works and is not as it should be is said in the log.
-fn tls(config: &ListenerConfig) -> Result<Option<TlsSettings>, ListenError> {
+/// TLS as configured, read from its files, with warnings.
+fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, ListenError> {
     if !config.transport.has_tls() {
         return Ok(None);
     }
@@ -195,7 +266,5 @@ fn tls(config: &ListenerConfig) -> Result<Option<TlsSettings>, ListenError> {
     });
     let files = TlsFiles { certificate, key, clients, http: config.transport.has_websocket() };
     let loaded = TlsSettings::load(&files);
-    let (settings, warnings) = loaded.map_err(|error| ListenError::Tls { address: config.address.clone(), error })?;
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    Ok(Some(settings))
+    loaded.map(Some).map_err(|error| ListenError::Tls { address: config.address.clone(), error })
 }

@@ -9,6 +9,7 @@ use crate::{
     support::{
         Broker, Recorder,
         raw::{Connect, Message},
+        reload,
     },
 };
 
@@ -22,7 +23,7 @@ fn whose_user_is_gone_is_disconnected_and_the_others_stay() {
     let connect = |user: &str| Connect::new(user).user(user, &password(user));
     let (mut bob, mut eve) = (broker.connect(&connect("bob"), 0), broker.connect(&connect("eve"), 0));
     auth::edit(&files.path("passwords"), "bob", auth::Change::Delete).unwrap();
-    broker.server.reload_access(&config).unwrap();
+    reload(&broker.server, &config).unwrap();
     // without a word of its own
     bob.expect_closed();
     recorder.wait_for("disconnect bob UserGone");
@@ -35,9 +36,9 @@ fn rules_change_at_the_next_packet() {
     let files = Files::new();
     let config = files.config(&[], "topic write a\nuser r\ntopic read a\n");
     let broker = Broker::new(config.clone());
-    let reload = |rules: &str, config: &Config| {
+    let change = |rules: &str, config: &Config| {
         files.write("acl", rules);
-        broker.server.reload_access(config).unwrap();
+        reload(&broker.server, config).unwrap();
     };
     let mut reader = broker.connect(&Connect::new("r").user("r", "x"), 0);
     let mut away = broker.connect(&Connect::new("away").user("r", "x").persistent(), 0);
@@ -51,13 +52,13 @@ fn rules_change_at_the_next_packet() {
     reader.expect_message("a", "x", 1);
     reader.expect_message("a", "x", 1);
     // a topic that its publisher repeats
-    reload("topic write b\nuser r\ntopic read #\n", &config);
+    change("topic write b\nuser r\ntopic read #\n", &config);
     publish("a");
     broker.expect_counts(&[(Count::DroppedNotAuthorized, 1)]);
     publish("b");
     reader.expect_message("b", "x", 1);
     // one that its subscriber may not read any more, and what waits of it
-    reload("topic write #\nuser r\ntopic read b\n", &config);
+    change("topic write #\nuser r\ntopic read b\n", &config);
     publish("a");
     publish("b");
     reader.expect_message("b", "x", 1);
@@ -78,11 +79,11 @@ fn rules_come_and_go_while_clients_are_connected() {
     reader.subscribe(&[("#", 1)]);
     publisher.publish(Message::new("a", "1").qos(1));
     reader.expect_message("a", "1", 1);
-    broker.server.reload_access(&with).unwrap();
+    reload(&broker.server, &with).unwrap();
     publisher.publish(Message::new("a", "2").qos(1));
     reader.expect_nothing_pending();
     broker.expect_counts(&[(Count::DroppedNotAuthorized, 1)]);
-    broker.server.reload_access(&without).unwrap();
+    reload(&broker.server, &without).unwrap();
     publisher.publish(Message::new("a", "3").qos(1));
     reader.expect_message("a", "3", 1);
 }
@@ -97,7 +98,7 @@ fn a_bad_file_changes_nothing() {
     // the users are good, the rules are not: neither is taken
     auth::edit(&files.path("passwords"), "bob", auth::Change::Delete).unwrap();
     files.write("acl", "topic a\ntpic b\n");
-    let error = broker.server.reload_access(&config).unwrap_err().to_string();
+    let error = reload(&broker.server, &config).unwrap_err().to_string();
     assert!(
         error.ends_with("acl:2: a line begins with \"topic\", \"user\", \"pattern\" or \"#\", not with \"tpic\""),
         "{error}"
@@ -112,7 +113,7 @@ fn a_name_that_was_only_said_is_not_kept_when_users_come() {
     let broker = Broker::new(crate::support::config());
     let mut named = broker.connect(&Connect::new("c").user("bob", "x"), 0);
     let mut nameless = broker.client("d");
-    broker.server.reload_access(&files.config(&["bob"], "user bob\ntopic #\ntopic $SYS/#\n")).unwrap();
+    reload(&broker.server, &files.config(&["bob"], "user bob\ntopic #\ntopic $SYS/#\n")).unwrap();
     named.expect_closed();
     nameless.expect_nothing_pending();
     broker.refuses(&Connect::new("e").user("bob", "x"), 4);

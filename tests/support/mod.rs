@@ -15,6 +15,7 @@ use dunlin::{
     Builder, Config, Server,
     config::{Limits, SysConfig},
     router::{Count, Event, Observe},
+    server::ReloadError,
     session::CloseReason,
     types::QoS,
 };
@@ -49,6 +50,12 @@ pub fn shut_down(server: Server) {
     runtime.block_on(server.shutdown()).expect("the store closes");
 }
 
+/// Puts another configuration in force.
+pub fn reload(server: &Server, config: &Config) -> Result<Vec<String>, ReloadError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(server.reload(config))
+}
+
 impl Broker {
     pub fn new(config: Config) -> Self {
         Self::build(config, |builder| builder)
@@ -73,7 +80,7 @@ impl Broker {
     /// Puts a changed configuration in force.
     pub fn reload(&mut self, change: impl FnOnce(&mut Config)) -> Vec<String> {
         change(&mut self.config);
-        self.server.reload(&self.config)
+        reload(&self.server, &self.config).expect("it can be put in force")
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -56,7 +56,11 @@ impl Running {
         let ready = self.wait_for("ready, listening on ");
         let (_, told) = ready.split_once("listening on ").unwrap();
         let (told, _) = told.split_once(" (").unwrap();
-        self.addresses = told.split(", ").map(|address| address.parse().expect("an address")).collect();
+        self.addresses = told
+            .split(", ")
+            .filter(|address| !address.starts_with("unix:"))
+            .map(|address| address.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address"))
+            .collect();
     }
 
     /// Its process.

@@ -1,4 +1,5 @@
-//! Clients over TLS, and certificates for both sides.
+//! Clients over TLS, and certificates for both sides. Each test binary that has it as a module uses a part of it.
+#![allow(dead_code)]
 
 use std::{
     fs,
@@ -129,4 +130,38 @@ pub fn rest(stream: &mut impl Read) -> Vec<u8> {
         }
         _ => bytes,
     }
+}
+
+/// The serial number of a certificate.
+pub fn serial(certificate: &Path) -> Vec<u8> {
+    use x509_cert::{Certificate, der::DecodePem};
+    let certificate = Certificate::from_pem(fs::read(certificate).unwrap()).unwrap();
+    certificate.tbs_certificate().serial_number().as_bytes().to_vec()
+}
+
+/// A revocation list of the authority, with these serial numbers on it.
+pub fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
+    use rcgen::{
+        CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+    };
+    let key = KeyPair::from_pem(&fs::read_to_string(certs.path("ca.key")).unwrap()).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "dunlin development CA");
+    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    let revoked = |serial: &&[u8]| RevokedCertParams {
+        serial_number: SerialNumber::from_slice(serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2100, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(&Issuer::from_params(&params, key)).unwrap().pem().unwrap()
 }

@@ -17,12 +17,16 @@ use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 use crate::{
-    secure::{Certs, connect, expect, ping, rest, secure, tcp},
-    support::{Broker, config},
+    secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
+    support::{Broker, config, reload},
 };
 
 fn broker(listener: ListenerConfig) -> Broker {
-    Broker::new(Config { listeners: vec![listener], ..config() })
+    Broker::new(with(listener))
+}
+
+fn with(listener: ListenerConfig) -> Config {
+    Config { listeners: vec![listener], ..config() }
 }
 
 fn with_clients(certs: &Certs, client_certificates: ClientCertificates) -> ListenerConfig {
@@ -123,7 +127,7 @@ fn a_certificate_that_is_revoked_is_refused() {
         revocation_list_file: Some(list.clone()),
         ..with_clients(&certs, ClientCertificates::Required)
     };
-    let broker = broker(listener);
+    let broker = broker(listener.clone());
     // a client that keeps what it needs to resume a session
     let lamp = certs.lamp();
     for _ in 0..2 {
@@ -132,44 +136,13 @@ fn a_certificate_that_is_revoked_is_refused() {
         ping(&mut client);
     }
     fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))])).unwrap();
-    assert_eq!(broker.server.reload_tls().unwrap(), 1);
+    let name = format!("listener tls://{}", broker.address());
+    assert_eq!(reload(&broker.server, &with(listener)).unwrap(), [format!("revocation list of {name}")]);
     for config in [&lamp, &certs.lamp()] {
         let mut client = secure(broker.address(), config);
         let _ = client.write_all(b"\x10");
         assert!(client.read(&mut [0; 1]).is_err());
     }
-}
-
-fn serial(certificate: &std::path::Path) -> Vec<u8> {
-    use x509_cert::{Certificate, der::DecodePem};
-    let certificate = Certificate::from_pem(fs::read(certificate).unwrap()).unwrap();
-    certificate.tbs_certificate().serial_number().as_bytes().to_vec()
-}
-
-fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
-    use rcgen::{
-        CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
-    };
-    let key = KeyPair::from_pem(&fs::read_to_string(certs.path("ca.key")).unwrap()).unwrap();
-    let mut params = rcgen::CertificateParams::default();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "dunlin development CA");
-    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
-    let revoked = |serial: &&[u8]| RevokedCertParams {
-        serial_number: SerialNumber::from_slice(serial),
-        revocation_time: date_time_ymd(2024, 1, 1),
-        reason_code: None,
-        invalidity_date: None,
-    };
-    let list = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2100, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: serials.iter().map(revoked).collect(),
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    list.signed_by(&Issuer::from_params(&params, key)).unwrap().pem().unwrap()
 }
 
 #[test]
@@ -318,7 +291,9 @@ fn a_certificate_is_replaced_under_load_and_no_connection_is_lost() {
             .collect();
         for at in 0..RENEWALS {
             certs.renew();
-            assert_eq!(broker.server.reload_tls().unwrap(), 1);
+            let changed = reload(&broker.server, &with(certs.listener(Transport::Tls))).unwrap();
+            let name = format!("listener tls://{address}");
+            assert_eq!(changed, [format!("certificate of {name}"), format!("private key of {name}")]);
             // whoever comes now sees the new certificate: it is by another authority
             let mut client = secure(address, &certs.client());
             connect(&mut client, &format!("new-{at}"));
@@ -327,7 +302,7 @@ fn a_certificate_is_replaced_under_load_and_no_connection_is_lost() {
         }
         // what is wrong changes nothing
         fs::write(certs.path("server.pem"), "nothing").unwrap();
-        assert!(broker.server.reload_tls().is_err());
+        assert!(reload(&broker.server, &with(certs.listener(Transport::Tls))).is_err());
         connect(&mut secure(address, &certs.client()), "after");
         stop.store(true, Ordering::Relaxed);
         for worker in workers {

@@ -1,0 +1,77 @@
+//! When the binary reads its configuration again, and what it says of it: at SIGHUP, and where `watch = true` at a change of
+//! a file. Putting it in force is [`Server::reload`]'s.
+
+use std::path::PathBuf;
+
+use dunlin::{Config, Server, config::Cli, server::Watch};
+use tokio::signal::unix::Signal;
+
+use crate::log;
+
+/// What asks for the configuration to be read again.
+pub struct Reloads<'a> {
+    cli: &'a Cli,
+    hangup: Signal,
+    watch: Option<Watch>,
+}
+
+impl<'a> Reloads<'a> {
+    /// `config` is what was read with `cli`.
+    pub fn new(cli: &'a Cli, config: &Config, hangup: Signal) -> Self {
+        let mut reloads = Self { cli, hangup, watch: None };
+        reloads.follow(config);
+        reloads
+    }
+
+    /// Ends when somebody asks.
+    pub async fn asked(&mut self) {
+        let changed = async {
+            match &mut self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.hangup.recv() => {}
+            () = changed => {}
+        }
+    }
+
+    /// Reads the configuration again, with the same flags over it; if that fails, all stays as it is.
+    pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) {
+        if let Some(watch) = &mut self.watch {
+            watch.look();
+        }
+        let error = match self.cli.resolve() {
+            Ok(config) => {
+                // also where it is not put in force: a change of a file that it names may mend it
+                self.follow(&config);
+                match server.reload(&config).await {
+                    Ok(changed) => return done(&config, &changed, level),
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        tracing::error!("the configuration stays as it is: {error}");
+    }
+
+    /// Watches the files of `config` from now on, or none.
+    fn follow(&mut self, config: &Config) {
+        if !config.watch {
+            self.watch = None;
+            return;
+        }
+        let files: Vec<PathBuf> =
+            self.cli.config.as_deref().into_iter().chain(config.files()).map(Into::into).collect();
+        self.watch.get_or_insert_default().follow(&files);
+    }
+}
+
+fn done(config: &Config, changed: &[String], level: &log::LevelHandle) {
+    if let Err(error) = level.set(config.log.level) {
+        tracing::error!("{error:#}");
+    }
+    let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
+    tracing::info!("the configuration was read again; changed: {changed}");
+}

@@ -1,0 +1,183 @@
+//! What another configuration does to the listeners that are open: read and bound first ([`Plan::make`]), then put in force
+//! ([`Plan::apply`]), which cannot fail.
+
+use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
+
+use parking_lot::MutexGuard;
+
+use super::listeners::{self, Anonymity, Bound, By, ListenError, Listeners, Listening, Open, Read};
+use crate::{
+    config::{self, Config, ListenerConfig},
+    net::{self, Entrance, Workers},
+    types::Endpoint,
+};
+
+/// All that is needed is read and bound, and nothing is changed yet.
+pub(super) struct Plan<'a> {
+    open: MutexGuard<'a, Vec<Open>>,
+    anonymity: &'a Anonymity,
+    next: Vec<Next>,
+    gone: Vec<Open>,
+    /// What changes, in words for people.
+    lines: Vec<String>,
+    warnings: Vec<String>,
+}
+
+/// A listener as it will be.
+struct Next {
+    open: Open,
+    change: Change,
+}
+
+enum Change {
+    None,
+    Entrance(Entrance),
+    Opens(net::Listener, Entrance),
+}
+
+impl<'a> Plan<'a> {
+    /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are new.
+    /// An error leaves all as it is.
+    pub(super) fn make(listeners: &'a Listeners, config: &Config) -> Result<Self, ListenError> {
+        let (open, anonymity) = listeners.hold();
+        let mut before = open.clone();
+        let mut wanted = Vec::new();
+        for one in &config.listeners {
+            let at = before.iter().position(|open| open.by == By::Config && is_same(open, one));
+            wanted.push((at.map(|at| before.remove(at)), one.clone(), Read::of(one)?));
+        }
+        let (own, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| open.by == By::Program);
+        for one in own {
+            let config = one.config.clone();
+            let read = Read::of(&config)?;
+            wanted.push((Some(one), config, read));
+        }
+        let mut plan = Self { open, anonymity, next: Vec::new(), gone, lines: Vec::new(), warnings: Vec::new() };
+        let mut numbered = anonymity.load().len();
+        for (before, wanted, read) in wanted {
+            match before {
+                Some(before) => plan.keep(before, wanted, read),
+                None => {
+                    let warnings = read.warnings.clone();
+                    let bound = read.bind(&wanted).map_err(|error| plan.explain(error));
+                    if let Some(bound) = listeners::tolerate(config, bound)? {
+                        plan.add(bound, numbered)?;
+                        plan.warnings.extend(warnings);
+                        numbered += 1;
+                    }
+                }
+            }
+        }
+        plan.lines.extend(plan.gone.iter().map(|open| format!("{} is closed", name(open))));
+        Ok(plan)
+    }
+
+    /// One that stays, perhaps with other settings.
+    fn keep(&mut self, before: Open, config: ListenerConfig, read: Read) {
+        let open = Open {
+            listening: Listening { transport: config.transport, ..before.listening.clone() },
+            config,
+            contents: read.contents,
+            by: before.by,
+        };
+        let settings = config::listener_changes(&before.config, &open.config);
+        let files = open.contents.changed_since(&before.contents);
+        // what has not changed keeps the keys of its tickets: its clients resume their sessions
+        let change = match settings.is_empty() && open.contents == before.contents {
+            true => Change::None,
+            false => {
+                self.warnings.extend(read.warnings);
+                Change::Entrance(read.entrance)
+            }
+        };
+        let name = name(&open);
+        self.lines.extend(settings.iter().map(|change| format!("{name}: {change}")));
+        self.lines.extend(files.iter().map(|file| format!("{file} of {name}")));
+        self.next.push(Next { open, change });
+    }
+
+    /// One that is new.
+    fn add(&mut self, bound: Bound, numbered: usize) -> Result<(), ListenError> {
+        let Bound { socket, entrance, contents, config } = bound;
+        let endpoint = socket.endpoint().clone();
+        let number = listeners::number(numbered, &endpoint)?;
+        let listening = Listening { number, transport: config.transport, endpoint };
+        let open = Open { listening, config, contents, by: By::Config };
+        self.lines.push(format!("{} is open", name(&open)));
+        self.next.push(Next { open, change: Change::Opens(socket, entrance) });
+        Ok(())
+    }
+
+    /// An address may be taken by a listener of ours that is about to go.
+    fn explain(&self, error: ListenError) -> ListenError {
+        let ListenError::Bind { address: Endpoint::Ip(address), error } = error else { return error };
+        let port = |open: &&Open| open.listening.endpoint.socket_addr().is_some_and(|a| a.port() == address.port());
+        match self.gone.iter().find(port) {
+            Some(open) if error.kind() == io::ErrorKind::AddrInUse => {
+                ListenError::Overlap { address: address.into(), before: open.listening.endpoint.clone() }
+            }
+            _ => ListenError::Bind { address: address.into(), error },
+        }
+    }
+
+    /// The listeners that are open.
+    pub(super) fn open(&self) -> Vec<Listening> {
+        self.open.iter().map(|open| open.listening.clone()).collect()
+    }
+
+    /// The listeners that will be open; `None`: they are those that are.
+    pub(super) fn listening(&self) -> Option<Vec<Listening>> {
+        let next: Vec<_> = self.next.iter().map(|next| next.open.listening.clone()).collect();
+        (next != self.open()).then_some(next)
+    }
+
+    /// Gives the files of Unix sockets the modes that they are to have: the one thing that is done before the rest because it
+    /// may fail.
+    pub(super) fn set_modes(&self) -> Result<(), ListenError> {
+        let unix = self.next.iter().filter(|next| matches!(next.change, Change::Entrance(_)));
+        for open in unix.map(|next| &next.open) {
+            if let Some(path) = open.listening.endpoint.path() {
+                fs::set_permissions(path, fs::Permissions::from_mode(open.config.mode))
+                    .map_err(|error| ListenError::Mode { path: path.into(), error })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts it in force. Gives what changed, a line each, and what ends when the listeners that are gone are closed.
+    pub(super) fn apply(mut self, workers: &Workers) -> (Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>) {
+        self.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        let mut anonymity = self.anonymity.load().to_vec();
+        for Next { open, .. } in &self.next {
+            let number = usize::from(open.listening.number);
+            // a new one's is the next
+            anonymity.resize(anonymity.len().max(number + 1), None);
+            anonymity[number] = open.config.allow_anonymous;
+        }
+        self.anonymity.store(Arc::new(anonymity));
+        self.open.clear();
+        for Next { open, change } in self.next {
+            match change {
+                Change::None => {}
+                Change::Entrance(entrance) => workers.replace(open.listening.number, entrance),
+                Change::Opens(socket, entrance) => workers.listen(open.listening.number, socket, entrance),
+            }
+            self.open.push(open);
+        }
+        let closing = self.gone.iter().filter_map(|open| workers.close(open.listening.number)).collect();
+        (self.lines, closing)
+    }
+}
+
+/// Is this the listener that is wanted, if with other settings? One on a port that the system picked is found by that port
+/// too; port 0 is another one for another transport.
+fn is_same(open: &Open, wanted: &ListenerConfig) -> bool {
+    let any_port = wanted.address.socket_addr().is_some_and(|address| address.port() == 0);
+    let same_transport = open.config.transport == wanted.transport;
+    open.listening.endpoint == wanted.address || open.config.address == wanted.address && (same_transport || !any_port)
+}
+
+fn name(open: &Open) -> String {
+    let Listening { transport, endpoint, .. } = &open.listening;
+    format!("listener {}", endpoint.with(*transport))
+}

@@ -1,0 +1,122 @@
+//! Another configuration for a server that runs: everything is read, checked and bound, then put in force as one.
+
+use thiserror::Error;
+
+use super::{
+    ListenError, ReadyFileError, Server, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits,
+};
+use crate::{
+    auth::AuthError,
+    config::{self, Config},
+};
+
+/// Why a configuration was not put in force; what was in force still is, all of it.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// There is nothing to listen on.
+    #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
+    NoListener,
+    /// A file of users, rules or keys is not as it should be.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// A listener cannot be opened, or not as it should be from now on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Nobody can be told of other listeners.
+    #[error(transparent)]
+    ReadyFile(#[from] ReadyFileError),
+}
+
+impl Server {
+    /// Puts `config` in force, with what its files have in them now: listeners, certificates, keys, client CAs, revocation
+    /// lists, users, rules, tokens, limits, `$SYS`. Everything is read and bound first; an error leaves all as it is. Gives
+    /// what changed, a line each; what needs a restart says so. The level of the log is its owner's.
+    ///
+    /// Who is connected stays connected: also where its listener closes or takes other settings. Clients whose user is gone
+    /// are disconnected; the others are treated by the new rules from their next packet on. Listeners that the program
+    /// [opened](Server::open_listener) itself stay, and their files are read again.
+    ///
+    /// When this returns, the addresses of listeners that are gone are free. Files are read on the thread that calls.
+    pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ReloadError> {
+        let mut running = self.config.lock().await;
+        let (lines, closing) = self.put_in_force(&mut running, config)?;
+        for closed in closing {
+            closed.await;
+        }
+        Ok(lines)
+    }
+
+    fn put_in_force(
+        &self,
+        running: &mut Config,
+        config: &Config,
+    ) -> Result<(Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>), ReloadError> {
+        if config.listeners.is_empty() {
+            return Err(ReloadError::NoListener);
+        }
+        // what may fail
+        let policy = self.auth.as_ref().map(|auth| Ok::<_, AuthError>((auth, access::load(config)?))).transpose()?;
+        let plan = Plan::make(&self.listeners, config)?;
+        let mut ready_file = self.ready_file.lock();
+        let listening = plan.listening();
+        if listening.is_some() || running.ready_file != config.ready_file {
+            let listening = listening.unwrap_or_else(|| plan.open());
+            let prepared = config.ready_file.as_deref().map(|path| ReadyFile::prepare(path, &listening)).transpose()?;
+            plan.set_modes()?;
+            ReadyFile::replace(&mut ready_file, prepared)?;
+        } else {
+            plan.set_modes()?;
+        }
+
+        // what does not
+        let mut lines = changes(running, config);
+        let mut access_is_new = running.auth != config.auth
+            || running.allow_anonymous != config.allow_anonymous
+            || running.listeners != config.listeners;
+        if let Some((auth, policy)) = policy {
+            let before = auth.policy();
+            if !policy.is_same(&before) {
+                lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
+                access_is_new = true;
+                auth.replace(policy);
+                self.router.permissions_changed();
+            }
+            if access_is_new {
+                access::announce(&auth.policy(), config);
+            }
+        }
+        let (of_listeners, closing) = plan.apply(&self.workers);
+        lines.extend(of_listeners);
+        let Config { listeners, allow_anonymous, shutdown_grace, ready_file, watch, log, limits, sys, auth, .. } =
+            config.clone();
+        running.log.level = log.level;
+        *running = Config {
+            listeners,
+            allow_anonymous,
+            shutdown_grace,
+            ready_file,
+            watch,
+            limits,
+            sys,
+            auth,
+            ..running.clone()
+        };
+        self.router.set_limits(router_limits(running));
+        self.workers.set_limits(net_limits(running));
+        Ok((lines, closing))
+    }
+}
+
+/// Every key that changes, but for those of listeners.
+fn changes(running: &Config, config: &Config) -> Vec<String> {
+    let all = config::changes(running, config).into_iter().filter(|change| change.key != "listener");
+    let lines = all.map(|change| {
+        let restart = if AT_ONCE.iter().any(|key| change.key.starts_with(key)) { "" } else { " (after a restart)" };
+        format!("{change}{restart}")
+    });
+    lines.collect()
+}
+
+/// The keys, or tables, that are put in force while the server runs.
+const AT_ONCE: [&str; 8] =
+    ["allow_anonymous", "shutdown_grace", "ready_file", "watch", "auth.", "log.level", "limits.", "sys."];

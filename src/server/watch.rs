@@ -1,0 +1,204 @@
+//! Files that are watched: [`Watch`] tells when one of them is another than it was. What is done then is the business of who
+//! asks.
+//!
+//! Editors write a file by renaming another over it, Kubernetes by turning a symbolic link to a directory elsewhere. What is
+//! watched is therefore not the files but every directory in which a change of an entry may make a path mean another file;
+//! and what counts is not what happened there, but whether the file at the end of the path is another.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use notify::{
+    EventKind, RecommendedWatcher, RecursiveMode, Watcher,
+    event::{AccessKind, AccessMode},
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+/// Files, and what they were when they were last looked at.
+#[derive(Default)]
+pub struct Watch {
+    seen: BTreeMap<PathBuf, Option<Identity>>,
+    /// With what each is, so that one that another was renamed to is found to be another.
+    directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
+    watcher: Option<RecommendedWatcher>,
+    happened: Arc<Notify>,
+}
+
+/// What is another when a file was written, replaced, or may be read by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device_and_inode: (u64, u64),
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Watch {
+    /// Watches these files in place of those that were.
+    pub fn follow(&mut self, files: &[PathBuf]) {
+        self.seen.retain(|file, _| files.contains(file));
+        let new: Vec<_> = files.iter().filter(|file| !self.seen.contains_key(*file)).cloned().collect();
+        self.seen.extend(new.iter().map(|file| (file.clone(), None)));
+        self.arm();
+        // what they are now is looked at when nothing that happens to them is missed any more
+        self.seen.extend(new.into_iter().map(|file| (Identity::of(&file), file)).map(|(is, file)| (file, is)));
+    }
+
+    /// Takes the files as they are now for what is known.
+    pub fn look(&mut self) {
+        self.seen.iter_mut().for_each(|(file, seen)| *seen = Identity::of(file));
+    }
+
+    /// Ends when one of the files is another than it was, and nothing more happened for a moment: who writes several files
+    /// is not caught between them.
+    pub async fn changed(&mut self) {
+        loop {
+            self.happened.notified().await;
+            let latest = Instant::now() + AT_MOST;
+            while timeout(QUIET, self.happened.notified()).await.is_ok() && Instant::now() < latest {}
+            self.arm();
+            if self.seen.iter().any(|(file, seen)| *seen != Identity::of(file)) {
+                return self.look();
+            }
+        }
+    }
+
+    /// Watches the directories that matter now, where they are others than before.
+    fn arm(&mut self) {
+        let paths: BTreeSet<_> = self.seen.keys().flat_map(|file| directories(file)).collect();
+        let directories: BTreeMap<_, _> =
+            paths.into_iter().map(|path| (inode(&path), path)).map(|(i, p)| (p, i)).collect();
+        if directories == self.directories && self.watcher.is_some() {
+            return;
+        }
+        let happened = self.happened.clone();
+        let tell = move |event: notify::Result<notify::Event>| {
+            // reading is no change; an error, such as too many events at once, may hide one
+            let reads = event.is_ok_and(|event| match event.kind {
+                EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+                EventKind::Access(_) => true,
+                _ => false,
+            });
+            if !reads {
+                happened.notify_one();
+            }
+        };
+        let mut watcher = match notify::recommended_watcher(tell) {
+            Ok(watcher) => watcher,
+            Err(error) => return tracing::error!("watch = true: no file can be watched: {error}; {INSTEAD}"),
+        };
+        for directory in directories.keys() {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::error!("watch = true: {} cannot be watched: {error}; {INSTEAD}", directory.display());
+            }
+        }
+        // the one before it watches until here
+        (self.watcher, self.directories) = (Some(watcher), directories);
+    }
+}
+
+impl Identity {
+    /// `None`: there is no file.
+    fn of(file: &Path) -> Option<Self> {
+        let about = fs::metadata(file).ok()?;
+        Some(Self {
+            device_and_inode: (about.dev(), about.ino()),
+            length: about.len(),
+            modified: (about.mtime(), about.mtime_nsec()),
+            changed: (about.ctime(), about.ctime_nsec()),
+        })
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
+}
+
+/// The directories in which a change of an entry may make `file` mean another file: its own, that of each symbolic link on
+/// the way to it, and, where there is nothing yet, the last one that is there.
+fn directories(file: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let Ok(absolute) = std::path::absolute(file) else { return found };
+    let mut at = PathBuf::from("/");
+    let mut rest = steps(&absolute);
+    let mut links = 0;
+    while let Some(step) = rest.pop_front() {
+        if step == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&step);
+        let Ok(about) = fs::symlink_metadata(&next) else { break };
+        if about.is_symlink() && links < MOST_LINKS {
+            found.insert(at.clone());
+            links += 1;
+            let Ok(target) = fs::read_link(&next) else { break };
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            steps(&target).into_iter().rev().for_each(|step| rest.push_front(step));
+        } else if rest.is_empty() {
+            break;
+        } else {
+            at = next;
+        }
+    }
+    found.insert(at);
+    found
+}
+
+fn steps(path: &Path) -> VecDeque<OsString> {
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    names.map(|part| part.as_os_str().to_owned()).collect()
+}
+
+/// Who writes files is done when nothing happened for this long.
+const QUIET: Duration = Duration::from_millis(200);
+/// One who is never done is not waited for.
+const AT_MOST: Duration = Duration::from_secs(2);
+/// As for Linux.
+const MOST_LINKS: usize = 40;
+const INSTEAD: &str = "SIGHUP still reads the configuration again";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn every_directory_that_decides_what_a_path_means_is_watched() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for name in ["config", "one/deep", "store"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let of = |file: &str| {
+            let found = directories(&root.join(file));
+            let names = found.iter().map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        fs::write(root.join("one/deep/key"), "").unwrap();
+        assert_eq!(of("one/deep/key"), ["one/deep"]);
+        assert_eq!(of("one/../one/deep/key"), ["one/deep"]);
+        assert_eq!(of("one/none/key"), ["one"], "where it will be");
+        // as Kubernetes mounts a secret
+        symlink("../one", root.join("config/..data")).unwrap();
+        symlink("..data/deep/key", root.join("config/key")).unwrap();
+        assert_eq!(of("config/key"), ["config", "one/deep"]);
+        symlink(root.join("config"), root.join("store/current")).unwrap();
+        assert_eq!(of("store/current/key"), ["config", "one/deep", "store"]);
+        symlink("round", root.join("store/round")).unwrap();
+        assert_eq!(of("store/round"), ["store"]);
+    }
+}
