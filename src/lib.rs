@@ -13,8 +13,8 @@
 //! # The map
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ← [`server`];
-//! [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands alone. `topic`, `codec` and `session`
-//! are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
+//! [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands alone. `topic`,
+//! `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
 
 pub mod auth;
 pub mod certs;
