@@ -11,7 +11,7 @@ use super::{
     counters::Count,
     keep::Record,
     ports::{Credentials, Identity, Peer, Refusal, Rights, Verdict},
-    slot::{SlotRef, SlotState},
+    slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
@@ -106,10 +106,19 @@ impl Router {
         Some(Arc::new(Access { identity, rights, limits_reading, revoked }))
     }
 
-    /// The rights of a session's client; costs nothing where nobody's are limited.
+    /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
+    /// connection has by now are that one's: what this one still sends is not judged by them.
     #[inline]
-    pub(super) fn access_of(&self, slot: &SlotRef) -> Option<Arc<Access>> {
-        if self.guarded.load(Ordering::SeqCst) { slot.lock().access.clone() } else { None }
+    pub(super) fn access_of(
+        &self,
+        slot: &SlotRef,
+        connection: ConnectionId,
+    ) -> Result<Option<Arc<Access>>, CloseReason> {
+        if !self.guarded.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let state = slot.lock();
+        if slot.is_owned_by(connection) { Ok(state.access.clone()) } else { Err(CloseReason::SessionTakenOver) }
     }
 
     /// Users or rules are others from now on. Connections of clients whose user is gone end; the others are treated by the

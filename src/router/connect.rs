@@ -160,7 +160,8 @@ impl Router {
                 taken_over.old = slot.detach(&mut state);
                 if taken_over.old.is_some() {
                     taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
-                    taken_over.access = state.access.take();
+                    // what its last packets may do is still looked at by these
+                    taken_over.access = state.access.clone();
                     let reason = CloseReason::SessionTakenOver;
                     local.observers.observe(&Event::Disconnect { client, reason: &reason });
                 }
