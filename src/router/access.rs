@@ -149,6 +149,9 @@ impl Router {
 
     /// The rights of a session's client as they follow from the ports now.
     pub(super) fn recompile(&self, state: &mut SlotState) {
+        if state.stranger {
+            return;
+        }
         let identity = state.access.as_ref().map_or_else(Identity::default, |access| access.identity.clone());
         let access = self.access(state.session.id(), identity);
         self.set_access(state, access);
@@ -165,6 +168,7 @@ impl Router {
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
         }
         state.access = access;
+        state.stranger = false;
     }
 }
 

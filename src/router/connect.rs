@@ -13,7 +13,7 @@ use super::{
     access::Access,
     counters::Count,
     keep::Record,
-    ports::{Event, Identity, Peer},
+    ports::{DropReason, Event, Identity, Peer},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
@@ -73,6 +73,11 @@ impl Router {
         }
         let will = match &connect.will {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
+            // it is not kept: after a restart nobody would know whose it was
+            Some(will) if access.as_ref().is_some_and(|access| !access.may_publish(will.topic)) => {
+                local.observers.dropped(&client, will.topic, will.payload.len(), DropReason::NotAuthorized);
+                None
+            }
             Some(will) => {
                 Some(StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain })
             }

@@ -34,6 +34,9 @@ pub(super) struct SlotState {
     pub(super) session: Session,
     /// Who its client is and what it may do; `None` where nobody asks.
     pub(super) access: Option<std::sync::Arc<Access>>,
+    /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
+    /// waits for it until the client is back.
+    pub(super) stranger: bool,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
     /// The session is no more: whoever still holds the handle must not use it.
@@ -59,8 +62,17 @@ impl SlotRef {
     }
 
     pub(super) fn new(session: Session) -> Self {
+        Self::with(session, false)
+    }
+
+    /// The place of a session from before this process: see [`SlotState::stranger`].
+    pub(super) fn restored(session: Session) -> Self {
+        Self::with(session, true)
+    }
+
+    fn with(session: Session, stranger: bool) -> Self {
         let kept = session.number().is_some();
-        let state = SlotState { session, access: None, waker: None, ended: false, expiry: None };
+        let state = SlotState { session, access: None, stranger, waker: None, ended: false, expiry: None };
         Self(Arc::new(Slot {
             state: Mutex::new(state),
             kept,
