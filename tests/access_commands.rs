@@ -135,6 +135,7 @@ fn check_reads_the_files_too() {
         assert!(err.starts_with(said) && !err.contains(secret), "{err}");
     };
     wrong("dunlin: d.toml:4: auth.token_secret: there is no environment variable TOKEN_SECRET\n", &[]);
+    wrong("dunlin: d.toml:4: auth.token_secret: its variables are empty, and so is it;", &[("TOKEN_SECRET", "")]);
     wrong("dunlin: auth.password_file = users: cannot be read: No such file", &good);
     write(&dir, "users", "bob:$6$AAAA\n");
     wrong("dunlin: users:1: user \"bob\": the hash ends where its hash should be\n", &good);
