@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::router::Peer;
 
 fn settings(dir: &tempfile::TempDir) -> Settings {
     let password_file = dir.path().join("passwords");
@@ -86,7 +87,7 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
-    let bob = Identity { user: Some("bob".into()), proof: Proof::Password, ..Identity::default() };
+    let bob = ask(&auth, Some("bob"), Some(b"secret"), true).ok().unwrap();
     assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
     let acl_file = dir.path().join("acl");
     fs::write(&acl_file, "topic a\nuser").unwrap();

@@ -27,17 +27,18 @@ pub(super) struct Access {
     /// `None`: everything.
     rights: Option<Arc<dyn Rights>>,
     limits_reading: bool,
-    /// Its user is no more: it may do nothing, and its connection ends.
+    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what waits
+    /// there is as the rules say for whom it began, and for whoever returns to it they are asked again.
     revoked: bool,
 }
 
 impl Access {
     pub(super) fn may_publish(&self, topic: &TopicName) -> bool {
-        self.all(|rights| rights.may_publish(topic))
+        !self.revoked && self.all(|rights| rights.may_publish(topic))
     }
 
     pub(super) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        self.all(|rights| rights.may_subscribe(filter))
+        !self.revoked && self.all(|rights| rights.may_subscribe(filter))
     }
 
     #[inline]
@@ -55,7 +56,7 @@ impl Access {
 
     /// Both the rules and what narrows them have to agree.
     fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
-        !self.revoked && self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
+        self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
     }
 }
 
@@ -92,14 +93,13 @@ impl Router {
 
     /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do everything.
     pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
-        let user_gone = || self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
-        let revoked = identity.user.is_some() && user_gone();
+        let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
-        if rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
+        if !revoked && rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
             return None;
         }
         let mut limits = rights.iter().chain(&identity.narrowed);
-        let limits_reading = revoked || limits.any(|rights| rights.limits_reading());
+        let limits_reading = limits.any(|rights| rights.limits_reading());
         if revoked || rights.is_some() || identity.narrowed.is_some() {
             self.guarded.store(true, Ordering::SeqCst);
         }
@@ -121,7 +121,7 @@ impl Router {
         if slot.is_owned_by(connection) { Ok(state.access.clone()) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Users or rules are others from now on. Connections of clients whose user is gone end; the others are treated by the
+    /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the others are treated by the
     /// new rules at their next packet, and what waits for them that they may not receive any more is dropped.
     ///
     /// To be called after the ports answer by the new rules.
@@ -152,7 +152,8 @@ impl Router {
         if state.stranger {
             return;
         }
-        let identity = state.access.as_ref().map_or_else(Identity::default, |access| access.identity.clone());
+        let nobody = || Identity { origin: state.origin, ..Identity::default() };
+        let identity = state.access.as_ref().map_or_else(nobody, |access| access.identity.clone());
         let access = self.access(state.session.id(), identity);
         self.set_access(state, access);
     }

@@ -13,7 +13,7 @@ use super::{
     access::Access,
     counters::Count,
     keep::Record,
-    ports::{DropReason, Event, Identity, Peer},
+    ports::{DropReason, Event, Identity, Origin, Peer},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
@@ -61,12 +61,14 @@ impl Router {
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
-        (client, identity): (ClientId, Identity),
+        (client, mut identity): (ClientId, Identity),
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
         let permissions = self.permissions.load(Ordering::SeqCst);
         let until = identity.until;
+        identity.origin = peer.into();
+        let origin = identity.origin;
         let access = self.access(&client, identity);
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
@@ -108,7 +110,7 @@ impl Router {
         };
         let (slot, session_present, stored) = self.together(|| {
             let (slot, session_present, taken_over) =
-                self.attach(local, &client, connect, (connection, waker), (will, access), event);
+                self.attach(local, &client, connect, (connection, waker), (will, access, origin), event);
             if self.permissions.load(Ordering::SeqCst) != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
                 self.recompile(&mut slot.lock());
@@ -153,7 +155,7 @@ impl Router {
         client: &ClientId,
         connect: &Connect<'_>,
         (connection, waker): (ConnectionId, Waker),
-        (will, access): (Option<StoredWill>, Option<Arc<Access>>),
+        (will, access, origin): (Option<StoredWill>, Option<Arc<Access>>, Origin),
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
         let mut taken_over = TakenOver::default();
@@ -175,6 +177,7 @@ impl Router {
                     slot.attach(&mut state, connection, waker);
                     // before what waits goes out: it may have waited for somebody else
                     self.set_access(&mut state, access);
+                    state.origin = origin;
                     local.observers.observe(&event(true));
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored
@@ -208,6 +211,7 @@ impl Router {
             let mut state = slot.lock();
             slot.attach(&mut state, connection, waker);
             state.access = access;
+            state.origin = origin;
         }
         entry.insert(slot.clone());
         (slot, false, taken_over)
