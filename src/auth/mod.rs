@@ -276,6 +276,10 @@ impl Authenticate for Auth {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
             }
+            (Some(_), _) if credentials.names_in_certificates => {
+                let why = "its listener takes user names from certificates (identity), and it gives one without";
+                Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }).into()
+            }
             _ => {
                 let identity = Identity { user: username.map(Into::into), ..Identity::default() };
                 self.anonymous(&policy, (*peer).into()).map(|()| identity).into()

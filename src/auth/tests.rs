@@ -13,7 +13,7 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 
 fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
     let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
-    match auth.authenticate(&Credentials { client_id: "c", username, certificate_name: None, password, peer }) {
+    match auth.authenticate(&Credentials { client_id: "c", username, certificate_name: None, names_in_certificates: false, password, peer }) {
         Verdict::Decided(verdict) => verdict,
         Verdict::Later(pending) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
@@ -108,9 +108,12 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
         let listeners = Listeners::new(ArcSwap::from_pointee(vec![None, Some(own)]));
         let settings = Settings { allow_anonymous: Some(!own), ..settings(&dir) };
         let auth = Auth::new(Policy::load(&settings).unwrap(), listeners);
-        let asked = |listener, certificate_name| {
+        let asked = |listener, certificate_name: Option<&str>| {
             let peer = Peer { address: ([192, 0, 2, 1], 5000).into(), loopback_listener: false, listener };
-            let credentials = Credentials { client_id: "c", username: None, certificate_name, password: None, peer };
+            let (client_id, username, password) = ("c", None, None);
+            let names_in_certificates = certificate_name.is_some();
+            let credentials =
+                Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
             match auth.authenticate(&credentials) {
                 Verdict::Decided(verdict) => verdict,
                 Verdict::Later(_) => panic!("at once"),

@@ -129,7 +129,13 @@ impl Tokens {
             keys.push(of_pem(&files::read(path, "auth.token_key_file")?, path, settings)?);
         }
         if let Some(path) = &settings.jwks_file {
-            keys.extend(of_jwks(&files::read(path, "auth.token_jwks_file")?, path, settings)?);
+            const KEY: &str = "auth.token_jwks_file";
+            let of_set = of_jwks(&files::read(path, KEY)?, path, settings)?;
+            // public keys are everybody's business, secrets are not
+            if of_set.iter().any(|key| key.verified.algorithm == Algorithm::HS256) {
+                files::warn_of_others(path, KEY, warnings);
+            }
+            keys.extend(of_set);
         }
         Ok((!keys.is_empty()).then(|| Self { keys, settings: settings.clone() }))
     }
@@ -240,13 +246,17 @@ impl Rights for Acl {
 }
 
 fn of_secret(secret: &[u8], key: &'static str, settings: &TokenSettings) -> Result<Key, AuthError> {
-    // RFC 7518 section 3.2
-    const LEAST: usize = 32;
-    if secret.len() < LEAST {
-        let problem = format!("a secret of {} bytes; HS256 asks for {LEAST} at least, random ones", secret.len());
-        return Err(AuthError::Setting { key, problem });
-    }
+    long_enough(secret).map_err(|problem| AuthError::Setting { key, problem })?;
     Ok(Key::new(Algorithm::HS256, DecodingKey::from_secret(secret), secret, settings))
+}
+
+/// Long enough for HS256 (RFC 7518 section 3.2).
+fn long_enough(secret: &[u8]) -> Result<(), String> {
+    const LEAST: usize = 32;
+    match secret.len() {
+        LEAST.. => Ok(()),
+        bytes => Err(format!("a secret of {bytes} bytes; HS256 asks for {LEAST} at least, random ones")),
+    }
 }
 
 fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, AuthError> {
@@ -280,6 +290,10 @@ fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key
         let Some(algorithm) = algorithm_of(jwk) else { continue };
         let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
         let key = DecodingKey::from_jwk(jwk).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+        if algorithm == Algorithm::HS256 {
+            let secret = key.try_get_as_bytes().map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+            long_enough(secret).map_err(|problem| wrong(format!("the key {name:?}: {problem}")))?;
+        }
         let material = serde_json::to_vec(&jwk.algorithm).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
         keys.push(Key { id: jwk.common.key_id.clone(), ..Key::new(algorithm, key, &material, settings) });
     }

@@ -121,11 +121,11 @@ async fn pass(
         if !door.trusts(peer.address.ip()) {
             return Err(ProxyError::NotTrusted.into());
         }
-        if let Some(source) = proxy::take(&mut socket).await? {
-            peer.address = source;
-            // a proxy on this machine lets others in: its listener's address says nothing of them
-            peer.loopback_listener &= source.ip().to_canonical().is_loopback();
-        }
+        let header = proxy::take(&mut socket).await?;
+        peer.address = header.source.unwrap_or(peer.address);
+        // a proxy on this machine lets others in: its listener's address says nothing of them
+        let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
+        peer.loopback_listener &= local;
     }
     let Some(tls) = &door.tls else { return begin(shared, door, socket, *peer, step, due).await };
     *step = "TLS handshake";
@@ -136,7 +136,8 @@ async fn pass(
         (Some(name), Some(certificate)) => Some(name.of(certificate).ok_or(ArrivalError::NoName)?),
         _ => None,
     };
-    begin(shared, door, Tls { stream, name }, *peer, step, due).await
+    let asks_names = settings.name.is_some();
+    begin(shared, door, Tls { stream, name, asks_names }, *peer, step, due).await
 }
 
 async fn begin<S: Stream + Send + 'static>(

@@ -62,22 +62,25 @@ impl Access {
 
 impl Router {
     /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,
-    /// and the verdict, which may take its time. `certificate_name` is that of [`Credentials`].
+    /// and the verdict, which may take its time. `certificate`: the fields `certificate_name` and
+    /// `names_in_certificates` of [`Credentials`].
     pub fn authenticate(
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
         peer: Peer,
-        certificate_name: Option<&str>,
+        certificate: (Option<&str>, bool),
     ) -> Result<(ClientId, Verdict), CloseReason> {
         let client = self.client_id(local, connect)?;
+        let (certificate_name, names_in_certificates) = certificate;
         let username = certificate_name.or(connect.username);
         let Some(authenticate) = &self.ports.authenticate else {
             let identity = Identity { user: username.map(Into::into), ..Identity::default() };
             return Ok((client, Ok(identity).into()));
         };
+        let (client_id, password) = (client.as_str(), connect.password);
         let credentials =
-            Credentials { client_id: client.as_str(), username, certificate_name, password: connect.password, peer };
+            Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
         let verdict = authenticate.authenticate(&credentials);
         Ok((client, verdict))
     }

@@ -49,6 +49,9 @@ pub struct Credentials<'a> {
     /// The name in a certificate that the client showed and its listener has checked: nothing more has to be proved for
     /// it. Where the listener takes no names from certificates, there is none.
     pub certificate_name: Option<&'a str>,
+    /// The listener takes user names from certificates: where there is none in a certificate, one that is only said is not
+    /// to be believed, as it may be somebody's who has a certificate.
+    pub names_in_certificates: bool,
     /// Password.
     pub password: Option<&'a [u8]>,
     /// Where it comes from.
