@@ -126,3 +126,17 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
         assert!(auth.knows(&lamp));
     }
 }
+
+#[test]
+fn a_pattern_denies_only_what_no_rule_of_the_user_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let acl_file = dir.path().join("acl");
+    fs::write(&acl_file, "user bob\ntopic read a/#\npattern deny #\npattern read b/%c\n").unwrap();
+    let policy = Policy::load(&Settings { acl_file: Some(acl_file), ..Settings::default() }).unwrap();
+    for (user, topic, allowed) in
+        [(Some("bob"), "a/#", true), (Some("bob"), "#", true), (Some("bob"), "b/+", false), (None, "#", false)]
+    {
+        let explained = policy.explain(&Question { user, client: "c", publish: false, topic });
+        assert_eq!(explained.allowed, allowed, "{user:?} {topic}: {explained}");
+    }
+}
