@@ -13,7 +13,14 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 
 fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
     let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
-    match auth.authenticate(&Credentials { client_id: "c", username, certificate_name: None, names_in_certificates: false, password, peer }) {
+    match auth.authenticate(&Credentials {
+        client_id: "c",
+        username,
+        certificate_name: None,
+        names_in_certificates: false,
+        password,
+        peer,
+    }) {
         Verdict::Decided(verdict) => verdict,
         Verdict::Later(pending) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)

@@ -265,11 +265,7 @@ fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, Auth
         let key = DecodingKey::from_ec_pem(pem)?;
         // an uncompressed point of P-256
         let p256 = key.try_get_as_bytes()?.len() == 65;
-        if p256 {
-            Ok(Key::new(Algorithm::ES256, key, pem, settings))
-        } else {
-            Err(ErrorKind::InvalidEcdsaKey.into())
-        }
+        if p256 { Ok(Key::new(Algorithm::ES256, key, pem, settings)) } else { Err(ErrorKind::InvalidEcdsaKey.into()) }
     });
     any.map_err(|_: jsonwebtoken::errors::Error| AuthError::Setting {
         key: "auth.token_key_file",
@@ -294,7 +290,8 @@ fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key
             let secret = key.try_get_as_bytes().map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
             long_enough(secret).map_err(|problem| wrong(format!("the key {name:?}: {problem}")))?;
         }
-        let material = serde_json::to_vec(&jwk.algorithm).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+        let material =
+            serde_json::to_vec(&jwk.algorithm).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
         keys.push(Key { id: jwk.common.key_id.clone(), ..Key::new(algorithm, key, &material, settings) });
     }
     match keys.is_empty() {

@@ -79,8 +79,7 @@ impl Router {
             return Ok((client, Ok(identity).into()));
         };
         let (client_id, password) = (client.as_str(), connect.password);
-        let credentials =
-            Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
+        let credentials = Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
         let verdict = authenticate.authenticate(&credentials);
         Ok((client, verdict))
     }

@@ -191,7 +191,8 @@ impl Router {
             }
             Packet::Subscribe(subscribe) => {
                 client.touched = true;
-                let (codes, stored) = self.subscribe(local, (&client.slot, client.connection), &client.id, &subscribe)?;
+                let (codes, stored) =
+                    self.subscribe(local, (&client.slot, client.connection), &client.id, &subscribe)?;
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
                 if !client.slot.is_owned_by(client.connection) {
                     // retained messages wait in a session that is another connection's by now, which was told nothing

@@ -74,7 +74,15 @@ impl SlotRef {
 
     fn with(session: Session, stranger: bool) -> Self {
         let kept = session.number().is_some();
-        let state = SlotState { session, access: None, stranger, origin: Origin::default(), waker: None, ended: false, expiry: None };
+        let state = SlotState {
+            session,
+            access: None,
+            stranger,
+            origin: Origin::default(),
+            waker: None,
+            ended: false,
+            expiry: None,
+        };
         Self(Arc::new(Slot {
             state: Mutex::new(state),
             kept,
