@@ -135,6 +135,7 @@ fn check_reads_the_files_too() {
         assert!(err.starts_with(said) && !err.contains(secret), "{err}");
     };
     wrong("dunlin: d.toml:4: auth.token_secret: there is no environment variable TOKEN_SECRET\n", &[]);
+    wrong("dunlin: d.toml:4: auth.token_secret: its variables are empty, and so is it;", &[("TOKEN_SECRET", "")]);
     wrong("dunlin: auth.password_file = users: cannot be read: No such file", &good);
     write(&dir, "users", "bob:$6$AAAA\n");
     wrong("dunlin: users:1: user \"bob\": the hash ends where its hash should be\n", &good);
@@ -154,4 +155,24 @@ fn check_reads_the_files_too() {
         out.contains("warning:       auth.password_file = users: everybody on this machine may read it (mode 0644)"),
         "{out}"
     );
+    fs::set_permissions(dir.path().join("users"), fs::Permissions::from_mode(0o662)).unwrap();
+    let (_, out, _) = check(&good);
+    assert!(out.contains("users: everybody on this machine may write it (mode 0662)"), "{out}");
+}
+
+#[test]
+fn secrets_of_a_key_set_are_long_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "d.toml", "[auth]\ntoken_jwks_file = 'jwks'\n");
+    let check = || dunlin(&dir, &[], &["--check", "--config", "d.toml"], "");
+    let keys = |secret: &str| format!("{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"a\", \"k\": {secret:?}}}]}}");
+    write(&dir, "jwks", &keys("c2hvcnQ"));
+    let (code, _, err) = check();
+    assert_eq!(code, Some(1));
+    assert!(err.starts_with("dunlin: auth.token_jwks_file: jwks: the key \"a\": a secret of 5 bytes; HS256"), "{err}");
+    write(&dir, "jwks", &keys(&"A".repeat(43)));
+    fs::set_permissions(dir.path().join("jwks"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, out, _) = check();
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("auth.token_jwks_file = jwks: everybody on this machine may read it (mode 0644)"), "{out}");
 }

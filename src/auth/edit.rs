@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ring::rand::{SecureRandom, SystemRandom};
+
 use super::{AuthError, Users, password::Hash, users::check_name};
 
 /// What is to become of a user.
@@ -35,6 +37,9 @@ pub enum Edited {
 pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let file = path.display().to_string();
+    let unwritable = |reason| AuthError::Unwritable { file: file.clone(), reason };
+    // of two at once, the later one finds what the other has done; held until this returns
+    let _turn = lock(path).map_err(unwritable)?;
     let unreadable = |reason| AuthError::Unreadable { key: "the password file", file: file.clone(), reason };
     let (old, target) = match fs::read(path) {
         // a link stays one
@@ -59,8 +64,17 @@ pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthE
     let text = String::from_utf8_lossy(text);
     let new = with_line(&text, user, line.as_deref());
     let like = old.is_some().then_some(&*target);
-    replace(&target, like, new.as_bytes()).map_err(|reason| AuthError::Unwritable { file, reason })?;
+    replace(&target, like, new.as_bytes()).map_err(unwritable)?;
     Ok(edited)
+}
+
+/// Waits for whoever else edits a file of this one's folder: the file itself is replaced, and a lock of it with it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
+    // where a link leads; a file that is not there yet is none
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let Some(folder) = folder(&target).map(File::open).transpose()? else { return Ok(None) };
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)?;
+    Ok(Some(folder))
 }
 
 /// The text with the user's line replaced, taken out, or put behind all others.
@@ -113,7 +127,10 @@ fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
 /// A new file of nobody else's, in the same folder: only there can it be renamed to the old one's name.
 fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.unfinished", std::process::id()));
+    // whatever one that was killed left there is in nobody's way: in a container all have the same process number
+    let mut random = [0; 8];
+    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    name.push(format!(".{:016x}.unfinished", u64::from_ne_bytes(random)));
     let path = target.with_file_name(name);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     Ok((path, file))
@@ -155,6 +172,20 @@ mod tests {
         assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 1);
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["passwords"]);
+    }
+
+    #[test]
+    fn edits_at_once_lose_nobody_and_one_that_was_killed_is_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        fs::write(dir.path().join(format!("passwords.{}.unfinished", std::process::id())), "").unwrap();
+        std::thread::scope(|scope| {
+            for user in ["a", "b", "c", "d", "e", "f"] {
+                let path = &path;
+                scope.spawn(move || edit(path, user, Change::Set(b"x")).unwrap());
+            }
+        });
+        assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 6);
     }
 
     #[test]

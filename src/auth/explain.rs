@@ -76,13 +76,18 @@ fn of_topic(rights: &ClientRights, topic: &TopicName, want: Want, file: &str) ->
 /// The subscription is granted; whether a message comes is decided for each.
 fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explanation {
     let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().filter(|f| overlap(f, filter)).is_some();
-    let mut rules: Vec<_> = rights.rules().filter(|rule| of(rule)).collect();
-    rules.sort_by_key(|rule| rule.line);
     let denies_all =
         |rule: &&&Rule| rule.access == Access::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter));
-    if let Some(rule) = rules.iter().find(denies_all) {
+    let mut rules: Vec<_> = rights.of_user().filter(|rule| of(rule)).collect();
+    let user_reads = rules.iter().any(|rule| rule.access.allows(Want::Read));
+    let patterns: Vec<_> = rights.of_patterns().filter(|rule| of(rule)).collect();
+    // what a rule of the user allows, no pattern denies
+    let of_pattern = || patterns.iter().find(denies_all).filter(|_| !user_reads);
+    if let Some(rule) = rules.iter().find(denies_all).or_else(of_pattern) {
         return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };
     }
+    rules.extend(patterns);
+    rules.sort_by_key(|rule| rule.line);
     let allowed = rules.iter().any(|rule| rule.access.allows(Want::Read));
     if !allowed {
         let because = format!("no message would be delivered: {file}: no rule allows to read any of it");

@@ -18,17 +18,23 @@ pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError>
 /// The same for what is nobody else's business: that others may read it is a warning.
 pub(super) fn read_secret(path: &Path, key: &'static str, warnings: &mut Vec<String>) -> Result<Vec<u8>, AuthError> {
     let bytes = read(path, key)?;
-    if let Some(mode) = readable_by_others(path) {
-        let file = path.display();
-        let says = "everybody on this machine may read it";
-        warnings.push(format!("{key} = {file}: {says} (mode {mode:04o}); chmod o-rwx {file} takes that away"));
-    }
+    warn_of_others(path, key, warnings);
     Ok(bytes)
 }
 
-/// The mode of a file that everybody may read.
-fn readable_by_others(path: &Path) -> Option<u32> {
+/// Warns where everybody on the machine may read a file or, which is worse, write it.
+pub(super) fn warn_of_others(path: &Path, key: &'static str, warnings: &mut Vec<String>) {
     const OTHERS_READ: u32 = 0o004;
-    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-    (mode & OTHERS_READ != 0).then_some(mode)
+    const OTHERS_WRITE: u32 = 0o002;
+    let Ok(about) = fs::metadata(path) else { return };
+    let mode = about.permissions().mode() & 0o7777;
+    let may = match (mode & OTHERS_READ != 0, mode & OTHERS_WRITE != 0) {
+        (false, false) => return,
+        (true, false) => "read",
+        (false, true) => "write",
+        (true, true) => "read and write",
+    };
+    let file = path.display();
+    let says = format!("everybody on this machine may {may} it");
+    warnings.push(format!("{key} = {file}: {says} (mode {mode:04o}); chmod o-rwx {file} takes that away"));
 }

@@ -43,13 +43,14 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use hashing::Hashing;
+use password::Hash;
 use rights::ClientRights;
 use throttle::{Throttle, Turn};
-use tokens::Tokens;
+use tokens::{Tokens, Verified};
 
 use crate::{
     codec::ConnectReturnCode,
-    router::{Authenticate, Authorize, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
+    router::{Authenticate, Authorize, Credentials, Identity, Origin, Proof, Refusal, Rights, Verdict},
     types::{ClientId, Contents},
 };
 
@@ -132,11 +133,11 @@ impl Policy {
 
     /// May one that gives no user name, or a name that nobody asks it to prove, come in here? `listener`: what the listener
     /// says of its own, which goes first.
-    fn anonymous(&self, peer: &Peer, listener: Option<bool>) -> Result<(), Refusal> {
+    fn anonymous(&self, origin: Origin, listener: Option<bool>) -> Result<(), Refusal> {
         let open = self.is_open();
         let why = match listener.or(self.settings.allow_anonymous) {
             Some(true) => return Ok(()),
-            None if peer.loopback_listener => return Ok(()),
+            None if origin.loopback_listener => return Ok(()),
             None if open => {
                 "no users are configured and this listener is not on loopback; `allow_anonymous = true` would let it in"
             }
@@ -166,14 +167,19 @@ impl Policy {
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
         match (hash.is_of(password), known) {
-            (true, true) => Ok(Identity { user: Some(user.into()), proof: Proof::Password, ..Identity::default() }),
+            (true, true) => Ok(Identity {
+                user: Some(user.into()),
+                proof: Proof::Password,
+                evidence: Some(hash),
+                ..Identity::default()
+            }),
             (false, true) => Err("wrong password (auth.password_file)"),
             (_, false) => Err("no such user (auth.password_file)"),
         }
     }
 }
 
-/// What `allow_anonymous` says for each listener, by [`Peer::listener`].
+/// What `allow_anonymous` says for each listener, by [`Peer::listener`](crate::router::Peer::listener).
 pub type Listeners = Arc<ArcSwap<Vec<Option<bool>>>>;
 
 /// The policy in force.
@@ -194,10 +200,17 @@ impl Auth {
         Self(Arc::new(Shared { policy, listeners, throttle: Mutex::default(), hashing: OnceLock::new() }))
     }
 
-    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one.
+    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one, and
+    /// the router then asks whether that still holds.
     /// Call [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
     pub fn replace(&self, policy: Policy) {
         self.0.policy.store(Arc::new(policy));
+    }
+
+    /// By this policy, and what the listener says of its own.
+    fn anonymous(&self, policy: &Policy, origin: Origin) -> Result<(), Refusal> {
+        let listener = self.0.listeners.load().get(usize::from(origin.listener)).copied().flatten();
+        policy.anonymous(origin, listener)
     }
 
     /// The policy in force.
@@ -276,23 +289,32 @@ impl Authenticate for Auth {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
             }
+            (Some(_), _) if credentials.names_in_certificates => {
+                let why = "its listener takes user names from certificates (identity), and it gives one without";
+                Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }).into()
+            }
             _ => {
                 let identity = Identity { user: username.map(Into::into), ..Identity::default() };
-                let listener = self.0.listeners.load().get(usize::from(peer.listener)).copied().flatten();
-                policy.anonymous(peer, listener).map(|()| identity).into()
+                self.anonymous(&policy, (*peer).into()).map(|()| identity).into()
             }
         }
     }
 
     fn knows(&self, identity: &Identity) -> bool {
         let policy = self.0.policy.load();
-        let Some(user) = &identity.user else { return true };
+        let user = identity.user.as_deref();
         match identity.proof {
-            _ if policy.is_open() => true,
             // who only said a name, when nobody was asked to prove it, may not keep it
-            Proof::None => false,
-            Proof::Password => policy.users.as_ref().is_some_and(|users| users.contains(user)),
-            Proof::Token => policy.tokens.is_some(),
+            Proof::None => (user.is_none() || policy.is_open()) && self.anonymous(&policy, identity.origin).is_ok(),
+            Proof::Password => {
+                let proved = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Hash>());
+                let now = policy.users.as_ref().zip(user).and_then(|(users, user)| users.get(user));
+                proved.is_some() && proved == now
+            }
+            Proof::Token => {
+                let proved = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Verified>());
+                policy.tokens.as_ref().zip(proved).is_some_and(|(tokens, by)| tokens.would_take(by))
+            }
             Proof::Certificate => true,
         }
     }

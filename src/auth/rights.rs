@@ -78,13 +78,18 @@ impl ClientRights {
         }
     }
 
-    /// All rules that say anything to this client.
-    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> {
+    /// The rules of the client's user, which are asked first.
+    pub(super) fn of_user(&self) -> impl Iterator<Item = &Rule> {
+        self.user.as_deref().into_iter().flat_map(RuleSet::rules)
+    }
+
+    /// The patterns with the client's names, which are asked where no rule of its user decides.
+    pub(super) fn of_patterns(&self) -> impl Iterator<Item = &Rule> {
         let patterns = match &self.patterns {
             Patterns::Filled(rules) => Some(rules),
             Patterns::Dangerous(_) => None,
         };
-        self.user.as_deref().into_iter().chain(patterns).flat_map(RuleSet::rules)
+        patterns.into_iter().flat_map(RuleSet::rules)
     }
 }
 

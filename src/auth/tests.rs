@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::router::Peer;
 
 fn settings(dir: &tempfile::TempDir) -> Settings {
     let password_file = dir.path().join("passwords");
@@ -12,7 +13,14 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
 
 fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
     let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
-    match auth.authenticate(&Credentials { client_id: "c", username, certificate_name: None, password, peer }) {
+    match auth.authenticate(&Credentials {
+        client_id: "c",
+        username,
+        certificate_name: None,
+        names_in_certificates: false,
+        password,
+        peer,
+    }) {
         Verdict::Decided(verdict) => verdict,
         Verdict::Later(pending) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
@@ -86,7 +94,7 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
-    let bob = Identity { user: Some("bob".into()), proof: Proof::Password, ..Identity::default() };
+    let bob = ask(&auth, Some("bob"), Some(b"secret"), true).ok().unwrap();
     assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
     let acl_file = dir.path().join("acl");
     fs::write(&acl_file, "topic a\nuser").unwrap();
@@ -107,9 +115,12 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
         let listeners = Listeners::new(ArcSwap::from_pointee(vec![None, Some(own)]));
         let settings = Settings { allow_anonymous: Some(!own), ..settings(&dir) };
         let auth = Auth::new(Policy::load(&settings).unwrap(), listeners);
-        let asked = |listener, certificate_name| {
+        let asked = |listener, certificate_name: Option<&str>| {
             let peer = Peer { address: ([192, 0, 2, 1], 5000).into(), loopback_listener: false, listener };
-            let credentials = Credentials { client_id: "c", username: None, certificate_name, password: None, peer };
+            let (client_id, username, password) = ("c", None, None);
+            let names_in_certificates = certificate_name.is_some();
+            let credentials =
+                Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
             match auth.authenticate(&credentials) {
                 Verdict::Decided(verdict) => verdict,
                 Verdict::Later(_) => panic!("at once"),
@@ -120,5 +131,19 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
         let lamp = asked(1, Some("lamp")).ok().unwrap();
         assert_eq!((lamp.user.as_deref(), lamp.proof), (Some("lamp"), Proof::Certificate));
         assert!(auth.knows(&lamp));
+    }
+}
+
+#[test]
+fn a_pattern_denies_only_what_no_rule_of_the_user_allows() {
+    let dir = tempfile::tempdir().unwrap();
+    let acl_file = dir.path().join("acl");
+    fs::write(&acl_file, "user bob\ntopic read a/#\npattern deny #\npattern read b/%c\n").unwrap();
+    let policy = Policy::load(&Settings { acl_file: Some(acl_file), ..Settings::default() }).unwrap();
+    for (user, topic, allowed) in
+        [(Some("bob"), "a/#", true), (Some("bob"), "#", true), (Some("bob"), "b/+", false), (None, "#", false)]
+    {
+        let explained = policy.explain(&Question { user, client: "c", publish: false, topic });
+        assert_eq!(explained.allowed, allowed, "{user:?} {topic}: {explained}");
     }
 }

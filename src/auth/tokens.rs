@@ -6,7 +6,7 @@
 //! empty.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,7 +16,7 @@ use jsonwebtoken::{
     errors::ErrorKind,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{AuthError, files, filters::covers, signatures};
@@ -71,14 +71,35 @@ pub(super) struct Tokens {
 struct Key {
     /// `kid` of a JWKS.
     id: Option<String>,
-    algorithm: Algorithm,
     key: DecodingKey,
+    verified: Arc<Verified>,
+}
+
+/// By what a token was found good: evidence, with which a client that gave one is looked at again after a reload.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verified {
+    algorithm: Algorithm,
+    /// The key, as it was written.
+    material: Box<[u8]>,
+    /// What was asked of the claims.
+    issuer: Option<String>,
+    audience: Option<String>,
+    user_claim: Option<String>,
+}
+
+impl Key {
+    fn new(algorithm: Algorithm, key: DecodingKey, material: &[u8], settings: &TokenSettings) -> Self {
+        let TokenSettings { issuer, audience, user_claim, .. } = settings.clone();
+        let verified = Verified { algorithm, material: material.into(), issuer, audience, user_claim };
+        Self { id: None, key, verified: Arc::new(verified) }
+    }
 }
 
 /// The claims that mean something here beside those that are checked.
 #[derive(Deserialize)]
 struct Claims {
     exp: u64,
+    #[serde(default, deserialize_with = "given")]
     acl: Option<Acl>,
     #[serde(flatten)]
     others: serde_json::Map<String, Value>,
@@ -102,23 +123,29 @@ impl Tokens {
         signatures::install();
         let mut keys = Vec::new();
         if let Some(secret) = &settings.secret {
-            keys.push(of_secret(secret.as_bytes(), "auth.token_secret")?);
+            keys.push(of_secret(secret.as_bytes(), "auth.token_secret", settings)?);
         }
         if let Some(path) = &settings.secret_file {
             const KEY: &str = "auth.token_secret_file";
             let bytes = files::read_secret(path, KEY, warnings)?;
             contents.add("secret of tokens (auth.token_secret_file)", &bytes);
-            keys.push(of_secret(bytes.trim_ascii_end(), KEY)?);
+            keys.push(of_secret(bytes.trim_ascii_end(), KEY, settings)?);
         }
         if let Some(path) = &settings.key_file {
             let bytes = files::read(path, "auth.token_key_file")?;
             contents.add("key of tokens (auth.token_key_file)", &bytes);
-            keys.push(of_pem(&bytes, path)?);
+            keys.push(of_pem(&bytes, path, settings)?);
         }
         if let Some(path) = &settings.jwks_file {
-            let bytes = files::read(path, "auth.token_jwks_file")?;
+            const KEY: &str = "auth.token_jwks_file";
+            let bytes = files::read(path, KEY)?;
             contents.add("keys of tokens (auth.token_jwks_file)", &bytes);
-            keys.extend(of_jwks(&bytes, path)?);
+            let of_set = of_jwks(&bytes, path, settings)?;
+            // public keys are everybody's business, secrets are not
+            if of_set.iter().any(|key| key.verified.algorithm == Algorithm::HS256) {
+                files::warn_of_others(path, KEY, warnings);
+            }
+            keys.extend(of_set);
         }
         Ok((!keys.is_empty()).then(|| Self { keys, settings: settings.clone() }))
     }
@@ -132,16 +159,27 @@ impl Tokens {
     pub(super) fn check(&self, token: &[u8], user: &str) -> Result<Identity, &'static str> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
         let fits = |key: &&Key| {
-            key.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
+            key.verified.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
         };
         let mut refused = "the token is of an algorithm, or names a key, that is not configured (auth.token_…)";
         for key in self.keys.iter().filter(fits) {
-            match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
-                Ok(decoded) => return self.identity(decoded.claims, user),
+            match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.verified.algorithm)) {
+                Ok(decoded) => return self.identity(decoded.claims, user, key),
                 Err(error) => refused = told(error.kind()),
             }
         }
         Err(refused)
+    }
+
+    /// Would a token that was found good by this still be? What is asked of its claims may be less now, not something else.
+    pub(super) fn would_take(&self, by: &Verified) -> bool {
+        let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;
+        self.keys.iter().map(|key| &*key.verified).any(|now| {
+            (now.algorithm, &now.material) == (by.algorithm, &by.material)
+                && less(&now.issuer, &by.issuer)
+                && less(&now.audience, &by.audience)
+                && less(&now.user_claim, &by.user_claim)
+        })
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -162,7 +200,7 @@ impl Tokens {
         validation
     }
 
-    fn identity(&self, claims: Claims, user: &str) -> Result<Identity, &'static str> {
+    fn identity(&self, claims: Claims, user: &str, key: &Key) -> Result<Identity, &'static str> {
         if let Some(claim) = &self.settings.user_claim
             && claims.others.get(claim).and_then(Value::as_str) != Some(user)
         {
@@ -178,8 +216,14 @@ impl Tokens {
             Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
             None => None,
         };
-        Ok(Identity { user: Some(user.into()), proof: Proof::Token, until, narrowed })
+        let evidence = Some(key.verified.clone() as Arc<_>);
+        Ok(Identity { user: Some(user.into()), proof: Proof::Token, until, narrowed, evidence, ..Identity::default() })
     }
+}
+
+/// What is there is one, and `null` is none: only a token without the claim is not narrowed.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Acl>, D::Error> {
+    Acl::deserialize(from).map(Some)
 }
 
 impl Acl {
@@ -211,27 +255,27 @@ impl Rights for Acl {
     }
 }
 
-fn of_secret(secret: &[u8], key: &'static str) -> Result<Key, AuthError> {
-    // RFC 7518 section 3.2
-    const LEAST: usize = 32;
-    if secret.len() < LEAST {
-        let problem = format!("a secret of {} bytes; HS256 asks for {LEAST} at least, random ones", secret.len());
-        return Err(AuthError::Setting { key, problem });
-    }
-    Ok(Key { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
+fn of_secret(secret: &[u8], key: &'static str, settings: &TokenSettings) -> Result<Key, AuthError> {
+    long_enough(secret).map_err(|problem| AuthError::Setting { key, problem })?;
+    Ok(Key::new(Algorithm::HS256, DecodingKey::from_secret(secret), secret, settings))
 }
 
-fn of_pem(pem: &[u8], path: &std::path::Path) -> Result<Key, AuthError> {
-    let rsa = DecodingKey::from_rsa_pem(pem).map(|key| Key { id: None, algorithm: Algorithm::RS256, key });
+/// Long enough for HS256 (RFC 7518 section 3.2).
+fn long_enough(secret: &[u8]) -> Result<(), String> {
+    const LEAST: usize = 32;
+    match secret.len() {
+        LEAST.. => Ok(()),
+        bytes => Err(format!("a secret of {bytes} bytes; HS256 asks for {LEAST} at least, random ones")),
+    }
+}
+
+fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, AuthError> {
+    let rsa = DecodingKey::from_rsa_pem(pem).map(|key| Key::new(Algorithm::RS256, key, pem, settings));
     let any = rsa.or_else(|_| {
         let key = DecodingKey::from_ec_pem(pem)?;
         // an uncompressed point of P-256
         let p256 = key.try_get_as_bytes()?.len() == 65;
-        if p256 {
-            Ok(Key { id: None, algorithm: Algorithm::ES256, key })
-        } else {
-            Err(ErrorKind::InvalidEcdsaKey.into())
-        }
+        if p256 { Ok(Key::new(Algorithm::ES256, key, pem, settings)) } else { Err(ErrorKind::InvalidEcdsaKey.into()) }
     });
     any.map_err(|_: jsonwebtoken::errors::Error| AuthError::Setting {
         key: "auth.token_key_file",
@@ -239,7 +283,7 @@ fn of_pem(pem: &[u8], path: &std::path::Path) -> Result<Key, AuthError> {
     })
 }
 
-fn of_jwks(json: &[u8], path: &std::path::Path) -> Result<Vec<Key>, AuthError> {
+fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key>, AuthError> {
     let wrong = |problem: String| AuthError::Setting {
         key: "auth.token_jwks_file",
         problem: format!("{}: {problem}", path.display()),
@@ -252,7 +296,13 @@ fn of_jwks(json: &[u8], path: &std::path::Path) -> Result<Vec<Key>, AuthError> {
         let Some(algorithm) = algorithm_of(jwk) else { continue };
         let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
         let key = DecodingKey::from_jwk(jwk).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
-        keys.push(Key { id: jwk.common.key_id.clone(), algorithm, key });
+        if algorithm == Algorithm::HS256 {
+            let secret = key.try_get_as_bytes().map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+            long_enough(secret).map_err(|problem| wrong(format!("the key {name:?}: {problem}")))?;
+        }
+        let material =
+            serde_json::to_vec(&jwk.algorithm).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
+        keys.push(Key { id: jwk.common.key_id.clone(), ..Key::new(algorithm, key, &material, settings) });
     }
     match keys.is_empty() {
         true => Err(wrong("it has no key for RS256, ES256 or HS256 in it".into())),

@@ -56,6 +56,11 @@ impl Users {
         self.by_name.get(name).map_or_else(|| (self.decoy.clone(), false), |hash| (hash.clone(), true))
     }
 
+    /// The hash of a user's password, if there is such a user.
+    pub(super) fn get(&self, name: &str) -> Option<&Hash> {
+        self.by_name.get(name).map(|hash| &**hash)
+    }
+
     /// Is there such a user?
     pub fn contains(&self, name: &str) -> bool {
         self.by_name.contains_key(name)

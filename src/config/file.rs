@@ -69,6 +69,10 @@ impl Source<'_> {
         let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
         let wrong = |problem| self.value(value, &table.full(known.name), problem);
         let filled = value.get_ref().as_str().map(variables::fill).transpose().map_err(wrong)?.flatten();
+        if filled.as_deref() == Some("") {
+            // as if nobody had written it: what it protects would be open
+            return Err(wrong(EMPTY.into()));
+        }
         let filled = filled.map(|text| DeValue::String(text.into()));
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
@@ -195,6 +199,9 @@ fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)>
     entries.sort_by_key(|(key, _)| key.span().start);
     entries
 }
+
+/// What is wrong with a text in which every variable is empty.
+const EMPTY: &str = "its variables are empty, and so is it; set them, or write \"\" where nothing is meant";
 
 #[cfg(test)]
 mod tests {

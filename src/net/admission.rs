@@ -46,7 +46,8 @@ impl<S: Stream> Connection<S> {
         frame: &[u8],
     ) -> Result<(), CloseReason> {
         let peer = self.peer();
-        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, self.socket.certificate_name());
+        let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
+        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);
         match asked.inspect_err(|reason| self.say_refused(worker, reason))? {
             (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
             (client, Verdict::Later(pending)) => {

@@ -125,11 +125,11 @@ async fn pass(
         if !entrance.trusts(peer.address.ip()) {
             return Err(ProxyError::NotTrusted.into());
         }
-        if let Some(source) = proxy::take(&mut socket).await? {
-            peer.address = source;
-            // a proxy on this machine lets others in: its listener's address says nothing of them
-            peer.loopback_listener &= source.ip().to_canonical().is_loopback();
-        }
+        let header = proxy::take(&mut socket).await?;
+        peer.address = header.source.unwrap_or(peer.address);
+        // a proxy on this machine lets others in: its listener's address says nothing of them
+        let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
+        peer.loopback_listener &= local;
     }
     let Some(settings) = &entrance.tls else { return begin(shared, entrance, socket, *peer, step, due).await };
     *step = "TLS handshake";
@@ -139,7 +139,8 @@ async fn pass(
         (Some(name), Some(certificate)) => Some(name.of(certificate).ok_or(ArrivalError::NoName)?),
         _ => None,
     };
-    begin(shared, entrance, Tls { stream, name }, *peer, step, due).await
+    let asks_names = settings.name.is_some();
+    begin(shared, entrance, Tls { stream, name, asks_names }, *peer, step, due).await
 }
 
 async fn begin<S: Stream + Send + 'static>(

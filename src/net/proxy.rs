@@ -24,8 +24,10 @@ pub(super) enum ProxyError {
 pub struct Header {
     /// How many bytes it has.
     pub length: usize,
-    /// Whose connection it is; `None`: the proxy's own, as for a health check, or of a kind without an address.
+    /// Whose connection it is; `None`: the proxy's own, or of a kind without an address.
     pub source: Option<SocketAddr>,
+    /// The proxy says that the connection is its own, as for a health check (LOCAL, in version 2 alone).
+    pub own: bool,
 }
 
 /// The PROXY header (of the [specification](https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt), sections 2.1
@@ -56,14 +58,18 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
         Ok((header, length)) => match header.proxied_address() {
             Some(address) if address.protocol != Protocol::Stream => Err("it is of a datagram, not a connection"),
             Some(address) if address.source.port() == 0 => Err("it says that the client's port is 0"),
-            address => Ok(Some(Header { length, source: address.map(|address| address.source) })),
+            address => {
+                // the low half of the byte behind the signature: 0 is LOCAL, 1 is PROXY
+                let own = bytes.starts_with(SIGNATURE) && bytes[SIGNATURE.len()] & 0x0F == 0;
+                Ok(Some(Header { length, source: address.map(|address| address.source), own }))
+            }
         },
         Err(_) => Err("it is malformed"),
     }
 }
 
 /// Takes the header from the front of a connection, and not a byte more.
-pub(super) async fn take(socket: &mut TcpStream) -> Result<Option<SocketAddr>, ProxyError> {
+pub(super) async fn take(socket: &mut TcpStream) -> Result<Header, ProxyError> {
     let mut held = Vec::new();
     loop {
         let mut ahead = [0; 512];
@@ -78,7 +84,7 @@ pub(super) async fn take(socket: &mut TcpStream) -> Result<Option<SocketAddr>, P
         let take = found.map_or(seen, |header| header.length - before);
         socket.read_exact(&mut ahead[..take]).await?;
         if let Some(header) = found {
-            return Ok(header.source);
+            return Ok(header);
         }
     }
 }
@@ -111,13 +117,16 @@ mod tests {
             (v2(0x21, 0x11, &v4), Some("10.0.0.7:12345")),
             (v2(0x21, 0x21, &v6), Some("[2001:db8::7]:12345")),
             (v2(0x21, 0x11, &[&v4[..], &[4, 0, 2, 0, 0]].concat()), Some("10.0.0.7:12345")),
+            (v2(0x21, 0x00, &[]), None),
+            (v2(0x21, 0x31, &[0; 216]), None),
             (v2(0x20, 0x00, &[]), None),
             (v2(0x20, 0x11, &v4), None),
         ];
         for (bytes, source) in table {
             let source = source.map(|address| address.parse().unwrap());
             let with_rest = [&bytes[..], b"\x10\x0c"].concat();
-            assert_eq!(header(&with_rest), Ok(Some(Header { length: bytes.len(), source })), "{bytes:?}");
+            let own = bytes.starts_with(SIGNATURE) && bytes[12] == 0x20;
+            assert_eq!(header(&with_rest), Ok(Some(Header { length: bytes.len(), source, own })), "{bytes:?}");
             for part in 0..bytes.len() {
                 assert_eq!(header(&bytes[..part]), Ok(None), "{part} bytes of {bytes:?}");
             }

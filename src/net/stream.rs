@@ -22,6 +22,11 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// Its listener takes user names from certificates, whether the client showed one or not.
+    fn names_in_certificates(&self) -> bool {
+        false
+    }
+
     /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.
     fn part(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
 }
@@ -35,11 +40,17 @@ pub(super) struct Tls {
     pub(super) stream: tokio_rustls::server::TlsStream<TcpStream>,
     /// See [`Stream::certificate_name`].
     pub(super) name: Option<Box<str>>,
+    /// See [`Stream::names_in_certificates`].
+    pub(super) asks_names: bool,
 }
 
 impl Stream for Tls {
     fn certificate_name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    fn names_in_certificates(&self) -> bool {
+        self.asks_names
     }
 
     /// close_notify (RFC 8446 section 6.1): what came before it is known to be all.

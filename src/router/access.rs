@@ -11,7 +11,7 @@ use super::{
     counters::Count,
     keep::Record,
     ports::{Credentials, Identity, Peer, Refusal, Rights, Verdict},
-    slot::{SlotRef, SlotState},
+    slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
@@ -27,17 +27,18 @@ pub(super) struct Access {
     /// `None`: everything.
     rights: Option<Arc<dyn Rights>>,
     limits_reading: bool,
-    /// Its user is no more: it may do nothing, and its connection ends.
+    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what waits
+    /// there is as the rules say for whom it began, and for whoever returns to it they are asked again.
     revoked: bool,
 }
 
 impl Access {
     pub(super) fn may_publish(&self, topic: &TopicName) -> bool {
-        self.all(|rights| rights.may_publish(topic))
+        !self.revoked && self.all(|rights| rights.may_publish(topic))
     }
 
     pub(super) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        self.all(|rights| rights.may_subscribe(filter))
+        !self.revoked && self.all(|rights| rights.may_subscribe(filter))
     }
 
     #[inline]
@@ -55,28 +56,30 @@ impl Access {
 
     /// Both the rules and what narrows them have to agree.
     fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
-        !self.revoked && self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
+        self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
     }
 }
 
 impl Router {
     /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,
-    /// and the verdict, which may take its time. `certificate_name` is that of [`Credentials`].
+    /// and the verdict, which may take its time. `certificate`: the fields `certificate_name` and
+    /// `names_in_certificates` of [`Credentials`].
     pub fn authenticate(
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
         peer: Peer,
-        certificate_name: Option<&str>,
+        certificate: (Option<&str>, bool),
     ) -> Result<(ClientId, Verdict), CloseReason> {
         let client = self.client_id(local, connect)?;
+        let (certificate_name, names_in_certificates) = certificate;
         let username = certificate_name.or(connect.username);
         let Some(authenticate) = &self.ports.authenticate else {
             let identity = Identity { user: username.map(Into::into), ..Identity::default() };
             return Ok((client, Ok(identity).into()));
         };
-        let credentials =
-            Credentials { client_id: client.as_str(), username, certificate_name, password: connect.password, peer };
+        let (client_id, password) = (client.as_str(), connect.password);
+        let credentials = Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
         let verdict = authenticate.authenticate(&credentials);
         Ok((client, verdict))
     }
@@ -92,27 +95,35 @@ impl Router {
 
     /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do everything.
     pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
-        let user_gone = || self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
-        let revoked = identity.user.is_some() && user_gone();
+        let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
-        if rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
+        if !revoked && rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
             return None;
         }
         let mut limits = rights.iter().chain(&identity.narrowed);
-        let limits_reading = revoked || limits.any(|rights| rights.limits_reading());
+        let limits_reading = limits.any(|rights| rights.limits_reading());
         if revoked || rights.is_some() || identity.narrowed.is_some() {
             self.guarded.store(true, Ordering::SeqCst);
         }
         Some(Arc::new(Access { identity, rights, limits_reading, revoked }))
     }
 
-    /// The rights of a session's client; costs nothing where nobody's are limited.
+    /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
+    /// connection has by now are that one's: what this one still sends is not judged by them.
     #[inline]
-    pub(super) fn access_of(&self, slot: &SlotRef) -> Option<Arc<Access>> {
-        if self.guarded.load(Ordering::SeqCst) { slot.lock().access.clone() } else { None }
+    pub(super) fn access_of(
+        &self,
+        slot: &SlotRef,
+        connection: ConnectionId,
+    ) -> Result<Option<Arc<Access>>, CloseReason> {
+        if !self.guarded.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+        let state = slot.lock();
+        if slot.is_owned_by(connection) { Ok(state.access.clone()) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Users or rules are others from now on. Connections of clients whose user is gone end; the others are treated by the
+    /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the others are treated by the
     /// new rules at their next packet, and what waits for them that they may not receive any more is dropped.
     ///
     /// To be called after the ports answer by the new rules.
@@ -140,7 +151,11 @@ impl Router {
 
     /// The rights of a session's client as they follow from the ports now.
     pub(super) fn recompile(&self, state: &mut SlotState) {
-        let identity = state.access.as_ref().map_or_else(Identity::default, |access| access.identity.clone());
+        if state.stranger {
+            return;
+        }
+        let nobody = || Identity { origin: state.origin, ..Identity::default() };
+        let identity = state.access.as_ref().map_or_else(nobody, |access| access.identity.clone());
         let access = self.access(state.session.id(), identity);
         self.set_access(state, access);
     }
@@ -156,6 +171,7 @@ impl Router {
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
         }
         state.access = access;
+        state.stranger = false;
     }
 }
 

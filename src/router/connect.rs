@@ -13,7 +13,7 @@ use super::{
     access::Access,
     counters::Count,
     keep::Record,
-    ports::{Event, Identity, Peer},
+    ports::{DropReason, Event, Identity, Origin, Peer},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
@@ -61,18 +61,25 @@ impl Router {
         &self,
         local: &mut Local,
         connect: &Connect<'_>,
-        (client, identity): (ClientId, Identity),
+        (client, mut identity): (ClientId, Identity),
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
         let permissions = self.permissions.load(Ordering::SeqCst);
         let until = identity.until;
+        identity.origin = peer.into();
+        let origin = identity.origin;
         let access = self.access(&client, identity);
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
         let will = match &connect.will {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
+            // it is not kept: after a restart nobody would know whose it was
+            Some(will) if access.as_ref().is_some_and(|access| !access.may_publish(will.topic)) => {
+                local.observers.dropped(&client, will.topic, will.payload.len(), DropReason::NotAuthorized);
+                None
+            }
             Some(will) => {
                 Some(StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain })
             }
@@ -103,7 +110,7 @@ impl Router {
         };
         let (slot, session_present, stored) = self.together(|| {
             let (slot, session_present, taken_over) =
-                self.attach(local, &client, connect, (connection, waker), (will, access), event);
+                self.attach(local, &client, connect, (connection, waker), (will, access, origin), event);
             if self.permissions.load(Ordering::SeqCst) != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
                 self.recompile(&mut slot.lock());
@@ -148,7 +155,7 @@ impl Router {
         client: &ClientId,
         connect: &Connect<'_>,
         (connection, waker): (ConnectionId, Waker),
-        (will, access): (Option<StoredWill>, Option<Arc<Access>>),
+        (will, access, origin): (Option<StoredWill>, Option<Arc<Access>>, Origin),
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
         let mut taken_over = TakenOver::default();
@@ -160,7 +167,8 @@ impl Router {
                 taken_over.old = slot.detach(&mut state);
                 if taken_over.old.is_some() {
                     taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
-                    taken_over.access = state.access.take();
+                    // what its last packets may do is still looked at by these
+                    taken_over.access = state.access.clone();
                     let reason = CloseReason::SessionTakenOver;
                     local.observers.observe(&Event::Disconnect { client, reason: &reason });
                 }
@@ -169,6 +177,7 @@ impl Router {
                     slot.attach(&mut state, connection, waker);
                     // before what waits goes out: it may have waited for somebody else
                     self.set_access(&mut state, access);
+                    state.origin = origin;
                     local.observers.observe(&event(true));
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored
@@ -211,6 +220,7 @@ impl Router {
                 state.started_by = commit;
             }
             state.access = access;
+            state.origin = origin;
         }
         entry.insert(slot.clone());
         (slot, false, taken_over)

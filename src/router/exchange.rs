@@ -124,8 +124,8 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let Client { id: name, slot, last, .. } = client;
-        let access = || self.access_of(slot);
+        let Client { id: name, slot, connection, last, .. } = client;
+        let access = || self.access_of(slot, *connection);
         let Some(id) = publish.packet_id else {
             if let Stored::By(commit) = self.publish_from(local, (name, access), last, publish, bytes)? {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
@@ -196,7 +196,8 @@ impl Router {
             }
             Packet::Subscribe(subscribe) => {
                 client.touched = true;
-                let (codes, stored) = self.subscribe(local, &client.slot, &client.id, &subscribe);
+                let (codes, stored) =
+                    self.subscribe(local, (&client.slot, client.connection), &client.id, &subscribe)?;
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
                 if !client.slot.is_owned_by(client.connection) {
                     // retained messages wait in a session that is another connection's by now, which was told nothing
@@ -208,6 +209,8 @@ impl Router {
                 });
             }
             Packet::Unsubscribe(unsubscribe) => {
+                // not from what the session's next connection has
+                drop(self.own(client)?);
                 let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
                 tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
                 self.answer(local, client, stored, replies, |out| codec::encode::unsuback(out, unsubscribe.packet_id));
@@ -234,7 +237,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         let outgoing = Outgoing::from(&deferred.message);
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
-        let access = || self.access_of(&client.slot);
+        let access = || self.access_of(&client.slot, client.connection);
         let result = self.together(|| {
             let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
             Ok(self.received(local, &client.slot, id, qos, stored))

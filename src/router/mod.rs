@@ -53,8 +53,8 @@ pub use keep::{Condition, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Peer, Pending, Proof, Refusal,
-    Rights, Verdict,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, Pending, Proof,
+    Refusal, Rights, Verdict,
 };
 pub use slot::{ConnectionId, SlotRef};
 pub use sys::SysTopics;

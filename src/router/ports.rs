@@ -2,6 +2,7 @@
 //! implementation; `server` plugs in what the config asks for.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     net::SocketAddr,
@@ -48,6 +49,9 @@ pub struct Credentials<'a> {
     /// The name in a certificate that the client showed and its listener has checked: nothing more has to be proved for
     /// it. Where the listener takes no names from certificates, there is none.
     pub certificate_name: Option<&'a str>,
+    /// The listener takes user names from certificates: where there is none in a certificate, one that is only said is not
+    /// to be believed, as it may be somebody's who has a certificate.
+    pub names_in_certificates: bool,
     /// Password.
     pub password: Option<&'a [u8]>,
     /// Where it comes from.
@@ -75,6 +79,25 @@ pub struct Identity {
     pub until: Option<Instant>,
     /// What narrows its rights beside the rules: the claims of a token.
     pub narrowed: Option<Arc<dyn Rights>>,
+    /// What the proof was compared with, for [`Authenticate::knows`] to see whether it still holds.
+    pub evidence: Option<Arc<dyn Any + Send + Sync>>,
+    /// Where it came in. The router fills this in from the connection's [`Peer`].
+    pub origin: Origin,
+}
+
+/// Where a client came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// See [`Peer::listener`].
+    pub listener: u16,
+    /// See [`Peer::loopback_listener`].
+    pub loopback_listener: bool,
+}
+
+impl From<Peer> for Origin {
+    fn from(Peer { listener, loopback_listener, .. }: Peer) -> Self {
+        Self { listener, loopback_listener }
+    }
 }
 
 /// How a client proved that a user name is its own.
@@ -113,8 +136,9 @@ pub trait Authenticate: Send + Sync {
     /// Who this is, or the refusal that the client gets. Called on an I/O thread: it may not wait.
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
 
-    /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)): may a client that was let in
-    /// as this, with a user name, stay? If not, its connection is closed.
+    /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)), and once more when a client is
+    /// let in, as there may have been one since it was asked for: may a client that was let in as this, with a user name or
+    /// without, stay? If not, its connection is closed; a session that outlives its connections waits for it to return.
     fn knows(&self, identity: &Identity) -> bool {
         let _ = identity;
         true

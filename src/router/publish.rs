@@ -24,6 +24,9 @@ const SYS_PREFIX: &str = "$SYS/";
 /// sessions in it. Beside that many deliveries, a look-up costs nothing.
 const MAX_REMEMBERED: usize = 256;
 
+/// What a publisher may do, `None` for everything; the error ends its connection.
+type Asked = Result<Option<Arc<Access>>, CloseReason>;
+
 impl Router {
     /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered with: a client that repeats a topic is not matched
     /// again. An error ends the connection.
@@ -31,7 +34,7 @@ impl Router {
     pub(super) fn publish_from(
         &self,
         local: &mut Local,
-        (client, access): (&ClientId, impl FnOnce() -> Option<Arc<Access>>),
+        (client, access): (&ClientId, impl FnOnce() -> Asked),
         last: &mut Option<Arc<Matched>>,
         publish: &Publish<'_>,
         frame: &[u8],
@@ -47,7 +50,7 @@ impl Router {
     pub(super) fn publish_as(
         &self,
         local: &mut Local,
-        (client, access): (&ClientId, impl FnOnce() -> Option<Arc<Access>>),
+        (client, access): (&ClientId, impl FnOnce() -> Asked),
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
         retain: bool,
@@ -58,7 +61,7 @@ impl Router {
             Some(matched) => matched,
             None => {
                 let permissions = self.permissions.load(Ordering::SeqCst);
-                if !self.admit(local, client, access(), outgoing)? {
+                if !self.admit(local, client, access()?, outgoing)? {
                     return Ok(Stored::Done);
                 }
                 let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
@@ -155,7 +158,7 @@ impl Router {
     ) {
         let outgoing = Outgoing::from(&will.message);
         let mut published = None;
-        match self.publish_as(local, (client, || access), &mut published, &outgoing, will.retain) {
+        match self.publish_as(local, (client, || Ok(access)), &mut published, &outgoing, will.retain) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
             // not admitted, which was said

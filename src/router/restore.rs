@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
-use super::{Identity, Local, Restored, RestoredSession, Router, slot::SlotRef};
+use super::{Local, Restored, RestoredSession, Router, slot::SlotRef};
 use crate::{session::Session, topic::TopicFilter};
 
 impl Router {
@@ -21,10 +21,9 @@ impl Router {
             self.restore_session(local, session, now);
         }
         for (session, client, will) in wills {
-            // as what user the client had connected is not kept: the rules for nobody in particular apply
-            let access = self.access(&client, Identity::default());
+            // as what user the client had connected is not kept; that it might publish this was found before it was kept
             self.together(|| {
-                self.publish_will(local, &client, access, &will);
+                self.publish_will(local, &client, None, &will);
                 let _ = self.store(super::Record::Detached { session });
             });
         }
@@ -32,7 +31,7 @@ impl Router {
 
     fn restore_session(&self, local: &Local, restored: RestoredSession, now: Instant) {
         let RestoredSession { session: number, client, away, subscriptions, messages, received, .. } = restored;
-        let slot = SlotRef::new(Session::restore(client.clone(), number, messages, received));
+        let slot = SlotRef::restored(Session::restore(client.clone(), number, messages, received));
         let mut filters = Vec::with_capacity(subscriptions.len());
         for (filter, options) in &subscriptions {
             match TopicFilter::new(filter) {

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
-use super::access::Access;
+use super::{access::Access, ports::Origin};
 use crate::session::{CommitSeq, Session};
 
 /// A handle of a session's place. Two are equal if they are the same place.
@@ -34,6 +34,11 @@ pub(super) struct SlotState {
     pub(super) session: Session,
     /// Who its client is and what it may do; `None` where nobody asks.
     pub(super) access: Option<std::sync::Arc<Access>>,
+    /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
+    /// waits for it until the client is back.
+    pub(super) stranger: bool,
+    /// Where its client came in; for one of whom nothing else is known, `access` does not say it.
+    pub(super) origin: Origin,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
     /// The session is no more: whoever still holds the handle must not use it.
@@ -61,10 +66,21 @@ impl SlotRef {
     }
 
     pub(super) fn new(session: Session) -> Self {
+        Self::with(session, false)
+    }
+
+    /// The place of a session from before this process: see [`SlotState::stranger`].
+    pub(super) fn restored(session: Session) -> Self {
+        Self::with(session, true)
+    }
+
+    fn with(session: Session, stranger: bool) -> Self {
         let kept = session.number().is_some();
         let state = SlotState {
             session,
             access: None,
+            stranger,
+            origin: Origin::default(),
             waker: None,
             ended: false,
             expiry: None,

@@ -8,30 +8,36 @@ use super::{
     counters::Count,
     keep::Record,
     ports::{DropReason, Event},
-    slot::{SlotRef, SlotState},
+    slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
     codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
-    session::Stored,
+    session::{CloseReason, Stored},
     topic::{FilterId, TopicFilter},
     types::{ClientId, SubscriptionOptions},
 };
 
 impl Router {
-    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4].
+    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is another
+    /// connection's by now.
     pub(super) fn subscribe(
         &self,
         local: &mut Local,
-        slot: &SlotRef,
+        (slot, connection): (&SlotRef, ConnectionId),
         client: &ClientId,
         subscribe: &Subscribe<'_>,
-    ) -> (Vec<SubackCode>, Stored) {
-        let mut held = slot.lock().session.subscriptions().len();
+    ) -> Result<(Vec<SubackCode>, Stored), CloseReason> {
+        let (mut held, access) = {
+            let state = slot.lock();
+            if !slot.is_owned_by(connection) {
+                return Err(CloseReason::SessionTakenOver);
+            }
+            (state.session.subscriptions().len(), state.access.clone())
+        };
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
         let refuses = slot.is_kept() && self.store_refuses().is_some();
-        let access = self.access_of(slot);
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
             false => may_subscribe(local, access.as_deref(), filter),
@@ -63,7 +69,7 @@ impl Router {
             }
         }
         if !self.own_subscriptions(slot, &added) {
-            return (codes, Stored::Done);
+            return Ok((codes, Stored::Done));
         }
         let granted = subscribe.filters.iter().zip(&codes).filter(|(_, code)| matches!(code, SubackCode::Granted(_)));
         let mut stored = Stored::Done;
@@ -72,7 +78,7 @@ impl Router {
             self.send_retained(local, slot, filter, options);
             stored = stored.and(self.store_subscription(slot, filter, Some(options)));
         }
-        (codes, stored)
+        Ok((codes, stored))
     }
 
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.

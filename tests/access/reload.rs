@@ -118,3 +118,26 @@ fn a_name_that_was_only_said_is_not_kept_when_users_come() {
     nameless.expect_nothing_pending();
     broker.refuses(&Connect::new("e").user("bob", "x"), 4);
 }
+
+#[test]
+fn what_let_a_client_in_has_to_hold() {
+    let files = Files::new();
+    let config = files.config(&["bob", "eve"], "topic #\nuser bob\ntopic #\nuser eve\ntopic #\n");
+    let broker = Broker::new(config.clone());
+    let connect = |user: &str| Connect::new(user).user(user, &password(user)).persistent();
+    let (mut bob, mut eve) = (broker.connect(&connect("bob"), 0), broker.connect(&connect("eve"), 0));
+    let mut nameless = broker.client("nameless");
+    bob.subscribe(&[("t", 1)]);
+    auth::edit(&files.path("passwords"), "bob", auth::Change::Set(b"new")).unwrap();
+    reload(&broker.server, &config).unwrap();
+    bob.expect_closed();
+    // who only has another password now loses nothing
+    nameless.publish(Message::new("t", "meanwhile").qos(1));
+    eve.expect_nothing_pending();
+    let config = Config { allow_anonymous: Some(false), ..config };
+    reload(&broker.server, &config).unwrap();
+    nameless.expect_closed();
+    eve.expect_nothing_pending();
+    broker.refuses(&connect("bob"), 4);
+    broker.connect(&Connect::new("bob").user("bob", "new").persistent(), 1).expect_message("t", "meanwhile", 1);
+}

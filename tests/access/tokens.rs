@@ -25,6 +25,7 @@ use crate::{
     support::{
         Broker, Recorder,
         raw::{Connect, Message, suback, subscribe},
+        reload,
     },
 };
 
@@ -249,5 +250,38 @@ fn keys_that_are_none_are_told() {
     for (change, said) in table {
         let error = told(change);
         assert!(error.starts_with(said) && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_token_stays_for_as_long_as_its_key_and_what_is_asked_of_it() {
+    let config = config(|auth| auth.token_issuer = Some("us".into()));
+    let with = |change: fn(&mut AuthConfig)| {
+        let mut config = config.clone();
+        change(&mut config.auth);
+        config
+    };
+    let token = hs256(&json!({ "sub": "bob", "exp": now() + 600, "iss": "us" }));
+    for (change, stays) in [
+        ((|_| {}) as fn(&mut AuthConfig), true),
+        (|auth| auth.token_issuer = None, true),
+        (|auth| auth.token_issuer = Some("them".into()), false),
+        (|auth| auth.token_audience = Some("dunlin".into()), false),
+        (|auth| auth.token_secret = Some(Secret("another secret of 32 bytes or so".into())), false),
+    ] {
+        let broker = Broker::new(config.clone());
+        let mut bob = broker.connect(&Connect::new("c").user("bob", &token), 0);
+        reload(&broker.server, &with(change)).unwrap();
+        if stays { bob.expect_nothing_pending() } else { bob.expect_closed() }
+    }
+}
+
+#[test]
+fn rights_that_are_null_are_none() {
+    let broker = Broker::new(config(|_| {}));
+    let claims = |acl: Value| hs256(&json!({ "sub": "bob", "exp": now() + 600, "acl": acl }));
+    accepts(&broker, "bob", &claims(json!({})));
+    for acl in [json!(null), json!({ "publish": null }), json!([null]), json!("#")] {
+        broker.refuses(&Connect::new("c").user("bob", &claims(acl)), 4);
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::support::{
     Broker, GUARD, config,
-    raw::{Message, PINGREQ, PINGRESP, puback, subscribe},
+    raw::{Connect, Message, PINGREQ, PINGRESP, puback, subscribe},
 };
 
 /// Holds the first message to `t` up, between its being accepted and its being delivered; or the subscription to `r`,
@@ -72,6 +72,50 @@ fn retained_messages_for_a_connection_that_was_taken_over_reach_the_one_that_too
     // and the new one has to say nothing for it
     assert_eq!(new.receive().text(), "kept");
     old.expect_closed();
+}
+
+/// Who is not called `admin` may publish to `t` alone, and reads nothing.
+struct LittleOrAll;
+
+impl Authorize for LittleOrAll {
+    fn rights(&self, _: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
+        (identity.user.as_deref() != Some("admin")).then(|| Arc::new(Self) as _)
+    }
+}
+
+impl Rights for LittleOrAll {
+    fn may_publish(&self, topic: &TopicName) -> bool {
+        topic.as_str() == "t"
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_a_connection_sent_before_it_was_taken_over_is_not_judged_by_its_successors_rights() {
+    for (clean, behind) in [(true, 0), (false, 0), (true, 1), (false, 1)] {
+        let (reached, is_there) = sync_channel(1);
+        let (go, gone) = sync_channel(1);
+        let observe = Arc::new(Between { reached, go: Mutex::new(Some(gone)) });
+        let broker = Broker::build(config(), |b| b.observe(observe).authorize(Arc::new(LittleOrAll)));
+        let as_user = |id: &str, user: &str| Connect::new(id).user(user, "");
+        let kept = |connect: Connect| if clean { connect } else { connect.persistent() };
+        let mut watcher = broker.connect(&as_user("watcher", "admin"), 0);
+        watcher.subscribe(&[("secret", 0)]);
+        let mut old = broker.connect(&kept(as_user("c", "low")), 0);
+        let denied = Message::new("secret", "x").qos(behind).id(u16::from(behind)).frame();
+        old.send(&[Message::new("t", "").frame(), denied, subscribe(2, &[("#", 0)])].concat());
+        is_there.recv_timeout(GUARD).expect("the first message is accepted");
+        let mut new = broker.connect(&kept(as_user("c", "admin")), u8::from(!clean));
+        go.send(()).expect("the publisher waits");
+        old.expect_closed();
+        watcher.expect_nothing_pending();
+        // nor did it subscribe for its successor
+        watcher.publish(Message::new("other", "").qos(1));
+        new.expect_nothing_pending();
+    }
 }
 
 /// What an embedding program got wrong.

@@ -7,6 +7,7 @@
 //! | `modes` | what the first lines say, and what each mode keeps and writes |
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
 //! | `full_disk` | a disk without room |
+//! | `access` | what users and rules do to what was kept |
 //! | `support` | a data directory and brokers on it |
 
 #[allow(dead_code)]
@@ -15,6 +16,7 @@ mod raw;
 #[path = "../support/running.rs"]
 mod running;
 
+mod access;
 mod directory;
 mod full_disk;
 mod modes;

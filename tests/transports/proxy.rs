@@ -48,8 +48,10 @@ fn the_client_has_the_address_that_the_header_says() {
     let (broker, peers) = start(vec![listener("127.0.0.0/8")]);
     let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x01\x02\x03\x0a\0\0\x01\x11\x5c\x07\x5b";
     let v6 = b"PROXY TCP6 2001:db8::7 ::1 12345 1883\r\n";
-    let local = b"PROXY UNKNOWN\r\n";
-    for header in [&v2[..], v6, local] {
+    let unknown = b"PROXY UNKNOWN\r\n";
+    let nameless = b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0";
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0";
+    for header in [&v2[..], v6, unknown, nameless, local] {
         // at once with the CONNECT, and byte by byte before it
         let mut socket = tcp(broker.address());
         socket.write_all(&[header, &Connect::new("c").frame()].concat()).unwrap();
@@ -63,7 +65,10 @@ fn the_client_has_the_address_that_the_header_says() {
     let expected = ["10.1.2.3:4444", "10.1.2.3:4444", "[2001:db8::7]:12345", "[2001:db8::7]:12345"];
     assert_eq!(peers[..4].iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
     assert!(peers[..4].iter().all(|peer| !peer.loopback_listener), "a proxy on this machine lets others in");
-    assert!(peers[4..].iter().all(|peer| peer.address.ip().is_loopback() && peer.loopback_listener));
+    // of whom it says nothing may come from anywhere; what it says is its own does not
+    assert!(peers[4..8].iter().all(|peer| peer.address.ip().is_loopback() && !peer.loopback_listener));
+    assert_eq!(peers[8..].len(), 2);
+    assert!(peers[8..].iter().all(|peer| peer.address.ip().is_loopback() && peer.loopback_listener));
 }
 
 #[test]

@@ -18,7 +18,11 @@ use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
 use crate::{
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
-    support::{Broker, config, reload},
+    support::{
+        Broker, config,
+        raw::{Connect, connack},
+        reload,
+    },
 };
 
 fn broker(listener: ListenerConfig) -> Broker {
@@ -101,6 +105,20 @@ fn the_name_in_a_certificate_is_the_user_name() {
         let name = Some(name.to_owned());
         assert_eq!(*names.0.lock(), [(name.clone(), name), (None, None)]);
     }
+}
+
+#[test]
+fn who_shows_no_certificate_is_not_believed_a_name_that_one_may_have() {
+    let certs = Certs::new();
+    let listener = ListenerConfig {
+        identity: Some(CertificateIdentity::CommonName),
+        ..with_clients(&certs, ClientCertificates::Optional)
+    };
+    let broker = broker(listener);
+    connect(&mut secure(broker.address(), &certs.client()), "nameless");
+    let mut liar = secure(broker.address(), &certs.client());
+    liar.write_all(&Connect::new("liar").user("lamp", "").frame()).unwrap();
+    expect(&mut liar, &connack(0, 5));
 }
 
 #[test]

@@ -134,6 +134,10 @@ impl<S: Stream> Stream for WebSocket<S> {
         self.socket.certificate_name()
     }
 
+    fn names_in_certificates(&self) -> bool {
+        self.socket.names_in_certificates()
+    }
+
     /// A close frame (RFC 6455 section 5.5.1) with the code that says most.
     fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
         if self.closing == Closing::Open {

@@ -1,0 +1,67 @@
+//! Who a client was is not kept: what that means for what was.
+
+use std::fs;
+
+use crate::{
+    raw::{Connect, Message},
+    running::Running,
+    support::{Place, connect, text_of},
+};
+
+/// A broker on the place's data directory, with this ACL file.
+fn with_rules(place: &Place, rules: &str) -> Running {
+    let acl = place.path().join("acl");
+    fs::write(&acl, rules).expect("the rules can be written");
+    place.configured(&format!("[auth]\nacl_file = {:?}\n", text_of(&acl)))
+}
+
+fn of(user: &str, id: &str) -> Connect {
+    Connect::new(id).user(user, "x").persistent()
+}
+
+#[test]
+fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
+    let place = Place::new();
+    const RULES: &str = "user bob\ntopic a/#\n";
+    let broker = with_rules(&place, RULES);
+    let mut client = connect(&broker, &of("bob", "c"), 0);
+    client.subscribe(&[("a/#", 1)]);
+    client.disconnect();
+    let mut publisher = connect(&broker, &of("bob", "p"), 0);
+    publisher.publish(Message::new("a/1", "one").qos(1));
+    broker.stop();
+
+    let mut broker = with_rules(&place, RULES);
+    fs::write(place.path().join("acl"), "user bob\ntopic a/#\nuser eve\ntopic b\n").unwrap();
+    broker.signal("HUP");
+    broker.wait_for("was read again");
+    let mut publisher = connect(&broker, &of("bob", "p"), 1);
+    publisher.publish(Message::new("a/2", "two").qos(1));
+    broker.kill();
+
+    let broker = with_rules(&place, RULES);
+    let mut client = connect(&broker, &of("bob", "c"), 1);
+    client.expect_message("a/1", "one", 1);
+    client.expect_message("a/2", "two", 1);
+    client.disconnect();
+    // and one that may not read them does not get them
+    connect(&broker, &of("eve", "c"), 1).expect_nothing_pending();
+}
+
+#[test]
+fn a_will_that_was_admitted_is_published_after_a_restart_and_no_other() {
+    let place = Place::new();
+    // what a nameless client may is not what bob may
+    const RULES: &str = "topic read #\ntopic write nameless\nuser bob\ntopic bobs\n";
+    let mut broker = with_rules(&place, RULES);
+    let will = |topic: &str| Message::new(topic, "bye").qos(1).retain();
+    let _admitted = connect(&broker, &of("bob", "one").will(&will("bobs")), 0);
+    let _denied = connect(&broker, &of("bob", "two").will(&will("nameless")), 0);
+    broker.kill();
+
+    let broker = with_rules(&place, RULES);
+    let mut reader = broker.client("reader");
+    let [got] = &reader.subscribe_retained(&[("#", 0)], 1)[..] else { panic!("one Will") };
+    assert_eq!((got.topic.as_str(), got.text()), ("bobs", "bye"));
+    reader.expect_nothing_pending();
+}
