@@ -40,6 +40,8 @@ pub struct NetLimits {
     pub connect_timeout: Duration,
     /// A whole packet, in bytes.
     pub max_packet_size: usize,
+    /// A CONNECT, in bytes.
+    pub max_connect_size: usize,
     /// A socket that takes nothing for this long ends its connection.
     pub write_timeout: Duration,
     /// How often the `$SYS` topics are published.
