@@ -118,7 +118,7 @@ fn a_certificate_that_is_required_is_required_and_checked() {
 fn a_certificate_that_is_revoked_is_refused() {
     let certs = Certs::new();
     let list = certs.path("revoked.pem");
-    fs::write(&list, revocation_list(&certs, &[])).unwrap();
+    fs::write(&list, revocation_list(&certs, &[], 2100)).unwrap();
     let listener = ListenerConfig {
         revocation_list_file: Some(list.clone()),
         ..with_clients(&certs, ClientCertificates::Required)
@@ -131,7 +131,7 @@ fn a_certificate_that_is_revoked_is_refused() {
         connect(&mut client, "lamp");
         ping(&mut client);
     }
-    fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))])).unwrap();
+    fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))], 2100)).unwrap();
     assert_eq!(broker.server.reload_tls().unwrap(), 1);
     for config in [&lamp, &certs.lamp()] {
         let mut client = secure(broker.address(), config);
@@ -146,7 +146,8 @@ fn serial(certificate: &std::path::Path) -> Vec<u8> {
     certificate.tbs_certificate().serial_number().as_bytes().to_vec()
 }
 
-fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
+/// The authority's list of these, good until a year begins.
+pub fn revocation_list(certs: &Certs, serials: &[&[u8]], until: i32) -> String {
     use rcgen::{
         CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
     };
@@ -163,7 +164,7 @@ fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
     };
     let list = CertificateRevocationListParams {
         this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2100, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
         revoked_certs: serials.iter().map(revoked).collect(),
