@@ -103,7 +103,8 @@ mod tests {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let (server_key, client_key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&server_key, &authority).unwrap();
+        let server =
+            CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&server_key, &authority).unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "lamp");
         params.not_after = date_time_ymd(2100, 1, 1);
@@ -125,7 +126,10 @@ mod tests {
     }
 
     /// A client that speaks this version alone.
-    fn client([certificate, key, authority]: [Vec<u8>; 3], version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    fn client(
+        [certificate, key, authority]: [Vec<u8>; 3],
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(authority.into()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))

@@ -20,6 +20,8 @@ use tokio_rustls::rustls::{
 };
 use x509_cert::{Certificate, certificate::Rfc5280, crl::CertificateList, der::Decode};
 
+use super::subject;
+
 /// The files of a listener's TLS, and what is asked of clients.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
@@ -51,7 +53,7 @@ pub struct ClientFiles {
 pub enum CertificateName {
     /// The Common Name of its subject.
     CommonName,
-    /// The whole subject (RFC 4514).
+    /// The whole subject, as OpenSSL and mosquitto write it (RFC 2253).
     Subject,
 }
 
@@ -160,7 +162,7 @@ impl CertificateName {
         let subject = certificate.tbs_certificate().subject();
         let name = match self {
             Self::CommonName => subject.common_name().ok()??.value().into_owned(),
-            Self::Subject => subject.to_string(),
+            Self::Subject => subject::text(subject)?,
         };
         (!name.is_empty()).then(|| name.into())
     }
