@@ -102,17 +102,17 @@ fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
 #[test]
 fn a_revocation_list_that_is_out_of_date_is_said() {
     let certs = Certs::new();
-    let [certificate, key] = flags(&certs);
     let config = certs.path("dunlin.toml");
-    let [authority, list] = ["ca.pem", "revoked.pem"].map(|name| certs.path(name));
+    let [pem, key, authority, list] =
+        ["server.pem", "server.key", "ca.pem", "revoked.pem"].map(|name| certs.path(name));
     let text = format!(
-        "[[listener]]\naddress = 'tls://127.0.0.1:0'\nclient_certificates = 'required'\nclient_ca_file = {authority:?}\n\
-         revocation_list_file = {list:?}\n"
+        "[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = {pem:?}\nkey_file = {key:?}\n\
+         client_certificates = 'required'\nclient_ca_file = {authority:?}\nrevocation_list_file = {list:?}\n"
     );
     fs::write(&config, text).unwrap();
     for (until, said) in [(2100, false), (2025, true)] {
         fs::write(&list, revocation_list(&certs, &[], until)).unwrap();
-        let broker = Process::start(&["--config", config.to_str().unwrap(), &certificate, &key]);
+        let broker = Process::start(&["--config", config.to_str().unwrap()]);
         let line = broker.begin.iter().find(|line| line.contains("WARN"));
         assert_eq!(line.is_some(), said, "{line:?}");
         let words = ["CN=dunlin development CA", "revoked.pem", "by 2025-01-01T00:00:00Z"];
