@@ -296,13 +296,14 @@ fn router_limits(config: &Config) -> RouterLimits {
 }
 
 fn net_limits(config: &Config) -> NetLimits {
-    let Limits { max_connections, max_connecting, connect_timeout, max_packet_size, write_timeout, .. } = config.limits;
+    let limits = &config.limits;
     NetLimits {
-        max_connections,
-        max_connecting,
-        connect_timeout,
-        max_packet_size,
-        write_timeout,
+        max_connections: limits.max_connections,
+        max_connecting: limits.max_connecting,
+        connect_timeout: limits.connect_timeout,
+        max_packet_size: limits.max_packet_size,
+        max_connect_size: limits.max_connect_size.min(limits.max_packet_size),
+        write_timeout: limits.write_timeout,
         sys_interval: config.sys.interval,
     }
 }

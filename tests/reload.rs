@@ -166,7 +166,7 @@ fn a_client_that_is_revoked_and_one_of_another_authority_are_refused_from_then_o
     let mut setup = Setup::new(SECURE, &[]);
     let address = setup.address(0);
     let lamp = setup.certs.lamp();
-    setup.write("revoked.pem", &revocation_list(&setup.certs, &[]));
+    setup.write("revoked.pem", &revocation_list(&setup.certs, &[], 2100));
     fs::copy(setup.path("ca.pem"), setup.path("clients.pem")).unwrap();
     let with_clients = format!(
         "{SECURE}client_ca_file = 'DIR/clients.pem'\nclient_certificates = 'required'\n\
@@ -182,18 +182,18 @@ fn a_client_that_is_revoked_and_one_of_another_authority_are_refused_from_then_o
     let mut stays = secure(address, &lamp);
     connect(&mut stays, "stays");
 
-    setup.write("revoked.pem", &revocation_list(&setup.certs, &[&serial(&setup.path("client.pem"))]));
+    setup.write("revoked.pem", &revocation_list(&setup.certs, &[&serial(&setup.path("client.pem"))], 2100));
     assert_eq!(setup.hangup(), format!("revocation list of listener tls://{address}"));
     // also one that kept what it needs to resume its session
     is_refused(address, &lamp);
     ping(&mut stays);
 
-    setup.write("revoked.pem", &revocation_list(&setup.certs, &[]));
+    setup.write("revoked.pem", &revocation_list(&setup.certs, &[], 2100));
     setup.hangup();
     connect(&mut secure(address, &lamp), "again");
     let others = Certs::new();
     fs::copy(others.path("ca.pem"), setup.path("clients.pem")).unwrap();
-    setup.write("revoked.pem", &revocation_list(&others, &[]));
+    setup.write("revoked.pem", &revocation_list(&others, &[], 2100));
     let name = format!("listener tls://{address}");
     assert_eq!(setup.hangup(), format!("client CA of {name}, revocation list of {name}"));
     is_refused(address, &lamp);
@@ -220,7 +220,7 @@ fn a_file_that_is_wrong_keeps_all_that_runs_and_is_named() {
         // the list has to be there before the broker is
         let certs = Certs::new();
         files.iter().for_each(|(name, text)| fs::write(certs.path(name), text).unwrap());
-        fs::write(certs.path("revoked.pem"), revocation_list(&certs, &[])).unwrap();
+        fs::write(certs.path("revoked.pem"), revocation_list(&certs, &[], 2100)).unwrap();
         fs::write(certs.path("dunlin.toml"), filled(&certs, &good)).unwrap();
         let config = certs.path("dunlin.toml");
         let running = Running::listening(&[], &["--config", config.to_str().unwrap()]);

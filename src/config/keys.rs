@@ -237,6 +237,9 @@ const LIMITS: Table<Config> = Table {
         connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take to send its CONNECT.";
         max_packet_size: Size { min: 128, max: LARGEST_PACKET },
             "Bytes of a whole packet, header included; a longer one closes the connection before it is buffered.";
+        max_connect_size: Size { min: 128, max: LARGEST_PACKET },
+            "The same of a CONNECT, its Will included, from somebody whom nobody knows yet; max_packet_size holds for it \
+             too.";
         // 23 bytes must be taken, [MQTT-3.1.3-5].
         max_client_id_length: Size { min: 23, max: LONGEST_STRING }, "Bytes of a Client Identifier.";
         max_topic_length: Size { min: 1, max: LONGEST_STRING }, "Bytes of a Topic Name or Topic Filter.";

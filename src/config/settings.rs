@@ -99,6 +99,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
     pub max_packet_size: usize,
+    /// The same of a CONNECT, which comes from somebody whom nobody knows yet; `max_packet_size` holds for it too.
+    pub max_connect_size: usize,
     /// Client Identifier, in bytes.
     pub max_client_id_length: usize,
     /// Topic Name or Topic Filter, in bytes.
@@ -292,6 +294,8 @@ impl Default for Limits {
             max_connecting: 10_000,
             connect_timeout: Duration::from_secs(10),
             max_packet_size: MIB,
+            // one field of the greatest length, and what a CONNECT has beside it
+            max_connect_size: 72 << 10,
             max_client_id_length: 65_535,
             max_topic_length: 65_535,
             max_topic_levels: 128,

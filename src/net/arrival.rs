@@ -2,16 +2,16 @@
 //! Each connection goes through it in a task of its own, which ends as that of the connection begins: an idle connection
 //! pays nothing for how it came.
 
-use std::{io, net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use thiserror::Error;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     connection::Connection,
+    handshake::{HandshakeError, handshake},
     proxy::{self, ProxyError},
     stream::{Stream, Tls},
     tls::TlsSettings,
@@ -44,10 +44,8 @@ pub(super) struct Door {
 enum ArrivalError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    #[error("the TLS handshake failed: {0}")]
-    Tls(io::Error),
-    #[error("the client's certificate has no name that could be its user name (identity)")]
-    NoName,
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
     #[error(transparent)]
     WebSocket(#[from] UpgradeError),
     #[error("no {0} within the connect timeout (limits.connect_timeout)")]
@@ -133,13 +131,9 @@ async fn pass(
     }
     let Some(settings) = &entrance.tls else { return begin(shared, entrance, socket, *peer, step, due).await };
     *step = "TLS handshake";
-    let stream = TlsAcceptor::from(settings.config.clone()).accept(socket).await.map_err(ArrivalError::Tls)?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let name = match (settings.name, shown) {
-        (Some(name), Some(certificate)) => Some(name.of(certificate).ok_or(ArrivalError::NoName)?),
-        _ => None,
-    };
     let asks_names = settings.name.is_some();
+    let places = Worker::with(|worker| worker.handshakes.clone());
+    let (stream, name) = handshake(socket, settings, &places).await?;
     begin(shared, entrance, Tls { stream, name, asks_names }, *peer, step, due).await
 }
 

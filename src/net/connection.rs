@@ -91,6 +91,8 @@ const BYTES_A_TURN: usize = 128 << 10;
 const MUCH: usize = 16 << 10;
 /// More bytes than this of such reads that are not written are written first.
 const WRITE_FIRST: usize = 48 << 10;
+/// Bytes read behind a CONNECT, at most: they are held while the verdict on the client is awaited.
+const BEHIND_CONNECT: usize = 4 << 10;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
@@ -195,7 +197,12 @@ impl<S: Stream> Connection<S> {
                 }
                 return Ok(true);
             }
-            let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer);
+            let room = match self.phase {
+                Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
+                _ => usize::MAX,
+            };
+            let room = room.min(worker.buffer.len());
+            let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer[..room]);
             let Poll::Ready(read) = read else { return Ok(false) };
             let (bytes, got) = read.map_err(|error| network(&error))?;
             worker.local.count(Count::BytesReceived, bytes as u64);
@@ -256,7 +263,10 @@ impl<S: Stream> Connection<S> {
             // what it sent before its session was taken over is not to come after what its successor sends
             return Err(CloseReason::SessionTakenOver);
         }
-        let max_packet_size = worker.shared.limits.load().max_packet_size;
+        let (largest, largest_connect) = {
+            let limits = worker.shared.limits.load();
+            (limits.max_packet_size, limits.max_connect_size)
+        };
         let (mut at, mut frames) = (0, 0);
         let result = loop {
             let rest = &bytes[at..];
@@ -264,7 +274,8 @@ impl<S: Stream> Connection<S> {
                 waiting.keep(rest);
                 break Ok(());
             }
-            match codec::frame(self.version(), rest, max_packet_size) {
+            let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
+            match codec::frame(self.version(), rest, largest) {
                 Ok(Cut::Frame(frame)) => {
                     let whole = &rest[..frame.len];
                     at += frame.len;

@@ -12,6 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::{
+    io::{Errno, retry_on_intr},
+    net::{SocketFlags, accept_with, acceptfrom_with},
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
@@ -70,16 +74,17 @@ impl Gate {
 impl Socket {
     /// One connection and whose it is.
     fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
+        // the standard library's accept needs a second call to make the socket one that does not block
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match self {
-            Self::Tcp(socket) => {
-                let (client, address) = socket.accept()?;
-                client.set_nonblocking(true)?;
-                Ok((Accepted::Tcp(client), address))
+            Self::Tcp(_) => {
+                let (client, address) = retry_on_intr(|| acceptfrom_with(self, flags))?;
+                let address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+                Ok((Accepted::Tcp(client.into()), address))
             }
-            Self::Unix(socket) => {
-                let (client, _) = socket.accept()?;
-                client.set_nonblocking(true)?;
-                Ok((Accepted::Unix(client), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+            Self::Unix(_) => {
+                let client = retry_on_intr(|| accept_with(self, flags))?;
+                Ok((Accepted::Unix(client.into()), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
             }
         }
     }

@@ -5,7 +5,7 @@
 //! | `worker` | the threads: each a runtime of its own, with connections dealt out to them |
 //! | `bind` | binding addresses and Unix sockets |
 //! | `listener` | accepting, and the bounds on how many |
-//! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, `websocket` |
+//! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, its `handshake`, the `subject` of a certificate, `websocket` |
 //! | `stream` | what a connection is spoken over, a type for each transport |
 //! | `connection` | the task that drives one connection |
 //! | `writing` | its writing half |
@@ -19,10 +19,12 @@ mod bind;
 mod connection;
 mod deadlines;
 mod farewell;
+mod handshake;
 mod listener;
 mod proxy;
 mod reader;
 mod stream;
+mod subject;
 mod tls;
 mod websocket;
 mod worker;

@@ -76,6 +76,11 @@ impl Reader {
         self.0 = Some(Box::new(Part { held: part.to_vec(), need }));
     }
 
+    /// Bytes that the frame whose beginning is held will have, as far as known; 0 where none is.
+    pub(super) fn need(&self) -> usize {
+        self.0.as_ref().map_or(0, |part| part.need)
+    }
+
     /// Nothing of a frame has arrived.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()

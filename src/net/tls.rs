@@ -18,7 +18,9 @@ use tokio_rustls::rustls::{
     },
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use x509_cert::{Certificate, der::Decode};
+use x509_cert::{Certificate, certificate::Rfc5280, crl::CertificateList, der::Decode};
+
+use super::subject;
 
 use crate::types::Contents;
 
@@ -53,7 +55,7 @@ pub struct ClientFiles {
 pub enum CertificateName {
     /// The Common Name of its subject.
     CommonName,
-    /// The whole subject (RFC 4514).
+    /// The whole subject, as OpenSSL and mosquitto write it (RFC 2253).
     Subject,
 }
 
@@ -61,8 +63,10 @@ pub enum CertificateName {
 #[derive(Clone)]
 pub struct TlsSettings {
     pub(super) config: Arc<ServerConfig>,
+    /// Of clients' certificates, where they are asked for.
+    pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
     pub(super) name: Option<CertificateName>,
-    contents: Contents,
+    pub(super) contents: Contents,
 }
 
 /// Why there are no [`TlsSettings`].
@@ -119,7 +123,7 @@ pub enum TlsError {
 
 impl TlsSettings {
     /// Reads all files. What is not as it should be, but works, is given as warnings: a certificate that is not valid now,
-    /// a key that others may read.
+    /// a key that others may read, a revocation list that is out of date.
     pub fn load(files: &TlsFiles) -> Result<(Self, Vec<String>), TlsError> {
         let mut contents = Contents::default();
         let chain = certificates(&files.certificate, "certificate", &mut contents)?;
@@ -132,8 +136,10 @@ impl TlsSettings {
         let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|error| unusable(&files.certificate, &error))?;
-        let builder = match &files.clients {
-            Some(clients) => builder.with_client_cert_verifier(verifier(clients, &mut contents)?),
+        let verifier =
+            files.clients.as_ref().map(|clients| verifier(clients, &mut warnings, &mut contents)).transpose()?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
@@ -150,7 +156,7 @@ impl TlsSettings {
         config.ticketer =
             rustls::crypto::ring::Ticketer::new().map_err(|error| unusable(&files.certificate, &error))?;
         let name = files.clients.as_ref().and_then(|clients| clients.name);
-        Ok((Self { config: Arc::new(config), name, contents }, warnings))
+        Ok((Self { config: Arc::new(config), verifier, name, contents }, warnings))
     }
 
     /// What the files had in them.
@@ -166,13 +172,17 @@ impl CertificateName {
         let subject = certificate.tbs_certificate().subject();
         let name = match self {
             Self::CommonName => subject.common_name().ok()??.value().into_owned(),
-            Self::Subject => subject.to_string(),
+            Self::Subject => subject::text(subject)?,
         };
         (!name.is_empty()).then(|| name.into())
     }
 }
 
-fn verifier(clients: &ClientFiles, contents: &mut Contents) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn verifier(
+    clients: &ClientFiles,
+    warnings: &mut Vec<String>,
+    contents: &mut Contents,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
     for authority in certificates(&clients.authorities, "client CA", contents)? {
         roots.add(authority).map_err(|error| unusable(&clients.authorities, &error))?;
@@ -187,6 +197,7 @@ fn verifier(clients: &ClientFiles, contents: &mut Contents) -> Result<Arc<dyn Cl
         if lists.is_empty() {
             return Err(missing(file, WHAT, "it is made by `openssl ca -gencrl`, and begins with BEGIN X509 CRL"));
         }
+        warnings.extend(lists.iter().filter_map(|list| stale_warning(file, list)));
         // as with OpenSSL's X509_V_FLAG_CRL_CHECK: the client's own certificate, not those of the authorities
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
     }
@@ -242,6 +253,17 @@ fn validity_warning(file: &Path, certificate: &CertificateDer<'_>) -> Result<Opt
     } else {
         None
     })
+}
+
+/// A list that is older than its authority meant it to be is used all the same: refusing everybody would be worse.
+fn stale_warning(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option<String> {
+    let list = CertificateList::<Rfc5280>::from_der(list).ok()?.tbs_cert_list;
+    let due = list.next_update.filter(|due| due.to_system_time() < SystemTime::now())?;
+    let (file, issuer) = (file.display(), list.issuer);
+    Some(format!(
+        "the revocation list of {issuer} in {file} was to be replaced by {due}: clients whose certificates were revoked \
+         since are served; fetch the new list"
+    ))
 }
 
 fn mode_warning(file: &Path) -> Option<String> {

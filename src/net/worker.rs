@@ -16,13 +16,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
     arrival::{Door, Entrance, arrive},
     bind::Listener,
     connection::Connection,
     deadlines::Deadlines,
+    handshake::ANSWERS_A_TURN,
     listener::{Accepted, Gate},
     reader::SHARED_BUFFER,
 };
@@ -39,6 +40,8 @@ pub struct NetLimits {
     pub connect_timeout: Duration,
     /// A whole packet, in bytes.
     pub max_packet_size: usize,
+    /// A CONNECT, in bytes.
+    pub max_connect_size: usize,
     /// A socket that takes nothing for this long ends its connection.
     pub write_timeout: Duration,
     /// How often the `$SYS` topics are published.
@@ -60,6 +63,8 @@ pub(super) struct Worker {
     /// Answers to the packets of the connection whose turn it is.
     pub(super) replies: Vec<u8>,
     pub(super) deadlines: Deadlines,
+    /// For those whose TLS handshake is computed.
+    pub(super) handshakes: Arc<Semaphore>,
     /// Bytes that large reads on this thread gave, less those written since.
     pub(super) unwritten: usize,
     /// How often something was written on this thread.
@@ -205,6 +210,7 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
         buffer: vec![0; SHARED_BUFFER],
         replies: Vec::new(),
         deadlines: Deadlines::new(Instant::now()),
+        handshakes: Arc::new(Semaphore::new(ANSWERS_A_TURN)),
         unwritten: 0,
         writes: 0,
         draining: false,

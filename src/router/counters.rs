@@ -83,7 +83,7 @@ pub enum Count {
     WriteTimeouts,
     /// Connections closed: bytes that are not MQTT, or a packet that may not come.
     ProtocolErrors,
-    /// Connections closed: `limits.max_packet_size`.
+    /// Connections closed: `limits.max_packet_size`, `limits.max_connect_size`.
     PacketsTooLarge,
     /// Topics refused: `limits.max_topic_length`, `limits.max_topic_levels`.
     TopicsTooLarge,

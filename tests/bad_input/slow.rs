@@ -42,7 +42,7 @@ fn a_client_that_stalls_before_connect_is_closed() {
         .collect();
     // one that always has a byte more to say gains nothing by it
     let mut trickle = Raw::open(broker.address);
-    trickle.send(&header(0x10, 300_000));
+    trickle.send(&header(0x10, 70_000));
     trickle.send(&connect[2..]);
     while trickle.send(&[0]) {
         healthy.exchange();

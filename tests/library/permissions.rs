@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::support::{
     Broker, Recorder, config,
-    raw::{Connect, Message, connack, suback, subscribe},
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
 };
 
 /// Lets `user` with `password` in, and remembers who asked.
@@ -89,24 +89,28 @@ impl Authenticate for Late {
     }
 }
 
-#[test]
-fn a_verdict_may_take_its_time() {
-    let late = Arc::<Late>::default();
-    let authenticate = late.clone();
-    let broker = Broker::build(config(), |b| b.authenticate(authenticate));
-    let asked = || {
+impl Late {
+    /// Waits until somebody's verdict is asked for.
+    fn asked(&self) -> tokio::sync::oneshot::Sender<()> {
         let begin = std::time::Instant::now();
         loop {
-            if let Some(sender) = late.0.lock().pop() {
+            if let Some(sender) = self.0.lock().pop() {
                 return sender;
             }
             assert!(begin.elapsed() < crate::support::GUARD, "nobody was asked");
             std::thread::yield_now();
         }
-    };
+    }
+}
+
+#[test]
+fn a_verdict_may_take_its_time() {
+    let late = Arc::<Late>::default();
+    let authenticate = late.clone();
+    let broker = Broker::build(config(), |b| b.authenticate(authenticate));
     let mut client = broker.open();
     client.send(&[&Connect::new("c").frame(), &subscribe(1, &[("t", 0)])[..]].concat());
-    let verdict = asked();
+    let verdict = late.asked();
     // more than a thread reads at once, none of it read before the verdict
     client.send(&Message::new("t", &"x".repeat(100_000)).frame());
     broker.expect_counts(&[(Count::Connects, 0)]);
@@ -121,9 +125,32 @@ fn a_verdict_may_take_its_time() {
 
     let mut refused = broker.open();
     refused.send(&Connect::new("d").frame());
-    drop(asked());
+    drop(late.asked());
     refused.expect_refused(5);
     broker.expect_counts(&[(Count::Connects, 1), (Count::RefusedLogins, 1)]);
+}
+
+#[test]
+fn little_is_taken_from_somebody_whom_nobody_knows_yet() {
+    const BEHIND: usize = 10_000;
+    let late = Arc::<Late>::default();
+    let authenticate = late.clone();
+    let broker = Broker::build(config(), |b| b.authenticate(authenticate));
+    // of a CONNECT that comes in one read, and of one that takes several
+    for name in ["c".to_owned(), "c".repeat(10_000)] {
+        let before = broker.server.counters().get(Count::BytesReceived);
+        let connect = Connect::new(&name).frame();
+        let all = [&connect[..], &PINGREQ.repeat(BEHIND)].concat();
+        let mut client = broker.open();
+        client.send(&all);
+        let verdict = late.asked();
+        let taken = broker.server.counters().get(Count::BytesReceived) - before;
+        assert!(taken <= connect.len() as u64 + 4096, "{taken} bytes");
+        verdict.send(()).unwrap();
+        client.expect(&connack(0, 0));
+        (0..BEHIND).for_each(|_| client.expect(PINGRESP));
+        client.disconnect();
+    }
 }
 
 #[test]

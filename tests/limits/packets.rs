@@ -35,6 +35,30 @@ fn a_packet_that_is_too_large_closes_its_connection_before_it_has_come() {
 }
 
 #[test]
+fn who_is_not_known_yet_may_send_less() {
+    let limits = Limits { max_connect_size: 200, max_packet_size: 1000, ..Limits::default() };
+    let mut broker = Broker::limits(limits);
+    // fixed header of three bytes, ten of variable header, the Client Identifier's length
+    let longest = "x".repeat(200 - 3 - 10 - 2);
+    let mut client = broker.client(&longest);
+    client.publish(Message::new("t", &"x".repeat(900)).qos(1));
+    let beyond = Connect::new(&format!("{longest}x")).frame();
+    for bytes in [&beyond[..], &beyond[..3]] {
+        let mut client = broker.open();
+        client.send(bytes);
+        client.expect_closed();
+    }
+    broker.expect_counts(&[(Count::PacketsTooLarge, 2), (Count::Connects, 1), (Count::PublishReceived, 1)]);
+    // it cannot be more than any packet may have
+    broker.reload(|config| config.limits.max_packet_size = 150);
+    let mut other = broker.open();
+    other.send(&Connect::new(&longest).frame());
+    other.expect_closed();
+    broker.expect_counts(&[(Count::PacketsTooLarge, 3)]);
+    client.expect_nothing_pending();
+}
+
+#[test]
 fn a_topic_that_is_too_large_closes_its_publisher_and_fails_its_subscriber() {
     let broker = Broker::limits(Limits { max_topic_length: 10, max_topic_levels: 3, ..Limits::default() });
     let mut other = broker.client("other");

@@ -9,7 +9,10 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
 };
 
-use crate::secure::{Certs, connect, ping, secure, tcp};
+use crate::{
+    secure::revocation_list,
+    secure::{Certs, connect, ping, secure, tcp},
+};
 
 /// A broker in a process of its own, killed when dropped.
 struct Process {
@@ -94,6 +97,27 @@ fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
     assert_eq!(warnings.len(), 2, "{:?}", broker.begin);
     assert!(warnings[0].contains("server.pem expired at 2002-01-01T00:00:00Z"), "{}", warnings[0]);
     assert!(warnings[1].contains("chmod o= ") && warnings[1].contains("server.key"), "{}", warnings[1]);
+}
+
+#[test]
+fn a_revocation_list_that_is_out_of_date_is_said() {
+    let certs = Certs::new();
+    let config = certs.path("dunlin.toml");
+    let [pem, key, authority, list] =
+        ["server.pem", "server.key", "ca.pem", "revoked.pem"].map(|name| certs.path(name));
+    let text = format!(
+        "[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = {pem:?}\nkey_file = {key:?}\n\
+         client_certificates = 'required'\nclient_ca_file = {authority:?}\nrevocation_list_file = {list:?}\n"
+    );
+    fs::write(&config, text).unwrap();
+    for (until, said) in [(2100, false), (2025, true)] {
+        fs::write(&list, revocation_list(&certs, &[], until)).unwrap();
+        let broker = Process::start(&["--config", config.to_str().unwrap()]);
+        let line = broker.begin.iter().find(|line| line.contains("WARN"));
+        assert_eq!(line.is_some(), said, "{line:?}");
+        let words = ["CN=dunlin development CA", "revoked.pem", "by 2025-01-01T00:00:00Z"];
+        assert!(line.is_none_or(|line| words.iter().all(|words| line.contains(words))), "{line:?}");
+    }
 }
 
 #[test]

@@ -139,8 +139,8 @@ pub fn serial(certificate: &Path) -> Vec<u8> {
     certificate.tbs_certificate().serial_number().as_bytes().to_vec()
 }
 
-/// A revocation list of the authority, with these serial numbers on it.
-pub fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
+/// A revocation list of the authority, with these serial numbers on it, good until a year begins.
+pub fn revocation_list(certs: &Certs, serials: &[&[u8]], until: i32) -> String {
     use rcgen::{
         CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
     };
@@ -157,7 +157,7 @@ pub fn revocation_list(certs: &Certs, serials: &[&[u8]]) -> String {
     };
     let list = CertificateRevocationListParams {
         this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2100, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
         revoked_certs: serials.iter().map(revoked).collect(),

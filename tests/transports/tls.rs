@@ -140,7 +140,7 @@ fn a_certificate_that_is_required_is_required_and_checked() {
 fn a_certificate_that_is_revoked_is_refused() {
     let certs = Certs::new();
     let list = certs.path("revoked.pem");
-    fs::write(&list, revocation_list(&certs, &[])).unwrap();
+    fs::write(&list, revocation_list(&certs, &[], 2100)).unwrap();
     let listener = ListenerConfig {
         revocation_list_file: Some(list.clone()),
         ..with_clients(&certs, ClientCertificates::Required)
@@ -153,7 +153,7 @@ fn a_certificate_that_is_revoked_is_refused() {
         connect(&mut client, "lamp");
         ping(&mut client);
     }
-    fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))])).unwrap();
+    fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))], 2100)).unwrap();
     let name = format!("listener tls://{}", broker.address());
     assert_eq!(reload(&broker.server, &with(listener)).unwrap(), [format!("revocation list of {name}")]);
     for config in [&lamp, &certs.lamp()] {

@@ -36,6 +36,8 @@ pub(in super::super) struct WebSocket<S> {
     left: usize,
     /// The payload of a ping that is not answered yet; of many, the last is enough (RFC 6455 section 5.5.3).
     pong: Option<Vec<u8>>,
+    /// Bytes read in this turn, or lately, that were no payload: headers, control frames.
+    barren: u32,
     closing: Closing,
 }
 
@@ -60,6 +62,7 @@ impl<S: Stream> WebSocket<S> {
             sent: 0,
             left: 0,
             pong: None,
+            barren: 0,
             closing: Closing::Open,
         }
     }
@@ -157,14 +160,25 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
             if this.closing != Closing::Open {
                 return Poll::Ready(Ok(()));
             }
+            if this.barren > BARREN_A_TURN {
+                // whoever reads counts payload: a client that sends none would have this thread for itself
+                this.barren = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if this.early.is_empty() {
-                ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+                let read = Pin::new(&mut this.socket).poll_read(cx, buf);
+                if read.is_pending() {
+                    this.barren = 0;
+                }
+                ready!(read)?;
             } else {
                 let part = this.early.len().min(buf.remaining());
                 buf.put_slice(&this.early[..part]);
                 this.early = this.early.split_off(part);
             }
-            if buf.filled().len() == before {
+            let read = buf.filled().len() - before;
+            if read == 0 {
                 return Poll::Ready(Ok(()));
             }
             if let Err(violation) = this.take(buf, before) {
@@ -172,7 +186,9 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 this.say(cx)?;
                 return Poll::Ready(Err(io::Error::other(violation)));
             }
-            if buf.filled().len() > before {
+            let payload = buf.filled().len() - before;
+            this.barren = this.barren.saturating_add((read - payload) as u32);
+            if payload > 0 {
                 this.say(cx)?;
                 return Poll::Ready(Ok(()));
             }
@@ -259,3 +275,99 @@ fn close_code(reason: &CloseReason) -> u16 {
 
 /// Room for the header of a binary frame; what a control frame needed more is given back.
 const KEPT: usize = 16;
+
+/// After so many bytes without payload, others have their turn.
+const BARREN_A_TURN: u32 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    /// A client that sends the same bytes for ever, and takes all that it is told.
+    struct Endless {
+        bytes: &'static [u8],
+        sent: usize,
+    }
+
+    /// Nobody reads that much in one turn.
+    const FAR_TOO_MUCH: usize = 16 << 20;
+
+    impl AsyncRead for Endless {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            assert!(self.sent < FAR_TOO_MUCH, "{} bytes in one turn", self.sent);
+            while buf.remaining() > 0 {
+                let from = self.sent % self.bytes.len();
+                let part = buf.remaining().min(self.bytes.len() - from);
+                buf.put_slice(&self.bytes[from..from + part]);
+                self.sent += part;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Stream for Endless {}
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_hardly_any_payload_has_its_turn_and_no_more() {
+        const PINGS: &[u8] = &[0x89, 0x80, 1, 2, 3, 4];
+        const EMPTY: &[u8] = &[0x02, 0x80, 1, 2, 3, 4, 0x80, 0x80, 1, 2, 3, 4];
+        const ONE_IN_MANY: &[u8] = &{
+            let mut bytes = [0; 6 * 4096 + 7];
+            let mut at = 0;
+            while at < 6 * 4096 {
+                (bytes[at], bytes[at + 1]) = (0x89, 0x80);
+                at += 6;
+            }
+            (bytes[at], bytes[at + 1]) = (0x82, 0x81);
+            bytes
+        };
+        for bytes in [PINGS, EMPTY, ONE_IN_MANY] {
+            let wakes = Arc::<Wakes>::default();
+            let waker = Waker::from(wakes.clone());
+            let mut socket = WebSocket::new(Endless { bytes, sent: 0 }, Vec::new(), 1 << 20);
+            let mut space = vec![0; 8192];
+            for turn in 1..4 {
+                // as a connection reads: until nothing is there
+                let read = |socket: &mut WebSocket<Endless>, space: &mut [u8]| {
+                    let mut buf = ReadBuf::new(space);
+                    Pin::new(socket).poll_read(&mut Context::from_waker(&waker), &mut buf).map(Result::unwrap)
+                };
+                socket.socket.sent %= bytes.len();
+                while read(&mut socket, &mut space).is_ready() {}
+                assert!(socket.socket.sent <= 2 * BARREN_A_TURN as usize, "{} bytes", socket.socket.sent);
+                assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it goes on in its next turn");
+            }
+        }
+    }
+}
