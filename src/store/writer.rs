@@ -59,7 +59,7 @@ pub(super) struct Writer<F: Files> {
     next_frame: u64,
     /// The last frame that is known to be on the disk.
     synced: u64,
-    /// The first segment that the last frame needs.
+    /// The first segment that the last frame that was written needs.
     oldest: u64,
     cleaning: Option<(Home, Cursor)>,
     full: bool,
@@ -88,6 +88,8 @@ struct Current<F> {
 struct Unwritten {
     start: usize,
     emitted: Emitted,
+    /// The first segment that is needed once it is on the disk.
+    oldest: u64,
     /// It waits for the disk; otherwise it only moves what is there already.
     awaited: bool,
 }
@@ -169,16 +171,20 @@ impl<F: Files> Writer<F> {
         &self.pool
     }
 
+    /// A frame has its place and could not be written there.
+    #[cfg(test)]
+    pub(super) fn is_stuck(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
     /// The disk has no room but the reserve.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970. Not to be called
-    /// while it is stuck.
+    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
     pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
-        debug_assert!(self.unwritten.is_none(), "a batch waits for room");
         self.now = now;
         for op in ops {
             self.index.apply(op, now);
@@ -304,8 +310,15 @@ impl<F: Files> Writer<F> {
         cheap || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
+    /// Writes the frame that is stuck, if there is one, and then what is noted.
     fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {
-        if self.unwritten.is_none() && self.index.dirty.is_empty() {
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.awaited |= awaited;
+            if self.write_placed()? == Progress::Stuck {
+                return Ok(Progress::Stuck);
+            }
+        }
+        if self.index.dirty.is_empty() {
             // what began and ended between leaves no trace
             self.index.settle(0);
             return Ok(Progress::Done);
@@ -313,40 +326,40 @@ impl<F: Files> Writer<F> {
         self.write_frame(awaited)
     }
 
-    /// Writes what is noted as one frame.
+    /// Writes what is noted as one frame, while none is stuck.
     fn write_frame(&mut self, awaited: bool) -> Result<Progress, Failure> {
-        if self.unwritten.is_none() {
-            format::begin(&mut self.frame);
-            let emitted = self.index.encode(&mut self.frame);
-            if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
-                self.index.settle(0);
-                return Ok(Progress::Done);
-            }
-            match self.place(emitted.grows) {
-                Ok(()) => {}
-                Err(Roll::Full) => {
-                    self.full = true;
-                    return Ok(Progress::Stuck);
-                }
-                Err(Roll::Failed(failure)) => return Err(failure),
-            }
-            let Some(current) = &self.current else { return Ok(Progress::Stuck) };
-            let id = current.id;
-            self.index.settle(id as Home);
-            self.oldest = self.index.homes.oldest().into();
-            let about = About { number: self.next_frame, synced: self.synced, oldest: self.oldest, time: self.now };
-            let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
-                let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
-                return Err(self.fail(&names::segment(id), "cannot write", &error));
-            };
-            self.unwritten = Some(Unwritten { start, emitted, awaited });
+        debug_assert!(self.unwritten.is_none(), "its bytes are in the buffer");
+        format::begin(&mut self.frame);
+        let emitted = self.index.encode(&mut self.frame);
+        if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
+            self.index.settle(0);
+            return Ok(Progress::Done);
         }
+        match self.place(emitted.grows) {
+            Ok(()) => {}
+            Err(Roll::Full) => {
+                self.full = true;
+                return Ok(Progress::Stuck);
+            }
+            Err(Roll::Failed(failure)) => return Err(failure),
+        }
+        let Some(current) = &self.current else { return Ok(Progress::Stuck) };
+        let id = current.id;
+        self.index.settle(id as Home);
+        let oldest = self.index.homes.oldest().into();
+        let about = About { number: self.next_frame, synced: self.synced, oldest, time: self.now };
+        let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
+            return Err(self.fail(&names::segment(id), "cannot write", &error));
+        };
+        self.unwritten = Some(Unwritten { start, emitted, oldest, awaited });
         self.write_placed()
     }
 
     /// Writes the frame that has its place.
     fn write_placed(&mut self) -> Result<Progress, Failure> {
-        let (Some(Unwritten { start, emitted, awaited }), Some(current)) = (self.unwritten, &mut self.current) else {
+        let (Some(Unwritten { start, emitted, oldest, awaited }), Some(current)) = (self.unwritten, &mut self.current)
+        else {
             return Ok(Progress::Done);
         };
         let bytes = &self.frame[start..];
@@ -364,6 +377,7 @@ impl<F: Files> Writer<F> {
         self.statistics.records.add(emitted.records);
         self.statistics.bytes_written.add(bytes.len() as u64);
         self.unwritten = None;
+        self.oldest = oldest;
         self.next_frame += 1;
         if self.frame.capacity() > MOST_KEPT {
             self.frame = Vec::new();

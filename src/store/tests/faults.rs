@@ -73,6 +73,54 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
     assert!(delayed > 20, "{delayed}");
 }
 
+/// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is acknowledged
+/// that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
+#[test]
+fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
+    const WAYS: usize = 4;
+    let mut met = [0; WAYS];
+    for n in 1..800 {
+        let mut world = World::new(n, settings(SEGMENT));
+        (world.payload, world.drains) = (200, 5);
+        world.files.break_at(n, Fault::Full);
+        while world.files.is_to_break() {
+            if world.commit_random() == Ok(Progress::Stuck) {
+                assert_eq!(world.writer.retry(), Ok(Progress::Done));
+                world.is_kept();
+            }
+            // where even a removal needs room it fails for good
+            if world.writer.clean(2048).is_err() {
+                break;
+            }
+        }
+        if !world.writer.is_stuck() {
+            continue;
+        }
+        let way = met.iter().sum::<usize>() % WAYS;
+        met[way] += 1;
+        match way {
+            0 => assert_eq!(world.commit_random(), Ok(Progress::Done)),
+            1 => {
+                world.files.break_at(1, Fault::Full);
+                assert_eq!(world.commit_random(), Ok(Progress::Stuck));
+                assert_eq!(world.writer.retry(), Ok(Progress::Done));
+                world.is_kept();
+            }
+            2 => world.writer.sync().unwrap(),
+            // as at the end
+            _ => {
+                world.writer.sync().unwrap();
+                world.writer.mark(world.now).unwrap();
+                world.writer.sync().unwrap();
+            }
+        }
+        world.power_cut();
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+        world.power_cut();
+    }
+    assert!(met.iter().all(|&met| met > 5), "{met:?}");
+}
+
 #[test]
 fn what_does_not_fit_is_acknowledged_when_there_is_room() {
     for cut in [false, true] {
