@@ -268,7 +268,9 @@ impl<F: Files> Writer<F> {
                 }
             }
         }
-        self.write_frame(true)?;
+        if self.write_frame(true)? == Progress::Stuck {
+            return Ok(Progress::Stuck);
+        }
         self.sync()?;
         Ok(Progress::Done)
     }
