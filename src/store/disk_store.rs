@@ -286,8 +286,8 @@ impl Shared {
 
     pub(super) fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         let mut waiters = self.waiters.lock();
-        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
-        if commit <= self.done() || stopped {
+        let condition = self.condition();
+        if commit <= self.done() || condition == Condition::Failed {
             drop(waiters);
             return waker.wake_by_ref();
         }
@@ -295,6 +295,10 @@ impl Shared {
         let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
         if !asked {
             waiters.push((commit, waker.clone()));
+        }
+        drop(waiters);
+        if condition == Condition::Full {
+            waker.wake_by_ref();
         }
     }
 
@@ -379,7 +383,9 @@ impl Shared {
             } else {
                 tracing::info!("there is room on the disk of data_dir again");
             }
-            self.wake_all();
+            // they go on waiting: what they wait for is not done
+            let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
+            all.into_iter().for_each(|waker| waker.wake());
         }
     }
 
@@ -391,10 +397,6 @@ impl Shared {
             place.get_or_insert(failure);
             first
         });
-        self.wake_all();
-    }
-
-    fn wake_all(&self) {
         let all = std::mem::take(&mut *self.waiters.lock());
         all.into_iter().for_each(|(_, waker)| waker.wake());
     }

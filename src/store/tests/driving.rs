@@ -44,9 +44,14 @@ impl Driven {
 
     /// Waits until the waker that is left with the commit is woken.
     fn wait(&self, commit: CommitSeq) {
+        rings(&self.ask(commit));
+    }
+
+    /// Leaves a waker with the commit.
+    fn ask(&self, commit: CommitSeq) -> mpsc::Receiver<()> {
         let (ring, rung) = mpsc::sync_channel(1);
         self.shared.wake_when_done(commit, &Waker::from(Arc::new(Bell(ring))));
-        rung.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
+        rung
     }
 }
 
@@ -58,6 +63,10 @@ impl Drop for Driven {
             preparer.join().unwrap();
         }
     }
+}
+
+fn rings(bell: &mpsc::Receiver<()>) {
+    bell.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
 }
 
 struct Bell(mpsc::SyncSender<()>);
@@ -74,14 +83,17 @@ fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
     files.set_room(Some(100));
     let store = Driven::start(&files);
     let commit = store.retain(b"x");
-    store.wait(commit);
+    let early = store.ask(commit);
+    rings(&early);
     assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Full, CommitSeq(0)));
+    // at once while it is full
+    let late = store.ask(commit);
+    rings(&late);
     files.set_room(None);
-    // woken at once while it is full, as the port says, and when it is done
-    while store.shared.done() < commit {
-        store.wait(commit);
-        std::thread::yield_now();
-    }
+    // and when it is done, without asking again
+    rings(&early);
+    rings(&late);
+    assert!(store.shared.done() >= commit);
     while store.shared.condition() != Condition::Ready {
         std::thread::yield_now();
     }
