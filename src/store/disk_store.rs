@@ -267,13 +267,14 @@ impl Shared {
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
         let size = op.size();
+        // before the writer can see it, who takes it off again
+        self.not_durable.fetch_add(size, Ordering::Relaxed);
         let mut pending = self.pending.lock();
         pending.ops.push(op);
         pending.bytes += size;
         let number = pending.number;
         let asleep = std::mem::take(&mut pending.asleep);
         drop(pending);
-        self.not_durable.fetch_add(size, Ordering::Relaxed);
         if asleep {
             self.wake.notify_one();
         }
