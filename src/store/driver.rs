@@ -149,6 +149,10 @@ impl<F: Files> Driver<F> {
 
 impl<F: Files> Drop for Driver<F> {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let why = io::Error::other("the store's thread panicked");
+            self.shared.fail(Failure::new("", "cannot write", &why));
+        }
         self.ends.store(true, Ordering::Release);
         self.preparer.unpark();
     }

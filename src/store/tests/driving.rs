@@ -120,3 +120,18 @@ fn who_waits_is_told_that_the_disk_is_broken() {
     assert!(store.shared.failure.borrow().is_some());
     store.wait(commit);
 }
+
+#[test]
+fn who_waits_is_told_that_the_writer_panicked() {
+    let files = Simulated::default();
+    let mut store = Driven::start(&files);
+    // the thread that prepares files may meet the fault first: without it, the next one is the writer's
+    while store.shared.condition() != Condition::Failed {
+        files.break_at(1, Fault::Panic);
+        store.wait(store.retain(b"x"));
+    }
+    assert!(store.shared.failure.borrow().is_some());
+    let (writer, preparer) = store.threads.take().unwrap();
+    assert!(writer.join().is_err());
+    let _ = preparer.join();
+}

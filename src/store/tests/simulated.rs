@@ -58,6 +58,8 @@ pub(in super::super) enum Fault {
     Short,
     /// A write changes a bit.
     Flip,
+    /// The program has a mistake.
+    Panic,
 }
 
 /// A small generator: the same numbers for the same seed.
@@ -193,14 +195,16 @@ impl State {
     fn step(&mut self) -> Option<Fault> {
         self.operations += 1;
         let now = self.operations;
-        self.fault.take_if(|(at, _)| *at <= now).map(|(_, fault)| fault)
+        let fault = self.fault.take_if(|(at, _)| *at <= now).map(|(_, fault)| fault);
+        assert_ne!(fault, Some(Fault::Panic), "as it was told to");
+        fault
     }
 
     fn change(&mut self, change: Change) -> io::Result<()> {
         match self.step() {
             Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::Broken) => return Err(io::Error::other("broken")),
-            Some(Fault::Short | Fault::Flip) | None => {}
+            Some(Fault::Short | Fault::Flip | Fault::Panic) | None => {}
         }
         apply(&mut self.names, change.clone());
         self.renames.push(change);
@@ -315,7 +319,7 @@ impl File for SimulatedFile {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;
             }
-            None => {}
+            Some(Fault::Panic) | None => {}
         }
         let (count, used, room) = (bytes.len(), state.used(), state.room);
         let inode = &mut state.inodes[self.inode];
