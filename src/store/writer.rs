@@ -419,6 +419,10 @@ impl<F: Files> Writer<F> {
             Err(error) if is_full(&error) => {
                 if len == self.settings.segment_bytes {
                     self.pool.put(from);
+                } else {
+                    // made again when there is room, under the same name
+                    let removed = self.files.remove(&from);
+                    removed.map_err(|error| Roll::Failed(self.fail(&from, "cannot remove it", &error)))?;
                 }
                 Err(Roll::Full)
             }
@@ -458,7 +462,8 @@ impl<F: Files> Writer<F> {
         }
     }
 
-    /// Its header and its name are on the disk before anything in it is acknowledged.
+    /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that, the
+    /// file has its old name.
     fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
         let header = Header {
             id,
@@ -471,8 +476,13 @@ impl<F: Files> Writer<F> {
         let file = self.files.open(from)?;
         write_all_at(&file, &header.encode(), 0)?;
         file.sync_data()?;
-        self.files.rename(from, &names::segment(id))?;
-        self.files.sync_dir()?;
+        let name = names::segment(id);
+        self.files.rename(from, &name)?;
+        if let Err(error) = self.files.sync_dir() {
+            // one that has no room either leaves it unclear where the file is: that is no want of room any more
+            self.files.rename(&name, from).map_err(io::Error::other)?;
+            return Err(error);
+        }
         Ok(file)
     }
 

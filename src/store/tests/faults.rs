@@ -4,7 +4,7 @@ use super::{
     super::{op::Op, writer::Progress},
     model::Model,
     simulated::Fault,
-    world::{World, settings},
+    world::{World, message, settings},
 };
 
 const SEGMENT: u64 = 4096;
@@ -119,6 +119,28 @@ fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
         world.power_cut();
     }
     assert!(met.iter().all(|&met| met > 5), "{met:?}");
+}
+
+/// Wherever in it there is no room, the next try begins a segment.
+#[test]
+fn a_segment_that_has_no_room_to_begin_begins_later() {
+    for large in [false, true] {
+        let mut delayed = 0;
+        for n in 1..12 {
+            let mut world = World::new(n, settings(SEGMENT));
+            world.files.break_at(n, Fault::Full);
+            let payload = vec![b'x'; if large { 2 * SEGMENT as usize } else { 10 }];
+            let op = Op::Retained { message: message(1, "t", &payload) };
+            world.model.apply(&op);
+            if world.commit(vec![op]) == Ok(Progress::Stuck) {
+                delayed += 1;
+                assert_eq!(world.writer.retry(), Ok(Progress::Done), "large: {large}, change {n}");
+                world.is_kept();
+            }
+            world.power_cut();
+        }
+        assert!(delayed >= 5, "{delayed}");
+    }
 }
 
 #[test]

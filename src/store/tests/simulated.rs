@@ -279,8 +279,10 @@ impl Files for Simulated {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.0.lock();
-        if let Some(Fault::Broken) = state.step() {
-            return Err(io::Error::other("broken"));
+        match state.step() {
+            Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            _ => {}
         }
         state.syncs += 1;
         state.durable_names = state.names.clone();
