@@ -185,12 +185,17 @@ impl<F: Files> Writer<F> {
     /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
     pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
+        self.join(ops, now);
+        self.write(true)
+    }
+
+    /// Notes what the ops leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
+    pub(super) fn join(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) {
         self.now = now;
         for op in ops {
             self.index.apply(op, now);
         }
         self.statistics.batches.add(1);
-        self.write(true)
     }
 
     /// Tries again to write what is stuck, and to have a reserve.

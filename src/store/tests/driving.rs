@@ -100,6 +100,35 @@ fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
     }
 }
 
+/// What waits for room takes memory for how it is in the end, not for each change on the way.
+#[test]
+fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
+    let files = Simulated::default();
+    files.set_room(Some(100));
+    let store = Driven::start(&files);
+    store.wait(store.retain(b"first"));
+    assert_eq!(store.shared.condition(), Condition::Full);
+    let second = store.retain(b"second");
+    // taken, though there is no room: what comes now has another number
+    while store.retain(b"last") == second {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.shared.done(), CommitSeq(0));
+    let last = store.retain(b"last");
+    files.set_room(None);
+    while store.shared.done() < last {
+        store.wait(last);
+        std::thread::yield_now();
+    }
+    while store.shared.condition() != Condition::Ready {
+        std::thread::yield_now();
+    }
+    drop(store);
+    let index = recover(&files, &mut |_, _| {}).unwrap().index;
+    let kept: Vec<_> = index.bodies.iter().map(|(_, body)| body.message.payload().to_vec()).collect();
+    assert_eq!(kept, [b"last"]);
+}
+
 #[test]
 fn who_waits_is_told_that_the_disk_is_broken() {
     let files = Simulated::default();
