@@ -13,7 +13,7 @@ use super::{
     names,
     op::Op,
     pool::{Pool, RESERVE},
-    recover::Recovered,
+    recover::{Found, Recovered},
     statistics::Statistics,
 };
 
@@ -109,14 +109,10 @@ impl<F: Files> Writer<F> {
         settings: Settings,
         statistics: Arc<Statistics>,
     ) -> Result<Self, RecoveryError> {
-        let cut = recovered.segments.last().filter(|last| last.end < last.len && !settings.keep_freed);
-        if let Some(last) = cut {
+        if let Some(last) = recovered.segments.last().filter(|_| !settings.keep_freed) {
             let name = names::segment(last.id);
-            let cut = files.open(&name).and_then(|file| {
-                file.set_len(last.end)?;
-                file.sync_data()
-            });
-            cut.map_err(RecoveryError::io(&name, "cannot cut off what is behind the last frame"))?;
+            let ended = files.open(&name).and_then(|file| end_at(&file, last));
+            ended.map_err(RecoveryError::io(&name, "cannot bring its last frames to the disk"))?;
         }
         let (mut spares, mut obsolete) = (Vec::new(), recovered.obsolete);
         for name in recovered.spares {
@@ -524,6 +520,29 @@ impl<F: Files> Writer<F> {
         self.statistics.live_bytes.set(self.index.live_bytes);
         self.statistics.disk_bytes.set(self.disk_bytes());
     }
+}
+
+/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync that
+/// failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
+fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
+    if segment.end < segment.len {
+        file.set_len(segment.end)?;
+    }
+    let mut at = segment.unsynced;
+    let mut bytes = vec![0; 1 << 20];
+    while at < segment.end {
+        let most = usize::try_from(segment.end - at).map_or(bytes.len(), |left| left.min(bytes.len()));
+        match file.read_at(&mut bytes[..most], at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                write_all_at(file, &bytes[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.sync_data()
 }
 
 /// Things that one step of cleaning looks at.

@@ -37,6 +37,28 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
     assert_eq!(failures.into_iter().collect::<Vec<_>>(), expected);
 }
 
+/// After an fsync that failed the process reads back what the disk does not have.
+#[test]
+fn what_a_start_reads_is_on_the_disk_before_it_is_believed() {
+    let mut lost = 0;
+    for n in 1..150 {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Lost);
+        while world.files.is_to_break() && world.commit_random().is_ok() && world.writer.clean(512).is_ok() {}
+        if world.writer.sync().is_ok() {
+            continue;
+        }
+        lost += 1;
+        world.files.kill();
+        world.restart();
+        if n % 2 == 0 {
+            assert_eq!(world.commit_random(), Ok(Progress::Done));
+        }
+        world.power_cut();
+    }
+    assert!(lost > 20, "{lost}");
+}
+
 #[test]
 fn short_writes_are_continued() {
     for n in 1..100 {

@@ -58,6 +58,8 @@ pub(in super::super) enum Fault {
     Short,
     /// A write changes a bit.
     Flip,
+    /// An fsync fails, and what it was for counts as written: it is in memory only.
+    Lost,
     /// The program has a mistake.
     Panic,
 }
@@ -204,7 +206,7 @@ impl State {
         match self.step() {
             Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::Broken) => return Err(io::Error::other("broken")),
-            Some(Fault::Short | Fault::Flip | Fault::Panic) | None => {}
+            Some(Fault::Short | Fault::Flip | Fault::Lost | Fault::Panic) | None => {}
         }
         apply(&mut self.names, change.clone());
         self.renames.push(change);
@@ -321,7 +323,7 @@ impl File for SimulatedFile {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;
             }
-            Some(Fault::Panic) | None => {}
+            Some(Fault::Lost | Fault::Panic) | None => {}
         }
         let (count, used, room) = (bytes.len(), state.used(), state.room);
         let inode = &mut state.inodes[self.inode];
@@ -350,13 +352,17 @@ impl File for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.files.0.lock();
-        if let Some(Fault::Broken) = state.step() {
-            return Err(io::Error::other("broken"));
+        let fault = state.step();
+        let writes = match fault {
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            _ => std::mem::take(&mut state.inodes[self.inode].writes),
+        };
+        if fault == Some(Fault::Lost) {
+            return Err(io::Error::other("lost"));
         }
         state.syncs += 1;
         let inode = &mut state.inodes[self.inode];
-        inode.durable = inode.now.clone();
-        inode.writes.clear();
+        writes.into_iter().for_each(|write| write.apply(&mut inode.durable));
         Ok(())
     }
 }
