@@ -24,8 +24,9 @@ pub trait Store: Send + Sync {
     /// Every commit up to this one is durable.
     fn done(&self) -> CommitSeq;
 
-    /// Wakes `waker`, once, when `commit` is durable or it is certain that it will not be for now: the condition is
-    /// [`Condition::Full`] or [`Condition::Failed`]. At once if that is so already.
+    /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at once
+    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Full`] (at once if it is
+    /// that already) and when it is that no more, and `waker` stays: nobody has to ask again.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
     /// Whether it takes more.

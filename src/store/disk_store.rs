@@ -267,13 +267,14 @@ impl Shared {
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
         let size = op.size();
+        // before the writer can see it, who takes it off again
+        self.not_durable.fetch_add(size, Ordering::Relaxed);
         let mut pending = self.pending.lock();
         pending.ops.push(op);
         pending.bytes += size;
         let number = pending.number;
         let asleep = std::mem::take(&mut pending.asleep);
         drop(pending);
-        self.not_durable.fetch_add(size, Ordering::Relaxed);
         if asleep {
             self.wake.notify_one();
         }
@@ -286,8 +287,8 @@ impl Shared {
 
     pub(super) fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         let mut waiters = self.waiters.lock();
-        let stopped = matches!(self.condition(), Condition::Full | Condition::Failed);
-        if commit <= self.done() || stopped {
+        let condition = self.condition();
+        if commit <= self.done() || condition == Condition::Failed {
             drop(waiters);
             return waker.wake_by_ref();
         }
@@ -295,6 +296,10 @@ impl Shared {
         let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
         if !asked {
             waiters.push((commit, waker.clone()));
+        }
+        drop(waiters);
+        if condition == Condition::Full {
+            waker.wake_by_ref();
         }
     }
 
@@ -379,7 +384,9 @@ impl Shared {
             } else {
                 tracing::info!("there is room on the disk of data_dir again");
             }
-            self.wake_all();
+            // they go on waiting: what they wait for is not done
+            let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
+            all.into_iter().for_each(|waker| waker.wake());
         }
     }
 
@@ -391,10 +398,6 @@ impl Shared {
             place.get_or_insert(failure);
             first
         });
-        self.wake_all();
-    }
-
-    fn wake_all(&self) {
         let all = std::mem::take(&mut *self.waiters.lock());
         all.into_iter().for_each(|(_, waker)| waker.wake());
     }

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// What was taken to be written.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Batch {
     pub(super) number: u64,
     pub(super) bytes: usize,
@@ -77,16 +77,20 @@ impl<F: Files> Driver<F> {
     fn write_until_closed(&mut self) -> Result<(), Failure> {
         let mut ops: Vec<Op> = Vec::new();
         // what recovery left to be written
-        if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
-            self.wait_for_room()?;
+        if self.writer.commit(ops.drain(..), now())? == Progress::Stuck
+            && let Some(batch) = self.wait_for_room(&mut ops)?
+        {
+            self.shared.publish(&batch);
         }
         let mut cleans = true;
         loop {
-            let batch = self.shared.take(&mut ops, self.next_turn(cleans));
+            let mut batch = self.shared.take(&mut ops, self.next_turn(cleans));
             let written = self.shared.statistics.bytes_written.get();
             if !ops.is_empty() {
-                if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
-                    self.wait_for_room()?;
+                if self.writer.commit(ops.drain(..), now())? == Progress::Stuck
+                    && let Some(more) = self.wait_for_room(&mut ops)?
+                {
+                    batch = Batch { bytes: batch.bytes + more.bytes, ..more };
                 }
                 self.shared.publish(&batch);
                 self.mark_due = Instant::now() + MARK;
@@ -132,16 +136,28 @@ impl<F: Files> Driver<F> {
         [retry, self.sync_due, mark].into_iter().flatten().min()
     }
 
-    /// A batch does not fit: nothing is acknowledged until it does.
-    fn wait_for_room(&mut self) -> Result<(), Failure> {
+    /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
+    /// that what changes often takes memory once; gives the last of that, with the bytes of all.
+    fn wait_for_room(&mut self, ops: &mut Vec<Op>) -> Result<Option<Batch>, Failure> {
+        let mut joined: Option<Batch> = None;
         loop {
             self.shared.set_full(true);
             if self.shared.wait_for_room(Instant::now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));
             }
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.writer.sync()?;
+                self.sync_due = None;
+            }
+            let batch = self.shared.take(ops, Some(Instant::now()));
+            if !ops.is_empty() {
+                let before = joined.map_or(0, |joined| joined.bytes);
+                joined = Some(Batch { bytes: before + batch.bytes, ..batch });
+                self.writer.join(ops.drain(..), now());
+            }
             if self.writer.retry()? == Progress::Done {
-                return Ok(());
+                return Ok(joined);
             }
         }
     }
@@ -149,6 +165,10 @@ impl<F: Files> Driver<F> {
 
 impl<F: Files> Drop for Driver<F> {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let why = io::Error::other("the store's thread panicked");
+            self.shared.fail(Failure::new("", "cannot write", &why));
+        }
         self.ends.store(true, Ordering::Release);
         self.preparer.unpark();
     }

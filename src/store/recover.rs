@@ -1,7 +1,10 @@
 //! What a directory holds when nobody runs on it: which segments there are, where each ends, what the log says in all.
 //! Changes nothing. Damage is collected, so that one walk serves a start, a check and a repair.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
 
 use super::{
     error::{Damage, RecoveryError},
@@ -42,6 +45,8 @@ pub(super) struct Found {
     pub(super) len: u64,
     /// Where its last frame ends.
     pub(super) end: u64,
+    /// Where its first frame begins that may not be on the disk, though it can be read; `end` where there is none.
+    pub(super) unsynced: u64,
     pub(super) frames: u64,
     pub(super) records: u64,
 }
@@ -239,7 +244,10 @@ impl Walk {
             }
         }
         let seed = format::seed(self.salt.unwrap_or(0), id);
-        let mut found = Found { id, len: bytes.len() as u64, end: HEADER as u64, frames: 0, records: 0 };
+        let (len, end) = (bytes.len() as u64, HEADER as u64);
+        let mut found = Found { id, len, end, unsynced: end, frames: 0, records: 0 };
+        // frames that may not be on the disk, and where they begin
+        let mut unsynced = VecDeque::new();
         let mut at = HEADER;
         loop {
             let expected = self.next_frame;
@@ -281,10 +289,15 @@ impl Walk {
             };
             found.frames += 1;
             found.records += self.frame(&file, at, frame, id as Home, visit);
+            unsynced.push_back((frame.about.number, at as u64));
+            while unsynced.front().is_some_and(|(number, _)| *number <= frame.about.synced) {
+                unsynced.pop_front();
+            }
             at = frame.end;
             self.next_frame = frame.about.number + 1;
             found.end = at as u64;
         }
+        found.unsynced = unsynced.front().map_or(found.end, |(_, at)| *at);
         self.segments.push(found);
     }
 

@@ -13,7 +13,7 @@ use super::{
     names,
     op::Op,
     pool::{Pool, RESERVE},
-    recover::Recovered,
+    recover::{Found, Recovered},
     statistics::Statistics,
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Writer<F: Files> {
     next_frame: u64,
     /// The last frame that is known to be on the disk.
     synced: u64,
-    /// The first segment that the last frame needs.
+    /// The first segment that the last frame that was written needs.
     oldest: u64,
     cleaning: Option<(Home, Cursor)>,
     full: bool,
@@ -88,6 +88,8 @@ struct Current<F> {
 struct Unwritten {
     start: usize,
     emitted: Emitted,
+    /// The first segment that is needed once it is on the disk.
+    oldest: u64,
     /// It waits for the disk; otherwise it only moves what is there already.
     awaited: bool,
 }
@@ -107,14 +109,10 @@ impl<F: Files> Writer<F> {
         settings: Settings,
         statistics: Arc<Statistics>,
     ) -> Result<Self, RecoveryError> {
-        let cut = recovered.segments.last().filter(|last| last.end < last.len && !settings.keep_freed);
-        if let Some(last) = cut {
+        if let Some(last) = recovered.segments.last().filter(|_| !settings.keep_freed) {
             let name = names::segment(last.id);
-            let cut = files.open(&name).and_then(|file| {
-                file.set_len(last.end)?;
-                file.sync_data()
-            });
-            cut.map_err(RecoveryError::io(&name, "cannot cut off what is behind the last frame"))?;
+            let ended = files.open(&name).and_then(|file| end_at(&file, last));
+            ended.map_err(RecoveryError::io(&name, "cannot bring its last frames to the disk"))?;
         }
         let (mut spares, mut obsolete) = (Vec::new(), recovered.obsolete);
         for name in recovered.spares {
@@ -169,22 +167,31 @@ impl<F: Files> Writer<F> {
         &self.pool
     }
 
+    /// A frame has its place and could not be written there.
+    #[cfg(test)]
+    pub(super) fn is_stuck(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
     /// The disk has no room but the reserve.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970. Not to be called
-    /// while it is stuck.
+    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
     pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
-        debug_assert!(self.unwritten.is_none(), "a batch waits for room");
+        self.join(ops, now);
+        self.write(true)
+    }
+
+    /// Notes what the ops leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
+    pub(super) fn join(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) {
         self.now = now;
         for op in ops {
             self.index.apply(op, now);
         }
         self.statistics.batches.add(1);
-        self.write(true)
     }
 
     /// Tries again to write what is stuck, and to have a reserve.
@@ -262,7 +269,9 @@ impl<F: Files> Writer<F> {
                 }
             }
         }
-        self.write_frame(true)?;
+        if self.write_frame(true)? == Progress::Stuck {
+            return Ok(Progress::Stuck);
+        }
         self.sync()?;
         Ok(Progress::Done)
     }
@@ -304,8 +313,15 @@ impl<F: Files> Writer<F> {
         cheap || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
+    /// Writes the frame that is stuck, if there is one, and then what is noted.
     fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {
-        if self.unwritten.is_none() && self.index.dirty.is_empty() {
+        if let Some(unwritten) = &mut self.unwritten {
+            unwritten.awaited |= awaited;
+            if self.write_placed()? == Progress::Stuck {
+                return Ok(Progress::Stuck);
+            }
+        }
+        if self.index.dirty.is_empty() {
             // what began and ended between leaves no trace
             self.index.settle(0);
             return Ok(Progress::Done);
@@ -313,40 +329,40 @@ impl<F: Files> Writer<F> {
         self.write_frame(awaited)
     }
 
-    /// Writes what is noted as one frame.
+    /// Writes what is noted as one frame, while none is stuck.
     fn write_frame(&mut self, awaited: bool) -> Result<Progress, Failure> {
-        if self.unwritten.is_none() {
-            format::begin(&mut self.frame);
-            let emitted = self.index.encode(&mut self.frame);
-            if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
-                self.index.settle(0);
-                return Ok(Progress::Done);
-            }
-            match self.place(emitted.grows) {
-                Ok(()) => {}
-                Err(Roll::Full) => {
-                    self.full = true;
-                    return Ok(Progress::Stuck);
-                }
-                Err(Roll::Failed(failure)) => return Err(failure),
-            }
-            let Some(current) = &self.current else { return Ok(Progress::Stuck) };
-            let id = current.id;
-            self.index.settle(id as Home);
-            self.oldest = self.index.homes.oldest().into();
-            let about = About { number: self.next_frame, synced: self.synced, oldest: self.oldest, time: self.now };
-            let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
-                let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
-                return Err(self.fail(&names::segment(id), "cannot write", &error));
-            };
-            self.unwritten = Some(Unwritten { start, emitted, awaited });
+        debug_assert!(self.unwritten.is_none(), "its bytes are in the buffer");
+        format::begin(&mut self.frame);
+        let emitted = self.index.encode(&mut self.frame);
+        if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
+            self.index.settle(0);
+            return Ok(Progress::Done);
         }
+        match self.place(emitted.grows) {
+            Ok(()) => {}
+            Err(Roll::Full) => {
+                self.full = true;
+                return Ok(Progress::Stuck);
+            }
+            Err(Roll::Failed(failure)) => return Err(failure),
+        }
+        let Some(current) = &self.current else { return Ok(Progress::Stuck) };
+        let id = current.id;
+        self.index.settle(id as Home);
+        let oldest = self.index.homes.oldest().into();
+        let about = About { number: self.next_frame, synced: self.synced, oldest, time: self.now };
+        let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
+            return Err(self.fail(&names::segment(id), "cannot write", &error));
+        };
+        self.unwritten = Some(Unwritten { start, emitted, oldest, awaited });
         self.write_placed()
     }
 
     /// Writes the frame that has its place.
     fn write_placed(&mut self) -> Result<Progress, Failure> {
-        let (Some(Unwritten { start, emitted, awaited }), Some(current)) = (self.unwritten, &mut self.current) else {
+        let (Some(Unwritten { start, emitted, oldest, awaited }), Some(current)) = (self.unwritten, &mut self.current)
+        else {
             return Ok(Progress::Done);
         };
         let bytes = &self.frame[start..];
@@ -364,6 +380,7 @@ impl<F: Files> Writer<F> {
         self.statistics.records.add(emitted.records);
         self.statistics.bytes_written.add(bytes.len() as u64);
         self.unwritten = None;
+        self.oldest = oldest;
         self.next_frame += 1;
         if self.frame.capacity() > MOST_KEPT {
             self.frame = Vec::new();
@@ -403,6 +420,10 @@ impl<F: Files> Writer<F> {
             Err(error) if is_full(&error) => {
                 if len == self.settings.segment_bytes {
                     self.pool.put(from);
+                } else {
+                    // made again when there is room, under the same name
+                    let removed = self.files.remove(&from);
+                    removed.map_err(|error| Roll::Failed(self.fail(&from, "cannot remove it", &error)))?;
                 }
                 Err(Roll::Full)
             }
@@ -442,7 +463,8 @@ impl<F: Files> Writer<F> {
         }
     }
 
-    /// Its header and its name are on the disk before anything in it is acknowledged.
+    /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that, the
+    /// file has its old name.
     fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
         let header = Header {
             id,
@@ -455,8 +477,13 @@ impl<F: Files> Writer<F> {
         let file = self.files.open(from)?;
         write_all_at(&file, &header.encode(), 0)?;
         file.sync_data()?;
-        self.files.rename(from, &names::segment(id))?;
-        self.files.sync_dir()?;
+        let name = names::segment(id);
+        self.files.rename(from, &name)?;
+        if let Err(error) = self.files.sync_dir() {
+            // one that has no room either leaves it unclear where the file is: that is no want of room any more
+            self.files.rename(&name, from).map_err(io::Error::other)?;
+            return Err(error);
+        }
         Ok(file)
     }
 
@@ -493,6 +520,29 @@ impl<F: Files> Writer<F> {
         self.statistics.live_bytes.set(self.index.live_bytes);
         self.statistics.disk_bytes.set(self.disk_bytes());
     }
+}
+
+/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync that
+/// failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
+fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
+    if segment.end < segment.len {
+        file.set_len(segment.end)?;
+    }
+    let mut at = segment.unsynced;
+    let mut bytes = vec![0; 1 << 20];
+    while at < segment.end {
+        let most = usize::try_from(segment.end - at).map_or(bytes.len(), |left| left.min(bytes.len()));
+        match file.read_at(&mut bytes[..most], at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                write_all_at(file, &bytes[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.sync_data()
 }
 
 /// Things that one step of cleaning looks at.

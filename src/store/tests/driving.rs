@@ -44,9 +44,14 @@ impl Driven {
 
     /// Waits until the waker that is left with the commit is woken.
     fn wait(&self, commit: CommitSeq) {
+        rings(&self.ask(commit));
+    }
+
+    /// Leaves a waker with the commit.
+    fn ask(&self, commit: CommitSeq) -> mpsc::Receiver<()> {
         let (ring, rung) = mpsc::sync_channel(1);
         self.shared.wake_when_done(commit, &Waker::from(Arc::new(Bell(ring))));
-        rung.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
+        rung
     }
 }
 
@@ -58,6 +63,10 @@ impl Drop for Driven {
             preparer.join().unwrap();
         }
     }
+}
+
+fn rings(bell: &mpsc::Receiver<()>) {
+    bell.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
 }
 
 struct Bell(mpsc::SyncSender<()>);
@@ -74,17 +83,50 @@ fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
     files.set_room(Some(100));
     let store = Driven::start(&files);
     let commit = store.retain(b"x");
-    store.wait(commit);
+    let early = store.ask(commit);
+    rings(&early);
     assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Full, CommitSeq(0)));
+    // at once while it is full
+    let late = store.ask(commit);
+    rings(&late);
     files.set_room(None);
-    // woken at once while it is full, as the port says, and when it is done
+    // and when it is done, without asking again
     while store.shared.done() < commit {
-        store.wait(commit);
+        rings(&early);
+    }
+    rings(&late);
+    while store.shared.condition() != Condition::Ready {
+        std::thread::yield_now();
+    }
+}
+
+/// What waits for room takes memory for how it is in the end, not for each change on the way.
+#[test]
+fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
+    let files = Simulated::default();
+    files.set_room(Some(100));
+    let store = Driven::start(&files);
+    store.wait(store.retain(b"first"));
+    assert_eq!(store.shared.condition(), Condition::Full);
+    let second = store.retain(b"second");
+    // taken, though there is no room: what comes now has another number
+    while store.retain(b"last") == second {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.shared.done(), CommitSeq(0));
+    let last = store.retain(b"last");
+    files.set_room(None);
+    while store.shared.done() < last {
+        store.wait(last);
         std::thread::yield_now();
     }
     while store.shared.condition() != Condition::Ready {
         std::thread::yield_now();
     }
+    drop(store);
+    let index = recover(&files, &mut |_, _| {}).unwrap().index;
+    let kept: Vec<_> = index.bodies.iter().map(|(_, body)| body.message.payload().to_vec()).collect();
+    assert_eq!(kept, [b"last"]);
 }
 
 #[test]
@@ -107,4 +149,19 @@ fn who_waits_is_told_that_the_disk_is_broken() {
     assert!(store.shared.done() < commit);
     assert!(store.shared.failure.borrow().is_some());
     store.wait(commit);
+}
+
+#[test]
+fn who_waits_is_told_that_the_writer_panicked() {
+    let files = Simulated::default();
+    let mut store = Driven::start(&files);
+    // the thread that prepares files may meet the fault first: without it, the next one is the writer's
+    while store.shared.condition() != Condition::Failed {
+        files.break_at(1, Fault::Panic);
+        store.wait(store.retain(b"x"));
+    }
+    assert!(store.shared.failure.borrow().is_some());
+    let (writer, preparer) = store.threads.take().unwrap();
+    assert!(writer.join().is_err());
+    let _ = preparer.join();
 }

@@ -4,7 +4,7 @@ use super::{
     super::{op::Op, writer::Progress},
     model::Model,
     simulated::Fault,
-    world::{World, settings},
+    world::{World, message, settings},
 };
 
 const SEGMENT: u64 = 4096;
@@ -35,6 +35,28 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
     let expected =
         ["cannot begin a segment", "cannot make a segment", "cannot remove a segment", "cannot write", "fsync failed"];
     assert_eq!(failures.into_iter().collect::<Vec<_>>(), expected);
+}
+
+/// After an fsync that failed the process reads back what the disk does not have.
+#[test]
+fn what_a_start_reads_is_on_the_disk_before_it_is_believed() {
+    let mut lost = 0;
+    for n in 1..150 {
+        let mut world = World::new(n, settings(SEGMENT));
+        world.files.break_at(n, Fault::Lost);
+        while world.files.is_to_break() && world.commit_random().is_ok() && world.writer.clean(512).is_ok() {}
+        if world.writer.sync().is_ok() {
+            continue;
+        }
+        lost += 1;
+        world.files.kill();
+        world.restart();
+        if n % 2 == 0 {
+            assert_eq!(world.commit_random(), Ok(Progress::Done));
+        }
+        world.power_cut();
+    }
+    assert!(lost > 20, "{lost}");
 }
 
 #[test]
@@ -71,6 +93,79 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
         world.power_cut();
     }
     assert!(delayed > 20, "{delayed}");
+}
+
+/// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is acknowledged
+/// that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
+#[test]
+fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
+    const WAYS: usize = 4;
+    let mut met = [0; WAYS];
+    for n in 1..100 {
+        let mut world = World::new(n, settings(SEGMENT));
+        (world.payload, world.drains) = (200, 5);
+        // changes that cleaning makes before it has no room
+        let mut left = n % 12;
+        while !world.writer.is_stuck() {
+            assert_eq!(world.commit_random(), Ok(Progress::Done));
+            let before = world.files.operations();
+            world.files.break_at(1 + left, Fault::Full);
+            let cleaned = world.writer.clean(2048);
+            left = left.saturating_sub(world.files.operations() - before);
+            world.files.kill();
+            // where even a removal has no room it fails for good
+            if cleaned.is_err() {
+                break;
+            }
+        }
+        if !world.writer.is_stuck() {
+            continue;
+        }
+        let way = met.iter().sum::<usize>() % WAYS;
+        met[way] += 1;
+        match way {
+            0 => assert_eq!(world.commit_random(), Ok(Progress::Done)),
+            1 => {
+                world.files.break_at(1, Fault::Full);
+                assert_eq!(world.commit_random(), Ok(Progress::Stuck));
+                assert_eq!(world.writer.retry(), Ok(Progress::Done));
+                world.is_kept();
+            }
+            2 => world.writer.sync().unwrap(),
+            // as at the end
+            _ => {
+                world.writer.sync().unwrap();
+                world.writer.mark(world.now).unwrap();
+                world.writer.sync().unwrap();
+            }
+        }
+        world.power_cut();
+        assert_eq!(world.commit_random(), Ok(Progress::Done));
+        world.power_cut();
+    }
+    assert!(met.iter().all(|&met| met > 5), "{met:?}");
+}
+
+/// Wherever in it there is no room, the next try begins a segment.
+#[test]
+fn a_segment_that_has_no_room_to_begin_begins_later() {
+    for large in [false, true] {
+        let mut delayed = 0;
+        for n in 1..12 {
+            let mut world = World::new(n, settings(SEGMENT));
+            world.files.break_at(n, Fault::Full);
+            let payload = vec![b'x'; if large { 2 * SEGMENT as usize } else { 10 }];
+            let op = Op::Retained { message: message(1, "t", &payload) };
+            world.model.apply(&op);
+            if world.commit(vec![op]) == Ok(Progress::Stuck) {
+                delayed += 1;
+                assert_eq!(world.writer.retry(), Ok(Progress::Done), "large: {large}, change {n}");
+                world.is_kept();
+            }
+            world.power_cut();
+        }
+        assert!(delayed >= 5, "{delayed}");
+    }
 }
 
 #[test]

@@ -58,6 +58,10 @@ pub(in super::super) enum Fault {
     Short,
     /// A write changes a bit.
     Flip,
+    /// An fsync fails, and what it was for counts as written: it is in memory only.
+    Lost,
+    /// The program has a mistake.
+    Panic,
 }
 
 /// A small generator: the same numbers for the same seed.
@@ -193,14 +197,16 @@ impl State {
     fn step(&mut self) -> Option<Fault> {
         self.operations += 1;
         let now = self.operations;
-        self.fault.take_if(|(at, _)| *at <= now).map(|(_, fault)| fault)
+        let fault = self.fault.take_if(|(at, _)| *at <= now).map(|(_, fault)| fault);
+        assert_ne!(fault, Some(Fault::Panic), "as it was told to");
+        fault
     }
 
     fn change(&mut self, change: Change) -> io::Result<()> {
         match self.step() {
             Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::Broken) => return Err(io::Error::other("broken")),
-            Some(Fault::Short | Fault::Flip) | None => {}
+            Some(Fault::Short | Fault::Flip | Fault::Lost | Fault::Panic) | None => {}
         }
         apply(&mut self.names, change.clone());
         self.renames.push(change);
@@ -275,8 +281,10 @@ impl Files for Simulated {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut state = self.0.lock();
-        if let Some(Fault::Broken) = state.step() {
-            return Err(io::Error::other("broken"));
+        match state.step() {
+            Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            _ => {}
         }
         state.syncs += 1;
         state.durable_names = state.names.clone();
@@ -315,7 +323,7 @@ impl File for SimulatedFile {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 1;
             }
-            None => {}
+            Some(Fault::Lost | Fault::Panic) | None => {}
         }
         let (count, used, room) = (bytes.len(), state.used(), state.room);
         let inode = &mut state.inodes[self.inode];
@@ -344,13 +352,17 @@ impl File for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.files.0.lock();
-        if let Some(Fault::Broken) = state.step() {
-            return Err(io::Error::other("broken"));
+        let fault = state.step();
+        let writes = match fault {
+            Some(Fault::Broken) => return Err(io::Error::other("broken")),
+            _ => std::mem::take(&mut state.inodes[self.inode].writes),
+        };
+        if fault == Some(Fault::Lost) {
+            return Err(io::Error::other("lost"));
         }
         state.syncs += 1;
         let inode = &mut state.inodes[self.inode];
-        inode.durable = inode.now.clone();
-        inode.writes.clear();
+        writes.into_iter().for_each(|write| write.apply(&mut inode.durable));
         Ok(())
     }
 }
