@@ -1,7 +1,7 @@
 //! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is not.
 
 use super::{
-    super::{op::Op, writer::Progress},
+    super::{files::Files, op::Op, writer::Progress},
     model::Model,
     simulated::Fault,
     world::{World, message, settings},
@@ -161,6 +161,9 @@ fn a_segment_that_has_no_room_to_begin_begins_later() {
                 delayed += 1;
                 assert_eq!(world.writer.retry(), Ok(Progress::Done), "large: {large}, change {n}");
                 world.is_kept();
+                while let Some(spare) = world.writer.pool().take_reserve() {
+                    assert!(world.files.open(&spare).is_ok(), "{spare} is there");
+                }
             }
             world.power_cut();
         }
