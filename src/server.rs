@@ -129,9 +129,14 @@ impl Server {
         Builder::new(config).start().await
     }
 
-    /// What `start` would find wrong with files that the configuration names; nothing is started.
-    pub fn check(config: &Config) -> Result<(), StartError> {
-        Ok(config.listeners.iter().try_for_each(|listener| Read::of(listener).map(|_| ()))?)
+    /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is hardly
+    /// meant, a line each: a certificate that has expired, a key that others may read.
+    pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
+        let mut warnings = Vec::new();
+        for listener in &config.listeners {
+            warnings.append(&mut Read::of(listener)?.warnings);
+        }
+        Ok(warnings)
     }
 
     fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {

@@ -238,8 +238,11 @@ impl Shared {
         password: Vec<u8>,
     ) -> Checked {
         let first = policy.settings.failed_login_delay;
+        let mut _place = None;
         if let Some(first) = first {
-            let turn = self.throttle.lock().ask(address, first, Instant::now());
+            let places = self.throttle.lock().place(address);
+            _place = places.acquire_owned().await.ok();
+            let turn = self.throttle.lock().ask(address, &user, first, Instant::now());
             match turn {
                 Turn::Refused => return Err(unavailable(TOO_MANY_FAILED)),
                 Turn::After(Duration::ZERO) => {}
@@ -247,16 +250,20 @@ impl Shared {
             }
         }
         let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
+        let name = user.clone();
         let job = move || policy.check(&user, &password);
         let answer = hashing.run(job).map_err(|_busy| unavailable("too many logins wait to be looked at"))?;
         let checked =
             answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
-        checked.map_err(|why| {
-            if let Some(first) = first {
-                self.throttle.lock().fail(address, first, Instant::now());
+        if let Some(first) = first {
+            let mut throttle = self.throttle.lock();
+            let now = Instant::now();
+            match &checked {
+                Ok(_) => throttle.succeed(address, &name, first, now),
+                Err(_) => throttle.fail(address, &name, first, now),
             }
-            Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }
-        })
+        }
+        checked.map_err(|why| Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why })
     }
 }
 
@@ -268,7 +275,7 @@ fn unavailable(why: &'static str) -> Refusal {
 
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
                               auth.password_file or tokens, a client is believed the user name that it gives";
-const TOO_MANY_FAILED: &str = "too many logins from its address failed (auth.failed_login_delay)";
+const TOO_MANY_FAILED: &str = "too many logins of its user or from its address failed (auth.failed_login_delay)";
 
 impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {

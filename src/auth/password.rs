@@ -184,6 +184,7 @@ mod tests {
     fn hashes_that_others_made() {
         let table = [
             "$7$101$LLGT7/feVyZegqdF$Yzvq5OFn8Mi3AgahDENE6I0UcvywQcJHgl4vmxJVb1N+Y8J6ViCLb82my4Z+bcbztX/5/DFGJg32jEsxLRIlgA==",
+            "$argon2id$v=19$m=12288,t=3,p=1$c2FsdHNhbHRzYWx0$bTecP01c1maY4imWdsR8LbE7Nrz5ontSosjtThXqIbQ",
         ];
         for text in table {
             let hash = Hash::parse(text).unwrap();

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
@@ -12,15 +13,16 @@ use super::{AuthError, password::Hash};
 #[derive(Debug)]
 pub struct Users {
     by_name: HashMap<Box<str>, Arc<Hash>>,
-    /// What a password is compared with where there is no such user: it costs what most users' hashes cost.
-    decoy: Arc<Hash>,
+    /// What a password is compared with where there is no such user: a hash for each of the users, of which a name always
+    /// has the same one. So names that nobody has cost what those that somebody has cost, in a file of several kinds too.
+    decoys: Vec<Arc<Hash>>,
+    hasher: RandomState,
 }
 
 impl Users {
     /// Reads a file's text, which errors call `file`: all of it, or nothing.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
         let mut by_name = HashMap::new();
-        let mut costs: HashMap<_, (usize, &Arc<Hash>)> = HashMap::new();
         let mut hashes = Vec::new();
         for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
             let wrong = |problem: String| AuthError::Line { file: file.into(), line, problem };
@@ -44,16 +46,21 @@ impl Users {
             }
             hashes.push(hash);
         }
-        hashes.iter().for_each(|hash| costs.entry(hash.cost()).or_insert((0, hash)).0 += 1);
-        let most = costs.into_values().max_by_key(|(count, _)| *count);
-        let decoy = Arc::new(most.map_or_else(Hash::default, |(_, hash)| hash.decoy()));
-        Ok(Self { by_name, decoy })
+        // one of each cost, shared
+        let mut of_cost = HashMap::new();
+        let decoy = |hash: &Arc<Hash>| of_cost.entry(hash.cost()).or_insert_with(|| Arc::new(hash.decoy())).clone();
+        let mut decoys: Vec<_> = hashes.iter().map(decoy).collect();
+        if decoys.is_empty() {
+            decoys.push(Arc::default());
+        }
+        Ok(Self { by_name, decoys, hasher: RandomState::new() })
     }
 
     /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`: there
     /// is.
     pub(super) fn hash(&self, name: &str) -> (Arc<Hash>, bool) {
-        self.by_name.get(name).map_or_else(|| (self.decoy.clone(), false), |hash| (hash.clone(), true))
+        let decoy = || self.decoys[(self.hasher.hash_one(name) % self.decoys.len() as u64) as usize].clone();
+        self.by_name.get(name).map_or_else(|| (decoy(), false), |hash| (hash.clone(), true))
     }
 
     /// The hash of a user's password, if there is such a user.
@@ -111,6 +118,19 @@ mod tests {
         let (hash, known) = users.hash("Bob");
         assert!(!known && !hash.is_of(b"secret2") && hash.cost() == users.hash("bob").0.cost());
         assert!(Users::parse(b"", "f").unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_that_nobody_has_cost_what_those_of_users_cost() {
+        let other = crate::auth::password::Hash::make(b"x");
+        let users = Users::parse(format!("a:{HASH}\nb:{HASH}\nc:{other}\n").as_bytes(), "f").unwrap();
+        let costs = ["a", "c"].map(|name| users.hash(name).0.cost());
+        let of = |name: &str| users.hash(name).0.cost();
+        let names: Vec<_> = (0..300).map(|n| format!("nobody {n}")).collect();
+        let counts = [0, 1].map(|i| names.iter().filter(|name| of(name) == costs[i]).count());
+        assert_eq!(counts.iter().sum::<usize>(), 300);
+        assert!(counts[0] > counts[1] && counts[1] > 50, "{counts:?}: two to one");
+        assert!(names.iter().all(|name| of(name) == of(name)), "always the same");
     }
 
     #[test]

@@ -203,8 +203,8 @@ const AUTH: Table<Config> = Table {
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
             "What happens when a client publishes what it may not: acknowledged and dropped, or disconnected.";
         failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },
-            "How long logins from an address (IPv6: a /64) wait after the fourth failed one; twice as long after each \
-             further one.";
+            "How long logins of a user from an address (IPv6: a /64) wait after the fourth failed one; twice as long after \
+             each further one. For all users of an address, after the thirty-first.";
         token_secret: OptionalSecret,
             "The secret of JSON Web Tokens that clients give as their password (HS256), best as \"${NAME}\".";
         token_secret_file: OptionalPath, "A file with such a secret.";

@@ -68,9 +68,9 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
 
 /// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
 pub fn check_files(config: &Config) -> Result<String, StartError> {
-    Server::check(config)?;
+    let of_listeners = Server::check(config)?;
     let policy = access::load(config)?;
-    Ok(policy.warnings().iter().map(|line| format!("warning:       {line}\n")).collect())
+    Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
 }
 
 fn change_password(passwd: &Passwd) -> Result<(), CommandError> {

@@ -97,6 +97,14 @@ fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
     assert_eq!(warnings.len(), 2, "{:?}", broker.begin);
     assert!(warnings[0].contains("server.pem expired at 2002-01-01T00:00:00Z"), "{}", warnings[0]);
     assert!(warnings[1].contains("chmod o= ") && warnings[1].contains("server.key"), "{}", warnings[1]);
+    // before it is started, too
+    let check = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+        .args(["--check", "--listen=tls://127.0.0.1:0", &certificate, &key])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(check.stdout).unwrap();
+    let warnings: Vec<_> = said.lines().filter(|line| line.starts_with("warning:")).collect();
+    assert!(check.status.success() && warnings.len() == 2 && warnings[0].contains("server.pem expired"), "{said}");
 }
 
 #[test]
