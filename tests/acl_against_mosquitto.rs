@@ -8,7 +8,7 @@ mod support;
 #[path = "acl_against_mosquitto/table.rs"]
 mod table;
 
-use std::{fs, net::SocketAddr, process::Command};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use dunlin::{Config, config::AuthConfig};
 use tempfile::TempDir;
@@ -96,6 +96,44 @@ fn both_let_the_same_in() {
                 let answer = client.expect_any().bytes();
                 assert_eq!(answer[3] == 0, allowed, "{name} answers {answer:?} to {:?}", connect.frame());
             }
+        }
+    }
+}
+
+/// The example files that Debian's package brings, as they are.
+#[test]
+fn both_take_mosquittos_own_examples() {
+    let [acl, passwords] = ["/etc/mosquitto/aclfile.example", "/etc/mosquitto/pwfile.example"].map(Path::new);
+    if !acl.exists() || !passwords.exists() {
+        assert!(!mosquitto::is_needed(), "the package brings {} and {}", acl.display(), passwords.display());
+        return println!("NOT COMPARED: mosquitto's example files are not installed");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("allow_anonymous true\nacl_file {}\npassword_file {}\n", acl.display(), passwords.display());
+    let brokers = Both::start(&dir, &text, |config| {
+        config.allow_anonymous = Some(true);
+        config.auth.acl_file = Some(acl.into());
+        config.auth.password_file = Some(passwords.into());
+    });
+    for (_, address) in brokers.addresses() {
+        let mut wrong = Client::open(address);
+        wrong.send(&Connect::new("wrong").user("roger", "Password").frame());
+        assert_ne!(wrong.expect_any().bytes()[3], 0);
+        let mut roger = accepted(address, &Connect::new("r").user("roger", "password"));
+        accepted(address, &Connect::new("s").user("sub_client", "password"));
+        let mut nameless = accepted(address, &Connect::new("n"));
+        roger.subscribe(&[("foo/#", 0)]);
+        for (client, allowed) in [(&mut nameless, false), (&mut roger, true)] {
+            client.send(&Message::new("foo/bar", "x").qos(1).id(1).frame());
+            client.send(&Message::new("foo/other", "x").qos(1).id(2).frame());
+            let mut frames = vec![client.expect_any(), client.expect_any()];
+            if allowed {
+                frames.push(client.expect_any());
+            }
+            let received: Vec<_> = frames.iter().filter_map(|frame| frame.message()).map(|m| m.topic).collect();
+            let expected: &[&str] = if allowed { &["foo/bar"] } else { &[] };
+            assert_eq!(received, expected);
+            client.expect_nothing_pending();
         }
     }
 }
