@@ -20,7 +20,7 @@ use std::{
 
 use clap::Parser;
 use dunlin::{
-    router::keep::{Record, Store},
+    router::{Record, Store},
     session::{Change, CommitSeq, Message, SessionNumber, Stored},
     store::{DiskStore, Options as StoreOptions, open},
     topic::TopicName,

@@ -244,19 +244,9 @@ impl Router {
 
     /// A connection ended: its session ends with it, or waits for the client. Nothing happens where another connection
     /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
-    pub fn disconnect(
-        &self,
-        local: &mut Local,
-        slot: &SlotRef,
-        connection: ConnectionId,
-        reason: &CloseReason,
-        now: Instant,
-    ) -> u32 {
-        self.together(|| self.disconnect_alone(local, slot, connection, reason, now))
-    }
-
-    /// The records of it are kept together with those of the Will.
-    fn disconnect_alone(
+    ///
+    /// To be called within a store's group: that its client is gone is kept together with its Will.
+    pub(super) fn disconnect(
         &self,
         local: &mut Local,
         slot: &SlotRef,

@@ -426,8 +426,9 @@ impl Router {
         client.awaited.is_some() || client.slot.lock().session.has_unfinished()
     }
 
-    /// The client's connection ended: [`disconnect`](Self::disconnect).
+    /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for the
+    /// client were dropped since it was last gone.
     pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
-        self.disconnect(local, &client.slot, client.connection, reason, now)
+        self.together(|| self.disconnect(local, &client.slot, client.connection, reason, now))
     }
 }

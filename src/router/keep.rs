@@ -3,10 +3,8 @@
 
 use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 
-pub use crate::session::{RestoredMessage, RestoredState};
-
 use crate::{
-    session::{Change, CommitSeq, Message, SessionNumber, Stored, StoredWill},
+    session::{Change, CommitSeq, Message, RestoredMessage, SessionNumber, Stored, StoredWill},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, SubscriptionOptions},
 };

@@ -28,13 +28,14 @@
 //! | `retained` | the retained tree | one slot |
 //! | `expiries` | when sessions end | nothing |
 //!
-//! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held.
+//! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together,
+//! never a lock over an `.await`. Wakers are called with no lock held.
 
 mod access;
 mod connect;
 mod counters;
 mod exchange;
-pub mod keep;
+mod keep;
 mod local;
 mod matches;
 mod ports;

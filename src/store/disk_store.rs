@@ -38,7 +38,7 @@ use super::{
     writer::{Settings, Writer},
 };
 use crate::{
-    router::keep::{Condition, Record, Restored, Store},
+    router::{Condition, Record, Restored, Store},
     session::{CommitSeq, Message, Stored},
 };
 

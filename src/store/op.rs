@@ -1,7 +1,7 @@
 //! [`Op`]: a [`Record`] that waits to be written, with all it needs owned.
 
 use crate::{
-    router::keep::Record,
+    router::Record,
     session::{Change, Message, StoredWill},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},

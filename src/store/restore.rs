@@ -7,8 +7,8 @@ use super::{
     session::{Entry, Session},
 };
 use crate::{
-    router::keep::{Restored, RestoredMessage, RestoredSession, RestoredState},
-    session::SessionNumber,
+    router::{Restored, RestoredSession},
+    session::{RestoredMessage, RestoredState, SessionNumber},
 };
 
 /// All that is kept. `now` is in milliseconds since 1970.

@@ -8,7 +8,7 @@ use super::{
     world::{World, look, message, open, settings},
 };
 use crate::{
-    router::keep::RestoredState,
+    session::RestoredState,
     types::{ClientId, PacketId, QoS},
 };
 

@@ -13,7 +13,7 @@ use super::{
     world::settings,
 };
 use crate::{
-    router::keep::{Condition, Record},
+    router::{Condition, Record},
     session::{CommitSeq, Message, Stored},
     topic::TopicName,
     types::QoS,

@@ -11,8 +11,8 @@ use std::{
 
 use super::super::{DiskStore, OpenError, Options, Sync, open};
 use crate::{
-    router::keep::{Condition, Record, RestoredState, Store},
-    session::{Change, CommitSeq, Message, SessionNumber, Stored},
+    router::{Condition, Record, Store},
+    session::{Change, CommitSeq, Message, RestoredState, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use super::super::{DiskStore, OpenError, Options, open, tools};
 use crate::{
-    router::keep::{Record, Store},
+    router::{Record, Store},
     session::{Change, Message, SessionNumber},
     topic::{TopicFilter, TopicName},
     types::{ClientId, QoS, SubscriptionOptions},
