@@ -1,6 +1,10 @@
 //! [`DiskStore`]: the router's port. Whoever appends leaves an [`Op`] with the batch that collects and goes on; the writer's
 //! thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
 //!
+//! A batch is taken when somebody waits for it, which a connection does at the end of its turn: by then all that the turn
+//! brought is in it. What nobody waits for, such as that a subscriber acknowledged, does not make an fsync of its own: it is
+//! written with the next batch, or when it is [`LINGER`] old or [`ENOUGH`].
+//!
 //! # Locks
 //!
 //! | lock | guards | may be taken while holding |
@@ -20,7 +24,7 @@ use std::{
     },
     task::Waker,
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -120,8 +124,40 @@ struct Pending {
     /// The number of the batch that collects.
     number: u64,
     bytes: usize,
-    asleep: bool,
+    /// Somebody waits for it.
+    wanted: bool,
     closing: bool,
+    writer: WriterIs,
+}
+
+/// What the writer has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriterIs {
+    /// Nothing: it looks by itself.
+    Busy,
+    /// That the batch is due.
+    Waiting,
+    /// That there is something.
+    Idle,
+}
+
+impl Pending {
+    fn is_due(&self) -> bool {
+        self.wanted || self.closing || self.bytes >= ENOUGH
+    }
+
+    /// Is the writer to be woken? Once.
+    fn wakes(&mut self) -> bool {
+        let wakes = match self.writer {
+            WriterIs::Busy => false,
+            WriterIs::Waiting => self.is_due(),
+            WriterIs::Idle => true,
+        };
+        if wakes {
+            self.writer = WriterIs::Busy;
+        }
+        wakes
+    }
 }
 
 /// Opens the store in a directory: gives it, and what it kept.
@@ -247,7 +283,8 @@ impl Store for DiskStore {
 
 impl Shared {
     pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
-        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, asleep: false, closing: false };
+        let writer = WriterIs::Busy;
+        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, wanted: false, closing: false, writer };
         Self {
             groups: RwLock::new(()),
             pending: Mutex::new(pending),
@@ -270,12 +307,13 @@ impl Shared {
         // before the writer can see it, who takes it off again
         self.not_durable.fetch_add(size, Ordering::Relaxed);
         let mut pending = self.pending.lock();
+        pending.wanted |= !matches!(op, Op::Completed { .. } | Op::Sent { .. });
         pending.ops.push(op);
         pending.bytes += size;
         let number = pending.number;
-        let asleep = std::mem::take(&mut pending.asleep);
+        let wakes = pending.wakes();
         drop(pending);
-        if asleep {
+        if wakes {
             self.wake.notify_one();
         }
         Stored::By(CommitSeq(number))
@@ -300,6 +338,18 @@ impl Shared {
         drop(waiters);
         if condition == Condition::Full {
             waker.wake_by_ref();
+        }
+        self.want(commit);
+    }
+
+    /// Somebody waits for this commit: if it still collects, it is due.
+    fn want(&self, commit: CommitSeq) {
+        let mut pending = self.pending.lock();
+        pending.wanted |= commit.0 >= pending.number && !pending.ops.is_empty();
+        let wakes = pending.wanted && pending.wakes();
+        drop(pending);
+        if wakes {
+            self.wake.notify_one();
         }
     }
 
@@ -329,34 +379,42 @@ impl Shared {
         }
     }
 
-    /// The batch that collected, into `ops`, which is empty: as soon as there is one, or something else to do, or it is
-    /// `until`; `None`: not before.
-    pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<std::time::Instant>) -> Batch {
-        {
-            let mut pending = self.pending.lock();
-            while pending.ops.is_empty() && !pending.closing {
-                pending.asleep = true;
-                match until {
-                    None => self.wake.wait(&mut pending),
-                    Some(until) => {
-                        if self.wake.wait_until(&mut pending, until).timed_out() {
-                            break;
-                        }
-                    }
-                }
-            }
-            pending.asleep = false;
-        }
+    /// The batch that collected, into `ops`, which is empty: as soon as it is due, or when it is `until`; `None`: not before.
+    pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<Instant>) -> Batch {
+        self.wait_for_batch(until);
         let _no_group = self.groups.write();
         let mut pending = self.pending.lock();
         std::mem::swap(&mut pending.ops, ops);
         let number = pending.number;
         pending.number += u64::from(!ops.is_empty());
+        pending.wanted = false;
         Batch { number, bytes: std::mem::take(&mut pending.bytes), closing: pending.closing }
     }
 
+    fn wait_for_batch(&self, until: Option<Instant>) {
+        let mut pending = self.pending.lock();
+        // as long as batch follows batch, what comes between needs to wake nobody
+        let mut linger = Some(Instant::now() + LINGER);
+        while !pending.is_due() {
+            pending.writer = if linger.is_some() { WriterIs::Waiting } else { WriterIs::Idle };
+            match linger.into_iter().chain(until).min() {
+                Some(next) => drop(self.wake.wait_until(&mut pending, next)),
+                None => self.wake.wait(&mut pending),
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty() {
+                break;
+            }
+            linger = match linger {
+                Some(linger) => Some(linger).filter(|&linger| now < linger),
+                None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
+            };
+        }
+        pending.writer = WriterIs::Busy;
+    }
+
     /// Waits until `until`, or until it closes.
-    pub(super) fn wait_for_room(&self, until: std::time::Instant) -> bool {
+    pub(super) fn wait_for_room(&self, until: Instant) -> bool {
         let mut pending = self.pending.lock();
         while !pending.closing {
             if self.wake.wait_until(&mut pending, until).timed_out() {
@@ -418,5 +476,9 @@ pub(super) fn random() -> u64 {
 const READY: u8 = 0;
 const FULL: u8 = 1;
 const FAILED: u8 = 2;
+/// How long what nobody waits for stays unwritten.
+const LINGER: Duration = Duration::from_millis(10);
+/// Bytes of a batch that is taken without anybody waiting for it.
+const ENOUGH: usize = 256 << 10;
 /// How long a group waits for the writer to take a batch.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
