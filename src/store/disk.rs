@@ -2,27 +2,51 @@
 
 use std::{
     fs, io,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use super::files::{File, Files};
+use parking_lot::Mutex;
+
+use super::{
+    direct::Direct,
+    files::{File, Files},
+};
 
 /// A directory on a disk.
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
+    direct: bool,
 }
 
 impl Disk {
-    /// The directory at `path`, which exists.
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+    /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page cache
+    /// where that can be.
+    pub fn new(path: &Path, direct: bool) -> Self {
+        Self { path: path.to_owned(), direct }
+    }
+
+    fn file(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
+        let path = self.path.join(name);
+        let file = options.open(&path)?;
+        let len = file.metadata()?.len();
+        let direct = if self.direct { Direct::open(&path) } else { None };
+        Ok(DiskFile { file, len, direct: Mutex::new(direct) })
     }
 }
 
+/// A file in it.
+#[derive(Debug)]
+pub struct DiskFile {
+    file: fs::File,
+    /// When it was opened.
+    len: u64,
+    direct: Mutex<Option<Direct>>,
+}
+
 impl Files for Disk {
-    type File = fs::File;
+    type File = DiskFile;
 
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
@@ -35,13 +59,12 @@ impl Files for Disk {
         Ok(names)
     }
 
-    fn open(&self, name: &str) -> io::Result<fs::File> {
-        fs::File::options().read(true).write(true).open(self.path.join(name))
+    fn open(&self, name: &str) -> io::Result<DiskFile> {
+        self.file(name, fs::File::options().read(true).write(true))
     }
 
-    fn create(&self, name: &str) -> io::Result<fs::File> {
-        use std::os::unix::fs::OpenOptionsExt;
-        fs::File::options().read(true).write(true).create_new(true).mode(0o600).open(self.path.join(name))
+    fn create(&self, name: &str) -> io::Result<DiskFile> {
+        self.file(name, fs::File::options().read(true).write(true).create_new(true).mode(0o600))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -57,24 +80,29 @@ impl Files for Disk {
     }
 }
 
-impl File for fs::File {
+impl File for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, to, offset)
+        self.file.read_at(to, offset)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        FileExt::write_at(self, bytes, offset)
+        if let Some(direct) = &mut *self.direct.lock()
+            && let Some(written) = direct.write_at(bytes, offset, self.len)?
+        {
+            return Ok(written);
+        }
+        self.file.write_at(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        fs::File::set_len(self, len)
+        self.file.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        fs::File::sync_data(self)
+        self.file.sync_data()
     }
 }

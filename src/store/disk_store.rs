@@ -166,7 +166,7 @@ impl Pending {
 pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
-    let files = Arc::new(Disk::new(&options.data_dir));
+    let files = Arc::new(Disk::new(&options.data_dir, options.sync == Sync::BeforeAck));
     let recovered = recover(&*files, &mut |_, _| {}).map_err(|error| error.within(&options.data_dir))?;
     if let Some((damage, more)) = recovered.damage.split_first() {
         let (data_dir, damage) = (options.data_dir.clone(), damage.clone());

@@ -14,12 +14,13 @@
 //! | `format`, `names` | headers of segments and frames; names of files |
 //! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
 //! | `pool` | files that wait to be segments |
-//! | `files`, `disk` | what is asked of a file system; the real one |
+//! | `files`, `disk`, `direct` | what is asked of a file system; the real one; around its cache |
 //! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
 //! | `data_dir` | the directory: permissions, the lock |
 
 mod bodies;
 mod data_dir;
+mod direct;
 mod disk;
 mod disk_store;
 mod driver;

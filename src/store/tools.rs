@@ -151,7 +151,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
         salt: random(),
         keep_freed: true,
     };
-    let files = Arc::new(Disk::new(data_dir));
+    let files = Arc::new(Disk::new(data_dir, false));
     let opened = Writer::open(files, recovered, settings, Arc::new(Statistics::default()));
     let mut writer = opened.map_err(|error| error.within(data_dir))?;
     if writer.rewrite(time)? == Progress::Stuck {
@@ -174,7 +174,7 @@ fn read(
     data_dir: &Path,
     visit: &mut dyn FnMut(super::recover::Position<'_>, &LogRecord<'_>),
 ) -> Result<Recovered, OpenError> {
-    recover(&Disk::new(data_dir), visit).map_err(|error| error.within(data_dir))
+    recover(&Disk::new(data_dir, false), visit).map_err(|error| error.within(data_dir))
 }
 
 /// Gives each segment a second name in `aside`, on the disk; gives their names.

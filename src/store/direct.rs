@@ -1,0 +1,120 @@
+//! [`Direct`]: writes that go around the page cache (O_DIRECT), in whole blocks. A log is written once and read after a
+//! restart at most: its pages in the cache cost a copy, the search for what is dirty at each fsync, and the memory of others.
+//!
+//! Blocks are whole where bytes are not: before them stands what the block had, which is remembered; behind them zeros.
+
+use std::{
+    fs, io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
+
+use rustix::fs::OFlags;
+
+/// A file opened a second time, to be written around the page cache.
+#[derive(Debug)]
+pub(super) struct Direct {
+    file: fs::File,
+    /// More than is written at once by a block, so that some of it begins where memory has to.
+    buffer: Vec<u8>,
+    /// The block that was written last, and how many bytes of it are not padding: they are in `buffer`, in front.
+    block: u64,
+    filled: usize,
+}
+
+impl Direct {
+    /// `None` where the file system has no such thing.
+    pub(super) fn open(path: &Path) -> Option<Self> {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
+        let file = fs::File::options().write(true).custom_flags(flags).open(path).ok()?;
+        Some(Self { file, buffer: Vec::new(), block: 0, filled: 0 })
+    }
+
+    /// Writes some of `bytes` at `offset`; gives how many. `None`: not in this way, which changed nothing. Up to `len` the
+    /// file has blocks of its own that may be overwritten behind the bytes.
+    pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64, len: u64) -> io::Result<Option<usize>> {
+        let before = (offset % BLOCK as u64) as usize;
+        let block = offset - before as u64;
+        if before > 0 && (block != self.block || before > self.filled) {
+            return Ok(None);
+        }
+        let taken = bytes.len().min(MOST - before);
+        let mut used = before + taken;
+        let padded = used.next_multiple_of(BLOCK);
+        if padded != used && block + padded as u64 > len {
+            return Ok(None);
+        }
+        let to = self.aligned(padded);
+        to[before..used].copy_from_slice(&bytes[..taken]);
+        to[used..].fill(0);
+        let at = self.start();
+        match self.file.write_at(&self.buffer[at..at + padded], block) {
+            Ok(written) if written >= used => {}
+            Ok(written) if written > before => used = written,
+            Ok(_) => return Ok(Some(0)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let last = used / BLOCK * BLOCK;
+        self.buffer.copy_within(at + last..at + used, at);
+        (self.block, self.filled) = (block + last as u64, used - last);
+        Ok(Some(used - before))
+    }
+
+    /// So many bytes that begin where memory has to; those in front are as they were.
+    fn aligned(&mut self, len: usize) -> &mut [u8] {
+        if self.buffer.len() < len + BLOCK {
+            let kept = self.buffer.get(self.start()..).map(|bytes| bytes[..self.filled].to_vec()).unwrap_or_default();
+            self.buffer = vec![0; (len + BLOCK).next_power_of_two()];
+            let at = self.start();
+            self.buffer[at..at + kept.len()].copy_from_slice(&kept);
+        }
+        let at = self.start();
+        &mut self.buffer[at..at + len]
+    }
+
+    fn start(&self) -> usize {
+        self.buffer.as_ptr().align_offset(BLOCK)
+    }
+}
+
+/// What memory, offsets and lengths are multiples of: no disk that is sold asks for more.
+const BLOCK: usize = 4096;
+/// Bytes that are written at once.
+const MOST: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_what_was_written_to_it_wherever_writes_begin_and_end() {
+        // a disk, where /tmp may be none
+        let program = std::env::current_exe().unwrap();
+        let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+        let path = dir.path().join("file");
+        let len = 4 * MOST as u64;
+        fs::File::create(&path).unwrap().set_len(len).unwrap();
+        let Some(mut direct) = Direct::open(&path) else { panic!("{}: no O_DIRECT", path.display()) };
+        let mut expected = vec![0; len as usize];
+        let mut at = 0;
+        for (n, size) in [64, 1, 4031, 4096, 4095, 2, 10_000, 1, MOST, 3 * BLOCK, 7, MOST + 5].into_iter().enumerate() {
+            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8 ^ n as u8).collect();
+            let written = direct.write_at(&bytes, at as u64, len).unwrap().unwrap();
+            assert!(written == size || written > MOST - BLOCK, "{written} of {size}");
+            expected[at..at + written].copy_from_slice(&bytes[..written]);
+            at += written;
+            assert!(fs::read(&path).unwrap() == expected, "write {n}");
+        }
+        // the same place again, as after a write that failed
+        for bytes in [b"first", b"again"] {
+            assert_eq!(direct.write_at(bytes, at as u64, len).unwrap(), Some(5));
+        }
+        expected[at..at + 5].copy_from_slice(b"again");
+        assert!(fs::read(&path).unwrap() == expected);
+        // what a block had is not known, or would be cut off by padding
+        assert_eq!(direct.write_at(b"x", len / 2 + 1, len).unwrap(), None);
+        assert_eq!(direct.write_at(b"x", len - BLOCK as u64, len - 1).unwrap(), None);
+        assert!(fs::read(&path).unwrap() == expected);
+    }
+}
