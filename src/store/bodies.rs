@@ -34,6 +34,10 @@ impl Index {
     /// The slot of a message, which is new or known.
     pub(super) fn body(&mut self, message: Message) -> u32 {
         let number = message_number(&message);
+        // mostly that of the op before, for another session
+        if self.number_of(self.last_body) == number {
+            return self.last_body;
+        }
         let hash = hash_of(&self.hasher, number);
         if let Some(&slot) = self.by_message.find(hash, |&slot| self.number_of(slot) == number) {
             return slot;
@@ -43,6 +47,7 @@ impl Index {
             body.flags.dirty = true;
         }
         self.dirty.push(Dirty::Body(slot));
+        self.last_body = slot;
         slot
     }
 

@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
@@ -124,6 +124,8 @@ struct Pending {
     /// The number of the batch that collects.
     number: u64,
     bytes: usize,
+    /// Of the batches that were taken and are not durable.
+    written: usize,
     /// Somebody waits for it.
     wanted: bool,
     closing: bool,
@@ -284,7 +286,7 @@ impl Store for DiskStore {
 impl Shared {
     pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
         let writer = WriterIs::Busy;
-        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, wanted: false, closing: false, writer };
+        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, written: 0, wanted: false, closing: false, writer };
         Self {
             groups: RwLock::new(()),
             pending: Mutex::new(pending),
@@ -304,12 +306,12 @@ impl Shared {
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
         let size = op.size();
-        // before the writer can see it, who takes it off again
-        self.not_durable.fetch_add(size, Ordering::Relaxed);
         let mut pending = self.pending.lock();
         pending.wanted |= !matches!(op, Op::Completed { .. } | Op::Sent { .. });
         pending.ops.push(op);
         pending.bytes += size;
+        // changed with `pending` locked alone
+        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
         let number = pending.number;
         let wakes = pending.wakes();
         drop(pending);
@@ -382,13 +384,28 @@ impl Shared {
     /// The batch that collected, into `ops`, which is empty: as soon as it is due, or when it is `until`; `None`: not before.
     pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<Instant>) -> Batch {
         self.wait_for_batch(until);
-        let _no_group = self.groups.write();
+        let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
         std::mem::swap(&mut pending.ops, ops);
         let number = pending.number;
         pending.number += u64::from(!ops.is_empty());
         pending.wanted = false;
-        Batch { number, bytes: std::mem::take(&mut pending.bytes), closing: pending.closing }
+        let bytes = std::mem::take(&mut pending.bytes);
+        pending.written += bytes;
+        Batch { number, bytes, closing: pending.closing }
+    }
+
+    /// While it is held nobody is within a group.
+    fn between_groups(&self) -> RwLockWriteGuard<'_, ()> {
+        // a group takes a microsecond; whoever waits for its end asleep has all others wait until it is awake again
+        let patience = Instant::now() + PATIENCE;
+        while Instant::now() < patience {
+            if let Some(guard) = self.groups.try_write() {
+                return guard;
+            }
+            std::hint::spin_loop();
+        }
+        self.groups.write()
     }
 
     fn wait_for_batch(&self, until: Option<Instant>) {
@@ -427,7 +444,10 @@ impl Shared {
     /// A batch is durable.
     pub(super) fn publish(&self, batch: &Batch) {
         self.done.store(batch.number, Ordering::Release);
-        self.not_durable.fetch_sub(batch.bytes, Ordering::Relaxed);
+        let mut pending = self.pending.lock();
+        pending.written -= batch.bytes;
+        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
+        drop(pending);
         let done = CommitSeq(batch.number);
         let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
         ready.into_iter().for_each(|(_, waker)| waker.wake());
@@ -480,5 +500,7 @@ const FAILED: u8 = 2;
 const LINGER: Duration = Duration::from_millis(10);
 /// Bytes of a batch that is taken without anybody waiting for it.
 const ENOUGH: usize = 256 << 10;
+/// How long the writer looks for a moment between groups before it makes one.
+const PATIENCE: Duration = Duration::from_micros(50);
 /// How long a group waits for the writer to take a batch.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);

@@ -24,6 +24,8 @@ pub(super) struct Index {
     by_number: HashMap<u64, u32, Hasher>,
     pub(super) bodies: Slab<Body>,
     pub(super) by_message: HashTable<u32>,
+    /// The slot that was given last, if its message is still there.
+    pub(super) last_body: u32,
     /// Retained messages by topic.
     pub(super) retained_by_topic: HashTable<u32>,
     pub(super) hasher: Hasher,
@@ -220,9 +222,9 @@ impl Index {
     fn queue(&mut self, session: u64, number: u64, message: Message, how: (QoS, bool), sent: Option<u64>) {
         let Some(&slot) = self.by_number.get(&session) else { return };
         let body = self.body(message);
-        let added = self.add_entry(slot, Entry::new(number, how.0, how.1, sent, Some(body)));
-        if added && let Some(entry) = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number)) {
-            entry.set_dirty(true);
+        let mut entry = Entry::new(number, how.0, how.1, sent, Some(body));
+        entry.set_dirty(true);
+        if self.add_entry(slot, entry) {
             self.dirty.push(Dirty::Entry(slot, number));
         }
     }
