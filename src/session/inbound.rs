@@ -15,6 +15,8 @@ use crate::types::PacketId;
 pub(super) struct Inbound {
     /// Taken, PUBREC sent or due; PUBREL is awaited. In order of arrival.
     unreleased: VecDeque<Receipt>,
+    /// The identifiers in `unreleased` do not rise, counted from the first: a client chose others than the next ones.
+    unordered: bool,
     /// The last commit that the taking or the release of one of them waited for.
     commit: Option<CommitSeq>,
     /// Beyond the window: not taken yet, no PUBREC is due. In order of arrival.
@@ -67,7 +69,9 @@ pub(super) enum Seen {
 
 impl Inbound {
     pub(super) fn receive(&mut self, id: PacketId, window: usize) -> Seen {
-        if let Some(receipt) = self.unreleased.iter().find(|r| r.packet_id == id) {
+        if !self.is_next(id)
+            && let Some(receipt) = self.unreleased.iter().find(|r| r.packet_id == id)
+        {
             return if receipt.state == ReceiptState::Publishing { Seen::Publishing } else { Seen::Repeated };
         }
         if self.deferred_ids.contains(&id) {
@@ -76,8 +80,21 @@ impl Inbound {
         if self.unreleased.len() >= window || !self.deferred.is_empty() {
             return Seen::Full;
         }
-        self.unreleased.push_back(Receipt { packet_id: id, state: ReceiptState::Publishing });
+        self.push(id, ReceiptState::Publishing);
         Seen::New
+    }
+
+    /// Is it beyond all of `unreleased`, as the next identifier of most clients is? Then none of them has it.
+    fn is_next(&self, id: PacketId) -> bool {
+        let (Some(first), Some(last)) = (self.unreleased.front(), self.unreleased.back()) else { return true };
+        // identifiers begin again: what counts is how far they are from the first
+        let from_first = |id: PacketId| id.get().wrapping_sub(first.packet_id.get());
+        !self.unordered && from_first(id) > from_first(last.packet_id)
+    }
+
+    fn push(&mut self, packet_id: PacketId, state: ReceiptState) {
+        self.unordered = !self.unreleased.is_empty() && !self.is_next(packet_id);
+        self.unreleased.push_back(Receipt { packet_id, state });
     }
 
     pub(super) fn defer(&mut self, new: Deferred, max_bytes: usize) -> Result<(), ProtocolError> {
@@ -93,19 +110,19 @@ impl Inbound {
     /// Is the message with this identifier being published? It is no more where its client has released it meanwhile.
     pub(super) fn is_publishing(&self, id: PacketId) -> bool {
         let publishing = Receipt { packet_id: id, state: ReceiptState::Publishing };
-        self.unreleased.iter().any(|receipt| *receipt == publishing)
+        self.unreleased.iter().rev().any(|receipt| *receipt == publishing)
     }
 
     /// It was published. `kept`: a store keeps that it was.
     pub(super) fn published(&mut self, id: PacketId, kept: bool) {
-        if let Some(receipt) = self.unreleased.iter_mut().find(|r| r.packet_id == id) {
+        if let Some(receipt) = self.unreleased.iter_mut().rev().find(|r| r.packet_id == id) {
             receipt.state = ReceiptState::Published { kept };
         }
     }
 
     /// As it was before a restart.
     pub(super) fn restore(&mut self, id: PacketId) {
-        self.unreleased.push_back(Receipt { packet_id: id, state: ReceiptState::Published { kept: true } });
+        self.push(id, ReceiptState::Published { kept: true });
     }
 
     /// PUBREL: the identifier is free again. `true`: a store keeps that it was not.
@@ -123,7 +140,7 @@ impl Inbound {
         let next = self.deferred.pop_front()?;
         self.deferred_ids.remove(&next.packet_id);
         self.deferred_bytes -= next.message.size();
-        self.unreleased.push_back(Receipt { packet_id: next.packet_id, state: ReceiptState::Publishing });
+        self.push(next.packet_id, ReceiptState::Publishing);
         Some(next)
     }
 
@@ -146,5 +163,41 @@ impl Inbound {
 
     pub(super) fn is_idle(&self) -> bool {
         self.unreleased.is_empty() && self.deferred.is_empty() && self.commit.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(n: u16) -> PacketId {
+        PacketId::new(n).unwrap()
+    }
+
+    proptest! {
+        /// Whatever identifiers a client chooses, one that is not released is known, and no other is.
+        #[test]
+        fn an_identifier_is_new_until_it_is_taken_and_after_its_release(
+            steps in prop::collection::vec((prop_oneof![1..20u16, 65_520..=65_535u16, Just(0)], any::<bool>()), 1..200),
+        ) {
+            let (mut inbound, mut taken, mut last) = (Inbound::default(), BTreeSet::new(), 65_530_u16);
+            for (n, releases) in steps {
+                // 0: the next one
+                last = if n == 0 { last.checked_add(1).unwrap_or(1) } else { n };
+                if releases {
+                    let first = inbound.unreleased.front().map(|receipt| receipt.packet_id.get());
+                    let released = if n == 0 { first.unwrap_or(last) } else { last };
+                    inbound.release(id(released));
+                    taken.remove(&released);
+                } else {
+                    let seen = inbound.receive(id(last), usize::MAX);
+                    prop_assert_eq!(seen == Seen::New, taken.insert(last), "{}", last);
+                }
+            }
+        }
     }
 }
