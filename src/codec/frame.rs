@@ -68,6 +68,12 @@ impl Frame<'_> {
         RULES[usize::from(self.first >> 4)].packet.ok_or(DecodeError::ReservedType(self.first >> 4))
     }
 
+    /// PUBACK, PUBREC, PUBREL or PUBCOMP?
+    #[inline]
+    pub fn is_acknowledgement(&self) -> bool {
+        (PacketType::Puback as u8..=PacketType::Pubcomp as u8).contains(&(self.first >> 4))
+    }
+
     /// May a client send this, or is it a server's (section 2.2.1)?
     #[inline]
     pub fn is_from_client(&self) -> bool {

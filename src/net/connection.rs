@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
-    router::{Client, Count, Identity, Peer},
+    router::{Client, Count, Handled, Identity, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
     types::{ClientId, ProtocolVersion},
 };
@@ -276,14 +276,16 @@ impl<S: Stream> Connection<S> {
             }
             let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
             match codec::frame(self.version(), rest, largest) {
-                Ok(Cut::Frame(frame)) => {
-                    let whole = &rest[..frame.len];
-                    at += frame.len;
-                    frames += 1;
-                    if let Err(reason) = self.handle_frame(worker, cx, frame, whole) {
+                Ok(Cut::Frame(frame)) => match self.handle_frame(worker, cx, frame, rest) {
+                    Ok(handled) => {
+                        at += handled.bytes;
+                        frames += handled.frames;
+                    }
+                    Err(reason) => {
+                        frames += 1;
                         break Err(reason);
                     }
-                }
+                },
                 Ok(Cut::Need(need)) => {
                     if let Some(&first) = rest.first() {
                         if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
@@ -320,18 +322,20 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         frame: Frame<'_>,
-        whole: &[u8],
-    ) -> Result<(), CloseReason> {
+        bytes: &[u8],
+    ) -> Result<Handled, CloseReason> {
+        let handled = Handled { frames: 1, bytes: frame.len };
         match &mut self.phase {
             // what is not acknowledged is sent again, to the server that comes after this one
-            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => Ok(()),
+            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => {}
             Phase::Open(open) => {
                 let Worker { shared, local, replies, .. } = worker;
-                shared.router.handle_frame(local, &mut open.client, frame, whole, replies)
+                return shared.router.handle_frame(local, &mut open.client, frame, bytes, replies);
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame, whole),
-            Phase::Asking(_) | Phase::Ended => Ok(()),
+            Phase::Connecting => self.handle_first(worker, cx, frame, &bytes[..handled.bytes])?,
+            Phase::Asking(_) | Phase::Ended => {}
         }
+        Ok(handled)
     }
 
     /// The first packet has to be a CONNECT [MQTT-3.1.0-1].

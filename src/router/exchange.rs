@@ -11,7 +11,7 @@ use super::{
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
-    codec::{self, Frame, Packet, PacketType, Publish},
+    codec::{self, Cut, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
@@ -42,6 +42,15 @@ struct Awaited {
     unacknowledged: Option<CommitSeq>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
+}
+
+/// What of a client's bytes was handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// Packets.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: usize,
 }
 
 /// What there is to write for a client.
@@ -78,11 +87,23 @@ impl Client {
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
+
+    /// An error where more of its packets wait to be acknowledged than is kept for it.
+    #[inline]
+    fn may_be_owed_more(&self, local: &Local) -> Result<(), ProtocolError> {
+        match &self.awaited {
+            Some(awaited) if awaited.acks.size() > local.limits.session.max_outbound_bytes => {
+                Err(ProtocolError::TooManyUnacknowledged)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Router {
-    /// A whole frame from a client, `bytes`, cut as `frame`. Answers go to `replies`; what it sets off elsewhere is
-    /// done when this returns, but for waking: see [`Local::wake`]. An error ends the connection.
+    /// Bytes from a client, of which `frame` is the first whole frame; where that is an acknowledgement, those that follow it
+    /// are handled with it. Answers go to `replies`; what it sets off elsewhere is done when this returns, but for waking: see
+    /// [`Local::wake`]. Gives what was handled. An error ends the connection.
     #[inline]
     pub fn handle_frame<'a>(
         &self,
@@ -91,25 +112,71 @@ impl Router {
         frame: Frame<'a>,
         bytes: &'a [u8],
         replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
-        if client.awaited.as_ref().is_some_and(|awaited| awaited.acks.size() > local.limits.session.max_outbound_bytes)
-        {
-            return Err(ProtocolError::TooManyUnacknowledged.into());
+    ) -> Result<Handled, CloseReason> {
+        if frame.is_acknowledgement() {
+            return self.handle_acks(local, client, bytes, replies);
         }
+        client.may_be_owed_more(local)?;
+        let handled = Handled { frames: 1, bytes: frame.len };
+        let bytes = &bytes[..frame.len];
         // a publisher mostly repeats a topic, and text that was valid once is valid
         if let Some(last) = &client.last
             && codec::publish_topic_bytes(&frame).is_some_and(|topic| topic == last.topic().as_str().as_bytes())
         {
             let last = last.clone();
             let publish = codec::decode_publish_with_topic(frame, last.topic())?;
-            return self.handle_publish(local, client, &publish, bytes, replies);
-        }
-        if frame.first >> 4 == PacketType::Publish as u8 {
+            self.handle_publish(local, client, &publish, bytes, replies)?;
+        } else if frame.first >> 4 == PacketType::Publish as u8 {
             let publish = codec::decode_publish(frame)?;
-            return self.handle_publish(local, client, &publish, bytes, replies);
+            self.handle_publish(local, client, &publish, bytes, replies)?;
+        } else {
+            let packet = codec::decode_from_client(client.version, frame)?;
+            self.handle_other(local, client, packet, replies)?;
         }
-        let packet = codec::decode_from_client(client.version, frame)?;
-        self.handle_other(local, client, packet, replies)
+        Ok(handled)
+    }
+
+    /// Acknowledgements that follow one another, with the session locked once: a subscriber sends many at a time.
+    fn handle_acks(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        bytes: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<Handled, CloseReason> {
+        client.touched = true;
+        let mut handled = Handled::default();
+        let mut deferred = None;
+        let mut state = client.slot.lock();
+        if !client.is_attached() {
+            return Err(CloseReason::SessionTakenOver);
+        }
+        while deferred.is_none()
+            && handled.frames < MOST_ACKS
+            && let Ok(Cut::Frame(frame)) = codec::frame(client.version, &bytes[handled.bytes..], bytes.len())
+            && frame.is_acknowledgement()
+        {
+            client.may_be_owed_more(local)?;
+            (handled.frames, handled.bytes) = (handled.frames + 1, handled.bytes + frame.len);
+            let packet = codec::decode_from_client(client.version, frame)?;
+            let Local { limits, pool, observers, .. } = &mut *local;
+            let mut recorder = self.recorder(observers);
+            match state.session.handle_packet(packet, &limits.session, pool, &mut recorder)? {
+                Action::Release(id, stored) => {
+                    answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubrel(out, id));
+                }
+                Action::Complete(id, stored, next) => {
+                    answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubcomp(out, id));
+                    deferred = next;
+                }
+                _ => {}
+            }
+        }
+        drop(state);
+        if let Some(deferred) = deferred {
+            self.publish_deferred(local, client, &deferred, replies)?;
+        }
+        Ok(handled)
     }
 
     #[inline]
@@ -147,12 +214,19 @@ impl Router {
         publish: &Publish<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
-        match self.in_session(local, client, Packet::Publish(*publish))? {
+        client.touched = true;
+        let action = {
+            let mut state = self.own(client)?;
+            let Local { limits, pool, observers, .. } = &mut *local;
+            let mut recorder = self.recorder(observers);
+            state.session.handle_packet(Packet::Publish(*publish), &limits.session, pool, &mut recorder)?
+        };
+        match action {
             Action::Publish(_) => Ok(true),
             Action::Repeated(id) => {
                 // its first PUBREC may still wait for the store, perhaps on a connection that is no more
                 let stored = self.own(client)?.session.receipts_stored();
-                self.answer(local, client, stored, replies, |out| codec::encode::pubrec(out, id));
+                answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
             }
             Action::Defer(publish) => {
@@ -180,20 +254,6 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         match packet {
-            Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubrel(_) | Packet::Pubcomp(_) => {
-                match self.in_session(local, client, packet)? {
-                    Action::Release(id, stored) => {
-                        self.answer(local, client, stored, replies, |out| codec::encode::pubrel(out, id));
-                    }
-                    Action::Complete(id, stored, next) => {
-                        self.answer(local, client, stored, replies, |out| codec::encode::pubcomp(out, id));
-                        if let Some(deferred) = next {
-                            self.publish_deferred(local, client, &deferred, replies)?;
-                        }
-                    }
-                    _ => {}
-                }
-            }
             Packet::Subscribe(subscribe) => {
                 client.touched = true;
                 let (codes, stored) =
@@ -204,7 +264,7 @@ impl Router {
                     client.slot.signal(&client.slot.lock(), &mut local.wakes);
                     return Err(CloseReason::SessionTakenOver);
                 }
-                self.answer(local, client, stored, replies, |out| {
+                answer(local, &mut client.awaited, stored, replies, |out| {
                     codec::encode::suback(out, subscribe.packet_id, &codes)
                 });
             }
@@ -213,7 +273,9 @@ impl Router {
                 drop(self.own(client)?);
                 let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
                 tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
-                self.answer(local, client, stored, replies, |out| codec::encode::unsuback(out, unsubscribe.packet_id));
+                answer(local, &mut client.awaited, stored, replies, |out| {
+                    codec::encode::unsuback(out, unsubscribe.packet_id)
+                });
             }
             Packet::Pingreq => {
                 local.observers.observe(&Event::Ping { client: &client.id });
@@ -276,7 +338,7 @@ impl Router {
             }
         };
         let write = if qos == QoS::ExactlyOnce { codec::encode::pubrec } else { codec::encode::puback };
-        self.answer(local, client, stored, replies, |out| write(out, id));
+        answer(local, &mut client.awaited, stored, replies, |out| write(out, id));
         Ok(())
     }
 
@@ -284,35 +346,6 @@ impl Router {
     fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
         let state = client.slot.lock();
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
-    }
-
-    fn in_session<'a>(
-        &self,
-        local: &mut Local,
-        client: &mut Client,
-        packet: Packet<'a>,
-    ) -> Result<Action<'a>, CloseReason> {
-        client.touched = true;
-        let mut state = self.own(client)?;
-        let Local { limits, pool, observers, .. } = local;
-        Ok(state.session.handle_packet(packet, &limits.session, pool, &mut self.recorder(observers))?)
-    }
-
-    /// Sends an acknowledgement once what it acknowledges is kept.
-    #[inline]
-    fn answer(
-        &self,
-        local: &mut Local,
-        client: &mut Client,
-        stored: Stored,
-        replies: &mut Vec<u8>,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        local.count(Count::MessagesSent, 1);
-        match (&mut client.awaited, stored) {
-            (None, Stored::Done) => write(replies),
-            (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),
-        }
     }
 
     /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
@@ -432,3 +465,22 @@ impl Router {
         self.together(|| self.disconnect(local, &client.slot, client.connection, reason, now))
     }
 }
+
+/// Sends an acknowledgement once what it acknowledges is kept.
+#[inline]
+fn answer(
+    local: &mut Local,
+    awaited: &mut Option<Box<Awaited>>,
+    stored: Stored,
+    replies: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    local.count(Count::MessagesSent, 1);
+    match (awaited, stored) {
+        (None, Stored::Done) => write(replies),
+        (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),
+    }
+}
+
+/// Acknowledgements for which a session is locked at once: what others send its client waits meanwhile.
+const MOST_ACKS: u64 = 64;

@@ -49,7 +49,7 @@ mod sys;
 
 pub use connect::Connected;
 pub use counters::{Count, Counters};
-pub use exchange::{Client, Flush};
+pub use exchange::{Client, Flush, Handled};
 pub use keep::{Condition, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;

@@ -286,7 +286,8 @@ impl Store for DiskStore {
 impl Shared {
     pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
         let writer = WriterIs::Busy;
-        let pending = Pending { ops: Vec::new(), number: 1, bytes: 0, written: 0, wanted: false, closing: false, writer };
+        let pending =
+            Pending { ops: Vec::new(), number: 1, bytes: 0, written: 0, wanted: false, closing: false, writer };
         Self {
             groups: RwLock::new(()),
             pending: Mutex::new(pending),
@@ -419,7 +420,8 @@ impl Shared {
                 None => self.wake.wait(&mut pending),
             }
             let now = Instant::now();
-            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty() {
+            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty()
+            {
                 break;
             }
             linger = match linger {
