@@ -23,11 +23,12 @@ pub trait Store: Send + Sync {
     fn done(&self) -> CommitSeq;
 
     /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at once
-    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Full`] (at once if it is
-    /// that already) and when it is that no more, and `waker` stays: nobody has to ask again.
+    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once if it is
+    /// that already), and `waker` stays: nobody has to ask again.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
-    /// Whether it takes more.
+    /// Whether it takes more. What was appended before this says [`Condition::Stuck`], and is not [`done`](Self::done)
+    /// when that is asked afterwards, is what is stuck.
     fn condition(&self) -> Condition;
 
     /// What it did and has, for `$SYS/broker/store/…`: names and numbers.
@@ -43,8 +44,12 @@ pub enum Condition {
     Ready,
     /// As much as may be waits to become durable: clients that have something in it are not read from until some is.
     Busy,
-    /// There is no room on the disk: what needs it is refused, what was taken over waits for room.
+    /// There is no room on the disk but a reserve: what would grow is refused. What was taken over is written, and so is
+    /// what ends something or changes it, which makes room: it becomes durable as ever.
     Full,
+    /// There is no room for what was taken over either: nothing becomes durable until there is, and who waits for it is
+    /// not to be kept waiting. What would grow is refused.
+    Stuck,
     /// A write or fsync failed, and the server ends: nothing more becomes durable.
     Failed,
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Condition {
             Self::Ready => "ready",
             Self::Busy => "busy",
             Self::Full => "full",
+            Self::Stuck => "stuck",
             Self::Failed => "failed",
         })
     }

@@ -58,11 +58,14 @@ impl Store for ByHand {
 
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         let mut state = self.0.lock();
-        if commit.0 <= state.done as u64 {
-            drop(state);
-            waker.wake_by_ref();
-        } else {
+        let done = commit.0 <= state.done as u64;
+        let tells = done || matches!(state.condition, Some(Condition::Stuck | Condition::Failed));
+        if !done {
             state.waiting.push((commit, waker.clone()));
+        }
+        drop(state);
+        if tells {
+            waker.wake_by_ref();
         }
     }
 
@@ -141,8 +144,8 @@ impl ByHand {
     fn set_condition(&self, condition: Condition) {
         let mut state = self.0.lock();
         state.condition = Some(condition);
-        if matches!(condition, Condition::Full | Condition::Failed) {
-            let wakers = std::mem::take(&mut state.waiting);
+        if matches!(condition, Condition::Stuck | Condition::Failed) {
+            let wakers = state.waiting.clone();
             drop(state);
             wakers.into_iter().for_each(|(_, waker)| waker.wake());
         }
@@ -521,7 +524,10 @@ fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
     waiting.send(&Message::new("t", "1").qos(1).id(1).frame());
     waiting.expect_nothing_pending();
     store.set_condition(Condition::Full);
-    // what was handed over is not acknowledged, and its client is told so the one way there is
+    // what was handed over may still be kept
+    waiting.expect_nothing_pending();
+    store.set_condition(Condition::Stuck);
+    // it is not acknowledged, and its client is told so the one way there is
     waiting.expect_closed();
     keeper.expect_message("t", "1", 1);
     // what needs no disk goes on
@@ -551,6 +557,40 @@ fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
     keeper.expect_message("t", "5", 1);
     store.keep_all();
     publisher.expect(&puback(5));
+}
+
+/// What ends things is kept where there is no room for more: nobody is closed for it.
+#[test]
+fn without_room_what_was_begun_is_brought_to_its_end() {
+    let (broker, store) = broker();
+    let mut publisher = broker.begin("pub");
+    let mut keeper = keeper_beside(&broker, &store);
+    publisher.send(&Message::new("t", "x").qos(2).id(7).frame());
+    publisher.expect_nothing_pending();
+    store.set_condition(Condition::Full);
+    // handed over before
+    publisher.expect_nothing_pending();
+    store.keep_all();
+    publisher.expect(&pubrec(7));
+    keeper.expect(&Message::new("t", "x").qos(2).id(1).frame());
+    publisher.send(&pubrel(7));
+    keeper.send(&pubrec(1));
+    publisher.expect_nothing_pending();
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    publisher.expect(&pubcomp(7));
+    keeper.expect(&pubrel(1));
+    keeper.send(&pubcomp(1));
+    keeper.send(&unsubscribe(2, &["u"]));
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    keeper.expect(&ack(0xB0, 2));
+    // who comes now waits for what is stuck as well, and is not kept waiting
+    store.set_condition(Condition::Stuck);
+    keeper.send(&unsubscribe(3, &["t"]));
+    keeper.expect_closed();
+    // who waits for nothing stays
+    publisher.expect_nothing_pending();
 }
 
 #[test]

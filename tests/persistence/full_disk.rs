@@ -8,9 +8,9 @@ use std::{
 };
 
 use crate::{
-    raw::{Client, Connect, Message, puback, subscribe},
+    raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
     running::Running,
-    support::{Place, away, resume},
+    support::{Place, away, begin, resume},
 };
 
 #[test]
@@ -18,8 +18,17 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
     on_a_small_disk("full_disk::a_full_disk_stops_what_needs_it_and_nothing_else", |place| {
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
+        let mut receiver = begin(&broker, "receiver");
+        receiver.subscribe(&[("begun", 2)]);
+        broker.client("publisher").publish(Message::new("begun", "x").qos(2));
+        let begun = receiver.expect_any().message().expect("a PUBLISH").id;
         let acknowledged = fill(&mut broker);
         expect_condition(&broker, "full");
+        // what was begun is brought to its end, and nobody is closed for it
+        receiver.send(&pubrec(begun));
+        receiver.expect(&pubrel(begun));
+        receiver.send(&pubcomp(begun));
+        receiver.unsubscribe(&["begun"]);
         expect_others_served(&broker);
         let mut refused = Client::open(broker.addresses[0]);
         refused.send(&Connect::new("new").persistent().frame());
