@@ -250,7 +250,7 @@ const LIMITS: Table<Config> = Table {
         max_inflight_in: Whole { min: 1, max: u16::MAX },
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";
-        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session.";
+        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
         queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
             "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest.";
         queue_qos0: Switch, "Whether QoS 0 messages too are queued for a session whose client is away.";

@@ -114,7 +114,7 @@ pub struct Limits {
     pub max_inflight_in: u16,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
-    /// Bytes (topics and payloads) queued for one session.
+    /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
     pub max_queued_bytes: usize,
     /// Which message goes when a session's queue is full.
     pub queue_full: QueueFull,

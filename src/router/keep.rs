@@ -86,10 +86,27 @@ pub enum Record<'a> {
         /// The Will of the new connection.
         will: Option<&'a StoredWill>,
     },
-    /// The client went away, now; its Will is published or discarded.
+    /// The client went away, now; its Will is published, discarded, or has a record of its own.
     Detached {
         /// Of its session.
         session: SessionNumber,
+    },
+    /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it with
+    /// the session.
+    WillDue {
+        /// Of its session.
+        session: SessionNumber,
+        /// Its number, never given twice: the order in which Wills became due.
+        number: u64,
+        /// What is to be published.
+        will: &'a StoredWill,
+    },
+    /// It is published.
+    WillPublished {
+        /// Of its session.
+        session: SessionNumber,
+        /// Of its `WillDue`.
+        number: u64,
     },
     /// The session ends: by a clean session, or because it expired.
     SessionEnded {
@@ -151,6 +168,8 @@ pub struct RestoredSession {
     pub client: ClientId,
     /// The client was connected when the process ended: its Will is still to be published.
     pub will: Option<StoredWill>,
+    /// Wills that were due before, by rising number.
+    pub due: Vec<(u64, StoredWill)>,
     /// How long the client has been away, by the system's clock.
     pub away: Duration,
     /// Filters that were valid when they were subscribed to.
