@@ -16,6 +16,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -79,12 +80,13 @@ pub enum StartError {
 pub struct Builder {
     config: Config,
     ports: Ports,
+    sync_delay: Duration,
 }
 
 impl Builder {
     /// A broker with this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config, ports: Ports::default() }
+        Self { config, ports: Ports::default(), sync_delay: Duration::ZERO }
     }
 
     /// Sees what happens.
@@ -111,6 +113,12 @@ impl Builder {
         self
     }
 
+    /// Adds so much to each fsync in `data_dir`, as a slower disk would: for tests.
+    pub fn sync_delay(mut self, delay: Duration) -> Self {
+        self.sync_delay = delay;
+        self
+    }
+
     /// Passes on what clients publish.
     pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
         self.ports.forward = Some(forward);
@@ -119,7 +127,7 @@ impl Builder {
 
     /// Binds all listeners, starts the threads and accepts. All listeners accept when this returns.
     pub async fn start(self) -> Result<Server, StartError> {
-        Server::run(self.config, self.ports)
+        Server::run(self.config, self.ports, self.sync_delay)
     }
 }
 
@@ -139,7 +147,7 @@ impl Server {
         Ok(warnings)
     }
 
-    fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
+    fn run(config: Config, mut ports: Ports, sync_delay: Duration) -> Result<Self, StartError> {
         if config.listeners.is_empty() {
             return Err(StartError::NoListener);
         }
@@ -148,7 +156,7 @@ impl Server {
         let bound = bind_all(&config)?;
 
         let in_memory = ports.store.is_none();
-        let (store, restored) = persistence::plug(&config, &mut ports)?.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
