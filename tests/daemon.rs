@@ -345,6 +345,26 @@ fn hangup_changes_limits_for_the_next_packet_and_a_bad_file_changes_nothing() {
 }
 
 #[test]
+fn a_refused_client_has_one_line_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = configured(&dir, "allow_anonymous = false\n[limits]\nmax_client_id_length = 23\n");
+    for (id, code, why) in
+        [("lamp", 5, "`allow_anonymous = false`"), ("a-name-of-more-bytes-than-that", 2, "limits.max_client_id_length")]
+    {
+        let mut client = Client::open(running.addresses[0]);
+        client.send(&Connect::new(id).frame());
+        client.expect_refused(code);
+        let line = running.wait_for("refused: ");
+        let said = ["INFO", "peer=127.0.0.1:", id, why];
+        assert!(said.iter().all(|word| line.contains(word)), "{line}");
+    }
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let about = running.read.iter().filter(|line| line.contains("peer=")).count();
+    assert_eq!(about, 2, "{}", running.read.join("\n"));
+}
+
+#[test]
 fn hangup_changes_the_level_of_the_log() {
     // said at debug alone: a connection without a byte
     const WORDS: &str = "disconnected before CONNECT";
