@@ -137,9 +137,9 @@ impl Server {
     }
 
     /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is hardly
-    /// meant, a line each: a certificate that has expired, a key that others may read.
+    /// meant, a line each: a certificate that has expired, a key that others may read; what the configuration says itself.
     pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
-        let mut warnings = Vec::new();
+        let mut warnings = config.warnings.clone();
         for listener in &config.listeners {
             warnings.append(&mut Read::of(listener)?.warnings);
         }
@@ -252,6 +252,7 @@ fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Opti
         (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
         (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
     }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(auth) = auth {
         access::announce(&auth.policy(), config);
     }

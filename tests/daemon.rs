@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -362,6 +363,21 @@ fn a_refused_client_has_one_line_in_the_log() {
     assert_eq!(running.exit_code(), Some(0));
     let about = running.read.iter().filter(|line| line.contains("peer=")).count();
     assert_eq!(about, 2, "{}", running.read.join("\n"));
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_said_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = "0123456789abcdef0123456789abcdef";
+    fs::write(config(&dir), format!("[auth]\ntoken_secret = '{secret}'\n")).unwrap();
+    fs::set_permissions(config(&dir), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut running = Running::start(&["--config", config(&dir).to_str().unwrap()]);
+    assert!(
+        running.read.iter().any(|line| line.contains("WARN") && line.contains(":2: auth.token_secret: others may"))
+    );
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(!running.read.iter().any(|line| line.contains(secret)));
 }
 
 #[test]

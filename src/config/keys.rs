@@ -33,6 +33,8 @@ pub(super) struct Key<T> {
     pub help: &'static str,
     /// The values that are taken.
     pub allowed: fn() -> String,
+    /// Is the value nobody else's business?
+    pub secret: fn() -> bool,
     /// Puts the written value where it belongs; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
     /// The value that is in force, as TOML.
@@ -114,6 +116,7 @@ macro_rules! keys {
             name: stringify!($name),
             help: $help,
             allowed: || $form.allowed(),
+            secret: || forms::is_secret(&$form),
             read: |$it: &mut $target, written| {
                 $place$(.$part)?.$name = forms::read(&$form, written)?;
                 Ok(())

@@ -40,6 +40,8 @@ pub struct Config {
     pub sys: SysConfig,
     /// Who may connect, and what they may do.
     pub auth: AuthConfig,
+    /// What of the file that this was read from is allowed and hardly meant, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// When what is acknowledged is on disk.
@@ -265,6 +267,7 @@ impl Default for Config {
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -64,10 +64,24 @@ impl Server {
                 access::announce(&auth.policy(), config);
             }
         }
+        if running.warnings != config.warnings {
+            config.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        }
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        let Config { listeners, allow_anonymous, shutdown_grace, ready_file, watch, log, limits, sys, auth, .. } =
-            config.clone();
+        let Config {
+            listeners,
+            allow_anonymous,
+            shutdown_grace,
+            ready_file,
+            watch,
+            log,
+            limits,
+            sys,
+            auth,
+            warnings,
+            ..
+        } = config.clone();
         running.log.level = log.level;
         *running = Config {
             listeners,
@@ -78,6 +92,7 @@ impl Server {
             limits,
             sys,
             auth,
+            warnings,
             ..running.clone()
         };
         self.router.set_limits(router_limits(running));
