@@ -17,17 +17,20 @@ type Session = Option<u8>;
 pub struct Bursts {
     /// What each may have: one thing, unless something was not answered.
     possible: [Vec<Session>; CLIENTS],
+    /// What each may have once more after a kill, as nothing that came after it was acknowledged.
+    earlier: [Vec<Session>; CLIENTS],
     /// How often one came.
     pub count: usize,
 }
 
 impl Bursts {
     pub fn new() -> Self {
-        Self { possible: std::array::from_fn(|_| vec![None]), count: 0 }
+        Self { possible: std::array::from_fn(|_| vec![None]), earlier: Default::default(), count: 0 }
     }
 
     /// One client after the other, until the broker is killed.
     pub fn come(&mut self, broker: &Broker, mut random: Random) {
+        self.restarted();
         loop {
             let n = random.below(CLIENTS);
             self.count += 1;
@@ -61,10 +64,16 @@ impl Bursts {
             connection.send(&bytes);
             open.push(connection);
         }
+        let mut acknowledged = true;
         for connection in &mut open {
-            connection.is_answered()?;
+            acknowledged &= connection.is_answered()?;
         }
         self.possible[n] = after(&before, kept, clean).collect();
+        if acknowledged {
+            self.earlier[n].clear();
+        } else {
+            self.earlier[n].extend(before);
+        }
         Some(())
     }
 
@@ -95,6 +104,7 @@ impl Bursts {
 
     /// Each comes once more, and finds its session and its subscriptions, as it must be. `end` is said by what shows them.
     pub fn check(&mut self, broker: &Broker, end: &str) {
+        self.restarted();
         for n in 0..CLIENTS {
             let mut connection = Connection::open(broker).expect("nobody kills it");
             connection.send(&connect(n, false));
@@ -134,10 +144,18 @@ impl Bursts {
         }
     }
 
+    /// The broker may be another, after a kill.
+    fn restarted(&mut self) {
+        for (possible, earlier) in self.possible.iter_mut().zip(&mut self.earlier) {
+            possible.append(earlier);
+        }
+    }
+
     /// CONNACK came, after which the session is what it was `before`, or new, or none.
     fn accepted(&mut self, n: usize, before: Vec<Session>, is_clean: bool, present: bool) {
         let expected = if is_clean { !present } else { before.iter().any(|session| session.is_some() == present) };
         assert!(expected, "burst-{n}: Session Present is {present}, and {before:?} was possible");
+        self.earlier[n].clear();
         self.possible[n] = match (is_clean, present) {
             (true, _) => vec![None],
             (false, false) => vec![Some(0)],

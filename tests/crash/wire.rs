@@ -97,14 +97,14 @@ impl<'b> Connection<'b> {
         Some(present)
     }
 
-    /// Waits until the broker has taken the CONNECT that was sent: it answered, or closed for another with the same Client
-    /// Identifier. `None`: it was killed.
-    pub fn is_answered(&mut self) -> Option<()> {
+    /// Waits until the broker has taken the CONNECT that was sent: `true`, it answered; `false`, it closed instead, for
+    /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was killed.
+    pub fn is_answered(&mut self) -> Option<bool> {
         let answered = self.frame().is_ok();
         if answered {
             self.broker.heard();
         }
-        (!self.broker.is_killed()).then_some(())
+        (!self.broker.is_killed()).then_some(answered)
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
