@@ -32,4 +32,4 @@ pub mod types;
 pub use net::{ProxyHeader, proxy_header};
 
 pub use config::Config;
-pub use server::{Builder, Server, StartError};
+pub use server::{Builder, Server, ServerError};

@@ -16,6 +16,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -33,7 +34,6 @@ use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 use ready_file::ReadyFile;
 pub use ready_file::ReadyFileError;
-pub use reload::ReloadError;
 pub use watch::Watch;
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
@@ -51,25 +51,25 @@ pub struct Server {
     ready_file: Mutex<Option<ReadyFile>>,
 }
 
-/// Why a broker could not start.
+/// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
 #[derive(Debug, Error)]
-pub enum StartError {
+pub enum ServerError {
     /// There is nothing to listen on.
     #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
     NoListener,
     /// A file of users, rules or keys is not as it should be.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// A listener cannot be opened.
+    /// A listener cannot be opened, or not as it should be from now on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// What was kept cannot be read, or nothing can be kept.
+    /// At a start: what was kept cannot be read, or nothing can be kept.
     #[error(transparent)]
     Store(#[from] store::OpenError),
-    /// The threads cannot be started.
+    /// At a start: the threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
-    /// Nobody can be told that it is ready.
+    /// Nobody can be told where it listens.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
 }
@@ -79,12 +79,13 @@ pub enum StartError {
 pub struct Builder {
     config: Config,
     ports: Ports,
+    sync_delay: Duration,
 }
 
 impl Builder {
     /// A broker with this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config, ports: Ports::default() }
+        Self { config, ports: Ports::default(), sync_delay: Duration::ZERO }
     }
 
     /// Sees what happens.
@@ -111,6 +112,12 @@ impl Builder {
         self
     }
 
+    /// Adds so much to each fsync in `data_dir`, as a slower disk would: for tests.
+    pub fn sync_delay(mut self, delay: Duration) -> Self {
+        self.sync_delay = delay;
+        self
+    }
+
     /// Passes on what clients publish.
     pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
         self.ports.forward = Some(forward);
@@ -118,37 +125,37 @@ impl Builder {
     }
 
     /// Binds all listeners, starts the threads and accepts. All listeners accept when this returns.
-    pub async fn start(self) -> Result<Server, StartError> {
-        Server::run(self.config, self.ports)
+    pub async fn start(self) -> Result<Server, ServerError> {
+        Server::run(self.config, self.ports, self.sync_delay)
     }
 }
 
 impl Server {
     /// Starts a broker. All its listeners accept when this returns.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         Builder::new(config).start().await
     }
 
     /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is hardly
-    /// meant, a line each: a certificate that has expired, a key that others may read.
-    pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
-        let mut warnings = Vec::new();
+    /// meant, a line each: a certificate that has expired, a key that others may read; what the configuration says itself.
+    pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
+        let mut warnings = config.warnings.clone();
         for listener in &config.listeners {
             warnings.append(&mut Read::of(listener)?.warnings);
         }
         Ok(warnings)
     }
 
-    fn run(config: Config, mut ports: Ports) -> Result<Self, StartError> {
+    fn run(config: Config, mut ports: Ports, sync_delay: Duration) -> Result<Self, ServerError> {
         if config.listeners.is_empty() {
-            return Err(StartError::NoListener);
+            return Err(ServerError::NoListener);
         }
         let anonymity = Anonymity::default();
         let auth = access::plug(&config, &mut ports, &anonymity)?;
         let bound = bind_all(&config)?;
 
         let in_memory = ports.store.is_none();
-        let (store, restored) = persistence::plug(&config, &mut ports)?.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
@@ -156,7 +163,7 @@ impl Server {
             persistence::restore(&router, restored);
         }
         let count = config.workers.unwrap_or_else(default_workers);
-        let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(StartError::Threads)?;
+        let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(ServerError::Threads)?;
         let listeners = Listeners::open(bound, &workers, anonymity)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
@@ -245,6 +252,7 @@ fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Opti
         (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
         (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
     }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(auth) = auth {
         access::announce(&auth.policy(), config);
     }

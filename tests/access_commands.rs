@@ -161,6 +161,31 @@ fn check_reads_the_files_too() {
 }
 
 #[test]
+fn a_secret_in_a_configuration_that_others_may_read_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = "0123456789abcdef0123456789abcdef";
+    let check = |token_secret: &str, mode: u32| {
+        write(&dir, "d.toml", &format!("workers = 1\n[auth]\ntoken_secret = '{token_secret}'\n"));
+        fs::set_permissions(dir.path().join("d.toml"), fs::Permissions::from_mode(mode)).unwrap();
+        let (code, out, err) = dunlin(&dir, &[("TOKEN_SECRET", secret)], &["--check", "--config", "d.toml"], "");
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        assert!(!out.contains(secret), "{out}");
+        let warnings = out.lines().filter_map(|line| line.strip_prefix("warning:       "));
+        warnings.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for mode in [0o644, 0o640, 0o604] {
+        let said = format!(
+            "d.toml:3: auth.token_secret: others may read this secret (mode {mode:04o}); chmod 600 d.toml, or write \
+             \"${{NAME}}\" and set that environment variable, or use auth.token_secret_file"
+        );
+        assert_eq!(check(secret, mode), [said]);
+    }
+    for (token_secret, mode) in [(secret, 0o600), ("${TOKEN_SECRET}", 0o644), ("", 0o644)] {
+        assert_eq!(check(token_secret, mode), [""; 0], "{token_secret:?} {mode:o}");
+    }
+}
+
+#[test]
 fn secrets_of_a_key_set_are_long_and_nobody_elses() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "d.toml", "[auth]\ntoken_jwks_file = 'jwks'\n");

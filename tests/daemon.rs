@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -342,6 +343,41 @@ fn hangup_changes_limits_for_the_next_packet_and_a_bad_file_changes_nothing() {
     running.wait_for("the configuration stays as it is");
     second.send(&long().id(9).frame());
     second.expect_closed();
+}
+
+#[test]
+fn a_refused_client_has_one_line_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = configured(&dir, "allow_anonymous = false\n[limits]\nmax_client_id_length = 23\n");
+    for (id, code, why) in
+        [("lamp", 5, "`allow_anonymous = false`"), ("a-name-of-more-bytes-than-that", 2, "limits.max_client_id_length")]
+    {
+        let mut client = Client::open(running.addresses[0]);
+        client.send(&Connect::new(id).frame());
+        client.expect_refused(code);
+        let line = running.wait_for("refused: ");
+        let said = ["INFO", "peer=127.0.0.1:", id, why];
+        assert!(said.iter().all(|word| line.contains(word)), "{line}");
+    }
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let about = running.read.iter().filter(|line| line.contains("peer=")).count();
+    assert_eq!(about, 2, "{}", running.read.join("\n"));
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_said_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = "0123456789abcdef0123456789abcdef";
+    fs::write(config(&dir), format!("[auth]\ntoken_secret = '{secret}'\n")).unwrap();
+    fs::set_permissions(config(&dir), fs::Permissions::from_mode(0o644)).unwrap();
+    let mut running = Running::start(&["--config", config(&dir).to_str().unwrap()]);
+    assert!(
+        running.read.iter().any(|line| line.contains("WARN") && line.contains(":2: auth.token_secret: others may"))
+    );
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(!running.read.iter().any(|line| line.contains(secret)));
 }
 
 #[test]

@@ -26,7 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// What `lib.rs` exports beside the rooms, and the room it is from.
 const REEXPORTS: &[(&str, &str)] =
-    &[("Config", "config"), ("Builder", "server"), ("Server", "server"), ("StartError", "server")];
+    &[("Config", "config"), ("Builder", "server"), ("Server", "server"), ("ServerError", "server")];
 
 /// The files of the binary; it uses the library as anybody else does.
 const BINARY: &[&str] = &["src/main.rs", "src/log.rs", "src/reload.rs", "src/signals.rs"];

@@ -1,7 +1,7 @@
 //! The TOML as written → [`Config`]: walks the document in the order of its lines and puts each key where the table of
 //! keys (`keys`) says; the first thing that is wrong is the error. What a value may be is the business of `forms`.
 
-use std::{fs, ops::Range, path::Path};
+use std::{cell::RefCell, fs, ops::Range, os::unix::fs::PermissionsExt, path::Path};
 
 use toml::{
     Spanned,
@@ -18,49 +18,76 @@ use super::{
     variables,
 };
 
-/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`].
+/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that others may
+/// read is a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    const OTHERS_READ: u32 = 0o044;
     let file = path.display().to_string();
-    match fs::read_to_string(path) {
-        Ok(text) => parse(&text, &file),
-        Err(reason) => Err(ConfigError::Unreadable { file, reason }),
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(reason) => return Err(ConfigError::Unreadable { file, reason }),
+    };
+    let source = Source::new(&text, &file);
+    let mut config = source.config()?;
+    let mode = fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o7777);
+    if mode & OTHERS_READ != 0 {
+        let secrets = source.secrets.into_inner();
+        config.warnings = secrets.iter().map(|secret| secret.warning(&file, mode)).collect();
     }
+    Ok(config)
 }
 
 /// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
-    let source = Source { text, file: file_name };
-    let (document, errors) = DeTable::parse_recoverable(text);
-    if let Some(first) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-        return Err(source.syntax(first));
-    }
-    let mut config = Config::default();
-    for (key, value) in in_order(document.get_ref()) {
-        let name = key.get_ref().as_ref();
-        if name == LISTENER.name {
-            config.listeners = source.listeners(value)?;
-        } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
-            let keys = value.as_ref().as_table().ok_or_else(|| {
-                source.value(value, name, format!("expected a table; write its keys below a line [{name}]"))
-            })?;
-            source.keys(table, keys, &mut config)?;
-        } else {
-            source.key(&TOP, key, value, &mut config)?;
-        }
-    }
-    Ok(config)
+    Source::new(text, file_name).config()
 }
 
 /// A text and what errors call it.
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
+    /// Those that stand in the text.
+    secrets: RefCell<Vec<WrittenSecret>>,
+}
+
+/// Where a secret stands in the text.
+struct WrittenSecret {
+    key: String,
+    line: usize,
+    /// The key of a file with such a secret.
+    file_key: Option<String>,
 }
 
 type Key<'a> = Spanned<DeString<'a>>;
 type Value<'a> = Spanned<DeValue<'a>>;
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(text: &'a str, file: &'a str) -> Self {
+        Self { text, file, secrets: RefCell::default() }
+    }
+
+    fn config(&self) -> Result<Config, ConfigError> {
+        let (document, errors) = DeTable::parse_recoverable(self.text);
+        if let Some(first) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
+            return Err(self.syntax(first));
+        }
+        let mut config = Config::default();
+        for (key, value) in in_order(document.get_ref()) {
+            let name = key.get_ref().as_ref();
+            if name == LISTENER.name {
+                config.listeners = self.listeners(value)?;
+            } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
+                let keys = value.as_ref().as_table().ok_or_else(|| {
+                    self.value(value, name, format!("expected a table; write its keys below a line [{name}]"))
+                })?;
+                self.keys(table, keys, &mut config)?;
+            } else {
+                self.key(&TOP, key, value, &mut config)?;
+            }
+        }
+        Ok(config)
+    }
+
     fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> Result<(), ConfigError> {
         in_order(written).into_iter().try_for_each(|(key, value)| self.key(table, key, value, target))
     }
@@ -72,6 +99,14 @@ impl Source<'_> {
         if filled.as_deref() == Some("") {
             // as if nobody had written it: what it protects would be open
             return Err(wrong(EMPTY.into()));
+        }
+        if (known.secret)() && filled.is_none() && value.get_ref().as_str().is_some_and(|text| !text.is_empty()) {
+            let file_key = format!("{}_file", known.name);
+            self.secrets.borrow_mut().push(WrittenSecret {
+                key: table.full(known.name),
+                line: self.line(value.span()),
+                file_key: table.key(&file_key).map(|key| table.full(key.name)),
+            });
         }
         let filled = filled.map(|text| DeValue::String(text.into()));
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
@@ -140,6 +175,17 @@ impl Source<'_> {
 
     fn line(&self, span: Range<usize>) -> usize {
         1 + self.text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+    }
+}
+
+impl WrittenSecret {
+    fn warning(&self, file: &str, mode: u32) -> String {
+        let Self { key, line, file_key } = self;
+        let or = file_key.as_ref().map_or(String::new(), |file_key| format!(", or use {file_key}"));
+        format!(
+            "{file}:{line}: {key}: others may read this secret (mode {mode:04o}); chmod 600 {file}, or write \"${{NAME}}\" \
+             and set that environment variable{or}"
+        )
     }
 }
 

@@ -19,6 +19,9 @@ pub(super) trait Form {
     /// What a written value becomes.
     type Value;
 
+    /// Is the value nobody else's business?
+    const SECRET: bool = false;
+
     /// What should stand there, as the end of "expected …".
     fn expected(&self) -> String;
 
@@ -51,6 +54,11 @@ pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value,
         Misfit::Range(value) => format!("{value} is out of range; allowed: {}", form.allowed()),
         Misfit::Said(problem) => problem,
     })
+}
+
+/// Are values of this form nobody else's business?
+pub(super) fn is_secret<F: Form>(_: &F) -> bool {
+    F::SECRET
 }
 
 /// `true` or `false`.
@@ -310,6 +318,8 @@ pub(super) struct OptionalSecret;
 
 impl Form for OptionalSecret {
     type Value = Option<Secret>;
+
+    const SECRET: bool = true;
 
     fn expected(&self) -> String {
         OptionalText.expected()

@@ -33,6 +33,8 @@ pub(super) struct Key<T> {
     pub help: &'static str,
     /// The values that are taken.
     pub allowed: fn() -> String,
+    /// Is the value nobody else's business?
+    pub secret: fn() -> bool,
     /// Puts the written value where it belongs; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
     /// The value that is in force, as TOML.
@@ -114,6 +116,7 @@ macro_rules! keys {
             name: stringify!($name),
             help: $help,
             allowed: || $form.allowed(),
+            secret: || forms::is_secret(&$form),
             read: |$it: &mut $target, written| {
                 $place$(.$part)?.$name = forms::read(&$form, written)?;
                 Ok(())
@@ -250,7 +253,7 @@ const LIMITS: Table<Config> = Table {
         max_inflight_in: Whole { min: 1, max: u16::MAX },
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";
-        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session.";
+        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
         queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
             "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest.";
         queue_qos0: Switch, "Whether QoS 0 messages too are queued for a session whose client is away.";

@@ -40,6 +40,8 @@ pub struct Config {
     pub sys: SysConfig,
     /// Who may connect, and what they may do.
     pub auth: AuthConfig,
+    /// What of the file that this was read from is allowed and hardly meant, a line each.
+    pub warnings: Vec<String>,
 }
 
 /// When what is acknowledged is on disk.
@@ -114,7 +116,7 @@ pub struct Limits {
     pub max_inflight_in: u16,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
-    /// Bytes (topics and payloads) queued for one session.
+    /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
     pub max_queued_bytes: usize,
     /// Which message goes when a session's queue is full.
     pub queue_full: QueueFull,
@@ -265,6 +267,7 @@ impl Default for Config {
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
+            warnings: Vec::new(),
         }
     }
 }

@@ -48,7 +48,7 @@ impl<S: Stream> Connection<S> {
         let peer = self.peer();
         let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
         let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);
-        match asked.inspect_err(|reason| self.say_refused(worker, reason))? {
+        match asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason))? {
             (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
             (client, Verdict::Later(pending)) => {
                 let waiting = Waiting { pending, client, connect: frame.to_vec(), behind: Vec::new() };
@@ -90,19 +90,16 @@ impl<S: Stream> Connection<S> {
         client: ClientId,
         verdict: Result<Identity, Refusal>,
     ) -> Result<(), CloseReason> {
-        let router = &worker.shared.router;
-        let identity = verdict.map_err(|refusal| {
-            let (peer, user) = (self.peer(), connect.username.unwrap_or_default());
-            tracing::info!(%peer, %client, user, "refused: {}", refusal.why);
-            router.refuse(&worker.local, refusal)
-        });
-        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client, identity)));
-        accepted.inspect_err(|reason| self.say_refused(worker, reason))
+        let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
+        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client.clone(), identity)));
+        accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason))
     }
 
-    /// CONNACK says why, where it can.
-    fn say_refused(&mut self, worker: &mut Worker, reason: &CloseReason) {
-        if let CloseReason::Refused { code, .. } = *reason {
+    /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its own.
+    fn say_refused(&mut self, worker: &mut Worker, connect: &Connect<'_>, client: &str, reason: &CloseReason) {
+        if let CloseReason::Refused { code, why } = *reason {
+            let (peer, user) = (self.peer(), connect.username.unwrap_or_default());
+            tracing::info!(%peer, %client, user, "refused: {code:?}: {why}");
             self.refuse(worker, code);
         }
     }

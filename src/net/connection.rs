@@ -432,8 +432,9 @@ impl<S: Stream> Connection<S> {
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
-                // a probe of a port check says nothing, and needs no line above debug
-                if matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty() {
+                // a probe of a port check says nothing, and needs no line above debug; who was refused had one
+                let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
+                if is_probe || matches!(reason, CloseReason::Refused { .. }) {
                     tracing::debug!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
                 } else {
                     tracing::info!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");

@@ -319,6 +319,8 @@ async fn watch_deadlines(shared: Arc<Shared>) {
 /// Publishes `$SYS`, ends sessions whose clients stayed away.
 async fn keep_house(shared: Arc<Shared>) {
     const EVERY: Duration = Duration::from_millis(500);
+    /// Wills at once: others on this thread have their turn.
+    const WILLS: usize = 10_000;
     let router = &shared.router;
     let mut sys = SysTopics::new(Instant::now());
     let mut published: Option<Instant> = None;
@@ -328,6 +330,7 @@ async fn keep_house(shared: Arc<Shared>) {
         Worker::with(|worker| {
             router.refresh(&mut worker.local);
             router.expire_sessions(&mut worker.local, now);
+            router.publish_due_wills(&mut worker.local, WILLS);
             if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
                 sys.publish(router, &mut worker.local, now);
                 published = Some(now);

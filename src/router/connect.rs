@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::{CloseReason, CommitSeq, Message, ProtocolError, Session, Stored, StoredWill},
+    session::{CloseReason, CommitSeq, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
     topic::FilterId,
     types::{ClientId, ProtocolVersion},
 };
@@ -46,6 +46,8 @@ struct TakenOver {
     will: Option<StoredWill>,
     /// The rights of the client whose Will that is.
     access: Option<Arc<Access>>,
+    /// The number of the session, if it goes on and a store keeps it.
+    session: Option<SessionNumber>,
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
@@ -182,6 +184,7 @@ impl Router {
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored
                         let _ = self.store(Record::Attached { session, will: will.as_ref() });
+                        taken_over.session = Some(session);
                     }
                     let Local { limits, pool, observers, .. } = local;
                     let mut recorder = self.recorder(observers);
@@ -238,7 +241,7 @@ impl Router {
             local.wakes.push(old);
         }
         if let Some(will) = taken_over.will {
-            self.publish_will(local, client, taken_over.access, &will);
+            self.publish_will(local, (client, taken_over.session), taken_over.access, will);
         }
     }
 
@@ -273,7 +276,8 @@ impl Router {
             state.expiry = Some((at, connection.0));
         }
         // a Will that the shutdown did not publish is published after the restart
-        if let Some(session) = state.session.number().filter(|_| !ends && *reason != CloseReason::ServerShutdown) {
+        let session = state.session.number().filter(|_| !ends && *reason != CloseReason::ServerShutdown);
+        if let Some(session) = session {
             let _ = self.store(Record::Detached { session });
         }
         let key = state.expiry;
@@ -289,7 +293,7 @@ impl Router {
             self.expiries.lock().insert(key, slot.clone());
         }
         if let Some(will) = will {
-            self.publish_will(local, &client, access, &will);
+            self.publish_will(local, (&client, session), access, will);
         }
         dropped
     }

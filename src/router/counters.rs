@@ -51,7 +51,7 @@ pub enum Count {
     DroppedOutboundFull,
     /// Not retained: the retained store was full.
     DroppedRetainedFull,
-    /// Not retained: the disk was full.
+    /// Not retained, or a Will and not published: the disk was full.
     DroppedStoreFull,
     /// Dropped: clients may not publish to `$SYS`.
     DroppedSysTopic,
@@ -162,7 +162,7 @@ impl Observe for Shard {
                     DropReason::QueueFull => Count::DroppedQueueFull,
                     DropReason::OutboundFull => Count::DroppedOutboundFull,
                     DropReason::RetainedFull => Count::DroppedRetainedFull,
-                    DropReason::StoreFull => Count::DroppedStoreFull,
+                    DropReason::StoreFull | DropReason::WillsFull => Count::DroppedStoreFull,
                     DropReason::SysTopic => Count::DroppedSysTopic,
                     DropReason::NotAuthorized => Count::DroppedNotAuthorized,
                 };

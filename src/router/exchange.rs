@@ -401,9 +401,11 @@ impl Router {
     }
 
     /// Moves acknowledgements whose commit is durable to `replies`. `Ok(false)`: the client is not accepted yet. What
-    /// waits for a store that takes nothing more ends the connection.
+    /// waits for a store that writes nothing ends the connection; one that is full still writes what it took over.
     fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<bool, CloseReason> {
         let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(true) };
+        // in this order: what is not done after the store said that it is stuck is stuck
+        let condition = store.condition();
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
         awaited.acks.release(done, replies);
@@ -412,8 +414,10 @@ impl Router {
         let owed = awaited.accepted.or(awaited.acks.waits_for());
         match owed.or(awaited.unacknowledged) {
             Some(commit) => {
-                if let Some(reason) = self.store_refuses().filter(|_| owed.is_some()) {
-                    return Err(reason);
+                match condition {
+                    Condition::Stuck if owed.is_some() => return Err(CloseReason::StoreFull),
+                    Condition::Failed if owed.is_some() => return Err(CloseReason::StoreFailed),
+                    _ => {}
                 }
                 self.wake_by(client, commit);
             }

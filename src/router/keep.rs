@@ -23,11 +23,12 @@ pub trait Store: Send + Sync {
     fn done(&self) -> CommitSeq;
 
     /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at once
-    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Full`] (at once if it is
-    /// that already) and when it is that no more, and `waker` stays: nobody has to ask again.
+    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once if it is
+    /// that already), and `waker` stays: nobody has to ask again.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
-    /// Whether it takes more.
+    /// Whether it takes more. What was appended before this says [`Condition::Stuck`], and is not [`done`](Self::done)
+    /// when that is asked afterwards, is what is stuck.
     fn condition(&self) -> Condition;
 
     /// What it did and has, for `$SYS/broker/store/…`: names and numbers.
@@ -43,8 +44,12 @@ pub enum Condition {
     Ready,
     /// As much as may be waits to become durable: clients that have something in it are not read from until some is.
     Busy,
-    /// There is no room on the disk: what needs it is refused, what was taken over waits for room.
+    /// There is no room on the disk but a reserve: what would grow is refused. What was taken over is written, and so is
+    /// what ends something or changes it, which makes room: it becomes durable as ever.
     Full,
+    /// There is no room for what was taken over either: nothing becomes durable until there is, and who waits for it is
+    /// not to be kept waiting. What would grow is refused.
+    Stuck,
     /// A write or fsync failed, and the server ends: nothing more becomes durable.
     Failed,
 }
@@ -55,6 +60,7 @@ impl fmt::Display for Condition {
             Self::Ready => "ready",
             Self::Busy => "busy",
             Self::Full => "full",
+            Self::Stuck => "stuck",
             Self::Failed => "failed",
         })
     }
@@ -80,10 +86,27 @@ pub enum Record<'a> {
         /// The Will of the new connection.
         will: Option<&'a StoredWill>,
     },
-    /// The client went away, now; its Will is published or discarded.
+    /// The client went away, now; its Will is published, discarded, or has a record of its own.
     Detached {
         /// Of its session.
         session: SessionNumber,
+    },
+    /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it with
+    /// the session.
+    WillDue {
+        /// Of its session.
+        session: SessionNumber,
+        /// Its number, never given twice: the order in which Wills became due.
+        number: u64,
+        /// What is to be published.
+        will: &'a StoredWill,
+    },
+    /// It is published.
+    WillPublished {
+        /// Of its session.
+        session: SessionNumber,
+        /// Of its `WillDue`.
+        number: u64,
     },
     /// The session ends: by a clean session, or because it expired.
     SessionEnded {
@@ -145,6 +168,8 @@ pub struct RestoredSession {
     pub client: ClientId,
     /// The client was connected when the process ended: its Will is still to be published.
     pub will: Option<StoredWill>,
+    /// Wills that were due before, by rising number.
+    pub due: Vec<(u64, StoredWill)>,
     /// How long the client has been away, by the system's clock.
     pub away: Duration,
     /// Filters that were valid when they were subscribed to.

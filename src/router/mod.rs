@@ -7,6 +7,7 @@
 //! | `access` | who a client is, and its rights |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `publish` | from a message to the sessions that get it |
+//! | `wills` | Wills that are due |
 //! | `restore` | sessions and retained messages as a store kept them |
 //! | `subscribe` | subscriptions and the retained messages they bring |
 //! | `exchange` | packets and bytes of a connected client, through its session |
@@ -27,6 +28,7 @@
 //! | `subscriptions` | the trie | nothing |
 //! | `retained` | the retained tree | one slot |
 //! | `expiries` | when sessions end | nothing |
+//! | `wills` | Wills that wait for room | nothing |
 //!
 //! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together,
 //! never a lock over an `.await`. Wakers are called with no lock held.
@@ -46,6 +48,7 @@ mod retained;
 mod slot;
 mod subscribe;
 mod sys;
+mod wills;
 
 pub use connect::Connected;
 pub use counters::{Count, Counters};
@@ -78,6 +81,7 @@ use parking_lot::{Mutex, RwLock};
 use matches::Generations;
 use retained::RetainedStore;
 use slot::ExpiryKey;
+use wills::DueWills;
 
 use crate::{
     session::{SessionLimits, SessionNumber},
@@ -143,6 +147,7 @@ pub struct Router {
     generations: Generations,
     retained: RetainedStore,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
+    wills: Mutex<DueWills>,
     limits: ArcSwap<RouterLimits>,
     ports: Ports,
     counters: Counters,
@@ -170,6 +175,7 @@ impl Router {
             generations: Generations::default(),
             retained: RetainedStore::new(seed.rotate_left(32)),
             expiries: Mutex::default(),
+            wills: Mutex::default(),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters: Counters::default(),

@@ -257,7 +257,8 @@ pub enum Event<'a> {
     },
     /// A message was dropped.
     Drop {
-        /// For whom it was; for [`DropReason::SysTopic`] and [`DropReason::NotAuthorized`], whose it was.
+        /// For whom it was; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`], whose
+        /// it was.
         client: &'a ClientId,
         /// Of which topic.
         topic: &'a TopicName,
@@ -299,6 +300,8 @@ pub enum DropReason {
     StoreFull,
     /// `limits.max_retained_messages` or `limits.max_retained_bytes`: delivered, but not retained.
     RetainedFull,
+    /// A Will, which there is no room on the disk for, and too many wait for it already: not published.
+    WillsFull,
     /// A client's PUBLISH to `$SYS/…` (`sys.client_publish`).
     SysTopic,
     /// The client may not publish to this topic.
@@ -316,6 +319,10 @@ impl DropReason {
                  limits.max_retained_bytes)"
             }
             Self::StoreFull => "not retained, but delivered: there is no room in data_dir",
+            Self::WillsFull => {
+                "a Will, not published: there is no room in data_dir, and as many Wills wait for it as may \
+                 (limits.max_queued_bytes)"
+            }
             Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
             Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
         }

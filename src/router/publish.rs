@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     codec::Publish,
-    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored, StoredWill},
+    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -93,7 +93,7 @@ impl Router {
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
     /// words for it [MQTT-3.3.5-2].
-    fn admit(
+    pub(super) fn admit(
         &self,
         local: &mut Local,
         client: &ClientId,
@@ -145,25 +145,6 @@ impl Router {
                 local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);
                 Stored::Done
             }
-        }
-    }
-
-    /// A Will whose connection ended.
-    pub(super) fn publish_will(
-        &self,
-        local: &mut Local,
-        client: &ClientId,
-        access: Option<Arc<Access>>,
-        will: &StoredWill,
-    ) {
-        let outgoing = Outgoing::from(&will.message);
-        let mut published = None;
-        match self.publish_as(local, (client, || Ok(access)), &mut published, &outgoing, will.retain) {
-            // nobody waits for an acknowledgement of a Will
-            Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
-            // not admitted, which was said
-            Ok(_) => {}
-            Err(reason) => tracing::info!(client = %client, %reason, "Will not published"),
         }
     }
 

@@ -61,11 +61,11 @@ impl Router {
         result.expect("a store runs what it is given")
     }
 
-    /// Why what would have to be stored is refused, if it is.
+    /// Why what the store would grow by is refused, if it is.
     pub(super) fn store_refuses(&self) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
             Condition::Ready | Condition::Busy => None,
-            Condition::Full => Some(CloseReason::StoreFull),
+            Condition::Full | Condition::Stuck => Some(CloseReason::StoreFull),
             Condition::Failed => Some(CloseReason::StoreFailed),
         }
     }

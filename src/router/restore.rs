@@ -15,18 +15,12 @@ impl Router {
         for message in retained {
             self.retained.restore(message);
         }
-        let mut wills = Vec::new();
-        for session in sessions {
-            wills.extend(session.will.clone().map(|will| (session.session, session.client.clone(), will)));
+        for mut session in sessions {
+            let (due, will) = (std::mem::take(&mut session.due), session.will.take());
+            self.restore_wills((&session.client, session.session), due, will);
             self.restore_session(local, session, now);
         }
-        for (session, client, will) in wills {
-            // as what user the client had connected is not kept; that it might publish this was found before it was kept
-            self.together(|| {
-                self.publish_will(local, &client, None, &will);
-                let _ = self.store(super::Record::Detached { session });
-            });
-        }
+        self.publish_due_wills(local, usize::MAX);
     }
 
     fn restore_session(&self, local: &Local, restored: RestoredSession, now: Instant) {

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::{Server, StartError, access};
+use super::{Server, ServerError, access};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
@@ -67,7 +67,7 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
 }
 
 /// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
-pub fn check_files(config: &Config) -> Result<String, StartError> {
+pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
     let policy = access::load(config)?;
     Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())

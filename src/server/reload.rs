@@ -1,31 +1,10 @@
 //! Another configuration for a server that runs: everything is read, checked and bound, then put in force as one.
 
-use thiserror::Error;
-
-use super::{
-    ListenError, ReadyFileError, Server, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits,
-};
+use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
     auth::AuthError,
     config::{self, Config},
 };
-
-/// Why a configuration was not put in force; what was in force still is, all of it.
-#[derive(Debug, Error)]
-pub enum ReloadError {
-    /// There is nothing to listen on.
-    #[error("no listener is configured: give --listen ADDR:PORT or a [[listener]] table")]
-    NoListener,
-    /// A file of users, rules or keys is not as it should be.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// A listener cannot be opened, or not as it should be from now on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// Nobody can be told of other listeners.
-    #[error(transparent)]
-    ReadyFile(#[from] ReadyFileError),
-}
 
 impl Server {
     /// Puts `config` in force, with what its files have in them now: listeners, certificates, keys, client CAs, revocation
@@ -37,7 +16,7 @@ impl Server {
     /// [opened](Server::open_listener) itself stay, and their files are read again.
     ///
     /// When this returns, the addresses of listeners that are gone are free. Files are read on the thread that calls.
-    pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ReloadError> {
+    pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ServerError> {
         let mut running = self.config.lock().await;
         let (lines, closing) = self.put_in_force(&mut running, config)?;
         for closed in closing {
@@ -50,9 +29,9 @@ impl Server {
         &self,
         running: &mut Config,
         config: &Config,
-    ) -> Result<(Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>), ReloadError> {
+    ) -> Result<(Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>), ServerError> {
         if config.listeners.is_empty() {
-            return Err(ReloadError::NoListener);
+            return Err(ServerError::NoListener);
         }
         // what may fail
         let policy = self.auth.as_ref().map(|auth| Ok::<_, AuthError>((auth, access::load(config)?))).transpose()?;
@@ -85,10 +64,24 @@ impl Server {
                 access::announce(&auth.policy(), config);
             }
         }
+        if running.warnings != config.warnings {
+            config.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        }
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        let Config { listeners, allow_anonymous, shutdown_grace, ready_file, watch, log, limits, sys, auth, .. } =
-            config.clone();
+        let Config {
+            listeners,
+            allow_anonymous,
+            shutdown_grace,
+            ready_file,
+            watch,
+            log,
+            limits,
+            sys,
+            auth,
+            warnings,
+            ..
+        } = config.clone();
         running.log.level = log.level;
         *running = Config {
             listeners,
@@ -99,6 +92,7 @@ impl Server {
             limits,
             sys,
             auth,
+            warnings,
             ..running.clone()
         };
         self.router.set_limits(router_limits(running));

@@ -339,7 +339,7 @@ impl Shared {
             waiters.push((commit, waker.clone()));
         }
         drop(waiters);
-        if condition == Condition::Full {
+        if condition == Condition::Stuck {
             waker.wake_by_ref();
         }
         self.want(commit);
@@ -376,6 +376,7 @@ impl Shared {
     pub(super) fn condition(&self) -> Condition {
         match self.state.load(Ordering::Acquire) {
             FAILED => Condition::Failed,
+            STUCK => Condition::Stuck,
             FULL => Condition::Full,
             _ if self.not_durable.load(Ordering::Relaxed) > self.max_not_durable => Condition::Busy,
             _ => Condition::Ready,
@@ -457,13 +458,25 @@ impl Shared {
 
     /// Says whether there is room. Once it failed it says nothing else.
     pub(super) fn set_full(&self, full: bool) {
-        let (from, to) = if full { (READY, FULL) } else { (FULL, READY) };
-        if self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            if full {
-                tracing::error!("no room on the disk of data_dir: what has to be kept is refused until there is");
-            } else {
-                tracing::info!("there is room on the disk of data_dir again");
-            }
+        self.set_state(if full { FULL } else { READY });
+    }
+
+    /// Says that what was taken waits for room.
+    pub(super) fn set_stuck(&self) {
+        self.set_state(STUCK);
+    }
+
+    fn set_state(&self, to: u8) {
+        let changes = |from| (from != to && from != FAILED).then_some(to);
+        let Ok(from) = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, changes) else { return };
+        if from == READY {
+            tracing::error!("no room on the disk of data_dir: what has to be kept is refused until there is");
+        }
+        if to == READY {
+            tracing::info!("there is room on the disk of data_dir again");
+        }
+        if to == STUCK {
+            tracing::error!("what was taken finds no room in data_dir either: clients that wait for it are closed");
             // they go on waiting: what they wait for is not done
             let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
             all.into_iter().for_each(|waker| waker.wake());
@@ -497,7 +510,8 @@ pub(super) fn random() -> u64 {
 
 const READY: u8 = 0;
 const FULL: u8 = 1;
-const FAILED: u8 = 2;
+const STUCK: u8 = 2;
+const FAILED: u8 = 3;
 /// How long what nobody waits for stays unwritten.
 const LINGER: Duration = Duration::from_millis(10);
 /// Bytes of a batch that is taken without anybody waiting for it.

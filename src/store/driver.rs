@@ -141,7 +141,7 @@ impl<F: Files> Driver<F> {
     fn wait_for_room(&mut self, ops: &mut Vec<Op>) -> Result<Option<Batch>, Failure> {
         let mut joined: Option<Batch> = None;
         loop {
-            self.shared.set_full(true);
+            self.shared.set_stuck();
             if self.shared.wait_for_room(Instant::now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));
@@ -157,6 +157,8 @@ impl<F: Files> Driver<F> {
                 self.writer.join(ops.drain(..), now());
             }
             if self.writer.retry()? == Progress::Done {
+                // first: whoever finds it stuck finds that nothing becomes durable
+                self.shared.set_full(self.writer.is_full());
                 return Ok(joined);
             }
         }

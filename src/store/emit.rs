@@ -7,8 +7,9 @@ use super::{
     index::{Dirty, Index},
     op,
     record::{EntryState, LogRecord, Will},
-    session::{ENTRY_COST, Entry, RECEIVED_COST, Session, subscription_cost},
+    session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
 };
+use crate::session::StoredWill;
 
 /// What [`Index::encode`] wrote.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,6 +84,17 @@ impl Index {
                 }
                 (LogRecord::Done { session: session.number, number: *number }, None)
             }
+            Dirty::WillDue(slot, number) => {
+                let session = session(slot)?;
+                let due = session.due.iter().find(|due| due.number == *number)?;
+                let record = LogRecord::WillDue { session: session.number, number: *number, will: will(&due.will) };
+                // not said to be new: the session's record had it
+                (record, None)
+            }
+            Dirty::WillPublished(slot, number) => {
+                let session = session(slot)?;
+                (LogRecord::WillPublished { session: session.number, number: *number }, None)
+            }
             Dirty::Received(slot, packet_id) => {
                 let session = session(slot)?;
                 let received = session.received.iter().find(|r| r.packet_id == *packet_id)?;
@@ -154,6 +166,13 @@ impl Index {
                     entry.set_dirty(false);
                     moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
                 }
+                Dirty::WillDue(slot, number) => {
+                    let due = self.sessions.get_mut(slot).and_then(|session| session.due_mut(number));
+                    let Some(due) = due else { continue };
+                    due.place.dirty = false;
+                    let cost = due_cost(&due.will);
+                    moves(&mut due.place.home, cost, cost);
+                }
                 Dirty::Received(slot, packet_id) => {
                     let received = self.sessions.get_mut(slot).and_then(|session| session.received_mut(packet_id));
                     let Some(received) = received else { continue };
@@ -167,6 +186,7 @@ impl Index {
                 Dirty::Ended(_)
                 | Dirty::Unsubscribed(..)
                 | Dirty::Done(..)
+                | Dirty::WillPublished(..)
                 | Dirty::ReceiptReleased(..)
                 | Dirty::Cleared(_) => {}
             }
@@ -245,6 +265,13 @@ fn collect_parts(session: &mut Session, slot: u32, home: Home, dirty: &mut Vec<D
             *bytes += subscription_cost(filter);
         }
     }
+    for due in &mut session.due {
+        if due.place.home == home && !due.place.dirty {
+            due.place.dirty = true;
+            dirty.push(Dirty::WillDue(slot, due.number));
+            *bytes += due_cost(&due.will);
+        }
+    }
     for received in &mut session.received {
         if received.place.home == home && !received.place.dirty {
             received.place.dirty = true;
@@ -255,18 +282,16 @@ fn collect_parts(session: &mut Session, slot: u32, home: Home, dirty: &mut Vec<D
 }
 
 pub(super) fn session_record(session: &Session) -> LogRecord<'_> {
-    let will = session.will.as_ref().map(|will| Will {
-        qos: will.message.qos(),
-        retain: will.retain,
-        topic: will.message.topic(),
-        payload: will.message.payload(),
-    });
     LogRecord::Session {
         session: session.number,
         client: session.client.as_str(),
         away_since: session.away_since,
-        will,
+        will: session.will.as_ref().map(will),
     }
+}
+
+fn will(will: &StoredWill) -> Will<'_> {
+    Will { qos: will.message.qos(), retain: will.retain, topic: will.message.topic(), payload: will.message.payload() }
 }
 
 pub(super) fn body_record(body: &Body) -> LogRecord<'_> {

@@ -7,7 +7,9 @@ use super::{
     bodies::Body,
     homes::{Homes, UNWRITTEN},
     op::Op,
-    session::{ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, subscription_cost},
+    session::{
+        DueWill, ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
+    },
     slab::Slab,
 };
 use crate::{
@@ -51,6 +53,8 @@ pub(super) enum Dirty {
     Body(u32),
     Entry(u32, u64),
     Done(u32, u64),
+    WillDue(u32, u64),
+    WillPublished(u32, u64),
     Received(u32, PacketId),
     ReceiptReleased(u32, PacketId),
     Retained(u32),
@@ -78,6 +82,8 @@ impl Index {
                     session.away_since.get_or_insert(now);
                 });
             }
+            Op::WillDue { session, number, will } => self.will_due(session, number, will),
+            Op::WillPublished { session, number } => self.will_published(session, number),
             Op::Ended { session } => self.end_session(session),
             Op::Subscribed { session, filter, options } => self.subscribe(session, filter, options),
             Op::Unsubscribed { session, filter } => {
@@ -187,6 +193,11 @@ impl Index {
             self.live_bytes -= cost;
             self.homes.leave(subscription.place.home, cost);
         }
+        for due in &session.due {
+            let cost = due_cost(&due.will);
+            self.live_bytes -= cost;
+            self.homes.leave(due.place.home, cost);
+        }
         for received in &session.received {
             self.live_bytes -= RECEIVED_COST;
             self.homes.leave(received.place.home, RECEIVED_COST);
@@ -198,6 +209,29 @@ impl Index {
         }
         if session.place.home != UNWRITTEN {
             self.dirty.push(Dirty::Ended(number));
+        }
+    }
+
+    fn will_due(&mut self, session: u64, number: u64, will: StoredWill) {
+        let Some((slot, session)) = self.session(session) else { return };
+        if session.due_mut(number).is_some() {
+            return;
+        }
+        let cost = due_cost(&will);
+        session.due.push(DueWill { number, will, place: Place { home: UNWRITTEN, dirty: true } });
+        self.live_bytes += cost;
+        self.dirty.push(Dirty::WillDue(slot, number));
+    }
+
+    fn will_published(&mut self, session: u64, number: u64) {
+        let Some((slot, session)) = self.session(session) else { return };
+        let Some(at) = session.due.iter().position(|due| due.number == number) else { return };
+        let gone = session.due.remove(at);
+        let cost = due_cost(&gone.will);
+        self.live_bytes -= cost;
+        self.homes.leave(gone.place.home, cost);
+        if gone.place.home != UNWRITTEN {
+            self.dirty.push(Dirty::WillPublished(slot, number));
         }
     }
 

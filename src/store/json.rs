@@ -2,21 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::record::LogRecord;
+use super::record::{LogRecord, Will};
 use crate::types::QoS;
 
 /// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
 pub(super) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
     let value = match *record {
         LogRecord::Session { session, client, away_since, will } => {
-            let will = will.map(|will| {
-                let mut object = Map::new();
-                object.insert("topic".into(), will.topic.as_str().into());
-                payload(&mut object, will.payload);
-                object.insert("qos".into(), qos(will.qos));
-                object.insert("retain".into(), will.retain.into());
-                object
-            });
+            let will = will.map(|will| self::will(&will));
             json!({"record": "session", "session": session, "client": client, "away_since_ms": away_since, "will": will})
         }
         LogRecord::Ended { session } => json!({"record": "session_ended", "session": session}),
@@ -55,8 +48,23 @@ pub(super) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
             json!({"record": "retained", "message": message, "topic": topic.as_str()})
         }
         LogRecord::Cleared { topic } => json!({"record": "retained_cleared", "topic": topic.as_str()}),
+        LogRecord::WillDue { session, number, will } => {
+            json!({"record": "will_due", "session": session, "number": number, "will": self::will(&will)})
+        }
+        LogRecord::WillPublished { session, number } => {
+            json!({"record": "will_published", "session": session, "number": number})
+        }
     };
     object(value)
+}
+
+fn will(will: &Will<'_>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("topic".into(), will.topic.as_str().into());
+    payload(&mut object, will.payload);
+    object.insert("qos".into(), qos(will.qos));
+    object.insert("retain".into(), will.retain.into());
+    object
 }
 
 fn with_payload(value: Value, bytes: &[u8]) -> Map<String, Value> {

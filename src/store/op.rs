@@ -13,6 +13,8 @@ pub(super) enum Op {
     Started { session: u64, client: ClientId, will: Option<StoredWill> },
     Attached { session: u64, will: Option<StoredWill> },
     Detached { session: u64 },
+    WillDue { session: u64, number: u64, will: StoredWill },
+    WillPublished { session: u64, number: u64 },
     Ended { session: u64 },
     Subscribed { session: u64, filter: Box<str>, options: SubscriptionOptions },
     Unsubscribed { session: u64, filter: Box<str> },
@@ -36,6 +38,10 @@ impl Op {
             }
             Record::Attached { session, will } => Self::Attached { session: session.0.get(), will: will.cloned() },
             Record::Detached { session } => Self::Detached { session: session.0.get() },
+            Record::WillDue { session, number, will } => {
+                Self::WillDue { session: session.0.get(), number, will: will.clone() }
+            }
+            Record::WillPublished { session, number } => Self::WillPublished { session: session.0.get(), number },
             Record::SessionEnded { session } => Self::Ended { session: session.0.get() },
             Record::Subscribed { session, filter, options } => {
                 Self::Subscribed { session: session.0.get(), filter: filter.as_str().into(), options }
@@ -70,7 +76,9 @@ impl Op {
     pub(super) fn size(&self) -> usize {
         let held = match self {
             Self::Queued { message, .. } | Self::Retained { message } => message.size(),
-            Self::Started { will: Some(will), .. } | Self::Attached { will: Some(will), .. } => will.message.size(),
+            Self::Started { will: Some(will), .. }
+            | Self::Attached { will: Some(will), .. }
+            | Self::WillDue { will, .. } => will.message.size(),
             Self::Subscribed { filter: text, .. }
             | Self::Unsubscribed { filter: text, .. }
             | Self::Cleared { topic: text } => text.len(),

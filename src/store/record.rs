@@ -32,6 +32,10 @@ pub(super) enum LogRecord<'a> {
     Retained { message: u64, topic: &'a TopicName },
     /// The topic has none.
     Cleared { topic: &'a TopicName },
+    /// A Will of a session that is still to be published.
+    WillDue { session: u64, number: u64, will: Will<'a> },
+    /// It is published.
+    WillPublished { session: u64, number: u64 },
 }
 
 /// A Will.
@@ -66,9 +70,7 @@ impl<'a> LogRecord<'a> {
                     varint::put(out, since);
                 }
                 if let Some(will) = will {
-                    out.push(will.qos as u8 | u8::from(will.retain) << 2);
-                    varint::put_bytes(out, will.topic.as_str().as_bytes());
-                    varint::put_bytes(out, will.payload);
+                    will.encode(out);
                 }
             }
             Self::Ended { session } => varint::put(out, session),
@@ -96,9 +98,14 @@ impl<'a> LogRecord<'a> {
                     varint::put(out, part);
                 }
             }
-            Self::Done { session, number } => {
+            Self::Done { session, number } | Self::WillPublished { session, number } => {
                 varint::put(out, session);
                 varint::put(out, number);
+            }
+            Self::WillDue { session, number, will } => {
+                varint::put(out, session);
+                varint::put(out, number);
+                will.encode(out);
             }
             Self::Received { session, packet_id, arrival } => {
                 varint::put(out, session);
@@ -130,6 +137,8 @@ impl<'a> LogRecord<'a> {
             Self::ReceiptReleased { .. } => 9,
             Self::Retained { .. } => 10,
             Self::Cleared { .. } => 11,
+            Self::WillDue { .. } => 12,
+            Self::WillPublished { .. } => 13,
         }
     }
 
@@ -179,8 +188,18 @@ impl<'a> LogRecord<'a> {
             9 => Self::ReceiptReleased { session: id(from)?, packet_id: packet_id(from)? },
             10 => Self::Retained { message: id(from)?, topic: topic(from)? },
             11 => Self::Cleared { topic: topic(from)? },
+            12 => Self::WillDue { session: id(from)?, number: from.number()?, will: will(from)? },
+            13 => Self::WillPublished { session: id(from)?, number: from.number()? },
             _ => return Err("is of a kind that is not known"),
         })
+    }
+}
+
+impl Will<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.qos as u8 | u8::from(self.retain) << 2);
+        varint::put_bytes(out, self.topic.as_str().as_bytes());
+        varint::put_bytes(out, self.payload);
     }
 }
 
@@ -259,6 +278,8 @@ pub(super) mod tests {
             LogRecord::ReceiptReleased { session, packet_id },
             LogRecord::Retained { message: 77, topic },
             LogRecord::Cleared { topic },
+            LogRecord::WillDue { session, number, will },
+            LogRecord::WillPublished { session, number },
         ]
     }
 
@@ -280,7 +301,7 @@ pub(super) mod tests {
     fn what_no_writer_writes_is_refused() {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
-            (&[12], "is of a kind that is not known"),
+            (&[14], "is of a kind that is not known"),
             (&[2, 0], "has a number that none has"),
             (&[1, 1, 0, 4], "has flags that are not known"),
             (&[1, 1, 1, 0xFF, 0], "has text that is not UTF-8"),

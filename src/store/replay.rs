@@ -1,14 +1,18 @@
 //! [`Replay`]: from the records of a log, in their order, to an [`Index`]. A record may come before what it refers to, as
 //! cleaning moves each on its own: what refers to what is looked at when all are there.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 
 use super::{
     bodies::body_cost,
     homes::Home,
     index::{Hasher, Index},
-    record::{EntryState, LogRecord},
-    session::{ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, subscription_cost},
+    record::{EntryState, LogRecord, Will},
+    session::{
+        DueWill, ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
+    },
 };
 use crate::{
     session::{Message, StoredWill},
@@ -33,6 +37,7 @@ struct Known {
     head: Option<(ClientId, Option<u64>, Option<StoredWill>, Home)>,
     subscriptions: Map<Box<str>, (SubscriptionOptions, Home)>,
     deliveries: Deliveries,
+    due: BTreeMap<u64, (StoredWill, Home)>,
     received: Map<PacketId, (u64, Home)>,
 }
 
@@ -123,10 +128,7 @@ impl Replay {
     pub(super) fn apply(&mut self, record: &LogRecord<'_>, home: Home) {
         match *record {
             LogRecord::Session { session, client, away_since, will } => {
-                let will = will.map(|will| StoredWill {
-                    message: Message::new(will.topic, will.payload, will.qos),
-                    retain: will.retain,
-                });
+                let will = will.map(stored_will);
                 self.session(session).head = Some((ClientId::from(client), away_since, will, home));
             }
             LogRecord::Ended { session } => {
@@ -170,6 +172,12 @@ impl Replay {
             LogRecord::Cleared { topic } => {
                 self.retained.remove(topic.as_str());
             }
+            LogRecord::WillDue { session, number, will } => {
+                self.session(session).due.insert(number, (stored_will(will), home));
+            }
+            LogRecord::WillPublished { session, number } => {
+                self.session(session).due.remove(&number);
+            }
         }
     }
 
@@ -200,7 +208,7 @@ impl Replay {
             let deliveries = known.deliveries.records;
             let Some((client, away_since, will, home)) = known.head else {
                 let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
-                if messages + subscriptions + known.received.len() > 0 {
+                if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
                 }
                 continue;
@@ -214,6 +222,12 @@ impl Replay {
                 index.homes.enter(home, cost);
                 index.live_bytes += cost;
                 session.subscriptions.insert(filter, Subscription { options, place: Place { home, dirty: false } });
+            }
+            for (number, (will, home)) in known.due {
+                let cost = due_cost(&will);
+                index.homes.enter(home, cost);
+                index.live_bytes += cost;
+                session.due.push(DueWill { number, will, place: Place { home, dirty: false } });
             }
             let mut received: Vec<_> = known.received.into_iter().collect();
             received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
@@ -269,6 +283,10 @@ impl Replay {
         }
         Some(body.slot)
     }
+}
+
+fn stored_will(will: Will<'_>) -> StoredWill {
+    StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain }
 }
 
 /// Records of a session that may be out of order, at least.

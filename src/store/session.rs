@@ -20,6 +20,8 @@ pub(super) struct Session {
     pub(super) number: u64,
     pub(super) client: ClientId,
     pub(super) will: Option<StoredWill>,
+    /// Wills that are still to be published, by rising number.
+    pub(super) due: Vec<DueWill>,
     /// Milliseconds since 1970; `None`: the client is connected.
     pub(super) away_since: Option<u64>,
     pub(super) place: Place,
@@ -46,6 +48,13 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
+    pub(super) place: Place,
+}
+
+#[derive(Debug)]
+pub(super) struct DueWill {
+    pub(super) number: u64,
+    pub(super) will: StoredWill,
     pub(super) place: Place,
 }
 
@@ -123,6 +132,7 @@ impl Session {
             number,
             client,
             will,
+            due: Vec::new(),
             away_since,
             place: Place::default(),
             cost: 0,
@@ -200,6 +210,10 @@ impl Session {
         self.entries.iter().filter(|entry| !entry.is_done())
     }
 
+    pub(super) fn due_mut(&mut self, number: u64) -> Option<&mut DueWill> {
+        self.due.iter_mut().find(|due| due.number == number)
+    }
+
     pub(super) fn received_mut(&mut self, packet_id: PacketId) -> Option<&mut Received> {
         self.received.iter_mut().find(|received| received.packet_id == packet_id)
     }
@@ -220,6 +234,10 @@ impl Session {
     }
 }
 
+pub(super) fn due_cost(will: &StoredWill) -> u64 {
+    (DUE_COST + will.message.size()) as u64
+}
+
 pub(super) fn subscription_cost(filter: &str) -> u64 {
     SUBSCRIPTION_COST + filter.len() as u64
 }
@@ -235,6 +253,7 @@ const DONE: u32 = u32::MAX - 1;
 /// Bytes of each kind of record beside its text, about: what "live" counts.
 const SESSION_COST: usize = 14;
 const WILL_COST: usize = 4;
+const DUE_COST: usize = 9;
 const SUBSCRIPTION_COST: u64 = 6;
 pub(super) const ENTRY_COST: u64 = 12;
 pub(super) const RECEIVED_COST: u64 = 8;

@@ -11,7 +11,9 @@
 //! | `wire` | the broker and its end; connections |
 //! | `outbox`, `inbox` | QoS 1 and 2 as a client with a persistent session has them, the sender's and the receiver's side |
 //! | `publisher`, `subscriber` | numbered messages, and who judges them |
-//! | `retained`, `subscriptions`, `sessions` | what else must be as acknowledged |
+//! | `retained`, `subscriptions`, `sessions`, `bursts` | what else must be as acknowledged |
+//! | `wills` | Wills, and what must become of each |
+//! | `slow_disk` | the broker with fsyncs that take longer |
 
 #[path = "../support/random.rs"]
 mod random;
@@ -21,13 +23,16 @@ mod raw;
 #[path = "../support/running.rs"]
 mod running;
 
+mod bursts;
 mod inbox;
 mod outbox;
 mod publisher;
 mod retained;
 mod sessions;
+mod slow_disk;
 mod subscriber;
 mod subscriptions;
+mod wills;
 mod wire;
 
 use std::{
@@ -36,8 +41,10 @@ use std::{
     hash::{BuildHasher, RandomState},
     path::PathBuf,
     thread,
+    time::Duration,
 };
 
+use bursts::Bursts;
 use publisher::{Publisher, Stream};
 use random::Random;
 use raw::{Client, Connect, Message, connack};
@@ -46,6 +53,7 @@ use running::Running;
 use sessions::Comers;
 use subscriber::{END, Subscriber};
 use subscriptions::Chooser;
+use wills::{Watcher, Willer, willers};
 use wire::Broker;
 
 #[test]
@@ -62,7 +70,7 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
         if random.once_in(4) {
             place.start_and_kill();
         }
-        let broker = place.start();
+        let broker = place.start_somehow(&mut random);
         // what an earlier crash left unfinished is there at the next one too, half of the time
         if random.once_in(2) {
             clients.settle(&broker, round);
@@ -92,10 +100,14 @@ impl Place {
         // on the disk that is built on: /tmp may be none
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory").keep();
         println!("in {}", dir.display());
-        let data_dir = dir.join("data");
+        let data_dir = dir.join(DATA);
         let text = format!("data_dir = '{}'\n[limits]\nmax_queued_messages = 1000000000\n", data_dir.display());
         fs::write(dir.join("dunlin.toml"), text).expect("the configuration can be written");
         Self(dir)
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.0.join(DATA)
     }
 
     fn flags(&self) -> [String; 2] {
@@ -105,6 +117,19 @@ impl Place {
     fn start(&self) -> Broker {
         let flags = self.flags();
         Broker::new(Running::start(&[&flags[0], &flags[1]]))
+    }
+
+    /// With more threads, with fsyncs that take longer, with both, or neither.
+    fn start_somehow(&self, random: &mut Random) -> Broker {
+        let workers = if random.once_in(3) { 4 } else { 1 };
+        if random.once_in(4) {
+            let delay = Duration::from_micros(200 + random.below(4_000) as u64);
+            let mut process = Running::run(&mut slow_disk::command(&self.data_dir(), workers, delay));
+            process.wait_until_ready();
+            return Broker::new(process);
+        }
+        let [config, path] = self.flags();
+        Broker::new(Running::start(&[&config, &path, "--workers", &workers.to_string()]))
     }
 
     /// A kill while it looks at what it kept.
@@ -127,9 +152,14 @@ struct Clients {
     retainer: Retainer,
     chooser: Chooser,
     comers: Comers,
+    bursts: Bursts,
+    willers: Vec<Willer>,
+    watcher: Watcher,
     heard: usize,
 }
 
+/// The data directory, beside the configuration.
+const DATA: &str = "data";
 /// How many messages each publisher has in flight.
 const WINDOWS: [usize; 3] = [1, 8, 40];
 
@@ -149,6 +179,9 @@ impl Clients {
             retainer: Retainer::new(),
             chooser: Chooser::new(broker),
             comers: Comers::new(),
+            bursts: Bursts::new(),
+            willers: willers(),
+            watcher: Watcher::new(broker),
             heard: 0,
         }
     }
@@ -171,12 +204,21 @@ impl Clients {
                     scope.spawn(move || subscriber.receive(broker, random));
                 }
             }
-            let Self { retainer, chooser, comers, .. } = self;
-            let randoms = [random.fork(), random.fork(), random.fork()];
-            let [first, second, third] = randoms;
+            for willer in &mut self.willers {
+                let random = random.fork();
+                scope.spawn(move || willer.come_and_go(broker, random));
+            }
+            let watcher = &mut self.watcher;
+            if !random.once_in(3) {
+                scope.spawn(move || watcher.watch(broker));
+            }
+            let Self { retainer, chooser, comers, bursts, .. } = self;
+            let randoms = [random.fork(), random.fork(), random.fork(), random.fork()];
+            let [first, second, third, fourth] = randoms;
             scope.spawn(move || retainer.change(broker, first));
             scope.spawn(move || chooser.choose(broker, second));
             scope.spawn(move || comers.come(broker, third));
+            scope.spawn(move || bursts.come(broker, fourth));
         });
     }
 
@@ -191,7 +233,9 @@ impl Clients {
         });
         self.retainer.check(broker);
         let end = format!("round {round}");
+        self.bursts.check(broker, &end);
         self.chooser.check(broker, &end);
+        self.watcher.settle(broker, &end, &self.willers);
         let sent: BTreeMap<Stream, u64> = self.publishers.iter().flat_map(Publisher::sent).collect();
         thread::scope(|scope| {
             for subscriber in &mut self.subscribers {
@@ -209,7 +253,9 @@ impl Clients {
         client.publish(Message::new(END, &end).qos(2));
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.expect_drained(broker, &end));
         self.retainer.check(broker);
+        self.watcher.expect_settled(broker, &end);
         self.comers.check(broker);
+        self.bursts.check(broker, &format!("{end}, again"));
         self.chooser.check(broker, &format!("{end}, again"));
     }
 
@@ -218,5 +264,12 @@ impl Clients {
         let repeated: u64 = self.subscribers.iter().map(|s| s.repeated).sum();
         println!("{sent} messages published, {} acknowledgements and messages heard", self.heard);
         println!("{repeated} messages of QoS 1 came more than once");
+        let [published, discarded, open] = self
+            .willers
+            .iter()
+            .map(Willer::fates)
+            .fold([0; 3], |sum, fates| std::array::from_fn(|n| sum[n] + fates[n]));
+        println!("{published} Wills had to be published, {discarded} not, {open} might be");
+        println!("{} bursts of connections", self.bursts.count);
     }
 }

@@ -112,7 +112,7 @@ fn name_of(topic: usize) -> String {
 }
 
 /// All that is retained there: topics and payloads. What is published after the subscription comes after it.
-fn look(broker: &Broker) -> Vec<(String, String)> {
+pub fn look(broker: &Broker) -> Vec<(String, String)> {
     let mut client = Client::open(broker.address());
     client.send(&Connect::new("looks-at-retained").frame());
     client.expect(&connack(0, 0));

@@ -97,6 +97,16 @@ impl<'b> Connection<'b> {
         Some(present)
     }
 
+    /// Waits until the broker has taken the CONNECT that was sent: `true`, it answered; `false`, it closed instead, for
+    /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was killed.
+    pub fn is_answered(&mut self) -> Option<bool> {
+        let answered = self.frame().is_ok();
+        if answered {
+            self.broker.heard();
+        }
+        (!self.broker.is_killed()).then_some(answered)
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         if let Err(error) = self.stream.get_mut().write_all(bytes) {
             assert!(self.broker.is_killed(), "the broker runs and takes nothing: {error}");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dunlin::{
-    Config, Server, StartError,
+    Config, Server, ServerError,
     config::{Limits, ListenerConfig},
     router::Count,
     server::ListenError,
@@ -124,7 +124,7 @@ fn what_keeps_a_broker_from_starting_is_said() {
         runtime.block_on(Server::start(config)).map(drop)
     };
     let none = start(Config { listeners: Vec::new(), ..config() });
-    assert!(matches!(none, Err(StartError::NoListener)));
+    assert!(matches!(none, Err(ServerError::NoListener)));
 
     let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = taken.local_addr().expect("its address");
@@ -133,7 +133,7 @@ fn what_keeps_a_broker_from_starting_is_said() {
     let listeners = [free, address].map(ListenerConfig::tcp).to_vec();
     let error = start(Config { listeners, ..config() }).expect_err("the port is taken");
     assert!(
-        matches!(&error, StartError::Listen(ListenError::Bind { address: a, .. }) if *a == address.into()),
+        matches!(&error, ServerError::Listen(ListenError::Bind { address: a, .. }) if *a == address.into()),
         "{error:?}"
     );
     assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");

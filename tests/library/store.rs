@@ -58,11 +58,14 @@ impl Store for ByHand {
 
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         let mut state = self.0.lock();
-        if commit.0 <= state.done as u64 {
-            drop(state);
-            waker.wake_by_ref();
-        } else {
+        let done = commit.0 <= state.done as u64;
+        let tells = done || matches!(state.condition, Some(Condition::Stuck | Condition::Failed));
+        if !done {
             state.waiting.push((commit, waker.clone()));
+        }
+        drop(state);
+        if tells {
+            waker.wake_by_ref();
         }
     }
 
@@ -79,6 +82,10 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> Str
         }
         Record::Attached { session, .. } => format!("attached {}", clients[&session]),
         Record::Detached { session } => format!("detached {}", clients[&session]),
+        Record::WillDue { session, number, will } => {
+            format!("due {} {number} will {}", clients[&session], will.message.topic().as_str())
+        }
+        Record::WillPublished { session, number } => format!("published {} will {number}", clients[&session]),
         Record::SessionEnded { session } => format!("ended {}", clients[&session]),
         Record::Subscribed { session, filter, options } => {
             format!("subscribed {} {} {}", clients[&session], filter.as_str(), options.qos as u8)
@@ -141,8 +148,8 @@ impl ByHand {
     fn set_condition(&self, condition: Condition) {
         let mut state = self.0.lock();
         state.condition = Some(condition);
-        if matches!(condition, Condition::Full | Condition::Failed) {
-            let wakers = std::mem::take(&mut state.waiting);
+        if matches!(condition, Condition::Stuck | Condition::Failed) {
+            let wakers = state.waiting.clone();
             drop(state);
             wakers.into_iter().for_each(|(_, waker)| waker.wake());
         }
@@ -521,7 +528,10 @@ fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
     waiting.send(&Message::new("t", "1").qos(1).id(1).frame());
     waiting.expect_nothing_pending();
     store.set_condition(Condition::Full);
-    // what was handed over is not acknowledged, and its client is told so the one way there is
+    // what was handed over may still be kept
+    waiting.expect_nothing_pending();
+    store.set_condition(Condition::Stuck);
+    // it is not acknowledged, and its client is told so the one way there is
     waiting.expect_closed();
     keeper.expect_message("t", "1", 1);
     // what needs no disk goes on
@@ -551,6 +561,123 @@ fn without_room_nothing_is_acknowledged_and_what_needs_none_is_served() {
     keeper.expect_message("t", "5", 1);
     store.keep_all();
     publisher.expect(&puback(5));
+}
+
+/// What ends things is kept where there is no room for more: nobody is closed for it.
+#[test]
+fn without_room_what_was_begun_is_brought_to_its_end() {
+    let (broker, store) = broker();
+    let mut publisher = broker.begin("pub");
+    let mut keeper = keeper_beside(&broker, &store);
+    publisher.send(&Message::new("t", "x").qos(2).id(7).frame());
+    publisher.expect_nothing_pending();
+    store.set_condition(Condition::Full);
+    // handed over before
+    publisher.expect_nothing_pending();
+    store.keep_all();
+    publisher.expect(&pubrec(7));
+    keeper.expect(&Message::new("t", "x").qos(2).id(1).frame());
+    publisher.send(&pubrel(7));
+    keeper.send(&pubrec(1));
+    publisher.expect_nothing_pending();
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    publisher.expect(&pubcomp(7));
+    keeper.expect(&pubrel(1));
+    keeper.send(&pubcomp(1));
+    keeper.send(&unsubscribe(2, &["u"]));
+    keeper.expect_nothing_pending();
+    store.keep_all();
+    keeper.expect(&ack(0xB0, 2));
+    // who comes now waits for what is stuck as well, and is not kept waiting
+    store.set_condition(Condition::Stuck);
+    keeper.send(&unsubscribe(3, &["t"]));
+    keeper.expect_closed();
+    // who waits for nothing stays
+    publisher.expect_nothing_pending();
+}
+
+#[test]
+fn a_will_that_finds_no_room_is_published_once_when_there_is() {
+    let (broker, store) = broker();
+    let will = |topic: &str| Message::new(topic, "gone").qos(1);
+    let mut gone = broker.open();
+    gone.send(&Connect::new("gone").persistent().will(&will("t")).frame());
+    gone.expect(&[0x20, 2, 0, 0]);
+    let mut clean = broker.open();
+    clean.send(&Connect::new("clean").will(&will("u")).frame());
+    clean.expect(&[0x20, 2, 0, 0]);
+    let mut beacon = broker.open();
+    beacon.send(&Connect::new("beacon").will(&Message::new("r", "gone").retain()).frame());
+    beacon.expect(&[0x20, 2, 0, 0]);
+    let mut keeper = keeper_beside(&broker, &store);
+    let mut watcher = broker.client("watcher");
+    watcher.subscribe(&[("r", 1)]);
+    store.set_condition(Condition::Full);
+    gone.abort();
+    store.wait_for("due gone 1 will t");
+    assert_eq!(store.records(), ["detached gone", "due gone 1 will t"]);
+    // it is due, whoever comes back
+    let mut gone = broker.open();
+    gone.send(&Connect::new("gone").persistent().will(&will("t")).frame());
+    store.wait_for("attached gone");
+    gone.send(PINGREQ);
+    gone.expect(&[0x20, 2, 1, 0]);
+    gone.expect(PINGRESP);
+    // and if its session is another's by then
+    gone.abort();
+    store.wait_for("due gone 2 will t");
+    for (n, client) in [clean, beacon].into_iter().enumerate() {
+        client.abort();
+        broker.wait_for_count(Count::Disconnects, n as u64 + 3);
+    }
+    keeper.expect_nothing_pending();
+    watcher.expect_nothing_pending();
+    store.records();
+
+    store.set_condition(Condition::Ready);
+    keeper.expect_message("t", "gone", 1);
+    keeper.expect_message("t", "gone", 1);
+    keeper.expect_message("u", "gone", 1);
+    watcher.expect_message("r", "gone", 0);
+    let mut records = store.records();
+    records.retain(|record| !record.contains("completed"));
+    let expected = [
+        "keeper queued 1 t gone 1 sent 1",
+        "published gone will 1",
+        "keeper queued 2 t gone 1 sent 2",
+        "published gone will 2",
+        "keeper queued 3 u gone 1 sent 3",
+        "retained r gone",
+    ];
+    assert_eq!(records, expected);
+    broker.wait_for_count(Count::Wills, 4);
+    keeper.expect_nothing_pending();
+}
+
+#[test]
+fn wills_that_wait_for_room_are_bounded() {
+    let store = Arc::<ByHand>::default();
+    let (port, limits) = (store.clone(), Limits { max_queued_bytes: 1, ..Limits::default() });
+    let broker = Broker::build(dunlin::Config { limits, ..config() }, |b| b.store(port));
+    let vanishing = ["first", "second"].map(|id| {
+        let mut client = broker.open();
+        client.send(&Connect::new(id).will(&Message::new("r", id).qos(1).retain()).frame());
+        client.expect(&[0x20, 2, 0, 0]);
+        client
+    });
+    let mut watcher = broker.client("watcher");
+    watcher.subscribe(&[("r", 0)]);
+    store.set_condition(Condition::Full);
+    for (n, client) in vanishing.into_iter().enumerate() {
+        client.abort();
+        broker.wait_for_count(Count::Disconnects, n as u64 + 1);
+        broker.wait_for_count(Count::DroppedStoreFull, n as u64);
+    }
+    store.set_condition(Condition::Ready);
+    watcher.expect_message("r", "first", 0);
+    broker.wait_for_count(Count::Wills, 1);
+    watcher.expect_nothing_pending();
 }
 
 #[test]

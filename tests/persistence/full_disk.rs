@@ -8,9 +8,9 @@ use std::{
 };
 
 use crate::{
-    raw::{Client, Connect, Message, puback, subscribe},
+    raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
     running::Running,
-    support::{Place, away, resume},
+    support::{Place, away, begin, connect, resume},
 };
 
 #[test]
@@ -18,8 +18,17 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
     on_a_small_disk("full_disk::a_full_disk_stops_what_needs_it_and_nothing_else", |place| {
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
+        let mut receiver = begin(&broker, "receiver");
+        receiver.subscribe(&[("begun", 2)]);
+        broker.client("publisher").publish(Message::new("begun", "x").qos(2));
+        let begun = receiver.expect_any().message().expect("a PUBLISH").id;
         let acknowledged = fill(&mut broker);
         expect_condition(&broker, "full");
+        // what was begun is brought to its end, and nobody is closed for it
+        receiver.send(&pubrec(begun));
+        receiver.expect(&pubrel(begun));
+        receiver.send(&pubcomp(begun));
+        receiver.unsubscribe(&["begun"]);
         expect_others_served(&broker);
         let mut refused = Client::open(broker.addresses[0]);
         refused.send(&Connect::new("new").persistent().frame());
@@ -59,11 +68,19 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
+        let mut watcher = begin(&broker, "watcher");
+        watcher.subscribe(&[("will", 2)]);
+        let gone = willing(&broker);
         let acknowledged = fill(&mut broker);
+        gone.abort();
+        broker.wait_for("Will not published yet");
+        watcher.expect_nothing_pending();
         fs::remove_file(filler).expect("it is there");
         broker.wait_for("there is room on the disk of data_dir again");
         expect_condition(&broker, "ready");
         broker.client("publisher").publish(large(acknowledged + 1));
+        watcher.expect_message("will", "gone", 2);
+        watcher.expect_nothing_pending();
         broker.kill();
 
         let broker = start(place);
@@ -77,6 +94,46 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         assert!(got.iter().copied().eq((0..acknowledged).chain([acknowledged + 1])), "{got:?}");
         broker.stop();
     });
+}
+
+#[test]
+fn a_will_that_found_no_room_outlives_a_kill() {
+    on_a_small_disk("full_disk::a_will_that_found_no_room_outlives_a_kill", |place| {
+        let filler = place.path().join("filler");
+        fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
+        let mut broker = start(place);
+        away(&broker, "subscriber", "kept", 1);
+        away(&broker, "watcher", "will", 2);
+        let gone = willing(&broker);
+        fill(&mut broker);
+        gone.abort();
+        broker.wait_for("Will not published yet");
+        // its client has another by now, which is not published: it is not gone
+        let will = Message::new("will", "discarded").qos(2);
+        connect(&broker, &Connect::new("gone").persistent().will(&will), 1).disconnect();
+        // what is acknowledged is kept, and what came before it
+        resume(&broker, "gone").unsubscribe(&["any"]);
+        expect_condition(&broker, "full");
+        broker.kill();
+        fs::remove_file(filler).expect("it is there");
+        for count in [1, 0] {
+            let mut broker = start(place);
+            let mut watcher = resume(&broker, "watcher");
+            for _ in 0..count {
+                watcher.expect_message("will", "gone", 2);
+            }
+            watcher.expect_nothing_pending();
+            // what is acknowledged is kept, and what it acknowledged before
+            watcher.unsubscribe(&["any"]);
+            watcher.disconnect();
+            broker.kill();
+        }
+    });
+}
+
+/// A client that has a Will.
+fn willing(broker: &Running) -> Client {
+    connect(broker, &Connect::new("gone").persistent().will(&Message::new("will", "gone").qos(2)), 0)
 }
 
 /// Room for a few segments of 64 MiB.

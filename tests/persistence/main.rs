@@ -4,6 +4,7 @@
 //! | file | shows |
 //! |---|---|
 //! | `restart` | sessions, queues, in-flight messages, retained messages, Wills, expiry after an end, in peace or by SIGKILL |
+//! | `retained` | retained messages that two clients set at once |
 //! | `modes` | what the first lines say, and what each mode keeps and writes |
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
 //! | `full_disk` | a disk without room |
@@ -21,4 +22,5 @@ mod directory;
 mod full_disk;
 mod modes;
 mod restart;
+mod retained;
 mod support;

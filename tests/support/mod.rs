@@ -15,7 +15,7 @@ use dunlin::{
     Builder, Config, Server,
     config::{Limits, SysConfig},
     router::{Count, Event, Observe},
-    server::ReloadError,
+    server::ServerError,
     session::CloseReason,
     types::QoS,
 };
@@ -51,7 +51,7 @@ pub fn shut_down(server: Server) {
 }
 
 /// Puts another configuration in force.
-pub fn reload(server: &Server, config: &Config) -> Result<Vec<String>, ReloadError> {
+pub fn reload(server: &Server, config: &Config) -> Result<Vec<String>, ServerError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(server.reload(config))
 }

@@ -43,7 +43,13 @@ impl Running {
     pub fn spawn(on: &[&str], flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
         on.iter().for_each(|address| _ = command.args(["--listen", address]));
-        let mut child = command.env_clear().args(flags).stderr(Stdio::piped()).spawn().expect("dunlin runs");
+        command.env_clear().args(flags);
+        Self::run(&mut command)
+    }
+
+    /// What this command runs, whose log says the same. Not waited for.
+    pub fn run(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("dunlin runs");
         let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
         let (lines, log) = mpsc::channel();
         // ends with the process, which closes its end of the pipe

@@ -10,7 +10,7 @@ use std::{
 };
 
 use dunlin::{
-    Config, StartError,
+    Config, ServerError,
     config::ListenerConfig,
     server::{Builder, Listening},
     types::{Endpoint, Transport},
@@ -53,7 +53,7 @@ fn a_unix_socket_serves_and_goes_with_its_broker() {
     connect(&mut tcp(broker.address()), "t");
     // another broker does not take it away
     let second = run(Builder::new(Config { listeners: vec![listener], ..config() }).start());
-    let Err(error @ StartError::Listen(_)) = second else { panic!("both listen on {}", path.display()) };
+    let Err(error @ ServerError::Listen(_)) = second else { panic!("both listen on {}", path.display()) };
     assert!(error.to_string().contains("another program, perhaps another broker, listens there"), "{error}");
     ping(&mut client);
     shut_down(broker.server);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use dunlin::{
-    Builder, Config, StartError,
+    Builder, Config, ServerError,
     config::{CertificateIdentity, ClientCertificates, ListenerConfig},
     router::{Authenticate, Credentials, Identity, Verdict},
     types::Transport,
@@ -207,7 +207,7 @@ fn files_that_are_wrong_are_named_with_what_to_do() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for (listener, expected) in table {
         let wrong = Config { listeners: vec![listener.clone()], ..config() };
-        let Err(error @ StartError::Listen(_)) = runtime.block_on(Builder::new(wrong.clone()).start()) else {
+        let Err(error @ ServerError::Listen(_)) = runtime.block_on(Builder::new(wrong.clone()).start()) else {
             panic!("{expected}: it started");
         };
         assert!(error.to_string().contains(expected), "{error}");

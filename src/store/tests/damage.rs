@@ -17,7 +17,8 @@ const SEGMENT: u64 = 4096;
 /// A log in which each kind of op can follow, and one batch of each kind.
 fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
     let (session, qos) = (1, QoS::ExactlyOnce);
-    let will = Some(StoredWill { message: message(90, "will", b"gone"), retain: true });
+    let gone = StoredWill { message: message(90, "will", b"gone"), retain: true };
+    let will = Some(gone.clone());
     let packet_id = PacketId::new(7).unwrap();
     let queued = |number, message| Op::Queued { session, number, message, qos, retain: false, sent: None };
     let options = SubscriptionOptions { qos };
@@ -29,11 +30,14 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         Op::Sent { session, number: 2, sent: 1 },
         Op::Received { session, packet_id: PacketId::MIN },
         Op::Retained { message: message(3, "r", b"three") },
+        Op::WillDue { session, number: 1, will: gone.clone() },
     ];
     let batches = vec![
         vec![Op::Started { session: 2, client: ClientId::from("second"), will }],
         vec![Op::Attached { session, will: None }],
         vec![Op::Detached { session }],
+        vec![Op::WillDue { session, number: 2, will: gone }],
+        vec![Op::WillPublished { session, number: 1 }],
         vec![Op::Ended { session }],
         vec![Op::Subscribed { session, filter: "new/+".into(), options }],
         vec![Op::Unsubscribed { session, filter: "old/#".into() }],

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    super::{disk_store::Shared, driver, recover::recover, statistics::Statistics, writer::Writer},
+    super::{disk_store::Shared, driver, files::Files, recover::recover, statistics::Statistics, writer::Writer},
     simulated::{Fault, Simulated},
     world::settings,
 };
@@ -35,8 +35,16 @@ impl Driven {
     }
 
     fn retain(&self, payload: &[u8]) -> CommitSeq {
-        let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::AtLeastOnce);
-        match self.shared.append(Record::Retained { message: &message }) {
+        self.retain_at("t", payload)
+    }
+
+    fn retain_at(&self, topic: &str, payload: &[u8]) -> CommitSeq {
+        let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::AtLeastOnce);
+        self.append(Record::Retained { message: &message })
+    }
+
+    fn append(&self, record: Record<'_>) -> CommitSeq {
+        match self.shared.append(record) {
             Stored::By(commit) => commit,
             Stored::Done => panic!("nothing is durable at once"),
         }
@@ -78,15 +86,15 @@ impl Wake for Bell {
 }
 
 #[test]
-fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
+fn who_waits_is_told_that_what_was_taken_finds_no_room_and_that_it_does() {
     let files = Simulated::default();
     files.set_room(Some(100));
     let store = Driven::start(&files);
     let commit = store.retain(b"x");
     let early = store.ask(commit);
     rings(&early);
-    assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Full, CommitSeq(0)));
-    // at once while it is full
+    assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Stuck, CommitSeq(0)));
+    // at once while it is so
     let late = store.ask(commit);
     rings(&late);
     files.set_room(None);
@@ -100,6 +108,33 @@ fn who_waits_is_told_that_the_disk_is_full_and_that_it_is_not() {
     }
 }
 
+/// The reserve takes what ends messages, and who waits for that hears nothing before it is durable.
+#[test]
+fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() {
+    const TOPICS: usize = 40;
+    let files = Simulated::default();
+    let store = Driven::start(&files);
+    let topics: Vec<_> = (0..TOPICS).map(|n| format!("t/{n}")).collect();
+    let mut retained = 0;
+    let spares = |name: &String| name.starts_with("spare-") && !name.ends_with(".new");
+    // the next segment and the reserve
+    while files.list().unwrap().iter().filter(|name| spares(name)).count() < 2 {
+        std::thread::yield_now();
+    }
+    files.set_room(Some(files.used()));
+    while store.shared.condition() == Condition::Ready {
+        store.wait(store.retain_at(&topics[retained % TOPICS], &[b'x'; 100]));
+        retained += 1;
+    }
+    assert_eq!(store.shared.condition(), Condition::Full, "after {retained} messages");
+    for topic in topics.iter().take(retained.min(TOPICS)) {
+        let topic = TopicName::new(topic).unwrap();
+        let commit = store.append(Record::RetainedCleared { topic });
+        store.wait(commit);
+        assert!(store.shared.done() >= commit, "woken too soon");
+    }
+}
+
 /// What waits for room takes memory for how it is in the end, not for each change on the way.
 #[test]
 fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
@@ -107,7 +142,7 @@ fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
     files.set_room(Some(100));
     let store = Driven::start(&files);
     store.wait(store.retain(b"first"));
-    assert_eq!(store.shared.condition(), Condition::Full);
+    assert_eq!(store.shared.condition(), Condition::Stuck);
     let second = store.retain(b"second");
     // taken, though there is no room: what comes now has another number
     while store.retain(b"last") == second {

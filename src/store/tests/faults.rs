@@ -12,7 +12,7 @@ const SEGMENT: u64 = 4096;
 #[test]
 fn after_a_failed_write_or_fsync_nothing_more_is_done() {
     let mut failures = std::collections::BTreeSet::new();
-    for n in (1..150).chain((150..900).step_by(7)) {
+    for n in (1..150).chain((150..900).step_by(5)) {
         let mut world = World::new(n, settings(SEGMENT));
         world.files.break_at(n, Fault::Broken);
         let failure = loop {

@@ -19,6 +19,7 @@ pub(super) type Content = (String, Vec<u8>, QoS);
 pub(super) struct Session {
     pub(super) client: String,
     pub(super) will: Option<(Content, bool)>,
+    pub(super) due: BTreeMap<u64, (Content, bool)>,
     pub(super) subscriptions: BTreeMap<String, QoS>,
     pub(super) messages: BTreeMap<u64, Entry>,
     pub(super) received: Vec<u16>,
@@ -49,6 +50,14 @@ impl Model {
                 self.change(*session, |session| session.will = will);
             }
             Op::Detached { session } => self.change(*session, |session| session.will = None),
+            Op::WillDue { session, number, will } => {
+                self.change(*session, |session| {
+                    session.due.insert(*number, (content(&will.message), will.retain));
+                });
+            }
+            Op::WillPublished { session, number } => {
+                self.change(*session, |session| drop(session.due.remove(number)));
+            }
             Op::Ended { session } => drop(self.sessions.remove(session)),
             Op::Subscribed { session, filter, options } => {
                 self.change(*session, |session| {
@@ -107,6 +116,7 @@ impl From<&Index> for Model {
             let model = Session {
                 client: session.client.to_string(),
                 will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
+                due: session.due.iter().map(|d| (d.number, (content(&d.will.message), d.will.retain))).collect(),
                 subscriptions: subscriptions.collect(),
                 messages: messages.collect(),
                 received: session.received.iter().map(|received| received.packet_id.get()).collect(),

@@ -146,7 +146,13 @@ impl World {
         match self.rng.below(20) {
             0 if sessions.len() < 5 => return self.start(ops),
             1 if self.rng.one_in(4) => ops.push(Op::Ended { session }),
-            1 => ops.push(Op::Detached { session }),
+            1 => {
+                ops.push(Op::Detached { session });
+                if let Some(will) = self.will() {
+                    let number = self.model.sessions[&session].due.keys().max().map_or(1, |last| last + 1);
+                    ops.push(Op::WillDue { session, number, will });
+                }
+            }
             2 => {
                 let will = self.will();
                 ops.push(Op::Attached { session, will });
@@ -156,7 +162,11 @@ impl World {
                 ops.push(Op::Subscribed { session, filter: filter.into(), options });
             }
             4 => ops.push(Op::Unsubscribed { session, filter: filter.into() }),
-            5 => ops.push(Op::Cleared { topic: self.topic().into() }),
+            5 if self.rng.one_in(2) => ops.push(Op::Cleared { topic: self.topic().into() }),
+            5 => {
+                let Some(&number) = self.model.sessions[&session].due.keys().next() else { return };
+                ops.push(Op::WillPublished { session, number });
+            }
             6..=9 => return self.publish(&sessions, ops),
             10 => {
                 if self.model.sessions[&session].received.contains(&packet_id.get()) {

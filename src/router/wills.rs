@@ -1,0 +1,163 @@
+//! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that sets
+//! off, a Will waits for room, with the store where its session is kept; it stays due when its client comes back.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    Local, Router,
+    access::Access,
+    keep::Record,
+    ports::{DropReason, Event},
+};
+use crate::{
+    session::{CloseReason, Outgoing, SessionNumber, StoredWill},
+    types::{ClientId, QoS},
+};
+
+/// Wills that wait for room on the disk, the oldest first; all together as much as may be queued for one session.
+#[derive(Default)]
+pub(super) struct DueWills {
+    queue: VecDeque<DueWill>,
+    bytes: usize,
+    /// Of the last one.
+    number: u64,
+}
+
+struct DueWill {
+    /// Unique within what a store keeps.
+    number: u64,
+    client: ClientId,
+    /// A store keeps it with this session.
+    session: Option<SessionNumber>,
+    will: StoredWill,
+}
+
+impl DueWills {
+    fn push(&mut self, due: DueWill) {
+        self.number = self.number.max(due.number);
+        self.bytes += due.size();
+        self.queue.push_back(due);
+    }
+
+    fn pop(&mut self) -> Option<DueWill> {
+        let due = self.queue.pop_front()?;
+        self.bytes -= due.size();
+        Some(due)
+    }
+
+    fn put_back(&mut self, due: DueWill) {
+        self.bytes += due.size();
+        self.queue.push_front(due);
+    }
+}
+
+impl DueWill {
+    /// Bytes of memory, about.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.will.message.size()
+    }
+}
+
+impl Router {
+    /// The Will of a client, with its rights, whose connection ended: it is published, or it is not admitted, which is
+    /// said; or it waits for room. `session`: the number of its session, if a store keeps that.
+    ///
+    /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
+    pub(super) fn publish_will(
+        &self,
+        local: &mut Local,
+        (client, session): (&ClientId, Option<SessionNumber>),
+        access: Option<Arc<Access>>,
+        will: StoredWill,
+    ) {
+        let outgoing = Outgoing::from(&will.message);
+        match self.admit(local, client, access, &outgoing) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(reason) => return tracing::info!(client = %client, %reason, "Will not published"),
+        }
+        if !self.try_publish_will(local, client, &will) {
+            self.postpone_will(local, client, session, will);
+        }
+    }
+
+    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then.
+    pub fn publish_due_wills(&self, local: &mut Local, most: usize) {
+        for _ in 0..most {
+            if self.store_refuses().is_some() {
+                return;
+            }
+            let Some(due) = self.wills.lock().pop() else { return };
+            let published = self.together(|| {
+                let published = self.try_publish_will(local, &due.client, &due.will);
+                if let Some(session) = due.session.filter(|_| published) {
+                    // kept with what it set off: after a crash it is published once
+                    let _ = self.store(Record::WillPublished { session, number: due.number });
+                }
+                published
+            });
+            if !published {
+                return self.wills.lock().put_back(due);
+            }
+        }
+    }
+
+    /// Wills that a store kept, of one session: those that were due, and that of a client which was connected when the
+    /// process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
+    pub(super) fn restore_wills(
+        &self,
+        (client, session): (&ClientId, SessionNumber),
+        due: Vec<(u64, StoredWill)>,
+        will: Option<StoredWill>,
+    ) {
+        for (number, will) in due {
+            let due = DueWill { number, client: client.clone(), session: Some(session), will };
+            self.wills.lock().push(due);
+        }
+        if let Some(will) = will {
+            self.together(|| {
+                let _ = self.store(Record::Detached { session });
+                self.keep_will(client, Some(session), will);
+            });
+        }
+    }
+
+    /// `false`: there is no room for what it sets off, and nobody got it.
+    fn try_publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) -> bool {
+        let outgoing = Outgoing::from(&will.message);
+        // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
+        if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses() == Some(CloseReason::StoreFull) {
+            return false;
+        }
+        // that its client may publish it was found when it became due
+        let mut published = None;
+        match self.publish_as(local, (client, || Ok(None)), &mut published, &outgoing, will.retain) {
+            // nobody waits for an acknowledgement of a Will
+            Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
+            // not admitted, which was said
+            Ok(_) => {}
+            Err(CloseReason::StoreFull) => return false,
+            Err(reason) => tracing::info!(client = %client, %reason, "Will not published"),
+        }
+        true
+    }
+
+    fn postpone_will(&self, local: &mut Local, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
+        let (topic, payload) = (will.message.topic(), will.message.payload().len());
+        if self.wills.lock().bytes >= local.limits.session.max_queued_bytes {
+            return local.observers.dropped(client, topic, payload, DropReason::WillsFull);
+        }
+        tracing::info!(client = %client, "Will not published yet: there is no room in data_dir");
+        self.keep_will(client, session, will);
+    }
+
+    fn keep_will(&self, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
+        let mut wills = self.wills.lock();
+        let number = wills.number + 1;
+        // with the lock held: before the record that it is published
+        if let Some(session) = session {
+            let _ = self.store(Record::WillDue { session, number, will: &will });
+        }
+        wills.push(DueWill { number, client: client.clone(), session, will });
+    }
+}

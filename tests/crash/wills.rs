@@ -1,0 +1,215 @@
+//! [`Willer`]: a client that vanishes or says goodbye, and its Wills; [`Watcher`]: gets them, and judges them when all is
+//! settled.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    inbox::Inbox,
+    random::Random,
+    raw::{Connect, Message, ack, puback, suback, subscribe, unsubscribe},
+    retained,
+    subscriber::END,
+    wire::{Broker, Connection},
+};
+
+/// Wills of QoS 1 and 2, retained and not.
+const WILLERS: usize = 4;
+
+/// All of them.
+pub fn willers() -> Vec<Willer> {
+    (0..WILLERS).map(|number| Willer { number, has_session: false, fates: Vec::new() }).collect()
+}
+
+/// What must become of a Will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// That its connection began is kept, and its client sent no DISCONNECT: it is published, by the broker or the next.
+    Published,
+    /// That its client sent DISCONNECT is kept: it is not.
+    Discarded,
+    /// Neither is known to be kept.
+    Open,
+}
+
+/// A client with a persistent session, and a Will with each of its connections.
+pub struct Willer {
+    number: usize,
+    has_session: bool,
+    /// Of each Will, by its number.
+    fates: Vec<Fate>,
+}
+
+impl Willer {
+    /// Comes and goes until the broker is killed.
+    pub fn come_and_go(&mut self, broker: &Broker, mut random: Random) {
+        let mut earlier = None;
+        while let Some(mut connection) = self.connect(broker) {
+            let Some(present) = connection.accepted() else { return };
+            assert!(present || !self.has_session, "the session of willer {} is lost", self.number);
+            self.has_session = true;
+            // that it is back is not waited for; what comes behind it is
+            connection.send(&unsubscribe(1, &["any"]));
+            let Some(frame) = connection.read() else { return };
+            assert_eq!(frame.bytes(), ack(0xB0, 1));
+            let current = self.fates.len() - 1;
+            self.fates[current] = Fate::Published;
+            drop(earlier.take());
+            match random.below(3) {
+                0 => {
+                    self.fates[current] = Fate::Open;
+                    connection.disconnect();
+                    // what is acknowledged is kept, and what the broker did before
+                    if self.acknowledged(broker).is_none() {
+                        return;
+                    }
+                    self.fates[current] = Fate::Discarded;
+                    if random.once_in(4) {
+                        return;
+                    }
+                }
+                // the next connection takes the session over
+                1 => earlier = Some(connection),
+                _ => drop(connection),
+            }
+        }
+    }
+
+    /// How many Wills had to be published, had to be discarded, and might be either.
+    pub fn fates(&self) -> [usize; 3] {
+        [Fate::Published, Fate::Discarded, Fate::Open].map(|fate| self.fates.iter().filter(|&&f| f == fate).count())
+    }
+
+    /// Another client has something kept; `None`: the broker was killed.
+    fn acknowledged(&self, broker: &Broker) -> Option<()> {
+        let mut connection = Connection::open(broker)?;
+        let id = format!("witness-{}", self.number);
+        connection.send(&Connect::new(&id).frame());
+        connection.accepted()?;
+        connection.send(&Message::new(&id, &self.fates.len().to_string()).qos(1).retain().id(1).frame());
+        assert_eq!(connection.read()?.bytes(), puback(1));
+        connection.disconnect();
+        Some(())
+    }
+
+    /// A CONNECT is sent, with the next Will.
+    fn connect<'b>(&mut self, broker: &'b Broker) -> Option<Connection<'b>> {
+        let mut connection = Connection::open(broker)?;
+        let will = will(self.number, self.fates.len());
+        self.fates.push(Fate::Open);
+        connection.send(&Connect::new(&format!("willer-{}", self.number)).persistent().will(&will).frame());
+        Some(connection)
+    }
+}
+
+/// A client with a persistent session that gets all Wills.
+pub struct Watcher {
+    inbox: Inbox,
+    /// How often each Will came.
+    seen: [BTreeMap<usize, usize>; WILLERS],
+}
+
+impl Watcher {
+    /// Has a session from now on.
+    pub fn new(broker: &Broker) -> Self {
+        let (mut connection, present) = Connection::persistent(broker, WATCHER).expect("nobody kills it");
+        assert!(!present);
+        let topics: Vec<_> = (0..WILLERS).map(topic_of).collect();
+        let filters: Vec<_> = topics.iter().map(String::as_str).chain([END]).map(|filter| (filter, 2)).collect();
+        connection.send(&subscribe(1, &filters));
+        assert_eq!(connection.read().expect("nobody kills it").bytes(), suback(1, &[2; WILLERS + 1]));
+        connection.disconnect();
+        Self { inbox: Inbox::default(), seen: Default::default() }
+    }
+
+    /// Receives until the broker is killed.
+    pub fn watch(&mut self, broker: &Broker) {
+        let Some(mut connection) = connect(broker) else { return };
+        while let Some(frame) = connection.read() {
+            let (message, answer) = self.inbox.handle(&frame);
+            if let Some(message) = message.filter(|message| message.topic != END) {
+                self.note(&message);
+            }
+            connection.send(&answer);
+        }
+    }
+
+    /// Receives all that waits, up to the message to [`END`] that says `end`: all Wills are as they must be then, and the
+    /// last of those that are retained is what is retained.
+    pub fn settle(&mut self, broker: &Broker, end: &str, willers: &[Willer]) {
+        let mut connection = connect(broker).expect("nobody kills it");
+        let mut ended = false;
+        while !ended || !self.inbox.is_empty() {
+            let frame = connection.read().expect("nobody kills it");
+            let (message, answer) = self.inbox.handle(&frame);
+            match message {
+                Some(message) if message.topic == END => ended |= message.text() == end,
+                Some(message) => self.note(&message),
+                None => {}
+            }
+            connection.send(&answer);
+        }
+        connection.disconnect();
+        let retained = retained::look(broker);
+        for (willer, seen) in willers.iter().zip(&self.seen) {
+            let number = willer.number;
+            for (nth, &fate) in willer.fates.iter().enumerate() {
+                let count = seen.get(&nth).copied().unwrap_or(0);
+                let right = match fate {
+                    Fate::Published => count > 0,
+                    Fate::Discarded => count == 0,
+                    Fate::Open => true,
+                };
+                assert!(right, "Will {nth} of willer {number}: {fate:?}, and it came {count} times");
+            }
+            let last = seen.last_key_value().filter(|_| is_retained(number)).map(|(&nth, _)| will(number, nth));
+            let found = retained.iter().find(|(topic, _)| *topic == topic_of(number));
+            let (found, last) = (found.map(|(_, text)| text.as_str()), last.as_ref().map(Message::text));
+            assert_eq!(found, last, "willer {number}: what is retained is not its last Will");
+        }
+    }
+
+    /// Nothing waits but the message to [`END`] that says `end`.
+    pub fn expect_settled(&mut self, broker: &Broker, end: &str) {
+        let mut connection = connect(broker).expect("nobody kills it");
+        let first = connection.read().expect("nobody kills it").message().expect("a PUBLISH");
+        assert_eq!((first.topic.as_str(), first.text()), (END, end), "{WATCHER} had acknowledged that");
+    }
+
+    fn note(&mut self, message: &Message) {
+        let (willer, nth) = message.text().split_once(' ').expect("a Will");
+        let (willer, nth): (usize, usize) = (willer.parse().expect("a number"), nth.trim().parse().expect("a number"));
+        let sent = will(willer, nth);
+        assert_eq!((&message.topic, message.text(), message.qos), (&sent.topic, sent.text(), sent.qos));
+        let seen = &mut self.seen[willer];
+        let last = seen.last_key_value().map(|(&last, _)| last);
+        let count = seen.entry(nth).or_insert(0);
+        *count += 1;
+        assert!(*count == 1 || message.qos == 1, "Will {nth} of willer {willer} came twice at QoS 2");
+        assert!(*count > 1 || last.is_none_or(|last| last < nth), "Will {nth} of willer {willer} came after {last:?}");
+    }
+}
+
+/// The `nth` Will of a willer.
+fn will(willer: usize, nth: usize) -> Message {
+    let length = if nth.is_multiple_of(8) { 3_000 } else { nth % 100 };
+    let message = Message::new(&topic_of(willer), &format!("{willer} {nth}{}", " ".repeat(length)));
+    let message = message.qos(1 + (willer % 2) as u8);
+    if is_retained(willer) { message.retain() } else { message }
+}
+
+fn is_retained(willer: usize) -> bool {
+    willer >= WILLERS / 2
+}
+
+fn topic_of(willer: usize) -> String {
+    // what is retained is looked at with the rest of it
+    format!("{}/will-{willer}", if is_retained(willer) { "r" } else { "w" })
+}
+
+fn connect(broker: &Broker) -> Option<Connection<'_>> {
+    let (connection, present) = Connection::persistent(broker, WATCHER)?;
+    assert!(present, "the session of {WATCHER} is lost");
+    Some(connection)
+}
+
+const WATCHER: &str = "watcher";
