@@ -4,7 +4,7 @@ use std::{task::Waker, time::Duration};
 
 use dunlin::{
     codec::{self, Connect, Cut, Frame, PublishFlags},
-    router::{Client, Flush, Identity, Local, Peer, Router, RouterLimits, SysPublish},
+    router::{Client, Flush, Handled, Identity, Local, Peer, Router, RouterLimits, SysPublish},
     session::SessionLimits,
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
@@ -74,7 +74,7 @@ pub fn drain(router: &Router, local: &mut Local, subscribers: &mut [Client], qos
         for id in ids {
             let mut ack = Vec::new();
             codec::encode::puback(&mut ack, id);
-            router.handle_frame(local, client, cut(&ack), &ack, &mut replies).expect("it is in flight");
+            handle(router, local, client, &ack, &mut replies);
         }
     }
 }
@@ -117,5 +117,6 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 
 /// Hands one packet to the router.
 pub fn handle(router: &Router, local: &mut Local, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
-    router.handle_frame(local, client, cut(bytes), bytes, replies).expect("valid");
+    let mut handled = Handled::one(cut(bytes));
+    router.handle_frame(local, client, cut(bytes), (bytes, &mut handled), replies).expect("valid");
 }

@@ -276,16 +276,15 @@ impl<S: Stream> Connection<S> {
             }
             let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
             match codec::frame(self.version(), rest, largest) {
-                Ok(Cut::Frame(frame)) => match self.handle_frame(worker, cx, frame, rest) {
-                    Ok(handled) => {
-                        at += handled.bytes;
-                        frames += handled.frames;
-                    }
-                    Err(reason) => {
-                        frames += 1;
+                Ok(Cut::Frame(frame)) => {
+                    let mut handled = Handled::one(frame);
+                    let result = self.handle_frame(worker, cx, frame, rest, &mut handled);
+                    at += handled.bytes;
+                    frames += handled.frames;
+                    if let Err(reason) = result {
                         break Err(reason);
                     }
-                },
+                }
                 Ok(Cut::Need(need)) => {
                     if let Some(&first) = rest.first() {
                         if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
@@ -323,19 +322,18 @@ impl<S: Stream> Connection<S> {
         cx: &Context<'_>,
         frame: Frame<'_>,
         bytes: &[u8],
-    ) -> Result<Handled, CloseReason> {
-        let handled = Handled { frames: 1, bytes: frame.len };
+        handled: &mut Handled,
+    ) -> Result<(), CloseReason> {
         match &mut self.phase {
             // what is not acknowledged is sent again, to the server that comes after this one
-            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => {}
+            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => Ok(()),
             Phase::Open(open) => {
                 let Worker { shared, local, replies, .. } = worker;
-                return shared.router.handle_frame(local, &mut open.client, frame, bytes, replies);
+                shared.router.handle_frame(local, &mut open.client, frame, (bytes, handled), replies)
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame, &bytes[..handled.bytes])?,
-            Phase::Asking(_) | Phase::Ended => {}
+            Phase::Connecting => self.handle_first(worker, cx, frame, &bytes[..frame.len]),
+            Phase::Asking(_) | Phase::Ended => Ok(()),
         }
-        Ok(handled)
     }
 
     /// The first packet has to be a CONNECT [MQTT-3.1.0-1].

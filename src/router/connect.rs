@@ -97,7 +97,7 @@ impl Router {
             return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
         }
         if !connect.clean_session
-            && self.store_refuses().is_some()
+            && self.store_refuses(local).is_some()
             && !self.sessions.get(&client).is_some_and(|slot| slot.is_kept())
         {
             let why = "a new session cannot be stored: there is no room in data_dir";

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     Local, Router,
     counters::Count,
-    keep::Condition,
+    keep::{Condition, Store},
     matches::Matched,
     ports::Event,
     slot::{ConnectionId, SlotRef, SlotState},
@@ -45,12 +45,19 @@ struct Awaited {
 }
 
 /// What of a client's bytes was handled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handled {
     /// Packets.
     pub frames: u64,
     /// Their bytes.
     pub bytes: usize,
+}
+
+impl Handled {
+    /// One frame.
+    pub fn one(frame: Frame<'_>) -> Self {
+        Self { frames: 1, bytes: frame.len }
+    }
 }
 
 /// What there is to write for a client.
@@ -101,23 +108,22 @@ impl Client {
 }
 
 impl Router {
-    /// Bytes from a client, of which `frame` is the first whole frame; where that is an acknowledgement, those that follow it
-    /// are handled with it. Answers go to `replies`; what it sets off elsewhere is done when this returns, but for waking: see
-    /// [`Local::wake`]. Gives what was handled. An error ends the connection.
+    /// A whole frame from a client, the first of `bytes`; where it is an acknowledgement, those that follow it are handled with
+    /// it and added to `handled`, which is this one so far. Answers go to `replies`; what it sets off elsewhere is done when
+    /// this returns, but for waking: see [`Local::wake`]. An error ends the connection.
     #[inline]
     pub fn handle_frame<'a>(
         &self,
         local: &mut Local,
         client: &mut Client,
         frame: Frame<'a>,
-        bytes: &'a [u8],
+        (bytes, handled): (&'a [u8], &mut Handled),
         replies: &mut Vec<u8>,
-    ) -> Result<Handled, CloseReason> {
+    ) -> Result<(), CloseReason> {
         if frame.is_acknowledgement() {
-            return self.handle_acks(local, client, bytes, replies);
+            return self.handle_acks(local, client, frame, (bytes, handled), replies);
         }
         client.may_be_owed_more(local)?;
-        let handled = Handled { frames: 1, bytes: frame.len };
         let bytes = &bytes[..frame.len];
         // a publisher mostly repeats a topic, and text that was valid once is valid
         if let Some(last) = &client.last
@@ -133,31 +139,25 @@ impl Router {
             let packet = codec::decode_from_client(client.version, frame)?;
             self.handle_other(local, client, packet, replies)?;
         }
-        Ok(handled)
+        Ok(())
     }
 
     /// Acknowledgements that follow one another, with the session locked once: a subscriber sends many at a time.
-    fn handle_acks(
+    fn handle_acks<'a>(
         &self,
         local: &mut Local,
         client: &mut Client,
-        bytes: &[u8],
+        mut frame: Frame<'a>,
+        (bytes, handled): (&'a [u8], &mut Handled),
         replies: &mut Vec<u8>,
-    ) -> Result<Handled, CloseReason> {
+    ) -> Result<(), CloseReason> {
         client.touched = true;
-        let mut handled = Handled::default();
-        let mut deferred = None;
         let mut state = client.slot.lock();
         if !client.is_attached() {
             return Err(CloseReason::SessionTakenOver);
         }
-        while deferred.is_none()
-            && handled.frames < MOST_ACKS
-            && let Ok(Cut::Frame(frame)) = codec::frame(client.version, &bytes[handled.bytes..], bytes.len())
-            && frame.is_acknowledgement()
-        {
+        let deferred = loop {
             client.may_be_owed_more(local)?;
-            (handled.frames, handled.bytes) = (handled.frames + 1, handled.bytes + frame.len);
             let packet = codec::decode_from_client(client.version, frame)?;
             let Local { limits, pool, observers, .. } = &mut *local;
             let mut recorder = self.recorder(observers);
@@ -167,16 +167,24 @@ impl Router {
                 }
                 Action::Complete(id, stored, next) => {
                     answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubcomp(out, id));
-                    deferred = next;
+                    if next.is_some() {
+                        break next;
+                    }
                 }
                 _ => {}
             }
-        }
+            match codec::frame(client.version, &bytes[handled.bytes..], bytes.len()) {
+                Ok(Cut::Frame(next)) if next.is_acknowledgement() && handled.frames < MOST_ACKS => frame = next,
+                // whatever it is, it is looked at as the first of what is left
+                _ => break None,
+            }
+            *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
+        };
         drop(state);
         if let Some(deferred) = deferred {
             self.publish_deferred(local, client, &deferred, replies)?;
         }
-        Ok(handled)
+        Ok(())
     }
 
     #[inline]
@@ -394,10 +402,20 @@ impl Router {
         // then, and what it queued or dropped meanwhile signals nobody
         client.touched = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
+            if self.is_stuck(commit) {
+                return Flush::Close(CloseReason::StoreFull);
+            }
             client.touched = true;
             self.wake_by(client, commit);
         }
         Flush::Write(out)
+    }
+
+    /// Does this commit wait for room that is not there?
+    fn is_stuck(&self, commit: CommitSeq) -> bool {
+        // in this order: what is not done after the store said that it is stuck is stuck
+        let stuck = |store: &Arc<dyn Store>| store.condition() == Condition::Stuck && store.done() < commit;
+        self.ports.store.as_ref().is_some_and(stuck)
     }
 
     /// Moves acknowledgements whose commit is durable to `replies`. `Ok(false)`: the client is not accepted yet. What
@@ -447,8 +465,7 @@ impl Router {
         let Some(awaited) = &client.awaited else { return false };
         let waits = || !awaited.acks.is_empty() || awaited.unacknowledged.is_some();
         // who is not accepted yet is not heard either
-        awaited.accepted.is_some()
-            || waits() && self.ports.store.as_ref().is_some_and(|store| store.condition() == Condition::Busy)
+        awaited.accepted.is_some() || waits() && self.ports.store.as_ref().is_some_and(|store| store.is_behind())
     }
 
     /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those

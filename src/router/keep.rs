@@ -31,6 +31,12 @@ pub trait Store: Send + Sync {
     /// when that is asked afterwards, is what is stuck.
     fn condition(&self) -> Condition;
 
+    /// As much as may be waits to become durable: in [`Condition::Busy`], and in [`Condition::Full`] too, where what ends
+    /// things is taken.
+    fn is_behind(&self) -> bool {
+        self.condition() == Condition::Busy
+    }
+
     /// What it did and has, for `$SYS/broker/store/…`: names and numbers.
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()

@@ -27,6 +27,8 @@ pub struct Local {
     pub(super) cache: MatchCache,
     pub(super) limits: Arc<RouterLimits>,
     pub(super) observers: Observers,
+    /// Wills that waited are published now.
+    pub(super) publishes_wills: bool,
 }
 
 /// Who sees events: the counters of this thread, whoever the embedding program plugged in, and of what is dropped the
@@ -96,6 +98,7 @@ impl Local {
             cache: MatchCache::default(),
             limits,
             observers: Observers { shard, other, dropped: DropLog::default() },
+            publishes_wills: false,
         }
     }
 

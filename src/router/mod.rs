@@ -148,6 +148,8 @@ pub struct Router {
     retained: RetainedStore,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
     wills: Mutex<DueWills>,
+    /// There are some: what they need room for comes first.
+    wills_wait: AtomicBool,
     limits: ArcSwap<RouterLimits>,
     ports: Ports,
     counters: Counters,
@@ -176,6 +178,7 @@ impl Router {
             retained: RetainedStore::new(seed.rotate_left(32)),
             expiries: Mutex::default(),
             wills: Mutex::default(),
+            wills_wait: AtomicBool::new(false),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters: Counters::default(),

@@ -71,7 +71,7 @@ impl Router {
             }
         };
         if outgoing.qos != QoS::AtMostOnce
-            && let Some(reason) = self.store_refuses()
+            && let Some(reason) = self.store_refuses(local)
             && (retain || matched.targets.iter().any(|t| t.slot.is_kept() && t.qos != QoS::AtMostOnce))
         {
             return Err(reason);
@@ -131,7 +131,7 @@ impl Router {
                 if cleared || acknowledged { self.store(Record::RetainedCleared { topic }) } else { Stored::Done }
             });
         }
-        if self.store_refuses().is_some() {
+        if self.store_refuses(local).is_some() {
             // QoS 0: its sender is told nothing
             local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::StoreFull);
             return Stored::Done;

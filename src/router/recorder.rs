@@ -1,7 +1,9 @@
 //! [`Recorder`]: what a session's [`Journal`] is here: observers and the store.
 
+use std::sync::atomic::Ordering;
+
 use super::{
-    Record, Router,
+    Local, Record, Router,
     keep::{Condition, Store},
     local::Observers,
     ports::DropReason,
@@ -62,9 +64,13 @@ impl Router {
     }
 
     /// Why what the store would grow by is refused, if it is.
-    pub(super) fn store_refuses(&self) -> Option<CloseReason> {
+    pub(super) fn store_refuses(&self, local: &Local) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
-            Condition::Ready | Condition::Busy => None,
+            // Wills that wait for room come first: what is newer is not to be overtaken by them
+            Condition::Ready | Condition::Busy if !self.wills_wait.load(Ordering::Acquire) || local.publishes_wills => {
+                None
+            }
+            Condition::Ready | Condition::Busy => Some(CloseReason::StoreFull),
             Condition::Full | Condition::Stuck => Some(CloseReason::StoreFull),
             Condition::Failed => Some(CloseReason::StoreFailed),
         }

@@ -10,14 +10,13 @@ impl Router {
     /// connected when the process ended are published, sessions whose clients have been away too long end at the next
     /// [`expire_sessions`](Self::expire_sessions).
     pub fn restore(&self, local: &mut Local, restored: Restored, now: Instant) {
-        let Restored { sessions, retained, next_session } = restored;
+        let Restored { mut sessions, retained, next_session } = restored;
         self.next_session.store(next_session.0.get(), Ordering::Relaxed);
         for message in retained {
             self.retained.restore(message);
         }
-        for mut session in sessions {
-            let (due, will) = (std::mem::take(&mut session.due), session.will.take());
-            self.restore_wills((&session.client, session.session), due, will);
+        self.restore_wills(&mut sessions);
+        for session in sessions {
             self.restore_session(local, session, now);
         }
         self.publish_due_wills(local, usize::MAX);

@@ -37,7 +37,7 @@ impl Router {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
         // asked before the lock: a plug-in may take its time
-        let refuses = slot.is_kept() && self.store_refuses().is_some();
+        let refuses = slot.is_kept() && self.store_refuses(local).is_some();
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
             false => may_subscribe(local, access.as_deref(), filter),

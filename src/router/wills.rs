@@ -1,12 +1,15 @@
 //! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that sets
 //! off, a Will waits for room, with the store where its session is kept; it stays due when its client comes back.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Local, Router,
     access::Access,
-    keep::Record,
+    keep::{Record, RestoredSession},
     ports::{DropReason, Event},
 };
 use crate::{
@@ -24,7 +27,7 @@ pub(super) struct DueWills {
 }
 
 struct DueWill {
-    /// Unique within what a store keeps.
+    /// Unique within its session; rises with each that becomes due while others wait.
     number: u64,
     client: ClientId,
     /// A store keeps it with this session.
@@ -81,13 +84,28 @@ impl Router {
         }
     }
 
-    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then.
+    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then: until
+    /// none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
     pub fn publish_due_wills(&self, local: &mut Local, most: usize) {
+        if self.wills_wait.load(Ordering::Acquire) {
+            local.publishes_wills = true;
+            self.publish_waiting_wills(local, most);
+            local.publishes_wills = false;
+        }
+    }
+
+    fn publish_waiting_wills(&self, local: &mut Local, most: usize) {
         for _ in 0..most {
-            if self.store_refuses().is_some() {
+            if self.store_refuses(local).is_some() {
                 return;
             }
-            let Some(due) = self.wills.lock().pop() else { return };
+            let due = {
+                let mut wills = self.wills.lock();
+                let due = wills.pop();
+                self.wills_wait.store(due.is_some(), Ordering::Release);
+                due
+            };
+            let Some(due) = due else { return };
             let published = self.together(|| {
                 let published = self.try_publish_will(local, &due.client, &due.will);
                 if let Some(session) = due.session.filter(|_| published) {
@@ -102,23 +120,27 @@ impl Router {
         }
     }
 
-    /// Wills that a store kept, of one session: those that were due, and that of a client which was connected when the
-    /// process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
-    pub(super) fn restore_wills(
-        &self,
-        (client, session): (&ClientId, SessionNumber),
-        due: Vec<(u64, StoredWill)>,
-        will: Option<StoredWill>,
-    ) {
-        for (number, will) in due {
-            let due = DueWill { number, client: client.clone(), session: Some(session), will };
-            self.wills.lock().push(due);
+    /// Wills that a store kept with its sessions: those that were due, and behind them those of clients which were connected
+    /// when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
+    pub(super) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
+        let mut due = Vec::new();
+        for RestoredSession { session, client, due: waits, .. } in &mut *sessions {
+            let whose = (*session, &*client);
+            due.extend(waits.drain(..).map(|(number, will)| {
+                let (session, client) = whose;
+                DueWill { number, client: client.clone(), session: Some(session), will }
+            }));
         }
-        if let Some(will) = will {
-            self.together(|| {
-                let _ = self.store(Record::Detached { session });
-                self.keep_will(client, Some(session), will);
-            });
+        due.sort_by_key(|due| due.number);
+        self.wills_wait.store(!due.is_empty(), Ordering::Release);
+        due.into_iter().for_each(|due| self.wills.lock().push(due));
+        for RestoredSession { session, client, will, .. } in sessions {
+            if let Some(will) = will.take() {
+                self.together(|| {
+                    let _ = self.store(Record::Detached { session: *session });
+                    self.keep_will(client, Some(*session), will);
+                });
+            }
         }
     }
 
@@ -126,7 +148,7 @@ impl Router {
     fn try_publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) -> bool {
         let outgoing = Outgoing::from(&will.message);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
-        if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses() == Some(CloseReason::StoreFull) {
+        if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
             return false;
         }
         // that its client may publish it was found when it became due
@@ -159,5 +181,6 @@ impl Router {
             let _ = self.store(Record::WillDue { session, number, will: &will });
         }
         wills.push(DueWill { number, client: client.clone(), session, will });
+        self.wills_wait.store(true, Ordering::Release);
     }
 }

@@ -27,12 +27,12 @@ impl Disk {
         Self { path: path.to_owned(), direct }
     }
 
-    fn file(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
+    fn to_append(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
         let path = self.path.join(name);
         let file = options.open(&path)?;
         let len = file.metadata()?.len();
         let direct = if self.direct { Direct::open(&path) } else { None };
-        Ok(DiskFile { file, len, direct: Mutex::new(direct) })
+        Ok(DiskFile { file, direct: Mutex::new(direct.map(|direct| (direct, len))) })
     }
 }
 
@@ -40,9 +40,8 @@ impl Disk {
 #[derive(Debug)]
 pub struct DiskFile {
     file: fs::File,
-    /// When it was opened.
-    len: u64,
-    direct: Mutex<Option<Direct>>,
+    /// And how long the file was when it was opened.
+    direct: Mutex<Option<(Direct, u64)>>,
 }
 
 impl Files for Disk {
@@ -60,11 +59,16 @@ impl Files for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        self.file(name, fs::File::options().read(true).write(true))
+        let file = fs::File::options().read(true).write(true).open(self.path.join(name))?;
+        Ok(DiskFile { file, direct: Mutex::new(None) })
+    }
+
+    fn open_to_append(&self, name: &str) -> io::Result<DiskFile> {
+        self.to_append(name, fs::File::options().read(true).write(true))
     }
 
     fn create(&self, name: &str) -> io::Result<DiskFile> {
-        self.file(name, fs::File::options().read(true).write(true).create_new(true).mode(0o600))
+        self.to_append(name, fs::File::options().read(true).write(true).create_new(true).mode(0o600))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -90,8 +94,8 @@ impl File for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if let Some(direct) = &mut *self.direct.lock()
-            && let Some(written) = direct.write_at(bytes, offset, self.len)?
+        if let Some((direct, len)) = &mut *self.direct.lock()
+            && let Some(written) = direct.write_at(bytes, offset, *len)?
         {
             return Ok(written);
         }

@@ -1,9 +1,9 @@
 //! [`DiskStore`]: the router's port. Whoever appends leaves an [`Op`] with the batch that collects and goes on; the writer's
 //! thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
 //!
-//! A batch is taken when somebody waits for it, which a connection does at the end of its turn: by then all that the turn
-//! brought is in it. What nobody waits for, such as that a subscriber acknowledged, does not make an fsync of its own: it is
-//! written with the next batch, or when it is [`LINGER`] old or [`ENOUGH`].
+//! A batch is taken as soon as there is something in it that somebody may wait for. What nobody waits for, such as that a
+//! subscriber acknowledged, is written with the next batch, or when it is [`LINGER`] old or [`ENOUGH`]: where messages come one
+//! after the other, each takes one fsync and not two.
 //!
 //! # Locks
 //!
@@ -126,7 +126,7 @@ struct Pending {
     bytes: usize,
     /// Of the batches that were taken and are not durable.
     written: usize,
-    /// Somebody waits for it.
+    /// Somebody waits for it, or may.
     wanted: bool,
     closing: bool,
     writer: WriterIs,
@@ -278,6 +278,10 @@ impl Store for DiskStore {
         self.shared.condition()
     }
 
+    fn is_behind(&self) -> bool {
+        self.shared.is_behind()
+    }
+
     fn figures(&self) -> Vec<(&'static str, u64)> {
         self.shared.statistics.figures()
     }
@@ -378,9 +382,13 @@ impl Shared {
             FAILED => Condition::Failed,
             STUCK => Condition::Stuck,
             FULL => Condition::Full,
-            _ if self.not_durable.load(Ordering::Relaxed) > self.max_not_durable => Condition::Busy,
+            _ if self.is_behind() => Condition::Busy,
             _ => Condition::Ready,
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.not_durable.load(Ordering::Relaxed) > self.max_not_durable
     }
 
     /// The batch that collected, into `ops`, which is empty: as soon as it is due, or when it is `until`; `None`: not before.

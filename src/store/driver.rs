@@ -42,6 +42,7 @@ pub(super) fn start<F: Files>(
         interval,
         sync_due: None,
         mark_due: Instant::now() + MARK,
+        retry_due: Instant::now(),
         preparer: preparer.thread().clone(),
         ends: ends.clone(),
     };
@@ -63,6 +64,8 @@ struct Driver<F: Files> {
     sync_due: Option<Instant>,
     /// When the log is to say that the clients that are connected still are.
     mark_due: Instant,
+    /// When it is tried again whether there is room.
+    retry_due: Instant,
     preparer: Thread,
     ends: Arc<AtomicBool>,
 }
@@ -104,12 +107,16 @@ impl<F: Files> Driver<F> {
                 self.writer.sync()?;
                 self.writer.mark(now())?;
                 return self.writer.sync();
-            } else if self.writer.is_full() {
-                self.writer.retry()?;
-            } else if self.mark_due <= Instant::now() {
-                // not synced: after a power cut they have been away a little longer
-                self.writer.mark(now())?;
-                self.mark_due = Instant::now() + MARK;
+            } else {
+                if self.writer.is_full() && self.retry_due <= Instant::now() {
+                    self.writer.retry()?;
+                    self.retry_due = Instant::now() + RETRY;
+                }
+                if self.mark_due <= Instant::now() {
+                    // not synced: after a power cut they have been away a little longer
+                    self.writer.mark(now())?;
+                    self.mark_due = Instant::now() + MARK;
+                }
             }
             if self.sync_due.is_some_and(|due| due <= Instant::now()) {
                 self.writer.sync()?;
@@ -131,7 +138,7 @@ impl<F: Files> Driver<F> {
         if cleans {
             return Some(now);
         }
-        let retry = self.writer.is_full().then(|| now + RETRY);
+        let retry = self.writer.is_full().then_some(self.retry_due);
         let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
         [retry, self.sync_due, mark].into_iter().flatten().min()
     }

@@ -86,7 +86,7 @@ impl Index {
             }
             Dirty::WillDue(slot, number) => {
                 let session = session(slot)?;
-                let due = session.due.iter().find(|due| due.number == *number)?;
+                let due = session.due.get(number)?;
                 let record = LogRecord::WillDue { session: session.number, number: *number, will: will(&due.will) };
                 // not said to be new: the session's record had it
                 (record, None)
@@ -167,7 +167,7 @@ impl Index {
                     moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
                 }
                 Dirty::WillDue(slot, number) => {
-                    let due = self.sessions.get_mut(slot).and_then(|session| session.due_mut(number));
+                    let due = self.sessions.get_mut(slot).and_then(|session| session.due.get_mut(&number));
                     let Some(due) = due else { continue };
                     due.place.dirty = false;
                     let cost = due_cost(&due.will);
@@ -265,10 +265,10 @@ fn collect_parts(session: &mut Session, slot: u32, home: Home, dirty: &mut Vec<D
             *bytes += subscription_cost(filter);
         }
     }
-    for due in &mut session.due {
+    for (&number, due) in &mut session.due {
         if due.place.home == home && !due.place.dirty {
             due.place.dirty = true;
-            dirty.push(Dirty::WillDue(slot, due.number));
+            dirty.push(Dirty::WillDue(slot, number));
             *bytes += due_cost(&due.will);
         }
     }

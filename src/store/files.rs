@@ -14,7 +14,13 @@ pub trait Files: Send + Sync + 'static {
     /// Opens a file that exists, to read and write.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens a file that did not exist.
+    /// Opens a file that exists and is written from its beginning to its end: what is there of blocks that are not full may
+    /// be overwritten behind what is written.
+    fn open_to_append(&self, name: &str) -> io::Result<Self::File> {
+        self.open(name)
+    }
+
+    /// Opens a file that did not exist, to be written from its beginning to its end.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
     /// Gives a file another name, in place of the file that has it.

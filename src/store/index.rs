@@ -193,7 +193,7 @@ impl Index {
             self.live_bytes -= cost;
             self.homes.leave(subscription.place.home, cost);
         }
-        for due in &session.due {
+        for due in session.due.values() {
             let cost = due_cost(&due.will);
             self.live_bytes -= cost;
             self.homes.leave(due.place.home, cost);
@@ -214,19 +214,18 @@ impl Index {
 
     fn will_due(&mut self, session: u64, number: u64, will: StoredWill) {
         let Some((slot, session)) = self.session(session) else { return };
-        if session.due_mut(number).is_some() {
+        if session.due.contains_key(&number) {
             return;
         }
         let cost = due_cost(&will);
-        session.due.push(DueWill { number, will, place: Place { home: UNWRITTEN, dirty: true } });
+        session.due.insert(number, DueWill { will, place: Place { home: UNWRITTEN, dirty: true } });
         self.live_bytes += cost;
         self.dirty.push(Dirty::WillDue(slot, number));
     }
 
     fn will_published(&mut self, session: u64, number: u64) {
         let Some((slot, session)) = self.session(session) else { return };
-        let Some(at) = session.due.iter().position(|due| due.number == number) else { return };
-        let gone = session.due.remove(at);
+        let Some(gone) = session.due.remove(&number) else { return };
         let cost = due_cost(&gone.will);
         self.live_bytes -= cost;
         self.homes.leave(gone.place.home, cost);

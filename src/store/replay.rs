@@ -227,7 +227,7 @@ impl Replay {
                 let cost = due_cost(&will);
                 index.homes.enter(home, cost);
                 index.live_bytes += cost;
-                session.due.push(DueWill { number, will, place: Place { home, dirty: false } });
+                session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
             }
             let mut received: Vec<_> = known.received.into_iter().collect();
             received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);

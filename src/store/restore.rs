@@ -28,7 +28,7 @@ fn restored_session(index: &Index, session: &Session, now: u64) -> RestoredSessi
         session: number(session.number),
         client: session.client.clone(),
         will: session.will.clone(),
-        due: session.due.iter().map(|due| (due.number, due.will.clone())).collect(),
+        due: session.due.iter().map(|(&number, due)| (number, due.will.clone())).collect(),
         // a clock that was set back makes nobody away for less than no time
         away: Duration::from_millis(session.away_since.map_or(0, |since| now.saturating_sub(since))),
         subscriptions: filters.map(|(filter, subscription)| (filter.clone(), subscription.options)).collect(),

@@ -1,6 +1,6 @@
 //! [`Session`]: what is kept of one session. Each part knows where its latest record is.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use hashbrown::HashMap;
 
@@ -20,8 +20,8 @@ pub(super) struct Session {
     pub(super) number: u64,
     pub(super) client: ClientId,
     pub(super) will: Option<StoredWill>,
-    /// Wills that are still to be published, by rising number.
-    pub(super) due: Vec<DueWill>,
+    /// Wills that are still to be published, by their numbers.
+    pub(super) due: BTreeMap<u64, DueWill>,
     /// Milliseconds since 1970; `None`: the client is connected.
     pub(super) away_since: Option<u64>,
     pub(super) place: Place,
@@ -53,7 +53,6 @@ pub(super) struct Subscription {
 
 #[derive(Debug)]
 pub(super) struct DueWill {
-    pub(super) number: u64,
     pub(super) will: StoredWill,
     pub(super) place: Place,
 }
@@ -132,7 +131,7 @@ impl Session {
             number,
             client,
             will,
-            due: Vec::new(),
+            due: BTreeMap::new(),
             away_since,
             place: Place::default(),
             cost: 0,
@@ -208,10 +207,6 @@ impl Session {
     /// Entries that are not done.
     pub(super) fn live_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| !entry.is_done())
-    }
-
-    pub(super) fn due_mut(&mut self, number: u64) -> Option<&mut DueWill> {
-        self.due.iter_mut().find(|due| due.number == number)
     }
 
     pub(super) fn received_mut(&mut self, packet_id: PacketId) -> Option<&mut Received> {

@@ -474,7 +474,7 @@ impl<F: Files> Writer<F> {
             next_message: self.index.next_message,
             salt: self.salt,
         };
-        let file = self.files.open(from)?;
+        let file = self.files.open_to_append(from)?;
         write_all_at(&file, &header.encode(), 0)?;
         file.sync_data()?;
         let name = names::segment(id);

@@ -656,6 +656,26 @@ fn a_will_that_finds_no_room_is_published_once_when_there_is() {
 }
 
 #[test]
+fn what_is_said_when_there_is_room_again_comes_after_the_wills_that_waited_for_it() {
+    let (broker, store) = broker();
+    let mut lamp = broker.open();
+    lamp.send(&Connect::new("lamp").will(&Message::new("lamp", "off").qos(1).retain()).frame());
+    lamp.expect(&[0x20, 2, 0, 0]);
+    let (mut watcher, mut other) = (broker.client("watcher"), broker.client("other"));
+    watcher.subscribe(&[("lamp", 0)]);
+    store.set_condition(Condition::Full);
+    lamp.abort();
+    broker.wait_for_count(Count::Disconnects, 1);
+    store.set_condition(Condition::Ready);
+    // refused, as long as the Will waits
+    other.send(&Message::new("lamp", "on").qos(1).id(1).retain().frame());
+    watcher.expect_message("lamp", "off", 0);
+    broker.client("another").publish(Message::new("lamp", "on").qos(1).retain());
+    watcher.expect_message("lamp", "on", 0);
+    assert_eq!(broker.retained("lamp", 1), [("lamp".to_owned(), "on".to_owned())]);
+}
+
+#[test]
 fn wills_that_wait_for_room_are_bounded() {
     let store = Arc::<ByHand>::default();
     let (port, limits) = (store.clone(), Limits { max_queued_bytes: 1, ..Limits::default() });

@@ -116,7 +116,7 @@ impl From<&Index> for Model {
             let model = Session {
                 client: session.client.to_string(),
                 will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
-                due: session.due.iter().map(|d| (d.number, (content(&d.will.message), d.will.retain))).collect(),
+                due: session.due.iter().map(|(&n, due)| (n, (content(&due.will.message), due.will.retain))).collect(),
                 subscriptions: subscriptions.collect(),
                 messages: messages.collect(),
                 received: session.received.iter().map(|received| received.packet_id.get()).collect(),
