@@ -89,14 +89,14 @@ fn scenarios(seconds: u64) -> Vec<Scenario> {
         cpu: None,
         raw: None,
     };
-    let retained = Scenario {
-        name: "retained 100,000".into(),
-        load: format!("--qos 1 --size {SIZE} --inflight 256 retained 100000"),
+    let retained = [16, 256].map(|inflight| Scenario {
+        name: format!("retained, {inflight} in flight"),
+        load: format!("--qos 1 --size {SIZE} --inflight {inflight} retained 100000"),
         rates: &["stored_per_s"],
         cpu: None,
-        raw: Some(256),
-    };
-    pairs.into_iter().chain([backlog, retained]).collect()
+        raw: Some(inflight),
+    });
+    pairs.into_iter().chain([backlog]).chain(retained).collect()
 }
 
 /// What each round found.
