@@ -139,7 +139,7 @@ impl Router {
         let limits = &local.limits;
         let message = outgoing.message();
         let bounds = (limits.max_retained_messages, limits.max_retained_bytes);
-        match self.retained.set(message.clone(), bounds, || self.store(Record::Retained { message })) {
+        match self.retained.set(topic, message.clone(), bounds, || self.store(Record::Retained { message })) {
             Ok(stored) => stored,
             Err(_full) => {
                 local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);

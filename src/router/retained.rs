@@ -44,21 +44,30 @@ impl RetainedStore {
     }
 
     /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at once,
-    /// the one that is kept is recorded last. The old one stays where there is no room.
+    /// the one that is kept is recorded last. The old one stays where there is no room. `topic` is the message's.
     pub(super) fn set(
         &self,
+        topic: &TopicName,
         message: Message,
         (max_messages, max_bytes): (usize, usize),
         record: impl FnOnce() -> Stored,
     ) -> Result<Stored, Full> {
+        let new = Retained { message, own: false };
+        let size = new.size_if(true);
         let mut inner = self.inner.write();
-        let old = inner.tree.get(message.topic()).map_or(Size::default(), |old| old.size_if(!old.own));
         let clients = inner.clients;
-        let one_more = old.messages == 0;
-        if clients.bytes - old.bytes + message.size() > max_bytes || (one_more && clients.messages >= max_messages) {
+        let mut fits = true;
+        let replaced = inner.tree.replace(topic, |old| {
+            let old = old.map_or(Size::default(), |old| old.size_if(!old.own));
+            let one_more = old.messages == 0;
+            fits =
+                clients.bytes - old.bytes + size.bytes <= max_bytes && (!one_more || clients.messages < max_messages);
+            fits.then_some(new)
+        });
+        if !fits {
             return Err(Full);
         }
-        let replaced = inner.insert(Retained { message, own: false });
+        inner.account(size, size, replaced.as_ref());
         let stored = record();
         drop(inner);
         drop(replaced);
@@ -104,14 +113,19 @@ impl RetainedStore {
 impl Inner {
     /// Gives what was there before.
     fn insert(&mut self, new: Retained) -> Option<Retained> {
-        self.all.add(new.size_if(true));
-        self.clients.add(new.size_if(!new.own));
+        let (all, clients) = (new.size_if(true), new.size_if(!new.own));
         let topic = new.message.clone();
         let replaced = self.tree.insert(topic.topic(), new);
-        if let Some(old) = &replaced {
+        self.account(all, clients, replaced.as_ref());
+        replaced
+    }
+
+    fn account(&mut self, all: Size, clients: Size, replaced: Option<&Retained>) {
+        self.all.add(all);
+        self.clients.add(clients);
+        if let Some(old) = replaced {
             self.forget(old);
         }
-        replaced
     }
 
     fn forget(&mut self, old: &Retained) {

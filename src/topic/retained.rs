@@ -31,7 +31,17 @@ impl<M> RetainedTree<M> {
 
     /// Keeps `message` for `topic` and returns the one it replaces [MQTT-3.3.1-5].
     pub fn insert(&mut self, topic: &TopicName, message: M) -> Option<M> {
+        self.replace(topic, |_| Some(message))
+    }
+
+    /// Keeps what `new` gives for `topic`, which is told what is there; returns what that replaces. Where it gives nothing, all
+    /// stays as it is.
+    pub fn replace(&mut self, topic: &TopicName, new: impl FnOnce(Option<&M>) -> Option<M>) -> Option<M> {
         let node = self.tree.find_or_insert(topic.as_str());
+        let Some(message) = new(self.tree.value(node)) else {
+            self.tree.prune(node);
+            return None;
+        };
         let replaced = self.tree.value_mut(node)?.replace(message);
         self.len += usize::from(replaced.is_none());
         replaced

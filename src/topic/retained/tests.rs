@@ -31,6 +31,33 @@ fn a_topic_keeps_its_last_message() {
 }
 
 #[test]
+fn what_is_refused_leaves_all_as_it_was() {
+    let mut tree = RetainedTree::new(1);
+    let nodes = tree.tree.node_count();
+    assert_eq!(
+        tree.replace(topic("a/b/c"), |old| {
+            assert_eq!(old, None);
+            None
+        }),
+        None
+    );
+    assert_eq!((tree.tree.node_count(), tree.len(), tree.is_empty()), (nodes, 0, true));
+    tree.insert(topic("a/b"), 1);
+    let nodes = tree.tree.node_count();
+    assert_eq!(
+        tree.replace(topic("a/b"), |old| {
+            assert_eq!(old, Some(&1));
+            None
+        }),
+        None
+    );
+    assert_eq!(tree.replace(topic("a/b/c"), |_| None), None);
+    assert_eq!((tree.tree.node_count(), tree.len(), matches(&tree, "#")), (nodes, 1, vec![1]));
+    assert_eq!(tree.replace(topic("a/b"), |old| old.map(|old| old + 1)), Some(1));
+    assert_eq!(matches(&tree, "#"), [2]);
+}
+
+#[test]
 fn wildcards_find_what_section_4_7_says() {
     let mut tree = RetainedTree::new(1);
     let topics = ["a", "a/b", "a/b/c", "a//c", "/a", "/", "$SYS/x", "$SYS", "b/b"];
