@@ -117,6 +117,6 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 
 /// Hands one packet to the router.
 pub fn handle(router: &Router, local: &mut Local, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
-    let mut handled = Handled::one(cut(bytes));
-    router.handle_frame(local, client, cut(bytes), (bytes, &mut handled), replies).expect("valid");
+    let frame = cut(bytes);
+    router.handle_frame(local, client, frame, (bytes, &mut Handled::one(frame)), replies).expect("valid");
 }

@@ -120,26 +120,28 @@ impl Router {
         (bytes, handled): (&'a [u8], &mut Handled),
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
+        if frame.first >> 4 == PacketType::Publish as u8 {
+            client.may_be_owed_more(local)?;
+            // a publisher mostly repeats a topic, and text that was valid once is valid
+            let last;
+            let publish = match &client.last {
+                Some(matched)
+                    if codec::publish_topic_bytes(&frame)
+                        .is_some_and(|topic| topic == matched.topic().as_str().as_bytes()) =>
+                {
+                    last = matched.clone();
+                    codec::decode_publish_with_topic(frame, last.topic())?
+                }
+                _ => codec::decode_publish(frame)?,
+            };
+            return self.handle_publish(local, client, &publish, &bytes[..frame.len], replies);
+        }
         if frame.is_acknowledgement() {
             return self.handle_acks(local, client, frame, (bytes, handled), replies);
         }
         client.may_be_owed_more(local)?;
-        let bytes = &bytes[..frame.len];
-        // a publisher mostly repeats a topic, and text that was valid once is valid
-        if let Some(last) = &client.last
-            && codec::publish_topic_bytes(&frame).is_some_and(|topic| topic == last.topic().as_str().as_bytes())
-        {
-            let last = last.clone();
-            let publish = codec::decode_publish_with_topic(frame, last.topic())?;
-            self.handle_publish(local, client, &publish, bytes, replies)?;
-        } else if frame.first >> 4 == PacketType::Publish as u8 {
-            let publish = codec::decode_publish(frame)?;
-            self.handle_publish(local, client, &publish, bytes, replies)?;
-        } else {
-            let packet = codec::decode_from_client(client.version, frame)?;
-            self.handle_other(local, client, packet, replies)?;
-        }
-        Ok(())
+        let packet = codec::decode_from_client(client.version, frame)?;
+        self.handle_other(local, client, packet, replies)
     }
 
     /// Acknowledgements that follow one another, with the session locked once: a subscriber sends many at a time.
