@@ -76,7 +76,7 @@ impl Publisher {
                     bytes.extend(self.next(&mut random));
                 }
                 connection.send(&bytes);
-                let Some(frame) = connection.read() else { return };
+                let Some(frame) = connection.read() else { break };
                 self.outbox.handle(&mut connection, &frame);
                 heard += 1;
             }
@@ -94,9 +94,10 @@ impl Publisher {
     }
 
     fn connect<'b>(&mut self, broker: &'b Broker) -> Option<Connection<'b>> {
-        let (mut connection, present) = Connection::persistent(broker, &format!("publisher-{}", self.number))?;
+        let (connection, present) = Connection::persistent(broker, &format!("publisher-{}", self.number))?;
         assert!(present || !self.has_session, "the session of publisher {} is lost", self.number);
         self.has_session = true;
+        let mut connection = connection.may_be_closed();
         connection.send(&self.outbox.resend());
         Some(connection)
     }
