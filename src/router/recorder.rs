@@ -67,10 +67,10 @@ impl Router {
     pub(super) fn store_refuses(&self, local: &Local) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
             // Wills that wait for room come first: what is newer is not to be overtaken by them
-            Condition::Ready | Condition::Busy if !self.wills_wait.load(Ordering::Acquire) || local.publishes_wills => {
-                None
+            Condition::Ready | Condition::Busy => {
+                let waits = self.wills_wait.load(Ordering::Acquire) && !local.publishes_wills;
+                waits.then_some(CloseReason::StoreFull)
             }
-            Condition::Ready | Condition::Busy => Some(CloseReason::StoreFull),
             Condition::Full | Condition::Stuck => Some(CloseReason::StoreFull),
             Condition::Failed => Some(CloseReason::StoreFailed),
         }

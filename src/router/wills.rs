@@ -84,8 +84,8 @@ impl Router {
         }
     }
 
-    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then: until
-    /// none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
+    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then, by
+    /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
     pub fn publish_due_wills(&self, local: &mut Local, most: usize) {
         if self.wills_wait.load(Ordering::Acquire) {
             local.publishes_wills = true;
@@ -124,12 +124,10 @@ impl Router {
     /// when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
     pub(super) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
         let mut due = Vec::new();
-        for RestoredSession { session, client, due: waits, .. } in &mut *sessions {
-            let whose = (*session, &*client);
-            due.extend(waits.drain(..).map(|(number, will)| {
-                let (session, client) = whose;
-                DueWill { number, client: client.clone(), session: Some(session), will }
-            }));
+        for RestoredSession { session, client, due: waiting, .. } in &mut *sessions {
+            for (number, will) in waiting.drain(..) {
+                due.push(DueWill { number, client: client.clone(), session: Some(*session), will });
+            }
         }
         due.sort_by_key(|due| due.number);
         self.wills_wait.store(!due.is_empty(), Ordering::Release);

@@ -15,6 +15,8 @@ use rustix::fs::OFlags;
 #[derive(Debug)]
 pub(super) struct Direct {
     file: fs::File,
+    /// How long it was when it was opened: up to there it has blocks that may be overwritten behind what is written.
+    len: u64,
     /// More than is written at once by a block, so that some of it begins where memory has to.
     buffer: Vec<u8>,
     /// The block that was written last, and how many bytes of it are not padding: they are in `buffer`, in front.
@@ -27,12 +29,12 @@ impl Direct {
     pub(super) fn open(path: &Path) -> Option<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let file = fs::File::options().write(true).custom_flags(flags).open(path).ok()?;
-        Some(Self { file, buffer: Vec::new(), block: 0, filled: 0 })
+        let len = file.metadata().ok()?.len();
+        Some(Self { file, len, buffer: Vec::new(), block: 0, filled: 0 })
     }
 
-    /// Writes some of `bytes` at `offset`; gives how many. `None`: not in this way, the file is as it was. Up to `len` the file
-    /// has blocks that may be overwritten behind the bytes.
-    pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64, len: u64) -> io::Result<Option<usize>> {
+    /// Writes some of `bytes` at `offset`; gives how many. `None`: not in this way, the file is as it was.
+    pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<Option<usize>> {
         let before = (offset % BLOCK as u64) as usize;
         let block = offset - before as u64;
         if before > 0 && (block != self.block || before > self.filled) {
@@ -41,7 +43,7 @@ impl Direct {
         let taken = bytes.len().min(MOST - before);
         let mut used = before + taken;
         let padded = used.next_multiple_of(BLOCK);
-        if padded != used && block + padded as u64 > len {
+        if padded != used && block + padded as u64 > self.len {
             return Ok(None);
         }
         // what stays known where this fails
@@ -104,7 +106,7 @@ mod tests {
         let mut at = 0;
         for (n, size) in [64, 1, 4031, 4096, 4095, 2, 10_000, 1, MOST, 3 * BLOCK, 7, MOST + 5].into_iter().enumerate() {
             let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8 ^ n as u8).collect();
-            let written = direct.write_at(&bytes, at as u64, len).unwrap().unwrap();
+            let written = direct.write_at(&bytes, at as u64).unwrap().unwrap();
             assert!(written == size || written > MOST - BLOCK, "{written} of {size}");
             expected[at..at + written].copy_from_slice(&bytes[..written]);
             at += written;
@@ -112,13 +114,14 @@ mod tests {
         }
         // the same place again, as after a write that failed
         for bytes in [b"first", b"again"] {
-            assert_eq!(direct.write_at(bytes, at as u64, len).unwrap(), Some(5));
+            assert_eq!(direct.write_at(bytes, at as u64).unwrap(), Some(5));
         }
         expected[at..at + 5].copy_from_slice(b"again");
         assert!(fs::read(&path).unwrap() == expected);
         // what a block had is not known, or would be cut off by padding
-        assert_eq!(direct.write_at(b"x", len / 2 + 1, len).unwrap(), None);
-        assert_eq!(direct.write_at(b"x", len - BLOCK as u64, len - 1).unwrap(), None);
+        assert_eq!(direct.write_at(b"x", len / 2 + 1).unwrap(), None);
+        direct.len = len - 1;
+        assert_eq!(direct.write_at(b"x", len - BLOCK as u64).unwrap(), None);
         assert!(fs::read(&path).unwrap() == expected);
     }
 }

@@ -30,9 +30,8 @@ impl Disk {
     fn to_append(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
         let path = self.path.join(name);
         let file = options.open(&path)?;
-        let len = file.metadata()?.len();
         let direct = if self.direct { Direct::open(&path) } else { None };
-        Ok(DiskFile { file, direct: Mutex::new(direct.map(|direct| (direct, len))) })
+        Ok(DiskFile { file, direct: Mutex::new(direct) })
     }
 }
 
@@ -40,8 +39,7 @@ impl Disk {
 #[derive(Debug)]
 pub struct DiskFile {
     file: fs::File,
-    /// And how long the file was when it was opened.
-    direct: Mutex<Option<(Direct, u64)>>,
+    direct: Mutex<Option<Direct>>,
 }
 
 impl Files for Disk {
@@ -94,8 +92,8 @@ impl File for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if let Some((direct, len)) = &mut *self.direct.lock()
-            && let Some(written) = direct.write_at(bytes, offset, *len)?
+        if let Some(direct) = &mut *self.direct.lock()
+            && let Some(written) = direct.write_at(bytes, offset)?
         {
             return Ok(written);
         }

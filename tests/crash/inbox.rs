@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     raw::{Frame, Message, puback, pubcomp, pubrec},
-    wire::packet_id,
+    wire::{Connection, packet_id},
 };
+
+/// The topic of the message that is the last of a queue.
+pub const END: &str = "end";
 
 /// What was received at QoS 2 and is not released.
 #[derive(Default)]
@@ -44,8 +47,20 @@ impl Inbox {
         }
     }
 
-    /// Every QoS 2 message was released.
-    pub fn is_empty(&self) -> bool {
-        self.unreleased.is_empty()
+    /// Receives all that waits, up to the message to [`END`] that says `end`: the other messages. Nobody kills the broker
+    /// meanwhile.
+    pub fn drain(&mut self, connection: &mut Connection<'_>, end: &str) -> Vec<Message> {
+        let (mut ended, mut messages) = (false, Vec::new());
+        while !ended || !self.unreleased.is_empty() {
+            let frame = connection.read().expect("nobody kills it");
+            let (message, answer) = self.handle(&frame);
+            match message {
+                Some(message) if message.topic == END => ended |= message.text() == end,
+                Some(message) => messages.push(message),
+                None => {}
+            }
+            connection.send(&answer);
+        }
+        messages
     }
 }

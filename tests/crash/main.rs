@@ -45,13 +45,14 @@ use std::{
 };
 
 use bursts::Bursts;
+use inbox::END;
 use publisher::{Publisher, Stream};
 use random::Random;
 use raw::{Client, Connect, Message, connack};
 use retained::Retainer;
 use running::Running;
 use sessions::Comers;
-use subscriber::{END, Subscriber};
+use subscriber::Subscriber;
 use subscriptions::Chooser;
 use wills::{Watcher, Willer, willers};
 use wire::Broker;

@@ -4,15 +4,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    inbox::Inbox,
+    inbox::{END, Inbox},
     publisher::Stream,
     random::Random,
     raw::{Message, suback, subscribe},
     wire::{Broker, Connection},
 };
-
-/// The topic of the message that is the last of a queue.
-pub const END: &str = "end";
 
 /// A client with a persistent session and subscriptions that it keeps.
 pub struct Subscriber {
@@ -72,16 +69,8 @@ impl Subscriber {
     /// Receives all that waits, up to the message to [`END`] that says `end`, and has had all of these streams then.
     pub fn drain(&mut self, broker: &Broker, end: &str, sent: &BTreeMap<Stream, u64>) {
         let mut connection = self.connect(broker).expect("nobody kills it");
-        let mut ended = false;
-        while !ended || !self.inbox.is_empty() {
-            let frame = connection.read().expect("nobody kills it");
-            let (message, answer) = self.inbox.handle(&frame);
-            match message {
-                Some(message) if message.topic == END => ended |= message.text() == end,
-                Some(message) => self.judge(&message),
-                None => {}
-            }
-            connection.send(&answer);
+        for message in self.inbox.drain(&mut connection, end) {
+            self.judge(&message);
         }
         for (stream, received) in &self.received {
             assert_eq!(received, &sent[stream], "{}: the last of {stream:?} is lost", self.id);

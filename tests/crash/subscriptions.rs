@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    inbox::Inbox,
+    inbox::{END, Inbox},
     random::Random,
     raw::{Client, Connect, Frame, Message, ack, connack, suback, subscribe, unsubscribe},
-    subscriber::END,
     wire::{Broker, Connection, packet_id},
 };
 
@@ -78,17 +77,10 @@ impl Chooser {
         }
         prober.publish(Message::new(END, end).qos(2));
         let mut found = [None; FILTERS];
-        let mut ended = false;
-        while !ended || !self.inbox.is_empty() {
-            let frame = connection.read().expect("nobody kills it");
-            let (message, answer) = self.inbox.handle(&frame);
-            connection.send(&answer);
-            // others are of earlier probes
-            let Some(message) = message.filter(|m| m.text() == end) else { continue };
-            match message.topic.split('/').nth(1) {
-                None => ended = true,
-                Some(n) => found[n.parse::<usize>().expect("a probe's topic")] = Some(message.qos),
-            }
+        // others are of earlier probes
+        for message in self.inbox.drain(&mut connection, end).iter().filter(|message| message.text() == end) {
+            let n = message.topic.split('/').nth(1).expect("a probe's topic");
+            found[n.parse::<usize>().expect("a probe's topic")] = Some(message.qos);
         }
         connection.disconnect();
         for (n, (filter, found)) in self.filters.iter_mut().zip(found).enumerate() {

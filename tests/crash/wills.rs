@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    inbox::Inbox,
+    inbox::{END, Inbox},
     random::Random,
     raw::{Connect, Message, ack, puback, suback, subscribe, unsubscribe},
     retained,
-    subscriber::END,
     wire::{Broker, Connection},
 };
 
@@ -137,16 +136,8 @@ impl Watcher {
     /// last of those that are retained is what is retained.
     pub fn settle(&mut self, broker: &Broker, end: &str, willers: &[Willer]) {
         let mut connection = connect(broker).expect("nobody kills it");
-        let mut ended = false;
-        while !ended || !self.inbox.is_empty() {
-            let frame = connection.read().expect("nobody kills it");
-            let (message, answer) = self.inbox.handle(&frame);
-            match message {
-                Some(message) if message.topic == END => ended |= message.text() == end,
-                Some(message) => self.note(&message),
-                None => {}
-            }
-            connection.send(&answer);
+        for message in self.inbox.drain(&mut connection, end) {
+            self.note(&message);
         }
         connection.disconnect();
         let retained = retained::look(broker);

@@ -3,7 +3,7 @@
 
 use std::{
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -64,8 +64,7 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
 #[test]
 fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
     on_a_small_disk("full_disk::room_on_the_disk_is_used_as_soon_as_it_is_there", |place| {
-        let filler = place.path().join("filler");
-        fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
+        let filler = filler(place);
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
         let mut watcher = begin(&broker, "watcher");
@@ -78,8 +77,9 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         fs::remove_file(filler).expect("it is there");
         broker.wait_for("there is room on the disk of data_dir again");
         expect_condition(&broker, "ready");
-        broker.client("publisher").publish(large(acknowledged + 1));
+        // as long as the Will waits, nothing else gets room
         watcher.expect_message("will", "gone", 2);
+        broker.client("publisher").publish(large(acknowledged + 1));
         watcher.expect_nothing_pending();
         broker.kill();
 
@@ -99,8 +99,7 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
 #[test]
 fn a_will_that_found_no_room_outlives_a_kill() {
     on_a_small_disk("full_disk::a_will_that_found_no_room_outlives_a_kill", |place| {
-        let filler = place.path().join("filler");
-        fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
+        let filler = filler(place);
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
         away(&broker, "watcher", "will", 2);
@@ -129,6 +128,13 @@ fn a_will_that_found_no_room_outlives_a_kill() {
             broker.kill();
         }
     });
+}
+
+/// A file that takes much of the room, until it is removed.
+fn filler(place: &Place) -> PathBuf {
+    let filler = place.path().join("filler");
+    fs::write(&filler, vec![1; 100 << 20]).expect("there is room for it");
+    filler
 }
 
 /// A client that has a Will.
