@@ -1,41 +1,21 @@
-//! [`DiskStore`]: the router's port. Whoever appends leaves an [`Op`] with the batch that collects and goes on; the writer's
-//! thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
-//!
-//! A batch is taken as soon as there is something in it that somebody may wait for. What nobody waits for, such as that a
-//! subscriber acknowledged, is written with the next batch, or when it is [`LINGER`] old or [`ENOUGH`]: where messages come one
-//! after the other, each takes one fsync and not two.
-//!
-//! # Locks
-//!
-//! | lock | guards | may be taken while holding |
-//! |---|---|---|
-//! | `groups` | that nobody is within [`Store::together`] while a batch is taken | anything of the router's |
-//! | `pending` | the batch that collects | `groups`, anything of the router's |
-//! | `waiters` | who is woken when | anything of the router's |
-//!
-//! No input or output happens with one of them held, and no waker is called.
+//! [`DiskStore`]: the router's port, over `handover` and the threads that write.
 
 use std::{
-    num::NonZeroU64,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::Waker,
     thread::JoinHandle,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
-use tokio::sync::watch;
+use parking_lot::Mutex;
 
 use super::{
     data_dir::{self, Lock},
     disk::Disk,
-    driver::{self, Batch},
+    driver,
     error::{Failure, OpenError},
-    op::Op,
+    handover::Shared,
     recover::recover,
     restore::restored,
     statistics::Statistics,
@@ -43,7 +23,7 @@ use super::{
 };
 use crate::{
     router::{Condition, Record, Restored, Store},
-    session::{CommitSeq, Message, Stored},
+    session::{CommitSeq, Stored},
 };
 
 /// How a store works.
@@ -99,67 +79,6 @@ struct Threads {
     writer: JoinHandle<()>,
     preparer: JoinHandle<()>,
     _lock: Lock,
-}
-
-/// What appenders and the writer share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    groups: RwLock<()>,
-    pending: Mutex<Pending>,
-    /// The writer waits on it.
-    wake: Condvar,
-    done: AtomicU64,
-    state: AtomicU8,
-    not_durable: AtomicUsize,
-    max_not_durable: usize,
-    next_message: AtomicU64,
-    waiters: Mutex<Vec<(CommitSeq, Waker)>>,
-    pub(super) failure: watch::Sender<Option<Failure>>,
-    pub(super) statistics: Arc<Statistics>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    ops: Vec<Op>,
-    /// The number of the batch that collects.
-    number: u64,
-    bytes: usize,
-    /// Of the batches that were taken and are not durable.
-    written: usize,
-    /// Somebody waits for it, or may.
-    wanted: bool,
-    closing: bool,
-    writer: WriterIs,
-}
-
-/// What the writer has to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriterIs {
-    /// Nothing: it looks by itself.
-    Busy,
-    /// That the batch is due.
-    Waiting,
-    /// That there is something.
-    Idle,
-}
-
-impl Pending {
-    fn is_due(&self) -> bool {
-        self.wanted || self.closing || self.bytes >= ENOUGH
-    }
-
-    /// Is the writer to be woken? Once.
-    fn wakes(&mut self) -> bool {
-        let wakes = match self.writer {
-            WriterIs::Busy => false,
-            WriterIs::Waiting => self.is_due(),
-            WriterIs::Idle => true,
-        };
-        if wakes {
-            self.writer = WriterIs::Busy;
-        }
-        wakes
-    }
 }
 
 /// Opens the store in a directory: gives it, and what it kept.
@@ -258,11 +177,7 @@ impl Store for DiskStore {
     }
 
     fn together(&self, append: &mut dyn FnMut()) {
-        let groups = &self.shared.groups;
-        // whoever holds the lock may wait for a session that is locked by one who wants it: the writer, who waits for both,
-        // must not keep that one out for long
-        let _group = groups.try_read_for(LONGEST_WAIT).unwrap_or_else(|| groups.read_recursive());
-        append();
+        self.shared.together(append);
     }
 
     fn done(&self) -> CommitSeq {
@@ -287,223 +202,6 @@ impl Store for DiskStore {
     }
 }
 
-impl Shared {
-    pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
-        let writer = WriterIs::Busy;
-        let pending =
-            Pending { ops: Vec::new(), number: 1, bytes: 0, written: 0, wanted: false, closing: false, writer };
-        Self {
-            groups: RwLock::new(()),
-            pending: Mutex::new(pending),
-            wake: Condvar::new(),
-            done: AtomicU64::new(0),
-            state: AtomicU8::new(READY),
-            not_durable: AtomicUsize::new(0),
-            max_not_durable,
-            next_message: AtomicU64::new(next_message.max(1)),
-            waiters: Mutex::default(),
-            failure: watch::Sender::new(None),
-            statistics,
-        }
-    }
-
-    #[inline]
-    pub(super) fn append(&self, record: Record<'_>) -> Stored {
-        let op = Op::new(record, |message| self.name(message));
-        let size = op.size();
-        let mut pending = self.pending.lock();
-        pending.wanted |= !matches!(op, Op::Completed { .. } | Op::Sent { .. });
-        pending.ops.push(op);
-        pending.bytes += size;
-        // changed with `pending` locked alone
-        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
-        let number = pending.number;
-        let wakes = pending.wakes();
-        drop(pending);
-        if wakes {
-            self.wake.notify_one();
-        }
-        Stored::By(CommitSeq(number))
-    }
-
-    pub(super) fn done(&self) -> CommitSeq {
-        CommitSeq(self.done.load(Ordering::Acquire))
-    }
-
-    pub(super) fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
-        let mut waiters = self.waiters.lock();
-        let condition = self.condition();
-        if commit <= self.done() || condition == Condition::Failed {
-            drop(waiters);
-            return waker.wake_by_ref();
-        }
-        // whoever asks again for the same is woken once
-        let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
-        if !asked {
-            waiters.push((commit, waker.clone()));
-        }
-        drop(waiters);
-        if condition == Condition::Stuck {
-            waker.wake_by_ref();
-        }
-        self.want(commit);
-    }
-
-    /// Somebody waits for this commit: if it still collects, it is due.
-    fn want(&self, commit: CommitSeq) {
-        let mut pending = self.pending.lock();
-        pending.wanted |= commit.0 >= pending.number && !pending.ops.is_empty();
-        let wakes = pending.wanted && pending.wakes();
-        drop(pending);
-        if wakes {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Asks the writer to write what waits, and to end.
-    pub(super) fn close(&self) {
-        self.pending.lock().closing = true;
-        self.wake.notify_all();
-    }
-
-    /// Gives a message its number, if it has none.
-    #[inline]
-    fn name(&self, message: &Message) {
-        if message.store_number().is_none()
-            && let Some(number) = NonZeroU64::new(self.next_message.fetch_add(1, Ordering::Relaxed))
-        {
-            message.set_store_number(number);
-        }
-    }
-
-    #[inline]
-    pub(super) fn condition(&self) -> Condition {
-        match self.state.load(Ordering::Acquire) {
-            FAILED => Condition::Failed,
-            STUCK => Condition::Stuck,
-            FULL => Condition::Full,
-            _ if self.is_behind() => Condition::Busy,
-            _ => Condition::Ready,
-        }
-    }
-
-    fn is_behind(&self) -> bool {
-        self.not_durable.load(Ordering::Relaxed) > self.max_not_durable
-    }
-
-    /// The batch that collected, into `ops`, which is empty: as soon as it is due, or when it is `until`; `None`: not before.
-    pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<Instant>) -> Batch {
-        self.wait_for_batch(until);
-        let _no_group = self.between_groups();
-        let mut pending = self.pending.lock();
-        std::mem::swap(&mut pending.ops, ops);
-        let number = pending.number;
-        pending.number += u64::from(!ops.is_empty());
-        pending.wanted = false;
-        let bytes = std::mem::take(&mut pending.bytes);
-        pending.written += bytes;
-        Batch { number, bytes, closing: pending.closing }
-    }
-
-    /// While it is held nobody is within a group.
-    fn between_groups(&self) -> RwLockWriteGuard<'_, ()> {
-        // a group takes a microsecond; whoever waits for its end asleep has all others wait until it is awake again
-        let patience = Instant::now() + PATIENCE;
-        while Instant::now() < patience {
-            if let Some(guard) = self.groups.try_write() {
-                return guard;
-            }
-            std::hint::spin_loop();
-        }
-        self.groups.write()
-    }
-
-    fn wait_for_batch(&self, until: Option<Instant>) {
-        let mut pending = self.pending.lock();
-        // as long as batch follows batch, what comes between needs to wake nobody
-        let mut linger = Some(Instant::now() + LINGER);
-        while !pending.is_due() {
-            pending.writer = if linger.is_some() { WriterIs::Waiting } else { WriterIs::Idle };
-            match linger.into_iter().chain(until).min() {
-                Some(next) => drop(self.wake.wait_until(&mut pending, next)),
-                None => self.wake.wait(&mut pending),
-            }
-            let now = Instant::now();
-            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty()
-            {
-                break;
-            }
-            linger = match linger {
-                Some(linger) => Some(linger).filter(|&linger| now < linger),
-                None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
-            };
-        }
-        pending.writer = WriterIs::Busy;
-    }
-
-    /// Waits until `until`, or until it closes.
-    pub(super) fn wait_for_room(&self, until: Instant) -> bool {
-        let mut pending = self.pending.lock();
-        while !pending.closing {
-            if self.wake.wait_until(&mut pending, until).timed_out() {
-                break;
-            }
-        }
-        pending.closing
-    }
-
-    /// A batch is durable.
-    pub(super) fn publish(&self, batch: &Batch) {
-        self.done.store(batch.number, Ordering::Release);
-        let mut pending = self.pending.lock();
-        pending.written -= batch.bytes;
-        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
-        drop(pending);
-        let done = CommitSeq(batch.number);
-        let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
-        ready.into_iter().for_each(|(_, waker)| waker.wake());
-    }
-
-    /// Says whether there is room. Once it failed it says nothing else.
-    pub(super) fn set_full(&self, full: bool) {
-        self.set_state(if full { FULL } else { READY });
-    }
-
-    /// Says that what was taken waits for room.
-    pub(super) fn set_stuck(&self) {
-        self.set_state(STUCK);
-    }
-
-    fn set_state(&self, to: u8) {
-        let changes = |from| (from != to && from != FAILED).then_some(to);
-        let Ok(from) = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, changes) else { return };
-        if from == READY {
-            tracing::error!("no room on the disk of data_dir: what has to be kept is refused until there is");
-        }
-        if to == READY {
-            tracing::info!("there is room on the disk of data_dir again");
-        }
-        if to == STUCK {
-            tracing::error!("what was taken finds no room in data_dir either: clients that wait for it are closed");
-            // they go on waiting: what they wait for is not done
-            let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
-            all.into_iter().for_each(|waker| waker.wake());
-        }
-    }
-
-    pub(super) fn fail(&self, failure: Failure) {
-        tracing::error!("{failure}");
-        self.state.store(FAILED, Ordering::Release);
-        self.failure.send_if_modified(|place| {
-            let first = place.is_none();
-            place.get_or_insert(failure);
-            first
-        });
-        let all = std::mem::take(&mut *self.waiters.lock());
-        all.into_iter().for_each(|(_, waker)| waker.wake());
-    }
-}
-
 /// Milliseconds since 1970, by the system's clock.
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -515,16 +213,3 @@ pub(super) fn random() -> u64 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(std::process::id())
 }
-
-const READY: u8 = 0;
-const FULL: u8 = 1;
-const STUCK: u8 = 2;
-const FAILED: u8 = 3;
-/// How long what nobody waits for stays unwritten.
-const LINGER: Duration = Duration::from_millis(10);
-/// Bytes of a batch that is taken without anybody waiting for it.
-const ENOUGH: usize = 256 << 10;
-/// How long the writer looks for a moment between groups before it makes one.
-const PATIENCE: Duration = Duration::from_micros(50);
-/// How long a group waits for the writer to take a batch.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);

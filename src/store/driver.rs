@@ -11,9 +11,10 @@ use std::{
 };
 
 use super::{
-    disk_store::{Shared, now},
+    disk_store::now,
     error::Failure,
     files::{Files, is_full},
+    handover::Shared,
     op::Op,
     pool::Pool,
     writer::{Progress, Writer},

@@ -5,7 +5,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `disk_store` | [`DiskStore`]: the router's port, and what appenders and the writer share |
+//! | `disk_store` | [`DiskStore`]: the router's port |
+//! | `handover` | what appenders and the writer share |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
 //! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
@@ -28,6 +29,7 @@ mod emit;
 mod error;
 mod files;
 mod format;
+mod handover;
 mod homes;
 mod index;
 mod json;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    super::{disk_store::Shared, driver, files::Files, recover::recover, statistics::Statistics, writer::Writer},
+    super::{driver, files::Files, handover::Shared, recover::recover, statistics::Statistics, writer::Writer},
     simulated::{Fault, Simulated},
     world::settings,
 };
