@@ -9,6 +9,7 @@ use std::{
     path::Path,
 };
 
+use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
 /// A file opened a second time, to be written around the page cache.
@@ -17,6 +18,12 @@ pub(super) struct Direct {
     file: fs::File,
     /// How long it was when it was opened: up to there it has blocks that may be overwritten behind what is written.
     len: u64,
+    last: Mutex<Last>,
+}
+
+/// What was written last.
+#[derive(Debug, Default)]
+struct Last {
     /// More than is written at once by a block, so that some of it begins where memory has to.
     buffer: Vec<u8>,
     /// The block that was written last, and how many bytes of it are not padding: they are in `buffer`, in front.
@@ -30,14 +37,15 @@ impl Direct {
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let file = fs::File::options().write(true).custom_flags(flags).open(path).ok()?;
         let len = file.metadata().ok()?.len();
-        Some(Self { file, len, buffer: Vec::new(), block: 0, filled: 0 })
+        Some(Self { file, len, last: Mutex::default() })
     }
 
     /// Writes some of `bytes` at `offset`; gives how many. `None`: not in this way, the file is as it was.
-    pub(super) fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<Option<usize>> {
+    pub(super) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<Option<usize>> {
         let before = (offset % BLOCK as u64) as usize;
         let block = offset - before as u64;
-        if before > 0 && (block != self.block || before > self.filled) {
+        let last = &mut *self.last.lock();
+        if before > 0 && (block != last.block || before > last.filled) {
             return Ok(None);
         }
         let taken = bytes.len().min(MOST - before);
@@ -47,12 +55,12 @@ impl Direct {
             return Ok(None);
         }
         // what stays known where this fails
-        (self.block, self.filled) = (block, before);
-        let to = self.aligned(padded);
+        (last.block, last.filled) = (block, before);
+        let to = last.aligned(padded);
         to[before..used].copy_from_slice(&bytes[..taken]);
         to[used..].fill(0);
-        let at = self.start();
-        match self.file.write_at(&self.buffer[at..at + padded], block) {
+        let at = last.start();
+        match self.file.write_at(&last.buffer[at..at + padded], block) {
             Ok(written) if written >= used => {}
             Ok(written) if written > before => used = written,
             // what the block had
@@ -60,12 +68,19 @@ impl Direct {
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
             Err(error) => return Err(error),
         }
-        let last = used / BLOCK * BLOCK;
-        self.buffer.copy_within(at + last..at + used, at);
-        (self.block, self.filled) = (block + last as u64, used - last);
+        let whole = used / BLOCK * BLOCK;
+        last.buffer.copy_within(at + whole..at + used, at);
+        (last.block, last.filled) = (block + whole as u64, used - whole);
         Ok(Some(used - before))
     }
 
+    /// What was written so far survives a power cut.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl Last {
     /// So many bytes that begin where memory has to; those in front are as they were.
     fn aligned(&mut self, len: usize) -> &mut [u8] {
         if self.buffer.len() < len + BLOCK {

@@ -4,9 +4,8 @@ use std::{
     fs, io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
-
-use parking_lot::Mutex;
 
 use super::{
     direct::Direct,
@@ -31,7 +30,7 @@ impl Disk {
         let path = self.path.join(name);
         let file = options.open(&path)?;
         let direct = if self.direct { Direct::open(&path) } else { None };
-        Ok(DiskFile { file, direct: Mutex::new(direct) })
+        Ok(DiskFile { file, direct, cached: AtomicBool::new(false) })
     }
 }
 
@@ -39,7 +38,9 @@ impl Disk {
 #[derive(Debug)]
 pub struct DiskFile {
     file: fs::File,
-    direct: Mutex<Option<Direct>>,
+    direct: Option<Direct>,
+    /// Something was written through the page cache.
+    cached: AtomicBool,
 }
 
 impl Files for Disk {
@@ -58,7 +59,7 @@ impl Files for Disk {
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
         let file = fs::File::options().read(true).write(true).open(self.path.join(name))?;
-        Ok(DiskFile { file, direct: Mutex::new(None) })
+        Ok(DiskFile { file, direct: None, cached: AtomicBool::new(false) })
     }
 
     fn open_to_append(&self, name: &str) -> io::Result<DiskFile> {
@@ -92,11 +93,12 @@ impl File for DiskFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        if let Some(direct) = &mut *self.direct.lock()
+        if let Some(direct) = self.uncached()
             && let Some(written) = direct.write_at(bytes, offset)?
         {
             return Ok(written);
         }
+        self.cached.store(true, Ordering::Release);
         self.file.write_at(bytes, offset)
     }
 
@@ -105,6 +107,21 @@ impl File for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        // each of the two files is told what failed in the cache, once
+        match self.uncached() {
+            Some(direct) => direct.sync_data(),
+            None => self.file.sync_data(),
+        }
+    }
+
+    fn syncs_overlap(&self) -> bool {
+        self.uncached().is_some()
+    }
+}
+
+impl DiskFile {
+    /// The way around the page cache, while nothing was written through it.
+    fn uncached(&self) -> Option<&Direct> {
+        self.direct.as_ref().filter(|_| !self.cached.load(Ordering::Acquire))
     }
 }

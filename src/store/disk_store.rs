@@ -4,7 +4,6 @@ use std::{
     path::PathBuf,
     sync::Arc,
     task::Waker,
-    thread::JoinHandle,
     time::{Duration, SystemTime},
 };
 
@@ -13,7 +12,7 @@ use parking_lot::Mutex;
 use super::{
     data_dir::{self, Lock},
     disk::Disk,
-    driver,
+    driver::{self, Threads},
     error::{Failure, OpenError},
     handover::Shared,
     recover::recover,
@@ -71,14 +70,7 @@ impl Options {
 #[derive(Debug)]
 pub struct DiskStore {
     shared: Arc<Shared>,
-    threads: Mutex<Option<Threads>>,
-}
-
-#[derive(Debug)]
-struct Threads {
-    writer: JoinHandle<()>,
-    preparer: JoinHandle<()>,
-    _lock: Lock,
+    threads: Mutex<Option<(Threads, Lock)>>,
 }
 
 /// Opens the store in a directory: gives it, and what it kept.
@@ -104,7 +96,6 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     let statistics = Arc::new(Statistics::default());
     let settings = Settings {
         segment_bytes: options.segment_bytes.max(MIN_SEGMENT_BYTES),
-        sync_each: options.sync == Sync::BeforeAck,
         sync_delay: options.sync_delay,
         salt: random(),
         keep_freed: false,
@@ -118,23 +109,21 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     };
     let shared = Arc::new(Shared::new(writer.index().next_message, options.max_pending_bytes, statistics));
     let started = driver::start(shared.clone(), writer, interval);
-    let (writer, preparer) = started.map_err(|source| OpenError::Io {
+    let threads = started.map_err(|source| OpenError::Io {
         path: options.data_dir.clone(),
         what: "cannot start the store's threads",
         source,
     })?;
-    let threads = Mutex::new(Some(Threads { writer, preparer, _lock: lock }));
+    let threads = Mutex::new(Some((threads, lock)));
     Ok((Arc::new(DiskStore { shared, threads }), restored))
 }
 
 impl DiskStore {
     /// Writes what waits, syncs, and ends. Nothing may be appended any more. Blocks until it is done.
     pub fn close(&self) -> Result<(), Failure> {
-        if let Some(threads) = self.threads.lock().take() {
+        if let Some((threads, _lock)) = self.threads.lock().take() {
             self.shared.close();
-            let ended = threads.writer.join();
-            let _ = threads.preparer.join();
-            if ended.is_err() {
+            if threads.join().is_err() {
                 let why = std::io::Error::other("the writer panicked");
                 self.shared.fail(Failure::new("", "cannot write", &why));
             }

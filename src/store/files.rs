@@ -49,6 +49,12 @@ pub trait File: Send + Sync + 'static {
 
     /// What was written so far survives a power cut, and so does the length.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Whether each of two calls of [`sync_data`](Self::sync_data) that overlap fails where what was written before it is not
+    /// on the disk. A page cache tells one of them only.
+    fn syncs_overlap(&self) -> bool {
+        false
+    }
 }
 
 /// Writes all of `bytes`, in as many turns as the file takes.

@@ -1,8 +1,8 @@
-//! [`Shared`]: what appenders and the writer share. Whoever appends leaves an [`Op`] with the batch that collects and goes on;
-//! the writer's thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
+//! [`Shared`]: what appenders and the threads that write share. Whoever appends leaves an [`Op`] with the batch that collects and
+//! goes on; a thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
 //!
 //! A batch is taken as soon as there is something in it that somebody may wait for. What nobody waits for, such as that a
-//! subscriber acknowledged, is written with the next batch, or when it is [`LINGER`] old or [`ENOUGH`]: where messages come one
+//! subscriber acknowledged, is written with the next batch, or when it is [`LINGER`] old or large: where messages come one
 //! after the other, each takes one fsync and not two.
 //!
 //! # Locks
@@ -10,16 +10,17 @@
 //! | lock | guards | may be taken while holding |
 //! |---|---|---|
 //! | `groups` | that nobody is within [`Shared::together`] while a batch is taken | anything of the router's |
-//! | `pending` | the batch that collects | `groups`, anything of the router's |
+//! | `pending` | the batch that collects, and those on their way | `groups`, anything of the router's |
 //! | `waiters` | who is woken when | anything of the router's |
 //!
 //! No input or output happens with one of them held, and no waker is called.
 
 use std::{
     num::NonZeroU64,
+    ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -28,20 +29,27 @@ use std::{
 use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
-use super::{driver::Batch, error::Failure, op::Op, statistics::Statistics};
+use super::{
+    batches::{Batches, Wake},
+    driver::Batch,
+    error::Failure,
+    op::Op,
+    statistics::Statistics,
+};
 use crate::{
     router::{Condition, Record},
     session::{CommitSeq, Message, Stored},
 };
 
-/// What appenders and the writer share.
+/// What appenders and the threads that write share.
 #[derive(Debug)]
 pub(super) struct Shared {
     groups: RwLock<()>,
-    pending: Mutex<Pending>,
-    /// The writer waits on it.
-    wake: Condvar,
+    pending: Mutex<Batches>,
+    keepers: Condvar,
+    others: Condvar,
     done: AtomicU64,
+    ended: AtomicBool,
     state: AtomicU8,
     not_durable: AtomicUsize,
     max_not_durable: usize,
@@ -51,59 +59,15 @@ pub(super) struct Shared {
     pub(super) statistics: Arc<Statistics>,
 }
 
-#[derive(Debug)]
-struct Pending {
-    ops: Vec<Op>,
-    /// The number of the batch that collects.
-    number: u64,
-    bytes: usize,
-    /// Of the batches that were taken and are not durable.
-    written: usize,
-    /// Somebody waits for it, or may.
-    wanted: bool,
-    closing: bool,
-    writer: WriterIs,
-}
-
-/// What the writer has to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriterIs {
-    /// Nothing: it looks by itself.
-    Busy,
-    /// That the batch is due.
-    Waiting,
-    /// That there is something.
-    Idle,
-}
-
-impl Pending {
-    fn is_due(&self) -> bool {
-        self.wanted || self.closing || self.bytes >= ENOUGH
-    }
-
-    /// Is the writer to be woken? Once.
-    fn wakes(&mut self) -> bool {
-        let wakes = match self.writer {
-            WriterIs::Busy => false,
-            WriterIs::Waiting => self.is_due(),
-            WriterIs::Idle => true,
-        };
-        if wakes {
-            self.writer = WriterIs::Busy;
-        }
-        wakes
-    }
-}
 impl Shared {
     pub(super) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
-        let writer = WriterIs::Busy;
-        let pending =
-            Pending { ops: Vec::new(), number: 1, bytes: 0, written: 0, wanted: false, closing: false, writer };
         Self {
             groups: RwLock::new(()),
-            pending: Mutex::new(pending),
-            wake: Condvar::new(),
+            pending: Mutex::new(Batches::new()),
+            keepers: Condvar::new(),
+            others: Condvar::new(),
             done: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
             state: AtomicU8::new(READY),
             not_durable: AtomicUsize::new(0),
             max_not_durable,
@@ -117,19 +81,13 @@ impl Shared {
     #[inline]
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let op = Op::new(record, |message| self.name(message));
-        let size = op.size();
         let mut pending = self.pending.lock();
-        pending.wanted |= !matches!(op, Op::Completed { .. } | Op::Sent { .. });
-        pending.ops.push(op);
-        pending.bytes += size;
+        pending.push(op);
         // changed with `pending` locked alone
-        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
-        let number = pending.number;
-        let wakes = pending.wakes();
+        self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+        let (number, wakes) = (pending.number, pending.wakes());
         drop(pending);
-        if wakes {
-            self.wake.notify_one();
-        }
+        self.wake(wakes);
         Stored::By(CommitSeq(number))
     }
 
@@ -167,17 +125,28 @@ impl Shared {
     fn want(&self, commit: CommitSeq) {
         let mut pending = self.pending.lock();
         pending.wanted |= commit.0 >= pending.number && !pending.ops.is_empty();
-        let wakes = pending.wanted && pending.wakes();
+        let wakes = if pending.wanted { pending.wakes() } else { None };
         drop(pending);
-        if wakes {
-            self.wake.notify_one();
+        self.wake(wakes);
+    }
+
+    /// Asks the threads to write what waits, and to end.
+    pub(super) fn close(&self) {
+        self.pending.lock().closing = true;
+        self.wake_all();
+    }
+
+    fn wake(&self, wake: Option<Wake>) {
+        match wake {
+            Some(Wake::Keeper) => drop(self.keepers.notify_one()),
+            Some(Wake::Other) => drop(self.others.notify_one()),
+            None => {}
         }
     }
 
-    /// Asks the writer to write what waits, and to end.
-    pub(super) fn close(&self) {
-        self.pending.lock().closing = true;
-        self.wake.notify_all();
+    fn wake_all(&self) {
+        self.keepers.notify_all();
+        self.others.notify_all();
     }
 
     /// Gives a message its number, if it has none.
@@ -205,18 +174,67 @@ impl Shared {
         self.not_durable.load(Ordering::Relaxed) > self.max_not_durable
     }
 
-    /// The batch that collected, into `ops`, which is empty: as soon as it is due, or when it is `until`; `None`: not before.
-    pub(super) fn take(&self, ops: &mut Vec<Op>, until: Option<Instant>) -> Batch {
-        self.wait_for_batch(until);
+    /// So many threads will write, and there is something to do for the first.
+    pub(super) fn begin(&self, threads: usize) {
+        let mut pending = self.pending.lock();
+        pending.turns.active = threads;
+        pending.until = Some(Instant::now());
+    }
+
+    /// There is something else to do than to write batches, at this time. Says so while it has a turn.
+    pub(super) fn set_until(&self, until: Option<Instant>) {
+        self.pending.lock().until = until;
+    }
+
+    /// Waits for a turn, after the one before: until a batch is due, or there is something else to do. `false`: there is no
+    /// turn any more.
+    pub(super) fn wait_for_turn(&self) -> bool {
+        let mut pending = self.pending.lock();
+        pending.turns.active -= 1;
+        // as long as batch follows batch, what comes between needs to wake nobody
+        let mut linger = Some(Instant::now() + LINGER);
+        let mut waited = false;
+        while !self.has_ended() && !pending.is_due(waited) {
+            waited = true;
+            if pending.turns.active > 0 {
+                // whoever has a turn looks by itself after it
+                pending.turns.others += 1;
+                self.others.wait(&mut pending);
+                pending.turns.others -= 1;
+                pending.turns.woken = false;
+                continue;
+            }
+            let lingers = usize::from(linger.is_some());
+            let next = linger.into_iter().chain(pending.until).min();
+            pending.turns.keepers += 1;
+            pending.turns.lingering += lingers;
+            match next {
+                Some(next) => drop(self.keepers.wait_until(&mut pending, next)),
+                None => self.keepers.wait(&mut pending),
+            }
+            pending.turns.lingering -= lingers;
+            pending.turns.keepers -= 1;
+            pending.turns.woken = false;
+            let now = Instant::now();
+            let is_time = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if pending.turns.active == 0 && (is_time(pending.until) || is_time(linger) && !pending.ops.is_empty()) {
+                break;
+            }
+            linger = match linger {
+                Some(linger) => Some(linger).filter(|&linger| now < linger),
+                None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
+            };
+        }
+        pending.turns.active += 1;
+        !self.has_ended()
+    }
+
+    /// The batch that collected, into `ops`, which is empty. `overlaps`: the next one may be taken while this one is on its way.
+    pub(super) fn take(&self, ops: &mut Vec<Op>, overlaps: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
-        std::mem::swap(&mut pending.ops, ops);
-        let number = pending.number;
-        pending.number += u64::from(!ops.is_empty());
-        pending.wanted = false;
-        let bytes = std::mem::take(&mut pending.bytes);
-        pending.written += bytes;
-        Batch { number, bytes, closing: pending.closing }
+        let number = pending.take(ops, overlaps);
+        Batch { number, synced: pending.synced(), closing: pending.closing }
     }
 
     /// While it is held nobody is within a group.
@@ -232,50 +250,47 @@ impl Shared {
         self.groups.write()
     }
 
-    fn wait_for_batch(&self, until: Option<Instant>) {
-        let mut pending = self.pending.lock();
-        // as long as batch follows batch, what comes between needs to wake nobody
-        let mut linger = Some(Instant::now() + LINGER);
-        while !pending.is_due() {
-            pending.writer = if linger.is_some() { WriterIs::Waiting } else { WriterIs::Idle };
-            match linger.into_iter().chain(until).min() {
-                Some(next) => drop(self.wake.wait_until(&mut pending, next)),
-                None => self.wake.wait(&mut pending),
-            }
-            let now = Instant::now();
-            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty()
-            {
-                break;
-            }
-            linger = match linger {
-                Some(linger) => Some(linger).filter(|&linger| now < linger),
-                None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
-            };
-        }
-        pending.writer = WriterIs::Busy;
-    }
-
-    /// Waits until `until`, or until it closes.
+    /// Waits until `until`, or until it closes or fails.
     pub(super) fn wait_for_room(&self, until: Instant) -> bool {
         let mut pending = self.pending.lock();
-        while !pending.closing {
-            if self.wake.wait_until(&mut pending, until).timed_out() {
-                break;
+        while !pending.closing && !self.has_ended() {
+            let timed_out = self.keepers.wait_until(&mut pending, until).timed_out();
+            pending.turns.woken = false;
+            if timed_out {
+                return false;
             }
         }
-        pending.closing
+        true
     }
 
-    /// A batch is durable.
-    pub(super) fn publish(&self, batch: &Batch) {
-        self.done.store(batch.number, Ordering::Release);
+    /// These batches are on the disk, with the frames up to this one, by an fsync, if any, that took so long.
+    pub(super) fn complete(&self, numbers: Range<u64>, frame: u64, took: Option<Duration>) {
         let mut pending = self.pending.lock();
-        pending.written -= batch.bytes;
-        self.not_durable.store(pending.bytes + pending.written, Ordering::Relaxed);
+        let Some(last) = pending.complete(numbers, frame, took) else { return };
+        self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+        self.done.store(last, Ordering::Release);
         drop(pending);
-        let done = CommitSeq(batch.number);
+        let done = CommitSeq(last);
         let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
         ready.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// The last frame that is known to be on the disk, with all before it.
+    pub(super) fn synced(&self) -> u64 {
+        self.pending.lock().synced()
+    }
+
+    /// All is written, and nothing more will be.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        // who is about to wait has looked, or will
+        drop(self.pending.lock());
+        self.wake_all();
+    }
+
+    /// Nothing is written any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// Says whether there is room. Once it failed it says nothing else.
@@ -306,25 +321,27 @@ impl Shared {
     }
 
     pub(super) fn fail(&self, failure: Failure) {
-        tracing::error!("{failure}");
-        self.state.store(FAILED, Ordering::Release);
-        self.failure.send_if_modified(|place| {
-            let first = place.is_none();
-            place.get_or_insert(failure);
-            first
+        let is_first = self.failure.send_if_modified(|place| {
+            let is_first = place.is_none();
+            place.get_or_insert_with(|| failure.clone());
+            is_first
         });
+        self.state.store(FAILED, Ordering::Release);
+        self.end();
+        if is_first {
+            tracing::error!("{failure}");
+        }
         let all = std::mem::take(&mut *self.waiters.lock());
         all.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
+
 const READY: u8 = 0;
 const FULL: u8 = 1;
 const STUCK: u8 = 2;
 const FAILED: u8 = 3;
 /// How long what nobody waits for stays unwritten.
 const LINGER: Duration = Duration::from_millis(10);
-/// Bytes of a batch that is taken without anybody waiting for it.
-const ENOUGH: usize = 256 << 10;
 /// How long the writer looks for a moment between groups before it makes one.
 const PATIENCE: Duration = Duration::from_micros(50);
 /// How long a group waits for the writer to take a batch.

@@ -6,7 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `disk_store` | [`DiskStore`]: the router's port |
-//! | `handover` | what appenders and the writer share |
+//! | `handover`, `batches` | what appenders and the threads that write share |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
 //! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
@@ -19,6 +19,7 @@
 //! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
 //! | `data_dir` | the directory: permissions, the lock |
 
+mod batches;
 mod bodies;
 mod data_dir;
 mod direct;

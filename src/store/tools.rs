@@ -146,7 +146,6 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let live = recovered.index.live_bytes;
     let settings = Settings {
         segment_bytes: (live / 4).clamp(1 << 20, 64 << 20),
-        sync_each: true,
         sync_delay: Duration::ZERO,
         salt: random(),
         keep_freed: true,

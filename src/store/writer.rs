@@ -22,8 +22,6 @@ use super::{
 pub(super) struct Settings {
     /// Of a segment, header included.
     pub(super) segment_bytes: u64,
-    /// A commit is done when it is on the disk; else when it is written, and [`Writer::sync`] is for the rest.
-    pub(super) sync_each: bool,
     /// Added to each fsync.
     pub(super) sync_delay: Duration,
     /// For a log that begins: any number that nobody knows.
@@ -35,7 +33,7 @@ pub(super) struct Settings {
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// All that was handed over is where it has to be.
+    /// All that was handed over is written; [`Writer::sync`] is for the rest.
     Done,
     /// There is no room for it: [`Writer::retry`].
     Stuck,
@@ -77,7 +75,7 @@ struct Segment {
 #[derive(Debug)]
 struct Current<F> {
     id: u64,
-    file: F,
+    file: Arc<F>,
     len: u64,
     end: u64,
     /// It was the reserve: its last part is for what makes room.
@@ -90,8 +88,15 @@ struct Unwritten {
     emitted: Emitted,
     /// The first segment that is needed once it is on the disk.
     oldest: u64,
-    /// It waits for the disk; otherwise it only moves what is there already.
-    awaited: bool,
+}
+
+/// What was written and may not be on the disk: to be synced while the writer goes on.
+#[derive(Debug)]
+pub(super) struct Unsynced<F> {
+    file: Arc<F>,
+    segment: u64,
+    delay: Duration,
+    statistics: Arc<Statistics>,
 }
 
 /// Why a segment cannot begin.
@@ -182,7 +187,7 @@ impl<F: Files> Writer<F> {
     pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
         self.join(ops, now);
-        self.write(true)
+        self.write()
     }
 
     /// Notes what the ops leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
@@ -197,7 +202,7 @@ impl<F: Files> Writer<F> {
     /// Tries again to write what is stuck, and to have a reserve.
     pub(super) fn retry(&mut self) -> Result<Progress, Failure> {
         self.alive()?;
-        let progress = self.write(true)?;
+        let progress = self.write()?;
         if progress == Progress::Done && self.full {
             if self.pool.len() < RESERVE {
                 match self.pool.make() {
@@ -212,23 +217,36 @@ impl<F: Files> Writer<F> {
         Ok(progress)
     }
 
-    /// All that was written is on the disk.
+    /// Brings all that was written to the disk.
     pub(super) fn sync(&mut self) -> Result<(), Failure> {
         self.alive()?;
-        if let Some(current) = &self.current
-            && self.synced + 1 < self.next_frame
-        {
-            if let Err(error) = current.file.sync_data() {
-                let name = names::segment(current.id);
-                return Err(self.fail(&name, "fsync failed", &error));
-            }
-            if !self.settings.sync_delay.is_zero() {
-                thread::sleep(self.settings.sync_delay);
-            }
-            self.synced = self.next_frame - 1;
-            self.statistics.fsyncs.add(1);
+        if let Some(unsynced) = self.unsynced() {
+            unsynced.sync().inspect_err(|failure| self.failed = Some(failure.clone()))?;
+            self.note_synced(self.last_frame());
         }
         self.free()
+    }
+
+    /// What is not known to be on the disk.
+    pub(super) fn unsynced(&self) -> Option<Unsynced<F::File>> {
+        let current = self.current.as_ref().filter(|_| self.synced < self.last_frame())?;
+        let (file, delay, statistics) = (current.file.clone(), self.settings.sync_delay, self.statistics.clone());
+        Some(Unsynced { file, segment: current.id, delay, statistics })
+    }
+
+    /// All frames up to this one are on the disk.
+    pub(super) fn note_synced(&mut self, frame: u64) {
+        self.synced = self.synced.max(frame);
+    }
+
+    /// The last one that was written.
+    pub(super) fn last_frame(&self) -> u64 {
+        self.next_frame - 1
+    }
+
+    /// See [`File::syncs_overlap`], for what is written next.
+    pub(super) fn syncs_overlap(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.file.syncs_overlap())
     }
 
     /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after the
@@ -243,13 +261,13 @@ impl<F: Files> Writer<F> {
         let (home, mut cursor) = self.cleaning.filter(|(home, _)| *home == first).unwrap_or((first, Cursor::default()));
         let more = self.index.collect(home, &mut cursor, most, LOOKS);
         self.cleaning = Some((home, cursor));
-        if self.write(false)? == Progress::Stuck {
+        if self.write()? == Progress::Stuck {
             return Ok(false);
         }
         let left = self.index.homes.get(home).records;
         debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
         if left == 0 {
-            if self.oldest <= home.into() && self.write_frame(false)? == Progress::Stuck {
+            if self.oldest <= home.into() && self.write_frame()? == Progress::Stuck {
                 return Ok(false);
             }
             self.sync()?;
@@ -264,12 +282,12 @@ impl<F: Files> Writer<F> {
             let mut cursor = Cursor::default();
             while self.index.homes.get(home).records > 0 {
                 self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
-                if self.write(false)? == Progress::Stuck {
+                if self.write()? == Progress::Stuck {
                     return Ok(Progress::Stuck);
                 }
             }
         }
-        if self.write_frame(true)? == Progress::Stuck {
+        if self.write_frame()? == Progress::Stuck {
             return Ok(Progress::Stuck);
         }
         self.sync()?;
@@ -281,7 +299,7 @@ impl<F: Files> Writer<F> {
         self.alive()?;
         self.now = now;
         if self.current.is_some() && self.unwritten.is_none() && self.index.dirty.is_empty() {
-            self.write_frame(false)?;
+            self.write_frame()?;
         }
         Ok(())
     }
@@ -289,6 +307,11 @@ impl<F: Files> Writer<F> {
     /// Segments of the log, and spares.
     pub(super) fn disk_bytes(&self) -> u64 {
         self.log_bytes() + self.pool.len() as u64 * self.settings.segment_bytes
+    }
+
+    /// Since it was opened, those of cleaning too.
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.statistics.bytes_written.get()
     }
 
     fn log_bytes(&self) -> u64 {
@@ -314,27 +337,24 @@ impl<F: Files> Writer<F> {
     }
 
     /// Writes the frame that is stuck, if there is one, and then what is noted.
-    fn write(&mut self, awaited: bool) -> Result<Progress, Failure> {
-        if let Some(unwritten) = &mut self.unwritten {
-            unwritten.awaited |= awaited;
-            if self.write_placed()? == Progress::Stuck {
-                return Ok(Progress::Stuck);
-            }
+    fn write(&mut self) -> Result<Progress, Failure> {
+        if self.unwritten.is_some() && self.write_placed()? == Progress::Stuck {
+            return Ok(Progress::Stuck);
         }
         if self.index.dirty.is_empty() {
             // what began and ended between leaves no trace
             self.index.settle(0);
             return Ok(Progress::Done);
         }
-        self.write_frame(awaited)
+        self.write_frame()
     }
 
     /// Writes what is noted as one frame, while none is stuck.
-    fn write_frame(&mut self, awaited: bool) -> Result<Progress, Failure> {
+    fn write_frame(&mut self) -> Result<Progress, Failure> {
         debug_assert!(self.unwritten.is_none(), "its bytes are in the buffer");
         format::begin(&mut self.frame);
         let emitted = self.index.encode(&mut self.frame);
-        if emitted.records == 0 && awaited && !self.index.dirty.is_empty() {
+        if emitted.records == 0 && !self.index.dirty.is_empty() {
             self.index.settle(0);
             return Ok(Progress::Done);
         }
@@ -355,18 +375,17 @@ impl<F: Files> Writer<F> {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
             return Err(self.fail(&names::segment(id), "cannot write", &error));
         };
-        self.unwritten = Some(Unwritten { start, emitted, oldest, awaited });
+        self.unwritten = Some(Unwritten { start, emitted, oldest });
         self.write_placed()
     }
 
     /// Writes the frame that has its place.
     fn write_placed(&mut self) -> Result<Progress, Failure> {
-        let (Some(Unwritten { start, emitted, oldest, awaited }), Some(current)) = (self.unwritten, &mut self.current)
-        else {
+        let (Some(Unwritten { start, emitted, oldest }), Some(current)) = (self.unwritten, &mut self.current) else {
             return Ok(Progress::Done);
         };
         let bytes = &self.frame[start..];
-        if let Err(error) = write_all_at(&current.file, bytes, current.end) {
+        if let Err(error) = write_all_at(&*current.file, bytes, current.end) {
             // file systems that copy on write need room even in files that are full of zeros
             if is_full(&error) {
                 self.full = true;
@@ -384,9 +403,6 @@ impl<F: Files> Writer<F> {
         self.next_frame += 1;
         if self.frame.capacity() > MOST_KEPT {
             self.frame = Vec::new();
-        }
-        if awaited && self.settings.sync_each {
-            self.sync()?;
         }
         if self.pool.len() >= RESERVE {
             self.full = false;
@@ -414,7 +430,7 @@ impl<F: Files> Writer<F> {
                 self.full |= reserve;
                 self.segments.push_back(Segment { id, len });
                 self.index.homes.push(id as Home);
-                self.current = Some(Current { id, file, len, end: HEADER as u64, reserve });
+                self.current = Some(Current { id, file: Arc::new(file), len, end: HEADER as u64, reserve });
                 Ok(())
             }
             Err(error) if is_full(&error) => {
@@ -519,6 +535,19 @@ impl<F: Files> Writer<F> {
     fn count(&self) {
         self.statistics.live_bytes.set(self.index.live_bytes);
         self.statistics.disk_bytes.set(self.disk_bytes());
+    }
+}
+
+impl<F: File> Unsynced<F> {
+    /// Brings it to the disk. After a failure nobody knows what is there.
+    pub(super) fn sync(self) -> Result<(), Failure> {
+        let synced = self.file.sync_data();
+        synced.map_err(|error| Failure::new(&names::segment(self.segment), "fsync failed", &error))?;
+        if !self.delay.is_zero() {
+            thread::sleep(self.delay);
+        }
+        self.statistics.fsyncs.add(1);
+        Ok(())
     }
 }
 

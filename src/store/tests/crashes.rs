@@ -2,7 +2,11 @@
 //! and what belongs together is there together.
 
 use super::{
-    super::writer::Progress,
+    super::{
+        batches::Batches,
+        op::Op,
+        writer::{Progress, Unsynced},
+    },
     simulated::Fault,
     world::{World, settings},
 };
@@ -44,7 +48,8 @@ fn what_was_acknowledged_survives_kills() {
 #[test]
 fn an_interval_loses_the_end_and_nothing_else() {
     for seed in 200..230 {
-        let mut world = World::new(seed, super::super::writer::Settings { sync_each: false, ..settings(4096) });
+        let mut world = World::new(seed, settings(4096));
+        world.syncs = false;
         for _ in 0..30 {
             for _ in 0..world.rng.below(20) {
                 assert_eq!(world.commit_random(), Ok(Progress::Done));
@@ -57,4 +62,38 @@ fn an_interval_loses_the_end_and_nothing_else() {
             world.power_cut();
         }
     }
+}
+
+/// Several frames on their way to the disk at once: what is there of a later one does not stand in for an earlier one.
+#[test]
+fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
+    let mut overtaken = 0;
+    for seed in 300..360 {
+        let mut world = World::new(seed, settings(4096));
+        world.syncs = false;
+        for _ in 0..30 {
+            let mut batches = Batches::new();
+            let mut fsyncs = Vec::new();
+            for _ in 0..world.rng.below(30) {
+                let before = world.writer.last_frame();
+                let number = batches.take(&mut vec![Op::Cleared { topic: "".into() }], true);
+                assert_eq!(world.commit_random(), Ok(Progress::Done));
+                let frame = world.writer.last_frame();
+                fsyncs.push((number, frame, world.writer.unsynced().filter(|_| frame > before)));
+                while fsyncs.len() > world.rng.below(4) {
+                    // any of them may be the first that is done
+                    let (number, frame, unsynced) = fsyncs.remove(world.rng.below(fsyncs.len()));
+                    unsynced.map_or(Ok(()), Unsynced::sync).unwrap();
+                    match batches.complete(number..number + 1, frame, None) {
+                        Some(last) => world.is_kept_but((batches.number - 1 - last) as usize),
+                        None => overtaken += 1,
+                    }
+                }
+                world.writer.note_synced(batches.synced());
+                world.writer.clean(512).unwrap();
+            }
+            world.power_cut();
+        }
+    }
+    assert!(overtaken > 100, "{overtaken}");
 }

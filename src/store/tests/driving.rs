@@ -3,12 +3,18 @@
 use std::{
     sync::{Arc, mpsc},
     task::{Wake, Waker},
-    thread::JoinHandle,
     time::Duration,
 };
 
 use super::{
-    super::{driver, files::Files, handover::Shared, recover::recover, statistics::Statistics, writer::Writer},
+    super::{
+        driver::{self, Threads},
+        files::Files,
+        handover::Shared,
+        recover::recover,
+        statistics::Statistics,
+        writer::{Settings, Writer},
+    },
     simulated::{Fault, Simulated},
     world::settings,
 };
@@ -21,14 +27,23 @@ use crate::{
 
 struct Driven {
     shared: Arc<Shared>,
-    threads: Option<(JoinHandle<()>, JoinHandle<()>)>,
+    threads: Option<Threads>,
 }
 
 impl Driven {
     fn start(files: &Simulated) -> Self {
+        Self::with(files, settings(4096))
+    }
+
+    /// On a disk that is slow, with room for much in a segment.
+    fn slow(files: &Simulated) -> Self {
+        Self::with(files, Settings { sync_delay: Duration::from_millis(1), ..settings(1 << 20) })
+    }
+
+    fn with(files: &Simulated, settings: Settings) -> Self {
         let recovered = recover(files, &mut |_, _| {}).unwrap();
         let statistics = Arc::new(Statistics::default());
-        let writer = Writer::open(Arc::new(files.clone()), recovered, settings(4096), statistics.clone()).unwrap();
+        let writer = Writer::open(Arc::new(files.clone()), recovered, settings, statistics.clone()).unwrap();
         let shared = Arc::new(Shared::new(1, 1 << 20, statistics));
         let threads = Some(driver::start(shared.clone(), writer, None).unwrap());
         Self { shared, threads }
@@ -66,9 +81,8 @@ impl Driven {
 impl Drop for Driven {
     fn drop(&mut self) {
         self.shared.close();
-        if let Some((writer, preparer)) = self.threads.take() {
-            writer.join().unwrap();
-            preparer.join().unwrap();
+        if let Some(threads) = self.threads.take() {
+            threads.join().unwrap();
         }
     }
 }
@@ -196,7 +210,47 @@ fn who_waits_is_told_that_the_writer_panicked() {
         store.wait(store.retain(b"x"));
     }
     assert!(store.shared.failure.borrow().is_some());
-    let (writer, preparer) = store.threads.take().unwrap();
-    assert!(writer.join().is_err());
-    let _ = preparer.join();
+    assert!(store.threads.take().unwrap().join().is_err());
+}
+
+/// Two fsyncs at once: the first is held up, and the second is done.
+fn overtaken(files: &Simulated) -> (Driven, CommitSeq, CommitSeq) {
+    files.set_overlaps();
+    let store = Driven::slow(files);
+    // whoever has seen one knows that it is slow
+    store.wait(store.retain(b"x"));
+    files.hold_sync();
+    let first = store.retain(b"y");
+    let _bell = store.ask(first);
+    while !files.is_holding() {
+        std::thread::yield_now();
+    }
+    let syncs = store.shared.statistics.fsyncs.get();
+    let second = store.retain_at("large", &vec![b'z'; 200 << 10]);
+    let _bell = store.ask(second);
+    while store.shared.statistics.fsyncs.get() == syncs {
+        std::thread::yield_now();
+    }
+    (store, first, second)
+}
+
+#[test]
+fn a_batch_that_is_on_the_disk_waits_for_those_before_it() {
+    let files = Simulated::default();
+    let (store, first, second) = overtaken(&files);
+    assert!(store.shared.done() < first);
+    files.let_go(true);
+    store.wait(second);
+    assert_eq!(store.shared.done(), second);
+}
+
+#[test]
+fn a_batch_behind_one_whose_fsync_fails_is_not_acknowledged() {
+    let files = Simulated::default();
+    let (store, first, second) = overtaken(&files);
+    let bell = store.ask(second);
+    files.let_go(false);
+    rings(&bell);
+    assert_eq!(store.shared.condition(), Condition::Failed);
+    assert!(store.shared.done() < first);
 }

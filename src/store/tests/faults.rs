@@ -82,8 +82,7 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
             if world.commit_random() == Ok(Progress::Stuck) {
                 delayed += 1;
                 assert!(world.writer.is_full());
-                assert_eq!(world.writer.retry(), Ok(Progress::Done));
-                world.is_kept();
+                assert_eq!(world.retry(), Ok(Progress::Done));
             }
             world.writer.clean(512).unwrap();
         }
@@ -128,8 +127,7 @@ fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
             1 => {
                 world.files.break_at(1, Fault::Full);
                 assert_eq!(world.commit_random(), Ok(Progress::Stuck));
-                assert_eq!(world.writer.retry(), Ok(Progress::Done));
-                world.is_kept();
+                assert_eq!(world.retry(), Ok(Progress::Done));
             }
             2 => world.writer.sync().unwrap(),
             // as at the end
@@ -159,8 +157,7 @@ fn a_segment_that_has_no_room_to_begin_begins_later() {
             world.model.apply(&op);
             if world.commit(vec![op]) == Ok(Progress::Stuck) {
                 delayed += 1;
-                assert_eq!(world.writer.retry(), Ok(Progress::Done), "large: {large}, change {n}");
-                world.is_kept();
+                assert_eq!(world.retry(), Ok(Progress::Done), "large: {large}, change {n}");
                 while let Some(spare) = world.writer.pool().take_reserve() {
                     assert!(world.files.open(&spare).is_ok(), "{spare} is there");
                 }
@@ -185,9 +182,8 @@ fn what_does_not_fit_is_acknowledged_when_there_is_room() {
             continue;
         }
         world.files.set_room(None);
-        assert_eq!(world.writer.retry(), Ok(Progress::Done));
+        assert_eq!(world.retry(), Ok(Progress::Done));
         assert!(!world.writer.is_full());
-        world.is_kept();
         world.power_cut();
         assert_ne!(world.model, Model::default());
     }

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::super::files::{File, Files};
 
 /// One directory. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Simulated(Arc<Mutex<State>>);
+pub(in super::super) struct Simulated(Arc<Mutex<State>>, Arc<Condvar>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -25,6 +25,20 @@ struct State {
     /// Changes so far.
     operations: u64,
     syncs: u64,
+    overlaps: bool,
+    hold: Hold,
+}
+
+/// What becomes of an fsync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    #[default]
+    Passes,
+    /// The next one of this file is held up.
+    Next(usize),
+    Held,
+    /// The one that is held up goes on, or fails.
+    Goes(bool),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -157,6 +171,28 @@ impl Simulated {
         self.0.lock().syncs
     }
 
+    /// Fsyncs tell each for itself that they failed.
+    pub(in super::super) fn set_overlaps(&self) {
+        self.0.lock().overlaps = true;
+    }
+
+    /// Holds up the next fsync of the last segment.
+    pub(in super::super) fn hold_sync(&self) {
+        let last = self.segments().pop().unwrap();
+        let mut state = self.0.lock();
+        state.hold = Hold::Next(state.names[&last]);
+    }
+
+    pub(in super::super) fn is_holding(&self) -> bool {
+        self.0.lock().hold == Hold::Held
+    }
+
+    /// Lets go the fsync that is held up: it succeeds, or fails.
+    pub(in super::super) fn let_go(&self, succeeds: bool) {
+        self.0.lock().hold = Hold::Goes(succeeds);
+        self.1.notify_all();
+    }
+
     /// A copy of what is there, as if all of it were synced.
     pub(in super::super) fn copy(&self) -> Self {
         let state = self.0.lock();
@@ -167,7 +203,7 @@ impl Simulated {
             copy.inodes.push(Inode { now: bytes.clone(), durable: bytes, writes: Vec::new() });
         }
         copy.durable_names = copy.names.clone();
-        Self(Arc::new(Mutex::new(copy)))
+        Self(Arc::new(Mutex::new(copy)), Arc::default())
     }
 
     pub(in super::super) fn bytes(&self, name: &str) -> Vec<u8> {
@@ -352,6 +388,15 @@ impl File for SimulatedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.files.0.lock();
+        if state.hold == Hold::Next(self.inode) {
+            state.hold = Hold::Held;
+            while state.hold == Hold::Held {
+                self.files.1.wait(&mut state);
+            }
+            if std::mem::take(&mut state.hold) == Hold::Goes(false) {
+                return Err(io::Error::other("broken"));
+            }
+        }
         let fault = state.step();
         let writes = match fault {
             Some(Fault::Broken) => return Err(io::Error::other("broken")),
@@ -364,5 +409,9 @@ impl File for SimulatedFile {
         let inode = &mut state.inodes[self.inode];
         writes.into_iter().for_each(|write| write.apply(&mut inode.durable));
         Ok(())
+    }
+
+    fn syncs_overlap(&self) -> bool {
+        self.files.0.lock().overlaps
     }
 }

@@ -38,10 +38,12 @@ pub(super) struct World {
     pub(super) payload: usize,
     /// Out of ten publishes, so many are completed.
     pub(super) drains: usize,
+    /// Each commit is brought to the disk before the next.
+    pub(super) syncs: bool,
 }
 
 pub(super) fn settings(segment_bytes: u64) -> Settings {
-    Settings { segment_bytes, sync_each: true, sync_delay: Duration::ZERO, salt: 0x5A17, keep_freed: false }
+    Settings { segment_bytes, sync_delay: Duration::ZERO, salt: 0x5A17, keep_freed: false }
 }
 
 /// Reads the log and goes on with it.
@@ -80,6 +82,7 @@ impl World {
             now: 1_000_000,
             payload: 60,
             drains: 9,
+            syncs: true,
         }
     }
 
@@ -96,16 +99,32 @@ impl World {
     pub(super) fn commit(&mut self, ops: Vec<Op>) -> Result<Progress, Failure> {
         self.now += 1;
         self.possible.push(self.model.clone());
-        let done = self.writer.commit(ops, self.now);
-        if done == Ok(Progress::Done) && self.settings.sync_each {
+        let progress = self.writer.commit(ops, self.now)?;
+        self.synced(progress)
+    }
+
+    /// Tries again what is stuck.
+    pub(super) fn retry(&mut self) -> Result<Progress, Failure> {
+        let progress = self.writer.retry()?;
+        self.synced(progress)
+    }
+
+    fn synced(&mut self, progress: Progress) -> Result<Progress, Failure> {
+        if progress == Progress::Done && self.syncs {
+            self.writer.sync()?;
             self.is_kept();
         }
-        done
+        Ok(progress)
     }
 
     /// All that was handed over is on the disk.
     pub(super) fn is_kept(&mut self) {
         self.possible = vec![self.model.clone()];
+    }
+
+    /// All commits but the last `later` are on the disk.
+    pub(super) fn is_kept_but(&mut self, later: usize) {
+        self.possible.drain(..self.possible.len() - 1 - later);
     }
 
     /// The power goes and comes again. What is there then must be what may be there.
