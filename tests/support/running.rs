@@ -127,6 +127,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if thread::panicking() {
+            self.read.extend(self.log.iter());
+            eprintln!("what the broker said:\n{}", self.read.join("\n"));
+        }
     }
 }
 
