@@ -1,15 +1,11 @@
-//! [`Batches`]: the batch that collects, those that are on their way to the disk, and who waits to take the next one. Knows
-//! no locks, and does not look at the clock.
+//! [`Batches`]: the batch that collects, those that are on their way to the disk, and when the next one is taken. Knows no
+//! locks and no clock.
 //!
-//! One thread takes a batch as soon as something in it is waited for, and the next one when that is on the disk. Where an
-//! fsync takes long, and each of two that overlap tells whether it failed, others take a batch meanwhile if there is enough
-//! for one: then the disk has several at once, and what is acknowledged first is still what came first.
+//! A batch is taken as soon as something in it is waited for, and the next one when that is on the disk. Where an fsync takes
+//! long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in it: then
+//! the disk has several at once, and what is acknowledged first is still what came first.
 
-use std::{
-    collections::VecDeque,
-    ops::Range,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use super::op::Op;
 
@@ -28,12 +24,12 @@ pub(super) struct Batches {
     /// The last frame of those that are durable.
     synced: u64,
     /// One fsync may begin while another is on its way.
-    overlaps: bool,
+    may_overlap: bool,
     /// It is worth it.
     is_slow: bool,
-    pub(super) turns: Turns,
-    /// When there is something else to do than to write batches.
-    pub(super) until: Option<Instant>,
+    /// One became durable since the last was taken.
+    completed: bool,
+    pub(super) writer: WriterIs,
     pub(super) closing: bool,
 }
 
@@ -45,26 +41,15 @@ struct Taken {
     frame: Option<u64>,
 }
 
-/// What the threads that write do.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turns {
-    /// Write, or look after the log.
-    pub(super) active: usize,
-    /// Wait, and one of them will look by itself soon.
-    pub(super) lingering: usize,
-    /// Wait until a batch is due, or there is something to look after.
-    pub(super) keepers: usize,
-    /// Wait until a batch is due while another is on its way.
-    pub(super) others: usize,
-    /// One that waits was woken, and has not looked yet.
-    pub(super) woken: bool,
-}
-
-/// Whom to wake.
+/// What the writer has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wake {
-    Keeper,
-    Other,
+pub(super) enum WriterIs {
+    /// Nothing: it looks by itself.
+    Busy,
+    /// That a batch is due.
+    Waiting,
+    /// That there is something.
+    Idle,
 }
 
 impl Batches {
@@ -77,15 +62,16 @@ impl Batches {
             taken: VecDeque::new(),
             taken_bytes: 0,
             synced: 0,
-            overlaps: false,
+            may_overlap: false,
             is_slow: false,
-            turns: Turns::default(),
-            until: None,
+            completed: false,
+            writer: WriterIs::Busy,
             closing: false,
         }
     }
 
     /// Bytes of memory that wait to become durable, about.
+    #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.taken_bytes
     }
@@ -99,43 +85,38 @@ impl Batches {
         self.ops.push(op);
     }
 
-    /// Is the batch that collects to be taken by a thread that has `waited`, or by one that comes from the batch before?
-    pub(super) fn is_due(&self, waited: bool) -> bool {
-        if self.turns.active == 0 {
-            return self.wanted || self.closing || self.bytes >= ENOUGH;
-        }
-        self.overlaps && self.is_slow && self.wanted && (!waited || self.bytes >= OVERLAPPING)
-    }
-
-    /// Is a thread that waits to be woken? Once.
+    /// Is the batch that collects to be taken?
     #[inline]
-    pub(super) fn wakes(&mut self) -> Option<Wake> {
-        let Turns { active, lingering, keepers, others, woken } = self.turns;
-        if woken {
-            return None;
+    pub(super) fn is_due(&self) -> bool {
+        match self.taken.len() {
+            0 => self.wanted || self.closing || self.bytes >= ENOUGH,
+            MOST_ON_THE_WAY.. => false,
+            _ => self.overlaps() && self.wanted && (self.completed || self.bytes >= OVERLAPPING),
         }
-        let wake = match () {
-            () if self.is_due(true) => {
-                if active > 0 && others > 0 {
-                    Wake::Other
-                } else {
-                    Wake::Keeper
-                }
-            }
-            // where nobody looks by itself soon, somebody begins to
-            () if active == 0 && lingering == 0 && !self.ops.is_empty() => Wake::Keeper,
-            () => return None,
-        };
-        if wake == Wake::Keeper && keepers == 0 {
-            return None;
-        }
-        self.turns.woken = true;
-        Some(wake)
     }
 
-    /// The batch that collected, into `ops`, which is empty; gives its number. `overlaps`: the next one may be taken while this
-    /// one is on its way.
-    pub(super) fn take(&mut self, ops: &mut Vec<Op>, overlaps: bool) -> u64 {
+    /// Is the writer to go on while a batch is on its way?
+    pub(super) fn overlaps(&self) -> bool {
+        self.may_overlap && self.is_slow
+    }
+
+    /// Is the writer to be woken? Once.
+    #[inline]
+    pub(super) fn wakes(&mut self) -> bool {
+        let wakes = match self.writer {
+            WriterIs::Busy => false,
+            WriterIs::Waiting => self.is_due(),
+            WriterIs::Idle => self.is_due() || self.taken.is_empty() && !self.ops.is_empty(),
+        };
+        if wakes {
+            self.writer = WriterIs::Busy;
+        }
+        wakes
+    }
+
+    /// The batch that collected, into `ops`, which is empty; gives its number. `may_overlap`: the next one may be taken while
+    /// this one is on its way.
+    pub(super) fn take(&mut self, ops: &mut Vec<Op>, may_overlap: bool) -> u64 {
         std::mem::swap(&mut self.ops, ops);
         let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
         if !ops.is_empty() {
@@ -144,7 +125,8 @@ impl Batches {
             self.taken_bytes += bytes;
         }
         self.wanted = false;
-        self.overlaps = overlaps;
+        self.completed = false;
+        self.may_overlap = may_overlap;
         number
     }
 
@@ -160,6 +142,7 @@ impl Batches {
             self.taken.pop_front();
             self.taken_bytes -= bytes;
             self.synced = frame;
+            self.completed = true;
             last = Some(number);
         }
         last
@@ -171,6 +154,8 @@ impl Batches {
     }
 }
 
+/// Batches that are on their way at once.
+pub(super) const MOST_ON_THE_WAY: usize = 3;
 /// Bytes of a batch that is taken without anybody waiting for it.
 const ENOUGH: usize = 256 << 10;
 /// Bytes of a batch that is taken while another is on its way.
@@ -197,14 +182,15 @@ mod tests {
     #[test]
     fn a_batch_is_due_when_somebody_waits_for_it_or_it_is_large() {
         let mut batches = Batches::new();
-        assert!(!batches.is_due(true));
+        assert!(!batches.is_due());
         batches.push(lazy());
-        assert!(!batches.is_due(true));
+        assert!(!batches.is_due());
         batches.wanted = true;
-        assert!(batches.is_due(true));
+        assert!(batches.is_due());
         assert_eq!(take(&mut batches, false), 1);
-        assert!(!batches.is_due(true));
-        while !batches.is_due(true) {
+        assert_eq!(batches.complete(1..2, 1, None), Some(1));
+        assert!(!batches.is_due());
+        while !batches.is_due() {
             batches.push(lazy());
         }
         assert!((ENOUGH..ENOUGH + 1000).contains(&batches.bytes), "{}", batches.bytes);
@@ -212,24 +198,31 @@ mod tests {
 
     #[test]
     fn a_batch_is_due_beside_another_where_the_disk_is_slow_and_tells_them_apart() {
-        for (slow, overlaps) in [(false, true), (true, false), (true, true)] {
-            let both = slow && overlaps;
+        for (slow, may_overlap) in [(false, true), (true, false), (true, true)] {
+            let overlaps = slow && may_overlap;
             let mut batches = Batches::new();
             batches.push(op(1));
-            let first = take(&mut batches, overlaps);
+            let first = take(&mut batches, may_overlap);
             let took = if slow { SLOW } else { SLOW / 2 };
             assert_eq!(batches.complete(first..first + 1, 1, Some(took)), Some(first));
-            batches.turns.active = 1;
+            assert_eq!(batches.overlaps(), overlaps);
             batches.push(op(1));
-            // whoever comes from a batch takes what there is, others what is worth it
-            assert_eq!((batches.is_due(false), batches.is_due(true)), (both, false));
+            let second = take(&mut batches, may_overlap);
+            batches.push(op(1));
+            assert!(!batches.is_due());
             batches.push(op(OVERLAPPING));
-            assert_eq!((batches.is_due(false), batches.is_due(true)), (both, both));
+            assert_eq!(batches.is_due(), overlaps);
+            let third = take(&mut batches, may_overlap);
             // one that had nothing to write says nothing of the disk
-            let second = take(&mut batches, overlaps);
-            assert_eq!(batches.complete(second..second + 1, 1, None), Some(second));
-            batches.push(op(OVERLAPPING));
-            assert_eq!(batches.is_due(true), both);
+            assert_eq!(batches.complete(second..third, 1, None), Some(second));
+            batches.push(op(1));
+            // what came while that one was on its way
+            assert_eq!(batches.is_due(), overlaps);
+            while batches.taken.len() < MOST_ON_THE_WAY {
+                take(&mut batches, may_overlap);
+                batches.push(op(OVERLAPPING));
+            }
+            assert!(!batches.is_due());
         }
     }
 
@@ -255,23 +248,22 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_is_woken_for_what_is_due_and_one_looks_soon_at_what_is_not() {
+    fn the_writer_is_woken_once_for_what_is_due_and_looks_soon_at_what_is_not() {
         let mut batches = Batches::new();
-        batches.turns = Turns { keepers: 1, others: 1, ..Turns::default() };
-        assert_eq!(batches.wakes(), None);
-        batches.push(lazy());
-        assert_eq!((batches.wakes(), batches.wakes()), (Some(Wake::Keeper), None));
-        batches.turns = Turns { keepers: 1, lingering: 1, ..Turns::default() };
-        assert_eq!(batches.wakes(), None);
         batches.push(op(1));
-        assert_eq!((batches.wakes(), batches.wakes()), (Some(Wake::Keeper), None));
-        // it is on its way by itself
-        batches.turns = Turns { active: 1, others: 1, ..Turns::default() };
-        assert_eq!(batches.wakes(), None);
-        (batches.overlaps, batches.is_slow) = (true, true);
-        batches.push(op(OVERLAPPING));
-        assert_eq!((batches.wakes(), batches.wakes()), (Some(Wake::Other), None));
-        batches.turns = Turns { active: 1, keepers: 1, ..Turns::default() };
-        assert_eq!(batches.wakes(), Some(Wake::Keeper));
+        assert!(!batches.wakes());
+        batches.writer = WriterIs::Waiting;
+        assert!(batches.wakes() && !batches.wakes());
+        let first = take(&mut batches, false);
+        batches.push(lazy());
+        batches.writer = WriterIs::Idle;
+        // a batch is on its way
+        assert!(!batches.wakes());
+        assert_eq!(batches.complete(first..first + 1, 1, None), Some(first));
+        assert!(batches.wakes() && !batches.wakes());
+        batches.writer = WriterIs::Waiting;
+        assert!(!batches.wakes());
+        batches.closing = true;
+        assert!(batches.wakes());
     }
 }

@@ -1,24 +1,29 @@
-//! The store's threads: some write, one at a time, and wait for the disk at the same time; one makes files for segments to
-//! come.
+//! The store's threads: one writes batch after batch; where an fsync takes long, others wait for the disk meanwhile; one makes
+//! files for segments to come.
 
 use std::{
     io,
+    ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 use super::{
-    disk_store::now as wall_clock,
+    batches::MOST_ON_THE_WAY,
+    disk_store::now,
     error::Failure,
-    files::{Files, is_full},
+    files::{File, Files, is_full},
     handover::Shared,
     op::Op,
     pool::Pool,
-    writer::{Progress, Writer},
+    writer::{Progress, Unsynced, Writer},
 };
 
 /// What was taken to be written.
@@ -33,17 +38,17 @@ pub(super) struct Batch {
 /// The threads, until they end.
 #[derive(Debug)]
 pub(super) struct Threads {
-    writers: Vec<JoinHandle<()>>,
-    preparer: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
-    /// Waits for their end. `Err`: one that writes has panicked.
+    /// Waits for their end. `Err`: the one that writes has panicked.
     pub(super) fn join(self) -> thread::Result<()> {
-        let writers: Vec<_> = self.writers.into_iter().map(JoinHandle::join).collect();
-        // it has nothing to tell
-        let _ = self.preparer.join();
-        writers.into_iter().collect()
+        let written = self.writer.join();
+        // they have nothing to tell
+        self.others.into_iter().for_each(|other| drop(other.join()));
+        written
     }
 }
 
@@ -56,50 +61,33 @@ pub(super) fn start<F: Files>(
     let ends = Arc::new(AtomicBool::new(false));
     let (pool, its_end) = (writer.pool().clone(), ends.clone());
     let preparer = thread::Builder::new().name("store-files".into()).spawn(move || prepare(&pool, &its_end))?;
-    let now = Instant::now();
-    let log = Log {
+    let (to_sync, written) = mpsc::channel();
+    let driver = Driver {
+        shared: shared.clone(),
         writer,
-        ops: Vec::new(),
-        is_new: true,
         interval,
         sync_due: None,
-        mark_due: now + MARK,
-        retry_due: now,
-        cleans: true,
-        cleaned_at: shared.statistics.bytes_written.get(),
+        mark_due: Instant::now() + MARK,
+        retry_due: Instant::now(),
+        to_sync,
+        preparer: preparer.thread().clone(),
+        ends,
     };
-    shared.begin(WRITERS);
-    let driver = Arc::new(Driver { shared, log: Mutex::new(log), preparer: preparer.thread().clone(), ends });
-    let mut writers = Vec::new();
-    for n in 0..WRITERS {
-        let (its, name) = (driver.clone(), format!("store-{n}"));
-        match thread::Builder::new().name(name).spawn(move || its.run()) {
-            Ok(writer) => writers.push(writer),
-            Err(error) => {
-                driver.shared.end();
-                return Err(error);
-            }
-        }
+    let mut others = vec![preparer];
+    let written = Arc::new(Mutex::new(written));
+    // all end when the driver does
+    for n in 0..MOST_ON_THE_WAY {
+        let (shared, written) = (shared.clone(), written.clone());
+        let syncer = thread::Builder::new().name(format!("store-sync-{n}"));
+        others.push(syncer.spawn(move || sync_until_closed(&shared, &written))?);
     }
-    Ok(Threads { writers, preparer })
+    let writer = thread::Builder::new().name("store".into()).spawn(move || driver.run())?;
+    Ok(Threads { writer, others })
 }
 
-/// What the threads that write share.
 struct Driver<F: Files> {
     shared: Arc<Shared>,
-    /// Poisoned by whoever panics with it: nobody goes on from there.
-    log: Mutex<Log<F>>,
-    preparer: Thread,
-    ends: Arc<AtomicBool>,
-}
-
-/// The log, and when what is to be done for it.
-struct Log<F: Files> {
     writer: Writer<F>,
-    /// Room for the ops of a batch.
-    ops: Vec<Op>,
-    /// What recovery left to be written is not written yet.
-    is_new: bool,
     /// Between one fsync and the next, where acknowledgements do not wait for it.
     interval: Option<Duration>,
     sync_due: Option<Instant>,
@@ -107,104 +95,125 @@ struct Log<F: Files> {
     mark_due: Instant,
     /// When it is tried again whether there is room.
     retry_due: Instant,
-    /// There is more to clean.
-    cleans: bool,
-    /// Bytes that had been written when it was cleaned last.
-    cleaned_at: u64,
+    /// To the threads that bring it to the disk.
+    to_sync: mpsc::Sender<Written<F::File>>,
+    preparer: Thread,
+    ends: Arc<AtomicBool>,
+}
+
+/// Batches that are written.
+#[derive(Debug)]
+struct Written<F> {
+    numbers: Range<u64>,
+    /// The last frame by then.
+    frame: u64,
+    /// What of them is not on the disk.
+    unsynced: Option<Unsynced<F>>,
+}
+
+impl<F: File> Written<F> {
+    /// Brings them to the disk, and wakes those who wait for them.
+    fn sync(self, shared: &Shared) -> Result<(), Failure> {
+        let begins = Instant::now();
+        let took = match self.unsynced {
+            Some(unsynced) => unsynced.sync().map(|()| Some(begins.elapsed()))?,
+            None => None,
+        };
+        shared.complete(self.numbers, self.frame, took);
+        Ok(())
+    }
 }
 
 impl<F: Files> Driver<F> {
-    fn run(&self) {
-        let _tells = TellsPanic(&self.shared);
+    fn run(mut self) {
         if let Err(failure) = self.write_until_closed() {
             self.shared.fail(failure);
         }
     }
 
-    fn write_until_closed(&self) -> Result<(), Failure> {
-        while self.shared.wait_for_turn() {
-            let Some(mut log) = self.lock() else { return Ok(()) };
-            let overlaps = log.writer.syncs_overlap();
-            let batch = self.shared.take(&mut log.ops, overlaps);
-            log.writer.note_synced(batch.synced);
-            if log.ops.is_empty() && !std::mem::take(&mut log.is_new) {
-                if batch.closing {
-                    log.close()?;
-                    self.shared.end();
-                    return Ok(());
+    fn write_until_closed(&mut self) -> Result<(), Failure> {
+        let mut ops: Vec<Op> = Vec::new();
+        // what recovery left to be written
+        self.write(&mut ops, self.shared.collecting())?;
+        let mut cleans = true;
+        while self.shared.wait_for_batch(self.next_turn(cleans)) {
+            let batch = self.shared.take(&mut ops, self.writer.syncs_overlap());
+            self.writer.note_synced(batch.synced);
+            let written = self.shared.statistics.bytes_written.get();
+            if !ops.is_empty() {
+                self.write(&mut ops, batch.number)?;
+                self.mark_due = Instant::now() + MARK;
+                if ops.capacity() > MOST_KEPT {
+                    ops = Vec::new();
                 }
-                drop(log);
+            } else if batch.closing {
+                self.writer.sync()?;
+                self.writer.mark(now())?;
+                return self.writer.sync();
             } else {
-                self.write(log, batch.number)?;
+                if self.writer.is_full() && self.retry_due <= Instant::now() {
+                    self.writer.retry()?;
+                    self.retry_due = Instant::now() + RETRY;
+                }
+                if self.mark_due <= Instant::now() {
+                    // not synced: after a power cut they have been away a little longer
+                    self.writer.mark(now())?;
+                    self.mark_due = Instant::now() + MARK;
+                }
             }
-            // whoever else has it looks after it
-            if let Ok(mut log) = self.log.try_lock() {
-                self.look_after(&mut log)?;
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.writer.sync()?;
+                self.sync_due = None;
+            }
+            // as fast as it is written to, and a little faster
+            let written = self.shared.statistics.bytes_written.get() - written;
+            cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
+            self.shared.set_full(self.writer.is_full());
+            if !self.writer.pool().is_filled() {
+                self.preparer.unpark();
             }
         }
         Ok(())
     }
 
-    /// The log; `None` where nothing may be written any more.
-    fn lock(&self) -> Option<MutexGuard<'_, Log<F>>> {
-        self.log.lock().ok().filter(|_| !self.shared.has_ended())
-    }
-
-    /// Writes the ops that were taken. While they are brought to the disk, others may write.
-    fn write(&self, mut log: MutexGuard<'_, Log<F>>, number: u64) -> Result<(), Failure> {
-        let before = log.writer.last_frame();
-        let mut end = number + u64::from(!log.ops.is_empty());
-        if log.commit()? == Progress::Stuck {
-            end = self.wait_for_room(&mut log)?.map_or(end, |last| last + 1);
+    /// Writes the ops of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
+    /// the other threads, so that the next batch can be written meanwhile.
+    fn write(&mut self, ops: &mut Vec<Op>, number: u64) -> Result<(), Failure> {
+        let before = self.writer.last_frame();
+        let mut end = number + u64::from(!ops.is_empty());
+        if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
+            end = self.wait_for_room(ops)?.map_or(end, |last| last + 1);
         }
-        let frame = log.writer.last_frame();
-        log.mark_due = Instant::now() + MARK;
-        let unsynced = match log.interval {
-            Some(interval) => {
-                log.sync_due.get_or_insert_with(|| Instant::now() + interval);
-                None
-            }
-            None => log.writer.unsynced().filter(|_| frame > before),
-        };
-        drop(log);
-        let begins = Instant::now();
-        let took = match unsynced {
-            Some(unsynced) => unsynced.sync().map(|()| Some(begins.elapsed()))?,
-            None => None,
-        };
-        self.shared.complete(number..end, frame, took);
+        let frame = self.writer.last_frame();
+        let mut unsynced = self.writer.unsynced().filter(|_| frame > before);
+        if let Some(interval) = self.interval {
+            unsynced = None;
+            self.sync_due.get_or_insert_with(|| Instant::now() + interval);
+        }
+        let overlaps = unsynced.is_some() && self.shared.overlaps();
+        let written = Written { numbers: number..end, frame, unsynced };
+        if !overlaps {
+            return written.sync(&self.shared);
+        }
+        // it fails where all of them have panicked, which they told
+        let _ = self.to_sync.send(written);
         Ok(())
     }
 
-    /// What is to be done between batches.
-    fn look_after(&self, log: &mut Log<F>) -> Result<(), Failure> {
+    /// Until when there is nothing to do unless something is appended.
+    fn next_turn(&self, cleans: bool) -> Option<Instant> {
         let now = Instant::now();
-        log.writer.note_synced(self.shared.synced());
-        if log.writer.is_full() && log.retry_due <= now {
-            log.writer.retry()?;
-            log.retry_due = Instant::now() + RETRY;
+        if cleans {
+            return Some(now);
         }
-        if log.mark_due <= now {
-            // not synced: after a power cut they have been away a little longer
-            log.writer.mark(wall_clock())?;
-            log.mark_due = Instant::now() + MARK;
-        }
-        if log.sync_due.is_some_and(|due| due <= now) {
-            log.writer.sync()?;
-            log.sync_due = None;
-        }
-        log.clean()?;
-        self.shared.set_full(log.writer.is_full());
-        if !log.writer.pool().is_filled() {
-            self.preparer.unpark();
-        }
-        self.shared.set_until(log.next_turn());
-        Ok(())
+        let retry = self.writer.is_full().then_some(self.retry_due);
+        let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
+        [retry, self.sync_due, mark].into_iter().flatten().min()
     }
 
     /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
     /// that what changes often takes memory once; gives the last of that.
-    fn wait_for_room(&self, log: &mut Log<F>) -> Result<Option<u64>, Failure> {
+    fn wait_for_room(&mut self, ops: &mut Vec<Op>) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
@@ -212,75 +221,55 @@ impl<F: Files> Driver<F> {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));
             }
-            if log.sync_due.is_some_and(|due| due <= Instant::now()) {
-                log.writer.sync()?;
-                log.sync_due = None;
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.writer.sync()?;
+                self.sync_due = None;
             }
-            let batch = self.shared.take(&mut log.ops, false);
-            if !log.ops.is_empty() {
+            let batch = self.shared.take(ops, false);
+            if !ops.is_empty() {
                 last = Some(batch.number);
-                log.writer.join(log.ops.drain(..), wall_clock());
+                self.writer.join(ops.drain(..), now());
             }
-            if log.writer.retry()? == Progress::Done {
+            if self.writer.retry()? == Progress::Done {
                 // first: whoever finds it stuck finds that nothing becomes durable
-                self.shared.set_full(log.writer.is_full());
+                self.shared.set_full(self.writer.is_full());
                 return Ok(last);
             }
         }
     }
 }
 
-impl<F: Files> Log<F> {
-    fn commit(&mut self) -> Result<Progress, Failure> {
-        let progress = self.writer.commit(self.ops.drain(..), wall_clock())?;
-        if self.ops.capacity() > MOST_KEPT {
-            self.ops = Vec::new();
-        }
-        Ok(progress)
-    }
-
-    /// As fast as it is written to, and a little faster.
-    fn clean(&mut self) -> Result<(), Failure> {
-        let written = self.writer.bytes_written() - self.cleaned_at;
-        self.cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
-        self.cleaned_at = self.writer.bytes_written();
-        Ok(())
-    }
-
-    /// Until when there is nothing to do unless something is appended.
-    fn next_turn(&self) -> Option<Instant> {
-        if self.cleans {
-            return Some(Instant::now());
-        }
-        let retry = self.writer.is_full().then_some(self.retry_due);
-        let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
-        [retry, self.sync_due, mark].into_iter().flatten().min()
-    }
-
-    /// The last frame says that it is one.
-    fn close(&mut self) -> Result<(), Failure> {
-        self.writer.sync()?;
-        self.writer.mark(wall_clock())?;
-        self.writer.sync()
-    }
-}
-
 impl<F: Files> Drop for Driver<F> {
     fn drop(&mut self) {
+        tell_panic(&self.shared);
         self.ends.store(true, Ordering::Release);
         self.preparer.unpark();
     }
 }
 
-/// Says so when its thread panics.
-struct TellsPanic<'a>(&'a Shared);
-
-impl Drop for TellsPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let why = io::Error::other("the store's thread panicked");
-            self.0.fail(Failure::new("", "cannot write", &why));
+/// Brings to the disk what was written, while the next batch is.
+fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Written<F>>>) {
+    struct Tells<'a>(&'a Shared);
+    impl Drop for Tells<'_> {
+        fn drop(&mut self) {
+            tell_panic(self.0);
         }
+    }
+    let _tells = Tells(shared);
+    loop {
+        let next = written.lock().recv();
+        let Ok(written) = next else { return };
+        if let Err(failure) = written.sync(shared) {
+            return shared.fail(failure);
+        }
+    }
+}
+
+/// Where this thread panics, those who wait are told.
+fn tell_panic(shared: &Shared) {
+    if thread::panicking() {
+        let why = io::Error::other("the store's thread panicked");
+        shared.fail(Failure::new("", "cannot write", &why));
     }
 }
 
@@ -303,8 +292,6 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
     }
 }
 
-/// Threads that write.
-const WRITERS: usize = 3;
 /// How long until it is tried again whether there is room.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the log may say nothing while clients are connected.

@@ -20,7 +20,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -30,7 +30,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
-    batches::{Batches, Wake},
+    batches::{Batches, WriterIs},
     driver::Batch,
     error::Failure,
     op::Op,
@@ -46,10 +46,9 @@ use crate::{
 pub(super) struct Shared {
     groups: RwLock<()>,
     pending: Mutex<Batches>,
-    keepers: Condvar,
-    others: Condvar,
+    /// The writer waits on it.
+    wake: Condvar,
     done: AtomicU64,
-    ended: AtomicBool,
     state: AtomicU8,
     not_durable: AtomicUsize,
     max_not_durable: usize,
@@ -64,10 +63,8 @@ impl Shared {
         Self {
             groups: RwLock::new(()),
             pending: Mutex::new(Batches::new()),
-            keepers: Condvar::new(),
-            others: Condvar::new(),
+            wake: Condvar::new(),
             done: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
             state: AtomicU8::new(READY),
             not_durable: AtomicUsize::new(0),
             max_not_durable,
@@ -125,7 +122,7 @@ impl Shared {
     fn want(&self, commit: CommitSeq) {
         let mut pending = self.pending.lock();
         pending.wanted |= commit.0 >= pending.number && !pending.ops.is_empty();
-        let wakes = if pending.wanted { pending.wakes() } else { None };
+        let wakes = pending.wanted && pending.wakes();
         drop(pending);
         self.wake(wakes);
     }
@@ -133,20 +130,13 @@ impl Shared {
     /// Asks the threads to write what waits, and to end.
     pub(super) fn close(&self) {
         self.pending.lock().closing = true;
-        self.wake_all();
+        self.wake.notify_all();
     }
 
-    fn wake(&self, wake: Option<Wake>) {
-        match wake {
-            Some(Wake::Keeper) => drop(self.keepers.notify_one()),
-            Some(Wake::Other) => drop(self.others.notify_one()),
-            None => {}
+    fn wake(&self, wakes: bool) {
+        if wakes {
+            self.wake.notify_one();
         }
-    }
-
-    fn wake_all(&self) {
-        self.keepers.notify_all();
-        self.others.notify_all();
     }
 
     /// Gives a message its number, if it has none.
@@ -174,50 +164,30 @@ impl Shared {
         self.not_durable.load(Ordering::Relaxed) > self.max_not_durable
     }
 
-    /// So many threads will write, and there is something to do for the first.
-    pub(super) fn begin(&self, threads: usize) {
-        let mut pending = self.pending.lock();
-        pending.turns.active = threads;
-        pending.until = Some(Instant::now());
+    /// The number of the batch that collects.
+    pub(super) fn collecting(&self) -> u64 {
+        self.pending.lock().number
     }
 
-    /// There is something else to do than to write batches, at this time. Says so while it has a turn.
-    pub(super) fn set_until(&self, until: Option<Instant>) {
-        self.pending.lock().until = until;
+    /// Is the writer to go on while a batch is on its way?
+    pub(super) fn overlaps(&self) -> bool {
+        self.pending.lock().overlaps()
     }
 
-    /// Waits for a turn, after the one before: until a batch is due, or there is something else to do. `false`: there is no
-    /// turn any more.
-    pub(super) fn wait_for_turn(&self) -> bool {
+    /// Waits until a batch is due, or until `until`. `false`: nothing is written any more.
+    pub(super) fn wait_for_batch(&self, until: Option<Instant>) -> bool {
         let mut pending = self.pending.lock();
-        pending.turns.active -= 1;
         // as long as batch follows batch, what comes between needs to wake nobody
         let mut linger = Some(Instant::now() + LINGER);
-        let mut waited = false;
-        while !self.has_ended() && !pending.is_due(waited) {
-            waited = true;
-            if pending.turns.active > 0 {
-                // whoever has a turn looks by itself after it
-                pending.turns.others += 1;
-                self.others.wait(&mut pending);
-                pending.turns.others -= 1;
-                pending.turns.woken = false;
-                continue;
+        while !self.has_failed() && !pending.is_due() {
+            pending.writer = if linger.is_some() { WriterIs::Waiting } else { WriterIs::Idle };
+            match linger.into_iter().chain(until).min() {
+                Some(next) => drop(self.wake.wait_until(&mut pending, next)),
+                None => self.wake.wait(&mut pending),
             }
-            let lingers = usize::from(linger.is_some());
-            let next = linger.into_iter().chain(pending.until).min();
-            pending.turns.keepers += 1;
-            pending.turns.lingering += lingers;
-            match next {
-                Some(next) => drop(self.keepers.wait_until(&mut pending, next)),
-                None => self.keepers.wait(&mut pending),
-            }
-            pending.turns.lingering -= lingers;
-            pending.turns.keepers -= 1;
-            pending.turns.woken = false;
             let now = Instant::now();
-            let is_time = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            if pending.turns.active == 0 && (is_time(pending.until) || is_time(linger) && !pending.ops.is_empty()) {
+            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty()
+            {
                 break;
             }
             linger = match linger {
@@ -225,15 +195,15 @@ impl Shared {
                 None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
             };
         }
-        pending.turns.active += 1;
-        !self.has_ended()
+        pending.writer = WriterIs::Busy;
+        !self.has_failed()
     }
 
-    /// The batch that collected, into `ops`, which is empty. `overlaps`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&self, ops: &mut Vec<Op>, overlaps: bool) -> Batch {
+    /// The batch that collected, into `ops`, which is empty. `may_overlap`: the next one may be taken while this one is on its way.
+    pub(super) fn take(&self, ops: &mut Vec<Op>, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
-        let number = pending.take(ops, overlaps);
+        let number = pending.take(ops, may_overlap);
         Batch { number, synced: pending.synced(), closing: pending.closing }
     }
 
@@ -253,10 +223,8 @@ impl Shared {
     /// Waits until `until`, or until it closes or fails.
     pub(super) fn wait_for_room(&self, until: Instant) -> bool {
         let mut pending = self.pending.lock();
-        while !pending.closing && !self.has_ended() {
-            let timed_out = self.keepers.wait_until(&mut pending, until).timed_out();
-            pending.turns.woken = false;
-            if timed_out {
+        while !pending.closing && !self.has_failed() {
+            if self.wake.wait_until(&mut pending, until).timed_out() {
                 return false;
             }
         }
@@ -269,28 +237,17 @@ impl Shared {
         let Some(last) = pending.complete(numbers, frame, took) else { return };
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);
+        let wakes = pending.wakes();
         drop(pending);
+        self.wake(wakes);
         let done = CommitSeq(last);
         let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
         ready.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
-    /// The last frame that is known to be on the disk, with all before it.
-    pub(super) fn synced(&self) -> u64 {
-        self.pending.lock().synced()
-    }
-
-    /// All is written, and nothing more will be.
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        // who is about to wait has looked, or will
-        drop(self.pending.lock());
-        self.wake_all();
-    }
-
     /// Nothing is written any more.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    fn has_failed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == FAILED
     }
 
     /// Says whether there is room. Once it failed it says nothing else.
@@ -327,7 +284,9 @@ impl Shared {
             is_first
         });
         self.state.store(FAILED, Ordering::Release);
-        self.end();
+        // the writer has looked, or will
+        drop(self.pending.lock());
+        self.wake.notify_all();
         if is_first {
             tracing::error!("{failure}");
         }

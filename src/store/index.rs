@@ -64,6 +64,7 @@ pub(super) enum Dirty {
 impl Index {
     /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages that
     /// are not known is passed over.
+    #[inline]
     pub(super) fn apply(&mut self, op: Op, now: u64) {
         match op {
             Op::Started { session, client, will } => {

@@ -309,11 +309,6 @@ impl<F: Files> Writer<F> {
         self.log_bytes() + self.pool.len() as u64 * self.settings.segment_bytes
     }
 
-    /// Since it was opened, those of cleaning too.
-    pub(super) fn bytes_written(&self) -> u64 {
-        self.statistics.bytes_written.get()
-    }
-
     fn log_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
     }

@@ -217,7 +217,7 @@ fn who_waits_is_told_that_the_writer_panicked() {
 fn overtaken(files: &Simulated) -> (Driven, CommitSeq, CommitSeq) {
     files.set_overlaps();
     let store = Driven::slow(files);
-    // whoever has seen one knows that it is slow
+    // the first shows that it is slow
     store.wait(store.retain(b"x"));
     files.hold_sync();
     let first = store.retain(b"y");
