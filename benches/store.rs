@@ -2,8 +2,8 @@
 //! `cargo bench --bench store -- --batches 1,16,256,4096 --seconds 2 --sync-delay 1ms --backlog 10000 --dir D`.
 //!
 //! A batch holds so many new messages (40 bytes of topic, 256 of payload, for 20 sessions) and ends as many older ones; the
-//! next begins when it is durable. `raw` writes the same as frames of a few bytes more than their content, in place over a
-//! file full of zeros, as `raw_log` does. CPU is that of the whole process, whoever appends included.
+//! next begins when it is durable, or with `--in-flight N` when the Nth before it is. `raw` writes the same as frames of a
+//! few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are in flight at once. CPU is that of the whole process, whoever appends included.
 //! `--reopen N` also says how long a store with N messages takes to open.
 
 use std::{
@@ -46,8 +46,8 @@ struct Options {
     #[arg(long, default_value = "0")]
     backlog: u64,
     /// Batches that may be on their way at once
-    #[arg(long, default_value = "1")]
-    in_flight: usize,
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..))]
+    in_flight: u16,
     /// How long a store with so many messages takes to open, too
     #[arg(long)]
     reopen: Option<u64>,
@@ -70,7 +70,7 @@ fn main() -> anyhow::Result<()> {
     for &batch in &options.batches {
         let mut rounds = Vec::new();
         for _ in 0..options.rounds {
-            rounds.push((raw(&options, batch)?, store(&options, batch)?));
+            rounds.push((raw(&options, batch * u64::from(options.in_flight))?, store(&options, batch)?));
         }
         let ratio = |(raw, store): &(Row, Row)| store.rate() / raw.rate();
         rounds.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
@@ -160,30 +160,31 @@ fn store(options: &Options, batch: u64) -> anyhow::Result<Row> {
     let settings = StoreOptions { sync_delay: options.sync_delay, ..StoreOptions::new(&dir) };
     let (store, _) = open(&settings)?;
     let load = Load::new(&store);
+    // what begins in a batch and ends in it is not written: those end that are durable
+    let backlog = options.backlog.max(batch * (u64::from(options.in_flight) - 1));
     let mut next = 0;
-    while next < options.backlog {
-        let some = (options.backlog - next).min(4096);
+    while next < backlog {
+        let some = (backlog - next).min(4096);
         load.wait(load.batch(next..next + some, 0..0));
         next += some;
     }
     // some segments later files are used again, as in a broker that has run for a while
     let mut ended = 0;
     while store.statistics().bytes_written.get() < 4 * SEGMENT {
-        load.wait(load.batch(next..next + 4096, ended..next - options.backlog));
-        (ended, next) = (next - options.backlog, next + 4096);
+        load.wait(load.batch(next..next + 4096, ended..next - backlog));
+        (ended, next) = (next - backlog, next + 4096);
     }
     let mut on_the_way = VecDeque::new();
     let (mut messages, statistics) = (0, store.statistics());
     let (fsyncs, bytes) = (statistics.fsyncs.get(), statistics.bytes_written.get());
     let (cpu, start) = (cpu_time()?, Instant::now());
     while start.elapsed().as_secs_f64() < options.seconds {
-        // what begins in a batch and ends in it is not written: those end that began before
-        let ends = if next - ended > options.backlog { ended..next - options.backlog } else { 0..0 };
+        let ends = if next - ended > backlog { ended..next - backlog } else { 0..0 };
         on_the_way.push_back(load.batch(next..next + batch, ends.clone()));
         ended = ended.max(ends.end);
         next += batch;
         messages += batch;
-        while on_the_way.len() >= options.in_flight {
+        while on_the_way.len() >= options.in_flight.into() {
             load.wait(on_the_way.pop_front().expect("not empty"));
         }
     }

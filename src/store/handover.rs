@@ -1,9 +1,8 @@
-//! [`Shared`]: what appenders and the threads that write share. Whoever appends leaves an [`Op`] with the batch that collects and
-//! goes on; a thread takes the batch, writes it, and wakes those who wait for it, while the next one collects.
+//! [`Shared`]: what appenders and the store's threads share. Whoever appends leaves an [`Op`] with the batch that collects and goes
+//! on; the writer takes the batch and writes it while the next one collects, and who waits for it is woken when it is durable.
 //!
-//! A batch is taken as soon as there is something in it that somebody may wait for. What nobody waits for, such as that a
-//! subscriber acknowledged, is written with the next batch, or when it is [`LINGER`] old or large: where messages come one
-//! after the other, each takes one fsync and not two.
+//! What nobody waits for, such as that a subscriber acknowledged, is written with the next batch, or when it is [`LINGER`]
+//! old or large: where messages come one after the other, each takes one fsync and not two.
 //!
 //! # Locks
 //!
@@ -41,7 +40,7 @@ use crate::{
     session::{CommitSeq, Message, Stored},
 };
 
-/// What appenders and the threads that write share.
+/// What appenders and the store's threads share.
 #[derive(Debug)]
 pub(super) struct Shared {
     groups: RwLock<()>,
@@ -127,7 +126,7 @@ impl Shared {
         self.wake(wakes);
     }
 
-    /// Asks the threads to write what waits, and to end.
+    /// Asks the writer to write what waits, and to end.
     pub(super) fn close(&self) {
         self.pending.lock().closing = true;
         self.wake.notify_all();

@@ -6,7 +6,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `disk_store` | [`DiskStore`]: the router's port |
-//! | `handover`, `batches` | what appenders and the threads share; which batches there are |
+//! | `handover`, `batches` | what appenders and the threads share; when a batch is taken, and when it is durable |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
 //! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
