@@ -37,8 +37,16 @@ pub(super) struct Batches {
 struct Taken {
     number: u64,
     bytes: usize,
-    /// The frame with which it is durable, once it is.
-    frame: Option<u64>,
+    /// The last frame that its fsync brought to the disk, once it did; 0: it needed none.
+    done: Option<u64>,
+}
+
+/// An fsync that was done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fsync {
+    /// The last frame that is on the disk by it.
+    pub(super) frame: u64,
+    pub(super) took: Duration,
 }
 
 /// What the writer has to be told.
@@ -114,34 +122,56 @@ impl Batches {
         wakes
     }
 
-    /// The batch that collected, into `ops`, which is empty; gives its number. `may_overlap`: the next one may be taken while
-    /// this one is on its way.
+    /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way and it is
+    /// not due. `may_overlap`: the next one may be taken while this one is on its way.
     pub(super) fn take(&mut self, ops: &mut Vec<Op>, may_overlap: bool) -> u64 {
-        std::mem::swap(&mut self.ops, ops);
-        let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
-        if !ops.is_empty() {
-            self.number += 1;
-            self.taken.push_back(Taken { number, bytes, frame: None });
-            self.taken_bytes += bytes;
+        if !self.taken.is_empty() && !self.is_due() {
+            return self.number;
         }
+        self.may_overlap = may_overlap;
+        self.take_anyway(ops)
+    }
+
+    /// The same, whatever is on its way: with what waits for room.
+    pub(super) fn take_anyway(&mut self, ops: &mut Vec<Op>) -> u64 {
+        if self.ops.is_empty() {
+            return self.number;
+        }
+        std::mem::swap(&mut self.ops, ops);
+        self.begin_next()
+    }
+
+    /// The batch that collected is on its way.
+    pub(super) fn begin_next(&mut self) -> u64 {
+        let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
+        self.number += 1;
+        self.taken.push_back(Taken { number, bytes, done: None });
+        self.taken_bytes += bytes;
         self.wanted = false;
         self.completed = false;
-        self.may_overlap = may_overlap;
         number
     }
 
-    /// These batches are on the disk, with the frames up to this one, by an fsync, if any, that took so long. Gives the last batch that
-    /// is durable now: with all before it, as one whose fsync fails must not be passed.
-    pub(super) fn complete(&mut self, numbers: Range<u64>, frame: u64, took: Option<Duration>) -> Option<u64> {
-        self.is_slow = took.map_or(self.is_slow, |took| took >= SLOW);
+    /// Has all that was taken become durable?
+    pub(super) fn none_on_the_way(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable now: with all
+    /// before it, as one whose fsync fails must not be passed.
+    pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {
+        if let Some(fsync) = fsync {
+            self.is_slow = fsync.took >= SLOW;
+        }
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
-            taken.frame = Some(frame);
+            taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
         }
         let mut last = None;
-        while let Some(&Taken { number, bytes, frame: Some(frame) }) = self.taken.front() {
+        while let Some(&Taken { number, bytes, done: Some(frame) }) = self.taken.front() {
             self.taken.pop_front();
             self.taken_bytes -= bytes;
-            self.synced = frame;
+            // one that had nothing to write says nothing of what others wrote
+            self.synced = self.synced.max(frame);
             self.completed = true;
             last = Some(number);
         }
@@ -175,8 +205,15 @@ mod tests {
         Op::Completed { session: 1, number: 1 }
     }
 
-    fn take(batches: &mut Batches, overlaps: bool) -> u64 {
-        batches.take(&mut Vec::new(), overlaps)
+    /// The number of the batch that is taken, if one is.
+    fn take(batches: &mut Batches, may_overlap: bool) -> Option<u64> {
+        let mut ops = Vec::new();
+        let number = batches.take(&mut ops, may_overlap);
+        (!ops.is_empty()).then_some(number)
+    }
+
+    fn fsync(frame: u64, took: Duration) -> Option<Fsync> {
+        Some(Fsync { frame, took })
     }
 
     #[test]
@@ -187,8 +224,8 @@ mod tests {
         assert!(!batches.is_due());
         batches.wanted = true;
         assert!(batches.is_due());
-        assert_eq!(take(&mut batches, false), 1);
-        assert_eq!(batches.complete(1..2, 1, None), Some(1));
+        assert_eq!(take(&mut batches, false), Some(1));
+        assert_eq!(batches.complete(1..2, None), Some(1));
         assert!(!batches.is_due());
         while !batches.is_due() {
             batches.push(lazy());
@@ -197,54 +234,88 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_due_beside_another_where_the_disk_is_slow_and_tells_them_apart() {
+    fn a_batch_is_taken_beside_another_where_the_disk_is_slow_and_tells_them_apart() {
         for (slow, may_overlap) in [(false, true), (true, false), (true, true)] {
             let overlaps = slow && may_overlap;
             let mut batches = Batches::new();
             batches.push(op(1));
-            let first = take(&mut batches, may_overlap);
+            assert_eq!(take(&mut batches, may_overlap), Some(1));
             let took = if slow { SLOW } else { SLOW / 2 };
-            assert_eq!(batches.complete(first..first + 1, 1, Some(took)), Some(first));
+            assert_eq!(batches.complete(1..2, fsync(1, took)), Some(1));
             assert_eq!(batches.overlaps(), overlaps);
             batches.push(op(1));
-            let second = take(&mut batches, may_overlap);
+            assert_eq!(take(&mut batches, may_overlap), Some(2));
             batches.push(op(1));
-            assert!(!batches.is_due());
+            assert_eq!((batches.is_due(), take(&mut batches, may_overlap)), (false, None));
             batches.push(op(OVERLAPPING));
             assert_eq!(batches.is_due(), overlaps);
-            let third = take(&mut batches, may_overlap);
-            // one that had nothing to write says nothing of the disk
-            assert_eq!(batches.complete(second..third, 1, None), Some(second));
-            batches.push(op(1));
-            // what came while that one was on its way
-            assert_eq!(batches.is_due(), overlaps);
-            while batches.taken.len() < MOST_ON_THE_WAY {
-                take(&mut batches, may_overlap);
-                batches.push(op(OVERLAPPING));
-            }
-            assert!(!batches.is_due());
+            assert_eq!(take(&mut batches, may_overlap), overlaps.then_some(3));
         }
+    }
+
+    #[test]
+    fn what_came_while_a_batch_was_on_its_way_is_taken_when_that_is_durable() {
+        let mut batches = Batches::new();
+        batches.is_slow = true;
+        for number in 1..=2 {
+            batches.push(op(OVERLAPPING));
+            assert_eq!(take(&mut batches, true), Some(number));
+        }
+        batches.push(op(1));
+        assert!(!batches.is_due());
+        // one that had nothing to write says nothing of the disk
+        assert_eq!(batches.complete(1..2, None), Some(1));
+        assert!(batches.is_due());
+        assert_eq!(take(&mut batches, true), Some(3));
+        batches.push(op(1));
+        assert!(!batches.is_due());
+    }
+
+    #[test]
+    fn no_more_are_on_their_way_than_may_be() {
+        let mut batches = Batches::new();
+        batches.is_slow = true;
+        for number in 1..=MOST_ON_THE_WAY {
+            batches.push(op(OVERLAPPING));
+            assert_eq!(take(&mut batches, true), Some(number as u64));
+        }
+        batches.push(op(ENOUGH));
+        assert_eq!((batches.is_due(), take(&mut batches, true)), (false, None));
+        assert_eq!(batches.complete(1..2, fsync(1, SLOW)), Some(1));
+        assert_eq!(take(&mut batches, true), Some(4));
     }
 
     #[test]
     fn batches_are_durable_in_their_order() {
         let mut batches = Batches::new();
-        for n in 1..=4 {
-            batches.push(op(n));
-            assert_eq!(take(&mut batches, true), n as u64);
+        batches.is_slow = true;
+        for number in 1..=3 {
+            batches.push(op(OVERLAPPING * number as usize));
+            assert_eq!(take(&mut batches, true), Some(number));
         }
         let bytes = batches.bytes();
-        assert_eq!(batches.complete(2..4, 20, None), None);
+        assert_eq!(batches.complete(2..3, fsync(20, SLOW)), None);
         assert_eq!((batches.bytes(), batches.synced()), (bytes, 0));
-        assert_eq!(batches.complete(1..2, 10, None), Some(3));
-        assert_eq!((batches.bytes(), batches.synced()), (op(4).size(), 20));
-        assert_eq!(batches.complete(4..5, 30, None), Some(4));
+        assert_eq!(batches.complete(1..2, fsync(10, SLOW)), Some(2));
+        assert_eq!((batches.bytes(), batches.synced()), (op(3 * OVERLAPPING).size(), 20));
+        assert_eq!(batches.complete(3..4, fsync(30, SLOW)), Some(3));
         assert_eq!((batches.bytes(), batches.synced()), (0, 30));
-        // one that was empty has no number
-        assert_eq!(take(&mut batches, true), 5);
-        assert_eq!(batches.complete(5..5, 31, None), None);
+        // an empty one is none
+        assert_eq!(take(&mut batches, true), None);
+        assert_eq!(batches.complete(4..4, None), None);
         batches.push(op(1));
-        assert_eq!(take(&mut batches, true), 5);
+        assert_eq!(take(&mut batches, true), Some(4));
+    }
+
+    #[test]
+    fn a_batch_without_a_frame_brings_no_frame_to_the_disk() {
+        let mut batches = Batches::new();
+        for (fsync, synced) in [(fsync(7, SLOW), 7), (None, 7), (fsync(9, SLOW), 9)] {
+            batches.push(op(1));
+            let number = take(&mut batches, true).unwrap();
+            assert_eq!(batches.complete(number..number + 1, fsync), Some(number));
+            assert_eq!(batches.synced(), synced);
+        }
     }
 
     #[test]
@@ -254,12 +325,12 @@ mod tests {
         assert!(!batches.wakes());
         batches.writer = WriterIs::Waiting;
         assert!(batches.wakes() && !batches.wakes());
-        let first = take(&mut batches, false);
+        assert_eq!(take(&mut batches, false), Some(1));
         batches.push(lazy());
         batches.writer = WriterIs::Idle;
         // a batch is on its way
         assert!(!batches.wakes());
-        assert_eq!(batches.complete(first..first + 1, 1, None), Some(first));
+        assert_eq!(batches.complete(1..2, None), Some(1));
         assert!(batches.wakes() && !batches.wakes());
         batches.writer = WriterIs::Waiting;
         assert!(!batches.wakes());

@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    batches::MOST_ON_THE_WAY,
+    batches::{Fsync, MOST_ON_THE_WAY},
     disk_store::now,
     error::Failure,
     files::{File, Files, is_full},
@@ -101,27 +101,13 @@ struct Driver<F: Files> {
     ends: Arc<AtomicBool>,
 }
 
-/// Batches that are written.
+/// Batches that are written, and not on the disk.
 #[derive(Debug)]
 struct Written<F> {
     numbers: Range<u64>,
     /// The last frame by then.
     frame: u64,
-    /// What of them is not on the disk.
-    unsynced: Option<Unsynced<F>>,
-}
-
-impl<F: File> Written<F> {
-    /// Brings them to the disk, and wakes those who wait for them.
-    fn sync(self, shared: &Shared) -> Result<(), Failure> {
-        let begins = Instant::now();
-        let took = match self.unsynced {
-            Some(unsynced) => unsynced.sync().map(|()| Some(begins.elapsed()))?,
-            None => None,
-        };
-        shared.complete(self.numbers, self.frame, took);
-        Ok(())
-    }
+    unsynced: Unsynced<F>,
 }
 
 impl<F: Files> Driver<F> {
@@ -138,7 +124,7 @@ impl<F: Files> Driver<F> {
         let mut cleans = true;
         while self.shared.wait_for_batch(self.next_turn(cleans)) {
             let batch = self.shared.take(&mut ops, self.writer.syncs_overlap());
-            self.writer.note_synced(batch.synced);
+            self.writer.note_synced(batch.synced)?;
             let written = self.shared.statistics.bytes_written.get();
             if !ops.is_empty() {
                 self.write(&mut ops, batch.number)?;
@@ -184,19 +170,24 @@ impl<F: Files> Driver<F> {
         if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
             end = self.wait_for_room(ops)?.map_or(end, |last| last + 1);
         }
-        let frame = self.writer.last_frame();
-        let mut unsynced = self.writer.unsynced().filter(|_| frame > before);
+        let (numbers, frame) = (number..end, self.writer.last_frame());
         if let Some(interval) = self.interval {
-            unsynced = None;
             self.sync_due.get_or_insert_with(|| Instant::now() + interval);
         }
-        let overlaps = unsynced.is_some() && self.shared.overlaps();
-        let written = Written { numbers: number..end, frame, unsynced };
-        if !overlaps {
-            return written.sync(&self.shared);
+        if self.interval.is_some() || frame == before {
+            self.shared.complete(numbers, None);
+            return Ok(());
         }
-        // it fails where all of them have panicked, which they told
-        let _ = self.to_sync.send(written);
+        // as it is now: where the frame is may tell
+        let overlaps = self.writer.syncs_overlap() && self.shared.overlaps();
+        if let Some(unsynced) = self.writer.unsynced().filter(|_| overlaps) {
+            // where nobody takes it, one has failed and told so
+            let _ = self.to_sync.send(Written { numbers, frame, unsynced });
+            return Ok(());
+        }
+        let begins = Instant::now();
+        self.writer.sync()?;
+        self.shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
         Ok(())
     }
 
@@ -225,9 +216,9 @@ impl<F: Files> Driver<F> {
                 self.writer.sync()?;
                 self.sync_due = None;
             }
-            let batch = self.shared.take(ops, false);
+            let number = self.shared.take_anyway(ops);
             if !ops.is_empty() {
-                last = Some(batch.number);
+                last = Some(number);
                 self.writer.join(ops.drain(..), now());
             }
             if self.writer.retry()? == Progress::Done {
@@ -258,10 +249,12 @@ fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Wr
     let _tells = Tells(shared);
     loop {
         let next = written.lock().recv();
-        let Ok(written) = next else { return };
-        if let Err(failure) = written.sync(shared) {
+        let Ok(Written { numbers, frame, unsynced }) = next else { return };
+        let begins = Instant::now();
+        if let Err(failure) = unsynced.sync() {
             return shared.fail(failure);
         }
+        shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
     }
 }
 

@@ -29,7 +29,7 @@ use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
-    batches::{Batches, WriterIs},
+    batches::{Batches, Fsync, WriterIs},
     driver::Batch,
     error::Failure,
     op::Op,
@@ -185,13 +185,13 @@ impl Shared {
                 None => self.wake.wait(&mut pending),
             }
             let now = Instant::now();
-            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && !pending.ops.is_empty()
-            {
+            let lingers = !pending.ops.is_empty() && pending.none_on_the_way();
+            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && lingers {
                 break;
             }
             linger = match linger {
                 Some(linger) => Some(linger).filter(|&linger| now < linger),
-                None => Some(now + LINGER).filter(|_| !pending.ops.is_empty()),
+                None => Some(now + LINGER).filter(|_| lingers),
             };
         }
         pending.writer = WriterIs::Busy;
@@ -203,7 +203,15 @@ impl Shared {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
         let number = pending.take(ops, may_overlap);
-        Batch { number, synced: pending.synced(), closing: pending.closing }
+        // the end comes when all is durable
+        let closing = pending.closing && pending.none_on_the_way();
+        Batch { number, synced: pending.synced(), closing }
+    }
+
+    /// The batch that collected, into `ops`, which is empty, while others wait for room; gives its number.
+    pub(super) fn take_anyway(&self, ops: &mut Vec<Op>) -> u64 {
+        let _no_group = self.between_groups();
+        self.pending.lock().take_anyway(ops)
     }
 
     /// While it is held nobody is within a group.
@@ -230,10 +238,13 @@ impl Shared {
         true
     }
 
-    /// These batches are on the disk, with the frames up to this one, by an fsync, if any, that took so long.
-    pub(super) fn complete(&self, numbers: Range<u64>, frame: u64, took: Option<Duration>) {
+    /// These batches are where they have to be, by an fsync, if there was one. Nothing is once one has failed.
+    pub(super) fn complete(&self, numbers: Range<u64>, fsync: Option<Fsync>) {
         let mut pending = self.pending.lock();
-        let Some(last) = pending.complete(numbers, frame, took) else { return };
+        if self.has_failed() {
+            return;
+        }
+        let Some(last) = pending.complete(numbers, fsync) else { return };
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);
         let wakes = pending.wakes();
@@ -282,9 +293,10 @@ impl Shared {
             place.get_or_insert_with(|| failure.clone());
             is_first
         });
+        // nothing completes after it, and the writer has looked, or will
+        let pending = self.pending.lock();
         self.state.store(FAILED, Ordering::Release);
-        // the writer has looked, or will
-        drop(self.pending.lock());
+        drop(pending);
         self.wake.notify_all();
         if is_first {
             tracing::error!("{failure}");

@@ -36,7 +36,7 @@ impl Statistics {
     }
 }
 
-/// A number that one thread writes and any reads.
+/// A number that the store's threads write and any reads.
 #[derive(Debug, Default)]
 pub struct Number(AtomicU64);
 

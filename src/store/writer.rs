@@ -1,7 +1,13 @@
 //! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
 //! test can stop it anywhere; `disk_store` drives it.
 
-use std::{collections::VecDeque, io, sync::Arc, thread, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use super::{
     emit::{Cursor, Emitted},
@@ -61,7 +67,7 @@ pub(super) struct Writer<F: Files> {
     oldest: u64,
     cleaning: Option<(Home, Cursor)>,
     full: bool,
-    failed: Option<Failure>,
+    failed: Arc<OnceLock<Failure>>,
     statistics: Arc<Statistics>,
 }
 
@@ -96,6 +102,7 @@ pub(super) struct Unsynced<F> {
     file: Arc<F>,
     segment: u64,
     delay: Duration,
+    failed: Arc<OnceLock<Failure>>,
     statistics: Arc<Statistics>,
 }
 
@@ -157,7 +164,7 @@ impl<F: Files> Writer<F> {
             oldest: recovered.oldest,
             cleaning: None,
             full: false,
-            failed: None,
+            failed: Arc::default(),
             statistics,
         };
         writer.count();
@@ -221,8 +228,8 @@ impl<F: Files> Writer<F> {
     pub(super) fn sync(&mut self) -> Result<(), Failure> {
         self.alive()?;
         if let Some(unsynced) = self.unsynced() {
-            unsynced.sync().inspect_err(|failure| self.failed = Some(failure.clone()))?;
-            self.note_synced(self.last_frame());
+            unsynced.sync()?;
+            self.synced = self.last_frame();
         }
         self.free()
     }
@@ -230,13 +237,23 @@ impl<F: Files> Writer<F> {
     /// What is not known to be on the disk.
     pub(super) fn unsynced(&self) -> Option<Unsynced<F::File>> {
         let current = self.current.as_ref().filter(|_| self.synced < self.last_frame())?;
-        let (file, delay, statistics) = (current.file.clone(), self.settings.sync_delay, self.statistics.clone());
-        Some(Unsynced { file, segment: current.id, delay, statistics })
+        Some(Unsynced {
+            file: current.file.clone(),
+            segment: current.id,
+            delay: self.settings.sync_delay,
+            failed: self.failed.clone(),
+            statistics: self.statistics.clone(),
+        })
     }
 
     /// All frames up to this one are on the disk.
-    pub(super) fn note_synced(&mut self, frame: u64) {
-        self.synced = self.synced.max(frame);
+    pub(super) fn note_synced(&mut self, frame: u64) -> Result<(), Failure> {
+        if frame <= self.synced {
+            return Ok(());
+        }
+        self.synced = frame;
+        // what is not needed is what the last frame says that it is
+        if self.synced == self.last_frame() { self.free() } else { Ok(()) }
     }
 
     /// The last one that was written.
@@ -500,6 +517,7 @@ impl<F: Files> Writer<F> {
 
     /// Gives back the segments that the log on the disk does not need.
     fn free(&mut self) -> Result<(), Failure> {
+        self.alive()?;
         while self.segments.len() > 1
             && let Some(first) = self.segments.front().filter(|segment| segment.id < self.oldest)
         {
@@ -517,14 +535,12 @@ impl<F: Files> Writer<F> {
     }
 
     fn fail(&mut self, file: &str, what: &'static str, error: &io::Error) -> Failure {
-        let failure = Failure::new(file, what, error);
-        self.failed = Some(failure.clone());
-        failure
+        self.failed.get_or_init(|| Failure::new(file, what, error)).clone()
     }
 
     /// Whoever failed once does nothing more: after a failed fsync nobody knows what is on the disk.
     fn alive(&self) -> Result<(), Failure> {
-        self.failed.clone().map_or(Ok(()), Err)
+        self.failed.get().cloned().map_or(Ok(()), Err)
     }
 
     fn count(&self) {
@@ -534,10 +550,15 @@ impl<F: Files> Writer<F> {
 }
 
 impl<F: File> Unsynced<F> {
-    /// Brings it to the disk. After a failure nobody knows what is there.
+    /// Brings it to the disk. After a failure nobody knows what is there, and nobody tries again.
     pub(super) fn sync(self) -> Result<(), Failure> {
-        let synced = self.file.sync_data();
-        synced.map_err(|error| Failure::new(&names::segment(self.segment), "fsync failed", &error))?;
+        if let Some(failure) = self.failed.get() {
+            return Err(failure.clone());
+        }
+        if let Err(error) = self.file.sync_data() {
+            let failure = Failure::new(&names::segment(self.segment), "fsync failed", &error);
+            return Err(self.failed.get_or_init(|| failure).clone());
+        }
         if !self.delay.is_zero() {
             thread::sleep(self.delay);
         }

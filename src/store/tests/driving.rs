@@ -32,20 +32,21 @@ struct Driven {
 
 impl Driven {
     fn start(files: &Simulated) -> Self {
-        Self::with(files, settings(4096))
+        Self::with(files, settings(4096), None)
     }
 
     /// On a disk that is slow, with room for much in a segment.
     fn slow(files: &Simulated) -> Self {
-        Self::with(files, Settings { sync_delay: Duration::from_millis(1), ..settings(1 << 20) })
+        let settings = Settings { sync_delay: Duration::from_millis(1), ..settings(1 << 20) };
+        Self::with(files, settings, None)
     }
 
-    fn with(files: &Simulated, settings: Settings) -> Self {
+    fn with(files: &Simulated, settings: Settings, interval: Option<Duration>) -> Self {
         let recovered = recover(files, &mut |_, _| {}).unwrap();
         let statistics = Arc::new(Statistics::default());
         let writer = Writer::open(Arc::new(files.clone()), recovered, settings, statistics.clone()).unwrap();
         let shared = Arc::new(Shared::new(1, 1 << 20, statistics));
-        let threads = Some(driver::start(shared.clone(), writer, None).unwrap());
+        let threads = Some(driver::start(shared.clone(), writer, interval).unwrap());
         Self { shared, threads }
     }
 
@@ -147,6 +148,10 @@ fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() 
         store.wait(commit);
         assert!(store.shared.done() >= commit, "woken too soon");
     }
+    // what nothing needs any more is room
+    while store.shared.condition() != Condition::Ready {
+        std::thread::yield_now();
+    }
 }
 
 /// What waits for room takes memory for how it is in the end, not for each change on the way.
@@ -239,9 +244,38 @@ fn a_batch_that_is_on_the_disk_waits_for_those_before_it() {
     let files = Simulated::default();
     let (store, first, second) = overtaken(&files);
     assert!(store.shared.done() < first);
+    let bell = store.ask(second);
     files.let_go(true);
-    store.wait(second);
+    rings(&bell);
     assert_eq!(store.shared.done(), second);
+}
+
+#[test]
+fn what_is_on_its_way_is_durable_before_the_end() {
+    let files = Simulated::default();
+    let (store, _, second) = overtaken(&files);
+    let last = store.retain_at("last", b"x");
+    let shared = store.shared.clone();
+    shared.close();
+    files.let_go(true);
+    drop(store);
+    assert!(shared.done() >= last && last > second);
+    assert_eq!(recover(&files, &mut |_, _| {}).unwrap().index.bodies.iter().count(), 3);
+}
+
+/// Where acknowledgements do not wait for the disk, it is brought there all the same.
+#[test]
+fn an_interval_syncs_what_was_written() {
+    let files = Simulated::default();
+    let store = Driven::with(&files, settings(4096), Some(Duration::from_millis(1)));
+    for _ in 0..3 {
+        let syncs = store.shared.statistics.fsyncs.get();
+        store.wait(store.retain(b"x"));
+        // the last one is not followed by another that would bring it there
+        while store.shared.statistics.fsyncs.get() == syncs {
+            std::thread::yield_now();
+        }
+    }
 }
 
 #[test]
