@@ -3,7 +3,7 @@
 use std::{
     sync::{Arc, mpsc},
     task::{Wake, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -89,8 +89,20 @@ impl Drop for Driven {
 }
 
 fn rings(bell: &mpsc::Receiver<()>) {
-    bell.recv_timeout(Duration::from_secs(30)).expect("who waits is woken");
+    bell.recv_timeout(GUARD).expect("who waits is woken");
 }
+
+/// Waits until it is so.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + GUARD;
+    while !is_so() {
+        assert!(Instant::now() < end, "it never comes");
+        std::thread::yield_now();
+    }
+}
+
+/// No test waits for this; it is what ends a test whose event never comes.
+const GUARD: Duration = Duration::from_secs(30);
 
 struct Bell(mpsc::SyncSender<()>);
 
@@ -118,9 +130,7 @@ fn who_waits_is_told_that_what_was_taken_finds_no_room_and_that_it_does() {
         rings(&early);
     }
     rings(&late);
-    while store.shared.condition() != Condition::Ready {
-        std::thread::yield_now();
-    }
+    until(|| store.shared.condition() == Condition::Ready);
 }
 
 /// The reserve takes what ends messages, and who waits for that hears nothing before it is durable.
@@ -133,9 +143,7 @@ fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() 
     let mut retained = 0;
     let spares = |name: &String| name.starts_with("spare-") && !name.ends_with(".new");
     // the next segment and the reserve
-    while files.list().unwrap().iter().filter(|name| spares(name)).count() < 2 {
-        std::thread::yield_now();
-    }
+    until(|| files.list().unwrap().iter().filter(|name| spares(name)).count() >= 2);
     files.set_room(Some(files.used()));
     while store.shared.condition() == Condition::Ready {
         store.wait(store.retain_at(&topics[retained % TOPICS], &[b'x'; 100]));
@@ -149,9 +157,7 @@ fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() 
         assert!(store.shared.done() >= commit, "woken too soon");
     }
     // what nothing needs any more is room
-    while store.shared.condition() != Condition::Ready {
-        std::thread::yield_now();
-    }
+    until(|| store.shared.condition() == Condition::Ready);
 }
 
 /// What waits for room takes memory for how it is in the end, not for each change on the way.
@@ -164,19 +170,15 @@ fn what_comes_while_there_is_no_room_is_written_with_what_waits_for_it() {
     assert_eq!(store.shared.condition(), Condition::Stuck);
     let second = store.retain(b"second");
     // taken, though there is no room: what comes now has another number
-    while store.retain(b"last") == second {
-        std::thread::yield_now();
-    }
+    until(|| store.retain(b"last") != second);
     assert_eq!(store.shared.done(), CommitSeq(0));
     let last = store.retain(b"last");
     files.set_room(None);
-    while store.shared.done() < last {
+    until(|| {
         store.wait(last);
-        std::thread::yield_now();
-    }
-    while store.shared.condition() != Condition::Ready {
-        std::thread::yield_now();
-    }
+        store.shared.done() >= last
+    });
+    until(|| store.shared.condition() == Condition::Ready);
     drop(store);
     let index = recover(&files, &mut |_, _| {}).unwrap().index;
     let kept: Vec<_> = index.bodies.iter().map(|(_, body)| body.message.payload().to_vec()).collect();
@@ -227,15 +229,11 @@ fn overtaken(files: &Simulated) -> (Driven, CommitSeq, CommitSeq) {
     files.hold_sync();
     let first = store.retain(b"y");
     let _bell = store.ask(first);
-    while !files.is_holding() {
-        std::thread::yield_now();
-    }
+    until(|| files.is_holding());
     let syncs = store.shared.statistics.fsyncs.get();
     let second = store.retain_at("large", &vec![b'z'; 200 << 10]);
     let _bell = store.ask(second);
-    while store.shared.statistics.fsyncs.get() == syncs {
-        std::thread::yield_now();
-    }
+    until(|| store.shared.statistics.fsyncs.get() > syncs);
     (store, first, second)
 }
 
@@ -272,9 +270,7 @@ fn an_interval_syncs_what_was_written() {
         let syncs = store.shared.statistics.fsyncs.get();
         store.wait(store.retain(b"x"));
         // the last one is not followed by another that would bring it there
-        while store.shared.statistics.fsyncs.get() == syncs {
-            std::thread::yield_now();
-        }
+        until(|| store.shared.statistics.fsyncs.get() > syncs);
     }
 }
 
