@@ -94,7 +94,8 @@ fn filled(certs: &Certs, text: &str) -> String {
 
 /// An address of this machine on which nobody listens, nor will, unless asked for that port: a listener had it.
 fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    // where no other test listens: nobody takes it meanwhile
+    TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap()
 }
 
 fn named(name: &str) -> Connect {
