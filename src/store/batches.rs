@@ -157,6 +157,11 @@ impl Batches {
         self.taken.is_empty()
     }
 
+    /// The first batch that was taken and is not durable.
+    pub(super) fn first_on_the_way(&self) -> Option<u64> {
+        self.taken.front().map(|taken| taken.number)
+    }
+
     /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable now: with all
     /// before it, as one whose fsync fails must not be passed.
     pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {

@@ -168,6 +168,10 @@ impl<F: Files> Driver<F> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!ops.is_empty());
         if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
+            // they have their room, and are not stuck
+            if !self.shared.wait_for_those_before(number) {
+                return Ok(());
+            }
             end = self.wait_for_room(ops)?.map_or(end, |last| last + 1);
         }
         let (numbers, frame) = (number..end, self.writer.last_frame());

@@ -227,6 +227,18 @@ impl Shared {
         self.groups.write()
     }
 
+    /// Waits until the batches before this one are durable. `false`: one has failed, and they never will be.
+    pub(super) fn wait_for_those_before(&self, number: u64) -> bool {
+        let mut pending = self.pending.lock();
+        while !self.has_failed() && pending.first_on_the_way().is_some_and(|first| first < number) {
+            // whatever else it is woken for, it looks again
+            pending.writer = WriterIs::Idle;
+            self.wake.wait_for(&mut pending, LINGER);
+        }
+        pending.writer = WriterIs::Busy;
+        !self.has_failed()
+    }
+
     /// Waits until `until`, or until it closes or fails.
     pub(super) fn wait_for_room(&self, until: Instant) -> bool {
         let mut pending = self.pending.lock();

@@ -1,5 +1,5 @@
 //! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
-//! test can stop it anywhere; `disk_store` drives it.
+//! test can stop it anywhere; `driver` drives it.
 
 use std::{
     collections::VecDeque,
@@ -211,6 +211,8 @@ impl<F: Files> Writer<F> {
         self.alive()?;
         let progress = self.write()?;
         if progress == Progress::Done && self.full {
+            // what nothing needs by now is room
+            self.sync()?;
             if self.pool.len() < RESERVE {
                 match self.pool.make() {
                     Ok(spare) => self.pool.put(spare),

@@ -284,3 +284,31 @@ fn a_batch_behind_one_whose_fsync_fails_is_not_acknowledged() {
     assert_eq!(store.shared.condition(), Condition::Failed);
     assert!(store.shared.done() < first);
 }
+
+/// What has its room on the disk is not stuck, though what came after it is.
+#[test]
+fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
+    let files = Simulated::default();
+    files.set_overlaps();
+    let store = Driven::slow(&files);
+    // the first shows that it is slow; the reserve is there, and nothing more fits
+    store.wait(store.retain(b"x"));
+    let spares = |name: &String| name.starts_with("spare-") && !name.ends_with(".new");
+    until(|| files.list().unwrap().iter().filter(|name| spares(name)).count() >= 2);
+    files.set_room(Some(files.used()));
+    files.hold_sync();
+    let first = store.retain(b"y");
+    let early = store.ask(first);
+    until(|| files.is_holding());
+    // too large for any file that is there
+    let second = store.retain_at("large", &vec![b'z'; 2 << 20]);
+    let late = store.ask(second);
+    until(|| store.shared.statistics.batches.get() >= 4);
+    files.let_go(true);
+    rings(&early);
+    assert!(store.shared.done() >= first, "closed as if it were stuck");
+    rings(&late);
+    assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Stuck, first));
+    files.set_room(None);
+    until(|| store.shared.done() >= second);
+}

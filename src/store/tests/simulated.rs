@@ -1,7 +1,7 @@
 //! [`Simulated`]: a file layer in memory that knows what was synced, forgets the rest at a power cut but for a random part
 //! of it, fills up, and breaks when it is told to.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -28,6 +28,9 @@ struct State {
     overlaps: bool,
     hold: Hold,
 }
+
+/// No test waits for this.
+const GUARD: Duration = Duration::from_secs(30);
 
 /// What becomes of an fsync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -391,7 +394,10 @@ impl File for SimulatedFile {
         if state.hold == Hold::Next(self.inode) {
             state.hold = Hold::Held;
             while state.hold == Hold::Held {
-                self.files.1.wait(&mut state);
+                // a test that fails does not let it go
+                if self.files.1.wait_for(&mut state, GUARD).timed_out() {
+                    return Err(io::Error::other("never let go"));
+                }
             }
             if std::mem::take(&mut state.hold) == Hold::Goes(false) {
                 return Err(io::Error::other("broken"));
