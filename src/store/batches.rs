@@ -25,8 +25,8 @@ pub(super) struct Batches {
     synced: u64,
     /// One fsync may begin while another is on its way.
     may_overlap: bool,
-    /// It is worth it.
-    is_slow: bool,
+    /// It is worth it when so many fsyncs on end were slow: a thread that waits for a core makes one look so.
+    slow: u8,
     /// One became durable since the last was taken.
     completed: bool,
     pub(super) writer: WriterIs,
@@ -71,7 +71,7 @@ impl Batches {
             taken_bytes: 0,
             synced: 0,
             may_overlap: false,
-            is_slow: false,
+            slow: 0,
             completed: false,
             writer: WriterIs::Busy,
             closing: false,
@@ -105,7 +105,7 @@ impl Batches {
 
     /// Is the writer to go on while a batch is on its way?
     pub(super) fn overlaps(&self) -> bool {
-        self.may_overlap && self.is_slow
+        self.may_overlap && self.slow == SLOW_ON_END
     }
 
     /// Is the writer to be woken? Once.
@@ -166,7 +166,7 @@ impl Batches {
     /// before it, as one whose fsync fails must not be passed.
     pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {
         if let Some(fsync) = fsync {
-            self.is_slow = fsync.took >= SLOW;
+            self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
         }
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
             taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
@@ -197,6 +197,8 @@ const ENOUGH: usize = 256 << 10;
 const OVERLAPPING: usize = 128 << 10;
 /// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this machine.
 const SLOW: Duration = Duration::from_micros(500);
+/// So many fsyncs that are slow, one after the other, are the disk.
+const SLOW_ON_END: u8 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -243,6 +245,7 @@ mod tests {
         for (slow, may_overlap) in [(false, true), (true, false), (true, true)] {
             let overlaps = slow && may_overlap;
             let mut batches = Batches::new();
+            batches.slow = SLOW_ON_END - 1;
             batches.push(op(1));
             assert_eq!(take(&mut batches, may_overlap), Some(1));
             let took = if slow { SLOW } else { SLOW / 2 };
@@ -261,7 +264,7 @@ mod tests {
     #[test]
     fn what_came_while_a_batch_was_on_its_way_is_taken_when_that_is_durable() {
         let mut batches = Batches::new();
-        batches.is_slow = true;
+        batches.slow = SLOW_ON_END;
         for number in 1..=2 {
             batches.push(op(OVERLAPPING));
             assert_eq!(take(&mut batches, true), Some(number));
@@ -279,7 +282,7 @@ mod tests {
     #[test]
     fn no_more_are_on_their_way_than_may_be() {
         let mut batches = Batches::new();
-        batches.is_slow = true;
+        batches.slow = SLOW_ON_END;
         for number in 1..=MOST_ON_THE_WAY {
             batches.push(op(OVERLAPPING));
             assert_eq!(take(&mut batches, true), Some(number as u64));
@@ -293,7 +296,7 @@ mod tests {
     #[test]
     fn batches_are_durable_in_their_order() {
         let mut batches = Batches::new();
-        batches.is_slow = true;
+        batches.slow = SLOW_ON_END;
         for number in 1..=3 {
             batches.push(op(OVERLAPPING * number as usize));
             assert_eq!(take(&mut batches, true), Some(number));
