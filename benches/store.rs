@@ -3,7 +3,8 @@
 //!
 //! A batch holds so many new messages (40 bytes of topic, 256 of payload, for 20 sessions) and ends as many older ones; the
 //! next begins when it is durable, or with `--in-flight N` when the Nth before it is. `raw` writes the same as frames of a
-//! few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are in flight at once. CPU is that of the whole process, whoever appends included.
+//! few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are in flight at once.
+//! CPU is that of the whole process, whoever appends included.
 //! `--reopen N` also says how long a store with N messages takes to open.
 
 use std::{

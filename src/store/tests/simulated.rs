@@ -29,8 +29,8 @@ struct State {
     hold: Hold,
 }
 
-/// No test waits for this.
-const GUARD: Duration = Duration::from_secs(30);
+/// No test waits for this; it is what ends a test whose event never comes.
+pub(in super::super) const GUARD: Duration = Duration::from_secs(30);
 
 /// What becomes of an fsync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
