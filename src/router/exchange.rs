@@ -183,6 +183,9 @@ impl Router {
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
         drop(state);
+        if let Some(store) = &self.ports.store {
+            store.settle(&mut local.wakes);
+        }
         if let Some(deferred) = deferred {
             self.publish_deferred(local, client, &deferred, replies)?;
         }

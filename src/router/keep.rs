@@ -22,6 +22,11 @@ pub trait Store: Send + Sync {
     /// Every commit up to this one is durable.
     fn done(&self) -> CommitSeq;
 
+    /// Clients acknowledged what they were sent: what needs not be written for it is [`done`](Self::done). Adds who waits for
+    /// that to `wakes`, who are to be called with nothing locked. Whether anybody calls this changes when something is done,
+    /// and not whether.
+    fn settle(&self, _wakes: &mut Vec<Waker>) {}
+
     /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at once
     /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once if it is
     /// that already), and `waker` stays: nobody has to ask again.

@@ -4,20 +4,31 @@
 //! A batch is taken as soon as something in it is waited for, and the next one when that is on the disk. Where an fsync takes
 //! long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in it: then
 //! the disk has several at once, and what is acknowledged first is still what came first.
+//!
+//! Messages that connected clients were sent are [held back](Hold) for a moment first, if nothing else collects: where the
+//! clients acknowledge them meanwhile, the batch is done without the disk.
 
-use std::{collections::VecDeque, ops::Range, time::Duration};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-use super::op::Op;
+use super::{hold::Hold, op::Op};
+use crate::types::QoS;
 
 /// Batches, in their order: those on their way, then the one that collects.
 #[derive(Debug)]
 pub(super) struct Batches {
     pub(super) ops: Vec<Op>,
-    /// The number of the batch that collects.
+    /// The number of the batch that collects; of its last part, where messages are held back.
     pub(super) number: u64,
     bytes: usize,
-    /// Somebody waits for it, or may.
-    pub(super) wanted: bool,
+    /// Somebody waits for it, or may, and it is not held back.
+    wanted: bool,
+    /// Something in it has to be written whatever is acknowledged.
+    written: bool,
+    hold: Hold,
     /// Those that were taken, until each and all before it are durable.
     taken: VecDeque<Taken>,
     taken_bytes: usize,
@@ -54,6 +65,8 @@ pub(super) struct Fsync {
 pub(super) enum WriterIs {
     /// Nothing: it looks by itself.
     Busy,
+    /// That a batch is due: it looks by itself at what is held back.
+    Patrolling,
     /// That a batch is due.
     Waiting,
     /// That there is something.
@@ -67,6 +80,8 @@ impl Batches {
             number: 1,
             bytes: 0,
             wanted: false,
+            written: false,
+            hold: Hold::default(),
             taken: VecDeque::new(),
             taken_bytes: 0,
             synced: 0,
@@ -84,23 +99,101 @@ impl Batches {
         self.bytes + self.taken_bytes
     }
 
-    /// Adds to the batch that collects.
+    /// Adds to the batch that collects, or takes from it what is acknowledged.
     #[inline]
-    pub(super) fn push(&mut self, op: Op) {
-        // these two are what nobody waits for
-        self.wanted |= !matches!(op, Op::Completed { .. } | Op::Sent { .. });
+    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) {
+        match op {
+            // these two are what nobody waits for
+            Op::Completed { session, number } => {
+                if let Some(at) = self.hold.acknowledge((session, number)) {
+                    let gone = std::mem::replace(&mut self.ops[at], Op::Nothing);
+                    self.bytes -= gone.size() - Op::Nothing.size();
+                    return;
+                }
+            }
+            Op::Sent { .. } => self.written = true,
+            Op::Queued { session, number, qos: QoS::AtLeastOnce, sent: Some(_), .. }
+                if !self.wanted && self.hold.is_on() =>
+            {
+                match self.hold.add((session, number), self.ops.len(), self.number, now) {
+                    Some(part) => self.number = part,
+                    None => (self.wanted, self.written) = (true, true),
+                }
+            }
+            _ => (self.wanted, self.written) = (true, true),
+        }
         self.bytes += op.size();
         self.ops.push(op);
+    }
+
+    /// The number of the message that the last op queues: the next one may go on from it.
+    #[inline]
+    pub(super) fn queued_last(&self) -> Option<u64> {
+        self.ops.last().and_then(Op::queues)
+    }
+
+    /// Somebody waits for the batch with this number.
+    pub(super) fn want(&mut self, number: u64) {
+        let collects = number >= self.hold.first().unwrap_or(self.number) && !self.ops.is_empty();
+        // what is held back is looked at in time
+        self.wanted |= collects && (self.written || self.hold.is_empty());
+    }
+
+    /// Until when what collects is held back, if nothing else makes it due.
+    #[inline]
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.hold.until().filter(|_| !self.wanted)
+    }
+
+    /// How long what collects would be held back.
+    pub(super) fn hold_time(&self) -> Duration {
+        self.hold.time()
+    }
+
+    /// What has been held back until now is due.
+    pub(super) fn end_hold(&mut self, now: Instant) {
+        if self.held_until().is_some_and(|until| until <= now) {
+            self.hold.end(now);
+            self.wanted = true;
+        }
+    }
+
+    /// Is there something that was acknowledged before it was written, and may be done?
+    #[inline]
+    pub(super) fn may_settle(&self) -> bool {
+        self.hold.is_ready() && !self.written && self.taken.is_empty()
+    }
+
+    /// What was acknowledged before it was written is done: gives the last number for which that is so.
+    pub(super) fn settle(&mut self) -> Option<u64> {
+        if !self.may_settle() {
+            return None;
+        }
+        let last = self.hold.take_ready()?;
+        self.number = self.number.max(last + 1);
+        if self.hold.is_empty() {
+            // what is left is what nobody waits for
+            self.ops.retain(|op| !matches!(op, Op::Nothing));
+            self.bytes = self.ops.iter().map(Op::size).sum();
+            self.wanted &= !self.ops.is_empty();
+        }
+        Some(last)
     }
 
     /// Is the batch that collects to be taken?
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         match self.taken.len() {
-            0 => self.wanted || self.closing || self.bytes >= ENOUGH,
+            0 => self.wanted || self.closing || self.bytes >= self.enough(),
             MOST_ON_THE_WAY.. => false,
             _ => self.overlaps() && self.wanted && (self.completed || self.bytes >= OVERLAPPING),
         }
+    }
+
+    /// Bytes of a batch that is taken without anybody waiting for it.
+    #[inline]
+    fn enough(&self) -> usize {
+        if self.hold.is_empty() { ENOUGH } else { ENOUGH_HELD }
     }
 
     /// Is the writer to go on while a batch is on its way?
@@ -113,7 +206,8 @@ impl Batches {
     pub(super) fn wakes(&mut self) -> bool {
         let wakes = match self.writer {
             WriterIs::Busy => false,
-            WriterIs::Waiting => self.is_due(),
+            WriterIs::Patrolling => self.is_due(),
+            WriterIs::Waiting => self.is_due() || !self.hold.is_empty(),
             WriterIs::Idle => self.is_due() || self.taken.is_empty() && !self.ops.is_empty(),
         };
         if wakes {
@@ -122,32 +216,34 @@ impl Batches {
         wakes
     }
 
-    /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way and it is
-    /// not due. `may_overlap`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&mut self, ops: &mut Vec<Op>, may_overlap: bool) -> u64 {
-        if !self.taken.is_empty() && !self.is_due() {
+    /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way or it is
+    /// held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its way.
+    pub(super) fn take(&mut self, ops: &mut Vec<Op>, may_overlap: bool, now: Instant) -> u64 {
+        if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty()) {
             return self.number;
         }
         self.may_overlap = may_overlap;
-        self.take_anyway(ops)
+        self.take_anyway(ops, now)
     }
 
     /// The same, whatever is on its way: with what waits for room.
-    pub(super) fn take_anyway(&mut self, ops: &mut Vec<Op>) -> u64 {
+    pub(super) fn take_anyway(&mut self, ops: &mut Vec<Op>, now: Instant) -> u64 {
         if self.ops.is_empty() {
             return self.number;
         }
         std::mem::swap(&mut self.ops, ops);
-        self.begin_next()
+        self.begin_next(now)
     }
 
     /// The batch that collected is on its way.
-    pub(super) fn begin_next(&mut self) -> u64 {
+    pub(super) fn begin_next(&mut self, now: Instant) -> u64 {
         let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
         self.number += 1;
         self.taken.push_back(Taken { number, bytes, done: None });
         self.taken_bytes += bytes;
         self.wanted = false;
+        self.written = false;
+        self.hold.clear(now);
         self.completed = false;
         number
     }
@@ -163,10 +259,11 @@ impl Batches {
     }
 
     /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable now: with all
-    /// before it, as one whose fsync fails must not be passed.
+    /// before it, as one whose fsync fails must not be passed; and what was acknowledged meanwhile.
     pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {
         if let Some(fsync) = fsync {
             self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
+            self.hold.note_fsync(fsync.took);
         }
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
             taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
@@ -180,7 +277,7 @@ impl Batches {
             self.completed = true;
             last = Some(number);
         }
-        last
+        self.settle().or(last)
     }
 
     /// The last frame that is known to be on the disk, with all before it.
@@ -193,6 +290,8 @@ impl Batches {
 pub(super) const MOST_ON_THE_WAY: usize = 3;
 /// Bytes of a batch that is taken without anybody waiting for it.
 const ENOUGH: usize = 256 << 10;
+/// The same, while messages are held back.
+const ENOUGH_HELD: usize = 2 << 20;
 /// Bytes of a batch that is taken while another is on its way.
 const OVERLAPPING: usize = 128 << 10;
 /// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this machine.
@@ -212,10 +311,14 @@ mod tests {
         Op::Completed { session: 1, number: 1 }
     }
 
+    fn push(batches: &mut Batches, op: Op) {
+        batches.push(op, || unreachable!("nothing is held back"));
+    }
+
     /// The number of the batch that is taken, if one is.
     fn take(batches: &mut Batches, may_overlap: bool) -> Option<u64> {
         let mut ops = Vec::new();
-        let number = batches.take(&mut ops, may_overlap);
+        let number = batches.take(&mut ops, may_overlap, Instant::now());
         (!ops.is_empty()).then_some(number)
     }
 
@@ -227,15 +330,15 @@ mod tests {
     fn a_batch_is_due_when_somebody_waits_for_it_or_it_is_large() {
         let mut batches = Batches::new();
         assert!(!batches.is_due());
-        batches.push(lazy());
+        push(&mut batches, lazy());
         assert!(!batches.is_due());
-        batches.wanted = true;
+        batches.want(1);
         assert!(batches.is_due());
         assert_eq!(take(&mut batches, false), Some(1));
         assert_eq!(batches.complete(1..2, None), Some(1));
         assert!(!batches.is_due());
         while !batches.is_due() {
-            batches.push(lazy());
+            push(&mut batches, lazy());
         }
         assert!((ENOUGH..ENOUGH + 1000).contains(&batches.bytes), "{}", batches.bytes);
     }
@@ -246,16 +349,16 @@ mod tests {
             let overlaps = slow && may_overlap;
             let mut batches = Batches::new();
             batches.slow = SLOW_ON_END - 1;
-            batches.push(op(1));
+            push(&mut batches, op(1));
             assert_eq!(take(&mut batches, may_overlap), Some(1));
             let took = if slow { SLOW } else { SLOW / 2 };
             assert_eq!(batches.complete(1..2, fsync(1, took)), Some(1));
             assert_eq!(batches.overlaps(), overlaps);
-            batches.push(op(1));
+            push(&mut batches, op(1));
             assert_eq!(take(&mut batches, may_overlap), Some(2));
-            batches.push(op(1));
+            push(&mut batches, op(1));
             assert_eq!((batches.is_due(), take(&mut batches, may_overlap)), (false, None));
-            batches.push(op(OVERLAPPING));
+            push(&mut batches, op(OVERLAPPING));
             assert_eq!(batches.is_due(), overlaps);
             assert_eq!(take(&mut batches, may_overlap), overlaps.then_some(3));
         }
@@ -266,16 +369,16 @@ mod tests {
         let mut batches = Batches::new();
         batches.slow = SLOW_ON_END;
         for number in 1..=2 {
-            batches.push(op(OVERLAPPING));
+            push(&mut batches, op(OVERLAPPING));
             assert_eq!(take(&mut batches, true), Some(number));
         }
-        batches.push(op(1));
+        push(&mut batches, op(1));
         assert!(!batches.is_due());
         // one that had nothing to write says nothing of the disk
         assert_eq!(batches.complete(1..2, None), Some(1));
         assert!(batches.is_due());
         assert_eq!(take(&mut batches, true), Some(3));
-        batches.push(op(1));
+        push(&mut batches, op(1));
         assert!(!batches.is_due());
     }
 
@@ -284,10 +387,10 @@ mod tests {
         let mut batches = Batches::new();
         batches.slow = SLOW_ON_END;
         for number in 1..=MOST_ON_THE_WAY {
-            batches.push(op(OVERLAPPING));
+            push(&mut batches, op(OVERLAPPING));
             assert_eq!(take(&mut batches, true), Some(number as u64));
         }
-        batches.push(op(ENOUGH));
+        push(&mut batches, op(ENOUGH));
         assert_eq!((batches.is_due(), take(&mut batches, true)), (false, None));
         assert_eq!(batches.complete(1..2, fsync(1, SLOW)), Some(1));
         assert_eq!(take(&mut batches, true), Some(4));
@@ -298,7 +401,7 @@ mod tests {
         let mut batches = Batches::new();
         batches.slow = SLOW_ON_END;
         for number in 1..=3 {
-            batches.push(op(OVERLAPPING * number as usize));
+            push(&mut batches, op(OVERLAPPING * number as usize));
             assert_eq!(take(&mut batches, true), Some(number));
         }
         let bytes = batches.bytes();
@@ -311,7 +414,7 @@ mod tests {
         // an empty one is none
         assert_eq!(take(&mut batches, true), None);
         assert_eq!(batches.complete(4..4, None), None);
-        batches.push(op(1));
+        push(&mut batches, op(1));
         assert_eq!(take(&mut batches, true), Some(4));
     }
 
@@ -319,7 +422,7 @@ mod tests {
     fn a_batch_without_a_frame_brings_no_frame_to_the_disk() {
         let mut batches = Batches::new();
         for (fsync, synced) in [(fsync(7, SLOW), 7), (None, 7), (fsync(9, SLOW), 9)] {
-            batches.push(op(1));
+            push(&mut batches, op(1));
             let number = take(&mut batches, true).unwrap();
             assert_eq!(batches.complete(number..number + 1, fsync), Some(number));
             assert_eq!(batches.synced(), synced);
@@ -329,12 +432,12 @@ mod tests {
     #[test]
     fn the_writer_is_woken_once_for_what_is_due_and_looks_soon_at_what_is_not() {
         let mut batches = Batches::new();
-        batches.push(op(1));
+        push(&mut batches, op(1));
         assert!(!batches.wakes());
         batches.writer = WriterIs::Waiting;
         assert!(batches.wakes() && !batches.wakes());
         assert_eq!(take(&mut batches, false), Some(1));
-        batches.push(lazy());
+        push(&mut batches, lazy());
         batches.writer = WriterIs::Idle;
         // a batch is on its way
         assert!(!batches.wakes());

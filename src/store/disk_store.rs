@@ -173,6 +173,11 @@ impl Store for DiskStore {
         self.shared.done()
     }
 
+    #[inline]
+    fn settle(&self, wakes: &mut Vec<Waker>) {
+        self.shared.settle(wakes);
+    }
+
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker) {
         self.shared.wake_when_done(commit, waker);
     }

@@ -19,17 +19,18 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, RwLock, RwLockWriteGuard};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
     batches::{Batches, Fsync, WriterIs},
+    bodies::message_number,
     driver::Batch,
     error::Failure,
     op::Op,
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     done: AtomicU64,
     state: AtomicU8,
     not_durable: AtomicUsize,
+    /// Something was acknowledged before it was written, and may be done.
+    may_settle: AtomicBool,
     max_not_durable: usize,
     next_message: AtomicU64,
     waiters: Mutex<Vec<(CommitSeq, Waker)>>,
@@ -66,6 +69,7 @@ impl Shared {
             done: AtomicU64::new(0),
             state: AtomicU8::new(READY),
             not_durable: AtomicUsize::new(0),
+            may_settle: AtomicBool::new(false),
             max_not_durable,
             next_message: AtomicU64::new(next_message.max(1)),
             waiters: Mutex::default(),
@@ -76,11 +80,14 @@ impl Shared {
 
     #[inline]
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
-        let op = Op::new(record, |message| self.name(message));
         let mut pending = self.pending.lock();
-        pending.push(op);
+        let op = Op::new(record, pending.queued_last(), |message| self.name(message));
+        pending.push(op, Instant::now);
         // changed with `pending` locked alone
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+        if pending.may_settle() {
+            self.may_settle.store(true, Ordering::Relaxed);
+        }
         let (number, wakes) = (pending.number, pending.wakes());
         drop(pending);
         self.wake(wakes);
@@ -120,10 +127,35 @@ impl Shared {
     /// Somebody waits for this commit: if it still collects, it is due.
     fn want(&self, commit: CommitSeq) {
         let mut pending = self.pending.lock();
-        pending.wanted |= commit.0 >= pending.number && !pending.ops.is_empty();
-        let wakes = pending.wanted && pending.wakes();
+        pending.want(commit.0);
+        let wakes = pending.wakes();
         drop(pending);
         self.wake(wakes);
+    }
+
+    /// What was acknowledged before it was written is done: adds who waits for it to `wakes`.
+    #[inline]
+    pub(super) fn settle(&self, wakes: &mut Vec<Waker>) {
+        if self.may_settle.load(Ordering::Relaxed) {
+            let done = self.settle_pending(&mut self.pending.lock());
+            wakes.extend(done.into_iter().flat_map(|done| self.ready(done)));
+        }
+    }
+
+    fn settle_pending(&self, pending: &mut Batches) -> Option<CommitSeq> {
+        self.may_settle.store(false, Ordering::Relaxed);
+        if self.has_failed() {
+            return None;
+        }
+        let last = pending.settle()?;
+        self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+        self.done.store(last, Ordering::Release);
+        Some(CommitSeq(last))
+    }
+
+    /// Who waits for what is done.
+    fn ready(&self, done: CommitSeq) -> Vec<Waker> {
+        self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).map(|(_, waker)| waker).collect()
     }
 
     /// Asks the writer to write what waits, and to end.
@@ -138,14 +170,15 @@ impl Shared {
         }
     }
 
-    /// Gives a message its number, if it has none.
+    /// The number of a message, which gets one if it has none.
     #[inline]
-    fn name(&self, message: &Message) {
+    fn name(&self, message: &Message) -> u64 {
         if message.store_number().is_none()
             && let Some(number) = NonZeroU64::new(self.next_message.fetch_add(1, Ordering::Relaxed))
         {
             message.set_store_number(number);
         }
+        message_number(message)
     }
 
     #[inline]
@@ -177,14 +210,30 @@ impl Shared {
     pub(super) fn wait_for_batch(&self, until: Option<Instant>) -> bool {
         let mut pending = self.pending.lock();
         // as long as batch follows batch, what comes between needs to wake nobody
-        let mut linger = Some(Instant::now() + LINGER);
+        let mut now = Instant::now();
+        let mut linger = Some(now + LINGER);
+        let (mut number, mut flows) = (pending.number, false);
         while !self.has_failed() && !pending.is_due() {
-            pending.writer = if linger.is_some() { WriterIs::Waiting } else { WriterIs::Idle };
-            match linger.into_iter().chain(until).min() {
+            // where messages are held back one after the other, none needs to wake it
+            let patrol = pending.held_until().or(flows.then(|| now + pending.hold_time()));
+            pending.writer = match (patrol, linger) {
+                (Some(_), _) => WriterIs::Patrolling,
+                (None, Some(_)) => WriterIs::Waiting,
+                (None, None) => WriterIs::Idle,
+            };
+            match [patrol, linger, until].into_iter().flatten().min() {
                 Some(next) => drop(self.wake.wait_until(&mut pending, next)),
                 None => self.wake.wait(&mut pending),
             }
-            let now = Instant::now();
+            pending.writer = WriterIs::Busy;
+            now = Instant::now();
+            flows = pending.number != number;
+            number = pending.number;
+            // what is acknowledged is done, and woken where whoever was told so did not; what is not is due
+            if let Some(done) = self.settle_pending(&mut pending) {
+                MutexGuard::unlocked(&mut pending, || self.ready(done).into_iter().for_each(Waker::wake));
+            }
+            pending.end_hold(now);
             let lingers = !pending.ops.is_empty() && pending.none_on_the_way();
             if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && lingers {
                 break;
@@ -202,7 +251,7 @@ impl Shared {
     pub(super) fn take(&self, ops: &mut Vec<Op>, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
-        let number = pending.take(ops, may_overlap);
+        let number = pending.take(ops, may_overlap, Instant::now());
         // the end comes when all is durable
         let closing = pending.closing && pending.none_on_the_way();
         Batch { number, synced: pending.synced(), closing }
@@ -211,7 +260,7 @@ impl Shared {
     /// The batch that collected, into `ops`, which is empty, while others wait for room; gives its number.
     pub(super) fn take_anyway(&self, ops: &mut Vec<Op>) -> u64 {
         let _no_group = self.between_groups();
-        self.pending.lock().take_anyway(ops)
+        self.pending.lock().take_anyway(ops, Instant::now())
     }
 
     /// While it is held nobody is within a group.
@@ -262,9 +311,7 @@ impl Shared {
         let wakes = pending.wakes();
         drop(pending);
         self.wake(wakes);
-        let done = CommitSeq(last);
-        let ready: Vec<_> = self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).collect();
-        ready.into_iter().for_each(|(_, waker)| waker.wake());
+        self.ready(CommitSeq(last)).into_iter().for_each(Waker::wake);
     }
 
     /// Nothing is written any more.

@@ -4,7 +4,7 @@
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    bodies::Body,
+    bodies::{Body, message_number},
     homes::{Homes, UNWRITTEN},
     op::Op,
     session::{
@@ -28,6 +28,8 @@ pub(super) struct Index {
     pub(super) by_message: HashTable<u32>,
     /// The slot that was given last, if its message is still there.
     pub(super) last_body: u32,
+    /// The last message that was queued for a session that is not known: another's op may go on from it.
+    passed_over: Option<Message>,
     /// Retained messages by topic.
     pub(super) retained_by_topic: HashTable<u32>,
     pub(super) hasher: Hasher,
@@ -100,6 +102,9 @@ impl Index {
             Op::Queued { session, number, message, qos, retain, sent } => {
                 self.queue(session, number, message, (qos, retain), sent);
             }
+            Op::QueuedToo { session, number, message, qos, retain } => {
+                self.queue_too(session, number, message, (qos, retain));
+            }
             Op::Sent { session, number, sent } => {
                 self.change_entry(session, number, |entry| {
                     entry.set_sent(sent);
@@ -137,6 +142,7 @@ impl Index {
                 self.retain(body);
             }
             Op::Cleared { topic } => self.clear_retained(topic),
+            Op::Nothing => {}
         }
     }
 
@@ -254,9 +260,28 @@ impl Index {
     }
 
     fn queue(&mut self, session: u64, number: u64, message: Message, how: (QoS, bool), sent: Option<u64>) {
-        let Some(&slot) = self.by_number.get(&session) else { return };
+        let Some(&slot) = self.by_number.get(&session) else {
+            self.passed_over = Some(message);
+            return;
+        };
         let body = self.body(message);
-        let mut entry = Entry::new(number, how.0, how.1, sent, Some(body));
+        self.add_new(slot, Entry::new(number, how.0, how.1, sent, Some(body)));
+    }
+
+    /// The message that the op before it queued, for another session.
+    fn queue_too(&mut self, session: u64, number: u64, message: u64, how: (QoS, bool)) {
+        let Some(&slot) = self.by_number.get(&session) else { return };
+        if let Some(body) = self.known_body(message) {
+            self.add_new(slot, Entry::new(number, how.0, how.1, None, Some(body)));
+        } else if let Some(message) = self.passed_over.take_if(|other| message_number(other) == message) {
+            self.queue(session, number, message, how, None);
+        } else {
+            debug_assert!(false, "the op before it has its message");
+        }
+    }
+
+    fn add_new(&mut self, slot: u32, mut entry: Entry) {
+        let number = entry.number;
         entry.set_dirty(true);
         if self.add_entry(slot, entry) {
             self.dirty.push(Dirty::Entry(slot, number));
@@ -305,5 +330,42 @@ impl Index {
             self.dirty.push(Dirty::Done(slot, number));
         }
         self.drop_ref(body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{topic::TopicName, types::ClientId};
+
+    #[test]
+    fn a_message_goes_on_to_the_next_session_whether_the_one_before_is_known_or_not() {
+        for first in [1, 2, 9] {
+            let mut index = Index::default();
+            for session in [1, 2, 3] {
+                index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, 0);
+            }
+            let (qos, retain) = (QoS::AtLeastOnce, false);
+            let queued = |session, number, name: u64| {
+                let message = Message::new(TopicName::new("t").unwrap(), b"x", qos);
+                message.set_store_number(name.try_into().unwrap());
+                Op::Queued { session, number, message, qos, retain, sent: None }
+            };
+            // it is known from before, and another one came between
+            if first == 2 {
+                index.apply(queued(1, 1, 7), 0);
+                index.apply(queued(1, 2, 8), 0);
+            }
+            assert_eq!(queued(first, 1, 7).queues(), Some(7));
+            index.apply(queued(first, 1, 7), 0);
+            for session in [2, 3].into_iter().filter(|session| *session != first) {
+                index.apply(Op::QueuedToo { session, number: 1, message: 7, qos, retain }, 0);
+            }
+            let sessions: Vec<_> = index.sessions.iter().filter(|(_, s)| s.entry(1).is_some()).collect();
+            assert_eq!(sessions.len(), if first == 9 { 2 } else { 3 });
+            let body = sessions[0].1.entry(1).unwrap().body().unwrap();
+            let body = index.bodies.get(body).unwrap();
+            assert_eq!((body.refs as usize, message_number(&body.message)), (sessions.len(), 7));
+        }
     }
 }

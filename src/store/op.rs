@@ -1,5 +1,6 @@
 //! [`Op`]: a [`Record`] that waits to be written, with all it needs owned.
 
+use super::bodies::message_number;
 use crate::{
     router::Record,
     session::{Change, Message, StoredWill},
@@ -10,28 +11,92 @@ use crate::{
 /// What is to be kept. Messages have their numbers by now.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Started { session: u64, client: ClientId, will: Option<StoredWill> },
-    Attached { session: u64, will: Option<StoredWill> },
-    Detached { session: u64 },
-    WillDue { session: u64, number: u64, will: StoredWill },
-    WillPublished { session: u64, number: u64 },
-    Ended { session: u64 },
-    Subscribed { session: u64, filter: Box<str>, options: SubscriptionOptions },
-    Unsubscribed { session: u64, filter: Box<str> },
-    Queued { session: u64, number: u64, message: Message, qos: QoS, retain: bool, sent: Option<u64> },
-    Sent { session: u64, number: u64, sent: u64 },
-    Released { session: u64, number: u64 },
-    Completed { session: u64, number: u64 },
-    Received { session: u64, packet_id: PacketId },
-    ReceiptReleased { session: u64, packet_id: PacketId },
-    Retained { message: Message },
-    Cleared { topic: Box<str> },
+    Started {
+        session: u64,
+        client: ClientId,
+        will: Option<StoredWill>,
+    },
+    Attached {
+        session: u64,
+        will: Option<StoredWill>,
+    },
+    Detached {
+        session: u64,
+    },
+    WillDue {
+        session: u64,
+        number: u64,
+        will: StoredWill,
+    },
+    WillPublished {
+        session: u64,
+        number: u64,
+    },
+    Ended {
+        session: u64,
+    },
+    Subscribed {
+        session: u64,
+        filter: Box<str>,
+        options: SubscriptionOptions,
+    },
+    Unsubscribed {
+        session: u64,
+        filter: Box<str>,
+    },
+    Queued {
+        session: u64,
+        number: u64,
+        message: Message,
+        qos: QoS,
+        retain: bool,
+        sent: Option<u64>,
+    },
+    /// The message that the op before it [queues](Self::queues), for another session: who holds it is counted once, however
+    /// many they are.
+    QueuedToo {
+        session: u64,
+        number: u64,
+        message: u64,
+        qos: QoS,
+        retain: bool,
+    },
+    Sent {
+        session: u64,
+        number: u64,
+        sent: u64,
+    },
+    Released {
+        session: u64,
+        number: u64,
+    },
+    Completed {
+        session: u64,
+        number: u64,
+    },
+    Received {
+        session: u64,
+        packet_id: PacketId,
+    },
+    ReceiptReleased {
+        session: u64,
+        packet_id: PacketId,
+    },
+    Retained {
+        message: Message,
+    },
+    Cleared {
+        topic: Box<str>,
+    },
+    /// A message that its client acknowledged before it was written.
+    Nothing,
 }
 
 impl Op {
-    /// Takes over what it borrows. `name` gives a message its number, if it has none.
+    /// Takes over what it borrows. `name` gives the number of a message, which has one afterwards; `before` is that of the
+    /// message that the op before it has [queued](Self::queues).
     #[inline]
-    pub(super) fn new(record: Record<'_>, name: impl FnOnce(&Message)) -> Self {
+    pub(super) fn new(record: Record<'_>, before: Option<u64>, name: impl FnOnce(&Message) -> u64) -> Self {
         match record {
             Record::SessionStarted { session, client, will } => {
                 Self::Started { session: session.0.get(), client: client.clone(), will: will.cloned() }
@@ -53,7 +118,10 @@ impl Op {
                 let session = session.0.get();
                 match change {
                     Change::Queued { number, message, qos, retain, sent } => {
-                        name(message);
+                        let name = name(message);
+                        if sent.is_none() && before == Some(name) {
+                            return Self::QueuedToo { session, number, message: name, qos, retain };
+                        }
                         Self::Queued { session, number, message: message.clone(), qos, retain, sent }
                     }
                     Change::Sent { number, sent } => Self::Sent { session, number, sent },
@@ -68,6 +136,16 @@ impl Op {
                 Self::Retained { message: message.clone() }
             }
             Record::RetainedCleared { topic } => Self::Cleared { topic: topic.as_str().into() },
+        }
+    }
+
+    /// The number of the message that it queues, for a client that is away or behind.
+    #[inline]
+    pub(super) fn queues(&self) -> Option<u64> {
+        match self {
+            Self::Queued { message, sent: None, .. } => Some(message_number(message)),
+            Self::QueuedToo { message, .. } => Some(*message),
+            _ => None,
         }
     }
 

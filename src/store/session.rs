@@ -155,10 +155,9 @@ impl Session {
     #[inline]
     pub(super) fn position(&self, number: u64) -> Result<usize, usize> {
         let Some(front) = self.entries.front() else { return Err(0) };
+        let Some(guess) = number.checked_sub(front.number) else { return Err(0) };
         // mostly there is no gap
-        if let Some(guess) = number.checked_sub(front.number)
-            && self.entries.get(guess as usize).is_some_and(|entry| entry.number == number)
-        {
+        if self.entries.get(guess as usize).is_some_and(|entry| entry.number == number) {
             return Ok(guess as usize);
         }
         if self.entries.back().is_some_and(|back| back.number < number) {

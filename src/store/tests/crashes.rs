@@ -81,7 +81,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
                     world.writer.mark(world.now).unwrap();
                 }
                 let before = world.writer.last_frame();
-                let number = batches.begin_next();
+                let number = batches.begin_next(std::time::Instant::now());
                 let progress = if world.rng.one_in(4) { world.commit(Vec::new()) } else { world.commit_random() };
                 assert_eq!(progress, Ok(Progress::Done));
                 let frame = world.writer.last_frame();

@@ -25,8 +25,8 @@ use crate::{
     types::QoS,
 };
 
-struct Driven {
-    shared: Arc<Shared>,
+pub(super) struct Driven {
+    pub(super) shared: Arc<Shared>,
     threads: Option<Threads>,
 }
 
@@ -36,7 +36,7 @@ impl Driven {
     }
 
     /// On a disk that is slow, with room for much in a segment.
-    fn slow(files: &Simulated) -> Self {
+    pub(super) fn slow(files: &Simulated) -> Self {
         let settings = Settings { sync_delay: Duration::from_millis(1), ..settings(1 << 20) };
         Self::with(files, settings, None)
     }
@@ -51,7 +51,7 @@ impl Driven {
     }
 
     /// Shows the store that its disk is slow.
-    fn learn(&self) {
+    pub(super) fn learn(&self) {
         (0..10).for_each(|_| self.wait(self.retain(b"x")));
     }
 
@@ -64,7 +64,7 @@ impl Driven {
         self.append(Record::Retained { message: &message })
     }
 
-    fn append(&self, record: Record<'_>) -> CommitSeq {
+    pub(super) fn append(&self, record: Record<'_>) -> CommitSeq {
         match self.shared.append(record) {
             Stored::By(commit) => commit,
             Stored::Done => panic!("nothing is durable at once"),
@@ -72,12 +72,12 @@ impl Driven {
     }
 
     /// Waits until the waker that is left with the commit is woken.
-    fn wait(&self, commit: CommitSeq) {
+    pub(super) fn wait(&self, commit: CommitSeq) {
         rings(&self.ask(commit));
     }
 
     /// Leaves a waker with the commit.
-    fn ask(&self, commit: CommitSeq) -> mpsc::Receiver<()> {
+    pub(super) fn ask(&self, commit: CommitSeq) -> mpsc::Receiver<()> {
         let (ring, rung) = mpsc::sync_channel(1);
         self.shared.wake_when_done(commit, &Waker::from(Arc::new(Bell(ring))));
         rung
@@ -93,12 +93,12 @@ impl Drop for Driven {
     }
 }
 
-fn rings(bell: &mpsc::Receiver<()>) {
+pub(super) fn rings(bell: &mpsc::Receiver<()>) {
     bell.recv_timeout(GUARD).expect("who waits is woken");
 }
 
 /// Waits until it is so.
-fn until(mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + GUARD;
     while !is_so() {
         assert!(Instant::now() < end, "it never comes");

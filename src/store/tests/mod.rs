@@ -5,6 +5,7 @@ mod crashes;
 mod damage;
 mod driving;
 mod faults;
+mod holding;
 mod model;
 mod simulated;
 mod threads;

@@ -90,6 +90,8 @@ impl Model {
                 self.retained.insert(message.topic().as_str().to_owned(), content(message));
             }
             Op::Cleared { topic } => drop(self.retained.remove(&**topic)),
+            // whoever makes one applies what it stands for
+            Op::QueuedToo { .. } | Op::Nothing => unreachable!("{op:?}"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
+        bodies::message_number,
         error::Failure,
         op::Op,
         recover::{Recovered, recover},
@@ -235,7 +236,9 @@ impl World {
                 self.next_sent += 1;
                 let op = Op::Queued { session, number, message: message.clone(), qos, retain, sent };
                 self.model.apply(&op);
-                ops.push(op);
+                let repeats = sent.is_none() && ops.last().and_then(Op::queues) == Some(message_number(&message));
+                let too = Op::QueuedToo { session, number, message: message_number(&message), qos, retain };
+                ops.push(if repeats { too } else { op });
             }
         }
         if self.rng.one_in(3) {

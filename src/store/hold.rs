@@ -1,0 +1,267 @@
+//! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges before
+//! it is written need not be written at all: so it is held back for a moment. Where that was in vain, nothing is held back for a
+//! while. Knows no locks and no clock.
+//!
+//! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use hashbrown::HashMap;
+
+use super::index::Hasher;
+
+/// What is held back.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    /// By session and number of the message.
+    sent: HashMap<(u64, u64), Sent, Hasher>,
+    /// Their numbers have no gap.
+    parts: VecDeque<Part>,
+    /// How long; zero: not at all.
+    time: Duration,
+    /// Messages that were acknowledged since something was last held back for too long.
+    acknowledged: usize,
+    /// How often on end that was more than it was worth.
+    vain: u32,
+    /// Until when nothing is held back for that.
+    pauses_until: Option<Instant>,
+}
+
+/// A message that was not acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// Where its op is among those that collect.
+    at: usize,
+    part: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u64,
+    began: Instant,
+    messages: usize,
+    /// Those that are not acknowledged.
+    left: usize,
+}
+
+impl Hold {
+    /// Is the next message to be held back?
+    #[inline]
+    pub(super) fn is_on(&self) -> bool {
+        self.pauses_until.is_none() && !self.time.is_zero()
+    }
+
+    /// Nothing is held back.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The first number that is held back.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.parts.front().map(|part| part.number)
+    }
+
+    /// How long something is held back.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Until when the oldest part is held back.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.parts.front().map(|part| part.began + self.time)
+    }
+
+    /// Holds a message back, whose op is the one `at`; `key`: its session and its number there. `number` is the batch that
+    /// collects: gives that of the message's part, which is this or the next one. `None`: it is there already.
+    #[inline]
+    pub(super) fn add(
+        &mut self,
+        key: (u64, u64),
+        at: usize,
+        number: u64,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<u64> {
+        let number = match self.parts.back_mut() {
+            Some(last) if last.number == number => {
+                // what was sent at a time is acknowledged at a time
+                if last.left == last.messages && last.messages < MOST_A_PART {
+                    last.messages += 1;
+                    last.left += 1;
+                    let known = self.sent.insert(key, Sent { at, part: number });
+                    return known.is_none().then_some(number);
+                }
+                number + 1
+            }
+            _ => number,
+        };
+        self.parts.push_back(Part { number, began: now(), messages: 1, left: 1 });
+        self.sent.insert(key, Sent { at, part: number }).is_none().then_some(number)
+    }
+
+    /// Its client acknowledged a message: gives where its op is, if it is held back.
+    #[inline]
+    pub(super) fn acknowledge(&mut self, key: (u64, u64)) -> Option<usize> {
+        if self.sent.is_empty() {
+            return None;
+        }
+        let Sent { at, part } = self.sent.remove(&key)?;
+        let first = self.first()?;
+        self.parts.get_mut(usize::try_from(part - first).ok()?)?.left -= 1;
+        self.acknowledged += 1;
+        Some(at)
+    }
+
+    /// The oldest part is done.
+    #[inline]
+    pub(super) fn is_ready(&self) -> bool {
+        self.parts.front().is_some_and(|part| part.left == 0)
+    }
+
+    /// Takes the parts that are done: the number of the last one.
+    pub(super) fn take_ready(&mut self) -> Option<u64> {
+        let mut last = None;
+        while self.is_ready() {
+            last = self.parts.pop_front().map(|part| part.number);
+        }
+        last
+    }
+
+    /// What is left was held back for long enough: for a while nothing is.
+    pub(super) fn end(&mut self, now: Instant) {
+        let in_vain = WORTH * self.sent.len() > self.acknowledged;
+        self.vain = if in_vain { (self.vain + 1).min(MOST_VAIN) } else { 0 };
+        self.pauses_until = Some(now + self.time * (PAUSE << self.vain));
+        self.acknowledged = 0;
+    }
+
+    /// All that collected is taken.
+    pub(super) fn clear(&mut self, now: Instant) {
+        self.parts.clear();
+        self.sent.clear();
+        if self.sent.capacity() > MOST_KEPT {
+            self.sent = HashMap::default();
+        }
+        self.pauses_until = self.pauses_until.filter(|&until| now < until);
+    }
+
+    /// An fsync took so long.
+    pub(super) fn note_fsync(&mut self, took: Duration) {
+        let time = (took * FSYNCS).min(LONGEST);
+        self.time = if self.time.is_zero() { time } else { (self.time * 7 + time) / 8 };
+    }
+}
+
+/// Messages of a part.
+const MOST_A_PART: usize = 64;
+/// How long something is held back, in fsyncs; a client that is near acknowledges within a few.
+const FSYNCS: u32 = 16;
+/// However slow the disk is.
+const LONGEST: Duration = Duration::from_millis(2);
+/// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a ninth.
+const PAUSE: u32 = 8;
+/// It is twice as long each time that it was in vain, so many times.
+const MOST_VAIN: u32 = 6;
+/// Messages that have to be acknowledged for one that was held back in vain.
+const WORTH: usize = 8;
+/// Messages for which room is kept from one batch to the next.
+const MOST_KEPT: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// On a disk with fsyncs of a sixteenth of it.
+    fn hold(time: Duration) -> Hold {
+        let mut hold = Hold::default();
+        assert!(!hold.is_on());
+        hold.note_fsync(time / FSYNCS);
+        assert!(hold.is_on() && hold.is_empty());
+        hold
+    }
+
+    /// Adds the messages of a session, each at the place of its number: the numbers of their parts.
+    fn add(hold: &mut Hold, messages: std::ops::Range<u64>, collecting: &mut u64, now: Instant) -> Vec<u64> {
+        let each = messages.map(|n| {
+            *collecting = hold.add((1, n), n as usize, *collecting, || now).unwrap();
+            *collecting
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn a_part_is_done_when_all_of_it_is_acknowledged_and_all_before_it() {
+        let (mut hold, mut number, now) = (hold(MS), 7, Instant::now());
+        assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
+        assert_eq!((hold.first(), hold.until()), (Some(7), Some(now + MS)));
+        assert_eq!(hold.acknowledge((1, 1)), Some(1));
+        assert_eq!(hold.acknowledge((1, 1)), None);
+        assert_eq!(hold.acknowledge((2, 0)), None);
+        // what comes after an acknowledgement waits for another one
+        let later = now + MS / 2;
+        assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
+        assert_eq!((hold.acknowledge((1, 4)), hold.acknowledge((1, 3))), (Some(4), Some(3)));
+        assert!(!hold.is_ready());
+        assert_eq!(hold.take_ready(), None);
+        assert_eq!(hold.acknowledge((1, 0)), Some(0));
+        assert!(!hold.is_ready());
+        assert_eq!(hold.acknowledge((1, 2)), Some(2));
+        assert!(hold.is_ready());
+        assert_eq!(hold.take_ready(), Some(8));
+        assert!(hold.is_empty());
+    }
+
+    #[test]
+    fn a_part_has_so_many_messages() {
+        let (mut hold, mut number) = (hold(MS), 1);
+        let most = MOST_A_PART as u64;
+        let parts = add(&mut hold, 0..2 * most + 1, &mut number, Instant::now());
+        assert_eq!((parts[0], parts[MOST_A_PART - 1], parts[MOST_A_PART]), (1, 1, 2));
+        assert_eq!((parts[2 * MOST_A_PART - 1], number), (2, 3));
+        assert!((0..most).all(|n| hold.acknowledge((1, n)) == Some(n as usize)));
+        assert_eq!((hold.take_ready(), hold.first()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn a_message_that_is_there_is_said_to_be() {
+        let mut hold = hold(MS);
+        assert_eq!(hold.add((1, 1), 0, 1, Instant::now), Some(1));
+        assert_eq!(hold.add((1, 1), 1, 1, Instant::now), None);
+    }
+
+    #[test]
+    fn in_vain_it_pauses_for_longer_each_time() {
+        let (mut hold, mut number, mut now) = (hold(MS), 1, Instant::now());
+        for n in 1..=MOST_VAIN + 2 {
+            add(&mut hold, 0..1, &mut number, now);
+            hold.end(now);
+            let pause = MS * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
+            hold.clear(now + pause - MS);
+            assert!(!hold.is_on() && hold.is_empty(), "{n}");
+            now += pause;
+            hold.clear(now);
+            assert!(hold.is_on(), "{n}");
+            number += 1;
+        }
+        // most of it was worth it
+        add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
+        assert!((0..WORTH as u64).all(|n| hold.acknowledge((1, n)) == Some(n as usize)));
+        hold.end(now);
+        hold.clear(now + MS * (PAUSE - 1));
+        assert!(!hold.is_on());
+        hold.clear(now + MS * PAUSE);
+        assert!(hold.is_on());
+    }
+
+    #[test]
+    fn nothing_is_held_back_for_long() {
+        let mut hold = hold(MS);
+        (0..100).for_each(|_| hold.note_fsync(Duration::from_secs(1)));
+        assert!(hold.time() <= LONGEST && hold.time() > LONGEST - MS / 10);
+    }
+}

@@ -1,0 +1,303 @@
+//! Messages that clients acknowledge before they are written: what is done, and when; and the same by the threads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
+
+use proptest::prelude::*;
+
+use super::{
+    super::{
+        batches::{Batches, Fsync, WriterIs},
+        op::Op,
+        recover::recover,
+    },
+    driving::{Driven, rings, until},
+    simulated::{Rng, Simulated},
+};
+use crate::{
+    router::Record,
+    session::{Change, CommitSeq, Message, SessionNumber},
+    topic::TopicName,
+    types::{ClientId, QoS},
+};
+
+/// Batches of a disk that was measured, and a message that a client was sent, or acknowledged.
+fn holding() -> Batches {
+    let mut batches = Batches::new();
+    batches.push(cleared(), Instant::now);
+    let mut ops = Vec::new();
+    let number = batches.take(&mut ops, false, Instant::now());
+    assert_eq!((number, batches.complete(1..2, fsync(1))), (1, Some(1)));
+    batches
+}
+
+fn cleared() -> Op {
+    Op::Cleared { topic: "t".into() }
+}
+
+fn fsync(frame: u64) -> Option<Fsync> {
+    Some(Fsync { frame, took: Duration::from_micros(100) })
+}
+
+/// The number of the batch that is taken, if one is.
+fn take(batches: &mut Batches) -> Option<u64> {
+    let mut ops = Vec::new();
+    let number = batches.take(&mut ops, false, Instant::now());
+    (!ops.is_empty()).then_some(number)
+}
+
+fn sent(number: u64) -> Op {
+    let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+    message.set_store_number(number.try_into().unwrap());
+    Op::Queued { session: 1, number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) }
+}
+
+fn acknowledged(number: u64) -> Op {
+    Op::Completed { session: 1, number }
+}
+
+#[test]
+fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
+    let (mut batches, now) = (holding(), Instant::now());
+    batches.push(acknowledged(9), || now);
+    batches.push(sent(10), || now);
+    batches.want(2);
+    assert!(!batches.is_due());
+    assert_eq!(batches.take(&mut Vec::new(), false, now), 2);
+    assert_eq!(batches.held_until(), Some(now + batches.hold_time()));
+    assert_eq!(batches.settle(), None);
+    batches.push(acknowledged(10), || now);
+    assert!(batches.may_settle());
+    assert_eq!((batches.settle(), batches.settle()), (Some(2), None));
+    // of what was sent before, only that it was acknowledged is left, and nobody waits for it
+    assert_eq!((batches.number, batches.ops.len(), batches.bytes()), (3, 1, acknowledged(9).size()));
+    assert!(!batches.is_due() && batches.held_until().is_none());
+}
+
+#[test]
+fn what_is_not_acknowledged_in_time_is_due() {
+    let (mut batches, now) = (holding(), Instant::now());
+    batches.push(sent(1), || now);
+    batches.push(sent(2), || now);
+    batches.push(acknowledged(1), || now);
+    let until = batches.held_until().unwrap();
+    batches.end_hold(until - Duration::from_nanos(1));
+    assert!(!batches.is_due());
+    batches.end_hold(until);
+    assert!(batches.is_due() && !batches.may_settle());
+    let mut ops = Vec::new();
+    assert_eq!(batches.take(&mut ops, false, until), 2);
+    assert!(matches!(ops[..], [Op::Nothing, Op::Queued { number: 2, .. }]));
+    // what is on its way is done by the disk alone
+    batches.push(acknowledged(2), || now);
+    assert!(!batches.may_settle());
+    assert_eq!(batches.complete(2..3, fsync(2)), Some(2));
+    // and for a while nothing is held back
+    batches.push(sent(3), || now);
+    assert!(batches.is_due());
+}
+
+#[test]
+fn what_has_to_be_written_is_due_and_takes_all_with_it() {
+    for op in [cleared(), queued(2)] {
+        let (mut batches, now) = (holding(), Instant::now());
+        batches.push(sent(1), || now);
+        batches.push(op, || now);
+        assert!(batches.is_due());
+        batches.push(acknowledged(1), || now);
+        assert!(!batches.may_settle());
+        assert_eq!((batches.settle(), take(&mut batches)), (None, Some(2)));
+    }
+}
+
+/// For a client that is away.
+fn queued(number: u64) -> Op {
+    match sent(number) {
+        Op::Queued { session, number, message, qos, retain, .. } => {
+            Op::Queued { session, number, message, qos, retain, sent: None }
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn that_a_message_left_the_queue_is_written_if_somebody_waits_for_it() {
+    let (mut batches, now) = (holding(), Instant::now());
+    batches.push(sent(1), || now);
+    batches.push(Op::Sent { session: 1, number: 0, sent: 1 }, || now);
+    batches.push(acknowledged(1), || now);
+    assert!(!batches.may_settle() && !batches.is_due());
+    batches.want(2);
+    assert_eq!(take(&mut batches), Some(2));
+}
+
+#[test]
+fn what_is_acknowledged_behind_a_batch_is_done_with_it() {
+    let (mut batches, now) = (holding(), Instant::now());
+    batches.push(cleared(), || now);
+    assert_eq!(take(&mut batches), Some(2));
+    for number in [1, 2] {
+        batches.push(sent(number), || now);
+        batches.push(acknowledged(number), || now);
+    }
+    assert_eq!((batches.may_settle(), batches.settle()), (false, None));
+    assert_eq!(batches.complete(2..3, fsync(2)), Some(4));
+    assert!(batches.ops.is_empty() && !batches.is_due());
+}
+
+#[test]
+fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
+    let (mut batches, now) = (holding(), Instant::now());
+    batches.writer = WriterIs::Waiting;
+    batches.push(sent(1), || now);
+    assert!(batches.wakes() && !batches.wakes());
+    batches.writer = WriterIs::Patrolling;
+    batches.push(sent(2), || now);
+    assert!(!batches.wakes());
+    batches.push(cleared(), || now);
+    assert!(batches.wakes());
+}
+
+proptest! {
+    /// Whatever happens in whatever order: a message is said to be done when its client has acknowledged it, or when a
+    /// batch that it was taken with is on the disk, and only then; and at last all are.
+    #[test]
+    fn done_is_acknowledged_or_on_the_disk(steps in proptest::collection::vec((0..9_u8, 0..8_usize), 1..200)) {
+        let (mut batches, mut now) = (holding(), Instant::now());
+        // by number: its commit
+        let (mut waits, mut taken, mut durable) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (mut next, mut done) = (1, 1);
+        for (step, which) in steps {
+            let mut last = None;
+            match step {
+                // to a client that is connected, or is not
+                0..=2 => {
+                    batches.push(if step < 2 { sent(next) } else { queued(next) }, || now);
+                    waits.insert(next, batches.number);
+                    next += 1;
+                }
+                // acknowledged, early or late; once
+                3 | 8 => {
+                    if let Some(&number) = waits.keys().nth(which) {
+                        batches.push(acknowledged(number), || now);
+                        waits.remove(&number);
+                    }
+                }
+                4 | 5 => {
+                    now += batches.hold_time();
+                    batches.end_hold(now);
+                    let mut ops = Vec::new();
+                    let number = batches.take(&mut ops, false, now);
+                    if !ops.is_empty() {
+                        prop_assert!(taken.insert(number, ops).is_none());
+                    }
+                }
+                6 => {
+                    if let Some((number, ops)) = taken.pop_first() {
+                        durable.extend(ops.iter().filter_map(|op| match op {
+                            Op::Queued { number, .. } => Some(*number),
+                            _ => None,
+                        }));
+                        last = batches.complete(number..number + 1, fsync(number));
+                    }
+                }
+                _ => last = batches.settle(),
+            }
+            if let Some(last) = last {
+                prop_assert!(last > done);
+                done = last;
+            }
+            for (number, &commit) in &waits {
+                prop_assert!(commit > done || durable.contains(number), "{} is said to be done", number);
+            }
+        }
+        // nothing is left behind
+        while let Some((number, _)) = taken.pop_first() {
+            done = batches.complete(number..number + 1, None).unwrap_or(done);
+        }
+        if !batches.ops.is_empty() {
+            batches.closing = true;
+            let mut ops = Vec::new();
+            let number = batches.take(&mut ops, false, now);
+            done = batches.complete(number..number + 1, None).unwrap();
+        }
+        prop_assert!(waits.values().all(|&commit| commit <= done));
+    }
+}
+
+const SESSION: SessionNumber = SessionNumber(NonZeroU64::MIN);
+
+/// A store whose disk is slow, and a client that is connected.
+fn connected(files: &Simulated) -> Driven {
+    let store = Driven::slow(files);
+    let client = ClientId::from("client");
+    store.wait(store.append(Record::SessionStarted { session: SESSION, client: &client, will: None }));
+    store.learn();
+    store
+}
+
+fn send(store: &Driven, number: u64) -> CommitSeq {
+    let message = &Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+    let change = Change::Queued { number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) };
+    store.append(Record::Changed { session: SESSION, change })
+}
+
+fn acknowledge(store: &Driven, number: u64) {
+    store.append(Record::Changed { session: SESSION, change: Change::Completed { number } });
+}
+
+#[test]
+fn what_is_acknowledged_in_time_is_done_without_the_disk() {
+    let files = Simulated::default();
+    let store = connected(&files);
+    let mut number = 0;
+    // where this thread was not there in time, it is tried again
+    until(|| {
+        let records = store.shared.statistics.records.get();
+        number += 1;
+        let commit = send(&store, number);
+        let bell = store.ask(commit);
+        acknowledge(&store, number);
+        let mut wakes = Vec::new();
+        store.shared.settle(&mut wakes);
+        let settled = wakes.len() == 1;
+        wakes.into_iter().for_each(|waker| waker.wake());
+        rings(&bell);
+        assert!(store.shared.done() >= commit);
+        settled && store.shared.statistics.records.get() == records
+    });
+}
+
+#[test]
+fn what_is_acknowledged_is_done_though_nobody_says_so() {
+    let files = Simulated::default();
+    let store = connected(&files);
+    for number in 1..=20 {
+        let commit = send(&store, number);
+        let bell = store.ask(commit);
+        acknowledge(&store, number);
+        rings(&bell);
+        assert!(store.shared.done() >= commit);
+    }
+}
+
+#[test]
+fn what_is_not_acknowledged_is_on_the_disk_before_it_is_done() {
+    let files = Simulated::default();
+    let store = connected(&files);
+    for number in 1..=20 {
+        let commit = send(&store, number);
+        let bell = store.ask(commit);
+        rings(&bell);
+        assert!(store.shared.done() >= commit);
+        // the power goes at this moment
+        let left = files.copy();
+        left.power_cut(&mut Rng::new(number));
+        let index = recover(&left, &mut |_, _| {}).unwrap().index;
+        let kept = index.sessions.iter().flat_map(|(_, session)| session.live_entries()).count();
+        assert_eq!(kept as u64, number);
+    }
+}
