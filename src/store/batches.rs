@@ -28,6 +28,8 @@ pub(super) struct Batches {
     wanted: bool,
     /// Something in it has to be written whatever is acknowledged.
     written: bool,
+    /// Something in it is what nobody waits for: that a message was acknowledged that is written.
+    lazy: bool,
     hold: Hold,
     /// Those that were taken, until each and all before it are durable.
     taken: VecDeque<Taken>,
@@ -48,6 +50,7 @@ pub(super) struct Batches {
 struct Taken {
     number: u64,
     bytes: usize,
+    began: Instant,
     /// The last frame that its fsync brought to the disk, once it did; 0: it needed none.
     done: Option<u64>,
 }
@@ -81,6 +84,7 @@ impl Batches {
             bytes: 0,
             wanted: false,
             written: false,
+            lazy: false,
             hold: Hold::default(),
             taken: VecDeque::new(),
             taken_bytes: 0,
@@ -99,21 +103,26 @@ impl Batches {
         self.bytes + self.taken_bytes
     }
 
-    /// Adds to the batch that collects, or takes from it what is acknowledged.
+    /// Adds to the batch that collects, or takes from it what is acknowledged, and gives that.
     #[inline]
-    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) {
+    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) -> Option<Op> {
         match op {
             // these two are what nobody waits for
             Op::Completed { session, number } => {
                 if let Some(at) = self.hold.acknowledge((session, number)) {
                     let gone = std::mem::replace(&mut self.ops[at], Op::Nothing);
                     self.bytes -= gone.size() - Op::Nothing.size();
-                    return;
+                    return Some(gone);
                 }
+                self.lazy = true;
             }
-            Op::Sent { .. } => self.written = true,
+            Op::Sent { .. } => {
+                self.written = true;
+                // what is acknowledged behind it gains nothing
+                self.wanted |= !self.hold.is_empty();
+            }
             Op::Queued { session, number, qos: QoS::AtLeastOnce, sent: Some(_), .. }
-                if !self.wanted && self.hold.is_on() =>
+                if !self.wanted && !self.written && self.hold.is_on() =>
             {
                 match self.hold.add((session, number), self.ops.len(), self.number, now) {
                     Some(part) => self.number = part,
@@ -124,6 +133,7 @@ impl Batches {
         }
         self.bytes += op.size();
         self.ops.push(op);
+        None
     }
 
     /// The number of the message that the last op queues: the next one may go on from it.
@@ -139,10 +149,15 @@ impl Batches {
         self.wanted |= collects && (self.written || self.hold.is_empty());
     }
 
-    /// Until when what collects is held back, if nothing else makes it due.
+    /// Until when what collects is held back, if nothing else makes it due: what is acknowledged is to be settled then at the
+    /// latest, and what is not is due.
     #[inline]
     pub(super) fn held_until(&self) -> Option<Instant> {
-        self.hold.until().filter(|_| !self.wanted)
+        if self.wanted {
+            return None;
+        }
+        // what waits for a batch that is on its way is settled with that
+        self.hold.until(!self.may_settle())
     }
 
     /// How long what collects would be held back.
@@ -152,10 +167,15 @@ impl Batches {
 
     /// What has been held back until now is due.
     pub(super) fn end_hold(&mut self, now: Instant) {
-        if self.held_until().is_some_and(|until| until <= now) {
+        if !self.wanted && self.hold.until(true).is_some_and(|until| until <= now) {
             self.hold.end(now);
             self.wanted = true;
         }
+    }
+
+    /// What nobody waits for has waited for long enough.
+    pub(super) fn end_linger(&mut self) {
+        self.wanted |= self.lazy;
     }
 
     /// Is there something that was acknowledged before it was written, and may be done?
@@ -207,8 +227,10 @@ impl Batches {
         let wakes = match self.writer {
             WriterIs::Busy => false,
             WriterIs::Patrolling => self.is_due(),
-            WriterIs::Waiting => self.is_due() || !self.hold.is_empty(),
-            WriterIs::Idle => self.is_due() || self.taken.is_empty() && !self.ops.is_empty(),
+            WriterIs::Waiting => self.is_due() || self.held_until().is_some(),
+            WriterIs::Idle => {
+                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.ops.is_empty()
+            }
         };
         if wakes {
             self.writer = WriterIs::Busy;
@@ -239,10 +261,11 @@ impl Batches {
     pub(super) fn begin_next(&mut self, now: Instant) -> u64 {
         let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
         self.number += 1;
-        self.taken.push_back(Taken { number, bytes, done: None });
+        self.taken.push_back(Taken { number, bytes, began: now, done: None });
         self.taken_bytes += bytes;
         self.wanted = false;
         self.written = false;
+        self.lazy = false;
         self.hold.clear(now);
         self.completed = false;
         number
@@ -260,22 +283,24 @@ impl Batches {
 
     /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable now: with all
     /// before it, as one whose fsync fails must not be passed; and what was acknowledged meanwhile.
-    pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {
+    pub(super) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>, now: Instant) -> Option<u64> {
         if let Some(fsync) = fsync {
             self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
-            self.hold.note_fsync(fsync.took);
         }
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
             taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
         }
         let mut last = None;
-        while let Some(&Taken { number, bytes, done: Some(frame) }) = self.taken.front() {
+        while let Some(&Taken { number, bytes, began, done: Some(frame) }) = self.taken.front() {
             self.taken.pop_front();
             self.taken_bytes -= bytes;
             // one that had nothing to write says nothing of what others wrote
             self.synced = self.synced.max(frame);
             self.completed = true;
             last = Some(number);
+            if frame > 0 {
+                self.hold.note_batch(now - began, now);
+            }
         }
         self.settle().or(last)
     }
@@ -315,6 +340,10 @@ mod tests {
         batches.push(op, || unreachable!("nothing is held back"));
     }
 
+    fn complete(batches: &mut Batches, numbers: Range<u64>, fsync: Option<Fsync>) -> Option<u64> {
+        batches.complete(numbers, fsync, Instant::now())
+    }
+
     /// The number of the batch that is taken, if one is.
     fn take(batches: &mut Batches, may_overlap: bool) -> Option<u64> {
         let mut ops = Vec::new();
@@ -335,7 +364,7 @@ mod tests {
         batches.want(1);
         assert!(batches.is_due());
         assert_eq!(take(&mut batches, false), Some(1));
-        assert_eq!(batches.complete(1..2, None), Some(1));
+        assert_eq!(complete(&mut batches, 1..2, None), Some(1));
         assert!(!batches.is_due());
         while !batches.is_due() {
             push(&mut batches, lazy());
@@ -352,7 +381,7 @@ mod tests {
             push(&mut batches, op(1));
             assert_eq!(take(&mut batches, may_overlap), Some(1));
             let took = if slow { SLOW } else { SLOW / 2 };
-            assert_eq!(batches.complete(1..2, fsync(1, took)), Some(1));
+            assert_eq!(complete(&mut batches, 1..2, fsync(1, took)), Some(1));
             assert_eq!(batches.overlaps(), overlaps);
             push(&mut batches, op(1));
             assert_eq!(take(&mut batches, may_overlap), Some(2));
@@ -375,7 +404,7 @@ mod tests {
         push(&mut batches, op(1));
         assert!(!batches.is_due());
         // one that had nothing to write says nothing of the disk
-        assert_eq!(batches.complete(1..2, None), Some(1));
+        assert_eq!(complete(&mut batches, 1..2, None), Some(1));
         assert!(batches.is_due());
         assert_eq!(take(&mut batches, true), Some(3));
         push(&mut batches, op(1));
@@ -392,7 +421,7 @@ mod tests {
         }
         push(&mut batches, op(ENOUGH));
         assert_eq!((batches.is_due(), take(&mut batches, true)), (false, None));
-        assert_eq!(batches.complete(1..2, fsync(1, SLOW)), Some(1));
+        assert_eq!(complete(&mut batches, 1..2, fsync(1, SLOW)), Some(1));
         assert_eq!(take(&mut batches, true), Some(4));
     }
 
@@ -405,15 +434,15 @@ mod tests {
             assert_eq!(take(&mut batches, true), Some(number));
         }
         let bytes = batches.bytes();
-        assert_eq!(batches.complete(2..3, fsync(20, SLOW)), None);
+        assert_eq!(complete(&mut batches, 2..3, fsync(20, SLOW)), None);
         assert_eq!((batches.bytes(), batches.synced()), (bytes, 0));
-        assert_eq!(batches.complete(1..2, fsync(10, SLOW)), Some(2));
+        assert_eq!(complete(&mut batches, 1..2, fsync(10, SLOW)), Some(2));
         assert_eq!((batches.bytes(), batches.synced()), (op(3 * OVERLAPPING).size(), 20));
-        assert_eq!(batches.complete(3..4, fsync(30, SLOW)), Some(3));
+        assert_eq!(complete(&mut batches, 3..4, fsync(30, SLOW)), Some(3));
         assert_eq!((batches.bytes(), batches.synced()), (0, 30));
         // an empty one is none
         assert_eq!(take(&mut batches, true), None);
-        assert_eq!(batches.complete(4..4, None), None);
+        assert_eq!(complete(&mut batches, 4..4, None), None);
         push(&mut batches, op(1));
         assert_eq!(take(&mut batches, true), Some(4));
     }
@@ -424,7 +453,7 @@ mod tests {
         for (fsync, synced) in [(fsync(7, SLOW), 7), (None, 7), (fsync(9, SLOW), 9)] {
             push(&mut batches, op(1));
             let number = take(&mut batches, true).unwrap();
-            assert_eq!(batches.complete(number..number + 1, fsync), Some(number));
+            assert_eq!(complete(&mut batches, number..number + 1, fsync), Some(number));
             assert_eq!(batches.synced(), synced);
         }
     }
@@ -441,7 +470,7 @@ mod tests {
         batches.writer = WriterIs::Idle;
         // a batch is on its way
         assert!(!batches.wakes());
-        assert_eq!(batches.complete(1..2, None), Some(1));
+        assert_eq!(complete(&mut batches, 1..2, None), Some(1));
         assert!(batches.wakes() && !batches.wakes());
         batches.writer = WriterIs::Waiting;
         assert!(!batches.wakes());

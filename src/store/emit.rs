@@ -195,6 +195,7 @@ impl Index {
             dirty = Vec::new();
         }
         self.dirty = dirty;
+        self.passed_over = None;
         self.sessions.recycle();
         self.bodies.recycle();
     }

@@ -1,8 +1,8 @@
 //! [`Shared`]: what appenders and the store's threads share. Whoever appends leaves an [`Op`] with the batch that collects and goes
 //! on; the writer takes the batch and writes it while the next one collects, and who waits for it is woken when it is durable.
 //!
-//! What nobody waits for, such as that a subscriber acknowledged, is written with the next batch, or when it is [`LINGER`]
-//! old or large: where messages come one after the other, each takes one fsync and not two.
+//! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or when
+//! it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.
 //!
 //! # Locks
 //!
@@ -82,7 +82,7 @@ impl Shared {
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let mut pending = self.pending.lock();
         let op = Op::new(record, pending.queued_last(), |message| self.name(message));
-        pending.push(op, Instant::now);
+        let gone = pending.push(op, Instant::now);
         // changed with `pending` locked alone
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         if pending.may_settle() {
@@ -90,6 +90,7 @@ impl Shared {
         }
         let (number, wakes) = (pending.number, pending.wakes());
         drop(pending);
+        drop(gone);
         self.wake(wakes);
         Stored::By(CommitSeq(number))
     }
@@ -235,7 +236,11 @@ impl Shared {
             }
             pending.end_hold(now);
             let lingers = !pending.ops.is_empty() && pending.none_on_the_way();
-            if until.is_some_and(|until| until <= now) || linger.is_some_and(|it| it <= now) && lingers {
+            let lingered = linger.is_some_and(|it| it <= now) && lingers;
+            if lingered {
+                pending.end_linger();
+            }
+            if lingered || until.is_some_and(|until| until <= now) {
                 break;
             }
             linger = match linger {
@@ -305,7 +310,7 @@ impl Shared {
         if self.has_failed() {
             return;
         }
-        let Some(last) = pending.complete(numbers, fsync) else { return };
+        let Some(last) = pending.complete(numbers, fsync, Instant::now()) else { return };
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);
         let wakes = pending.wakes();

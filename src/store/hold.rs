@@ -1,6 +1,6 @@
 //! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges before
-//! it is written need not be written at all: so it is held back for a moment. Where that was in vain, nothing is held back for a
-//! while. Knows no locks and no clock.
+//! it is written need not be written at all: so it is held back for a moment, three times as long as a batch takes that is not.
+//! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
 //!
 //! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
 
@@ -20,8 +20,8 @@ pub(super) struct Hold {
     sent: HashMap<(u64, u64), Sent, Hasher>,
     /// Their numbers have no gap.
     parts: VecDeque<Part>,
-    /// How long; zero: not at all.
-    time: Duration,
+    /// How long, and since when that is known.
+    time: Option<(Duration, Instant)>,
     /// Messages that were acknowledged since something was last held back for too long.
     acknowledged: usize,
     /// How often on end that was more than it was worth.
@@ -51,7 +51,7 @@ impl Hold {
     /// Is the next message to be held back?
     #[inline]
     pub(super) fn is_on(&self) -> bool {
-        self.pauses_until.is_none() && !self.time.is_zero()
+        self.pauses_until.is_none() && !self.time().is_zero()
     }
 
     /// Nothing is held back.
@@ -65,14 +65,14 @@ impl Hold {
         self.parts.front().map(|part| part.number)
     }
 
-    /// How long something is held back.
+    /// How long something is held back; zero: not at all.
     pub(super) fn time(&self) -> Duration {
-        self.time
+        self.time.map_or(Duration::ZERO, |(time, _)| time)
     }
 
-    /// Until when the oldest part is held back.
-    pub(super) fn until(&self) -> Option<Instant> {
-        self.parts.front().map(|part| part.began + self.time)
+    /// Until when the oldest part is held back; `left`: the oldest one that is not done.
+    pub(super) fn until(&self, left: bool) -> Option<Instant> {
+        self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
 
     /// Holds a message back, whose op is the one `at`; `key`: its session and its number there. `number` is the batch that
@@ -98,7 +98,10 @@ impl Hold {
             }
             _ => number,
         };
-        self.parts.push_back(Part { number, began: now(), messages: 1, left: 1 });
+        let began = now();
+        // what is measured no more may have changed: the next batch is not held back, and says how it is
+        self.time = self.time.filter(|&(_, since)| began - since < VALID);
+        self.parts.push_back(Part { number, began, messages: 1, left: 1 });
         self.sent.insert(key, Sent { at, part: number }).is_none().then_some(number)
     }
 
@@ -134,7 +137,7 @@ impl Hold {
     pub(super) fn end(&mut self, now: Instant) {
         let in_vain = WORTH * self.sent.len() > self.acknowledged;
         self.vain = if in_vain { (self.vain + 1).min(MOST_VAIN) } else { 0 };
-        self.pauses_until = Some(now + self.time * (PAUSE << self.vain));
+        self.pauses_until = Some(now + self.time() * (PAUSE << self.vain));
         self.acknowledged = 0;
     }
 
@@ -148,19 +151,23 @@ impl Hold {
         self.pauses_until = self.pauses_until.filter(|&until| now < until);
     }
 
-    /// An fsync took so long.
-    pub(super) fn note_fsync(&mut self, took: Duration) {
-        let time = (took * FSYNCS).min(LONGEST);
-        self.time = if self.time.is_zero() { time } else { (self.time * 7 + time) / 8 };
+    /// A batch that was not held back took so long, until it was durable.
+    pub(super) fn note_batch(&mut self, took: Duration, now: Instant) {
+        let time = if took >= SHORTEST { (took * BATCHES).min(LONGEST) } else { Duration::ZERO };
+        self.time = Some((self.time.map_or(time, |(known, _)| (known * 7 + time) / 8), now));
     }
 }
 
 /// Messages of a part.
 const MOST_A_PART: usize = 64;
-/// How long something is held back, in fsyncs; a client that is near acknowledges within a few.
-const FSYNCS: u32 = 16;
+/// How long something is held back, in batches: at worst its sender waits that much longer for its acknowledgement.
+const BATCHES: u32 = 3;
 /// However slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);
+/// Where a batch takes less, it is not worth it.
+const SHORTEST: Duration = Duration::from_micros(50);
+/// How long it is true how long a batch takes.
+const VALID: Duration = Duration::from_secs(1);
 /// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a ninth.
 const PAUSE: u32 = 8;
 /// It is twice as long each time that it was in vain, so many times.
@@ -176,11 +183,11 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// On a disk with fsyncs of a sixteenth of it.
+    /// Where batches take a third of it.
     fn hold(time: Duration) -> Hold {
         let mut hold = Hold::default();
         assert!(!hold.is_on());
-        hold.note_fsync(time / FSYNCS);
+        hold.note_batch(time / BATCHES, Instant::now());
         assert!(hold.is_on() && hold.is_empty());
         hold
     }
@@ -197,8 +204,9 @@ mod tests {
     #[test]
     fn a_part_is_done_when_all_of_it_is_acknowledged_and_all_before_it() {
         let (mut hold, mut number, now) = (hold(MS), 7, Instant::now());
+        let time = hold.time();
         assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
-        assert_eq!((hold.first(), hold.until()), (Some(7), Some(now + MS)));
+        assert_eq!((hold.first(), hold.until(true)), (Some(7), Some(now + time)));
         assert_eq!(hold.acknowledge((1, 1)), Some(1));
         assert_eq!(hold.acknowledge((1, 1)), None);
         assert_eq!(hold.acknowledge((2, 0)), None);
@@ -207,11 +215,12 @@ mod tests {
         assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
         assert_eq!((hold.acknowledge((1, 4)), hold.acknowledge((1, 3))), (Some(4), Some(3)));
         assert!(!hold.is_ready());
-        assert_eq!(hold.take_ready(), None);
+        assert_eq!((hold.take_ready(), hold.until(true)), (None, Some(now + time)));
         assert_eq!(hold.acknowledge((1, 0)), Some(0));
         assert!(!hold.is_ready());
         assert_eq!(hold.acknowledge((1, 2)), Some(2));
         assert!(hold.is_ready());
+        assert_eq!((hold.until(false), hold.until(true)), (Some(now + time), None));
         assert_eq!(hold.take_ready(), Some(8));
         assert!(hold.is_empty());
     }
@@ -236,15 +245,16 @@ mod tests {
 
     #[test]
     fn in_vain_it_pauses_for_longer_each_time() {
-        let (mut hold, mut number, mut now) = (hold(MS), 1, Instant::now());
+        let (mut hold, mut number, mut now) = (hold(LONGEST), 1, Instant::now());
         for n in 1..=MOST_VAIN + 2 {
             add(&mut hold, 0..1, &mut number, now);
             hold.end(now);
-            let pause = MS * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
+            let pause = hold.time() * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
             hold.clear(now + pause - MS);
             assert!(!hold.is_on() && hold.is_empty(), "{n}");
             now += pause;
             hold.clear(now);
+            hold.note_batch(LONGEST, now);
             assert!(hold.is_on(), "{n}");
             number += 1;
         }
@@ -252,16 +262,34 @@ mod tests {
         add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
         assert!((0..WORTH as u64).all(|n| hold.acknowledge((1, n)) == Some(n as usize)));
         hold.end(now);
-        hold.clear(now + MS * (PAUSE - 1));
+        hold.clear(now + hold.time() * (PAUSE - 1));
         assert!(!hold.is_on());
-        hold.clear(now + MS * PAUSE);
+        hold.clear(now + hold.time() * PAUSE);
         assert!(hold.is_on());
     }
 
     #[test]
-    fn nothing_is_held_back_for_long() {
+    fn how_long_follows_the_batches_and_is_measured_anew_after_a_while() {
         let mut hold = hold(MS);
-        (0..100).for_each(|_| hold.note_fsync(Duration::from_secs(1)));
+        let now = Instant::now();
+        (0..100).for_each(|_| hold.note_batch(Duration::from_secs(1), now));
         assert!(hold.time() <= LONGEST && hold.time() > LONGEST - MS / 10);
+        (0..100).for_each(|_| hold.note_batch(SHORTEST, now));
+        assert!(hold.time() < SHORTEST * (BATCHES + 1));
+        let mut number = 1;
+        add(&mut hold, 0..1, &mut number, now + VALID / 2);
+        assert!(hold.is_on());
+        hold.acknowledge((1, 0));
+        add(&mut hold, 1..2, &mut number, now + VALID);
+        assert!(!hold.is_on());
+        hold.note_batch(MS / BATCHES, now + VALID);
+        assert_eq!(hold.time(), MS / BATCHES * BATCHES);
+    }
+
+    #[test]
+    fn where_a_batch_takes_next_to_nothing_nothing_is_held_back() {
+        let mut hold = Hold::default();
+        hold.note_batch(SHORTEST / 2, Instant::now());
+        assert!(!hold.is_on());
     }
 }

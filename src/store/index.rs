@@ -29,7 +29,7 @@ pub(super) struct Index {
     /// The slot that was given last, if its message is still there.
     pub(super) last_body: u32,
     /// The last message that was queued for a session that is not known: another's op may go on from it.
-    passed_over: Option<Message>,
+    pub(super) passed_over: Option<Message>,
     /// Retained messages by topic.
     pub(super) retained_by_topic: HashTable<u32>,
     pub(super) hasher: Hasher,
@@ -271,12 +271,12 @@ impl Index {
     /// The message that the op before it queued, for another session.
     fn queue_too(&mut self, session: u64, number: u64, message: u64, how: (QoS, bool)) {
         let Some(&slot) = self.by_number.get(&session) else { return };
-        if let Some(body) = self.known_body(message) {
-            self.add_new(slot, Entry::new(number, how.0, how.1, None, Some(body)));
-        } else if let Some(message) = self.passed_over.take_if(|other| message_number(other) == message) {
-            self.queue(session, number, message, how, None);
-        } else {
-            debug_assert!(false, "the op before it has its message");
+        match self.passed_over.take_if(|other| message_number(other) == message) {
+            Some(message) => self.queue(session, number, message, how, None),
+            None => {
+                let body = self.known_body(message).expect("the op before it has its message");
+                self.add_new(slot, Entry::new(number, how.0, how.1, None, Some(body)));
+            }
         }
     }
 

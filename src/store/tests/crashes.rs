@@ -1,7 +1,7 @@
 //! Power cuts, kills and faults at random moments: what was acknowledged is there, what was never handed over is not,
 //! and what belongs together is there together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     super::{
@@ -81,7 +81,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
                     world.writer.mark(world.now).unwrap();
                 }
                 let before = world.writer.last_frame();
-                let number = batches.begin_next(std::time::Instant::now());
+                let number = batches.begin_next(Instant::now());
                 let progress = if world.rng.one_in(4) { world.commit(Vec::new()) } else { world.commit_random() };
                 assert_eq!(progress, Ok(Progress::Done));
                 let frame = world.writer.last_frame();
@@ -95,7 +95,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
                         unsynced.sync().unwrap();
                         Fsync { frame, took: Duration::ZERO }
                     });
-                    match batches.complete(number..number + 1, fsync) {
+                    match batches.complete(number..number + 1, fsync, Instant::now()) {
                         Some(last) => world.is_kept_but((batches.number - 1 - last) as usize),
                         None => overtaken += 1,
                     }

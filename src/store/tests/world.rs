@@ -34,6 +34,7 @@ pub(super) struct World {
     next_session: u64,
     next_message: u64,
     next_sent: u64,
+    last_message: Option<Message>,
     pub(super) now: u64,
     /// Bytes of a payload, at most.
     pub(super) payload: usize,
@@ -80,6 +81,7 @@ impl World {
             next_session: 1,
             next_message: 1,
             next_sent: 1,
+            last_message: None,
             now: 1_000_000,
             payload: 60,
             drains: 9,
@@ -146,6 +148,8 @@ impl World {
         assert!(writer.index().next_session > found.sessions.keys().max().copied().unwrap_or(0));
         (self.next_session, self.next_message) = (writer.index().next_session, writer.index().next_message);
         self.writer = writer;
+        // its number may be another's
+        self.last_message = None;
         self.model = found;
         // it is on the disk, as it was read from there; what follows it is cut off
         self.is_kept();
@@ -226,8 +230,12 @@ impl World {
     }
 
     fn publish(&mut self, sessions: &[u64], ops: &mut Vec<Op>) {
-        let message = self.new_message();
+        // two at once, as their publishers' threads have it; one of them may be there already
+        let old = self.last_message.take().filter(|_| self.rng.one_in(4));
+        let messages = [self.new_message(), old.unwrap_or_else(|| self.new_message())];
+        let mixes = self.rng.one_in(3);
         for &session in sessions {
+            let message = &messages[if mixes { self.rng.below(2) } else { 0 }];
             if self.rng.one_in(2) {
                 let known = &self.model.sessions[&session].messages;
                 let number = known.keys().max().map_or(1, |last| last + 1);
@@ -236,11 +244,13 @@ impl World {
                 self.next_sent += 1;
                 let op = Op::Queued { session, number, message: message.clone(), qos, retain, sent };
                 self.model.apply(&op);
-                let repeats = sent.is_none() && ops.last().and_then(Op::queues) == Some(message_number(&message));
-                let too = Op::QueuedToo { session, number, message: message_number(&message), qos, retain };
+                let repeats = sent.is_none() && ops.last().and_then(Op::queues) == Some(message_number(message));
+                let too = Op::QueuedToo { session, number, message: message_number(message), qos, retain };
                 ops.push(if repeats { too } else { op });
             }
         }
+        let [message, _] = messages;
+        self.last_message = Some(message.clone());
         if self.rng.one_in(3) {
             let op = Op::Retained { message };
             self.model.apply(&op);
