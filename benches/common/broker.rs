@@ -42,6 +42,12 @@ impl Broker {
         text
     }
 
+    /// Of its process.
+    #[allow(dead_code)]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// KiB of memory.
     #[allow(dead_code)]
     pub fn resident_kib(&self) -> u64 {
