@@ -285,11 +285,10 @@ impl Shared {
     pub(super) fn wait_for_those_before(&self, number: u64) -> bool {
         let mut pending = self.pending.lock();
         while !self.has_failed() && pending.first_on_the_way().is_some_and(|first| first < number) {
-            // whatever else it is woken for, it looks again
-            pending.writer = WriterIs::Idle;
+            // it looks by itself
+            pending.writer = WriterIs::Busy;
             self.wake.wait_for(&mut pending, LINGER);
         }
-        pending.writer = WriterIs::Busy;
         !self.has_failed()
     }
 

@@ -160,6 +160,28 @@ fn what_is_acknowledged_behind_a_batch_is_in_time_however_long_that_takes() {
 }
 
 #[test]
+fn what_is_acknowledged_behind_batches_that_overlap_is_done_after_them_all() {
+    let (mut batches, now) = (holding(), Instant::now());
+    let slow = |frame| Some(Fsync { frame, took: Duration::from_millis(1) });
+    let large = || Op::Cleared { topic: "t".repeat(128 << 10).into() };
+    let take = |batches: &mut Batches| batches.take(&mut Vec::new(), true, now);
+    for number in 2..6 {
+        batches.push(cleared(), || now);
+        assert_eq!(take(&mut batches), number);
+        assert_eq!(batches.complete(number..number + 1, slow(number), now), Some(number));
+    }
+    for number in [6, 7] {
+        batches.push(large(), || now);
+        assert_eq!((take(&mut batches), batches.number), (number, number + 1));
+    }
+    batches.push(sent(1), || now);
+    batches.push(acknowledged(1), || now);
+    assert_eq!(batches.complete(7..8, slow(7), now), None);
+    assert_eq!((batches.may_settle(), batches.settle()), (false, None));
+    assert_eq!(batches.complete(6..7, slow(6), now), Some(8));
+}
+
+#[test]
 fn what_nobody_waits_for_is_due_when_it_has_waited_though_something_is_held_back() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(5), || now);
@@ -195,8 +217,19 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
     assert!(!batches.wakes());
     batches.push(cleared(), || now);
     assert!(batches.wakes());
-    // one that waits for a batch on its way is not told of each op that makes nothing due
+    // one that waits for a batch on its way is told of what is held back, and not of each op that makes nothing due
     assert_eq!(take(&mut batches), Some(2));
+    for writer in [WriterIs::Waiting, WriterIs::Idle] {
+        batches.writer = writer;
+        batches.push(acknowledged(1), || now);
+        assert!(!batches.wakes());
+        batches.push(sent(4), || now);
+        assert!(batches.wakes());
+        // acknowledged, it waits for the batch alone
+        batches.writer = writer;
+        batches.push(acknowledged(4), || now);
+        assert!(!batches.wakes());
+    }
     for writer in [WriterIs::Waiting, WriterIs::Idle] {
         batches.writer = writer;
         batches.push(cleared(), || now);
@@ -232,10 +265,12 @@ proptest! {
                     }
                 }
                 8 if which == 0 => drop(batches.push(Op::Sent { session: 1, number: next, sent: 1 }, || now)),
-                8 => batches.want(batches.number),
+                8 if which < 4 => batches.want(batches.number),
+                // so much that the next batch does not wait for those on their way
+                8 => drop(batches.push(Op::Cleared { topic: "t".repeat(128 << 10).into() }, || now)),
                 // the writer looks
                 9 | 10 => {
-                    now += batches.hold_time();
+                    now += Duration::from_micros(300);
                     batches.end_hold(now);
                     let mut ops = Vec::new();
                     let number = batches.take(&mut ops, overlaps, now);
@@ -243,7 +278,7 @@ proptest! {
                         prop_assert!(taken.insert(number, ops).is_none());
                     }
                 }
-                11 => now += 100 * batches.hold_time(),
+                11 => now += Duration::from_millis(30),
                 // one of those that are on their way is on the disk
                 12 => {
                     if let Some(&number) = taken.keys().nth(which % taken.len().max(1)) {
