@@ -8,6 +8,8 @@
 mod broker;
 #[path = "common/loadgen.rs"]
 mod loadgen;
+#[path = "common/median.rs"]
+mod median;
 
 use std::{
     fs, io,
@@ -17,6 +19,7 @@ use std::{
 
 use broker::Broker;
 use clap::Parser;
+use median::median;
 use serde_json::Value;
 
 /// Measures a broker with one core and with two.
@@ -123,11 +126,6 @@ impl Drop for Quota {
             eprintln!("cores: {}: {error}; it is empty, and stays", self.group.display());
         }
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Microseconds.

@@ -9,6 +9,8 @@
 mod broker;
 #[path = "common/loadgen.rs"]
 mod loadgen;
+#[path = "common/median.rs"]
+mod median;
 #[path = "common/raw_log.rs"]
 mod raw_log;
 
@@ -20,6 +22,7 @@ use std::{
 
 use broker::Broker;
 use clap::Parser;
+use median::median;
 use raw_log::{Layout, Settings};
 use serde_json::Value;
 
@@ -151,11 +154,6 @@ fn run(top: &str, program: &Path, scenario: &Scenario) -> Value {
 
 fn figure(rows: &[Value], key: &str) -> f64 {
     median(rows.iter().map(|row| row[key].as_f64().unwrap_or_else(|| panic!("no {key} in {row}"))).collect())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Bytes of a payload, as in the raw log.

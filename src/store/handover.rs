@@ -149,9 +149,14 @@ impl Shared {
             return None;
         }
         let last = pending.settle()?;
+        Some(self.note_done(pending, last))
+    }
+
+    /// All up to this number is done: to be woken is who waits for it.
+    fn note_done(&self, pending: &Batches, last: u64) -> CommitSeq {
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);
-        Some(CommitSeq(last))
+        CommitSeq(last)
     }
 
     /// Who waits for what is done.
@@ -248,7 +253,6 @@ impl Shared {
                 None => Some(now + LINGER).filter(|_| lingers),
             };
         }
-        pending.writer = WriterIs::Busy;
         !self.has_failed()
     }
 
@@ -285,8 +289,6 @@ impl Shared {
     pub(super) fn wait_for_those_before(&self, number: u64) -> bool {
         let mut pending = self.pending.lock();
         while !self.has_failed() && pending.first_on_the_way().is_some_and(|first| first < number) {
-            // it looks by itself
-            pending.writer = WriterIs::Busy;
             self.wake.wait_for(&mut pending, LINGER);
         }
         !self.has_failed()
@@ -310,12 +312,11 @@ impl Shared {
             return;
         }
         let Some(last) = pending.complete(numbers, fsync, Instant::now()) else { return };
-        self.not_durable.store(pending.bytes(), Ordering::Relaxed);
-        self.done.store(last, Ordering::Release);
+        let done = self.note_done(&pending, last);
         let wakes = pending.wakes();
         drop(pending);
         self.wake(wakes);
-        self.ready(CommitSeq(last)).into_iter().for_each(Waker::wake);
+        self.ready(done).into_iter().for_each(Waker::wake);
     }
 
     /// Nothing is written any more.

@@ -87,27 +87,25 @@ impl Hold {
         number: u64,
         now: impl FnOnce() -> Instant,
     ) -> Option<u64> {
-        let number = match self.parts.back_mut() {
-            Some(last) if last.number == number => {
-                // what was sent at a time is acknowledged at a time
-                if last.left == last.messages && last.messages < MOST_A_PART {
-                    last.messages += 1;
-                    last.left += 1;
-                    let known = self.sent.insert(key, Sent { at, part: number });
-                    return known.is_none().then_some(number);
-                }
-                number + 1
+        let part = match self.parts.back_mut().filter(|last| last.number == number) {
+            // what was sent at a time is acknowledged at a time
+            Some(last) if last.left == last.messages && last.messages < MOST_A_PART => {
+                last.messages += 1;
+                last.left += 1;
+                number
             }
-            _ => number,
+            last => {
+                let (number, began) = (number + u64::from(last.is_some()), now());
+                // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
+                if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
+                    self.measures = true;
+                    return None;
+                }
+                self.parts.push_back(Part { number, began, messages: 1, left: 1 });
+                number
+            }
         };
-        let began = now();
-        // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
-        if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
-            self.measures = true;
-            return None;
-        }
-        self.parts.push_back(Part { number, began, messages: 1, left: 1 });
-        self.sent.insert(key, Sent { at, part: number }).is_none().then_some(number)
+        self.sent.insert(key, Sent { at, part }).is_none().then_some(part)
     }
 
     /// Its client acknowledged a message: gives where its op is, if it is held back.

@@ -11,84 +11,25 @@ use crate::{
 /// What is to be kept. Messages have their numbers by now.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Started {
-        session: u64,
-        client: ClientId,
-        will: Option<StoredWill>,
-    },
-    Attached {
-        session: u64,
-        will: Option<StoredWill>,
-    },
-    Detached {
-        session: u64,
-    },
-    WillDue {
-        session: u64,
-        number: u64,
-        will: StoredWill,
-    },
-    WillPublished {
-        session: u64,
-        number: u64,
-    },
-    Ended {
-        session: u64,
-    },
-    Subscribed {
-        session: u64,
-        filter: Box<str>,
-        options: SubscriptionOptions,
-    },
-    Unsubscribed {
-        session: u64,
-        filter: Box<str>,
-    },
-    Queued {
-        session: u64,
-        number: u64,
-        message: Message,
-        qos: QoS,
-        retain: bool,
-        sent: Option<u64>,
-    },
-    /// The message that the op before it [queues](Self::queues), for another session: who holds it is counted once, however
-    /// many they are.
-    QueuedToo {
-        session: u64,
-        number: u64,
-        message: u64,
-        qos: QoS,
-        retain: bool,
-    },
-    Sent {
-        session: u64,
-        number: u64,
-        sent: u64,
-    },
-    Released {
-        session: u64,
-        number: u64,
-    },
-    Completed {
-        session: u64,
-        number: u64,
-    },
-    Received {
-        session: u64,
-        packet_id: PacketId,
-    },
-    ReceiptReleased {
-        session: u64,
-        packet_id: PacketId,
-    },
-    Retained {
-        message: Message,
-    },
-    Cleared {
-        topic: Box<str>,
-    },
-    /// A message that its client acknowledged before it was written.
+    Started { session: u64, client: ClientId, will: Option<StoredWill> },
+    Attached { session: u64, will: Option<StoredWill> },
+    Detached { session: u64 },
+    WillDue { session: u64, number: u64, will: StoredWill },
+    WillPublished { session: u64, number: u64 },
+    Ended { session: u64 },
+    Subscribed { session: u64, filter: Box<str>, options: SubscriptionOptions },
+    Unsubscribed { session: u64, filter: Box<str> },
+    Queued { session: u64, number: u64, message: Message, qos: QoS, retain: bool, sent: Option<u64> },
+    // the message that the op before it `queues`, for another session: it is held once
+    QueuedToo { session: u64, number: u64, message: u64, qos: QoS, retain: bool },
+    Sent { session: u64, number: u64, sent: u64 },
+    Released { session: u64, number: u64 },
+    Completed { session: u64, number: u64 },
+    Received { session: u64, packet_id: PacketId },
+    ReceiptReleased { session: u64, packet_id: PacketId },
+    Retained { message: Message },
+    Cleared { topic: Box<str> },
+    // a message that its client acknowledged before it was written
     Nothing,
 }
 
