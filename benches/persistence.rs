@@ -15,8 +15,10 @@ mod median;
 mod raw_log;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
@@ -117,9 +119,9 @@ impl Rows {
             let settings = Settings { seconds, sync_delay, dir: options.dir.clone() };
             self.raw.push(raw_log::measure(&settings, Layout::Zeroed, batch)?.rate());
         }
-        self.memory.push(run("", program, scenario));
+        self.memory.push(run(None, program, scenario));
         let data_dir = tempfile::tempdir_in(&options.dir)?;
-        self.disk.push(run(&format!("data_dir = '{}'", data_dir.path().display()), program, scenario));
+        self.disk.push(run(Some(data_dir.path()), program, scenario));
         Ok(())
     }
 
@@ -145,11 +147,24 @@ impl Rows {
 }
 
 /// The figures of one run against a broker of its own.
-fn run(top: &str, program: &Path, scenario: &Scenario) -> Value {
+fn run(data_dir: Option<&Path>, program: &Path, scenario: &Scenario) -> Value {
+    let top = data_dir.map_or_else(String::new, |dir| format!("data_dir = '{}'", dir.display()));
     // windows to a client as large as the largest of the scenarios
-    let config = loadgen::config_with(top, "max_inflight_out = 65535");
-    let said = Broker::start(&config).load(program, &scenario.load);
+    let config = loadgen::config_with(&top, "max_inflight_out = 65535");
+    let broker = Broker::start(&config);
+    // as it is a moment after its first start ever
+    while data_dir.is_some_and(|dir| spares(dir) < 2) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let said = broker.load(program, &scenario.load);
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("loadgen said {said:?}: {error}"))
+}
+
+/// How many files wait to be segments of the log.
+fn spares(data_dir: &Path) -> usize {
+    let files = fs::read_dir(data_dir).expect("the broker has made it").filter_map(Result::ok);
+    let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("spare-") && !name.ends_with(".new")).count()
 }
 
 fn figure(rows: &[Value], key: &str) -> f64 {
