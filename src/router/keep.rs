@@ -6,12 +6,13 @@ use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 use crate::{
     session::{Change, CommitSeq, Message, RestoredMessage, SessionNumber, Stored, StoredWill},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, PacketId, SubscriptionOptions},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
 /// Keeps what must survive the process. Without one, "kept" means in memory.
 ///
-/// Records of one session come in the order in which they happened: they are appended with the session locked.
+/// Records of one session come in the order in which they happened: they are appended with the session locked. Only
+/// [`Record::QueuedToo`] comes later.
 pub trait Store: Send + Sync {
     /// Takes a record over; the answer says when it is durable. What is acknowledged for it waits until then.
     fn append(&self, record: Record<'_>) -> Stored;
@@ -147,6 +148,16 @@ pub enum Record<'a> {
         /// What.
         change: Change<'a>,
     },
+    /// A message that was queued for a session is queued for others too: each copy counts from its `Queued` on, which was
+    /// appended in the same group. Here the sessions are not locked any more, so that there may be newer records of theirs.
+    QueuedToo {
+        /// Which.
+        message: &'a Message,
+        /// Of its `Queued`.
+        first: QueuedCopy,
+        /// The others, at least one.
+        copies: &'a [QueuedCopy],
+    },
     /// A retained message, in place of the one its topic had.
     Retained {
         /// Its topic is the key.
@@ -157,6 +168,19 @@ pub enum Record<'a> {
         /// Which.
         topic: &'a TopicName,
     },
+}
+
+/// A message's copy for one more session, see [`Change::Queued`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuedCopy {
+    /// Whose.
+    pub session: SessionNumber,
+    /// Its number.
+    pub number: u64,
+    /// At which QoS it is to be sent.
+    pub qos: QoS,
+    /// With RETAIN.
+    pub retain: bool,
 }
 
 /// What a [`Store`] kept, as it was when the process ended.

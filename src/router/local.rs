@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    RouterLimits,
+    QueuedCopy, RouterLimits,
     counters::{Count, Shard},
     matches::MatchCache,
     ports::{DropReason, Event, Observe},
@@ -27,6 +27,8 @@ pub struct Local {
     pub(super) cache: MatchCache,
     pub(super) limits: Arc<RouterLimits>,
     pub(super) observers: Observers,
+    /// For whom a message is queued, beside the first; empty between one message and the next.
+    pub(super) copies: Vec<QueuedCopy>,
     /// Wills that waited are published now.
     pub(super) publishes_wills: bool,
 }
@@ -98,6 +100,7 @@ impl Local {
             cache: MatchCache::default(),
             limits,
             observers: Observers { shard, other, dropped: DropLog::default() },
+            copies: Vec::new(),
             publishes_wills: false,
         }
     }

@@ -53,7 +53,7 @@ mod wills;
 pub use connect::Connected;
 pub use counters::{Count, Counters};
 pub use exchange::{Client, Flush, Handled};
-pub use keep::{Condition, Record, Restored, RestoredSession, Store};
+pub use keep::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
 pub use ports::{

@@ -9,6 +9,7 @@ use super::{
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
+    recorder::Copying,
 };
 use crate::{
     codec::Publish,
@@ -166,33 +167,33 @@ impl Router {
 
     #[inline]
     fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
-        let Local { pool, wakes, limits, observers, .. } = local;
-        let mut recorder = self.recorder(observers);
+        let Local { pool, wakes, limits, observers, copies, .. } = local;
+        let mut journal = Copying::new(self.recorder(observers), copies);
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
                 continue;
             }
             if !state.may_receive(outgoing.topic) {
-                recorder.observers.count(Count::DeniedDeliveries, 1);
+                journal.recorder.observers.count(Count::DeniedDeliveries, 1);
                 continue;
             }
             let session = &mut state.session;
-            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut recorder) {
+            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut journal) {
                 Delivery::Sent => {
                     let qos = outgoing.qos.min(target.qos);
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-                    recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
+                    journal.recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
                     target.slot.signal(&state, wakes);
                 }
                 Delivery::Queued => {}
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();
-                    recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
+                    journal.recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
                 }
                 Delivery::NotConnected => {}
             }
         }
-        recorder.stored
+        journal.finish(|| outgoing.message())
     }
 }

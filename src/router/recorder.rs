@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
-    Local, Record, Router,
+    Local, QueuedCopy, Record, Router,
     keep::{Condition, Store},
     local::Observers,
     ports::DropReason,
@@ -19,6 +19,15 @@ pub(super) struct Recorder<'a> {
     pub(super) store: Option<&'a dyn Store>,
     /// When all that was recorded is durable.
     pub(super) stored: Stored,
+}
+
+/// The same while one message is delivered: that it is queued is recorded once, however many it is queued for.
+pub(super) struct Copying<'a> {
+    pub(super) recorder: Recorder<'a>,
+    /// The first of them, and when it is durable, and all with it.
+    first: Option<(QueuedCopy, Stored)>,
+    /// The others.
+    copies: &'a mut Vec<QueuedCopy>,
 }
 
 impl Journal for Recorder<'_> {
@@ -39,6 +48,54 @@ impl Journal for Recorder<'_> {
 
     fn done(&self) -> CommitSeq {
         self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+    }
+}
+
+impl Journal for Copying<'_> {
+    #[inline]
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
+        self.recorder.sent(client, message, qos);
+    }
+
+    fn dropped(&mut self, client: &ClientId, message: &Message) {
+        self.recorder.dropped(client, message);
+    }
+
+    #[inline]
+    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+        let Change::Queued { number, qos, retain, sent: None, .. } = change else {
+            return self.recorder.changed(session, change);
+        };
+        let copy = QueuedCopy { session, number, qos, retain };
+        if let Some((_, stored)) = self.first {
+            self.copies.push(copy);
+            return stored;
+        }
+        let stored = self.recorder.changed(session, change);
+        self.first = Some((copy, stored));
+        stored
+    }
+
+    fn done(&self) -> CommitSeq {
+        self.recorder.done()
+    }
+}
+
+impl<'a> Copying<'a> {
+    pub(super) fn new(recorder: Recorder<'a>, copies: &'a mut Vec<QueuedCopy>) -> Self {
+        copies.clear();
+        Self { recorder, first: None, copies }
+    }
+
+    /// All that are to have `message` have it: gives when that is durable.
+    pub(super) fn finish(self, message: impl FnOnce() -> &'a Message) -> Stored {
+        let Recorder { store, stored, .. } = self.recorder;
+        match (store, self.first) {
+            (Some(store), Some((first, _))) if !self.copies.is_empty() => {
+                stored.and(store.append(Record::QueuedToo { message: message(), first, copies: self.copies }))
+            }
+            _ => stored,
+        }
     }
 }
 

@@ -14,13 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{hold::Hold, op::Op};
-use crate::types::QoS;
+use super::{
+    hold::Hold,
+    op::{Op, Ops},
+};
+use crate::{router::QueuedCopy, types::QoS};
 
 /// Batches, in their order: those on their way, then the one that collects.
 #[derive(Debug)]
 pub(super) struct Batches {
-    pub(super) ops: Vec<Op>,
+    pub(super) ops: Ops,
     /// The number of the batch that collects; of its last part, where messages are held back.
     pub(super) number: u64,
     bytes: usize,
@@ -79,7 +82,7 @@ pub(super) enum WriterIs {
 impl Batches {
     pub(super) fn new() -> Self {
         Self {
-            ops: Vec::new(),
+            ops: Ops::default(),
             number: 1,
             bytes: 0,
             wanted: false,
@@ -110,7 +113,7 @@ impl Batches {
             // these two are what nobody waits for
             Op::Completed { session, number } => {
                 if let Some(at) = self.hold.acknowledge((session, number)) {
-                    let gone = std::mem::replace(&mut self.ops[at], Op::Nothing);
+                    let gone = std::mem::replace(&mut self.ops.list[at], Op::Nothing);
                     self.bytes -= gone.size() - Op::Nothing.size();
                     return Some(gone);
                 }
@@ -121,10 +124,10 @@ impl Batches {
                 // what is acknowledged behind it gains nothing
                 self.wanted |= !self.hold.is_empty();
             }
-            Op::Queued { session, number, qos: QoS::AtLeastOnce, sent: Some(_), .. }
+            Op::Queued { copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), .. }
                 if !self.wanted && !self.written && self.hold.is_on() =>
             {
-                match self.hold.add((session, number), self.ops.len(), self.number, now) {
+                match self.hold.add((session.0.get(), number), self.ops.list.len(), self.number, now) {
                     Some(part) => self.number = part,
                     None => (self.wanted, self.written) = (true, true),
                 }
@@ -132,19 +135,20 @@ impl Batches {
             _ => (self.wanted, self.written) = (true, true),
         }
         self.bytes += op.size();
-        self.ops.push(op);
+        self.ops.list.push(op);
         None
     }
 
-    /// The number of the message that the last op queues: the next one may go on from it.
-    #[inline]
-    pub(super) fn queued_last(&self) -> Option<u64> {
-        self.ops.last().and_then(Op::queues)
+    /// Adds to the op of `first` the other copies of its message. `false`: it is not in the batch that collects.
+    pub(super) fn queue_too(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
+        let found = self.ops.queue_too(first, others);
+        self.bytes += if found { size_of_val(others) } else { 0 };
+        found
     }
 
     /// Somebody waits for the batch with this number.
     pub(super) fn want(&mut self, number: u64) {
-        let collects = number >= self.hold.first().unwrap_or(self.number) && !self.ops.is_empty();
+        let collects = number >= self.hold.first().unwrap_or(self.number) && !self.ops.list.is_empty();
         // what is held back is looked at in time
         self.wanted |= collects && (self.written || self.hold.is_empty());
     }
@@ -193,9 +197,9 @@ impl Batches {
         self.number = self.number.max(last + 1);
         if self.hold.is_empty() {
             // what is left is what nobody waits for
-            self.ops.retain(|op| !matches!(op, Op::Nothing));
-            self.bytes = self.ops.iter().map(Op::size).sum();
-            self.wanted &= !self.ops.is_empty();
+            self.ops.list.retain(|op| !matches!(op, Op::Nothing));
+            self.bytes = self.ops.list.iter().map(Op::size).sum();
+            self.wanted &= !self.ops.list.is_empty();
         }
         Some(last)
     }
@@ -229,7 +233,7 @@ impl Batches {
             WriterIs::Patrolling => self.is_due(),
             WriterIs::Waiting => self.is_due() || self.held_until().is_some(),
             WriterIs::Idle => {
-                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.ops.is_empty()
+                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.ops.list.is_empty()
             }
         };
         if wakes {
@@ -240,7 +244,7 @@ impl Batches {
 
     /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way or it is
     /// held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&mut self, ops: &mut Vec<Op>, may_overlap: bool, now: Instant) -> u64 {
+    pub(super) fn take(&mut self, ops: &mut Ops, may_overlap: bool, now: Instant) -> u64 {
         if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty()) {
             return self.number;
         }
@@ -249,8 +253,8 @@ impl Batches {
     }
 
     /// The same, whatever is on its way: with what waits for room.
-    pub(super) fn take_anyway(&mut self, ops: &mut Vec<Op>, now: Instant) -> u64 {
-        if self.ops.is_empty() {
+    pub(super) fn take_anyway(&mut self, ops: &mut Ops, now: Instant) -> u64 {
+        if self.ops.list.is_empty() {
             return self.number;
         }
         std::mem::swap(&mut self.ops, ops);
@@ -346,9 +350,9 @@ mod tests {
 
     /// The number of the batch that is taken, if one is.
     fn take(batches: &mut Batches, may_overlap: bool) -> Option<u64> {
-        let mut ops = Vec::new();
+        let mut ops = Ops::default();
         let number = batches.take(&mut ops, may_overlap, Instant::now());
-        (!ops.is_empty()).then_some(number)
+        (!ops.list.is_empty()).then_some(number)
     }
 
     fn fsync(frame: u64, took: Duration) -> Option<Fsync> {

@@ -33,7 +33,13 @@ pub(super) struct BodyFlags {
 impl Index {
     /// The slot of a message, which is new or known.
     pub(super) fn body(&mut self, message: Message) -> u32 {
-        if let Some(slot) = self.known_body(message_number(&message)) {
+        let number = message_number(&message);
+        // mostly that of the op before, for another session
+        if self.number_of(self.last_body) == number {
+            return self.last_body;
+        }
+        let hash = hash_of(&self.hasher, number);
+        if let Some(&slot) = self.by_message.find(hash, |&slot| self.number_of(slot) == number) {
             return slot;
         }
         let slot = self.insert_body(message);
@@ -43,17 +49,6 @@ impl Index {
         self.dirty.push(Dirty::Body(slot));
         self.last_body = slot;
         slot
-    }
-
-    /// The slot of the message with this number, if it is known.
-    #[inline]
-    pub(super) fn known_body(&self, number: u64) -> Option<u32> {
-        // mostly that of the op before, for another session
-        if self.number_of(self.last_body) == number {
-            return Some(self.last_body);
-        }
-        let hash = hash_of(&self.hasher, number);
-        self.by_message.find(hash, |&slot| self.number_of(slot) == number).copied()
     }
 
     pub(super) fn insert_body(&mut self, message: Message) -> u32 {

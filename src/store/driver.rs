@@ -21,7 +21,7 @@ use super::{
     error::Failure,
     files::{File, Files, is_full},
     handover::Shared,
-    op::Op,
+    op::Ops,
     pool::Pool,
     writer::{Progress, Unsynced, Writer},
 };
@@ -118,7 +118,7 @@ impl<F: Files> Driver<F> {
     }
 
     fn write_until_closed(&mut self) -> Result<(), Failure> {
-        let mut ops: Vec<Op> = Vec::new();
+        let mut ops = Ops::default();
         // what recovery left to be written
         self.write(&mut ops, self.shared.collecting())?;
         let mut cleans = true;
@@ -126,12 +126,9 @@ impl<F: Files> Driver<F> {
             let batch = self.shared.take(&mut ops, self.writer.syncs_overlap());
             self.writer.note_synced(batch.synced)?;
             let written = self.shared.statistics.bytes_written.get();
-            if !ops.is_empty() {
+            if !ops.list.is_empty() {
                 self.write(&mut ops, batch.number)?;
                 self.mark_due = Instant::now() + MARK;
-                if ops.capacity() > MOST_KEPT {
-                    ops = Vec::new();
-                }
             } else if batch.closing {
                 self.writer.sync()?;
                 self.writer.mark(now())?;
@@ -164,10 +161,10 @@ impl<F: Files> Driver<F> {
 
     /// Writes the ops of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
     /// the other threads, so that the next batch can be written meanwhile.
-    fn write(&mut self, ops: &mut Vec<Op>, number: u64) -> Result<(), Failure> {
+    fn write(&mut self, ops: &mut Ops, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
-        let mut end = number + u64::from(!ops.is_empty());
-        if self.writer.commit(ops.drain(..), now())? == Progress::Stuck {
+        let mut end = number + u64::from(!ops.list.is_empty());
+        if self.writer.commit(ops, now())? == Progress::Stuck {
             // they have their room, and are not stuck
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
@@ -208,7 +205,7 @@ impl<F: Files> Driver<F> {
 
     /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
     /// that what changes often takes memory once; gives the last of that.
-    fn wait_for_room(&mut self, ops: &mut Vec<Op>) -> Result<Option<u64>, Failure> {
+    fn wait_for_room(&mut self, ops: &mut Ops) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
@@ -221,9 +218,9 @@ impl<F: Files> Driver<F> {
                 self.sync_due = None;
             }
             let number = self.shared.take_anyway(ops);
-            if !ops.is_empty() {
+            if !ops.list.is_empty() {
                 last = Some(number);
-                self.writer.join(ops.drain(..), now());
+                self.writer.join(ops, now());
             }
             if self.writer.retry()? == Progress::Done {
                 // first: whoever finds it stuck finds that nothing becomes durable
@@ -296,5 +293,3 @@ const MARK: Duration = Duration::from_secs(60);
 /// Bytes that a step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;
-/// Ops for which room is kept from one batch to the next.
-const MOST_KEPT: usize = 1 << 14;

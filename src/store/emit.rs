@@ -7,6 +7,7 @@ use super::{
     index::{Dirty, Index},
     op,
     record::{EntryState, LogRecord, Will},
+    records::Encoder,
     session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
 };
 use crate::session::StoredWill;
@@ -32,14 +33,30 @@ impl Index {
     /// Appends a record of each thing that is noted, as it is now; of those that ended between, nothing.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> Emitted {
         let mut emitted = Emitted::default();
+        let mut encoder = Encoder::new(out);
         for dirty in &self.dirty {
-            if let Some((record, home)) = self.record_of(dirty) {
-                record.encode(out);
+            if let Dirty::NewEntries(slot, from) = dirty {
+                let records = self.encode_new(*slot, *from, &mut encoder);
+                emitted.records += records;
+                emitted.grows |= records > 0;
+            } else if let Some((record, home)) = self.record_of(dirty) {
+                encoder.put(&record);
                 emitted.records += 1;
                 emitted.grows |= home == Some(UNWRITTEN);
             }
         }
         emitted
+    }
+
+    /// Appends what no frame has of a session's entries, from this number on; gives how many records.
+    fn encode_new(&self, slot: u32, from: u64, encoder: &mut Encoder<'_>) -> u64 {
+        let Some(session) = self.sessions.get(slot) else { return 0 };
+        let mut records = 0;
+        for entry in session.new_entries(from) {
+            encoder.delivery(session.number, entry.number, self.entry_state(entry));
+            records += 1;
+        }
+        records
     }
 
     /// The record, and, unless it is an end, where the one before it is.
@@ -77,6 +94,7 @@ impl Index {
                 let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
                 (record, Some(entry.home))
             }
+            Dirty::NewEntries(..) => return None,
             Dirty::Done(slot, number) => {
                 let session = session(slot)?;
                 if session.entry(*number).is_some() {
@@ -166,6 +184,14 @@ impl Index {
                     entry.set_dirty(false);
                     moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
                 }
+                Dirty::NewEntries(slot, from) => {
+                    let Some(session) = self.sessions.get_mut(slot) else { continue };
+                    session.new_from = None;
+                    for entry in session.new_entries_mut(from) {
+                        entry.set_dirty(false);
+                        moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
+                    }
+                }
                 Dirty::WillDue(slot, number) => {
                     let due = self.sessions.get_mut(slot).and_then(|session| session.due.get_mut(&number));
                     let Some(due) = due else { continue };
@@ -195,7 +221,6 @@ impl Index {
             dirty = Vec::new();
         }
         self.dirty = dirty;
-        self.passed_over = None;
         self.sessions.recycle();
         self.bodies.recycle();
     }

@@ -33,7 +33,7 @@ use super::{
     bodies::message_number,
     driver::Batch,
     error::Failure,
-    op::Op,
+    op::Ops,
     statistics::Statistics,
 };
 use crate::{
@@ -81,7 +81,13 @@ impl Shared {
     #[inline]
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let mut pending = self.pending.lock();
-        let op = Op::new(record, pending.queued_last(), |message| self.name(message));
+        if let Record::QueuedToo { first, copies, .. } = record
+            && pending.queue_too(&first, copies)
+        {
+            self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+            return Stored::By(CommitSeq(pending.number));
+        }
+        let op = pending.ops.op(record, |message| self.name(message));
         let gone = pending.push(op, Instant::now);
         // changed with `pending` locked alone
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
@@ -240,7 +246,7 @@ impl Shared {
                 MutexGuard::unlocked(&mut pending, || self.ready(done).into_iter().for_each(Waker::wake));
             }
             pending.end_hold(now);
-            let lingers = !pending.ops.is_empty() && pending.none_on_the_way();
+            let lingers = !pending.ops.list.is_empty() && pending.none_on_the_way();
             let lingered = linger.is_some_and(|it| it <= now) && lingers;
             if lingered {
                 pending.end_linger();
@@ -257,7 +263,7 @@ impl Shared {
     }
 
     /// The batch that collected, into `ops`, which is empty. `may_overlap`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&self, ops: &mut Vec<Op>, may_overlap: bool) -> Batch {
+    pub(super) fn take(&self, ops: &mut Ops, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
         let number = pending.take(ops, may_overlap, Instant::now());
@@ -267,7 +273,7 @@ impl Shared {
     }
 
     /// The batch that collected, into `ops`, which is empty, while others wait for room; gives its number.
-    pub(super) fn take_anyway(&self, ops: &mut Vec<Op>) -> u64 {
+    pub(super) fn take_anyway(&self, ops: &mut Ops) -> u64 {
         let _no_group = self.between_groups();
         self.pending.lock().take_anyway(ops, Instant::now())
     }

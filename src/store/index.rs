@@ -1,10 +1,12 @@
 //! [`Index`]: all that is kept, in memory, owned by the writer. Ops change it; what they changed and what ended is noted,
 //! so that a batch writes the outcome and not the way there (`emit` does).
 
+use std::iter;
+
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    bodies::{Body, message_number},
+    bodies::Body,
     homes::{Homes, UNWRITTEN},
     op::Op,
     session::{
@@ -13,8 +15,9 @@ use super::{
     slab::Slab,
 };
 use crate::{
+    router::QueuedCopy,
     session::{Message, StoredWill},
-    types::{PacketId, QoS, SubscriptionOptions},
+    types::{PacketId, SubscriptionOptions},
 };
 
 pub(super) type Hasher = foldhash::fast::RandomState;
@@ -28,8 +31,6 @@ pub(super) struct Index {
     pub(super) by_message: HashTable<u32>,
     /// The slot that was given last, if its message is still there.
     pub(super) last_body: u32,
-    /// The last message that was queued for a session that is not known: another's op may go on from it.
-    pub(super) passed_over: Option<Message>,
     /// Retained messages by topic.
     pub(super) retained_by_topic: HashTable<u32>,
     pub(super) hasher: Hasher,
@@ -54,6 +55,8 @@ pub(super) enum Dirty {
     Unsubscribed(u32, Box<str>),
     Body(u32),
     Entry(u32, u64),
+    /// What no frame has of a session, from this number on.
+    NewEntries(u32, u64),
     Done(u32, u64),
     WillDue(u32, u64),
     WillPublished(u32, u64),
@@ -65,9 +68,9 @@ pub(super) enum Dirty {
 
 impl Index {
     /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages that
-    /// are not known is passed over.
+    /// are not known is passed over. `others` are more copies of what it queues.
     #[inline]
-    pub(super) fn apply(&mut self, op: Op, now: u64) {
+    pub(super) fn apply(&mut self, op: Op, others: &[QueuedCopy], now: u64) {
         match op {
             Op::Started { session, client, will } => {
                 self.next_session = self.next_session.max(session + 1);
@@ -99,11 +102,8 @@ impl Index {
                     self.dirty.push(Dirty::Unsubscribed(slot, filter));
                 }
             }
-            Op::Queued { session, number, message, qos, retain, sent } => {
-                self.queue(session, number, message, (qos, retain), sent);
-            }
-            Op::QueuedToo { session, number, message, qos, retain } => {
-                self.queue_too(session, number, message, (qos, retain));
+            Op::Queued { message, copy, sent, .. } => {
+                self.queue(message, iter::once((&copy, sent)).chain(others.iter().map(|copy| (copy, None))));
             }
             Op::Sent { session, number, sent } => {
                 self.change_entry(session, number, |entry| {
@@ -259,32 +259,31 @@ impl Index {
         self.dirty.push(Dirty::Subscribed(slot, filter));
     }
 
-    fn queue(&mut self, session: u64, number: u64, message: Message, how: (QoS, bool), sent: Option<u64>) {
-        let Some(&slot) = self.by_number.get(&session) else {
-            self.passed_over = Some(message);
-            return;
-        };
-        let body = self.body(message);
-        self.add_new(slot, Entry::new(number, how.0, how.1, sent, Some(body)));
-    }
-
-    /// The message that the op before it queued, for another session.
-    fn queue_too(&mut self, session: u64, number: u64, message: u64, how: (QoS, bool)) {
-        let Some(&slot) = self.by_number.get(&session) else { return };
-        match self.passed_over.take_if(|other| message_number(other) == message) {
-            Some(message) => self.queue(session, number, message, how, None),
-            None => {
-                let body = self.known_body(message).expect("the op before it has its message");
-                self.add_new(slot, Entry::new(number, how.0, how.1, None, Some(body)));
+    fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
+        let (mut message, mut body) = (Some(message), 0);
+        for (&QueuedCopy { session, number, qos, retain }, sent) in copies {
+            let Some(&slot) = self.by_number.get(&session.0.get()) else { continue };
+            if let Some(message) = message.take() {
+                body = self.body(message);
             }
+            self.add_new(slot, Entry::new(number, qos, retain, sent, Some(body)));
         }
     }
 
     fn add_new(&mut self, slot: u32, mut entry: Entry) {
         let number = entry.number;
         entry.set_dirty(true);
-        if self.add_entry(slot, entry) {
-            self.dirty.push(Dirty::Entry(slot, number));
+        if self.add_entry(slot, entry)
+            && let Some(session) = self.sessions.get_mut(slot)
+        {
+            match session.new_from {
+                Some(from) if from <= number => {}
+                Some(_) => self.dirty.push(Dirty::Entry(slot, number)),
+                None => {
+                    session.new_from = Some(number);
+                    self.dirty.push(Dirty::NewEntries(slot, number));
+                }
+            }
         }
     }
 
@@ -336,36 +335,59 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{topic::TopicName, types::ClientId};
+    use crate::{
+        session::SessionNumber,
+        topic::TopicName,
+        types::{ClientId, QoS},
+    };
 
     #[test]
-    fn a_message_goes_on_to_the_next_session_whether_the_one_before_is_known_or_not() {
-        for first in [1, 2, 9] {
+    fn a_message_is_queued_for_each_session_that_is_known() {
+        for known in [vec![1, 2, 3], vec![2, 3], vec![3], vec![]] {
             let mut index = Index::default();
-            for session in [1, 2, 3] {
-                index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, 0);
+            for &session in &known {
+                index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, &[], 0);
             }
-            let (qos, retain) = (QoS::AtLeastOnce, false);
-            let queued = |session, number, name: u64| {
-                let message = Message::new(TopicName::new("t").unwrap(), b"x", qos);
-                message.set_store_number(name.try_into().unwrap());
-                Op::Queued { session, number, message, qos, retain, sent: None }
-            };
-            // it is known from before, and another one came between
-            if first == 2 {
-                index.apply(queued(1, 1, 7), 0);
-                index.apply(queued(1, 2, 8), 0);
-            }
-            assert_eq!(queued(first, 1, 7).queues(), Some(7));
-            index.apply(queued(first, 1, 7), 0);
-            for session in [2, 3].into_iter().filter(|session| *session != first) {
-                index.apply(Op::QueuedToo { session, number: 1, message: 7, qos, retain }, 0);
-            }
-            let sessions: Vec<_> = index.sessions.iter().filter(|(_, s)| s.entry(1).is_some()).collect();
-            assert_eq!(sessions.len(), if first == 9 { 2 } else { 3 });
-            let body = sessions[0].1.entry(1).unwrap().body().unwrap();
-            let body = index.bodies.get(body).unwrap();
-            assert_eq!((body.refs as usize, message_number(&body.message)), (sessions.len(), 7));
+            let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+            message.set_store_number(7.try_into().unwrap());
+            let [copy, too @ ..] = [1_u64, 2, 3].map(|session| {
+                let session = SessionNumber(session.try_into().unwrap());
+                QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false }
+            });
+            index.apply(Op::Queued { message, copy, sent: None, too: 0..2 }, &too, 0);
+            let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
+            assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
+            assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
         }
+    }
+
+    #[test]
+    fn what_is_new_of_a_session_is_noted_once_and_what_comes_before_it_by_itself() {
+        let mut index = Index::default();
+        index.apply(Op::Started { session: 1, client: ClientId::from("c"), will: None }, &[], 0);
+        index.homes.push(1);
+        index.settle(1);
+        let mut queue = |number: u64| {
+            let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+            message.set_store_number(number.try_into().unwrap());
+            let session = SessionNumber(1.try_into().unwrap());
+            let copy = QueuedCopy { session, number, qos: QoS::AtLeastOnce, retain: false };
+            index.apply(Op::Queued { message, copy, sent: None, too: 0..0 }, &[], 0);
+        };
+        [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
+        let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));
+        let noted: Vec<_> = noted.map(|dirty| format!("{dirty:?}")).collect();
+        assert_eq!(noted, ["NewEntries(0, 5)", "Entry(0, 3)"]);
+        let mut bytes = Vec::new();
+        assert_eq!(index.encode(&mut bytes).records, 10);
+        index.settle(1);
+        let entries = &index.sessions.get(0).unwrap().entries;
+        assert!(entries.iter().all(|entry| entry.home == 1 && !entry.is_dirty()));
+        assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
+        // the next frame has what comes after
+        let live = index.homes.get(1).records;
+        index.apply(Op::Completed { session: 1, number: 6 }, &[], 0);
+        assert_eq!(index.homes.get(1).records, live - 2);
+        assert_eq!(index.encode(&mut bytes).records, 1);
     }
 }

@@ -12,7 +12,7 @@
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
 //! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
 //! | `homes`, `slab` | how much lives in which segment; things by small numbers |
-//! | `op`, `record`, `varint` | what happened; what the log says of it; as bytes |
+//! | `op`, `record`, `records`, `varint` | what happened; what the log says of it; as bytes |
 //! | `format`, `names` | headers of segments and frames; names of files |
 //! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
 //! | `pool` | files that wait to be segments |
@@ -40,6 +40,7 @@ mod names;
 mod op;
 mod pool;
 mod record;
+mod records;
 mod recover;
 mod replay;
 mod restore;

@@ -1,11 +1,12 @@
-//! [`Op`]: a [`Record`] that waits to be written, with all it needs owned.
+//! [`Op`]: a [`Record`] that waits to be written, with all it needs owned, and [`Ops`]: those of a batch.
 
-use super::bodies::message_number;
+use std::ops::Range;
+
 use crate::{
-    router::Record,
+    router::{QueuedCopy, Record},
     session::{Change, Message, StoredWill},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, SubscriptionOptions},
 };
 
 /// What is to be kept. Messages have their numbers by now.
@@ -19,9 +20,7 @@ pub(super) enum Op {
     Ended { session: u64 },
     Subscribed { session: u64, filter: Box<str>, options: SubscriptionOptions },
     Unsubscribed { session: u64, filter: Box<str> },
-    Queued { session: u64, number: u64, message: Message, qos: QoS, retain: bool, sent: Option<u64> },
-    // the message that the op before it `queues`, for another session: it is held once
-    QueuedToo { session: u64, number: u64, message: u64, qos: QoS, retain: bool },
+    Queued { message: Message, copy: QueuedCopy, sent: Option<u64>, too: Range<usize> },
     Sent { session: u64, number: u64, sent: u64 },
     Released { session: u64, number: u64 },
     Completed { session: u64, number: u64 },
@@ -33,11 +32,72 @@ pub(super) enum Op {
     Nothing,
 }
 
-impl Op {
-    /// Takes over what it borrows. `name` gives the number of a message, which has one afterwards; `before` is that of the
-    /// message that the op before it has [queued](Self::queues).
+/// Ops in their order.
+#[derive(Debug, Default)]
+pub(super) struct Ops {
+    pub(super) list: Vec<Op>,
+    /// Where those of `list` say that there are more copies of what they queue.
+    copies: Vec<QueuedCopy>,
+}
+
+impl Ops {
+    /// Adds to the op of `first`, the first copy of a message that waits, the others. `false`: there is no such op.
+    pub(super) fn queue_too(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
+        let found = self.list.iter_mut().rev().find_map(|op| match op {
+            Op::Queued { copy, sent: None, too, .. } if copy == first => Some(too),
+            _ => None,
+        });
+        found.map(|too| *too = add(&mut self.copies, others)).is_some()
+    }
+
+    /// Takes over a record; the numbers of messages are as in [`Op::new`].
     #[inline]
-    pub(super) fn new(record: Record<'_>, before: Option<u64>, name: impl FnOnce(&Message) -> u64) -> Self {
+    pub(super) fn op(&mut self, record: Record<'_>, name: impl FnOnce(&Message) -> u64) -> Op {
+        match record {
+            Record::QueuedToo { message, copies: [copy, others @ ..], .. } => {
+                name(message);
+                let too = add(&mut self.copies, others);
+                Op::Queued { message: message.clone(), copy: *copy, sent: None, too }
+            }
+            _ => Op::new(record, name),
+        }
+    }
+
+    /// Gives each, in its order, with the other copies of what it queues; none are left.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(Op, &[QueuedCopy])) {
+        for op in self.list.drain(..) {
+            let others = match &op {
+                Op::Queued { too, .. } => self.copies.get(too.clone()).unwrap_or_default(),
+                _ => &[],
+            };
+            each(op, others);
+        }
+        self.copies.clear();
+        if self.list.capacity() > MOST_KEPT {
+            self.list = Vec::new();
+        }
+        if self.copies.capacity() > 4 * MOST_KEPT {
+            self.copies = Vec::new();
+        }
+    }
+}
+
+fn add(copies: &mut Vec<QueuedCopy>, others: &[QueuedCopy]) -> Range<usize> {
+    let from = copies.len();
+    copies.extend_from_slice(others);
+    from..copies.len()
+}
+
+impl From<Vec<Op>> for Ops {
+    fn from(list: Vec<Op>) -> Self {
+        Self { list, copies: Vec::new() }
+    }
+}
+
+impl Op {
+    /// Takes over what it borrows. `name` gives the number of a message, which has one afterwards.
+    #[inline]
+    pub(super) fn new(record: Record<'_>, name: impl FnOnce(&Message) -> u64) -> Self {
         match record {
             Record::SessionStarted { session, client, will } => {
                 Self::Started { session: session.0.get(), client: client.clone(), will: will.cloned() }
@@ -56,14 +116,13 @@ impl Op {
                 Self::Unsubscribed { session: session.0.get(), filter: filter.as_str().into() }
             }
             Record::Changed { session, change } => {
+                let whose = session;
                 let session = session.0.get();
                 match change {
                     Change::Queued { number, message, qos, retain, sent } => {
-                        let name = name(message);
-                        if sent.is_none() && before == Some(name) {
-                            return Self::QueuedToo { session, number, message: name, qos, retain };
-                        }
-                        Self::Queued { session, number, message: message.clone(), qos, retain, sent }
+                        name(message);
+                        let copy = QueuedCopy { session: whose, number, qos, retain };
+                        Self::Queued { message: message.clone(), copy, sent, too: 0..0 }
                     }
                     Change::Sent { number, sent } => Self::Sent { session, number, sent },
                     Change::Released { number } => Self::Released { session, number },
@@ -72,6 +131,8 @@ impl Op {
                     Change::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
                 }
             }
+            // `Ops` has its place
+            Record::QueuedToo { .. } => Self::Nothing,
             Record::Retained { message } => {
                 name(message);
                 Self::Retained { message: message.clone() }
@@ -80,21 +141,12 @@ impl Op {
         }
     }
 
-    /// The number of the message that it queues, for a client that is away or behind.
-    #[inline]
-    pub(super) fn queues(&self) -> Option<u64> {
-        match self {
-            Self::Queued { message, sent: None, .. } => Some(message_number(message)),
-            Self::QueuedToo { message, .. } => Some(*message),
-            _ => None,
-        }
-    }
-
     /// Bytes of memory that it holds until it is written, about.
     #[inline]
     pub(super) fn size(&self) -> usize {
         let held = match self {
-            Self::Queued { message, .. } | Self::Retained { message } => message.size(),
+            Self::Queued { message, too, .. } => message.size() + too.len() * size_of::<QueuedCopy>(),
+            Self::Retained { message } => message.size(),
             Self::Started { will: Some(will), .. }
             | Self::Attached { will: Some(will), .. }
             | Self::WillDue { will, .. } => will.message.size(),
@@ -107,6 +159,9 @@ impl Op {
     }
 }
 
+/// Ops for which room is kept from one batch to the next.
+const MOST_KEPT: usize = 1 << 14;
+
 /// Text of an [`Op`] that was a Topic Filter.
 pub(super) fn filter(text: &str) -> &TopicFilter {
     TopicFilter::from_valid(text)
@@ -115,4 +170,47 @@ pub(super) fn filter(text: &str) -> &TopicFilter {
 /// Text of an [`Op`] that was a Topic Name.
 pub(super) fn topic(text: &str) -> &TopicName {
     TopicName::from_valid(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{session::SessionNumber, types::QoS};
+
+    fn copy(session: u64) -> QueuedCopy {
+        let session = SessionNumber(session.try_into().unwrap());
+        QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false }
+    }
+
+    fn drained(ops: &mut Ops) -> Vec<(QueuedCopy, Vec<QueuedCopy>)> {
+        let mut all = Vec::new();
+        ops.drain(|op, others| match op {
+            Op::Queued { copy, .. } => all.push((copy, others.to_vec())),
+            other => panic!("{other:?}"),
+        });
+        all
+    }
+
+    #[test]
+    fn copies_are_queued_where_the_first_is_or_by_themselves() {
+        let mut ops = Ops::default();
+        let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+        for session in [1, 2] {
+            let QueuedCopy { session, number, qos, retain } = copy(session);
+            let change = Change::Queued { number, message: &message, qos, retain, sent: None };
+            let op = ops.op(Record::Changed { session, change }, |_| 1);
+            ops.list.push(op);
+        }
+        assert!(ops.queue_too(&copy(1), &[copy(3), copy(4)]));
+        assert!(ops.queue_too(&copy(2), &[copy(5)]));
+        assert!(!ops.queue_too(&copy(6), &[copy(7), copy(8)]));
+        let record = Record::QueuedToo { message: &message, first: copy(6), copies: &[copy(7), copy(8)] };
+        let op = ops.op(record, |_| 1);
+        assert_eq!(op.size(), size_of::<Op>() + message.size() + size_of::<QueuedCopy>());
+        ops.list.push(op);
+        let expected = [(1, vec![3, 4]), (2, vec![5]), (7, vec![8])];
+        let expected = expected.map(|(first, others)| (copy(first), others.into_iter().map(copy).collect::<Vec<_>>()));
+        assert_eq!(drained(&mut ops), expected);
+        assert!(ops.list.is_empty() && ops.copies.is_empty());
+    }
 }

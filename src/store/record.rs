@@ -290,7 +290,7 @@ pub(super) mod tests {
             record.encode(&mut bytes);
             let mut reader = Reader(&bytes);
             assert_eq!(LogRecord::decode(&mut reader), Ok(record));
-            assert!(reader.is_empty());
+            assert!(reader.0.is_empty());
             for cut in 0..bytes.len() {
                 assert!(LogRecord::decode(&mut Reader(&bytes[..cut])).is_err(), "{record:?} cut at {cut}");
             }

@@ -14,8 +14,8 @@ use super::{
     index::Index,
     names,
     record::LogRecord,
+    records::Decoder,
     replay::{Dangling, Replay},
-    varint::Reader,
 };
 
 /// What was found.
@@ -311,11 +311,11 @@ impl Walk {
         visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
     ) -> u64 {
         self.last_time = frame.about.time;
-        let mut reader = Reader(frame.records);
+        let mut decoder = Decoder::new(frame.records);
         let mut records = 0;
-        while !reader.is_empty() {
-            let at = frame.end - reader.0.len();
-            match LogRecord::decode(&mut reader) {
+        while decoder.left() > 0 {
+            let at = frame.end - decoder.left();
+            match decoder.next() {
                 Ok(record) => {
                     visit(Position { file, offset, about: frame.about }, &record);
                     self.replay.apply(&record, home);

@@ -33,6 +33,8 @@ pub(super) struct Session {
     pub(super) entries: VecDeque<Entry>,
     /// How many of them are done.
     done: usize,
+    /// Those that no frame has are noted from this number on.
+    pub(super) new_from: Option<u64>,
     /// In the order in which they came.
     pub(super) received: VecDeque<Received>,
     pub(super) next_arrival: u64,
@@ -116,6 +118,11 @@ impl Entry {
         self.body == DONE
     }
 
+    /// Is the next frame the first to have it?
+    fn is_new(&self) -> bool {
+        self.home == UNWRITTEN && self.is_dirty() && !self.is_done()
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.bits & DIRTY != 0
     }
@@ -139,6 +146,7 @@ impl Session {
             subscriptions: HashMap::default(),
             entries: VecDeque::new(),
             done: 0,
+            new_from: None,
             received: VecDeque::new(),
             next_arrival: 0,
         };
@@ -176,6 +184,18 @@ impl Session {
     pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
         let at = self.position(number).ok()?;
         Some(&self.entries[at]).filter(|entry| !entry.is_done())
+    }
+
+    /// Those that no frame has, from this number on.
+    pub(super) fn new_entries(&self, from: u64) -> impl Iterator<Item = &Entry> {
+        let from = self.position(from).unwrap_or_else(|at| at);
+        self.entries.range(from..).filter(|entry| entry.is_new())
+    }
+
+    /// The same, to note that a frame has them.
+    pub(super) fn new_entries_mut(&mut self, from: u64) -> impl Iterator<Item = &mut Entry> {
+        let from = self.position(from).unwrap_or_else(|at| at);
+        self.entries.range_mut(from..).filter(|entry| entry.is_new())
     }
 
     /// Puts an entry in its place. A number that is taken stays as it is: it is never given twice.

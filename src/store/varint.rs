@@ -25,10 +25,6 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     #[inline]
     pub(super) fn byte(&mut self) -> Result<u8, Why> {
         let (&first, rest) = self.0.split_first().ok_or("ends too early")?;
@@ -88,7 +84,7 @@ mod tests {
         #[test]
         fn whatever_is_read_nothing_panics(bytes: Vec<u8>) {
             let mut reader = Reader(&bytes);
-            while reader.bytes().is_ok() && !reader.is_empty() {}
+            while reader.bytes().is_ok() && !reader.0.is_empty() {}
             let _ = Reader(&bytes).number();
             let _ = Reader(&bytes).text();
         }

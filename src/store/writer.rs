@@ -17,7 +17,7 @@ use super::{
     homes::Home,
     index::Index,
     names,
-    op::Op,
+    op::Ops,
     pool::{Pool, RESERVE},
     recover::{Found, Recovered},
     statistics::Statistics,
@@ -191,18 +191,16 @@ impl<F: Files> Writer<F> {
     }
 
     /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
-    pub(super) fn commit(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) -> Result<Progress, Failure> {
+    pub(super) fn commit(&mut self, ops: &mut Ops, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
         self.join(ops, now);
         self.write()
     }
 
     /// Notes what the ops leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
-    pub(super) fn join(&mut self, ops: impl IntoIterator<Item = Op>, now: u64) {
+    pub(super) fn join(&mut self, ops: &mut Ops, now: u64) {
         self.now = now;
-        for op in ops {
-            self.index.apply(op, now);
-        }
+        ops.drain(|op, others| self.index.apply(op, others, now));
         self.statistics.batches.add(1);
     }
 

@@ -92,6 +92,11 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> Str
         }
         Record::Unsubscribed { session, filter } => format!("unsubscribed {} {}", clients[&session], filter.as_str()),
         Record::Changed { session, change } => format!("{} {}", clients[&session], describe_change(change)),
+        Record::QueuedToo { first, copies, .. } => {
+            let copies: Vec<_> =
+                copies.iter().map(|copy| format!("{} {}", clients[&copy.session], copy.number)).collect();
+            format!("queued with {} {}: {}", clients[&first.session], first.number, copies.join(", "))
+        }
         Record::Retained { message } => format!("retained {} {}", message.topic().as_str(), text(message.payload())),
         Record::RetainedCleared { topic } => format!("cleared {}", topic.as_str()),
         other => format!("{other:?}"),
@@ -265,6 +270,33 @@ fn what_a_lost_connection_was_owed_its_successor_does_not_get_sooner() {
     store.keep_all();
     replacing.expect(&[0x20, 2, 0, 0]);
     replacing.expect(PINGRESP);
+}
+
+#[test]
+fn a_message_is_queued_for_all_who_are_away_with_two_records() {
+    let (broker, store) = broker();
+    let away = ["first", "second", "third"];
+    for client in away {
+        let mut connected = broker.begin(client);
+        connected.subscribe(&[("t", 1), (&format!("only/{client}"), 1)]);
+        connected.disconnect();
+    }
+    let mut publisher = broker.client("pub");
+    store.records();
+    publisher.publish(Message::new("t", "x").qos(1));
+    let records = store.records();
+    let [first, others] = &records[..] else { panic!("{records:?}") };
+    // in what order nobody says
+    let whose = |text: &str| away.into_iter().position(|client| text.contains(client)).expect("one of them");
+    let rest: Vec<_> = others.split(": ").nth(1).expect("names").split(", ").map(whose).collect();
+    assert_eq!(*first, format!("{} queued 1 t x 1", away[whose(first)]));
+    assert!(others.starts_with(&format!("queued with {} 1: ", away[whose(first)])), "{others}");
+    let mut all = [vec![whose(first)], rest].concat();
+    all.sort_unstable();
+    assert_eq!(all, [0, 1, 2]);
+    // for one alone nothing more is said
+    publisher.publish(Message::new("only/second", "y").qos(1));
+    assert_eq!(store.records(), ["second queued 2 only/second y 1"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{
     super::{op::Op, recover::recover, restore::restored, writer::Progress},
     model::Model,
-    world::{World, look, message, open, settings},
+    world::{World, copy, look, message, open, settings},
 };
 use crate::{
     session::RestoredState,
@@ -19,8 +19,7 @@ fn start(session: u64) -> Op {
 }
 
 fn queued(session: u64, number: u64, body: u64, payload: &[u8]) -> Op {
-    let message = message(body, "t", payload);
-    Op::Queued { session, number, message, qos: QoS::AtLeastOnce, retain: false, sent: None }
+    Op::Queued { message: message(body, "t", payload), copy: copy(session, number), sent: None, too: 0..0 }
 }
 
 fn commit(world: &mut World, ops: Vec<Op>) -> u64 {
@@ -89,14 +88,7 @@ fn a_message_is_written_once_for_all_its_sessions() {
     commit(&mut world, (1..=100).map(start).collect());
     let before = look(&world.files).segments[0].end;
     let body = message(1, "t", &[7; 5000]);
-    let queue = |session| Op::Queued {
-        session,
-        number: 1,
-        message: body.clone(),
-        qos: QoS::AtLeastOnce,
-        retain: false,
-        sent: None,
-    };
+    let queue = |session| Op::Queued { message: body.clone(), copy: copy(session, 1), sent: None, too: 0..0 };
     commit(&mut world, (1..=50).map(queue).collect());
     commit(&mut world, (51..=100).map(queue).collect());
     let written = look(&world.files).segments[0].end - before;

@@ -5,9 +5,10 @@ use super::{
     super::{format, names, op::Op, recover::recover, writer::Progress},
     model::Model,
     simulated::{Fault, Rng, Simulated},
-    world::{World, look, message, open, settings},
+    world::{World, copy, look, message, open, settings},
 };
 use crate::{
+    router::QueuedCopy,
     session::StoredWill,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -20,7 +21,10 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
     let gone = StoredWill { message: message(90, "will", b"gone"), retain: true };
     let will = Some(gone.clone());
     let packet_id = PacketId::new(7).unwrap();
-    let queued = |number, message| Op::Queued { session, number, message, qos, retain: false, sent: None };
+    let queued = |number, message| {
+        let copy = QueuedCopy { qos, ..copy(session, number) };
+        Op::Queued { message, copy, sent: None, too: 0..0 }
+    };
     let options = SubscriptionOptions { qos };
     let base = vec![
         Op::Started { session, client: ClientId::from("first"), will: will.clone() },
@@ -43,6 +47,8 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         vec![Op::Unsubscribed { session, filter: "old/#".into() }],
         vec![queued(3, message(4, "t", b"a message that is longer than its record"))],
         vec![queued(3, message(3, "r", b"three"))],
+        // three in a row
+        (3..6).map(|n| queued(n, message(n + 1, "t", b"in a row"))).collect(),
         vec![Op::Sent { session, number: 1, sent: 2 }],
         vec![Op::Released { session, number: 2 }],
         vec![Op::Completed { session, number: 1 }],
@@ -103,7 +109,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
                 let mut expected = expected.clone();
                 let op = Op::Received { session: 1, packet_id: PacketId::new(99).unwrap() };
                 expected.apply(&op);
-                writer.commit([op], 5).unwrap();
+                writer.commit(&mut vec![op].into(), 5).unwrap();
                 assert_eq!(Model::from(&look(&files).index), expected);
             }
         }

@@ -1,7 +1,11 @@
 //! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is not.
 
 use super::{
-    super::{files::Files, op::Op, writer::Progress},
+    super::{
+        files::Files,
+        op::{Op, Ops},
+        writer::Progress,
+    },
     model::Model,
     simulated::Fault,
     world::{World, message, settings},
@@ -24,7 +28,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
         failures.insert(failure.what);
         let (operations, syncs) = (world.files.operations(), world.files.syncs());
         // the disk works again, and nobody may believe it
-        assert_eq!(world.writer.commit(Vec::new(), 0), Err(failure.clone()));
+        assert_eq!(world.writer.commit(&mut Ops::default(), 0), Err(failure.clone()));
         assert_eq!(world.writer.retry(), Err(failure.clone()));
         assert_eq!(world.writer.sync(), Err(failure.clone()));
         assert_eq!(world.writer.clean(1), Err(failure));

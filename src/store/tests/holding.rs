@@ -11,14 +11,15 @@ use proptest::prelude::*;
 use super::{
     super::{
         batches::{Batches, Fsync, WriterIs},
-        op::Op,
+        op::{Op, Ops},
         recover::recover,
     },
     driving::{Driven, rings, until},
     simulated::{Rng, Simulated},
+    world::copy,
 };
 use crate::{
-    router::Record,
+    router::{QueuedCopy, Record},
     session::{Change, CommitSeq, Message, SessionNumber},
     topic::TopicName,
     types::{ClientId, QoS},
@@ -28,7 +29,7 @@ use crate::{
 fn holding() -> Batches {
     let mut batches = Batches::new();
     batches.push(cleared(), Instant::now);
-    let mut ops = Vec::new();
+    let mut ops = Ops::default();
     let number = batches.take(&mut ops, false, Instant::now());
     let durable = Instant::now() + Duration::from_micros(100);
     assert_eq!((number, batches.complete(1..2, fsync(1), durable)), (1, Some(1)));
@@ -45,15 +46,15 @@ fn fsync(frame: u64) -> Option<Fsync> {
 
 /// The number of the batch that is taken, if one is.
 fn take(batches: &mut Batches) -> Option<u64> {
-    let mut ops = Vec::new();
+    let mut ops = Ops::default();
     let number = batches.take(&mut ops, false, Instant::now());
-    (!ops.is_empty()).then_some(number)
+    (!ops.list.is_empty()).then_some(number)
 }
 
 fn sent(number: u64) -> Op {
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
     message.set_store_number(number.try_into().unwrap());
-    Op::Queued { session: 1, number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) }
+    Op::Queued { message, copy: copy(1, number), sent: Some(number), too: 0..0 }
 }
 
 fn acknowledged(number: u64) -> Op {
@@ -67,14 +68,14 @@ fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
     batches.push(sent(10), || now);
     batches.want(2);
     assert!(!batches.is_due());
-    assert_eq!(batches.take(&mut Vec::new(), false, now), 2);
+    assert_eq!(batches.take(&mut Ops::default(), false, now), 2);
     assert_eq!(batches.held_until(), Some(now + batches.hold_time()));
     assert_eq!(batches.settle(), None);
     batches.push(acknowledged(10), || now);
     assert!(batches.may_settle());
     assert_eq!((batches.settle(), batches.settle()), (Some(2), None));
     // of what was sent before, only that it was acknowledged is left, and nobody waits for it
-    assert_eq!((batches.number, batches.ops.len(), batches.bytes()), (3, 1, acknowledged(9).size()));
+    assert_eq!((batches.number, batches.ops.list.len(), batches.bytes()), (3, 1, acknowledged(9).size()));
     assert!(!batches.is_due() && batches.held_until().is_none());
 }
 
@@ -89,9 +90,9 @@ fn what_is_not_acknowledged_in_time_is_due() {
     assert!(!batches.is_due());
     batches.end_hold(until);
     assert!(batches.is_due() && !batches.may_settle());
-    let mut ops = Vec::new();
+    let mut ops = Ops::default();
     assert_eq!(batches.take(&mut ops, false, until), 2);
-    assert!(matches!(ops[..], [Op::Nothing, Op::Queued { number: 2, .. }]));
+    assert!(matches!(ops.list[..], [Op::Nothing, Op::Queued { copy: QueuedCopy { number: 2, .. }, .. }]));
     // what is on its way is done by the disk alone
     batches.push(acknowledged(2), || now);
     assert!(!batches.may_settle());
@@ -117,9 +118,7 @@ fn what_has_to_be_written_is_due_and_takes_all_with_it() {
 /// For a client that is away.
 fn queued(number: u64) -> Op {
     match sent(number) {
-        Op::Queued { session, number, message, qos, retain, .. } => {
-            Op::Queued { session, number, message, qos, retain, sent: None }
-        }
+        Op::Queued { message, copy, too, .. } => Op::Queued { message, copy, sent: None, too },
         other => other,
     }
 }
@@ -164,7 +163,7 @@ fn what_is_acknowledged_behind_batches_that_overlap_is_done_after_them_all() {
     let (mut batches, now) = (holding(), Instant::now());
     let slow = |frame| Some(Fsync { frame, took: Duration::from_millis(1) });
     let large = || Op::Cleared { topic: "t".repeat(128 << 10).into() };
-    let take = |batches: &mut Batches| batches.take(&mut Vec::new(), true, now);
+    let take = |batches: &mut Batches| batches.take(&mut Ops::default(), true, now);
     for number in 2..6 {
         batches.push(cleared(), || now);
         assert_eq!(take(&mut batches), number);
@@ -203,7 +202,7 @@ fn what_is_acknowledged_behind_a_batch_is_done_with_it() {
     }
     assert_eq!((batches.may_settle(), batches.settle()), (false, None));
     assert_eq!(batches.complete(2..3, fsync(2), Instant::now()), Some(4));
-    assert!(batches.ops.is_empty() && !batches.is_due());
+    assert!(batches.ops.list.is_empty() && !batches.is_due());
 }
 
 #[test]
@@ -272,9 +271,9 @@ proptest! {
                 9 | 10 => {
                     now += Duration::from_micros(300);
                     batches.end_hold(now);
-                    let mut ops = Vec::new();
+                    let mut ops = Ops::default();
                     let number = batches.take(&mut ops, overlaps, now);
-                    if !ops.is_empty() {
+                    if !ops.list.is_empty() {
                         prop_assert!(taken.insert(number, ops).is_none());
                     }
                 }
@@ -283,8 +282,8 @@ proptest! {
                 12 => {
                     if let Some(&number) = taken.keys().nth(which % taken.len().max(1)) {
                         let ops = taken.remove(&number).unwrap();
-                        durable.extend(ops.iter().filter_map(|op| match op {
-                            Op::Queued { number, .. } => Some(*number),
+                        durable.extend(ops.list.iter().filter_map(|op| match op {
+                            Op::Queued { copy, .. } => Some(copy.number),
                             _ => None,
                         }));
                         frame += 1;
@@ -301,16 +300,16 @@ proptest! {
             for (number, &commit) in &waits {
                 prop_assert!(commit > done || durable.contains(number), "{} is said to be done", number);
             }
-            let held = batches.ops.iter().any(|op| matches!(op, Op::Queued { .. }));
-            let is_owed = !held && batches.none_on_the_way() && batches.ops.iter().any(|op| matches!(op, Op::Nothing));
+            let held = batches.ops.list.iter().any(|op| matches!(op, Op::Queued { .. }));
+            let is_owed = !held && batches.none_on_the_way() && batches.ops.list.iter().any(|op| matches!(op, Op::Nothing));
             prop_assert!(!is_owed || batches.may_settle() || batches.is_due());
         }
         // nothing is left behind
         batches.closing = true;
         loop {
-            let mut ops = Vec::new();
+            let mut ops = Ops::default();
             let number = batches.take(&mut ops, false, now);
-            if !ops.is_empty() {
+            if !ops.list.is_empty() {
                 taken.insert(number, ops);
             }
             let Some((number, _)) = taken.pop_first() else { break };

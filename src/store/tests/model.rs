@@ -69,9 +69,10 @@ impl Model {
                     session.subscriptions.remove(&**filter);
                 });
             }
-            Op::Queued { session, number, message, qos, retain, sent } => {
-                let entry = Entry { content: Some(content(message)), qos: *qos, retain: *retain, sent: *sent };
-                self.change(*session, |session| drop(session.messages.insert(*number, entry)));
+            // whoever adds copies to it applies each
+            Op::Queued { message, copy, sent, .. } => {
+                let entry = Entry { content: Some(content(message)), qos: copy.qos, retain: copy.retain, sent: *sent };
+                self.change(copy.session.0.get(), |session| drop(session.messages.insert(copy.number, entry)));
             }
             Op::Sent { session, number, sent } => {
                 self.change_entry(*session, *number, |entry| entry.sent = Some(*sent));
@@ -90,8 +91,7 @@ impl Model {
                 self.retained.insert(message.topic().as_str().to_owned(), content(message));
             }
             Op::Cleared { topic } => drop(self.retained.remove(&**topic)),
-            // whoever makes one applies what it stands for
-            Op::QueuedToo { .. } | Op::Nothing => unreachable!("{op:?}"),
+            Op::Nothing => {}
         }
     }
 

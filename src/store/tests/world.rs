@@ -4,9 +4,8 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        bodies::message_number,
         error::Failure,
-        op::Op,
+        op::{Op, Ops},
         recover::{Recovered, recover},
         statistics::Statistics,
         writer::{Progress, Settings, Writer},
@@ -15,7 +14,8 @@ use super::{
     simulated::{Rng, Simulated},
 };
 use crate::{
-    session::{Message, StoredWill},
+    router::QueuedCopy,
+    session::{Message, SessionNumber, StoredWill},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -67,6 +67,12 @@ pub(super) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
     message
 }
 
+/// Of a message of QoS 1.
+pub(super) fn copy(session: u64, number: u64) -> QueuedCopy {
+    let session = SessionNumber(session.try_into().unwrap());
+    QueuedCopy { session, number, qos: QoS::AtLeastOnce, retain: false }
+}
+
 impl World {
     pub(super) fn new(seed: u64, settings: Settings) -> Self {
         let files = Simulated::default();
@@ -92,17 +98,17 @@ impl World {
     /// Hands over a random batch.
     pub(super) fn commit_random(&mut self) -> Result<Progress, Failure> {
         let count = 1 + self.rng.below(8);
-        let mut ops = Vec::new();
+        let mut ops = Ops::default();
         for _ in 0..count {
             self.random(&mut ops);
         }
         self.commit(ops)
     }
 
-    pub(super) fn commit(&mut self, ops: Vec<Op>) -> Result<Progress, Failure> {
+    pub(super) fn commit(&mut self, ops: impl Into<Ops>) -> Result<Progress, Failure> {
         self.now += 1;
         self.possible.push(self.model.clone());
-        let progress = self.writer.commit(ops, self.now)?;
+        let progress = self.writer.commit(&mut ops.into(), self.now)?;
         self.synced(progress)
     }
 
@@ -161,42 +167,42 @@ impl World {
     }
 
     /// One thing that happens, with all that belongs to it.
-    fn random(&mut self, ops: &mut Vec<Op>) {
-        let before = ops.len();
+    fn random(&mut self, ops: &mut Ops) {
+        let before = ops.list.len();
         let sessions: Vec<u64> = self.model.sessions.keys().copied().collect();
         let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(ops) };
         let packet_id = PacketId::new(1 + self.rng.below(5) as u16).unwrap();
         let filter = ["a/#", "+/b", "c", "d/e/f"][self.rng.below(4)];
         match self.rng.below(20) {
             0 if sessions.len() < 5 => return self.start(ops),
-            1 if self.rng.one_in(4) => ops.push(Op::Ended { session }),
+            1 if self.rng.one_in(4) => ops.list.push(Op::Ended { session }),
             1 => {
-                ops.push(Op::Detached { session });
+                ops.list.push(Op::Detached { session });
                 if let Some(will) = self.will() {
                     let number = self.model.sessions[&session].due.keys().max().map_or(1, |last| last + 1);
-                    ops.push(Op::WillDue { session, number, will });
+                    ops.list.push(Op::WillDue { session, number, will });
                 }
             }
             2 => {
                 let will = self.will();
-                ops.push(Op::Attached { session, will });
+                ops.list.push(Op::Attached { session, will });
             }
             3 => {
                 let options = SubscriptionOptions { qos: QoS::from_bits(self.rng.below(3) as u8).unwrap() };
-                ops.push(Op::Subscribed { session, filter: filter.into(), options });
+                ops.list.push(Op::Subscribed { session, filter: filter.into(), options });
             }
-            4 => ops.push(Op::Unsubscribed { session, filter: filter.into() }),
-            5 if self.rng.one_in(2) => ops.push(Op::Cleared { topic: self.topic().into() }),
+            4 => ops.list.push(Op::Unsubscribed { session, filter: filter.into() }),
+            5 if self.rng.one_in(2) => ops.list.push(Op::Cleared { topic: self.topic().into() }),
             5 => {
                 let Some(&number) = self.model.sessions[&session].due.keys().next() else { return };
-                ops.push(Op::WillPublished { session, number });
+                ops.list.push(Op::WillPublished { session, number });
             }
             6..=9 => return self.publish(&sessions, ops),
             10 => {
                 if self.model.sessions[&session].received.contains(&packet_id.get()) {
-                    ops.push(Op::ReceiptReleased { session, packet_id });
+                    ops.list.push(Op::ReceiptReleased { session, packet_id });
                 } else {
-                    ops.push(Op::Received { session, packet_id });
+                    ops.list.push(Op::Received { session, packet_id });
                 }
             }
             _ => {
@@ -207,46 +213,53 @@ impl World {
                 let nth = if self.rng.one_in(3) { self.rng.below(messages.len()) } else { 0 };
                 let (&number, entry) = messages.iter().nth(nth).unwrap();
                 match entry {
-                    _ if self.rng.below(10) < self.drains => ops.push(Op::Completed { session, number }),
+                    _ if self.rng.below(10) < self.drains => ops.list.push(Op::Completed { session, number }),
                     entry if entry.sent.is_none() => {
-                        ops.push(Op::Sent { session, number, sent: self.next_sent });
+                        ops.list.push(Op::Sent { session, number, sent: self.next_sent });
                         self.next_sent += 1;
                     }
-                    entry if entry.content.is_some() => ops.push(Op::Released { session, number }),
-                    _ => ops.push(Op::Completed { session, number }),
+                    entry if entry.content.is_some() => ops.list.push(Op::Released { session, number }),
+                    _ => ops.list.push(Op::Completed { session, number }),
                 }
             }
         }
-        ops[before..].iter().for_each(|op| self.model.apply(op));
+        ops.list[before..].iter().for_each(|op| self.model.apply(op));
     }
 
-    fn start(&mut self, ops: &mut Vec<Op>) {
+    fn start(&mut self, ops: &mut Ops) {
         let session = self.next_session;
         self.next_session += 1;
         let will = self.will();
         let op = Op::Started { session, client: ClientId::from(format!("client {session}").as_str()), will };
         self.model.apply(&op);
-        ops.push(op);
+        ops.list.push(op);
     }
 
-    fn publish(&mut self, sessions: &[u64], ops: &mut Vec<Op>) {
+    fn publish(&mut self, sessions: &[u64], ops: &mut Ops) {
         // two at once, as their publishers' threads have it; one of them may be there already
         let old = self.last_message.take().filter(|_| self.rng.one_in(4));
         let messages = [self.new_message(), old.unwrap_or_else(|| self.new_message())];
         let mixes = self.rng.one_in(3);
+        let mut waiting = [const { Vec::new() }; 2];
         for &session in sessions {
-            let message = &messages[if mixes { self.rng.below(2) } else { 0 }];
+            let which = if mixes { self.rng.below(2) } else { 0 };
+            let message = &messages[which];
             if self.rng.one_in(2) {
                 let known = &self.model.sessions[&session].messages;
                 let number = known.keys().max().map_or(1, |last| last + 1);
                 let (qos, retain) = (QoS::AtLeastOnce, self.rng.one_in(3));
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
-                let op = Op::Queued { session, number, message: message.clone(), qos, retain, sent };
+                let copy = QueuedCopy { qos, retain, ..copy(session, number) };
+                let op = Op::Queued { message: message.clone(), copy, sent, too: 0..0 };
                 self.model.apply(&op);
-                let repeats = sent.is_none() && ops.last().and_then(Op::queues) == Some(message_number(message));
-                let too = Op::QueuedToo { session, number, message: message_number(message), qos, retain };
-                ops.push(if repeats { too } else { op });
+                // others that wait come with the first that does
+                if sent.is_some() || waiting[which].is_empty() {
+                    ops.list.push(op);
+                }
+                if sent.is_none() {
+                    waiting[which].push(copy);
+                }
             }
         }
         let [message, _] = messages;
@@ -254,7 +267,12 @@ impl World {
         if self.rng.one_in(3) {
             let op = Op::Retained { message };
             self.model.apply(&op);
-            ops.push(op);
+            ops.list.push(op);
+        }
+        for copies in waiting {
+            if let [first, others @ ..] = &copies[..] {
+                assert!(others.is_empty() || ops.queue_too(first, others));
+            }
         }
     }
 
