@@ -274,8 +274,9 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
             thread::park();
             continue;
         }
-        match pool.make() {
+        match pool.make_gently(ends) {
             Ok(spare) => pool.put(spare),
+            Err(_) if ends.load(Ordering::Acquire) => {}
             // the writer says so when it matters
             Err(error) if is_full(&error) => thread::park_timeout(RETRY),
             Err(error) => {

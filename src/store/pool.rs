@@ -1,7 +1,15 @@
 //! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. One of them is the reserve:
 //! with it a store whose disk is full still writes what makes room.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
@@ -16,6 +24,8 @@ pub(super) struct Pool<F> {
     files: Arc<F>,
     segment_bytes: u64,
     state: Mutex<State>,
+    /// One is needed soon.
+    hurry: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -27,7 +37,7 @@ struct State {
 impl<F: Files> Pool<F> {
     pub(super) fn new(files: Arc<F>, segment_bytes: u64, ready: Vec<String>) -> Self {
         let next = ready.iter().filter_map(|name| names::spare_number(name)).max().map_or(1, |last| last + 1);
-        Self { files, segment_bytes, state: Mutex::new(State { ready, next }) }
+        Self { files, segment_bytes, state: Mutex::new(State { ready, next }), hurry: AtomicBool::new(true) }
     }
 
     /// How many there are.
@@ -50,11 +60,31 @@ impl<F: Files> Pool<F> {
         self.state.lock().ready.push(name);
     }
 
+    /// Says whether one is needed soon.
+    pub(super) fn set_hurry(&self, hurry: bool) {
+        self.hurry.store(hurry, Ordering::Relaxed);
+    }
+
     /// Makes one, whose blocks are on the disk. Slow.
     pub(super) fn make(&self) -> io::Result<String> {
+        self.make_with(|_| Ok(()))
+    }
+
+    /// Makes one while others use the disk: unless it is needed soon it rests most of the time. Ends with an error when
+    /// `ends` says so.
+    pub(super) fn make_gently(&self, ends: &AtomicBool) -> io::Result<String> {
+        self.make_with(|took| {
+            if !self.hurry.load(Ordering::Relaxed) {
+                thread::sleep((REST * took).min(LONGEST_REST));
+            }
+            if ends.load(Ordering::Acquire) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        })
+    }
+
+    fn make_with(&self, rest: impl FnMut(Duration) -> io::Result<()>) -> io::Result<String> {
         let name = self.new_name();
         let unfinished = names::unfinished(&name);
-        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes));
+        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes, rest));
         match made.and_then(|()| self.files.rename(&unfinished, &name)) {
             Ok(()) => Ok(name),
             Err(error) => {
@@ -93,5 +123,8 @@ impl<F: Files> Pool<F> {
 pub(super) const RESERVE: usize = 1;
 /// With the next segment.
 const READY: usize = RESERVE + 1;
+/// How much longer than it writes a file is not written that is not needed soon.
+const REST: u32 = 9;
+const LONGEST_REST: Duration = Duration::from_millis(250);
 /// Beyond these, files are removed.
 const ENOUGH: usize = READY + 1;
