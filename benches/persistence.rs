@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use broker::Broker;
@@ -153,7 +153,9 @@ fn run(data_dir: Option<&Path>, program: &Path, scenario: &Scenario) -> Value {
     let config = loadgen::config_with(&top, "max_inflight_out = 65535");
     let broker = Broker::start(&config);
     // as it is a moment after its first start ever
+    let begins = Instant::now();
     while data_dir.is_some_and(|dir| spares(dir) < 2) {
+        assert!(begins.elapsed() < Duration::from_secs(60), "the broker makes two files for its log");
         thread::sleep(Duration::from_millis(1));
     }
     let said = broker.load(program, &scenario.load);

@@ -148,12 +148,13 @@ pub enum Record<'a> {
         /// What.
         change: Change<'a>,
     },
-    /// A message that was queued for a session is queued for others too: each copy counts from its `Queued` on, which was
-    /// appended in the same group. Here the sessions are not locked any more, so that there may be newer records of theirs.
+    /// A message that was queued for a session is queued for others too. What follows the `Queued` of the first, which was
+    /// appended in the same group, may be about these already: to be kept is what it would be if they had come right behind
+    /// that. Once a message, at most.
     QueuedToo {
         /// Which.
         message: &'a Message,
-        /// Of its `Queued`.
+        /// As its `Queued` said.
         first: QueuedCopy,
         /// The others, at least one.
         copies: &'a [QueuedCopy],

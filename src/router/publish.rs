@@ -168,7 +168,7 @@ impl Router {
     #[inline]
     fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         let Local { pool, wakes, limits, observers, copies, .. } = local;
-        let mut journal = Copying::new(self.recorder(observers), copies);
+        let mut journal = Copying::new(self.recorder(observers), outgoing, copies);
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
@@ -194,6 +194,6 @@ impl Router {
                 Delivery::NotConnected => {}
             }
         }
-        journal.finish(|| outgoing.message())
+        journal.finish()
     }
 }

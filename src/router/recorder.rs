@@ -1,4 +1,5 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store.
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Copying`]: the same for one message that many
+//! get.
 
 use std::sync::atomic::Ordering;
 
@@ -9,7 +10,7 @@ use super::{
     ports::DropReason,
 };
 use crate::{
-    session::{Change, CloseReason, CommitSeq, Journal, Message, SessionNumber, Stored},
+    session::{Change, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionNumber, Stored},
     types::{ClientId, QoS},
 };
 
@@ -21,9 +22,11 @@ pub(super) struct Recorder<'a> {
     pub(super) stored: Stored,
 }
 
-/// The same while one message is delivered: that it is queued is recorded once, however many it is queued for.
+/// The same while one message is delivered, within a store's group: that it is queued is recorded for the first session, and
+/// once for all others.
 pub(super) struct Copying<'a> {
     pub(super) recorder: Recorder<'a>,
+    outgoing: &'a Outgoing<'a>,
     /// The first of them, and when it is durable, and all with it.
     first: Option<(QueuedCopy, Stored)>,
     /// The others.
@@ -82,22 +85,39 @@ impl Journal for Copying<'_> {
 }
 
 impl<'a> Copying<'a> {
-    pub(super) fn new(recorder: Recorder<'a>, copies: &'a mut Vec<QueuedCopy>) -> Self {
-        copies.clear();
-        Self { recorder, first: None, copies }
+    /// `copies` is empty, and is so afterwards.
+    pub(super) fn new(recorder: Recorder<'a>, outgoing: &'a Outgoing<'a>, copies: &'a mut Vec<QueuedCopy>) -> Self {
+        Self { recorder, outgoing, first: None, copies }
     }
 
-    /// All that are to have `message` have it: gives when that is durable.
-    pub(super) fn finish(self, message: impl FnOnce() -> &'a Message) -> Stored {
-        let Recorder { store, stored, .. } = self.recorder;
-        match (store, self.first) {
-            (Some(store), Some((first, _))) if !self.copies.is_empty() => {
-                stored.and(store.append(Record::QueuedToo { message: message(), first, copies: self.copies }))
-            }
-            _ => stored,
+    /// All that are to have the message have it: gives when that is durable.
+    pub(super) fn finish(mut self) -> Stored {
+        self.record_copies();
+        self.recorder.stored
+    }
+
+    fn record_copies(&mut self) {
+        if let (Some(store), Some((first, _))) = (self.recorder.store, self.first)
+            && !self.copies.is_empty()
+        {
+            let message = self.outgoing.message();
+            let stored = store.append(Record::QueuedToo { message, first, copies: self.copies });
+            self.recorder.stored = self.recorder.stored.and(stored);
+            self.copies.clear();
+            self.copies.shrink_to(MOST_KEPT);
         }
     }
 }
+
+/// Where a plug-in panics before all have the message, those that have it keep it.
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.record_copies();
+    }
+}
+
+/// Copies for which room is kept from one message to the next.
+const MOST_KEPT: usize = 4096;
 
 impl Router {
     /// Who is told what becomes of messages.

@@ -274,7 +274,7 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
             thread::park();
             continue;
         }
-        match pool.make_gently(ends) {
+        match pool.make_paced(ends) {
             Ok(spare) => pool.put(spare),
             Err(_) if ends.load(Ordering::Acquire) => {}
             // the writer says so when it matters

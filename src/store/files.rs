@@ -94,11 +94,11 @@ pub(super) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write. After
-/// each piece `rest` is told how long it took; with an error it ends.
+/// each piece `pace` is told how much is filled and how long the piece took; with an error it ends.
 pub(super) fn zero_fill(
     file: &impl File,
     len: u64,
-    mut rest: impl FnMut(Duration) -> io::Result<()>,
+    mut pace: impl FnMut(u64, Duration) -> io::Result<()>,
 ) -> io::Result<()> {
     const CHUNK: usize = 256 << 10;
     const SYNCED: u64 = 4 << 20;
@@ -113,7 +113,7 @@ pub(super) fn zero_fill(
         if at % SYNCED == 0 {
             file.sync_data()?;
         }
-        rest(begins.elapsed())?;
+        pace(at, begins.elapsed())?;
     }
     file.sync_data()
 }

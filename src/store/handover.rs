@@ -30,7 +30,6 @@ use tokio::sync::watch;
 
 use super::{
     batches::{Batches, Fsync, WriterIs},
-    bodies::message_number,
     driver::Batch,
     error::Failure,
     op::Ops,
@@ -81,11 +80,17 @@ impl Shared {
     #[inline]
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let mut pending = self.pending.lock();
-        if let Record::QueuedToo { first, copies, .. } = record
-            && pending.queue_too(&first, copies)
-        {
-            self.not_durable.store(pending.bytes(), Ordering::Relaxed);
-            return Stored::By(CommitSeq(pending.number));
+        if let Record::QueuedToo { first, copies, .. } = record {
+            // no batch is taken within a group
+            let found = pending.queue_too(&first, copies);
+            debug_assert!(found, "the first copy is in the batch that collects");
+            if found {
+                self.not_durable.store(pending.bytes(), Ordering::Relaxed);
+                let (number, wakes) = (pending.number, pending.wakes());
+                drop(pending);
+                self.wake(wakes);
+                return Stored::By(CommitSeq(number));
+            }
         }
         let op = pending.ops.op(record, |message| self.name(message));
         let gone = pending.push(op, Instant::now);
@@ -182,15 +187,14 @@ impl Shared {
         }
     }
 
-    /// The number of a message, which gets one if it has none.
+    /// Gives a message a number if it has none.
     #[inline]
-    fn name(&self, message: &Message) -> u64 {
+    fn name(&self, message: &Message) {
         if message.store_number().is_none()
             && let Some(number) = NonZeroU64::new(self.next_message.fetch_add(1, Ordering::Relaxed))
         {
             message.set_store_number(number);
         }
-        message_number(message)
     }
 
     #[inline]

@@ -44,7 +44,10 @@ impl Ops {
     /// Adds to the op of `first`, the first copy of a message that waits, the others. `false`: there is no such op.
     pub(super) fn queue_too(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
         let found = self.list.iter_mut().rev().find_map(|op| match op {
-            Op::Queued { copy, sent: None, too, .. } if copy == first => Some(too),
+            Op::Queued { copy, sent: None, too, .. } if copy == first => {
+                debug_assert!(too.start == too.end, "once a message");
+                Some(too)
+            }
             _ => None,
         });
         found.map(|too| *too = add(&mut self.copies, others)).is_some()
@@ -52,7 +55,7 @@ impl Ops {
 
     /// Takes over a record; the numbers of messages are as in [`Op::new`].
     #[inline]
-    pub(super) fn op(&mut self, record: Record<'_>, name: impl FnOnce(&Message) -> u64) -> Op {
+    pub(super) fn op(&mut self, record: Record<'_>, name: impl FnOnce(&Message)) -> Op {
         match record {
             Record::QueuedToo { message, copies: [copy, others @ ..], .. } => {
                 name(message);
@@ -97,7 +100,7 @@ impl From<Vec<Op>> for Ops {
 impl Op {
     /// Takes over what it borrows. `name` gives the number of a message, which has one afterwards.
     #[inline]
-    pub(super) fn new(record: Record<'_>, name: impl FnOnce(&Message) -> u64) -> Self {
+    pub(super) fn new(record: Record<'_>, name: impl FnOnce(&Message)) -> Self {
         match record {
             Record::SessionStarted { session, client, will } => {
                 Self::Started { session: session.0.get(), client: client.clone(), will: will.cloned() }
@@ -198,14 +201,14 @@ mod tests {
         for session in [1, 2] {
             let QueuedCopy { session, number, qos, retain } = copy(session);
             let change = Change::Queued { number, message: &message, qos, retain, sent: None };
-            let op = ops.op(Record::Changed { session, change }, |_| 1);
+            let op = ops.op(Record::Changed { session, change }, |_| ());
             ops.list.push(op);
         }
         assert!(ops.queue_too(&copy(1), &[copy(3), copy(4)]));
         assert!(ops.queue_too(&copy(2), &[copy(5)]));
         assert!(!ops.queue_too(&copy(6), &[copy(7), copy(8)]));
         let record = Record::QueuedToo { message: &message, first: copy(6), copies: &[copy(7), copy(8)] };
-        let op = ops.op(record, |_| 1);
+        let op = ops.op(record, |_| ());
         assert_eq!(op.size(), size_of::<Op>() + message.size() + size_of::<QueuedCopy>());
         ops.list.push(op);
         let expected = [(1, vec![3, 4]), (2, vec![5]), (7, vec![8])];

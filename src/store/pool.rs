@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -24,8 +24,8 @@ pub(super) struct Pool<F> {
     files: Arc<F>,
     segment_bytes: u64,
     state: Mutex<State>,
-    /// One is needed soon.
-    hurry: AtomicBool,
+    /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment, all.
+    used: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ struct State {
 impl<F: Files> Pool<F> {
     pub(super) fn new(files: Arc<F>, segment_bytes: u64, ready: Vec<String>) -> Self {
         let next = ready.iter().filter_map(|name| names::spare_number(name)).max().map_or(1, |last| last + 1);
-        Self { files, segment_bytes, state: Mutex::new(State { ready, next }), hurry: AtomicBool::new(true) }
+        Self { files, segment_bytes, state: Mutex::new(State { ready, next }), used: AtomicU64::new(1000) }
     }
 
     /// How many there are.
@@ -60,31 +60,33 @@ impl<F: Files> Pool<F> {
         self.state.lock().ready.push(name);
     }
 
-    /// Says whether one is needed soon.
-    pub(super) fn set_hurry(&self, hurry: bool) {
-        self.hurry.store(hurry, Ordering::Relaxed);
+    /// Says how much of the last segment is used, in thousandths.
+    pub(super) fn set_used(&self, used: u64) {
+        self.used.store(used, Ordering::Relaxed);
     }
 
     /// Makes one, whose blocks are on the disk. Slow.
     pub(super) fn make(&self) -> io::Result<String> {
-        self.make_with(|_| Ok(()))
+        self.make_with(|_, _| Ok(()))
     }
 
-    /// Makes one while others use the disk: unless it is needed soon it rests most of the time. Ends with an error when
-    /// `ends` says so.
-    pub(super) fn make_gently(&self, ends: &AtomicBool) -> io::Result<String> {
-        self.make_with(|took| {
-            if !self.hurry.load(Ordering::Relaxed) {
-                thread::sleep((REST * took).min(LONGEST_REST));
+    /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with an error
+    /// when `ends` says so.
+    pub(super) fn make_paced(&self, ends: &AtomicBool) -> io::Result<String> {
+        self.make_with(|made, took| {
+            // it is to be there when half of the last segment is used
+            let ahead = made * 1000 / self.segment_bytes > 2 * self.used.load(Ordering::Relaxed);
+            if ahead && self.len() >= RESERVE {
+                thread::sleep((PAUSE * took).min(LONGEST_PAUSE));
             }
             if ends.load(Ordering::Acquire) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
         })
     }
 
-    fn make_with(&self, rest: impl FnMut(Duration) -> io::Result<()>) -> io::Result<String> {
+    fn make_with(&self, pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<String> {
         let name = self.new_name();
         let unfinished = names::unfinished(&name);
-        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes, rest));
+        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes, pace));
         match made.and_then(|()| self.files.rename(&unfinished, &name)) {
             Ok(()) => Ok(name),
             Err(error) => {
@@ -123,8 +125,9 @@ impl<F: Files> Pool<F> {
 pub(super) const RESERVE: usize = 1;
 /// With the next segment.
 const READY: usize = RESERVE + 1;
-/// How much longer than it writes a file is not written that is not needed soon.
-const REST: u32 = 9;
-const LONGEST_REST: Duration = Duration::from_millis(250);
+/// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so that a
+/// slow disk has one some time.
+const PAUSE: u32 = 9;
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Beyond these, files are removed.
 const ENOUGH: usize = READY + 1;

@@ -1,5 +1,5 @@
 //! [`LogRecord`]: what the log says, one record at a time, as bytes (see `FORMAT.md`). Each gives the whole state of one
-//! thing, or its end, so that a later one stands in place of an earlier one.
+//! thing, or its end, so that a later one stands in place of an earlier one. `records` has them one after the other.
 
 use super::varint::{self, Reader, Why};
 use crate::{
@@ -124,6 +124,7 @@ impl<'a> LogRecord<'a> {
         }
     }
 
+    /// Beside these there is [`NEXT_DELIVERY`].
     fn tag(&self) -> u8 {
         match self {
             Self::Session { .. } => 1,
@@ -241,6 +242,9 @@ fn packet_id(from: &mut Reader<'_>) -> Result<PacketId, Why> {
     id.ok_or("has a Packet Identifier that is none")
 }
 
+/// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message is
+/// beyond that one's.
+pub(super) const NEXT_DELIVERY: u8 = 14;
 /// The largest place in the order of sending: beyond what a session reaches in a thousand years.
 pub(super) const MAX_SENT: u64 = (1 << 60) - 1;
 /// More than a packet holds.
@@ -301,7 +305,8 @@ pub(super) mod tests {
     fn what_no_writer_writes_is_refused() {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
-            (&[14], "is of a kind that is not known"),
+            (&[NEXT_DELIVERY], "is of a kind that is not known"),
+            (&[15], "is of a kind that is not known"),
             (&[2, 0], "has a number that none has"),
             (&[1, 1, 0, 4], "has flags that are not known"),
             (&[1, 1, 1, 0xFF, 0], "has text that is not UTF-8"),

@@ -2,7 +2,7 @@
 //! is said by what it adds to that: most are in a row, as they were queued.
 
 use super::{
-    record::{EntryState, LogRecord, MAX_SENT},
+    record::{EntryState, LogRecord, MAX_SENT, NEXT_DELIVERY},
     varint::{self, Reader, Why},
 };
 
@@ -105,9 +105,6 @@ impl Delivery {
         sent.is_none_or(|sent| sent <= MAX_SENT).then_some(Self { session: self.session, number, entry })
     }
 }
-
-/// The kind of a record that says no more than how far the message of a delivery is beyond that of the delivery before.
-const NEXT_DELIVERY: u8 = 14;
 
 #[cfg(test)]
 mod tests {

@@ -465,7 +465,7 @@ impl<F: Files> Writer<F> {
         if needed > len {
             // a segment for this frame alone
             let name = names::unfinished(&names::segment(self.next_segment));
-            let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_| Ok(())));
+            let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_, _| Ok(())));
             return match made {
                 Ok(()) => Ok((name, needed, false)),
                 Err(error) => {
@@ -546,7 +546,7 @@ impl<F: Files> Writer<F> {
     fn count(&self) {
         self.statistics.live_bytes.set(self.index.live_bytes);
         self.statistics.disk_bytes.set(self.disk_bytes());
-        self.pool.set_hurry(self.current.as_ref().is_none_or(|current| current.end > current.len / 2));
+        self.pool.set_used(self.current.as_ref().map_or(1000, |current| current.end * 1000 / current.len));
     }
 }
 

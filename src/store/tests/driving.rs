@@ -1,7 +1,8 @@
 //! The threads over a disk that is full or broken: who waits is told.
 
 use std::{
-    sync::{Arc, mpsc},
+    io,
+    sync::{Arc, atomic::AtomicBool, mpsc},
     task::{Wake, Waker},
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use super::{
         driver::{self, Threads},
         files::Files,
         handover::Shared,
+        pool::Pool,
         recover::recover,
         statistics::Statistics,
         writer::{Settings, Writer},
@@ -314,4 +316,19 @@ fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
     assert_eq!((store.shared.condition(), store.shared.done()), (Condition::Stuck, first));
     files.set_room(None);
     until(|| store.shared.done() >= second);
+}
+
+#[test]
+fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
+    let files = Simulated::default();
+    let pool = Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new());
+    let spare = |pool: &Pool<_>, ends| pool.make_paced(&AtomicBool::new(ends));
+    pool.put(spare(&pool, false).unwrap());
+    // with a reserve, and a last segment that is next to empty
+    pool.set_used(1);
+    pool.put(spare(&pool, false).unwrap());
+    assert!(pool.is_filled());
+    let before = files.list().unwrap();
+    assert_eq!(spare(&pool, true).unwrap_err().kind(), io::ErrorKind::Interrupted);
+    assert_eq!(files.list().unwrap(), before, "nothing is left of it");
 }

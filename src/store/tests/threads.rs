@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
+
 use super::super::{DiskStore, OpenError, Options, Sync, open};
 use crate::{
-    router::{Condition, Record, Store},
+    router::{Condition, QueuedCopy, Record, Store},
     session::{Change, CommitSeq, Message, RestoredState, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
@@ -19,6 +21,7 @@ use crate::{
 
 const THREADS: u64 = 4;
 const EACH: u64 = 500;
+const SESSIONS: u64 = 5;
 
 fn options(path: &Path) -> Options {
     Options { segment_bytes: 64 << 10, ..Options::new(path) }
@@ -114,6 +117,67 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
         assert!(session.away < Duration::from_secs(60));
     }
     drop(store);
+}
+
+#[test]
+fn copies_count_from_the_first_on_whatever_became_of_them_since() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(&options(dir.path())).unwrap();
+    for session in 1..=SESSIONS {
+        let client = ClientId::from(format!("client {session}").as_str());
+        let _ = store.append(Record::SessionStarted { session: number(session), client: &client, will: None });
+    }
+    // the last number of each session: its lock
+    let sessions: Vec<_> = (1..=SESSIONS).map(|session| (number(session), Mutex::new(0))).collect();
+    let (queued, acknowledged) = mpsc::channel();
+    thread::scope(|scope| {
+        for thread in 0..THREADS as usize {
+            let (store, sessions, queued) = (&store, &sessions, queued.clone());
+            scope.spawn(move || {
+                let qos = QoS::AtLeastOnce;
+                for n in 0..EACH as usize {
+                    let message = Message::new(TopicName::new("t").unwrap(), b"x", qos);
+                    let (mut first, mut copies) = (None, Vec::new());
+                    store.together(&mut || {
+                        for at in 0..sessions.len() {
+                            let (session, last) = &sessions[(thread + n + at) % sessions.len()];
+                            let mut last = last.lock();
+                            *last += 1;
+                            let copy = QueuedCopy { session: *session, number: *last, qos, retain: false };
+                            if first.is_some() {
+                                copies.push(copy);
+                            } else {
+                                let change =
+                                    Change::Queued { number: *last, message: &message, qos, retain: false, sent: None };
+                                first = Some((copy, store.append(Record::Changed { session: *session, change })));
+                            }
+                            queued.send(copy).unwrap();
+                        }
+                        let (first, stored) = first.unwrap();
+                        let copied = store.append(Record::QueuedToo { message: &message, first, copies: &copies });
+                        assert_eq!(copied, stored, "a group is in one batch");
+                    });
+                    if n % 50 == 0 {
+                        wait(store, first.unwrap().1);
+                    }
+                }
+            });
+        }
+        drop(queued);
+        // every other one, as soon as it can be
+        for copy in acknowledged.iter().filter(|copy| copy.number % 2 == 0) {
+            let change = Change::Completed { number: copy.number };
+            let _ = store.append(Record::Changed { session: copy.session, change });
+        }
+    });
+    store.close().unwrap();
+    drop(store);
+    let (_store, restored) = open(&options(dir.path())).unwrap();
+    assert_eq!(restored.sessions.len() as u64, SESSIONS);
+    for session in &restored.sessions {
+        let numbers: Vec<u64> = session.messages.iter().map(|message| message.number).collect();
+        assert_eq!(numbers, (1..=THREADS * EACH).step_by(2).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! [`World`]: a log under random traffic, which knows what it may have kept.
 
-use std::{num::NonZeroU64, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
@@ -35,6 +35,10 @@ pub(super) struct World {
     next_message: u64,
     next_sent: u64,
     last_message: Option<Message>,
+    /// The last number that each session gave to a message.
+    last_numbers: HashMap<u64, u64>,
+    /// Copies that are still to be added to the op of the first, by whom it is.
+    waiting: Vec<(QueuedCopy, Vec<QueuedCopy>)>,
     pub(super) now: u64,
     /// Bytes of a payload, at most.
     pub(super) payload: usize,
@@ -88,6 +92,8 @@ impl World {
             next_message: 1,
             next_sent: 1,
             last_message: None,
+            last_numbers: HashMap::new(),
+            waiting: Vec::new(),
             now: 1_000_000,
             payload: 60,
             drains: 9,
@@ -101,7 +107,11 @@ impl World {
         let mut ops = Ops::default();
         for _ in 0..count {
             self.random(&mut ops);
+            if self.rng.one_in(3) {
+                self.queue_too(&mut ops);
+            }
         }
+        self.queue_too(&mut ops);
         self.commit(ops)
     }
 
@@ -156,6 +166,8 @@ impl World {
         self.writer = writer;
         // its number may be another's
         self.last_message = None;
+        // what nothing is left of may have had them
+        self.last_numbers.clear();
         self.model = found;
         // it is on the disk, as it was read from there; what follows it is cut off
         self.is_kept();
@@ -246,7 +258,9 @@ impl World {
             let message = &messages[which];
             if self.rng.one_in(2) {
                 let known = &self.model.sessions[&session].messages;
-                let number = known.keys().max().map_or(1, |last| last + 1);
+                let last = self.last_numbers.entry(session).or_default();
+                *last = 1 + known.keys().max().copied().unwrap_or(0).max(*last);
+                let number = *last;
                 let (qos, retain) = (QoS::AtLeastOnce, self.rng.one_in(3));
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
@@ -270,10 +284,17 @@ impl World {
             ops.list.push(op);
         }
         for copies in waiting {
-            if let [first, others @ ..] = &copies[..] {
-                assert!(others.is_empty() || ops.queue_too(first, others));
+            if let [first, others @ ..] = &copies[..]
+                && !others.is_empty()
+            {
+                self.waiting.push((*first, others.to_vec()));
             }
         }
+    }
+
+    /// The groups of those that publish end.
+    fn queue_too(&mut self, ops: &mut Ops) {
+        self.waiting.drain(..).for_each(|(first, others)| assert!(ops.queue_too(&first, &others)));
     }
 
     fn new_message(&mut self) -> Message {
