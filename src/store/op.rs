@@ -79,7 +79,7 @@ impl Ops {
         if self.list.capacity() > MOST_KEPT {
             self.list = Vec::new();
         }
-        if self.copies.capacity() > 4 * MOST_KEPT {
+        if self.copies.capacity() > MOST_KEPT {
             self.copies = Vec::new();
         }
     }
@@ -162,7 +162,7 @@ impl Op {
     }
 }
 
-/// Ops for which room is kept from one batch to the next.
+/// Ops, and copies, for which room is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 14;
 
 /// Text of an [`Op`] that was a Topic Filter.
