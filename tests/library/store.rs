@@ -4,8 +4,10 @@ use std::{collections::HashMap, sync::Arc, task::Waker, time::Duration};
 
 use dunlin::{
     config::Limits,
-    router::{Condition, Count, Record, Store},
+    router::{Authorize, Condition, Count, Identity, Record, Rights, Store},
     session::{Change, CommitSeq, SessionNumber, Stored},
+    topic::{TopicFilter, TopicName},
+    types::ClientId,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -297,6 +299,66 @@ fn a_message_is_queued_for_all_who_are_away_with_two_records() {
     // for one alone nothing more is said
     publisher.publish(Message::new("only/second", "y").qos(1));
     assert_eq!(store.records(), ["second queued 2 only/second y 1"]);
+}
+
+/// Panics where the client named so is to receive something.
+struct Panics;
+
+impl Authorize for Panics {
+    fn rights(&self, client: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        (client.as_str() == "panics").then(|| Arc::new(Self) as Arc<dyn Rights>)
+    }
+}
+
+impl Rights for Panics {
+    fn may_publish(&self, _: &TopicName) -> bool {
+        true
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        true
+    }
+
+    fn may_receive(&self, _: &TopicName) -> bool {
+        panic!("on purpose")
+    }
+
+    fn limits_reading(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn what_was_queued_before_a_plugin_panicked_is_recorded_and_nothing_else() {
+    let mut recorded_together = 0;
+    for place in 0..5 {
+        let store = Arc::<ByHand>::default();
+        let port = store.clone();
+        let broker = Broker::build(config(), |b| b.store(port).authorize(Arc::new(Panics)));
+        let mut away = vec!["first", "second", "third", "fourth"];
+        away.insert(place, "panics");
+        for client in &away {
+            let mut connected = broker.begin(client);
+            connected.subscribe(&[("t", 1)]);
+            connected.disconnect();
+        }
+        let mut publisher = broker.client("pub");
+        store.records();
+        publisher.send(&Message::new("t", "x").qos(1).id(1).frame());
+        publisher.expect_closed();
+        let records = store.records().join("\n");
+        recorded_together += usize::from(records.contains("queued with"));
+        away.remove(place);
+        for client in away {
+            let mut client_back = broker.resume(client);
+            if records.contains(client) {
+                client_back.expect_message("t", "x", 1);
+            } else {
+                client_back.expect_nothing_pending();
+            }
+        }
+    }
+    assert!(recorded_together > 0);
 }
 
 #[test]
