@@ -9,7 +9,7 @@ use super::{
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
-    recorder::Copying,
+    recorder::Copies,
 };
 use crate::{
     codec::Publish,
@@ -168,32 +168,36 @@ impl Router {
     #[inline]
     fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         let Local { pool, wakes, limits, observers, copies, .. } = local;
-        let mut journal = Copying::new(self.recorder(observers), outgoing, copies);
+        let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
+        let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
+        let mut recorder = self.recorder(observers);
+        recorder.copies = copies.as_mut();
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
                 continue;
             }
             if !state.may_receive(outgoing.topic) {
-                journal.recorder.observers.count(Count::DeniedDeliveries, 1);
+                recorder.observers.count(Count::DeniedDeliveries, 1);
                 continue;
             }
             let session = &mut state.session;
-            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut journal) {
+            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut recorder) {
                 Delivery::Sent => {
                     let qos = outgoing.qos.min(target.qos);
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-                    journal.recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
+                    recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
                     target.slot.signal(&state, wakes);
                 }
                 Delivery::Queued => {}
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();
-                    journal.recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
+                    recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
                 }
                 Delivery::NotConnected => {}
             }
         }
-        journal.finish()
+        let stored = recorder.stored;
+        stored.and(copies.map_or(Stored::Done, Copies::finish))
     }
 }

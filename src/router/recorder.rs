@@ -1,4 +1,4 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Copying`]: the same for one message that many
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Copies`]: of one message that many
 //! get.
 
 use std::sync::atomic::Ordering;
@@ -15,25 +15,26 @@ use crate::{
 };
 
 /// Tells observers and the store.
-pub(super) struct Recorder<'a> {
+pub(super) struct Recorder<'a, 'c> {
     pub(super) observers: &'a mut Observers,
     pub(super) store: Option<&'a dyn Store>,
     /// When all that was recorded is durable.
     pub(super) stored: Stored,
+    /// Of the message that is delivered, where it may have several.
+    pub(super) copies: Option<&'c mut Copies<'a>>,
 }
 
-/// The same while one message is delivered, within a store's group: that it is queued is recorded for the first session, and
-/// once for all others.
-pub(super) struct Copying<'a> {
-    pub(super) recorder: Recorder<'a>,
+/// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
+/// others at once.
+pub(super) struct Copies<'a> {
+    store: &'a dyn Store,
     outgoing: &'a Outgoing<'a>,
-    /// The first of them, and when it is durable, and all with it.
+    /// The first, and when it is durable, and all with it.
     first: Option<(QueuedCopy, Stored)>,
-    /// The others.
-    copies: &'a mut Vec<QueuedCopy>,
+    others: &'a mut Vec<QueuedCopy>,
 }
 
-impl Journal for Recorder<'_> {
+impl Journal for Recorder<'_, '_> {
     #[inline]
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
         self.observers.sent(client, message, qos);
@@ -44,7 +45,14 @@ impl Journal for Recorder<'_> {
     }
 
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
-        let stored = self.store.map_or(Stored::Done, |store| store.append(Record::Changed { session, change }));
+        let Some(store) = self.store else { return Stored::Done };
+        let record = || store.append(Record::Changed { session, change });
+        let stored = match (change, &mut self.copies) {
+            (Change::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
+                copies.add(QueuedCopy { session, number, qos, retain }, record)
+            }
+            _ => record(),
+        };
         self.stored = self.stored.and(stored);
         stored
     }
@@ -54,65 +62,47 @@ impl Journal for Recorder<'_> {
     }
 }
 
-impl Journal for Copying<'_> {
-    #[inline]
-    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
-        self.recorder.sent(client, message, qos);
+impl<'a> Copies<'a> {
+    /// `others` is empty, and is so afterwards.
+    pub(super) fn new(store: &'a dyn Store, outgoing: &'a Outgoing<'a>, others: &'a mut Vec<QueuedCopy>) -> Self {
+        Self { store, outgoing, first: None, others }
     }
 
-    fn dropped(&mut self, client: &ClientId, message: &Message) {
-        self.recorder.dropped(client, message);
-    }
-
+    /// One more, recorded by `record` if it is the first; says when it is durable.
     #[inline]
-    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
-        let Change::Queued { number, qos, retain, sent: None, .. } = change else {
-            return self.recorder.changed(session, change);
-        };
-        let copy = QueuedCopy { session, number, qos, retain };
-        if let Some((_, stored)) = self.first {
-            self.copies.push(copy);
-            return stored;
+    fn add(&mut self, copy: QueuedCopy, record: impl FnOnce() -> Stored) -> Stored {
+        match self.first {
+            Some((_, stored)) => {
+                self.others.push(copy);
+                stored
+            }
+            None => {
+                let stored = record();
+                self.first = Some((copy, stored));
+                stored
+            }
         }
-        let stored = self.recorder.changed(session, change);
-        self.first = Some((copy, stored));
-        stored
     }
 
-    fn done(&self) -> CommitSeq {
-        self.recorder.done()
-    }
-}
-
-impl<'a> Copying<'a> {
-    /// `copies` is empty, and is so afterwards.
-    pub(super) fn new(recorder: Recorder<'a>, outgoing: &'a Outgoing<'a>, copies: &'a mut Vec<QueuedCopy>) -> Self {
-        Self { recorder, outgoing, first: None, copies }
-    }
-
-    /// All that are to have the message have it: gives when that is durable.
+    /// All that are to have the message have it: says when that is durable, beyond what the first said.
     pub(super) fn finish(mut self) -> Stored {
-        self.record_copies();
-        self.recorder.stored
+        self.record()
     }
 
-    fn record_copies(&mut self) {
-        if let (Some(store), Some((first, _))) = (self.recorder.store, self.first)
-            && !self.copies.is_empty()
-        {
-            let message = self.outgoing.message();
-            let stored = store.append(Record::QueuedToo { message, first, copies: self.copies });
-            self.recorder.stored = self.recorder.stored.and(stored);
-            self.copies.clear();
-            self.copies.shrink_to(MOST_KEPT);
-        }
+    fn record(&mut self) -> Stored {
+        let Some((first, _)) = self.first.filter(|_| !self.others.is_empty()) else { return Stored::Done };
+        let message = self.outgoing.message();
+        let stored = self.store.append(Record::QueuedToo { message, first, copies: self.others });
+        self.others.clear();
+        self.others.shrink_to(MOST_KEPT);
+        stored
     }
 }
 
 /// Where a plug-in panics before all have the message, those that have it keep it.
-impl Drop for Copying<'_> {
+impl Drop for Copies<'_> {
     fn drop(&mut self) {
-        self.record_copies();
+        let _ = self.record();
     }
 }
 
@@ -122,8 +112,8 @@ const MOST_KEPT: usize = 4096;
 impl Router {
     /// Who is told what becomes of messages.
     #[inline]
-    pub(super) fn recorder<'a>(&'a self, observers: &'a mut Observers) -> Recorder<'a> {
-        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done }
+    pub(super) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
+        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
     }
 
     /// Hands a record to the store.
