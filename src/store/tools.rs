@@ -63,7 +63,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
         let live = recovered.index.homes.get(found.id as u32);
         writeln!(
             out,
-            "{}: {} frames, {} records, {} of {} bytes used; {} records ({} bytes) are live",
+            "{}: {} frames, {} records, {} of {} bytes used; {} records (at most {} bytes) are live",
             names::segment(found.id),
             found.frames,
             found.records,
