@@ -142,7 +142,9 @@ impl Batches {
     /// Adds to the op of `first` the other copies of its message. `false`: it is not in the batch that collects.
     pub(super) fn queue_too(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
         let found = self.ops.queue_too(first, others);
-        self.bytes += if found { size_of_val(others) } else { 0 };
+        if found {
+            self.bytes += size_of_val(others);
+        }
         found
     }
 

@@ -35,8 +35,8 @@ impl Index {
         let mut emitted = Emitted::default();
         let mut encoder = Encoder::new(out);
         for dirty in &self.dirty {
-            if let Dirty::NewEntries(slot, from) = dirty {
-                let records = self.encode_new(*slot, *from, &mut encoder);
+            if let Dirty::NewEntries(slot) = dirty {
+                let records = self.encode_new(*slot, &mut encoder);
                 emitted.records += records;
                 emitted.grows |= records > 0;
             } else if let Some((record, home)) = self.record_of(dirty) {
@@ -48,11 +48,11 @@ impl Index {
         emitted
     }
 
-    /// Appends what no frame has of a session's entries, from this number on; gives how many records.
-    fn encode_new(&self, slot: u32, from: u64, encoder: &mut Encoder<'_>) -> u64 {
+    /// Appends what no frame has of a session's entries; gives how many records.
+    fn encode_new(&self, slot: u32, encoder: &mut Encoder<'_>) -> u64 {
         let Some(session) = self.sessions.get(slot) else { return 0 };
         let mut records = 0;
-        for entry in session.new_entries(from) {
+        for entry in session.new_entries() {
             encoder.delivery(session.number, entry.number, self.entry_state(entry));
             records += 1;
         }
@@ -94,7 +94,8 @@ impl Index {
                 let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
                 (record, Some(entry.home))
             }
-            Dirty::NewEntries(..) => return None,
+            // they are many: `encode_new`
+            Dirty::NewEntries(_) => return None,
             Dirty::Done(slot, number) => {
                 let session = session(slot)?;
                 if session.entry(*number).is_some() {
@@ -184,10 +185,9 @@ impl Index {
                     entry.set_dirty(false);
                     moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
                 }
-                Dirty::NewEntries(slot, from) => {
+                Dirty::NewEntries(slot) => {
                     let Some(session) = self.sessions.get_mut(slot) else { continue };
-                    session.new_from = None;
-                    for entry in session.new_entries_mut(from) {
+                    for entry in session.take_new_entries() {
                         entry.set_dirty(false);
                         moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
                     }
@@ -237,7 +237,7 @@ impl Index {
                     collect_parts(session, slot, home, dirty, &mut bytes);
                 }
                 looked += 1 + session.subscriptions.len();
-                let from = session.position(cursor.number).unwrap_or_else(|at| at);
+                let from = session.begin(cursor.number);
                 for entry in session.entries.range_mut(from..) {
                     if bytes >= most || looked >= looks {
                         cursor.number = entry.number.max(1);

@@ -80,20 +80,15 @@ impl Shared {
     #[inline]
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let mut pending = self.pending.lock();
-        if let Record::QueuedToo { first, copies, .. } = record {
-            // no batch is taken within a group
-            let found = pending.queue_too(&first, copies);
-            debug_assert!(found, "the first copy is in the batch that collects");
-            if found {
-                self.not_durable.store(pending.bytes(), Ordering::Relaxed);
-                let (number, wakes) = (pending.number, pending.wakes());
-                drop(pending);
-                self.wake(wakes);
-                return Stored::By(CommitSeq(number));
+        let gone = match record {
+            Record::QueuedToo { first, copies, .. } if pending.queue_too(&first, copies) => None,
+            _ => {
+                let is_late = matches!(record, Record::QueuedToo { .. });
+                debug_assert!(!is_late, "no batch is taken within a group: the first copy is in the one that collects");
+                let op = pending.ops.op(record, |message| self.name(message));
+                pending.push(op, Instant::now)
             }
-        }
-        let op = pending.ops.op(record, |message| self.name(message));
-        let gone = pending.push(op, Instant::now);
+        };
         // changed with `pending` locked alone
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         if pending.may_settle() {

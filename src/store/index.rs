@@ -55,8 +55,8 @@ pub(super) enum Dirty {
     Unsubscribed(u32, Box<str>),
     Body(u32),
     Entry(u32, u64),
-    /// What no frame has of a session, from this number on.
-    NewEntries(u32, u64),
+    /// What no frame has of a session's entries, from its `new_from` on.
+    NewEntries(u32),
     Done(u32, u64),
     WillDue(u32, u64),
     WillPublished(u32, u64),
@@ -281,7 +281,7 @@ impl Index {
                 Some(_) => self.dirty.push(Dirty::Entry(slot, number)),
                 None => {
                     session.new_from = Some(number);
-                    self.dirty.push(Dirty::NewEntries(slot, number));
+                    self.dirty.push(Dirty::NewEntries(slot));
                 }
             }
         }
@@ -334,12 +334,11 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{
-        session::SessionNumber,
-        topic::TopicName,
-        types::{ClientId, QoS},
+    use super::{
+        super::tests::world::{copy, message},
+        *,
     };
+    use crate::types::ClientId;
 
     #[test]
     fn a_message_is_queued_for_each_session_that_is_known() {
@@ -348,12 +347,8 @@ mod tests {
             for &session in &known {
                 index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, &[], 0);
             }
-            let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-            message.set_store_number(7.try_into().unwrap());
-            let [copy, too @ ..] = [1_u64, 2, 3].map(|session| {
-                let session = SessionNumber(session.try_into().unwrap());
-                QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false }
-            });
+            let message = message(7, "t", b"x");
+            let [copy, too @ ..] = [1, 2, 3].map(|session| copy(session, 1));
             index.apply(Op::Queued { message, copy, sent: None, too: 0..2 }, &too, 0);
             let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
             assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
@@ -368,16 +363,14 @@ mod tests {
         index.homes.push(1);
         index.settle(1);
         let mut queue = |number: u64| {
-            let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-            message.set_store_number(number.try_into().unwrap());
-            let session = SessionNumber(1.try_into().unwrap());
-            let copy = QueuedCopy { session, number, qos: QoS::AtLeastOnce, retain: false };
-            index.apply(Op::Queued { message, copy, sent: None, too: 0..0 }, &[], 0);
+            let message = message(number, "t", b"x");
+            index.apply(Op::Queued { message, copy: copy(1, number), sent: None, too: 0..0 }, &[], 0);
         };
         [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
         let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));
         let noted: Vec<_> = noted.map(|dirty| format!("{dirty:?}")).collect();
-        assert_eq!(noted, ["NewEntries(0, 5)", "Entry(0, 3)"]);
+        assert_eq!(noted, ["NewEntries(0)", "Entry(0, 3)"]);
+        assert_eq!(index.sessions.get(0).unwrap().new_from, Some(5));
         let mut bytes = Vec::new();
         assert_eq!(index.encode(&mut bytes).records, 10);
         index.settle(1);

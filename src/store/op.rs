@@ -53,24 +53,17 @@ impl Ops {
         found.map(|too| *too = add(&mut self.copies, others)).is_some()
     }
 
-    /// Takes over a record; the numbers of messages are as in [`Op::new`].
+    /// Takes over a record; `name` gives the number of a message, which has one afterwards.
     #[inline]
     pub(super) fn op(&mut self, record: Record<'_>, name: impl FnOnce(&Message)) -> Op {
-        match record {
-            Record::QueuedToo { message, copies: [copy, others @ ..], .. } => {
-                name(message);
-                let too = add(&mut self.copies, others);
-                Op::Queued { message: message.clone(), copy: *copy, sent: None, too }
-            }
-            _ => Op::new(record, name),
-        }
+        Op::new(record, &mut self.copies, name)
     }
 
     /// Gives each, in its order, with the other copies of what it queues; none are left.
     pub(super) fn drain(&mut self, mut each: impl FnMut(Op, &[QueuedCopy])) {
         for op in self.list.drain(..) {
             let others = match &op {
-                Op::Queued { too, .. } => self.copies.get(too.clone()).unwrap_or_default(),
+                Op::Queued { too, .. } => &self.copies[too.clone()],
                 _ => &[],
             };
             each(op, others);
@@ -98,9 +91,9 @@ impl From<Vec<Op>> for Ops {
 }
 
 impl Op {
-    /// Takes over what it borrows. `name` gives the number of a message, which has one afterwards.
+    /// Takes over what it borrows, the other copies of a message into `copies`.
     #[inline]
-    pub(super) fn new(record: Record<'_>, name: impl FnOnce(&Message)) -> Self {
+    fn new(record: Record<'_>, copies: &mut Vec<QueuedCopy>, name: impl FnOnce(&Message)) -> Self {
         match record {
             Record::SessionStarted { session, client, will } => {
                 Self::Started { session: session.0.get(), client: client.clone(), will: will.cloned() }
@@ -134,8 +127,11 @@ impl Op {
                     Change::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
                 }
             }
-            // `Ops` has its place
-            Record::QueuedToo { .. } => Self::Nothing,
+            Record::QueuedToo { message, copies: [copy, others @ ..], .. } => {
+                name(message);
+                Self::Queued { message: message.clone(), copy: *copy, sent: None, too: add(copies, others) }
+            }
+            Record::QueuedToo { copies: [], .. } => Self::Nothing,
             Record::Retained { message } => {
                 name(message);
                 Self::Retained { message: message.clone() }
@@ -177,12 +173,13 @@ pub(super) fn topic(text: &str) -> &TopicName {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{session::SessionNumber, types::QoS};
+    use super::{
+        super::tests::world::{self, message},
+        *,
+    };
 
     fn copy(session: u64) -> QueuedCopy {
-        let session = SessionNumber(session.try_into().unwrap());
-        QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false }
+        world::copy(session, 1)
     }
 
     fn drained(ops: &mut Ops) -> Vec<(QueuedCopy, Vec<QueuedCopy>)> {
@@ -197,7 +194,7 @@ mod tests {
     #[test]
     fn copies_are_queued_where_the_first_is_or_by_themselves() {
         let mut ops = Ops::default();
-        let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+        let message = message(1, "t", b"x");
         for session in [1, 2] {
             let QueuedCopy { session, number, qos, retain } = copy(session);
             let change = Change::Queued { number, message: &message, qos, retain, sent: None };

@@ -21,7 +21,7 @@ pub(super) struct Decoder<'a> {
 }
 
 /// What a session is to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Delivery {
     session: u64,
     number: u64,
@@ -85,14 +85,11 @@ impl<'a> Decoder<'a> {
 }
 
 impl Delivery {
-    /// By how much the message of `next` is beyond this one's, if all else is as it has to be for [`stepped`](Self::stepped).
+    /// By how much the message of `next` is beyond this one's, if that is all that [`stepped`](Self::stepped) has to be told.
     #[inline]
     fn step_to(&self, next: &Self) -> Option<u64> {
         let step = next.entry.message?.checked_sub(self.entry.message?)?;
-        let EntryState { qos, retain, sent, .. } = next.entry;
-        let goes_on = (next.session, next.number) == (self.session, self.number.checked_add(1)?)
-            && (qos, retain, sent) == (self.entry.qos, self.entry.retain, self.entry.sent.map(|sent| sent + 1));
-        goes_on.then_some(step)
+        (self.stepped(step)? == *next).then_some(step)
     }
 
     /// The one after it, with the message that is so far beyond this one's.

@@ -186,16 +186,21 @@ impl Session {
         Some(&self.entries[at]).filter(|entry| !entry.is_done())
     }
 
-    /// Those that no frame has, from this number on.
-    pub(super) fn new_entries(&self, from: u64) -> impl Iterator<Item = &Entry> {
-        let from = self.position(from).unwrap_or_else(|at| at);
-        self.entries.range(from..).filter(|entry| entry.is_new())
+    /// Where the entries from this number on begin.
+    pub(super) fn begin(&self, number: u64) -> usize {
+        self.position(number).unwrap_or_else(|at| at)
     }
 
-    /// The same, to note that a frame has them.
-    pub(super) fn new_entries_mut(&mut self, from: u64) -> impl Iterator<Item = &mut Entry> {
-        let from = self.position(from).unwrap_or_else(|at| at);
-        self.entries.range_mut(from..).filter(|entry| entry.is_new())
+    /// Those that no frame has, of the noted ones.
+    pub(super) fn new_entries(&self) -> impl Iterator<Item = &Entry> {
+        let begin = self.new_from.map_or(self.entries.len(), |from| self.begin(from));
+        self.entries.range(begin..).filter(|entry| entry.is_new())
+    }
+
+    /// The same, to note that a frame has them: none is noted any more.
+    pub(super) fn take_new_entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+        let begin = self.new_from.take().map_or(self.entries.len(), |from| self.begin(from));
+        self.entries.range_mut(begin..).filter(|entry| entry.is_new())
     }
 
     /// Puts an entry in its place. A number that is taken stays as it is: it is never given twice.

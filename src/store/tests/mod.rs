@@ -10,4 +10,4 @@ mod model;
 mod simulated;
 mod threads;
 mod tools;
-mod world;
+pub(super) mod world;

@@ -11,7 +11,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::super::{DiskStore, OpenError, Options, Sync, open};
+use super::{
+    super::{DiskStore, OpenError, Options, Sync, open},
+    world::copy,
+};
 use crate::{
     router::{Condition, QueuedCopy, Record, Store},
     session::{Change, CommitSeq, Message, RestoredState, SessionNumber, Stored},
@@ -128,28 +131,27 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
         let _ = store.append(Record::SessionStarted { session: number(session), client: &client, will: None });
     }
     // the last number of each session: its lock
-    let sessions: Vec<_> = (1..=SESSIONS).map(|session| (number(session), Mutex::new(0))).collect();
+    let sessions: Vec<_> = (1..=SESSIONS).map(|session| (session, Mutex::new(0))).collect();
     let (queued, acknowledged) = mpsc::channel();
     thread::scope(|scope| {
         for thread in 0..THREADS as usize {
             let (store, sessions, queued) = (&store, &sessions, queued.clone());
             scope.spawn(move || {
-                let qos = QoS::AtLeastOnce;
                 for n in 0..EACH as usize {
-                    let message = Message::new(TopicName::new("t").unwrap(), b"x", qos);
+                    let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
                     let (mut first, mut copies) = (None, Vec::new());
                     store.together(&mut || {
                         for at in 0..sessions.len() {
                             let (session, last) = &sessions[(thread + n + at) % sessions.len()];
                             let mut last = last.lock();
                             *last += 1;
-                            let copy = QueuedCopy { session: *session, number: *last, qos, retain: false };
+                            let copy = copy(*session, *last);
+                            let QueuedCopy { session, number, qos, retain } = copy;
                             if first.is_some() {
                                 copies.push(copy);
                             } else {
-                                let change =
-                                    Change::Queued { number: *last, message: &message, qos, retain: false, sent: None };
-                                first = Some((copy, store.append(Record::Changed { session: *session, change })));
+                                let change = Change::Queued { number, message: &message, qos, retain, sent: None };
+                                first = Some((copy, store.append(Record::Changed { session, change })));
                             }
                             queued.send(copy).unwrap();
                         }

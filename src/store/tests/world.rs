@@ -65,14 +65,14 @@ pub(super) fn look(files: &Simulated) -> Recovered {
     recover(files, &mut |_, _| {}).unwrap()
 }
 
-pub(super) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
+pub(in super::super) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
     let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::ExactlyOnce);
     message.set_store_number(NonZeroU64::new(number).unwrap());
     message
 }
 
 /// Of a message of QoS 1.
-pub(super) fn copy(session: u64, number: u64) -> QueuedCopy {
+pub(in super::super) fn copy(session: u64, number: u64) -> QueuedCopy {
     let session = SessionNumber(session.try_into().unwrap());
     QueuedCopy { session, number, qos: QoS::AtLeastOnce, retain: false }
 }
