@@ -26,9 +26,8 @@ const SCENARIOS: [&str; 7] = [
 ];
 /// Rounds until everything that may stay is there: as many sessions as wait to expire, segments that are used again.
 const WARM_UP: usize = 4;
-/// What a moment in which the disk was slow may leave, and noise of the allocator: what waits for the disk (64 MiB at most)
-/// and buffers that are kept (10 MiB). A leak of two bytes a connection adds as much in an hour.
-const MEMORY_MARGIN_KIB: u64 = 24 * 1024;
+/// What noise of the allocator may add.
+const MEMORY_MARGIN_KIB: u64 = 8192;
 /// Segments (64 MiB) between full and cleaned.
 const DISK_MARGIN_KIB: u64 = 4 * 65_536;
 
