@@ -4,7 +4,7 @@
 use std::{
     cell::OnceCell,
     num::NonZeroU64,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use triomphe::ThinArc;
@@ -22,9 +22,11 @@ pub struct Message(ThinArc<Head, u8>);
 #[derive(Debug)]
 struct Head {
     topic_len: u16,
-    /// Where the payload begins: behind the topic, or behind the Packet Identifier that came between them.
-    payload_at: u32,
+    /// Bytes between topic and payload: those of the Packet Identifier, where it came with one.
+    gap: u8,
     qos: QoS,
+    /// [`Message::store_place`].
+    store_place: AtomicU32,
     /// [`Message::store_number`]; 0: none yet.
     store_number: AtomicU64,
 }
@@ -36,14 +38,15 @@ impl Message {
         let mut bytes = Vec::with_capacity(text.len() + payload.len());
         bytes.extend_from_slice(text);
         bytes.extend_from_slice(payload);
-        Self::from_contiguous(&bytes, text.len(), text.len(), qos)
+        Self::from_contiguous(&bytes, text.len(), 0, qos)
     }
 
-    fn from_contiguous(bytes: &[u8], topic_len: usize, payload_at: usize, qos: QoS) -> Self {
+    fn from_contiguous(bytes: &[u8], topic_len: usize, gap: u8, qos: QoS) -> Self {
         let head = Head {
             topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
-            payload_at: u32::try_from(payload_at).expect("a topic and an identifier are less than 4 GiB"),
+            gap,
             qos,
+            store_place: AtomicU32::new(0),
             store_number: AtomicU64::new(0),
         };
         Self(ThinArc::from_header_and_slice(head, bytes))
@@ -57,7 +60,8 @@ impl Message {
 
     /// Application Message.
     pub fn payload(&self) -> &[u8] {
-        &self.0.slice[self.0.header.header.payload_at as usize..]
+        let Head { topic_len, gap, .. } = self.0.header.header;
+        &self.0.slice[usize::from(topic_len) + usize::from(gap)..]
     }
 
     /// The QoS it was published at.
@@ -78,6 +82,16 @@ impl Message {
             Ok(_) => number,
             Err(other) => NonZeroU64::new(other).unwrap_or(number),
         }
+    }
+
+    /// Where a store has it, as it noted by [`set_store_place`](Self::set_store_place): for that store alone. 0 until then.
+    pub fn store_place(&self) -> u32 {
+        self.0.header.header.store_place.load(Ordering::Relaxed)
+    }
+
+    /// A store notes where it has it.
+    pub fn set_store_place(&self, place: u32) {
+        self.0.header.header.store_place.store(place, Ordering::Relaxed);
     }
 
     /// Bytes of topic and payload: what limits count.
@@ -143,8 +157,10 @@ impl<'a> Outgoing<'a> {
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
             Some(FrameBytes { bytes, topic_at }) => {
-                let payload_at = bytes.len() - self.payload.len() - topic_at;
-                Message::from_contiguous(&bytes[topic_at..], self.topic.as_str().len(), payload_at, self.qos)
+                let topic_len = self.topic.as_str().len();
+                let gap = bytes.len() - self.payload.len() - topic_at - topic_len;
+                let gap = u8::try_from(gap).expect("a Packet Identifier or nothing");
+                Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos)
             }
             None => Message::new(self.topic, self.payload, self.qos),
         })

@@ -1,14 +1,14 @@
 //! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they are,
 //! and the retained ones by topic.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    num::NonZeroU64,
-};
+use std::{hash::BuildHasher, num::NonZeroU64};
+
+use hashbrown::hash_table::Entry;
 
 use super::{
     homes::{Home, UNWRITTEN},
-    index::{Dirty, Index},
+    index::{Dirty, Hasher, Index},
+    slab::Slab,
 };
 use crate::session::Message;
 
@@ -30,45 +30,48 @@ pub(super) struct BodyFlags {
     pub(super) topic_in_log: bool,
 }
 
+/// The slot of a topic's retained message, with the topic's hash: a table that grows looks at no topic.
+#[derive(Debug)]
+pub(super) struct RetainedSlot {
+    slot: u32,
+    hash: u32,
+}
+
+impl RetainedSlot {
+    /// As a table wants it: the upper bits too.
+    fn wide(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+
+    fn is(&self, topic: &str, hash: u32, bodies: &Slab<Body>) -> bool {
+        self.hash == hash && bodies.get(self.slot).is_some_and(|body| body.message.topic().as_str() == topic)
+    }
+}
+
 impl Index {
     /// The slot of a message, which is new or known.
     pub(super) fn body(&mut self, message: Message) -> u32 {
-        let number = message_number(&message);
-        // mostly that of the op before, for another session
-        if self.number_of(self.last_body) == number {
-            return self.last_body;
-        }
-        let hash = hash_of(&self.hasher, number);
-        if let Some(&slot) = self.by_message.find(hash, |&slot| self.number_of(slot) == number) {
-            return slot;
+        // one that was forgotten meanwhile is new
+        let known = message.store_place();
+        if self.bodies.get(known).is_some_and(|body| message_number(&body.message) == message_number(&message)) {
+            return known;
         }
         let slot = self.insert_body(message);
         if let Some(body) = self.bodies.get_mut(slot) {
             body.flags.dirty = true;
         }
         self.dirty.push(Dirty::Body(slot));
-        self.last_body = slot;
         slot
     }
 
     pub(super) fn insert_body(&mut self, message: Message) -> u32 {
-        let number = message_number(&message);
-        self.next_message = self.next_message.max(number + 1);
+        self.next_message = self.next_message.max(message_number(&message) + 1);
         self.live_bytes += body_cost(&message);
         let slot = self.bodies.insert(Body { message, home: UNWRITTEN, refs: 0, flags: BodyFlags::default() });
-        let (bodies, hasher) = (&self.bodies, &self.hasher);
-        let hash = hash_of(hasher, number);
-        let rehash = |&slot: &u32| hash_of(hasher, bodies.get(slot).map_or(0, |b| message_number(&b.message)));
-        self.by_message.insert_unique(hash, slot, rehash);
+        if let Some(body) = self.bodies.get(slot) {
+            body.message.set_store_place(slot);
+        }
         slot
-    }
-
-    fn number_of(&self, slot: u32) -> u64 {
-        self.bodies.get(slot).map_or(0, |body| message_number(&body.message))
-    }
-
-    fn topic_of(&self, slot: u32) -> &str {
-        self.bodies.get(slot).map_or("", |body| body.message.topic().as_str())
     }
 
     pub(super) fn drop_ref(&mut self, slot: Option<u32>) {
@@ -81,11 +84,9 @@ impl Index {
     }
 
     fn forget_unused(&mut self, slot: u32) {
-        let Some(body) = self.bodies.get(slot).filter(|body| body.refs == 0 && !body.flags.retained) else { return };
-        let number = message_number(&body.message);
-        let hash = hash_of(&self.hasher, number);
-        if let Ok(found) = self.by_message.find_entry(hash, |&other| other == slot) {
-            found.remove();
+        let is_unused = |body: &Body| body.refs == 0 && !body.flags.retained;
+        if !self.bodies.get(slot).is_some_and(is_unused) {
+            return;
         }
         if let Some(gone) = self.bodies.remove(slot) {
             let cost = body_cost(&gone.message);
@@ -97,23 +98,27 @@ impl Index {
     /// The slot of a topic's retained message.
     pub(super) fn retained(&self, topic: &str) -> Option<u32> {
         let hash = hash_of(&self.hasher, topic);
-        self.retained_by_topic.find(hash, |&slot| self.topic_of(slot) == topic).copied()
+        let found = self.retained_by_topic.find(RetainedSlot::wide(hash), |it| it.is(topic, hash, &self.bodies));
+        found.map(|it| it.slot)
     }
 
     /// Makes a message the retained one of its topic.
     pub(super) fn retain(&mut self, slot: u32) {
-        let Some(message) = self.bodies.get(slot).map(|body| body.message.clone()) else { return };
-        let topic = message.topic().as_str();
-        let mut topic_in_log = false;
-        if let Some(old) = self.retained(topic) {
-            if old == slot {
-                return;
+        let Self { retained_by_topic, bodies, hasher, .. } = self;
+        let Some(topic) = bodies.get(slot).map(|body| body.message.topic().as_str()) else { return };
+        let hash = hash_of(hasher, topic);
+        let is_it = |it: &RetainedSlot| it.is(topic, hash, bodies);
+        let old = match retained_by_topic.entry(RetainedSlot::wide(hash), is_it, |it| RetainedSlot::wide(it.hash)) {
+            Entry::Occupied(mut place) => Some(std::mem::replace(&mut place.get_mut().slot, slot)),
+            Entry::Vacant(place) => {
+                place.insert(RetainedSlot { slot, hash });
+                None
             }
-            topic_in_log = self.take_retained(old);
+        };
+        if old == Some(slot) {
+            return;
         }
-        let (bodies, hasher) = (&self.bodies, &self.hasher);
-        let rehash = |&slot: &u32| hash_of(hasher, bodies.get(slot).map_or("", |b| b.message.topic().as_str()));
-        self.retained_by_topic.insert_unique(hash_of(hasher, topic), slot, rehash);
+        let topic_in_log = old.is_some_and(|old| self.end_retained(old));
         if let Some(body) = self.bodies.get_mut(slot) {
             body.flags.retained = true;
             body.flags.topic_in_log = topic_in_log;
@@ -133,12 +138,8 @@ impl Index {
         }
     }
 
-    /// Whether the log has a retained message for the topic.
-    fn take_retained(&mut self, slot: u32) -> bool {
-        let hash = hash_of(&self.hasher, self.topic_of(slot));
-        if let Ok(found) = self.retained_by_topic.find_entry(hash, |&other| other == slot) {
-            found.remove();
-        }
+    /// A message is no topic's retained one any more: whether the log has one for that topic.
+    fn end_retained(&mut self, slot: u32) -> bool {
         let Some(body) = self.bodies.get_mut(slot) else { return false };
         let in_log = body.flags.topic_in_log;
         body.flags.retained = false;
@@ -148,9 +149,12 @@ impl Index {
     }
 
     pub(super) fn clear_retained(&mut self, topic: Box<str>) {
-        if let Some(slot) = self.retained(&topic)
-            && self.take_retained(slot)
-        {
+        let Self { retained_by_topic, bodies, hasher, .. } = self;
+        let hash = hash_of(hasher, &topic);
+        let found = retained_by_topic.find_entry(RetainedSlot::wide(hash), |it| it.is(&topic, hash, bodies));
+        let Ok(place) = found else { return };
+        let (RetainedSlot { slot, .. }, _) = place.remove();
+        if self.end_retained(slot) {
             self.dirty.push(Dirty::Cleared(topic));
         }
     }
@@ -166,9 +170,8 @@ pub(super) fn message_number(message: &Message) -> u64 {
     message.store_number().map_or(0, NonZeroU64::get)
 }
 
-#[inline]
-fn hash_of(hasher: &impl BuildHasher, key: impl Hash) -> u64 {
-    hasher.hash_one(key)
+fn hash_of(hasher: &Hasher, topic: &str) -> u32 {
+    hasher.hash_one(topic) as u32
 }
 
 /// Bytes of a record beside topic and payload, about.

@@ -6,7 +6,7 @@ use std::iter;
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    bodies::Body,
+    bodies::{Body, RetainedSlot},
     homes::{Homes, UNWRITTEN},
     op::Op,
     session::{
@@ -28,11 +28,7 @@ pub(super) struct Index {
     pub(super) sessions: Slab<Session>,
     by_number: HashMap<u64, u32, Hasher>,
     pub(super) bodies: Slab<Body>,
-    pub(super) by_message: HashTable<u32>,
-    /// The slot that was given last, if its message is still there.
-    pub(super) last_body: u32,
-    /// Retained messages by topic.
-    pub(super) retained_by_topic: HashTable<u32>,
+    pub(super) retained_by_topic: HashTable<RetainedSlot>,
     pub(super) hasher: Hasher,
     /// What the next frame is to say. Each thing is in it once, by its flag; ends may be in it twice.
     pub(super) dirty: Vec<Dirty>,
@@ -335,7 +331,10 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::tests::world::{copy, message},
+        super::{
+            bodies::message_number,
+            tests::world::{copy, message},
+        },
         *,
     };
     use crate::types::ClientId;
@@ -354,6 +353,28 @@ mod tests {
             assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
             assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
         }
+    }
+
+    #[test]
+    fn a_message_that_was_forgotten_is_new_when_it_comes_again() {
+        let mut index = Index::default();
+        index.apply(Op::Started { session: 1, client: ClientId::from("c"), will: None }, &[], 0);
+        let queue = |index: &mut Index, message: &Message, number| {
+            let message = message.clone();
+            index.apply(Op::Queued { message, copy: copy(1, number), sent: None, too: 0..0 }, &[], 0);
+        };
+        let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
+        queue(&mut index, &once, 1);
+        index.apply(Op::Completed { session: 1, number: 1 }, &[], 0);
+        // the next one has its place
+        index.settle(0);
+        queue(&mut index, &other, 2);
+        assert_eq!(other.store_place(), once.store_place());
+        queue(&mut index, &once, 3);
+        queue(&mut index, &once, 4);
+        let slots: Vec<_> = index.sessions.get(0).unwrap().entries.iter().map(|entry| entry.body().unwrap()).collect();
+        let numbers = slots.iter().map(|&slot| message_number(&index.bodies.get(slot).unwrap().message));
+        assert_eq!((numbers.collect::<Vec<_>>(), index.bodies.iter().count()), (vec![8, 7, 7], 2));
     }
 
     #[test]
