@@ -74,6 +74,14 @@ impl Index {
         slot
     }
 
+    /// So many more entries have a message; one that none has is forgotten.
+    pub(super) fn add_refs(&mut self, slot: u32, refs: u32) {
+        if let Some(body) = self.bodies.get_mut(slot) {
+            body.refs += refs;
+        }
+        self.forget_unused(slot);
+    }
+
     pub(super) fn drop_ref(&mut self, slot: Option<u32>) {
         if let Some(slot) = slot
             && let Some(body) = self.bodies.get_mut(slot)

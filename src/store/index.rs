@@ -256,22 +256,19 @@ impl Index {
     }
 
     fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
-        let (mut message, mut body) = (Some(message), 0);
+        let (mut message, mut body, mut refs) = (Some(message), 0, 0);
         for (&QueuedCopy { session, number, qos, retain }, sent) in copies {
             let Some(&slot) = self.by_number.get(&session.0.get()) else { continue };
             if let Some(message) = message.take() {
                 body = self.body(message);
             }
-            self.add_new(slot, Entry::new(number, qos, retain, sent, Some(body)));
-        }
-    }
-
-    fn add_new(&mut self, slot: u32, mut entry: Entry) {
-        let number = entry.number;
-        entry.set_dirty(true);
-        if self.add_entry(slot, entry)
-            && let Some(session) = self.sessions.get_mut(slot)
-        {
+            let Some(session) = self.sessions.get_mut(slot) else { continue };
+            let mut entry = Entry::new(number, qos, retain, sent, Some(body));
+            entry.set_dirty(true);
+            if !session.add_entry(entry) {
+                continue;
+            }
+            refs += 1;
             match session.new_from {
                 Some(from) if from <= number => {}
                 Some(_) => self.dirty.push(Dirty::Entry(slot, number)),
@@ -281,23 +278,23 @@ impl Index {
                 }
             }
         }
+        if message.is_none() {
+            self.live_bytes += ENTRY_COST * u64::from(refs);
+            self.add_refs(body, refs);
+        }
     }
 
-    /// A number that is taken stays as it is: it is never given twice.
-    pub(super) fn add_entry(&mut self, slot: u32, entry: Entry) -> bool {
-        let Some(session) = self.sessions.get_mut(slot) else { return false };
+    /// One that the log has.
+    pub(super) fn add_entry(&mut self, slot: u32, entry: Entry) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
         let body = entry.body();
         let added = session.add_entry(entry);
         if added {
             self.live_bytes += ENTRY_COST;
         }
-        if let Some(body) = body.and_then(|body| self.bodies.get_mut(body)) {
-            body.refs += 1;
+        if let Some(body) = body {
+            self.add_refs(body, u32::from(added));
         }
-        if !added {
-            self.drop_ref(body);
-        }
-        added
     }
 
     fn change_entry(

@@ -26,14 +26,16 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         Op::Queued { message, copy, sent: None, too: 0..0 }
     };
     let options = SubscriptionOptions { qos };
+    // as in a broker, a message is one however often it is handed over
+    let (one, three, both) = (message(1, "t", b"one"), message(3, "r", b"three"), message(4, "t", b"both"));
     let base = vec![
         Op::Started { session, client: ClientId::from("first"), will: will.clone() },
         Op::Subscribed { session, filter: "old/#".into(), options },
-        queued(1, message(1, "t", b"one")),
+        queued(1, one.clone()),
         queued(2, message(2, "t", b"two")),
         Op::Sent { session, number: 2, sent: 1 },
         Op::Received { session, packet_id: PacketId::MIN },
-        Op::Retained { message: message(3, "r", b"three") },
+        Op::Retained { message: three.clone() },
         Op::WillDue { session, number: 1, will: gone.clone() },
     ];
     let batches = vec![
@@ -46,7 +48,7 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         vec![Op::Subscribed { session, filter: "new/+".into(), options }],
         vec![Op::Unsubscribed { session, filter: "old/#".into() }],
         vec![queued(3, message(4, "t", b"a message that is longer than its record"))],
-        vec![queued(3, message(3, "r", b"three"))],
+        vec![queued(3, three)],
         // three in a row
         (3..6).map(|n| queued(n, message(n + 1, "t", b"in a row"))).collect(),
         vec![Op::Sent { session, number: 1, sent: 2 }],
@@ -55,9 +57,9 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         vec![Op::Received { session, packet_id }],
         vec![Op::ReceiptReleased { session, packet_id: PacketId::MIN }],
         vec![Op::Retained { message: message(4, "r", b"another") }],
-        vec![Op::Retained { message: message(1, "t", b"one") }],
+        vec![Op::Retained { message: one }],
         vec![Op::Cleared { topic: "r".into() }],
-        vec![queued(3, message(4, "t", b"both")), Op::Retained { message: message(4, "t", b"both") }],
+        vec![queued(3, both.clone()), Op::Retained { message: both }],
     ];
     (base, batches)
 }
