@@ -329,7 +329,7 @@ impl Index {
 mod tests {
     use super::{
         super::{
-            bodies::message_number,
+            bodies::{body_cost, message_number},
             tests::world::{copy, message},
         },
         *,
@@ -372,6 +372,31 @@ mod tests {
         let slots: Vec<_> = index.sessions.get(0).unwrap().entries.iter().map(|entry| entry.body().unwrap()).collect();
         let numbers = slots.iter().map(|&slot| message_number(&index.bodies.get(slot).unwrap().message));
         assert_eq!((numbers.collect::<Vec<_>>(), index.bodies.iter().count()), (vec![8, 7, 7], 2));
+    }
+
+    #[test]
+    fn a_message_whose_first_copy_has_no_place_is_kept_for_the_others() {
+        let mut index = Index::default();
+        for session in [1, 2] {
+            index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, &[], 0);
+        }
+        let mut queue = |number, others: &[QueuedCopy]| {
+            let message = message(number, "t", b"x");
+            index.apply(Op::Queued { message, copy: copy(1, 1), sent: None, too: 0..others.len() }, others, 0);
+        };
+        queue(7, &[]);
+        queue(8, &[copy(2, 1)]);
+        // nobody has this one
+        queue(9, &[copy(2, 1)]);
+        let bodies = index.bodies.iter().map(|(_, body)| (message_number(&body.message), body.refs));
+        assert_eq!(bodies.collect::<Vec<_>>(), [(7, 1), (8, 1)]);
+        let slot = index.sessions.get(1).and_then(|session| session.entry(1)).and_then(Entry::body).unwrap();
+        assert_eq!(index.bodies.get(slot).map(|body| message_number(&body.message)), Some(8));
+        assert_eq!(
+            index.live_bytes,
+            index.sessions.iter().map(|(_, s)| u64::from(s.cost)).sum::<u64>()
+                + 2 * (ENTRY_COST + body_cost(&message(7, "t", b"x")))
+        );
     }
 
     #[test]
