@@ -261,7 +261,7 @@ impl<'a> Load<'a> {
                 append(n, Change::Queued { number, message: &message, qos, retain: false, sent: None });
             }
             for n in end.clone() {
-                append(n, Change::Completed { number: n / SESSIONS + 1 });
+                append(n, Change::Completed { number: n / SESSIONS + 1, count: 1 });
             }
         });
         last

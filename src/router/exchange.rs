@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Local, Router,
+    Local, Router, RouterLimits,
     counters::Count,
     keep::{Condition, Store},
+    local::Observers,
     matches::Matched,
     ports::Event,
     slot::{ConnectionId, SlotRef, SlotState},
@@ -97,9 +98,9 @@ impl Client {
 
     /// An error where more of its packets wait to be acknowledged than is kept for it.
     #[inline]
-    fn may_be_owed_more(&self, local: &Local) -> Result<(), ProtocolError> {
+    fn may_be_owed_more(&self, limits: &RouterLimits) -> Result<(), ProtocolError> {
         match &self.awaited {
-            Some(awaited) if awaited.acks.size() > local.limits.session.max_outbound_bytes => {
+            Some(awaited) if awaited.acks.size() > limits.session.max_outbound_bytes => {
                 Err(ProtocolError::TooManyUnacknowledged)
             }
             _ => Ok(()),
@@ -121,7 +122,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         if frame.first >> 4 == PacketType::Publish as u8 {
-            client.may_be_owed_more(local)?;
+            client.may_be_owed_more(&local.limits)?;
             // a publisher mostly repeats a topic, and text that was valid once is valid
             let last;
             let publish = match &client.last {
@@ -139,7 +140,7 @@ impl Router {
         if frame.is_acknowledgement() {
             return self.handle_acks(local, client, frame, (bytes, handled), replies);
         }
-        client.may_be_owed_more(local)?;
+        client.may_be_owed_more(&local.limits)?;
         let packet = codec::decode_from_client(client.version, frame)?;
         self.handle_other(local, client, packet, replies)
     }
@@ -158,17 +159,19 @@ impl Router {
         if !client.is_attached() {
             return Err(CloseReason::SessionTakenOver);
         }
+        let Local { limits, pool, observers, wakes, .. } = &mut *local;
+        let mut recorder = self.recorder(observers);
         let deferred = loop {
-            client.may_be_owed_more(local)?;
+            client.may_be_owed_more(limits)?;
             let packet = codec::decode_from_client(client.version, frame)?;
-            let Local { limits, pool, observers, .. } = &mut *local;
-            let mut recorder = self.recorder(observers);
             match state.session.handle_packet(packet, &limits.session, pool, &mut recorder)? {
                 Action::Release(id, stored) => {
-                    answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubrel(out, id));
+                    let write = |out: &mut Vec<u8>| codec::encode::pubrel(out, id);
+                    answer(recorder.observers, &mut client.awaited, stored, replies, write);
                 }
                 Action::Complete(id, stored, next) => {
-                    answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubcomp(out, id));
+                    let write = |out: &mut Vec<u8>| codec::encode::pubcomp(out, id);
+                    answer(recorder.observers, &mut client.awaited, stored, replies, write);
                     if next.is_some() {
                         break next;
                     }
@@ -182,9 +185,11 @@ impl Router {
             }
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
+        // with the session locked: it tells the store
+        drop(recorder);
         drop(state);
         if let Some(store) = &self.ports.store {
-            store.settle(&mut local.wakes);
+            store.settle(wakes);
         }
         if let Some(deferred) = deferred {
             self.publish_deferred(local, client, &deferred, replies)?;
@@ -239,7 +244,7 @@ impl Router {
             Action::Repeated(id) => {
                 // its first PUBREC may still wait for the store, perhaps on a connection that is no more
                 let stored = self.own(client)?.session.receipts_stored();
-                answer(local, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
+                answer(&local.observers, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
             }
             Action::Defer(publish) => {
@@ -277,7 +282,7 @@ impl Router {
                     client.slot.signal(&client.slot.lock(), &mut local.wakes);
                     return Err(CloseReason::SessionTakenOver);
                 }
-                answer(local, &mut client.awaited, stored, replies, |out| {
+                answer(&local.observers, &mut client.awaited, stored, replies, |out| {
                     codec::encode::suback(out, subscribe.packet_id, &codes)
                 });
             }
@@ -286,7 +291,7 @@ impl Router {
                 drop(self.own(client)?);
                 let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
                 tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
-                answer(local, &mut client.awaited, stored, replies, |out| {
+                answer(&local.observers, &mut client.awaited, stored, replies, |out| {
                     codec::encode::unsuback(out, unsubscribe.packet_id)
                 });
             }
@@ -351,7 +356,7 @@ impl Router {
             }
         };
         let write = if qos == QoS::ExactlyOnce { codec::encode::pubrec } else { codec::encode::puback };
-        answer(local, &mut client.awaited, stored, replies, |out| write(out, id));
+        answer(&local.observers, &mut client.awaited, stored, replies, |out| write(out, id));
         Ok(())
     }
 
@@ -495,13 +500,13 @@ impl Router {
 /// Sends an acknowledgement once what it acknowledges is kept.
 #[inline]
 fn answer(
-    local: &mut Local,
+    observers: &Observers,
     awaited: &mut Option<Box<Awaited>>,
     stored: Stored,
     replies: &mut Vec<u8>,
     write: impl FnOnce(&mut Vec<u8>),
 ) {
-    local.count(Count::MessagesSent, 1);
+    observers.count(Count::MessagesSent, 1);
     match (awaited, stored) {
         (None, Stored::Done) => write(replies),
         (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),

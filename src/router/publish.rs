@@ -198,6 +198,7 @@ impl Router {
             }
         }
         let stored = recorder.stored;
+        drop(recorder);
         stored.and(copies.map_or(Stored::Done, Copies::finish))
     }
 }

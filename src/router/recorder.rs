@@ -22,6 +22,8 @@ pub(super) struct Recorder<'a, 'c> {
     pub(super) stored: Stored,
     /// Of the message that is delivered, where it may have several.
     pub(super) copies: Option<&'c mut Copies<'a>>,
+    /// What nobody waits for, and the store was not told yet: it is before the session's lock is given back.
+    noted: Option<(SessionNumber, Change<'static>)>,
 }
 
 /// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
@@ -46,6 +48,7 @@ impl Journal for Recorder<'_, '_> {
 
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
+        self.tell_noted();
         let record = || store.append(Record::Changed { session, change });
         let stored = match (change, &mut self.copies) {
             (Change::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
@@ -57,8 +60,39 @@ impl Journal for Recorder<'_, '_> {
         stored
     }
 
+    #[inline]
+    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
+        if let Some((whose, noted)) = &mut self.noted
+            && *whose == session
+            && noted.extend(&change)
+        {
+            return;
+        }
+        self.tell_noted();
+        self.noted = Some((session, change));
+    }
+
     fn done(&self) -> CommitSeq {
         self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+    }
+}
+
+impl Recorder<'_, '_> {
+    #[inline]
+    fn tell_noted(&mut self) {
+        if let Some((session, change)) = self.noted.take()
+            && let Some(store) = self.store
+        {
+            let _ = store.append(Record::Changed { session, change });
+        }
+    }
+}
+
+/// It goes before the session is unlocked whose changes it was told.
+impl Drop for Recorder<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.tell_noted();
     }
 }
 
@@ -113,7 +147,7 @@ impl Router {
     /// Who is told what becomes of messages.
     #[inline]
     pub(super) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
-        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
+        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None, noted: None }
     }
 
     /// Hands a record to the store.

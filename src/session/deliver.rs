@@ -2,7 +2,7 @@
 
 use super::{
     BufPool, Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
-    SessionNumber,
+    SessionNumber, Stored,
     outbound::{QueueLimits, Queued, SendState},
     packet_ids,
 };
@@ -111,7 +111,9 @@ impl Session {
             if gone == number {
                 taken = false;
             } else {
-                self.forget(Some(gone), journal);
+                if let Some(session) = self.number {
+                    let _ = journal.changed(session, Change::Completed { number: gone, count: 1 });
+                }
             }
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
@@ -188,7 +190,14 @@ impl Session {
                 let seq = outbound.begin(number, qos, retain, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {
-                    let stored = journal.changed(session, Change::Sent { number, sent: seq });
+                    let change = Change::Sent { number, sent: seq, count: 1 };
+                    let stored = match qos {
+                        QoS::ExactlyOnce => journal.changed(session, change),
+                        _ => {
+                            journal.noted(session, change);
+                            Stored::Done
+                        }
+                    };
                     if outbound.hold(seq, qos, stored) {
                         continue;
                     }

@@ -26,12 +26,14 @@ pub enum Change<'a> {
         /// Its place in the order of sending, where it is sent at once; the Packet Identifier follows from it.
         sent: Option<u64>,
     },
-    /// It left the queue and is sent.
+    /// Messages left the queue and are sent.
     Sent {
-        /// Of its `Queued`.
+        /// Of the first one's `Queued`; those of the others follow it.
         number: u64,
-        /// Its place in the order of sending; the Packet Identifier follows from it.
+        /// The first one's place in the order of sending, from which the Packet Identifier follows; the others' follow it.
         sent: u64,
+        /// How many, at least one.
+        count: u32,
     },
     /// PUBREC came: the message may be forgotten, its Packet Identifier not.
     Released {
@@ -40,8 +42,10 @@ pub enum Change<'a> {
     },
     /// PUBACK or PUBCOMP came, or the message was dropped: all of it may be forgotten.
     Completed {
-        /// Of its `Queued`.
+        /// Of the first one's `Queued`; those of the others follow it.
         number: u64,
+        /// How many, at least one.
+        count: u32,
     },
     /// A QoS 2 message of the client was taken.
     Received {
@@ -55,6 +59,27 @@ pub enum Change<'a> {
     },
 }
 
+impl Change<'_> {
+    /// Where `next` goes on from this, it is part of this from now on. `false`: it is not.
+    #[inline]
+    pub fn extend(&mut self, next: &Self) -> bool {
+        let (count, more) = match (self, next) {
+            (Self::Completed { number, count }, &Self::Completed { number: next, count: more })
+                if next == *number + u64::from(*count) =>
+            {
+                (count, more)
+            }
+            (Self::Sent { number, sent, count }, &Self::Sent { number: next, sent: place, count: more })
+                if next == *number + u64::from(*count) && place == *sent + u64::from(*count) =>
+            {
+                (count, more)
+            }
+            _ => return false,
+        };
+        count.checked_add(more).map(|all| *count = all).is_some()
+    }
+}
+
 /// Is told what becomes of a session's messages.
 pub trait Journal {
     /// A message that waited is on its way: to whom, and at which QoS.
@@ -65,6 +90,11 @@ pub trait Journal {
 
     /// A change of a session that is kept. The answer says when it is durable.
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored;
+
+    /// The same, where nobody waits for it to be durable: it may be told with those that go on from it.
+    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
+        let _ = self.changed(session, change);
+    }
 
     /// Everything up to this commit is durable.
     fn done(&self) -> CommitSeq;
@@ -82,5 +112,33 @@ impl Journal for () {
 
     fn done(&self) -> CommitSeq {
         CommitSeq(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_go_on_from_one_another_are_one() {
+        let completed = |number, count| Change::Completed { number, count };
+        let sent = |number, sent, count| Change::Sent { number, sent, count };
+        let table = [
+            (completed(1, 2), completed(3, 4), Some(completed(1, 6))),
+            (completed(1, 2), completed(4, 1), None),
+            (completed(1, 2), completed(2, 1), None),
+            (completed(1, u32::MAX), completed(1 + u64::from(u32::MAX), 1), None),
+            (sent(1, 7, 2), sent(3, 9, 1), Some(sent(1, 7, 3))),
+            (sent(1, 7, 2), sent(3, 10, 1), None),
+            (sent(1, 7, 2), sent(4, 9, 1), None),
+            (sent(1, 7, 2), completed(3, 1), None),
+            (completed(1, 2), sent(3, 9, 1), None),
+            (Change::Released { number: 1 }, Change::Released { number: 2 }, None),
+        ];
+        for (mut change, next, both) in table {
+            let before = format!("{change:?}");
+            assert_eq!(change.extend(&next), both.is_some(), "{before}, {next:?}");
+            assert_eq!(format!("{change:?}"), both.map_or(before, |both| format!("{both:?}")));
+        }
     }
 }

@@ -351,11 +351,11 @@ impl Session {
         }
     }
 
-    /// A message was completed or dropped.
-    pub(super) fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
+    /// A message was completed.
+    fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
         if let (Some(session), Some(number)) = (self.number, number) {
             // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
-            let _ = journal.changed(session, Change::Completed { number });
+            journal.noted(session, Change::Completed { number, count: 1 });
         }
     }
 

@@ -10,15 +10,21 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     ops::Range,
     time::{Duration, Instant},
 };
+
+use smallvec::SmallVec;
 
 use super::{
     hold::Hold,
     op::{Op, Ops},
 };
 use crate::{router::QueuedCopy, types::QoS};
+
+/// Ops that are not to be written any more: to be dropped with nothing locked.
+pub(super) type Gone = SmallVec<[Op; 1]>;
 
 /// Batches, in their order: those on their way, then the one that collects.
 #[derive(Debug)]
@@ -29,8 +35,8 @@ pub(super) struct Batches {
     bytes: usize,
     /// Somebody waits for it, or may, and it is not held back.
     wanted: bool,
-    /// Something in it has to be written whatever is acknowledged.
-    written: bool,
+    /// Records in it that have to be written whatever is acknowledged, and that somebody waits for, or may.
+    written: usize,
     /// Something in it is what nobody waits for: that a message was acknowledged that is written.
     lazy: bool,
     hold: Hold,
@@ -86,7 +92,7 @@ impl Batches {
             number: 1,
             bytes: 0,
             wanted: false,
-            written: false,
+            written: 0,
             lazy: false,
             hold: Hold::default(),
             taken: VecDeque::new(),
@@ -108,35 +114,79 @@ impl Batches {
 
     /// Adds to the batch that collects, or takes from it what is acknowledged, and gives that.
     #[inline]
-    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) -> Option<Op> {
+    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) -> Gone {
         match op {
             // these two are what nobody waits for
-            Op::Completed { session, number } => {
-                if let Some(at) = self.hold.acknowledge((session, number)) {
-                    let gone = std::mem::replace(&mut self.ops.list[at], Op::Nothing);
-                    self.bytes -= gone.size() - Op::Nothing.size();
-                    return Some(gone);
-                }
-                self.lazy = true;
+            Op::Completed { session, number, count } if !self.hold.is_empty() => {
+                return self.acknowledge(session, number..number + u64::from(count));
             }
+            Op::Completed { .. } => self.lazy = true,
             Op::Sent { .. } => {
-                self.written = true;
+                self.written += 1;
                 // what is acknowledged behind it gains nothing
                 self.wanted |= !self.hold.is_empty();
             }
             Op::Queued { copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), .. }
-                if !self.wanted && !self.written && self.hold.is_on() =>
+                if !self.wanted && self.written == 0 && self.hold.is_on() =>
             {
-                match self.hold.add((session.0.get(), number), self.ops.list.len(), self.number, now) {
-                    Some(part) => self.number = part,
-                    None => (self.wanted, self.written) = (true, true),
+                let size = op.size();
+                match self.hold.add((session.0.get(), number), op, self.number, now) {
+                    Ok(part) => {
+                        self.number = part;
+                        self.bytes += size;
+                    }
+                    Err(op) => self.add_written(op),
                 }
+                return Gone::new();
             }
-            _ => (self.wanted, self.written) = (true, true),
+            _ => {
+                self.add_written(op);
+                return Gone::new();
+            }
         }
+        self.add(op);
+        Gone::new()
+    }
+
+    fn add_written(&mut self, op: Op) {
+        self.wanted = true;
+        self.written += 1;
+        self.add(op);
+    }
+
+    fn add(&mut self, op: Op) {
         self.bytes += op.size();
         self.ops.list.push(op);
-        None
+    }
+
+    /// A client acknowledged these messages: takes out those that are held back, and adds that of the others.
+    fn acknowledge(&mut self, session: u64, numbers: Range<u64>) -> Gone {
+        let mut gone = Gone::new();
+        let mut written: Option<Range<u64>> = None;
+        for number in numbers {
+            if let Some(op) = self.hold.acknowledge((session, number)) {
+                self.bytes -= op.size();
+                gone.push(op);
+                continue;
+            }
+            match &mut written {
+                Some(written) if written.end == number => written.end += 1,
+                _ => {
+                    let before = written.replace(number..number + 1);
+                    self.add_completed(session, before);
+                }
+            }
+        }
+        self.add_completed(session, written);
+        gone
+    }
+
+    fn add_completed(&mut self, session: u64, numbers: Option<Range<u64>>) {
+        let Some(Range { start: number, end }) = numbers else { return };
+        self.lazy = true;
+        // no more than one op said
+        let count = u32::try_from(end - number).unwrap_or(u32::MAX);
+        self.add(Op::Completed { session, number, count });
     }
 
     /// Adds to the op of `first` the other copies of its message. `false`: it is not in the batch that collects.
@@ -148,11 +198,16 @@ impl Batches {
         found
     }
 
+    /// Nothing collects.
+    fn is_empty(&self) -> bool {
+        self.hold.is_empty() && self.ops.list.is_empty()
+    }
+
     /// Somebody waits for the batch with this number.
     pub(super) fn want(&mut self, number: u64) {
-        let collects = number >= self.hold.first().unwrap_or(self.number) && !self.ops.list.is_empty();
+        let collects = number >= self.hold.first().unwrap_or(self.number) && !self.is_empty();
         // what is held back is looked at in time
-        self.wanted |= collects && (self.written || self.hold.is_empty());
+        self.wanted |= collects && (self.written > 0 || self.hold.is_empty());
     }
 
     /// Until when what collects is held back, if nothing else makes it due: what is acknowledged is to be settled then at the
@@ -187,7 +242,7 @@ impl Batches {
     /// Is there something that was acknowledged before it was written, and may be done?
     #[inline]
     pub(super) fn may_settle(&self) -> bool {
-        self.hold.is_ready() && !self.written && self.taken.is_empty()
+        self.hold.is_ready() && self.written == 0 && self.taken.is_empty()
     }
 
     /// What was acknowledged before it was written is done: gives the last number for which that is so.
@@ -199,8 +254,6 @@ impl Batches {
         self.number = self.number.max(last + 1);
         if self.hold.is_empty() {
             // what is left is what nobody waits for
-            self.ops.list.retain(|op| !matches!(op, Op::Nothing));
-            self.bytes = self.ops.list.iter().map(Op::size).sum();
             self.wanted &= !self.ops.list.is_empty();
         }
         Some(last)
@@ -256,23 +309,23 @@ impl Batches {
 
     /// The same, whatever is on its way: with what waits for room.
     pub(super) fn take_anyway(&mut self, ops: &mut Ops, now: Instant) -> u64 {
-        if self.ops.list.is_empty() {
+        if self.is_empty() {
             return self.number;
         }
-        std::mem::swap(&mut self.ops, ops);
+        mem::swap(&mut self.ops, ops);
+        self.hold.take(&mut ops.held, now);
         self.begin_next(now)
     }
 
     /// The batch that collected is on its way.
     pub(super) fn begin_next(&mut self, now: Instant) -> u64 {
-        let (number, bytes) = (self.number, std::mem::take(&mut self.bytes));
+        let (number, bytes) = (self.number, mem::take(&mut self.bytes));
+        self.written = 0;
         self.number += 1;
         self.taken.push_back(Taken { number, bytes, began: now, done: None });
         self.taken_bytes += bytes;
         self.wanted = false;
-        self.written = false;
         self.lazy = false;
-        self.hold.clear(now);
         self.completed = false;
         number
     }
@@ -322,7 +375,7 @@ pub(super) const MOST_ON_THE_WAY: usize = 3;
 /// Bytes of a batch that is taken without anybody waiting for it.
 const ENOUGH: usize = 256 << 10;
 /// The same, while messages are held back.
-const ENOUGH_HELD: usize = 2 << 20;
+const ENOUGH_HELD: usize = 4 << 20;
 /// Bytes of a batch that is taken while another is on its way.
 const OVERLAPPING: usize = 128 << 10;
 /// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this machine.
@@ -339,7 +392,7 @@ mod tests {
     }
 
     fn lazy() -> Op {
-        Op::Completed { session: 1, number: 1 }
+        Op::Completed { session: 1, number: 1, count: 1 }
     }
 
     fn push(batches: &mut Batches, op: Op) {
@@ -354,7 +407,7 @@ mod tests {
     fn take(batches: &mut Batches, may_overlap: bool) -> Option<u64> {
         let mut ops = Ops::default();
         let number = batches.take(&mut ops, may_overlap, Instant::now());
-        (!ops.list.is_empty()).then_some(number)
+        (!ops.is_empty()).then_some(number)
     }
 
     fn fsync(frame: u64, took: Duration) -> Option<Fsync> {

@@ -126,7 +126,7 @@ impl<F: Files> Driver<F> {
             let batch = self.shared.take(&mut ops, self.writer.syncs_overlap());
             self.writer.note_synced(batch.synced)?;
             let written = self.shared.statistics.bytes_written.get();
-            if !ops.list.is_empty() {
+            if !ops.is_empty() {
                 self.write(&mut ops, batch.number)?;
                 self.mark_due = Instant::now() + MARK;
             } else if batch.closing {
@@ -163,7 +163,7 @@ impl<F: Files> Driver<F> {
     /// the other threads, so that the next batch can be written meanwhile.
     fn write(&mut self, ops: &mut Ops, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
-        let mut end = number + u64::from(!ops.list.is_empty());
+        let mut end = number + u64::from(!ops.is_empty());
         if self.writer.commit(ops, now())? == Progress::Stuck {
             // they have their room, and are not stuck
             if !self.shared.wait_for_those_before(number) {
@@ -218,7 +218,7 @@ impl<F: Files> Driver<F> {
                 self.sync_due = None;
             }
             let number = self.shared.take_anyway(ops);
-            if !ops.list.is_empty() {
+            if !ops.is_empty() {
                 last = Some(number);
                 self.writer.join(ops, now());
             }

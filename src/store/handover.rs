@@ -29,7 +29,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
-    batches::{Batches, Fsync, WriterIs},
+    batches::{Batches, Fsync, Gone, WriterIs},
     driver::Batch,
     error::Failure,
     op::Ops,
@@ -81,7 +81,7 @@ impl Shared {
     pub(super) fn append(&self, record: Record<'_>) -> Stored {
         let mut pending = self.pending.lock();
         let gone = match record {
-            Record::QueuedToo { first, copies, .. } if pending.queue_too(&first, copies) => None,
+            Record::QueuedToo { first, copies, .. } if pending.queue_too(&first, copies) => Gone::new(),
             _ => {
                 let is_late = matches!(record, Record::QueuedToo { .. });
                 debug_assert!(!is_late, "no batch is taken within a group: the first copy is in the one that collects");

@@ -3,6 +3,7 @@
 //! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
 //!
 //! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
+//! A part has its own ops, so that what is acknowledged leaves nothing, however long messages go on being held.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
 
 use hashbrown::HashMap;
 
-use super::index::Hasher;
+use super::{index::Hasher, op::Op};
 
 /// What is held back.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Hold {
     sent: HashMap<(u64, u64), Sent, Hasher>,
     /// Their numbers have no gap.
     parts: VecDeque<Part>,
+    /// Empty ones, for parts to come.
+    spare: Vec<Vec<Op>>,
     /// How long a batch takes that is not held back, and since when that is known.
     batch: Option<(Duration, Instant)>,
     /// One is on its way that is not held back, to say how it is.
@@ -35,16 +38,17 @@ pub(super) struct Hold {
 /// A message that was not acknowledged.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    /// Where its op is among those that collect.
-    at: usize,
     part: u64,
+    /// Where its op is there.
+    at: usize,
 }
 
 #[derive(Debug)]
 struct Part {
     number: u64,
     began: Instant,
-    messages: usize,
+    /// Its messages; nothing in place of those that are acknowledged.
+    ops: Vec<Op>,
     /// Those that are not acknowledged.
     left: usize,
 }
@@ -77,48 +81,53 @@ impl Hold {
         self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
 
-    /// Holds a message back, whose op is the one `at`; `key`: its session and its number there. `number` is the batch that
-    /// collects: gives that of the message's part, which is this or the next one. `None`: it is to be written.
+    /// Holds a message back; `key`: its session and its number there. `number` is the batch that collects: gives that of the
+    /// message's part, which is this or the next one. An error gives it back: it is to be written.
     #[inline]
     pub(super) fn add(
         &mut self,
         key: (u64, u64),
-        at: usize,
+        op: Op,
         number: u64,
         now: impl FnOnce() -> Instant,
-    ) -> Option<u64> {
-        let part = match self.parts.back_mut().filter(|last| last.number == number) {
+    ) -> Result<u64, Op> {
+        if self.sent.contains_key(&key) {
+            return Err(op);
+        }
+        let last = self.parts.back().filter(|last| last.number == number);
+        match last {
             // what was sent at a time is acknowledged at a time
-            Some(last) if last.left == last.messages && last.messages < MOST_A_PART => {
-                last.messages += 1;
-                last.left += 1;
-                number
-            }
+            Some(last) if last.left == last.ops.len() && last.left < MOST_A_PART => {}
             last => {
                 let (number, began) = (number + u64::from(last.is_some()), now());
                 // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
                 if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
                     self.measures = true;
-                    return None;
+                    return Err(op);
                 }
-                self.parts.push_back(Part { number, began, messages: 1, left: 1 });
-                number
+                let ops = self.spare.pop().unwrap_or_default();
+                self.parts.push_back(Part { number, began, ops, left: 0 });
             }
-        };
-        self.sent.insert(key, Sent { at, part }).is_none().then_some(part)
+        }
+        let Some(part) = self.parts.back_mut() else { return Err(op) };
+        self.sent.insert(key, Sent { part: part.number, at: part.ops.len() });
+        part.ops.push(op);
+        part.left += 1;
+        Ok(part.number)
     }
 
-    /// Its client acknowledged a message: gives where its op is, if it is held back.
+    /// Its client acknowledged a message: gives its op, if it is held back.
     #[inline]
-    pub(super) fn acknowledge(&mut self, key: (u64, u64)) -> Option<usize> {
+    pub(super) fn acknowledge(&mut self, key: (u64, u64)) -> Option<Op> {
         if self.sent.is_empty() {
             return None;
         }
-        let Sent { at, part } = self.sent.remove(&key)?;
+        let Sent { part, at } = self.sent.remove(&key)?;
         let first = self.first()?;
-        self.parts.get_mut(usize::try_from(part - first).ok()?)?.left -= 1;
+        let part = self.parts.get_mut(usize::try_from(part - first).ok()?)?;
+        part.left -= 1;
         self.acknowledged += 1;
-        Some(at)
+        Some(std::mem::replace(&mut part.ops[at], Op::Nothing))
     }
 
     /// The oldest part is done.
@@ -130,8 +139,14 @@ impl Hold {
     /// Takes the parts that are done: the number of the last one.
     pub(super) fn take_ready(&mut self) -> Option<u64> {
         let mut last = None;
-        while self.is_ready() {
-            last = self.parts.pop_front().map(|part| part.number);
+        while self.is_ready()
+            && let Some(mut part) = self.parts.pop_front()
+        {
+            last = Some(part.number);
+            if self.spare.len() < MOST_SPARE {
+                part.ops.clear();
+                self.spare.push(part.ops);
+            }
         }
         last
     }
@@ -144,9 +159,9 @@ impl Hold {
         self.acknowledged = 0;
     }
 
-    /// All that collected is taken.
-    pub(super) fn clear(&mut self, now: Instant) {
-        self.parts.clear();
+    /// All that collected is taken: what was held back to `ops`.
+    pub(super) fn take(&mut self, ops: &mut Vec<Vec<Op>>, now: Instant) {
+        ops.extend(self.parts.drain(..).map(|part| part.ops));
         self.sent.clear();
         if self.sent.capacity() > MOST_KEPT {
             self.sent = HashMap::default();
@@ -170,6 +185,8 @@ impl Hold {
 
 /// Messages of a part.
 const MOST_A_PART: usize = 64;
+/// Parts for whose messages room is kept.
+const MOST_SPARE: usize = 128;
 /// How long something is held back, in batches: at worst its sender waits that much longer for its acknowledgement.
 const BATCHES: u32 = 3;
 /// However slow the disk is.
@@ -202,10 +219,21 @@ mod tests {
         hold
     }
 
-    /// Adds the messages of a session, each at the place of its number: the numbers of their parts.
+    fn message(number: u64) -> Op {
+        Op::Released { session: 1, number }
+    }
+
+    fn acknowledge(hold: &mut Hold, key: (u64, u64)) -> Option<u64> {
+        hold.acknowledge(key).map(|op| match op {
+            Op::Released { number, .. } => number,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Adds the messages of a session: the numbers of their parts.
     fn add(hold: &mut Hold, messages: std::ops::Range<u64>, collecting: &mut u64, now: Instant) -> Vec<u64> {
         let each = messages.map(|n| {
-            *collecting = hold.add((1, n), n as usize, *collecting, || now).unwrap();
+            *collecting = hold.add((1, n), message(n), *collecting, || now).unwrap();
             *collecting
         });
         each.collect()
@@ -217,18 +245,18 @@ mod tests {
         let time = hold.time();
         assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
         assert_eq!((hold.first(), hold.until(true)), (Some(7), Some(now + time)));
-        assert_eq!(hold.acknowledge((1, 1)), Some(1));
-        assert_eq!(hold.acknowledge((1, 1)), None);
-        assert_eq!(hold.acknowledge((2, 0)), None);
+        assert_eq!(acknowledge(&mut hold, (1, 1)), Some(1));
+        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
+        assert_eq!(acknowledge(&mut hold, (2, 0)), None);
         // what comes after an acknowledgement waits for another one
         let later = now + MS / 2;
         assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
-        assert_eq!((hold.acknowledge((1, 4)), hold.acknowledge((1, 3))), (Some(4), Some(3)));
+        assert_eq!((acknowledge(&mut hold, (1, 4)), acknowledge(&mut hold, (1, 3))), (Some(4), Some(3)));
         assert!(!hold.is_ready());
         assert_eq!((hold.take_ready(), hold.until(true)), (None, Some(now + time)));
-        assert_eq!(hold.acknowledge((1, 0)), Some(0));
+        assert_eq!(acknowledge(&mut hold, (1, 0)), Some(0));
         assert!(!hold.is_ready());
-        assert_eq!(hold.acknowledge((1, 2)), Some(2));
+        assert_eq!(acknowledge(&mut hold, (1, 2)), Some(2));
         assert!(hold.is_ready());
         assert_eq!((hold.until(false), hold.until(true)), (Some(now + time), None));
         assert_eq!(hold.take_ready(), Some(8));
@@ -242,15 +270,15 @@ mod tests {
         let parts = add(&mut hold, 0..2 * most + 1, &mut number, Instant::now());
         assert_eq!((parts[0], parts[MOST_A_PART - 1], parts[MOST_A_PART]), (1, 1, 2));
         assert_eq!((parts[2 * MOST_A_PART - 1], number), (2, 3));
-        assert!((0..most).all(|n| hold.acknowledge((1, n)) == Some(n as usize)));
+        assert!((0..most).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
         assert_eq!((hold.take_ready(), hold.first()), (Some(1), Some(2)));
     }
 
     #[test]
     fn a_message_that_is_there_is_said_to_be() {
         let mut hold = hold(MS);
-        assert_eq!(hold.add((1, 1), 0, 1, Instant::now), Some(1));
-        assert_eq!(hold.add((1, 1), 1, 1, Instant::now), None);
+        assert!(matches!(hold.add((1, 1), message(1), 1, Instant::now), Ok(1)));
+        assert!(hold.add((1, 1), message(1), 1, Instant::now).is_err());
     }
 
     #[test]
@@ -260,21 +288,21 @@ mod tests {
             add(&mut hold, 0..1, &mut number, now);
             hold.end(now);
             let pause = hold.time() * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
-            hold.clear(now + pause - MS);
+            hold.take(&mut Vec::new(), now + pause - MS);
             assert!(!hold.is_on() && hold.is_empty(), "{n}");
             now += pause;
-            hold.clear(now);
+            hold.take(&mut Vec::new(), now);
             hold.note_batch(LONGEST, now);
             assert!(hold.is_on(), "{n}");
             number += 1;
         }
         // most of it was worth it
         add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
-        assert!((0..WORTH as u64).all(|n| hold.acknowledge((1, n)) == Some(n as usize)));
+        assert!((0..WORTH as u64).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
         hold.end(now);
-        hold.clear(now + hold.time() * (PAUSE - 1));
+        hold.take(&mut Vec::new(), now + hold.time() * (PAUSE - 1));
         assert!(!hold.is_on());
-        hold.clear(now + hold.time() * PAUSE);
+        hold.take(&mut Vec::new(), now + hold.time() * PAUSE);
         assert!(hold.is_on());
     }
 
@@ -289,10 +317,10 @@ mod tests {
         let mut number = 1;
         add(&mut hold, 0..1, &mut number, now + VALID / 2);
         assert!(hold.is_on());
-        hold.acknowledge((1, 0));
+        acknowledge(&mut hold, (1, 0));
         // one is written, the next is not
-        assert_eq!(hold.add((1, 1), 1, number, || now + VALID), None);
-        assert_eq!(hold.acknowledge((1, 1)), None);
+        assert!(hold.add((1, 1), message(1), number, || now + VALID).is_err());
+        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
         add(&mut hold, 2..3, &mut number, now + VALID);
         let time = hold.time();
         hold.note_batch(MS, now + VALID);
@@ -300,7 +328,7 @@ mod tests {
         hold.note_batch(MS, now + VALID);
         assert!(hold.time() > time);
         add(&mut hold, 3..4, &mut number, now + VALID * 3 / 2);
-        assert_eq!(hold.add((1, 4), 1, number + 1, || now + 2 * VALID), None);
+        assert!(hold.add((1, 4), message(4), number + 1, || now + 2 * VALID).is_err());
         hold.note_batch(SHORTEST, now + 2 * VALID);
         assert_eq!(hold.time(), SHORTEST * BATCHES);
     }

@@ -1,7 +1,7 @@
 //! [`Index`]: all that is kept, in memory, owned by the writer. Ops change it; what they changed and what ended is noted,
 //! so that a batch writes the outcome and not the way there (`emit` does).
 
-use std::iter;
+use std::{iter, ops::Range};
 
 use hashbrown::{HashMap, HashTable};
 
@@ -101,17 +101,19 @@ impl Index {
             Op::Queued { message, copy, sent, .. } => {
                 self.queue(message, iter::once((&copy, sent)).chain(others.iter().map(|copy| (copy, None))));
             }
-            Op::Sent { session, number, sent } => {
-                self.change_entry(session, number, |entry| {
-                    entry.set_sent(sent);
-                    None
-                });
+            Op::Sent { session, number, sent, count } => {
+                for n in 0..u64::from(count) {
+                    self.change_entry(session, number + n, |entry| {
+                        entry.set_sent(sent + n);
+                        None
+                    });
+                }
             }
             Op::Released { session, number } => {
                 let body = self.change_entry(session, number, Entry::release);
                 self.drop_ref(body);
             }
-            Op::Completed { session, number } => self.complete(session, number),
+            Op::Completed { session, number, count } => self.complete(session, number..number + u64::from(count)),
             Op::Received { session, packet_id } => {
                 let Some((slot, session)) = self.session(session) else { return };
                 if session.received_mut(packet_id).is_some() {
@@ -313,15 +315,18 @@ impl Index {
         body
     }
 
-    fn complete(&mut self, session: u64, number: u64) {
-        let Some((slot, session)) = self.session(session) else { return };
-        let Some((home, body)) = session.complete(number) else { return };
-        self.live_bytes -= ENTRY_COST;
-        self.homes.leave(home, ENTRY_COST);
-        if home != UNWRITTEN {
-            self.dirty.push(Dirty::Done(slot, number));
+    fn complete(&mut self, session: u64, numbers: Range<u64>) {
+        let Some(&slot) = self.by_number.get(&session) else { return };
+        for number in numbers {
+            let Some(session) = self.sessions.get_mut(slot) else { return };
+            let Some((home, body)) = session.complete(number) else { continue };
+            self.live_bytes -= ENTRY_COST;
+            self.homes.leave(home, ENTRY_COST);
+            if home != UNWRITTEN {
+                self.dirty.push(Dirty::Done(slot, number));
+            }
+            self.drop_ref(body);
         }
-        self.drop_ref(body);
     }
 }
 
@@ -362,7 +367,7 @@ mod tests {
         };
         let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
         queue(&mut index, &once, 1);
-        index.apply(Op::Completed { session: 1, number: 1 }, &[], 0);
+        index.apply(Op::Completed { session: 1, number: 1, count: 1 }, &[], 0);
         // the next one has its place
         index.settle(0);
         queue(&mut index, &other, 2);
@@ -422,7 +427,7 @@ mod tests {
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
         // the next frame has what comes after
         let live = index.homes.get(1).records;
-        index.apply(Op::Completed { session: 1, number: 6 }, &[], 0);
+        index.apply(Op::Completed { session: 1, number: 6, count: 1 }, &[], 0);
         assert_eq!(index.homes.get(1).records, live - 2);
         assert_eq!(index.encode(&mut bytes).records, 1);
     }

@@ -21,9 +21,9 @@ pub(super) enum Op {
     Subscribed { session: u64, filter: Box<str>, options: SubscriptionOptions },
     Unsubscribed { session: u64, filter: Box<str> },
     Queued { message: Message, copy: QueuedCopy, sent: Option<u64>, too: Range<usize> },
-    Sent { session: u64, number: u64, sent: u64 },
+    Sent { session: u64, number: u64, sent: u64, count: u32 },
     Released { session: u64, number: u64 },
-    Completed { session: u64, number: u64 },
+    Completed { session: u64, number: u64, count: u32 },
     Received { session: u64, packet_id: PacketId },
     ReceiptReleased { session: u64, packet_id: PacketId },
     Retained { message: Message },
@@ -35,6 +35,8 @@ pub(super) enum Op {
 /// Ops in their order.
 #[derive(Debug, Default)]
 pub(super) struct Ops {
+    /// Messages that were held back. All others come behind them, but for what nobody waits for, of older messages.
+    pub(super) held: Vec<Vec<Op>>,
     pub(super) list: Vec<Op>,
     /// Where those of `list` say that there are more copies of what they queue.
     copies: Vec<QueuedCopy>,
@@ -59,8 +61,14 @@ impl Ops {
         Op::new(record, &mut self.copies, name)
     }
 
+    /// There are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.list.is_empty()
+    }
+
     /// Gives each, in its order, with the other copies of what it queues; none are left.
     pub(super) fn drain(&mut self, mut each: impl FnMut(Op, &[QueuedCopy])) {
+        self.held.drain(..).flatten().for_each(|op| each(op, &[]));
         for op in self.list.drain(..) {
             let others = match &op {
                 Op::Queued { too, .. } => &self.copies[too.clone()],
@@ -86,7 +94,7 @@ fn add(copies: &mut Vec<QueuedCopy>, others: &[QueuedCopy]) -> Range<usize> {
 
 impl From<Vec<Op>> for Ops {
     fn from(list: Vec<Op>) -> Self {
-        Self { list, copies: Vec::new() }
+        Self { list, ..Self::default() }
     }
 }
 
@@ -120,9 +128,9 @@ impl Op {
                         let copy = QueuedCopy { session: whose, number, qos, retain };
                         Self::Queued { message: message.clone(), copy, sent, too: 0..0 }
                     }
-                    Change::Sent { number, sent } => Self::Sent { session, number, sent },
+                    Change::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
                     Change::Released { number } => Self::Released { session, number },
-                    Change::Completed { number } => Self::Completed { session, number },
+                    Change::Completed { number, count } => Self::Completed { session, number, count },
                     Change::Received { packet_id } => Self::Received { session, packet_id },
                     Change::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
                 }

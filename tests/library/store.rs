@@ -105,6 +105,14 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> Str
     }
 }
 
+/// Numbers that follow one another: the first and the last.
+fn span(first: u64, count: u32) -> String {
+    match count {
+        1 => first.to_string(),
+        _ => format!("{first}-{}", first + u64::from(count) - 1),
+    }
+}
+
 fn describe_change(change: Change<'_>) -> String {
     match change {
         Change::Queued { number, message, qos, retain, sent } => {
@@ -117,9 +125,9 @@ fn describe_change(change: Change<'_>) -> String {
                 qos as u8
             )
         }
-        Change::Sent { number, sent } => format!("{number} sent {sent}"),
+        Change::Sent { number, sent, count } => format!("{} sent {}", span(number, count), span(sent, count)),
         Change::Released { number } => format!("{number} released"),
-        Change::Completed { number } => format!("{number} completed"),
+        Change::Completed { number, count } => format!("{} completed", span(number, count)),
         Change::Received { packet_id } => format!("received {packet_id}"),
         Change::ReceiptReleased { packet_id } => format!("receipt {packet_id} released"),
     }

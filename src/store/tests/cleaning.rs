@@ -69,9 +69,9 @@ fn what_ends_in_its_batch_is_not_written() {
     commit(&mut world, vec![start(1)]);
     let ops = vec![
         queued(1, 1, 1, b"payload"),
-        Op::Sent { session: 1, number: 1, sent: 1 },
+        Op::Sent { session: 1, number: 1, sent: 1, count: 1 },
         Op::Received { session: 1, packet_id: PacketId::MIN },
-        Op::Completed { session: 1, number: 1 },
+        Op::Completed { session: 1, number: 1, count: 1 },
         Op::ReceiptReleased { session: 1, packet_id: PacketId::MIN },
         start(2),
         Op::Ended { session: 2 },
@@ -153,7 +153,7 @@ fn one_message_that_stays_keeps_no_others() {
     commit(&mut world, vec![start(1), queued(1, 1, 1, b"stays")]);
     for number in 2..2000 {
         commit(&mut world, vec![queued(1, number, number, b"goes")]);
-        commit(&mut world, vec![Op::Completed { session: 1, number }]);
+        commit(&mut world, vec![Op::Completed { session: 1, number, count: 1 }]);
         while world.writer.clean(1024).unwrap() {}
     }
     let (_, session) = world.writer.index().sessions.iter().next().unwrap();
@@ -169,7 +169,7 @@ fn a_frame_larger_than_a_segment_has_its_own() {
     commit(&mut world, vec![queued(1, 3, 3, b"after")]);
     world.power_cut();
     assert_eq!(world.model.sessions[&1].messages.len(), 3);
-    commit(&mut world, vec![Op::Completed { session: 1, number: 2 }]);
+    commit(&mut world, vec![Op::Completed { session: 1, number: 2, count: 1 }]);
     while world.writer.clean(1024).unwrap() {}
     assert!(world.files.used() <= world.bound());
     world.power_cut();
@@ -205,7 +205,7 @@ fn what_is_restored_says_how_far_each_message_came() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1)]);
     commit(&mut world, (1..=3).map(|number| queued(1, number, number, b"x")).collect());
-    commit(&mut world, (2..=3).map(|number| Op::Sent { session: 1, number, sent: number + 7 }).collect());
+    commit(&mut world, (2..=3).map(|number| Op::Sent { session: 1, number, sent: number + 7, count: 1 }).collect());
     commit(&mut world, vec![Op::Released { session: 1, number: 3 }]);
     world.restart();
     let restored = restored(world.writer.index(), 0);

@@ -212,7 +212,7 @@ fn a_full_disk_can_be_emptied() {
         let mut steps = 0;
         while world.writer.is_full() {
             let ended = world.model.sessions.iter().find_map(|(&session, state)| {
-                state.messages.keys().next().map(|&number| Op::Completed { session, number })
+                state.messages.keys().next().map(|&number| Op::Completed { session, number, count: 1 })
             });
             let op = ended.unwrap_or_else(|| match world.model.retained.keys().next() {
                 Some(topic) => Op::Cleared { topic: topic.as_str().into() },

@@ -48,7 +48,7 @@ fn fsync(frame: u64) -> Option<Fsync> {
 fn take(batches: &mut Batches) -> Option<u64> {
     let mut ops = Ops::default();
     let number = batches.take(&mut ops, false, Instant::now());
-    (!ops.list.is_empty()).then_some(number)
+    (!ops.is_empty()).then_some(number)
 }
 
 fn sent(number: u64) -> Op {
@@ -58,7 +58,7 @@ fn sent(number: u64) -> Op {
 }
 
 fn acknowledged(number: u64) -> Op {
-    Op::Completed { session: 1, number }
+    Op::Completed { session: 1, number, count: 1 }
 }
 
 #[test]
@@ -80,6 +80,24 @@ fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
 }
 
 #[test]
+fn of_several_that_are_acknowledged_at_once_those_that_are_held_back_leave_nothing() {
+    let (mut batches, now) = (holding(), Instant::now());
+    for number in [3, 4, 6] {
+        batches.push(sent(number), || now);
+    }
+    let gone = batches.push(Op::Completed { session: 1, number: 1, count: 6 }, || now);
+    let numbers = gone.iter().map(|op| match op {
+        Op::Queued { copy, .. } => copy.number,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(numbers.collect::<Vec<_>>(), [3, 4, 6]);
+    let left = [(1, 2), (5, 1)].map(|(number, count)| Op::Completed { session: 1, number, count });
+    assert_eq!(format!("{:?}", batches.ops.list), format!("{left:?}"));
+    assert_eq!(batches.bytes(), left.iter().map(Op::size).sum::<usize>());
+    assert_eq!((batches.settle(), batches.is_due()), (Some(2), false));
+}
+
+#[test]
 fn what_is_not_acknowledged_in_time_is_due() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
@@ -92,7 +110,8 @@ fn what_is_not_acknowledged_in_time_is_due() {
     assert!(batches.is_due() && !batches.may_settle());
     let mut ops = Ops::default();
     assert_eq!(batches.take(&mut ops, false, until), 2);
-    assert!(matches!(ops.list[..], [Op::Nothing, Op::Queued { copy: QueuedCopy { number: 2, .. }, .. }]));
+    assert!(matches!(ops.held[0][..], [Op::Nothing, Op::Queued { copy: QueuedCopy { number: 2, .. }, .. }]));
+    assert!(ops.list.is_empty());
     // what is on its way is done by the disk alone
     batches.push(acknowledged(2), || now);
     assert!(!batches.may_settle());
@@ -128,12 +147,12 @@ fn that_a_message_left_the_queue_is_written_if_somebody_waits_for_it() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
     // behind what is held back, somebody does
-    batches.push(Op::Sent { session: 1, number: 0, sent: 1 }, || now);
+    batches.push(Op::Sent { session: 1, number: 0, sent: 1, count: 1 }, || now);
     batches.push(acknowledged(1), || now);
     assert!(!batches.may_settle());
     assert_eq!(take(&mut batches), Some(2));
     assert_eq!(batches.complete(2..3, fsync(2), now), Some(2));
-    batches.push(Op::Sent { session: 1, number: 0, sent: 1 }, || now);
+    batches.push(Op::Sent { session: 1, number: 0, sent: 1, count: 1 }, || now);
     assert!(!batches.is_due());
     batches.want(3);
     assert!(batches.is_due());
@@ -263,7 +282,7 @@ proptest! {
                         waits.remove(&number);
                     }
                 }
-                8 if which == 0 => drop(batches.push(Op::Sent { session: 1, number: next, sent: 1 }, || now)),
+                8 if which == 0 => drop(batches.push(Op::Sent { session: 1, number: next, sent: 1, count: 1 }, || now)),
                 8 if which < 4 => batches.want(batches.number),
                 // so much that the next batch does not wait for those on their way
                 8 => drop(batches.push(Op::Cleared { topic: "t".repeat(128 << 10).into() }, || now)),
@@ -273,7 +292,7 @@ proptest! {
                     batches.end_hold(now);
                     let mut ops = Ops::default();
                     let number = batches.take(&mut ops, overlaps, now);
-                    if !ops.list.is_empty() {
+                    if !ops.is_empty() {
                         prop_assert!(taken.insert(number, ops).is_none());
                     }
                 }
@@ -282,7 +301,7 @@ proptest! {
                 12 => {
                     if let Some(&number) = taken.keys().nth(which % taken.len().max(1)) {
                         let ops = taken.remove(&number).unwrap();
-                        durable.extend(ops.list.iter().filter_map(|op| match op {
+                        durable.extend(ops.held.iter().flatten().chain(&ops.list).filter_map(|op| match op {
                             Op::Queued { copy, .. } => Some(copy.number),
                             _ => None,
                         }));
@@ -309,7 +328,7 @@ proptest! {
         loop {
             let mut ops = Ops::default();
             let number = batches.take(&mut ops, false, now);
-            if !ops.list.is_empty() {
+            if !ops.is_empty() {
                 taken.insert(number, ops);
             }
             let Some((number, _)) = taken.pop_first() else { break };
@@ -337,7 +356,7 @@ fn send(store: &Driven, number: u64) -> CommitSeq {
 }
 
 fn acknowledge(store: &Driven, number: u64) {
-    store.append(Record::Changed { session: SESSION, change: Change::Completed { number } });
+    store.append(Record::Changed { session: SESSION, change: Change::Completed { number, count: 1 } });
 }
 
 /// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken, and at last,

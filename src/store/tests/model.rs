@@ -74,12 +74,15 @@ impl Model {
                 let entry = Entry { content: Some(content(message)), qos: copy.qos, retain: copy.retain, sent: *sent };
                 self.change(copy.session.0.get(), |session| drop(session.messages.insert(copy.number, entry)));
             }
-            Op::Sent { session, number, sent } => {
-                self.change_entry(*session, *number, |entry| entry.sent = Some(*sent));
+            Op::Sent { session, number, sent, count } => {
+                for n in 0..u64::from(*count) {
+                    self.change_entry(*session, number + n, |entry| entry.sent = Some(sent + n));
+                }
             }
             Op::Released { session, number } => self.change_entry(*session, *number, |entry| entry.content = None),
-            Op::Completed { session, number } => {
-                self.change(*session, |session| drop(session.messages.remove(number)));
+            Op::Completed { session, number, count } => {
+                let numbers = *number..number + u64::from(*count);
+                self.change(*session, |session| session.messages.retain(|number, _| !numbers.contains(number)));
             }
             Op::Received { session, packet_id } => {
                 self.change(*session, |session| session.received.push(packet_id.get()));

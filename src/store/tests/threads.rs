@@ -92,7 +92,7 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                         wait(store, stored);
                     }
                     if n > 10 {
-                        let change = Change::Completed { number: n - 10 };
+                        let change = Change::Completed { number: n - 10, count: 1 };
                         let _ = store.append(Record::Changed { session, change });
                         let change = Change::ReceiptReleased { packet_id: PacketId::new((n - 10) as u16).unwrap() };
                         let _ = store.append(Record::Changed { session, change });
@@ -168,7 +168,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
         drop(queued);
         // every other one, as soon as it can be
         for copy in acknowledged.iter().filter(|copy| copy.number % 2 == 0) {
-            let change = Change::Completed { number: copy.number };
+            let change = Change::Completed { number: copy.number, count: 1 };
             let _ = store.append(Record::Changed { session: copy.session, change });
         }
     });

@@ -224,14 +224,16 @@ impl World {
                 }
                 let nth = if self.rng.one_in(3) { self.rng.below(messages.len()) } else { 0 };
                 let (&number, entry) = messages.iter().nth(nth).unwrap();
+                // several at a time, some of which may be no more
+                let count = if self.rng.one_in(2) { 1 } else { 1 + self.rng.below(4) as u32 };
                 match entry {
-                    _ if self.rng.below(10) < self.drains => ops.list.push(Op::Completed { session, number }),
+                    _ if self.rng.below(10) < self.drains => ops.list.push(Op::Completed { session, number, count }),
                     entry if entry.sent.is_none() => {
-                        ops.list.push(Op::Sent { session, number, sent: self.next_sent });
-                        self.next_sent += 1;
+                        ops.list.push(Op::Sent { session, number, sent: self.next_sent, count });
+                        self.next_sent += u64::from(count);
                     }
                     entry if entry.content.is_some() => ops.list.push(Op::Released { session, number }),
-                    _ => ops.list.push(Op::Completed { session, number }),
+                    _ => ops.list.push(Op::Completed { session, number, count: 1 }),
                 }
             }
         }
