@@ -5,6 +5,8 @@
 //! long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in it: then
 //! the disk has several at once, and what is acknowledged first is still what came first.
 //!
+//! Those for whom a batch became durable mostly come again at once: the next one [waits for them](Gather) for a moment.
+//!
 //! Messages that connected clients were sent are [held back](Hold) for a moment first, if nothing else collects: where the
 //! clients acknowledge them meanwhile, the batch is done without the disk.
 
@@ -18,12 +20,13 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
+    gather::Gather,
     hold::Hold,
     op::{Op, Ops},
 };
 use crate::{router::QueuedCopy, types::QoS};
 
-/// Ops that are not to be written any more: to be dropped with nothing locked.
+/// Ops that are not to be written any more, to be dropped with nothing locked.
 pub(super) type Gone = SmallVec<[Op; 1]>;
 
 /// Batches, in their order: those on their way, then the one that collects.
@@ -40,6 +43,7 @@ pub(super) struct Batches {
     /// Something in it is what nobody waits for: that a message was acknowledged that is written.
     lazy: bool,
     hold: Hold,
+    gather: Gather,
     /// Those that were taken, until each and all before it are durable.
     taken: VecDeque<Taken>,
     taken_bytes: usize,
@@ -59,6 +63,7 @@ pub(super) struct Batches {
 struct Taken {
     number: u64,
     bytes: usize,
+    written: usize,
     began: Instant,
     /// The last frame that its fsync brought to the disk, once it did; 0: it needed none.
     done: Option<u64>,
@@ -95,6 +100,7 @@ impl Batches {
             written: 0,
             lazy: false,
             hold: Hold::default(),
+            gather: Gather::default(),
             taken: VecDeque::new(),
             taken_bytes: 0,
             synced: 0,
@@ -234,6 +240,18 @@ impl Batches {
         }
     }
 
+    /// Until when what collects waits for more.
+    pub(super) fn gathers_until(&self) -> Option<Instant> {
+        self.gather.until()
+    }
+
+    /// What collects waits for more until now.
+    pub(super) fn end_gather(&mut self, now: Instant) {
+        if self.gather.until().is_some_and(|until| until <= now) {
+            self.gather.end(self.written);
+        }
+    }
+
     /// What nobody waits for has waited for long enough.
     pub(super) fn end_linger(&mut self) {
         self.wanted |= self.lazy;
@@ -263,10 +281,16 @@ impl Batches {
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         match self.taken.len() {
-            0 => self.wanted || self.closing || self.bytes >= self.enough(),
+            0 => self.wanted && !self.gathers() || self.closing || self.bytes >= self.enough(),
             MOST_ON_THE_WAY.. => false,
             _ => self.overlaps() && self.wanted && (self.completed || self.bytes >= OVERLAPPING),
         }
+    }
+
+    /// Does what collects wait for those who are to come again? What is enough to be written beside a batch does not.
+    #[inline]
+    fn gathers(&self) -> bool {
+        self.bytes < OVERLAPPING && self.gather.waits(self.written)
     }
 
     /// Bytes of a batch that is taken without anybody waiting for it.
@@ -300,7 +324,7 @@ impl Batches {
     /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way or it is
     /// held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its way.
     pub(super) fn take(&mut self, ops: &mut Ops, may_overlap: bool, now: Instant) -> u64 {
-        if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty()) {
+        if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty() && self.gather.until().is_none()) {
             return self.number;
         }
         self.may_overlap = may_overlap;
@@ -319,10 +343,10 @@ impl Batches {
 
     /// The batch that collected is on its way.
     pub(super) fn begin_next(&mut self, now: Instant) -> u64 {
-        let (number, bytes) = (self.number, mem::take(&mut self.bytes));
-        self.written = 0;
+        let (number, bytes, written) = (self.number, mem::take(&mut self.bytes), mem::take(&mut self.written));
         self.number += 1;
-        self.taken.push_back(Taken { number, bytes, began: now, done: None });
+        self.taken.push_back(Taken { number, bytes, written, began: now, done: None });
+        self.gather.end(written);
         self.taken_bytes += bytes;
         self.wanted = false;
         self.lazy = false;
@@ -349,17 +373,22 @@ impl Batches {
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
             taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
         }
-        let mut last = None;
-        while let Some(&Taken { number, bytes, began, done: Some(frame) }) = self.taken.front() {
+        let (mut last, mut durable, mut took) = (None, 0, Duration::ZERO);
+        while let Some(&Taken { number, bytes, written, began, done: Some(frame) }) = self.taken.front() {
             self.taken.pop_front();
             self.taken_bytes -= bytes;
             // one that had nothing to write says nothing of what others wrote
             self.synced = self.synced.max(frame);
             self.completed = true;
+            durable += written;
+            took = now - began;
             last = Some(number);
             if frame > 0 {
                 self.hold.note_batch(now - began, now);
             }
+        }
+        if fsync.is_some() && self.taken.is_empty() {
+            self.gather.begin(durable, self.written, took, now);
         }
         self.settle().or(last)
     }

@@ -227,6 +227,10 @@ impl Shared {
         while !self.has_failed() && !pending.is_due() {
             // where messages are held back one after the other, none needs to wake it
             let patrol = pending.held_until().or(flows.then(|| now + pending.hold_time()));
+            // what else there is to do has time until all are there
+            let gathers = pending.gathers_until();
+            let until = until.filter(|_| gathers.is_none());
+            let patrol = [patrol, gathers].into_iter().flatten().min();
             pending.writer = match (patrol, linger) {
                 (Some(_), _) => WriterIs::Patrolling,
                 (None, Some(_)) => WriterIs::Waiting,
@@ -245,6 +249,7 @@ impl Shared {
                 MutexGuard::unlocked(&mut pending, || self.ready(done).into_iter().for_each(Waker::wake));
             }
             pending.end_hold(now);
+            pending.end_gather(now);
             let lingers = !pending.ops.list.is_empty() && pending.none_on_the_way();
             let lingered = linger.is_some_and(|it| it <= now) && lingers;
             if lingered {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `disk_store` | [`DiskStore`]: the router's port |
 //! | `handover`, `batches` | what appenders and the threads share; when a batch is taken, and when it is durable |
-//! | `hold` | what may be acknowledged before it is written |
+//! | `hold`, `gather` | what may be acknowledged before it is written; whom a batch waits for |
 //! | `driver` | the threads |
 //! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
 //! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
@@ -31,6 +31,7 @@ mod emit;
 mod error;
 mod files;
 mod format;
+mod gather;
 mod handover;
 mod hold;
 mod homes;

@@ -133,6 +133,39 @@ fn a_batch_without_a_frame_brings_no_frame_to_the_disk() {
 }
 
 #[test]
+fn a_batch_waits_for_those_whose_records_became_durable_with_the_one_before() {
+    let begun = Instant::now();
+    let durable = begun + 2 * SLOW;
+    let gathering = || {
+        let mut batches = Batches::new();
+        (0..2).for_each(|_| push(&mut batches, op(1)));
+        assert_eq!(batches.take(&mut Ops::default(), false, begun), 1);
+        push(&mut batches, op(1));
+        assert_eq!(batches.complete(1..2, fsync(1, 2 * SLOW), durable), Some(1));
+        assert_eq!((batches.is_due(), take(&mut batches, false)), (false, None));
+        batches
+    };
+    let until = gathering().gathers_until().unwrap();
+    assert!(until > durable && until < durable + 2 * SLOW);
+    // all are there
+    let mut batches = gathering();
+    for all in [false, true] {
+        push(&mut batches, op(1));
+        assert_eq!(batches.is_due(), all);
+    }
+    // or it has waited for long enough
+    let mut batches = gathering();
+    batches.end_gather(until - Duration::from_nanos(1));
+    assert!(!batches.is_due());
+    batches.end_gather(until);
+    assert!(batches.is_due() && batches.gathers_until().is_none());
+    // or there is enough
+    batches = gathering();
+    push(&mut batches, op(OVERLAPPING));
+    assert!(batches.is_due());
+}
+
+#[test]
 fn the_writer_is_woken_once_for_what_is_due_and_looks_soon_at_what_is_not() {
     let mut batches = Batches::new();
     push(&mut batches, op(1));
