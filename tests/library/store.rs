@@ -309,6 +309,28 @@ fn a_message_is_queued_for_all_who_are_away_with_two_records() {
     assert_eq!(store.records(), ["second queued 2 only/second y 1"]);
 }
 
+#[test]
+fn messages_that_are_sent_and_acknowledged_in_a_row_are_one_record() {
+    let (broker, store) = broker();
+    let mut away = broker.begin("away");
+    away.subscribe(&[("t", 1)]);
+    away.disconnect();
+    let mut publisher = broker.client("pub");
+    let payloads = ["one", "two", "three", "four", "five"];
+    payloads.into_iter().for_each(|payload| publisher.publish(Message::new("t", payload).qos(1)));
+    store.records();
+    let mut back = broker.open();
+    back.send(&Connect::new("away").persistent().frame());
+    back.expect(&[0x20, 2, 1, 0]);
+    for (payload, id) in payloads.into_iter().zip(1..) {
+        back.expect(&Message::new("t", payload).qos(1).id(id).frame());
+    }
+    back.send(&[puback(1), puback(2), puback(3), puback(5), puback(4), PINGREQ.to_vec()].concat());
+    back.expect(PINGRESP);
+    let completed = ["away 1-3 completed", "away 5 completed", "away 4 completed"];
+    assert_eq!(store.records()[1..], [&["away 1-5 sent 1-5"][..], &completed].concat());
+}
+
 /// Panics where the client named so is to receive something.
 struct Panics;
 
