@@ -187,8 +187,9 @@ impl Router {
                         taken_over.session = Some(session);
                     }
                     let Local { limits, pool, observers, .. } = local;
-                    let mut recorder = self.recorder(observers);
-                    state.session.attach(connect.version, true, will, &limits.session, pool, &mut recorder);
+                    let session = &mut state.session;
+                    // what it notes is told at the end of this statement: the session is still locked
+                    session.attach(connect.version, true, will, &limits.session, pool, &mut self.recorder(observers));
                     // the connection that began it may not have been told that it is kept
                     taken_over.stored = self.not_before(state.started_by);
                     drop(state);

@@ -196,6 +196,7 @@ impl Router {
                 }
                 Delivery::NotConnected => {}
             }
+            debug_assert!(recorder.has_told(), "it is another session's turn, and this one is unlocked");
         }
         let stored = recorder.stored;
         drop(recorder);

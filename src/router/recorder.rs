@@ -22,8 +22,9 @@ pub(super) struct Recorder<'a, 'c> {
     pub(super) stored: Stored,
     /// Of the message that is delivered, where it may have several.
     pub(super) copies: Option<&'c mut Copies<'a>>,
-    /// What nobody waits for, and the store was not told yet: it is before the session's lock is given back.
-    noted: Option<(SessionNumber, Change<'static>)>,
+    /// What nobody waits for, and the store was not told yet: it is before the session's lock is given back. What was sent,
+    /// then what was completed, which mostly take turns: none can be sent once it is completed.
+    noted: [Option<(SessionNumber, Change<'static>)>; 2],
 }
 
 /// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
@@ -62,14 +63,14 @@ impl Journal for Recorder<'_, '_> {
 
     #[inline]
     fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
-        if let Some((whose, noted)) = &mut self.noted
-            && *whose == session
-            && noted.extend(&change)
-        {
-            return;
+        let place = usize::from(!matches!(change, Change::Sent { .. }));
+        if let Some((whose, noted)) = &mut self.noted[place] {
+            if *whose == session && noted.extend(&change) {
+                return;
+            }
+            self.tell_noted();
         }
-        self.tell_noted();
-        self.noted = Some((session, change));
+        self.noted[place] = Some((session, change));
     }
 
     fn done(&self) -> CommitSeq {
@@ -80,11 +81,18 @@ impl Journal for Recorder<'_, '_> {
 impl Recorder<'_, '_> {
     #[inline]
     fn tell_noted(&mut self) {
-        if let Some((session, change)) = self.noted.take()
-            && let Some(store) = self.store
-        {
-            let _ = store.append(Record::Changed { session, change });
+        for place in &mut self.noted {
+            if let Some((session, change)) = place.take()
+                && let Some(store) = self.store
+            {
+                let _ = store.append(Record::Changed { session, change });
+            }
         }
+    }
+
+    /// The store knows all.
+    pub(super) fn has_told(&self) -> bool {
+        self.noted.iter().all(Option::is_none)
     }
 }
 
@@ -147,7 +155,7 @@ impl Router {
     /// Who is told what becomes of messages.
     #[inline]
     pub(super) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
-        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None, noted: None }
+        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None, noted: [None; 2] }
     }
 
     /// Hands a record to the store.

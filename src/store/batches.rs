@@ -82,7 +82,7 @@ pub(super) struct Fsync {
 pub(super) enum WriterIs {
     /// Nothing: it looks by itself.
     Busy,
-    /// That a batch is due: it looks by itself at what is held back.
+    /// That a batch is due: it looks by itself at what is held back, and at what waits for others.
     Patrolling,
     /// That a batch is due.
     Waiting,
@@ -310,7 +310,8 @@ impl Batches {
         let wakes = match self.writer {
             WriterIs::Busy => false,
             WriterIs::Patrolling => self.is_due(),
-            WriterIs::Waiting => self.is_due() || self.held_until().is_some(),
+            // where it waits for others, the writer has to know until when
+            WriterIs::Waiting => self.is_due() || self.held_until().is_some() || self.taken.is_empty() && self.wanted,
             WriterIs::Idle => {
                 self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.ops.list.is_empty()
             }

@@ -133,16 +133,14 @@ impl<F: Files> Driver<F> {
                 self.writer.sync()?;
                 self.writer.mark(now())?;
                 return self.writer.sync();
-            } else {
-                if self.writer.is_full() && self.retry_due <= Instant::now() {
-                    self.writer.retry()?;
-                    self.retry_due = Instant::now() + RETRY;
-                }
-                if self.mark_due <= Instant::now() {
-                    // not synced: after a power cut they have been away a little longer
-                    self.writer.mark(now())?;
-                    self.mark_due = Instant::now() + MARK;
-                }
+            } else if self.mark_due <= Instant::now() {
+                // not synced: after a power cut they have been away a little longer
+                self.writer.mark(now())?;
+                self.mark_due = Instant::now() + MARK;
+            }
+            if self.writer.is_full() && self.retry_due <= Instant::now() {
+                self.writer.retry()?;
+                self.retry_due = Instant::now() + RETRY;
             }
             if self.sync_due.is_some_and(|due| due <= Instant::now()) {
                 self.writer.sync()?;

@@ -3,7 +3,7 @@
 //! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
 //!
 //! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
-//! A part has its own ops, so that what is acknowledged leaves nothing, however long messages go on being held.
+//! A part has its own ops, so that what is acknowledged leaves nothing once it is done, however long messages go on being held.
 
 use std::{
     collections::VecDeque,
@@ -99,6 +99,9 @@ impl Hold {
             // what was sent at a time is acknowledged at a time
             Some(last) if last.left == last.ops.len() && last.left < MOST_A_PART => {}
             last => {
+                if self.parts.len() >= MOST_PARTS {
+                    return Err(op);
+                }
                 let (number, began) = (number + u64::from(last.is_some()), now());
                 // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
                 if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
@@ -185,6 +188,8 @@ impl Hold {
 
 /// Messages of a part.
 const MOST_A_PART: usize = 64;
+/// Parts at a time: behind a batch that takes long, those that are acknowledged take room until it is durable.
+const MOST_PARTS: usize = 1024;
 /// Parts for whose messages room is kept.
 const MOST_SPARE: usize = 128;
 /// How long something is held back, in batches: at worst its sender waits that much longer for its acknowledgement.
@@ -272,6 +277,18 @@ mod tests {
         assert_eq!((parts[2 * MOST_A_PART - 1], number), (2, 3));
         assert!((0..most).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
         assert_eq!((hold.take_ready(), hold.first()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn there_are_so_many_parts() {
+        let (mut hold, mut number, most) = (hold(MS), 1, MOST_PARTS as u64);
+        for n in 0..most {
+            add(&mut hold, n..n + 1, &mut number, Instant::now());
+            assert_eq!((acknowledge(&mut hold, (1, n)), number), (Some(n), n + 1));
+        }
+        assert!(hold.add((1, most), message(most), number, Instant::now).is_err());
+        assert_eq!(hold.take_ready(), Some(most));
+        add(&mut hold, most..most + 1, &mut number, Instant::now());
     }
 
     #[test]

@@ -145,6 +145,9 @@ fn a_batch_waits_for_those_whose_records_became_durable_with_the_one_before() {
         assert_eq!((batches.is_due(), take(&mut batches, false)), (false, None));
         batches
     };
+    let mut batches = gathering();
+    batches.writer = WriterIs::Waiting;
+    assert!(batches.wakes(), "to be awake when the time is over");
     let until = gathering().gathers_until().unwrap();
     assert!(until > durable && until < durable + 2 * SLOW);
     // all are there
