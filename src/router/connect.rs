@@ -189,7 +189,7 @@ impl Router {
                     let Local { limits, pool, observers, .. } = local;
                     let session = &mut state.session;
                     // what it notes is told at the end of this statement: the session is still locked
-                    session.attach(connect.version, true, will, &limits.session, pool, &mut self.recorder(observers));
+                    session.attach(connect.version, true, will, &limits.session, pool, &mut self.notes(observers));
                     // the connection that began it may not have been told that it is kept
                     taken_over.stored = self.not_before(state.started_by);
                     drop(state);

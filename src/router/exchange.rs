@@ -160,18 +160,18 @@ impl Router {
             return Err(CloseReason::SessionTakenOver);
         }
         let Local { limits, pool, observers, wakes, .. } = &mut *local;
-        let mut recorder = self.recorder(observers);
+        let mut notes = self.notes(observers);
         let deferred = loop {
             client.may_be_owed_more(limits)?;
             let packet = codec::decode_from_client(client.version, frame)?;
-            match state.session.handle_packet(packet, &limits.session, pool, &mut recorder)? {
+            match state.session.handle_packet(packet, &limits.session, pool, &mut notes)? {
                 Action::Release(id, stored) => {
                     let write = |out: &mut Vec<u8>| codec::encode::pubrel(out, id);
-                    answer(recorder.observers, &mut client.awaited, stored, replies, write);
+                    answer(notes.recorder.observers, &mut client.awaited, stored, replies, write);
                 }
                 Action::Complete(id, stored, next) => {
                     let write = |out: &mut Vec<u8>| codec::encode::pubcomp(out, id);
-                    answer(recorder.observers, &mut client.awaited, stored, replies, write);
+                    answer(notes.recorder.observers, &mut client.awaited, stored, replies, write);
                     if next.is_some() {
                         break next;
                     }
@@ -185,8 +185,8 @@ impl Router {
             }
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
-        // with the session locked: it tells the store
-        drop(recorder);
+        // with the session locked: they tell the store
+        drop(notes);
         drop(state);
         if let Some(store) = &self.ports.store {
             store.settle(wakes);
@@ -403,7 +403,7 @@ impl Router {
         let (mut out, mut held) = (None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
-            session.fill(&limits.session, pool, &mut self.recorder(observers));
+            session.fill(&limits.session, pool, &mut self.notes(observers));
             out = session.take_out();
             held = session.waits_for();
         }

@@ -196,10 +196,8 @@ impl Router {
                 }
                 Delivery::NotConnected => {}
             }
-            debug_assert!(recorder.has_told(), "it is another session's turn, and this one is unlocked");
         }
         let stored = recorder.stored;
-        drop(recorder);
         stored.and(copies.map_or(Stored::Done, Copies::finish))
     }
 }

@@ -1,5 +1,5 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Copies`]: of one message that many
-//! get.
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Notes`]: the same, with runs of what nobody
+//! waits for. [`Copies`]: of one message that many get.
 
 use std::sync::atomic::Ordering;
 
@@ -22,9 +22,6 @@ pub(super) struct Recorder<'a, 'c> {
     pub(super) stored: Stored,
     /// Of the message that is delivered, where it may have several.
     pub(super) copies: Option<&'c mut Copies<'a>>,
-    /// What nobody waits for, and the store was not told yet: it is before the session's lock is given back. What was sent,
-    /// then what was completed, which mostly take turns: none can be sent once it is completed.
-    noted: [Option<(SessionNumber, Change<'static>)>; 2],
 }
 
 /// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
@@ -49,7 +46,6 @@ impl Journal for Recorder<'_, '_> {
 
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
-        self.tell_noted();
         let record = || store.append(Record::Changed { session, change });
         let stored = match (change, &mut self.copies) {
             (Change::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
@@ -61,6 +57,33 @@ impl Journal for Recorder<'_, '_> {
         stored
     }
 
+    fn done(&self) -> CommitSeq {
+        self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+    }
+}
+
+/// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the latest.
+pub(super) struct Notes<'a> {
+    pub(super) recorder: Recorder<'a, 'a>,
+    /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.
+    noted: [Option<(SessionNumber, Change<'static>)>; 2],
+}
+
+impl Journal for Notes<'_> {
+    #[inline]
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
+        self.recorder.sent(client, message, qos);
+    }
+
+    fn dropped(&mut self, client: &ClientId, message: &Message) {
+        self.recorder.dropped(client, message);
+    }
+
+    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+        self.tell();
+        self.recorder.changed(session, change)
+    }
+
     #[inline]
     fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
         let place = usize::from(!matches!(change, Change::Sent { .. }));
@@ -68,39 +91,32 @@ impl Journal for Recorder<'_, '_> {
             if *whose == session && noted.extend(&change) {
                 return;
             }
-            self.tell_noted();
+            self.tell();
         }
         self.noted[place] = Some((session, change));
     }
 
     fn done(&self) -> CommitSeq {
-        self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+        self.recorder.done()
     }
 }
 
-impl Recorder<'_, '_> {
+impl Notes<'_> {
     #[inline]
-    fn tell_noted(&mut self) {
+    fn tell(&mut self) {
         for place in &mut self.noted {
-            if let Some((session, change)) = place.take()
-                && let Some(store) = self.store
-            {
-                let _ = store.append(Record::Changed { session, change });
+            if let Some((session, change)) = place.take() {
+                let _ = self.recorder.changed(session, change);
             }
         }
-    }
-
-    /// The store knows all.
-    pub(super) fn has_told(&self) -> bool {
-        self.noted.iter().all(Option::is_none)
     }
 }
 
 /// It goes before the session is unlocked whose changes it was told.
-impl Drop for Recorder<'_, '_> {
+impl Drop for Notes<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.tell_noted();
+        self.tell();
     }
 }
 
@@ -155,7 +171,13 @@ impl Router {
     /// Who is told what becomes of messages.
     #[inline]
     pub(super) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
-        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None, noted: [None; 2] }
+        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
+    }
+
+    /// The same for one session, while that is locked.
+    #[inline]
+    pub(super) fn notes<'a>(&'a self, observers: &'a mut Observers) -> Notes<'a> {
+        Notes { recorder: self.recorder(observers), noted: [None; 2] }
     }
 
     /// Hands a record to the store.

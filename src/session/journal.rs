@@ -91,8 +91,7 @@ pub trait Journal {
     /// A change of a session that is kept. The answer says when it is durable.
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored;
 
-    /// The same, where nobody waits for it to be durable: it may be told with those that go on from it, when the journal is
-    /// dropped at the latest. Only where that is before the session is unlocked: not while messages are delivered.
+    /// The same, where nobody waits for it to be durable: it may be told with those that go on from it.
     fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
         let _ = self.changed(session, change);
     }
