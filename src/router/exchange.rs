@@ -403,7 +403,9 @@ impl Router {
         let (mut out, mut held) = (None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
-            session.fill(&limits.session, pool, &mut self.notes(observers));
+            if session.has_waiting() {
+                session.fill(&limits.session, pool, &mut self.notes(observers));
+            }
             out = session.take_out();
             held = session.waits_for();
         }

@@ -160,6 +160,12 @@ impl Session {
         });
     }
 
+    /// Is there anything for [`fill`](Self::fill) to do, perhaps?
+    #[inline]
+    pub fn has_waiting(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|o| o.queue_len() > 0 || o.waits_for().is_some())
+    }
+
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
     pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
