@@ -110,10 +110,9 @@ impl Session {
             journal.dropped(&self.id, &message);
             if gone == number {
                 taken = false;
-            } else {
-                if let Some(session) = self.number {
-                    let _ = journal.changed(session, Change::Completed { number: gone, count: 1 });
-                }
+            } else if let Some(session) = self.number {
+                // told at once: while messages are delivered nothing is noted for later
+                let _ = journal.changed(session, Change::Completed { number: gone, count: 1 });
             }
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {

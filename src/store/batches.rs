@@ -126,11 +126,15 @@ impl Batches {
             Op::Completed { session, number, count } if !self.hold.is_empty() => {
                 return self.acknowledge(session, number..number + u64::from(count));
             }
-            Op::Completed { .. } => self.lazy = true,
+            Op::Completed { .. } => {
+                self.lazy = true;
+                self.add(op);
+            }
             Op::Sent { .. } => {
                 self.written += 1;
                 // what is acknowledged behind it gains nothing
                 self.wanted |= !self.hold.is_empty();
+                self.add(op);
             }
             Op::Queued { copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), .. }
                 if !self.wanted && self.written == 0 && self.hold.is_on() =>
@@ -143,14 +147,9 @@ impl Batches {
                     }
                     Err(op) => self.add_written(op),
                 }
-                return Gone::new();
             }
-            _ => {
-                self.add_written(op);
-                return Gone::new();
-            }
+            _ => self.add_written(op),
         }
-        self.add(op);
         Gone::new()
     }
 
