@@ -150,7 +150,7 @@ impl<F: Files> Driver<F> {
             let written = self.shared.statistics.bytes_written.get() - written;
             cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
             self.shared.set_full(self.writer.is_full());
-            if !self.writer.pool().is_filled() {
+            if self.writer.pool().is_due() {
                 self.preparer.unpark();
             }
         }
@@ -268,7 +268,7 @@ fn tell_panic(shared: &Shared) {
 /// Makes files for segments to come while there are too few.
 fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
     while !ends.load(Ordering::Acquire) {
-        if pool.is_filled() {
+        if !pool.is_due() {
             thread::park();
             continue;
         }
