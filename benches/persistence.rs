@@ -3,7 +3,8 @@
 //!
 //! Each round starts each broker anew for each scenario. `pairs W` is one publisher with W messages of QoS 1 in flight and
 //! one subscriber with a persistent session; the raw log beside it writes W messages a batch. Printed are medians, and what
-//! the disk reaches of memory and of the raw log.
+//! the disk reaches of memory and of the raw log. With `--sync-delay 1ms` each fsync of both takes so much longer, as on a
+//! slower disk; `--only retained` measures what has that in its name.
 
 #[path = "common/broker.rs"]
 mod broker;
@@ -15,15 +16,16 @@ mod median;
 mod raw_log;
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
     thread,
     time::{Duration, Instant},
 };
 
 use broker::Broker;
 use clap::Parser;
+use dunlin::{config::Cli, server::Builder};
 use median::median;
 use raw_log::{Layout, Settings};
 use serde_json::Value;
@@ -37,6 +39,15 @@ struct Options {
     /// How long the pairs and each row of the raw log are, in seconds
     #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Added to each fsync, as a slower disk would: 1ms
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    sync_delay: Duration,
+    /// Only what has this in its name
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Be a broker with this configuration, and nothing else: what the bench starts for itself
+    #[arg(long, hide = true)]
+    serve: Option<PathBuf>,
     /// Where data directories are made and removed; a real disk, a tmpfs measures nothing
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     dir: PathBuf,
@@ -58,13 +69,18 @@ struct Scenario {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(config) = &options.serve {
+        return serve(config, options.sync_delay);
+    }
     let program = loadgen::program();
-    println!("{}, medians of {} rounds", options.dir.display(), options.rounds);
+    let delay = humantime::format_duration(options.sync_delay);
+    println!("{}, each fsync + {delay}, medians of {} rounds", options.dir.display(), options.rounds);
     println!(
         "{:24} {:>10} {:>10} {:>10} {:>8} {:>8} {:>10} {:>10}",
         "", "raw log/s", "memory/s", "disk/s", "/raw", "/memory", "memory µs", "disk µs"
     );
-    for scenario in scenarios(options.seconds) {
+    let all = scenarios(options.seconds).into_iter();
+    for scenario in all.filter(|scenario| scenario.name.contains(&options.only)) {
         let mut rows = Rows::default();
         for _ in 0..options.rounds {
             if let Err(error) = rows.measure(&options, &program, &scenario) {
@@ -78,7 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn scenarios(seconds: u64) -> Vec<Scenario> {
-    let pairs = [1, 16, 256, 4096].map(|window| Scenario {
+    let pairs = [1, 16, 256, 1024, 4096].map(|window| Scenario {
         name: format!("pairs {window}"),
         load: format!(
             "--qos 1 --size {SIZE} --persistent --window {window} --inflight {window} --seconds {seconds} pairs 1"
@@ -94,9 +110,10 @@ fn scenarios(seconds: u64) -> Vec<Scenario> {
         cpu: None,
         raw: None,
     };
-    let retained = [16, 256].map(|inflight| Scenario {
+    // one after the other they take their time
+    let retained = [(1, 10_000), (16, 100_000), (256, 100_000)].map(|(inflight, messages)| Scenario {
         name: format!("retained, {inflight} in flight"),
-        load: format!("--qos 1 --size {SIZE} --inflight {inflight} retained 100000"),
+        load: format!("--qos 1 --size {SIZE} --inflight {inflight} retained {messages}"),
         rates: &["stored_per_s"],
         cpu: None,
         raw: Some(inflight),
@@ -115,13 +132,13 @@ struct Rows {
 impl Rows {
     fn measure(&mut self, options: &Options, program: &Path, scenario: &Scenario) -> std::io::Result<()> {
         if let Some(batch) = scenario.raw {
-            let (seconds, sync_delay) = (Duration::from_secs(options.seconds), Duration::ZERO);
-            let settings = Settings { seconds, sync_delay, dir: options.dir.clone() };
+            let seconds = Duration::from_secs(options.seconds);
+            let settings = Settings { seconds, sync_delay: options.sync_delay, dir: options.dir.clone() };
             self.raw.push(raw_log::measure(&settings, Layout::Zeroed, batch)?.rate());
         }
-        self.memory.push(run(None, program, scenario));
+        self.memory.push(run(None, options.sync_delay, program, scenario));
         let data_dir = tempfile::tempdir_in(&options.dir)?;
-        self.disk.push(run(Some(data_dir.path()), program, scenario));
+        self.disk.push(run(Some(data_dir.path()), options.sync_delay, program, scenario));
         Ok(())
     }
 
@@ -147,11 +164,17 @@ impl Rows {
 }
 
 /// The figures of one run against a broker of its own.
-fn run(data_dir: Option<&Path>, program: &Path, scenario: &Scenario) -> Value {
+fn run(data_dir: Option<&Path>, sync_delay: Duration, program: &Path, scenario: &Scenario) -> Value {
     let top = data_dir.map_or_else(String::new, |dir| format!("data_dir = '{}'", dir.display()));
     // windows to a client as large as the largest of the scenarios
     let config = loadgen::config_with(&top, "max_inflight_out = 65535");
-    let broker = Broker::start(&config);
+    let broker = if sync_delay.is_zero() {
+        Broker::start(&config)
+    } else {
+        let mut this = Command::new(env::current_exe().expect("the bench has a file"));
+        let delay = humantime::format_duration(sync_delay).to_string();
+        Broker::run(this.args(["--sync-delay", &delay, "--serve"]).arg(&*config))
+    };
     // as it is a moment after its first start ever
     let begins = Instant::now();
     while data_dir.is_some_and(|dir| spares(dir) < 2) {
@@ -160,6 +183,20 @@ fn run(data_dir: Option<&Path>, program: &Path, scenario: &Scenario) -> Value {
     }
     let said = broker.load(program, &scenario.load);
     serde_json::from_str(&said).unwrap_or_else(|error| panic!("loadgen said {said:?}: {error}"))
+}
+
+/// A broker whose fsyncs take so much longer, until the process is killed.
+fn serve(config: &Path, sync_delay: Duration) -> ExitCode {
+    let args = ["dunlin".as_ref(), "--listen=127.0.0.1:0".as_ref(), "--config".as_ref(), config.as_os_str()];
+    let config = Cli::try_from_args(args).expect("what the bench says").resolve().expect("the bench's configuration");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let server = Builder::new(config).sync_delay(sync_delay).start().await.expect("it starts");
+        eprintln!("listening on {}", server.local_addrs()[0]);
+        let failure = server.failed().await;
+        eprintln!("persistence: {failure}");
+    });
+    ExitCode::FAILURE
 }
 
 /// How many files wait to be segments of the log.

@@ -15,13 +15,15 @@ pub struct Broker {
 
 impl Broker {
     /// With this configuration, on a free port.
+    #[allow(dead_code)]
     pub fn start(config: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_dunlin"))
-            .args(["--listen=127.0.0.1:0", "--log-level=info", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("dunlin runs");
+        let mut dunlin = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        Self::run(dunlin.args(["--listen=127.0.0.1:0", "--log-level=info", "--config"]).arg(config))
+    }
+
+    /// A program that says on standard error, as dunlin does, where it listens.
+    pub fn run(program: &mut Command) -> Self {
+        let mut process = program.stderr(Stdio::piped()).spawn().expect("the broker runs");
         let address = address(&mut process);
         Self { process, address }
     }
