@@ -207,6 +207,9 @@ impl<F: Files> Driver<F> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
+            // what is left of a file that is made may have room where another file has none
+            self.writer.pool().set_used(1000);
+            self.preparer.unpark();
             if self.shared.wait_for_room(Instant::now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));

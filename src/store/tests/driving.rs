@@ -115,9 +115,13 @@ pub(super) fn until(mut is_so: impl FnMut() -> bool) {
 
 /// Lets nothing more fit, as soon as a segment, or a file for it, and the reserve are there.
 fn fill(files: &Simulated) {
-    let whole = |name: &&String| !name.ends_with(".new");
-    until(|| files.list().unwrap().iter().filter(whole).count() >= 2);
+    until(|| whole(files) >= 2);
     files.set_room(Some(files.used()));
+}
+
+/// How many files are not being made.
+fn whole(files: &Simulated) -> usize {
+    files.list().unwrap().iter().filter(|name| !name.ends_with(".new")).count()
 }
 
 struct Bell(mpsc::SyncSender<()>);
@@ -364,4 +368,25 @@ fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
     making.thread().unpark();
     assert_eq!(making.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
     assert_eq!(files.list().unwrap(), before, "nothing is left of it");
+}
+
+/// There is room for what is left of the file that is made, and for no other: the reserve is too small for what comes.
+#[test]
+fn what_finds_no_room_has_the_file_that_is_made_finished() {
+    let files = Simulated::default();
+    let open = || Driven::with(&files, settings(1 << 20), None);
+    let first = open();
+    until(|| whole(&files) == 2);
+    drop(first);
+    // with two files from the start
+    let store = open();
+    store.wait(store.retain_at("much", &vec![b'x'; 300 << 10]));
+    until(|| files.used() == (2 << 20) + (256 << 10));
+    files.set_room(Some(files.used() + (900 << 10)));
+    let large = store.retain_at("large", &vec![b'z'; 1000 << 10]);
+    let bell = store.ask(large);
+    until(|| {
+        rings(&bell);
+        store.shared.done() >= large
+    });
 }
