@@ -150,7 +150,7 @@ impl<F: Files> Driver<F> {
             let written = self.shared.statistics.bytes_written.get() - written;
             cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
             self.shared.set_full(self.writer.is_full());
-            if self.writer.pool().is_due() {
+            if !self.writer.pool().is_filled() {
                 self.preparer.unpark();
             }
         }
@@ -207,9 +207,6 @@ impl<F: Files> Driver<F> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
-            // what is left of a file that is made may have room where another file has none
-            self.writer.pool().set_used(1000);
-            self.preparer.unpark();
             if self.shared.wait_for_room(Instant::now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));
@@ -271,7 +268,7 @@ fn tell_panic(shared: &Shared) {
 /// Makes files for segments to come while there are too few.
 fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
     while !ends.load(Ordering::Acquire) {
-        if !pool.is_due() {
+        if pool.is_filled() {
             thread::park();
             continue;
         }

@@ -1,7 +1,10 @@
 //! [`Files`] and [`File`]: all that the log asks of a file system, so that tests can put one in its place that loses power,
 //! fills up and breaks. The names are those of files in one directory.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 /// One directory.
 pub trait Files: Send + Sync + 'static {
@@ -91,13 +94,18 @@ pub(super) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write. After
-/// each piece `pace` is told how much is filled; with an error it ends.
-pub(super) fn zero_fill(file: &impl File, len: u64, mut pace: impl FnMut(u64) -> io::Result<()>) -> io::Result<()> {
+/// each piece `pace` is told how much is filled and how long the piece took; with an error it ends.
+pub(super) fn zero_fill(
+    file: &impl File,
+    len: u64,
+    mut pace: impl FnMut(u64, Duration) -> io::Result<()>,
+) -> io::Result<()> {
     const CHUNK: usize = 256 << 10;
     const SYNCED: u64 = 4 << 20;
     let zeros = vec![0; CHUNK.min(usize::try_from(len).unwrap_or(CHUNK))];
     let mut at = 0;
     while at < len {
+        let begins = Instant::now();
         let chunk = usize::try_from(len - at).map_or(zeros.len(), |left| left.min(zeros.len()));
         write_all_at(file, &zeros[..chunk], at)?;
         at += chunk as u64;
@@ -105,7 +113,7 @@ pub(super) fn zero_fill(file: &impl File, len: u64, mut pace: impl FnMut(u64) ->
         if at % SYNCED == 0 {
             file.sync_data()?;
         }
-        pace(at)?;
+        pace(at, begins.elapsed())?;
     }
     file.sync_data()
 }

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -25,8 +26,6 @@ pub(super) struct Pool<F> {
     state: Mutex<State>,
     /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment, all.
     used: AtomicU64,
-    /// How much of it is, when the next piece of the file that is made is due.
-    due: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -38,13 +37,7 @@ struct State {
 impl<F: Files> Pool<F> {
     pub(super) fn new(files: Arc<F>, segment_bytes: u64, ready: Vec<String>) -> Self {
         let next = ready.iter().filter_map(|name| names::spare_number(name)).max().map_or(1, |last| last + 1);
-        Self {
-            files,
-            segment_bytes,
-            state: Mutex::new(State { ready, next }),
-            used: AtomicU64::new(1000),
-            due: AtomicU64::new(BEGINS),
-        }
+        Self { files, segment_bytes, state: Mutex::new(State { ready, next }), used: AtomicU64::new(1000) }
     }
 
     /// How many there are.
@@ -74,29 +67,23 @@ impl<F: Files> Pool<F> {
 
     /// Makes one, whose blocks are on the disk. Slow.
     pub(super) fn make(&self) -> io::Result<String> {
-        self.make_with(|_| Ok(()))
+        self.make_with(|_, _| Ok(()))
     }
 
-    /// Makes one while others use the disk: each piece when it [is due](Self::is_due), for which the thread is to be unparked.
-    /// Ends with an error when `ends` says so.
+    /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with an error
+    /// when `ends` says so.
     pub(super) fn make_paced(&self, ends: &AtomicBool) -> io::Result<String> {
-        let made = self.make_with(|made| {
-            self.due.store(BEGINS + made * PACE / self.segment_bytes, Ordering::Relaxed);
-            loop {
-                if ends.load(Ordering::Acquire) {
-                    return Err(io::ErrorKind::Interrupted.into());
-                }
-                if made >= self.segment_bytes || self.is_due() {
-                    return Ok(());
-                }
-                thread::park();
+        self.make_with(|made, took| {
+            // it is to be there when half of the last segment is used
+            let ahead = made * 1000 / self.segment_bytes > 2 * self.used.load(Ordering::Relaxed);
+            if ahead && self.len() >= RESERVE {
+                thread::sleep((PAUSE * took).min(LONGEST_PAUSE));
             }
-        });
-        self.due.store(BEGINS, Ordering::Relaxed);
-        made
+            if ends.load(Ordering::Acquire) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+        })
     }
 
-    fn make_with(&self, pace: impl FnMut(u64) -> io::Result<()>) -> io::Result<String> {
+    fn make_with(&self, pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<String> {
         let name = self.new_name();
         let unfinished = names::unfinished(&name);
         let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes, pace));
@@ -121,13 +108,9 @@ impl<F: Files> Pool<F> {
         Ok(())
     }
 
-    /// Is a file to be made, or the next piece of it? It has time while there is a reserve and little of the last segment is used.
-    pub(super) fn is_due(&self) -> bool {
-        match self.len() {
-            READY.. => false,
-            RESERVE => self.used.load(Ordering::Relaxed) >= self.due.load(Ordering::Relaxed),
-            _ => true,
-        }
+    /// There are as many as should wait.
+    pub(super) fn is_filled(&self) -> bool {
+        self.len() >= READY
     }
 
     fn new_name(&self) -> String {
@@ -142,8 +125,9 @@ impl<F: Files> Pool<F> {
 pub(super) const RESERVE: usize = 1;
 /// With the next segment.
 const READY: usize = RESERVE + 1;
-/// A file begins to be made when so much of the last segment is used, and is there when so much more is, in thousandths.
-const BEGINS: u64 = 250;
-const PACE: u64 = 500;
+/// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so that a
+/// slow disk has one some time.
+const PAUSE: u32 = 9;
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Beyond these, files are removed.
 const ENOUGH: usize = READY + 1;

@@ -465,7 +465,7 @@ impl<F: Files> Writer<F> {
         if needed > len {
             // a segment for this frame alone
             let name = names::unfinished(&names::segment(self.next_segment));
-            let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_| Ok(())));
+            let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_, _| Ok(())));
             return match made {
                 Ok(()) => Ok((name, needed, false)),
                 Err(error) => {

@@ -2,13 +2,8 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     task::{Wake, Waker},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -113,15 +108,11 @@ pub(super) fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Lets nothing more fit, as soon as a segment, or a file for it, and the reserve are there.
+/// Lets nothing more fit, as soon as the next segment and the reserve are there.
 fn fill(files: &Simulated) {
-    until(|| whole(files) >= 2);
+    let spares = |name: &String| name.starts_with("spare-") && !name.ends_with(".new");
+    until(|| files.list().unwrap().iter().filter(|name| spares(name)).count() >= 2);
     files.set_room(Some(files.used()));
-}
-
-/// How many files are not being made.
-fn whole(files: &Simulated) -> usize {
-    files.list().unwrap().iter().filter(|name| !name.ends_with(".new")).count()
 }
 
 struct Bell(mpsc::SyncSender<()>);
@@ -330,63 +321,14 @@ fn a_batch_on_its_way_is_acknowledged_though_the_next_finds_no_room() {
 #[test]
 fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
     let files = Simulated::default();
-    let pool = Arc::new(Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new()));
-    let ends = Arc::new(AtomicBool::new(false));
-    let make = || {
-        let (pool, ends) = (pool.clone(), ends.clone());
-        thread::spawn(move || pool.make_paced(&ends))
-    };
-    // at once: the first segment needs one, and so does a disk that fills up
-    for _ in 0..2 {
-        assert!(pool.is_due());
-        pool.put(make().join().unwrap().unwrap());
-    }
-    assert!(!pool.is_due());
-    pool.take().unwrap();
-    for (used, due) in [(0, false), (249, false), (250, true)] {
-        pool.set_used(used);
-        assert_eq!(pool.is_due(), due, "{used}");
-    }
-    // piece by piece
-    let making = make();
-    for used in [374, 499, 624] {
-        until(|| !pool.is_due());
-        pool.set_used(used);
-        assert!(!pool.is_due(), "{used}");
-        pool.set_used(used + 1);
-        assert!(pool.is_due(), "{used}");
-        making.thread().unpark();
-    }
-    pool.put(making.join().unwrap().unwrap());
-    assert!(!pool.is_due());
-    pool.take().unwrap();
-    pool.set_used(300);
+    let pool = Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new());
+    let spare = |pool: &Pool<_>, ends| pool.make_paced(&AtomicBool::new(ends));
+    pool.put(spare(&pool, false).unwrap());
+    // with a reserve, and a last segment that is next to empty
+    pool.set_used(1);
+    pool.put(spare(&pool, false).unwrap());
+    assert!(pool.is_filled());
     let before = files.list().unwrap();
-    let making = make();
-    until(|| !pool.is_due());
-    ends.store(true, Ordering::Release);
-    making.thread().unpark();
-    assert_eq!(making.join().unwrap().unwrap_err().kind(), io::ErrorKind::Interrupted);
+    assert_eq!(spare(&pool, true).unwrap_err().kind(), io::ErrorKind::Interrupted);
     assert_eq!(files.list().unwrap(), before, "nothing is left of it");
-}
-
-/// There is room for what is left of the file that is made, and for no other: the reserve is too small for what comes.
-#[test]
-fn what_finds_no_room_has_the_file_that_is_made_finished() {
-    let files = Simulated::default();
-    let open = || Driven::with(&files, settings(1 << 20), None);
-    let first = open();
-    until(|| whole(&files) == 2);
-    drop(first);
-    // with two files from the start
-    let store = open();
-    store.wait(store.retain_at("much", &vec![b'x'; 300 << 10]));
-    until(|| files.used() == (2 << 20) + (256 << 10));
-    files.set_room(Some(files.used() + (900 << 10)));
-    let large = store.retain_at("large", &vec![b'z'; 1000 << 10]);
-    let bell = store.ask(large);
-    until(|| {
-        rings(&bell);
-        store.shared.done() >= large
-    });
 }
