@@ -15,7 +15,6 @@ pub struct Broker {
 
 impl Broker {
     /// With this configuration, on a free port.
-    #[allow(dead_code)]
     pub fn start(config: &Path) -> Self {
         let mut dunlin = Command::new(env!("CARGO_BIN_EXE_dunlin"));
         Self::run(dunlin.args(["--listen=127.0.0.1:0", "--log-level=info", "--config"]).arg(config))
