@@ -1,5 +1,5 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`], [`Endpoint`], [`Transport`],
-//! [`Contents`]. Nothing here does anything.
+//! [`TlsRecords`], [`Contents`]. Nothing here does anything.
 
 mod contents;
 mod listening;
@@ -13,7 +13,7 @@ use std::{
 use triomphe::ThinArc;
 
 pub use contents::Contents;
-pub use listening::{Endpoint, Transport};
+pub use listening::{Endpoint, TlsRecords, Transport};
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

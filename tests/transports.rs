@@ -8,6 +8,8 @@ mod listeners;
 mod process;
 #[path = "transports/proxy.rs"]
 mod proxy;
+#[path = "transports/records.rs"]
+mod records;
 #[path = "transports/secure.rs"]
 mod secure;
 #[path = "transports/tls.rs"]

@@ -62,6 +62,16 @@ pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> 
     }
 }
 
+/// How many bytes the packet has that `bytes` begin with, its fixed header included; `None` if that cannot be read yet or
+/// is malformed. For packets that the broker wrote itself: nothing but the length is looked at.
+#[inline]
+pub fn packet_len(bytes: &[u8]) -> Option<usize> {
+    match *bytes {
+        [_, a, ..] if a < 0x80 => Some(2 + usize::from(a)),
+        _ => long_length(bytes).ok().flatten().map(|(header, length)| header + length),
+    }
+}
+
 impl Frame<'_> {
     /// The type of the packet; an error for the reserved types, which [`frame`] never yields.
     pub fn packet_type(&self) -> Result<PacketType, DecodeError> {

@@ -13,7 +13,7 @@ use super::{
     lists::{Address, List, Mode, Network, Text},
     settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
 };
-use crate::types::Transport;
+use crate::types::{TlsRecords, Transport};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -105,6 +105,8 @@ const CLIENT_CERTIFICATES: Choice<ClientCertificates> = Choice(&[
 const IDENTITY: Choice<CertificateIdentity> =
     Choice(&[("common-name", CertificateIdentity::CommonName), ("subject", CertificateIdentity::Subject)]);
 
+const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
+
 /// `workers`, when it is a number
 pub(super) const WORKERS: Whole<usize> = Whole { min: 1, max: 1024 };
 
@@ -179,6 +181,10 @@ pub(super) const LISTENER: Table<Listener> = Table {
         identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
             "TLS: what of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, or \
              the whole subject as in \"CN=lamp,O=Example\".";
+        tls_records in rest: TLS_RECORDS,
+            "TLS: whether each MQTT packet is sent in a TLS record of its own (and over wss in a WebSocket frame of its \
+             own), or as many as fit. Clients that read one packet each time their socket becomes readable, such as \
+             paho-mqtt in asyncio programs, need \"packet\"; \"batch\" is faster.";
         path in rest: Text("/mqtt"), "WebSocket: the path of the request.";
         allowed_origins in rest: List(Text("https://example.org")),
             "WebSocket: pages of which origins may connect; none here means all. Clients that are no browsers send no \

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::types::{Endpoint, Transport};
+use crate::types::{Endpoint, TlsRecords, Transport};
 
 /// One listening socket and what is spoken on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct ListenerConfig {
     pub revocation_list_file: Option<PathBuf>,
     /// TLS: what of a client's certificate is its user name.
     pub identity: Option<CertificateIdentity>,
+    /// TLS: does each MQTT packet have a record of its own?
+    pub tls_records: TlsRecords,
     /// WebSocket: the path of the request.
     pub path: String,
     /// WebSocket: pages of which origins may connect; none: all.
@@ -73,6 +75,7 @@ impl ListenerConfig {
             client_certificates: ClientCertificates::Off,
             revocation_list_file: None,
             identity: None,
+            tls_records: TlsRecords::default(),
             path: "/mqtt".into(),
             allowed_origins: Vec::new(),
             mode: 0o660,
@@ -113,6 +116,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("client_certificates", listener.client_certificates != unset.client_certificates),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
         ("identity", listener.identity.is_some()),
+        ("tls_records", listener.tls_records != unset.tls_records),
     ];
     only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
     let websocket = [("path", listener.path != unset.path), ("allowed_origins", !listener.allowed_origins.is_empty())];

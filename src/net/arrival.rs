@@ -11,20 +11,27 @@ use tokio::net::TcpStream;
 
 use super::{
     connection::Connection,
+    cork::Cork,
     handshake::{HandshakeError, handshake},
     proxy::{self, ProxyError},
-    stream::{Stream, Tls},
+    stream::Stream,
     tls::TlsSettings,
+    tls_stream::Tls,
     websocket::{UpgradeError, WebSocketOptions, upgrade},
     worker::{Shared, Worker},
 };
-use crate::router::{Count, Peer};
+use crate::{
+    router::{Count, Peer},
+    types::TlsRecords,
+};
 
 /// What a listener asks of its connections.
 #[derive(Clone, Default)]
 pub struct Entrance {
     /// TLS, if it is spoken.
     pub tls: Option<TlsSettings>,
+    /// With TLS: what of MQTT is in one of its records.
+    pub tls_records: TlsRecords,
     /// WebSocket, if it is.
     pub websocket: Option<WebSocketOptions>,
     /// Each connection begins with a PROXY header, which is believed from these addresses alone.
@@ -129,29 +136,34 @@ async fn pass(
         let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
         peer.loopback_listener &= local;
     }
-    let Some(settings) = &entrance.tls else { return begin(shared, entrance, socket, *peer, step, due).await };
-    *step = "TLS handshake";
-    let asks_names = settings.name.is_some();
-    let places = Worker::with(|worker| worker.handshakes.clone());
-    let (stream, name) = handshake(socket, settings, &places).await?;
-    begin(shared, entrance, Tls { stream, name, asks_names }, *peer, step, due).await
-}
-
-async fn begin<S: Stream + Send + 'static>(
-    shared: &Shared,
-    entrance: &Entrance,
-    stream: S,
-    peer: Peer,
-    step: &mut &'static str,
-    due: Instant,
-) -> Result<(), ArrivalError> {
-    match &entrance.websocket {
-        None => spawn(stream, peer, due),
-        Some(options) => {
-            *step = "request for a WebSocket";
-            let longest = shared.limits.load().max_packet_size;
-            spawn(upgrade(stream, options, longest).await?, peer, due);
+    let tls = match &entrance.tls {
+        Some(settings) => {
+            *step = "TLS handshake";
+            let asks_names = settings.name.is_some();
+            let places = Worker::with(|worker| worker.handshakes.clone());
+            let (stream, name) = handshake(Cork::new(socket), settings, &places).await?;
+            Ok(Tls::new(stream, name, asks_names))
         }
+        None => Err(socket),
+    };
+    let Some(options) = &entrance.websocket else {
+        match (tls, entrance.tls_records) {
+            (Err(socket), _) => spawn(socket, *peer, due),
+            (Ok(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
+            (Ok(tls), TlsRecords::Batch) => spawn(tls, *peer, due),
+        }
+        return Ok(());
+    };
+    *step = "request for a WebSocket";
+    let longest = shared.limits.load().max_packet_size;
+    match (tls, entrance.tls_records) {
+        (Err(socket), _) => spawn(upgrade(socket, options, longest).await?, *peer, due),
+        (Ok(tls), TlsRecords::Packet) => {
+            // a frame for each packet, and a record for each frame
+            let upgraded = upgrade(tls.with_a_record_for_each_write(), options, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
+        (Ok(tls), TlsRecords::Batch) => spawn(upgrade(tls, options, longest).await?, *peer, due),
     }
     Ok(())
 }

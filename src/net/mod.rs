@@ -6,7 +6,9 @@
 //! | `bind` | binding addresses and Unix sockets |
 //! | `listener` | accepting, and the bounds on how many |
 //! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, its `handshake`, the `subject` of a certificate, `websocket` |
-//! | `stream` | what a connection is spoken over, a type for each transport |
+//! | `stream` | what a connection is spoken over, a type for each transport; `tls_stream` is that of TLS |
+//! | `packets` | where packets end in what is written, for transports that send each by itself |
+//! | `cork` | a socket that sends at a flush what was written since the last |
 //! | `connection` | the task that drives one connection |
 //! | `writing` | its writing half |
 //! | `farewell` | its last turns, when the server shuts down |
@@ -17,15 +19,18 @@ mod admission;
 mod arrival;
 mod bind;
 mod connection;
+mod cork;
 mod deadlines;
 mod farewell;
 mod handshake;
 mod listener;
+mod packets;
 mod proxy;
 mod reader;
 mod stream;
 mod subject;
 mod tls;
+mod tls_stream;
 mod websocket;
 mod worker;
 mod writing;

@@ -1,13 +1,9 @@
 //! [`Stream`]: what a connection is spoken over. Each transport is a type of its own, so that none pays for another.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::task::Context;
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 
@@ -34,59 +30,3 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
 impl Stream for TcpStream {}
 
 impl Stream for UnixStream {}
-
-/// TLS over TCP.
-pub(super) struct Tls {
-    pub(super) stream: tokio_rustls::server::TlsStream<TcpStream>,
-    /// See [`Stream::certificate_name`].
-    pub(super) name: Option<Box<str>>,
-    /// See [`Stream::names_in_certificates`].
-    pub(super) asks_names: bool,
-}
-
-impl Stream for Tls {
-    fn certificate_name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn names_in_certificates(&self) -> bool {
-        self.asks_names
-    }
-
-    /// close_notify (RFC 8446 section 6.1): what came before it is known to be all.
-    fn part(&mut self, cx: &mut Context<'_>, _reason: &CloseReason) {
-        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
-    }
-}
-
-impl AsyncRead for Tls {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Tls {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}

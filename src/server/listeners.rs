@@ -188,7 +188,7 @@ impl Read {
         let trusted_proxies = config.proxy_protocol.then(|| config.trusted_proxies.clone());
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
-        let entrance = Entrance { tls, websocket, trusted_proxies };
+        let entrance = Entrance { tls, tls_records: config.tls_records, websocket, trusted_proxies };
         Ok(Self { entrance, contents, warnings: warnings.unwrap_or_default() })
     }
 

@@ -1,4 +1,4 @@
-//! Where and how a listener listens: [`Endpoint`] and [`Transport`].
+//! Where and how a listener listens: [`Endpoint`], [`Transport`] and [`TlsRecords`].
 
 use std::{
     fmt,
@@ -29,6 +29,17 @@ pub enum Transport {
     Wss,
     /// A Unix socket.
     Unix,
+}
+
+/// How MQTT packets are put into TLS records (and, with WebSocket over TLS, into frames).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsRecords {
+    /// A record has one packet, or a part of one. Clients that read one packet each time their socket is readable need
+    /// this: OpenSSL takes a whole record from the socket, and poll reports no more for what is left of it.
+    #[default]
+    Packet,
+    /// A record has as many packets as fit: fewer bytes, less work for both sides.
+    Batch,
 }
 
 impl Endpoint {

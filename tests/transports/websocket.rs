@@ -37,7 +37,7 @@ const PING: u8 = 0x89;
 const CLOSE: u8 = 0x88;
 
 /// A frame as a client sends it.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [7, 0, 255, 3];
     let mut bytes = vec![first];
     match payload.len() {
@@ -56,7 +56,7 @@ fn close(code: u16) -> Vec<u8> {
 }
 
 /// Sends the request and reads the head of the answer.
-fn upgrade<S: Read + Write>(mut socket: S) -> S {
+pub fn upgrade<S: Read + Write>(mut socket: S) -> S {
     socket.write_all(format!("{REQUEST}{MQTT}").as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,5 +1,5 @@
 //! [`WebSocket`]: the bytes that the frames of a WebSocket carry, as a [`Stream`]. What is written at once is one binary
-//! frame; control frames go between them.
+//! frame, or one for each MQTT packet; control frames go between them.
 
 use std::{
     io::{self, IoSlice},
@@ -7,7 +7,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tungstenite::protocol::frame::{
     FrameHeader,
@@ -15,7 +14,7 @@ use tungstenite::protocol::frame::{
 };
 
 use super::{
-    super::stream::Stream,
+    super::{packets::Packets, stream::Stream, tls_stream::front},
     frames::{Asked, Inbound, Violation},
 };
 use crate::{
@@ -36,6 +35,8 @@ pub(in super::super) struct WebSocket<S> {
     left: usize,
     /// The payload of a ping that is not answered yet; of many, the last is enough (RFC 6455 section 5.5.3).
     pong: Option<Vec<u8>>,
+    /// Where each MQTT packet is to have a frame: where the next begins.
+    packets: Option<Packets>,
     /// Bytes read in this turn, or lately, that were no payload: headers, control frames.
     barren: u32,
     closing: Closing,
@@ -62,9 +63,16 @@ impl<S: Stream> WebSocket<S> {
             sent: 0,
             left: 0,
             pong: None,
+            packets: None,
             barren: 0,
             closing: Closing::Open,
         }
+    }
+
+    /// From now on each MQTT packet that is written is a frame.
+    pub(in super::super) fn with_a_frame_for_each_packet(mut self) -> Self {
+        self.packets = Some(Packets::default());
+        self
     }
 
     /// Takes frames from what was read behind the first `before` bytes of `buf`; leaves their payload in it.
@@ -212,24 +220,20 @@ impl<S: Stream> AsyncWrite for WebSocket<S> {
             if this.closing != Closing::Open {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            let length = bufs.iter().map(|buf| buf.len()).sum();
-            if length == 0 {
-                return Poll::Ready(Ok(0));
-            }
+            let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) else { return Poll::Ready(Ok(0)) };
+            let length = match &mut this.packets {
+                Some(packets) => packets.rest_of_packet(first),
+                None => bufs.iter().map(|buf| buf.len()).sum(),
+            };
             this.begin(OpCode::Data(Data::Binary), length)?;
         }
         loop {
             let header = &this.header[usize::from(this.sent)..];
-            let mut slices = SmallVec::<[IoSlice<'_>; 65]>::new();
-            slices.push(IoSlice::new(header));
-            let mut left = this.left;
-            for buf in bufs {
-                let part = buf.len().min(left);
-                left -= part;
-                slices.push(IoSlice::new(&buf[..part]));
+            let mut slices = front(bufs, this.left);
+            if !header.is_empty() {
+                slices.insert(0, IoSlice::new(header));
             }
-            let first = usize::from(header.is_empty());
-            let n = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, &slices[first..]))?;
+            let n = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, &slices))?;
             if n == 0 {
                 return Poll::Ready(Ok(0));
             }
@@ -237,6 +241,9 @@ impl<S: Stream> AsyncWrite for WebSocket<S> {
             this.sent += of_header as u16;
             let payload = n - of_header;
             this.left -= payload;
+            if let Some(packets) = &mut this.packets {
+                packets.advance(payload);
+            }
             if payload > 0 {
                 return Poll::Ready(Ok(payload));
             }

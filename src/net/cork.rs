@@ -1,0 +1,108 @@
+//! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call (the
+//! idea of TCP_CORK, tcp(7)). TLS writes each record by itself; without this, each would be a system call.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A socket that sends at a flush what was written since the last one. Until [`begin`](Self::begin) each write goes
+/// straight to the socket.
+#[derive(Debug)]
+pub(super) struct Cork<IO> {
+    socket: IO,
+    corked: bool,
+    /// Collected and not sent; empty and without memory while there is nothing.
+    held: Vec<u8>,
+    /// Bytes at the front of `held` that the socket has taken.
+    sent: usize,
+}
+
+/// When so many bytes are held, they are sent before more is taken.
+const FULL: usize = 128 << 10;
+/// A larger buffer is not kept for the next connection that writes.
+const KEEP_CAPACITY: usize = 2 * FULL;
+
+thread_local! {
+    /// The buffer of the last connection of this thread that sent all it held.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl<IO> Cork<IO> {
+    pub(super) fn new(socket: IO) -> Self {
+        Self { socket, corked: false, held: Vec::new(), sent: 0 }
+    }
+
+    /// From now on, writes wait for the next flush.
+    pub(super) fn begin(&mut self) {
+        self.corked = true;
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Cork<IO> {
+    /// Sends what is held.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.held.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.held[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => self.sent += n,
+            }
+        }
+        self.sent = 0;
+        let mut buffer = std::mem::take(&mut self.held);
+        if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
+            buffer.clear();
+            SPARE.set(buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Cork<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.corked {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        }
+        if self.held.len() - self.sent >= FULL {
+            ready!(self.poll_send(cx))?;
+        }
+        if self.held.capacity() == 0 {
+            self.held = SPARE.take();
+        }
+        let before = self.held.len();
+        bufs.iter().for_each(|buf| self.held.extend_from_slice(buf));
+        Poll::Ready(Ok(self.held.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
