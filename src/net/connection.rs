@@ -38,6 +38,8 @@ pub(super) struct Connection<S> {
     deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     read_by: Tick,
+    /// Bytes of the packet that is not complete which have counted as life: see [`Self::note_progress`].
+    counted: u32,
     /// The socket has to take something of what waits.
     pub(super) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
@@ -91,6 +93,8 @@ const BYTES_A_TURN: usize = 128 << 10;
 const MUCH: usize = 16 << 10;
 /// More bytes than this of such reads that are not written are written first.
 const WRITE_FIRST: usize = 48 << 10;
+/// So many bytes of a packet that is not complete count as life.
+const PROGRESS: u32 = 1 << 10;
 /// Bytes read behind a CONNECT, at most: they are held while the verdict on the client is awaited.
 const BEHIND_CONNECT: usize = 4 << 10;
 
@@ -105,6 +109,7 @@ impl<S: Stream> Connection<S> {
             writing: None,
             deadline: None,
             read_by: Tick::NEVER,
+            counted: 0,
             write_by: Tick::NEVER,
             gave_way: u32::MAX,
             reads_much: false,
@@ -222,7 +227,7 @@ impl<S: Stream> Connection<S> {
                     let frame = self.reader.take();
                     self.handle(worker, cx, &frame, now)?;
                 }
-                Got::More => {}
+                Got::More => self.note_progress(worker, now),
                 Got::End => return Err(CloseReason::ConnectionLost),
             }
             if let Phase::Open(open) = &mut self.phase
@@ -299,13 +304,37 @@ impl<S: Stream> Connection<S> {
             }
         };
         worker.local.count(Count::MessagesReceived, frames);
-        if let Phase::Open(open) = &self.phase
-            && frames > 0
-        {
-            // whole packets count, not bytes
-            self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+        if frames > 0 {
+            self.counted = 0;
+            if let Phase::Open(open) = &self.phase {
+                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+            }
+        } else {
+            self.note_progress(worker, now);
         }
         result
+    }
+
+    /// Progress within a packet that takes long is life too, but not a trickle: after each [`PROGRESS`] bytes the Keep
+    /// Alive begins anew, and a CONNECT gets a second more, up to six times the connect timeout. (Our reading of
+    /// [MQTT-3.1.2-24], which speaks of packets alone.)
+    fn note_progress(&mut self, worker: &Worker, now: Instant) {
+        let held = u32::try_from(self.reader.held()).unwrap_or(u32::MAX);
+        let progress = held.saturating_sub(self.counted) / PROGRESS;
+        if progress == 0 {
+            return;
+        }
+        let before = self.counted / PROGRESS;
+        self.counted += progress * PROGRESS;
+        match &self.phase {
+            Phase::Open(open) => self.read_by = keep_alive_deadline(worker, open.keep_alive, now),
+            Phase::Connecting => {
+                let most = worker.shared.limits.load().connect_timeout.saturating_mul(5);
+                let [before, after] = [before, before + progress].map(|n| Duration::from_secs(n.into()).min(most));
+                self.read_by = self.read_by.later(after - before);
+            }
+            Phase::Asking(_) | Phase::Ended => {}
+        }
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -397,11 +426,15 @@ impl<S: Stream> Connection<S> {
             return Err(CloseReason::WriteTimeout { waiting: self.writing.as_ref().map_or(0, |w| w.len()) });
         }
         if worker.deadlines.has_passed(self.read_by, now) {
+            let (received, expected) = (self.reader.held(), self.reader.need());
             return Err(match &self.phase {
+                Phase::Open(open) if received > 0 => {
+                    CloseReason::PacketTooSlow { keep_alive: open.keep_alive, received, expected }
+                }
                 Phase::Open(open) => CloseReason::KeepAliveTimeout { keep_alive: open.keep_alive },
                 _ => {
                     worker.local.count(Count::ConnectTimeouts, 1);
-                    CloseReason::ConnectTimeout
+                    CloseReason::ConnectTimeout { received }
                 }
             });
         }

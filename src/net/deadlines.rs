@@ -29,6 +29,12 @@ const TICK: Duration = Duration::from_millis(100);
 impl Tick {
     /// Later than any moment.
     pub(super) const NEVER: Self = Self(u32::MAX);
+
+    /// The tick that is so much later, in whole ticks.
+    pub(super) fn later(self, by: Duration) -> Self {
+        let ticks = u32::try_from(by.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
+        Self(self.0.saturating_add(ticks))
+    }
 }
 
 impl Deadlines {

@@ -81,6 +81,11 @@ impl Reader {
         self.0.as_ref().map_or(0, |part| part.need)
     }
 
+    /// Bytes of that frame that have arrived.
+    pub(super) fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |part| part.held.len())
+    }
+
     /// Nothing of a frame has arrived.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_none()

@@ -31,6 +31,19 @@ pub enum CloseReason {
         /// Seconds, as in the CONNECT.
         keep_alive: u16,
     },
+    /// The same, in the middle of a packet: it came too slowly to count as life.
+    #[error(
+        "less than 1 KiB received in 1.5 times the Keep Alive of {keep_alive} s, within a packet of which {received} of \
+         {expected} bytes have come [MQTT-3.1.2-24]"
+    )]
+    PacketTooSlow {
+        /// Seconds, as in the CONNECT.
+        keep_alive: u16,
+        /// Bytes.
+        received: usize,
+        /// Bytes, as far as the packet's header has said.
+        expected: usize,
+    },
     /// [MQTT-3.1.4-2].
     #[error("another connection with the same Client Identifier took the session over [MQTT-3.1.4-2]")]
     SessionTakenOver,
@@ -41,8 +54,14 @@ pub enum CloseReason {
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
     /// No CONNECT came in time.
-    #[error("no CONNECT within the connect timeout (limits.connect_timeout)")]
-    ConnectTimeout,
+    #[error(
+        "no {} within the connect timeout (limits.connect_timeout)",
+        if *received > 0 { format!("whole CONNECT (only {received} bytes)") } else { "CONNECT".into() }
+    )]
+    ConnectTimeout {
+        /// Bytes of it that had come.
+        received: usize,
+    },
     /// The client's socket took nothing for too long.
     #[error("the client read nothing for limits.write_timeout while {waiting} bytes waited for it")]
     WriteTimeout {
@@ -117,7 +136,7 @@ impl CloseReason {
     pub fn code(&self) -> ReasonCode {
         match self {
             Self::ClientDisconnect => ReasonCode::Success,
-            Self::KeepAliveTimeout { .. } => ReasonCode::KeepAliveTimeout,
+            Self::KeepAliveTimeout { .. } | Self::PacketTooSlow { .. } => ReasonCode::KeepAliveTimeout,
             Self::SessionTakenOver => ReasonCode::SessionTakenOver,
             Self::Malformed(error) => error.reason(),
             Self::Protocol(ProtocolError::TopicTooLarge | ProtocolError::Topic(_)) => ReasonCode::TopicNameInvalid,
@@ -132,7 +151,7 @@ impl CloseReason {
             | Self::ConnectionLost
             | Self::Network(_)
             | Self::Transport(_)
-            | Self::ConnectTimeout
+            | Self::ConnectTimeout { .. }
             | Self::WriteTimeout { .. } => ReasonCode::UnspecifiedError,
         }
     }

@@ -109,7 +109,11 @@ fn the_log_says_why_a_connection_ended() {
         ("limit of 10000", [connect("a"), header(0x30, 10_000)].concat(), false),
         ("a second CONNECT [MQTT-3.1.0-2]", [connect("a"), connect("a")].concat(), false),
         ("the first packet is not CONNECT [MQTT-3.1.0-1]", PINGREQ.to_vec(), false),
-        ("no CONNECT within the connect timeout (limits.connect_timeout)", connect("a")[..9].to_vec(), false),
+        (
+            "no whole CONNECT (only 9 bytes) within the connect timeout (limits.connect_timeout)",
+            connect("a")[..9].to_vec(),
+            false,
+        ),
         ("the client closed the connection without DISCONNECT", [connect("a"), vec![0x30]].concat(), true),
         ("the client sent DISCONNECT", [connect("a"), crate::raw::DISCONNECT.to_vec()].concat(), false),
         ("nothing received for 1.5 times the Keep Alive of 1 s", Connect::new("a").keep_alive(1).frame(), false),

@@ -10,7 +10,7 @@ use dunlin::{config::Limits, router::Count};
 
 use crate::support::{
     Broker, GUARD,
-    raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
 };
 
 /// A connected client as a bare socket.
@@ -84,5 +84,58 @@ fn a_client_that_never_ends_its_packet_is_silent() {
     }
     recorder.wait_for("disconnect slow");
     let lines = recorder.lines("disconnect slow");
-    assert_eq!(lines, ["disconnect slow KeepAliveTimeout { keep_alive: 1 }"]);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("disconnect slow PacketTooSlow { keep_alive: 1, received: "), "{lines:?}");
+    assert!(lines[0].ends_with(", expected: 4099 }"), "{lines:?}");
+}
+
+/// Sends `bytes` in pieces that take `time` in all, or until the connection is closed.
+fn trickle(stream: &mut TcpStream, bytes: &[u8], piece: usize, time: Duration) {
+    let begin = Instant::now();
+    for (n, piece) in (1..).zip(bytes.chunks(piece)) {
+        stream.write_all(piece).expect("the broker reads");
+        // what is sent at a rate has to be sent by the clock: the test fails if the broker closes, not if it is late
+        while begin.elapsed() < time.mul_f64(f64::from(n) * piece.len() as f64 / bytes.len() as f64) {
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_packet_that_takes_longer_than_the_keep_alive_is_taken_while_it_makes_progress() {
+    let (broker, recorder) = Broker::observed(Limits::default());
+    let mut subscriber = broker.client("sub");
+    subscriber.subscribe(&[("large", 1)]);
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
+    // 3 KB in three Keep Alives, then one that is held in a buffer of its own
+    for (size, seconds) in [(3_000, 3), (300_000, 2)] {
+        let message = Message::new("large", &"x".repeat(size)).qos(1).id(1);
+        trickle(&mut slow, &message.frame(), size / 60, Duration::from_secs(seconds));
+        expect(&mut slow, &puback(1));
+        assert_eq!(subscriber.receive().payload.len(), size);
+    }
+    assert_eq!(recorder.lines("disconnect slow"), [""; 0]);
+    // behind it, silence is silence
+    recorder.wait_for("disconnect slow");
+    assert_eq!(recorder.lines("disconnect slow"), ["disconnect slow KeepAliveTimeout { keep_alive: 1 }"]);
+}
+
+#[test]
+fn a_connect_gets_more_time_while_it_makes_progress() {
+    let connect_timeout = Duration::from_secs(1);
+    let broker = Broker::limits(Limits { connect_timeout, ..Limits::default() });
+    let will = Message::new("will", &"x".repeat(10_000));
+    let connect = Connect::new("slow").will(&will).frame();
+    let mut slow = TcpStream::connect(broker.address()).expect("the broker accepts connections");
+    slow.set_read_timeout(Some(GUARD)).expect("a read timeout");
+    trickle(&mut slow, &connect, 100, Duration::from_secs(3));
+    expect(&mut slow, &connack(0, 0));
+    // six times the connect timeout is the most, whatever comes
+    let begin = Instant::now();
+    let mut stalls = TcpStream::connect(broker.address()).expect("the broker accepts connections");
+    stalls.set_read_timeout(Some(GUARD)).expect("a read timeout");
+    stalls.write_all(&connect[..connect.len() - 1]).expect("most of a CONNECT is sent");
+    assert_eq!(stalls.read(&mut [0]).ok(), Some(0));
+    assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(broker.server.counters().get(Count::ConnectTimeouts), 1);
 }
