@@ -46,6 +46,7 @@ fn connect() -> Packet<'static> {
     };
     Packet::Connect(Box::new(Connect {
         version: VERSION,
+        bridge: false,
         clean_session: true,
         keep_alive: 60,
         client_id: "sensor-21",
@@ -60,7 +61,7 @@ fn subscribe() -> Packet<'static> {
     let filter = TopicFilter::new("building/+/floor/2/room/#").expect("is a Topic Filter");
     Packet::Subscribe(Subscribe {
         packet_id: packet_id(),
-        filters: vec![(filter, SubscriptionOptions { qos: QoS::AtLeastOnce }); 10],
+        filters: vec![(filter, SubscriptionOptions::from(QoS::AtLeastOnce)); 10],
         properties: Properties::default(),
     })
 }

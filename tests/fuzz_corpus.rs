@@ -199,6 +199,7 @@ fn packets() -> Vec<(&'static str, Packet<'static>)> {
     let properties = codec::Properties::default();
     let connect = Connect {
         version: ProtocolVersion::V311,
+        bridge: false,
         clean_session: true,
         keep_alive: 60,
         client_id: "client",
@@ -209,6 +210,7 @@ fn packets() -> Vec<(&'static str, Packet<'static>)> {
     };
     let will = Will { topic, payload: b"gone", qos: QoS::AtLeastOnce, retain: true, properties };
     let full = Connect {
+        bridge: false,
         clean_session: false,
         will: Some(will),
         username: Some("user"),
@@ -220,7 +222,7 @@ fn packets() -> Vec<(&'static str, Packet<'static>)> {
         let packet_id = (qos != QoS::AtMostOnce).then_some(id);
         Packet::Publish(Publish { dup: false, qos, retain: false, topic, packet_id, payload, properties })
     };
-    let options = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(|qos| SubscriptionOptions { qos });
+    let options = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].map(SubscriptionOptions::from);
     let codes = vec![SubackCode::Granted(QoS::ExactlyOnce), SubackCode::Failure(ReasonCode::UnspecifiedError)];
     vec![
         ("connect", Packet::Connect(Box::new(connect))),

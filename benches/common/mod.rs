@@ -38,6 +38,7 @@ pub fn limits() -> RouterLimits {
 pub fn connect(router: &Router, local: &mut Local, id: &str) -> Client {
     let connect = Connect {
         version: ProtocolVersion::V311,
+        bridge: false,
         clean_session: true,
         keep_alive: 0,
         client_id: id,
@@ -50,7 +51,7 @@ pub fn connect(router: &Router, local: &mut Local, id: &str) -> Client {
     let connected = router
         .connect(local, &connect, (id.into(), Identity::default()), peer, Waker::noop().clone())
         .expect("nobody is refused");
-    Client::new(connected, ProtocolVersion::V311)
+    Client::new(connected, &connect)
 }
 
 /// The frame of one packet.

@@ -240,7 +240,7 @@ impl End {
         let payload = vec![0; size];
         let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
-        match self.session.deliver(&outgoing, qos, &self.limits, &mut self.pool, &mut ()) {
+        match self.session.deliver(&outgoing, qos.into(), &self.limits, &mut self.pool, &mut ()) {
             Delivery::Sent => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),

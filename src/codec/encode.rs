@@ -7,7 +7,8 @@ use crate::{
 };
 
 use super::{
-    Connect, ConnectReturnCode, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, SubackCode, Subscribe, Unsubscribe,
+    BRIDGE, Connect, ConnectReturnCode, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, SubackCode, Subscribe,
+    Unsubscribe,
 };
 
 /// The flags of a PUBLISH (section 3.3.1).
@@ -168,6 +169,7 @@ fn connect(out: &mut Vec<u8>, packet: &Connect<'_>) -> Result<(), EncodeError> {
         ProtocolVersion::V31 => (b"MQIsdp", 3),
         ProtocolVersion::V311 => (b"MQTT", 4),
     };
+    let level = if packet.bridge { level | BRIDGE } else { level };
     let will = packet.will.as_ref();
     let fields = [
         (Field::ClientId, Some(packet.client_id.as_bytes())),

@@ -175,8 +175,8 @@ struct Rule {
     packet: Option<PacketType>,
     /// Bit n is set where the flags may have the value n.
     flags: u16,
-    /// The same for MQTT 3.1, where SUBSCRIBE, UNSUBSCRIBE and PUBREL have a DUP flag too, and nothing forbids it on a
-    /// PUBLISH of QoS 0.
+    /// The same for MQTT 3.1, which calls most of these bits "not used" and says nothing of a receiver that finds them
+    /// set; SUBSCRIBE and UNSUBSCRIBE have QoS 1 and a DUP flag, and nothing forbids DUP on a PUBLISH of QoS 0.
     flags_v31: u16,
     /// Least Remaining Length. Where a shorter packet breaks a statement of its own (a SUBSCRIBE without a filter, a
     /// PUBLISH without a topic), the parser says so instead.
@@ -188,10 +188,12 @@ struct Rule {
 
 /// Bit 0 alone: all flags are 0.
 const NO_FLAGS: u16 = 1;
+/// Any flags.
+const ANY: u16 = 0xFFFF;
 /// Flags 0010 (section 2.2.2).
 const BIT_1: u16 = 1 << 0b0010;
-/// Flags 0010, and 1010 with DUP.
-const BIT_1_AND_DUP: u16 = BIT_1 | (1 << 0b1010);
+/// QoS 1, with any DUP and RETAIN.
+const QOS_1: u16 = BIT_1 | 1 << 0b0011 | 1 << 0b1010 | 1 << 0b1011;
 /// DUP, QoS, RETAIN: neither QoS 3 nor DUP with QoS 0.
 const PUBLISH: u16 = 0b0011_1100_0011_1111;
 /// DUP, QoS, RETAIN: not QoS 3.
@@ -205,22 +207,23 @@ const MAX: usize = MAX_REMAINING_LENGTH;
 static RULES: [Rule; 16] = {
     use PacketType::*;
     [
-        rule(None,              0,        0,             0,   0,           false),
-        rule(Some(Connect),     NO_FLAGS, NO_FLAGS,      12,  MAX_CONNECT, true),
-        rule(Some(Connack),     NO_FLAGS, NO_FLAGS,      2,   2,           false),
-        rule(Some(Publish),     PUBLISH,  PUBLISH_V31,   2,   MAX,         true),
-        rule(Some(Puback),      NO_FLAGS, NO_FLAGS,      2,   2,           true),
-        rule(Some(Pubrec),      NO_FLAGS, NO_FLAGS,      2,   2,           true),
-        rule(Some(Pubrel),      BIT_1,    BIT_1_AND_DUP, 2,   2,           true),
-        rule(Some(Pubcomp),     NO_FLAGS, NO_FLAGS,      2,   2,           true),
-        rule(Some(Subscribe),   BIT_1,    BIT_1_AND_DUP, 2,   MAX,         true),
-        rule(Some(Suback),      NO_FLAGS, NO_FLAGS,      3,   MAX,         false),
-        rule(Some(Unsubscribe), BIT_1,    BIT_1_AND_DUP, 2,   MAX,         true),
-        rule(Some(Unsuback),    NO_FLAGS, NO_FLAGS,      2,   2,           false),
-        rule(Some(Pingreq),     NO_FLAGS, NO_FLAGS,      0,   0,           true),
-        rule(Some(Pingresp),    NO_FLAGS, NO_FLAGS,      0,   0,           false),
-        rule(Some(Disconnect),  NO_FLAGS, NO_FLAGS,      0,   0,           true),
-        rule(None,              0,        0,             0,   0,           false),
+        rule(None,              0,        0,           0,   0,           false),
+        // its version is in its body, which is where its flags are checked
+        rule(Some(Connect),     ANY,      ANY,         12,  MAX_CONNECT, true),
+        rule(Some(Connack),     NO_FLAGS, NO_FLAGS,    2,   2,           false),
+        rule(Some(Publish),     PUBLISH,  PUBLISH_V31, 2,   MAX,         true),
+        rule(Some(Puback),      NO_FLAGS, ANY,         2,   2,           true),
+        rule(Some(Pubrec),      NO_FLAGS, ANY,         2,   2,           true),
+        rule(Some(Pubrel),      BIT_1,    ANY,         2,   2,           true),
+        rule(Some(Pubcomp),     NO_FLAGS, ANY,         2,   2,           true),
+        rule(Some(Subscribe),   BIT_1,    QOS_1,       2,   MAX,         true),
+        rule(Some(Suback),      NO_FLAGS, NO_FLAGS,    3,   MAX,         false),
+        rule(Some(Unsubscribe), BIT_1,    QOS_1,       2,   MAX,         true),
+        rule(Some(Unsuback),    NO_FLAGS, NO_FLAGS,    2,   2,           false),
+        rule(Some(Pingreq),     NO_FLAGS, ANY,         0,   0,           true),
+        rule(Some(Pingresp),    NO_FLAGS, NO_FLAGS,    0,   0,           false),
+        rule(Some(Disconnect),  NO_FLAGS, ANY,         0,   0,           true),
+        rule(None,              0,        0,           0,   0,           false),
     ]
 };
 

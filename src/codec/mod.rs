@@ -24,6 +24,7 @@ mod v4;
 pub use encode::{PublishFlags, encode, publish_len};
 pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, PacketType, frame, packet_len};
+use packet::BRIDGE;
 pub use packet::*;
 pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
 

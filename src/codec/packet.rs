@@ -49,6 +49,9 @@ pub struct Properties<'a>(pub &'a [u8]);
 pub struct Connect<'a> {
     /// Protocol Name and Level together.
     pub version: ProtocolVersion,
+    /// The client is a bridge, as mosquitto's bridges say by bit 7 of the Protocol Level: it is not to get its own messages
+    /// back, and RETAIN as it was published.
+    pub bridge: bool,
     /// Clean Session (Clean Start in MQTT 5).
     pub clean_session: bool,
     /// Keep Alive in seconds; 0 turns it off.
@@ -64,6 +67,9 @@ pub struct Connect<'a> {
     /// MQTT 5.
     pub properties: Properties<'a>,
 }
+
+/// The bit of the Protocol Level that says that the client is a bridge.
+pub(super) const BRIDGE: u8 = 0x80;
 
 /// The Will Message of a CONNECT (section 3.1.2.5).
 #[derive(Clone, Debug, PartialEq)]
@@ -227,4 +233,6 @@ pub enum ReasonCode {
     PacketTooLarge = 0x95,
     /// A limit of this server is reached.
     QuotaExceeded = 0x97,
+    /// This server has no shared subscriptions.
+    SharedSubscriptionsNotSupported = 0x9E,
 }

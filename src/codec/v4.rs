@@ -7,8 +7,8 @@ use crate::{
 };
 
 use super::{
-    Ack, Connack, Connect, ConnectReturnCode, DecodeError, Disconnect, Field, Frame, Packet, PacketType, Properties,
-    Publish, ReasonCode, Suback, SubackCode, Subscribe, Unsubscribe, Will,
+    Ack, BRIDGE, Connack, Connect, ConnectReturnCode, DecodeError, Disconnect, Field, Frame, Packet, PacketType,
+    Properties, Publish, ReasonCode, Suback, SubackCode, Subscribe, Unsubscribe, Will,
     cursor::{self, Cursor},
 };
 
@@ -102,13 +102,13 @@ fn decode_other<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet
     let mut cursor = Cursor::new(frame.body);
     let packet = match frame.packet_type()? {
         PacketType::Publish => return decode_publish(frame).map(Packet::Publish),
-        PacketType::Connect => Packet::Connect(Box::new(connect(&mut cursor)?)),
+        PacketType::Connect => Packet::Connect(Box::new(connect(frame.first, &mut cursor)?)),
         PacketType::Connack => Packet::Connack(connack(version, &mut cursor)?),
         PacketType::Puback => Packet::Puback(ack(&mut cursor)?),
         PacketType::Pubrec => Packet::Pubrec(ack(&mut cursor)?),
         PacketType::Pubrel => Packet::Pubrel(ack(&mut cursor)?),
         PacketType::Pubcomp => Packet::Pubcomp(ack(&mut cursor)?),
-        PacketType::Subscribe => Packet::Subscribe(subscribe(&mut cursor)?),
+        PacketType::Subscribe => Packet::Subscribe(subscribe(version, &mut cursor)?),
         PacketType::Suback => Packet::Suback(suback(&mut cursor)?),
         PacketType::Unsubscribe => Packet::Unsubscribe(unsubscribe(&mut cursor)?),
         PacketType::Unsuback => Packet::Unsuback(ack(&mut cursor)?),
@@ -122,9 +122,12 @@ fn decode_other<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet
     Ok(packet)
 }
 
-/// CONNECT (section 3.1).
-fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<Connect<'a>, DecodeError> {
-    let version = version(cursor)?;
+/// CONNECT (section 3.1), whose first byte is `first`.
+fn connect<'a>(first: u8, cursor: &mut Cursor<'a>) -> Result<Connect<'a>, DecodeError> {
+    let Protocol { version, bridge } = protocol(cursor)?;
+    if first & 0x0F != 0 && version != ProtocolVersion::V31 {
+        return Err(DecodeError::HeaderFlags { packet: PacketType::Connect, flags: first & 0x0F });
+    }
     let flags = ConnectFlags::read(version, cursor.u8(Field::ConnectFlags)?)?;
     let keep_alive = cursor.u16(Field::KeepAlive)?;
     let client_id = cursor.text(Field::ClientId)?;
@@ -144,6 +147,7 @@ fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<Connect<'a>, DecodeError> {
     let password = if is_there(flags.password, cursor) { Some(cursor.binary(Field::Password)?) } else { None };
     Ok(Connect {
         version,
+        bridge,
         clean_session: flags.clean_session,
         keep_alive,
         client_id,
@@ -154,15 +158,20 @@ fn connect<'a>(cursor: &mut Cursor<'a>) -> Result<Connect<'a>, DecodeError> {
     })
 }
 
-/// Protocol Name and Level. A level with bit 7 set is a mosquitto bridge's, and unsupported like any other.
-fn version(cursor: &mut Cursor<'_>) -> Result<ProtocolVersion, DecodeError> {
+/// What Protocol Name and Protocol Level say.
+struct Protocol {
+    version: ProtocolVersion,
+    bridge: bool,
+}
+
+fn protocol(cursor: &mut Cursor<'_>) -> Result<Protocol, DecodeError> {
     let (level, version) = match cursor.binary(Field::ProtocolName)? {
         b"MQTT" => (4, ProtocolVersion::V311),
         b"MQIsdp" => (3, ProtocolVersion::V31),
         _ => return Err(DecodeError::ProtocolName),
     };
     match cursor.u8(Field::ProtocolLevel)? {
-        found if found == level => Ok(version),
+        found if found & !BRIDGE == level => Ok(Protocol { version, bridge: found & BRIDGE != 0 }),
         other => Err(DecodeError::UnsupportedLevel(other)),
     }
 }
@@ -233,7 +242,7 @@ fn ack<'a>(cursor: &mut Cursor<'a>) -> Result<Ack<'a>, DecodeError> {
 }
 
 /// SUBSCRIBE (section 3.8).
-fn subscribe<'a>(cursor: &mut Cursor<'a>) -> Result<Subscribe<'a>, DecodeError> {
+fn subscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Subscribe<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
     if cursor.is_empty() {
         return Err(DecodeError::SubscribeEmpty);
@@ -241,9 +250,13 @@ fn subscribe<'a>(cursor: &mut Cursor<'a>) -> Result<Subscribe<'a>, DecodeError> 
     let mut filters = Vec::with_capacity(likely_filters(cursor));
     while !cursor.is_empty() {
         let filter = cursor.topic_filter()?;
-        let bits = cursor.u8(Field::RequestedQos)?;
+        let bits = match (version, cursor.u8(Field::RequestedQos)?) {
+            // the upper six bits are not used there
+            (ProtocolVersion::V31, bits) => bits & 0b11,
+            (_, bits) => bits,
+        };
         let qos = QoS::from_bits(bits).ok_or(DecodeError::RequestedQos(bits))?;
-        filters.push((filter, SubscriptionOptions { qos }));
+        filters.push((filter, SubscriptionOptions::from(qos)));
     }
     Ok(Subscribe { packet_id, filters, properties: Properties::default() })
 }

@@ -16,14 +16,14 @@ use parking_lot::RwLock;
 use super::slot::SlotRef;
 use crate::{
     topic::{SubscriptionTrie, TopicName},
-    types::QoS,
+    types::SubscriptionOptions,
 };
 
-/// One who gets a message: each session once, at the highest QoS of its filters that match.
+/// One session that gets a message, and what its filters that match ask for together: see [`merge_overlapping`].
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) slot: SlotRef,
-    pub(super) qos: QoS,
+    pub(super) options: SubscriptionOptions,
 }
 
 /// Who gets the messages of one topic.
@@ -136,7 +136,7 @@ impl MatchCache {
         }
         // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
         let stamp = generations.stamp(bucket(topic.as_str()));
-        trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), qos: options.qos }));
+        trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), options }));
         merge_overlapping(merge);
         let matched = Arc::new(Matched { topic: topic.as_str().into(), stamp, targets: merge.drain(..).collect() });
         let kept = *targets - found.as_ref().map_or(0, |stale| stale.targets.len());
@@ -175,19 +175,51 @@ impl MatchCache {
     }
 }
 
-/// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1].
+/// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1]; its own messages unless
+/// all of them refuse those, and RETAIN as published if one of them asks for it.
 fn merge_overlapping(targets: &mut Vec<Target>) {
     if targets.len() < 2 {
         return;
     }
-    targets.sort_unstable_by_key(|t| (t.slot.address(), std::cmp::Reverse(t.qos)));
-    targets.dedup_by(|next, kept| next.slot == kept.slot);
+    targets.sort_unstable_by_key(|t| (t.slot.address(), std::cmp::Reverse(t.options.qos)));
+    targets.dedup_by(|next, kept| {
+        let same = next.slot == kept.slot;
+        if same {
+            kept.options.no_local &= next.options.no_local;
+            kept.options.retain_as_published |= next.options.retain_as_published;
+        }
+        same
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{session::Session, topic::TopicFilter, types::SubscriptionOptions};
+    use crate::{session::Session, topic::TopicFilter, types::QoS};
+
+    #[test]
+    fn a_target_is_small_and_has_what_its_filters_ask_for_together() {
+        assert_eq!(size_of::<Target>(), 16);
+        let slots = [0, 1].map(|_| SlotRef::new(Session::new("c".into(), true, None)));
+        let target = |slot: usize, qos, no_local, retain_as_published| Target {
+            slot: slots[slot].clone(),
+            options: SubscriptionOptions { qos, no_local, retain_as_published },
+        };
+        let mut targets = vec![
+            target(0, QoS::AtMostOnce, true, true),
+            target(1, QoS::ExactlyOnce, true, false),
+            target(0, QoS::AtLeastOnce, false, false),
+            target(1, QoS::AtMostOnce, true, false),
+        ];
+        merge_overlapping(&mut targets);
+        targets.sort_by_key(|t| t.options.qos);
+        let options: Vec<_> = targets.iter().map(|t| t.options).collect();
+        let expected = [
+            SubscriptionOptions { qos: QoS::AtLeastOnce, no_local: false, retain_as_published: true },
+            SubscriptionOptions { qos: QoS::ExactlyOnce, no_local: true, retain_as_published: false },
+        ];
+        assert_eq!(options, expected);
+    }
 
     #[test]
     fn answers_that_grow_are_bounded_as_those_that_are_new() {

@@ -183,7 +183,7 @@ pub trait Rights: Send + Sync {
 /// Passes on what clients publish, to other nodes.
 pub trait Forward: Send + Sync {
     /// A message that was accepted from a client of this node.
-    fn forward(&self, message: &Outgoing<'_>, retain: bool);
+    fn forward(&self, message: &Outgoing<'_>);
 }
 
 /// Sees what happens. Called on the path of every message, by many threads, with locks held: do little, never wait, never

@@ -21,6 +21,13 @@ use crate::{
 /// The tree of topics that belong to the server.
 const SYS_PREFIX: &str = "$SYS/";
 
+/// Is this the topic in which a bridge tells whether it is connected, as mosquitto's bridges do:
+/// `$SYS/broker/connection/<its own Client Identifier>/state`?
+fn is_own_connection_state(topic: &TopicName, client: &ClientId) -> bool {
+    let name = topic.as_str().strip_prefix("$SYS/broker/connection/").and_then(|rest| rest.strip_suffix("/state"));
+    name == Some(client.as_str())
+}
+
 /// A longer answer is not a client's to remember: many clients that published once would each keep another one, and the
 /// sessions in it. Beside that many deliveries, a look-up costs nothing.
 const MAX_REMEMBERED: usize = 256;
@@ -41,7 +48,7 @@ impl Router {
         frame: &[u8],
     ) -> Result<Stored, CloseReason> {
         let outgoing = Outgoing::from_publish(publish, frame);
-        let stored = self.publish_as(local, (client, access), last, &outgoing, publish.retain)?;
+        let stored = self.publish_as(local, (client, access), last, &outgoing)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
         }
@@ -54,9 +61,8 @@ impl Router {
         (client, access): (&ClientId, impl FnOnce() -> Asked),
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
-        retain: bool,
     ) -> Result<Stored, CloseReason> {
-        let topic = outgoing.topic;
+        let (topic, retain) = (outgoing.topic, outgoing.retain);
         let repeated = last.as_ref().filter(|m| m.topic() == topic && self.generations.is_fresh(m)).cloned();
         let matched = match repeated {
             Some(matched) => matched,
@@ -73,14 +79,14 @@ impl Router {
         };
         if outgoing.qos != QoS::AtMostOnce
             && let Some(reason) = self.store_refuses(local)
-            && (retain || matched.targets.iter().any(|t| t.slot.is_kept() && t.qos != QoS::AtMostOnce))
+            && (retain || matched.targets.iter().any(|t| t.slot.is_kept() && t.options.qos != QoS::AtMostOnce))
         {
             return Err(reason);
         }
         let payload = outgoing.payload.len();
         local.observers.observe(&Event::Publish { client: Some(client), topic, qos: outgoing.qos, retain, payload });
         if let Some(forward) = &self.ports.forward {
-            forward.forward(outgoing, retain);
+            forward.forward(outgoing);
         }
         let kept = if retain { self.retain(local, client, outgoing) } else { Stored::Done };
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one too
@@ -89,7 +95,7 @@ impl Router {
         } else {
             matched
         };
-        Ok(kept.and(self.deliver(local, &matched, outgoing)))
+        Ok(kept.and(self.deliver(local, Some(client), &matched, outgoing)))
     }
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
@@ -108,7 +114,8 @@ impl Router {
         if !local.limits.allows_name(topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
-        let reason = if topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow {
+        let is_sys = topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow;
+        let reason = if is_sys && !is_own_connection_state(topic, client) {
             DropReason::SysTopic
         } else if access.is_some_and(|access| !access.may_publish(topic)) {
             DropReason::NotAuthorized
@@ -151,7 +158,7 @@ impl Router {
 
     /// A message of the broker itself, retained: `$SYS`.
     pub(super) fn publish_own(&self, local: &mut Local, topic: &TopicName, payload: &[u8]) {
-        let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce);
+        let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
         local.observers.observe(&Event::Publish {
             client: None,
             topic,
@@ -162,11 +169,18 @@ impl Router {
         self.retained.set_own(outgoing.message().clone());
         let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
         // QoS 0: nothing waits for the store
-        let _ = self.deliver(local, &matched, &outgoing);
+        let _ = self.deliver(local, None, &matched, &outgoing);
     }
 
+    /// `publisher` is nobody where the broker itself publishes.
     #[inline]
-    fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+    fn deliver(
+        &self,
+        local: &mut Local,
+        publisher: Option<&ClientId>,
+        matched: &Matched,
+        outgoing: &Outgoing<'_>,
+    ) -> Stored {
         let Local { pool, wakes, limits, observers, copies, .. } = local;
         let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
@@ -182,9 +196,12 @@ impl Router {
                 continue;
             }
             let session = &mut state.session;
-            match session.deliver(outgoing, target.qos, &limits.session, pool, &mut recorder) {
+            if target.options.no_local && publisher == Some(session.id()) {
+                continue;
+            }
+            match session.deliver(outgoing, target.options, &limits.session, pool, &mut recorder) {
                 Delivery::Sent => {
-                    let qos = outgoing.qos.min(target.qos);
+                    let qos = outgoing.qos.min(target.options.qos);
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
                     recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
                     target.slot.signal(&state, wakes);

@@ -144,14 +144,14 @@ impl Router {
 
     /// `false`: there is no room for what it sets off, and nobody got it.
     fn try_publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) -> bool {
-        let outgoing = Outgoing::from(&will.message);
+        let outgoing = Outgoing::from(&will.message).with_retain(will.retain);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
         if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
             return false;
         }
         // that its client may publish it was found when it became due
         let mut published = None;
-        match self.publish_as(local, (client, || Ok(None)), &mut published, &outgoing, will.retain) {
+        match self.publish_as(local, (client, || Ok(None)), &mut published, &outgoing) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
             // not admitted, which was said

@@ -112,6 +112,8 @@ pub struct Outgoing<'a> {
     pub payload: &'a [u8],
     /// The QoS it was published at.
     pub qos: QoS,
+    /// RETAIN, as it was published.
+    pub retain: bool,
     frame: Option<FrameBytes<'a>>,
     message: OnceCell<Message>,
 }
@@ -130,7 +132,12 @@ pub const LARGE_PAYLOAD: usize = 8 << 10;
 impl<'a> Outgoing<'a> {
     /// A message that comes from within the broker, or from a Will.
     pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
-        Self { topic, payload, qos, frame: None, message: OnceCell::new() }
+        Self { topic, payload, qos, retain: false, frame: None, message: OnceCell::new() }
+    }
+
+    /// The same message, published with this RETAIN.
+    pub fn with_retain(self, retain: bool) -> Self {
+        Self { retain, ..self }
     }
 
     /// The message of a PUBLISH; `frame` is all its bytes, fixed header included.
@@ -144,6 +151,7 @@ impl<'a> Outgoing<'a> {
             topic: publish.topic,
             payload: publish.payload,
             qos: publish.qos,
+            retain: publish.retain,
             frame: frame
                 .len()
                 .checked_sub(tail)
@@ -171,22 +179,17 @@ impl<'a> Outgoing<'a> {
         self.topic.as_str().len() + self.payload.len()
     }
 
-    /// Appends a PUBLISH of this message without DUP and RETAIN, payload included.
+    /// Appends a PUBLISH of this message without DUP, payload included.
     #[inline]
-    pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, packet_id: Option<PacketId>) {
+    pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
         let Some(FrameBytes { bytes, topic_at }) = self.frame.filter(|_| qos == self.qos) else {
-            return codec::encode::publish(
-                out,
-                codec::PublishFlags { qos, ..Default::default() },
-                self.topic,
-                packet_id,
-                self.payload,
-            );
+            let flags = codec::PublishFlags { dup: false, qos, retain };
+            return codec::encode::publish(out, flags, self.topic, packet_id, self.payload);
         };
         let start = out.len();
         out.extend_from_slice(bytes);
-        // a constant header byte: DUP and RETAIN of the publisher do not travel on [MQTT-3.3.1-3], [MQTT-3.3.1-9]
-        out[start] = 0x30 | (qos as u8) << 1;
+        // the publisher's DUP does not travel on [MQTT-3.3.1-3], nor its RETAIN unless that was asked for [MQTT-3.3.1-9]
+        out[start] = 0x30 | (qos as u8) << 1 | u8::from(retain);
         if let Some(id) = packet_id {
             let at = start + topic_at + self.topic.as_str().len();
             out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
@@ -200,6 +203,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             topic: message.topic(),
             payload: message.payload(),
             qos: message.qos(),
+            retain: false,
             frame: None,
             message: OnceCell::from(message.clone()),
         }

@@ -59,7 +59,8 @@ impl Session {
             let outbound = session.outbound.get_or_insert_default();
             match state {
                 RestoredState::Queued { message, qos, retain } => {
-                    outbound.restore_queued(Queued { number, message, qos, retain });
+                    // what a store keeps of RETAIN does not say why: most are what a subscription brought
+                    outbound.restore_queued(Queued { number, message, qos, retain, subscribed: retain });
                 }
                 RestoredState::Sent { sent, message, qos, retain } => {
                     let state = SendState::Published { qos, retain, message: Some(message) };

@@ -163,7 +163,7 @@ impl<'a> LogRecord<'a> {
             3 => {
                 let (session, options) = (id(from)?, from.byte()?);
                 let qos = QoS::from_bits(options).ok_or("has a QoS that is none")?;
-                Self::Subscribed { session, filter: filter(from)?, options: SubscriptionOptions { qos } }
+                Self::Subscribed { session, filter: filter(from)?, options: qos.into() }
             }
             4 => Self::Unsubscribed { session: id(from)?, filter: filter(from)? },
             5 => {
@@ -270,7 +270,7 @@ pub(super) mod tests {
             LogRecord::Session { session, client: "client", away_since: None, will: Some(will) },
             LogRecord::Session { session: 1, client: "", away_since: Some(1 << 41), will: None },
             LogRecord::Ended { session },
-            LogRecord::Subscribed { session, filter, options: SubscriptionOptions { qos } },
+            LogRecord::Subscribed { session, filter, options: qos.into() },
             LogRecord::Unsubscribed { session, filter },
             LogRecord::Body { message: 1 << 33, qos, retained: true, topic, payload: b"payload" },
             LogRecord::Body { message: 1, qos: QoS::AtMostOnce, retained: false, topic, payload: b"" },

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_list_keeps_what_a_map_keeps_while_it_grows_and_shrinks() {
         let seed = Seed::new(1);
-        let options = |n: u64| SubscriptionOptions { qos: QoS::from_bits((n % 3) as u8).unwrap() };
+        let options = |n: u64| SubscriptionOptions::from(QoS::from_bits((n % 3) as u8).unwrap());
         let mut subscribers = Subscribers::One((0_u64, options(0)));
         for n in 1..1_000 {
             assert_eq!(subscribers.insert(n, options(n), &seed), None);

@@ -12,6 +12,7 @@ mod support;
 mod coverage;
 mod statements;
 
+mod bridges;
 mod connack;
 mod connect;
 mod connect_flags;

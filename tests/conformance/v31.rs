@@ -97,3 +97,63 @@ fn also_version_3_1_may_repeat_with_dup() {
     client.send(&unsubscribe);
     client.expect(&crate::raw::ack(0xB0, 3));
 }
+
+#[test]
+fn also_version_3_1_does_not_use_some_header_bits() {
+    let case = case!();
+    let (topic, own, mut other) = (case.topic("t"), case.topic("own"), case.client("other"));
+    other.subscribe(&[(&topic, 2)]);
+    // 3.1 calls these bits "not used": what they are says nothing
+    let with = |first: u8, mut bytes: Vec<u8>| {
+        bytes[0] = first;
+        bytes
+    };
+    let will = Message::new(&topic, "will");
+    let connect = with(0x14, v31(&case, "bits").will(&will).frame());
+    let mut client = case.open();
+    client.send(&connect);
+    client.expect(&crate::raw::connack(0, 0));
+    client.send(&[0xC2, 0]);
+    client.expect(crate::raw::PINGRESP);
+    // its QoS is 1, and the upper bits of a requested QoS are not used either
+    for first in [0x82, 0x83, 0x8A, 0x8B] {
+        client.send(&with(first, crate::raw::subscribe(2, &[(&own, 0xF5)])));
+        client.expect(&crate::raw::suback(2, &[1]));
+    }
+    for first in [0x42, 0x4F] {
+        other.publish(Message::new(&own, "payload").qos(1));
+        let message = client.take();
+        client.send(&with(first, crate::raw::puback(message.id)));
+    }
+    client.publish(Message::new(&topic, "one").qos(1));
+    client.send(&Message::new(&topic, "two").qos(2).id(7).frame());
+    client.expect(&pubrec(7));
+    client.send(&[0x60, 2, 0, 7]);
+    client.expect(&pubcomp(7));
+    for first in [0xA2, 0xA3] {
+        client.send(&with(first, crate::raw::unsubscribe(3, &[&own])));
+        client.expect(&crate::raw::ack(0xB0, 3));
+    }
+    // a DISCONNECT is one: the Will is not published
+    client.send(&[0xE2, 0]);
+    client.expect_closed();
+    for text in ["one", "two"] {
+        assert_eq!(other.receive().text(), text);
+    }
+    other.expect_nothing_pending();
+}
+
+#[test]
+fn also_version_3_1_does_not_use_some_header_bits_of_acknowledgements() {
+    let case = case!();
+    let topic = case.topic("t");
+    let mut client = case.connect(&v31(&case, "sub"), 0);
+    client.subscribe(&[(&topic, 2)]);
+    case.client("pub").publish(Message::new(&topic, "payload").qos(2));
+    let id = client.take().id;
+    let [high, low] = id.to_be_bytes();
+    client.send(&[0x5D, 2, high, low]);
+    client.expect(&crate::raw::pubrel(id));
+    client.send(&[0x73, 2, high, low]);
+    client.expect_nothing_pending();
+}

@@ -19,9 +19,9 @@ use crate::support::{
 struct Forwarded(Mutex<Vec<String>>);
 
 impl Forward for Forwarded {
-    fn forward(&self, message: &Outgoing<'_>, retain: bool) {
+    fn forward(&self, message: &Outgoing<'_>) {
         let payload = String::from_utf8_lossy(message.payload);
-        self.0.lock().push(format!("{} {payload} {} {retain}", message.topic.as_str(), message.qos as u8));
+        self.0.lock().push(format!("{} {payload} {} {}", message.topic.as_str(), message.qos as u8, message.retain));
     }
 }
 

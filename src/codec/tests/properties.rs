@@ -50,6 +50,7 @@ impl Owned {
                 });
                 Packet::Connect(Box::new(Connect {
                     version: if *v31 { ProtocolVersion::V31 } else { ProtocolVersion::V311 },
+                    bridge: false,
                     clean_session: *clean_session,
                     keep_alive: *keep_alive,
                     client_id,
@@ -86,7 +87,7 @@ impl Owned {
                 packet_id: *packet_id,
                 filters: filters
                     .iter()
-                    .map(|(filter, qos)| (TopicFilter::new(filter).unwrap(), SubscriptionOptions { qos: *qos }))
+                    .map(|(filter, qos)| (TopicFilter::new(filter).unwrap(), SubscriptionOptions::from(*qos)))
                     .collect(),
                 properties,
             }),

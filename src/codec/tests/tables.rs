@@ -28,6 +28,7 @@ fn no_properties() -> Properties<'static> {
 fn connect(version: ProtocolVersion, client_id: &str) -> Connect<'_> {
     Connect {
         version,
+        bridge: false,
         clean_session: true,
         keep_alive: 60,
         client_id,
@@ -184,7 +185,7 @@ fn acknowledgements() {
 /// Figure 3.23 of the standard: `a/b` with QoS 1, `c/d` with QoS 2, Packet Identifier 10.
 #[test]
 fn subscribe() {
-    let options = |qos| SubscriptionOptions { qos };
+    let options = |qos| SubscriptionOptions::from(qos);
     let packet = Packet::Subscribe(Subscribe {
         packet_id: id(10),
         filters: vec![(filter("a/b"), options(QoS::AtLeastOnce)), (filter("c/d"), options(QoS::ExactlyOnce))],

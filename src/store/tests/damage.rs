@@ -25,7 +25,7 @@ fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
         let copy = QueuedCopy { qos, ..copy(session, number) };
         Op::Queued { message, copy, sent: None, too: 0..0 }
     };
-    let options = SubscriptionOptions { qos };
+    let options = SubscriptionOptions::from(qos);
     // as in a broker, a message is one however often it is handed over
     let (one, three, both) = (message(1, "t", b"one"), message(3, "r", b"three"), message(4, "t", b"both"));
     let base = vec![

@@ -75,7 +75,7 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                 let (session, client) = (number(thread), ClientId::from(format!("client {thread}").as_str()));
                 let _ = store.append(Record::SessionStarted { session, client: &client, will: None });
                 let filter = TopicFilter::new("t").unwrap();
-                let options = SubscriptionOptions { qos: QoS::AtLeastOnce };
+                let options = SubscriptionOptions::from(QoS::AtLeastOnce);
                 wait(store, store.append(Record::Subscribed { session, filter, options }));
                 for n in 1..=EACH {
                     let message = Message::new(topic, &n.to_be_bytes(), QoS::AtLeastOnce);

@@ -23,7 +23,7 @@ fn fill(path: &Path) {
     let client = ClientId::from("keeper");
     let _ = store.append(Record::SessionStarted { session, client: &client, will: None });
     let filter = TopicFilter::new("t/#").unwrap();
-    let options = SubscriptionOptions { qos: QoS::AtLeastOnce };
+    let options = SubscriptionOptions::from(QoS::AtLeastOnce);
     wait(&store, store.append(Record::Subscribed { session, filter, options }));
     let topic = TopicName::new("t/x").unwrap();
     for number in 1..=MESSAGES {

@@ -200,7 +200,7 @@ impl World {
                 ops.list.push(Op::Attached { session, will });
             }
             3 => {
-                let options = SubscriptionOptions { qos: QoS::from_bits(self.rng.below(3) as u8).unwrap() };
+                let options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
                 ops.list.push(Op::Subscribed { session, filter: filter.into(), options });
             }
             4 => ops.list.push(Op::Unsubscribed { session, filter: filter.into() }),

@@ -15,7 +15,7 @@ fn filter(text: &str) -> &TopicFilter {
 }
 
 fn options(qos: QoS) -> SubscriptionOptions {
-    SubscriptionOptions { qos }
+    SubscriptionOptions::from(qos)
 }
 
 fn matches(trie: &SubscriptionTrie<u8>, topic: &str) -> Vec<(u8, QoS)> {
