@@ -405,7 +405,7 @@ impl<S: Stream> Connection<S> {
             "connected"
         );
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
-        let client = Client::new(connected, connect.version);
+        let client = Client::new(connected, connect);
         self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle, until });
         Ok(())
     }

@@ -10,9 +10,10 @@ use super::{
     matches::Matched,
     ports::Event,
     slot::{ConnectionId, SlotRef, SlotState},
+    subscribe::Subscribed,
 };
 use crate::{
-    codec::{self, Cut, Frame, Packet, PacketType, Publish},
+    codec::{self, Connect, Cut, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
@@ -24,6 +25,8 @@ pub struct Client {
     connection: ConnectionId,
     id: ClientId,
     version: ProtocolVersion,
+    /// See [`Connect::bridge`].
+    bridge: bool,
     /// The answer to its last PUBLISH.
     last: Option<Arc<Matched>>,
     /// What waits for the store; with the memory store, never anything.
@@ -70,15 +73,34 @@ pub enum Flush {
     Close(CloseReason),
 }
 
+/// What of a client's acknowledgements may be sent.
+enum Released {
+    /// All whose commit is durable.
+    All,
+    /// Those up to a SUBACK, which retained messages follow: see [`Subscribed::behind`].
+    Suback(u64),
+    /// The client is not accepted yet.
+    NotAccepted,
+}
+
 impl Client {
-    /// A client that [`Router::connect`] accepted.
-    pub fn new(connected: super::Connected, version: ProtocolVersion) -> Self {
+    /// A client that [`Router::connect`] accepted by this CONNECT.
+    pub fn new(connected: super::Connected, connect: &Connect<'_>) -> Self {
         let super::Connected { client: id, slot, connection, stored, .. } = connected;
         let awaited = match stored {
             Stored::Done => None,
             Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
         };
-        Self { slot, connection, id, version, last: None, awaited, touched: true }
+        Self {
+            slot,
+            connection,
+            id,
+            version: connect.version,
+            bridge: connect.bridge,
+            last: None,
+            awaited,
+            touched: true,
+        }
     }
 
     /// Is its session still its own, or has another connection taken it over?
@@ -272,9 +294,15 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         match packet {
-            Packet::Subscribe(subscribe) => {
+            Packet::Subscribe(mut subscribe) => {
                 client.touched = true;
-                let (codes, stored) =
+                if client.bridge {
+                    // as MQTT 5 lets bridges say for themselves
+                    for (_, options) in &mut subscribe.filters {
+                        (options.no_local, options.retain_as_published) = (true, true);
+                    }
+                }
+                let Subscribed { codes, stored, behind } =
                     self.subscribe(local, (&client.slot, client.connection), &client.id, &subscribe)?;
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
                 if !client.slot.is_owned_by(client.connection) {
@@ -282,9 +310,18 @@ impl Router {
                     client.slot.signal(&client.slot.lock(), &mut local.wakes);
                     return Err(CloseReason::SessionTakenOver);
                 }
-                answer(&local.observers, &mut client.awaited, stored, replies, |out| {
-                    codec::encode::suback(out, subscribe.packet_id, &codes)
-                });
+                local.count(Count::MessagesSent, 1);
+                let write = |out: &mut Vec<u8>| codec::encode::suback(out, subscribe.packet_id, &codes);
+                let held = match (&mut client.awaited, stored) {
+                    (None, Stored::Done) => {
+                        write(replies);
+                        false
+                    }
+                    (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
+                };
+                if !held {
+                    self.suback_sent(local, client, replies, behind)?;
+                }
             }
             Packet::Unsubscribe(unsubscribe) => {
                 // not from what the session's next connection has
@@ -297,14 +334,39 @@ impl Router {
             }
             Packet::Pingreq => {
                 local.observers.observe(&Event::Ping { client: &client.id });
-                // ahead of acknowledgements that wait for the store: that a client stays does not depend on the disk
-                local.count(Count::MessagesSent, 1);
-                codec::encode::pingresp(replies);
+                match &mut client.awaited {
+                    // small clients take the first packet behind a SUBSCRIBE for its answer
+                    Some(awaited) if awaited.acks.has_suback() => {
+                        answer(&local.observers, &mut client.awaited, Stored::Done, replies, codec::encode::pingresp);
+                    }
+                    // ahead of other acknowledgements that wait for the store: that a client stays does not depend on
+                    // the disk
+                    _ => {
+                        local.count(Count::MessagesSent, 1);
+                        codec::encode::pingresp(replies);
+                    }
+                }
             }
             Packet::Disconnect(_) => return Err(CloseReason::ClientDisconnect),
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
             _ => return Err(ProtocolError::ServerPacket.into()),
         }
+        Ok(())
+    }
+
+    /// A SUBACK is the last of `replies`: the retained messages of its SUBSCRIBE follow, then answers to later packets.
+    fn suback_sent(
+        &self,
+        local: &mut Local,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+        behind: u64,
+    ) -> Result<(), CloseReason> {
+        client.touched = true;
+        let mut state = self.own(client)?;
+        let Local { limits, pool, observers, .. } = local;
+        state.session.out(pool).bytes_mut().append(replies);
+        state.session.suback_sent(behind, &limits.session, pool, &mut self.notes(observers));
         Ok(())
     }
 
@@ -315,11 +377,11 @@ impl Router {
         deferred: &Deferred,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let outgoing = Outgoing::from(&deferred.message);
+        let outgoing = Outgoing::from(&deferred.message).with_retain(deferred.retain);
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let result = self.together(|| {
-            let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing, deferred.retain)?;
+            let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing)?;
             Ok(self.received(local, &client.slot, id, qos, stored))
         });
         self.answer_publish(local, client, id, qos, result, replies)
@@ -372,10 +434,15 @@ impl Router {
         if !client.is_attached() {
             return Flush::Close(CloseReason::SessionTakenOver);
         }
-        if client.awaited.is_some() {
+        while client.awaited.is_some() {
             match self.release(client, replies) {
-                Ok(true) => {}
-                Ok(false) => {
+                Ok(Released::All) => break,
+                Ok(Released::Suback(behind)) => {
+                    if let Err(reason) = self.suback_sent(local, client, replies, behind) {
+                        return Flush::Close(reason);
+                    }
+                }
+                Ok(Released::NotAccepted) => {
                     // its CONNACK comes first; the buffer of the replies is the next connection's in a moment
                     if let Ok(mut state) = self.own(client)
                         && !replies.is_empty()
@@ -430,15 +497,17 @@ impl Router {
         self.ports.store.as_ref().is_some_and(stuck)
     }
 
-    /// Moves acknowledgements whose commit is durable to `replies`. `Ok(false)`: the client is not accepted yet. What
-    /// waits for a store that writes nothing ends the connection; one that is full still writes what it took over.
-    fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<bool, CloseReason> {
-        let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(true) };
+    /// Moves acknowledgements whose commit is durable to `replies`. What waits for a store that writes nothing ends the
+    /// connection; one that is full still writes what it took over.
+    fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<Released, CloseReason> {
+        let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(Released::All) };
         // in this order: what is not done after the store said that it is stuck is stuck
         let condition = store.condition();
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
-        awaited.acks.release(done, replies);
+        if let Some(behind) = awaited.acks.release(done, replies) {
+            return Ok(Released::Suback(behind));
+        }
         awaited.unacknowledged = awaited.unacknowledged.filter(|&commit| commit > done);
         let accepted = awaited.accepted.is_none();
         let owed = awaited.accepted.or(awaited.acks.waits_for());
@@ -454,7 +523,7 @@ impl Router {
             None if awaited.woken_by.is_none_or(|commit| commit <= done) => client.awaited = None,
             None => {}
         }
-        Ok(accepted)
+        Ok(if accepted { Released::All } else { Released::NotAccepted })
     }
 
     /// Has the client's connection woken when this commit is durable.

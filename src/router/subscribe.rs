@@ -17,6 +17,17 @@ use crate::{
     types::{ClientId, SubscriptionOptions},
 };
 
+/// What became of a SUBSCRIBE.
+pub(super) struct Subscribed {
+    /// For each filter.
+    pub(super) codes: Vec<SubackCode>,
+    /// When what was granted is durable.
+    pub(super) stored: Stored,
+    /// The number of the last message that came for the session before: retained messages of this SUBSCRIBE have larger
+    /// ones, and wait until [`Session::suback_sent`](crate::session::Session::suback_sent) is told this.
+    pub(super) behind: u64,
+}
+
 impl Router {
     /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is another
     /// connection's by now.
@@ -26,13 +37,13 @@ impl Router {
         (slot, connection): (&SlotRef, ConnectionId),
         client: &ClientId,
         subscribe: &Subscribe<'_>,
-    ) -> Result<(Vec<SubackCode>, Stored), CloseReason> {
-        let (mut held, access) = {
+    ) -> Result<Subscribed, CloseReason> {
+        let (mut held, access, behind) = {
             let state = slot.lock();
             if !slot.is_owned_by(connection) {
                 return Err(CloseReason::SessionTakenOver);
             }
-            (state.session.subscriptions().len(), state.access.clone())
+            (state.session.subscriptions().len(), state.access.clone(), state.session.last_number())
         };
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
@@ -69,7 +80,7 @@ impl Router {
             }
         }
         if !self.own_subscriptions(slot, &added) {
-            return Ok((codes, Stored::Done));
+            return Ok(Subscribed { codes, stored: Stored::Done, behind });
         }
         let granted = subscribe.filters.iter().zip(&codes).filter(|(_, code)| matches!(code, SubackCode::Granted(_)));
         let mut stored = Stored::Done;
@@ -78,7 +89,13 @@ impl Router {
             self.send_retained(local, slot, filter, options);
             stored = stored.and(self.store_subscription(slot, filter, Some(options)));
         }
-        Ok((codes, stored))
+        let mut state = slot.lock();
+        // the session's next connection has no such SUBACK to send
+        if slot.is_owned_by(connection) {
+            state.session.wait_for_suback(behind);
+        }
+        drop(state);
+        Ok(Subscribed { codes, stored, behind })
     }
 
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
@@ -180,10 +197,17 @@ impl Router {
     }
 }
 
+/// What a Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
+const SHARE_PREFIX: &str = "$share/";
+
 fn may_subscribe(local: &Local, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
     if !local.limits.allows_filter(filter) {
         local.count(Count::TopicsTooLarge, 1);
         return Err(ReasonCode::TopicFilterInvalid);
+    }
+    if filter.as_str().starts_with(SHARE_PREFIX) {
+        // granted, it would never deliver: nobody publishes to such a topic
+        return Err(ReasonCode::SharedSubscriptionsNotSupported);
     }
     match access {
         Some(access) if !access.may_subscribe(filter) => Err(ReasonCode::NotAuthorized),

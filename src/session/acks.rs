@@ -33,9 +33,19 @@ impl Stored {
 /// Acknowledgements that wait for the store, in the order in which they are due.
 #[derive(Debug, Default)]
 pub struct HeldAcks {
-    /// The commit that each run of bytes waits for, ascending, and the end of that run in `bytes`.
-    runs: VecDeque<(CommitSeq, usize)>,
+    runs: VecDeque<Run>,
     bytes: Vec<u8>,
+}
+
+/// Acknowledgements that leave together.
+#[derive(Debug)]
+struct Run {
+    /// What they wait for; ascending.
+    commit: CommitSeq,
+    /// Where they end in the bytes.
+    end: usize,
+    /// The last of them is a SUBACK, behind which retained messages come; see [`HeldAcks::push_suback`].
+    suback: Option<u64>,
 }
 
 impl HeldAcks {
@@ -46,7 +56,7 @@ impl HeldAcks {
 
     /// Bytes of memory, about.
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.runs.len() * size_of::<(CommitSeq, usize)>()
+        self.bytes.len() + self.runs.len() * size_of::<Run>()
     }
 
     /// Hands over an acknowledgement's bytes, written by `write`: to `out` at once where it is kept and nothing older
@@ -54,33 +64,61 @@ impl HeldAcks {
     pub fn push(&mut self, stored: Stored, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let commit = match (stored, self.runs.back()) {
             (Stored::Done, None) => return write(out),
-            (Stored::Done, Some(&(last, _))) => last,
-            (Stored::By(commit), last) => last.map_or(commit, |&(last, _)| last.max(commit)),
+            (Stored::Done, Some(last)) => last.commit,
+            (Stored::By(commit), last) => last.map_or(commit, |last| last.commit.max(commit)),
         };
         write(&mut self.bytes);
         let end = self.bytes.len();
         match self.runs.back_mut() {
-            Some((last, run_end)) if *last == commit => *run_end = end,
-            _ => self.runs.push_back((commit, end)),
+            Some(last) if last.commit == commit && last.suback.is_none() => last.end = end,
+            _ => self.runs.push_back(Run { commit, end, suback: None }),
         }
+    }
+
+    /// The same for a SUBACK. What is held behind it leaves after the retained messages that it announces:
+    /// [`release`](Self::release) stops there, and gives `suback`. `false`: it was written to `out`.
+    pub fn push_suback(
+        &mut self,
+        stored: Stored,
+        out: &mut Vec<u8>,
+        suback: u64,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        self.push(stored, out, write);
+        match self.runs.back_mut() {
+            Some(run) => {
+                run.suback = Some(suback);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Is one of them a SUBACK?
+    pub fn has_suback(&self) -> bool {
+        self.runs.iter().any(|run| run.suback.is_some())
     }
 
     /// The commit that the oldest of them waits for.
     pub fn waits_for(&self) -> Option<CommitSeq> {
-        self.runs.front().map(|&(commit, _)| commit)
+        self.runs.front().map(|run| run.commit)
     }
 
-    /// Everything up to `done` is kept: moves what may leave now to `out`.
-    pub fn release(&mut self, done: CommitSeq, out: &mut Vec<u8>) {
-        let mut end = 0;
-        while let Some(&(_, run_end)) = self.runs.front().filter(|(commit, _)| *commit <= done) {
-            end = run_end;
+    /// Everything up to `done` is kept: moves what may leave now to `out`, but nothing behind a SUBACK, which is given.
+    /// Then this is to be called again.
+    pub fn release(&mut self, done: CommitSeq, out: &mut Vec<u8>) -> Option<u64> {
+        let (mut end, mut suback) = (0, None);
+        while suback.is_none()
+            && let Some(run) = self.runs.front().filter(|run| run.commit <= done)
+        {
+            (end, suback) = (run.end, run.suback);
             self.runs.pop_front();
         }
         out.extend(self.bytes.drain(..end));
-        for (_, run_end) in &mut self.runs {
-            *run_end -= end;
+        for run in &mut self.runs {
+            run.end -= end;
         }
+        suback
     }
 }
 
@@ -98,12 +136,29 @@ mod tests {
         held.push(Stored::By(CommitSeq(7)), &mut out, |b| b.push(4));
         assert_eq!(out, [1]);
         assert_eq!(held.waits_for(), Some(CommitSeq(5)));
-        held.release(CommitSeq(4), &mut out);
+        assert_eq!(held.release(CommitSeq(4), &mut out), None);
         assert_eq!(out, [1]);
-        held.release(CommitSeq(5), &mut out);
+        assert_eq!(held.release(CommitSeq(5), &mut out), None);
         assert_eq!(out, [1, 2, 3]);
-        held.release(CommitSeq(9), &mut out);
+        assert_eq!(held.release(CommitSeq(9), &mut out), None);
         assert_eq!(out, [1, 2, 3, 4]);
         assert!(held.is_empty());
+    }
+
+    #[test]
+    fn nothing_leaves_behind_a_suback_before_its_messages() {
+        let (mut held, mut out) = (HeldAcks::default(), Vec::new());
+        assert!(!held.push_suback(Stored::Done, &mut out, 7, |b| b.push(1)));
+        held.push(Stored::By(CommitSeq(5)), &mut out, |b| b.push(2));
+        assert!(held.push_suback(Stored::By(CommitSeq(5)), &mut out, 8, |b| b.push(3)));
+        held.push(Stored::Done, &mut out, |b| b.push(4));
+        assert!(held.push_suback(Stored::Done, &mut out, 9, |b| b.push(5)));
+        assert_eq!(out, [1]);
+        assert!(held.has_suback());
+        for (suback, expected) in [(Some(8), &[1, 2, 3][..]), (Some(9), &[1, 2, 3, 4, 5]), (None, &[1, 2, 3, 4, 5])] {
+            assert_eq!(held.release(CommitSeq(5), &mut out), suback);
+            assert_eq!(out, expected);
+        }
+        assert!(held.is_empty() && !held.has_suback());
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     codec::{self, PublishFlags},
     topic::TopicName,
-    types::{PacketId, QoS},
+    types::{PacketId, QoS, SubscriptionOptions},
 };
 
 /// What became of a message that was handed to a session.
@@ -26,20 +26,28 @@ pub enum Delivery {
     NotConnected,
 }
 
+/// How a message is sent to one subscriber.
+#[derive(Clone, Copy)]
+struct How {
+    qos: QoS,
+    retain: bool,
+}
+
 impl Session {
-    /// A message for this session, at the QoS that its subscription was granted at most [MQTT-3.8.4-6].
+    /// A message for this session, at the QoS that its subscription was granted at most [MQTT-3.8.4-6], and with RETAIN
+    /// as it was published if the subscription asks for that.
     #[inline]
     pub fn deliver(
         &mut self,
         outgoing: &Outgoing<'_>,
-        granted: QoS,
+        granted: SubscriptionOptions,
         limits: &SessionLimits,
         pool: &mut BufPool,
         journal: &mut impl Journal,
     ) -> Delivery {
-        let qos = outgoing.qos.min(granted);
+        let how = How { qos: outgoing.qos.min(granted.qos), retain: outgoing.retain && granted.retain_as_published };
         let waiting = self.pending();
-        if qos == QoS::AtMostOnce {
+        if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             if !self.connected {
                 if !limits.queue_qos0 || self.clean {
@@ -50,19 +58,19 @@ impl Session {
                     self.dropped = self.dropped.saturating_add(1);
                     return Delivery::OutboundFull;
                 }
-                write_outgoing(self.out(pool), outgoing, qos, None);
+                write_outgoing(self.out(pool), outgoing, how, None);
                 return Delivery::Sent;
             }
-            return self.enqueue(outgoing, qos, limits, journal);
+            return self.enqueue(outgoing, how, limits, journal);
         }
-        self.deliver_acknowledged(outgoing, qos, limits, pool, journal)
+        self.deliver_acknowledged(outgoing, how, limits, pool, journal)
     }
 
     /// At QoS 1 and 2.
     fn deliver_acknowledged(
         &mut self,
         outgoing: &Outgoing<'_>,
-        qos: QoS,
+        how: How,
         limits: &SessionLimits,
         pool: &mut BufPool,
         journal: &mut impl Journal,
@@ -72,26 +80,26 @@ impl Session {
         let keep = !self.clean;
         let outbound = self.outbound.get_or_insert_default();
         if !(self.connected && fits && outbound.queue_len() == 0 && outbound.has_place(limits.max_inflight_out)) {
-            return self.enqueue(outgoing, qos, limits, journal);
+            return self.enqueue(outgoing, how, limits, journal);
         }
+        let How { qos, retain } = how;
         let number = outbound.next_number();
-        let seq = outbound.begin(number, qos, false, keep.then(|| outgoing.message().clone()));
+        let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
         if let Some(session) = self.number {
             let message = outgoing.message();
-            let stored =
-                journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: Some(seq) });
+            let stored = journal.changed(session, Change::Queued { number, message, qos, retain, sent: Some(seq) });
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
             }
         }
-        write_outgoing(self.out(pool), outgoing, qos, Some(packet_ids::of(seq)));
+        write_outgoing(self.out(pool), outgoing, how, Some(packet_ids::of(seq)));
         Delivery::Sent
     }
 
     fn enqueue(
         &mut self,
         outgoing: &Outgoing<'_>,
-        qos: QoS,
+        How { qos, retain }: How,
         limits: &SessionLimits,
         journal: &mut impl Journal,
     ) -> Delivery {
@@ -103,7 +111,8 @@ impl Session {
         let message = outgoing.message();
         let outbound = self.outbound.get_or_insert_default();
         let number = outbound.next_number();
-        let dropped = outbound.enqueue(Queued { number, message: message.clone(), qos, retain: false }, queue);
+        let queued = Queued { number, message: message.clone(), qos, retain, subscribed: false };
+        let dropped = outbound.enqueue(queued, queue);
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
         let mut taken = true;
         for (gone, message) in dropped {
@@ -117,7 +126,7 @@ impl Session {
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
             // the journal knows who waits for it
-            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: false, sent: None });
+            let _ = journal.changed(session, Change::Queued { number, message, qos, retain, sent: None });
         }
         Delivery::Queued
     }
@@ -165,8 +174,38 @@ impl Session {
         self.outbound.as_ref().is_some_and(|o| o.queue_len() > 0 || o.waits_for().is_some())
     }
 
+    /// The number of the last message that came: what [`wait_for_suback`](Self::wait_for_suback) asks for.
+    pub fn last_number(&self) -> u64 {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.last_number())
+    }
+
+    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. The retained messages that
+    /// it brought wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though
+    /// section 3.8.4 allows it.
+    pub fn wait_for_suback(&mut self, before: u64) {
+        if self.last_number() > before
+            && let Some(outbound) = &mut self.outbound
+        {
+            outbound.wait_for_suback(before);
+        }
+    }
+
+    /// The SUBACK for the SUBSCRIBE that came behind the message with the number `before` is among the bytes in
+    /// [`out`](Self::out): the retained messages that wait for it follow at once, before answers to later packets, as far
+    /// as the window and a bound of bytes allow.
+    pub fn suback_sent(&mut self, before: u64, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.suback_sent(before);
+            self.fill_up_to(FILL_BEHIND_SUBACK, limits, pool, journal);
+        }
+    }
+
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
     pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
+        self.fill_up_to(FILL_BELOW, limits, pool, journal);
+    }
+
+    fn fill_up_to(&mut self, below: usize, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
         if outbound.waits_for().is_some() {
             while let Some(next) = outbound.next_held(journal.done()) {
@@ -186,9 +225,11 @@ impl Session {
         if outbound.queue_len() == 0 {
             return;
         }
-        let room = FILL_BELOW.min(limits.max_outbound_bytes).saturating_sub(self.writing);
+        let room = below.min(limits.max_outbound_bytes).saturating_sub(self.writing);
         while self.out.as_ref().map_or(0, |out| out.len()) < room {
-            let Some(Queued { number, message, qos, retain }) = outbound.next(limits.max_inflight_out) else { break };
+            let Some(Queued { number, message, qos, retain, .. }) = outbound.next(limits.max_inflight_out) else {
+                break;
+            };
             let mut id = None;
             if qos != QoS::AtMostOnce {
                 let keep = (!self.clean).then(|| message.clone());
@@ -223,11 +264,11 @@ impl Session {
 
 /// Appends a PUBLISH of a message that is being published.
 #[inline(always)]
-fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, qos: QoS, id: Option<PacketId>) {
+fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, How { qos, retain }: How, id: Option<PacketId>) {
     if outgoing.payload.len() < LARGE_PAYLOAD {
-        outgoing.write_small(out.bytes_mut(), qos, id);
+        outgoing.write_small(out.bytes_mut(), qos, retain, id);
     } else {
-        write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain: false }, id);
+        write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain }, id);
     }
 }
 
@@ -244,3 +285,6 @@ pub(super) fn write_message(out: &mut OutBuf, message: &Message, flags: PublishF
 
 /// Waiting messages are turned into bytes while fewer bytes than this wait for the socket.
 const FILL_BELOW: usize = 64 << 10;
+
+/// The same right behind a SUBACK: what does not fit here comes after answers to packets behind the SUBSCRIBE.
+const FILL_BEHIND_SUBACK: usize = 256 << 10;

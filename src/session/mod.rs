@@ -225,6 +225,7 @@ impl Session {
                 outbound.forget_qos0();
             }
             outbound.close_window();
+            outbound.forget_subacks();
             if outbound.is_idle() && self.clean {
                 self.outbound = None;
             }

@@ -33,6 +33,8 @@ pub(super) struct Outbound {
     retained: usize,
     /// Of `queue`, those of QoS 0.
     qos0: usize,
+    /// For each SUBACK that is due and not sent yet: messages in `queue` with numbers above this wait for it. Ascending.
+    subacks: Vec<u64>,
 }
 
 /// A message that was sent and not completed.
@@ -61,7 +63,10 @@ pub(super) struct Queued {
     pub(super) number: u64,
     pub(super) message: Message,
     pub(super) qos: QoS,
+    /// Sent with RETAIN.
     pub(super) retain: bool,
+    /// A retained message that a new subscription brings: those have a bound of their own.
+    pub(super) subscribed: bool,
 }
 
 /// Messages that a full queue had no place for, and their numbers.
@@ -229,7 +234,7 @@ impl Outbound {
     /// given and its state.
     pub(super) fn restore_queued(&mut self, queued: Queued) {
         self.last_number = queued.number;
-        match queued.retain {
+        match queued.subscribed {
             true => self.retained += 1,
             false => self.queued_bytes += queued.message.size(),
         }
@@ -268,7 +273,7 @@ impl Outbound {
     /// Drops the oldest message that counts against the limits.
     fn drop_oldest(&mut self) -> Option<(u64, Message)> {
         // retained messages of a new subscription stand in front, but for those of a second subscription
-        let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.retain)? };
+        let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.subscribed)? };
         let gone = self.queue.remove(oldest)?;
         self.queued_bytes -= gone.message.size();
         self.qos0 -= usize::from(gone.qos == QoS::AtMostOnce);
@@ -283,16 +288,39 @@ impl Outbound {
         let number = self.next_number();
         self.retained += 1;
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
-        self.queue.push_back(Queued { number, message, qos, retain: true });
+        self.queue.push_back(Queued { number, message, qos, retain: true, subscribed: true });
         Some(number)
     }
 
-    /// The message whose turn it is, if the window has a place for it.
+    /// The number of the last message that came.
+    pub(super) fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// Messages with numbers above `before` wait until [`suback_sent`](Self::suback_sent) is told the same number.
+    pub(super) fn wait_for_suback(&mut self, before: u64) {
+        self.subacks.push(before);
+    }
+
+    /// What waited for this SUBACK may be sent.
+    pub(super) fn suback_sent(&mut self, before: u64) {
+        self.subacks.retain(|&due| due != before);
+    }
+
+    /// No SUBACK is due any more: its connection is gone.
+    pub(super) fn forget_subacks(&mut self) {
+        self.subacks = Vec::new();
+    }
+
+    /// The message whose turn it is, if the window has a place for it and no SUBACK has to be sent first.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
         let free = self.has_place(window);
-        self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        let next = self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        if self.subacks.first().is_some_and(|&before| next.number > before) {
+            return None;
+        }
         let next = self.queue.pop_front()?;
-        if next.retain {
+        if next.subscribed {
             self.retained -= 1;
         } else {
             self.queued_bytes -= next.message.size();
@@ -332,7 +360,7 @@ impl Outbound {
                 return true;
             }
             qos0 += usize::from(m.qos == QoS::AtMostOnce);
-            match m.retain {
+            match m.subscribed {
                 true => retained += 1,
                 false => bytes += m.message.size(),
             }

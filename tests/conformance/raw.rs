@@ -120,6 +120,18 @@ impl Client {
         self.expect(PINGRESP);
     }
 
+    /// Nothing has arrived that was not read, as far as this machine knows now.
+    #[allow(dead_code)]
+    #[track_caller]
+    pub fn expect_no_bytes(&mut self) {
+        assert_eq!(self.stream.buffer(), b"", "{}", self.context);
+        let socket = self.stream.get_ref();
+        socket.set_nonblocking(true).expect("a socket that does not block");
+        let arrived = socket.peek(&mut [0]);
+        socket.set_nonblocking(false).expect("a socket that blocks");
+        assert!(arrived.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "bytes came {}", self.context);
+    }
+
     /// Subscribes where no retained message matches; every filter gets the QoS it asked for.
     #[track_caller]
     pub fn subscribe(&mut self, filters: &[(&str, u8)]) {

@@ -1,6 +1,6 @@
 //! Sections 3.8 and 3.9: SUBSCRIBE and SUBACK.
 
-use crate::raw::{Message, frame, suback, subscribe};
+use crate::raw::{Connect, Message, PINGREQ, PINGRESP, ack, frame, suback, subscribe, unsubscribe};
 
 #[test]
 fn mqtt_3_8_1_1_subscribe_with_other_flags_closes() {
@@ -187,6 +187,42 @@ fn mqtt_3_9_3_2_no_other_codes_are_used() {
             }
         }
     }
+}
+
+#[test]
+fn also_suback_comes_first_then_retained_messages_then_answers_to_later_packets() {
+    let case = case!();
+    let mut publisher = case.client("pub");
+    let topics: Vec<_> = (0..1_000).map(|n| case.topic(&format!("first/{n}"))).collect();
+    topics.iter().for_each(|topic| publisher.publish(Message::new(topic, "retained").retain()));
+    publisher.expect_nothing_pending();
+    let filter = case.topic("first/#");
+    for (role, persistent) in [("clean", false), ("kept", true)] {
+        let connect = Connect::new(&case.id(role));
+        let mut client = case.connect(&if persistent { connect.persistent() } else { connect }, 0);
+        // twice, as both subscriptions bring them
+        for id in [1, 2] {
+            let unsubscribe = unsubscribe(9, &[&case.topic("other")]);
+            client.send(&[&subscribe(id, &[(&filter, 1)])[..], &unsubscribe, PINGREQ].concat());
+            client.expect(&suback(id, &[1]));
+            for _ in &topics {
+                assert_eq!(client.take().text(), "retained");
+            }
+            client.expect(&ack(0xB0, 9));
+            client.expect(PINGRESP);
+        }
+    }
+}
+
+#[test]
+fn also_a_shared_subscription_is_refused() {
+    let case = case!();
+    let (topic, mut client) = (case.topic("t"), case.client("sub"));
+    let shared = format!("$share/group/{topic}");
+    client.send(&subscribe(1, &[(&shared, 1), (&topic, 1), ("$share/+/#", 0), ("$shared/t", 2)]));
+    client.expect(&suback(1, &[0x80, 1, 0x80, 2]));
+    case.client("pub").publish(Message::new(&topic, "payload").qos(1));
+    client.expect_message(&topic, "payload", 1);
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Barrier, thread};
 
 use crate::{
-    raw::{Client, Message, PINGREQ, PINGRESP, puback, subscribe},
+    raw::{Client, Message, PINGREQ, PINGRESP, ack, puback, suback, subscribe, unsubscribe},
     running::Running,
-    support::Place,
+    support::{Place, begin, resume},
 };
 
 const TOPICS: usize = 10_000;
@@ -68,4 +68,56 @@ fn retained(broker: &Running) -> BTreeMap<String, String> {
     client.send(PINGREQ);
     client.expect(PINGRESP);
     found
+}
+
+#[test]
+fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
+    let place = Place::new();
+    let broker = place.start();
+    let mut publisher = broker.client("pub");
+    const MESSAGES: usize = 15;
+    for n in 0..MESSAGES {
+        publisher.publish(Message::new(&format!("r/{n}"), "retained").qos(1).retain());
+    }
+    let mut client = begin(&broker, "kept");
+    for round in 0..100 {
+        // the first of two SUBSCRIBEs brings nothing, the second brings messages of all kinds
+        let packets = [
+            &subscribe(1, &[("nothing/here", 1)])[..],
+            &subscribe(2, &[("r/+", round % 2)]),
+            &unsubscribe(3, &["nothing/here"]),
+            PINGREQ,
+        ];
+        client.send(&packets.concat());
+        client.expect(&suback(1, &[1]));
+        client.expect(&suback(2, &[round % 2]));
+        for _ in 0..MESSAGES {
+            assert!(client.receive().retain, "round {round}");
+        }
+        client.expect(&ack(0xB0, 3));
+        client.expect(PINGRESP);
+    }
+    drop(broker);
+}
+
+#[test]
+fn a_connection_that_ends_before_its_suback_holds_nothing_back_from_the_next() {
+    let place = Place::new();
+    let broker = place.start();
+    let mut publisher = broker.client("pub");
+    publisher.publish(Message::new("r/1", "retained").qos(1).retain());
+    let mut client = begin(&broker, "kept");
+    for round in 0..50 {
+        client.send(&subscribe(1, &[("r/+", 1)]));
+        // what it subscribed to, and what that brought, is its session's
+        client.abort();
+        client = resume(&broker, "kept");
+        publisher.publish(Message::new("r/live", "live").qos(1));
+        let mut texts = Vec::new();
+        while texts.last().is_none_or(|last| last != "live") {
+            texts.push(client.receive().text().to_owned());
+        }
+        assert!(texts.len() <= 2 + round, "{texts:?}");
+    }
+    drop(broker);
 }
