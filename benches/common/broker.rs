@@ -15,6 +15,7 @@ pub struct Broker {
 
 impl Broker {
     /// With this configuration, on a free port.
+    #[allow(dead_code)]
     pub fn start(config: &Path) -> Self {
         let mut dunlin = Command::new(env!("CARGO_BIN_EXE_dunlin"));
         Self::run(dunlin.args(["--listen=127.0.0.1:0", "--log-level=info", "--config"]).arg(config))
@@ -71,5 +72,6 @@ fn address(broker: &mut Child) -> String {
     let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listening on ")).expect("it gets ready");
     std::thread::spawn(move || lines.for_each(drop));
     let address = ready.split("listening on ").nth(1).and_then(|rest| rest.split([' ', ',']).next());
-    address.expect("the line names the address").to_owned()
+    let address = address.expect("the line names the address");
+    address.strip_prefix("tls://").unwrap_or(address).to_owned()
 }

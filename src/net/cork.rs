@@ -44,8 +44,21 @@ impl<IO> Cork<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> Cork<IO> {
+    /// So much is held that it has to be sent before more is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.held.len() - self.sent >= FULL
+    }
+
+    /// What is held: where to append.
+    pub(super) fn held(&mut self) -> &mut Vec<u8> {
+        if self.held.capacity() == 0 {
+            self.held = SPARE.take();
+        }
+        &mut self.held
+    }
+
     /// Sends what is held.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.held.len() {
             match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.held[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -81,15 +94,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
         if !self.corked {
             return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         }
-        if self.held.len() - self.sent >= FULL {
+        if self.is_full() {
             ready!(self.poll_send(cx))?;
         }
-        if self.held.capacity() == 0 {
-            self.held = SPARE.take();
-        }
-        let before = self.held.len();
-        bufs.iter().for_each(|buf| self.held.extend_from_slice(buf));
-        Poll::Ready(Ok(self.held.len() - before))
+        let held = self.held();
+        let before = held.len();
+        bufs.iter().for_each(|buf| held.extend_from_slice(buf));
+        Poll::Ready(Ok(held.len() - before))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,7 +1,7 @@
 //! [`Tls`]: TLS over TCP, as a [`Stream`], and how MQTT packets are put into TLS records.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -73,19 +73,26 @@ impl AsyncWrite for Tls {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let Self { stream, packets, .. } = &mut *self;
         let Some(packets) = packets else { return Pin::new(stream).poll_write(cx, buf) };
+        let (cork, session) = stream.get_mut();
         let mut taken = 0;
         while taken < buf.len() {
             let rest = &buf[taken..];
             let part = packets.rest_of_packet(rest).min(rest.len());
-            match Pin::new(&mut *stream).poll_write(cx, &rest[..part]) {
-                Poll::Ready(Ok(0)) => break,
-                Poll::Ready(Ok(n)) => {
-                    packets.advance(n);
-                    taken += n;
+            // by hand what the stream does, but that records are moved to the cork when many are there
+            let n = session.writer().write(&rest[..part])?;
+            packets.advance(n);
+            taken += n;
+            if n < part {
+                if cork.is_full() {
+                    match cork.poll_send(cx) {
+                        Poll::Ready(sent) => sent?,
+                        Poll::Pending if taken > 0 => break,
+                        Poll::Pending => return Poll::Pending,
+                    }
                 }
-                // what was taken is reported first; an error comes again with the rest
-                _ if taken > 0 => break,
-                other => return other,
+                while session.wants_write() {
+                    session.write_tls(cork.held())?;
+                }
             }
         }
         Poll::Ready(Ok(taken))
