@@ -9,7 +9,8 @@ use dunlin::{
     config,
     router::Rights,
     session::{
-        Action, BufPool, Deferred, Delivery, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits, Stored,
+        Action, BufPool, Deferred, Delivery, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
+        Stored,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -240,7 +241,7 @@ impl End {
         let payload = vec![0; size];
         let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
-        match self.session.deliver(&outgoing, qos.into(), &self.limits, &mut self.pool, &mut ()) {
+        match self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut ()) {
             Delivery::Sent => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),

@@ -77,8 +77,8 @@ pub enum Flush {
 enum Released {
     /// All whose commit is durable.
     All,
-    /// Those up to a SUBACK, which retained messages follow: see [`Subscribed::behind`].
-    Suback(u64),
+    /// Those up to a SUBACK, which retained messages may follow: see [`Subscribed::behind`].
+    Suback(Option<u64>),
     /// The client is not accepted yet.
     NotAccepted,
 }
@@ -319,7 +319,7 @@ impl Router {
                     }
                     (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
                 };
-                if !held {
+                if let Some(behind) = behind.filter(|_| !held) {
                     self.suback_sent(local, client, replies, behind)?;
                 }
             }
@@ -438,7 +438,8 @@ impl Router {
             match self.release(client, replies) {
                 Ok(Released::All) => break,
                 Ok(Released::Suback(behind)) => {
-                    if let Err(reason) = self.suback_sent(local, client, replies, behind) {
+                    let sent = behind.map_or(Ok(()), |behind| self.suback_sent(local, client, replies, behind));
+                    if let Err(reason) = sent {
                         return Flush::Close(reason);
                     }
                 }

@@ -32,6 +32,8 @@ pub struct Matched {
     topic: Box<str>,
     stamp: Stamp,
     pub(super) targets: Box<[Target]>,
+    /// One of the targets has No Local or Retain As Published.
+    pub(super) has_options: bool,
 }
 
 impl Matched {
@@ -138,7 +140,9 @@ impl MatchCache {
         let stamp = generations.stamp(bucket(topic.as_str()));
         trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), options }));
         merge_overlapping(merge);
-        let matched = Arc::new(Matched { topic: topic.as_str().into(), stamp, targets: merge.drain(..).collect() });
+        let has_options = merge.iter().any(|t| t.options.no_local || t.options.retain_as_published);
+        let topic_text = topic.as_str().into();
+        let matched = Arc::new(Matched { topic: topic_text, stamp, targets: merge.drain(..).collect(), has_options });
         let kept = *targets - found.as_ref().map_or(0, |stale| stale.targets.len());
         match found {
             Some(stale) if kept + matched.targets.len() <= MAX_TARGETS => {

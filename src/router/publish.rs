@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     codec::Publish,
-    session::{CloseReason, Delivery, Outgoing, ProtocolError, Stored},
+    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored},
     topic::TopicName,
-    types::{ClientId, QoS},
+    types::{ClientId, QoS, SubscriptionOptions},
 };
 
 /// The tree of topics that belong to the server.
@@ -181,6 +181,32 @@ impl Router {
         matched: &Matched,
         outgoing: &Outgoing<'_>,
     ) -> Stored {
+        match matched.has_options {
+            false => self.deliver_all::<false>(local, publisher, matched, outgoing),
+            true => self.deliver_by_options(local, publisher, matched, outgoing),
+        }
+    }
+
+    /// A function of its own, so that publishers to subscriptions without options do not pay for them.
+    #[inline(never)]
+    fn deliver_by_options(
+        &self,
+        local: &mut Local,
+        publisher: Option<&ClientId>,
+        matched: &Matched,
+        outgoing: &Outgoing<'_>,
+    ) -> Stored {
+        self.deliver_all::<true>(local, publisher, matched, outgoing)
+    }
+
+    #[inline(always)]
+    fn deliver_all<const OPTIONS: bool>(
+        &self,
+        local: &mut Local,
+        publisher: Option<&ClientId>,
+        matched: &Matched,
+        outgoing: &Outgoing<'_>,
+    ) -> Stored {
         let Local { pool, wakes, limits, observers, copies, .. } = local;
         let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
@@ -196,14 +222,15 @@ impl Router {
                 continue;
             }
             let session = &mut state.session;
-            if target.options.no_local && publisher == Some(session.id()) {
+            let SubscriptionOptions { qos: granted, no_local, retain_as_published } = target.options;
+            if OPTIONS && no_local && publisher == Some(session.id()) {
                 continue;
             }
-            match session.deliver(outgoing, target.options, &limits.session, pool, &mut recorder) {
+            let how = How { qos: outgoing.qos.min(granted), retain: OPTIONS && retain_as_published && outgoing.retain };
+            match session.deliver(outgoing, how, &limits.session, pool, &mut recorder) {
                 Delivery::Sent => {
-                    let qos = outgoing.qos.min(target.options.qos);
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-                    recorder.observers.observe(&Event::Deliver { client, topic, qos, payload });
+                    recorder.observers.observe(&Event::Deliver { client, topic, qos: how.qos, payload });
                     target.slot.signal(&state, wakes);
                 }
                 Delivery::Queued => {}

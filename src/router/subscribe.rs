@@ -23,9 +23,9 @@ pub(super) struct Subscribed {
     pub(super) codes: Vec<SubackCode>,
     /// When what was granted is durable.
     pub(super) stored: Stored,
-    /// The number of the last message that came for the session before: retained messages of this SUBSCRIBE have larger
-    /// ones, and wait until [`Session::suback_sent`](crate::session::Session::suback_sent) is told this.
-    pub(super) behind: u64,
+    /// It brought retained messages, which wait until the session's
+    /// [`suback_sent`](crate::session::Session::suback_sent) is told this: the number of the last message before them.
+    pub(super) behind: Option<u64>,
 }
 
 impl Router {
@@ -38,7 +38,7 @@ impl Router {
         client: &ClientId,
         subscribe: &Subscribe<'_>,
     ) -> Result<Subscribed, CloseReason> {
-        let (mut held, access, behind) = {
+        let (mut held, access, before) = {
             let state = slot.lock();
             if !slot.is_owned_by(connection) {
                 return Err(CloseReason::SessionTakenOver);
@@ -80,21 +80,23 @@ impl Router {
             }
         }
         if !self.own_subscriptions(slot, &added) {
-            return Ok(Subscribed { codes, stored: Stored::Done, behind });
+            return Ok(Subscribed { codes, stored: Stored::Done, behind: None });
         }
         let granted = subscribe.filters.iter().zip(&codes).filter(|(_, code)| matches!(code, SubackCode::Granted(_)));
-        let mut stored = Stored::Done;
+        let (mut stored, mut brings) = (Stored::Done, false);
         for (&(filter, options), _) in granted {
             local.observers.observe(&Event::Subscribe { client, filter, qos: options.qos });
-            self.send_retained(local, slot, filter, options);
+            brings |= self.send_retained(local, slot, filter, options);
             stored = stored.and(self.store_subscription(slot, filter, Some(options)));
         }
-        let mut state = slot.lock();
-        // the session's next connection has no such SUBACK to send
-        if slot.is_owned_by(connection) {
-            state.session.wait_for_suback(behind);
+        let behind = brings.then_some(before);
+        if brings {
+            let mut state = slot.lock();
+            // the session's next connection has no such SUBACK to send
+            if slot.is_owned_by(connection) {
+                state.session.wait_for_suback(before);
+            }
         }
-        drop(state);
         Ok(Subscribed { codes, stored, behind })
     }
 
@@ -115,14 +117,21 @@ impl Router {
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
     /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what each
-    /// filter would bring then counts as one message dropped.
-    fn send_retained(&self, local: &mut Local, slot: &SlotRef, filter: &TopicFilter, options: SubscriptionOptions) {
+    /// filter would bring then counts as one message dropped. Gives whether there were any.
+    fn send_retained(
+        &self,
+        local: &mut Local,
+        slot: &SlotRef,
+        filter: &TopicFilter,
+        options: SubscriptionOptions,
+    ) -> bool {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut recorder = self.recorder(&mut local.observers);
         let mut state = slot.lock();
         let SlotState { session, access, .. } = &mut *state;
         let limited = access.as_deref().filter(|access| access.limits_reading());
+        let before = session.last_number();
         self.retained.try_for_each_match(filter, |message| {
             if limited.is_some_and(|access| !access.may_receive(message.topic())) {
                 recorder.observers.count(Count::DeniedDeliveries, 1);
@@ -136,6 +145,7 @@ impl Router {
             // the others would be dropped too: to find them would only keep other clients waiting
             ControlFlow::Break(())
         });
+        session.last_number() > before
     }
 
     fn store_subscription(&self, slot: &SlotRef, filter: &TopicFilter, options: Option<SubscriptionOptions>) -> Stored {

@@ -44,8 +44,8 @@ struct Run {
     commit: CommitSeq,
     /// Where they end in the bytes.
     end: usize,
-    /// The last of them is a SUBACK, behind which retained messages come; see [`HeldAcks::push_suback`].
-    suback: Option<u64>,
+    /// The last of them is a SUBACK, behind which retained messages may come; see [`HeldAcks::push_suback`].
+    suback: Option<Option<u64>>,
 }
 
 impl HeldAcks {
@@ -81,7 +81,7 @@ impl HeldAcks {
         &mut self,
         stored: Stored,
         out: &mut Vec<u8>,
-        suback: u64,
+        suback: Option<u64>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> bool {
         self.push(stored, out, write);
@@ -106,7 +106,7 @@ impl HeldAcks {
 
     /// Everything up to `done` is kept: moves what may leave now to `out`, but nothing behind a SUBACK, which is given.
     /// Then this is to be called again.
-    pub fn release(&mut self, done: CommitSeq, out: &mut Vec<u8>) -> Option<u64> {
+    pub fn release(&mut self, done: CommitSeq, out: &mut Vec<u8>) -> Option<Option<u64>> {
         let (mut end, mut suback) = (0, None);
         while suback.is_none()
             && let Some(run) = self.runs.front().filter(|run| run.commit <= done)
@@ -148,14 +148,16 @@ mod tests {
     #[test]
     fn nothing_leaves_behind_a_suback_before_its_messages() {
         let (mut held, mut out) = (HeldAcks::default(), Vec::new());
-        assert!(!held.push_suback(Stored::Done, &mut out, 7, |b| b.push(1)));
+        assert!(!held.push_suback(Stored::Done, &mut out, Some(7), |b| b.push(1)));
         held.push(Stored::By(CommitSeq(5)), &mut out, |b| b.push(2));
-        assert!(held.push_suback(Stored::By(CommitSeq(5)), &mut out, 8, |b| b.push(3)));
+        assert!(held.push_suback(Stored::By(CommitSeq(5)), &mut out, Some(8), |b| b.push(3)));
         held.push(Stored::Done, &mut out, |b| b.push(4));
-        assert!(held.push_suback(Stored::Done, &mut out, 9, |b| b.push(5)));
+        assert!(held.push_suback(Stored::Done, &mut out, None, |b| b.push(5)));
         assert_eq!(out, [1]);
         assert!(held.has_suback());
-        for (suback, expected) in [(Some(8), &[1, 2, 3][..]), (Some(9), &[1, 2, 3, 4, 5]), (None, &[1, 2, 3, 4, 5])] {
+        for (suback, expected) in
+            [(Some(Some(8)), &[1, 2, 3][..]), (Some(None), &[1, 2, 3, 4, 5]), (None, &[1, 2, 3, 4, 5])]
+        {
             assert_eq!(held.release(CommitSeq(5), &mut out), suback);
             assert_eq!(out, expected);
         }

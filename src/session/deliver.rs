@@ -9,7 +9,7 @@ use super::{
 use crate::{
     codec::{self, PublishFlags},
     topic::TopicName,
-    types::{PacketId, QoS, SubscriptionOptions},
+    types::{PacketId, QoS},
 };
 
 /// What became of a message that was handed to a session.
@@ -27,25 +27,25 @@ pub enum Delivery {
 }
 
 /// How a message is sent to one subscriber.
-#[derive(Clone, Copy)]
-struct How {
-    qos: QoS,
-    retain: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// At most that of the message, and that which its subscription was granted [MQTT-3.8.4-6].
+    pub qos: QoS,
+    /// RETAIN: 0, unless the subscription asks for it as it was published [MQTT-3.3.1-9].
+    pub retain: bool,
 }
 
 impl Session {
-    /// A message for this session, at the QoS that its subscription was granted at most [MQTT-3.8.4-6], and with RETAIN
-    /// as it was published if the subscription asks for that.
+    /// A message for this session.
     #[inline]
     pub fn deliver(
         &mut self,
         outgoing: &Outgoing<'_>,
-        granted: SubscriptionOptions,
+        how: How,
         limits: &SessionLimits,
         pool: &mut BufPool,
         journal: &mut impl Journal,
     ) -> Delivery {
-        let how = How { qos: outgoing.qos.min(granted.qos), retain: outgoing.retain && granted.retain_as_published };
         let waiting = self.pending();
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
@@ -183,9 +183,7 @@ impl Session {
     /// it brought wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though
     /// section 3.8.4 allows it.
     pub fn wait_for_suback(&mut self, before: u64) {
-        if self.last_number() > before
-            && let Some(outbound) = &mut self.outbound
-        {
+        if let Some(outbound) = &mut self.outbound {
             outbound.wait_for_suback(before);
         }
     }
@@ -201,10 +199,12 @@ impl Session {
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
+    #[inline(never)]
     pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         self.fill_up_to(FILL_BELOW, limits, pool, journal);
     }
 
+    #[inline(always)]
     fn fill_up_to(&mut self, below: usize, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
         if outbound.waits_for().is_some() {

@@ -21,7 +21,7 @@ mod tests;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
-pub use deliver::Delivery;
+pub use deliver::{Delivery, How};
 pub use inbound::Deferred;
 pub use journal::{Change, Journal, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};

@@ -167,6 +167,7 @@ impl Outbound {
     }
 
     /// Where the message with this identifier is in `inflight`; all of them have numbers below `before`.
+    #[inline(always)]
     fn find(&self, id: PacketId, before: u64) -> Option<usize> {
         let oldest = self.inflight.front()?.seq;
         if packet_ids::of(oldest) == id {
@@ -179,6 +180,7 @@ impl Outbound {
 
     /// PUBACK [MQTT-4.3.2-1]: the number of the message that is completed. `None`: no such message, which is no error
     /// after a lost session.
+    #[inline(never)]
     pub(super) fn handle_puback(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
@@ -213,6 +215,7 @@ impl Outbound {
     }
 
     /// The client has the message.
+    #[inline(always)]
     fn complete(&mut self, at: usize) -> Option<u64> {
         self.acknowledged = self.acknowledged.saturating_add(1);
         self.inflight.remove(at).map(|gone| gone.number)
@@ -281,6 +284,7 @@ impl Outbound {
     }
 
     /// Queues a retained message of a new subscription, unless `max` of them wait already: its number.
+    #[inline]
     pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> Option<u64> {
         if self.retained >= max {
             return None;

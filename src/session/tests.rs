@@ -149,14 +149,20 @@ impl End {
 
     fn deliver(&mut self, payload: &[u8], qos: QoS) -> Delivery {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload, qos);
-        self.session.deliver(&outgoing, qos.into(), &self.limits, &mut self.pool, &mut ())
+        self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut ())
     }
 
     /// The payloads that a delivery of this one pushed out of the queue.
     fn dropped(&mut self, payload: &str) -> Vec<String> {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
         let mut told = Told::default();
-        match self.session.deliver(&outgoing, QoS::AtLeastOnce.into(), &self.limits, &mut self.pool, &mut told) {
+        match self.session.deliver(
+            &outgoing,
+            How { qos: QoS::AtLeastOnce, retain: false },
+            &self.limits,
+            &mut self.pool,
+            &mut told,
+        ) {
             Delivery::Queued => told.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect(),
             other => panic!("{other:?}"),
         }

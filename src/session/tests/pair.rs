@@ -118,7 +118,7 @@ impl Pair {
         let full = pending > 0 && pending + size > self.limits.max_outbound_bytes;
         self.delivered.push((number, topic, qos));
         let mut told = Told::default();
-        match self.session.deliver(&outgoing, qos.into(), &self.limits, &mut self.pool, &mut told) {
+        match self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut told) {
             Delivery::Sent => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
