@@ -92,7 +92,7 @@ fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
         client.expect(&suback(1, &[1]));
         client.expect(&suback(2, &[round % 2]));
         for _ in 0..MESSAGES {
-            assert!(client.receive().retain, "round {round}");
+            assert!(client.take().retain, "round {round}");
         }
         client.expect(&ack(0xB0, 3));
         client.expect(PINGRESP);

@@ -1,0 +1,137 @@
+//! The pages in `docs/` are true: every `toml` block is a configuration that is accepted, and the `sh` blocks of a page run,
+//! one after another, in a shell of their own. What a page may use:
+//!
+//! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
+//! - `# prints: TEXT` behind a command: its output has to be that;
+//! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
+//!
+//! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and nothing
+//! leaves the machine. Commands run in the background with `&` end with the shell.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// A fenced block of a page.
+struct Block {
+    line: usize,
+    language: String,
+    /// From a comment before it.
+    file: Option<String>,
+    text: String,
+}
+
+fn pages() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut pages: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.sort();
+    assert!(!pages.is_empty(), "there are no pages");
+    pages
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let (mut blocks, mut file, mut open): (Vec<Block>, Option<String>, Option<Block>) = (Vec::new(), None, None);
+    for (number, line) in (1..).zip(text.lines()) {
+        if let Some(block) = &mut open {
+            if line.trim() == "```" {
+                blocks.extend(open.take());
+            } else {
+                block.text += line;
+                block.text += "\n";
+            }
+        } else if let Some(language) = line.trim().strip_prefix("```") {
+            open = Some(Block { line: number, language: language.into(), file: file.take(), text: String::new() });
+        } else if let Some(name) = line.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
+            file = Some(name.into());
+        } else if !line.trim().is_empty() {
+            assert!(file.is_none(), "line {number}: no block follows the name of its file");
+        }
+    }
+    assert!(open.is_none(), "a block does not end");
+    blocks
+}
+
+/// The blocks as one script. A command with `# prints:` is compared with what it prints.
+fn script(blocks: &[Block]) -> String {
+    let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
+    script += "expect() { [[ $1 == \"$2\" ]] || { printf 'line %s printed: %s\\n' \"$3\" \"$1\" >&2; exit 1; }; }\n";
+    for block in blocks.iter().filter(|block| block.language == "sh" && block.file.is_none()) {
+        for (line, text) in (block.line + 1..).zip(block.text.lines()) {
+            match text.split_once("# prints: ") {
+                Some((command, printed)) => {
+                    let printed = printed.trim().replace('\'', r"'\''");
+                    script += &format!("printed=$({})\nexpect \"$printed\" '{printed}' {line}\n", command.trim());
+                }
+                None => script += &format!("{text}\n"),
+            }
+        }
+    }
+    script
+}
+
+#[test]
+fn configurations_on_the_pages_are_accepted() {
+    let mut found = 0;
+    for page in pages() {
+        for block in blocks(&fs::read_to_string(&page).unwrap()).iter().filter(|block| block.language == "toml") {
+            let name = format!("{}:{}", page.display(), block.line);
+            dunlin::config::parse(&block.text, &name).unwrap();
+            found += 1;
+        }
+    }
+    assert!(found > 0, "no page has a configuration");
+}
+
+#[test]
+fn commands_on_the_pages_run() {
+    let needed = std::env::var_os("DUNLIN_NEEDS_MOSQUITTO").is_some();
+    for tool in ["mosquitto", "mosquitto_sub", "unshare", "python3"] {
+        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            assert!(!needed, "{tool} is not installed");
+            return eprintln!("left out: {tool} is not installed");
+        }
+    }
+    // loopback is down in a new network, and iproute2 is not everywhere
+    const UP: &str = "import fcntl,socket,struct\n\
+                      fcntl.ioctl(socket.socket(),0x8914,struct.pack('16sh14x',b'lo',0x49))";
+    let dunlin = Path::new(env!("CARGO_BIN_EXE_dunlin"));
+    let path = format!("{}:{}", dunlin.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let is_root = rustix::process::geteuid().is_root();
+    for page in pages() {
+        let blocks = blocks(&fs::read_to_string(&page).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        for block in &blocks {
+            if let Some(file) = &block.file {
+                fs::write(dir.path().join(file), &block.text).unwrap();
+            }
+        }
+        let script = script(&blocks);
+        let run = "python3 -c \"$UP\" && exec timeout 60 bash -c \"$SCRIPT\"";
+        let output = Command::new("unshare")
+            .args(if is_root { &[][..] } else { &["--map-current-user", "--keep-caps"] })
+            .args(["--net", "--pid", "--fork", "--kill-child", "bash", "-c", run])
+            .envs([("UP", UP), ("SCRIPT", &script), ("PATH", &path)])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {}\n{said}\n---\n{script}", page.display(), output.status);
+    }
+}
+
+#[test]
+fn a_script_compares_what_is_printed() {
+    let page = "text\n<!-- file: a.toml -->\n```toml\nworkers = 1\n```\n```sh\necho it\\'s # prints: it's\n```\n```nginx\nx\n```\n";
+    let blocks = blocks(page);
+    let seen: Vec<_> = blocks.iter().map(|b| (b.line, b.language.as_str(), b.file.as_deref())).collect();
+    assert_eq!(seen, [(3, "toml", Some("a.toml")), (6, "sh", None), (9, "nginx", None)]);
+    let run =
+        |script: &str| Command::new("bash").args(["-c", script]).stderr(Stdio::null()).status().unwrap().success();
+    assert!(run(&script(&blocks)));
+    assert!(!run(&script(&blocks).replace("echo it", "echo not it")));
+}
