@@ -304,9 +304,16 @@ mod tests {
                     .map(|a| a.parse::<SocketAddr>().unwrap())
                     .map(|a| {
                         let allowed_origins = vec!["https://a".into(), "null".into()];
-                        ListenerConfig { path: "/x".into(), allowed_origins, ..ListenerConfig::new(a, Transport::Ws) }
+                        ListenerConfig {
+                            path: Some("/x".into()),
+                            allowed_origins,
+                            ..ListenerConfig::new(a, Transport::Ws)
+                        }
                     })
                     .to_vec();
+            }),
+            ("[[listener]]\naddress = 'ws://[::1]'\npath = 'any'", |c| {
+                c.listeners = vec![ListenerConfig::new("[::1]:8083".parse::<SocketAddr>().unwrap(), Transport::Ws)];
             }),
             (
                 "[[listener]]\naddress = '[::]'\ntransport = 'tls'\ncertificate_file = 'c'\nkey_file = 'k'\n\

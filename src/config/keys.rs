@@ -185,7 +185,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
             "TLS: whether each MQTT packet is sent in a TLS record of its own (and over wss in a WebSocket frame of its \
              own), or as many as fit. Clients that read one packet each time their socket becomes readable, such as \
              paho-mqtt in asyncio programs, need \"packet\"; \"batch\" is faster.";
-        path in rest: Text("/mqtt"), "WebSocket: the path of the request.";
+        path in rest: OrWord { form: Text("/mqtt"), word: "any", zero: false },
+            "WebSocket: the path at which MQTT is served; a slash at its end makes no difference.";
         allowed_origins in rest: List(Text("https://example.org")),
             "WebSocket: pages of which origins may connect; none here means all. Clients that are no browsers send no \
              origin and are not held up.";

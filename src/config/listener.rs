@@ -29,8 +29,8 @@ pub struct ListenerConfig {
     pub identity: Option<CertificateIdentity>,
     /// TLS: does each MQTT packet have a record of its own?
     pub tls_records: TlsRecords,
-    /// WebSocket: the path of the request.
-    pub path: String,
+    /// WebSocket: the path of the request; `None`: any.
+    pub path: Option<String>,
     /// WebSocket: pages of which origins may connect; none: all.
     pub allowed_origins: Vec<String>,
     /// Unix socket: who may connect, as the permission bits of the file.
@@ -76,7 +76,7 @@ impl ListenerConfig {
             revocation_list_file: None,
             identity: None,
             tls_records: TlsRecords::default(),
-            path: "/mqtt".into(),
+            path: None,
             allowed_origins: Vec::new(),
             mode: 0o660,
             proxy_protocol: false,
@@ -119,7 +119,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("tls_records", listener.tls_records != unset.tls_records),
     ];
     only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
-    let websocket = [("path", listener.path != unset.path), ("allowed_origins", !listener.allowed_origins.is_empty())];
+    let websocket = [("path", listener.path.is_some()), ("allowed_origins", !listener.allowed_origins.is_empty())];
     only(
         listener.transport.has_websocket(),
         &websocket,
@@ -128,8 +128,11 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     let unix = listener.transport == Transport::Unix;
     only(unix, &[("mode", listener.mode != unset.mode)], "it is for Unix sockets; take it away")?;
     only(!unix, &[("proxy_protocol", listener.proxy_protocol)], "no proxy speaks it to a Unix socket; take it away")?;
-    if !listener.path.starts_with('/') || listener.path.contains(['?', '#', ' ']) {
-        return Err(("path", "a path begins with \"/\" and has no query; write one such as path = \"/mqtt\""));
+    if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
+        return Err((
+            "path",
+            "a path begins with \"/\" and has no query; write one such as path = \"/mqtt\", or \"any\"",
+        ));
     }
     check_tls(listener)?;
     match (listener.proxy_protocol, listener.trusted_proxies.is_empty()) {

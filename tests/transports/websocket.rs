@@ -219,11 +219,13 @@ fn misbehaviour_ends_one_connection_with_its_code() {
 
 #[test]
 fn requests_that_are_refused() {
-    let listener = ListenerConfig { allowed_origins: vec!["https://good.example".into()], ..listener() };
+    let allowed_origins = vec!["https://good.example".into()];
+    let listener = ListenerConfig { path: Some("/mqtt".into()), allowed_origins, ..listener() };
     let broker = Broker::new(Config { listeners: vec![listener], ..config() });
     let origin = |origin: &str| format!("{REQUEST}Origin: {origin}\r\n{MQTT}");
     let table: &[(String, &str)] = &[
         ("GET / HTTP/1.1\r\nHost: h\r\n\r\n".into(), "HTTP/1.1 200 OK"),
+        ("GET /mqtt HTTP/1.0\r\nHost: h\r\n\r\n".into(), "HTTP/1.1 505 "),
         ("POST /mqtt HTTP/1.1\r\nHost: h\r\n\r\n".into(), "HTTP/1.1 405 "),
         (format!("{REQUEST}\r\n"), "HTTP/1.1 400 "),
         (format!("{REQUEST}Sec-WebSocket-Protocol: amqp\r\n\r\n"), "HTTP/1.1 400 "),
@@ -244,6 +246,32 @@ fn requests_that_are_refused() {
     let mut socket = tcp(broker.address());
     socket.write_all(origin("https://GOOD.example").as_bytes()).unwrap();
     expect(&mut socket, b"HTTP/1.1 101 ");
+}
+
+#[test]
+fn mqtt_is_at_every_path_and_at_the_one_that_is_named() {
+    let named = ListenerConfig { path: Some("/mqtt".into()), ..listener() };
+    let broker = Broker::new(Config { listeners: vec![listener(), named], ..config() });
+    let addresses = broker.server.local_addrs();
+    for (path, statuses) in [("/", [101, 404]), ("/mqtt", [101, 101]), ("/mqtt/", [101, 101]), ("/a/b?c=d", [101, 404])]
+    {
+        for (address, status) in addresses.iter().zip(statuses) {
+            let mut socket = tcp(*address);
+            socket.write_all(format!("{REQUEST}{MQTT}").replace("/mqtt", path).as_bytes()).unwrap();
+            expect(&mut socket, format!("HTTP/1.1 {status} ").as_bytes());
+        }
+    }
+    // without Upgrade: a line of text, of which HEAD gets the length alone
+    let answer = |method: &str| {
+        let mut socket = tcp(broker.address());
+        socket.write_all(format!("{method} /anything HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes()).unwrap();
+        String::from_utf8(rest(&mut socket)).unwrap()
+    };
+    let (page, head) = (answer("GET"), answer("HEAD"));
+    let (before, text) = page.split_once("\r\n\r\n").unwrap();
+    assert!(before.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("at every path"), "{page}");
+    assert!(before.contains(&format!("\r\nContent-Length: {}\r\n", text.len())), "{page}");
+    assert_eq!(head, format!("{before}\r\n\r\n"));
 }
 
 #[test]

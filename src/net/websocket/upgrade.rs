@@ -19,8 +19,8 @@ use super::{super::stream::Stream, stream::WebSocket};
 /// What a listener asks of requests.
 #[derive(Clone, Debug)]
 pub struct WebSocketOptions {
-    /// The path.
-    pub path: String,
+    /// The path; `None`: any.
+    pub path: Option<String>,
     /// Pages of which origins may connect; none: all.
     pub allowed_origins: Vec<String>,
 }
@@ -47,6 +47,8 @@ pub(in super::super) enum Refusal {
     NotHttp,
     #[error("its method is not GET")]
     Method,
+    #[error("it is HTTP/1.0, and WebSocket needs HTTP/1.1 (nginx: proxy_http_version 1.1)")]
+    HttpVersion,
     #[error("MQTT is at the path {0}")]
     Path(String),
     #[error("the origin {0:?} is not among the listener's allowed_origins")]
@@ -67,6 +69,7 @@ impl Refusal {
             Self::Path(_) => StatusCode::NOT_FOUND,
             Self::Origin(_) => StatusCode::FORBIDDEN,
             Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NotHttp | Self::Protocol | Self::Handshake(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -89,31 +92,31 @@ pub(in super::super) async fn upgrade<S: Stream>(
             Ok(None) => break Err(Refusal::TooLong),
             Ok(Some((length, _))) if length > LONGEST_HEAD => break Err(Refusal::TooLong),
             Ok(Some(parsed)) => break Ok(parsed),
+            Err(WsError::Protocol(WsProtocolError::WrongHttpMethod)) if head.starts_with(b"HEAD ") => {
+                return show_page(&mut socket, options, Body::Left).await;
+            }
             Err(WsError::Protocol(WsProtocolError::WrongHttpMethod)) => break Err(Refusal::Method),
+            Err(WsError::Protocol(WsProtocolError::WrongHttpVersion)) => break Err(Refusal::HttpVersion),
             Err(_) => break Err(Refusal::NotHttp),
         }
     };
-    let answer = match &parsed {
-        Ok((_, request)) if !asks_for_websocket(request) => Err(None),
-        Ok((_, request)) => response(request, options).map_err(Some),
-        Err(refusal) => Err(Some(refusal.clone())),
+    let answer = match parsed {
+        Ok((_, request)) if !asks_for_websocket(&request) => return show_page(&mut socket, options, Body::Sent).await,
+        Ok((length, request)) => response(&request, options).map(|response| (length, response)),
+        Err(refusal) => Err(refusal),
     };
-    match (answer, parsed) {
-        (Ok(response), Ok((length, _))) => {
+    match answer {
+        Ok((length, response)) => {
             let mut bytes = Vec::new();
             write_response(&mut bytes, &response).map_err(io::Error::other)?;
             socket.write_all(&bytes).await?;
             socket.flush().await?;
             Ok(WebSocket::new(socket, head.split_off(length), longest))
         }
-        (Ok(_), Err(refusal)) | (Err(Some(refusal)), _) => {
+        Err(refusal) => {
             let text = format!("This port is for MQTT over WebSocket, and refuses this request: {refusal}.\n");
-            say(&mut socket, refusal.status(), &text).await?;
+            say(&mut socket, refusal.status(), &text, Body::Sent).await?;
             Err(UpgradeError::Refused(refusal))
-        }
-        (Err(None), _) => {
-            say(&mut socket, StatusCode::OK, &page(options)).await?;
-            Err(UpgradeError::Page)
         }
     }
 }
@@ -124,8 +127,10 @@ fn asks_for_websocket(request: &Request) -> bool {
 
 /// The answer that makes it a WebSocket.
 fn response(request: &Request, options: &WebSocketOptions) -> Result<Response, Refusal> {
-    if request.uri().path() != options.path {
-        return Err(Refusal::Path(options.path.clone()));
+    if let Some(path) = &options.path
+        && without_slash(request.uri().path()) != without_slash(path)
+    {
+        return Err(Refusal::Path(path.clone()));
     }
     if let Some(origin) = request.headers().get(header::ORIGIN) {
         let origin = String::from_utf8_lossy(origin.as_bytes());
@@ -143,6 +148,11 @@ fn response(request: &Request, options: &WebSocketOptions) -> Result<Response, R
     Ok(response)
 }
 
+/// Clients and proxies add a slash at the end of a path, or take it away.
+fn without_slash(path: &str) -> &str {
+    path.strip_suffix('/').unwrap_or(path)
+}
+
 /// The first subprotocol that is offered and spoken here [MQTT-6.0.0-4].
 fn protocol(request: &request::Request<()>) -> Option<&'static str> {
     let headers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
@@ -150,27 +160,40 @@ fn protocol(request: &request::Request<()>) -> Option<&'static str> {
     offered.map(str::trim).find_map(|offer| PROTOCOLS.into_iter().find(|ours| *ours == offer))
 }
 
-async fn say(socket: &mut impl Stream, status: StatusCode, text: &str) -> io::Result<()> {
+/// Is the text sent, or its length alone (RFC 9110 section 9.3.2)?
+#[derive(Clone, Copy)]
+enum Body {
+    Sent,
+    Left,
+}
+
+async fn show_page<T>(socket: &mut impl Stream, options: &WebSocketOptions, body: Body) -> Result<T, UpgradeError> {
+    say(socket, StatusCode::OK, &page(options), body).await?;
+    Err(UpgradeError::Page)
+}
+
+async fn say(socket: &mut impl Stream, status: StatusCode, text: &str, body: Body) -> io::Result<()> {
     let extra: Cow<'_, str> = match status {
-        StatusCode::METHOD_NOT_ALLOWED => "Allow: GET\r\n".into(),
+        StatusCode::METHOD_NOT_ALLOWED => "Allow: GET, HEAD\r\n".into(),
         StatusCode::UPGRADE_REQUIRED => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n".into(),
         _ => "".into(),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nCache-Control: \
-         no-store\r\nX-Content-Type-Options: nosniff\r\n{extra}Connection: close\r\n\r\n{text}",
+         no-store\r\nX-Content-Type-Options: nosniff\r\n{extra}Connection: close\r\n\r\n",
         text.len()
     );
-    socket.write_all(head.as_bytes()).await?;
+    let text = if let Body::Sent = body { text } else { "" };
+    socket.write_all(format!("{head}{text}").as_bytes()).await?;
     socket.flush().await?;
     socket.shutdown().await
 }
 
 fn page(options: &WebSocketOptions) -> String {
+    let place = options.path.as_ref().map_or_else(|| "every path".into(), |path| format!("the path {path}"));
     format!(
-        "This is dunlin, an MQTT broker. This port is for MQTT over WebSocket (subprotocol \"mqtt\") at the path {}, and \
-         has no pages.\n",
-        options.path
+        "This is dunlin, an MQTT broker. This port is for MQTT over WebSocket (subprotocol \"mqtt\") at {place}, and has \
+         no pages.\n"
     )
 }
 
@@ -183,7 +206,12 @@ mod tests {
     use super::*;
 
     fn answer(path: &str, headers: &str) -> Result<String, Refusal> {
-        let options = WebSocketOptions { path: "/mqtt".into(), allowed_origins: vec!["https://a.example".into()] };
+        answer_at(Some("/mqtt"), path, headers)
+    }
+
+    fn answer_at(served: Option<&str>, path: &str, headers: &str) -> Result<String, Refusal> {
+        let allowed_origins = vec!["https://a.example".into()];
+        let options = WebSocketOptions { path: served.map(Into::into), allowed_origins };
         let text = format!("GET {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
         let (_, request) = Request::try_parse(text.as_bytes()).unwrap().unwrap();
         response(&request, &options).map(|response| {
@@ -207,6 +235,31 @@ mod tests {
             assert!(answer.starts_with("http/1.1 101 "), "{answer}");
             assert!(answer.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{answer}");
             assert!(answer.contains(&format!("sec-websocket-protocol: {chosen}\r\n")), "{answer}");
+        }
+    }
+
+    #[test]
+    fn any_path_unless_one_is_named_and_that_with_a_slash_or_without() {
+        let headers = format!("{KEY}Sec-WebSocket-Protocol: mqtt\r\n");
+        for path in ["/", "/mqtt", "/ws/", "/a/b?token=c", "//", "http://h", "http://h/mqtt"] {
+            assert!(answer_at(None, path, &headers).is_ok(), "{path}");
+        }
+        let table = [
+            ("/mqtt", "/mqtt", true),
+            ("/mqtt", "/mqtt/", true),
+            ("/mqtt/", "/mqtt", true),
+            ("/mqtt", "http://h/mqtt/?x=1", true),
+            ("/", "/", true),
+            ("/", "http://h", true),
+            ("/mqtt", "/", false),
+            ("/mqtt", "/mqtt//", false),
+            ("/mqtt", "/MQTT", false),
+            ("/mqtt", "/mqtt2", false),
+            ("/", "/mqtt", false),
+        ];
+        for (served, path, accepted) in table {
+            let refused = answer_at(Some(served), path, &headers).err();
+            assert_eq!(refused, (!accepted).then(|| Refusal::Path(served.into())), "{served} {path}");
         }
     }
 
