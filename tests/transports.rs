@@ -2,6 +2,8 @@
 
 mod support;
 
+#[path = "transports/forwarded.rs"]
+mod forwarded;
 #[path = "transports/listeners.rs"]
 mod listeners;
 #[path = "transports/process.rs"]

@@ -139,10 +139,12 @@ impl Policy {
             Some(true) => return Ok(()),
             None if origin.loopback_listener => return Ok(()),
             None if open => {
-                "no users are configured and this listener is not on loopback; `allow_anonymous = true` would let it in"
+                "no users are configured, and it is not local (its listener is not on loopback, or it came through a \
+                 proxy or from a web page); `allow_anonymous = true` would let it in"
             }
             None => {
-                "it gives no user name and this listener is not on loopback; `allow_anonymous = true` would let it in"
+                "it gives no user name, and it is not local (its listener is not on loopback, or it came through a \
+                 proxy or from a web page); `allow_anonymous = true` would let it in"
             }
             Some(false) if listener.is_some() => {
                 "its listener has `allow_anonymous = false`, and it proves no user name"

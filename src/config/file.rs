@@ -312,8 +312,10 @@ mod tests {
                     })
                     .to_vec();
             }),
-            ("[[listener]]\naddress = 'ws://[::1]'\npath = 'any'", |c| {
-                c.listeners = vec![ListenerConfig::new("[::1]:8083".parse::<SocketAddr>().unwrap(), Transport::Ws)];
+            ("[[listener]]\naddress = 'ws://[::1]'\npath = 'any'\ntrusted_proxies = ['::1']", |c| {
+                let listener = ListenerConfig::new("[::1]:8083".parse::<SocketAddr>().unwrap(), Transport::Ws);
+                let trusted_proxies = vec!["::1/128".parse().unwrap()];
+                c.listeners = vec![ListenerConfig { trusted_proxies, ..listener }];
             }),
             (
                 "[[listener]]\naddress = '[::]'\ntransport = 'tls'\ncertificate_file = 'c'\nkey_file = 'k'\n\

@@ -195,7 +195,9 @@ pub(super) const LISTENER: Table<Listener> = Table {
             "Whether each connection begins with a header of the PROXY protocol (version 1 or 2), in which a proxy says \
              who the client is.";
         trusted_proxies in rest: List(Network),
-            "Whose PROXY headers are believed; connections from elsewhere are closed.";
+            "The proxies that are believed. With proxy_protocol: connections from elsewhere are closed. Without it, for \
+             WebSocket: the client's address is the last one in X-Forwarded-For or Forwarded that is not a trusted \
+             proxy's; others are served, and these headers of theirs are not read.";
     },
 };
 

@@ -37,7 +37,7 @@ pub struct ListenerConfig {
     pub mode: u32,
     /// Do connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
-    /// Whose headers are believed.
+    /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket requests.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -84,9 +84,9 @@ impl ListenerConfig {
         }
     }
 
-    /// Can nobody beyond this machine reach it, by its address or through a proxy that it trusts?
+    /// Are its clients local, as long as no header says otherwise? Those of a proxy are not.
     pub fn is_loopback(&self) -> bool {
-        self.address.is_loopback() && !self.proxy_protocol
+        self.address.is_loopback() && !self.proxy_protocol && self.trusted_proxies.is_empty()
     }
 
     /// A TCP listener with nothing else set.
@@ -127,7 +127,9 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     )?;
     let unix = listener.transport == Transport::Unix;
     only(unix, &[("mode", listener.mode != unset.mode)], "it is for Unix sockets; take it away")?;
-    only(!unix, &[("proxy_protocol", listener.proxy_protocol)], "no proxy speaks it to a Unix socket; take it away")?;
+    let proxies =
+        [("proxy_protocol", listener.proxy_protocol), ("trusted_proxies", !listener.trusted_proxies.is_empty())];
+    only(!unix, &proxies, "it is not for Unix sockets; take it away")?;
     if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
         return Err((
             "path",
@@ -140,7 +142,9 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
             "proxy_protocol",
             "nobody's headers would be believed; write trusted_proxies = [\"ADDRESS\"] with the proxy's address",
         )),
-        (false, false) => Err(("trusted_proxies", "it does nothing without proxy_protocol = true; write that too")),
+        (false, false) if !listener.transport.has_websocket() => {
+            Err(("trusted_proxies", "it does nothing without proxy_protocol = true; write that too"))
+        }
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 //! Each connection goes through it in a task of its own, which ends as that of the connection begins: an idle connection
 //! pays nothing for how it came.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -34,7 +34,7 @@ pub struct Entrance {
     pub tls_records: TlsRecords,
     /// WebSocket, if it is.
     pub websocket: Option<WebSocketOptions>,
-    /// Each connection begins with a PROXY header, which is believed from these addresses alone.
+    /// Each connection begins with a PROXY header; connections from elsewhere than these addresses are closed.
     pub trusted_proxies: Option<Vec<IpNet>>,
 }
 
@@ -81,10 +81,6 @@ impl Entrance {
     fn is_open(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.trusted_proxies.is_none()
     }
-
-    fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().flatten().any(|network| network.contains(&address.to_canonical()))
-    }
 }
 
 /// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
@@ -126,8 +122,8 @@ async fn pass(
     step: &mut &'static str,
     due: Instant,
 ) -> Result<(), ArrivalError> {
-    if entrance.trusted_proxies.is_some() {
-        if !entrance.trusts(peer.address.ip()) {
+    if let Some(trusted) = &entrance.trusted_proxies {
+        if !proxy::is_among(peer.address.ip(), trusted) {
             return Err(ProxyError::NotTrusted.into());
         }
         let header = proxy::take(&mut socket).await?;
@@ -157,13 +153,13 @@ async fn pass(
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
     match (tls, entrance.tls_records) {
-        (Err(socket), _) => spawn(upgrade(socket, options, longest).await?, *peer, due),
+        (Err(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
         (Ok(tls), TlsRecords::Packet) => {
             // a frame for each packet, and a record for each frame
-            let upgraded = upgrade(tls.with_a_record_for_each_write(), options, longest).await?;
+            let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
             spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
         }
-        (Ok(tls), TlsRecords::Batch) => spawn(upgrade(tls, options, longest).await?, *peer, due),
+        (Ok(tls), TlsRecords::Batch) => spawn(upgrade(tls, options, peer, longest).await?, *peer, due),
     }
     Ok(())
 }

@@ -1,7 +1,11 @@
 //! The PROXY protocol, versions 1 and 2: a proxy in front says, before the first byte of a connection, whose it is.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
+use ipnet::IpNet;
 use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 use thiserror::Error;
 use tokio::{io::AsyncReadExt, net::TcpStream};
@@ -66,6 +70,11 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
         },
         Err(_) => Err("it is malformed"),
     }
+}
+
+/// Is this one of a listener's trusted proxies?
+pub(super) fn is_among(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// Takes the header from the front of a connection, and not a byte more.

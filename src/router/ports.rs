@@ -21,10 +21,12 @@ use crate::{
 /// Where a connection comes from. Its text is the address, or `unix` for a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The client's address; behind a proxy that says so, the one beyond it. A client of a Unix socket has the IPv4
-    /// loopback address and port 0, which no other client has.
+    /// The client's address; the one that a trusted proxy reports, if there is one (with the port of the proxy's own
+    /// connection if the proxy reports none). A client of a Unix socket has the IPv4 loopback address and port 0, which no
+    /// other client has.
     pub address: SocketAddr,
-    /// The listener it came through is bound to a loopback address, or is a Unix socket.
+    /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and neither a
+    /// PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
     pub loopback_listener: bool,
     /// The listener it came through, by its place in the configuration: 0 is the first.
     pub listener: u16,

@@ -181,11 +181,13 @@ impl Listeners {
 impl Read {
     /// Reads what a listener needs.
     pub(super) fn of(config: &ListenerConfig) -> Result<Self, ListenError> {
-        let websocket = config
-            .transport
-            .has_websocket()
-            .then(|| WebSocketOptions { path: config.path.clone(), allowed_origins: config.allowed_origins.clone() });
         let trusted_proxies = config.proxy_protocol.then(|| config.trusted_proxies.clone());
+        let websocket = config.transport.has_websocket().then(|| WebSocketOptions {
+            path: config.path.clone(),
+            allowed_origins: config.allowed_origins.clone(),
+            // a proxy says it once, by its PROXY header or by those of HTTP
+            trusted_proxies: if config.proxy_protocol { Vec::new() } else { config.trusted_proxies.clone() },
+        });
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
         let entrance = Entrance { tls, tls_records: config.tls_records, websocket, trusted_proxies };

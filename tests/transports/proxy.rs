@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-fn behind(listener: ListenerConfig, trusted: &str) -> ListenerConfig {
+pub fn behind(listener: ListenerConfig, trusted: &str) -> ListenerConfig {
     ListenerConfig { proxy_protocol: true, trusted_proxies: vec![trusted.parse().unwrap()], ..listener }
 }
 
@@ -28,7 +28,7 @@ fn listener(trusted: &str) -> ListenerConfig {
 
 /// Lets everybody in, and remembers from where.
 #[derive(Default)]
-struct Peers(Mutex<Vec<Peer>>);
+pub struct Peers(pub Mutex<Vec<Peer>>);
 
 impl Authenticate for Peers {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -37,7 +37,7 @@ impl Authenticate for Peers {
     }
 }
 
-fn start(listeners: Vec<ListenerConfig>) -> (Broker, Arc<Peers>) {
+pub fn start(listeners: Vec<ListenerConfig>) -> (Broker, Arc<Peers>) {
     let peers = Arc::<Peers>::default();
     let plug = peers.clone();
     (Broker::build(Config { listeners, ..config() }, |builder| builder.authenticate(plug)), peers)

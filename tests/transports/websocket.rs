@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-fn listener() -> ListenerConfig {
+pub fn listener() -> ListenerConfig {
     ListenerConfig::new(Endpoint::Ip(([127, 0, 0, 1], 0).into()), Transport::Ws)
 }
 
@@ -28,11 +28,11 @@ fn broker(limits: Limits) -> Broker {
     Broker::new(Config { listeners: vec![listener()], limits, ..config() })
 }
 
-const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub const REQUEST: &str = "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
+pub const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
 
-const BINARY: u8 = 0x82;
+pub const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
 const CLOSE: u8 = 0x88;
 
@@ -58,13 +58,7 @@ fn close(code: u16) -> Vec<u8> {
 /// Sends the request and reads the head of the answer.
 pub fn upgrade<S: Read + Write>(mut socket: S) -> S {
     socket.write_all(format!("{REQUEST}{MQTT}").as_bytes()).unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte).unwrap();
-        head.extend(byte);
-    }
-    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let head = String::from_utf8(read_head(&mut socket)).unwrap().to_lowercase();
     assert!(head.starts_with("http/1.1 101 "), "{head}");
     assert!(head.contains("\r\nsec-websocket-protocol: mqtt\r\n"), "{head}");
     socket
@@ -75,14 +69,20 @@ fn open(address: SocketAddr) -> TcpStream {
     let mut socket = tcp(address);
     let connect = frame(BINARY, &Connect::new("c").frame());
     socket.write_all(&[format!("{REQUEST}{MQTT}").as_bytes(), &connect].concat()).unwrap();
+    read_head(&mut socket);
+    expect(&mut socket, &[&[BINARY, 4][..], &connack(0, 0)].concat());
+    socket
+}
+
+/// The head of the answer, and nothing behind it.
+pub fn read_head(socket: &mut impl Read) -> Vec<u8> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
         socket.read_exact(&mut byte).unwrap();
         head.extend(byte);
     }
-    expect(&mut socket, &[&[BINARY, 4][..], &connack(0, 0)].concat());
-    socket
+    head
 }
 
 /// The payload of frames, as a stream.

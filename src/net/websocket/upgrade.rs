@@ -1,7 +1,8 @@
 //! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers that came by.
 
-use std::{borrow::Cow, io};
+use std::{borrow::Cow, io, net::SocketAddr};
 
+use ipnet::IpNet;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::{
@@ -14,7 +15,12 @@ use tungstenite::{
     http::{HeaderValue, StatusCode, header, request},
 };
 
-use super::{super::stream::Stream, stream::WebSocket};
+use super::{
+    super::{proxy::is_among, stream::Stream},
+    sender,
+    stream::WebSocket,
+};
+use crate::router::Peer;
 
 /// What a listener asks of requests.
 #[derive(Clone, Debug)]
@@ -23,6 +29,8 @@ pub struct WebSocketOptions {
     pub path: Option<String>,
     /// Pages of which origins may connect; none: all.
     pub allowed_origins: Vec<String>,
+    /// Proxies whose forwarding headers say what the client's address is.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// Why a connection became no WebSocket.
@@ -75,11 +83,12 @@ impl Refusal {
     }
 }
 
-/// Reads the request and answers it. How long that may take is for the caller to say; no frame that follows may be longer
-/// than `longest` bytes.
+/// Reads the request and answers it; what it says of the client goes into `peer`. How long that may take is for the caller
+/// to say; no frame that follows may be longer than `longest` bytes.
 pub(in super::super) async fn upgrade<S: Stream>(
     mut socket: S,
     options: &WebSocketOptions,
+    peer: &mut Peer,
     longest: usize,
 ) -> Result<WebSocket<S>, UpgradeError> {
     let mut head = Vec::new();
@@ -100,6 +109,9 @@ pub(in super::super) async fn upgrade<S: Stream>(
             Err(_) => break Err(Refusal::NotHttp),
         }
     };
+    if let Ok((_, request)) = &parsed {
+        place(request, &options.trusted_proxies, peer);
+    }
     let answer = match parsed {
         Ok((_, request)) if !asks_for_websocket(&request) => return show_page(&mut socket, options, Body::Sent).await,
         Ok((length, request)) => response(&request, options).map(|response| (length, response)),
@@ -118,6 +130,22 @@ pub(in super::super) async fn upgrade<S: Stream>(
             say(&mut socket, refusal.status(), &text, Body::Sent).await?;
             Err(UpgradeError::Refused(refusal))
         }
+    }
+}
+
+/// Is the client local, and what is its address?
+fn place(request: &Request, trusted: &[IpNet], peer: &mut Peer) {
+    let by_proxy = is_among(peer.address.ip(), trusted);
+    let why = sender::remote_by(request).or(by_proxy.then_some("its connection comes from a trusted proxy"));
+    if by_proxy && let Some((ip, port)) = sender::client(request.headers(), trusted) {
+        // with the port of the proxy's connection, connections of one address can be told apart
+        peer.address = SocketAddr::new(ip, port.unwrap_or(peer.address.port()));
+    }
+    if let Some(why) = why {
+        if peer.loopback_listener {
+            tracing::debug!(%peer, "not a local client: {why}");
+        }
+        peer.loopback_listener = false;
     }
 }
 
@@ -211,7 +239,7 @@ mod tests {
 
     fn answer_at(served: Option<&str>, path: &str, headers: &str) -> Result<String, Refusal> {
         let allowed_origins = vec!["https://a.example".into()];
-        let options = WebSocketOptions { path: served.map(Into::into), allowed_origins };
+        let options = WebSocketOptions { path: served.map(Into::into), allowed_origins, trusted_proxies: Vec::new() };
         let text = format!("GET {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
         let (_, request) = Request::try_parse(text.as_bytes()).unwrap().unwrap();
         response(&request, &options).map(|response| {
