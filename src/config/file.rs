@@ -312,11 +312,14 @@ mod tests {
                     })
                     .to_vec();
             }),
-            ("[[listener]]\naddress = 'ws://[::1]'\npath = 'any'\ntrusted_proxies = ['::1']", |c| {
-                let listener = ListenerConfig::new("[::1]:8083".parse::<SocketAddr>().unwrap(), Transport::Ws);
-                let trusted_proxies = vec!["::1/128".parse().unwrap()];
-                c.listeners = vec![ListenerConfig { trusted_proxies, ..listener }];
-            }),
+            (
+                "[[listener]]\naddress = 'ws://[::1]'\npath = 'any'\ntrusted_proxies = ['::1']\nwebsocket_ping = '0s'",
+                |c| {
+                    let listener = ListenerConfig::new("[::1]:8083".parse::<SocketAddr>().unwrap(), Transport::Ws);
+                    let trusted_proxies = vec!["::1/128".parse().unwrap()];
+                    c.listeners = vec![ListenerConfig { trusted_proxies, websocket_ping: None, ..listener }];
+                },
+            ),
             (
                 "[[listener]]\naddress = '[::]'\ntransport = 'tls'\ncertificate_file = 'c'\nkey_file = 'k'\n\
               client_ca_file = 'ca'\nclient_certificates = 'optional'\nrevocation_list_file = 'l'\n\

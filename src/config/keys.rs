@@ -190,6 +190,9 @@ pub(super) const LISTENER: Table<Listener> = Table {
         allowed_origins in rest: List(Text("https://example.org")),
             "WebSocket: pages of which origins may connect; none here means all. Clients that are no browsers send no \
              origin and are not held up.";
+        websocket_ping in rest: OrWord { form: span(Duration::from_millis(100), HOUR), word: "off", zero: true },
+            "WebSocket: how long nothing is sent or received before the broker sends a WebSocket ping, so that proxies keep \
+             the connection open (nginx closes it after 60 s).";
         mode in rest: Mode, "Unix socket: who may connect, as the permission bits of its file.";
         proxy_protocol in rest: Switch,
             "Whether each connection begins with a header of the PROXY protocol (version 1 or 2), in which a proxy says \

@@ -1,6 +1,6 @@
 //! One listener: what can be set for it ([`ListenerConfig`]), and which settings go together ([`check`]).
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -33,6 +33,8 @@ pub struct ListenerConfig {
     pub path: Option<String>,
     /// WebSocket: pages of which origins may connect; none: all.
     pub allowed_origins: Vec<String>,
+    /// WebSocket: after which silence a ping is sent; `None`: never.
+    pub websocket_ping: Option<Duration>,
     /// Unix socket: who may connect, as the permission bits of the file.
     pub mode: u32,
     /// Do connections begin with a header of the PROXY protocol?
@@ -78,6 +80,7 @@ impl ListenerConfig {
             tls_records: TlsRecords::default(),
             path: None,
             allowed_origins: Vec::new(),
+            websocket_ping: Some(Duration::from_secs(30)),
             mode: 0o660,
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
@@ -119,7 +122,11 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("tls_records", listener.tls_records != unset.tls_records),
     ];
     only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
-    let websocket = [("path", listener.path.is_some()), ("allowed_origins", !listener.allowed_origins.is_empty())];
+    let websocket = [
+        ("path", listener.path.is_some()),
+        ("allowed_origins", !listener.allowed_origins.is_empty()),
+        ("websocket_ping", listener.websocket_ping != unset.websocket_ping),
+    ];
     only(
         listener.transport.has_websocket(),
         &websocket,

@@ -136,7 +136,7 @@ impl<S: Stream> Connection<S> {
         } else {
             self.exchange(worker, cx, now)?;
         }
-        self.check_deadlines(worker, now)
+        self.check_deadlines(worker, cx, now)
     }
 
     /// Reads, handles and writes.
@@ -420,7 +420,7 @@ impl<S: Stream> Connection<S> {
 
     // ---- time ----
 
-    fn check_deadlines(&mut self, worker: &mut Worker, now: Instant) -> Result<(), CloseReason> {
+    fn check_deadlines(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         if worker.deadlines.has_passed(self.write_by, now) {
             worker.local.count(Count::WriteTimeouts, 1);
             return Err(CloseReason::WriteTimeout { waiting: self.writing.as_ref().map_or(0, |w| w.len()) });
@@ -442,8 +442,9 @@ impl<S: Stream> Connection<S> {
         if worker.deadlines.has_passed(until, now) {
             return Err(CloseReason::TokenEnded);
         }
+        let silent = self.socket.keep_open(cx, &worker.deadlines, now).map_err(|error| network(&error))?;
         if let Some(key) = self.deadline {
-            worker.deadlines.set(key, self.read_by.min(self.write_by).min(until));
+            worker.deadlines.set(key, self.read_by.min(self.write_by).min(until).min(silent));
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! [`Stream`]: what a connection is spoken over. Each transport is a type of its own, so that none pays for another.
 
-use std::task::Context;
+use std::{io, task::Context, time::Instant};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 
+use super::deadlines::{Deadlines, Tick};
 use crate::session::CloseReason;
 
 /// A stream of bytes in both directions, and what else its transport knows.
@@ -21,6 +22,12 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Its listener takes user names from certificates, whether the client showed one or not.
     fn names_in_certificates(&self) -> bool {
         false
+    }
+
+    /// Keeps a connection open that is silent, in the way of the transport; called in each turn. Gives when it has to be
+    /// called again although nothing arrived.
+    fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
+        Ok(Tick::NEVER)
     }
 
     /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.

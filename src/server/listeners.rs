@@ -187,6 +187,7 @@ impl Read {
             allowed_origins: config.allowed_origins.clone(),
             // a proxy says it once, by its PROXY header or by those of HTTP
             trusted_proxies: if config.proxy_protocol { Vec::new() } else { config.trusted_proxies.clone() },
+            ping: config.websocket_ping,
         });
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use dunlin::{
@@ -34,6 +35,7 @@ pub const MQTT: &str = "Sec-WebSocket-Protocol: mqtt\r\n\r\n";
 
 pub const BINARY: u8 = 0x82;
 const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 const CLOSE: u8 = 0x88;
 
 /// A frame as a client sends it.
@@ -275,8 +277,38 @@ fn mqtt_is_at_every_path_and_at_the_one_that_is_named() {
 }
 
 #[test]
+fn a_silent_connection_is_pinged_and_its_keep_alive_holds_all_the_same() {
+    fn pinged(mut client: impl Read + Write) {
+        let connect = Connect::new("c").keep_alive(1).frame();
+        client.write_all(&frame(BINARY, &connect)).unwrap();
+        expect(&mut client, &[&[BINARY, 4][..], &connack(0, 0)].concat());
+        let mut pings = 0;
+        loop {
+            let mut head = [0; 2];
+            client.read_exact(&mut head).unwrap();
+            if head[0] == CLOSE {
+                break;
+            }
+            assert_eq!(head, [PING, 0]);
+            // paho-mqtt for Python answers without a mask
+            client.write_all(&if pings % 2 == 0 { vec![PONG, 0] } else { frame(PONG, b"") }).unwrap();
+            pings += 1;
+        }
+        // within one and a half seconds
+        assert!(pings > 0, "{pings} pings");
+    }
+    let websocket_ping = Some(Duration::from_millis(200));
+    let broker = Broker::new(Config { listeners: vec![ListenerConfig { websocket_ping, ..listener() }], ..config() });
+    pinged(upgrade(tcp(broker.address())));
+    let certs = Certs::new();
+    let listener = ListenerConfig { websocket_ping, ..certs.listener(Transport::Wss) };
+    let wss = Broker::new(Config { listeners: vec![listener], ..config() });
+    pinged(upgrade(secure(wss.address(), &certs.client())));
+}
+
+#[test]
 fn a_head_that_comes_too_slowly_ends_its_connection() {
-    let limits = Limits { connect_timeout: std::time::Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { connect_timeout: Duration::from_millis(300), ..Limits::default() };
     let broker = broker(limits);
     let mut slow = tcp(broker.address());
     slow.write_all(b"GET /mqtt HTTP/1.1\r\nX:").unwrap();

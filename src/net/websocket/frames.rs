@@ -23,7 +23,7 @@ pub(super) struct Inbound {
     /// The message has more frames.
     fragmented: bool,
     /// No frame may be longer.
-    longest: u64,
+    longest: u32,
 }
 
 /// What a control frame asks for.
@@ -65,7 +65,8 @@ impl Violation {
 
 impl Inbound {
     /// Frames up to `longest` bytes each.
-    pub(super) fn new(longest: u64) -> Self {
+    pub(super) fn new(longest: usize) -> Self {
+        let longest = u32::try_from(longest).unwrap_or(u32::MAX);
         Self { header: [0; LONGEST_HEADER], held: 0, left: 0, mask: [0; 4], control: None, fragmented: false, longest }
     }
 
@@ -112,7 +113,7 @@ impl Inbound {
         if self.held == 0 {
             if let Some((taken, length, mask)) = plain_header(bytes)
                 && !self.fragmented
-                && length <= self.longest
+                && length <= self.longest.into()
             {
                 (self.left, self.mask) = (length, mask);
                 return Ok(taken);
@@ -140,7 +141,12 @@ impl Inbound {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(Violation::Reserved);
         }
-        self.mask = header.mask.ok_or(Violation::NotMasked)?;
+        self.mask = match header.mask {
+            Some(mask) => mask,
+            // paho-mqtt for Python answers pings like this; nothing in a pong is used
+            None if header.opcode == OpCode::Control(Control::Pong) => [0; 4],
+            None => return Err(Violation::NotMasked),
+        };
         match header.opcode {
             OpCode::Control(_) if !header.is_final || length > LONGEST_CONTROL => return Err(Violation::Control),
             OpCode::Control(control) => self.control = Some(Box::new((control, Vec::new()))),
@@ -149,7 +155,7 @@ impl Inbound {
                 if self.fragmented != (data == Data::Continue) {
                     return Err(Violation::Fragments);
                 }
-                if length > self.longest {
+                if length > self.longest.into() {
                     return Err(Violation::TooLong);
                 }
                 self.fragmented = !header.is_final;
@@ -295,6 +301,14 @@ mod tests {
     }
 
     #[test]
+    fn pongs_are_heard_also_without_a_mask() {
+        let bytes = [frame(BINARY, b"a"), vec![0x8a, 0], frame(0x8a, b"pong"), vec![0x8a, 1, 7], frame(BINARY, b"b")];
+        for parts in [&[usize::MAX][..], &[1]] {
+            assert_eq!(read(&bytes.concat(), parts), Ok((b"ab".to_vec(), vec![])));
+        }
+    }
+
+    #[test]
     fn nothing_is_taken_behind_a_close() {
         let bytes = [frame(BINARY, b"a"), frame(CLOSE, &[3, 232]), frame(BINARY, b"b")].concat();
         assert_eq!(read(&bytes, &[usize::MAX]), Ok((b"a".to_vec(), vec![Asked::Close(Some(1000))])));
@@ -305,6 +319,9 @@ mod tests {
         let table: &[(Vec<u8>, Violation)] = &[
             (vec![BINARY, 0], Violation::NotMasked),
             (vec![BINARY, 5, 1, 2, 3, 4, 5], Violation::NotMasked),
+            (vec![PING, 0], Violation::NotMasked),
+            (vec![CLOSE, 0], Violation::NotMasked),
+            (vec![0x0a, 0], Violation::Control),
             (frame(0x81, b"text"), Violation::Text),
             (frame(0xc2, b""), Violation::Reserved),
             (frame(0x83, b""), Violation::Reserved),

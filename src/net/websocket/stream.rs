@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,7 +15,12 @@ use tungstenite::protocol::frame::{
 };
 
 use super::{
-    super::{packets::Packets, stream::Stream, tls_stream::front},
+    super::{
+        deadlines::{Deadlines, Tick},
+        packets::Packets,
+        stream::Stream,
+        tls_stream::front,
+    },
     frames::{Asked, Inbound, Violation},
 };
 use crate::{
@@ -40,6 +46,10 @@ pub(in super::super) struct WebSocket<S> {
     /// Bytes read in this turn, or lately, that were no payload: headers, control frames.
     barren: u32,
     closing: Closing,
+    /// Tenths of a second without a byte in either direction after which a ping is sent; 0: none is.
+    ping_after: u16,
+    /// When it is sent; [`Tick::NEVER`]: to be reckoned anew, as something was sent or received.
+    ping_at: Tick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +63,12 @@ enum Closing {
 }
 
 impl<S: Stream> WebSocket<S> {
-    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes.
-    pub(super) fn new(socket: S, early: Vec<u8>, longest: usize) -> Self {
+    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes. A ping is sent after
+    /// `silence`.
+    pub(super) fn new(socket: S, early: Vec<u8>, longest: usize, silence: Option<Duration>) -> Self {
         Self {
             socket,
-            inbound: Inbound::new(longest as u64),
+            inbound: Inbound::new(longest),
             early,
             header: Vec::new(),
             sent: 0,
@@ -66,6 +77,9 @@ impl<S: Stream> WebSocket<S> {
             packets: None,
             barren: 0,
             closing: Closing::Open,
+            ping_after: silence
+                .map_or(0, |silence| u16::try_from(silence.as_millis().div_ceil(100)).unwrap_or(u16::MAX)),
+            ping_at: Tick::NEVER,
         }
     }
 
@@ -119,6 +133,7 @@ impl<S: Stream> WebSocket<S> {
     }
 
     fn begin(&mut self, opcode: OpCode, length: usize) -> io::Result<()> {
+        self.ping_at = Tick::NEVER;
         self.header.clear();
         self.sent = 0;
         self.left = length;
@@ -126,9 +141,14 @@ impl<S: Stream> WebSocket<S> {
         header.format(length as u64, &mut self.header).map_err(io::Error::other)
     }
 
+    /// A control frame is written in part.
+    fn has_begun_control(&self) -> bool {
+        self.left == 0 && usize::from(self.sent) < self.header.len()
+    }
+
     /// Sends what is due as far as the socket takes it now: a socket that takes nothing wakes the task when it does.
     fn say(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.pong.is_none() && !matches!(self.closing, Closing::Due(_)) {
+        if self.pong.is_none() && !matches!(self.closing, Closing::Due(_)) && !self.has_begun_control() {
             return Ok(());
         }
         for said in [self.poll_between(cx), Pin::new(&mut self.socket).poll_flush(cx)] {
@@ -147,6 +167,26 @@ impl<S: Stream> Stream for WebSocket<S> {
 
     fn names_in_certificates(&self) -> bool {
         self.socket.names_in_certificates()
+    }
+
+    /// A ping (RFC 6455 section 5.5.2) after a silence, since proxies close connections that are silent for longer. The
+    /// answer proves nothing to MQTT: its Keep Alive holds all the same.
+    fn keep_open(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, now: Instant) -> io::Result<Tick> {
+        if self.ping_after == 0 || self.closing != Closing::Open {
+            return Ok(Tick::NEVER);
+        }
+        if self.ping_at != Tick::NEVER && deadlines.has_passed(self.ping_at, now) {
+            // a frame that waits for the socket has to go first, and would do as well
+            if self.left == 0 && !self.has_begun_control() {
+                self.begin(OpCode::Control(Control::Ping), 0)?;
+                self.say(cx)?;
+            }
+            self.ping_at = Tick::NEVER;
+        }
+        if self.ping_at == Tick::NEVER {
+            self.ping_at = deadlines.tick(now + Duration::from_millis(100 * u64::from(self.ping_after)));
+        }
+        Ok(self.ping_at)
     }
 
     /// A close frame (RFC 6455 section 5.5.1) with the code that says most.
@@ -189,6 +229,7 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
             if read == 0 {
                 return Poll::Ready(Ok(()));
             }
+            this.ping_at = Tick::NEVER;
             if let Err(violation) = this.take(buf, before) {
                 this.closing = Closing::Due(Some(violation.code()));
                 this.say(cx)?;
@@ -346,6 +387,122 @@ mod tests {
     }
 
     #[test]
+    fn an_idle_websocket_is_small() {
+        type Tcp = WebSocket<tokio::net::TcpStream>;
+        assert!(size_of::<Tcp>() <= 184, "{} bytes", size_of::<Tcp>());
+    }
+
+    /// A client that says something when it is told to, and takes what it is sent if it has room.
+    #[derive(Default)]
+    struct Quiet {
+        says: Vec<u8>,
+        took: Vec<u8>,
+        room: usize,
+    }
+
+    impl AsyncRead for Quiet {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if self.says.is_empty() {
+                return Poll::Pending;
+            }
+            buf.put_slice(&std::mem::take(&mut self.says));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Quiet {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let part = buf.len().min(self.room);
+            self.room -= part;
+            self.took.extend_from_slice(&buf[..part]);
+            if part == 0 { Poll::Pending } else { Poll::Ready(Ok(part)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Stream for Quiet {}
+
+    const PING: &[u8] = &[0x89, 0];
+
+    /// A WebSocket and its time, in seconds.
+    struct Clock {
+        start: Instant,
+        deadlines: Deadlines,
+        socket: WebSocket<Quiet>,
+    }
+
+    impl Clock {
+        fn new(silence: Option<Duration>) -> Self {
+            let start = Instant::now();
+            let socket = WebSocket::new(Quiet { room: usize::MAX, ..Quiet::default() }, Vec::new(), 100, silence);
+            Self { start, deadlines: Deadlines::new(start), socket }
+        }
+
+        /// One turn: what was sent in it, and when the next is, if nothing happens until then.
+        fn turn(&mut self, seconds: u64) -> (Vec<u8>, Option<u64>) {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut space = [0; 64];
+            let mut buf = ReadBuf::new(&mut space);
+            // until nothing is there; at the end there is nothing for ever
+            while Pin::new(&mut self.socket).poll_read(&mut cx, &mut buf).is_ready() && !buf.filled().is_empty() {
+                buf.clear();
+            }
+            let now = self.start + Duration::from_secs(seconds);
+            let next = self.socket.keep_open(&mut cx, &self.deadlines, now).unwrap();
+            let at = |seconds: &u64| self.deadlines.tick(self.start + Duration::from_secs(*seconds)) == next;
+            (std::mem::take(&mut self.socket.socket.took), (0..1000).find(at))
+        }
+    }
+
+    #[test]
+    fn a_ping_after_a_silence_and_none_before() {
+        let mut clock = Clock::new(Some(Duration::from_secs(30)));
+        assert_eq!(clock.turn(0), (vec![], Some(30)));
+        assert_eq!(clock.turn(29), (vec![], Some(30)));
+        assert_eq!(clock.turn(30), (PING.to_vec(), Some(60)));
+        // the answer is heard, and so is what else comes
+        clock.socket.socket.says = vec![0x8a, 0x80, 1, 2, 3, 4];
+        assert_eq!(clock.turn(31), (vec![], Some(61)));
+        clock.socket.socket.says = vec![0x89, 0x80, 1, 2, 3, 4];
+        assert_eq!(clock.turn(50), (vec![0x8a, 0], Some(80)));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut clock.socket).poll_write(&mut cx, b"x").is_ready());
+        assert_eq!(clock.turn(70), (vec![0x82, 1, b'x'], Some(100)));
+        assert_eq!(clock.turn(99), (vec![], Some(100)));
+        assert_eq!(clock.turn(102), (PING.to_vec(), Some(132)));
+        // the end has begun
+        clock.socket.socket.says = vec![0x88, 0x80, 1, 2, 3, 4];
+        assert_eq!(clock.turn(103), (vec![0x88, 0], None));
+        assert_eq!(Clock::new(None).turn(0), (vec![], None));
+    }
+
+    #[test]
+    fn a_ping_goes_between_frames_and_is_sent_once() {
+        let mut clock = Clock::new(Some(Duration::from_secs(1)));
+        clock.turn(0);
+        clock.socket.socket.room = 1;
+        assert_eq!(clock.turn(1), (PING[..1].to_vec(), Some(2)));
+        // it waits for the socket: one is enough
+        assert_eq!(clock.turn(2), (vec![], Some(3)));
+        clock.socket.socket.room = 3;
+        let mut cx = Context::from_waker(Waker::noop());
+        // what was begun is sent first; half a frame follows, in which there is no place for one
+        assert!(Pin::new(&mut clock.socket).poll_write(&mut cx, b"abc").is_pending());
+        assert_eq!(clock.turn(4), ([&PING[1..], &[0x82, 3]].concat(), Some(5)));
+        assert_eq!(clock.turn(5), (vec![], Some(6)));
+        clock.socket.socket.room = usize::MAX;
+        assert!(Pin::new(&mut clock.socket).poll_write(&mut cx, b"abc").is_ready());
+        assert_eq!(clock.turn(6), ([b"abc", PING].concat(), Some(7)));
+    }
+
+    #[test]
     fn a_client_that_sends_hardly_any_payload_has_its_turn_and_no_more() {
         const PINGS: &[u8] = &[0x89, 0x80, 1, 2, 3, 4];
         const EMPTY: &[u8] = &[0x02, 0x80, 1, 2, 3, 4, 0x80, 0x80, 1, 2, 3, 4];
@@ -362,7 +519,7 @@ mod tests {
         for bytes in [PINGS, EMPTY, ONE_IN_MANY] {
             let wakes = Arc::<Wakes>::default();
             let waker = Waker::from(wakes.clone());
-            let mut socket = WebSocket::new(Endless { bytes, sent: 0 }, Vec::new(), 1 << 20);
+            let mut socket = WebSocket::new(Endless { bytes, sent: 0 }, Vec::new(), 1 << 20, None);
             let mut space = vec![0; 8192];
             for turn in 1..4 {
                 // as a connection reads: until nothing is there

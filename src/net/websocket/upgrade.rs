@@ -1,6 +1,6 @@
 //! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers that came by.
 
-use std::{borrow::Cow, io, net::SocketAddr};
+use std::{borrow::Cow, io, net::SocketAddr, time::Duration};
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -31,6 +31,8 @@ pub struct WebSocketOptions {
     pub allowed_origins: Vec<String>,
     /// Proxies whose forwarding headers say what the client's address is.
     pub trusted_proxies: Vec<IpNet>,
+    /// After which silence a ping is sent; `None`: never.
+    pub ping: Option<Duration>,
 }
 
 /// Why a connection became no WebSocket.
@@ -123,7 +125,7 @@ pub(in super::super) async fn upgrade<S: Stream>(
             write_response(&mut bytes, &response).map_err(io::Error::other)?;
             socket.write_all(&bytes).await?;
             socket.flush().await?;
-            Ok(WebSocket::new(socket, head.split_off(length), longest))
+            Ok(WebSocket::new(socket, head.split_off(length), longest, options.ping))
         }
         Err(refusal) => {
             let text = format!("This port is for MQTT over WebSocket, and refuses this request: {refusal}.\n");
@@ -239,7 +241,8 @@ mod tests {
 
     fn answer_at(served: Option<&str>, path: &str, headers: &str) -> Result<String, Refusal> {
         let allowed_origins = vec!["https://a.example".into()];
-        let options = WebSocketOptions { path: served.map(Into::into), allowed_origins, trusted_proxies: Vec::new() };
+        let options =
+            WebSocketOptions { path: served.map(Into::into), allowed_origins, trusted_proxies: Vec::new(), ping: None };
         let text = format!("GET {path} HTTP/1.1\r\nHost: h\r\n{headers}\r\n");
         let (_, request) = Request::try_parse(text.as_bytes()).unwrap().unwrap();
         response(&request, &options).map(|response| {
