@@ -29,7 +29,7 @@ pub mod topic;
 pub mod types;
 
 #[doc(hidden)] // for the fuzz target: any bytes may arrive
-pub use net::{ProxyHeader, proxy_header};
+pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
 pub use config::Config;
 pub use server::{Builder, Server, ServerError};

@@ -355,6 +355,8 @@ fn proxy_seeds() -> Seeds {
         ("v2-tcp4", v2(0x21, 0x11, &v4)),
         ("v2-tcp6", v2(0x21, 0x21, &v6)),
         ("v2-more", v2(0x21, 0x11, &with_more)),
+        ("v2-certificate", v2(0x21, 0x11, &[&v4[..], &[0x20, 0, 12, 7, 0, 0, 0, 0, 0x22, 0, 4], b"lamp"].concat())),
+        ("v2-field-lies", v2(0x21, 0x11, &[&v4[..], &[4, 0, 3, 0, 0]].concat())),
         ("v2-local", v2(0x20, 0x00, &[])),
         ("v2-unix", v2(0x21, 0x31, &[b'/'; 216])),
         ("v2-short", v2(0x21, 0x11, &v4[..4])),

@@ -466,7 +466,7 @@ pub fn proxy_header(data: &[u8]) {
         Ok(Some(header)) => {
             assert!((15..=16 + 4096).contains(&header.length) && header.length <= data.len());
             assert!(header.source.is_none_or(|source| source.port() != 0));
-            assert_eq!(dunlin::proxy_header(&data[..header.length]), Ok(Some(header)));
+            assert_eq!(dunlin::proxy_header(&data[..header.length]), Ok(Some(header.clone())));
             for part in 0..header.length {
                 assert_eq!(dunlin::proxy_header(&data[..part]), Ok(None), "{part} of {} bytes", header.length);
             }

@@ -340,6 +340,19 @@ mod tests {
                     }];
                 },
             ),
+            (
+                "[[listener]]\naddress = '127.0.0.1'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
+              identity = 'common-name'\nclient_certificates = 'required'",
+                |c| {
+                    c.listeners = vec![ListenerConfig {
+                        identity: Some(CertificateIdentity::CommonName),
+                        client_certificates: ClientCertificates::Required,
+                        proxy_protocol: true,
+                        trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()],
+                        ..ListenerConfig::tcp("127.0.0.1:1883".parse().unwrap())
+                    }];
+                },
+            ),
             ("[[listener]]\naddress = 'unix:/run/d.sock'\nmode = '0600'", |c| {
                 let unix = ListenerConfig::new(Endpoint::Unix("/run/d.sock".into()), Transport::Unix);
                 c.listeners = vec![ListenerConfig { mode: 0o600, ..unix }];

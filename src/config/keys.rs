@@ -174,13 +174,15 @@ pub(super) const LISTENER: Table<Listener> = Table {
         client_ca_file in rest: OptionalPath,
             "TLS: the authorities, in PEM, that sign clients' certificates.";
         client_certificates in rest: CLIENT_CERTIFICATES,
-            "TLS: whether a client has to show a certificate that client_ca_file signed.";
+            "TLS: whether a client has to show a certificate that client_ca_file signed. With proxy_protocol and without \
+             TLS: whether the proxy has to report that it has verified one.";
         revocation_list_file in rest: OptionalPath,
             "TLS: the revocation lists of those authorities, in PEM; a client whose certificate is on one is refused, and \
              so is one whose authority has none.";
         identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
-            "TLS: what of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, or \
-             the whole subject as in \"CN=lamp,O=Example\".";
+            "What of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, or the \
+             whole subject as in \"CN=lamp,O=Example\". With proxy_protocol, unless this listener itself asks for \
+             certificates: the Common Name that the proxy reports of a certificate that it has verified.";
         tls_records in rest: TLS_RECORDS,
             "TLS: whether each MQTT packet is sent in a TLS record of its own (and over wss in a WebSocket frame of its \
              own), or as many as fit. Clients that read one packet each time their socket becomes readable, such as \

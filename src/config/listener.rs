@@ -21,11 +21,11 @@ pub struct ListenerConfig {
     pub key_file: Option<PathBuf>,
     /// TLS: the authorities that sign clients' certificates, PEM.
     pub client_ca_file: Option<PathBuf>,
-    /// TLS: is a client asked for a certificate?
+    /// TLS: is a client asked for a certificate? Where a proxy speaks TLS with it: does the proxy have to report one?
     pub client_certificates: ClientCertificates,
     /// TLS: clients' certificates that are revoked, PEM.
     pub revocation_list_file: Option<PathBuf>,
-    /// TLS: what of a client's certificate is its user name.
+    /// What of a client's certificate is its user name; see [`names_by_proxy`](Self::names_by_proxy).
     pub identity: Option<CertificateIdentity>,
     /// TLS: does each MQTT packet have a record of its own?
     pub tls_records: TlsRecords,
@@ -92,6 +92,13 @@ impl ListenerConfig {
         self.address.is_loopback() && !self.proxy_protocol && self.trusted_proxies.is_empty()
     }
 
+    /// Are the names in clients' certificates those that a proxy reports? They are unless the listener asks for certificates
+    /// in TLS of its own.
+    pub fn names_by_proxy(&self) -> bool {
+        let asks = self.transport.has_tls() && self.client_certificates != ClientCertificates::Off;
+        self.identity.is_some() && self.proxy_protocol && !asks
+    }
+
     /// A TCP listener with nothing else set.
     pub fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(address, Transport::Tcp)
@@ -116,12 +123,22 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("certificate_file", listener.certificate_file.is_some()),
         ("key_file", listener.key_file.is_some()),
         ("client_ca_file", listener.client_ca_file.is_some()),
-        ("client_certificates", listener.client_certificates != unset.client_certificates),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
-        ("identity", listener.identity.is_some()),
         ("tls_records", listener.tls_records != unset.tls_records),
     ];
     only(listener.transport.has_tls(), &tls, "it is for TLS; write transport = \"tls\" (or \"wss\") too")?;
+    let certificates = [
+        ("client_certificates", listener.client_certificates != unset.client_certificates),
+        ("identity", listener.identity.is_some()),
+    ];
+    only(
+        listener.transport.has_tls() || listener.proxy_protocol,
+        &certificates,
+        "it is for TLS; write transport = \"tls\" (or \"wss\") too, or proxy_protocol = true for a proxy that speaks TLS",
+    )?;
+    if listener.names_by_proxy() && listener.identity == Some(CertificateIdentity::Subject) {
+        return Err(("identity", "a proxy reports the common name alone; write identity = \"common-name\""));
+    }
     let websocket = [
         ("path", listener.path.is_some()),
         ("allowed_origins", !listener.allowed_origins.is_empty()),
@@ -176,7 +193,7 @@ fn check_tls(listener: &ListenerConfig) -> Result<(), Conflict> {
     let without = [
         ("client_ca_file", listener.client_ca_file.is_some()),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
-        ("identity", listener.identity.is_some()),
+        ("identity", listener.identity.is_some() && !listener.names_by_proxy()),
     ];
     match without.iter().find(|(_, set)| *set && !asked) {
         Some((key, _)) => Err((

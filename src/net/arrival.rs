@@ -5,7 +5,6 @@
 use std::{sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
-use ipnet::IpNet;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
@@ -13,7 +12,8 @@ use super::{
     connection::Connection,
     cork::Cork,
     handshake::{HandshakeError, handshake},
-    proxy::{self, ProxyError},
+    proxied::Proxied,
+    proxy::{self, ProxyError, ProxyOptions},
     stream::Stream,
     tls::TlsSettings,
     tls_stream::Tls,
@@ -34,8 +34,8 @@ pub struct Entrance {
     pub tls_records: TlsRecords,
     /// WebSocket, if it is.
     pub websocket: Option<WebSocketOptions>,
-    /// Each connection begins with a PROXY header; connections from elsewhere than these addresses are closed.
-    pub trusted_proxies: Option<Vec<IpNet>>,
+    /// Each connection begins with a PROXY header, if it does.
+    pub proxy: Option<ProxyOptions>,
 }
 
 /// A listener as its connections see it.
@@ -79,7 +79,7 @@ impl Door {
 impl Entrance {
     /// Is a socket MQTT from its first byte on?
     fn is_open(&self) -> bool {
-        self.tls.is_none() && self.websocket.is_none() && self.trusted_proxies.is_none()
+        self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
     }
 }
 
@@ -122,8 +122,10 @@ async fn pass(
     step: &mut &'static str,
     due: Instant,
 ) -> Result<(), ArrivalError> {
-    if let Some(trusted) = &entrance.trusted_proxies {
-        if !proxy::is_among(peer.address.ip(), trusted) {
+    let mut name = None;
+    let by_proxy = entrance.proxy.as_ref().is_some_and(|proxy| proxy.names);
+    if let Some(options) = &entrance.proxy {
+        if !proxy::is_among(peer.address.ip(), &options.trusted) {
             return Err(ProxyError::NotTrusted.into());
         }
         let header = proxy::take(&mut socket).await?;
@@ -131,37 +133,48 @@ async fn pass(
         // a proxy on this machine lets others in: its listener's address says nothing of them
         let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
         peer.loopback_listener &= local;
+        name = options.name(header.certificate)?;
     }
-    let tls = match &entrance.tls {
+    let beneath = match &entrance.tls {
+        None if by_proxy => Beneath::Proxied(Proxied { socket, name }),
+        None => Beneath::Tcp(socket),
         Some(settings) => {
             *step = "TLS handshake";
-            let asks_names = settings.name.is_some();
+            let asks_names = by_proxy || settings.name.is_some();
             let places = Worker::with(|worker| worker.handshakes.clone());
-            let (stream, name) = handshake(Cork::new(socket), settings, &places).await?;
-            Ok(Tls::new(stream, name, asks_names))
+            let (stream, own) = handshake(Cork::new(socket), settings, &places).await?;
+            Beneath::Tls(Box::new(Tls::new(stream, own.or(name), asks_names)))
         }
-        None => Err(socket),
     };
     let Some(options) = &entrance.websocket else {
-        match (tls, entrance.tls_records) {
-            (Err(socket), _) => spawn(socket, *peer, due),
-            (Ok(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
-            (Ok(tls), TlsRecords::Batch) => spawn(tls, *peer, due),
+        match (beneath, entrance.tls_records) {
+            (Beneath::Tcp(socket), _) => spawn(socket, *peer, due),
+            (Beneath::Proxied(socket), _) => spawn(socket, *peer, due),
+            (Beneath::Tls(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
+            (Beneath::Tls(tls), TlsRecords::Batch) => spawn(*tls, *peer, due),
         }
         return Ok(());
     };
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
-    match (tls, entrance.tls_records) {
-        (Err(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
-        (Ok(tls), TlsRecords::Packet) => {
+    match (beneath, entrance.tls_records) {
+        (Beneath::Tcp(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
+        (Beneath::Proxied(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
+        (Beneath::Tls(tls), TlsRecords::Packet) => {
             // a frame for each packet, and a record for each frame
             let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
             spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
         }
-        (Ok(tls), TlsRecords::Batch) => spawn(upgrade(tls, options, peer, longest).await?, *peer, due),
+        (Beneath::Tls(tls), TlsRecords::Batch) => spawn(upgrade(*tls, options, peer, longest).await?, *peer, due),
     }
     Ok(())
+}
+
+/// What MQTT or WebSocket is spoken over.
+enum Beneath {
+    Tcp(TcpStream),
+    Proxied(Proxied),
+    Tls(Box<Tls>),
 }
 
 fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {

@@ -6,7 +6,7 @@
 //! | `bind` | binding addresses and Unix sockets |
 //! | `listener` | accepting, and the bounds on how many |
 //! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, its `handshake`, the `subject` of a certificate, `websocket` |
-//! | `stream` | what a connection is spoken over, a type for each transport; `tls_stream` is that of TLS |
+//! | `stream`, `proxied` | what a connection is spoken over, a type for each transport; `tls_stream` is that of TLS |
 //! | `packets` | where packets end in what is written, for transports that send each by itself |
 //! | `cork` | a socket that sends at a flush what was written since the last |
 //! | `connection` | the task that drives one connection |
@@ -25,6 +25,7 @@ mod farewell;
 mod handshake;
 mod listener;
 mod packets;
+mod proxied;
 mod proxy;
 mod reader;
 mod stream;
@@ -37,7 +38,7 @@ mod writing;
 
 pub use arrival::Entrance;
 pub use bind::{Listener, bind};
-pub use proxy::{Header as ProxyHeader, header as proxy_header};
+pub use proxy::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 pub use websocket::WebSocketOptions;
 pub use worker::{NetLimits, Workers};

@@ -8,7 +8,10 @@ use thiserror::Error;
 
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
-    net::{self, CertificateName, ClientFiles, Entrance, TlsError, TlsFiles, TlsSettings, WebSocketOptions, Workers},
+    net::{
+        self, CertificateName, ClientFiles, Entrance, ProxyOptions, TlsError, TlsFiles, TlsSettings, WebSocketOptions,
+        Workers,
+    },
     types::{Contents, Endpoint, Transport},
 };
 
@@ -181,7 +184,12 @@ impl Listeners {
 impl Read {
     /// Reads what a listener needs.
     pub(super) fn of(config: &ListenerConfig) -> Result<Self, ListenError> {
-        let trusted_proxies = config.proxy_protocol.then(|| config.trusted_proxies.clone());
+        let proxy = config.proxy_protocol.then(|| ProxyOptions {
+            trusted: config.trusted_proxies.clone(),
+            names: config.names_by_proxy(),
+            certificates_required: !config.transport.has_tls()
+                && config.client_certificates == ClientCertificates::Required,
+        });
         let websocket = config.transport.has_websocket().then(|| WebSocketOptions {
             path: config.path.clone(),
             allowed_origins: config.allowed_origins.clone(),
@@ -191,7 +199,7 @@ impl Read {
         });
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
-        let entrance = Entrance { tls, tls_records: config.tls_records, websocket, trusted_proxies };
+        let entrance = Entrance { tls, tls_records: config.tls_records, websocket, proxy };
         Ok(Self { entrance, contents, warnings: warnings.unwrap_or_default() })
     }
 

@@ -138,6 +138,8 @@ fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
          [[listener]]\naddress = 'ws://127.0.0.1:0'\n\
          [[listener]]\naddress = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
          [[listener]]\naddress = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['10.0.0.1']\n\
+         [[listener]]\naddress = '127.0.0.1:0'\nproxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n\
+         identity = 'common-name'\nclient_certificates = 'required'\n\
          [limits]\nconnect_timeout = '200ms'\n"
     );
     fs::write(&config, text).unwrap();
@@ -153,7 +155,22 @@ fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
             "it does not begin with a valid header of the PROXY protocol: it is malf",
         ),
         (2, b"PROXY ", "no PROXY header within the connect timeout"),
+        (
+            2,
+            b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x03\x04\0\x01",
+            "one of its fields (TLV) goes beyond its end; does the proxy",
+        ),
         (3, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 1\r\n", "its address is not among the listener's trusted_proxies"),
+        (
+            4,
+            b"PROXY UNKNOWN\r\n",
+            "its proxy reports no verified certificate of the client, and client_certificates is",
+        ),
+        (
+            4,
+            b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\x08\x20\0\x05\x07\0\0\0\0",
+            "its proxy reports a verified certificate of the client, and not the common name in it (identity;",
+        ),
     ];
     for (listener, bytes, reason) in table {
         let mut socket = tcp(broker.addresses[*listener]);

@@ -4,7 +4,7 @@ use std::{io::Write, net::SocketAddr, sync::Arc};
 
 use dunlin::{
     Config,
-    config::ListenerConfig,
+    config::{CertificateIdentity, ClientCertificates, ListenerConfig},
     router::{Authenticate, Credentials, Identity, Peer, Verdict},
     types::{Endpoint, Transport},
 };
@@ -16,6 +16,8 @@ use crate::{
         Broker, config,
         raw::{Connect, connack},
     },
+    tls::Names,
+    websocket,
 };
 
 pub fn behind(listener: ListenerConfig, trusted: &str) -> ListenerConfig {
@@ -81,6 +83,102 @@ fn it_stands_before_tls() {
     assert_eq!(peers.0.lock()[0].address, SocketAddr::from(([192, 0, 2, 1], 1000)));
 }
 
+/// A header of version 2 with what HAProxy says of TLS (send-proxy-v2-ssl-cn): the client's flags, what came of the
+/// verification, a common name.
+fn ssl_header(flags: u8, verify: u8, name: &str) -> Vec<u8> {
+    let field = |kind: u8, value: &[u8]| [&[kind, 0, u8::try_from(value.len()).unwrap()], value].concat();
+    let name = if name.is_empty() { Vec::new() } else { field(0x22, name.as_bytes()) };
+    let ssl = field(0x20, &[&[flags, 0, 0, 0, verify], &field(0x21, b"TLSv1.3")[..], &name].concat());
+    let rest = [&[10, 1, 2, 3, 10, 0, 0, 1, 0x11, 0x5c, 0x07, 0x5b], &ssl[..]].concat();
+    [b"\r\n\r\n\0\r\nQUIT\n\x21\x11", &u16::try_from(rest.len()).unwrap().to_be_bytes()[..], &rest].concat()
+}
+
+fn named(listener: ListenerConfig) -> ListenerConfig {
+    ListenerConfig { identity: Some(CertificateIdentity::CommonName), ..listener }
+}
+
+const SHOWN: u8 = 7;
+const NONE_SHOWN: u8 = 1;
+
+#[test]
+fn the_name_in_a_certificate_that_a_proxy_verified_is_the_user_name() {
+    let certs = Certs::new();
+    let tls = certs.listener(Transport::Tls);
+    let listeners = vec![
+        named(listener("127.0.0.1/32")),
+        named(behind(websocket::listener(), "127.0.0.1/32")),
+        named(behind(tls, "127.0.0.1/32")),
+        // one that does not ask for names
+        listener("127.0.0.1/32"),
+    ];
+    let names = Arc::<Names>::default();
+    let plug = names.clone();
+    let broker = Broker::build(Config { listeners, ..config() }, |builder| builder.authenticate(plug));
+    let [by_tcp, by_websocket, by_tls, nameless] = broker.server.local_addrs() else { panic!("four listeners") };
+    for (header, name) in [
+        (ssl_header(SHOWN, 0, "lamp"), Some("lamp")),
+        (ssl_header(SHOWN, 18, "lamp"), None),
+        (ssl_header(NONE_SHOWN, 0, ""), None),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n".to_vec(), None),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0".to_vec(), None),
+    ] {
+        let mut socket = tcp(*by_tcp);
+        socket.write_all(&header).unwrap();
+        connect(&mut socket, "c");
+        let mut socket = tcp(*by_websocket);
+        socket.write_all(&header).unwrap();
+        connect(&mut websocket::Frames::new(websocket::upgrade(socket)), "c");
+        let mut socket = secure(*by_tls, &certs.client());
+        socket.sock.write_all(&header).unwrap();
+        connect(&mut socket, "c");
+        let mut socket = tcp(*nameless);
+        socket.write_all(&header).unwrap();
+        connect(&mut socket, "c");
+        let name = name.map(str::to_owned);
+        let with = (name.clone(), name);
+        assert_eq!(*names.0.lock(), [with.clone(), with.clone(), with, (None, None)], "{header:?}");
+        names.0.lock().clear();
+    }
+}
+
+#[test]
+fn without_a_verified_certificate_a_user_name_has_to_be_proved_or_nobody_is_served() {
+    let required = ListenerConfig {
+        client_certificates: ClientCertificates::Required,
+        ..named(behind(listener("127.0.0.1/32"), "127.0.0.1/32"))
+    };
+    let listeners = vec![named(listener("127.0.0.1/32")), required];
+    let all = Config { listeners, allow_anonymous: Some(true), ..config() };
+    let broker = Broker::new(all);
+    let [optional, required] = broker.server.local_addrs() else { panic!("two listeners") };
+    let answer = |address: &SocketAddr, header: Vec<u8>, connect: Connect| {
+        let mut socket = tcp(*address);
+        socket.write_all(&[header, connect.frame(), vec![0xe0, 0]].concat()).unwrap();
+        rest(&mut socket)
+    };
+    let client = || Connect::new("c");
+    let liar = || client().user("lamp", "");
+    for (header, connect, code) in [
+        (ssl_header(SHOWN, 0, "lamp"), client(), Some(0)),
+        (ssl_header(NONE_SHOWN, 0, ""), client(), Some(0)),
+        (ssl_header(NONE_SHOWN, 0, ""), liar(), Some(5)),
+        (ssl_header(SHOWN, 19, "lamp"), liar(), Some(5)),
+        // the name is what it is asked for
+        (ssl_header(SHOWN, 0, ""), client(), None),
+    ] {
+        assert_eq!(answer(optional, header, connect), code.map_or(vec![], |code| connack(0, code).to_vec()));
+    }
+    for (header, served) in [
+        (ssl_header(SHOWN, 0, "lamp"), true),
+        (ssl_header(SHOWN, 19, "lamp"), false),
+        (ssl_header(NONE_SHOWN, 0, ""), false),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 1883\r\n".to_vec(), false),
+        (b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0".to_vec(), false),
+    ] {
+        assert_eq!(answer(required, header.clone(), client()).is_empty(), !served, "{header:?}");
+    }
+}
+
 #[test]
 fn headers_that_lie_and_proxies_that_nobody_trusts() {
     let (broker, peers) = start(vec![listener("127.0.0.1/32"), listener("10.0.0.0/8")]);
@@ -93,6 +191,8 @@ fn headers_that_lie_and_proxies_that_nobody_trusts() {
         (trusting, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff"),
         (trusting, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x04\x7f\0\0\x01"),
         (trusting, b"GET / HTTP/1.1\r\n\r\n"),
+        // a field that is longer than its header
+        (trusting, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\x0a\x01\x02\x03\x0a\0\0\x01\x11\x5c\x07\x5b\x04\0\x02\0"),
         (other, good),
         (other, b""),
     ];

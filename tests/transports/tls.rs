@@ -80,7 +80,7 @@ fn only(like: ClientConfig, version: ProtocolVersion, certs: &Certs) -> Arc<Clie
 
 /// Lets everybody in, and remembers by which name.
 #[derive(Default)]
-struct Names(Mutex<Vec<(Option<String>, Option<String>)>>);
+pub struct Names(pub Mutex<Vec<(Option<String>, Option<String>)>>);
 
 impl Authenticate for Names {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {

@@ -88,9 +88,15 @@ pub fn read_head(socket: &mut impl Read) -> Vec<u8> {
 }
 
 /// The payload of frames, as a stream.
-struct Frames<S> {
+pub struct Frames<S> {
     socket: S,
     left: usize,
+}
+
+impl<S> Frames<S> {
+    pub fn new(socket: S) -> Self {
+        Self { socket, left: 0 }
+    }
 }
 
 impl<S: Read> Read for Frames<S> {
@@ -149,10 +155,10 @@ pub fn echo_many(client: &mut (impl Read + Write)) {
 #[test]
 fn messages_of_all_sizes_pass_both_ways_also_over_tls() {
     let broker = broker(Limits::default());
-    echo_many(&mut Frames { socket: upgrade(tcp(broker.address())), left: 0 });
+    echo_many(&mut Frames::new(upgrade(tcp(broker.address()))));
     let certs = Certs::new();
     let wss = Broker::new(Config { listeners: vec![certs.listener(Transport::Wss)], ..config() });
-    echo_many(&mut Frames { socket: upgrade(secure(wss.address(), &certs.client())), left: 0 });
+    echo_many(&mut Frames::new(upgrade(secure(wss.address(), &certs.client()))));
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn closes_are_answered_and_said() {
 #[test]
 fn misbehaviour_ends_one_connection_with_its_code() {
     let broker = broker(Limits { max_packet_size: 1000, ..Limits::default() });
-    let mut healthy = Frames { socket: upgrade(tcp(broker.address())), left: 0 };
+    let mut healthy = Frames::new(upgrade(tcp(broker.address())));
     connect(&mut healthy, "healthy");
     let mut unmasked = frame(BINARY, PINGREQ);
     unmasked[1] &= 0x7f;
