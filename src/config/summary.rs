@@ -34,6 +34,7 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let nobody = match allowed {
         true => "",
         false if config.auth.has_users() => ", for users alone",
+        false if listener.identity.is_some() => ", for clients with a certificate alone",
         false => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
     format!("{}{port}{nobody}", listener.address.with(listener.transport))
@@ -86,7 +87,10 @@ limits:        all as by default
         let text = "\
 workers = 3
 shutdown_grace = 0
-listener = [{ address = '0.0.0.0:0' }]
+listener = [
+    { address = '0.0.0.0:0' },
+    { address = '127.0.0.1:1', proxy_protocol = true, trusted_proxies = ['::1'], identity = 'common-name' },
+]
 [limits]
 max_packet_size = '2 MiB'
 connect_timeout = '10s'
@@ -94,6 +98,7 @@ connect_timeout = '10s'
         let expected = "\
 configuration: a.toml
 listen:        0.0.0.0:0 (a free port), where nobody is let in: there are no users, and anonymous clients are refused
+listen:        127.0.0.1:1, for clients with a certificate alone
 anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
 persistence:   none: sessions and messages are kept in memory and end with the process
 workers:       3
