@@ -19,9 +19,9 @@ use support::{
     raw::{Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
 };
 
-/// The topics of mosquitto 2 (`src/sys_tree.c`) under `$SYS/broker/`, but for what this broker has no such thing of: the
-/// heap, MQTT 5's shared subscriptions, and packets that mosquitto queues for a socket.
-const MOSQUITTO: [&str; 23] = [
+/// The topics of mosquitto 2 (`src/sys_tree.c`) under `$SYS/broker/`, without those of packets that mosquitto queues for a
+/// socket. `heap` is the resident memory here.
+const MOSQUITTO: [&str; 26] = [
     "version",
     "uptime",
     "clients/total",
@@ -37,7 +37,10 @@ const MOSQUITTO: [&str; 23] = [
     "store/messages/count",
     "store/messages/bytes",
     "subscriptions/count",
+    "shared_subscriptions/count",
     "retained messages/count",
+    "heap/current",
+    "heap/maximum",
     "bytes/received",
     "bytes/sent",
     "publish/messages/received",
@@ -86,7 +89,11 @@ const LIMITS: [&str; 19] = [
     "protocol_errors",
 ];
 
-/// All of them, without `$SYS/broker/`.
+/// With a `data_dir`, under `store/disk/`.
+const DISK: [&str; 8] =
+    ["batches", "frames", "records", "bytes written", "fsyncs", "bytes kept", "bytes on disk", "condition"];
+
+/// All of them, without `$SYS/broker/`, of a broker in memory.
 fn names() -> BTreeSet<String> {
     let loads = MOSQUITTO_LOADS.iter().flat_map(|load| [1, 5, 15].map(|minutes| format!("load/{load}/{minutes}min")));
     let limits = LIMITS.iter().map(|limit| format!("limits/{limit}"));
@@ -103,8 +110,13 @@ fn publish_once(broker: &mut Broker, recorder: &Recorder) {
 /// All that is retained there.
 #[track_caller]
 fn read(broker: &Broker) -> BTreeMap<String, String> {
+    read_all(broker, names().len())
+}
+
+#[track_caller]
+fn read_all(broker: &Broker, count: usize) -> BTreeMap<String, String> {
     let short = |topic: String| topic.strip_prefix("$SYS/broker/").expect("under $SYS/broker").to_owned();
-    broker.retained("$SYS/#", names().len()).into_iter().map(|(topic, value)| (short(topic), value)).collect()
+    broker.retained("$SYS/#", count).into_iter().map(|(topic, value)| (short(topic), value)).collect()
 }
 
 #[test]
@@ -112,6 +124,31 @@ fn every_topic_is_retained_under_the_name_that_mosquitto_gives_it() {
     let (mut broker, recorder) = Broker::observed(Limits::default());
     publish_once(&mut broker, &recorder);
     assert_eq!(read(&broker).into_keys().collect::<BTreeSet<_>>(), names());
+}
+
+/// A broker that publishes them an hour later for the second time has these for its first subscriber, who comes at once.
+#[track_caller]
+fn expect_at_the_start(names: &BTreeSet<String>, change: impl FnOnce(&mut Config)) {
+    let sys = SysConfig { interval: Some(Duration::from_secs(3600)), ..config().sys };
+    let mut config = Config { sys, ..config() };
+    change(&mut config);
+    assert_eq!(read_all(&Broker::new(config), names.len()).into_keys().collect::<BTreeSet<_>>(), *names);
+}
+
+#[test]
+fn the_first_subscription_finds_all_of_them() {
+    for workers in 1..3 {
+        expect_at_the_start(&names(), |config| config.workers = Some(workers));
+    }
+}
+
+#[test]
+fn the_first_subscription_finds_all_of_them_with_a_disk_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let names = names().into_iter().chain(DISK.map(|name| format!("store/disk/{name}"))).collect();
+    for _ in ["a new data_dir", "one that is there"] {
+        expect_at_the_start(&names, |config| config.data_dir = Some(dir.path().join("data")));
+    }
 }
 
 /// What went over the sockets, as frames.
@@ -197,6 +234,8 @@ fn the_values_are_those_of_the_exchange_before() {
     let mut take = |name| got.remove(name).expect(name).parse::<u64>().expect("a number");
     let (retained, retained_bytes) = (take("retained messages/count"), take("retained messages/bytes"));
     assert!(retained >= 1 && retained_bytes >= "kept12345".len() as u64);
+    let (heap, heap_maximum) = (take("heap/current"), take("heap/maximum"));
+    assert!((1 << 20..1 << 40).contains(&heap) && heap <= heap_maximum, "{heap} bytes, at most {heap_maximum}");
     let waiting_bytes = (2 * "t/x".len() + "onetwo".len()) as u64;
     let ((packets_received, bytes_received), (packets_sent, bytes_sent)) = (Traffic::of(&received), Traffic::of(&sent));
     let expected = [
@@ -218,6 +257,7 @@ fn the_values_are_those_of_the_exchange_before() {
         ("publish/bytes/sent", 15),
         ("publish/bytes/dropped", 9),
         ("subscriptions/count", 3),
+        ("shared_subscriptions/count", 0),
         ("messages/stored", 2 + retained),
         ("store/messages/count", 2 + retained),
         ("store/messages/bytes", waiting_bytes + retained_bytes),

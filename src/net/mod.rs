@@ -14,6 +14,7 @@
 //! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
+//! | `memory` | how much of it the process has, for `$SYS` |
 
 mod admission;
 mod arrival;
@@ -24,6 +25,7 @@ mod deadlines;
 mod farewell;
 mod handshake;
 mod listener;
+mod memory;
 mod packets;
 mod proxied;
 mod proxy;

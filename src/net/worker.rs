@@ -25,6 +25,7 @@ use super::{
     deadlines::Deadlines,
     handshake::ANSWERS_A_TURN,
     listener::{Accepted, Gate},
+    memory,
     reader::SHARED_BUFFER,
 };
 use crate::router::{Local, Peer, Router, SysTopics};
@@ -332,7 +333,7 @@ async fn keep_house(shared: Arc<Shared>) {
             router.expire_sessions(&mut worker.local, now);
             router.publish_due_wills(&mut worker.local, WILLS);
             if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
-                sys.publish(router, &mut worker.local, now);
+                sys.publish(router, &mut worker.local, memory::of_process(), now);
                 published = Some(now);
             }
             worker.local.wake();

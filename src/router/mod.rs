@@ -61,7 +61,7 @@ pub use ports::{
     Refusal, Rights, Verdict,
 };
 pub use slot::{ConnectionId, SlotRef};
-pub use sys::SysTopics;
+pub use sys::{Memory, SysTopics};
 
 use std::{
     collections::BTreeMap,

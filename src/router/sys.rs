@@ -18,6 +18,15 @@ pub struct SysTopics {
     loads: [[f64; LOAD_MINUTES.len()]; LOADS.len()],
 }
 
+/// Bytes of memory that the process has; `None`: the system does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: Option<u64>,
+    /// The most that was ever resident.
+    pub peak: Option<u64>,
+}
+
 #[derive(Debug)]
 struct Sample {
     at: Instant,
@@ -79,8 +88,8 @@ impl SysTopics {
         Self { started: now, previous: None, published: HashMap::new(), loads: Default::default() }
     }
 
-    /// Publishes what has changed.
-    pub fn publish(&mut self, router: &Router, local: &mut Local, now: Instant) {
+    /// Publishes what has changed. `memory` is the process's own at this moment.
+    pub fn publish(&mut self, router: &Router, local: &mut Local, memory: Memory, now: Instant) {
         let mut set = |name: &str, value: String| {
             let topic = format!("$SYS/broker/{name}");
             if self.published.get(&topic) == Some(&value) {
@@ -94,6 +103,11 @@ impl SysTopics {
         set("uptime", format!("{} seconds", now.duration_since(self.started).as_secs()));
         for (name, value) in gauges(router) {
             set(name, value.to_string());
+        }
+        for (name, bytes) in [("heap/current", memory.resident), ("heap/maximum", memory.peak)] {
+            if let Some(bytes) = bytes {
+                set(name, bytes.to_string());
+            }
         }
         if let Some(store) = &router.ports.store {
             for (name, figure) in store.figures() {
@@ -126,7 +140,7 @@ impl SysTopics {
 }
 
 /// What is counted at this moment.
-fn gauges(router: &Router) -> [(&'static str, usize); 12] {
+fn gauges(router: &Router) -> [(&'static str, usize); 13] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
     let (queued, queued_bytes) = router.backlog();
@@ -142,6 +156,8 @@ fn gauges(router: &Router) -> [(&'static str, usize); 12] {
         ("store/messages/count", queued + retained),
         ("store/messages/bytes", queued_bytes + retained_bytes),
         ("subscriptions/count", router.subscription_count()),
+        // none until there are shared subscriptions (MQTT 5)
+        ("shared_subscriptions/count", 0),
         ("retained messages/count", retained),
         ("retained messages/bytes", retained_bytes),
     ]
