@@ -20,6 +20,19 @@ fn the_table_in_the_readme() {
     });
 }
 
+#[test]
+fn the_defaults_that_differ_from_those_of_mosquitto() {
+    let readme = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("| key | here | mosquitto |\n|---|---|---|\n").expect("the table is there");
+    let rows: Vec<_> = rest.lines().take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    let reference = reference::markdown();
+    for row in rows {
+        let key_and_default = row.rsplitn(3, '|').last().expect("a row has three cells");
+        assert!(reference.contains(&format!("{key_and_default}|")), "this is not the default: {key_and_default}");
+    }
+}
+
 /// The file is what `make` makes of it; with `DUNLIN_BLESS` set, it becomes that.
 fn assert_written(file: &str, make: impl Fn(&str) -> String) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);

@@ -73,7 +73,7 @@ mod tests {
         let told: Vec<_> = changes(&Config::default(), &other).iter().map(ToString::to_string).collect();
         let expected = [
             "workers = 3 (was \"auto\")",
-            "limits.session_expiry = \"never\" (was \"1day\")",
+            "limits.session_expiry = \"never\" (was \"14days\")",
             "listener = [\"127.0.0.1:0\"] (was [\"127.0.0.1:1883\", \"[::1]:1883\"])",
         ];
         assert_eq!(told, expected);

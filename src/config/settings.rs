@@ -296,12 +296,13 @@ impl Default for Limits {
             max_connections: 100_000,
             max_connecting: 10_000,
             connect_timeout: Duration::from_secs(10),
-            max_packet_size: MIB,
+            max_packet_size: 2_000_000,
             // one field of the greatest length, and what a CONNECT has beside it
             max_connect_size: 72 << 10,
             max_client_id_length: 65_535,
             max_topic_length: 65_535,
-            max_topic_levels: 128,
+            // 200 slashes
+            max_topic_levels: 201,
             max_inflight_out: 100,
             max_inflight_in: 100,
             max_queued_messages: 1_000,
@@ -314,7 +315,7 @@ impl Default for Limits {
             max_retained_bytes: 1024 * MIB,
             max_subscriptions: 10_000,
             max_sessions: 1_000_000,
-            session_expiry: Some(Duration::from_secs(24 * 60 * 60)),
+            session_expiry: Some(Duration::from_secs(14 * 24 * 60 * 60)),
         }
     }
 }

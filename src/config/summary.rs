@@ -103,7 +103,7 @@ anonymous:     served on loopback listeners alone; allow_anonymous = true or --a
 persistence:   none: sessions and messages are kept in memory and end with the process
 workers:       3
 changed:       shutdown_grace = \"0s\" (by default \"5s\")
-changed:       limits.max_packet_size = \"2 MiB\" (by default \"1 MiB\")
+changed:       limits.max_packet_size = \"2 MiB\" (by default 2000000)
 ";
         let config = parse(text, "a.toml").unwrap();
         let summary = summary(&config, Some("a.toml".as_ref()));

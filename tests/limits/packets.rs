@@ -82,6 +82,38 @@ fn a_topic_that_is_too_large_closes_its_publisher_and_fails_its_subscriber() {
     }
 }
 
+/// What mosquitto's users have: 200 slashes, and the packets of mosquitto 2.1.
+#[test]
+fn by_default_topics_have_201_levels_and_packets_two_million_bytes() {
+    let broker = Broker::limits(Limits::default());
+    let mut subscriber = broker.client("subscriber");
+    let deepest = format!("deep{}", "/x".repeat(200));
+    let beyond = format!("{deepest}/");
+    subscriber.subscribe(&[(&deepest, 1), ("large", 1)]);
+    let mut publisher = broker.client("publisher");
+    publisher.publish(Message::new(&deepest, "").qos(1));
+    subscriber.expect_message(&deepest, "", 1);
+    // fixed header, topic with its length, Packet Identifier
+    const HEAD: usize = 4 + 7 + 2;
+    let large = "x".repeat(2_000_000 - HEAD);
+    let message = Message::new("large", &large).qos(1).id(1);
+    assert_eq!(message.frame().len(), 2_000_000);
+    publisher.publish(message);
+    subscriber.expect_message("large", &large, 1);
+    for message in [Message::new(&beyond, ""), Message::new("large", &format!("{large}x"))] {
+        let mut client = broker.client("beyond");
+        client.send(&message.qos(1).id(1).frame());
+        client.expect_closed();
+    }
+    broker.expect_counts(&[(Count::TopicsTooLarge, 1), (Count::PacketsTooLarge, 1), (Count::PublishReceived, 2)]);
+}
+
+#[test]
+fn a_device_that_is_off_for_days_finds_its_session_by_default() {
+    let fortnight = std::time::Duration::from_secs(14 * 24 * 60 * 60);
+    assert_eq!(Limits::default().session_expiry, Some(fortnight));
+}
+
 #[test]
 fn bad_bytes_close_one_connection() {
     let broker = Broker::limits(Limits::default());
