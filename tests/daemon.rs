@@ -403,3 +403,13 @@ fn hangup_changes_the_level_of_the_log() {
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
 }
+
+#[test]
+fn the_systemd_unit_starts_it_again_until_what_it_needs_is_there() {
+    let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dunlin.service")).unwrap();
+    let (before, service) = unit.split_once("\n[Service]\n").expect("a section [Service]");
+    assert!(before.lines().any(|line| line == "StartLimitIntervalSec=0"), "no limit on how often");
+    for line in ["Restart=on-failure", "RestartSec=2"] {
+        assert!(service.lines().any(|l| l == line), "{line}");
+    }
+}

@@ -353,6 +353,10 @@ mod tests {
                     }];
                 },
             ),
+            ("[[listener]]\naddress = '192.0.2.1'\nfreebind = true", |c| {
+                let later = ListenerConfig::tcp("192.0.2.1:1883".parse().unwrap());
+                c.listeners = vec![ListenerConfig { freebind: true, ..later }];
+            }),
             ("[[listener]]\naddress = 'unix:/run/d.sock'\nmode = '0600'", |c| {
                 let unix = ListenerConfig::new(Endpoint::Unix("/run/d.sock".into()), Transport::Unix);
                 c.listeners = vec![ListenerConfig { mode: 0o600, ..unix }];

@@ -196,6 +196,9 @@ pub(super) const LISTENER: Table<Listener> = Table {
             "WebSocket: how long nothing is sent or received before the broker sends a WebSocket ping, so that proxies keep \
              the connection open (nginx closes it after 60 s).";
         mode in rest: Mode, "Unix socket: who may connect, as the permission bits of its file.";
+        freebind in rest: Switch,
+            "Linux: whether to listen although this machine does not have the address yet, such as one that Wi-Fi or DHCP \
+             brings later (IP_FREEBIND).";
         proxy_protocol in rest: Switch,
             "Whether each connection begins with a header of the PROXY protocol (version 1 or 2), in which a proxy says \
              who the client is.";

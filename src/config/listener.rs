@@ -37,6 +37,8 @@ pub struct ListenerConfig {
     pub websocket_ping: Option<Duration>,
     /// Unix socket: who may connect, as the permission bits of the file.
     pub mode: u32,
+    /// Linux: may the address be one that the machine does not have yet?
+    pub freebind: bool,
     /// Do connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
     /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket requests.
@@ -82,6 +84,7 @@ impl ListenerConfig {
             allowed_origins: Vec::new(),
             websocket_ping: Some(Duration::from_secs(30)),
             mode: 0o660,
+            freebind: false,
             proxy_protocol: false,
             trusted_proxies: Vec::new(),
         }
@@ -154,6 +157,9 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
     let proxies =
         [("proxy_protocol", listener.proxy_protocol), ("trusted_proxies", !listener.trusted_proxies.is_empty())];
     only(!unix, &proxies, "it is not for Unix sockets; take it away")?;
+    let freebind = [("freebind", listener.freebind)];
+    only(!unix, &freebind, "a Unix socket has no address that could come later; take it away")?;
+    only(cfg!(target_os = "linux"), &freebind, "of the systems that dunlin runs on, only Linux has it; take it away")?;
     if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {
         return Err((
             "path",

@@ -36,16 +36,24 @@ pub(super) struct SocketFile {
     identity: (u64, u64),
 }
 
-/// Binds and listens; a Unix socket's file gets the permission bits `mode`. Connections that arrive before
-/// [`Workers::listen`](super::Workers::listen) wait.
-pub fn bind(endpoint: &Endpoint, mode: u32) -> io::Result<Listener> {
+/// How a listener is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindOptions {
+    /// Of a Unix socket's file: its permission bits.
+    pub mode: u32,
+    /// Of an address: the machine need not have it yet.
+    pub freebind: bool,
+}
+
+/// Binds and listens. Connections that arrive before [`Workers::listen`](super::Workers::listen) wait.
+pub fn bind(endpoint: &Endpoint, options: BindOptions) -> io::Result<Listener> {
     match endpoint {
-        Endpoint::Ip(address) => bind_tcp(*address),
-        Endpoint::Unix(path) => bind_unix(path, mode),
+        Endpoint::Ip(address) => bind_tcp(*address, options.freebind),
+        Endpoint::Unix(path) => bind_unix(path, options.mode),
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
+fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // each family is listed by itself: [::]:1883 and 0.0.0.0:1883 may stand side by side
@@ -55,11 +63,30 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Listener> {
     // accepted sockets inherit it: a call less for each
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
+    if freebind {
+        set_freebind(&socket, address)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let socket = TcpListener::from(socket);
     let endpoint = Endpoint::Ip(socket.local_addr()?);
     Ok(Listener { socket: Socket::Tcp(socket), endpoint, file: None })
+}
+
+#[cfg(target_os = "linux")]
+fn set_freebind(socket: &socket2::Socket, address: SocketAddr) -> io::Result<()> {
+    use rustix::net::sockopt;
+
+    match address {
+        SocketAddr::V4(_) => sockopt::set_ip_freebind(socket, true)?,
+        SocketAddr::V6(_) => sockopt::set_ipv6_freebind(socket, true)?,
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_freebind(_: &socket2::Socket, _: SocketAddr) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "freebind = true needs Linux"))
 }
 
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {

@@ -39,7 +39,7 @@ mod worker;
 mod writing;
 
 pub use arrival::Entrance;
-pub use bind::{Listener, bind};
+pub use bind::{BindOptions, Listener, bind};
 pub use proxy::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 pub use websocket::WebSocketOptions;

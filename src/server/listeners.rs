@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
     net::{
-        self, CertificateName, ClientFiles, Entrance, ProxyOptions, TlsError, TlsFiles, TlsSettings, WebSocketOptions,
-        Workers,
+        self, BindOptions, CertificateName, ClientFiles, Entrance, ProxyOptions, TlsError, TlsFiles, TlsSettings,
+        WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
 };
@@ -87,7 +87,9 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
         (io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound, Endpoint::Unix(_)) => {
             format!("{error}: its directory has to exist, and the broker's user has to be allowed to write there")
         }
-        (io::ErrorKind::AddrNotAvailable, _) => format!("{error}: this machine has no such address"),
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            format!("{error}: this machine has no such address; if it gets it later, write freebind = true (Linux)")
+        }
         _ => error.to_string(),
     }
 }
@@ -211,7 +213,8 @@ impl Read {
     /// Binds the listener that this was read for.
     pub(super) fn bind(self, config: &ListenerConfig) -> Result<Bound, ListenError> {
         let address = &config.address;
-        match net::bind(address, config.mode) {
+        let options = BindOptions { mode: config.mode, freebind: config.freebind };
+        match net::bind(address, options) {
             Ok(socket) => {
                 Ok(Bound { socket, entrance: self.entrance, contents: self.contents, config: config.clone() })
             }

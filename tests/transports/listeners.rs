@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::unix::{
         fs::PermissionsExt,
         net::{UnixListener, UnixStream},
@@ -71,6 +71,31 @@ fn a_file_that_is_no_socket_is_left_alone() {
         assert!(started.is_err());
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+}
+
+/// Addresses for documentation (RFC 5737, RFC 3849), which no machine has.
+#[test]
+fn an_address_that_the_machine_lacks_is_listened_on_with_freebind_alone() {
+    let mut lacking = vec!["192.0.2.1:0"];
+    // a kernel may be without IPv6
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        lacking.push("[2001:db8::1]:0");
+    }
+    let broker = Broker::new(Config { listeners: vec![loopback()], ..config() });
+    for address in lacking.into_iter().map(|address| address.parse::<SocketAddr>().unwrap()) {
+        let listener = ListenerConfig::tcp(address);
+        let refused = broker.server.open_listener(&listener).unwrap_err().to_string();
+        assert!(
+            refused.contains("this machine has no such address") && refused.contains("freebind = true"),
+            "{refused}"
+        );
+        let opened = broker.server.open_listener(&ListenerConfig { freebind: true, ..listener }).unwrap();
+        let endpoint = opened.endpoint.socket_addr().unwrap();
+        assert_eq!(endpoint.ip(), address.ip());
+        assert_ne!(endpoint.port(), 0);
+    }
+    // nothing of it keeps other listeners from serving
+    connect(&mut tcp(broker.address()), "c");
 }
 
 #[test]
