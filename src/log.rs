@@ -66,6 +66,23 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     Ok(LevelHandle { level: handle, lines: queue })
 }
 
+/// Says on standard error why the process ends.
+pub fn failure(error: &anyhow::Error) {
+    let _ = writeln!(io::stderr(), "dunlin: {}", told(error));
+}
+
+/// An error and its causes. Most errors have the text of their cause in their own: it is not told twice.
+fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|told, cause| match told.contains(&cause) {
+            true => told,
+            false => format!("{told}: {cause}"),
+        })
+        .unwrap_or_default()
+}
+
 /// The way to standard error, through a thread of its own: where nobody reads it, lines are dropped and counted, and
 /// clients served.
 #[derive(Clone)]
@@ -175,5 +192,20 @@ struct Utc;
 impl FormatTime for Utc {
     fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
         write!(out, "{}", humantime::format_rfc3339_millis(SystemTime::now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let system = || io::Error::from_raw_os_error(13);
+        let text = system().to_string();
+        let within = anyhow::Error::new(dunlin::store::tools::ToolError::Output(system()));
+        assert_eq!(told(&within), format!("cannot write the report: {text}"));
+        let behind = anyhow::Error::new(system()).context("cannot start");
+        assert_eq!(told(&behind), format!("cannot start: {text}"));
     }
 }

@@ -18,7 +18,7 @@ use dunlin::{
 
 fn main() -> ExitCode {
     run(&Cli::from_process()).unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "dunlin: {error:#}");
+        log::failure(&error);
         ExitCode::FAILURE
     })
 }
@@ -61,19 +61,19 @@ async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::R
     loop {
         tokio::select! {
             () = stop.asked() => break,
-            failure = server.failed() => {
+            _logged = server.failed() => {
                 // nothing more can be acknowledged: better none than one that acknowledges nothing
                 tokio::select! {
                     _ = server.shutdown() => {}
                     () = stop.asked() => {}
                 }
-                return Err(failure.into());
+                return Ok(ExitCode::FAILURE);
             }
             () = reloads.asked() => reloads.run(&server, level).await,
         }
     }
     tokio::select! {
-        closed = server.shutdown() => closed.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        closed = server.shutdown() => Ok(closed.map_or_else(|_logged| ExitCode::FAILURE, |()| ExitCode::SUCCESS)),
         () = stop.asked() => anyhow::bail!("asked twice to stop: ended before all was said to the clients"),
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
+            .map_err(|error| OpenError::Create { path: path.to_owned(), error })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // where that is not allowed the directory was still made
         if let Ok(parent) = fs::File::open(parent) {
@@ -36,10 +36,10 @@ pub(super) fn create(path: &Path) -> Result<(), OpenError> {
 
 /// Checks that it may be used, and takes it.
 pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let metadata = fs::metadata(path).map_err(|source| OpenError::Io {
+    let metadata = fs::metadata(path).map_err(|error| OpenError::Io {
         path: path.to_owned(),
         what: "cannot look at the data directory",
-        source,
+        error,
     })?;
     if !metadata.is_dir() {
         return Err(OpenError::NotADirectory { path: path.to_owned() });
@@ -48,7 +48,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK)
         .map_err(denied("cannot read the data directory"))
         .and_then(|()| rustix::fs::access(path, Access::WRITE_OK).map_err(denied("cannot write to the data directory")))
-        .map_err(|(what, source)| OpenError::Permission { path: path.to_owned(), what, source })?;
+        .map_err(|(what, error)| OpenError::Permission { path: path.to_owned(), what, error })?;
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!(
@@ -59,7 +59,7 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
     }
 
     let name = path.join(names::LOCK);
-    let failed = |source| OpenError::Permission { path: name.clone(), what: "cannot open the lock file", source };
+    let failed = |error| OpenError::Permission { path: name.clone(), what: "cannot open the lock file", error };
     let options = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut file = options.map_err(failed)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -70,8 +70,8 @@ pub(super) fn lock(path: &Path) -> Result<Lock, OpenError> {
             return Err(OpenError::Locked { path: path.to_owned(), pid: read });
         }
         Err(error) => {
-            let (path, source) = (name, error.into());
-            return Err(OpenError::Io { path, what: "cannot lock the data directory", source });
+            let (path, error) = (name, error.into());
+            return Err(OpenError::Io { path, what: "cannot lock the data directory", error });
         }
     }
     // who it is helps whoever comes second; the lock holds without it

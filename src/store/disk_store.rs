@@ -13,7 +13,7 @@ use super::{
     data_dir::{self, Lock},
     disk::Disk,
     driver::{self, Threads},
-    error::{Failure, OpenError},
+    error::{DATA_DIR, Failure, OpenError},
     handover::Shared,
     recover::recover,
     restore::restored,
@@ -109,10 +109,10 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     };
     let shared = Arc::new(Shared::new(writer.index().next_message, options.max_pending_bytes, statistics));
     let started = driver::start(shared.clone(), writer, interval);
-    let threads = started.map_err(|source| OpenError::Io {
+    let threads = started.map_err(|error| OpenError::Io {
         path: options.data_dir.clone(),
         what: "cannot start the store's threads",
-        source,
+        error,
     })?;
     let threads = Mutex::new(Some((threads, lock)));
     Ok((Arc::new(DiskStore { shared, threads }), restored))
@@ -125,7 +125,7 @@ impl DiskStore {
             self.shared.close();
             if threads.join().is_err() {
                 let why = std::io::Error::other("the writer panicked");
-                self.shared.fail(Failure::new("", "cannot write", &why));
+                self.shared.fail(Failure::new(DATA_DIR, "cannot write", &why));
             }
         }
         self.shared.failure.borrow().clone().map_or(Ok(()), Err)

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use super::{
     batches::{Fsync, MOST_ON_THE_WAY},
     disk_store::now,
-    error::Failure,
+    error::{DATA_DIR, Failure},
     files::{File, Files, is_full},
     handover::Shared,
     op::Ops,
@@ -209,7 +209,7 @@ impl<F: Files> Driver<F> {
             self.shared.set_stuck();
             if self.shared.wait_for_room(Instant::now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
-                return Err(Failure::new("", "cannot write what was not acknowledged yet", &none));
+                return Err(Failure::new(DATA_DIR, "cannot write what was not acknowledged yet", &none));
             }
             if self.sync_due.is_some_and(|due| due <= Instant::now()) {
                 self.writer.sync()?;
@@ -261,7 +261,7 @@ fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Wr
 fn tell_panic(shared: &Shared) {
     if thread::panicking() {
         let why = io::Error::other("the store's thread panicked");
-        shared.fail(Failure::new("", "cannot write", &why));
+        shared.fail(Failure::new(DATA_DIR, "cannot write", &why));
     }
 }
 

@@ -8,12 +8,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The directory is not there and cannot be made.
-    #[error("{}: cannot make the data directory: {source}; make it, owned by the user that runs dunlin, or change data_dir", path.display())]
+    #[error("{}: cannot make the data directory: {error}; make it, owned by the user that runs dunlin, or change data_dir", path.display())]
     Create {
         /// The directory.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
     /// It is not a directory.
     #[error("{}: is not a directory; change data_dir", path.display())]
@@ -22,14 +22,14 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The user that runs dunlin may not do what is needed.
-    #[error("{}: {what}: {source}; give the directory and all in it to the user that runs dunlin (chown -R), or change data_dir", path.display())]
+    #[error("{}: {what}: {error}; give the directory and all in it to the user that runs dunlin (chown -R), or change data_dir", path.display())]
     Permission {
         /// The directory or a file in it.
         path: PathBuf,
         /// What was tried.
         what: &'static str,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
     /// Another process has it.
     #[error("{}: another dunlin{} uses this data directory; stop that one, or give this one another data_dir", path.display(), Holder(*pid))]
@@ -58,14 +58,14 @@ pub enum OpenError {
         more: usize,
     },
     /// The system refuses something else.
-    #[error("{}: {what}: {source}", path.display())]
+    #[error("{}: {what}: {error}", path.display())]
     Io {
         /// The directory or a file in it.
         path: PathBuf,
         /// What was tried.
         what: &'static str,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
 }
 
@@ -112,13 +112,16 @@ impl fmt::Display for Holder {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{file}: {what}: {why}; nothing more is acknowledged; look at the disk, then start dunlin again")]
 pub struct Failure {
-    /// The segment, or the directory.
+    /// The segment, or `data_dir`.
     pub file: String,
     /// What was tried.
     pub what: &'static str,
     /// What the system says.
     pub why: String,
 }
+
+/// The file of a [`Failure`] that is about no file in particular.
+pub(super) const DATA_DIR: &str = "data_dir";
 
 impl Failure {
     pub(super) fn new(file: &str, what: &'static str, why: &io::Error) -> Self {
@@ -129,22 +132,50 @@ impl Failure {
 /// What stood in the way of recovery, in a directory whose path the caller knows.
 #[derive(Debug)]
 pub(super) enum RecoveryError {
-    Io { file: String, what: &'static str, source: io::Error },
-    Version { file: String, version: u32 },
+    /// `file` is empty for the directory itself.
+    Io {
+        file: String,
+        what: &'static str,
+        error: io::Error,
+    },
+    Version {
+        file: String,
+        version: u32,
+    },
 }
 
 impl RecoveryError {
     pub(super) fn io(file: &str, what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { file: file.to_owned(), what, source }
+        move |error| Self::Io { file: file.to_owned(), what, error }
     }
 
     pub(super) fn within(self, data_dir: &std::path::Path) -> OpenError {
+        // joined with an empty name, a path would end with a slash
+        let path = |file: &str| if file.is_empty() { data_dir.to_owned() } else { data_dir.join(file) };
         match self {
-            Self::Io { file, what, source } if source.kind() == io::ErrorKind::PermissionDenied => {
-                OpenError::Permission { path: data_dir.join(file), what, source }
+            Self::Io { file, what, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+                OpenError::Permission { path: path(&file), what, error }
             }
-            Self::Io { file, what, source } => OpenError::Io { path: data_dir.join(file), what, source },
+            Self::Io { file, what, error } => OpenError::Io { path: path(&file), what, error },
             Self::Version { file, version } => OpenError::Version { path: data_dir.join(file), version },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_message_begins_with_an_empty_file_name_or_ends_its_path_with_a_slash() {
+        let error = || io::Error::from_raw_os_error(5);
+        let failed = Failure::new(DATA_DIR, "cannot write", &error()).to_string();
+        assert!(failed.starts_with("data_dir: cannot write: "), "{failed}");
+        let unread = RecoveryError::io("", "cannot list the data directory")(error()).within(Path::new("/data"));
+        assert_eq!(unread.to_string(), format!("/data: cannot list the data directory: {}", error()));
+        let segment = RecoveryError::io("a", "cannot read the segment")(error()).within(Path::new("/data"));
+        assert!(segment.to_string().starts_with("/data/a: cannot read the segment: "), "{segment}");
     }
 }

@@ -46,12 +46,12 @@ pub enum ToolError {
         needed: u64,
     },
     /// What is damaged cannot be kept aside.
-    #[error("{}: cannot keep the damaged files aside: {source}; nothing was changed", path.display())]
+    #[error("{}: cannot keep the damaged files aside: {error}; nothing was changed", path.display())]
     Aside {
         /// Where they should be.
         path: PathBuf,
-        /// What the system says.
-        source: io::Error,
+        /// What the system says, and part of the text.
+        error: io::Error,
     },
 }
 
@@ -141,7 +141,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     }
     let time = now();
     let aside = data_dir.join(format!("damaged-{}", time / 1000));
-    let old = keep_aside(data_dir, &aside).map_err(|source| ToolError::Aside { path: aside.clone(), source })?;
+    let old = keep_aside(data_dir, &aside).map_err(|error| ToolError::Aside { path: aside.clone(), error })?;
 
     let live = recovered.index.live_bytes;
     let settings = Settings {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     emit::{Cursor, Emitted},
-    error::{Failure, RecoveryError},
+    error::{DATA_DIR, Failure, RecoveryError},
     files::{File, Files, is_full, write_all_at, zero_fill},
     format::{self, About, HEADER, Header},
     homes::Home,
@@ -215,7 +215,7 @@ impl<F: Files> Writer<F> {
                 match self.pool.make() {
                     Ok(spare) => self.pool.put(spare),
                     Err(error) if is_full(&error) => return Ok(progress),
-                    Err(error) => return Err(self.fail("", "cannot make a segment", &error)),
+                    Err(error) => return Err(self.fail(DATA_DIR, "cannot make a segment", &error)),
                 }
             }
             self.full = false;
@@ -487,7 +487,7 @@ impl<F: Files> Writer<F> {
                 let reserve = if needed + kept <= len { self.pool.take_reserve() } else { None };
                 reserve.map(|spare| (spare, len, true)).ok_or(Roll::Full)
             }
-            Err(error) => Err(Roll::Failed(self.fail("", "cannot make a segment", &error))),
+            Err(error) => Err(Roll::Failed(self.fail(DATA_DIR, "cannot make a segment", &error))),
         }
     }
 

@@ -32,6 +32,7 @@ fn what_is_no_directory_is_said() {
     let within = file.join("within");
     let said = refused(&within);
     assert!(said.contains(&format!("{}: cannot make the data directory", within.display())), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "what the system says is printed once: {said}");
     assert_eq!(fs::read_to_string(&file).unwrap(), "something of somebody's");
 }
 
@@ -46,6 +47,7 @@ fn a_directory_that_cannot_be_written_to_is_said() {
     let directory = if is_root { Path::new("/proc/sys") } else { &own };
     let said = refused(directory);
     assert!(said.contains(text_of(directory)) && said.contains("change data_dir"), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "what the system says is printed once: {said}");
 }
 
 #[test]
