@@ -15,16 +15,12 @@ use std::{
 
 use anyhow::Context;
 use dunlin::config::{LogConfig, LogFormat, LogLevel};
-use tracing::field::Field;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::{
     Layer, Registry,
-    field::MakeExt,
+    field::RecordFields,
     filter::{LevelFilter, Targets},
-    fmt::{
-        self,
-        format::{self, Writer},
-        time::FormatTime,
-    },
+    fmt::{self, FormatFields, format::Writer, time::FormatTime},
     layer::SubscriberExt,
     reload,
     util::SubscriberInitExt,
@@ -59,7 +55,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     };
     let lines = fmt::layer().with_writer(writer).with_timer(Utc).with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
-        LogFormat::Text => lines.fmt_fields(format::debug_fn(one_field).delimited(" ")).boxed(),
+        LogFormat::Text => lines.fmt_fields(TextFields).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot set up the log")?;
@@ -164,13 +160,58 @@ fn targets(level: LogLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("dunlin", level)
 }
 
-/// A field of a text line. What clients chose, as their Client Identifier, may hold any character: those that would begin
-/// a new line or command a terminal are written as escapes. (JSON has its own.)
-fn one_field(out: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
-    if field.name() != "message" {
-        write!(out, "{}=", field.name())?;
+/// The message and fields of a text line. Clients choose some values, such as their Client Identifier, and may put any
+/// character in them: a value is quoted and escaped unless it can only be read as one value. (JSON quotes by itself.)
+struct TextFields;
+
+impl<'w> FormatFields<'w> for TextFields {
+    fn format_fields<R: RecordFields>(&self, mut out: Writer<'w>, fields: R) -> std::fmt::Result {
+        let mut line = TextLine { out: &mut out, value: String::new(), is_first: true, result: Ok(()) };
+        fields.record(&mut line);
+        line.result
     }
-    write!(OneLine(out), "{value:?}")
+}
+
+struct TextLine<'a, 'w> {
+    out: &'a mut Writer<'w>,
+    /// The text of the field that is written.
+    value: String,
+    is_first: bool,
+    result: std::fmt::Result,
+}
+
+impl TextLine<'_, '_> {
+    fn write(&mut self, name: &str) -> std::fmt::Result {
+        if !std::mem::take(&mut self.is_first) {
+            self.out.write_char(' ')?;
+        }
+        match &*self.value {
+            // its words are the program's own
+            message if name == "message" => OneLine(self.out).write_str(message),
+            value if is_one_word(value) => write!(self.out, "{name}={value}"),
+            value => write!(self.out, "{name}={value:?}"),
+        }
+    }
+}
+
+impl Visit for TextLine<'_, '_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.value.clear();
+        let written = write!(self.value, "{value:?}");
+        self.result = self.result.and(written).and_then(|()| self.write(field.name()));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+/// Can this text be read as one value without quotes? Anything that ends a value, begins another field, escapes, or is not
+/// shown as what it is, needs them.
+fn is_one_word(text: &str) -> bool {
+    let is_shown = |c: char| c.is_ascii_graphic() || !c.is_ascii() && c.escape_debug().len() == 1;
+    let stands = |c: char| !matches!(c, '=' | '"' | '\\') && !c.is_whitespace() && is_shown(c);
+    !text.is_empty() && text.chars().all(stands)
 }
 
 struct OneLine<'a, 'w>(&'a mut Writer<'w>);
@@ -197,7 +238,68 @@ impl FormatTime for Utc {
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+
+    /// What the log writes of `event`, behind its target.
+    fn line(event: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Buffer(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Buffer {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                self.0.lock().write(line)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let buffer = Buffer::default();
+        let writer = {
+            let buffer = buffer.clone();
+            move || buffer.clone()
+        };
+        let lines = fmt::layer().with_writer(writer).with_ansi(false).fmt_fields(TextFields);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), event);
+        let written = String::from_utf8(buffer.0.lock().clone()).unwrap();
+        let (_, line) = written.split_once("dunlin::log::tests: ").unwrap();
+        line.to_owned()
+    }
+
+    #[test]
+    fn a_value_stands_as_it_is_or_quoted() {
+        for (value, written) in [
+            ("lamp", "lamp"),
+            ("sensor/7:a,b;c'd[e]{f}(g)<h>%#@~`", "sensor/7:a,b;c'd[e]{f}(g)<h>%#@~`"),
+            ("Küche-東京", "Küche-東京"),
+            ("", r#""""#),
+            ("a lamp", r#""a lamp""#),
+            ("lamp user=root", r#""lamp user=root""#),
+            ("user=root", r#""user=root""#),
+            ("\" user=root", r#""\" user=root""#),
+            ("a\"b", r#""a\"b""#),
+            ("a\\", r#""a\\""#),
+            ("a\u{a0}b", r#""a\u{a0}b""#),
+            ("a\u{2028}b", r#""a\u{2028}b""#),
+            ("a\u{202e}b", r#""a\u{202e}b""#),
+            ("a\nb\tc\x1b[31m\u{85}", r#""a\nb\tc\u{1b}[31m\u{85}""#),
+        ] {
+            let expected = format!("said client={written} qos=1\n");
+            assert_eq!(line(|| tracing::info!(client = %value, qos = 1, "said")), expected);
+            assert_eq!(line(|| tracing::info!(client = value, qos = 1, "said")), expected);
+        }
+    }
+
+    #[test]
+    fn fields_of_other_types() {
+        let line = line(|| {
+            let error = io::Error::other("it is full");
+            let error: &dyn std::error::Error = &error;
+            let none = None::<u8>;
+            tracing::info!(error, codes = ?[1, 2], yes = true, none, some = Some(1.5), "a b\n=c");
+        });
+        assert_eq!(line, "a b\\n=c error=\"it is full\" codes=\"[1, 2]\" yes=true some=1.5\n");
+    }
 
     #[test]
     fn a_cause_is_told_once() {
