@@ -1,5 +1,5 @@
-//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`ProtocolVersion`], [`Endpoint`], [`Transport`],
-//! [`TlsRecords`], [`Contents`]. Nothing here does anything.
+//! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
+//! [`Transport`], [`TlsRecords`], [`Contents`]. Nothing here does anything.
 
 mod contents;
 mod listening;
@@ -85,6 +85,23 @@ impl From<&str> for ClientId {
     }
 }
 
+/// User Name (MQTT 3.1.1 section 3.1.3.4), as a connection keeps it: one pointer large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserName(ClientId);
+
+impl UserName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl From<&str> for UserName {
+    fn from(name: &str) -> Self {
+        Self(ClientId::from(name))
+    }
+}
+
 impl PartialEq for ClientId {
     fn eq(&self, other: &Self) -> bool {
         self.0.slice == other.0.slice
@@ -119,6 +136,15 @@ pub enum ProtocolVersion {
     /// MQTT 3.1.1: `MQTT`, level 4.
     #[default]
     V311,
+}
+
+impl fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V31 => "3.1",
+            Self::V311 => "3.1.1",
+        })
+    }
 }
 
 /// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; the others are those of MQTT 5 (section 3.8.3.1 there),

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     connection::{Connection, Phase},
+    lines::About,
     stream::Stream,
     worker::Worker,
 };
@@ -98,8 +99,9 @@ impl<S: Stream> Connection<S> {
     /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its own.
     fn say_refused(&mut self, worker: &mut Worker, connect: &Connect<'_>, client: &str, reason: &CloseReason) {
         if let CloseReason::Refused { code, why } = *reason {
-            let (peer, user) = (self.peer(), connect.username.unwrap_or_default());
-            tracing::info!(%peer, %client, user, "refused: {code:?}: {why}");
+            let user = self.socket.certificate_name().or(connect.username);
+            let about = About { client, user, version: connect.version };
+            worker.shared.lines.refused(&self.peer(), Some(&about), code, &why);
             self.refuse(worker, code);
         }
     }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     router::{Count, Peer},
-    types::TlsRecords,
+    types::{Endpoint, TlsRecords, Transport},
 };
 
 /// What a listener asks of its connections.
@@ -41,7 +41,7 @@ pub struct Entrance {
 /// A listener as its connections see it.
 pub(super) struct Door {
     pub(super) listener: u16,
-    pub(super) loopback: bool,
+    pub(super) endpoint: Endpoint,
     /// A connection goes through the one that it found.
     entrance: ArcSwap<Entrance>,
 }
@@ -60,8 +60,8 @@ enum ArrivalError {
 }
 
 impl Door {
-    pub(super) fn new(listener: u16, loopback: bool, entrance: Entrance) -> Self {
-        Self { listener, loopback, entrance: ArcSwap::from_pointee(entrance) }
+    pub(super) fn new(listener: u16, endpoint: Endpoint, entrance: Entrance) -> Self {
+        Self { listener, endpoint, entrance: ArcSwap::from_pointee(entrance) }
     }
 
     /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
@@ -80,6 +80,18 @@ impl Entrance {
     /// Is a socket MQTT from its first byte on?
     fn is_open(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
+    }
+
+    /// A listener there that asks this, as `--listen` takes it.
+    pub(super) fn name(&self, endpoint: &Endpoint) -> String {
+        let transport = match (endpoint, &self.tls, &self.websocket) {
+            (Endpoint::Unix(_), ..) => Transport::Unix,
+            (_, None, None) => Transport::Tcp,
+            (_, Some(_), None) => Transport::Tls,
+            (_, None, Some(_)) => Transport::Ws,
+            (_, Some(_), Some(_)) => Transport::Wss,
+        };
+        endpoint.with(transport).to_string()
     }
 }
 
@@ -105,11 +117,7 @@ pub(super) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket:
                 ArrivalError::WebSocket(UpgradeError::Page | UpgradeError::Ended)
                     | ArrivalError::Proxy(ProxyError::Ended)
             );
-            if is_probe {
-                tracing::debug!(%peer, %reason, "disconnected before CONNECT");
-            } else {
-                tracing::info!(%peer, %reason, "disconnected before CONNECT");
-            }
+            shared.lines.gone_before_connect(&peer, &reason, !is_probe);
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     admission::Waiting,
     deadlines::{Key, Tick},
     farewell::{Farewell, is_served_last},
+    lines::{About, Beginning, Ending, Told, first_size_limit},
     reader::{Got, Reader, SHARED_BUFFER},
     stream::Stream,
     worker::Worker,
@@ -43,9 +44,7 @@ pub(super) struct Connection<S> {
     /// The socket has to take something of what waits.
     pub(super) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
-    gave_way: u32,
-    /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
-    reads_much: bool,
+    gave_way: u16,
 }
 
 /// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
@@ -83,6 +82,8 @@ pub(super) struct Open {
     /// Seconds, as in the CONNECT.
     keep_alive: u16,
     pub(super) farewell: Farewell,
+    /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
+    reads_much: bool,
     /// When its client's token ends.
     until: Tick,
 }
@@ -111,8 +112,7 @@ impl<S: Stream> Connection<S> {
             read_by: Tick::NEVER,
             counted: 0,
             write_by: Tick::NEVER,
-            gave_way: u32::MAX,
-            reads_much: false,
+            gave_way: u16::MAX,
         }
     }
 
@@ -160,7 +160,8 @@ impl<S: Stream> Connection<S> {
     /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at once
     /// where nothing is written.
     fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
-        if !self.reads_much || worker.unwritten < WRITE_FIRST {
+        let Phase::Open(Open { reads_much: true, .. }) = self.phase else { return false };
+        if worker.unwritten < WRITE_FIRST {
             return false;
         }
         if self.gave_way == worker.writes {
@@ -212,9 +213,12 @@ impl<S: Stream> Connection<S> {
             let (bytes, got) = read.map_err(|error| network(&error))?;
             worker.local.count(Count::BytesReceived, bytes as u64);
             taken += bytes;
-            self.reads_much = bytes >= MUCH;
-            if self.reads_much {
+            let much = bytes >= MUCH;
+            if much {
                 worker.unwritten += bytes;
+            }
+            if let Phase::Open(open) = &mut self.phase {
+                open.reads_much = much;
             }
             match got {
                 Got::Shared(all) => {
@@ -396,17 +400,19 @@ impl<S: Stream> Connection<S> {
         let connected = shared.router.connect(local, connect, who, self.peer(), cx.waker().clone())?;
         worker.local.count(Count::MessagesSent, 1);
         worker.shared.gate.connected();
-        tracing::info!(
-            client = %connected.client,
-            peer = %self.caller.peer(),
-            clean_session = connect.clean_session,
-            session_present = connected.session_present,
-            keep_alive = connect.keep_alive,
-            "connected"
-        );
+        if let Some(key) = self.deadline {
+            worker.deadlines.connected(key, Instant::now());
+        }
+        let beginning = Beginning {
+            clean_session: connect.clean_session,
+            session_present: connected.session_present,
+            keep_alive: connect.keep_alive,
+        };
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
         let client = Client::new(connected, connect);
-        self.phase = Phase::Open(Open { client, keep_alive: connect.keep_alive, farewell: Farewell::Idle, until });
+        worker.shared.lines.connected(&self.caller.peer(), &about(&client), &beginning);
+        let keep_alive = connect.keep_alive;
+        self.phase = Phase::Open(Open { client, keep_alive, farewell: Farewell::Idle, reads_much: false, until });
         Ok(())
     }
 
@@ -456,21 +462,21 @@ impl<S: Stream> Connection<S> {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(open) => {
-                let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, Instant::now());
-                // said where there were any
-                let dropped = (dropped > 0).then_some(dropped);
+                let now = Instant::now();
+                let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
                 worker.shared.gate.left();
-                tracing::info!(client = %open.client.id(), peer = %self.caller.peer(), %reason, dropped, "disconnected");
+                let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
+                // said where there were any
+                let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
+                worker.shared.lines.disconnected(&self.caller.peer(), &about(&open.client), &ending);
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug; who was refused had one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
-                if is_probe || matches!(reason, CloseReason::Refused { .. }) {
-                    tracing::debug!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
-                } else {
-                    tracing::info!(peer = %self.caller.peer(), %reason, "disconnected before CONNECT");
-                }
+                let was_refused = matches!(reason, CloseReason::Refused { .. });
+                let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
+                worker.shared.lines.gone_before_connect(&self.caller.peer(), &told, !is_probe && !was_refused);
             }
             Phase::Ended => return,
         }
@@ -524,10 +530,13 @@ impl<S> Drop for Connection<S> {
             let reason = CloseReason::ServerShutdown;
             match open {
                 Some(open) => {
-                    worker.shared.router.end(&mut worker.local, &open.client, &reason, Instant::now());
+                    let now = Instant::now();
+                    worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
                     worker.shared.gate.left();
-                    let waiting = writing.as_ref().map_or(0, |w| w.len());
-                    tracing::info!(client = %open.client.id(), peer = %caller.peer(), %reason, waiting, "disconnected");
+                    let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
+                    let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
+                    let ending = Ending { reason: &reason, duration, dropped: None, waiting };
+                    worker.shared.lines.disconnected(&caller.peer(), &about(&open.client), &ending);
                 }
                 None => worker.shared.gate.left_before_connect(),
             }
@@ -538,6 +547,10 @@ impl<S> Drop for Connection<S> {
             worker.local.wake();
         });
     }
+}
+
+fn about(client: &Client) -> About<'_> {
+    About { client: client.id().as_str(), user: client.user(), version: client.version() }
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.

@@ -2,6 +2,7 @@
 //! a store into an array, done for every read; finding those that are due is a pass over that array, done once a second.
 
 use std::{
+    num::NonZeroU32,
     task::Waker,
     time::{Duration, Instant},
 };
@@ -12,13 +13,26 @@ pub(super) struct Deadlines {
     start: Instant,
     /// For each key; [`Tick::NEVER`] where there is none.
     at: Vec<Tick>,
+    /// When each connection became a client's.
+    since: Vec<Tick>,
     wakers: Vec<Option<Waker>>,
-    free: Vec<u32>,
+    free: Vec<Key>,
 }
 
-/// Names one connection's deadline.
+/// Names one connection's deadline: its place, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(u32);
+pub(super) struct Key(NonZeroU32);
+
+impl Key {
+    fn new(place: usize) -> Self {
+        let number = u32::try_from(place + 1).ok().and_then(NonZeroU32::new);
+        Self(number.expect("fewer than 2^32 connections"))
+    }
+
+    fn place(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// A moment, in tenths of a second since the thread began: small, since every connection has some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,25 +53,36 @@ impl Tick {
 
 impl Deadlines {
     pub(super) fn new(start: Instant) -> Self {
-        Self { start, at: Vec::new(), wakers: Vec::new(), free: Vec::new() }
+        Self { start, at: Vec::new(), since: Vec::new(), wakers: Vec::new(), free: Vec::new() }
     }
 
     /// A place for one more connection, whose task is woken when its deadline has passed.
     pub(super) fn insert(&mut self, waker: Waker) -> Key {
-        if let Some(at) = self.free.pop() {
-            self.wakers[at as usize] = Some(waker);
-            return Key(at);
+        if let Some(key) = self.free.pop() {
+            self.wakers[key.place()] = Some(waker);
+            return key;
         }
         self.at.push(Tick::NEVER);
+        self.since.push(Tick::NEVER);
         self.wakers.push(Some(waker));
-        Key(u32::try_from(self.at.len() - 1).expect("fewer than 2^32 connections"))
+        Key::new(self.at.len() - 1)
     }
 
     /// The connection is no more.
     pub(super) fn remove(&mut self, key: Key) {
-        self.at[key.0 as usize] = Tick::NEVER;
-        self.wakers[key.0 as usize] = None;
-        self.free.push(key.0);
+        self.at[key.place()] = Tick::NEVER;
+        self.wakers[key.place()] = None;
+        self.free.push(key);
+    }
+
+    /// The connection is a client's from now on.
+    pub(super) fn connected(&mut self, key: Key, now: Instant) {
+        self.since[key.place()] = self.last(now);
+    }
+
+    /// How long it has been a client's.
+    pub(super) fn connected_for(&self, key: Key, now: Instant) -> Duration {
+        TICK * self.last(now).0.saturating_sub(self.since[key.place()].0)
     }
 
     /// The first tick that is not before `at`.
@@ -80,7 +105,7 @@ impl Deadlines {
     /// When this connection is to be looked at.
     #[inline]
     pub(super) fn set(&mut self, key: Key, at: Tick) {
-        self.at[key.0 as usize] = at;
+        self.at[key.place()] = at;
     }
 
     /// Takes the wakers of those that are due (each is due again when it sets a new deadline) and says when the next
@@ -135,5 +160,18 @@ mod tests {
         assert_eq!(deadlines.due(start + Duration::from_secs(9), &mut due), None);
         assert_eq!((due.len(), deadlines.len()), (2, 3));
         assert_eq!(deadlines.insert(Waker::noop().clone()), keys[2], "a place is used again");
+    }
+
+    #[test]
+    fn how_long_a_client_was_connected() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        let [first, second] = [(); 2].map(|()| deadlines.insert(Waker::noop().clone()));
+        let at = |ms| start + Duration::from_millis(ms);
+        deadlines.connected(first, at(250));
+        deadlines.connected(second, at(90_061_000));
+        assert_eq!(deadlines.connected_for(first, at(250)), Duration::ZERO);
+        assert_eq!(deadlines.connected_for(first, at(3_660_200)), Duration::from_secs(3660));
+        assert_eq!(deadlines.connected_for(second, at(90_062_300)), Duration::from_millis(1300));
     }
 }

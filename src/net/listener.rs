@@ -119,6 +119,7 @@ impl Listener {
             Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
         };
         let mut complaints = Complaints::default();
+        let loopback_listener = address.is_loopback();
         loop {
             let mut ready = match socket.readable().await {
                 Ok(ready) => ready,
@@ -127,13 +128,13 @@ impl Listener {
             for _ in 0..BATCH {
                 match ready.try_io(|socket| socket.get_ref().accept()) {
                     Ok(Ok((client, peer))) => {
-                        let peer = Peer { address: peer, loopback_listener: door.loopback, listener: door.listener };
+                        let peer = Peer { address: peer, loopback_listener, listener: door.listener };
                         Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
                         match shared.gate.enter(&shared) {
                             Ok(()) => dealer.deal(client, peer, &door),
                             Err((counter, why)) => {
                                 Worker::with(|w| w.local.count(counter, 1));
-                                complaints.say(|| tracing::warn!(%peer, "connection closed at once: {why}"));
+                                complaints.say(|| tracing::warn!(%peer, reason = why, "connection closed at once"));
                             }
                         }
                     }

@@ -11,6 +11,7 @@
 //! | `cork` | a socket that sends at a flush what was written since the last |
 //! | `connection` | the task that drives one connection |
 //! | `writing` | its writing half |
+//! | `lines` | the lines of the log about connections; `flapping`: whose are summed up |
 //! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
@@ -23,7 +24,9 @@ mod connection;
 mod cork;
 mod deadlines;
 mod farewell;
+mod flapping;
 mod handshake;
+mod lines;
 mod listener;
 mod memory;
 mod packets;

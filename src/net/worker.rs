@@ -24,6 +24,7 @@ use super::{
     connection::Connection,
     deadlines::Deadlines,
     handshake::ANSWERS_A_TURN,
+    lines::Lines,
     listener::{Accepted, Gate},
     memory,
     reader::SHARED_BUFFER,
@@ -54,6 +55,7 @@ pub(super) struct Shared {
     pub(super) router: Arc<Router>,
     pub(super) limits: ArcSwap<NetLimits>,
     pub(super) gate: Gate,
+    pub(super) lines: Lines,
 }
 
 /// What one thread has for its connections.
@@ -68,8 +70,8 @@ pub(super) struct Worker {
     pub(super) handshakes: Arc<Semaphore>,
     /// Bytes that large reads on this thread gave, less those written since.
     pub(super) unwritten: usize,
-    /// How often something was written on this thread.
-    pub(super) writes: u32,
+    /// How often something was written on this thread, as far as it fits.
+    pub(super) writes: u16,
     /// The server shuts down: connections write what they have and end.
     pub(super) draining: bool,
     /// Told of the last connection's end while draining.
@@ -115,7 +117,8 @@ pub struct Workers {
 impl Workers {
     /// Starts `count` threads, at least one.
     pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
-        let shared = Arc::new(Shared { router, limits: ArcSwap::from_pointee(limits), gate: Gate::default() });
+        let limits = ArcSwap::from_pointee(limits);
+        let shared = Arc::new(Shared { router, limits, gate: Gate::default(), lines: Lines::default() });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), doors: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
@@ -132,7 +135,8 @@ impl Workers {
     /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
     /// [`Peer::listener`] says of them; a listener that had it before is closed.
     pub fn listen(&self, number: u16, listener: Listener, entrance: Entrance) {
-        let door = Arc::new(Door::new(number, listener.endpoint().is_loopback(), entrance));
+        self.shared.lines.name_listener(number, entrance.name(listener.endpoint()));
+        let door = Arc::new(Door::new(number, listener.endpoint().clone(), entrance));
         self.doors.lock().insert(number, door.clone());
         self.send(0, Command::Listener(listener, door, self.senders.clone()));
     }
@@ -142,6 +146,7 @@ impl Workers {
     pub fn replace(&self, number: u16, entrance: Entrance) {
         let door = self.doors.lock().get(&number).cloned();
         if let Some(door) = door {
+            self.shared.lines.name_listener(number, entrance.name(&door.endpoint));
             door.replace(entrance);
         }
     }
@@ -174,6 +179,7 @@ impl Workers {
                 tracing::error!("a worker thread panicked");
             }
         }
+        self.shared.lines.sum_up_rest();
     }
 
     fn send(&self, index: usize, command: Command) {
@@ -338,6 +344,7 @@ async fn keep_house(shared: Arc<Shared>) {
             }
             worker.local.wake();
         });
+        shared.lines.sum_up(now);
         tokio::time::sleep_until((now + EVERY).into()).await;
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     codec::{Connect, ConnectReturnCode},
     session::{CloseReason, CommitSeq, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
     topic::FilterId,
-    types::{ClientId, ProtocolVersion},
+    types::{ClientId, ProtocolVersion, UserName},
 };
 
 /// A client that was accepted: it is attached to its session, and CONNACK is the first thing in the session's buffer.
@@ -32,6 +32,8 @@ pub struct Connected {
     pub slot: SlotRef,
     /// This connection's number.
     pub connection: ConnectionId,
+    /// The User Name in force.
+    pub user: Option<UserName>,
     /// There was Session State.
     pub session_present: bool,
     /// When the session is kept: its CONNACK is not sent before.
@@ -69,6 +71,7 @@ impl Router {
     ) -> Result<Connected, CloseReason> {
         let permissions = self.permissions.load(Ordering::SeqCst);
         let until = identity.until;
+        let user = identity.user.as_deref().map(UserName::from);
         identity.origin = peer.into();
         let origin = identity.origin;
         let access = self.access(&client, identity);
@@ -126,7 +129,7 @@ impl Router {
             self.clear_away(local, &client, taken_over);
             (slot, session_present, stored)
         });
-        Ok(Connected { client, slot, connection, session_present, stored, until })
+        Ok(Connected { client, slot, connection, user, session_present, stored, until })
     }
 
     pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     codec::{self, Connect, Cut, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
-    types::{ClientId, PacketId, ProtocolVersion, QoS},
+    types::{ClientId, PacketId, ProtocolVersion, QoS, UserName},
 };
 
 /// A connected client, as its connection holds it.
@@ -24,6 +24,8 @@ pub struct Client {
     slot: SlotRef,
     connection: ConnectionId,
     id: ClientId,
+    /// It is the connection's, whoever has the session by now.
+    user: Option<UserName>,
     version: ProtocolVersion,
     /// See [`Connect::bridge`].
     bridge: bool,
@@ -86,7 +88,7 @@ enum Released {
 impl Client {
     /// A client that [`Router::connect`] accepted by this CONNECT.
     pub fn new(connected: super::Connected, connect: &Connect<'_>) -> Self {
-        let super::Connected { client: id, slot, connection, stored, .. } = connected;
+        let super::Connected { client: id, slot, connection, user, stored, .. } = connected;
         let awaited = match stored {
             Stored::Done => None,
             Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
@@ -95,6 +97,7 @@ impl Client {
             slot,
             connection,
             id,
+            user,
             version: connect.version,
             bridge: connect.bridge,
             last: None,
@@ -111,6 +114,11 @@ impl Client {
     /// Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
+    }
+
+    /// The User Name in force when it connected.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_ref().map(UserName::as_str)
     }
 
     /// The version it speaks.

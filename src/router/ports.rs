@@ -32,12 +32,16 @@ pub struct Peer {
     pub listener: u16,
 }
 
+impl Peer {
+    /// Did it come through a Unix socket?
+    pub fn is_unix(&self) -> bool {
+        self.address.port() == 0
+    }
+}
+
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address.port() {
-            0 => f.write_str("unix"),
-            _ => self.address.fmt(f),
-        }
+        if self.is_unix() { f.write_str("unix") } else { self.address.fmt(f) }
     }
 }
 

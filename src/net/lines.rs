@@ -1,0 +1,204 @@
+//! [`Lines`]: the lines of the log about connections: one when a client is let in, one when its connection ends, one when
+//! it is not let in. Lines of clients and addresses that come and go are summed up: see [`Flapping`].
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tracing::field::display;
+
+use super::{
+    flapping::{Flapping, Sum},
+    worker::NetLimits,
+};
+use crate::{
+    codec::{ConnectReturnCode, DecodeError},
+    router::Peer,
+    session::CloseReason,
+    types::ProtocolVersion,
+};
+
+/// What is written about connections.
+#[derive(Default)]
+pub(super) struct Lines {
+    /// Each listener by its number, as `tls://0.0.0.0:8883`. One that is closed stays: it may have connections.
+    listeners: RwLock<HashMap<u16, Arc<str>>>,
+    flapping: Mutex<Flapping>,
+}
+
+/// A client, as its CONNECT and its certificate say.
+#[derive(Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) client: &'a str,
+    pub(super) user: Option<&'a str>,
+    pub(super) version: ProtocolVersion,
+}
+
+/// What a CONNECT asked for and got.
+pub(super) struct Beginning {
+    pub(super) clean_session: bool,
+    pub(super) session_present: bool,
+    pub(super) keep_alive: u16,
+}
+
+/// How a client's connection ended.
+pub(super) struct Ending<'a> {
+    pub(super) reason: &'a CloseReason,
+    pub(super) duration: Duration,
+    /// Messages for the client that were dropped.
+    pub(super) dropped: Option<u32>,
+    /// Bytes that were not written.
+    pub(super) waiting: Option<usize>,
+}
+
+/// A line at `info`, or, where it is summed up there, at `debug`.
+macro_rules! say {
+    ($shown:expr, $($line:tt)+) => {
+        if $shown {
+            tracing::info!(target: "dunlin::net", $($line)+)
+        } else {
+            tracing::debug!(target: "dunlin::net", $($line)+)
+        }
+    };
+}
+
+impl Lines {
+    /// Connections through the listener of that number are from now on said to be through this one.
+    pub(super) fn name_listener(&self, number: u16, name: String) {
+        self.listeners.write().insert(number, name.into());
+    }
+
+    fn listener(&self, peer: &Peer) -> Option<Arc<str>> {
+        self.listeners.read().get(&peer.listener).cloned()
+    }
+
+    pub(super) fn connected(&self, peer: &Peer, about: &About<'_>, beginning: &Beginning) {
+        let About { client, user, version } = *about;
+        let Beginning { clean_session, session_present, keep_alive } = *beginning;
+        let listener = self.listener(peer);
+        let shown = self.flapping.lock().begins(client, peer);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            %version,
+            clean_session,
+            session_present,
+            keep_alive,
+            "connected"
+        );
+    }
+
+    pub(super) fn disconnected(&self, peer: &Peer, about: &About<'_>, ending: &Ending<'_>) {
+        let About { client, user, version } = *about;
+        let Ending { reason, duration, dropped, waiting } = *ending;
+        let listener = self.listener(peer);
+        let reason = Told { reason, size_limit: "limits.max_packet_size" };
+        // a shutdown is not the client's doing
+        let is_shutdown = *reason.reason == CloseReason::ServerShutdown;
+        let shown = is_shutdown || self.ends(Some(client), peer, duration, &reason);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            %version,
+            duration = format_args!("{:.1}s", duration.as_secs_f32()),
+            %reason,
+            dropped,
+            waiting,
+            "disconnected"
+        );
+    }
+
+    /// A client got this return code. Nothing more is known of one that asked for a version which is not served.
+    pub(super) fn refused(
+        &self,
+        peer: &Peer,
+        about: Option<&About<'_>>,
+        code: ConnectReturnCode,
+        reason: &dyn fmt::Display,
+    ) {
+        let client = about.map(|about| about.client);
+        let user = about.and_then(|about| about.user);
+        let version = about.map(|about| display(about.version));
+        let listener = self.listener(peer);
+        let shown = self.ends(client, peer, Duration::ZERO, reason);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            version,
+            code = code as u8,
+            %reason,
+            "refused"
+        );
+    }
+
+    /// A connection ended that was not a client's yet. `is_news`: nothing was said of it already, and it was more than a
+    /// look whether the port is open.
+    pub(super) fn gone_before_connect(&self, peer: &Peer, reason: &dyn fmt::Display, is_news: bool) {
+        let listener = self.listener(peer);
+        let shown = is_news && self.ends(None, peer, Duration::ZERO, reason);
+        say!(shown, %peer, listener = listener.as_deref(), %reason, "disconnected before CONNECT");
+    }
+
+    fn ends(&self, client: Option<&str>, peer: &Peer, duration: Duration, reason: &dyn fmt::Display) -> bool {
+        self.flapping.lock().ends(client, peer, duration, reason, Instant::now())
+    }
+
+    /// Sums up what was left out in minutes that are over. To be called now and then.
+    pub(super) fn sum_up(&self, now: Instant) {
+        let sums = self.flapping.lock().due(now);
+        sums.iter().for_each(say_sum);
+    }
+
+    /// Sums up what was left out: nothing follows.
+    pub(super) fn sum_up_rest(&self) {
+        let sums = self.flapping.lock().rest();
+        sums.iter().for_each(say_sum);
+    }
+}
+
+fn say_sum(sum: &Sum) {
+    let Sum { client, address, connections, lines, last_reason } = sum;
+    tracing::info!(
+        target: "dunlin::net",
+        client = client.as_deref(),
+        peer = address.as_deref(),
+        connections,
+        lines,
+        %last_reason,
+        "connections come and go: their lines are summed up"
+    );
+}
+
+/// A reason, with the key of the limit where a packet was larger than that.
+pub(super) struct Told<'a> {
+    pub(super) reason: &'a CloseReason,
+    pub(super) size_limit: &'static str,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)?;
+        match self.reason {
+            CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => write!(f, " ({})", self.size_limit),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The key of the limit that a first packet holds to: the smaller one of two.
+pub(super) fn first_size_limit(limits: &NetLimits) -> &'static str {
+    if limits.max_connect_size < limits.max_packet_size { "limits.max_connect_size" } else { "limits.max_packet_size" }
+}

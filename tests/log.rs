@@ -1,0 +1,43 @@
+//! What the log says: how a line is written, and which there are. Those of the binary are read until they say what is
+//! waited for, so that nothing sleeps.
+
+#[allow(dead_code)]
+#[path = "../src/log.rs"]
+mod log;
+#[path = "support/running.rs"]
+mod running;
+#[path = "transports/secure.rs"]
+mod secure;
+mod support;
+
+#[path = "log/connections.rs"]
+mod connections;
+#[path = "log/format.rs"]
+mod format;
+
+use support::raw;
+
+/// The value of a field of a text line, as it is written; `None` where there is no such field outside of quotes.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let (mut rest, begins) = (line, format!(" {name}="));
+    while let Some(at) = rest.find(['"', ' ']) {
+        if let Some(value) = rest[at..].strip_prefix(&begins) {
+            return Some(&value[..end_of_value(value)]);
+        }
+        // over a quoted value, or a blank
+        let over = if rest[at..].starts_with('"') { end_of_value(&rest[at..]) } else { 1 };
+        rest = &rest[at + over..];
+    }
+    None
+}
+
+fn end_of_value(value: &str) -> usize {
+    let Some(quoted) = value.strip_prefix('"') else { return value.find(' ').unwrap_or(value.len()) };
+    let mut escaped = false;
+    let is_end = |c: char| {
+        let is_end = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        is_end
+    };
+    quoted.find(is_end).map_or(value.len(), |at| at + 2)
+}
