@@ -14,6 +14,8 @@ mod support;
 mod connections;
 #[path = "log/format.rs"]
 mod format;
+#[path = "log/protocols.rs"]
+mod protocols;
 
 use support::raw;
 

@@ -116,6 +116,7 @@ pub(super) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket:
                 &reason,
                 ArrivalError::WebSocket(UpgradeError::Page | UpgradeError::Ended)
                     | ArrivalError::Proxy(ProxyError::Ended)
+                    | ArrivalError::Tls(HandshakeError::Empty)
             );
             shared.lines.gone_before_connect(&peer, &reason, !is_probe);
         }

@@ -18,6 +18,7 @@ use super::{
     farewell::{Farewell, is_served_last},
     lines::{About, Beginning, Ending, Told, first_size_limit},
     reader::{Got, Reader, SHARED_BUFFER},
+    spoken::{MQTT, spoken},
     stream::Stream,
     worker::Worker,
 };
@@ -298,13 +299,13 @@ impl<S: Stream> Connection<S> {
                     if let Some(&first) = rest.first() {
                         if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
                             // who is not known yet is not believed a length of its choice
-                            break Err(ProtocolError::NotConnected.into());
+                            break Err(self.no_packet(rest, ProtocolError::NotConnected.into()));
                         }
                         self.reader.hold(rest, need);
                     }
                     break Ok(());
                 }
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(self.no_packet(rest, error.into())),
             }
         };
         worker.local.count(Count::MessagesReceived, frames);
@@ -338,6 +339,16 @@ impl<S: Stream> Connection<S> {
                 self.read_by = self.read_by.later(after - before);
             }
             Phase::Asking(_) | Phase::Ended => {}
+        }
+    }
+
+    /// Why bytes that are no packet, or not the one that has to come first, end the connection: another protocol has a
+    /// name, which says more than where it differs.
+    #[cold]
+    fn no_packet(&self, bytes: &[u8], reason: CloseReason) -> CloseReason {
+        match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting)) {
+            Some(spoken) => CloseReason::WrongProtocol { spoken, taken: S::TAKES },
+            None => reason,
         }
     }
 
@@ -380,7 +391,9 @@ impl<S: Stream> Connection<S> {
         match codec::decode(ProtocolVersion::default(), frame) {
             Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, whole),
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
-                self.refuse(worker, ConnectReturnCode::UnacceptableProtocolVersion);
+                let code = ConnectReturnCode::UnacceptableProtocolVersion;
+                worker.shared.lines.refused(&self.peer(), None, code, &error);
+                self.refuse(worker, code);
                 Err(error.into())
             }
             Err(error) => Err(error.into()),
@@ -474,7 +487,10 @@ impl<S: Stream> Connection<S> {
                 worker.shared.gate.left_before_connect();
                 // a probe of a port check says nothing, and needs no line above debug; who was refused had one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
-                let was_refused = matches!(reason, CloseReason::Refused { .. });
+                let was_refused = matches!(
+                    reason,
+                    CloseReason::Refused { .. } | CloseReason::Malformed(DecodeError::UnsupportedLevel(_))
+                );
                 let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
                 worker.shared.lines.gone_before_connect(&self.caller.peer(), &told, !is_probe && !was_refused);
             }
@@ -578,7 +594,10 @@ fn count_violation(worker: &Worker, reason: &CloseReason) {
     let count = match reason {
         CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
         CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
-        CloseReason::Malformed(_) | CloseReason::Protocol(_) | CloseReason::Transport(_) => Count::ProtocolErrors,
+        CloseReason::Malformed(_)
+        | CloseReason::WrongProtocol { .. }
+        | CloseReason::Protocol(_)
+        | CloseReason::Transport(_) => Count::ProtocolErrors,
         _ => return,
     };
     worker.local.count(count, 1);

@@ -8,12 +8,18 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::{
-    LazyConfigAcceptor,
-    rustls::{self, HandshakeKind, ServerConnection, server::Acceptor},
+    LazyConfigAcceptor, StartHandshake,
+    rustls::{
+        self, HandshakeKind, ServerConfig, ServerConnection,
+        server::{Acceptor, ClientHello},
+    },
     server::TlsStream,
 };
 
-use super::tls::TlsSettings;
+use super::{
+    spoken::{Noting, TLS, spoken},
+    tls::TlsSettings,
+};
 
 /// So many ClientHellos are answered on a thread before everything else that is ready there has its turn: an answer is a
 /// key exchange and a signature, which cost as much as thousands of messages.
@@ -24,6 +30,14 @@ pub(super) const ANSWERS_A_TURN: usize = 8;
 pub(super) enum HandshakeError {
     #[error("the TLS handshake failed: {0}")]
     Failed(#[from] io::Error),
+    #[error("it ended without a byte")]
+    Empty,
+    #[error("the TLS handshake failed: wrong protocol: the client speaks {0}, and this listener takes TLS")]
+    WrongProtocol(&'static str),
+    #[error(
+        "the TLS handshake failed: no common ALPN protocol: the client offers {offered}, and this listener speaks {spoken}"
+    )]
+    Alpn { offered: String, spoken: String },
     #[error("the TLS session that the client resumed began with a certificate that is no longer good: {0}")]
     NoLongerGood(rustls::Error),
     #[error("the client's certificate has no name that could be its user name (identity)")]
@@ -37,15 +51,50 @@ pub(super) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
     settings: &TlsSettings,
     places: &Semaphore,
 ) -> Result<(TlsStream<IO>, Option<Box<str>>), HandshakeError> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Noting::new(socket));
+    let hello = (&mut acceptor).await.map_err(|error| no_hello(error, acceptor.take_io()))?;
+    let alpn = no_common_protocol(&hello.client_hello(), &settings.config);
+    let StartHandshake { accepted, io, .. } = hello;
+    let hello = StartHandshake::from_parts(accepted, io.into_inner());
     let place = places.acquire().await.expect("a thread's places are never closed");
     // computes the answer, at once
     let answered = hello.into_stream(settings.config.clone());
     tokio::task::yield_now().await;
     drop(place);
-    let stream = answered.await?;
+    // the client is told too
+    let stream = answered.await.map_err(|error| alpn.unwrap_or(error.into()))?;
     let name = judge(settings, stream.get_ref().1)?;
     Ok((stream, name))
+}
+
+/// Why there is no ClientHello.
+fn no_hello<IO>(error: io::Error, socket: Option<Noting<IO>>) -> HandshakeError {
+    match socket.as_ref().map(Noting::first) {
+        Some([]) => HandshakeError::Empty,
+        Some(first) => match spoken(first).filter(|spoken| *spoken != TLS) {
+            Some(spoken) => HandshakeError::WrongProtocol(spoken),
+            None => error.into(),
+        },
+        None => error.into(),
+    }
+}
+
+/// The client offers protocols, and none that is spoken (RFC 7301 section 3.2).
+fn no_common_protocol(hello: &ClientHello<'_>, config: &ServerConfig) -> Option<HandshakeError> {
+    /// Names that are told.
+    const MOST: usize = 8;
+    let spoken = &config.alpn_protocols;
+    if hello.alpn()?.any(|offer| spoken.iter().any(|ours| ours == offer)) {
+        return None;
+    }
+    let names = |protocols: Vec<&[u8]>| {
+        let names: Vec<_> = protocols.into_iter().map(String::from_utf8_lossy).collect();
+        names.join(", ")
+    };
+    Some(HandshakeError::Alpn {
+        offered: names(hello.alpn()?.take(MOST).collect()),
+        spoken: names(spoken.iter().map(Vec::as_slice).collect()),
+    })
 }
 
 /// The name in the certificate that the client showed, if one is asked for.

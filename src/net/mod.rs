@@ -12,6 +12,7 @@
 //! | `connection` | the task that drives one connection |
 //! | `writing` | its writing half |
 //! | `lines` | the lines of the log about connections; `flapping`: whose are summed up |
+//! | `spoken` | what a client speaks, by its first bytes |
 //! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
@@ -33,6 +34,7 @@ mod packets;
 mod proxied;
 mod proxy;
 mod reader;
+mod spoken;
 mod stream;
 mod subject;
 mod tls;

@@ -14,6 +14,9 @@ use crate::session::CloseReason;
 ///
 /// A write that took a part of what it was given is followed by one that is given the rest.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// What its listener takes, for a client that speaks something else.
+    const TAKES: &'static str = "plain MQTT";
+
     /// The name in the certificate that the client showed, where that is its user name.
     fn certificate_name(&self) -> Option<&str> {
         None

@@ -49,6 +49,8 @@ impl Tls {
 }
 
 impl Stream for Tls {
+    const TAKES: &'static str = "MQTT over TLS";
+
     fn certificate_name(&self) -> Option<&str> {
         self.name.as_deref()
     }

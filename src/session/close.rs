@@ -50,6 +50,14 @@ pub enum CloseReason {
     /// The bytes were not a packet.
     #[error("{0}")]
     Malformed(#[from] DecodeError),
+    /// The first bytes were those of another protocol.
+    #[error("wrong protocol: the client speaks {spoken}, and this listener takes {taken}")]
+    WrongProtocol {
+        /// Which.
+        spoken: &'static str,
+        /// What its listener is for.
+        taken: &'static str,
+    },
     /// The packet was one, but may not be sent now, or may not say this.
     #[error("{0}")]
     Protocol(#[from] ProtocolError),
@@ -143,7 +151,7 @@ impl CloseReason {
             Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => {
                 ReasonCode::QuotaExceeded
             }
-            Self::Protocol(_) => ReasonCode::ProtocolError,
+            Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::Refused { .. } => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull => ReasonCode::QuotaExceeded,

@@ -161,6 +161,8 @@ impl<S: Stream> WebSocket<S> {
 }
 
 impl<S: Stream> Stream for WebSocket<S> {
+    const TAKES: &'static str = "MQTT over WebSocket";
+
     fn certificate_name(&self) -> Option<&str> {
         self.socket.certificate_name()
     }

@@ -16,7 +16,7 @@ use tungstenite::{
 };
 
 use super::{
-    super::{proxy::is_among, stream::Stream},
+    super::{proxy::is_among, spoken::spoken, stream::Stream},
     sender,
     stream::WebSocket,
 };
@@ -46,6 +46,8 @@ pub(in super::super) enum UpgradeError {
     Page,
     #[error("its HTTP request is refused: {0}")]
     Refused(Refusal),
+    #[error("wrong protocol: the client speaks {0}, and this listener takes MQTT over WebSocket")]
+    WrongProtocol(&'static str),
 }
 
 /// Why a request is refused; the client reads it too.
@@ -130,7 +132,10 @@ pub(in super::super) async fn upgrade<S: Stream>(
         Err(refusal) => {
             let text = format!("This port is for MQTT over WebSocket, and refuses this request: {refusal}.\n");
             say(&mut socket, refusal.status(), &text, Body::Sent).await?;
-            Err(UpgradeError::Refused(refusal))
+            Err(match spoken(&head).filter(|_| refusal == Refusal::NotHttp) {
+                Some(spoken) => UpgradeError::WrongProtocol(spoken),
+                None => UpgradeError::Refused(refusal),
+            })
         }
     }
 }
