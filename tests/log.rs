@@ -12,6 +12,8 @@ mod support;
 
 #[path = "log/connections.rs"]
 mod connections;
+#[path = "log/denials.rs"]
+mod denials;
 #[path = "log/format.rs"]
 mod format;
 #[path = "log/protocols.rs"]

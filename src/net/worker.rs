@@ -180,6 +180,7 @@ impl Workers {
             }
         }
         self.shared.lines.sum_up_rest();
+        self.shared.router.sum_up_denials();
     }
 
     fn send(&self, index: usize, command: Command) {
@@ -272,6 +273,7 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
         // what is not written by then is lost: the grace is the operator's word on how long to try
         let _ = tokio::time::timeout(grace, idle.notified()).await;
     }
+    Worker::with(|worker| shared.router.tidy(&mut worker.local));
     deadlines.abort();
     if let Some(task) = housekeeping {
         task.abort();
@@ -326,11 +328,13 @@ async fn watch_deadlines(shared: Arc<Shared>) {
 /// Publishes `$SYS`, ends sessions whose clients stayed away.
 async fn keep_house(shared: Arc<Shared>) {
     const EVERY: Duration = Duration::from_millis(500);
+    const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     /// Wills at once: others on this thread have their turn.
     const WILLS: usize = 10_000;
     let router = &shared.router;
     let mut sys = SysTopics::new(Instant::now());
     let mut published: Option<Instant> = None;
+    let mut summed_up = Instant::now();
     loop {
         let now = Instant::now();
         let interval = shared.limits.load().sys_interval;
@@ -345,6 +349,10 @@ async fn keep_house(shared: Arc<Shared>) {
             worker.local.wake();
         });
         shared.lines.sum_up(now);
+        if now - summed_up >= SUM_UP_EVERY {
+            router.sum_up_denials();
+            summed_up = now;
+        }
         tokio::time::sleep_until((now + EVERY).into()).await;
     }
 }

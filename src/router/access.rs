@@ -46,6 +46,11 @@ impl Access {
         !self.limits_reading || self.all(|rights| rights.may_receive(topic))
     }
 
+    /// The User Name in force.
+    pub(super) fn user(&self) -> Option<&str> {
+        self.identity.user.as_deref()
+    }
+
     pub(super) fn limits_reading(&self) -> bool {
         self.limits_reading
     }

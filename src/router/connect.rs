@@ -12,8 +12,9 @@ use super::{
     Local, Router,
     access::Access,
     counters::Count,
+    denials::Action,
     keep::Record,
-    ports::{DropReason, Event, Identity, Origin, Peer},
+    ports::{Event, Identity, Origin, Peer},
     slot::{ConnectionId, SlotRef},
 };
 use crate::{
@@ -82,7 +83,8 @@ impl Router {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
             // it is not kept: after a restart nobody would know whose it was
             Some(will) if access.as_ref().is_some_and(|access| !access.may_publish(will.topic)) => {
-                local.observers.dropped(&client, will.topic, will.payload.len(), DropReason::NotAuthorized);
+                let who = (&client, access.as_deref());
+                local.observers.may_not_publish(Action::Will, who, will.topic, will.payload.len());
                 None
             }
             Some(will) => {

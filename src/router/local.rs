@@ -9,7 +9,9 @@ use std::{
 
 use super::{
     QueuedCopy, RouterLimits,
+    access::Access,
     counters::{Count, Shard},
+    denials::{Action, Denials},
     matches::MatchCache,
     ports::{DropReason, Event, Observe},
 };
@@ -39,6 +41,7 @@ pub(super) struct Observers {
     shard: Arc<Shard>,
     other: Option<Arc<dyn Observe>>,
     dropped: DropLog,
+    pub(super) denials: Denials,
 }
 
 /// What was said of dropped messages: a line a second at most, however many are dropped.
@@ -72,14 +75,30 @@ impl Observers {
         self.shard.add(count, n);
     }
 
+    /// A message of `client` was dropped: it may not publish it.
+    #[cold]
+    pub(super) fn may_not_publish(
+        &mut self,
+        action: Action,
+        (client, access): (&ClientId, Option<&Access>),
+        topic: &TopicName,
+        payload: usize,
+    ) {
+        self.observe(&Event::Drop { client, topic, payload, reason: DropReason::NotAuthorized });
+        self.denials.tell(action, client, access.and_then(Access::user), topic.as_str());
+    }
+
+    /// A message was not delivered: `client` may not receive it.
+    #[cold]
+    pub(super) fn may_not_receive(&mut self, client: &ClientId, access: Option<&Access>, topic: &TopicName) {
+        self.count(Count::DeniedDeliveries, 1);
+        self.denials.tell(Action::Receive, client, access.and_then(Access::user), topic.as_str());
+    }
+
     /// A message was dropped: for `client`, or of it.
     #[cold]
     pub(super) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
         self.observe(&Event::Drop { client, topic, payload, reason });
-        if reason == DropReason::NotAuthorized {
-            // the rules do what they are there for
-            return tracing::debug!(client = %client, topic = topic.as_str(), "message dropped: {}", reason.why());
-        }
         let now = Instant::now();
         let DropLog { last, silent } = &mut self.dropped;
         if last.is_some_and(|last| now - last < Duration::from_secs(1)) {
@@ -88,7 +107,7 @@ impl Observers {
         }
         *last = Some(now);
         let others = std::mem::take(silent);
-        tracing::warn!(client = %client, topic = topic.as_str(), others, "message dropped: {}", reason.why());
+        tracing::warn!(client = %client, topic = topic.as_str(), reason = reason.why(), others, "message dropped");
     }
 }
 
@@ -99,7 +118,7 @@ impl Local {
             wakes: Vec::new(),
             cache: MatchCache::default(),
             limits,
-            observers: Observers { shard, other, dropped: DropLog::default() },
+            observers: Observers { shard, other, dropped: DropLog::default(), denials: Denials::default() },
             copies: Vec::new(),
             publishes_wills: false,
         }

@@ -17,6 +17,7 @@
 //! | `keep` | the trait behind which a store is, and what it gives back at a start |
 //! | `recorder` | what a store and observers are told of a session's messages |
 //! | `local` | what each thread has for itself |
+//! | `denials` | what clients may not do, as lines of the log |
 //! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
 //!
 //! # Locks
@@ -36,6 +37,7 @@
 mod access;
 mod connect;
 mod counters;
+mod denials;
 mod exchange;
 mod keep;
 mod local;
@@ -162,6 +164,8 @@ pub struct Router {
     permissions: AtomicU64,
     /// Some client's rights are limited, or were.
     guarded: AtomicBool,
+    /// Denials that no line of the log told of, as far as the threads have reported theirs.
+    denied_silently: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
@@ -187,6 +191,7 @@ impl Router {
             ended_by: AtomicU64::new(0),
             permissions: AtomicU64::new(0),
             guarded: AtomicBool::new(false),
+            denied_silently: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: foldhash::fast::RandomState::default(),
@@ -216,8 +221,17 @@ impl Router {
 
     /// Once in a while: forgets remembered answers that are stale, and buffers that are not used.
     pub fn tidy(&self, local: &mut Local) {
+        self.denied_silently.fetch_add(local.observers.denials.renew(), Ordering::Relaxed);
         local.cache.forget_stale(&self.generations);
         local.pool.shrink();
+    }
+
+    /// Once in a while, by one thread: tells how many denials no line told of.
+    pub fn sum_up_denials(&self) {
+        let number = self.denied_silently.swap(0, Ordering::Relaxed);
+        if number > 0 {
+            tracing::info!(target: "dunlin::router", number, "access denied again, or too often to be told one by one");
+        }
     }
 
     /// What was counted.

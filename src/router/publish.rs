@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     Local, Router, SysPublish,
     access::Access,
-    counters::Count,
+    denials::Action,
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
@@ -68,7 +68,7 @@ impl Router {
             Some(matched) => matched,
             None => {
                 let permissions = self.permissions.load(Ordering::SeqCst);
-                if !self.admit(local, client, access()?, outgoing)? {
+                if !self.admit(local, (client, Action::Publish), access()?, outgoing)? {
                     return Ok(Stored::Done);
                 }
                 let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
@@ -103,29 +103,26 @@ impl Router {
     pub(super) fn admit(
         &self,
         local: &mut Local,
-        client: &ClientId,
+        (client, action): (&ClientId, Action),
         access: Option<Arc<Access>>,
         outgoing: &Outgoing<'_>,
     ) -> Result<bool, CloseReason> {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
-        let topic = outgoing.topic;
+        let (topic, payload) = (outgoing.topic, outgoing.payload.len());
         if !local.limits.allows_name(topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
         let is_sys = topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow;
-        let reason = if is_sys && !is_own_connection_state(topic, client) {
-            DropReason::SysTopic
-        } else if access.is_some_and(|access| !access.may_publish(topic)) {
-            DropReason::NotAuthorized
+        let disconnects = if is_sys && !is_own_connection_state(topic, client) {
+            local.observers.dropped(client, topic, payload, DropReason::SysTopic);
+            local.limits.sys_publish == SysPublish::Disconnect
+        } else if access.as_ref().is_some_and(|access| !access.may_publish(topic)) {
+            local.observers.may_not_publish(action, (client, access.as_deref()), topic, payload);
+            self.ports.authorize.as_ref().is_some_and(|authorize| authorize.denied_publish_disconnects())
         } else {
             return Ok(true);
-        };
-        local.observers.dropped(client, topic, outgoing.payload.len(), reason);
-        let disconnects = match reason {
-            DropReason::SysTopic => local.limits.sys_publish == SysPublish::Disconnect,
-            _ => self.ports.authorize.as_ref().is_some_and(|authorize| authorize.denied_publish_disconnects()),
         };
         if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
@@ -218,7 +215,7 @@ impl Router {
                 continue;
             }
             if !state.may_receive(outgoing.topic) {
-                recorder.observers.count(Count::DeniedDeliveries, 1);
+                recorder.observers.may_not_receive(state.session.id(), state.access.as_deref(), outgoing.topic);
                 continue;
             }
             let session = &mut state.session;

@@ -6,6 +6,7 @@ use super::{
     Local, Router,
     access::Access,
     counters::Count,
+    denials::Action,
     keep::Record,
     ports::{DropReason, Event},
     slot::{ConnectionId, SlotRef, SlotState},
@@ -54,6 +55,12 @@ impl Router {
             false => may_subscribe(local, access.as_deref(), filter),
         };
         let allowed: Vec<_> = subscribe.filters.iter().map(|&(f, _)| may(f)).collect();
+        for (&(filter, _), allowed) in subscribe.filters.iter().zip(&allowed) {
+            if *allowed == Err(ReasonCode::NotAuthorized) {
+                let user = access.as_deref().and_then(Access::user);
+                local.observers.denials.tell(Action::Subscribe, client, user, filter.as_str());
+            }
+        }
         {
             let mut trie = self.subscriptions.write();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
@@ -134,7 +141,7 @@ impl Router {
         let before = session.last_number();
         self.retained.try_for_each_match(filter, |message| {
             if limited.is_some_and(|access| !access.may_receive(message.topic())) {
-                recorder.observers.count(Count::DeniedDeliveries, 1);
+                recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }
             if session.deliver_retained(message, options.qos, max, &mut recorder) {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     Local, Router,
     access::Access,
+    denials::Action,
     keep::{Record, RestoredSession},
     ports::{DropReason, Event},
 };
@@ -74,7 +75,7 @@ impl Router {
         will: StoredWill,
     ) {
         let outgoing = Outgoing::from(&will.message);
-        match self.admit(local, client, access, &outgoing) {
+        match self.admit(local, (client, Action::Will), access, &outgoing) {
             Ok(true) => {}
             Ok(false) => return,
             Err(reason) => return tracing::info!(client = %client, %reason, "Will not published"),

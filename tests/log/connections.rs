@@ -11,9 +11,10 @@ use crate::{
     secure::{Certs, secure},
 };
 
-/// A broker with this configuration, in which `DIR` is a folder with certificates and the user alice.
-fn configured(text: &str) -> (Certs, Running) {
+/// A broker with this configuration, in which `DIR` is a folder with these files, certificates and the user alice.
+pub fn configured(text: &str, files: &[(&str, &str)]) -> (Certs, Running) {
     let certs = Certs::new();
+    files.iter().for_each(|(name, text)| fs::write(certs.path(name), text).unwrap());
     auth::edit(&certs.path("passwords"), "alice", Change::Set(b"wonderland")).unwrap();
     let config = certs.path("dunlin.toml");
     fs::write(&config, text.replace("DIR", certs.dir().to_str().unwrap())).unwrap();
@@ -22,7 +23,7 @@ fn configured(text: &str) -> (Certs, Running) {
 }
 
 #[track_caller]
-fn has(line: &str, fields: &[(&str, &str)]) {
+pub fn has(line: &str, fields: &[(&str, &str)]) {
     for (name, value) in fields {
         assert_eq!(field(line, name), Some(*value), "{name} in {line}");
     }
@@ -41,6 +42,7 @@ fn a_connection_says_who_through_what_and_for_how_long() {
          [[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = 'DIR/server.pem'\nkey_file = 'DIR/server.key'\n\
          client_certificates = 'optional'\nclient_ca_file = 'DIR/ca.pem'\nidentity = 'common-name'\n\
          [auth]\npassword_file = 'DIR/passwords'\n",
+        &[],
     );
     let [plain, tls] = running.addresses[..] else { panic!("{:?}", running.addresses) };
 
@@ -85,6 +87,7 @@ fn a_refusal_says_its_reason_and_code() {
     let (_certs, mut running) = configured(
         "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n[auth]\npassword_file = 'DIR/passwords'\n\
          [limits]\nmax_client_id_length = 23\n",
+        &[],
     );
     let long = "a-name-of-more-bytes-than-that";
     let listener = running.addresses[0].to_string();
@@ -130,7 +133,8 @@ fn a_packet_that_is_too_large_names_the_key() {
         ("max_packet_size = 2000\nmax_connect_size = 1000", "limits.max_connect_size"),
         ("max_packet_size = 1000\nmax_connect_size = 2000", "limits.max_packet_size"),
     ] {
-        let (_certs, mut running) = configured(&format!("[[listener]]\naddress = '127.0.0.1:0'\n[limits]\n{limits}\n"));
+        let (_certs, mut running) =
+            configured(&format!("[[listener]]\naddress = '127.0.0.1:0'\n[limits]\n{limits}\n"), &[]);
         let mut client = running.client("c");
         client.send(&Message::new("t", &"x".repeat(3000)).frame());
         client.expect_closed();

@@ -1,0 +1,126 @@
+//! [`Denials`]: what clients may not do, as lines of the log: one for each client, action and topic. How many there may be
+//! is bounded, and so is what is remembered of them; those that are left out are counted, and their number is told.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+
+use crate::types::ClientId;
+
+/// Lines of one thread between two calls of [`Denials::renew`].
+const LINES: u32 = 50;
+/// Lines that one thread remembers.
+const REMEMBERED: usize = 4096;
+/// After so many calls of [`Denials::renew`], what was told is told again if it still goes on.
+const FORGOTTEN: u32 = 60;
+
+/// What a client may not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Action {
+    Publish,
+    Will,
+    Subscribe,
+    Receive,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Will => "will",
+            Self::Subscribe => "subscribe",
+            Self::Receive => "receive",
+        }
+    }
+}
+
+/// One thread's part: a denial that is not told costs a hash, and no lock.
+pub(super) struct Denials {
+    hasher: RandomState,
+    /// The hashes of those that were told, each at its own place; empty until one was.
+    told: Vec<u64>,
+    lines: u32,
+    renewed: u32,
+    left_out: u64,
+}
+
+impl Default for Denials {
+    fn default() -> Self {
+        Self { hasher: RandomState::default(), told: Vec::new(), lines: LINES, renewed: 0, left_out: 0 }
+    }
+}
+
+impl Denials {
+    /// `topic` is a Topic Name; with [`Action::Subscribe`], a Topic Filter.
+    pub(super) fn tell(&mut self, action: Action, client: &ClientId, user: Option<&str>, topic: &str) {
+        if self.is_told_now(action, client, topic) {
+            let action = action.name();
+            tracing::info!(target: "dunlin::router", action, client = client.as_str(), user, topic, "access denied");
+        }
+    }
+
+    fn is_told_now(&mut self, action: Action, client: &ClientId, topic: &str) -> bool {
+        if self.told.is_empty() {
+            self.told = vec![0; REMEMBERED];
+        }
+        let hash = self.hasher.hash_one((action, client, topic));
+        let place = &mut self.told[hash as usize % REMEMBERED];
+        if *place == hash || self.lines == 0 {
+            self.left_out += 1;
+            return false;
+        }
+        *place = hash;
+        self.lines -= 1;
+        true
+    }
+
+    /// More lines may be written. Gives how many were left out since the last time.
+    pub(super) fn renew(&mut self) -> u64 {
+        self.lines = LINES;
+        self.renewed += 1;
+        if self.renewed == FORGOTTEN {
+            self.renewed = 0;
+            self.told = Vec::new();
+        }
+        std::mem::take(&mut self.left_out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_told_once_and_again_when_it_has_gone_on_for_long() {
+        let mut denials = Denials::default();
+        let (lamp, other) = (ClientId::from("lamp"), ClientId::from("other"));
+        let different = [
+            (Action::Publish, &lamp, "t"),
+            (Action::Will, &lamp, "t"),
+            (Action::Publish, &other, "t"),
+            (Action::Publish, &lamp, "t/u"),
+        ];
+        let told =
+            |denials: &mut Denials| different.map(|(action, client, topic)| denials.is_told_now(action, client, topic));
+        assert_eq!(told(&mut denials), [true; 4]);
+        for n in 1..FORGOTTEN {
+            assert_eq!((told(&mut denials), told(&mut denials)), ([false; 4], [false; 4]), "{n}");
+            assert_eq!(denials.renew(), 8);
+        }
+        assert_eq!(denials.renew(), 0);
+        assert_eq!(told(&mut denials), [true; 4]);
+    }
+
+    #[test]
+    fn many_denials_are_counted_and_take_no_more_memory() {
+        let mut denials = Denials::default();
+        let client = ClientId::from("lamp");
+        let tell = |denials: &mut Denials| {
+            (0..100_000).filter(|n| denials.is_told_now(Action::Receive, &client, &n.to_string())).count()
+        };
+        assert_eq!(tell(&mut denials), LINES as usize);
+        assert_eq!(denials.renew(), 100_000 - u64::from(LINES));
+        assert_eq!(tell(&mut denials), LINES as usize, "others than before");
+        assert_eq!(denials.told.len(), REMEMBERED);
+    }
+}
