@@ -254,7 +254,7 @@ fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Opti
     }
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(auth) = auth {
-        access::announce(&auth.policy(), config);
+        access::lines(&auth.policy(), config).iter().for_each(access::Line::log);
     }
     let texts: Vec<_> = listening.iter().map(|one| one.endpoint.with(one.transport).to_string()).collect();
     let listening = texts.join(", ");

@@ -18,6 +18,8 @@ mod denials;
 mod format;
 #[path = "log/protocols.rs"]
 mod protocols;
+#[path = "log/settings.rs"]
+mod settings;
 
 use support::raw;
 

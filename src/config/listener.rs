@@ -102,6 +102,11 @@ impl ListenerConfig {
         self.identity.is_some() && self.proxy_protocol && !asks
     }
 
+    /// Is nobody served there without a certificate?
+    pub fn demands_certificates(&self) -> bool {
+        self.transport.has_tls() && self.client_certificates == ClientCertificates::Required
+    }
+
     /// A TCP listener with nothing else set.
     pub fn tcp(address: std::net::SocketAddr) -> Self {
         Self::new(address, Transport::Tcp)

@@ -31,13 +31,21 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let free = listener.address.socket_addr().is_some_and(|address| address.port() == 0);
     let port = if free { " (a free port)" } else { "" };
     let allowed = listener.allow_anonymous.or(config.allow_anonymous).unwrap_or(listener.is_loopback());
-    let nobody = match allowed {
-        true => "",
-        false if config.auth.has_users() => ", for users alone",
-        false if listener.identity.is_some() => ", for clients with a certificate alone",
-        false => ", where nobody is let in: there are no users, and anonymous clients are refused",
+    let by_certificate = listener.identity.is_some();
+    let whom = match (listener.demands_certificates(), allowed, config.auth.has_users()) {
+        (true, true, _) => ", for clients with a certificate alone",
+        (true, false, _) if by_certificate => ", for clients with a certificate alone",
+        (true, false, true) => ", for users with a certificate",
+        (true, false, false) => {
+            ", where nobody is let in: a certificate is not a user name (identity), there are no users, and anonymous \
+             clients are refused"
+        }
+        (false, true, _) => "",
+        (false, false, true) => ", for users alone",
+        (false, false, false) if by_certificate => ", for clients with a certificate alone",
+        (false, false, false) => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
-    format!("{}{port}{nobody}", listener.address.with(listener.transport))
+    format!("{}{port}{whom}", listener.address.with(listener.transport))
 }
 
 /// Where and when what is acknowledged is kept.

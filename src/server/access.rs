@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::listeners::Anonymity;
 use crate::{
     auth::{Auth, AuthError, Policy, Settings, TokenSettings},
-    config::{AuthConfig, Config, DeniedPublish, ListenerConfig},
+    config::{AuthConfig, Config, DeniedPublish},
     router::Ports,
 };
 
@@ -60,52 +60,99 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What the log says of who may come in and what they may do.
-pub(super) fn announce(policy: &Policy, config: &Config) {
+/// A line of the log about who may connect and what they may do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line {
+    Warning(String),
+    Note(&'static str),
+    /// Who gives a user name is asked to prove it.
+    Proofs {
+        users: Option<usize>,
+        tokens: bool,
+    },
+    Rules(usize),
+    /// This listener serves nobody without one.
+    Certificates(String),
+    /// The same, and those with one are refused.
+    CertificatesAlone(String),
+}
+
+/// What the log says at the start. A reload says what of it was not so before.
+pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
+    let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::Warning).collect();
+    let (users, rules, tokens) = policy.summary();
+    // who has to show a certificate is not anonymous, whatever is said of those who are
+    let (certain, others): (Vec<_>, Vec<_>) = config.listeners.iter().partition(|l| l.demands_certificates());
     let allow_anonymous = config.allow_anonymous;
     // what a listener says of its own is meant as it says
-    let inherits = |l: &&ListenerConfig| l.allow_anonymous.is_none();
-    let open = config.listeners.iter().filter(inherits).any(|listener| !listener.is_loopback());
-    let own = config.listeners.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
-    policy.warnings().iter().for_each(|warning| tracing::warn!(target: LOG, "{warning}"));
-    let (users, rules, tokens) = policy.summary();
+    let open = others.iter().filter(|l| l.allow_anonymous.is_none()).any(|l| !l.is_loopback());
+    let own = others.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
     if own {
-        tracing::warn!(
-            target: LOG,
-            "allow_anonymous = true of a listener that is not on loopback: everybody who reaches it may connect"
-        );
+        let everybody =
+            "allow_anonymous = true of a listener that is not on loopback: everybody who reaches it may connect";
+        lines.push(Line::Warning(everybody.into()));
     }
-    match (policy.is_open(), allow_anonymous) {
-        (true, _) if own && !open => {}
-        (true, Some(true)) if open => {
-            tracing::warn!(target: LOG, "allow_anonymous = true: everybody who reaches a listener may connect");
+    let proofs = (!policy.is_open()).then_some(Line::Proofs { users, tokens });
+    let is_proved = proofs.is_some();
+    lines.extend(proofs);
+    if !others.is_empty() && (is_proved || !own || open) {
+        let by_certificate = config.listeners.iter().any(|l| l.identity.is_some() || l.demands_certificates());
+        lines.extend(of_anonymous(is_proved, allow_anonymous, open, by_certificate));
+    }
+    for listener in certain {
+        let name = listener.address.with(listener.transport).to_string();
+        let anonymous = listener.allow_anonymous.or(allow_anonymous).unwrap_or(listener.is_loopback());
+        lines.push(match anonymous || is_proved || listener.identity.is_some() {
+            true => Line::Certificates(name),
+            false => Line::CertificatesAlone(name),
+        });
+    }
+    lines.extend(rules.map(Line::Rules));
+    lines
+}
+
+/// `is_proved`: there are users or tokens. `open`: a listener that others than this machine reach has no word of its own.
+fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_certificate: bool) -> Option<Line> {
+    let warning = |text: &str| Some(Line::Warning(text.into()));
+    match (is_proved, allow_anonymous) {
+        (false, Some(true)) if open => warning("allow_anonymous = true: everybody who reaches a listener may connect"),
+        (true, Some(true)) if open => warning("allow_anonymous = true: without a user name, everybody may connect"),
+        (_, Some(true)) => Some(Line::Note("anonymous clients are served")),
+        (false, None) if open => warning(
+            "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous \
+             = true` (or --allow-anonymous) to let everybody in",
+        ),
+        (false, None) => Some(Line::Note("anonymous clients are served, on loopback only")),
+        (false, Some(false)) if by_certificate => {
+            warning("no users are configured and allow_anonymous = false: nobody may connect without a certificate")
         }
-        (true, Some(true)) => tracing::info!(target: LOG, "anonymous clients are served"),
-        (true, None) if open => {
-            tracing::warn!(target: LOG, "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous = true` (or --allow-anonymous) to let everybody in"
-            )
-        }
-        (true, None) => tracing::info!(target: LOG, "anonymous clients are served, on loopback only"),
-        (true, Some(false)) => {
-            tracing::warn!(target: LOG, "no users are configured and allow_anonymous = false: nobody may connect")
-        }
-        (false, allow) => {
-            tracing::info!(target: LOG, users, tokens, "a client that gives a user name has to prove it");
-            match allow {
-                Some(true) if open => {
-                    tracing::warn!(target: LOG, "allow_anonymous = true: without a user name, everybody may connect")
-                }
-                Some(true) => tracing::info!(target: LOG, "anonymous clients are served"),
-                None => {
-                    tracing::info!(target: LOG, "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too"
-                    )
-                }
-                Some(false) => {}
+        (false, Some(false)) => warning("no users are configured and allow_anonymous = false: nobody may connect"),
+        (true, None) => Some(Line::Note(
+            "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too",
+        )),
+        (true, Some(false)) => None,
+    }
+}
+
+impl Line {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Warning(text) => tracing::warn!(target: LOG, "{text}"),
+            Self::Note(text) => tracing::info!(target: LOG, "{text}"),
+            Self::Proofs { users, tokens } => {
+                tracing::info!(target: LOG, users, tokens, "a client that gives a user name has to prove it");
             }
+            Self::Rules(rules) => {
+                tracing::info!(target: LOG, rules, "clients may do what auth.acl_file allows");
+            }
+            Self::Certificates(listener) => tracing::info!(target: LOG, listener, "clients need a certificate"),
+            Self::CertificatesAlone(listener) => tracing::warn!(
+                target: LOG,
+                listener,
+                "clients need a certificate, and are refused with one: it is not their user name (identity), no users are \
+                 configured, and anonymous clients are refused (allow_anonymous)"
+            ),
         }
-    }
-    if let Some(rules) = rules {
-        tracing::info!(target: LOG, rules, "clients may do what auth.acl_file allows");
     }
 }
 

@@ -110,6 +110,8 @@ pub(super) struct Open {
     pub(super) config: ListenerConfig,
     /// Of its files, when they were read.
     pub(super) contents: Contents,
+    /// What was said of them.
+    pub(super) warnings: Vec<String>,
     pub(super) by: By,
 }
 
@@ -135,6 +137,7 @@ pub(super) struct Bound {
     pub(super) socket: net::Listener,
     pub(super) entrance: Entrance,
     pub(super) contents: Contents,
+    pub(super) warnings: Vec<String>,
     pub(super) config: ListenerConfig,
 }
 
@@ -159,14 +162,14 @@ impl Listeners {
     }
 
     pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
-        let Bound { socket, entrance, contents, config } = bound;
+        let Bound { socket, entrance, contents, warnings, config } = bound;
         let (mut open, _) = self.hold();
         let mut anonymity = self.anonymity.load().to_vec();
         let number = number(anonymity.len(), socket.endpoint())?;
         anonymity.push(config.allow_anonymous);
         self.anonymity.store(Arc::new(anonymity));
         let listening = Listening { number, transport: config.transport, endpoint: socket.endpoint().clone() };
-        open.push(Open { listening: listening.clone(), config, contents, by });
+        open.push(Open { listening: listening.clone(), config, contents, warnings, by });
         workers.listen(number, socket, entrance);
         Ok(listening)
     }
@@ -213,11 +216,10 @@ impl Read {
     /// Binds the listener that this was read for.
     pub(super) fn bind(self, config: &ListenerConfig) -> Result<Bound, ListenError> {
         let address = &config.address;
+        let Self { entrance, contents, warnings } = self;
         let options = BindOptions { mode: config.mode, freebind: config.freebind };
         match net::bind(address, options) {
-            Ok(socket) => {
-                Ok(Bound { socket, entrance: self.entrance, contents: self.contents, config: config.clone() })
-            }
+            Ok(socket) => Ok(Bound { socket, entrance, contents, warnings, config: config.clone() }),
             Err(error) => Err(ListenError::Bind { address: address.clone(), error }),
         }
     }
@@ -237,19 +239,25 @@ pub(super) fn bind(config: &ListenerConfig) -> Result<Bound, ListenError> {
 
 /// Binds every listener of a configuration.
 pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
-    let bound = config.listeners.iter().map(|listener| tolerate(config, bind(listener)));
+    let bound = config.listeners.iter().map(|listener| tolerate(config, bind(listener), true));
     bound.filter_map(Result::transpose).collect()
 }
 
-/// Where nobody asked for IPv6, a machine without it is no reason not to start: `None`.
-pub(super) fn tolerate<T>(config: &Config, bound: Result<T, ListenError>) -> Result<Option<T>, ListenError> {
+/// Where nobody asked for IPv6, a machine without it is no reason not to start: `None`, which is logged if `is_new`.
+pub(super) fn tolerate<T>(
+    config: &Config,
+    bound: Result<T, ListenError>,
+    is_new: bool,
+) -> Result<Option<T>, ListenError> {
     let by_default = config.listeners == Config::default().listeners;
     match bound {
         Ok(one) => Ok(Some(one)),
         Err(ListenError::Bind { address, error })
             if by_default && address.socket_addr().is_some_and(|a: SocketAddr| a.is_ipv6()) && no_ipv6(&error) =>
         {
-            tracing::info!("not listening on {address}: this machine has no IPv6");
+            if is_new {
+                tracing::info!("not listening on {address}: this machine has no IPv6");
+            }
             Ok(None)
         }
         Err(error) => Err(error),

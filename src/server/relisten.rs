@@ -37,8 +37,8 @@ enum Change {
 
 impl<'a> Plan<'a> {
     /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are new.
-    /// An error leaves all as it is.
-    pub(super) fn make(listeners: &'a Listeners, config: &Config) -> Result<Self, ListenError> {
+    /// An error leaves all as it is. `running` is in force until then.
+    pub(super) fn make(listeners: &'a Listeners, config: &Config, running: &Config) -> Result<Self, ListenError> {
         let (open, anonymity) = listeners.hold();
         let mut before = open.clone();
         let mut wanted = Vec::new();
@@ -58,11 +58,11 @@ impl<'a> Plan<'a> {
             match before {
                 Some(before) => plan.keep(before, wanted, read),
                 None => {
-                    let warnings = read.warnings.clone();
                     let bound = read.bind(&wanted).map_err(|error| plan.explain(error));
-                    if let Some(bound) = listeners::tolerate(config, bound)? {
+                    let is_new = running.listeners != config.listeners;
+                    if let Some(bound) = listeners::tolerate(config, bound, is_new)? {
+                        plan.warnings.extend_from_slice(&bound.warnings);
                         plan.add(bound, numbered)?;
-                        plan.warnings.extend(warnings);
                         numbered += 1;
                     }
                 }
@@ -78,17 +78,17 @@ impl<'a> Plan<'a> {
             listening: Listening { transport: config.transport, ..before.listening.clone() },
             config,
             contents: read.contents,
+            warnings: read.warnings,
             by: before.by,
         };
+        let is_new = |warning: &&String| !before.warnings.contains(warning);
+        self.warnings.extend(open.warnings.iter().filter(is_new).cloned());
         let settings = config::listener_changes(&before.config, &open.config);
         let files = open.contents.changed_since(&before.contents);
         // what has not changed keeps the keys of its tickets: its clients resume their sessions
         let change = match settings.is_empty() && open.contents == before.contents {
             true => Change::None,
-            false => {
-                self.warnings.extend(read.warnings);
-                Change::Entrance(read.entrance)
-            }
+            false => Change::Entrance(read.entrance),
         };
         let name = name(&open);
         self.lines.extend(settings.iter().map(|change| format!("{name}: {change}")));
@@ -98,11 +98,11 @@ impl<'a> Plan<'a> {
 
     /// One that is new.
     fn add(&mut self, bound: Bound, numbered: usize) -> Result<(), ListenError> {
-        let Bound { socket, entrance, contents, config } = bound;
+        let Bound { socket, entrance, contents, warnings, config } = bound;
         let endpoint = socket.endpoint().clone();
         let number = listeners::number(numbered, &endpoint)?;
         let listening = Listening { number, transport: config.transport, endpoint };
-        let open = Open { listening, config, contents, by: By::Config };
+        let open = Open { listening, config, contents, warnings, by: By::Config };
         self.lines.push(format!("{} is open", name(&open)));
         self.next.push(Next { open, change: Change::Opens(socket, entrance) });
         Ok(())

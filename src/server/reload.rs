@@ -35,7 +35,7 @@ impl Server {
         }
         // what may fail
         let policy = self.auth.as_ref().map(|auth| Ok::<_, AuthError>((auth, access::load(config)?))).transpose()?;
-        let plan = Plan::make(&self.listeners, config)?;
+        let plan = Plan::make(&self.listeners, config, running)?;
         let mut ready_file = self.ready_file.lock();
         let listening = plan.listening();
         if listening.is_some() || running.ready_file != config.ready_file {
@@ -49,24 +49,19 @@ impl Server {
 
         // what does not
         let mut lines = changes(running, config);
-        let mut access_is_new = running.auth != config.auth
-            || running.allow_anonymous != config.allow_anonymous
-            || running.listeners != config.listeners;
         if let Some((auth, policy)) = policy {
             let before = auth.policy();
+            let known = access::lines(&before, running);
+            let now = access::lines(&policy, config);
             if !policy.is_same(&before) {
                 lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
-                access_is_new = true;
                 auth.replace(policy);
                 self.router.permissions_changed();
             }
-            if access_is_new {
-                access::announce(&auth.policy(), config);
-            }
+            now.iter().filter(|line| !known.contains(line)).for_each(access::Line::log);
         }
-        if running.warnings != config.warnings {
-            config.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
-        }
+        let new_warnings = config.warnings.iter().filter(|warning| !running.warnings.contains(warning));
+        new_warnings.for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
         let Config {
