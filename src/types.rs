@@ -1,8 +1,9 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
-//! [`Transport`], [`TlsRecords`], [`Contents`]. Nothing here does anything.
+//! [`Transport`], [`TlsRecords`], [`Contents`], [`Secret`]. Nothing here does anything.
 
 mod contents;
 mod listening;
+mod secret;
 
 use std::{
     fmt,
@@ -14,6 +15,7 @@ use triomphe::ThinArc;
 
 pub use contents::Contents;
 pub use listening::{Endpoint, TlsRecords, Transport};
+pub use secret::Secret;
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,14 +23,14 @@ use super::{AuthError, files, filters::covers, signatures};
 use crate::{
     router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
-    types::Contents,
+    types::{Contents, Secret},
 };
 
 /// Which tokens are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
     /// `auth.token_secret`.
-    pub secret: Option<String>,
+    pub secret: Option<Secret>,
     /// `auth.token_secret_file`.
     pub secret_file: Option<PathBuf>,
     /// `auth.token_key_file`.
@@ -76,7 +76,7 @@ struct Key {
 }
 
 /// By what a token was found good: evidence, with which a client that gave one is looked at again after a reload.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Verified {
     algorithm: Algorithm,
     /// The key, as it was written.
@@ -123,7 +123,7 @@ impl Tokens {
         signatures::install();
         let mut keys = Vec::new();
         if let Some(secret) = &settings.secret {
-            keys.push(of_secret(secret.as_bytes(), "auth.token_secret", settings)?);
+            keys.push(of_secret(secret.0.as_bytes(), "auth.token_secret", settings)?);
         }
         if let Some(path) = &settings.secret_file {
             const KEY: &str = "auth.token_secret_file";

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{
-    keys::{LISTENER, Listener, TABLES},
+    keys::{Key, LISTENER, Listener, TABLES},
     listener::ListenerConfig,
     settings::Config,
 };
@@ -28,22 +28,26 @@ impl fmt::Display for Change {
 
 /// Every key whose value in `to` is not that in `from`, in the order of the reference.
 pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
-    let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key.write)));
-    let values = keys.map(|(key, write)| Change { key, from: write(from), to: write(to) });
+    let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
+    let values = keys.filter_map(|(name, key)| change(name, key, from, to));
     let [before, after] = [from, to].map(|config| {
         let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
         format!("[{}]", listeners.join(", "))
     });
     let listeners = Change { key: LISTENER.name.into(), from: before, to: after };
-    values.chain([listeners]).filter(|change| change.from != change.to).collect()
+    values.chain((from.listeners != to.listeners).then_some(listeners)).collect()
+}
+
+fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<Change> {
+    let differs = (key.write)(from) != (key.write)(to);
+    differs.then(|| Change { key: name, from: key.shown(from), to: key.shown(to) })
 }
 
 /// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the reference.
 pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<Change> {
     let (from, to) = (Listener::from(from), Listener::from(to));
     let keys = LISTENER.keys.iter().filter(|key| key.name != "address");
-    let values = keys.map(|key| Change { key: key.name.into(), from: (key.write)(&from), to: (key.write)(&to) });
-    values.filter(|change| change.from != change.to).collect()
+    keys.filter_map(|key| change(key.name.into(), key, &from, &to)).collect()
 }
 
 /// The address alone, where that is all there is to say.
@@ -53,9 +57,8 @@ fn listener(listener: &ListenerConfig) -> String {
     let set: Vec<_> = LISTENER
         .keys
         .iter()
-        .map(|key| (key.name, (key.write)(&listener.into()), (key.write)(&unset)))
-        .filter(|(_, value, unset)| value != unset)
-        .map(|(name, value, _)| format!(", {name} = {value}"))
+        .filter_map(|key| change(key.name.into(), key, &unset, &listener.into()))
+        .map(|set| format!(", {} = {}", set.key, set.to))
         .collect();
     if set.is_empty() { address } else { format!("{{ address = {address}{} }}", set.concat()) }
 }

@@ -95,7 +95,8 @@ impl<'a> Source<'a> {
     fn key<T>(&self, table: &Table<T>, key: &Key<'_>, value: &Value<'_>, target: &mut T) -> Result<(), ConfigError> {
         let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
         let wrong = |problem| self.value(value, &table.full(known.name), problem);
-        let filled = value.get_ref().as_str().map(variables::fill).transpose().map_err(wrong)?.flatten();
+        let fill = |text| variables::fill(text, (known.secret)());
+        let filled = value.get_ref().as_str().map(fill).transpose().map_err(wrong)?.flatten();
         if filled.as_deref() == Some("") {
             // as if nobody had written it: what it protects would be open
             return Err(wrong(EMPTY.into()));

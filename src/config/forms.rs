@@ -12,7 +12,7 @@ use std::{
 use bytesize::ByteSize;
 use toml::de::DeValue;
 
-use super::settings::Secret;
+use crate::types::Secret;
 
 /// One way of writing values of one type.
 pub(super) trait Form {
@@ -50,7 +50,7 @@ pub(super) enum Misfit {
 /// Reads a value; a misfit is told as half a line that says what to write.
 pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value, String> {
     form.read(written).map_err(|misfit| match misfit {
-        Misfit::Kind => format!("expected {}, found {}", form.expected(), describe(written)),
+        Misfit::Kind => format!("expected {}, found {}", form.expected(), describe(written, F::SECRET)),
         Misfit::Range(value) => format!("{value} is out of range; allowed: {}", form.allowed()),
         Misfit::Said(problem) => problem,
     })
@@ -313,7 +313,8 @@ impl Form for OptionalText {
     }
 }
 
-/// A text that is shown to nobody; the empty one is none. What is written of it tells secrets apart, in this process.
+/// A text that is shown to nobody; the empty one is none. What is written of it tells secrets apart in this process, and
+/// is not shown either: see `Key::shown`.
 pub(super) struct OptionalSecret;
 
 impl Form for OptionalSecret {
@@ -333,19 +334,20 @@ impl Form for OptionalSecret {
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         match value {
             None => "\"\"".into(),
-            Some(secret) => format!("\"(secret {:08x})\"", SEED.hash_one(secret) as u32),
+            Some(secret) => format!("\"{:016x}\"", SEED.hash_one(secret)),
         }
     }
 }
 
-/// What stands there, for people.
-fn describe(written: &DeValue<'_>) -> String {
+/// What stands there, for people; of a secret, of which kind it is.
+fn describe(written: &DeValue<'_>, is_secret: bool) -> String {
+    let shown = |text: String| if is_secret { Secret::HIDDEN.into() } else { text };
     match written {
-        DeValue::String(text) => format!("the text {}", quoted(text)),
-        DeValue::Integer(number) => format!("the whole number {}", shortened(&number.to_string())),
-        DeValue::Float(number) => format!("the number {}", shortened(number.as_str())),
+        DeValue::String(text) => format!("the text {}", shown(quoted(text))),
+        DeValue::Integer(number) => format!("the whole number {}", shown(shortened(&number.to_string()))),
+        DeValue::Float(number) => format!("the number {}", shown(shortened(number.as_str()))),
+        DeValue::Datetime(date) => format!("the date {}", shown(date.to_string())),
         DeValue::Boolean(value) => value.to_string(),
-        DeValue::Datetime(date) => format!("the date {date}"),
         DeValue::Array(_) => "a list".into(),
         DeValue::Table(_) => "a table".into(),
     }

@@ -13,7 +13,7 @@ use super::{
     lists::{Address, List, Mode, Network, Text},
     settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
 };
-use crate::types::{TlsRecords, Transport};
+use crate::types::{Secret, TlsRecords, Transport};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -37,7 +37,7 @@ pub(super) struct Key<T> {
     pub secret: fn() -> bool,
     /// Puts the written value where it belongs; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
-    /// The value that is in force, as TOML.
+    /// The value that is in force, as TOML; of a secret, something that tells it from others.
     pub write: fn(&T) -> String,
 }
 
@@ -58,6 +58,16 @@ impl Default for Listener {
 impl From<&ListenerConfig> for Listener {
     fn from(resolved: &ListenerConfig) -> Self {
         Self { address: Some((&resolved.address).into()), rest: resolved.clone() }
+    }
+}
+
+impl<T> Key<T> {
+    /// The value that is in force, as TOML, for people.
+    pub fn shown(&self, of: &T) -> String {
+        match (self.write)(of) {
+            secret if (self.secret)() && secret != "\"\"" => format!("\"{}\"", Secret::HIDDEN),
+            value => value,
+        }
     }
 }
 

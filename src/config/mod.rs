@@ -35,6 +35,7 @@ mod settings;
 mod summary;
 mod variables;
 
+pub use crate::types::Secret;
 pub use changes::{Change, changes, listener_changes};
 pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Passwd, StoreAction, StoreArgs};

@@ -2,13 +2,13 @@
 //! elsewhere than here.
 
 use std::{
-    fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::listener::ListenerConfig;
+use crate::types::Secret;
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,16 +207,6 @@ pub enum DeniedPublish {
     Ignore,
     /// The connection is closed.
     Disconnect,
-}
-
-/// A text that is shown to nobody.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 impl AuthConfig {

@@ -1,14 +1,17 @@
 //! `${NAME}` in the texts of a configuration: the environment variable of that name, so that a secret need not stand in a
 //! file. `$${` is `${` itself.
 
-/// The text with its variables put in; `None` where it has none. The error is half a line that says what to do.
-pub(super) fn fill(text: &str) -> Result<Option<String>, String> {
-    fill_from(text, |name| std::env::var_os(name).map(|value| value.into_string()))
+use crate::types::Secret;
+
+/// The text with its variables put in; `None` where it has none. The error is half a line that says what to do. Of a
+/// secret it shows nothing but the names of variables.
+pub(super) fn fill(text: &str, is_secret: bool) -> Result<Option<String>, String> {
+    fill_from(text, is_secret, |name| std::env::var_os(name).map(|value| value.into_string()))
 }
 
 type Found = Option<Result<String, std::ffi::OsString>>;
 
-fn fill_from(text: &str, look_up: impl Fn(&str) -> Found) -> Result<Option<String>, String> {
+fn fill_from(text: &str, is_secret: bool, look_up: impl Fn(&str) -> Found) -> Result<Option<String>, String> {
     let (mut out, mut rest) = (String::new(), text);
     let Some(mut at) = rest.find("${") else { return Ok(None) };
     loop {
@@ -20,7 +23,7 @@ fn fill_from(text: &str, look_up: impl Fn(&str) -> Found) -> Result<Option<Strin
             out += &rest[..at];
             let inner = &rest[at + 2..];
             let end = inner.find('}').ok_or("\"${\" without \"}\"; write \"$${\" where no variable is meant")?;
-            out += &value(&inner[..end], &look_up)?;
+            out += &value(&inner[..end], is_secret, &look_up)?;
             rest = &inner[end + 1..];
         }
         match rest.find("${") {
@@ -30,11 +33,12 @@ fn fill_from(text: &str, look_up: impl Fn(&str) -> Found) -> Result<Option<Strin
     }
 }
 
-fn value(name: &str, look_up: impl Fn(&str) -> Found) -> Result<String, String> {
+fn value(name: &str, is_secret: bool, look_up: impl Fn(&str) -> Found) -> Result<String, String> {
     let first = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if !first || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         let name: String = name.chars().take(60).collect();
-        return Err(format!("{name:?} is no name of an environment variable"));
+        let shown = if is_secret { Secret::HIDDEN.into() } else { format!("{name:?}") };
+        return Err(format!("{shown} is no name of an environment variable"));
     }
     match look_up(name) {
         Some(Ok(value)) => Ok(value),
@@ -55,7 +59,7 @@ mod tests {
             "BYTES" => Some(Err("x".into())),
             _ => None,
         };
-        let got = |text| fill_from(text, look_up);
+        let got = |text| fill_from(text, false, look_up);
         for (text, expected) in [
             ("", None),
             ("a $A $ {A} %", None),
@@ -76,5 +80,7 @@ mod tests {
             let error = got(text).unwrap_err();
             assert!(error.starts_with(said), "{text}: {error}");
         }
+        let error = fill_from("p${ass word}", true, look_up).unwrap_err();
+        assert_eq!(error, "(hidden) is no name of an environment variable");
     }
 }

@@ -48,7 +48,7 @@ fn settings(config: &Config) -> Settings {
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
         tokens: TokenSettings {
-            secret: token_secret.map(|secret| secret.0),
+            secret: token_secret,
             secret_file: token_secret_file,
             key_file: token_key_file,
             jwks_file: token_jwks_file,

@@ -95,3 +95,33 @@ fn a_reload_logs_only_what_changed() {
     expect(&["changed: allow_anonymous = false (was true), shutdown_grace"]);
     running.stop();
 }
+
+#[test]
+fn a_secret_is_hidden_wherever_values_are_shown() {
+    const SECRETS: [&str; 2] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
+    let text = |secret: &str| format!("[[listener]]\naddress = '127.0.0.1:0'\n[auth]\ntoken_secret = '{secret}'\n");
+    let (certs, mut running) = configured(&text(SECRETS[0]), &[]);
+    let check = checked(&certs);
+    assert!(check.contains("auth.token_secret = \"(hidden)\" (by default \"\")"), "{check}");
+    fs::write(certs.path("dunlin.toml"), text(SECRETS[1])).unwrap();
+    let lines = reload(&mut running).concat();
+    assert!(lines.contains("changed: auth.token_secret = \"(hidden)\" (was \"(hidden)\")"), "{lines}");
+    for (written, said) in [
+        ("'short-secret'", "a secret of 12 bytes"),
+        ("1234567890123", "found the whole number (hidden)"),
+        ("[1234567890123]", "found a list"),
+        ("'${1234567890123}'", "(hidden) is no name"),
+        ("1234567890123.short-secret", "not valid TOML"),
+        ("short-secret", "not valid TOML"),
+        ("'short-secret", "not valid TOML"),
+    ] {
+        fs::write(certs.path("dunlin.toml"), text("").replace("''", written)).unwrap();
+        running.signal("HUP");
+        let line = running.wait_for("the configuration stays as it is");
+        assert!(line.contains(said) && !line.contains("short-secret") && !line.contains("1234567890123"), "{line}");
+    }
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    let said = check + &running.read.concat();
+    assert!(SECRETS.iter().all(|secret| !said.contains(secret)));
+}

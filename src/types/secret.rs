@@ -1,0 +1,18 @@
+//! [`Secret`]: a text that is shown to nobody.
+
+use std::fmt;
+
+/// A text that is shown to nobody: its `Debug` is [`Secret::HIDDEN`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Secret(pub String);
+
+impl Secret {
+    /// What is shown in its place.
+    pub const HIDDEN: &'static str = "(hidden)";
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::HIDDEN)
+    }
+}
