@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::Context;
 use dunlin::config::{LogConfig, LogFormat, LogLevel};
+use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{
     Layer, Registry,
@@ -62,9 +63,29 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     Ok(LevelHandle { level: handle, lines: queue })
 }
 
-/// Says on standard error why the process ends.
-pub fn failure(error: &anyhow::Error) {
-    let _ = writeln!(io::stderr(), "dunlin: {}", told(error));
+/// Says on standard error why the process ends, when the log has not begun or has ended: as one line of it, if that is
+/// JSON.
+pub fn failure(text: &str, format: LogFormat) {
+    let line = match format {
+        LogFormat::Text => format!("dunlin: {text}"),
+        LogFormat::Json => json_line(text),
+    };
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn json_line(message: &str) -> String {
+    let timestamp = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let line = Line { timestamp, level: "ERROR", message, target: "dunlin" };
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+/// With the names and the order that the log's own lines have.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: &'a str,
+    target: &'static str,
 }
 
 /// An error and its causes. Most errors have the text of their cause in their own: it is not told twice.

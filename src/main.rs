@@ -5,6 +5,7 @@ mod reload;
 mod signals;
 
 use std::{
+    env,
     io::{self, Write},
     process::ExitCode,
 };
@@ -12,15 +13,30 @@ use std::{
 use anyhow::Context;
 use dunlin::{
     Config, Server,
-    config::{Cli, reference, summary},
+    config::{Cli, LogFormat, reference, summary},
     server,
 };
 
 fn main() -> ExitCode {
-    run(&Cli::from_process()).unwrap_or_else(|error| {
-        log::failure(&error);
+    let cli = match Cli::try_from_args(env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    run(&cli).unwrap_or_else(|error| {
+        log::failure(&log::told(&error), cli.error_format());
         ExitCode::FAILURE
     })
+}
+
+/// Wrong usage ends the process with a message and exit code 2, `--help` and `--version` with 0.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && Cli::error_format_of(env::args_os()) == LogFormat::Json {
+        let text = error.to_string();
+        let words: Vec<_> = text.split_whitespace().skip_while(|word| *word == "error:").collect();
+        log::failure(&words.join(" "), LogFormat::Json);
+        return ExitCode::from(2);
+    }
+    error.exit()
 }
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {

@@ -87,9 +87,28 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// What the process was given. Wrong usage ends it with a message and exit code 2, `--help` and `--version` with 0.
-    pub fn from_process() -> Self {
-        Self::try_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// How an error is written that ends a broker before its log begins: as the log would be. The file is read for it,
+    /// however wrong it is elsewhere. What else dunlin does has no log.
+    pub fn error_format(&self) -> LogFormat {
+        if self.command.is_some() {
+            return LogFormat::Text;
+        }
+        self.log_format.or_else(|| file::log_format(self.config.as_deref()?)).unwrap_or_default()
+    }
+
+    /// The same where the flags, `args`, are wrong: the log's format is looked for among them, and in its variable.
+    pub fn error_format_of(args: impl IntoIterator<Item = OsString>) -> LogFormat {
+        const FLAG: &str = "--log-format";
+        let mut args = args.into_iter().map(|arg| arg.into_string().unwrap_or_default());
+        let mut asked = std::env::var("DUNLIN_LOG_FORMAT").ok();
+        while let Some(arg) = args.next() {
+            match arg.strip_prefix(FLAG) {
+                Some("") => asked = args.next(),
+                Some(value) => asked = value.strip_prefix('=').map(Into::into),
+                None => {}
+            }
+        }
+        asked.and_then(|word| LOG_FORMAT.meaning(&word)).unwrap_or_default()
     }
 
     /// The flags `args`, the program's name first, over the environment of the process, where an empty variable counts

@@ -11,10 +11,10 @@ use toml::{
 use super::{
     error::ConfigError,
     forms::shortened,
-    keys::{LISTENER, Listener, TABLES, TOP, Table},
+    keys::{LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
-    settings::Config,
+    settings::{Config, LogFormat},
     variables,
 };
 
@@ -40,6 +40,14 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     Source::new(text, file_name).config()
+}
+
+/// How the file wants the log to be written, as far as it can be read.
+pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
+    let text = fs::read_to_string(path).ok()?;
+    let (document, _) = DeTable::parse_recoverable(&text);
+    let format = document.get_ref().get("log")?.get_ref().get("format")?;
+    LOG_FORMAT.meaning(format.get_ref().as_str()?)
 }
 
 /// A text and what errors call it.

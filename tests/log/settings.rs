@@ -1,6 +1,8 @@
 //! What the log says of the configuration: at the start, and at a reload what of it is new.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
+
+use serde_json::Value;
 
 use crate::{
     connections::{configured, has},
@@ -124,4 +126,52 @@ fn a_secret_is_hidden_wherever_values_are_shown() {
     assert_eq!(running.exit_code(), Some(0));
     let said = check + &running.read.concat();
     assert!(SECRETS.iter().all(|secret| !said.contains(secret)));
+}
+
+/// The one line that a broker with these flags and this variable ends with, as JSON.
+fn ended(dir: &std::path::Path, flags: &[&str], variable: &str, code: i32) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    let done = command.env_clear().env("DUNLIN_LOG_FORMAT", variable).current_dir(dir).args(flags).output().unwrap();
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(code), "{text}");
+    // a line of the log may be before it
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["level"], &last["target"]), (&"ERROR".into(), &"dunlin".into()), "{last}");
+    humantime::parse_rfc3339(last["timestamp"].as_str().unwrap()).unwrap();
+    last.clone()
+}
+
+#[test]
+fn with_json_what_ends_it_at_the_start_is_json_too() {
+    const JSON: &str = "--log-format=json";
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("--listen={}", taken.local_addr().unwrap());
+    fs::write(dir.path().join("key.toml"), "[log]\nformat = 'json'\n[limits]\nmax_conections = 1\n").unwrap();
+    fs::write(dir.path().join("text.toml"), "[log]\nformat = 'text'\nwokers = 1\n").unwrap();
+    fs::write(dir.path().join("toml.toml"), "[log]\nformat = 'json'\n]\n").unwrap();
+    fs::write(dir.path().join("file"), "").unwrap();
+    let table: &[(&[&str], &str, i32, &str)] = &[
+        (&[JSON, "--config=none.toml"], "", 1, "none.toml: cannot read the configuration: No such file"),
+        (&["--config=none.toml"], "json", 1, "none.toml: cannot read the configuration: No such file"),
+        (&["--config=key.toml"], "", 1, "key.toml:4: unknown key \"max_conections\" in [limits]; did you mean"),
+        (&["--config=toml.toml"], "", 1, "toml.toml:3:"),
+        (&["--config=text.toml", JSON], "", 1, "text.toml:3: unknown key \"wokers\""),
+        (&[JSON, &listen], "", 1, "Address already in use (os error 98)"),
+        (&[JSON, "--listen=127.0.0.1:0", "--data-dir=file"], "", 1, "file: is not a directory"),
+        (&[JSON, "--check", "--config=none.toml"], "", 1, "none.toml: cannot read"),
+        (&["--workers=x", "--log-format", "json"], "", 2, "invalid value 'x' for '--workers <N>'"),
+        (&[JSON, "--lissen=1"], "text", 2, "unexpected argument '--lissen' found tip: a similar argument exists"),
+        (&["extra"], "json", 2, "'extra'"),
+    ];
+    for (flags, variable, code, said) in table {
+        let line = ended(dir.path(), flags, variable, *code);
+        assert!(line["message"].as_str().is_some_and(|text| text.contains(said)), "{flags:?}: {line}");
+    }
+    // what else dunlin does has no log
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().env("DUNLIN_LOG_FORMAT", "json").args(["passwd", "--delete", "/nonexistent/passwords", "eve"]);
+    let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(text.starts_with("dunlin: /nonexistent/passwords"), "{text}");
 }
