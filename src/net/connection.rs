@@ -16,8 +16,8 @@ use super::{
     admission::Waiting,
     deadlines::{Key, Tick},
     farewell::{Farewell, is_served_last},
-    lines::{About, Beginning, Ending, Told, first_size_limit},
-    reader::{Got, Reader, SHARED_BUFFER},
+    lines::Beginning,
+    reader::{Got, Reader},
     spoken::{MQTT, spoken},
     stream::Stream,
     worker::Worker,
@@ -32,12 +32,12 @@ use crate::{
 /// The task of one connection.
 pub(super) struct Connection<S> {
     pub(super) socket: S,
-    caller: Caller,
+    pub(super) caller: Caller,
     pub(super) phase: Phase,
-    reader: Reader,
+    pub(super) reader: Reader,
     /// Taken from the session and not written whole.
     pub(super) writing: Option<Box<OutBuf>>,
-    deadline: Option<Key>,
+    pub(super) deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     read_by: Tick,
     /// Bytes of the packet that is not complete which have counted as life: see [`Self::note_progress`].
@@ -49,7 +49,7 @@ pub(super) struct Connection<S> {
 }
 
 /// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
-struct Caller {
+pub(super) struct Caller {
     ip: IpAddr,
     port: u16,
     loopback_listener: bool,
@@ -57,7 +57,7 @@ struct Caller {
 }
 
 impl Caller {
-    fn peer(&self) -> Peer {
+    pub(super) fn peer(&self) -> Peer {
         Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
     }
 
@@ -423,7 +423,7 @@ impl<S: Stream> Connection<S> {
         };
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
         let client = Client::new(connected, connect);
-        worker.shared.lines.connected(&self.caller.peer(), &about(&client), &beginning);
+        worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
         let keep_alive = connect.keep_alive;
         self.phase = Phase::Open(Open { client, keep_alive, farewell: Farewell::Idle, reads_much: false, until });
         Ok(())
@@ -467,45 +467,6 @@ impl<S: Stream> Connection<S> {
         }
         Ok(())
     }
-
-    // ---- the end ----
-
-    /// Clears everything away and says why, once.
-    fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
-        worker.replies.clear();
-        match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Open(open) => {
-                let now = Instant::now();
-                let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
-                worker.shared.gate.left();
-                let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
-                // said where there were any
-                let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
-                worker.shared.lines.disconnected(&self.caller.peer(), &about(&open.client), &ending);
-            }
-            Phase::Connecting | Phase::Asking(_) => {
-                worker.shared.gate.left_before_connect();
-                // a probe of a port check says nothing, and needs no line above debug; who was refused had one
-                let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
-                let was_refused = matches!(
-                    reason,
-                    CloseReason::Refused { .. } | CloseReason::Malformed(DecodeError::UnsupportedLevel(_))
-                );
-                let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
-                worker.shared.lines.gone_before_connect(&self.caller.peer(), &told, !is_probe && !was_refused);
-            }
-            Phase::Ended => return,
-        }
-        count_violation(worker, reason);
-        if let Some(out) = self.writing.take() {
-            worker.local.pool.put(out);
-        }
-        if let Some(key) = self.deadline.take() {
-            worker.deadlines.remove(key);
-        }
-        worker.connection_ended();
-        worker.local.wake();
-    }
 }
 
 impl<S: Stream> Future for Connection<S> {
@@ -530,45 +491,6 @@ impl<S: Stream> Future for Connection<S> {
     }
 }
 
-impl<S> Drop for Connection<S> {
-    /// A task that is dropped before its connection ended: the runtime goes down, or a turn panicked.
-    fn drop(&mut self) {
-        let Self { phase, caller, deadline, writing, .. } = self;
-        let open = match std::mem::replace(phase, Phase::Ended) {
-            Phase::Ended => return,
-            Phase::Open(open) => Some(open),
-            Phase::Connecting | Phase::Asking(_) => None,
-        };
-        Worker::with(|worker| {
-            // what a turn that panicked had taken, and what it had to say, is not for the next connection
-            worker.replies.clear();
-            worker.buffer.resize(SHARED_BUFFER, 0);
-            let reason = CloseReason::ServerShutdown;
-            match open {
-                Some(open) => {
-                    let now = Instant::now();
-                    worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
-                    worker.shared.gate.left();
-                    let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
-                    let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
-                    let ending = Ending { reason: &reason, duration, dropped: None, waiting };
-                    worker.shared.lines.disconnected(&caller.peer(), &about(&open.client), &ending);
-                }
-                None => worker.shared.gate.left_before_connect(),
-            }
-            if let Some(key) = deadline.take() {
-                worker.deadlines.remove(key);
-            }
-            worker.connection_ended();
-            worker.local.wake();
-        });
-    }
-}
-
-fn about(client: &Client) -> About<'_> {
-    About { client: client.id().as_str(), user: client.user(), version: client.version() }
-}
-
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
 fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
     match keep_alive {
@@ -588,19 +510,6 @@ pub(super) fn network(error: &io::Error) -> CloseReason {
             None => CloseReason::Network(kind),
         },
     }
-}
-
-fn count_violation(worker: &Worker, reason: &CloseReason) {
-    let count = match reason {
-        CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
-        CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
-        CloseReason::Malformed(_)
-        | CloseReason::WrongProtocol { .. }
-        | CloseReason::Protocol(_)
-        | CloseReason::Transport(_) => Count::ProtocolErrors,
-        _ => return,
-    };
-    worker.local.count(count, 1);
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     codec::{ConnectReturnCode, DecodeError},
-    router::Peer,
+    router::{Client, Peer},
     session::CloseReason,
     types::ProtocolVersion,
 };
@@ -36,6 +36,12 @@ pub(super) struct About<'a> {
     pub(super) client: &'a str,
     pub(super) user: Option<&'a str>,
     pub(super) version: ProtocolVersion,
+}
+
+impl<'a> From<&'a Client> for About<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self { client: client.id().as_str(), user: client.user(), version: client.version() }
+    }
 }
 
 /// What a CONNECT asked for and got.

@@ -13,6 +13,7 @@
 //! | `writing` | its writing half |
 //! | `lines` | the lines of the log about connections; `flapping`: whose are summed up |
 //! | `spoken` | what a client speaks, by its first bytes |
+//! | `ending` | its end |
 //! | `farewell` | its last turns, when the server shuts down |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
@@ -24,6 +25,7 @@ mod bind;
 mod connection;
 mod cork;
 mod deadlines;
+mod ending;
 mod farewell;
 mod flapping;
 mod handshake;
