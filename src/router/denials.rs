@@ -1,4 +1,4 @@
-//! [`Denials`]: what clients may not do, as lines of the log: one for each client, action and topic. How many there may be
+//! [`Denials`]: what clients are denied, as lines of the log: one for each client, action and topic. How many there may be
 //! is bounded, and so is what is remembered of them; those that are left out are counted, and their number is told.
 
 use std::hash::BuildHasher;
@@ -14,7 +14,7 @@ const REMEMBERED: usize = 4096;
 /// After so many calls of [`Denials::renew`], what was told is told again if it still goes on.
 const FORGOTTEN: u32 = 60;
 
-/// What a client may not do.
+/// What a client is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Publish,
@@ -56,6 +56,22 @@ impl Denials {
         if self.is_told_now(action, client, topic) {
             let action = action.name();
             tracing::info!(target: "dunlin::router", action, client = client.as_str(), user, topic, "access denied");
+        }
+    }
+
+    /// A subscription to this Topic Filter is refused, for this reason; `None`: its client may not subscribe to it.
+    pub(super) fn tell_refused(
+        &mut self,
+        client: &ClientId,
+        user: Option<&str>,
+        filter: &str,
+        reason: Option<&'static str>,
+    ) {
+        if reason.is_none() {
+            self.tell(Action::Subscribe, client, user, filter);
+        } else if self.is_told_now(Action::Subscribe, client, filter) {
+            let client = client.as_str();
+            tracing::info!(target: "dunlin::router", client, user, topic = filter, reason, "subscription refused");
         }
     }
 

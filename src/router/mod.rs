@@ -17,7 +17,7 @@
 //! | `keep` | the trait behind which a store is, and what it gives back at a start |
 //! | `recorder` | what a store and observers are told of a session's messages |
 //! | `local` | what each thread has for itself |
-//! | `denials` | what clients may not do, as lines of the log |
+//! | `denials` | what clients are denied, as lines of the log |
 //! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
 //!
 //! # Locks
@@ -230,7 +230,7 @@ impl Router {
     pub fn sum_up_denials(&self) {
         let number = self.denied_silently.swap(0, Ordering::Relaxed);
         if number > 0 {
-            tracing::info!(target: "dunlin::router", number, "access denied again, or too often to be told one by one");
+            tracing::info!(target: "dunlin::router", number, "denied again, or too often to be told one by one");
         }
     }
 

@@ -6,7 +6,6 @@ use super::{
     Local, Router,
     access::Access,
     counters::Count,
-    denials::Action,
     keep::Record,
     ports::{DropReason, Event},
     slot::{ConnectionId, SlotRef, SlotState},
@@ -55,12 +54,6 @@ impl Router {
             false => may_subscribe(local, access.as_deref(), filter),
         };
         let allowed: Vec<_> = subscribe.filters.iter().map(|&(f, _)| may(f)).collect();
-        for (&(filter, _), allowed) in subscribe.filters.iter().zip(&allowed) {
-            if *allowed == Err(ReasonCode::NotAuthorized) {
-                let user = access.as_deref().and_then(Access::user);
-                local.observers.denials.tell(Action::Subscribe, client, user, filter.as_str());
-            }
-        }
         {
             let mut trie = self.subscriptions.write();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
@@ -84,6 +77,12 @@ impl Router {
                     self.generations.bump(filter.as_str(), filter.has_wildcard());
                 }
                 codes.push(SubackCode::Granted(options.qos));
+            }
+        }
+        for (&(filter, _), code) in subscribe.filters.iter().zip(&codes) {
+            if let SubackCode::Failure(reason) = code {
+                let user = access.as_deref().and_then(Access::user);
+                local.observers.denials.tell_refused(client, user, filter.as_str(), why(*reason, refuses));
             }
         }
         if !self.own_subscriptions(slot, &added) {
@@ -211,6 +210,19 @@ impl Router {
     /// (Filter, subscriber) pairs.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.read().len()
+    }
+}
+
+/// For the log: why a filter is refused; `None` where the client may not subscribe to it.
+fn why(reason: ReasonCode, store_refuses: bool) -> Option<&'static str> {
+    match reason {
+        ReasonCode::NotAuthorized => None,
+        ReasonCode::SharedSubscriptionsNotSupported => Some("shared subscriptions ($share) are not served yet"),
+        ReasonCode::TopicFilterInvalid => {
+            Some("it is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")
+        }
+        _ if store_refuses => Some("it cannot be stored: there is no room in data_dir"),
+        _ => Some("its client has as many subscriptions as limits.max_subscriptions allows"),
     }
 }
 
