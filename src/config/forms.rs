@@ -313,8 +313,8 @@ impl Form for OptionalText {
     }
 }
 
-/// A text that is shown to nobody; the empty one is none. What is written of it tells secrets apart in this process, and
-/// is not shown either: see `Key::shown`.
+/// A text that is never shown; an empty one means none. `write` gives a hash that tells secrets apart within this process;
+/// `Key::shown` hides that too.
 pub(super) struct OptionalSecret;
 
 impl Form for OptionalSecret {
@@ -339,7 +339,7 @@ impl Form for OptionalSecret {
     }
 }
 
-/// What stands there, for people; of a secret, of which kind it is.
+/// Describes a written value for an error message; of a secret, only its type.
 fn describe(written: &DeValue<'_>, is_secret: bool) -> String {
     let shown = |text: String| if is_secret { Secret::HIDDEN.into() } else { text };
     match written {

@@ -102,7 +102,7 @@ impl ListenerConfig {
         self.identity.is_some() && self.proxy_protocol && !asks
     }
 
-    /// Is nobody served there without a certificate?
+    /// Are clients without a certificate refused?
     pub fn demands_certificates(&self) -> bool {
         self.transport.has_tls() && self.client_certificates == ClientCertificates::Required
     }

@@ -1,4 +1,4 @@
-//! The end of a connection: everything is cleared away, and the log says why, once.
+//! The end of a connection: clears everything away, and logs the reason once.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ impl<S: Stream> Connection<S> {
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
-                // a probe of a port check says nothing, and needs no line above debug; who was refused had one
+                // a port check sends nothing, and needs no line above debug; a refused client already has one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
                 let was_refused = matches!(
                     reason,

@@ -1,5 +1,5 @@
 //! [`Flapping`]: which clients and addresses connect and disconnect so often that their lines of the log are summed up
-//! once a minute. It is told of connections that begin and end, not of packets, and remembers a fixed number of both.
+//! once a minute. It is told of connections, not of packets, and remembers a fixed number of clients and addresses.
 
 use std::{
     collections::hash_map::RandomState,
@@ -13,7 +13,7 @@ use crate::router::Peer;
 
 /// Short connections of a client or an address whose lines are written, in one minute.
 const SHOWN: u32 = 20;
-/// For so long lines are summed up; a connection that lasts longer is not one of those that come and go.
+/// How often sums are written. A connection that lasts this long does not count as flapping.
 const MINUTE: Duration = Duration::from_secs(60);
 /// Clients and addresses that are remembered.
 const PLACES: usize = 1024;
@@ -28,13 +28,13 @@ pub(super) struct Flapping {
     hasher: RandomState,
     /// Empty until a connection was short, then [`PLACES`].
     places: Vec<Option<Entry>>,
-    /// Of those that lost their place.
+    /// Of entries that were replaced.
     sums: Vec<Sum>,
 }
 
 /// A client or an address.
 struct Entry {
-    /// The hash of its [`Who`].
+    /// The hash of its [`Source`].
     key: u64,
     /// When its minute began.
     since: Instant,
@@ -46,13 +46,13 @@ struct Entry {
 }
 
 #[derive(Clone, Copy, Hash)]
-enum Who<'a> {
+enum Source<'a> {
     Client(&'a str),
     /// Of IPv6 a /64, which is what one customer has; `None`: Unix sockets.
     Address(Option<IpAddr>),
 }
 
-/// What was not written about a client or an address.
+/// What was left out about a client or an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) client: Option<Box<str>>,
@@ -65,24 +65,24 @@ pub(super) struct Sum {
 }
 
 impl Flapping {
-    /// A client's connection begins: is that written?
+    /// A client's connection begins. Returns whether its line is written.
     pub(super) fn begins(&mut self, client: &str, peer: &Peer) -> bool {
         if self.places.is_empty() {
             return true;
         }
-        for who in [Who::Client(client), Who::of(peer)] {
-            let key = self.hasher.hash_one(who);
+        for source in [Source::Client(client), Source::of(peer)] {
+            let key = self.hasher.hash_one(source);
             let entry = self.set(key).iter_mut().flatten().find(|entry| entry.key == key);
             if let Some(entry) = entry.filter(|entry| entry.sums_up || entry.ended >= SHOWN) {
-                entry.leave_out(who).lines += 1;
+                entry.leave_out(source).lines += 1;
                 return false;
             }
         }
         true
     }
 
-    /// A connection ended, or nobody was let in, after `duration`: is that written? One that is left out because of its
-    /// client does not count for the address, which others may have too.
+    /// A connection ended after `duration`, zero if no client was let in. Returns whether its line is written. One that is
+    /// left out because of its client does not count for the address, which other clients may share.
     pub(super) fn ends(
         &mut self,
         client: Option<&str>,
@@ -94,11 +94,11 @@ impl Flapping {
         if duration >= MINUTE {
             return true;
         }
-        for who in client.map(Who::Client).into_iter().chain([Who::of(peer)]) {
-            let entry = self.entry(who, now);
+        for source in client.map(Source::Client).into_iter().chain([Source::of(peer)]) {
+            let entry = self.entry(source, now);
             entry.ended = entry.ended.saturating_add(1);
             if entry.sums_up || entry.ended > SHOWN {
-                let sum = entry.leave_out(who);
+                let sum = entry.leave_out(source);
                 sum.connections += 1;
                 sum.lines += 1;
                 sum.last_reason = shortened(&reason.to_string());
@@ -108,7 +108,7 @@ impl Flapping {
         true
     }
 
-    /// What is to be written now of those whose minute is over. To be called now and then.
+    /// The sums of clients and addresses whose minute is over. To be called every second or so.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Sum> {
         let mut sums = std::mem::take(&mut self.sums);
         for place in &mut self.places {
@@ -127,7 +127,7 @@ impl Flapping {
         sums
     }
 
-    /// What was not written, whatever the time.
+    /// All sums, also of minutes that are not over.
     pub(super) fn rest(&mut self) -> Vec<Sum> {
         let left_out = self.places.iter_mut().flatten().filter_map(|entry| entry.left_out.take());
         self.sums.drain(..).chain(left_out.map(|sum| *sum)).collect()
@@ -138,12 +138,12 @@ impl Flapping {
         &mut self.places[first..first + WAYS]
     }
 
-    /// Where there is no place for it, the one that counts least loses its own.
-    fn entry(&mut self, who: Who<'_>, now: Instant) -> &mut Entry {
+    /// Finds the entry or makes one. If its places are taken, it replaces the entry with the fewest connections.
+    fn entry(&mut self, source: Source<'_>, now: Instant) -> &mut Entry {
         if self.places.is_empty() {
             self.places.resize_with(PLACES, || None);
         }
-        let key = self.hasher.hash_one(who);
+        let key = self.hasher.hash_one(source);
         let set = self.set(key);
         let known = set.iter().position(|place| place.as_ref().is_some_and(|entry| entry.key == key));
         let at = known.unwrap_or_else(|| {
@@ -160,20 +160,20 @@ impl Flapping {
 }
 
 impl Entry {
-    fn leave_out(&mut self, who: Who<'_>) -> &mut Sum {
+    fn leave_out(&mut self, source: Source<'_>) -> &mut Sum {
         self.left_out.get_or_insert_with(|| {
-            let (client, address) = match who {
-                Who::Client(client) => (Some(shortened(client)), None),
-                Who::Address(None) => (None, Some("unix".into())),
-                Who::Address(Some(IpAddr::V6(prefix))) => (None, Some(format!("{prefix}/64").into())),
-                Who::Address(Some(address)) => (None, Some(address.to_string().into())),
+            let (client, address) = match source {
+                Source::Client(client) => (Some(shortened(client)), None),
+                Source::Address(None) => (None, Some("unix".into())),
+                Source::Address(Some(IpAddr::V6(prefix))) => (None, Some(format!("{prefix}/64").into())),
+                Source::Address(Some(address)) => (None, Some(address.to_string().into())),
             };
             Box::new(Sum { client, address, ..Sum::default() })
         })
     }
 }
 
-impl Who<'_> {
+impl Source<'_> {
     fn of(peer: &Peer) -> Self {
         if peer.is_unix() {
             return Self::Address(None);

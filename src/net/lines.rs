@@ -61,7 +61,7 @@ pub(super) struct Ending<'a> {
     pub(super) waiting: Option<usize>,
 }
 
-/// A line at `info`, or, where it is summed up there, at `debug`.
+/// A line at `info`; at `debug` if it is only part of a sum at `info`.
 macro_rules! say {
     ($shown:expr, $($line:tt)+) => {
         if $shown {
@@ -73,7 +73,7 @@ macro_rules! say {
 }
 
 impl Lines {
-    /// Connections through the listener of that number are from now on said to be through this one.
+    /// The name under which the listener of that number appears in lines from now on.
     pub(super) fn name_listener(&self, number: u16, name: String) {
         self.listeners.write().insert(number, name.into());
     }
@@ -124,7 +124,7 @@ impl Lines {
         );
     }
 
-    /// A client got this return code. Nothing more is known of one that asked for a version which is not served.
+    /// A client got a CONNACK with this return code. `about` is `None` if its version of MQTT is not served.
     pub(super) fn refused(
         &self,
         peer: &Peer,
@@ -150,8 +150,8 @@ impl Lines {
         );
     }
 
-    /// A connection ended that was not a client's yet. `is_news`: nothing was said of it already, and it was more than a
-    /// look whether the port is open.
+    /// A connection ended before a client was accepted. `is_news` is false for port checks, and if a line was written
+    /// already.
     pub(super) fn gone_before_connect(&self, peer: &Peer, reason: &dyn fmt::Display, is_news: bool) {
         let listener = self.listener(peer);
         let shown = is_news && self.ends(None, peer, Duration::ZERO, reason);
@@ -162,13 +162,13 @@ impl Lines {
         self.flapping.lock().ends(client, peer, duration, reason, Instant::now())
     }
 
-    /// Sums up what was left out in minutes that are over. To be called now and then.
+    /// Writes the sums that are due. To be called every second or so.
     pub(super) fn sum_up(&self, now: Instant) {
         let sums = self.flapping.lock().due(now);
         sums.iter().for_each(say_sum);
     }
 
-    /// Sums up what was left out: nothing follows.
+    /// Writes all sums: no connections follow.
     pub(super) fn sum_up_rest(&self) {
         let sums = self.flapping.lock().rest();
         sums.iter().for_each(say_sum);

@@ -24,7 +24,7 @@ pub struct Client {
     slot: SlotRef,
     connection: ConnectionId,
     id: ClientId,
-    /// It is the connection's, whoever has the session by now.
+    /// When this connection began: after a take-over, the session may belong to another user.
     user: Option<UserName>,
     version: ProtocolVersion,
     /// See [`Connect::bridge`].

@@ -60,28 +60,28 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// A line of the log about who may connect and what they may do.
+/// A line of the log about which clients may connect, and what they may do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
     Warning(String),
     Note(&'static str),
-    /// Who gives a user name is asked to prove it.
+    /// Clients with a user name have to prove it.
     Proofs {
         users: Option<usize>,
         tokens: bool,
     },
     Rules(usize),
-    /// This listener serves nobody without one.
+    /// Clients of this listener need a certificate.
     Certificates(String),
-    /// The same, and those with one are refused.
+    /// The same, but clients with a certificate are refused too.
     CertificatesAlone(String),
 }
 
-/// What the log says at the start. A reload says what of it was not so before.
+/// The lines that are logged at the start. A reload logs those that are new.
 pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::Warning).collect();
     let (users, rules, tokens) = policy.summary();
-    // who has to show a certificate is not anonymous, whatever is said of those who are
+    // a client with a certificate is not anonymous: allow_anonymous opens such a listener to nobody else
     let (certain, others): (Vec<_>, Vec<_>) = config.listeners.iter().partition(|l| l.demands_certificates());
     let allow_anonymous = config.allow_anonymous;
     // what a listener says of its own is meant as it says
@@ -111,7 +111,8 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     lines
 }
 
-/// `is_proved`: there are users or tokens. `open`: a listener that others than this machine reach has no word of its own.
+/// `is_proved`: there are users or tokens. `open`: a listener that other machines reach has no `allow_anonymous` of its own.
+/// `by_certificate`: a listener accepts certificates as proof.
 fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_certificate: bool) -> Option<Line> {
     let warning = |text: &str| Some(Line::Warning(text.into()));
     match (is_proved, allow_anonymous) {

@@ -243,7 +243,7 @@ pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
     bound.filter_map(Result::transpose).collect()
 }
 
-/// Where nobody asked for IPv6, a machine without it is no reason not to start: `None`, which is logged if `is_new`.
+/// A default IPv6 listener on a machine without IPv6 is left out: `None`, which is logged if `is_new`.
 pub(super) fn tolerate<T>(
     config: &Config,
     bound: Result<T, ListenError>,

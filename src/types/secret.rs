@@ -1,8 +1,8 @@
-//! [`Secret`]: a text that is shown to nobody.
+//! [`Secret`]: a text that is never shown.
 
 use std::fmt;
 
-/// A text that is shown to nobody: its `Debug` is [`Secret::HIDDEN`].
+/// A text that is never shown: its `Debug` is [`Secret::HIDDEN`].
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(pub String);
 
