@@ -287,7 +287,7 @@ fn a_file_that_is_wrong_keeps_all_that_runs_and_is_named() {
 
     setup.write("dunlin.toml", &changed);
     let line = setup.hangup();
-    assert_eq!(line, format!("limits.max_packet_size = 200 (was \"1 MiB\"), listener {another} is open"));
+    assert_eq!(line, format!("limits.max_packet_size = 200 (was 2000000), listener {another} is open"));
     accepted(another, "c");
     bob.send(&Message::new("t", &"x".repeat(500)).qos(1).id(9).frame());
     bob.expect_closed();
