@@ -167,8 +167,15 @@ async fn pass(
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
     match (beneath, entrance.tls_records) {
-        (Beneath::Tcp(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
-        (Beneath::Proxied(socket), _) => spawn(upgrade(socket, options, peer, longest).await?, *peer, due),
+        // Paho C reads one packet each time its socket becomes readable: here it takes a frame, without TLS too
+        (Beneath::Tcp(socket), _) => {
+            let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
+        (Beneath::Proxied(socket), _) => {
+            let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
         (Beneath::Tls(tls), TlsRecords::Packet) => {
             // a frame for each packet, and a record for each frame
             let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;

@@ -1,5 +1,6 @@
 //! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call (the
-//! idea of TCP_CORK, tcp(7)). TLS writes each record by itself; without this, each would be a system call.
+//! idea of TCP_CORK, tcp(7)). TLS writes each record by itself, and a WebSocket each frame; without this, each would be a
+//! system call.
 
 use std::{
     cell::Cell,
@@ -9,6 +10,9 @@ use std::{
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Stream;
+use crate::session::CloseReason;
 
 /// A socket that sends at a flush what was written since the last one. Until [`begin`](Self::begin) each write goes
 /// straight to the socket.
@@ -35,6 +39,11 @@ thread_local! {
 impl<IO> Cork<IO> {
     pub(super) fn new(socket: IO) -> Self {
         Self { socket, corked: false, held: Vec::new(), sent: 0 }
+    }
+
+    /// One whose writes wait for the next flush from the first on.
+    pub(super) fn begun(socket: IO) -> Self {
+        Self { corked: true, ..Self::new(socket) }
     }
 
     /// From now on, writes wait for the next flush.
@@ -75,6 +84,20 @@ impl<IO: AsyncWrite + Unpin> Cork<IO> {
     }
 }
 
+impl<S: Stream> Stream for Cork<S> {
+    fn certificate_name(&self) -> Option<&str> {
+        self.socket.certificate_name()
+    }
+
+    fn names_in_certificates(&self) -> bool {
+        self.socket.names_in_certificates()
+    }
+
+    fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+        self.socket.part(cx, reason);
+    }
+}
+
 impl<IO: AsyncRead + Unpin> AsyncRead for Cork<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
@@ -91,11 +114,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if !self.corked {
-            return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        }
-        if self.is_full() {
+        let large = bufs.iter().map(|buf| buf.len()).sum::<usize>() >= FULL;
+        if large || self.is_full() {
             ready!(self.poll_send(cx))?;
+        }
+        // what is large is written from where it is: nothing is gained by a copy
+        if large || !self.corked {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         }
         let held = self.held();
         let before = held.len();

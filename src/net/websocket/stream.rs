@@ -248,8 +248,19 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
 }
 
 impl<S: Stream> AsyncWrite for WebSocket<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    /// As many frames as the socket takes.
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut taken = 0;
+        while taken < buf.len() {
+            match self.as_mut().poll_write_vectored(cx, &[IoSlice::new(&buf[taken..])]) {
+                Poll::Ready(Ok(0)) => break,
+                Poll::Ready(Ok(n)) => taken += n,
+                // what was taken is reported first; an error comes again with the rest
+                _ if taken > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_write_vectored(
