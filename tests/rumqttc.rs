@@ -16,7 +16,7 @@ const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
 const AT_MOST: Duration = Duration::from_secs(60);
 
 /// Of a whole packet, in both directions, as the broker's own default.
-const MAX_PACKET: usize = 1 << 20;
+const MAX_PACKET: usize = 2_000_000;
 
 async fn start() -> (Server, SocketAddr) {
     let server = Server::start(Config::ephemeral()).await.expect("a free port");
