@@ -1,5 +1,5 @@
-"""nginx and haproxy in front of dunlin: proxies.py DUNLIN-BINARY CERTIFICATES. Clients come from 127.0.0.5, and the proxies
-from 127.0.0.1; haproxy can be made to report another address."""
+"""nginx and haproxy in front of dunlin: proxies.py DUNLIN-BINARY CERTIFICATES. Clients come from addresses such as 127.0.0.2,
+and the proxies from 127.0.0.1; haproxy can be made to report another address."""
 
 import base64
 import contextlib
@@ -10,7 +10,6 @@ import sys
 from loopback import HOST, Client, Dunlin, Program, accepts, free_port, path, write
 from scenarios import GUARD, equal, run
 
-SOURCE = "127.0.0.5"
 # For documentation (RFC 5737).
 ELSEWHERE = "203.0.113.9"
 
@@ -148,12 +147,17 @@ ROUTES = {
 }
 
 
+def source(port):
+    """One for each port: of more than 20 connections from one address in a minute, the log says only how many there were."""
+    return f"127.0.0.{2 + sorted(PORTS).index(port)}"
+
+
 def client(port, id, transport, prepare=None):
     return Client(
         PORTS[port], id,
         transport="websockets" if transport in ("ws", "wss") else "tcp",
         ca=f"{CERTIFICATES}/ca.pem" if transport in ("tls", "wss") else None,
-        source=SOURCE,
+        source=source(port),
         prepare=prepare,
     )
 
@@ -174,7 +178,7 @@ def messages_flow_through(route):
 def the_log_has_the_address_of_the_client(route):
     port, transport = ROUTES[route]
     with client(port, f"log-{port}", transport):
-        equal(DUNLIN.peer(f"log-{port}"), SOURCE)
+        equal(DUNLIN.peer(f"log-{port}"), source(port))
 
 
 def refused(port, id, transport):
