@@ -83,6 +83,9 @@ impl Lines {
     }
 
     pub(super) fn connected(&self, peer: &Peer, about: &About<'_>, beginning: &Beginning) {
+        if !is_read() {
+            return;
+        }
         let About { client, user, version } = *about;
         let Beginning { clean_session, session_present, keep_alive } = *beginning;
         let listener = self.listener(peer);
@@ -102,6 +105,9 @@ impl Lines {
     }
 
     pub(super) fn disconnected(&self, peer: &Peer, about: &About<'_>, ending: &Ending<'_>) {
+        if !is_read() {
+            return;
+        }
         let About { client, user, version } = *about;
         let Ending { reason, duration, dropped, waiting } = *ending;
         let listener = self.listener(peer);
@@ -132,6 +138,9 @@ impl Lines {
         code: ConnectReturnCode,
         reason: &dyn fmt::Display,
     ) {
+        if !is_read() {
+            return;
+        }
         let client = about.map(|about| about.client);
         let user = about.and_then(|about| about.user);
         let version = about.map(|about| display(about.version));
@@ -153,6 +162,9 @@ impl Lines {
     /// A connection ended before a client was accepted. `is_news` is false for port checks, and if a line was written
     /// already.
     pub(super) fn gone_before_connect(&self, peer: &Peer, reason: &dyn fmt::Display, is_news: bool) {
+        if !is_read() {
+            return;
+        }
         let listener = self.listener(peer);
         let shown = is_news && self.ends(None, peer, Duration::ZERO, reason);
         say!(shown, %peer, listener = listener.as_deref(), %reason, "disconnected before CONNECT");
@@ -173,6 +185,11 @@ impl Lines {
         let sums = self.flapping.lock().rest();
         sums.iter().for_each(say_sum);
     }
+}
+
+/// Are lines at `info` written? If not, nothing has to be counted for their sums.
+fn is_read() -> bool {
+    tracing::enabled!(target: "dunlin::net", tracing::Level::INFO)
 }
 
 fn say_sum(sum: &Sum) {
