@@ -76,15 +76,17 @@ impl AsyncWrite for Tls {
         let Self { stream, packets, .. } = &mut *self;
         let Some(packets) = packets else { return Pin::new(stream).poll_write(cx, buf) };
         let (cork, session) = stream.get_mut();
-        let mut taken = 0;
+        let (mut taken, mut records) = (0, 0);
         while taken < buf.len() {
             let rest = &buf[taken..];
             let part = packets.rest_of_packet(rest).min(rest.len());
-            // by hand what the stream does, but that records are moved to the cork when many are there
+            // by hand what the stream does, but that a few records are moved to the cork at once
             let n = session.writer().write(&rest[..part])?;
             packets.advance(n);
             taken += n;
-            if n < part {
+            records += 1;
+            if n < part || records == MOVED_AT_ONCE {
+                records = 0;
                 if cork.is_full() {
                     match cork.poll_send(cx) {
                         Poll::Ready(sent) => sent?,
@@ -128,6 +130,10 @@ impl AsyncWrite for Tls {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// Records that wait in the TLS session until they are moved to the cork. Each is an allocation: as many as glibc's
+/// allocator keeps ready for a thread (tcache_count), since more cost more than moving them.
+const MOVED_AT_ONCE: u32 = 7;
 
 /// The first `length` bytes of `bufs`, or all of them.
 pub(super) fn front<'a>(bufs: &'a [IoSlice<'_>], length: usize) -> SmallVec<[IoSlice<'a>; 65]> {
