@@ -90,6 +90,6 @@ async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::R
     }
     tokio::select! {
         closed = server.shutdown() => Ok(closed.map_or_else(|_logged| ExitCode::FAILURE, |()| ExitCode::SUCCESS)),
-        () = stop.asked() => anyhow::bail!("asked twice to stop: ended before all was said to the clients"),
+        () = stop.asked() => anyhow::bail!("second stop signal: ended without sending what was queued to the clients"),
     }
 }

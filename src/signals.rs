@@ -1,6 +1,9 @@
 //! The signals that the process listens for.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -8,20 +11,32 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Stop {
     interrupt: Signal,
     terminate: Signal,
+    /// When [`asked`](Self::asked) last ended.
+    last: Option<Instant>,
 }
+
+/// A signal that follows another within this time repeats it: GNU `timeout` signals its child, then its process group.
+const REPEATS_WITHIN: Duration = Duration::from_secs(1);
 
 /// SIGINT and SIGTERM, and SIGHUP.
 pub fn listen() -> io::Result<(Stop, Signal)> {
-    let stop = Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
-    Ok((stop, signal(SignalKind::hangup())?))
+    let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok((Stop { interrupt, terminate, last: None }, signal(SignalKind::hangup())?))
 }
 
 impl Stop {
-    /// Ends when one of them comes.
+    /// Ends when one of them arrives that does not repeat the one before.
     pub async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            let now = Instant::now();
+            if self.last.is_none_or(|last| now - last > REPEATS_WITHIN) {
+                self.last = Some(now);
+                return;
+            }
         }
     }
 }

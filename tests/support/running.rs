@@ -110,6 +110,11 @@ impl Running {
         }
     }
 
+    /// Its process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of this process").is_some()
+    }
+
     /// SIGKILL; it has ended when this returns.
     pub fn kill(&mut self) {
         self.child.kill().expect("it runs");
