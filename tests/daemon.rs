@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -317,6 +318,90 @@ fn two_terminates_at_once_are_one() {
         drop(slow);
         assert_eq!(running.exit_code(), Some(0));
     }
+}
+
+/// How long it takes from SIGTERM to the end of the process, which must be in order.
+fn time_to_stop(mut running: Running) -> Duration {
+    let begins = Instant::now();
+    running.signal("TERM");
+    assert_eq!(running.exit_code(), Some(0));
+    begins.elapsed()
+}
+
+/// Clients that do nothing are waited for so long, at most, with a grace of ten times that.
+const BRIEF: Duration = Duration::from_secs(2);
+const GRACE: &str = "20s";
+/// What tells the one from the other, on a machine that is busy.
+const FAR_LESS: Duration = Duration::from_secs(10);
+
+#[test]
+fn subscribers_that_do_not_acknowledge_hold_nothing_up_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let in_memory = format!("shutdown_grace = '{GRACE}'\n");
+    let on_disk = format!("{in_memory}data_dir = '{}'\n", dir.path().join("data").display());
+    for text in [&in_memory, &on_disk] {
+        let running = configured(&dir, text);
+        let silent = [(1, false), (2, false), (1, true), (2, true)].map(|(qos, persistent)| {
+            let (id, mut client) = (format!("{qos} {persistent}"), Client::open(running.addresses[0]));
+            let connect = Connect::new(&id);
+            client.send(&if persistent { connect.persistent().frame() } else { connect.frame() });
+            client.expect(&raw::connack(0, 0));
+            client.subscribe(&[("t", qos)]);
+            client
+        });
+        // more than the first window: the rest could only be sent after acknowledgements
+        let mut publisher = running.client("publisher");
+        (0..30).for_each(|_| publisher.publish(Message::new("t", "x").qos(2)));
+        let took = time_to_stop(running);
+        assert!((BRIEF..FAR_LESS).contains(&took), "{took:?} with {text}");
+        drop(silent);
+    }
+}
+
+#[test]
+fn what_is_on_the_disk_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("shutdown_grace = '{GRACE}'\ndata_dir = '{}'\n", dir.path().join("data").display());
+    let running = configured(&dir, &text);
+    let mut silent = Client::open(running.addresses[0]);
+    silent.send(&Connect::new("silent").persistent().frame());
+    silent.expect(&raw::connack(0, 0));
+    silent.subscribe(&[("t", 2)]);
+    let mut publisher = running.client("publisher");
+    (0..30).for_each(|_| publisher.publish(Message::new("t", "x").qos(2)));
+    // it closes when the server does, and acknowledges nothing
+    let reader = thread::spawn(move || while silent.read().is_some() {});
+    let took = time_to_stop(running);
+    assert!(took < BRIEF, "{took:?}");
+    reader.join().unwrap();
+    let running = configured(&dir, &text);
+    assert!(running.read.iter().any(|line| line.contains("sessions=1 messages=30")), "{:?}", running.read);
+}
+
+#[test]
+fn a_client_that_does_not_close_its_end_holds_nothing_up_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut running, mut slow) = behind(&dir, 0, GRACE);
+    running.signal("TERM");
+    for _ in 0..MESSAGES {
+        slow.take();
+    }
+    // it sees the server's end, and keeps its own open
+    slow.expect_closed();
+    let closed = Instant::now();
+    assert_eq!(running.exit_code(), Some(0));
+    assert!(closed.elapsed() < FAR_LESS, "{:?}", closed.elapsed());
+    drop(slow);
+}
+
+#[test]
+fn a_thousand_idle_clients_are_gone_within_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = configured(&dir, &format!("data_dir = '{}'\n", dir.path().join("data").display()));
+    let idle: Vec<_> = (0..1000).map(|n| running.client(&format!("idle-{n}"))).collect();
+    let took = time_to_stop(running);
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    drop(idle);
 }
 
 #[test]

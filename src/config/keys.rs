@@ -149,7 +149,8 @@ pub(super) const TOP: Table<Config> = Table {
         workers: OrWord { form: WORKERS, word: "auto", zero: false },
             "Threads that serve connections; auto is one for each CPU that the process may use, less one.";
         shutdown_grace: span(Duration::ZERO, HOUR),
-            "How long a shutdown waits for what is queued to connected clients.";
+            "How long a shutdown waits for what is queued to connected clients. A client that neither acknowledges nor \
+             closes meanwhile is waited for a tenth of it.";
         ready_file: OptionalPath,
             "A file that is written once all listeners accept, and removed on exit.";
         data_dir: OptionalPath,

@@ -19,7 +19,8 @@ pub struct Config {
     pub allow_anonymous: Option<bool>,
     /// Threads that serve connections; `None`: one for each CPU that the process may use, less one.
     pub workers: Option<usize>,
-    /// How long a shutdown waits for what is queued to connected clients.
+    /// How long a shutdown waits for what is queued to connected clients; a client that does nothing meanwhile is waited
+    /// for a tenth of it.
     pub shutdown_grace: Duration,
     /// Written once all listeners accept, removed on exit.
     pub ready_file: Option<PathBuf>,

@@ -15,7 +15,7 @@ use std::{
 use super::{
     admission::Waiting,
     deadlines::{Key, Tick},
-    farewell::{Farewell, is_served_last},
+    farewell::Farewell,
     lines::Beginning,
     reader::{Got, Reader},
     spoken::{MQTT, spoken},
@@ -85,8 +85,8 @@ pub(super) struct Open {
     pub(super) farewell: Farewell,
     /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
     reads_much: bool,
-    /// When its client's token ends.
-    until: Tick,
+    /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of that.
+    pub(super) until: Tick,
 }
 
 /// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
@@ -369,9 +369,11 @@ impl<S: Stream> Connection<S> {
         handled: &mut Handled,
     ) -> Result<(), CloseReason> {
         match &mut self.phase {
-            // what is not acknowledged is sent again, to the server that comes after this one
-            Phase::Open(_) if worker.draining && !frame.packet_type().is_ok_and(is_served_last) => Ok(()),
             Phase::Open(open) => {
+                // what is not acknowledged is sent again, to the server that comes after this one
+                if worker.draining && !frame.packet_type().is_ok_and(|packet| open.farewell.heard(packet)) {
+                    return Ok(());
+                }
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, (bytes, handled), replies)
             }

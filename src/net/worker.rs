@@ -23,6 +23,7 @@ use super::{
     bind::Listener,
     connection::Connection,
     deadlines::Deadlines,
+    farewell,
     handshake::ANSWERS_A_TURN,
     lines::Lines,
     listener::{Accepted, Gate},
@@ -74,6 +75,8 @@ pub(super) struct Worker {
     pub(super) writes: u16,
     /// The server shuts down: connections write what they have and end.
     pub(super) draining: bool,
+    /// How long a client that does nothing is waited for meanwhile.
+    pub(super) patience: Duration,
     /// Told of the last connection's end while draining.
     idle: Arc<Notify>,
 }
@@ -222,10 +225,11 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
         unwritten: 0,
         writes: 0,
         draining: false,
+        patience: Duration::ZERO,
         idle: idle.clone(),
     };
     WORKER.set(Some(worker));
-    let deadlines = tokio::spawn(watch_deadlines(shared.clone()));
+    let mut deadlines = tokio::spawn(watch_deadlines(shared.clone()));
     let housekeeping = (index == 0).then(|| tokio::spawn(keep_house(shared.clone())));
     let mut listeners = HashMap::<u16, tokio::task::JoinHandle<()>>::new();
     let mut dealt = 0;
@@ -265,9 +269,12 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     };
     listeners.values().for_each(|task| task.abort());
     let connections: Vec<_> = Worker::with(|worker| {
-        worker.draining = true;
+        (worker.draining, worker.patience) = (true, farewell::patience(grace));
         worker.deadlines.all().collect()
     });
+    // it slept until deadlines of before
+    deadlines.abort();
+    deadlines = tokio::spawn(watch_deadlines(shared.clone()));
     if !connections.is_empty() {
         connections.into_iter().for_each(|waker| waker.wake());
         // what is not written by then is lost: the grace is the operator's word on how long to try
@@ -305,6 +312,8 @@ fn spawn_connection(
 async fn watch_deadlines(shared: Arc<Shared>) {
     /// How late a deadline that was set meanwhile may be found.
     const AT_MOST: Duration = Duration::from_secs(1);
+    /// The same while the server shuts down.
+    const AT_MOST_DRAINING: Duration = Duration::from_millis(100);
     /// How often deadlines are looked at, at most.
     const AT_LEAST: Duration = Duration::from_millis(20);
     const TIDY_EVERY: Duration = Duration::from_secs(10);
@@ -312,15 +321,15 @@ async fn watch_deadlines(shared: Arc<Shared>) {
     let mut tidied = Instant::now();
     loop {
         let now = Instant::now();
-        let next = Worker::with(|worker| {
+        let (next, at_most) = Worker::with(|worker| {
             if now - tidied >= TIDY_EVERY {
                 shared.router.tidy(&mut worker.local);
                 tidied = now;
             }
-            worker.deadlines.due(now, &mut due)
+            (worker.deadlines.due(now, &mut due), if worker.draining { AT_MOST_DRAINING } else { AT_MOST })
         });
         due.drain(..).for_each(|waker: std::task::Waker| waker.wake());
-        let next = next.map_or(now + AT_MOST, |next| next.clamp(now + AT_LEAST, now + AT_MOST));
+        let next = next.map_or(now + at_most, |next| next.clamp(now + AT_LEAST, now + at_most));
         tokio::time::sleep_until(next.into()).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 /// A connected client, as its connection holds it.
 #[derive(Debug)]
 pub struct Client {
-    slot: SlotRef,
+    pub(super) slot: SlotRef,
     connection: ConnectionId,
     id: ClientId,
     /// When this connection began: after a take-over, the session may belong to another user.
@@ -124,6 +124,11 @@ impl Client {
     /// The version it speaks.
     pub fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// Its CONNACK, or acknowledgements of its packets, wait for the store.
+    pub(super) fn is_owed(&self) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.accepted.is_some() || !awaited.acks.is_empty())
     }
 
     /// An error where more of its packets wait to be acknowledged than is kept for it.
@@ -562,12 +567,6 @@ impl Router {
     /// that wait behind them.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
-    }
-
-    /// Is there something for a client, beside what its connection holds, that is not written, not acknowledged, or waits
-    /// for the store?
-    pub fn has_unfinished(&self, client: &Client) -> bool {
-        client.awaited.is_some() || client.slot.lock().session.has_unfinished()
     }
 
     /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for the

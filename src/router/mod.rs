@@ -50,6 +50,7 @@ mod retained;
 mod slot;
 mod subscribe;
 mod sys;
+mod unfinished;
 mod wills;
 
 pub use connect::Connected;
@@ -64,6 +65,7 @@ pub use ports::{
 };
 pub use slot::{ConnectionId, SlotRef};
 pub use sys::{Memory, SysTopics};
+pub use unfinished::Unfinished;
 
 use std::{
     collections::BTreeMap,

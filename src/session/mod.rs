@@ -154,9 +154,16 @@ impl Session {
         self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight().len(), o.queued_bytes()))
     }
 
-    /// Is there something that is not written, or not acknowledged?
-    pub fn has_unfinished(&self) -> bool {
-        self.out.as_ref().is_some_and(|out| !out.is_empty()) || self.outbound.as_ref().is_some_and(|o| !o.is_idle())
+    /// Are there bytes for the client that its connection has not taken?
+    pub fn has_bytes(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| !out.is_empty())
+    }
+
+    /// Would messages that wait, or that the client has not acknowledged, be lost with this process?
+    pub fn loses_messages(&self) -> bool {
+        // a store keeps those of QoS 1 and 2
+        let kept = self.number.is_some();
+        self.outbound.as_ref().is_some_and(|o| if kept { o.has_qos0() } else { !o.is_idle() })
     }
 
     /// Messages for this client that were dropped for want of room since this was last asked.

@@ -342,6 +342,11 @@ impl Outbound {
         self.retained > 0 || self.qos0 > 0
     }
 
+    /// QoS 0 messages are waiting.
+    pub(super) fn has_qos0(&self) -> bool {
+        self.qos0 > 0
+    }
+
     /// Forgets QoS 0 messages that wait, for a client that went away.
     pub(super) fn forget_qos0(&mut self) {
         self.forget_queued(|m| m.qos == QoS::AtMostOnce);
