@@ -23,7 +23,8 @@ use super::{
     handover::Shared,
     op::Ops,
     pool::Pool,
-    writer::{Progress, Unsynced, Writer},
+    unsynced::Unsynced,
+    writer::{Progress, Writer},
 };
 
 /// What was taken to be written.

@@ -51,6 +51,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod tools;
+mod unsynced;
 mod varint;
 mod writer;
 

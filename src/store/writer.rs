@@ -5,7 +5,6 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, OnceLock},
-    thread,
     time::Duration,
 };
 
@@ -19,8 +18,9 @@ use super::{
     names,
     op::Ops,
     pool::{Pool, RESERVE},
-    recover::{Found, Recovered},
+    recover::Recovered,
     statistics::Statistics,
+    unsynced::{Unsynced, end_at},
 };
 
 /// How a [`Writer`] writes.
@@ -94,16 +94,6 @@ struct Unwritten {
     emitted: Emitted,
     /// The first segment that is needed once it is on the disk.
     oldest: u64,
-}
-
-/// What was written and may not be on the disk: to be synced while the writer goes on.
-#[derive(Debug)]
-pub(super) struct Unsynced<F> {
-    file: Arc<F>,
-    segment: u64,
-    delay: Duration,
-    failed: Arc<OnceLock<Failure>>,
-    statistics: Arc<Statistics>,
 }
 
 /// Why a segment cannot begin.
@@ -548,47 +538,6 @@ impl<F: Files> Writer<F> {
         self.statistics.disk_bytes.set(self.disk_bytes());
         self.pool.set_used(self.current.as_ref().map_or(1000, |current| current.end * 1000 / current.len));
     }
-}
-
-impl<F: File> Unsynced<F> {
-    /// Brings it to the disk. After a failure nobody knows what is there, and nobody tries again.
-    pub(super) fn sync(self) -> Result<(), Failure> {
-        if let Some(failure) = self.failed.get() {
-            return Err(failure.clone());
-        }
-        if let Err(error) = self.file.sync_data() {
-            let failure = Failure::new(&names::segment(self.segment), "fsync failed", &error);
-            return Err(self.failed.get_or_init(|| failure).clone());
-        }
-        if !self.delay.is_zero() {
-            thread::sleep(self.delay);
-        }
-        self.statistics.fsyncs.add(1);
-        Ok(())
-    }
-}
-
-/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync that
-/// failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
-fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
-    if segment.end < segment.len {
-        file.set_len(segment.end)?;
-    }
-    let mut at = segment.unsynced;
-    let mut bytes = vec![0; 1 << 20];
-    while at < segment.end {
-        let most = usize::try_from(segment.end - at).map_or(bytes.len(), |left| left.min(bytes.len()));
-        match file.read_at(&mut bytes[..most], at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                write_all_at(file, &bytes[..read], at)?;
-                at += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    file.sync_data()
 }
 
 /// Things that one step of cleaning looks at.
