@@ -77,9 +77,11 @@ impl Router {
                 matched
             }
         };
+        // to clear one makes room
+        let retains = retain && !outgoing.payload.is_empty();
         if outgoing.qos != QoS::AtMostOnce
             && let Some(reason) = self.store_refuses(local)
-            && (retain || matched.targets.iter().any(|t| t.slot.is_kept() && t.options.qos != QoS::AtMostOnce))
+            && (retains || matched.targets.iter().any(|t| t.slot.is_kept() && t.options.qos != QoS::AtMostOnce))
         {
             return Err(reason);
         }

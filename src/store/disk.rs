@@ -81,6 +81,12 @@ impl Files for Disk {
     fn sync_dir(&self) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()
     }
+
+    fn room(&self) -> Option<u64> {
+        // some file systems count no blocks
+        let disk = rustix::fs::statvfs(&self.path).ok().filter(|disk| disk.f_blocks > 0)?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
 }
 
 impl File for DiskFile {

@@ -17,6 +17,7 @@ use super::{
     handover::Shared,
     recover::recover,
     restore::restored,
+    sizes::SegmentBytes,
     statistics::Statistics,
     writer::{Settings, Writer},
 };
@@ -32,8 +33,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// When something is durable.
     pub sync: Sync,
-    /// Bytes of a segment: 64 MiB, in tests less; at least [`MIN_SEGMENT_BYTES`].
-    pub segment_bytes: u64,
+    /// Bytes of a segment: 3 to 64 MiB, in tests less; at least [`MIN_SEGMENT_BYTES`].
+    pub segment_bytes: SegmentBytes,
     /// Bytes that may wait to become durable before the condition is [`Condition::Busy`].
     pub max_pending_bytes: usize,
     /// Added to each fsync, as a slower disk would: for measurements.
@@ -59,7 +60,7 @@ impl Options {
         Self {
             data_dir: data_dir.into(),
             sync: Sync::BeforeAck,
-            segment_bytes: 64 << 20,
+            segment_bytes: SegmentBytes::default(),
             max_pending_bytes: 64 << 20,
             sync_delay: Duration::ZERO,
         }
@@ -94,14 +95,16 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         );
     }
     let statistics = Arc::new(Statistics::default());
-    let settings = Settings {
-        segment_bytes: options.segment_bytes.max(MIN_SEGMENT_BYTES),
-        sync_delay: options.sync_delay,
-        salt: random(),
-        keep_freed: false,
-    };
+    let SegmentBytes { first, most } = options.segment_bytes;
+    let first = first.max(MIN_SEGMENT_BYTES);
+    let segment_bytes = SegmentBytes { first, most: most.max(first) };
+    let settings = Settings { segment_bytes, sync_delay: options.sync_delay, salt: random(), keep_freed: false };
     let writer = Writer::open(files, recovered, settings, statistics.clone())
         .map_err(|error| error.within(&options.data_dir))?;
+    if let Some(has) = writer.disk().filter(|&has| has < segment_bytes.least_disk()) {
+        let path = options.data_dir.clone();
+        return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
+    }
     let restored = restored(writer.index(), now());
     let interval = match options.sync {
         Sync::BeforeAck => None,

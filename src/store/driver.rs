@@ -274,7 +274,7 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
             continue;
         }
         match pool.make_paced(ends) {
-            Ok(spare) => pool.put(spare),
+            Ok(()) => {}
             Err(_) if ends.load(Ordering::Acquire) => {}
             // the writer says so when it matters
             Err(error) if is_full(&error) => thread::park_timeout(RETRY),

@@ -57,6 +57,16 @@ pub enum OpenError {
         /// How many more.
         more: usize,
     },
+    /// Its disk is too small, or others have filled it.
+    #[error("{}: the disk has room for {} KiB, and dunlin needs {} KiB at least: free {} KiB there, or change data_dir", path.display(), has / 1024, needs.div_ceil(1024), (needs - has).div_ceil(1024))]
+    TooSmall {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes that its files may take, with what they take already.
+        has: u64,
+        /// Bytes that they need.
+        needs: u64,
+    },
     /// The system refuses something else.
     #[error("{}: {what}: {error}", path.display())]
     Io {

@@ -34,6 +34,9 @@ pub trait Files: Send + Sync + 'static {
 
     /// Names that were given and taken so far survive a power cut.
     fn sync_dir(&self) -> io::Result<()>;
+
+    /// Bytes that the disk has room for, beside what it holds. `None`: nobody knows.
+    fn room(&self) -> Option<u64>;
 }
 
 /// One open file. Offsets and lengths are bytes.

@@ -15,7 +15,7 @@
 //! | `op`, `record`, `records`, `varint` | what happened; what the log says of it; as bytes |
 //! | `format`, `names` | headers of segments and frames; names of files |
 //! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
-//! | `pool` | files that wait to be segments |
+//! | `pool`, `sizes` | files that wait to be segments; how large they are |
 //! | `files`, `disk`, `direct` | what is asked of a file system; the real one; around its cache |
 //! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
 //! | `data_dir` | the directory: permissions, the lock |
@@ -46,6 +46,7 @@ mod recover;
 mod replay;
 mod restore;
 mod session;
+mod sizes;
 mod slab;
 mod statistics;
 #[cfg(test)]
@@ -58,4 +59,5 @@ mod writer;
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
 pub use error::{Damage, Failure, OpenError};
 pub use replay::Dangling;
+pub use sizes::SegmentBytes;
 pub use statistics::{Number, Statistics};

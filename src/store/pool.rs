@@ -1,4 +1,4 @@
-//! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. One of them is the reserve:
+//! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. Two of them are the reserve:
 //! with it a store whose disk is full still writes what makes room.
 
 use std::{
@@ -7,14 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{
-    files::{Files, zero_fill},
+    error::RecoveryError,
+    files::{File, Files, zero_fill},
     names,
 };
 
@@ -22,22 +22,63 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Pool<F> {
     files: Arc<F>,
-    segment_bytes: u64,
+    /// How large the next one is made.
+    segment_bytes: AtomicU64,
     state: Mutex<State>,
+    /// Held while one is made: two that are made at once could each take the room that the other needs.
+    making: Mutex<()>,
+    /// The one that is being made is waited for.
+    wanted: Condvar,
     /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment, all.
     used: AtomicU64,
 }
 
+/// A file that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spare {
+    pub(super) name: String,
+    pub(super) len: u64,
+}
+
 #[derive(Debug)]
 struct State {
-    ready: Vec<String>,
+    /// By rising length: what is taken last is the largest.
+    ready: Vec<Spare>,
     next: u64,
+    /// How many threads wait for one.
+    waiting: usize,
+}
+
+impl State {
+    fn put(&mut self, spare: Spare) {
+        let at = self.ready.partition_point(|other| other.len <= spare.len);
+        self.ready.insert(at, spare);
+    }
+
+    /// The smallest that has this length.
+    fn take(&mut self, len: u64) -> Option<Spare> {
+        let at = self.ready.partition_point(|spare| spare.len < len);
+        (at < self.ready.len()).then(|| self.ready.remove(at))
+    }
+}
+
+/// The files with these names.
+pub(super) fn found(files: &impl Files, names: Vec<String>) -> Result<Vec<Spare>, RecoveryError> {
+    let spare = |name: String| {
+        let len = files.open(&name).and_then(|file| file.len());
+        let len = len.map_err(RecoveryError::io(&name, "cannot open it"))?;
+        Ok(Spare { name, len })
+    };
+    names.into_iter().map(spare).collect()
 }
 
 impl<F: Files> Pool<F> {
-    pub(super) fn new(files: Arc<F>, segment_bytes: u64, ready: Vec<String>) -> Self {
-        let next = ready.iter().filter_map(|name| names::spare_number(name)).max().map_or(1, |last| last + 1);
-        Self { files, segment_bytes, state: Mutex::new(State { ready, next }), used: AtomicU64::new(1000) }
+    pub(super) fn new(files: Arc<F>, segment_bytes: u64, ready: Vec<Spare>) -> Self {
+        let next = ready.iter().filter_map(|spare| names::spare_number(&spare.name)).max().map_or(1, |last| last + 1);
+        let mut state = State { ready: Vec::new(), next, waiting: 0 };
+        ready.into_iter().for_each(|spare| state.put(spare));
+        let (segment_bytes, used) = (AtomicU64::new(segment_bytes), AtomicU64::new(1000));
+        Self { files, segment_bytes, state: Mutex::new(state), making: Mutex::default(), wanted: Condvar::new(), used }
     }
 
     /// How many there are.
@@ -45,19 +86,50 @@ impl<F: Files> Pool<F> {
         self.state.lock().ready.len()
     }
 
-    /// One that is not the reserve.
-    pub(super) fn take(&self) -> Option<String> {
+    /// How much of the disk they take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.lock().ready.iter().map(|spare| spare.len).sum()
+    }
+
+    /// How large the next ones are.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_segment_bytes(&self, bytes: u64) {
+        self.segment_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// One of at least this length that is not of the reserve: where there is none, it is made. Slow then.
+    pub(super) fn take(&self, len: u64) -> io::Result<Spare> {
+        let ready = || {
+            let mut state = self.state.lock();
+            if state.ready.len() > RESERVE { state.take(len) } else { None }
+        };
+        match ready() {
+            Some(spare) => Ok(spare),
+            None => self.alone(|| ready().map_or_else(|| self.make(|_, _| Ok(())), Ok)),
+        }
+    }
+
+    /// Makes what is missing of the reserve.
+    pub(super) fn fill_reserve(&self) -> io::Result<()> {
+        self.alone(|| {
+            while self.len() < RESERVE {
+                self.put(self.make(|_, _| Ok(()))?);
+            }
+            Ok(())
+        })
+    }
+
+    /// One of the reserve, of at least this length. What `grows` leaves the other one to what makes room.
+    pub(super) fn take_reserve(&self, len: u64, grows: bool) -> Option<Spare> {
         let mut state = self.state.lock();
-        if state.ready.len() > RESERVE { state.ready.pop() } else { None }
+        if grows && state.ready.len() < RESERVE { None } else { state.take(len) }
     }
 
-    /// The reserve.
-    pub(super) fn take_reserve(&self) -> Option<String> {
-        self.state.lock().ready.pop()
-    }
-
-    pub(super) fn put(&self, name: String) {
-        self.state.lock().ready.push(name);
+    pub(super) fn put(&self, spare: Spare) {
+        self.state.lock().put(spare);
     }
 
     /// Says how much of the last segment is used, in thousandths.
@@ -65,30 +137,42 @@ impl<F: Files> Pool<F> {
         self.used.store(used, Ordering::Relaxed);
     }
 
-    /// Makes one, whose blocks are on the disk. Slow.
-    pub(super) fn make(&self) -> io::Result<String> {
-        self.make_with(|_, _| Ok(()))
-    }
-
     /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with an error
     /// when `ends` says so.
-    pub(super) fn make_paced(&self, ends: &AtomicBool) -> io::Result<String> {
-        self.make_with(|made, took| {
+    pub(super) fn make_paced(&self, ends: &AtomicBool) -> io::Result<()> {
+        let _making = self.making.lock();
+        let spare = self.make(|made, took| {
             // it is to be there when half of the last segment is used
-            let ahead = made * 1000 / self.segment_bytes > 2 * self.used.load(Ordering::Relaxed);
-            if ahead && self.len() >= RESERVE {
-                thread::sleep((PAUSE * took).min(LONGEST_PAUSE));
+            let ahead = made > 2 * self.used.load(Ordering::Relaxed);
+            let mut state = self.state.lock();
+            if ahead && state.ready.len() >= RESERVE && state.waiting == 0 {
+                self.wanted.wait_for(&mut state, (PAUSE * took).min(LONGEST_PAUSE));
             }
             if ends.load(Ordering::Acquire) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
-        })
+        })?;
+        self.put(spare);
+        Ok(())
     }
 
-    fn make_with(&self, pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<String> {
+    /// Runs `f` while no other thread makes one; one that is being made is finished first, without pauses.
+    fn alone<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.state.lock().waiting += 1;
+        self.wanted.notify_all();
+        let _making = self.making.lock();
+        self.state.lock().waiting -= 1;
+        f()
+    }
+
+    /// Makes one, whose blocks are on the disk. `pace` is told after each piece how much is made, in thousandths, and how
+    /// long the piece took.
+    fn make(&self, mut pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<Spare> {
+        let len = self.segment_bytes();
+        let pace = |made, took| pace(made * 1000 / len, took);
         let name = self.new_name();
         let unfinished = names::unfinished(&name);
-        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, self.segment_bytes, pace));
+        let made = self.files.create(&unfinished).and_then(|file| zero_fill(&file, len, pace));
         match made.and_then(|()| self.files.rename(&unfinished, &name)) {
-            Ok(()) => Ok(name),
+            Ok(()) => Ok(Spare { name, len }),
             Err(error) => {
                 // what was written of it is room again; where that fails too, the next start removes it
                 let _ = self.files.remove(&unfinished);
@@ -97,14 +181,15 @@ impl<F: Files> Pool<F> {
         }
     }
 
-    /// Keeps the file of a segment that nothing needs, or removes it where there are enough.
+    /// Keeps the file of a segment that nothing needs, or removes it where there are enough, or it is not as large as the
+    /// next ones.
     pub(super) fn recycle(&self, segment: &str, len: u64) -> io::Result<()> {
-        if len != self.segment_bytes || self.len() >= ENOUGH {
+        if len != self.segment_bytes() || self.len() >= ENOUGH {
             return self.files.remove(segment);
         }
         let name = self.new_name();
         self.files.rename(segment, &name)?;
-        self.put(name);
+        self.put(Spare { name, len });
         Ok(())
     }
 
@@ -121,10 +206,10 @@ impl<F: Files> Pool<F> {
     }
 }
 
-/// For a full disk.
-pub(super) const RESERVE: usize = 1;
+/// For a full disk: one for what is on its way, one so that the cleaner can move all that lives in a segment.
+pub(super) const RESERVE: usize = 2;
 /// With the next segment.
-const READY: usize = RESERVE + 1;
+pub(super) const READY: usize = RESERVE + 1;
 /// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so that a
 /// slow disk has one some time.
 const PAUSE: u32 = 9;

@@ -21,6 +21,7 @@ use super::{
     json, names, op,
     record::LogRecord,
     recover::{Recovered, recover},
+    sizes::SegmentBytes,
     statistics::Statistics,
     writer::{Progress, Settings, Writer},
 };
@@ -145,7 +146,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
 
     let live = recovered.index.live_bytes;
     let settings = Settings {
-        segment_bytes: (live / 4).clamp(1 << 20, 64 << 20),
+        segment_bytes: SegmentBytes::all((live / 4).clamp(1 << 20, 64 << 20)),
         sync_delay: Duration::ZERO,
         salt: random(),
         keep_freed: true,

@@ -17,8 +17,9 @@ use super::{
     index::Index,
     names,
     op::Ops,
-    pool::{Pool, RESERVE},
+    pool::{self, Pool, READY, RESERVE, Spare},
     recover::Recovered,
+    sizes::{SegmentBytes, Sizes},
     statistics::Statistics,
     unsynced::{Unsynced, end_at},
 };
@@ -26,8 +27,7 @@ use super::{
 /// How a [`Writer`] writes.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    /// Of a segment, header included.
-    pub(super) segment_bytes: u64,
+    pub(super) segment_bytes: SegmentBytes,
     /// Added to each fsync.
     pub(super) sync_delay: Duration,
     /// For a log that begins: any number that nobody knows.
@@ -66,6 +66,9 @@ pub(super) struct Writer<F: Files> {
     /// The first segment that the last frame that was written needs.
     oldest: u64,
     cleaning: Option<(Home, Cursor)>,
+    sizes: Sizes,
+    /// The disk has room for a few segments more, and is full soon unless the log is cleaned.
+    short: bool,
     full: bool,
     failed: Arc<OnceLock<Failure>>,
     statistics: Arc<Statistics>,
@@ -84,7 +87,9 @@ struct Current<F> {
     file: Arc<F>,
     len: u64,
     end: u64,
-    /// It was the reserve: its last part is for what makes room.
+    /// When it began, in milliseconds since 1970.
+    began: u64,
+    /// It was the reserve: half of it is for what makes room.
     reserve: bool,
 }
 
@@ -116,19 +121,6 @@ impl<F: Files> Writer<F> {
             let ended = files.open(&name).and_then(|file| end_at(&file, last));
             ended.map_err(RecoveryError::io(&name, "cannot bring its last frames to the disk"))?;
         }
-        let (mut spares, mut obsolete) = (Vec::new(), recovered.obsolete);
-        for name in recovered.spares {
-            let len = files.open(&name).and_then(|file| file.len());
-            let fits = len.map_err(RecoveryError::io(&name, "cannot open it"))? == settings.segment_bytes;
-            if fits { spares.push(name) } else { obsolete.push(name) }
-        }
-        if settings.keep_freed {
-            obsolete.retain(|name| names::segment_id(name).is_none());
-        }
-        for name in &obsolete {
-            files.remove(name).map_err(RecoveryError::io(name, "cannot remove it"))?;
-        }
-        files.sync_dir().map_err(RecoveryError::io("", "cannot sync the data directory"))?;
         let segments: VecDeque<_> = recovered
             .segments
             .iter()
@@ -137,8 +129,23 @@ impl<F: Files> Writer<F> {
                 len: if found.id + 1 == recovered.next_segment { found.end } else { found.len },
             })
             .collect();
-        let writer = Self {
-            pool: Arc::new(Pool::new(files.clone(), settings.segment_bytes, spares)),
+        let found = pool::found(&*files, recovered.spares)?;
+        let takes: u64 = segments.iter().map(|segment| segment.len).chain(found.iter().map(|spare| spare.len)).sum();
+        let disk = files.room().map_or(u64::MAX, |room| room.saturating_add(takes));
+        let sizes = Sizes::new(settings.segment_bytes, recovered.index.live_bytes, disk);
+        // larger ones are of a busier time
+        let (spares, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|spare| spare.len == sizes.next());
+        let mut obsolete = recovered.obsolete;
+        obsolete.extend(others.into_iter().map(|spare| spare.name));
+        if settings.keep_freed {
+            obsolete.retain(|name| names::segment_id(name).is_none());
+        }
+        for name in &obsolete {
+            files.remove(name).map_err(RecoveryError::io(name, "cannot remove it"))?;
+        }
+        files.sync_dir().map_err(RecoveryError::io("", "cannot sync the data directory"))?;
+        let mut writer = Self {
+            pool: Arc::new(Pool::new(files.clone(), sizes.next(), spares)),
             files,
             salt: recovered.salt.unwrap_or(settings.salt),
             settings,
@@ -153,10 +160,13 @@ impl<F: Files> Writer<F> {
             synced: recovered.next_frame - 1,
             oldest: recovered.oldest,
             cleaning: None,
+            sizes,
+            short: false,
             full: false,
             failed: Arc::default(),
             statistics,
         };
+        writer.look_for_room();
         writer.count();
         Ok(writer)
     }
@@ -201,12 +211,11 @@ impl<F: Files> Writer<F> {
         if progress == Progress::Done && self.full {
             // what nothing needs by now is room
             self.sync()?;
-            if self.pool.len() < RESERVE {
-                match self.pool.make() {
-                    Ok(spare) => self.pool.put(spare),
-                    Err(error) if is_full(&error) => return Ok(progress),
-                    Err(error) => return Err(self.fail(DATA_DIR, "cannot make a segment", &error)),
-                }
+            self.look_for_room();
+            match self.pool.fill_reserve() {
+                Ok(()) => {}
+                Err(error) if is_full(&error) => return Ok(progress),
+                Err(error) => return Err(self.fail(DATA_DIR, "cannot make a segment", &error)),
             }
             self.full = false;
         }
@@ -313,7 +322,12 @@ impl<F: Files> Writer<F> {
 
     /// Segments of the log, and spares.
     pub(super) fn disk_bytes(&self) -> u64 {
-        self.log_bytes() + self.pool.len() as u64 * self.settings.segment_bytes
+        self.log_bytes() + self.pool.bytes()
+    }
+
+    /// What the log may take of its disk, with what it takes. `None`: nobody knows.
+    pub(super) fn disk(&self) -> Option<u64> {
+        Some(self.files.room()?.saturating_add(self.disk_bytes()))
     }
 
     fn log_bytes(&self) -> u64 {
@@ -326,16 +340,19 @@ impl<F: Files> Writer<F> {
         if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as Home == first {
             return false;
         }
-        let (live, segment) = (self.index.live_bytes, self.settings.segment_bytes);
+        let (live, segment) = (self.index.live_bytes, self.pool.segment_bytes());
+        let needed = self.index.homes.get(first).bytes;
+        // with less, cleaning would only move what lives
+        let gains = self.log_bytes() > live + live / 4 + 3 * segment;
         if self.full {
-            // only what frees a segment for certain, and while there is something to gain
-            let room = (current.len - current.end).saturating_sub(current.len / 16);
-            let needed = self.index.homes.get(first).bytes;
-            return needed + needed / 4 + 512 <= room && self.log_bytes() > live + live / 4 + 3 * segment;
+            // only what frees a segment for certain
+            let room = (current.len - current.end + self.pool.bytes()).saturating_sub(current.len / 16);
+            return gains && needed + needed / 4 + 512 <= room;
         }
         // little that keeps much: moving it costs next to nothing, and a file that is used again needs no zeros
-        let cheap = self.segments.len() > 2 && self.index.homes.get(first).bytes <= segment / 32;
-        cheap || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
+        let len = self.segments.front().map_or(0, |segment| segment.len);
+        let cheap = self.segments.len() > 2 && needed <= len / 32;
+        cheap || self.short && gains || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
     /// Writes the frame that is stuck, if there is one, and then what is noted.
@@ -417,31 +434,34 @@ impl<F: Files> Writer<F> {
     fn place(&mut self, grows: bool) -> Result<(), Roll> {
         let needed = self.frame.len() as u64;
         if let Some(current) = &self.current {
-            let kept = if current.reserve && grows { current.len / 8 } else { 0 };
+            let kept = if current.reserve && grows { current.len / 2 } else { 0 };
             if current.end + needed + kept <= current.len {
                 return Ok(());
             }
             // only the last segment may end in a frame that is not whole
             self.sync().map_err(Roll::Failed)?;
         }
+        self.choose_size();
         let id = self.next_segment;
-        let (from, len, reserve) = self.file_for(HEADER as u64 + needed, grows)?;
-        match self.begin_segment(id, &from) {
+        let (from, reserve) = self.file_for(HEADER as u64 + needed, grows)?;
+        match self.begin_segment(id, &from.name) {
             Ok(file) => {
                 self.next_segment += 1;
                 self.full |= reserve;
-                self.segments.push_back(Segment { id, len });
+                self.segments.push_back(Segment { id, len: from.len });
                 self.index.homes.push(id as Home);
-                self.current = Some(Current { id, file: Arc::new(file), len, end: HEADER as u64, reserve });
+                let (file, end, began) = (Arc::new(file), HEADER as u64, self.now);
+                self.current = Some(Current { id, file, len: from.len, end, began, reserve });
+                self.look_for_room();
                 Ok(())
             }
             Err(error) if is_full(&error) => {
-                if len == self.settings.segment_bytes {
+                if names::spare_number(&from.name).is_some() {
                     self.pool.put(from);
                 } else {
                     // made again when there is room, under the same name
-                    let removed = self.files.remove(&from);
-                    removed.map_err(|error| Roll::Failed(self.fail(&from, "cannot remove it", &error)))?;
+                    let removed = self.files.remove(&from.name);
+                    removed.map_err(|error| Roll::Failed(self.fail(&from.name, "cannot remove it", &error)))?;
                 }
                 Err(Roll::Full)
             }
@@ -449,36 +469,48 @@ impl<F: Files> Writer<F> {
         }
     }
 
-    /// The name of a file that can be a segment, its length, and whether it was the reserve.
-    fn file_for(&mut self, needed: u64, grows: bool) -> Result<(String, u64, bool), Roll> {
-        let len = self.settings.segment_bytes;
-        if needed > len {
+    /// The last segment is filled: how large are the next ones?
+    fn choose_size(&mut self) {
+        let (Some(current), disk) = (&self.current, self.disk().unwrap_or(u64::MAX)) else { return };
+        // a clock that was set back tells nothing
+        let took = self.now.checked_sub(current.began).map_or(Duration::MAX, Duration::from_millis);
+        self.sizes.filled(current.len, took, self.index.live_bytes, disk);
+        self.pool.set_segment_bytes(self.sizes.next());
+    }
+
+    /// Is the disk full soon?
+    fn look_for_room(&mut self) {
+        let enough = (READY as u64 + SLACK_SEGMENTS) * self.sizes.next();
+        self.short = self.files.room().is_some_and(|room| room.saturating_add(self.pool.bytes()) < enough);
+    }
+
+    /// A file that can be a segment, and whether it was the reserve.
+    fn file_for(&mut self, needed: u64, grows: bool) -> Result<(Spare, bool), Roll> {
+        if needed > self.pool.segment_bytes() {
             // a segment for this frame alone
             let name = names::unfinished(&names::segment(self.next_segment));
             let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_, _| Ok(())));
             return match made {
-                Ok(()) => Ok((name, needed, false)),
+                Ok(()) => Ok((Spare { name, len: needed }, false)),
                 Err(error) => {
                     let _ = self.files.remove(&name);
                     if is_full(&error) {
-                        return Err(Roll::Full);
+                        return self.reserve_for(needed, grows);
                     }
                     Err(Roll::Failed(self.fail(&name, "cannot make a segment", &error)))
                 }
             };
         }
-        if let Some(spare) = self.pool.take() {
-            return Ok((spare, len, false));
-        }
-        match self.pool.make() {
-            Ok(spare) => Ok((spare, len, false)),
-            Err(error) if is_full(&error) => {
-                let kept = if grows { len / 8 } else { 0 };
-                let reserve = if needed + kept <= len { self.pool.take_reserve() } else { None };
-                reserve.map(|spare| (spare, len, true)).ok_or(Roll::Full)
-            }
+        match self.pool.take(needed) {
+            Ok(spare) => Ok((spare, false)),
+            Err(error) if is_full(&error) => self.reserve_for(needed, grows),
             Err(error) => Err(Roll::Failed(self.fail(DATA_DIR, "cannot make a segment", &error))),
         }
+    }
+
+    fn reserve_for(&self, needed: u64, grows: bool) -> Result<(Spare, bool), Roll> {
+        let len = if grows { 2 * needed } else { needed };
+        self.pool.take_reserve(len, grows).map(|spare| (spare, true)).ok_or(Roll::Full)
     }
 
     /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that, the

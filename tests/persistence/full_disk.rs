@@ -142,15 +142,20 @@ fn willing(broker: &Running) -> Client {
     connect(broker, &Connect::new("gone").persistent().will(&Message::new("will", "gone").qos(2)), 0)
 }
 
-/// Room for a few segments of 64 MiB.
-const SIZE: &str = "size=300m";
+/// Room for some hundred messages.
+const SIZE: &str = "300m";
 /// Where the tmpfs is; set for the run within the namespace.
 const WITHIN: &str = "DUNLIN_TEST_ON_SMALL_DISK";
 
 /// Runs `test` with a place on a tmpfs, in another process, which runs the test of this name.
 fn on_a_small_disk(name: &str, test: fn(&Place)) {
+    on_a_disk_of(SIZE, name, test);
+}
+
+/// The same, with a tmpfs of this size.
+pub fn on_a_disk_of(size: &str, name: &str, test: fn(&Place)) {
     if let Some(dir) = env::var_os(WITHIN) {
-        let mounted = mount(Command::new("mount"), Path::new(&dir));
+        let mounted = mount(Command::new("mount"), size, Path::new(&dir));
         assert!(mounted, "the namespace was made for this mount");
         return test(&Place::within(Path::new(&dir)));
     }
@@ -168,7 +173,7 @@ fn on_a_small_disk(name: &str, test: fn(&Place)) {
     let way = ways.into_iter().find(|way| {
         let mut command = unshare(way);
         command.arg("mount");
-        mount(command, dir.path())
+        mount(command, size, dir.path())
     });
     let Some(way) = way else {
         panic!(
@@ -185,8 +190,9 @@ fn on_a_small_disk(name: &str, test: fn(&Place)) {
 }
 
 /// `command`, or a shell of it, is `mount`.
-fn mount(mut command: Command, dir: &Path) -> bool {
-    let command = command.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(dir).stderr(Stdio::null());
+fn mount(mut command: Command, size: &str, dir: &Path) -> bool {
+    let size = format!("size={size}");
+    let command = command.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -225,7 +231,7 @@ fn fill(broker: &mut Running) -> usize {
 }
 
 /// `$SYS` says so, now or soon.
-fn expect_condition(broker: &Running, condition: &str) {
+pub fn expect_condition(broker: &Running, condition: &str) {
     let mut client = broker.client("condition");
     client.send(&subscribe(1, &[("$SYS/broker/store/disk/condition", 0)]));
     // what is published is what changed: the retained one comes first

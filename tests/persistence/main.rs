@@ -8,6 +8,7 @@
 //! | `modes` | what the first lines say, and what each mode keeps and writes |
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
 //! | `full_disk` | a disk without room |
+//! | `small_disk` | how much of a disk is taken, and a disk that has little |
 //! | `access` | what users and rules do to what was kept |
 //! | `support` | a data directory and brokers on it |
 
@@ -23,4 +24,5 @@ mod full_disk;
 mod modes;
 mod restart;
 mod retained;
+mod small_disk;
 mod support;

@@ -3,7 +3,13 @@
 use proptest::prelude::*;
 
 use super::{
-    super::{op::Op, recover::recover, restore::restored, writer::Progress},
+    super::{
+        op::Op,
+        recover::recover,
+        restore::restored,
+        sizes::SegmentBytes,
+        writer::{Progress, Settings},
+    },
     model::Model,
     world::{World, copy, look, message, open, settings},
 };
@@ -38,10 +44,11 @@ proptest! {
         seed: u64,
         payload in 1usize..400,
         drains in 0usize..=10,
-        segment in prop_oneof![Just(4096u64), Just(16384)],
+        (first, most) in prop_oneof![Just((4096u64, 4096u64)), Just((16384, 16384)), Just((4096, 16384))],
         steps in prop::collection::vec(0u8..20, 50..300),
     ) {
-        let mut world = World::new(seed, settings(segment));
+        let segment_bytes = SegmentBytes { first, most };
+        let mut world = World::new(seed, Settings { segment_bytes, ..settings(first) });
         (world.payload, world.drains) = (payload, drains);
         for step in steps {
             match step {

@@ -12,7 +12,7 @@ use super::{
         driver::{self, Threads},
         files::Files,
         handover::Shared,
-        pool::Pool,
+        pool::{Pool, RESERVE},
         recover::recover,
         statistics::Statistics,
         writer::{Settings, Writer},
@@ -323,10 +323,10 @@ fn a_file_for_later_takes_its_time_and_is_given_up_at_the_end() {
     let files = Simulated::default();
     let pool = Pool::new(Arc::new(files.clone()), 1 << 20, Vec::new());
     let spare = |pool: &Pool<_>, ends| pool.make_paced(&AtomicBool::new(ends));
-    pool.put(spare(&pool, false).unwrap());
+    (0..RESERVE).for_each(|_| spare(&pool, false).unwrap());
     // with a reserve, and a last segment that is next to empty
     pool.set_used(1);
-    pool.put(spare(&pool, false).unwrap());
+    spare(&pool, false).unwrap();
     assert!(pool.is_filled());
     let before = files.list().unwrap();
     assert_eq!(spare(&pool, true).unwrap_err().kind(), io::ErrorKind::Interrupted);

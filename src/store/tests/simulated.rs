@@ -330,6 +330,11 @@ impl Files for Simulated {
         state.renames.clear();
         Ok(())
     }
+
+    fn room(&self) -> Option<u64> {
+        let state = self.0.lock();
+        state.room.map(|room| room.saturating_sub(state.used()))
+    }
 }
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    super::{DiskStore, OpenError, Options, Sync, open},
+    super::{DiskStore, OpenError, Options, SegmentBytes, Sync, open},
     world::copy,
 };
 use crate::{
@@ -27,7 +27,7 @@ const EACH: u64 = 500;
 const SESSIONS: u64 = 5;
 
 fn options(path: &Path) -> Options {
-    Options { segment_bytes: 64 << 10, ..Options::new(path) }
+    Options { segment_bytes: SegmentBytes::all(64 << 10), ..Options::new(path) }
 }
 
 fn number(number: u64) -> SessionNumber {

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-use super::super::{DiskStore, OpenError, Options, open, tools};
+use super::super::{DiskStore, OpenError, Options, SegmentBytes, open, tools};
 use crate::{
     router::{Record, Store},
     session::{Change, Message, SessionNumber},
@@ -13,7 +13,7 @@ use crate::{
 const MESSAGES: u64 = 200;
 
 fn options(path: &Path) -> Options {
-    Options { segment_bytes: 16 << 10, ..Options::new(path) }
+    Options { segment_bytes: SegmentBytes::all(16 << 10), ..Options::new(path) }
 }
 
 /// A session with messages, each a commit of its own, and one retained message.

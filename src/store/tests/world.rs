@@ -7,6 +7,7 @@ use super::{
         error::Failure,
         op::{Op, Ops},
         recover::{Recovered, recover},
+        sizes::SegmentBytes,
         statistics::Statistics,
         writer::{Progress, Settings, Writer},
     },
@@ -49,6 +50,7 @@ pub(super) struct World {
 }
 
 pub(super) fn settings(segment_bytes: u64) -> Settings {
+    let segment_bytes = SegmentBytes::all(segment_bytes);
     Settings { segment_bytes, sync_delay: Duration::ZERO, salt: 0x5A17, keep_freed: false }
 }
 
@@ -175,7 +177,7 @@ impl World {
 
     /// Bytes that the log may have at most, when cleaning has caught up.
     pub(super) fn bound(&self) -> u64 {
-        3 * self.writer.index().live_bytes + 10 * self.settings.segment_bytes
+        3 * self.writer.index().live_bytes + 11 * self.settings.segment_bytes.most
     }
 
     /// One thing that happens, with all that belongs to it.
