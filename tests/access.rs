@@ -47,7 +47,7 @@ impl Files {
             acl_file: Some(self.write("acl", rules)),
             ..AuthConfig::default()
         };
-        Config { auth, ..support::config() }
+        Config { auth, allow_anonymous: Some(true), ..support::config() }
     }
 }
 

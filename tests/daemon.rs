@@ -122,6 +122,29 @@ fn anonymous_clients_of_a_public_listener_are_refused_and_the_log_says_what_to_w
 }
 
 #[test]
+fn with_a_login_anonymous_clients_are_refused_on_loopback_too_and_the_log_says_what_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = "[auth]\ntoken_secret_file = 'DIR/secret'\n".replace("DIR", dir.path().to_str().unwrap());
+    fs::write(dir.path().join("secret"), "0123456789abcdef0123456789abcdef").unwrap();
+    for (listeners, said) in [
+        ("[[listener]]\naddress = '127.0.0.1:0'\n", "as earlier versions did, write `allow_anonymous = true`"),
+        (
+            "[[listener]]\naddress = '127.0.0.1:0'\n[[listener]]\naddress = '0.0.0.0:0'\n",
+            "write `allow_anonymous = true` in the [[listener]] tables that listen there",
+        ),
+    ] {
+        fs::write(config(&dir), format!("{listeners}{secret}")).unwrap();
+        let mut running = Running::listening(&[], &["--config", config(&dir).to_str().unwrap()]);
+        let line = running.read.iter().find(|line| line.contains("anonymous")).expect("a line at the start");
+        assert!(line.ends_with(said), "{line}");
+        let mut client = Client::open(running.addresses[0]);
+        client.send(&Connect::new("c").frame());
+        client.expect_refused(5);
+        running.wait_for("`allow_anonymous = true` would let it in");
+    }
+}
+
+#[test]
 fn anonymous_clients_of_a_public_listener_are_served_where_that_is_said() {
     let running = Running::listening(&["0.0.0.0:0"], &["--allow-anonymous"]);
     let line = running.read.iter().find(|line| line.contains("WARN")).expect("a warning at the start");

@@ -164,13 +164,15 @@ fn a_certificate_is_swapped_under_load_and_no_connection_is_lost() {
 
 #[test]
 fn a_client_that_is_revoked_and_one_of_another_authority_are_refused_from_then_on() {
-    let mut setup = Setup::new(SECURE, &[]);
+    // a certificate alone is no user name
+    let secured = format!("allow_anonymous = true\n{SECURE}");
+    let mut setup = Setup::new(&secured, &[]);
     let address = setup.address(0);
     let lamp = setup.certs.lamp();
     setup.write("revoked.pem", &revocation_list(&setup.certs, &[], 2100));
     fs::copy(setup.path("ca.pem"), setup.path("clients.pem")).unwrap();
     let with_clients = format!(
-        "{SECURE}client_ca_file = 'DIR/clients.pem'\nclient_certificates = 'required'\n\
+        "{secured}client_ca_file = 'DIR/clients.pem'\nclient_certificates = 'required'\n\
          revocation_list_file = 'DIR/revoked.pem'\n"
     );
     let mut nameless = secure(address, &setup.certs.client());

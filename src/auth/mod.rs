@@ -57,8 +57,11 @@ use crate::{
 /// What is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone.
+    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone, and not even there once a
+    /// login is configured.
     pub allow_anonymous: Option<bool>,
+    /// A login that this room does not check.
+    pub other_login: Option<OtherLogin>,
     /// `auth.password_file`.
     pub password_file: Option<PathBuf>,
     /// `auth.acl_file`.
@@ -69,6 +72,15 @@ pub struct Settings {
     pub failed_login_delay: Option<Duration>,
     /// `auth.token_…`.
     pub tokens: TokenSettings,
+}
+
+/// A login beside password files and tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherLogin {
+    /// A listener asks its clients for certificates.
+    Certificates,
+    /// The embedding program decides who is let in.
+    PlugIn,
 }
 
 /// Users, rules and tokens, read whole and found right.
@@ -100,7 +112,8 @@ impl Policy {
         let (users, rules) = (users.transpose()?, rules.transpose()?);
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
-        if users.is_none() && tokens.is_none() && rules.as_ref().is_some_and(Rules::names_users) {
+        let proven = users.is_some() || tokens.is_some() || settings.other_login.is_some();
+        if !proven && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
         }
         Ok(Self { settings: settings.clone(), users, rules, tokens, warnings, contents })
@@ -121,9 +134,19 @@ impl Policy {
         &self.warnings
     }
 
-    /// Nobody has to prove who they are: there are no users and no tokens.
+    /// Nobody has to prove a user name: there are no users and no tokens.
     pub fn is_open(&self) -> bool {
         self.users.is_none() && self.tokens.is_none()
+    }
+
+    /// Is any login configured? Then anonymous clients are served only where the configuration says so.
+    pub fn has_login(&self) -> bool {
+        !self.is_open() || self.settings.other_login.is_some()
+    }
+
+    /// A login that this room does not check.
+    pub fn other_login(&self) -> Option<OtherLogin> {
+        self.settings.other_login
     }
 
     /// How many users and rules there are, where there is a file of them; whether tokens are taken.
@@ -137,13 +160,12 @@ impl Policy {
         let open = self.is_open();
         let why = match listener.or(self.settings.allow_anonymous) {
             Some(true) => return Ok(()),
-            None if origin.loopback_listener => return Ok(()),
-            None if open => {
-                "no users are configured, and it is not local (its listener is not on loopback, or it came through a \
-                 proxy or from a web page); `allow_anonymous = true` would let it in"
+            None if self.has_login() => {
+                "anonymous clients are refused, as a login is configured; `allow_anonymous = true` would let it in"
             }
+            None if origin.loopback_listener => return Ok(()),
             None => {
-                "it gives no user name, and it is not local (its listener is not on loopback, or it came through a \
+                "no users are configured, and it is not local (its listener is not on loopback, or it came through a \
                  proxy or from a web page); `allow_anonymous = true` would let it in"
             }
             Some(false) if listener.is_some() => {

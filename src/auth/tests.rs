@@ -69,9 +69,27 @@ fn users_prove_who_they_are() {
         assert_eq!(refusal.code, ConnectReturnCode::BadUserNameOrPassword);
         assert!(refusal.why.starts_with(why), "{}", refusal.why);
     }
-    // without a name, as before
-    assert!(ask(&auth, None, None, true).is_ok());
-    assert!(ask(&auth, None, None, false).err().unwrap().why.starts_with("it gives no user name"));
+}
+
+#[test]
+fn with_a_login_unset_means_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = TokenSettings { secret: Some("x".repeat(32)), ..TokenSettings::default() };
+    for login in [
+        settings(&dir),
+        Settings { tokens, ..Settings::default() },
+        Settings { other_login: Some(OtherLogin::Certificates), ..Settings::default() },
+    ] {
+        for allow_anonymous in [None, Some(false), Some(true)] {
+            let settings = Settings { allow_anonymous, ..login.clone() };
+            let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
+            for loopback in [true, false] {
+                let got = ask(&auth, None, None, loopback);
+                assert_eq!(got.is_ok(), allow_anonymous == Some(true), "{settings:?}");
+                assert!(got.err().is_none_or(|refusal| refusal.why.contains("allow_anonymous")));
+            }
+        }
+    }
 }
 
 #[test]

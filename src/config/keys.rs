@@ -144,8 +144,9 @@ pub(super) const TOP: Table<Config> = Table {
     help: "",
     keys: keys! { Config, config => config;
         allow_anonymous: OrWord { form: Switch, word: "loopback", zero: false },
-            "Whether clients that give no user name are served: on every listener, on none, or only on those that listen \
-             on a loopback address.";
+            "Whether clients that give no user name are served: on every listener, on none, or (\"loopback\") only on those \
+             that listen on a loopback address, and nowhere once a login is configured: a password file, tokens, or a \
+             listener with client_certificates.";
         workers: OrWord { form: WORKERS, word: "auto", zero: false },
             "Threads that serve connections; auto is one for each CPU that the process may use, less one.";
         shutdown_grace: span(Duration::ZERO, HOUR),

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::listener::ListenerConfig;
+use super::listener::{ClientCertificates, ListenerConfig};
 use crate::types::Secret;
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
@@ -15,7 +15,8 @@ use crate::types::Secret;
 pub struct Config {
     /// Where to listen, in the order in which the addresses are reported.
     pub listeners: Vec<ListenerConfig>,
-    /// `None`: anonymous clients are served on loopback listeners alone.
+    /// `None`: anonymous clients are served on loopback listeners alone, and nowhere once a login is
+    /// [configured](Self::has_login).
     pub allow_anonymous: Option<bool>,
     /// Threads that serve connections; `None`: one for each CPU that the process may use, less one.
     pub workers: Option<usize>,
@@ -208,6 +209,18 @@ pub enum DeniedPublish {
     Ignore,
     /// The connection is closed.
     Disconnect,
+}
+
+impl Config {
+    /// Is a login configured: users, tokens, or a listener that asks its clients for certificates?
+    pub fn has_login(&self) -> bool {
+        self.auth.has_users() || self.asks_for_certificates()
+    }
+
+    /// Does a listener ask its clients for certificates?
+    pub fn asks_for_certificates(&self) -> bool {
+        self.listeners.iter().any(|listener| listener.client_certificates != ClientCertificates::Off)
+    }
 }
 
 impl AuthConfig {

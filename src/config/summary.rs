@@ -14,7 +14,7 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     let mut line = |name: &str, text: &str| out += &format!("{:<15}{text}\n", format!("{name}:"));
     line("configuration", &file.map_or_else(|| "no file".into(), |file| file.display().to_string()));
     config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config)));
-    line("anonymous", anonymous_text(config.allow_anonymous));
+    line("anonymous", anonymous_text(config));
     line("persistence", &persistence_text(config));
     line("workers", &config.workers.map_or_else(|| "one for each CPU".into(), |workers| workers.to_string()));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
@@ -30,7 +30,8 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
 fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let free = listener.address.socket_addr().is_some_and(|address| address.port() == 0);
     let port = if free { " (a free port)" } else { "" };
-    let allowed = listener.allow_anonymous.or(config.allow_anonymous).unwrap_or(listener.is_loopback());
+    let allowed = listener.allow_anonymous.or(config.allow_anonymous);
+    let allowed = allowed.unwrap_or(listener.is_loopback() && !config.has_login());
     let by_certificate = listener.identity.is_some();
     let whom = match (listener.demands_certificates(), allowed, config.auth.has_users()) {
         (true, true, _) => ", for clients with a certificate alone",
@@ -63,10 +64,14 @@ pub fn persistence_text(config: &Config) -> String {
     }
 }
 
-fn anonymous_text(allow_anonymous: Option<bool>) -> &'static str {
-    match allow_anonymous {
+fn anonymous_text(config: &Config) -> &'static str {
+    match config.allow_anonymous {
         Some(true) => "served on every listener",
         Some(false) => "refused on every listener",
+        None if config.has_login() => {
+            "refused on every listener, as a login is configured; allow_anonymous = true, for all or in a [[listener]], \
+             changes that"
+        }
         None => "served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that",
     }
 }

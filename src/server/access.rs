@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::listeners::Anonymity;
 use crate::{
-    auth::{Auth, AuthError, Policy, Settings, TokenSettings},
-    config::{AuthConfig, Config, DeniedPublish},
+    auth::{Auth, AuthError, OtherLogin, Policy, Settings, TokenSettings},
+    config::{AuthConfig, Config, DeniedPublish, ListenerConfig},
     router::Ports,
 };
 
@@ -15,15 +15,20 @@ pub(super) fn plug(config: &Config, ports: &mut Ports, anonymity: &Anonymity) ->
     if ports.authenticate.is_some() && ports.authorize.is_some() {
         return Ok(None);
     }
-    let auth = Arc::new(Auth::new(load(config)?, anonymity.clone()));
+    let plugged_in = ports.authenticate.is_some();
+    let auth = Arc::new(Auth::new(load(config, plugged_in)?, anonymity.clone()));
     ports.authenticate.get_or_insert_with(|| auth.clone());
     ports.authorize.get_or_insert_with(|| auth.clone());
     Ok(Some(auth))
 }
 
-/// Reads what the configuration names.
-pub(super) fn load(config: &Config) -> Result<Policy, AuthError> {
-    Policy::load(&settings(config))
+/// Reads what the configuration names. `plugged_in`: the embedding program decides who is let in.
+pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthError> {
+    let other_login = match plugged_in {
+        true => Some(OtherLogin::PlugIn),
+        false => config.asks_for_certificates().then_some(OtherLogin::Certificates),
+    };
+    Policy::load(&Settings { other_login, ..settings(config) })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -43,6 +48,7 @@ fn settings(config: &Config) -> Settings {
     } = config.auth.clone();
     Settings {
         allow_anonymous: config.allow_anonymous,
+        other_login: None,
         password_file,
         acl_file,
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
@@ -92,16 +98,24 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
             "allow_anonymous = true of a listener that is not on loopback: everybody who reaches it may connect";
         lines.push(Line::Warning(everybody.into()));
     }
+    if policy.other_login() == Some(OtherLogin::PlugIn) {
+        lines.push(Line::Note("the program that this broker is a part of decides who may connect"));
+        lines.extend(rules.map(Line::Rules));
+        return lines;
+    }
     let proofs = (!policy.is_open()).then_some(Line::Proofs { users, tokens });
     let is_proved = proofs.is_some();
     lines.extend(proofs);
     if !others.is_empty() && (is_proved || !own || open) {
         let by_certificate = config.listeners.iter().any(|l| l.identity.is_some() || l.demands_certificates());
-        lines.extend(of_anonymous(is_proved, allow_anonymous, open, by_certificate));
+        lines.extend(match allow_anonymous {
+            None if policy.has_login() => refused_on_loopback(&others),
+            _ => of_anonymous(is_proved, allow_anonymous, open, by_certificate),
+        });
     }
     for listener in certain {
         let name = listener.address.with(listener.transport).to_string();
-        let anonymous = listener.allow_anonymous.or(allow_anonymous).unwrap_or(listener.is_loopback());
+        let anonymous = listener.allow_anonymous.or(allow_anonymous) == Some(true);
         lines.push(match anonymous || is_proved || listener.identity.is_some() {
             true => Line::Certificates(name),
             false => Line::CertificatesAlone(name),
@@ -128,11 +142,24 @@ fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_c
             warning("no users are configured and allow_anonymous = false: nobody may connect without a certificate")
         }
         (false, Some(false)) => warning("no users are configured and allow_anonymous = false: nobody may connect"),
-        (true, None) => Some(Line::Note(
-            "anonymous clients are served, on loopback only; `allow_anonymous = false` refuses them there too",
-        )),
-        (true, Some(false)) => None,
+        (true, _) => None,
     }
+}
+
+/// With a login, anonymous clients of these listeners are refused unless the configuration says otherwise: what to write
+/// where they were served before there was one.
+fn refused_on_loopback(listeners: &[&ListenerConfig]) -> Option<Line> {
+    let mut inherit = listeners.iter().filter(|l| l.allow_anonymous.is_none());
+    inherit.any(|l| l.is_loopback()).then(|| match listeners.iter().all(|l| l.is_loopback()) {
+        true => Line::Note(
+            "anonymous clients are refused, also on loopback, as a login is configured; to serve them on loopback as \
+             earlier versions did, write `allow_anonymous = true`",
+        ),
+        false => Line::Note(
+            "anonymous clients are refused, also on loopback, as a login is configured; to serve them on loopback as \
+             earlier versions did, write `allow_anonymous = true` in the [[listener]] tables that listen there",
+        ),
+    })
 }
 
 impl Line {

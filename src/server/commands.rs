@@ -69,7 +69,7 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
 /// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
 pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
-    let policy = access::load(config)?;
+    let policy = access::load(config, false)?;
     Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
 }
 
@@ -111,7 +111,7 @@ fn asked_twice(user: &str) -> Result<String, CommandError> {
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
     let cli = Cli { config: explain.config.clone().or_else(|| cli.config.clone()), ..cli.clone() };
     let config = cli.resolve()?;
-    let policy = access::load(&config)?;
+    let policy = access::load(&config, false)?;
     let publish = explain.action == Action::Publish;
     if publish && explain.topic.starts_with("$SYS/") && config.sys.client_publish != SysPublish::Allow {
         say("denied: sys.client_publish: clients may not publish to $SYS")?;

@@ -2,7 +2,7 @@
 
 use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, OtherLogin},
     config::{self, Config},
 };
 
@@ -34,7 +34,14 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         // what may fail
-        let policy = self.auth.as_ref().map(|auth| Ok::<_, AuthError>((auth, access::load(config)?))).transpose()?;
+        let policy = self
+            .auth
+            .as_ref()
+            .map(|auth| {
+                let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
+                Ok::<_, AuthError>((auth, access::load(config, plugged_in)?))
+            })
+            .transpose()?;
         let plan = Plan::make(&self.listeners, config, running)?;
         let mut ready_file = self.ready_file.lock();
         let listening = plan.listening();

@@ -20,7 +20,7 @@ use crate::{
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
     support::{
         Broker, config,
-        raw::{Connect, connack},
+        raw::{Client, Connect, connack},
         reload,
     },
 };
@@ -112,6 +112,7 @@ fn who_shows_no_certificate_is_not_believed_a_name_that_one_may_have() {
     let certs = Certs::new();
     let listener = ListenerConfig {
         identity: Some(CertificateIdentity::CommonName),
+        allow_anonymous: Some(true),
         ..with_clients(&certs, ClientCertificates::Optional)
     };
     let broker = broker(listener);
@@ -119,6 +120,20 @@ fn who_shows_no_certificate_is_not_believed_a_name_that_one_may_have() {
     let mut liar = secure(broker.address(), &certs.client());
     liar.write_all(&Connect::new("liar").user("lamp", "").frame()).unwrap();
     expect(&mut liar, &connack(0, 5));
+}
+
+#[test]
+fn where_certificates_are_asked_for_anonymous_clients_are_refused_on_every_listener() {
+    let certs = Certs::new();
+    let asks = with_clients(&certs, ClientCertificates::Optional);
+    for (allow_anonymous, code) in [(None, 5), (Some(true), 0)] {
+        let plain = ListenerConfig::tcp(([127, 0, 0, 1], 0).into());
+        let broker = Broker::new(Config { listeners: vec![asks.clone(), plain], allow_anonymous, ..config() });
+        let mut client = Client::open(broker.server.local_addrs()[1]);
+        client.send(&Connect::new("nameless").frame());
+        assert_eq!(client.expect_any().bytes(), connack(0, code));
+        connect(&mut secure(broker.address(), &certs.lamp()), "lamp");
+    }
 }
 
 #[test]
