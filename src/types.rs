@@ -13,7 +13,7 @@ use std::{
 
 use triomphe::ThinArc;
 
-pub use contents::Contents;
+pub use contents::{Contents, without_mark};
 pub use listening::{Endpoint, TlsRecords, Transport};
 pub use secret::Secret;
 

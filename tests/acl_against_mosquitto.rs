@@ -4,6 +4,8 @@
 
 #[path = "acl_against_mosquitto/mosquitto.rs"]
 mod mosquitto;
+#[path = "acl_against_mosquitto/odd_lines.rs"]
+mod odd_lines;
 mod support;
 #[path = "acl_against_mosquitto/table.rs"]
 mod table;
@@ -14,6 +16,7 @@ use dunlin::{Config, config::AuthConfig};
 use tempfile::TempDir;
 
 use mosquitto::Mosquitto;
+use odd_lines::{Odd, Outcome};
 use support::{
     Broker, config,
     raw::{Client, Connect, Message, connack, subscribe},
@@ -96,6 +99,35 @@ fn both_let_the_same_in() {
                 let answer = client.expect_any().bytes();
                 assert_eq!(answer[3] == 0, allowed, "{name} answers {answer:?} to {:?}", connect.frame());
             }
+        }
+    }
+}
+
+/// What mosquitto makes of a line that is odd is what dunlin makes of it, or dunlin does not start and names the line.
+#[test]
+fn odd_lines_of_a_password_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("passwords");
+    let let_in = |address, odd: &Odd| {
+        let mut client = Client::open(address);
+        client.send(&Connect::new("c").user(odd.user, odd.password).frame());
+        if client.expect_any().bytes()[3] == 0 { Outcome::LetIn } else { Outcome::Refused }
+    };
+    for odd in odd_lines::ODD {
+        fs::write(&file, odd_lines::filled(odd.file)).unwrap();
+        let auth = AuthConfig { password_file: Some(file.clone()), ..AuthConfig::default() };
+        let ours = Config { auth, ..config() };
+        let got = match dunlin::server::check_files(&ours) {
+            Ok(_) => let_in(Broker::new(ours).address(), odd),
+            Err(error) => {
+                assert!(error.to_string().starts_with(&format!("{}:", file.display())), "{error}");
+                Outcome::Error
+            }
+        };
+        assert_eq!(got, odd.dunlin, "dunlin, {:?} for {:?}", odd.file, odd.user);
+        let text = format!("allow_anonymous false\npassword_file {}\n", file.display());
+        if let Some(mosquitto) = Mosquitto::start(dir.path(), &text) {
+            assert_eq!(let_in(mosquitto.address, odd), odd.mosquitto, "mosquitto, {:?} for {:?}", odd.file, odd.user);
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{AuthError, Users, password::Hash, users::check_name};
+use crate::types::without_mark;
 
 /// What is to become of a user.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,7 @@ pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthE
             return Err(AuthError::UserName { name: user.into(), problem: "is not in the password file" });
         }
     };
-    let text = String::from_utf8_lossy(text);
+    let text = String::from_utf8_lossy(without_mark(text));
     let new = with_line(&text, user, line.as_deref());
     let like = old.is_some().then_some(&*target);
     replace(&target, like, new.as_bytes()).map_err(unwritable)?;
@@ -172,6 +173,16 @@ mod tests {
         assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 1);
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["passwords"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        fs::write(&path, format!("\u{FEFF}bob:{}\n", Hash::make(b"one"))).unwrap();
+        assert_eq!(edit(&path, "bob", Change::Set(b"two")).unwrap(), Edited::Changed);
+        let users = Users::parse(&fs::read(&path).unwrap(), "f").unwrap();
+        assert!(users.len() == 1 && users.hash("bob").0.is_of(b"two"));
     }
 
     #[test]

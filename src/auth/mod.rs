@@ -47,6 +47,7 @@ use password::Hash;
 use rights::ClientRights;
 use throttle::{Throttle, Turn};
 use tokens::{Tokens, Verified};
+use users::Line;
 
 use crate::{
     codec::ConnectReturnCode,
@@ -102,7 +103,11 @@ impl Policy {
         let users = settings.password_file.as_deref().map(|path| {
             let text = files::read_secret(path, PASSWORDS, &mut warnings)?;
             contents.add("users (auth.password_file)", &text);
-            Users::parse(&text, &path.display().to_string())
+            let (file, mut lines) = (path.display().to_string(), Vec::new());
+            let each = |line: Line<'_>| lines.push((line.number, Box::from(line.name), line.hash.clone()));
+            let users = Users::parse_lines(&text, &file, each)?;
+            warn_of_empty_passwords(&file, &lines, Instant::now() + LOOKING, &mut warnings);
+            Ok(users)
         });
         let rules = settings.acl_file.as_deref().map(|path| {
             let text = files::read(path, ACL)?;
@@ -112,6 +117,10 @@ impl Policy {
         let (users, rules) = (users.transpose()?, rules.transpose()?);
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
+        // tokens and certificates have names of their own
+        if let (Some(users), Some(rules), None, None) = (&users, &rules, &tokens, settings.other_login) {
+            warn_of_strangers(users, rules, &mut warnings);
+        }
         let proven = users.is_some() || tokens.is_some() || settings.other_login.is_some();
         if !proven && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
@@ -178,7 +187,7 @@ impl Policy {
     }
 
     /// Compares; slow on purpose.
-    fn check(&self, user: &str, password: &[u8]) -> Result<Identity, &'static str> {
+    fn check(&self, user: Option<&str>, password: &[u8]) -> Result<Identity, &'static str> {
         if let Some(tokens) = &self.tokens {
             if Tokens::is_one(password) {
                 return tokens.check(password, user);
@@ -187,6 +196,9 @@ impl Policy {
                 return Err("the password is no token (auth.token_…)");
             }
         }
+        let Some(user) = user else {
+            return Err("it gives no user name, and the password is no token (auth.token_…)");
+        };
         let Some(users) = &self.users else { return Err("there are no users any more (auth.password_file)") };
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
@@ -200,6 +212,43 @@ impl Policy {
             (false, true) => Err("wrong password (auth.password_file)"),
             (_, false) => Err("no such user (auth.password_file)"),
         }
+    }
+}
+
+/// Looks for users with the hash of an empty password. Hashing takes its time: what is not looked at by `until` is not
+/// looked at, and an empty password lets nobody in whatever the file says.
+fn warn_of_empty_passwords(
+    file: &str,
+    lines: &[(usize, Box<str>, Arc<Hash>)],
+    until: Instant,
+    warnings: &mut Vec<String>,
+) {
+    for (number, name, hash) in lines {
+        if Instant::now() >= until {
+            return;
+        }
+        if hash.is_of(b"") {
+            warnings.push(format!(
+                "{file}:{number}: user {name:?} has the hash of an empty password and cannot log in: an empty password is \
+                 refused, as by mosquitto; set another one: dunlin passwd {file} {name:?}"
+            ));
+        }
+    }
+}
+
+/// Warns of rules for users whom the password file lacks; the first few by name.
+fn warn_of_strangers(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
+    const NAMED: usize = 10;
+    let file = rules.file();
+    let mut strangers = rules.named().iter().filter(|(_, name)| !users.contains(name));
+    for (line, name) in strangers.by_ref().take(NAMED) {
+        warnings.push(format!(
+            "{file}:{line}: rules for user {name:?}, whom auth.password_file lacks: nobody can log in as {name:?}"
+        ));
+    }
+    match strangers.count() {
+        0 => {}
+        more => warnings.push(format!("{file}: rules for {more} more users whom auth.password_file lacks")),
     }
 }
 
@@ -258,15 +307,16 @@ impl Shared {
         self: Arc<Self>,
         policy: Arc<Policy>,
         address: IpAddr,
-        user: Box<str>,
+        user: Option<Box<str>>,
         password: Vec<u8>,
     ) -> Checked {
         let first = policy.settings.failed_login_delay;
+        let name = user.clone().unwrap_or_default();
         let mut _place = None;
         if let Some(first) = first {
             let places = self.throttle.lock().place(address);
             _place = places.acquire_owned().await.ok();
-            let turn = self.throttle.lock().ask(address, &user, first, Instant::now());
+            let turn = self.throttle.lock().ask(address, &name, first, Instant::now());
             match turn {
                 Turn::Refused => return Err(unavailable(TOO_MANY_FAILED)),
                 Turn::After(Duration::ZERO) => {}
@@ -274,8 +324,7 @@ impl Shared {
             }
         }
         let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
-        let name = user.clone();
-        let job = move || policy.check(&user, &password);
+        let job = move || policy.check(user.as_deref(), &password);
         let answer = hashing.run(job).map_err(|_busy| unavailable("too many logins wait to be looked at"))?;
         let checked =
             answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
@@ -299,6 +348,8 @@ fn unavailable(why: &'static str) -> Refusal {
 
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
                               auth.password_file or tokens, a client is believed the user name that it gives";
+/// How long a password file is looked at for empty passwords, at most.
+const LOOKING: Duration = Duration::from_millis(500);
 const TOO_MANY_FAILED: &str = "too many logins of its user or from its address failed (auth.failed_login_delay)";
 
 impl Authenticate for Auth {
@@ -311,12 +362,18 @@ impl Authenticate for Auth {
             // its listener has checked it
             return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
         }
+        let asked = if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
         match (username, password) {
-            (Some(user), Some(password)) if !policy.is_open() => {
-                let (user, password) = (user.into(), password.to_vec());
+            // a line with the hash of an empty password locks its user out, as for mosquitto
+            (_, Some(b"")) if asked => {
+                let why = "it gives an empty password (auth.password_file, auth.token_…)";
+                Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
+            }
+            (user, Some(password)) if asked => {
+                let (user, password) = (user.map(Into::into), password.to_vec());
                 Verdict::Later(Box::pin(self.0.clone().login(policy, peer.address.ip(), user, password)))
             }
-            (Some(_), None) if !policy.is_open() => {
+            (Some(_), None) if asked => {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
             }

@@ -11,12 +11,16 @@
 //! Words are parted by single blanks; what stands behind the access word is the filter, blanks in it too. Without an access
 //! word, reading and writing are allowed.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{AuthError, rights::ClientRights};
 use crate::{
     router::Rights,
     topic::{TopicFilter, TopicName},
+    types::without_mark,
 };
 
 /// The rules of an ACL file.
@@ -25,6 +29,8 @@ pub struct Rules {
     file: String,
     anonymous: Option<Arc<RuleSet>>,
     users: HashMap<Box<str>, Arc<RuleSet>>,
+    /// The names on its `user` lines, each once, with the first line that has it.
+    named: Vec<(usize, Box<str>)>,
     /// In the order of the file.
     patterns: Vec<Rule>,
     warnings: Vec<String>,
@@ -155,7 +161,8 @@ impl Rules {
         let mut rules = Self { file: file.into(), ..Self::default() };
         let (mut anonymous, mut users) = (None, HashMap::<Box<str>, RuleSet>::new());
         let mut user: Option<Box<str>> = None;
-        for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let mut known = HashSet::<Box<str>>::new();
+        for (line, bytes) in (1..).zip(without_mark(text).split(|byte| *byte == b'\n')) {
             let wrong = |problem: String| AuthError::Line { file: file.into(), line, problem };
             let text = std::str::from_utf8(bytes).map_err(|_| wrong("not UTF-8".into()))?;
             if text.contains('\0') {
@@ -163,9 +170,14 @@ impl Rules {
             }
             match statement(text.trim_end()).map_err(wrong)? {
                 Statement::Nothing => {}
-                Statement::User(name) => user = Some(name.into()),
+                Statement::User(name) => {
+                    if known.insert(Box::from(name)) {
+                        rules.named.push((line, name.into()));
+                    }
+                    user = Some(name.into());
+                }
                 Statement::Topic(access, filter) => {
-                    rules.warn_of_tab(line, filter);
+                    rules.warn_of_blanks(line, filter);
                     let of = match &user {
                         Some(name) => users.entry(name.clone()).or_default(),
                         None => anonymous.get_or_insert_default(),
@@ -173,7 +185,7 @@ impl Rules {
                     of.add(Rule { filter: filter.into(), access, line });
                 }
                 Statement::Pattern(access, filter) => {
-                    rules.warn_of_tab(line, filter);
+                    rules.warn_of_blanks(line, filter);
                     if !filter.contains("%c") && !filter.contains("%u") {
                         let says = "has neither %c nor %u: it holds for everybody alike";
                         rules.warnings.push(format!("{file}:{line}: the pattern {filter:?} {says}"));
@@ -187,10 +199,17 @@ impl Rules {
         Ok(rules)
     }
 
-    fn warn_of_tab(&mut self, line: usize, filter: &str) {
-        if filter.contains('\t') {
-            let says = "has a tab in it, which is part of the filter: words are parted by blanks";
-            self.warnings.push(format!("{}:{line}: {filter:?} {says}", self.file));
+    fn warn_of_blanks(&mut self, line: usize, filter: &str) {
+        for (blanks, says) in [
+            ("\t", "has a tab in it, which is part of the filter: words are parted by single blanks"),
+            (
+                "  ",
+                "has several blanks in a row in it, which are part of the filter: topics that have them as well match",
+            ),
+        ] {
+            if filter.contains(blanks) {
+                self.warnings.push(format!("{}:{line}: {filter:?} {says}", self.file));
+            }
         }
     }
 
@@ -230,6 +249,11 @@ impl Rules {
     /// There are none: nobody may do anything.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The users that it names, in the order of the file, with the first line of each.
+    pub(super) fn named(&self) -> &[(usize, Box<str>)] {
+        &self.named
     }
 
     /// There are rules for users by name.
@@ -325,7 +349,25 @@ mod tests {
         assert!(rules.of_user(Some("nobody")).is_none() && rules.of_user(Some("eve")).is_none());
         assert_eq!((rules.len(), rules.patterns().len(), rules.names_users()), (7, 1, true));
         assert_eq!(rules.warnings().len(), 1);
+        assert_eq!(rules.named().iter().map(|(line, _)| *line).collect::<Vec<_>>(), [5, 9, 13]);
         assert!(super::Rules::parse(b"", "f").unwrap().is_empty());
+    }
+
+    #[test]
+    fn blanks_that_are_part_of_a_topic_are_warned_of() {
+        let warned = |text: &str| rules(text).warnings().to_vec();
+        assert_eq!(warned("topic  read  a b\ntopic   read a \n"), [""; 0]);
+        for (text, line) in [("user x\ntopic read a  b\n", 2), ("pattern write %c/   x\n", 1)] {
+            let told = warned(text);
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].starts_with(&format!("f:{line}: ")) && told[0].contains("blanks in a row"), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        let rules = rules("\u{FEFF}user bob\ntopic read a\n");
+        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(2, "a", Access::Read)]);
     }
 
     #[test]

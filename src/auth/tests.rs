@@ -61,7 +61,7 @@ fn users_prove_who_they_are() {
     assert_eq!(ask(&auth, Some("bob"), Some(b"secret"), false).ok().unwrap().user.as_deref(), Some("bob"));
     for (user, password, why) in [
         ("bob", Some(&b"Secret"[..]), "wrong password"),
-        ("bob", Some(b""), "wrong password"),
+        ("bob", Some(b""), "it gives an empty password"),
         ("eve", Some(b"secret"), "no such user"),
         ("bob", None, "it gives a user name and no password"),
     ] {
@@ -72,9 +72,46 @@ fn users_prove_who_they_are() {
 }
 
 #[test]
+fn a_line_with_the_hash_of_an_empty_password_locks_its_user_out_and_is_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let password_file = dir.path().join("passwords");
+    let [empty, other] = [&b""[..], b"x"].map(password::Hash::make);
+    fs::write(&password_file, format!("\u{FEFF}bob:{other}\n# -\neve:{empty}\n")).unwrap();
+    fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let policy = Policy::load(&Settings { password_file: Some(password_file), ..Settings::default() }).unwrap();
+    let [warning] = policy.warnings() else { panic!("{:?}", policy.warnings()) };
+    assert!(warning.contains("passwords:3: user \"eve\" has the hash of an empty password"), "{warning}");
+    let auth = Auth::new(policy, Listeners::default());
+    let refused = ask(&auth, Some("eve"), Some(b""), true).err().unwrap();
+    assert_eq!(refused.code, ConnectReturnCode::BadUserNameOrPassword);
+    assert!(ask(&auth, Some("bob"), Some(b"x"), true).is_ok(), "the mark is no part of the first name");
+}
+
+#[test]
+fn rules_for_users_whom_the_file_lacks_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let acl_file = dir.path().join("acl");
+    let strangers: String = (0..12).map(|n| format!("user stranger {n}\ntopic a\n")).collect();
+    fs::write(&acl_file, format!("user bob\ntopic a\n{strangers}")).unwrap();
+    let settings = Settings { acl_file: Some(acl_file), ..settings(&dir) };
+    let warnings = Policy::load(&settings).unwrap().warnings().to_vec();
+    assert_eq!(warnings.len(), 11, "{warnings:#?}");
+    assert!(warnings[0].contains("acl:3: rules for user \"stranger 0\", whom auth.password_file lacks"));
+    assert!(warnings[10].contains("rules for 2 more users"));
+    // whose names come from elsewhere as well
+    let tokens = TokenSettings { secret: Some(crate::types::Secret("x".repeat(32))), ..TokenSettings::default() };
+    for settings in [
+        Settings { tokens, ..settings.clone() },
+        Settings { other_login: Some(OtherLogin::Certificates), ..settings.clone() },
+    ] {
+        assert_eq!(Policy::load(&settings).unwrap().warnings(), [""; 0]);
+    }
+}
+
+#[test]
 fn with_a_login_unset_means_nowhere() {
     let dir = tempfile::tempdir().unwrap();
-    let tokens = TokenSettings { secret: Some("x".repeat(32)), ..TokenSettings::default() };
+    let tokens = TokenSettings { secret: Some(crate::types::Secret("x".repeat(32))), ..TokenSettings::default() };
     for login in [
         settings(&dir),
         Settings { tokens, ..Settings::default() },

@@ -23,7 +23,7 @@ use super::{AuthError, files, filters::covers, signatures};
 use crate::{
     router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
-    types::{Contents, Secret},
+    types::{Contents, Secret, without_mark},
 };
 
 /// Which tokens are taken.
@@ -155,8 +155,8 @@ impl Tokens {
         password.starts_with(b"eyJ") && password.iter().filter(|byte| **byte == b'.').count() == 2
     }
 
-    /// Who a client is that gives this token and this user name; the error says why it is not let in.
-    pub(super) fn check(&self, token: &[u8], user: &str) -> Result<Identity, &'static str> {
+    /// Who a client is that gives this token, and this user name if any; the error says why it is not let in.
+    pub(super) fn check(&self, token: &[u8], user: Option<&str>) -> Result<Identity, &'static str> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
         let fits = |key: &&Key| {
             key.verified.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
@@ -200,12 +200,17 @@ impl Tokens {
         validation
     }
 
-    fn identity(&self, claims: Claims, user: &str, key: &Key) -> Result<Identity, &'static str> {
-        if let Some(claim) = &self.settings.user_claim
-            && claims.others.get(claim).and_then(Value::as_str) != Some(user)
-        {
-            return Err("the user name is not the one in the token (auth.token_user_claim)");
-        }
+    fn identity(&self, claims: Claims, user: Option<&str>, key: &Key) -> Result<Identity, &'static str> {
+        let user = match &self.settings.user_claim {
+            None => user,
+            Some(claim) => match (claims.others.get(claim).and_then(Value::as_str), user) {
+                (None | Some(""), None) => return Err("the token names no user (auth.token_user_claim)"),
+                (claimed, Some(_)) if claimed != user => {
+                    return Err("the user name is not the one in the token (auth.token_user_claim)");
+                }
+                (claimed, _) => claimed,
+            },
+        };
         let end =
             UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
         let left = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
@@ -217,7 +222,14 @@ impl Tokens {
             None => None,
         };
         let evidence = Some(key.verified.clone() as Arc<_>);
-        Ok(Identity { user: Some(user.into()), proof: Proof::Token, until, narrowed, evidence, ..Identity::default() })
+        Ok(Identity {
+            user: user.map(Into::into),
+            proof: Proof::Token,
+            until,
+            narrowed,
+            evidence,
+            ..Identity::default()
+        })
     }
 }
 
@@ -270,6 +282,15 @@ fn long_enough(secret: &[u8]) -> Result<(), String> {
 }
 
 fn of_pem(pem: &[u8], path: &Path, settings: &TokenSettings) -> Result<Key, AuthError> {
+    let pem = without_mark(pem);
+    if memchr::memmem::find(pem, b"PRIVATE KEY-----").is_some() {
+        let path = path.display();
+        let problem = format!(
+            "{path} has a private key in it, which is for the issuer of tokens alone; write the public key to a file of its \
+             own, with \"openssl pkey -in {path} -pubout -out PUBLIC.pem\", and name that file"
+        );
+        return Err(AuthError::Setting { key: "auth.token_key_file", problem });
+    }
     let rsa = DecodingKey::from_rsa_pem(pem).map(|key| Key::new(Algorithm::RS256, key, pem, settings));
     let any = rsa.or_else(|_| {
         let key = DecodingKey::from_ec_pem(pem)?;
@@ -288,8 +309,8 @@ fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key
         key: "auth.token_jwks_file",
         problem: format!("{}: {problem}", path.display()),
     };
-    let set: JwkSet =
-        serde_json::from_slice(json).map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
+    let set: JwkSet = serde_json::from_slice(without_mark(json))
+        .map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
     let mut keys = Vec::new();
     for jwk in set.keys.iter().filter(|jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption)) {
         // a set may have keys for others in it

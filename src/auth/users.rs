@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{AuthError, password::Hash};
+use crate::types::without_mark;
 
 /// The users of a password file.
 #[derive(Debug)]
@@ -22,6 +23,12 @@ pub struct Users {
 impl Users {
     /// Reads a file's text, which errors call `file`: all of it, or nothing.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
+        Self::parse_lines(text, file, |_| {})
+    }
+
+    /// The same, and `each` is told of every user's line.
+    pub(super) fn parse_lines(text: &[u8], file: &str, mut each: impl FnMut(Line<'_>)) -> Result<Self, AuthError> {
+        let text = without_mark(text);
         let mut by_name = HashMap::new();
         let mut hashes = Vec::new();
         for (line, bytes) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -44,6 +51,7 @@ impl Users {
                 }
                 Entry::Vacant(vacant) => _ = vacant.insert(hash.clone()),
             }
+            each(Line { number: line, name, hash: &hash });
             hashes.push(hash);
         }
         // one of each cost, shared
@@ -82,6 +90,15 @@ impl Users {
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
+}
+
+/// A user's line.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// Counted from 1.
+    pub(super) number: usize,
+    pub(super) name: &'a str,
+    pub(super) hash: &'a Arc<Hash>,
 }
 
 /// A name that a password file can have; what is wrong with it, as the end of a sentence.

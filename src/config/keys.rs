@@ -246,8 +246,8 @@ const AUTH: Table<Config> = Table {
         token_audience: OptionalText, "What a token's claim aud has to be, or have in it.";
         token_leeway: span(Duration::ZERO, HOUR), "How far the clock of a token's issuer may be off (exp, nbf).";
         token_user_claim: OptionalText,
-            "The claim of a token that has to be the client's user name; without one, any name may be given with any \
-             token.";
+            "The claim of a token that is the client's user name; one that the client gives has to equal it. Without a \
+             claim, any name may be given with any token.";
     },
 };
 

@@ -22,7 +22,7 @@ use x509_cert::{Certificate, certificate::Rfc5280, crl::CertificateList, der::De
 
 use super::subject;
 
-use crate::types::Contents;
+use crate::types::{Contents, without_mark};
 
 /// The files of a listener's TLS, and what is asked of clients.
 #[derive(Clone, Debug)]
@@ -228,10 +228,11 @@ fn certificates(
 fn private_key(file: &Path, contents: &mut Contents) -> Result<PrivateKeyDer<'static>, TlsError> {
     const WHAT: &str = "private key";
     let text = read(file, WHAT, contents)?;
+    // BEGIN ENCRYPTED PRIVATE KEY, or a header below BEGIN RSA PRIVATE KEY (RFC 1421 section 4.6.1.1)
+    if contains(&text, b"BEGIN ENCRYPTED") || contains(&text, b"Proc-Type: 4,ENCRYPTED") {
+        return Err(missing(file, "private key that is not encrypted", "decrypt it: openssl pkey -in OLD -out NEW"));
+    }
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound if contains(&text, b"ENCRYPTED") => {
-            missing(file, "private key that is not encrypted", "decrypt it: openssl pkey -in OLD -out NEW")
-        }
         pem::Error::NoItemsFound => {
             missing(file, WHAT, "it should have a line -----BEGIN PRIVATE KEY-----; is it the right file?")
         }
@@ -283,7 +284,7 @@ fn read(file: &Path, what: &'static str, contents: &mut Contents) -> Result<Vec<
     }
     let bytes = fs::read(file).map_err(unreadable)?;
     contents.add(what, &bytes);
-    Ok(bytes)
+    Ok(without_mark(&bytes).to_vec())
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

@@ -10,7 +10,7 @@ use super::{
     Local, Router,
     counters::Count,
     keep::Record,
-    ports::{Credentials, Identity, Peer, Refusal, Rights, Verdict},
+    ports::{Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
@@ -102,7 +102,8 @@ impl Router {
     pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
-        if !revoked && rights.is_none() && identity.user.is_none() && identity.narrowed.is_none() {
+        let nobody = identity.user.is_none() && identity.proof == Proof::None;
+        if !revoked && rights.is_none() && nobody && identity.narrowed.is_none() {
             return None;
         }
         let mut limits = rights.iter().chain(&identity.narrowed);

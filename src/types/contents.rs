@@ -1,4 +1,4 @@
-//! What files had in them when they were read: [`Contents`].
+//! What files have in them: [`Contents`], and [`without_mark`].
 
 use sha2::{Digest, Sha256};
 
@@ -20,6 +20,11 @@ impl Contents {
         };
         self.0.iter().filter(other).map(|(what, _)| *what).collect()
     }
+}
+
+/// A text without the byte order mark that some editors put in front of it.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 #[cfg(test)]

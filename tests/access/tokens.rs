@@ -236,21 +236,60 @@ fn keys_that_are_none_are_told() {
         });
         dunlin::server::check_files(&config).unwrap_err().to_string()
     };
+    let private = files.write("private.pem", rcgen::KeyPair::generate().unwrap().serialize_pem());
     let (short, rubbish) = (files.write("short", "0123456789\n"), files.write("rubbish", "no key"));
     let empty = files.write("empty", r#"{ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA" }] }"#);
     type Case<'a> = (&'a dyn Fn(&mut AuthConfig), &'a str);
-    let table: [Case<'_>; 6] = [
+    let table: [Case<'_>; 7] = [
         (&|a| a.token_secret = Some(Secret("short".into())), "auth.token_secret: a secret of 5 bytes"),
         (&|a| a.token_secret_file = Some(short.clone()), "auth.token_secret_file: a secret of 10 bytes"),
         (&|a| a.token_key_file = Some(rubbish.clone()), "auth.token_key_file: "),
         (&|a| a.token_jwks_file = Some(rubbish.clone()), "auth.token_jwks_file: "),
         (&|a| a.token_jwks_file = Some(empty.clone()), "auth.token_jwks_file: "),
         (&|a| a.token_key_file = Some(files.path("none")), "auth.token_key_file = "),
+        (&|a| a.token_key_file = Some(private.clone()), "auth.token_key_file: "),
     ];
     for (change, said) in table {
         let error = told(change);
         assert!(error.starts_with(said) && !error.contains('\n'), "{error}");
     }
+    let error = told(&|a| a.token_key_file = Some(private.clone()));
+    let extract = format!("openssl pkey -in {} -pubout", private.display());
+    assert!(error.contains("a private key") && error.contains(&extract), "{error}");
+}
+
+#[test]
+fn a_token_without_a_user_name_brings_its_own() {
+    let files = Files::new();
+    let rules = files.write("acl", "topic anonymous\nuser bob\ntopic bobs\n");
+    let base = config(|auth| auth.acl_file = Some(rules));
+    let broker = Broker::new(Config { allow_anonymous: Some(true), ..base.clone() });
+    let named = hs256(&json!({ "sub": "bob", "exp": now() + 600 }));
+    let nameless = hs256(&json!({ "exp": now() + 600 }));
+    let ended = hs256(&json!({ "sub": "bob", "exp": now() - 600 }));
+    let [mut bob, mut reader] = ["c", "reader"].map(|client| broker.connect(&Connect::new(client).user("", &named), 0));
+    reader.subscribe(&[("#", 0)]);
+    bob.publish(Message::new("anonymous", "x").qos(1));
+    bob.publish(Message::new("bobs", "x").qos(1));
+    reader.expect_message("bobs", "x", 0);
+    reader.expect_nothing_pending();
+    // though anonymous clients are served
+    broker.client("anonymous");
+    for password in ["garbage", "", &nameless, &ended, &format!("{named}x")] {
+        broker.refuses(&Connect::new("d").user("", password), 4);
+    }
+    broker.refuses(&Connect::new("d").user("eve", &named), 4);
+
+    // without a claim that is the name, it is let in without one, and stays when other files change
+    let auth = AuthConfig { token_user_claim: None, ..base.auth.clone() };
+    let without = Config { auth, allow_anonymous: Some(false), ..base };
+    let broker = Broker::new(without.clone());
+    let mut client = broker.connect(&Connect::new("c").user("", &nameless), 0);
+    broker.refuses(&Connect::new("d").user("", "garbage"), 4);
+    files.write("acl", "topic #\n");
+    reload(&broker.server, &without).unwrap();
+    client.expect_nothing_pending();
+    client.publish(Message::new("a", "x").qos(1));
 }
 
 #[test]

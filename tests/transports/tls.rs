@@ -137,6 +137,20 @@ fn where_certificates_are_asked_for_anonymous_clients_are_refused_on_every_liste
 }
 
 #[test]
+fn a_byte_order_mark_in_front_of_pem_is_passed_over() {
+    let certs = Certs::new();
+    for name in ["server.pem", "server.key", "ca.pem"] {
+        let text = fs::read_to_string(certs.path(name)).unwrap();
+        fs::write(certs.path(name), format!("\u{FEFF}{text}")).unwrap();
+    }
+    let broker = broker(with_clients(&certs, ClientCertificates::Required));
+    // the client of this test reads it as well
+    let text = fs::read_to_string(certs.path("ca.pem")).unwrap();
+    fs::write(certs.path("ca.pem"), text.trim_start_matches('\u{FEFF}')).unwrap();
+    connect(&mut secure(broker.address(), &certs.lamp()), "lamp");
+}
+
+#[test]
 fn a_certificate_that_is_required_is_required_and_checked() {
     let (certs, others) = (Certs::new(), Certs::new());
     let broker = broker(with_clients(&certs, ClientCertificates::Required));
@@ -203,6 +217,17 @@ fn files_that_are_wrong_are_named_with_what_to_do() {
                 key_file: file(
                     "e",
                     "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                ),
+                ..good.clone()
+            },
+            "decrypt it: openssl pkey",
+        ),
+        (
+            ListenerConfig {
+                key_file: file(
+                    "f",
+                    "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n\
+                     -----END RSA PRIVATE KEY-----\n",
                 ),
                 ..good.clone()
             },
