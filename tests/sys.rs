@@ -64,7 +64,7 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 ];
 
 /// What mosquitto has not.
-const OURS: [&str; 2] = ["publish/bytes/dropped", "retained messages/bytes"];
+const OURS: [&str; 3] = ["publish/bytes/dropped", "retained messages/bytes", "logins/waiting"];
 
 /// What it has not either: a counter for each limit.
 const LIMITS: [&str; 19] = [

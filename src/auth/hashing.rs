@@ -1,106 +1,389 @@
 //! [`Hashing`]: threads of their own for what is slow on purpose, comparing passwords, so that no I/O thread waits for it.
-//! How many compare at once is bounded, and with it what memory they take; how many wait for their turn, too.
+//! They take logins from a fair [`queue`](super::queue) as the [`throttle`](super::throttle) lets them. Logins with the same
+//! credentials from the same address are compared once, for all.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
+    net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use super::{
+    Policy,
+    known::{Known, Tag, Wrong},
+    queue::{Next, Queue},
+    throttle::{Held, Throttle, Whose, group},
+};
+use crate::router::Identity;
+
 /// The threads. They end when this is dropped and what they were at is done.
-#[derive(Debug)]
 pub(super) struct Hashing {
-    jobs: SyncSender<Job>,
+    shared: Arc<Shared>,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Whose credentials are to be compared with what.
+pub(super) struct Ask {
+    pub(super) policy: Arc<Policy>,
+    pub(super) address: IpAddr,
+    /// The Client Identifier, for the log.
+    pub(super) client: Box<str>,
+    pub(super) user: Option<Box<str>>,
+    pub(super) password: Vec<u8>,
+    pub(super) tag: Tag,
+}
 
-/// As many wait as may wait.
+/// What was found, and how long a refusal is delayed.
+pub(super) type Answer = (Result<Identity, &'static str>, Duration);
+
+/// A login that waits for its answer; it is not compared when this is dropped before.
+pub(super) struct Ticket {
+    answer: oneshot::Receiver<Answer>,
+    shared: Arc<Shared>,
+    whose: Whose,
+}
+
+/// Too many wait.
 #[derive(Debug)]
 pub(super) struct Busy;
 
-/// How many logins may wait for a thread. At some milliseconds each, more would be as many that wait in vain.
-pub(super) const WAITING: usize = 1_000;
+struct Shared {
+    state: Mutex<State>,
+    /// Something is in the queue, or the threads are to end.
+    more: Condvar,
+    known: Arc<Known>,
+    /// Tickets that are out.
+    waiting: AtomicUsize,
+    threads: usize,
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue<Job>,
+    throttle: Throttle,
+    /// Tickets dropped since the queue was swept.
+    gone: usize,
+    ends: bool,
+    /// How long comparing takes lately.
+    takes: Duration,
+    said: Said,
+}
+
+/// When which line was written last.
+#[derive(Default)]
+struct Said {
+    queue: Option<Instant>,
+    delay: Option<Instant>,
+}
+
+/// Credentials, and all who wait for what is found of them.
+struct Job {
+    ask: Ask,
+    waiters: Vec<oneshot::Sender<Answer>>,
+}
+
+/// Logins that may wait.
+const WAITING: usize = 100_000;
+/// Logins of an address that may wait while it is held up.
+const WAITING_OF_GUESSER: usize = 5_000;
+/// A queue that takes longer than this is worth a line.
+const LONG: Duration = Duration::from_secs(1);
+/// The same line is written so often at most.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Hashing {
     /// With this many threads.
-    pub(super) fn start(threads: usize, waiting: usize) -> io::Result<Self> {
-        let (jobs, work) = sync_channel(waiting);
-        let work = Arc::new(Mutex::new(work));
-        for n in 0..threads {
-            let work = work.clone();
-            thread::Builder::new().name(format!("dunlin-auth-{n}")).spawn(move || serve(&work))?;
-        }
-        Ok(Self { jobs })
-    }
-
-    /// Does `job` when its turn has come; not at all where nobody waits for its answer any more.
-    pub(super) fn run<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<oneshot::Receiver<T>, Busy> {
-        let (answer, answered) = oneshot::channel();
-        let job = Box::new(move || {
-            if !answer.is_closed() {
-                // who asked may be gone by now
-                let _ = answer.send(job());
-            }
+    pub(super) fn start(threads: usize, known: Arc<Known>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            more: Condvar::new(),
+            known,
+            waiting: AtomicUsize::new(0),
+            threads,
+            hasher: RandomState::new(),
         });
-        match self.jobs.try_send(job) {
-            Ok(()) => Ok(answered),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Busy),
+        let hashing = Self { shared };
+        for n in 0..threads {
+            let shared = hashing.shared.clone();
+            thread::Builder::new().name(format!("dunlin-auth-{n}")).spawn(move || shared.serve())?;
+        }
+        Ok(hashing)
+    }
+
+    /// Has credentials compared when their turn has come.
+    pub(super) fn ask(&self, ask: Ask) -> Result<Ticket, Busy> {
+        let shared = &self.shared;
+        let user = ask.user.as_deref().map(|user| shared.hasher.hash_one(user));
+        let whose = Whose { address: group(ask.address), user };
+        let (sender, answer) = oneshot::channel();
+        let mut state = shared.state.lock();
+        let now = Instant::now();
+        state.sweep();
+        let same = |job: &&mut Job| job.ask.tag == ask.tag && Arc::ptr_eq(&job.ask.policy, &ask.policy);
+        if let Some(job) = state.queue.of(whose).find(same) {
+            if job.waiters.len().is_power_of_two() {
+                job.waiters.retain(|waiter| !waiter.is_closed());
+            }
+            job.waiters.push(sender);
+        } else {
+            if state.queue.len() >= WAITING || state.is_held_up(whose, &ask.policy, now) {
+                return Err(Busy);
+            }
+            state.queue.push(whose, Job { ask, waiters: vec![sender] });
+            state.say_queue(shared.threads, now);
+        }
+        drop(state);
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        shared.more.notify_one();
+        Ok(Ticket { answer, shared: shared.clone(), whose })
+    }
+
+    /// How many logins wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Hashing {
+    fn drop(&mut self) {
+        self.shared.state.lock().ends = true;
+        self.shared.more.notify_all();
+    }
+}
+
+impl Ticket {
+    /// What was found; `None`: comparing panicked, or the threads ended.
+    pub(super) async fn answer(&mut self) -> Option<Answer> {
+        (&mut self.answer).await.ok()
+    }
+
+    /// Does its address wait for delayed refusals now?
+    pub(super) fn is_held_up(&self, first: Duration) -> bool {
+        self.shared.state.lock().throttle.may(self.whose, first, Instant::now()).is_err()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        // one that was not answered is still in the queue
+        if matches!(self.answer.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+            self.shared.state.lock().gone += 1;
         }
     }
 }
 
-fn serve(work: &Mutex<Receiver<Job>>) {
-    loop {
-        // the lock is held while waiting, not while working
-        let job = work.lock().recv();
-        match job {
-            Ok(job) => job(),
-            Err(_) => return,
+impl Shared {
+    /// The life of a thread.
+    fn serve(&self) {
+        let mut state = self.state.lock();
+        while !state.ends {
+            let now = Instant::now();
+            let State { queue, throttle, .. } = &mut *state;
+            match queue.next(|whose, job: &Job| may(throttle, whose, job, now)) {
+                Next::Job(whose, job) => state = self.compare(state, whose, job, now),
+                Next::At(at) => _ = self.more.wait_until(&mut state, at),
+                Next::Empty => self.more.wait(&mut state),
+            }
+        }
+    }
+
+    fn compare<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        whose: Whose,
+        mut job: Job,
+        now: Instant,
+    ) -> MutexGuard<'a, State> {
+        job.waiters.retain(|waiter| !waiter.is_closed());
+        if job.waiters.is_empty() {
+            return state;
+        }
+        let ask = &job.ask;
+        let user = ask.user.as_deref();
+        // it may have been found out while it waited
+        if let Some(identity) = self.known.right(&ask.tag, &ask.policy, user, now) {
+            job.tell(Ok(identity), Duration::ZERO);
+            return state;
+        }
+        let first = ask.policy.settings.failed_login_delay;
+        if let Some(why) = self.known.wrong(&ask.tag, &ask.policy, user, now) {
+            job.tell(Err(why), first.unwrap_or_default());
+            return state;
+        }
+        if let Some(first) = first {
+            state.throttle.begin(whose, first, now);
+        }
+        drop(state);
+        let found = catch_unwind(AssertUnwindSafe(|| ask.policy.check(user, &ask.password)));
+        let found = found.unwrap_or(Err(Wrong { why: "comparing its password failed", compared: None }));
+        let after = Instant::now();
+        self.known.note(ask.tag, &found, after);
+        let mut state = self.state.lock();
+        // of the last eight or so
+        let took = after - now;
+        state.takes = if state.takes.is_zero() { took } else { (state.takes * 7 + took) / 8 };
+        state.say_queue(self.threads, after);
+        let delay = match (first, &found) {
+            (None, _) => Duration::ZERO,
+            (Some(first), Ok(_)) => {
+                state.throttle.succeed(whose, first);
+                Duration::ZERO
+            }
+            (Some(first), Err(_)) => state.throttle.fail(whose, first, after),
+        };
+        if !delay.is_zero() {
+            state.say_delay(ask, delay, after);
+        }
+        if let Ok(identity) = &found {
+            // those who came while it was compared need no place
+            for late in state.queue.of(whose).filter(|late| late.ask.tag == ask.tag) {
+                if Arc::ptr_eq(&late.ask.policy, &ask.policy) {
+                    late.waiters.drain(..).for_each(|waiter| _ = waiter.send((Ok(identity.clone()), Duration::ZERO)));
+                }
+            }
+        }
+        job.tell(found.map_err(|wrong| wrong.why), delay);
+        state
+    }
+}
+
+/// May these credentials be compared now? Those that nobody waits for any more always may: they are not.
+fn may(throttle: &mut Throttle, whose: Whose, job: &Job, now: Instant) -> Result<(), Held> {
+    match job.ask.policy.settings.failed_login_delay {
+        Some(first) if job.waiters.iter().any(|waiter| !waiter.is_closed()) => throttle.may(whose, first, now),
+        _ => Ok(()),
+    }
+}
+
+impl Job {
+    fn tell(self, found: Result<Identity, &'static str>, delay: Duration) {
+        // who asked may be gone by now
+        self.waiters.into_iter().for_each(|waiter| _ = waiter.send((found.clone(), delay)));
+    }
+}
+
+impl State {
+    /// Takes out the logins whose clients left, once they are as many as the others.
+    fn sweep(&mut self) {
+        const FEW: usize = 32;
+        if self.gone > self.queue.len() / 2 + FEW {
+            self.gone = 0;
+            self.queue.retain(|job| {
+                job.waiters.retain(|waiter| !waiter.is_closed());
+                !job.waiters.is_empty()
+            });
+        }
+    }
+
+    fn is_held_up(&mut self, whose: Whose, policy: &Policy, now: Instant) -> bool {
+        let Some(first) = policy.settings.failed_login_delay else { return false };
+        self.queue.len_of(whose.address) >= WAITING_OF_GUESSER && self.throttle.may(whose, first, now).is_err()
+    }
+
+    fn say_queue(&mut self, threads: usize, now: Instant) {
+        let waiting = self.queue.len();
+        let expected = self.takes * u32::try_from(waiting / threads).unwrap_or(u32::MAX);
+        if expected > LONG && is_due(&mut self.said.queue, now) {
+            let seconds = expected.as_secs();
+            tracing::warn!(waiting, threads, "logins wait for their passwords to be compared, about {seconds} s");
+        }
+    }
+
+    fn say_delay(&mut self, ask: &Ask, delay: Duration, now: Instant) {
+        if is_due(&mut self.said.delay, now) {
+            let Ask { address, client, user, .. } = ask;
+            let user = user.as_deref().unwrap_or_default();
+            tracing::warn!(
+                %address, client, user, ?delay,
+                "a client causes delays: many different passwords of its address or for its user were wrong; such refusals \
+                 are delayed, and logins that did not prove right lately wait for them (auth.failed_login_delay)"
+            );
         }
     }
 }
 
-/// Half of the CPUs, so that those who are connected have the other half; four at most, for what each takes of memory.
+fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
+    let due = last.is_none_or(|last| now.saturating_duration_since(last) >= LINE_EVERY);
+    if due {
+        *last = Some(now);
+    }
+    due
+}
+
+/// As many as there are cores, less one for those who are connected where there are several.
 pub(super) fn default_threads() -> usize {
-    thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).clamp(1, 4))
+    thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
+    use crate::auth::{Change, Settings, edit};
+
+    struct Case {
+        hashing: Hashing,
+        policy: Arc<Policy>,
+        known: Arc<Known>,
+    }
+
+    impl Case {
+        /// A user `bob` with the password `right`; logins after failed ones are delayed.
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("passwords");
+            edit(&file, "bob", Change::Set(b"right")).unwrap();
+            let delay = Some(Duration::from_millis(250));
+            let settings = Settings { password_file: Some(file), failed_login_delay: delay, ..Settings::default() };
+            let known = Arc::<Known>::default();
+            let hashing = Hashing::start(1, known.clone()).unwrap();
+            Self { hashing, policy: Arc::new(Policy::load(&settings).unwrap()), known }
+        }
+
+        fn ask(&self, password: &str) -> Ticket {
+            let ask = Ask {
+                policy: self.policy.clone(),
+                address: [192, 0, 2, 1].into(),
+                client: "c".into(),
+                user: Some("bob".into()),
+                password: password.into(),
+                tag: self.known.tag(Some("bob"), password.as_bytes()),
+            };
+            self.hashing.ask(ask).unwrap()
+        }
+    }
+
+    fn answer(mut ticket: Ticket) -> (bool, Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (found, delay) = runtime.block_on(ticket.answer()).expect("an answer");
+        (found.is_ok(), delay)
+    }
 
     #[test]
-    fn jobs_have_their_turn_and_no_more_than_may_wait() {
-        let hashing = Hashing::start(1, 2).unwrap();
-        let (go, gone) = mpsc::channel::<()>();
-        let (began, begins) = mpsc::channel();
-        let first = hashing.run(move || {
-            began.send(()).unwrap();
-            gone.recv().unwrap();
-            1
-        });
-        begins.recv().unwrap();
-        let second = hashing.run(|| 2).unwrap();
-        let third = hashing.run(|| panic!("nobody waits for it")).unwrap();
-        drop(third);
-        assert!(hashing.run(|| 4).is_err(), "two wait already");
-        go.send(()).unwrap();
-        assert_eq!(first.unwrap().blocking_recv(), Ok(1));
-        assert_eq!(second.blocking_recv(), Ok(2));
-        // the place of the one that nobody waited for is free again
-        let later = std::iter::repeat_with(|| hashing.run(|| 5)).find_map(Result::ok).unwrap();
-        assert_eq!(later.blocking_recv(), Ok(5));
+    fn the_same_wrong_password_counts_once() {
+        let case = Case::new();
+        let tickets: Vec<_> = (0..50).map(|_| case.ask("wrong")).collect();
+        assert!(case.hashing.waiting() == 50 && case.hashing.shared.state.lock().queue.len() <= 1);
+        assert!(tickets.into_iter().all(|ticket| !answer(ticket).0));
+        assert_eq!(answer(case.ask("another")), (false, Duration::ZERO), "two guesses are free");
+        assert_eq!((answer(case.ask("right")), case.hashing.waiting()), ((true, Duration::ZERO), 0));
+    }
+
+    #[test]
+    fn nothing_is_compared_that_nobody_waits_for() {
+        let case = Case::new();
+        (0..1_000).for_each(|n| drop(case.ask(&format!("guess {n}"))));
+        assert!(case.hashing.shared.state.lock().queue.len() < 100, "those that left are swept");
+        assert_eq!(answer(case.ask("right")), (true, Duration::ZERO));
     }
 }

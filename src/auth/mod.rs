@@ -6,7 +6,8 @@
 //! | `users`, `password` | a password file in mosquitto's format; one hash of it |
 //! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
-//! | `hashing`, `throttle` | what makes guessing slow, and I/O threads not |
+//! | `login`, `known` | the way of a login to its verdict; logins that were decided lately |
+//! | `hashing`, `queue`, `throttle` | comparing passwords on other threads, in fair turns, and guesses slowly |
 //! | `edit` | `dunlin passwd` |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
@@ -17,7 +18,10 @@ mod explain;
 mod files;
 mod filters;
 mod hashing;
+mod known;
+mod login;
 mod password;
+mod queue;
 mod rights;
 mod rules;
 mod signatures;
@@ -33,19 +37,17 @@ pub use tokens::TokenSettings;
 pub use users::Users;
 
 use std::{
-    net::IpAddr,
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
-use hashing::Hashing;
+use known::Wrong;
+use login::Logins;
 use password::Hash;
 use rights::ClientRights;
-use throttle::{Throttle, Turn};
 use tokens::{Tokens, Verified};
 use users::Line;
 
@@ -69,7 +71,7 @@ pub struct Settings {
     pub acl_file: Option<PathBuf>,
     /// A client that publishes what it may not is disconnected.
     pub denied_publish_disconnects: bool,
-    /// The first delay after failed logins from one address; `None`: there is none.
+    /// The least delay of refusals after failed logins from one address; `None`: there is none.
     pub failed_login_delay: Option<Duration>,
     /// `auth.token_…`.
     pub tokens: TokenSettings,
@@ -187,32 +189,32 @@ impl Policy {
     }
 
     /// Compares; slow on purpose.
-    fn check(&self, user: Option<&str>, password: &[u8]) -> Result<Identity, &'static str> {
+    fn check(&self, user: Option<&str>, password: &[u8]) -> Result<Identity, Wrong> {
+        let wrong = |why| Wrong { why, compared: None };
         if let Some(tokens) = &self.tokens {
             if Tokens::is_one(password) {
-                return tokens.check(password, user);
+                return tokens.check(password, user).map_err(wrong);
             }
             if self.users.is_none() {
-                return Err("the password is no token (auth.token_…)");
+                return Err(wrong("the password is no token (auth.token_…)"));
             }
         }
-        let Some(user) = user else {
-            return Err("it gives no user name, and the password is no token (auth.token_…)");
+        let (Some(user), Some(users)) = (user, &self.users) else {
+            return Err(wrong("it gives no user name, and the password is no token (auth.token_…)"));
         };
-        let Some(users) = &self.users else { return Err("there are no users any more (auth.password_file)") };
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
         match (hash.is_of(password), known) {
-            (true, true) => Ok(Identity {
-                user: Some(user.into()),
-                proof: Proof::Password,
-                evidence: Some(hash),
-                ..Identity::default()
-            }),
-            (false, true) => Err("wrong password (auth.password_file)"),
-            (_, false) => Err("no such user (auth.password_file)"),
+            (true, true) => Ok(proven_by_password(user, hash)),
+            (false, true) => Err(Wrong { why: "wrong password (auth.password_file)", compared: Some(hash) }),
+            (_, false) => Err(Wrong { why: "no such user (auth.password_file)", compared: Some(hash) }),
         }
     }
+}
+
+/// Who gave the password that has this hash.
+fn proven_by_password(user: &str, hash: Arc<Hash>) -> Identity {
+    Identity { user: Some(user.into()), proof: Proof::Password, evidence: Some(hash), ..Identity::default() }
 }
 
 /// Looks for users with the hash of an empty password. Hashing takes its time: what is not looked at by `until` is not
@@ -256,101 +258,44 @@ fn warn_of_strangers(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
 pub type Listeners = Arc<ArcSwap<Vec<Option<bool>>>>;
 
 /// The policy in force.
-pub struct Auth(Arc<Shared>);
-
-struct Shared {
+pub struct Auth {
     policy: ArcSwap<Policy>,
     listeners: Listeners,
-    throttle: Mutex<Throttle>,
-    /// Started with the first password.
-    hashing: OnceLock<Option<Hashing>>,
+    logins: Arc<Logins>,
 }
 
 impl Auth {
     /// With this policy in force, and what listeners say of their own.
     pub fn new(policy: Policy, listeners: Listeners) -> Self {
         let policy = ArcSwap::from_pointee(policy);
-        Self(Arc::new(Shared { policy, listeners, throttle: Mutex::default(), hashing: OnceLock::new() }))
+        Self { policy, listeners, logins: Arc::default() }
     }
 
     /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one, and
     /// the router then asks whether that still holds.
     /// Call [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
     pub fn replace(&self, policy: Policy) {
-        self.0.policy.store(Arc::new(policy));
+        self.policy.store(Arc::new(policy));
     }
 
     /// By this policy, and what the listener says of its own.
     fn anonymous(&self, policy: &Policy, origin: Origin) -> Result<(), Refusal> {
-        let listener = self.0.listeners.load().get(usize::from(origin.listener)).copied().flatten();
+        let listener = self.listeners.load().get(usize::from(origin.listener)).copied().flatten();
         policy.anonymous(origin, listener)
     }
 
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
-        self.0.policy.load_full()
-    }
-}
-
-impl Shared {
-    /// The threads; `None` where the system gives none.
-    fn hashing(&self) -> Option<&Hashing> {
-        let start = || Hashing::start(hashing::default_threads(), hashing::WAITING);
-        let started = self.hashing.get_or_init(|| {
-            start().inspect_err(|error| tracing::error!("no threads to compare passwords on: {error}")).ok()
-        });
-        started.as_ref()
-    }
-
-    /// Compares a password on another thread, after the delay that its address has earned.
-    async fn login(
-        self: Arc<Self>,
-        policy: Arc<Policy>,
-        address: IpAddr,
-        user: Option<Box<str>>,
-        password: Vec<u8>,
-    ) -> Checked {
-        let first = policy.settings.failed_login_delay;
-        let name = user.clone().unwrap_or_default();
-        let mut _place = None;
-        if let Some(first) = first {
-            let places = self.throttle.lock().place(address);
-            _place = places.acquire_owned().await.ok();
-            let turn = self.throttle.lock().ask(address, &name, first, Instant::now());
-            match turn {
-                Turn::Refused => return Err(unavailable(TOO_MANY_FAILED)),
-                Turn::After(Duration::ZERO) => {}
-                Turn::After(wait) => tokio::time::sleep(wait).await,
-            }
-        }
-        let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
-        let job = move || policy.check(user.as_deref(), &password);
-        let answer = hashing.run(job).map_err(|_busy| unavailable("too many logins wait to be looked at"))?;
-        let checked =
-            answer.await.map_err(|_gone| unavailable("the comparison of its password ended without an answer"))?;
-        if let Some(first) = first {
-            let mut throttle = self.throttle.lock();
-            let now = Instant::now();
-            match &checked {
-                Ok(_) => throttle.succeed(address, &name, first, now),
-                Err(_) => throttle.fail(address, &name, first, now),
-            }
-        }
-        checked.map_err(|why| Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why })
+        self.policy.load_full()
     }
 }
 
 type Checked = Result<Identity, Refusal>;
 
-fn unavailable(why: &'static str) -> Refusal {
-    Refusal { code: ConnectReturnCode::ServerUnavailable, why }
-}
-
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
                               auth.password_file or tokens, a client is believed the user name that it gives";
 /// How long a password file is looked at for empty passwords, at most.
 const LOOKING: Duration = Duration::from_millis(500);
-const TOO_MANY_FAILED: &str = "too many logins of its user or from its address failed (auth.failed_login_delay)";
 
 impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
@@ -369,10 +314,7 @@ impl Authenticate for Auth {
                 let why = "it gives an empty password (auth.password_file, auth.token_…)";
                 Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
             }
-            (user, Some(password)) if asked => {
-                let (user, password) = (user.map(Into::into), password.to_vec());
-                Verdict::Later(Box::pin(self.0.clone().login(policy, peer.address.ip(), user, password)))
-            }
+            (user, Some(password)) if asked => self.logins.verdict(policy, credentials, user, password),
             (Some(_), None) if asked => {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
@@ -388,8 +330,12 @@ impl Authenticate for Auth {
         }
     }
 
+    fn waiting(&self) -> usize {
+        self.logins.waiting()
+    }
+
     fn knows(&self, identity: &Identity) -> bool {
-        let policy = self.0.policy.load();
+        let policy = self.policy.load();
         let user = identity.user.as_deref();
         match identity.proof {
             // who only said a name, when nobody was asked to prove it, may not keep it
@@ -410,13 +356,13 @@ impl Authenticate for Auth {
 
 impl Authorize for Auth {
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
-        let policy = self.0.policy.load();
+        let policy = self.policy.load();
         let rules = policy.rules.as_ref()?;
         Some(Arc::new(ClientRights::new(rules, client.as_str(), identity.user.as_deref())))
     }
 
     fn denied_publish_disconnects(&self) -> bool {
-        self.0.policy.load().settings.denied_publish_disconnects
+        self.policy.load().settings.denied_publish_disconnects
     }
 }
 

@@ -1,142 +1,188 @@
-//! [`Throttle`]: who guesses passwords waits longer with each guess, by user and address first, by address alone after many
-//! more. A login that waits keeps its place, and few logins of an address are looked at at once: many connections guess
-//! no faster than one.
+//! [`Throttle`]: who guesses passwords is slowed down. What is counted are credentials that were compared and found wrong; the
+//! same ones again are [`known`](super::known) and count no more. A few are free; then each refusal is delayed, and while as many are
+//! delayed as may be, further unknown credentials wait for a place.
+//!
+//! Each scope is a bucket: a wrong guess fills it by one, time empties it. So its rate is bounded by what time empties and,
+//! within the first minute, what it holds.
+//!
+//! | scope | free | delayed at once | emptied in a minute | guesses in any minute, at most |
+//! |---|---|---|---|---|
+//! | a user at an address | 3 | 16 | by `auth.failed_login_delay` | those of the address |
+//! | an address (IPv6: a /64) | 30 | 16 | 480 | 526 |
+//! | an IPv6 /48 | 300 | 160 | 4,800 | 5,260 |
+//! | a user name, wherever it is guessed | 30 | 16 | 480 | 526 |
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
     net::{IpAddr, Ipv6Addr},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::sync::Semaphore;
-
-/// Failed logins by address and user, and by address; of IPv6 by /64, which is what one customer has.
+/// The buckets.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    failed: HashMap<Key, Failed>,
-    places: HashMap<IpAddr, Arc<Semaphore>>,
-    hasher: RandomState,
+    /// When each is empty; those that are not here are.
+    buckets: HashMap<Scope, Instant>,
+    addresses: HashMap<IpAddr, Busy>,
 }
 
-/// An address, and a user's name by its hash; without one, whoever it claims to be.
-type Key = (IpAddr, Option<u64>);
-
-#[derive(Debug)]
-struct Failed {
-    count: u32,
-    last: Instant,
-    /// When the next login is looked at.
-    next: Instant,
+/// What there may be of an address at once.
+#[derive(Debug, Default)]
+struct Busy {
+    /// When its delayed refusals are due.
+    refusals: Vec<Instant>,
+    /// Credentials of it that are compared now.
+    compared: usize,
 }
 
-/// What becomes of a login.
+/// What guesses are counted for. A user's name is there by its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Scope {
+    UserAt(IpAddr, Option<u64>),
+    Address(IpAddr),
+    Site(Ipv6Addr),
+    User(u64),
+}
+
+/// How a scope is bounded.
+struct Bound {
+    /// A guess is forgotten each.
+    every: Duration,
+    free: u32,
+    delayed: u32,
+}
+
+/// Whose a login is: its address, as [`group`] gives it, and its user by a hash of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    pub(super) address: IpAddr,
+    /// None where no name is given.
+    pub(super) user: Option<u64>,
+}
+
+/// Unknown credentials have to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// It is looked at after this long, mostly at once.
-    After(Duration),
-    /// It is not looked at.
-    Refused,
+pub(super) struct Held {
+    /// When to ask again.
+    pub(super) until: Instant,
+    /// All others of the address have to wait, too.
+    pub(super) address: bool,
 }
 
-/// Failures of a user without a delay: somebody looks for the right one of a few passwords.
-const FREE: u32 = 3;
-/// Failures of an address without a delay for all its users: a site behind one address has a few devices that are wrong.
-const FREE_OF_ADDRESS: u32 = 30;
-/// Logins of an address that are looked at at once; others wait.
-const AT_ONCE: usize = 4;
-/// A login is refused rather than wait longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The delay grows until here.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
-/// Failures are forgotten after this long without another one.
-const FORGOTTEN: Duration = Duration::from_secs(600);
-/// Failures remembered.
-const ENTRIES: usize = 10_000;
+/// Refusals of an address that are delayed at once.
+const DELAYED: u32 = 16;
+const EVERY: Duration = Duration::from_millis(125);
+/// Networks of a size of /64 in a /48 that are bounded together as so many.
+const SITE: u32 = 10;
+/// Buckets that are not empty, at most. Beyond, those that are emptied first are forgotten.
+const ENTRIES: usize = 20_000;
 
 impl Throttle {
-    /// The place of a login from this address, to be had before [`ask`](Self::ask) and kept until it is decided.
-    pub(super) fn place(&mut self, address: IpAddr) -> Arc<Semaphore> {
-        if self.places.len() >= ENTRIES {
-            // those that nobody has
-            self.places.retain(|_, places| Arc::strong_count(places) > 1);
-        }
-        self.places.entry(group(address)).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))).clone()
-    }
-
-    /// A login of this user from this address, now. `first` is the delay after the first failure that has one; it doubles
-    /// with each.
-    pub(super) fn ask(&mut self, address: IpAddr, user: &str, first: Duration, now: Instant) -> Turn {
-        let keys = self.keys(address, user);
-        let of = |failed: &HashMap<Key, Failed>, key| failed.get(key).map_or(now, |failed: &Failed| failed.next);
-        let wait = keys.iter().map(|(key, _)| of(&self.failed, key).saturating_duration_since(now)).max();
-        let wait = wait.unwrap_or_default();
-        if wait > LONGEST_WAIT {
-            return Turn::Refused;
-        }
-        // whoever asks next waits for this one too, if there is a wait at all
-        for (key, free) in keys {
-            if let Some(failed) = self.failed.get_mut(&key) {
-                failed.next = failed.next.max(now) + delay(failed.count, free, first);
+    /// May unknown credentials be compared now? `first` is what empties the bucket of a user at an address, and the least
+    /// delay.
+    pub(super) fn may(&mut self, whose: Whose, first: Duration, now: Instant) -> Result<(), Held> {
+        if let Some(busy) = self.addresses.get_mut(&whose.address) {
+            busy.refusals.retain(|due| *due > now);
+            // where nothing failed, there is nothing to bound
+            if let Some(next) = busy.refusals.iter().min()
+                && busy.refusals.len() + busy.compared >= DELAYED as usize
+            {
+                return Err(Held { until: *next, address: true });
             }
         }
-        Turn::After(wait)
-    }
-
-    /// It was right: others need not wait for it.
-    pub(super) fn succeed(&mut self, address: IpAddr, user: &str, first: Duration, now: Instant) {
-        for (key, free) in self.keys(address, user) {
-            if let Some(failed) = self.failed.get_mut(&key) {
-                let reserved = delay(failed.count, free, first);
-                failed.next = failed.next.checked_sub(reserved).map_or(now, |next| next.max(now));
+        for (scope, bound) in scopes(whose, first) {
+            let room = bound.every * (bound.free + bound.delayed - 1);
+            // an end so soon that there is no such time before it is no bound
+            let until = self.buckets.get(&scope).and_then(|empty| empty.checked_sub(room));
+            if let Some(until) = until.filter(|until| *until > now) {
+                return Err(Held { until, address: matches!(scope, Scope::Address(_) | Scope::Site(_)) });
             }
         }
+        Ok(())
     }
 
-    /// It failed.
-    pub(super) fn fail(&mut self, address: IpAddr, user: &str, first: Duration, now: Instant) {
-        let keys = self.keys(address, user);
+    /// They are compared: until it is known better, that is a guess.
+    pub(super) fn begin(&mut self, whose: Whose, first: Duration, now: Instant) {
         self.make_room(now);
-        for (key, free) in keys {
-            let failed = self.failed.entry(key).or_insert(Failed { count: 0, last: now, next: now });
-            if now.saturating_duration_since(failed.last) >= FORGOTTEN {
-                failed.count = 0;
+        self.addresses.entry(whose.address).or_default().compared += 1;
+        for (scope, bound) in scopes(whose, first) {
+            let empty = self.buckets.entry(scope).or_insert(now);
+            *empty = (*empty).max(now) + bound.every;
+        }
+    }
+
+    /// They were right: it was no guess.
+    pub(super) fn succeed(&mut self, whose: Whose, first: Duration) {
+        self.end(whose, None);
+        for (scope, bound) in scopes(whose, first) {
+            if let Some(empty) = self.buckets.get_mut(&scope) {
+                *empty = empty.checked_sub(bound.every).unwrap_or(*empty);
             }
-            failed.count = failed.count.saturating_add(1);
-            failed.last = now;
-            failed.next = failed.next.max(now + delay(failed.count, free, first));
         }
     }
 
-    fn keys(&self, address: IpAddr, user: &str) -> [(Key, u32); 2] {
-        let address = group(address);
-        [((address, Some(self.hasher.hash_one(user))), FREE), ((address, None), FREE_OF_ADDRESS)]
+    /// They were wrong: gives how long the refusal is delayed.
+    pub(super) fn fail(&mut self, whose: Whose, first: Duration, now: Instant) -> Duration {
+        let over = scopes(whose, first).map(|(scope, bound)| {
+            let left = self.buckets.get(&scope).map_or(Duration::ZERO, |empty| empty.saturating_duration_since(now));
+            left.saturating_sub(bound.every * bound.free)
+        });
+        let over = over.max().unwrap_or_default();
+        let delay = if over.is_zero() { over } else { over.max(first) };
+        self.end(whose, (!delay.is_zero()).then(|| now + delay));
+        delay
     }
 
-    /// A tenth at once: a failure costs little on average.
+    fn end(&mut self, whose: Whose, delayed: Option<Instant>) {
+        if let Some(busy) = self.addresses.get_mut(&whose.address) {
+            busy.compared = busy.compared.saturating_sub(1);
+            busy.refusals.extend(delayed);
+            if busy.compared == 0 && busy.refusals.is_empty() {
+                self.addresses.remove(&whose.address);
+            }
+        }
+    }
+
+    /// Forgets what time has emptied; where that is not enough, a tenth of the rest.
     fn make_room(&mut self, now: Instant) {
-        if self.failed.len() + 2 <= ENTRIES {
-            return;
+        if self.buckets.len() + 4 > ENTRIES {
+            self.buckets.retain(|_, empty| *empty > now);
+            if self.buckets.len() + 4 > ENTRIES {
+                let mut ends: Vec<_> = self.buckets.values().copied().collect();
+                let (_, &mut first, _) = ends.select_nth_unstable(ENTRIES / 10);
+                self.buckets.retain(|_, empty| *empty > first);
+            }
         }
-        self.failed.retain(|_, failed| now.saturating_duration_since(failed.last) < FORGOTTEN);
-        if self.failed.len() + 2 > ENTRIES {
-            let mut times: Vec<_> = self.failed.values().map(|failed| failed.last).collect();
-            let (_, &mut oldest, _) = times.select_nth_unstable(ENTRIES / 10);
-            self.failed.retain(|_, failed| failed.last > oldest);
+        if self.addresses.len() >= ENTRIES {
+            // what is compared is bounded by the threads that do it
+            self.addresses.retain(|_, busy| busy.compared > 0 || busy.refusals.iter().any(|due| *due > now));
+            if self.addresses.len() >= ENTRIES {
+                self.addresses.retain(|_, busy| busy.compared > 0);
+            }
         }
     }
 }
 
-/// How long the next login waits after this many failures, so many of them free.
-fn delay(count: u32, free: u32, first: Duration) -> Duration {
-    match count.checked_sub(free + 1) {
-        None => Duration::ZERO,
-        Some(doublings) => first.saturating_mul(1 << doublings.min(20)).min(LONGEST_DELAY),
-    }
+/// The scopes that a guess counts for.
+fn scopes(whose: Whose, first: Duration) -> impl Iterator<Item = (Scope, Bound)> {
+    let Whose { address, user } = whose;
+    let site = match address {
+        IpAddr::V6(v6) => {
+            let [a, b, c, ..] = v6.segments();
+            let site = Scope::Site(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0));
+            Some((site, Bound { every: EVERY / SITE, free: 30 * SITE, delayed: DELAYED * SITE }))
+        }
+        IpAddr::V4(_) => None,
+    };
+    let bound = |every| Bound { every, free: 30, delayed: DELAYED };
+    let named = user.map(|user| (Scope::User(user), bound(EVERY)));
+    let at_address = (Scope::UserAt(address, user), Bound { free: 3, ..bound(first) });
+    // what holds for the whole address first
+    [(Scope::Address(address), bound(EVERY))].into_iter().chain(site).chain([at_address]).chain(named)
 }
 
-fn group(address: IpAddr) -> IpAddr {
+/// What one customer has: an IPv4 address, or an IPv6 /64.
+pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -151,85 +197,88 @@ mod tests {
     use super::*;
 
     const FIRST: Duration = Duration::from_millis(250);
+    const MINUTE: Duration = Duration::from_secs(60);
 
-    fn after(ms: u64) -> Turn {
-        Turn::After(Duration::from_millis(ms))
+    fn whose(address: IpAddr, user: u64) -> Whose {
+        Whose { address: group(address), user: Some(user) }
     }
 
-    #[test]
-    fn delays_grow_and_are_forgotten() {
+    fn v4(n: u32) -> IpAddr {
+        IpAddr::from(n.to_be_bytes())
+    }
+
+    /// Guesses that are compared within a minute, when `next` always has more to try.
+    fn in_a_minute(mut next: impl FnMut(u32) -> Whose) -> (u32, usize) {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
-        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|a| a.parse::<IpAddr>().unwrap());
-        let mut now = start;
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            match throttle.ask(one, "u", FIRST, now) {
-                Turn::After(wait) => {
-                    waits.push(wait.as_millis());
-                    now += wait;
-                    throttle.fail(one, "u", FIRST, now);
+        let (mut count, mut most, mut now) = (0, 0, start);
+        while now < start + MINUTE {
+            for n in 0..40 {
+                let whose = next(count + n);
+                if throttle.may(whose, FIRST, now).is_ok() {
+                    throttle.begin(whose, FIRST, now);
+                    throttle.fail(whose, FIRST, now);
+                    count += 1;
+                    most = most.max(throttle.addresses.get(&whose.address).map_or(0, |busy| busy.refusals.len()));
                 }
-                Turn::Refused => panic!("{waits:?}"),
             }
+            now += Duration::from_millis(20);
         }
-        // the place of the one that asked, and that of its failure, are one
-        assert_eq!(waits, [0, 0, 0, 0, 250, 500, 1_000, 2_000, 4_000]);
-        assert_eq!(throttle.ask(one, "u", FIRST, now), Turn::Refused);
-        assert_eq!(throttle.ask(other, "u", FIRST, now), after(0));
-        assert_eq!(throttle.ask(one, "another device behind that address", FIRST, now), after(0));
-        now += FORGOTTEN;
-        throttle.fail(one, "u", FIRST, now);
-        assert_eq!(throttle.ask(one, "u", FIRST, now), after(0));
+        (count, most)
     }
 
     #[test]
-    fn who_tries_many_users_waits_too() {
-        let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let address: IpAddr = "192.0.2.1".parse().unwrap();
-        for n in 0..=FREE_OF_ADDRESS {
-            assert_eq!(throttle.ask(address, &n.to_string(), FIRST, now), after(0));
-            throttle.fail(address, &n.to_string(), FIRST, now);
-        }
-        assert_eq!(throttle.ask(address, "one more", FIRST, now), after(250));
-        // a login that is right leaves its wait to nobody
-        throttle.succeed(address, "one more", FIRST, now);
-        assert_eq!(throttle.ask(address, "and one more", FIRST, now), after(250));
+    fn guesses_are_bounded() {
+        let (count, most) = in_a_minute(|n| whose(v4(1), n.into()));
+        assert!((450..=600).contains(&count) && most <= DELAYED as usize, "an address: {count}, {most}");
+        let (count, most) = in_a_minute(|_| whose(v4(1), 7));
+        assert!((200..=300).contains(&count) && most <= DELAYED as usize, "a user at an address: {count}, {most}");
+        let (count, _) = in_a_minute(|n| whose(v4(n), 7));
+        assert!((450..=600).contains(&count), "a user name: {count}");
+        let network = |n: u32| [0x2001, 0xDB8, 7, (n % 5_000) as u16, 0, 0, 0, n as u16];
+        let (count, _) = in_a_minute(|n| whose(IpAddr::from(network(n)), n.into()));
+        assert!((4_500..=6_000).contains(&count), "a /48: {count}");
+        let (count, _) = in_a_minute(|n| whose(IpAddr::from([0x2001, 0xDB8, 7, 1, 0, 0, 0, n as u16]), n.into()));
+        assert!((450..=600).contains(&count), "a /64: {count}");
     }
 
     #[test]
-    fn many_at_once_are_no_faster_than_one() {
+    fn what_is_right_is_no_guess() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let address = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 7, n, n, n, n]);
-        (0..5).for_each(|n| throttle.fail(address(n), "u", FIRST, now));
-        let turns: Vec<_> = (5..17).map(|n| throttle.ask(address(n), "u", FIRST, now)).collect();
-        assert_eq!(turns[..3], [after(500), after(1_000), after(1_500)]);
-        assert_eq!(turns[10..], [Turn::Refused; 2]);
-        let next = |n: u16| IpAddr::from([0x2001, 0xDB8, 0, 8, n, n, n, n]);
-        assert_eq!(throttle.ask(next(1), "u", FIRST, now), after(0), "another /64");
-        let mapped = "::ffff:192.0.2.1".parse().unwrap();
-        (0..5).for_each(|_| throttle.fail(mapped, "u", FIRST, now));
-        assert_eq!(throttle.ask("192.0.2.1".parse().unwrap(), "u", FIRST, now), after(500));
-        // before anything failed, a few are looked at
-        let places = throttle.place(address(1));
-        let held: Vec<_> = (0..AT_ONCE).map(|_| places.try_acquire().unwrap()).collect();
-        assert!(throttle.place(address(2)).try_acquire().is_err(), "the same /64");
-        assert!(throttle.place(next(1)).try_acquire().is_ok());
-        drop(held);
-        assert!(throttle.place(address(2)).try_acquire().is_ok());
+        for n in 0..10_000 {
+            let whose = whose(v4(1), n);
+            throttle.may(whose, FIRST, now).unwrap();
+            throttle.begin(whose, FIRST, now);
+            throttle.succeed(whose, FIRST);
+        }
+        assert!(throttle.addresses.is_empty());
+    }
+
+    #[test]
+    fn others_are_not_held_up() {
+        let (mut throttle, now) = (Throttle::default(), Instant::now());
+        let mut guess = |whose| {
+            throttle.may(whose, FIRST, now).ok()?;
+            throttle.begin(whose, FIRST, now);
+            Some(throttle.fail(whose, FIRST, now).as_millis())
+        };
+        let delays: Vec<_> = std::iter::from_fn(|| guess(whose(v4(1), 7))).collect();
+        assert_eq!(delays[..6], [0, 0, 0, 250, 500, 750]);
+        assert_eq!(delays.len(), 3 + DELAYED as usize);
+        assert_eq!(guess(whose(v4(2), 7)), Some(0), "the same user elsewhere");
+        assert_eq!(guess(whose(v4(2), 8)), Some(0), "another user elsewhere");
+        assert_eq!(guess(whose("::ffff:0.0.0.1".parse().unwrap(), 8)), None, "the same address");
+        let held = throttle.may(whose(v4(1), 8), FIRST, now).unwrap_err();
+        assert_eq!(held, Held { until: now + FIRST, address: true }, "there is a place when the first refusal is due");
+        assert!(throttle.may(whose(v4(1), 8), FIRST, held.until).is_ok());
     }
 
     #[test]
     fn the_tables_are_bounded() {
         let (mut throttle, now) = (Throttle::default(), Instant::now());
-        let address = |n: u32| IpAddr::from(n.to_be_bytes());
-        let last = ENTRIES as u32 + 100;
-        for n in 0..=last {
-            throttle.fail(address(n), "u", FIRST, now + Duration::from_nanos(n.into()));
-            let _ = throttle.place(address(n));
-            assert!(throttle.failed.len() <= ENTRIES && throttle.places.len() <= ENTRIES);
+        for n in 0..2 * ENTRIES as u32 {
+            throttle.begin(whose(v4(n), n.into()), FIRST, now);
+            throttle.fail(whose(v4(n), n.into()), FIRST, now);
+            assert!(throttle.buckets.len() <= ENTRIES && throttle.addresses.len() <= ENTRIES);
         }
-        assert!(throttle.failed.len() > ENTRIES * 8 / 10);
-        let knows = |n| throttle.failed.contains_key(&(address(n), None));
-        assert!(!knows(0) && knows(last));
     }
 }

@@ -171,6 +171,11 @@ impl Tokens {
         Err(refused)
     }
 
+    /// Is this the evidence of one of these very keys, as they were read?
+    pub(super) fn has(&self, evidence: *const ()) -> bool {
+        self.keys.iter().any(|key| std::ptr::addr_eq(Arc::as_ptr(&key.verified), evidence))
+    }
+
     /// Would a token that was found good by this still be? What is asked of its claims may be less now, not something else.
     pub(super) fn would_take(&self, by: &Verified) -> bool {
         let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;

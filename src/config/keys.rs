@@ -235,8 +235,9 @@ const AUTH: Table<Config> = Table {
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
             "What happens when a client publishes what it may not: acknowledged and dropped, or disconnected.";
         failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },
-            "How long logins of a user from an address (IPv6: a /64) wait after the fourth failed one; twice as long after \
-             each further one. For all users of an address, after the thirty-first.";
+            "How long a login with a wrong password is refused later, after three different wrong passwords of a user from an \
+             address (IPv6: a /64). At most 16 refusals of an address are delayed at a time; further logins that did not \
+             prove right lately wait for them. With \"off\", passwords are guessed as fast as they are compared.";
         token_secret: OptionalSecret,
             "The secret of JSON Web Tokens that clients give as their password (HS256), best as \"${NAME}\".";
         token_secret_file: OptionalPath, "A file with such a secret.";
@@ -265,7 +266,9 @@ const LIMITS: Table<Config> = Table {
     help: "The bounds of everything that a client can make grow. 0 never means \"unlimited\".",
     keys: keys! { Config, config => config.limits;
         max_connections: count(1), "Connections in all; one more is closed at once.";
-        max_connecting: count(1), "Connections that have not sent their CONNECT yet; one more is closed at once.";
+        max_connecting: count(1),
+            "Connections that have not sent their CONNECT yet, or whose CONNECT is not answered yet; one more is closed at \
+             once.";
         connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take to send its CONNECT.";
         max_packet_size: Size { min: 128, max: LARGEST_PACKET },
             "Bytes of a whole packet, header included; a longer one closes the connection before it is buffered.";

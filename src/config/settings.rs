@@ -181,7 +181,7 @@ pub struct AuthConfig {
     pub acl_file: Option<PathBuf>,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
-    /// How long logins wait after some from the same address failed, at first; `None`: never.
+    /// How long refusals are delayed, at least, once some from the same address failed; `None`: never.
     pub failed_login_delay: Option<Duration>,
     /// The secret that tokens are signed with (HS256).
     pub token_secret: Option<Secret>,

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    connection::{Connection, Phase},
+    connection::{Connection, Phase, keep_alive_deadline},
+    deadlines::Tick,
     lines::About,
     stream::Stream,
     worker::Worker,
@@ -28,12 +29,28 @@ pub(super) struct Waiting {
     connect: Vec<u8>,
     /// What it sent behind that.
     behind: Vec<u8>,
+    /// It sends no more.
+    ended: bool,
 }
+
+/// Bytes that are read behind a CONNECT while the verdict is awaited, at most.
+pub(super) const BEHIND_CONNECT: usize = 4 << 10;
 
 impl Waiting {
     /// Bytes that came behind the CONNECT.
     pub(super) fn keep(&mut self, behind: &[u8]) {
         self.behind.extend_from_slice(behind);
+    }
+
+    /// How many more are read: only to see whether the client is still there, for whom a password may be hashed.
+    pub(super) fn room(&self) -> usize {
+        if self.ended { 0 } else { BEHIND_CONNECT.saturating_sub(self.behind.len()) }
+    }
+
+    /// The client sends no more. One that sent something behind its CONNECT wants that to be done.
+    pub(super) fn end(&mut self) -> Result<(), CloseReason> {
+        self.ended = true;
+        if self.behind.is_empty() { Err(CloseReason::ConnectionLost) } else { Ok(()) }
     }
 }
 
@@ -52,13 +69,22 @@ impl<S: Stream> Connection<S> {
         match asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason))? {
             (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
             (client, Verdict::Later(pending)) => {
-                let waiting = Waiting { pending, client, connect: frame.to_vec(), behind: Vec::new() };
-                self.phase = Phase::Asking(Box::new(waiting));
-                // the turn goes on with asking for the verdict: who is to wake this task has to know it
-                cx.waker().wake_by_ref();
+                self.await_verdict(cx, client, frame, pending);
+                Ok(())
+            }
+            (client, Verdict::Queued(pending)) => {
+                self.read_by = Tick::NEVER;
+                self.await_verdict(cx, client, frame, pending);
                 Ok(())
             }
         }
+    }
+
+    fn await_verdict(&mut self, cx: &Context<'_>, client: ClientId, frame: &[u8], pending: Pending) {
+        let waiting = Waiting { pending, client, connect: frame.to_vec(), behind: Vec::new(), ended: false };
+        self.phase = Phase::Asking(Box::new(waiting));
+        // the turn goes on with asking for the verdict: who is to wake this task has to know it
+        cx.waker().wake_by_ref();
     }
 
     /// Where a verdict is awaited: is it there? Then what waited behind the CONNECT has its turn.
@@ -80,6 +106,7 @@ impl<S: Stream> Connection<S> {
             return Err(CloseReason::ConnectionLost);
         };
         self.decide(worker, cx, &connect, client, verdict)?;
+        self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    admission::Waiting,
+    admission::{BEHIND_CONNECT, Waiting},
     deadlines::{Key, Tick},
     farewell::Farewell,
     lines::Beginning,
@@ -39,7 +39,7 @@ pub(super) struct Connection<S> {
     pub(super) writing: Option<Box<OutBuf>>,
     pub(super) deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
-    read_by: Tick,
+    pub(super) read_by: Tick,
     /// Bytes of the packet that is not complete which have counted as life: see [`Self::note_progress`].
     counted: u32,
     /// The socket has to take something of what waits.
@@ -97,8 +97,6 @@ const MUCH: usize = 16 << 10;
 const WRITE_FIRST: usize = 48 << 10;
 /// So many bytes of a packet that is not complete count as life.
 const PROGRESS: u32 = 1 << 10;
-/// Bytes read behind a CONNECT, at most: they are held while the verdict on the client is awaited.
-const BEHIND_CONNECT: usize = 4 << 10;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn new(socket: S, peer: Peer) -> Self {
@@ -194,9 +192,6 @@ impl<S: Stream> Connection<S> {
     ) -> Result<bool, CloseReason> {
         let mut taken = 0;
         while taken < BYTES_A_TURN {
-            if matches!(self.phase, Phase::Asking(_)) {
-                return Ok(false);
-            }
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
                     // that it is not heard is not its silence; how long this may last is for the write timeout to say
@@ -204,8 +199,12 @@ impl<S: Stream> Connection<S> {
                 }
                 return Ok(true);
             }
-            let room = match self.phase {
+            let room = match &self.phase {
                 Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
+                Phase::Asking(waiting) => match waiting.room() {
+                    0 => return Ok(false),
+                    room => room,
+                },
                 _ => usize::MAX,
             };
             let room = room.min(worker.buffer.len());
@@ -233,7 +232,10 @@ impl<S: Stream> Connection<S> {
                     self.handle(worker, cx, &frame, now)?;
                 }
                 Got::More => self.note_progress(worker, now),
-                Got::End => return Err(CloseReason::ConnectionLost),
+                Got::End => match &mut self.phase {
+                    Phase::Asking(waiting) => waiting.end()?,
+                    _ => return Err(CloseReason::ConnectionLost),
+                },
             }
             if let Phase::Open(open) = &mut self.phase
                 && worker.draining
@@ -494,7 +496,7 @@ impl<S: Stream> Future for Connection<S> {
 }
 
 /// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
-fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
+pub(super) fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
     match keep_alive {
         0 => Tick::NEVER,
         seconds => worker.deadlines.tick(now + Duration::from_millis(u64::from(seconds) * 1500)),

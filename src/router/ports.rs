@@ -124,8 +124,11 @@ pub enum Proof {
 pub enum Verdict {
     /// Now.
     Decided(Result<Identity, Refusal>),
-    /// When this is done; the client's connection awaits it, within the connect timeout, and reads nothing meanwhile.
+    /// When this is done; the client's connection awaits it, within the connect timeout. What the client sends meanwhile
+    /// waits. If the client leaves, this is dropped.
     Later(Pending),
+    /// The same, but the wait is the server's doing: it does not count in the connect timeout.
+    Queued(Pending),
 }
 
 /// A verdict to come. It is polled on an I/O thread: what takes its time in it belongs on another.
@@ -141,6 +144,11 @@ impl From<Result<Identity, Refusal>> for Verdict {
 pub trait Authenticate: Send + Sync {
     /// Who this is, or the refusal that the client gets. Called on an I/O thread: it may not wait.
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
+
+    /// How many verdicts are waited for in a queue of its own; `$SYS/broker/logins/waiting` says it.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)), and once more when a client is
     /// let in, as there may have been one since it was asked for: may a client that was let in as this, with a user name or

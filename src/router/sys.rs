@@ -140,7 +140,7 @@ impl SysTopics {
 }
 
 /// What is counted at this moment.
-fn gauges(router: &Router) -> [(&'static str, usize); 13] {
+fn gauges(router: &Router) -> [(&'static str, usize); 14] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
     let (queued, queued_bytes) = router.backlog();
@@ -152,6 +152,7 @@ fn gauges(router: &Router) -> [(&'static str, usize); 13] {
         ("clients/active", connected),
         ("clients/disconnected", away),
         ("clients/inactive", away),
+        ("logins/waiting", router.ports.authenticate.as_ref().map_or(0, |authenticate| authenticate.waiting())),
         ("messages/stored", queued + retained),
         ("store/messages/count", queued + retained),
         ("store/messages/bytes", queued_bytes + retained_bytes),

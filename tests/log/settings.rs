@@ -43,7 +43,7 @@ fn a_listener_that_demands_certificates_is_not_called_anonymous() {
     }
     // beside others
     let (_certs, running) = configured(&format!("{WITH_CERTIFICATE}[[listener]]\naddress = '127.0.0.1:0'\n"), &[]);
-    assert!(running.read.iter().any(|line| line.contains("anonymous clients are served, on loopback only")));
+    assert!(running.read.iter().any(|line| line.contains("anonymous clients are refused, also on loopback")));
     assert!(
         !running.read.iter().any(|line| line.contains("clients of listeners that are not on loopback are refused"))
     );

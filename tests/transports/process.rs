@@ -114,7 +114,7 @@ fn a_revocation_list_that_is_out_of_date_is_said() {
     let [pem, key, authority, list] =
         ["server.pem", "server.key", "ca.pem", "revoked.pem"].map(|name| certs.path(name));
     let text = format!(
-        "[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = {pem:?}\nkey_file = {key:?}\n\
+        "allow_anonymous = true\n[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = {pem:?}\nkey_file = {key:?}\n\
          client_certificates = 'required'\nclient_ca_file = {authority:?}\nrevocation_list_file = {list:?}\n"
     );
     fs::write(&config, text).unwrap();

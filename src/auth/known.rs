@@ -1,0 +1,230 @@
+//! [`Known`]: credentials that were compared not long ago, so that a client that comes back costs no hash. What is kept is an
+//! HMAC of them under a key of this process: who reads the memory of the table learns no password.
+//!
+//! An entry says by what it was decided: the user's hash, or the key of a token. Where the policy has another one by now, the
+//! entry is as good as gone.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use ring::{hmac, rand::SystemRandom};
+
+use super::{Policy, password::Hash, proven_by_password};
+use crate::router::{Identity, Proof};
+
+/// Stands for a user name and a password.
+pub(super) type Tag = [u8; 32];
+
+/// The table.
+pub(super) struct Known {
+    key: hmac::Key,
+    right: Mutex<Table<Right>>,
+    wrong: Mutex<Table<Wrong>>,
+}
+
+/// By what credentials were found right.
+enum Right {
+    Password(Arc<Hash>),
+    Token(Box<Identity>),
+}
+
+/// Why credentials were found wrong.
+#[derive(Clone)]
+pub(super) struct Wrong {
+    pub(super) why: &'static str,
+    /// The hash that the password is not of; none where it was to be a token.
+    pub(super) compared: Option<Arc<Hash>>,
+}
+
+/// A password that proved right passes for so long after its last use.
+const RIGHT: Duration = Duration::from_secs(300);
+/// One that proved wrong is not compared again for so long after its last use.
+const WRONG: Duration = Duration::from_secs(600);
+/// A token that is refused may be good soon: one that is not valid yet.
+const WRONG_TOKEN: Duration = Duration::from_secs(10);
+/// Entries, at some 100 bytes each.
+const MOST: usize = 50_000;
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            key: hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system gives random bytes"),
+            right: Mutex::default(),
+            wrong: Mutex::default(),
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn tag(&self, user: Option<&str>, password: &[u8]) -> Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        let length = user.map_or(u64::MAX, |user| user.len() as u64);
+        context.update(&length.to_le_bytes());
+        context.update(user.unwrap_or_default().as_bytes());
+        context.update(password);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+
+    /// The identity that these credentials proved, if they did lately and would again.
+    pub(super) fn right(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Instant) -> Option<Identity> {
+        let mut table = self.right.lock();
+        let identity = match table.get(tag, now, |_| RIGHT)? {
+            Right::Password(hash) => {
+                let now = policy.users.as_ref().zip(user).filter(|(users, user)| users.get(user) == Some(&**hash));
+                now.map(|(_, user)| proven_by_password(user, hash.clone()))
+            }
+            Right::Token(identity) => {
+                let by = identity.evidence.as_ref().map(|evidence| Arc::as_ptr(evidence).cast::<()>());
+                let holds = policy.tokens.as_ref().zip(by).is_some_and(|(tokens, by)| tokens.has(by));
+                (holds && identity.until.is_none_or(|until| until > now)).then(|| (**identity).clone())
+            }
+        };
+        if identity.is_none() {
+            table.entries.remove(tag);
+        }
+        identity
+    }
+
+    /// Why these credentials were found wrong, if they were lately and would be again.
+    pub(super) fn wrong(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Instant) -> Option<&'static str> {
+        let mut table = self.wrong.lock();
+        let keep = |wrong: &Wrong| if wrong.compared.is_some() { WRONG } else { Duration::ZERO };
+        let wrong = table.get(tag, now, keep)?;
+        let holds = match &wrong.compared {
+            Some(hash) => policy.users.as_ref().zip(user).is_some_and(|(users, user)| *users.hash(user).0 == **hash),
+            None => true,
+        };
+        let why = holds.then_some(wrong.why);
+        if why.is_none() {
+            table.entries.remove(tag);
+        }
+        why
+    }
+
+    /// What was found of these credentials.
+    pub(super) fn note(&self, tag: Tag, found: &Result<Identity, Wrong>, now: Instant) {
+        match found {
+            Ok(identity) => {
+                let hash = identity.evidence.clone().and_then(|evidence| evidence.downcast::<Hash>().ok());
+                let right = match (identity.proof, hash) {
+                    (Proof::Password, Some(hash)) => Right::Password(hash),
+                    _ => Right::Token(Box::new(identity.clone())),
+                };
+                self.right.lock().insert(tag, right, now + RIGHT, now);
+            }
+            Err(wrong) => {
+                let until = now + if wrong.compared.is_some() { WRONG } else { WRONG_TOKEN };
+                self.wrong.lock().insert(tag, wrong.clone(), until, now);
+            }
+        }
+    }
+}
+
+/// Entries with their ends.
+struct Table<T> {
+    entries: HashMap<Tag, (T, Instant)>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { entries: HashMap::new() }
+    }
+}
+
+impl<T> Table<T> {
+    /// An entry that has not ended; it ends later by now, where `longer` says so.
+    fn get(&mut self, tag: &Tag, now: Instant, longer: impl Fn(&T) -> Duration) -> Option<&T> {
+        let (entry, until) = self.entries.get_mut(tag)?;
+        if *until <= now {
+            self.entries.remove(tag);
+            return None;
+        }
+        *until = (*until).max(now + longer(entry));
+        self.entries.get(tag).map(|(entry, _)| entry)
+    }
+
+    fn insert(&mut self, tag: Tag, entry: T, until: Instant, now: Instant) {
+        if self.entries.len() >= MOST && !self.entries.contains_key(&tag) {
+            self.entries.retain(|_, (_, until)| *until > now);
+            if self.entries.len() >= MOST {
+                // a tenth at once: an entry costs little on average
+                let mut ends: Vec<_> = self.entries.values().map(|(_, until)| *until).collect();
+                let (_, &mut first, _) = ends.select_nth_unstable(MOST / 10);
+                self.entries.retain(|_, (_, until)| *until > first);
+            }
+        }
+        self.entries.insert(tag, (entry, until));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Settings;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn policy(dir: &tempfile::TempDir, password: &[u8]) -> Policy {
+        let file = dir.path().join("passwords");
+        crate::auth::edit(&file, "bob", crate::auth::Change::Set(password)).unwrap();
+        Policy::load(&Settings { password_file: Some(file), ..Settings::default() }).unwrap()
+    }
+
+    #[test]
+    fn what_proved_right_passes_for_five_minutes_after_its_last_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let (known, policy, start) = (Known::default(), policy(&dir, b"secret"), Instant::now());
+        let tag = known.tag(Some("bob"), b"secret");
+        let passes = |policy: &Policy, now| known.right(&tag, policy, Some("bob"), now);
+        assert!(passes(&policy, start).is_none());
+        known.note(tag, &policy.check(Some("bob"), b"secret"), start);
+        for after in [1, 300, 590, 889] {
+            let identity = passes(&policy, start + SECOND * after).unwrap();
+            assert_eq!((identity.user.as_deref(), identity.proof), (Some("bob"), Proof::Password), "{after}");
+        }
+        assert!(passes(&policy, start + SECOND * (889 + 300)).is_none());
+        for (user, password) in [(Some("bob"), &b"Secret"[..]), (Some("bobs"), b"ecret"), (None, b"bobsecret")] {
+            assert_ne!(known.tag(user, password), tag);
+        }
+        assert_ne!(Known::default().tag(Some("bob"), b"secret"), tag, "the key is a process's own");
+    }
+
+    #[test]
+    fn an_entry_goes_when_its_user_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (known, before, now) = (Known::default(), policy(&dir, b"secret"), Instant::now());
+        let tag = known.tag(Some("bob"), b"secret");
+        let other = known.tag(Some("bob"), b"other");
+        known.note(tag, &before.check(Some("bob"), b"secret"), now);
+        known.note(other, &before.check(Some("bob"), b"other"), now);
+        assert_eq!(known.wrong(&other, &before, Some("bob"), now), Some("wrong password (auth.password_file)"));
+        let after = policy(&dir, b"other");
+        assert!(known.right(&tag, &after, Some("bob"), now).is_none());
+        assert_eq!(known.wrong(&other, &after, Some("bob"), now), None, "it is the right one now");
+        // also where the old file comes back
+        assert!(known.right(&tag, &before, Some("bob"), now).is_none());
+    }
+
+    #[test]
+    fn the_tables_are_bounded_and_the_latest_stay() {
+        let (known, now) = (Known::default(), Instant::now());
+        let wrong = Err(Wrong { why: "", compared: Some(Arc::default()) });
+        let tag = |n: u32| {
+            let mut tag = [0; 32];
+            tag[..4].copy_from_slice(&n.to_le_bytes());
+            tag
+        };
+        for n in 0..MOST as u32 + 10 {
+            known.note(tag(n), &wrong, now + Duration::from_micros(n.into()));
+        }
+        let table = known.wrong.lock();
+        assert!(table.entries.len() <= MOST && table.entries.len() > MOST * 8 / 10);
+        assert!(!table.entries.contains_key(&tag(0)) && table.entries.contains_key(&tag(MOST as u32 + 9)));
+    }
+}

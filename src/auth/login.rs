@@ -1,0 +1,101 @@
+//! [`Logins`]: the way of a user name and a password, or a token, to a verdict. What was compared lately is decided at once;
+//! everything else waits for its turn to be compared, and a refusal for as long as the throttle says.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Checked, Policy,
+    hashing::{self, Ask, Busy, Hashing},
+    known::Known,
+};
+use crate::{
+    codec::ConnectReturnCode,
+    router::{Credentials, Refusal, Verdict},
+};
+
+/// What is known of logins, and the threads that find out more.
+#[derive(Default)]
+pub(super) struct Logins {
+    known: Arc<Known>,
+    /// Started with the first login.
+    hashing: OnceLock<Option<Hashing>>,
+}
+
+/// A login waits no longer than this for refusals of others from its address.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const TOO_MANY: &str =
+    "too many logins wait to be looked at, and too many of its address failed (auth.failed_login_delay)";
+
+impl Logins {
+    /// Is this `user`, who gives this `password`?
+    pub(super) fn verdict(
+        self: &Arc<Self>,
+        policy: Arc<Policy>,
+        credentials: &Credentials<'_>,
+        user: Option<&str>,
+        password: &[u8],
+    ) -> Verdict {
+        let (tag, now) = (self.known.tag(user, password), Instant::now());
+        if let Some(identity) = self.known.right(&tag, &policy, user, now) {
+            return Ok(identity).into();
+        }
+        let first = policy.settings.failed_login_delay;
+        if let Some(why) = self.known.wrong(&tag, &policy, user, now) {
+            return Verdict::Queued(Box::pin(refuse(why, first.unwrap_or_default())));
+        }
+        let ask = Ask {
+            policy,
+            address: credentials.peer.address.ip(),
+            client: credentials.client_id.into(),
+            user: user.map(Into::into),
+            password: password.to_vec(),
+            tag,
+        };
+        Verdict::Queued(Box::pin(self.clone().compared(ask, first)))
+    }
+
+    /// How many logins wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting)
+    }
+
+    async fn compared(self: Arc<Self>, ask: Ask, first: Option<Duration>) -> Checked {
+        let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
+        let mut ticket = hashing.ask(ask).map_err(|Busy| unavailable(TOO_MANY))?;
+        let answer = loop {
+            match tokio::time::timeout(LONGEST_WAIT, ticket.answer()).await {
+                Ok(answer) => break answer,
+                Err(_) if first.is_some_and(|first| ticket.is_held_up(first)) => return Err(unavailable(TOO_MANY)),
+                Err(_) => {}
+            }
+        };
+        drop(ticket);
+        match answer.ok_or(unavailable("the comparison of its password ended without an answer"))? {
+            (Ok(identity), _) => Ok(identity),
+            (Err(why), delay) => refuse(why, delay).await,
+        }
+    }
+
+    /// The threads; `None` where the system gives none.
+    fn hashing(&self) -> Option<&Hashing> {
+        let start = || Hashing::start(hashing::default_threads(), self.known.clone());
+        let started = self.hashing.get_or_init(|| {
+            start().inspect_err(|error| tracing::error!("no threads to compare passwords on: {error}")).ok()
+        });
+        started.as_ref()
+    }
+}
+
+async fn refuse(why: &'static str, delay: Duration) -> Checked {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why })
+}
+
+fn unavailable(why: &'static str) -> Refusal {
+    Refusal { code: ConnectReturnCode::ServerUnavailable, why }
+}
