@@ -40,8 +40,8 @@ pub(super) struct Connection<S> {
     pub(super) deadline: Option<Key>,
     /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
     pub(super) read_by: Tick,
-    /// Bytes of the packet that is not complete which have counted as life: see [`Self::note_progress`].
-    counted: u32,
+    /// Bytes that have come since the last whole packet: see [`Self::note_progress`].
+    progress: u32,
     /// The socket has to take something of what waits.
     pub(super) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
@@ -109,7 +109,7 @@ impl<S: Stream> Connection<S> {
             writing: None,
             deadline: None,
             read_by: Tick::NEVER,
-            counted: 0,
+            progress: 0,
             write_by: Tick::NEVER,
             gave_way: u16::MAX,
         }
@@ -209,9 +209,14 @@ impl<S: Stream> Connection<S> {
             };
             let room = room.min(worker.buffer.len());
             let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer[..room]);
-            let Poll::Ready(read) = read else { return Ok(false) };
+            let Poll::Ready(read) = read else {
+                let unread = self.socket.take_unread();
+                self.note_progress(worker, now, unread);
+                return Ok(false);
+            };
             let (bytes, got) = read.map_err(|error| network(&error))?;
             worker.local.count(Count::BytesReceived, bytes as u64);
+            self.note_progress(worker, now, bytes);
             taken += bytes;
             let much = bytes >= MUCH;
             if much {
@@ -231,7 +236,7 @@ impl<S: Stream> Connection<S> {
                     let frame = self.reader.take();
                     self.handle(worker, cx, &frame, now)?;
                 }
-                Got::More => self.note_progress(worker, now),
+                Got::More => {}
                 Got::End => match &mut self.phase {
                     Phase::Asking(waiting) => waiting.end()?,
                     _ => return Err(CloseReason::ConnectionLost),
@@ -312,32 +317,29 @@ impl<S: Stream> Connection<S> {
         };
         worker.local.count(Count::MessagesReceived, frames);
         if frames > 0 {
-            self.counted = 0;
+            self.progress = 0;
             if let Phase::Open(open) = &self.phase {
                 self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
             }
-        } else {
-            self.note_progress(worker, now);
         }
         result
     }
 
     /// Progress within a packet that takes long is life too, but not a trickle: after each [`PROGRESS`] bytes the Keep
     /// Alive begins anew, and a CONNECT gets a second more, up to six times the connect timeout. (Our reading of
-    /// [MQTT-3.1.2-24], which speaks of packets alone.)
-    fn note_progress(&mut self, worker: &Worker, now: Instant) {
-        let held = u32::try_from(self.reader.held()).unwrap_or(u32::MAX);
-        let progress = held.saturating_sub(self.counted) / PROGRESS;
-        if progress == 0 {
+    /// [MQTT-3.1.2-24], which speaks of packets alone.) `bytes` were read, also such as a transport cannot use yet.
+    fn note_progress(&mut self, worker: &Worker, now: Instant, bytes: usize) {
+        let before = self.progress / PROGRESS;
+        self.progress = self.progress.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let after = self.progress / PROGRESS;
+        if after == before {
             return;
         }
-        let before = self.counted / PROGRESS;
-        self.counted += progress * PROGRESS;
         match &self.phase {
             Phase::Open(open) => self.read_by = keep_alive_deadline(worker, open.keep_alive, now),
             Phase::Connecting => {
                 let most = worker.shared.limits.load().connect_timeout.saturating_mul(5);
-                let [before, after] = [before, before + progress].map(|n| Duration::from_secs(n.into()).min(most));
+                let [before, after] = [before, after].map(|n| Duration::from_secs(n.into()).min(most));
                 self.read_by = self.read_by.later(after - before);
             }
             Phase::Asking(_) | Phase::Ended => {}
@@ -446,7 +448,15 @@ impl<S: Stream> Connection<S> {
     fn check_deadlines(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         if worker.deadlines.has_passed(self.write_by, now) {
             worker.local.count(Count::WriteTimeouts, 1);
-            return Err(CloseReason::WriteTimeout { waiting: self.writing.as_ref().map_or(0, |w| w.len()) });
+            let waiting = self.writing.as_ref().map_or(0, |w| w.len()) + self.socket.held();
+            return Err(CloseReason::WriteTimeout { waiting });
+        }
+        if self.writing.is_none() {
+            // what a transport itself has to say, such as the answer to a ping, waits for the socket too
+            match self.socket.held() {
+                0 => self.write_by = Tick::NEVER,
+                _ => self.begin_to_wait(worker, now),
+            }
         }
         if worker.deadlines.has_passed(self.read_by, now) {
             let (received, expected) = (self.reader.held(), self.reader.need());

@@ -24,6 +24,10 @@ pub(super) struct Cork<IO> {
     held: Vec<u8>,
     /// Bytes at the front of `held` that the socket has taken.
     sent: usize,
+    /// It took some since [`take_sent`](Self::take_sent).
+    has_sent: bool,
+    /// Bytes read since [`take_received`](Self::take_received).
+    received: usize,
 }
 
 /// When so many bytes are held, they are sent before more is taken.
@@ -38,7 +42,7 @@ thread_local! {
 
 impl<IO> Cork<IO> {
     pub(super) fn new(socket: IO) -> Self {
-        Self { socket, corked: false, held: Vec::new(), sent: 0 }
+        Self { socket, corked: false, held: Vec::new(), sent: 0, has_sent: false, received: 0 }
     }
 
     /// One whose writes wait for the next flush from the first on.
@@ -50,12 +54,32 @@ impl<IO> Cork<IO> {
     pub(super) fn begin(&mut self) {
         self.corked = true;
     }
+
+    #[cfg(test)]
+    pub(super) fn socket(&mut self) -> &mut IO {
+        &mut self.socket
+    }
+
+    /// Bytes that the socket has not taken.
+    pub(super) fn unsent(&self) -> usize {
+        self.held.len() - self.sent
+    }
+
+    /// Did the socket take any of what was held, since this was last asked?
+    pub(super) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.has_sent)
+    }
+
+    /// Bytes read since this was last asked.
+    pub(super) fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.received)
+    }
 }
 
 impl<IO: AsyncWrite + Unpin> Cork<IO> {
     /// So much is held that it has to be sent before more is taken.
     pub(super) fn is_full(&self) -> bool {
-        self.held.len() - self.sent >= FULL
+        self.unsent() >= FULL
     }
 
     /// What is held: where to append.
@@ -71,7 +95,10 @@ impl<IO: AsyncWrite + Unpin> Cork<IO> {
         while self.sent < self.held.len() {
             match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.held[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                n => self.sent += n,
+                n => {
+                    self.sent += n;
+                    self.has_sent = true;
+                }
             }
         }
         self.sent = 0;
@@ -93,6 +120,14 @@ impl<S: Stream> Stream for Cork<S> {
         self.socket.names_in_certificates()
     }
 
+    fn held(&self) -> usize {
+        self.unsent()
+    }
+
+    fn take_sent(&mut self) -> bool {
+        Cork::take_sent(self)
+    }
+
     fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
         self.socket.part(cx, reason);
     }
@@ -100,7 +135,10 @@ impl<S: Stream> Stream for Cork<S> {
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Cork<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.received += buf.filled().len() - before;
+        read
     }
 }
 
@@ -140,5 +178,66 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A socket that takes so many bytes, and gives so many at each read.
+    #[derive(Default)]
+    struct Slow {
+        room: usize,
+        took: Vec<u8>,
+        gives: usize,
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            buf.put_slice(&vec![0; self.gives]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let part = buf.len().min(self.room);
+            self.room -= part;
+            self.took.extend_from_slice(&buf[..part]);
+            if part == 0 { Poll::Pending } else { Poll::Ready(Ok(part)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_the_socket_takes_of_what_is_held_is_progress() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut cork = Cork::begun(Slow::default());
+        for part in [&b"abc"[..], b"defg"] {
+            assert!(matches!(Pin::new(&mut cork).poll_write(&mut cx, part), Poll::Ready(Ok(n)) if n == part.len()));
+        }
+        assert_eq!((cork.unsent(), cork.take_sent()), (7, false), "it is the cork that took it");
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_pending());
+        assert!(!cork.take_sent());
+        cork.socket.room = 5;
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_pending());
+        assert_eq!((cork.unsent(), cork.take_sent(), cork.take_sent()), (2, true, false));
+        cork.socket.room = 5;
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_ready());
+        assert_eq!((&cork.socket.took[..], cork.unsent(), cork.held.capacity()), (&b"abcdefg"[..], 0, 0));
+        cork.socket.gives = 3;
+        let mut space = [0; 8];
+        assert!(Pin::new(&mut cork).poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_ready());
+        assert_eq!((cork.take_received(), cork.take_received()), (3, 0));
     }
 }

@@ -145,7 +145,8 @@ impl Lines {
         let user = about.and_then(|about| about.user);
         let version = about.map(|about| display(about.version));
         let listener = self.listener(peer);
-        let shown = self.ends(client, peer, Duration::ZERO, reason);
+        // by its address alone: who it says it is was not proved, and would hide the lines of that client
+        let shown = self.ends(None, peer, Duration::ZERO, reason);
         say!(
             shown,
             client,

@@ -6,7 +6,7 @@ use crate::codec;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Packets {
     /// Bytes of the packet begun that are still to be written.
-    left: usize,
+    left: u32,
 }
 
 impl Packets {
@@ -16,15 +16,16 @@ impl Packets {
     pub(super) fn rest_of_packet(&mut self, next: &[u8]) -> usize {
         if self.left == 0 {
             // the broker writes fixed headers whole: a header that is cut would leave the rest in one piece
-            self.left = codec::packet_len(next).unwrap_or(next.len());
+            let length = codec::packet_len(next).unwrap_or(next.len());
+            self.left = u32::try_from(length).unwrap_or(u32::MAX);
         }
-        self.left
+        self.left as usize
     }
 
     /// So many bytes of it were written.
     #[inline]
     pub(super) fn advance(&mut self, written: usize) {
-        self.left = self.left.saturating_sub(written);
+        self.left = self.left.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
     }
 }
 

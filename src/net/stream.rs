@@ -33,6 +33,21 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
         Ok(Tick::NEVER)
     }
 
+    /// Bytes that were written and that the socket has not taken: a transport may collect them.
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Did the socket take any of what was held, since this was last asked?
+    fn take_sent(&mut self) -> bool {
+        false
+    }
+
+    /// Bytes that came since this was last asked and that gave nothing to read yet: parts of a TLS record.
+    fn take_unread(&mut self) -> usize {
+        0
+    }
+
     /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.
     fn part(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
 }

@@ -22,6 +22,8 @@ pub(super) struct Tls {
     asks_names: bool,
     /// Where what is written is MQTT, and each packet is to have a record: where the next packet begins.
     packets: Option<Packets>,
+    /// See [`Stream::take_unread`].
+    unread: usize,
 }
 
 impl Tls {
@@ -32,7 +34,7 @@ impl Tls {
         name: Option<Box<str>>,
         asks_names: bool,
     ) -> Self {
-        Self { stream, name, asks_names, packets: None }
+        Self { stream, name, asks_names, packets: None, unread: 0 }
     }
 
     /// From now on each write is a record, or several if it is long, and they are sent at the next flush.
@@ -59,6 +61,18 @@ impl Stream for Tls {
         self.asks_names
     }
 
+    fn held(&self) -> usize {
+        self.stream.get_ref().0.unsent()
+    }
+
+    fn take_sent(&mut self) -> bool {
+        self.stream.get_mut().0.take_sent()
+    }
+
+    fn take_unread(&mut self) -> usize {
+        std::mem::take(&mut self.unread)
+    }
+
     /// close_notify (RFC 8446 section 6.1): what came before it is known to be all.
     fn part(&mut self, cx: &mut Context<'_>, _reason: &CloseReason) {
         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
@@ -67,7 +81,11 @@ impl Stream for Tls {
 
 impl AsyncRead for Tls {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let received = self.stream.get_mut().0.take_received();
+        // what gave something to read is counted by who reads it
+        self.unread = if read.is_pending() { self.unread + received } else { 0 };
+        read
     }
 }
 

@@ -332,7 +332,7 @@ impl Router {
                     }
                     (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
                 };
-                if let Some(behind) = behind.filter(|_| !held) {
+                if !held {
                     self.suback_sent(local, client, replies, behind)?;
                 }
             }
@@ -367,19 +367,22 @@ impl Router {
         Ok(())
     }
 
-    /// A SUBACK is the last of `replies`: the retained messages of its SUBSCRIBE follow, then answers to later packets.
+    /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that it
+    /// brought follow, then answers to later packets.
     fn suback_sent(
         &self,
         local: &mut Local,
         client: &mut Client,
         replies: &mut Vec<u8>,
-        behind: u64,
+        behind: Option<u64>,
     ) -> Result<(), CloseReason> {
         client.touched = true;
         let mut state = self.own(client)?;
         let Local { limits, pool, observers, .. } = local;
         state.session.out(pool).bytes_mut().append(replies);
-        state.session.suback_sent(behind, &limits.session, pool, &mut self.notes(observers));
+        if let Some(behind) = behind {
+            state.session.suback_sent(behind, &limits.session, pool, &mut self.notes(observers));
+        }
         Ok(())
     }
 
@@ -451,8 +454,7 @@ impl Router {
             match self.release(client, replies) {
                 Ok(Released::All) => break,
                 Ok(Released::Suback(behind)) => {
-                    let sent = behind.map_or(Ok(()), |behind| self.suback_sent(local, client, replies, behind));
-                    if let Err(reason) = sent {
+                    if let Err(reason) = self.suback_sent(local, client, replies, behind) {
                         return Flush::Close(reason);
                     }
                 }

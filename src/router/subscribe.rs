@@ -23,8 +23,8 @@ pub(super) struct Subscribed {
     pub(super) codes: Vec<SubackCode>,
     /// When what was granted is durable.
     pub(super) stored: Stored,
-    /// It brought retained messages, which wait until the session's
-    /// [`suback_sent`](crate::session::Session::suback_sent) is told this: the number of the last message before them.
+    /// Messages wait until the session's [`suback_sent`](crate::session::Session::suback_sent) is told this: the number of
+    /// the last message before the SUBSCRIBE.
     pub(super) behind: Option<u64>,
 }
 
@@ -39,11 +39,16 @@ impl Router {
         subscribe: &Subscribe<'_>,
     ) -> Result<Subscribed, CloseReason> {
         let (mut held, access, before) = {
-            let state = slot.lock();
+            let mut state = slot.lock();
             if !slot.is_owned_by(connection) {
                 return Err(CloseReason::SessionTakenOver);
             }
-            (state.session.subscriptions().len(), state.access.clone(), state.session.last_number())
+            let before = state.session.last_number();
+            if slot.is_kept() {
+                // its SUBACK waits for the store, and messages of the new subscriptions come as soon as they are there
+                state.session.wait_for_suback(before);
+            }
+            (state.session.subscriptions().len(), state.access.clone(), before)
         };
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut added = Vec::with_capacity(subscribe.filters.len());
@@ -95,8 +100,8 @@ impl Router {
             brings |= self.send_retained(local, slot, filter, options);
             stored = stored.and(self.store_subscription(slot, filter, Some(options)));
         }
-        let behind = brings.then_some(before);
-        if brings {
+        let behind = (brings || slot.is_kept()).then_some(before);
+        if brings && !slot.is_kept() {
             let mut state = slot.lock();
             // the session's next connection has no such SUBACK to send
             if slot.is_owned_by(connection) {

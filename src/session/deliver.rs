@@ -79,7 +79,8 @@ impl Session {
         let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
         let keep = !self.clean;
         let outbound = self.outbound.get_or_insert_default();
-        if !(self.connected && fits && outbound.queue_len() == 0 && outbound.has_place(limits.max_inflight_out)) {
+        let is_next = outbound.queue_len() == 0 && !outbound.owes_suback();
+        if !(self.connected && fits && is_next && outbound.has_place(limits.max_inflight_out)) {
             return self.enqueue(outgoing, how, limits, journal);
         }
         let How { qos, retain } = how;
@@ -110,6 +111,11 @@ impl Session {
         };
         let message = outgoing.message();
         let outbound = self.outbound.get_or_insert_default();
+        // QoS 0 messages that wait for a SUBACK would be on their way without it: their bytes are bounded alone
+        let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
+            true => QueueLimits { messages: usize::MAX, ..queue },
+            false => queue,
+        };
         let number = outbound.next_number();
         let queued = Queued { number, message: message.clone(), qos, retain, subscribed: false };
         let dropped = outbound.enqueue(queued, queue);
@@ -179,13 +185,11 @@ impl Session {
         self.outbound.as_ref().map_or(0, |outbound| outbound.last_number())
     }
 
-    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. The retained messages that
-    /// it brought wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though
-    /// section 3.8.4 allows it.
+    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. Messages that come from now
+    /// on wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though section 3.8.4
+    /// allows it.
     pub fn wait_for_suback(&mut self, before: u64) {
-        if let Some(outbound) = &mut self.outbound {
-            outbound.wait_for_suback(before);
-        }
+        self.outbound.get_or_insert_default().wait_for_suback(before);
     }
 
     /// The SUBACK for the SUBSCRIBE that came behind the message with the number `before` is among the bytes in

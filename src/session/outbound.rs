@@ -256,7 +256,13 @@ impl Outbound {
     pub(super) fn enqueue(&mut self, new: Queued, limits: QueueLimits) -> Overflow {
         let size = new.message.size();
         let mut dropped = Overflow::new();
-        while self.queue.len() - self.retained >= limits.messages || self.queued_bytes + size > limits.bytes {
+        let others = |queue: &Self| {
+            let waiting = queue.queue.len() - queue.retained;
+            // those of QoS 0 that waited for a SUBACK may be more than the limit for a moment, and push out no others
+            let is_over = new.qos != QoS::AtMostOnce && waiting > limits.messages;
+            if is_over { waiting.saturating_sub(queue.qos0) } else { waiting }
+        };
+        while others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
             let oldest = if limits.drop_oldest && size <= limits.bytes { self.drop_oldest() } else { None };
             match oldest {
@@ -308,7 +314,14 @@ impl Outbound {
 
     /// What waited for this SUBACK may be sent.
     pub(super) fn suback_sent(&mut self, before: u64) {
-        self.subacks.retain(|&due| due != before);
+        if let Some(at) = self.subacks.iter().position(|&due| due == before) {
+            self.subacks.remove(at);
+        }
+    }
+
+    /// Is there a SUBACK that is due?
+    pub(super) fn owes_suback(&self) -> bool {
+        !self.subacks.is_empty()
     }
 
     /// No SUBACK is due any more: its connection is gone.
@@ -337,9 +350,9 @@ impl Outbound {
     }
 
     /// QoS 0 messages or retained ones are waiting: newer messages of the same topic, QoS 0 too, must not overtake them
-    /// [MQTT-4.6.0-6].
+    /// [MQTT-4.6.0-6]. Or a SUBACK is due.
     pub(super) fn holds_back_qos0(&self) -> bool {
-        self.retained > 0 || self.qos0 > 0
+        self.retained > 0 || self.qos0 > 0 || !self.subacks.is_empty()
     }
 
     /// QoS 0 messages are waiting.

@@ -215,6 +215,25 @@ fn also_suback_comes_first_then_retained_messages_then_answers_to_later_packets(
 }
 
 #[test]
+fn also_suback_comes_before_a_message_that_the_client_publishes_behind_its_subscribe() {
+    let case = case!();
+    let topic = case.topic("own");
+    for role in ["clean", "kept"] {
+        let connect = Connect::new(&case.id(role));
+        let mut client = case.connect(&if role == "kept" { connect.persistent() } else { connect }, 0);
+        for id in [1, 2] {
+            let own = Message::new(&topic, "own");
+            client.send(&[&subscribe(id, &[(&topic, 1)])[..], &own.frame(), &own.qos(1).id(id).frame()].concat());
+            client.expect(&suback(id, &[1]));
+            client.expect_message(&topic, "own", 0);
+            client.expect_message(&topic, "own", 1);
+            client.expect(&ack(0x40, id));
+            client.unsubscribe(&[&topic]);
+        }
+    }
+}
+
+#[test]
 fn also_a_shared_subscription_is_refused() {
     let case = case!();
     let (topic, mut client) = (case.topic("t"), case.client("sub"));

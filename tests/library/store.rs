@@ -258,9 +258,9 @@ fn a_session_is_accepted_when_it_is_kept() {
     publisher.expect_nothing_pending();
     store.keep(1);
     keeper.expect(&[0x20, 2, 0, 0]);
-    keeper.expect_message("t", "x", 1);
     store.keep_all();
     keeper.expect(&suback(1, &[1]));
+    keeper.expect_message("t", "x", 1);
     keeper.expect(PINGRESP);
     keeper.expect(&puback(9));
     publisher.expect(&puback(1));

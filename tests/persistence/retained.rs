@@ -101,6 +101,28 @@ fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
 }
 
 #[test]
+fn suback_comes_before_live_messages_that_match_it() {
+    let place = Place::new();
+    let broker = place.start();
+    let mut client = begin(&broker, "kept");
+    let mut publisher = broker.client("pub");
+    for round in 1..100 {
+        let own = Message::new("live", "own").frame();
+        client.send(&[&subscribe(round, &[("live", 1)])[..], &own].concat());
+        // more than a queue holds, while the SUBACK waits for the disk
+        let others = Message::new("live", "x").frame().repeat(1_500);
+        publisher.send(&[&others[..], PINGREQ].concat());
+        publisher.expect(PINGRESP);
+        client.expect(&suback(round, &[1]));
+        let texts: Vec<_> = (0..=1_500).map(|_| client.receive().text().to_owned()).collect();
+        assert_eq!(texts.iter().filter(|text| *text == "own").count(), 1, "round {round}");
+        client.send(&unsubscribe(round, &["live"]));
+        client.expect(&ack(0xB0, round));
+    }
+    drop(broker);
+}
+
+#[test]
 fn a_connection_that_ends_before_its_suback_holds_nothing_back_from_the_next() {
     let place = Place::new();
     let broker = place.start();

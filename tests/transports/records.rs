@@ -4,6 +4,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    time::{Duration, Instant},
 };
 
 use dunlin::{
@@ -17,7 +18,7 @@ use crate::{
     secure::{Certs, Secure, connect, expect, secure},
     support::{
         Broker, config,
-        raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
+        raw::{Connect, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
     },
 };
 
@@ -174,4 +175,29 @@ fn a_client_that_does_not_read_for_a_while_misses_nothing() {
         subscriber.read_exact(&mut got).unwrap();
         assert!(got == message, "message {n}");
     }
+}
+
+#[test]
+fn a_record_that_takes_longer_than_the_keep_alive_is_taken_while_it_makes_progress() {
+    let certs = Certs::new();
+    let broker = Broker::new(Config { listeners: vec![certs.listener(Transport::Tls)], ..config() });
+    let mut slow = secure(broker.address(), &certs.client());
+    slow.write_all(&Connect::new("slow").keep_alive(1).frame()).unwrap();
+    expect(&mut slow, &connack(0, 0));
+    // one record of 12 KB, in four times the Keep Alive: there is nothing to read until all of it has come
+    let message = Message::new("large", &"x".repeat(12_000)).qos(1).id(1).frame();
+    slow.conn.writer().write_all(&message).unwrap();
+    let mut record = Vec::new();
+    while slow.conn.wants_write() {
+        slow.conn.write_tls(&mut record).unwrap();
+    }
+    let (begin, whole) = (Instant::now(), Duration::from_secs(4));
+    for (n, part) in (1..).zip(record.chunks(200)) {
+        slow.sock.write_all(part).unwrap();
+        // it is sent at a rate: the test fails if the broker closes, not if this is late
+        while begin.elapsed() < whole.mul_f64(f64::from(n) * 200.0 / record.len() as f64) {
+            std::thread::yield_now();
+        }
+    }
+    expect(&mut slow, &puback(1));
 }

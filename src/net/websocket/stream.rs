@@ -41,6 +41,8 @@ pub(in super::super) struct WebSocket<S> {
     left: usize,
     /// The payload of a ping that is not answered yet; of many, the last is enough (RFC 6455 section 5.5.3).
     pong: Option<Vec<u8>>,
+    /// Control frames were written and not sent.
+    unflushed: bool,
     /// Where each MQTT packet is to have a frame: where the next begins.
     packets: Option<Packets>,
     /// Bytes read in this turn, or lately, that were no payload: headers, control frames.
@@ -74,6 +76,7 @@ impl<S: Stream> WebSocket<S> {
             sent: 0,
             left: 0,
             pong: None,
+            unflushed: false,
             packets: None,
             barren: 0,
             closing: Closing::Open,
@@ -148,20 +151,33 @@ impl<S: Stream> WebSocket<S> {
 
     /// Sends what is due as far as the socket takes it now: a socket that takes nothing wakes the task when it does.
     fn say(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.pong.is_none() && !matches!(self.closing, Closing::Due(_)) && !self.has_begun_control() {
+        let has_due = self.pong.is_some() || matches!(self.closing, Closing::Due(_)) || self.has_begun_control();
+        if !has_due && !self.unflushed {
             return Ok(());
         }
-        for said in [self.poll_between(cx), Pin::new(&mut self.socket).poll_flush(cx)] {
-            if let Poll::Ready(Err(error)) = said {
-                return Err(error);
-            }
+        if let Poll::Ready(Err(error)) = self.poll_between(cx) {
+            return Err(error);
         }
-        Ok(())
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        self.unflushed = flushed.is_pending();
+        if let Poll::Ready(Err(error)) = flushed { Err(error) } else { Ok(()) }
     }
 }
 
 impl<S: Stream> Stream for WebSocket<S> {
     const TAKES: &'static str = "MQTT over WebSocket";
+
+    fn held(&self) -> usize {
+        self.socket.held()
+    }
+
+    fn take_sent(&mut self) -> bool {
+        self.socket.take_sent()
+    }
+
+    fn take_unread(&mut self) -> usize {
+        self.socket.take_unread()
+    }
 
     fn certificate_name(&self) -> Option<&str> {
         self.socket.certificate_name()
@@ -342,6 +358,7 @@ const BARREN_A_TURN: u32 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::cork::Cork;
     use std::{
         sync::{
             Arc,
@@ -494,6 +511,24 @@ mod tests {
         clock.socket.socket.says = vec![0x88, 0x80, 1, 2, 3, 4];
         assert_eq!(clock.turn(103), (vec![0x88, 0], None));
         assert_eq!(Clock::new(None).turn(0), (vec![], None));
+    }
+
+    #[test]
+    fn a_pong_that_was_collected_is_sent_when_there_is_room() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let quiet = Quiet { says: vec![0x89, 0x80, 1, 2, 3, 4], ..Quiet::default() };
+        let mut socket = WebSocket::new(Cork::begun(quiet), Vec::new(), 100, None);
+        let mut space = [0; 64];
+        let mut read = |socket: &mut WebSocket<Cork<Quiet>>| {
+            Pin::new(socket).poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_pending()
+        };
+        assert!(read(&mut socket));
+        assert_eq!(socket.held(), 2);
+        assert_eq!(socket.socket.socket().took, [0; 0]);
+        socket.socket.socket().room = 10;
+        assert!(read(&mut socket));
+        assert_eq!(socket.held(), 0);
+        assert_eq!(socket.socket.socket().took, [0x8a, 0]);
     }
 
     #[test]
