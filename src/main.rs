@@ -30,6 +30,11 @@ fn main() -> ExitCode {
 
 /// Wrong usage ends the process with a message and exit code 2, `--help` and `--version` with 0.
 fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr()
+        && let Some(path) = Cli::ready_file_of(env::args_os().collect::<Vec<_>>())
+    {
+        let _ = server::remove_ready_file(&path);
+    }
     if error.use_stderr() && Cli::error_format_of(env::args_os()) == LogFormat::Json {
         let text = error.to_string();
         let words: Vec<_> = text.split_whitespace().skip_while(|word| *word == "error:").collect();
@@ -46,14 +51,14 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if cli.print_config {
         return print(&reference::toml());
     }
+    cli.ready_file().as_deref().map(server::remove_ready_file).transpose()?;
     let config = cli.resolve()?;
     if cli.check {
         let warnings = server::check_files(&config)?;
         return print(&(summary(&config, cli.config.as_deref()) + &warnings));
     }
     let level = log::init(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    runtime.block_on(serve(cli, config, &level))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(cli, config, &level))
 }
 
 /// Whoever reads standard output may have seen enough and be gone.

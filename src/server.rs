@@ -33,7 +33,7 @@ use crate::{
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 use ready_file::ReadyFile;
-pub use ready_file::ReadyFileError;
+pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
 
 /// A running broker. It runs on threads of its own until it is shut down or dropped.
@@ -147,6 +147,7 @@ impl Server {
     }
 
     fn run(config: Config, mut ports: Ports, sync_delay: Duration) -> Result<Self, ServerError> {
+        config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }

@@ -65,18 +65,50 @@ fn the_ready_file_tells_every_listener_and_goes_on_exit() {
 
     let told: Value = serde_json::from_str(&fs::read_to_string(&ready).unwrap()).unwrap();
     assert_eq!(told["pid"], running.id());
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
     let listeners = told["listeners"].as_array().unwrap();
     assert_eq!(listeners.len(), 2);
     for (listener, address) in listeners.iter().zip(&running.addresses) {
         assert_eq!(listener["transport"], "tcp");
         assert_eq!(listener["address"], address.to_string());
         assert_eq!(listener["port"], address.port());
+        assert_eq!(listener["url"], format!("mqtt://{address}"));
         accepted(*address, "c").expect_nothing_pending();
     }
 
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     assert_eq!(files(dir.path()), [""; 0]);
+}
+
+#[test]
+fn the_ready_file_of_an_earlier_run_is_removed_before_anything_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let ready = dir.path().join("ready.json");
+    let flag = format!("--ready-file={}", ready.display());
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("--listen={}", taken.local_addr().unwrap());
+    let file = format!("--config={}", config(&dir).display());
+    let in_file = format!("ready_file = '{}'\n", ready.display());
+    let runs: [(&str, &[&str], i32); 5] = [
+        ("", &[&flag, &taken], 1),
+        ("workers = 0", &[&flag, &file], 1),
+        (&format!("{in_file}workers = 0"), &[&file], 1),
+        (&format!("{in_file}[auth]\nacl_file = '/nonexistent'"), &[&file], 1),
+        ("", &["--lissen", &flag], 2),
+    ];
+    for (text, flags, code) in runs {
+        fs::write(config(&dir), text).unwrap();
+        fs::write(&ready, "{}").unwrap();
+        assert_eq!(Running::spawn(&[], flags).exit_code(), Some(code), "{text} {flags:?}");
+        assert!(!ready.exists(), "{text} {flags:?}");
+    }
+    // one that cannot be removed ends the start
+    fs::remove_file(config(&dir)).unwrap();
+    fs::create_dir(&ready).unwrap();
+    let mut running = Running::spawn(&[], &[&flag]);
+    assert_eq!(running.exit_code(), Some(1));
+    assert!(running.read[0].starts_with(&format!("dunlin: cannot remove the ready file {}: ", ready.display())));
 }
 
 #[test]

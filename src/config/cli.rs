@@ -1,7 +1,11 @@
 //! The command line and the environment: [`Cli`] as given, and how it goes over the file. What a value may be is the
 //! business of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+};
 
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser,
@@ -98,17 +102,27 @@ impl Cli {
 
     /// The same where the flags, `args`, are wrong: the log's format is looked for among them, and in its variable.
     pub fn error_format_of(args: impl IntoIterator<Item = OsString>) -> LogFormat {
-        const FLAG: &str = "--log-format";
-        let mut args = args.into_iter().map(|arg| arg.into_string().unwrap_or_default());
-        let mut asked = std::env::var("DUNLIN_LOG_FORMAT").ok();
-        while let Some(arg) = args.next() {
-            match arg.strip_prefix(FLAG) {
-                Some("") => asked = args.next(),
-                Some(value) => asked = value.strip_prefix('=').map(Into::into),
-                None => {}
-            }
+        let asked = asked(args, "--log-format", "DUNLIN_LOG_FORMAT");
+        asked.and_then(|word| LOG_FORMAT.meaning(word.to_str()?)).unwrap_or_default()
+    }
+
+    /// The ready file of a broker that is about to start. The file is read for it, however wrong it is elsewhere.
+    pub fn ready_file(&self) -> Option<PathBuf> {
+        match self.command.is_some() || self.check || self.print_config {
+            true => None,
+            false => self.ready_file.clone().or_else(|| file::ready_file(self.config.as_deref()?)),
         }
-        asked.and_then(|word| LOG_FORMAT.meaning(&word)).unwrap_or_default()
+    }
+
+    /// The same where the flags, `args`, are wrong; `None` too where they ask for something else than a broker.
+    pub fn ready_file_of(args: impl IntoIterator<Item = OsString> + Clone) -> Option<PathBuf> {
+        let command = Self::command();
+        let is_else = |arg: OsString| {
+            let arg = arg.to_string_lossy();
+            ["--check", "--print-config"].contains(&&*arg) || command.find_subcommand(&*arg).is_some()
+        };
+        let none = args.clone().into_iter().skip(1).any(is_else);
+        (!none).then(|| asked(args, "--ready-file", "DUNLIN_READY_FILE")).flatten().map(Into::into)
     }
 
     /// The flags `args`, the program's name first, over the environment of the process, where an empty variable counts
@@ -183,6 +197,20 @@ impl Cli {
             false => Ok(()),
         }
     }
+}
+
+/// The value of a flag, or else of its variable, where the flags are wrong elsewhere.
+fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -> Option<OsString> {
+    let mut args = args.into_iter();
+    let mut asked = std::env::var_os(variable).filter(|value| !value.is_empty());
+    while let Some(arg) = args.next() {
+        match arg.as_bytes().strip_prefix(flag.as_bytes()) {
+            Some([]) => asked = args.next(),
+            Some([b'=', value @ ..]) => asked = Some(OsStr::from_bytes(value).to_owned()),
+            _ => {}
+        }
+    }
+    asked
 }
 
 /// A number of workers, bounded as in the file.
@@ -264,6 +292,16 @@ mod tests {
         assert_eq!(cli(&["--allow-anonymous"]).unwrap().allow_anonymous, Some(true));
         assert_eq!(cli(&[]).unwrap().allow_anonymous, None);
         assert!(cli(&["--allow-anonymous", "false"]).is_err());
+    }
+
+    #[test]
+    fn the_ready_file_where_flags_are_wrong() {
+        let of = |args: &[&str]| Cli::ready_file_of(["dunlin"].iter().chain(args).map(Into::into).collect::<Vec<_>>());
+        assert_eq!(of(&["--lissen", "--ready-file", "a"]), Some("a".into()));
+        assert_eq!(of(&["--ready-file=b", "--lissen"]), Some("b".into()));
+        for args in [&["--lissen"][..], &["--ready-file=a", "--check"], &["passwd", "--ready-file=a"]] {
+            assert_eq!(of(args), None, "{args:?}");
+        }
     }
 
     #[test]

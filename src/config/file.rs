@@ -1,7 +1,13 @@
 //! The TOML as written → [`Config`]: walks the document in the order of its lines and puts each key where the table of
 //! keys (`keys`) says; the first thing that is wrong is the error. What a value may be is the business of `forms`.
 
-use std::{cell::RefCell, fs, ops::Range, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    cell::RefCell,
+    fs,
+    ops::Range,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use toml::{
     Spanned,
@@ -48,6 +54,15 @@ pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
     let (document, _) = DeTable::parse_recoverable(&text);
     let format = document.get_ref().get("log")?.get_ref().get("format")?;
     LOG_FORMAT.meaning(format.get_ref().as_str()?)
+}
+
+/// Where the file wants the ready file, as far as it can be read.
+pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(path).ok()?;
+    let (document, _) = DeTable::parse_recoverable(&text);
+    let written = document.get_ref().get("ready_file")?.get_ref().as_str()?;
+    let filled = variables::fill(written, false).ok()?.unwrap_or_else(|| written.into());
+    (!filled.is_empty()).then(|| filled.into())
 }
 
 /// A text and what errors call it.

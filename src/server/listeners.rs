@@ -24,6 +24,8 @@ pub struct Listening {
     pub transport: Transport,
     /// Where; the port is the one that the system picked where 0 was asked for.
     pub endpoint: Endpoint,
+    /// WebSocket: the path of the request; `None`: any.
+    pub path: Option<String>,
 }
 
 /// Why there is no listener.
@@ -168,7 +170,8 @@ impl Listeners {
         let number = number(anonymity.len(), socket.endpoint())?;
         anonymity.push(config.allow_anonymous);
         self.anonymity.store(Arc::new(anonymity));
-        let listening = Listening { number, transport: config.transport, endpoint: socket.endpoint().clone() };
+        let (endpoint, path) = (socket.endpoint().clone(), config.path.clone());
+        let listening = Listening { number, transport: config.transport, endpoint, path };
         open.push(Open { listening: listening.clone(), config, contents, warnings, by });
         workers.listen(number, socket, entrance);
         Ok(listening)

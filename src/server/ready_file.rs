@@ -2,22 +2,36 @@
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf, absolute},
 };
 
 use thiserror::Error;
 
 use super::Listening;
-use crate::types::Endpoint;
+use crate::types::{Endpoint, Transport};
 
-/// The ready file cannot be written.
+/// The ready file cannot be written, or the one of an earlier run cannot be removed.
 #[derive(Debug, Error)]
-#[error("cannot write the ready file {}: {error}", .path.display())]
+#[error("cannot {what} the ready file {}: {error}", .path.display())]
 pub struct ReadyFileError {
+    /// What was tried: to write it, or to remove it.
+    pub what: &'static str,
     /// Where it should be.
     pub path: PathBuf,
     /// What the system says, and part of the text.
     pub error: io::Error,
+}
+
+/// Removes the file that an earlier run left behind: a reader would take it for that of the broker that starts now.
+pub fn remove_ready_file(path: &Path) -> Result<(), ReadyFileError> {
+    match fs::remove_file(path) {
+        // without its directory there is no such file
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(ReadyFileError { what: "remove", path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A file that goes with this value.
@@ -42,7 +56,7 @@ impl ReadyFile {
         let prepared = Prepared { path: path.to_owned(), unfinished: unfinished.into() };
         match fs::write(&prepared.unfinished, text(listening)) {
             Ok(()) => Ok(prepared),
-            Err(error) => Err(ReadyFileError { path: path.to_owned(), error }),
+            Err(error) => Err(ReadyFileError { what: "write", path: path.to_owned(), error }),
         }
     }
 
@@ -63,7 +77,7 @@ impl Prepared {
     fn publish(self) -> Result<ReadyFile, ReadyFileError> {
         match fs::rename(&self.unfinished, &self.path) {
             Ok(()) => Ok(ReadyFile(self.path.clone())),
-            Err(error) => Err(ReadyFileError { path: self.path.clone(), error }),
+            Err(error) => Err(ReadyFileError { what: "write", path: self.path.clone(), error }),
         }
     }
 }
@@ -84,14 +98,65 @@ impl Drop for ReadyFile {
 }
 
 fn text(listening: &[Listening]) -> String {
-    let listeners: Vec<_> = listening
-        .iter()
-        .map(|Listening { transport, endpoint, .. }| match endpoint {
-            Endpoint::Ip(a) => {
-                serde_json::json!({ "transport": transport.name(), "address": a.to_string(), "port": a.port() })
-            }
-            Endpoint::Unix(path) => serde_json::json!({ "transport": transport.name(), "path": path }),
-        })
-        .collect();
-    serde_json::json!({ "pid": std::process::id(), "listeners": listeners }).to_string() + "\n"
+    let listeners: Vec<_> = listening.iter().map(listener).collect();
+    let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
+    serde_json::json!({ "pid": pid, "version": version, "listeners": listeners }).to_string() + "\n"
+}
+
+fn listener(listening: &Listening) -> serde_json::Value {
+    let (transport, url) = (listening.transport.name(), url(listening));
+    match &listening.endpoint {
+        Endpoint::Ip(address) => serde_json::json!({
+            "transport": transport,
+            "url": url,
+            "address": address.to_string(),
+            "port": address.port(),
+        }),
+        Endpoint::Unix(path) => serde_json::json!({ "transport": transport, "url": url, "path": path }),
+    }
+}
+
+/// What a client on this machine connects to. One that listens on every interface is reached by loopback.
+fn url(listening: &Listening) -> String {
+    let Listening { transport, endpoint, path, .. } = listening;
+    let scheme = match transport {
+        Transport::Tcp => "mqtt",
+        Transport::Tls => "mqtts",
+        Transport::Ws | Transport::Wss => transport.name(),
+        Transport::Unix => "unix",
+    };
+    match endpoint {
+        Endpoint::Ip(address) => {
+            let ip = match address.ip() {
+                ip if !ip.is_unspecified() => ip,
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            format!("{scheme}://{}{}", SocketAddr::new(ip, address.port()), path.as_deref().unwrap_or_default())
+        }
+        // a reader may have another working directory
+        Endpoint::Unix(path) => format!("{scheme}:{}", absolute(path).unwrap_or_else(|_| path.clone()).display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_for_each_listener() {
+        let table = [
+            (Transport::Tcp, "127.0.0.1:1", None, "mqtt://127.0.0.1:1"),
+            (Transport::Tls, "[::]:2", None, "mqtts://[::1]:2"),
+            (Transport::Ws, "0.0.0.0:3", None, "ws://127.0.0.1:3"),
+            (Transport::Wss, "192.0.2.1:4", Some("/mqtt"), "wss://192.0.2.1:4/mqtt"),
+        ];
+        for (transport, address, path, expected) in table {
+            let endpoint = Endpoint::Ip(address.parse().unwrap());
+            assert_eq!(url(&Listening { number: 0, transport, endpoint, path: path.map(Into::into) }), expected);
+        }
+        let endpoint = Endpoint::Unix("/run/d.sock".into());
+        let unix = Listening { number: 0, transport: Transport::Unix, endpoint, path: None };
+        assert_eq!(url(&unix), "unix:/run/d.sock");
+    }
 }

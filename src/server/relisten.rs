@@ -75,7 +75,7 @@ impl<'a> Plan<'a> {
     /// One that stays, perhaps with other settings.
     fn keep(&mut self, before: Open, config: ListenerConfig, read: Read) {
         let open = Open {
-            listening: Listening { transport: config.transport, ..before.listening.clone() },
+            listening: Listening { transport: config.transport, path: config.path.clone(), ..before.listening.clone() },
             config,
             contents: read.contents,
             warnings: read.warnings,
@@ -101,7 +101,7 @@ impl<'a> Plan<'a> {
         let Bound { socket, entrance, contents, warnings, config } = bound;
         let endpoint = socket.endpoint().clone();
         let number = listeners::number(numbered, &endpoint)?;
-        let listening = Listening { number, transport: config.transport, endpoint };
+        let listening = Listening { number, transport: config.transport, endpoint, path: config.path.clone() };
         let open = Open { listening, config, contents, warnings, by: By::Config };
         self.lines.push(format!("{} is open", name(&open)));
         self.next.push(Next { open, change: Change::Opens(socket, entrance) });
