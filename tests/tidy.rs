@@ -84,6 +84,16 @@ fn tests_wait_for_events_and_all_of_them_run() {
     assert_none(sources("tests").iter().flat_map(|s| sleeps(&s.name, &s.text)));
 }
 
+#[test]
+fn the_release_has_no_debug_information_and_a_profile_of_its_own_has() {
+    let manifest: toml::Table =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap().parse().unwrap();
+    let [release, profiling] = ["release", "profiling"].map(|name| &manifest["profile"][name]);
+    assert_eq!(release["strip"].as_str(), Some("debuginfo"));
+    assert_eq!((profiling["inherits"].as_str(), profiling["strip"].as_str()), (Some("release"), Some("none")));
+    assert!(profiling["debug"].as_integer().is_some_and(|level| level > 0));
+}
+
 // ---- the checkers: a file's name and its text → what is wrong with it ----
 
 fn imports(name: &str, text: &str) -> Vec<String> {
