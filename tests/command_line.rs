@@ -155,6 +155,42 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
+fn a_wrong_value_names_its_variable() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |variables: &[(&str, &str)], flags: &[&str]| refused(dir.path(), variables, flags, 2);
+    for (variable, value) in [
+        ("DUNLIN_WORKERS", "0"),
+        ("DUNLIN_LISTEN", "http://x"),
+        ("DUNLIN_LOG_LEVEL", "loud"),
+        ("DUNLIN_ALLOW_ANONYMOUS", "flase"),
+        ("DUNLIN_CHECK", "perhaps"),
+    ] {
+        let error = of(&[(variable, value)], &[]);
+        assert!(error.starts_with(&format!("error: invalid value '{value}' for '{variable} (--")), "{error}");
+    }
+    // the flag goes over the variable, and it is the one that is wrong
+    assert!(!of(&[("DUNLIN_WORKERS", "3")], &["--workers=0"]).contains("DUNLIN_WORKERS"));
+}
+
+#[test]
+fn a_variable_that_nothing_reads_is_a_warning_unless_kubernetes_sets_it() {
+    let dir = dir_with("a.toml", "[auth]\ntoken_issuer = '${DUNLIN_ISSUER}'\n");
+    let silent = [
+        ("DUNLIN_PORT", "tcp://10.0.0.1:1883"),
+        ("DUNLIN_PORT_1883_TCP_ADDR", "10.0.0.1"),
+        ("DUNLIN_SERVICE_HOST", "10.0.0.1"),
+        ("DUNLIN_SERVICE_PORT_MQTT", "1883"),
+        ("DUNLIN_ISSUER", "me"),
+    ];
+    let flags = ["-c", "a.toml", "--check"];
+    let summary = told(dir.path(), &silent, &flags);
+    assert!(!summary.contains("warning:"), "{summary}");
+    let summary = told(dir.path(), &[&silent[..], &[("DUNLIN_WORKRES", "3")]].concat(), &flags);
+    let warning = "warning:       the environment variable DUNLIN_WORKRES is not read; did you mean DUNLIN_WORKERS?\n";
+    assert!(summary.contains(warning), "{summary}");
+}
+
+#[test]
 fn help_names_every_flag_and_variable() {
     let dir = tempfile::tempdir().unwrap();
     let help = told(dir.path(), &[], &["--help"]);

@@ -9,11 +9,13 @@ use std::{
 
 use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser,
-    builder::{BoolishValueParser, PossibleValuesParser, Resettable, TypedValueParser},
+    builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Resettable, TypedValueParser},
+    error::{ContextKind, ContextValue},
 };
 
 use super::{
     commands::Command,
+    environment,
     error::ConfigError,
     file,
     forms::{Choice, Form, Misfit},
@@ -32,11 +34,16 @@ use super::{
 pub struct Cli {
     /// Listen there; may be repeated, and replaces the listeners of the file.
     ///
-    /// An IP address and a port (`127.0.0.1:1883`, `[::1]:1883`, `0.0.0.0:1883`); `localhost:1883` or `1883` alone for
-    /// the loopback of IPv4 and IPv6. Port 0 picks a free one. `tls://`, `ws://` or `wss://` before it is another
-    /// transport than TCP, with a default port of its own; `unix:/path` is a Unix socket.
+    /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or `1883`
+    /// alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port 0 picks a
+    /// free one. `tls://` (or `mqtts://`), `ws://` or `wss://` before it is another transport than TCP, with a default port
+    /// of its own; `unix:/path` is a Unix socket.
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
+
+    /// Listen on this port of the loopback interface; may be repeated, beside --listen, and replaces the listeners of the file.
+    #[arg(short = 'p', value_name = "PORT")]
+    pub port: Vec<u16>,
 
     /// The certificate chain, PEM, for `--listen tls://…` and `wss://…`.
     #[arg(long, env = "DUNLIN_CERTIFICATE", value_name = "FILE", requires = "key")]
@@ -47,7 +54,7 @@ pub struct Cli {
     pub key: Option<PathBuf>,
 
     /// Read the configuration from this file.
-    #[arg(long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    #[arg(short = 'c', long, env = "DUNLIN_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Write this file once all listeners accept; it is removed on exit.
@@ -70,11 +77,15 @@ pub struct Cli {
     pub workers: Option<usize>,
 
     /// The least severe level that is logged.
-    #[arg(long, env = "DUNLIN_LOG_LEVEL", value_name = "LEVEL", value_parser = one_of(LOG_LEVEL))]
+    #[arg(long, env = "DUNLIN_LOG_LEVEL", value_name = "LEVEL", value_parser = one_of(LOG_LEVEL), ignore_case = true)]
     pub log_level: Option<LogLevel>,
 
+    /// Log at level debug.
+    #[arg(short = 'v')]
+    pub verbose: bool,
+
     /// How a log line is written.
-    #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT))]
+    #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT), ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
     /// Say what would run, or the first thing that is wrong, and exit; nothing is started or written.
@@ -115,13 +126,13 @@ impl Cli {
     }
 
     /// The same where the flags, `args`, are wrong; `None` too where they ask for something else than a broker.
-    pub fn ready_file_of(args: impl IntoIterator<Item = OsString> + Clone) -> Option<PathBuf> {
-        let command = Self::command();
-        let is_else = |arg: OsString| {
+    pub fn ready_file_of(args: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+        let (command, args) = (Self::command(), args.into_iter().collect::<Vec<_>>());
+        let is_else = |arg: &OsString| {
             let arg = arg.to_string_lossy();
             ["--check", "--print-config"].contains(&&*arg) || command.find_subcommand(&*arg).is_some()
         };
-        let none = args.clone().into_iter().skip(1).any(is_else);
+        let none = args.iter().skip(1).any(is_else);
         (!none).then(|| asked(args, "--ready-file", "DUNLIN_READY_FILE")).flatten().map(Into::into)
     }
 
@@ -132,15 +143,21 @@ impl Cli {
             let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
             if empty { arg.env(Resettable::Reset) } else { arg }
         });
-        Self::from_arg_matches(&command.try_get_matches_from(args)?)
+        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        match command.clone().try_get_matches_from(&args) {
+            Ok(matches) => Self::from_arg_matches(&matches),
+            Err(error) => Err(name_variable(error, command, &args)),
+        }
     }
 
     /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
     /// more call.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
-        let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), file::load)?;
+        let (mut config, named) =
+            self.config.as_deref().map(file::load_with_variables).transpose()?.unwrap_or_default();
+        config.warnings.extend(environment::warnings(&named));
         self.check_certificate()?;
-        if !self.listen.is_empty() {
+        if !(self.listen.is_empty() && self.port.is_empty()) {
             config.listeners = self.listeners()?;
         }
         if self.ready_file.is_some() {
@@ -152,6 +169,9 @@ impl Cli {
         config.allow_anonymous = self.allow_anonymous.or(config.allow_anonymous);
         config.workers = self.workers.or(config.workers);
         config.log.level = self.log_level.unwrap_or(config.log.level);
+        if self.verbose && config.log.level != LogLevel::Trace {
+            config.log.level = LogLevel::Debug;
+        }
         config.log.format = self.log_format.unwrap_or(config.log.format);
         Ok(config)
     }
@@ -159,9 +179,9 @@ impl Cli {
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
         let wrong = |problem| ConfigError::Argument { argument: "--listen (DUNLIN_LISTEN)", problem };
         let mut listeners = Vec::new();
-        for address in &self.listen {
+        for address in self.listen.iter().cloned().chain(self.port.iter().map(|port| ListenAddress::local(*port))) {
             let transport = address.transport().unwrap_or_default();
-            for endpoint in address.endpoints(transport) {
+            for endpoint in address.endpoints(transport).map_err(|problem| wrong(problem.to_string()))? {
                 let mut listener = ListenerConfig::new(endpoint, transport);
                 if transport.has_tls() {
                     listener.certificate_file.clone_from(&self.certificate);
@@ -199,6 +219,22 @@ impl Cli {
     }
 }
 
+/// A wrong value that the environment has, and not the flags, is told with the name of its variable.
+fn name_variable(mut error: clap::Error, command: clap::Command, args: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned() else { return error };
+    let mut built = command.clone();
+    built.build();
+    let found = built.get_arguments().find(|arg| arg.to_string() == flag);
+    let Some((id, Some(variable))) = found.map(|arg| (arg.get_id().clone(), arg.get_env())) else { return error };
+    let named = format!("{} ({flag})", variable.to_string_lossy());
+    let without = command.mut_arg(id, |arg| arg.env(Resettable::Reset)).try_get_matches_from(args);
+    let is_flag = without.is_err_and(|still| still.get(ContextKind::InvalidArg) == error.get(ContextKind::InvalidArg));
+    if !is_flag {
+        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
+    }
+    error
+}
+
 /// The value of a flag, or else of its variable, where the flags are wrong elsewhere.
 fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -> Option<OsString> {
     let mut args = args.into_iter();
@@ -224,8 +260,9 @@ fn workers(text: &str) -> Result<usize, String> {
 
 /// The same words as in the file.
 fn one_of<T: Copy + PartialEq + Send + Sync>(choice: Choice<T>) -> impl TypedValueParser<Value = T> {
-    let words: Vec<_> = choice.words().collect();
-    PossibleValuesParser::new(words)
+    let value = |word: &'static str| PossibleValue::new(word).aliases(choice.aliases(word));
+    let values: Vec<_> = choice.words().map(value).collect();
+    PossibleValuesParser::new(values)
         .try_map(move |word| choice.meaning(&word).ok_or("not one of the words that were told"))
 }
 
@@ -233,7 +270,7 @@ const AFTER_HELP: &str = "\
 A flag goes over its environment variable, which goes over the file, which goes over the default.
 
   dunlin                                           for yourself, on this machine
-  dunlin --listen 0.0.0.0:1883 --allow-anonymous   for everybody who can reach this machine
+  dunlin --listen :1883 --allow-anonymous          for everybody who can reach this machine
   dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
   dunlin --listen tls://0.0.0.0 --certificate server.pem --key server.key --allow-anonymous
   dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open
@@ -257,8 +294,14 @@ mod tests {
     #[test]
     fn every_flag_has_a_variable_of_its_name() {
         for arg in Cli::command().get_arguments() {
-            let name = arg.get_long().unwrap().to_uppercase().replace('-', "_");
-            assert_eq!(arg.get_env().unwrap(), &*format!("DUNLIN_{name}"));
+            match arg.get_long() {
+                Some(long) => {
+                    let name = long.to_uppercase().replace('-', "_");
+                    assert_eq!(arg.get_env().unwrap(), &*format!("DUNLIN_{name}"));
+                }
+                // Kubernetes sets DUNLIN_PORT; -v is what --log-level says
+                None => assert!(["port", "verbose"].contains(&arg.get_id().as_str()) && arg.get_env().is_none()),
+            }
         }
     }
 
@@ -305,6 +348,24 @@ mod tests {
     }
 
     #[test]
+    fn short_flags_and_words_as_other_brokers_have_them() {
+        let resolved = |args: &[&str]| cli(args).unwrap().resolve().unwrap();
+        let addresses = |config: Config| config.listeners.iter().map(|l| l.address.to_string()).collect::<Vec<_>>();
+        assert_eq!(addresses(resolved(&["-p", "1884"])), ["127.0.0.1:1884", "[::1]:1884"]);
+        assert_eq!(addresses(resolved(&["-p1", "--listen=:2"])), ["0.0.0.0:2", "[::]:2", "127.0.0.1:1", "[::1]:1"]);
+        assert_eq!(cli(&["-c", "a"]).unwrap(), cli(&["--config=a"]).unwrap());
+        for (args, level) in [
+            (&["-v"][..], LogLevel::Debug),
+            (&["-v", "--log-level=trace"], LogLevel::Trace),
+            (&["-v", "--log-level=error"], LogLevel::Debug),
+            (&["--log-level=warning"], LogLevel::Warn),
+            (&["--log-level=INFO"], LogLevel::Info),
+        ] {
+            assert_eq!(resolved(args).log.level, level, "{args:?}");
+        }
+    }
+
+    #[test]
     fn one_address_twice_is_an_error() {
         let error = cli(&["--listen=1883", "--listen=[::1]:1883"]).unwrap().resolve().unwrap_err();
         assert_eq!(error.to_string(), "--listen (DUNLIN_LISTEN): [::1]:1883 is there twice; remove one of them");
@@ -333,7 +394,11 @@ mod tests {
             ("--workers=0", "invalid value '0' for '--workers <N>': out of range; allowed: 1 to 1024"),
             ("--workers=many", "invalid value 'many' for '--workers <N>': expected a whole number"),
             ("--log-level=loud", "[possible values: error, warn, info, debug, trace]"),
-            ("--listen=mqtts://127.0.0.1", "write tcp://, tls://, ws://, wss:// or unix:/path"),
+            (
+                "--listen=http://127.0.0.1",
+                "write mqtt:// (or tcp://), mqtts:// (or tls://), ws://, wss:// or unix:/path",
+            ),
+            ("-p70000", "invalid value '70000' for '-p <PORT>': 70000 is not in 0..=65535"),
             ("--certificate=c", "the following required arguments were not provided:\n  --key <FILE>"),
             ("--allow-anonymous=maybe", "invalid value 'maybe' for '--allow-anonymous[=<true|false>]'"),
             ("--lissen=1", "a similar argument exists: '--listen'"),

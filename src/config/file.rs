@@ -3,6 +3,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     fs,
     ops::Range,
     os::unix::fs::PermissionsExt,
@@ -27,23 +28,29 @@ use super::{
 /// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that others may
 /// read is a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    load_with_variables(path).map(|(config, _)| config)
+}
+
+/// The same, and the environment variables that it names.
+pub(super) fn load_with_variables(path: &Path) -> Result<(Config, BTreeSet<String>), ConfigError> {
     const OTHERS_READ: u32 = 0o044;
     let file = path.display().to_string();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(reason) => return Err(ConfigError::Unreadable { file, reason }),
     };
-    let source = Source::new(&text, &file);
+    let source = Source { look_up: true, ..Source::new(&text, &file) };
     let mut config = source.config()?;
     let mode = fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o7777);
     if mode & OTHERS_READ != 0 {
         let secrets = source.secrets.into_inner();
         config.warnings = secrets.iter().map(|secret| secret.warning(&file, mode)).collect();
     }
-    Ok(config)
+    Ok((config, source.variables.into_inner()))
 }
 
-/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics.
+/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody is asked
+/// for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     Source::new(text, file_name).config()
 }
@@ -69,8 +76,12 @@ pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
+    /// Are the addresses of host names looked up?
+    look_up: bool,
     /// Those that stand in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
+    /// The environment variables that it names.
+    variables: RefCell<BTreeSet<String>>,
 }
 
 /// Where a secret stands in the text.
@@ -86,7 +97,7 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Source<'a> {
     fn new(text: &'a str, file: &'a str) -> Self {
-        Self { text, file, secrets: RefCell::default() }
+        Self { text, file, look_up: false, secrets: RefCell::default(), variables: RefCell::default() }
     }
 
     fn config(&self) -> Result<Config, ConfigError> {
@@ -99,13 +110,16 @@ impl<'a> Source<'a> {
             let name = key.get_ref().as_ref();
             if name == LISTENER.name {
                 config.listeners = self.listeners(value)?;
+                config.origins.set(name, self.file);
             } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
                 let keys = value.as_ref().as_table().ok_or_else(|| {
                     self.value(value, name, format!("expected a table; write its keys below a line [{name}]"))
                 })?;
                 self.keys(table, keys, &mut config)?;
+                keys.keys().for_each(|key| config.origins.set(&table.full(key.get_ref()), self.file));
             } else {
                 self.key(&TOP, key, value, &mut config)?;
+                config.origins.set(name, self.file);
             }
         }
         Ok(config)
@@ -119,6 +133,9 @@ impl<'a> Source<'a> {
         let known = table.key(key.get_ref()).ok_or_else(|| self.unknown(table.name, key, value))?;
         let wrong = |problem| self.value(value, &table.full(known.name), problem);
         let fill = |text| variables::fill(text, (known.secret)());
+        if let Some(text) = value.get_ref().as_str() {
+            self.variables.borrow_mut().extend(variables::names(text));
+        }
         let filled = value.get_ref().as_str().map(fill).transpose().map_err(wrong)?.flatten();
         if filled.as_deref() == Some("") {
             // as if nobody had written it: what it protects would be open
@@ -157,7 +174,12 @@ impl<'a> Source<'a> {
                 }
                 rest.transport = transport;
             }
-            for address in address.endpoints(rest.transport) {
+            let wrong = |problem| self.value(at, "listener.address", problem);
+            if address.is_host_name() && !self.look_up {
+                return Err(wrong(format!("{address} is a host name, which is only looked up when a file is read")));
+            }
+            let endpoints = address.endpoints(rest.transport).map_err(|problem| wrong(problem.to_string()))?;
+            for address in endpoints {
                 listeners.push(ListenerConfig { address, ..rest.clone() });
             }
             if let Some(Err((key, problem))) = listeners.last().map(listener::check) {
@@ -256,7 +278,7 @@ fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The known word that is most like `word`, if one is like it.
-fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const LIKE: f64 = 0.6;
     let word = word.to_ascii_lowercase().replace('-', "_");
     let near = known.map(|known| (strsim::normalized_damerau_levenshtein(&word, known), known));

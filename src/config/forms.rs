@@ -191,19 +191,29 @@ impl Form for Span {
     }
 }
 
-/// One of a few words.
+/// One of a few words, in capitals or not. A second word for one meaning is read too, but not told.
 #[derive(Clone)]
 pub(super) struct Choice<T: 'static>(pub &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> Choice<T> {
     /// The words, in the order in which they are told.
     pub fn words(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|(word, _)| *word)
+        let is_first = |at: usize| self.0[..at].iter().all(|(_, meaning)| *meaning != self.0[at].1);
+        self.0.iter().enumerate().filter(move |(at, _)| is_first(*at)).map(|(_, (word, _))| *word)
+    }
+
+    /// The words that mean the same as `word`, and are not told.
+    pub fn aliases(&self, word: &str) -> impl Iterator<Item = &'static str> {
+        let meaning = self.meaning(word);
+        self.0
+            .iter()
+            .filter(move |(known, of)| Some(*of) == meaning && *known != self.word(*of))
+            .map(|(known, _)| *known)
     }
 
     /// What `word` stands for.
     pub fn meaning(&self, word: &str) -> Option<T> {
-        self.0.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, meaning)| *meaning)
     }
 
     /// The word for `meaning`.

@@ -90,6 +90,7 @@ pub(super) const TABLES: [&Table<Config>; 5] = [&TOP, &AUTH, &LOG, &LIMITS, &SYS
 pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
+    ("warning", LogLevel::Warn),
     ("info", LogLevel::Info),
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),

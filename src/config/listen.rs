@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     path::PathBuf,
     str::FromStr,
 };
@@ -10,8 +10,8 @@ use std::{
 use crate::types::{Endpoint, Transport};
 
 /// Where to listen, as somebody writes it: `127.0.0.1:1883`, `[::1]:1883`, or, for the loopback of both address
-/// families, `localhost:1883` or `1883`; before it the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left
-/// out is that of the transport; or `unix:/path`. Host names other than `localhost` are not looked up.
+/// families, `localhost:1883` or `1883`; for every interface, `:1883` or `*:1883`; a host name, which is looked up. Before it
+/// the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left out is that of the transport; or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     transport: Option<Transport>,
@@ -24,26 +24,52 @@ pub struct ListenAddress {
 enum Host {
     /// The loopback of both address families.
     Localhost,
+    /// Every interface, in both address families.
+    Every,
     Ip(IpAddr),
+    /// To be looked up.
+    Name(String),
     Unix(PathBuf),
 }
 
 impl ListenAddress {
+    /// This port of the loopback, in both address families.
+    pub fn local(port: u16) -> Self {
+        Self { transport: None, host: Host::Localhost, port: Some(port) }
+    }
+
     /// The transport that was told with it.
     pub fn transport(&self) -> Option<Transport> {
         self.transport
     }
 
-    /// What it stands for where the transport is told elsewhere: one endpoint, or the loopback's two.
-    pub fn endpoints(&self, transport: Transport) -> Vec<Endpoint> {
+    /// What it stands for where the transport is told elsewhere: one endpoint, or one for each address family, or one for each
+    /// address of a host name, which is looked up for it.
+    pub fn endpoints(&self, transport: Transport) -> Result<Vec<Endpoint>, ListenAddressError> {
         let port = self.port.unwrap_or(transport.default_port());
         let ip = |ip: IpAddr| Endpoint::Ip(SocketAddr::new(ip, port));
-        match &self.host {
+        Ok(match &self.host {
             Host::Localhost => vec![ip(Ipv4Addr::LOCALHOST.into()), ip(Ipv6Addr::LOCALHOST.into())],
+            Host::Every => vec![ip(Ipv4Addr::UNSPECIFIED.into()), ip(Ipv6Addr::UNSPECIFIED.into())],
             Host::Ip(address) => vec![ip(*address)],
+            Host::Name(name) => looked_up(name, port)?,
             Host::Unix(path) => vec![Endpoint::Unix(path.clone())],
-        }
+        })
     }
+
+    /// Does it have a host name, other than localhost?
+    pub fn is_host_name(&self) -> bool {
+        matches!(self.host, Host::Name(_))
+    }
+}
+
+fn looked_up(name: &str, port: u16) -> Result<Vec<Endpoint>, ListenAddressError> {
+    let unknown = |reason: String| ListenAddressError::UnknownHost { name: name.into(), reason };
+    let found = (name, port).to_socket_addrs().map_err(|error| unknown(error.to_string()))?;
+    let mut endpoints: Vec<_> = found.map(Endpoint::Ip).collect();
+    let mut seen = std::collections::HashSet::new();
+    endpoints.retain(|endpoint| seen.insert(endpoint.clone()));
+    if endpoints.is_empty() { Err(unknown("it has no address".into())) } else { Ok(endpoints) }
 }
 
 impl From<&Endpoint> for ListenAddress {
@@ -66,8 +92,14 @@ impl fmt::Display for ListenAddress {
         match (&self.host, self.port) {
             (Host::Ip(ip), Some(port)) => SocketAddr::new(*ip, port).fmt(f),
             (Host::Ip(ip), None) => ip.fmt(f),
-            (_, Some(port)) => write!(f, "localhost:{port}"),
-            (_, None) => f.write_str("localhost"),
+            (host, port) => {
+                f.write_str(match host {
+                    Host::Every => "*",
+                    Host::Name(name) => name,
+                    _ => "localhost",
+                })?;
+                port.map_or(Ok(()), |port| write!(f, ":{port}"))
+            }
         }
     }
 }
@@ -78,21 +110,27 @@ pub enum ListenAddressError {
     /// A number after the colon that no port can be.
     #[error("{0:?} has no valid port; allowed: 0 to 65535 (0 picks a free one)")]
     Port(String),
-    /// A colon and a port alone, or a `*`.
-    #[error("{text:?} has no address; for every interface write \"0.0.0.0:{port}\" or \"[::]:{port}\"")]
-    EveryInterface {
+    /// A host name that cannot be looked up.
+    #[error(
+        "the host name {name:?} cannot be looked up: {reason}; write an address such as \"127.0.0.1:1883\", or \":1883\" for \
+             every interface"
+    )]
+    UnknownHost {
         /// As written.
-        text: String,
-        /// The port in it.
-        port: u16,
+        name: String,
+        /// What the system says.
+        reason: String,
     },
     /// Something else before the `://`.
-    #[error("{0:?} begins with no transport of ours; write tcp://, tls://, ws://, wss:// or unix:/path")]
+    #[error(
+        "{0:?} does not begin with a known transport; write mqtt:// (or tcp://), mqtts:// (or tls://), ws://, wss:// or \
+         unix:/path"
+    )]
     Scheme(String),
     /// `unix:` and something that no path can be.
     #[error("{0:?} has no path; write one such as \"unix:/run/dunlin/mqtt.sock\"")]
     Path(String),
-    /// Anything else, host names among it.
+    /// Anything else.
     #[error("{0:?} is not an address; write one such as \"127.0.0.1:1883\", \"[::1]:1883\" or \"localhost:1883\"")]
     NotAnAddress(String),
 }
@@ -119,9 +157,13 @@ impl FromStr for ListenAddress {
 }
 
 fn scheme_of(scheme: &str, text: &str) -> Result<Transport, ListenAddressError> {
-    let known = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
-    let found = known.into_iter().find(|transport| transport.name() == scheme);
-    found.ok_or_else(|| ListenAddressError::Scheme(text.into()))
+    match scheme {
+        "tcp" | "mqtt" => Ok(Transport::Tcp),
+        "tls" | "mqtts" => Ok(Transport::Tls),
+        "ws" => Ok(Transport::Ws),
+        "wss" => Ok(Transport::Wss),
+        _ => Err(ListenAddressError::Scheme(text.into())),
+    }
 }
 
 /// `whole` is what an error calls it.
@@ -137,15 +179,17 @@ fn host_and_port(whole: &str, text: &str) -> Result<(Host, Option<u16>), ListenA
     }
     match text.rsplit_once(':') {
         Some(("localhost", after)) => Ok((Host::Localhost, Some(port(whole, after)?))),
-        Some(("" | "*", after)) => {
-            Err(ListenAddressError::EveryInterface { text: whole.into(), port: port(whole, after)? })
-        }
-        Some((host, after)) if bare(host).is_some() => {
-            // Address and port are both there and the port is the one that is wrong, or the brackets are missing.
-            port(whole, after)?;
-            Err(ListenAddressError::NotAnAddress(whole.into()))
-        }
-        _ => Err(ListenAddressError::NotAnAddress(whole.into())),
+        Some(("" | "*", after)) => Ok((Host::Every, Some(port(whole, after)?))),
+        Some((host, after)) => match bare(host) {
+            Some(name @ Host::Name(_)) => Ok((name, Some(port(whole, after)?))),
+            Some(_) => {
+                // Address and port are both there and the port is the one that is wrong, or the brackets are missing.
+                port(whole, after)?;
+                Err(ListenAddressError::NotAnAddress(whole.into()))
+            }
+            None => Err(ListenAddressError::NotAnAddress(whole.into())),
+        },
+        None => Err(ListenAddressError::NotAnAddress(whole.into())),
     }
 }
 
@@ -167,11 +211,28 @@ fn port(text: &str, port: &str) -> Result<u16, ListenAddressError> {
 
 /// A host without a port.
 fn bare(text: &str) -> Option<Host> {
-    if text == "localhost" {
-        return Some(Host::Localhost);
+    match text {
+        "localhost" => return Some(Host::Localhost),
+        "*" => return Some(Host::Every),
+        _ => {}
     }
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().map(Host::Ip)
+    let ip = bare.parse().ok().map(Host::Ip);
+    ip.or_else(|| is_host_name(text).then(|| Host::Name(text.into())))
+}
+
+/// Can this be a host name (RFC 1123 section 2.1; underscores, as Docker has them, too)? One whose last label has digits alone
+/// is a mistyped address.
+fn is_host_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let last = name.rsplit('.').next().unwrap_or(name);
+    name.len() <= 253 && name.split('.').all(is_label) && !is_number(last)
 }
 
 /// `sun_path` of unix(7) has 108 bytes, the last of them 0.
@@ -184,7 +245,7 @@ mod tests {
     fn endpoints(text: &str) -> Vec<String> {
         let address: ListenAddress = text.parse().unwrap();
         let transport = address.transport().unwrap_or_default();
-        address.endpoints(transport).iter().map(|endpoint| endpoint.with(transport).to_string()).collect()
+        address.endpoints(transport).unwrap().iter().map(|endpoint| endpoint.with(transport).to_string()).collect()
     }
 
     #[test]
@@ -205,6 +266,12 @@ mod tests {
             ("wss://localhost", &["wss://127.0.0.1:8084", "wss://[::1]:8084"]),
             ("wss://1", &["wss://127.0.0.1:1", "wss://[::1]:1"]),
             ("tls://0.0.0.0:1883", &["tls://0.0.0.0:1883"]),
+            (":1883", &["0.0.0.0:1883", "[::]:1883"]),
+            ("*:0", &["0.0.0.0:0", "[::]:0"]),
+            ("*", &["0.0.0.0:1883", "[::]:1883"]),
+            ("mqtts://:1", &["tls://0.0.0.0:1", "tls://[::]:1"]),
+            ("mqtt://127.0.0.1", &["127.0.0.1:1883"]),
+            ("mqtts://*", &["tls://0.0.0.0:8883", "tls://[::]:8883"]),
             ("unix:/run/mqtt.sock", &["unix:/run/mqtt.sock"]),
             ("unix:///run/mqtt.sock", &["unix:/run/mqtt.sock"]),
             ("unix:here.sock", &["unix:here.sock"]),
@@ -223,23 +290,25 @@ mod tests {
         };
         let no_port = |text: &str| format!(r#""{text}" has no valid port; allowed: 0 to 65535 (0 picks a free one)"#);
         let scheme = |text: &str| {
-            format!(r#""{text}" begins with no transport of ours; write tcp://, tls://, ws://, wss:// or unix:/path"#)
+            format!(
+                r#""{text}" does not begin with a known transport; write mqtt:// (or tcp://), mqtts:// (or tls://), ws://, wss:// or unix:/path"#
+            )
         };
         let table: &[(&str, String)] = &[
             ("", not("")),
             (":", no_port(":")),
-            ("broker.example:1883", not("broker.example:1883")),
+            ("127.0.0:1883", not("127.0.0:1883")),
+            ("a..b:1883", not("a..b:1883")),
+            ("broker.example:mqtt", no_port("broker.example:mqtt")),
             ("127.0.0.1:65536", no_port("127.0.0.1:65536")),
             ("127.0.0.1:", no_port("127.0.0.1:")),
             ("localhost:mqtt", no_port("localhost:mqtt")),
             ("localhost:+1", no_port("localhost:+1")),
             ("70000", no_port("70000")),
-            (":1883", r#"":1883" has no address; for every interface write "0.0.0.0:1883" or "[::]:1883""#.into()),
-            ("*:1", r#""*:1" has no address; for every interface write "0.0.0.0:1" or "[::]:1""#.into()),
-            ("mqtt://127.0.0.1:1883", scheme("mqtt://127.0.0.1:1883")),
+            ("*:", no_port("*:")),
+            ("http://127.0.0.1:1883", scheme("http://127.0.0.1:1883")),
             ("unix://", r#""unix://" has no path; write one such as "unix:/run/dunlin/mqtt.sock""#.into()),
             ("tls://", not("tls://")),
-            ("wss://example.org", not("wss://example.org")),
             ("ws://127.0.0.1:8083/mqtt", no_port("ws://127.0.0.1:8083/mqtt")),
             (" 127.0.0.1:1883", not(" 127.0.0.1:1883")),
             ("fe80::1:2:3:4:5:6:7:1883", not("fe80::1:2:3:4:5:6:7:1883")),
@@ -248,6 +317,22 @@ mod tests {
             assert_eq!(text.parse::<ListenAddress>().unwrap_err().to_string(), *expected);
         }
         assert!(format!("unix:/{}", "a".repeat(107)).parse::<ListenAddress>().is_err());
+    }
+
+    #[test]
+    fn host_names_are_looked_up() {
+        // every system has this name, and no other machine is asked for it
+        let address = ListenAddress { transport: None, host: Host::Name("localhost".into()), port: Some(1) };
+        let found = address.endpoints(Transport::Tcp).unwrap();
+        assert!(!found.is_empty() && found.iter().all(|endpoint| endpoint.is_loopback()), "{found:?}");
+        let parsed: ListenAddress = "tls://broker.example".parse().unwrap();
+        assert_eq!(
+            (parsed.to_string(), &parsed.host),
+            ("tls://broker.example".into(), &Host::Name("broker.example".into()))
+        );
+        // RFC 6761: this is never a name
+        let error = "no.invalid:1".parse::<ListenAddress>().unwrap().endpoints(Transport::Tcp).unwrap_err().to_string();
+        assert!(error.starts_with("the host name \"no.invalid\" cannot be looked up: "), "{error}");
     }
 
     #[test]

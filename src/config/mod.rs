@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cli ──────────► Config          the flags and variables over the file over the defaults
+//!  ├► environment              the variables that nothing reads
 //!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
 //!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
@@ -13,6 +14,7 @@
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
+//! origins                         which file set which key
 //! commands                        dunlin passwd, explain, certs: their command lines
 //! error                           what can be wrong, one line each
 //! ```
@@ -23,6 +25,7 @@
 mod changes;
 mod cli;
 mod commands;
+mod environment;
 mod error;
 mod file;
 mod forms;
@@ -30,6 +33,7 @@ mod keys;
 mod listen;
 mod listener;
 mod lists;
+mod origins;
 pub mod reference;
 mod settings;
 mod summary;
@@ -43,5 +47,6 @@ pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig};
+pub use origins::Origins;
 pub use settings::*;
 pub use summary::{persistence_text, summary};

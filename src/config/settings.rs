@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::listener::{ClientCertificates, ListenerConfig};
+use super::{
+    listener::{ClientCertificates, ListenerConfig},
+    origins::Origins,
+};
 use crate::types::Secret;
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
@@ -44,6 +47,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// What of the file that this was read from is allowed and hardly meant, a line each.
     pub warnings: Vec<String>,
+    /// Where the values come from.
+    pub origins: Origins,
 }
 
 /// When what is acknowledged is on disk.
@@ -272,6 +277,7 @@ impl Default for Config {
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
             warnings: Vec::new(),
+            origins: Origins::default(),
         }
     }
 }

@@ -9,6 +9,11 @@ pub(super) fn fill(text: &str, is_secret: bool) -> Result<Option<String>, String
     fill_from(text, is_secret, |name| std::env::var_os(name).map(|value| value.into_string()))
 }
 
+/// The variables that the text names.
+pub(super) fn names(text: &str) -> impl Iterator<Item = String> {
+    text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name.to_owned())
+}
+
 type Found = Option<Result<String, std::ffi::OsString>>;
 
 fn fill_from(text: &str, is_secret: bool, look_up: impl Fn(&str) -> Found) -> Result<Option<String>, String> {

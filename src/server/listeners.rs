@@ -1,6 +1,10 @@
 //! A server's listeners: bound from the configuration, opened and closed while it runs.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -246,18 +250,16 @@ pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
     bound.filter_map(Result::transpose).collect()
 }
 
-/// A default IPv6 listener on a machine without IPv6 is left out: `None`, which is logged if `is_new`.
+/// A listener on IPv6 that has a twin on IPv4, as the default ones and `:1883` have, is left out on a machine without IPv6:
+/// `None`, which is logged if `is_new`.
 pub(super) fn tolerate<T>(
     config: &Config,
     bound: Result<T, ListenError>,
     is_new: bool,
 ) -> Result<Option<T>, ListenError> {
-    let by_default = config.listeners == Config::default().listeners;
     match bound {
         Ok(one) => Ok(Some(one)),
-        Err(ListenError::Bind { address, error })
-            if by_default && address.socket_addr().is_some_and(|a: SocketAddr| a.is_ipv6()) && no_ipv6(&error) =>
-        {
+        Err(ListenError::Bind { address, error }) if has_twin(config, &address) && no_ipv6(&error) => {
             if is_new {
                 tracing::info!("not listening on {address}: this machine has no IPv6");
             }
@@ -265,6 +267,19 @@ pub(super) fn tolerate<T>(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Is this the loopback or every interface of IPv6, and a listener of the same port and settings that of IPv4?
+fn has_twin(config: &Config, address: &Endpoint) -> bool {
+    let Endpoint::Ip(SocketAddr::V6(v6)) = address else { return false };
+    let twin = match *v6.ip() {
+        Ipv6Addr::LOCALHOST => Ipv4Addr::LOCALHOST,
+        Ipv6Addr::UNSPECIFIED => Ipv4Addr::UNSPECIFIED,
+        _ => return false,
+    };
+    let twin = Endpoint::Ip((twin, v6.port()).into());
+    let of = |at: &Endpoint| config.listeners.iter().find(|listener| listener.address == *at).cloned();
+    of(address).is_some_and(|one| of(&twin) == Some(ListenerConfig { address: twin, ..one }))
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
