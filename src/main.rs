@@ -1,6 +1,7 @@
 //! The command line → a [`Config`] → a [`Server`] → an exit code. Everything else is the library's.
 
 mod log;
+mod open_files;
 mod reload;
 mod signals;
 
@@ -30,10 +31,8 @@ fn main() -> ExitCode {
 
 /// Wrong usage ends the process with a message and exit code 2, `--help` and `--version` with 0.
 fn usage(error: &clap::Error) -> ExitCode {
-    if error.use_stderr()
-        && let Some(path) = Cli::ready_file_of(env::args_os().collect::<Vec<_>>())
-    {
-        let _ = server::remove_ready_file(&path);
+    if error.use_stderr() {
+        Cli::ready_file_of(env::args_os()).iter().for_each(|path| _ = server::remove_ready_file(path));
     }
     if error.use_stderr() && Cli::error_format_of(env::args_os()) == LogFormat::Json {
         let text = error.to_string();
@@ -70,15 +69,16 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the server until a signal ends it.
-async fn serve(cli: &Cli, config: Config, level: &log::LevelHandle) -> anyhow::Result<ExitCode> {
+async fn serve(cli: &Cli, mut config: Config, level: &log::LevelHandle) -> anyhow::Result<ExitCode> {
     let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
     // before the files are read, so that no change of them is missed
-    let mut reloads = reload::Reloads::new(cli, &config, hangup);
+    let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
 
     let server = tokio::select! {
         started = Server::start(config) => started?,
         () = stop.asked() => return Ok(ExitCode::SUCCESS),
     };
+    reloads.started();
     loop {
         tokio::select! {
             () = stop.asked() => break,

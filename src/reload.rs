@@ -6,21 +6,28 @@ use std::path::PathBuf;
 use dunlin::{Config, Server, config::Cli, server::Watch};
 use tokio::signal::unix::Signal;
 
-use crate::log;
+use crate::{log, open_files::OpenFiles};
 
 /// What asks for the configuration to be read again.
 pub struct Reloads<'a> {
     cli: &'a Cli,
     hangup: Signal,
     watch: Option<Watch>,
+    open_files: OpenFiles,
 }
 
 impl<'a> Reloads<'a> {
-    /// `config` is what was read with `cli`.
-    pub fn new(cli: &'a Cli, config: &Config, hangup: Signal) -> Self {
-        let mut reloads = Self { cli, hangup, watch: None };
+    /// `config` is what was read with `cli`; the limit of open files may lower a limit in it.
+    pub fn new(cli: &'a Cli, config: &mut Config, hangup: Signal) -> Self {
+        let mut reloads = Self { cli, hangup, watch: None, open_files: OpenFiles::raise() };
+        reloads.open_files.fit(config);
         reloads.follow(config);
         reloads
+    }
+
+    /// To be called when the server runs with that configuration.
+    pub fn started(&mut self) {
+        self.open_files.log();
     }
 
     /// Ends when somebody asks.
@@ -43,11 +50,15 @@ impl<'a> Reloads<'a> {
             watch.look();
         }
         let error = match self.cli.resolve() {
-            Ok(config) => {
+            Ok(mut config) => {
+                self.open_files.fit(&mut config);
                 // also where it is not put in force: a change of a file that it names may mend it
                 self.follow(&config);
                 match server.reload(&config).await {
-                    Ok(changed) => return done(&config, &changed, level),
+                    Ok(changed) => {
+                        self.open_files.log();
+                        return done(&config, &changed, level);
+                    }
                     Err(error) => error.to_string(),
                 }
             }

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -53,6 +53,48 @@ fn the_first_lines_say_how_safe_who_and_where() {
         assert!(line.contains(expected), "{line}");
     }
     running.client("c").expect_nothing_pending();
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_and_decides_how_many_connections_there_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |text: &str| {
+        fs::write(config(&dir), text).unwrap();
+        let script = "ulimit -S -n 40; ulimit -H -n 512; exec \"$0\" --listen 127.0.0.1:0 --config \"$1\"";
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().args(["-c", script, env!("CARGO_BIN_EXE_dunlin")]).arg(config(&dir));
+        let mut running = Running::run(&mut command);
+        running.wait_until_ready();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+        let limit = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
+        assert_eq!(limit.split_whitespace().skip(3).take(2).collect::<Vec<_>>(), ["512", "512"]);
+        running.signal("TERM");
+        assert_eq!(running.exit_code(), Some(0));
+        running.read.iter().filter(|line| line.contains("open files")).cloned().collect::<Vec<_>>()
+    };
+    let said = start("workers = 1");
+    assert_eq!(said.len(), 1, "{said:?}");
+    let words = "INFO dunlin::open_files: limits.max_connections is 443, as this process may have 512 open files";
+    assert!(said[0].contains(words), "{said:?}");
+    let said = start("workers = 1\n[limits]\nmax_connections = 1000\n");
+    let words =
+        "WARN dunlin::open_files: limits.max_connections = 1000 needs 1069 open files, and this process may have 512";
+    assert!(said.len() == 1 && said[0].contains(words), "{said:?}");
+    assert_eq!(start("[limits]\nmax_connections = 100\n"), [""; 0]);
+}
+
+#[test]
+fn a_port_alone_is_on_every_interface_of_both_families_and_not_for_anonymous_clients() {
+    let running = Running::listening(&[":0"], &["-v"]);
+    let [v4, rest @ ..] = &running.addresses[..] else { panic!("it listens nowhere") };
+    assert!(v4.ip().is_unspecified() && v4.is_ipv4(), "{v4}");
+    let mut here = vec![SocketAddr::from(([127, 0, 0, 1], v4.port()))];
+    here.extend(rest.iter().map(|v6| SocketAddr::from((Ipv6Addr::LOCALHOST, v6.port()))));
+    for address in here {
+        let mut client = Client::open(address);
+        client.send(&Connect::new("c").frame());
+        client.expect_refused(5);
+    }
 }
 
 #[test]
