@@ -4,6 +4,7 @@
 use std::{
     fmt::{Debug, Write},
     io::{self, IsTerminal, Write as _},
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -71,6 +72,12 @@ pub fn failure(text: &str, format: LogFormat) {
         LogFormat::Json => json_line(text),
     };
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Says all that is wrong, a line each; the exit code of the process.
+pub fn failures(texts: &[String], format: LogFormat) -> ExitCode {
+    texts.iter().for_each(|text| failure(text, format));
+    ExitCode::FAILURE
 }
 
 fn json_line(message: &str) -> String {

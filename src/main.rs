@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 use dunlin::{
     Config, Server,
-    config::{Cli, LogFormat, reference, summary},
+    config::{Cli, LogFormat, reference},
     server,
 };
 
@@ -51,11 +51,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         return print(&reference::toml());
     }
     cli.ready_file().as_deref().map(server::remove_ready_file).transpose()?;
-    let config = cli.resolve()?;
     if cli.check {
-        let warnings = server::check_files(&config)?;
-        return print(&(summary(&config, cli.config.as_deref()) + &warnings));
+        return server::check(cli)
+            .map_or_else(|wrong| Ok(log::failures(&wrong, cli.error_format())), |text| print(&text));
     }
+    let config = cli.resolve()?;
     let level = log::init(&config.log)?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(cli, config, &level))
 }

@@ -75,7 +75,6 @@ fn others(config: &Config) -> usize {
     const ALWAYS: usize = 64;
     const OF_A_WORKER: usize = 4;
     const OF_THE_STORE: usize = 192;
-    let workers = config.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let store = if config.data_dir.is_some() { OF_THE_STORE } else { 0 };
-    ALWAYS + config.listeners.len() + OF_A_WORKER * workers + store
+    ALWAYS + config.listeners.len() + OF_A_WORKER * config.worker_threads() + store
 }

@@ -1,6 +1,7 @@
 //! Wiring and shutdown: from a [`Config`] to a running broker.
 
 mod access;
+mod check;
 mod commands;
 mod listeners;
 mod persistence;
@@ -9,7 +10,8 @@ mod relisten;
 mod reload;
 mod watch;
 
-pub use commands::{CommandError, check_files, command};
+pub use check::{check, check_files};
+pub use commands::{CommandError, command};
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -163,7 +165,7 @@ impl Server {
         if let Some(restored) = restored {
             persistence::restore(&router, restored);
         }
-        let count = config.workers.unwrap_or_else(default_workers);
+        let count = config.worker_threads();
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(ServerError::Threads)?;
         let listeners = Listeners::open(bound, &workers, anonymity)?;
         let listening = listeners.all();
@@ -235,12 +237,6 @@ impl Server {
         tracing::info!("stopped");
         closed
     }
-}
-
-/// One thread for each CPU that the process may use, but for one that is left to the kernel's side of the connections and
-/// whatever else runs: with clients on the same two cores, two threads deliver less than one.
-fn default_workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1))
 }
 
 /// The first lines of the log: how safe, who, where.

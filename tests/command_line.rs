@@ -4,6 +4,7 @@
 use std::{
     fs,
     net::TcpListener,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::Path,
     process::{Command, Output},
 };
@@ -68,6 +69,76 @@ fn check_of_a_bad_file_is_one_line_and_exit_code_1() {
         "dunlin: dunlin.toml:3: unknown key \"max_conections\" in [limits]; did you mean \"max_connections\"?\n";
     assert_eq!(line, expected);
     assert_eq!(refused(dir.path(), &[], &["--config", "dunlin.toml"], 1), expected, "without --check too");
+}
+
+#[test]
+fn check_tells_all_that_is_wrong() {
+    let dir = dir_with(
+        "a.toml",
+        "worker = 3\nready_file = 'none/ready'\ndata_dir = 'file'\n[limits]\nmax_connections = 0\n\
+         [[listener]]\naddress = '0.0.0.0:1883'\n[[listener]]\naddress = '127.0.0.1:1883'\n\
+         [[listener]]\naddress = 'unix:gone/s'\n[[listener]]\naddress = 'unix:file'\n[[listener]]\nadress = '1'\n\
+         [[listener]]\naddress = 'tls://127.0.0.1'\ncertificate_file = 'c'\nkey_file = 'k'\n\
+         [auth]\npassword_file = 'passwords'\nacl_file = 'acl'\n",
+    );
+    fs::write(dir.path().join("file"), "").unwrap();
+    let lines = refused(dir.path(), &[], &["--check", "-c", "a.toml"], 1);
+    let expected = [
+        "a.toml:1: unknown key \"worker\"",
+        "a.toml:5: limits.max_connections: 0 is out of range",
+        "a.toml:15: unknown key \"adress\"",
+        "cannot listen on unix:gone/s: gone: No such file or directory",
+        "cannot listen on unix:file: there is a file that is not a socket",
+        "cannot listen on 127.0.0.1:8883: cannot read c: ",
+        "cannot listen on both 0.0.0.0:1883 and 127.0.0.1:1883: the first has that address too; remove one",
+        "auth.password_file = passwords: cannot be read",
+        "auth.acl_file = acl: cannot be read",
+        "cannot write the ready file none/ready: none: No such file or directory",
+        "cannot keep anything in data_dir file: file is not a directory",
+    ];
+    for expected in expected {
+        assert!(lines.contains(expected), "{expected} is not in\n{lines}");
+    }
+    assert_eq!(lines.lines().count(), expected.len(), "{lines}");
+    let lines = refused(dir.path(), &[], &["--check", "-c", "a.toml", "--log-format=json"], 1);
+    assert!(lines.lines().count() == expected.len() && lines.lines().all(|line| line.starts_with('{')), "{lines}");
+}
+
+#[test]
+fn check_says_for_whom_and_with_how_many_threads_and_warns_of_an_address_that_is_not_there() {
+    // 192.0.2.0/24 is for documentation: no machine has such an address
+    let dir = dir_with("a.toml", "data_dir = 'new/data'\n[[listener]]\naddress = '192.0.2.7:1883'\n");
+    let summary = told(dir.path(), &[], &["--check", "-c", "a.toml"]);
+    let uid = Command::new("id").arg("-u").output().expect("id runs").stdout;
+    let uid = format!("uid {}", text(&uid).trim());
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let workers = format!("workers:       {} (auto", (cpus - 1).max(1));
+    let warning = "warning:       cannot listen on 192.0.2.7:1883 as long as this machine does not have this address";
+    for expected in ["checked as:    ", &uid, &workers, warning] {
+        assert!(summary.contains(expected), "{expected} is not in\n{summary}");
+    }
+    assert!(!dir.path().join("new").exists());
+    let file = "[[listener]]\naddress = '192.0.2.7:1883'\nfreebind = true\n";
+    fs::write(dir.path().join("a.toml"), file).unwrap();
+    assert!(!told(dir.path(), &[], &["--check", "-c", "a.toml"]).contains("warning:"));
+}
+
+#[test]
+fn check_of_a_directory_that_may_not_be_written_names_the_user() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().current_dir("/").args(["--check", "--data-dir=/dunlin.data", "--ready-file=dunlin.ready"]);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        // to root everything is allowed
+        command.uid(65_534);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let (lines, denied) = (text(&output.stderr), "Permission denied (os error 13), as ");
+    for expected in
+        ["cannot keep anything in data_dir /dunlin.data: /: ", "cannot write the ready file dunlin.ready: .: "]
+    {
+        assert!(lines.contains(&format!("{expected}{denied}")) && lines.contains("uid "), "{lines}");
+    }
 }
 
 #[test]

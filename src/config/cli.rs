@@ -17,11 +17,12 @@ use super::{
     commands::Command,
     environment,
     error::ConfigError,
-    file,
+    file::{self, Loaded},
     forms::{Choice, Form, Misfit},
     keys::{LOG_FORMAT, LOG_LEVEL, WORKERS},
     listen::{self, ListenAddress},
     listener::{self, ListenerConfig},
+    origins::Origins,
     settings::{Config, LogFormat, LogLevel},
 };
 
@@ -88,7 +89,9 @@ pub struct Cli {
     #[arg(long, env = "DUNLIN_LOG_FORMAT", value_name = "FORMAT", value_parser = one_of(LOG_FORMAT), ignore_case = true)]
     pub log_format: Option<LogFormat>,
 
-    /// Say what would run, or the first thing that is wrong, and exit; nothing is started or written.
+    /// Say what would run, or all that is wrong, and exit; nothing is started or written.
+    ///
+    /// A broker may run meanwhile. What is checked is what the user of this process may do.
     #[arg(long, env = "DUNLIN_CHECK", action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub check: bool,
 
@@ -153,18 +156,31 @@ impl Cli {
     /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
     /// more call.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
-        let (mut config, named) =
-            self.config.as_deref().map(file::load_with_variables).transpose()?.unwrap_or_default();
-        config.warnings.extend(environment::warnings(&named));
-        self.check_certificate()?;
+        let (config, errors) = self.resolve_all();
+        errors.into_iter().next().map_or(Ok(config), Err)
+    }
+
+    /// The same as far as it is right, and all that is wrong.
+    pub fn resolve_all(&self) -> (Config, Vec<ConfigError>) {
+        let Loaded { mut config, mut errors, variables } =
+            self.config.as_deref().map(file::load_all).unwrap_or_default();
+        config.warnings.extend(environment::warnings(&variables));
+        errors.extend(self.check_certificate().err());
+        let mut set = Vec::new();
         if !(self.listen.is_empty() && self.port.is_empty()) {
-            config.listeners = self.listeners()?;
+            match self.listeners() {
+                Ok(listeners) => config.listeners = listeners,
+                Err(error) => errors.push(error),
+            }
+            set.push("listener");
         }
         if self.ready_file.is_some() {
             config.ready_file.clone_from(&self.ready_file);
+            set.push("ready_file");
         }
         if self.data_dir.is_some() {
             config.data_dir.clone_from(&self.data_dir);
+            set.push("data_dir");
         }
         config.allow_anonymous = self.allow_anonymous.or(config.allow_anonymous);
         config.workers = self.workers.or(config.workers);
@@ -173,7 +189,15 @@ impl Cli {
             config.log.level = LogLevel::Debug;
         }
         config.log.format = self.log_format.unwrap_or(config.log.format);
-        Ok(config)
+        let others = [
+            ("allow_anonymous", self.allow_anonymous.is_some()),
+            ("workers", self.workers.is_some()),
+            ("log.level", self.log_level.is_some() || self.verbose),
+            ("log.format", self.log_format.is_some()),
+        ];
+        set.extend(others.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key));
+        set.into_iter().for_each(|key| config.origins.set(key, Origins::FLAGS));
+        (config, errors)
     }
 
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {

@@ -1,5 +1,5 @@
 //! The TOML as written → [`Config`]: walks the document in the order of its lines and puts each key where the table of
-//! keys (`keys`) says; the first thing that is wrong is the error. What a value may be is the business of `forms`.
+//! keys (`keys`) says. What a value may be is the business of `forms`.
 
 use std::{
     cell::RefCell,
@@ -28,31 +28,44 @@ use super::{
 /// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that others may
 /// read is a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    load_with_variables(path).map(|(config, _)| config)
+    let Loaded { config, errors, .. } = load_all(path);
+    errors.into_iter().next().map_or(Ok(config), Err)
 }
 
-/// The same, and the environment variables that it names.
-pub(super) fn load_with_variables(path: &Path) -> Result<(Config, BTreeSet<String>), ConfigError> {
+/// A configuration as far as it can be read, and all that is wrong with it.
+#[derive(Default)]
+pub(super) struct Loaded {
+    pub config: Config,
+    /// In the order of the lines.
+    pub errors: Vec<ConfigError>,
+    /// The environment variables that it names.
+    pub variables: BTreeSet<String>,
+}
+
+/// The same as [`load`], with every error.
+pub(super) fn load_all(path: &Path) -> Loaded {
     const OTHERS_READ: u32 = 0o044;
     let file = path.display().to_string();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(reason) => return Err(ConfigError::Unreadable { file, reason }),
+        Err(reason) => return Loaded { errors: vec![ConfigError::Unreadable { file, reason }], ..Loaded::default() },
     };
     let source = Source { look_up: true, ..Source::new(&text, &file) };
-    let mut config = source.config()?;
+    let mut config = source.config();
     let mode = fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o7777);
     if mode & OTHERS_READ != 0 {
         let secrets = source.secrets.into_inner();
         config.warnings = secrets.iter().map(|secret| secret.warning(&file, mode)).collect();
     }
-    Ok((config, source.variables.into_inner()))
+    Loaded { config, errors: source.errors.into_inner(), variables: source.variables.into_inner() }
 }
 
 /// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody is asked
 /// for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
-    Source::new(text, file_name).config()
+    let source = Source::new(text, file_name);
+    let config = source.config();
+    source.errors.into_inner().into_iter().next().map_or(Ok(config), Err)
 }
 
 /// How the file wants the log to be written, as far as it can be read.
@@ -72,12 +85,16 @@ pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
     (!filled.is_empty()).then(|| filled.into())
 }
 
+/// Mistakes against TOML that are told of one file: more are not read anyway.
+const MOST_ERRORS: usize = 50;
+
 /// A text and what errors call it.
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
     /// Are the addresses of host names looked up?
     look_up: bool,
+    errors: RefCell<Vec<ConfigError>>,
     /// Those that stand in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
     /// The environment variables that it names.
@@ -97,36 +114,54 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Source<'a> {
     fn new(text: &'a str, file: &'a str) -> Self {
-        Self { text, file, look_up: false, secrets: RefCell::default(), variables: RefCell::default() }
+        let (errors, secrets, variables) = Default::default();
+        Self { text, file, look_up: false, errors, secrets, variables }
     }
 
-    fn config(&self) -> Result<Config, ConfigError> {
-        let (document, errors) = DeTable::parse_recoverable(self.text);
-        if let Some(first) = errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
-            return Err(self.syntax(first));
-        }
+    /// What can be read; `errors` has what is wrong.
+    fn config(&self) -> Config {
+        let (document, mut errors) = DeTable::parse_recoverable(self.text);
         let mut config = Config::default();
+        if !errors.is_empty() {
+            // what follows a mistake in a line is about the same mistake
+            errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
+            errors.truncate(MOST_ERRORS);
+            errors.dedup_by_key(|error| self.line(error.span().unwrap_or(0..0)));
+            self.errors.borrow_mut().extend(errors.iter().map(|error| self.syntax(error)));
+            return config;
+        }
         for (key, value) in in_order(document.get_ref()) {
             let name = key.get_ref().as_ref();
             if name == LISTENER.name {
-                config.listeners = self.listeners(value)?;
-                config.origins.set(name, self.file);
+                if let Some(listeners) = self.told(self.listeners(value)).filter(|all| !all.is_empty()) {
+                    config.listeners = listeners;
+                    config.origins.set(name, self.file);
+                }
             } else if let Some(table) = TABLES.iter().find(|table| table.name == name && !name.is_empty()) {
-                let keys = value.as_ref().as_table().ok_or_else(|| {
-                    self.value(value, name, format!("expected a table; write its keys below a line [{name}]"))
-                })?;
-                self.keys(table, keys, &mut config)?;
+                let Some(keys) = value.as_ref().as_table() else {
+                    let problem = format!("expected a table; write its keys below a line [{name}]");
+                    self.errors.borrow_mut().push(self.value(value, name, problem));
+                    continue;
+                };
+                self.keys(table, keys, &mut config);
                 keys.keys().for_each(|key| config.origins.set(&table.full(key.get_ref()), self.file));
             } else {
-                self.key(&TOP, key, value, &mut config)?;
+                self.told(self.key(&TOP, key, value, &mut config));
                 config.origins.set(name, self.file);
             }
         }
-        Ok(config)
+        config
     }
 
-    fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> Result<(), ConfigError> {
-        in_order(written).into_iter().try_for_each(|(key, value)| self.key(table, key, value, target))
+    /// Puts an error with the others.
+    fn told<T>(&self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.errors.borrow_mut().push(error)).ok()
+    }
+
+    /// Are all these keys right?
+    fn keys<T>(&self, table: &Table<T>, written: &DeTable<'_>, target: &mut T) -> bool {
+        let all = in_order(written).into_iter().map(|(key, value)| self.key(table, key, value, target));
+        all.filter_map(|read| self.told(read).is_none().then_some(())).count() == 0
     }
 
     fn key<T>(&self, table: &Table<T>, key: &Key<'_>, value: &Value<'_>, target: &mut T) -> Result<(), ConfigError> {
@@ -153,47 +188,64 @@ impl<'a> Source<'a> {
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
 
-    /// All `[[listener]]` tables.
+    /// All `[[listener]]` tables that are right.
     fn listeners(&self, value: &Value<'_>) -> Result<Vec<ListenerConfig>, ConfigError> {
         let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
         let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
+        if all.is_empty() {
+            return Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones"));
+        }
         let mut listeners = Vec::new();
         for one in all.iter() {
-            let written = one.get_ref().as_table().ok_or_else(|| wrong(one, BRACKETS))?;
-            let mut listener = Listener::default();
-            self.keys(&LISTENER, written, &mut listener)?;
-            let (Some(address), Some(at)) = (listener.address, written.get("address")) else {
-                return Err(wrong(one, "address is missing; write one such as address = \"127.0.0.1:1883\""));
+            let read = match one.get_ref().as_table() {
+                Some(written) => self.listener(one, written, &listeners),
+                None => Err(wrong(one, BRACKETS)),
             };
-            let mut rest = listener.rest;
-            if let Some(transport) = address.transport() {
-                if written.get("transport").is_some() && rest.transport != transport {
-                    let problem = format!("{address} has another transport than the key transport; take one away");
-                    return Err(self.value(at, "listener.address", problem));
-                }
-                rest.transport = transport;
-            }
-            let wrong = |problem| self.value(at, "listener.address", problem);
-            if address.is_host_name() && !self.look_up {
-                return Err(wrong(format!("{address} is a host name, which is only looked up when a file is read")));
-            }
-            let endpoints = address.endpoints(rest.transport).map_err(|problem| wrong(problem.to_string()))?;
-            for address in endpoints {
-                listeners.push(ListenerConfig { address, ..rest.clone() });
-            }
-            if let Some(Err((key, problem))) = listeners.last().map(listener::check) {
-                let at = written.get(key).unwrap_or(one);
-                return Err(self.value(at, &LISTENER.full(key), problem.into()));
-            }
-            if let Some(twice) = listen::twice(listeners.iter().map(|listener| &listener.address)) {
-                let problem = format!("{twice} is already the address of a listener above; remove one of them");
-                return Err(self.value(at, "listener.address", problem));
-            }
+            listeners.extend(self.told(read).unwrap_or_default());
         }
-        match listeners.is_empty() {
-            true => Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones")),
-            false => Ok(listeners),
+        Ok(listeners)
+    }
+
+    /// One of them, which is more than one where it is on more than one address; none if one of its keys is wrong.
+    fn listener(
+        &self,
+        one: &Value<'_>,
+        written: &DeTable<'_>,
+        before: &[ListenerConfig],
+    ) -> Result<Vec<ListenerConfig>, ConfigError> {
+        let mut listener = Listener::default();
+        if !self.keys(&LISTENER, written, &mut listener) {
+            return Ok(Vec::new());
+        }
+        let (Some(address), Some(at)) = (listener.address, written.get("address")) else {
+            let problem = "address is missing; write one such as address = \"127.0.0.1:1883\"";
+            return Err(self.value(one, LISTENER.name, problem.into()));
+        };
+        let wrong = |problem| self.value(at, "listener.address", problem);
+        let mut rest = listener.rest;
+        if let Some(transport) = address.transport() {
+            if written.get("transport").is_some() && rest.transport != transport {
+                return Err(wrong(format!("{address} has another transport than the key transport; take one away")));
+            }
+            rest.transport = transport;
+        }
+        if address.is_host_name() && !self.look_up {
+            return Err(wrong(format!("{address} is a host name, which is only looked up when a file is read")));
+        }
+        let endpoints = address.endpoints(rest.transport).map_err(|problem| wrong(problem.to_string()))?;
+        let listeners: Vec<_> =
+            endpoints.into_iter().map(|address| ListenerConfig { address, ..rest.clone() }).collect();
+        if let Some(Err((key, problem))) = listeners.last().map(listener::check) {
+            let at = written.get(key).unwrap_or(one);
+            return Err(self.value(at, &LISTENER.full(key), problem.into()));
+        }
+        let all = before.iter().chain(&listeners).map(|listener| &listener.address);
+        match listen::twice(all) {
+            Some(twice) => {
+                Err(wrong(format!("{twice} is already the address of a listener above; remove one of them")))
+            }
+            None => Ok(listeners),
         }
     }
 

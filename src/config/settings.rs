@@ -288,6 +288,14 @@ impl Config {
         Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
     }
 
+    /// How many threads serve connections: as configured, or one for each CPU that the process may use, but for one that is
+    /// left to the kernel's side of the connections and whatever else runs: with clients on the same two cores, two threads
+    /// deliver less than one.
+    pub fn worker_threads(&self) -> usize {
+        let auto = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1));
+        self.workers.unwrap_or_else(auto)
+    }
+
     /// Every file that it names and that is read again by a reload: certificates, keys, users, rules.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let of_listeners = self.listeners.iter().flat_map(|listener| {

@@ -16,7 +16,8 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config)));
     line("anonymous", anonymous_text(config));
     line("persistence", &persistence_text(config));
-    line("workers", &config.workers.map_or_else(|| "one for each CPU".into(), |workers| workers.to_string()));
+    let auto = if config.workers.is_none() { " (auto: one for each CPU, less one)" } else { "" };
+    line("workers", &format!("{}{auto}", config.worker_threads()));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
     changed.retain(|change| !told_above.contains(&change.key.as_str()));
@@ -83,15 +84,18 @@ mod tests {
 
     #[test]
     fn of_the_defaults() {
-        let expected = "\
+        let workers = Config::default().worker_threads();
+        let expected = format!(
+            "\
 configuration: no file
 listen:        127.0.0.1:1883
 listen:        [::1]:1883
 anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
 persistence:   none: sessions and messages are kept in memory and end with the process
-workers:       one for each CPU
+workers:       {workers} (auto: one for each CPU, less one)
 limits:        all as by default
-";
+"
+        );
         assert_eq!(summary(&Config::default(), None), expected);
     }
 

@@ -1,17 +1,14 @@
-//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`, and the files behind
-//! `--check`.
+//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`.
 
 use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::{Server, ServerError, access};
+use super::access;
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
-    config::{
-        Action, CertsArgs, Cli, Command, Config, ConfigError, Explain, Passwd, StoreAction, StoreArgs, SysPublish,
-    },
+    config::{Action, CertsArgs, Cli, Command, ConfigError, Explain, Passwd, StoreAction, StoreArgs, SysPublish},
     store::tools::{self, ToolError},
 };
 
@@ -64,13 +61,6 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
         Err(ToolError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),
         done => Ok(done?),
     }
-}
-
-/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, as lines for `--check`.
-pub fn check_files(config: &Config) -> Result<String, ServerError> {
-    let of_listeners = Server::check(config)?;
-    let policy = access::load(config, false)?;
-    Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
 }
 
 fn change_password(passwd: &Passwd) -> Result<(), CommandError> {

@@ -1,0 +1,194 @@
+//! `--check`: what a start would find wrong, all of it, found without binding, locking or writing anything. A broker may run
+//! with the same configuration meanwhile.
+
+use std::{
+    fs, io,
+    net::UdpSocket,
+    os::unix::fs::FileTypeExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::Access;
+
+use super::{Server, ServerError, access, listeners::Read};
+use crate::{
+    config::{AuthConfig, Cli, Config, ListenerConfig, summary},
+    types::Endpoint,
+};
+
+/// What would run, in lines for people; the error is all that is wrong, a line each.
+pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
+    let (config, errors) = cli.resolve_all();
+    let mut found = Found {
+        errors: errors.iter().map(ToString::to_string).collect(),
+        warnings: config.warnings.clone(),
+        user: user(),
+    };
+    config.listeners.iter().for_each(|listener| found.listener(listener));
+    found.overlaps(&config.listeners);
+    found.users_rules_tokens(&config);
+    if let Some(path) = &config.ready_file {
+        found.file_to_write("the ready file", path);
+    }
+    if let Some(path) = &config.data_dir {
+        found.data_dir(path);
+    }
+    if !found.errors.is_empty() {
+        return Err(found.errors);
+    }
+    let warnings: String = found.warnings.iter().map(|line| format!("warning:       {line}\n")).collect();
+    let checked = format!("checked as:    {}; a broker of another user may be allowed more or less\n", found.user);
+    Ok(summary(&config, cli.config.as_deref()) + &checked + &warnings)
+}
+
+/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, a line each; the error is the
+/// first one.
+pub fn check_files(config: &Config) -> Result<String, ServerError> {
+    let of_listeners = Server::check(config)?;
+    let policy = access::load(config, false)?;
+    Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
+}
+
+/// What was found so far.
+struct Found {
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    /// The user for whom it was looked.
+    user: String,
+}
+
+impl Found {
+    fn wrong(&mut self, error: impl ToString) {
+        let error = error.to_string();
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    fn listener(&mut self, listener: &ListenerConfig) {
+        match Read::of(listener) {
+            Ok(read) => self.warnings.extend(read.warnings),
+            Err(error) => self.wrong(error),
+        }
+        let address = listener.address.with(listener.transport);
+        match &listener.address {
+            Endpoint::Ip(ip) => {
+                // a socket of UDP on no port of its own takes no place from any listener
+                let lacks = UdpSocket::bind((ip.ip(), 0));
+                if let Err(error) = lacks.map_err(|error| error.kind())
+                    && error == io::ErrorKind::AddrNotAvailable
+                    && !listener.freebind
+                {
+                    self.warnings.push(format!(
+                        "cannot listen on {address} as long as this machine does not have this address; if it gets it later, \
+                         write freebind = true (Linux)"
+                    ));
+                }
+            }
+            Endpoint::Unix(path) => {
+                let taken = fs::symlink_metadata(path).is_ok_and(|about| !about.file_type().is_socket());
+                match taken {
+                    true => self.wrong(format!("cannot listen on {address}: there is a file that is not a socket")),
+                    false => self.parent(&format!("listen on {address}"), path),
+                }
+            }
+        }
+    }
+
+    /// A listener on every interface has the addresses of the others at its port.
+    fn overlaps(&mut self, listeners: &[ListenerConfig]) {
+        let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.address.socket_addr()).collect();
+        for every in addresses.iter().filter(|address| address.ip().is_unspecified() && address.port() != 0) {
+            let same =
+                |other: &&_| every != *other && every.port() == other.port() && every.is_ipv4() == other.is_ipv4();
+            for other in addresses.iter().filter(same) {
+                self.wrong(format!(
+                    "cannot listen on both {every} and {other}: the first has that address too; remove one"
+                ));
+            }
+        }
+    }
+
+    fn users_rules_tokens(&mut self, config: &Config) {
+        let error = match access::load(config, false) {
+            Ok(policy) => return self.warnings.extend(policy.warnings().iter().cloned()),
+            Err(error) => error,
+        };
+        // it is the first error: the files are read one by one for the others
+        let AuthConfig { password_file, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } =
+            &config.auth;
+        let none = AuthConfig {
+            password_file: None,
+            acl_file: None,
+            token_secret_file: None,
+            token_key_file: None,
+            token_jwks_file: None,
+            ..config.auth.clone()
+        };
+        let each = [
+            AuthConfig { password_file: password_file.clone(), ..none.clone() },
+            AuthConfig { acl_file: acl_file.clone(), ..none.clone() },
+            AuthConfig { token_secret_file: token_secret_file.clone(), ..none.clone() },
+            AuthConfig { token_key_file: token_key_file.clone(), ..none.clone() },
+            AuthConfig { token_jwks_file: token_jwks_file.clone(), ..none },
+        ];
+        for auth in each {
+            if let Err(error) = access::load(&Config { auth, ..config.clone() }, false) {
+                self.wrong(error);
+            }
+        }
+        self.wrong(error);
+    }
+
+    /// A file that a start makes, or replaces.
+    fn file_to_write(&mut self, what: &str, path: &Path) {
+        match path.is_dir() {
+            true => self.wrong(format!("cannot write {what} {}: it is a directory", path.display())),
+            false => self.parent(&format!("write {what} {}", path.display()), path),
+        }
+    }
+
+    /// The directory in which a file is to be made.
+    fn parent(&mut self, to: &str, path: &Path) {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        self.directory(to, parent, Access::WRITE_OK | Access::EXEC_OK);
+    }
+
+    fn directory(&mut self, to: &str, path: &Path, access: Access) {
+        let shown = path.display();
+        match fs::metadata(path) {
+            Err(error) => self.wrong(format!("cannot {to}: {shown}: {error}")),
+            Ok(about) if !about.is_dir() => self.wrong(format!("cannot {to}: {shown} is not a directory")),
+            Ok(_) => {
+                if let Err(error) = rustix::fs::access(path, access) {
+                    let (error, user) = (io::Error::from(error), &self.user);
+                    self.wrong(format!("cannot {to}: {shown}: {error}, as {user}"));
+                }
+            }
+        }
+    }
+
+    /// It is made where it is missing, in the last directory on the way that is there.
+    fn data_dir(&mut self, path: &Path) {
+        let to = format!("keep anything in data_dir {}", path.display());
+        if fs::symlink_metadata(path).is_ok() {
+            return self.directory(&to, path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+        }
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        if let Some(there) = absolute.ancestors().skip(1).find(|above| fs::symlink_metadata(above).is_ok()) {
+            self.directory(&to, there, Access::WRITE_OK | Access::EXEC_OK);
+        }
+    }
+}
+
+/// The user of this process, by name if it has one: `dunlin (uid 998)`.
+fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let is_it = |line: &&str| line.split(':').nth(2) == Some(&uid.to_string());
+    let name = users.lines().find(is_it).and_then(|line| line.split(':').next());
+    name.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})"))
+}
