@@ -10,6 +10,8 @@ const LIMIT: &str = "limits.max_connections";
 pub struct OpenFiles {
     /// `None`: there is none.
     limit: Option<u64>,
+    /// Those beside connections, as the process was started.
+    others: Option<usize>,
     said: Option<Said>,
     logged: Option<Said>,
 }
@@ -30,12 +32,13 @@ impl OpenFiles {
             // where the system refuses, what was in force still is
             let _ = setrlimit(Resource::Nofile, limit);
         }
-        Self { limit: getrlimit(Resource::Nofile).current, said: None, logged: None }
+        Self { limit: getrlimit(Resource::Nofile).current, others: None, said: None, logged: None }
     }
 
     /// Lowers `limits.max_connections` to what the limit suffices for, unless it is configured.
     pub fn fit(&mut self, config: &mut Config) {
-        self.said = self.limit.and_then(|limit| fit(config, usize::try_from(limit).unwrap_or(usize::MAX)));
+        let others = *self.others.get_or_insert_with(|| others(config));
+        self.said = self.limit.and_then(|limit| fit(config, usize::try_from(limit).unwrap_or(usize::MAX), others));
     }
 
     /// Logs what `fit` found, unless it is what was logged before.
@@ -51,8 +54,8 @@ impl OpenFiles {
     }
 }
 
-fn fit(config: &mut Config, limit: usize) -> Option<Said> {
-    let (wanted, others) = (config.limits.max_connections, others(config));
+fn fit(config: &mut Config, limit: usize, others: usize) -> Option<Said> {
+    let wanted = config.limits.max_connections;
     if limit >= wanted.saturating_add(others) {
         return None;
     }
@@ -72,9 +75,9 @@ fn fit(config: &mut Config, limit: usize) -> Option<Said> {
 
 /// Open files beside those of connections, generously: listeners, logs, what each thread has, and the store.
 fn others(config: &Config) -> usize {
-    const ALWAYS: usize = 64;
+    const ALWAYS: usize = 128;
     const OF_A_WORKER: usize = 4;
     const OF_THE_STORE: usize = 192;
     let store = if config.data_dir.is_some() { OF_THE_STORE } else { 0 };
-    ALWAYS + config.listeners.len() + OF_A_WORKER * config.worker_threads() + store
+    ALWAYS + OF_A_WORKER * config.worker_threads() + store
 }

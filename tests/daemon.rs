@@ -74,11 +74,11 @@ fn the_limit_of_open_files_is_raised_and_decides_how_many_connections_there_may_
     };
     let said = start("workers = 1");
     assert_eq!(said.len(), 1, "{said:?}");
-    let words = "INFO dunlin::open_files: limits.max_connections is 443, as this process may have 512 open files";
+    let words = "INFO dunlin::open_files: limits.max_connections is 380, as this process may have 512 open files";
     assert!(said[0].contains(words), "{said:?}");
     let said = start("workers = 1\n[limits]\nmax_connections = 1000\n");
     let words =
-        "WARN dunlin::open_files: limits.max_connections = 1000 needs 1069 open files, and this process may have 512";
+        "WARN dunlin::open_files: limits.max_connections = 1000 needs 1132 open files, and this process may have 512";
     assert!(said.len() == 1 && said[0].contains(words), "{said:?}");
     assert_eq!(start("[limits]\nmax_connections = 100\n"), [""; 0]);
 }
