@@ -75,6 +75,7 @@ impl<'a> Reloads<'a> {
         }
         let files: Vec<PathBuf> =
             self.cli.config.as_deref().into_iter().chain(config.files()).map(Into::into).collect();
+        let files = [&files, config.origins.drop_ins()].concat();
         self.watch.get_or_insert_default().follow(&files);
     }
 }

@@ -34,6 +34,7 @@ use crate::{
 };
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
+pub use persistence::MovedError;
 use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
@@ -68,6 +69,9 @@ pub enum ServerError {
     /// At a start: what was kept cannot be read, or nothing can be kept.
     #[error(transparent)]
     Store(#[from] store::OpenError),
+    /// At a start: the store is elsewhere.
+    #[error(transparent)]
+    Moved(#[from] MovedError),
     /// At a start: the threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
@@ -158,6 +162,9 @@ impl Server {
         let bound = bind_all(&config)?;
 
         let in_memory = ports.store.is_none();
+        if in_memory {
+            persistence::check_place(&config)?;
+        }
         let (store, restored) = persistence::plug(&config, &mut ports, sync_delay)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());

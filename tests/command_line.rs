@@ -142,6 +142,87 @@ fn check_of_a_directory_that_may_not_be_written_names_the_user() {
 }
 
 #[test]
+fn relative_paths_are_beside_their_file_and_those_of_flags_in_the_working_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("etc/dunlin.d")).unwrap();
+    let file = "ready_file = 'ready'\n[[listener]]\naddress = 'unix:sock'\n[auth]\nacl_file = 'acl'\n";
+    fs::write(dir.path().join("etc/dunlin.toml"), file).unwrap();
+    fs::write(dir.path().join("etc/dunlin.d/a.toml"), "[auth]\npassword_file = 'passwords'\n").unwrap();
+    fs::write(dir.path().join("etc/acl"), "topic #\n").unwrap();
+    fs::write(dir.path().join("etc/dunlin.d/passwords"), "").unwrap();
+    let summary = told(dir.path(), &[], &["--check", "-c", "etc/dunlin.toml"]);
+    for expected in ["unix:etc/sock", "\"etc/ready\"", "\"etc/acl\"", "\"etc/dunlin.d/passwords\""] {
+        assert!(summary.contains(expected), "{expected} is not in\n{summary}");
+    }
+    let by_flag = ["--check", "-c", "etc/dunlin.toml", "--ready-file", "ready"];
+    assert!(told(dir.path(), &[], &by_flag).contains("ready_file = \"ready\""));
+}
+
+#[test]
+fn drop_in_files_are_read_in_the_order_of_their_names_and_check_says_which_said_what() {
+    let dir =
+        dir_with("dunlin.toml", "workers = 2\n[limits]\nmax_sessions = 5\n[[listener]]\naddress = '127.0.0.1:1'\n");
+    let drop_ins = dir.path().join("dunlin.d");
+    fs::create_dir(&drop_ins).unwrap();
+    for (name, text) in [
+        ("20-b.toml", "workers = 4\n"),
+        ("10-a.toml", "workers = 3\n[limits]\nmax_sessions = 6\n[[listener]]\naddress = '127.0.0.1:2'\n"),
+        ("c.toml.old", "workers = 9\n"),
+        (".hidden.toml", "workers = 9\n"),
+    ] {
+        fs::write(drop_ins.join(name), text).unwrap();
+    }
+    let flags = ["--check", "-c", "dunlin.toml", "--log-level=debug"];
+    let summary = told(dir.path(), &[], &flags);
+    for expected in [
+        "listen:        127.0.0.1:1\nlisten:        127.0.0.1:2\n",
+        "workers:       4\n",
+        "from:          dunlin.d/10-a.toml: limits.max_sessions, listener\n",
+        "from:          dunlin.d/20-b.toml: workers\n",
+        "from:          flags and variables: log.level\n",
+        "limits.max_sessions = 6 ",
+    ] {
+        assert!(summary.contains(expected), "{expected} is not in\n{summary}");
+    }
+    fs::write(drop_ins.join("30.toml"), "\nworker = 1\n").unwrap();
+    let line = refused(dir.path(), &[], &flags, 1);
+    assert_eq!(line, "dunlin: dunlin.d/30.toml:2: unknown key \"worker\"; did you mean \"workers\"?\n");
+}
+
+#[test]
+fn a_store_in_the_place_where_earlier_versions_looked_ends_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["etc", "data"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join("data/0000000000000001.log"), "").unwrap();
+    fs::write(dir.path().join("etc/a.toml"), "data_dir = 'data'\nlistener = [{ address = '127.0.0.1:0' }]\n").unwrap();
+    let old = dir.path().canonicalize().unwrap().join("data");
+    for flags in [&["-c", "etc/a.toml", "--log-level=error"][..], &["-c", "etc/a.toml", "--check"]] {
+        let line = refused(dir.path(), &[], flags, 1);
+        let names = line.contains("data_dir is etc/data ") && line.contains(&format!("and {} ", old.display()));
+        assert!(names && line.lines().count() == 1, "{line}");
+    }
+    assert!(!dir.path().join("etc/data").exists());
+    fs::create_dir(dir.path().join("etc/data")).unwrap();
+    fs::write(dir.path().join("etc/data/0000000000000001.log"), "").unwrap();
+    told(dir.path(), &[], &["-c", "etc/a.toml", "--check"]);
+}
+
+#[test]
+fn a_configuration_of_mosquitto_and_other_formats_are_recognised() {
+    for (text, expected) in [
+        ("# x\nlistener 1883\n", "a.toml: this is a configuration of mosquitto;"),
+        ("{\"workers\": 1}", "a.toml: this is JSON;"),
+        ("workers: 1\n", "a.toml: this is YAML;"),
+    ] {
+        let dir = dir_with("a.toml", text);
+        let line = refused(dir.path(), &[], &["-c", "a.toml"], 1);
+        assert!(line.starts_with(&format!("dunlin: {expected}")) && line.lines().count() == 1, "{line}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
     let expected = "dunlin: no.toml: cannot read the configuration: No such file or directory (os error 2)\n";

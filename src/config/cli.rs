@@ -339,7 +339,8 @@ mod tests {
         let file = format!("--config={}", file.display());
 
         let as_written = cli(&[&file]).unwrap().resolve().unwrap();
-        assert_eq!(as_written, super::super::parse(text, "a.toml").unwrap());
+        let ready_file = Some(dir.path().join("a"));
+        assert_eq!(as_written, Config { ready_file, ..super::super::parse(text, "a.toml").unwrap() });
 
         let all =
             ["--listen=127.0.0.1:2", "--listen", "127.0.0.1:0,127.0.0.1:0", "--allow-anonymous=false", "--workers=3"];

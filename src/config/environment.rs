@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::CommandFactory;
 
-use super::{cli::Cli, file::nearest};
+use super::{cli::Cli, hints::nearest};
 
 /// A line for each variable that begins with `DUNLIN_` and that nothing reads. `used` are those that the configuration names.
 pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {

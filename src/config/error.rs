@@ -25,6 +25,14 @@ pub enum ConfigError {
         /// What the parser says.
         reason: String,
     },
+    /// The file is a configuration of another program, or in another format.
+    #[error("{file}: {what}")]
+    Foreign {
+        /// The file as it was named.
+        file: String,
+        /// What it is, and what to do.
+        what: &'static str,
+    },
     /// A key that nothing reads.
     #[error("{file}:{line}: unknown key {key:?}{place}; {hint}")]
     UnknownKey {

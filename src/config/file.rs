@@ -17,7 +17,9 @@ use toml::{
 
 use super::{
     error::ConfigError,
+    foreign,
     forms::shortened,
+    hints::{hint, place},
     keys::{LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
@@ -45,26 +47,53 @@ pub(super) struct Loaded {
 /// The same as [`load`], with every error.
 pub(super) fn load_all(path: &Path) -> Loaded {
     const OTHERS_READ: u32 = 0o044;
-    let file = path.display().to_string();
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(reason) => return Loaded { errors: vec![ConfigError::Unreadable { file, reason }], ..Loaded::default() },
-    };
-    let source = Source { look_up: true, ..Source::new(&text, &file) };
-    let mut config = source.config();
-    let mode = fs::metadata(path).map_or(0, |about| about.permissions().mode() & 0o7777);
-    if mode & OTHERS_READ != 0 {
-        let secrets = source.secrets.into_inner();
-        config.warnings = secrets.iter().map(|secret| secret.warning(&file, mode)).collect();
+    let mut loaded = Loaded::default();
+    for path in all_files(path) {
+        let file = path.display().to_string();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(reason) => {
+                loaded.errors.push(ConfigError::Unreadable { file, reason });
+                continue;
+            }
+        };
+        let source = Source { directory: path.parent(), ..Source::new(&text, &file) };
+        source.read_into(&mut loaded.config);
+        let mode = fs::metadata(&path).map_or(0, |about| about.permissions().mode() & 0o7777);
+        if mode & OTHERS_READ != 0 {
+            let secrets = source.secrets.into_inner();
+            loaded.config.warnings.extend(secrets.iter().map(|secret| secret.warning(&file, mode)));
+        }
+        loaded.errors.extend(source.errors.into_inner());
+        loaded.variables.extend(source.variables.into_inner());
     }
-    Loaded { config, errors: source.errors.into_inner(), variables: source.variables.into_inner() }
+    let directory = drop_in_directory(path);
+    // what changes when a file is put there, and the name of one that is not there makes its directory watched
+    loaded.config.origins.drop_ins = [directory.clone(), directory.join("new")].into();
+    loaded.config.origins.drop_ins.extend(all_files(path).into_iter().skip(1));
+    loaded
+}
+
+/// The configuration, and its drop-in files `dunlin.d/*.toml` in the order of their names.
+fn all_files(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(drop_in_directory(path)).into_iter().flatten().flatten();
+    let mut drop_ins: Vec<_> = entries.map(|entry| entry.path()).collect();
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    drop_ins.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !is_hidden(path));
+    drop_ins.sort();
+    drop_ins.insert(0, path.to_owned());
+    drop_ins
+}
+
+fn drop_in_directory(path: &Path) -> PathBuf {
+    path.with_file_name("dunlin.d")
 }
 
 /// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody is asked
 /// for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
-    let source = Source::new(text, file_name);
-    let config = source.config();
+    let (source, mut config) = (Source::new(text, file_name), Config::default());
+    source.read_into(&mut config);
     source.errors.into_inner().into_iter().next().map_or(Ok(config), Err)
 }
 
@@ -78,11 +107,14 @@ pub(super) fn log_format(path: &Path) -> Option<LogFormat> {
 
 /// Where the file wants the ready file, as far as it can be read.
 pub(super) fn ready_file(path: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(path).ok()?;
-    let (document, _) = DeTable::parse_recoverable(&text);
-    let written = document.get_ref().get("ready_file")?.get_ref().as_str()?;
-    let filled = variables::fill(written, false).ok()?.unwrap_or_else(|| written.into());
-    (!filled.is_empty()).then(|| filled.into())
+    let of = |path: &PathBuf| {
+        let text = fs::read_to_string(path).ok()?;
+        let (document, _) = DeTable::parse_recoverable(&text);
+        let written = document.get_ref().get("ready_file")?.get_ref().as_str()?;
+        let filled = variables::fill(written, false).ok()?.unwrap_or_else(|| written.into());
+        (!filled.is_empty()).then(|| path.with_file_name(filled))
+    };
+    all_files(path).iter().rev().find_map(of)
 }
 
 /// Mistakes against TOML that are told of one file: more are not read anyway.
@@ -92,8 +124,10 @@ const MOST_ERRORS: usize = 50;
 struct Source<'a> {
     text: &'a str,
     file: &'a str,
-    /// Are the addresses of host names looked up?
-    look_up: bool,
+    /// That of the file, for relative paths; `None`: it is a text alone, for which no host name is looked up either.
+    directory: Option<&'a Path>,
+    /// The paths that are relative to it, as written.
+    relative: RefCell<Vec<(String, String)>>,
     errors: RefCell<Vec<ConfigError>>,
     /// Those that stand in the text.
     secrets: RefCell<Vec<WrittenSecret>>,
@@ -114,26 +148,30 @@ type Value<'a> = Spanned<DeValue<'a>>;
 
 impl<'a> Source<'a> {
     fn new(text: &'a str, file: &'a str) -> Self {
-        let (errors, secrets, variables) = Default::default();
-        Self { text, file, look_up: false, errors, secrets, variables }
+        let (directory, relative, errors, secrets, variables) = Default::default();
+        Self { text, file, directory, relative, errors, secrets, variables }
     }
 
-    /// What can be read; `errors` has what is wrong.
-    fn config(&self) -> Config {
+    /// Puts what can be read over `config`; `errors` has what is wrong.
+    fn read_into(&self, config: &mut Config) {
         let (document, mut errors) = DeTable::parse_recoverable(self.text);
-        let mut config = Config::default();
+        if let Some(what) = foreign::recognised(self.text).filter(|_| !errors.is_empty()) {
+            return self.errors.borrow_mut().push(ConfigError::Foreign { file: self.file.into(), what });
+        }
         if !errors.is_empty() {
             // what follows a mistake in a line is about the same mistake
             errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
             errors.truncate(MOST_ERRORS);
             errors.dedup_by_key(|error| self.line(error.span().unwrap_or(0..0)));
             self.errors.borrow_mut().extend(errors.iter().map(|error| self.syntax(error)));
-            return config;
+            return;
         }
         for (key, value) in in_order(document.get_ref()) {
             let name = key.get_ref().as_ref();
             if name == LISTENER.name {
-                if let Some(listeners) = self.told(self.listeners(value)).filter(|all| !all.is_empty()) {
+                // those of a drop-in file are further ones
+                let before = config.origins.of(name).map(|_| config.listeners.clone()).unwrap_or_default();
+                if let Some(listeners) = self.told(self.listeners(value, before)).filter(|all| !all.is_empty()) {
                     config.listeners = listeners;
                     config.origins.set(name, self.file);
                 }
@@ -143,14 +181,14 @@ impl<'a> Source<'a> {
                     self.errors.borrow_mut().push(self.value(value, name, problem));
                     continue;
                 };
-                self.keys(table, keys, &mut config);
+                self.keys(table, keys, config);
                 keys.keys().for_each(|key| config.origins.set(&table.full(key.get_ref()), self.file));
             } else {
-                self.told(self.key(&TOP, key, value, &mut config));
+                self.told(self.key(&TOP, key, value, config));
                 config.origins.set(name, self.file);
             }
         }
-        config
+        self.relative.borrow().iter().for_each(|(key, written)| config.origins.set_relative(key, written));
     }
 
     /// Puts an error with the others.
@@ -184,19 +222,28 @@ impl<'a> Source<'a> {
                 file_key: table.key(&file_key).map(|key| table.full(key.name)),
             });
         }
-        let filled = filled.map(|text| DeValue::String(text.into()));
+        let written = filled.as_deref().or(value.get_ref().as_str()).filter(|text| !text.is_empty());
+        let joined = match (self.directory, written) {
+            (Some(directory), Some(written)) if (known.path)() && Path::new(written).is_relative() => {
+                self.relative.borrow_mut().push((table.full(known.name), written.into()));
+                let joined = directory.join(written).into_os_string().into_string();
+                Some(joined.map_err(|_| wrong("the name of this file's directory is not UTF-8".into()))?)
+            }
+            _ => None,
+        };
+        let filled = joined.or(filled).map(|text| DeValue::String(text.into()));
         (known.read)(target, filled.as_ref().unwrap_or(value.get_ref())).map_err(wrong)
     }
 
     /// All `[[listener]]` tables that are right.
-    fn listeners(&self, value: &Value<'_>) -> Result<Vec<ListenerConfig>, ConfigError> {
+    fn listeners(&self, value: &Value<'_>, before: Vec<ListenerConfig>) -> Result<Vec<ListenerConfig>, ConfigError> {
         let wrong = |at: &Value<'_>, problem: &str| self.value(at, LISTENER.name, problem.into());
         const BRACKETS: &str = "write each listener below a line [[listener]], with two brackets";
         let all = value.get_ref().as_array().ok_or_else(|| wrong(value, BRACKETS))?;
         if all.is_empty() {
             return Err(wrong(value, "there is none, so nobody could connect; leave the key out for the default ones"));
         }
-        let mut listeners = Vec::new();
+        let mut listeners = before;
         for one in all.iter() {
             let read = match one.get_ref().as_table() {
                 Some(written) => self.listener(one, written, &listeners),
@@ -218,7 +265,7 @@ impl<'a> Source<'a> {
         if !self.keys(&LISTENER, written, &mut listener) {
             return Ok(Vec::new());
         }
-        let (Some(address), Some(at)) = (listener.address, written.get("address")) else {
+        let (Some(mut address), Some(at)) = (listener.address, written.get("address")) else {
             let problem = "address is missing; write one such as address = \"127.0.0.1:1883\"";
             return Err(self.value(one, LISTENER.name, problem.into()));
         };
@@ -230,7 +277,9 @@ impl<'a> Source<'a> {
             }
             rest.transport = transport;
         }
-        if address.is_host_name() && !self.look_up {
+        if let Some(directory) = self.directory {
+            address.relative_to(directory);
+        } else if address.is_host_name() {
             return Err(wrong(format!("{address} is a host name, which is only looked up when a file is read")));
         }
         let endpoints = address.endpoints(rest.transport).map_err(|problem| wrong(problem.to_string()))?;
@@ -287,56 +336,6 @@ impl WrittenSecret {
     }
 }
 
-/// What the writer of an unknown key may have meant.
-fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
-    if table.is_empty() && is_table(value) {
-        let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
-        return match nearest(key, tables) {
-            Some("listener") => "did you mean [[listener]]?".into(),
-            Some(near) => format!("did you mean [{near}]?"),
-            None => "\"dunlin --print-config\" shows every table".into(),
-        };
-    }
-    let here = names().filter(|(owner, _)| *owner == table).map(|(_, name)| name);
-    if let Some((owner, _)) = names().find(|(_, name)| *name == key) {
-        format!("it belongs {}", place(owner))
-    } else if let Some(near) = nearest(key, here) {
-        format!("did you mean {near:?}?")
-    } else if let Some(near) = nearest(key, names().map(|(_, name)| name)) {
-        let owner = names().find(|(_, name)| *name == near).map_or("", |(owner, _)| owner);
-        format!("did you mean {near:?} {}?", place(owner))
-    } else {
-        "\"dunlin --print-config\" shows every key".into()
-    }
-}
-
-/// Where the keys of a table stand.
-fn place(table: &str) -> String {
-    match table {
-        "" => "at the top, above the first [table]".into(),
-        "listener" => "in a [[listener]]".into(),
-        table => format!("in [{table}]"),
-    }
-}
-
-fn is_table(value: &DeValue<'_>) -> bool {
-    value.is_table() || value.as_array().is_some_and(|all| all.iter().any(|one| one.get_ref().is_table()))
-}
-
-/// Every key as (table, name).
-fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
-    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener)
-}
-
-/// The known word that is most like `word`, if one is like it.
-pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LIKE: f64 = 0.6;
-    let word = word.to_ascii_lowercase().replace('-', "_");
-    let near = known.map(|known| (strsim::normalized_damerau_levenshtein(&word, known), known));
-    near.filter(|(likeness, _)| *likeness >= LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
-}
-
 /// The entries as they follow one another in the text, which is the order in which somebody looks for mistakes.
 fn in_order<'t, 'a>(table: &'t DeTable<'a>) -> Vec<(&'t Key<'a>, &'t Value<'a>)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -349,6 +348,7 @@ const EMPTY: &str = "its variables are empty, and so is it; set them, or write \
 
 #[cfg(test)]
 mod tests {
+    use super::super::hints::names;
     use std::{net::SocketAddr, time::Duration};
 
     use proptest::prelude::*;

@@ -22,6 +22,9 @@ pub(super) trait Form {
     /// Is the value nobody else's business?
     const SECRET: bool = false;
 
+    /// Is the value a path?
+    const PATH: bool = false;
+
     /// What should stand there, as the end of "expected …".
     fn expected(&self) -> String;
 
@@ -59,6 +62,11 @@ pub(super) fn read<F: Form>(form: &F, written: &DeValue<'_>) -> Result<F::Value,
 /// Are values of this form nobody else's business?
 pub(super) fn is_secret<F: Form>(_: &F) -> bool {
     F::SECRET
+}
+
+/// Are values of this form paths?
+pub(super) fn is_path<F: Form>(_: &F) -> bool {
+    F::PATH
 }
 
 /// `true` or `false`.
@@ -285,6 +293,8 @@ pub(super) struct OptionalPath;
 
 impl Form for OptionalPath {
     type Value = Option<PathBuf>;
+
+    const PATH: bool = true;
 
     fn expected(&self) -> String {
         "a path, or \"\" for none".into()

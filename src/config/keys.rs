@@ -35,6 +35,8 @@ pub(super) struct Key<T> {
     pub allowed: fn() -> String,
     /// Is the value nobody else's business?
     pub secret: fn() -> bool,
+    /// Is the value a path?
+    pub path: fn() -> bool,
     /// Puts the written value where it belongs; the error says what was expected.
     pub read: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
     /// The value that is in force, as TOML; of a secret, something that tells it from others.
@@ -130,6 +132,7 @@ macro_rules! keys {
             help: $help,
             allowed: || $form.allowed(),
             secret: || forms::is_secret(&$form),
+            path: || forms::is_path(&$form),
             read: |$it: &mut $target, written| {
                 $place$(.$part)?.$name = forms::read(&$form, written)?;
                 Ok(())

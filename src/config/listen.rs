@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -55,6 +55,13 @@ impl ListenAddress {
             Host::Name(name) => looked_up(name, port)?,
             Host::Unix(path) => vec![Endpoint::Unix(path.clone())],
         })
+    }
+
+    /// A relative path of a Unix socket is one in `directory` from now on.
+    pub(super) fn relative_to(&mut self, directory: &Path) {
+        if let Host::Unix(path) = &mut self.host {
+            *path = directory.join(&*path);
+        }
     }
 
     /// Does it have a host name, other than localhost?

@@ -14,6 +14,8 @@
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
+//! hints                           the nearest name to a wrong one
+//! foreign                         configurations of other programs
 //! origins                         which file set which key
 //! commands                        dunlin passwd, explain, certs: their command lines
 //! error                           what can be wrong, one line each
@@ -28,7 +30,9 @@ mod commands;
 mod environment;
 mod error;
 mod file;
+mod foreign;
 mod forms;
+mod hints;
 mod keys;
 mod listen;
 mod listener;

@@ -105,6 +105,8 @@ const INTRODUCTION: &str = "\
 # A line that begins with \"#\" and no blank is a key with its default: take the \"#\" away and change the value.
 # A flag goes over an environment variable, which goes over this file, which goes over the default.
 # A key that does not exist is an error. \"dunlin --config FILE --check\" says what would run and starts nothing.
+# Relative paths are relative to this file. Files dunlin.d/*.toml beside it are read after it, in the order of
+# their names.
 # Durations are texts with a unit (\"500ms\", \"10s\", \"1h 30m\", \"1d\"), sizes are bytes or texts (\"64 KiB\", \"1 MiB\").
 ";
 

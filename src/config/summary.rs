@@ -18,6 +18,11 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     line("persistence", &persistence_text(config));
     let auto = if config.workers.is_none() { " (auto: one for each CPU, less one)" } else { "" };
     line("workers", &format!("{}{auto}", config.worker_threads()));
+    config
+        .origins
+        .by_origin()
+        .iter()
+        .for_each(|(origin, keys)| line("from", &format!("{origin}: {}", keys.join(", "))));
     let told_above = ["listener", "allow_anonymous", "workers", "data_dir", "sync", "sync_interval"];
     let mut changed = changes(&Config::default(), config);
     changed.retain(|change| !told_above.contains(&change.key.as_str()));
@@ -119,6 +124,7 @@ listen:        127.0.0.1:1, for clients with a certificate alone
 anonymous:     served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that
 persistence:   none: sessions and messages are kept in memory and end with the process
 workers:       3
+from:          a.toml: limits.connect_timeout, limits.max_packet_size, listener, shutdown_grace, workers
 changed:       shutdown_grace = \"0s\" (by default \"5s\")
 changed:       limits.max_packet_size = \"2 MiB\" (by default 2000000)
 ";

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::{Server, ServerError, access, listeners::Read};
+use super::{Server, ServerError, access, listeners::Read, persistence};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
     types::Endpoint,
@@ -32,6 +32,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     }
     if let Some(path) = &config.data_dir {
         found.data_dir(path);
+        persistence::check_place(&config).unwrap_or_else(|error| found.wrong(error));
     }
     if !found.errors.is_empty() {
         return Err(found.errors);

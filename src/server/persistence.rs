@@ -1,6 +1,7 @@
 //! `data_dir`: the disk store behind the router's port, and what it kept.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,6 +11,32 @@ use crate::{
     router::{Ports, Restored, Router},
     store::{self, DiskStore},
 };
+
+/// A relative `data_dir` was once one in the working directory, and is one beside the configuration now.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "data_dir is {} (beside the configuration), where nothing is stored, and {} (in the working directory), where earlier \
+     versions looked for it, has a store: move it there, or write the whole path",
+    .path.display(), .before.display()
+)]
+pub struct MovedError {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Where it was.
+    pub before: PathBuf,
+}
+
+/// No broker begins with an empty store because its `data_dir` is looked for in another place.
+pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
+    let (Some(path), Some(before)) = (&config.data_dir, config.origins.relative("data_dir")) else { return Ok(()) };
+    match !store::is_stored_in(path) && store::is_stored_in(before) {
+        true => {
+            let before = std::path::absolute(before).unwrap_or_else(|_| before.to_owned());
+            Err(MovedError { path: path.clone(), before })
+        }
+        false => Ok(()),
+    }
+}
 
 /// Opens the store that the configuration asks for, unless the embedding program plugged in one, and puts it behind its
 /// port. `sync_delay` is added to each fsync.

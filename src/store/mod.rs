@@ -58,6 +58,7 @@ mod writer;
 
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
 pub use error::{Damage, Failure, OpenError};
+pub use names::is_stored_in;
 pub use replay::Dangling;
 pub use sizes::SegmentBytes;
 pub use statistics::{Number, Statistics};

@@ -14,6 +14,12 @@ pub(super) fn segment_id(name: &str) -> Option<u64> {
     ((1..=u32::MAX.into()).contains(&id) && segment(id) == name).then_some(id)
 }
 
+/// Does this directory have a store?
+pub fn is_stored_in(directory: &std::path::Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_str().is_some_and(|name| segment_id(name).is_some()))
+}
+
 /// A file that waits to be a segment.
 pub(super) fn spare(number: u64) -> String {
     format!("spare-{number:016x}")

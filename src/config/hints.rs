@@ -1,0 +1,55 @@
+//! What somebody may have meant who wrote a key or a variable that there is not.
+
+use toml::de::DeValue;
+
+use super::keys::{LISTENER, TABLES};
+
+/// What the writer of an unknown key may have meant.
+pub(super) fn hint(table: &str, key: &str, value: &DeValue<'_>) -> String {
+    if table.is_empty() && is_table(value) {
+        let tables = names().map(|(table, _)| table).filter(|table| !table.is_empty());
+        return match nearest(key, tables) {
+            Some("listener") => "did you mean [[listener]]?".into(),
+            Some(near) => format!("did you mean [{near}]?"),
+            None => "\"dunlin --print-config\" shows every table".into(),
+        };
+    }
+    let here = names().filter(|(owner, _)| *owner == table).map(|(_, name)| name);
+    if let Some((owner, _)) = names().find(|(_, name)| *name == key) {
+        format!("it belongs {}", place(owner))
+    } else if let Some(near) = nearest(key, here) {
+        format!("did you mean {near:?}?")
+    } else if let Some(near) = nearest(key, names().map(|(_, name)| name)) {
+        let owner = names().find(|(_, name)| *name == near).map_or("", |(owner, _)| owner);
+        format!("did you mean {near:?} {}?", place(owner))
+    } else {
+        "\"dunlin --print-config\" shows every key".into()
+    }
+}
+
+/// Where the keys of a table stand.
+pub(super) fn place(table: &str) -> String {
+    match table {
+        "" => "at the top, above the first [table]".into(),
+        "listener" => "in a [[listener]]".into(),
+        table => format!("in [{table}]"),
+    }
+}
+
+fn is_table(value: &DeValue<'_>) -> bool {
+    value.is_table() || value.as_array().is_some_and(|all| all.iter().any(|one| one.get_ref().is_table()))
+}
+
+/// Every key as (table, name).
+pub(super) fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let listener = LISTENER.keys.iter().map(|key| (LISTENER.name, key.name));
+    TABLES.iter().flat_map(|table| table.keys.iter().map(|key| (table.name, key.name))).chain(listener)
+}
+
+/// The known word that is most like `word`, if one is like it.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LIKE: f64 = 0.6;
+    let word = word.to_ascii_lowercase().replace('-', "_");
+    let near = known.map(|known| (strsim::normalized_damerau_levenshtein(&word, known), known));
+    near.filter(|(likeness, _)| *likeness >= LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
