@@ -64,7 +64,8 @@ fn a_reload_logs_only_what_changed() {
         format!(
             "allow_anonymous = true\n{more}[[listener]]\naddress = '0.0.0.0:0'\n\
              [[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = 'DIR/server.pem'\nkey_file = 'DIR/server.key'\n\
-             [auth]\npassword_file = 'DIR/passwords'\nacl_file = 'DIR/acl'\n"
+             [auth]\npassword_file = 'DIR/passwords'\nacl_file = 'DIR/acl'\n\
+             # with a number of its own, the limit of open files is no news\n[limits]\nmax_connections = 100\n"
         )
     };
     let (certs, mut running) = configured(&text(""), &[("acl", "topic a\n")]);
