@@ -1,8 +1,13 @@
 //! The lines about clients' connections: who, where, how long, why; and those of clients that come and go.
 
-use std::{fs, net::SocketAddr};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
 
 use dunlin::auth::{self, Change};
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     field,
@@ -201,6 +206,29 @@ fn an_address_that_never_gets_as_far_as_a_client_is_summed_up() {
         let lines = (MANY - SHOWN).to_string();
         has(&sums[0], &[("connections", &lines), ("lines", &lines), ("last_reason", &format!("{reason:?}"))]);
     }
+}
+
+#[test]
+fn refused_clients_hide_no_lines_of_the_client_that_they_say_they_are() {
+    let (_certs, mut running) = configured(
+        "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n[auth]\npassword_file = 'DIR/passwords'\n",
+        &[],
+    );
+    let address = running.addresses[0];
+    let stranger = SocketAddr::from(([127, 0, 0, 9], 0));
+    for _ in 0..SHOWN + 5 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&stranger.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut socket = TcpStream::from(socket);
+        socket.write_all(&Connect::new("lamp").user("alice", "wrong").frame()).unwrap();
+        // until the broker has closed, however it does
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    let mut client = Client::open(address);
+    client.send(&Connect::new("lamp").user("alice", "wonderland").frame());
+    client.expect(&connack(0, 0));
+    has(&running.wait_for(" connected "), &[("client", "lamp"), ("user", "alice")]);
 }
 
 #[test]
