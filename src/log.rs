@@ -234,8 +234,8 @@ impl Visit for TextLine<'_, '_> {
     }
 }
 
-/// Can this text be read as one value without quotes? Anything that ends a value, begins another field, escapes, or is not
-/// shown as what it is, needs them.
+/// Can this text be read as one value without quotes? Anything that ends a value, begins another field, escapes, or is
+/// not shown as what it is, needs them.
 fn is_one_word(text: &str) -> bool {
     let is_shown = |c: char| c.is_ascii_graphic() || !c.is_ascii() && c.escape_debug().len() == 1;
     let stands = |c: char| !matches!(c, '=' | '"' | '\\') && !c.is_whitespace() && is_shown(c);

@@ -149,16 +149,16 @@ impl fmt::Display for ProtocolVersion {
     }
 }
 
-/// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; the others are those of MQTT 5 (section 3.8.3.1 there),
-/// which the subscriptions of bridges have in MQTT 3.1.1 too.
+/// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; the others are those of MQTT 5 (section 3.8.3.1
+/// there), which the subscriptions of bridges have in MQTT 3.1.1 too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscriptionOptions {
     /// The maximum QoS at which messages may be sent to the subscriber.
     pub qos: QoS,
     /// No Local: messages that the subscriber itself publishes are not sent to it.
     pub no_local: bool,
-    /// Retain As Published: RETAIN is sent as the publisher set it; without this, it is set only on retained messages that
-    /// the subscription brings.
+    /// Retain As Published: RETAIN is sent as the publisher set it; without this, it is set only on retained messages
+    /// that the subscription brings.
     pub retain_as_published: bool,
 }
 

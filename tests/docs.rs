@@ -1,12 +1,12 @@
-//! The pages in `docs/` are true: every `toml` block is a configuration that is accepted, and the `sh` blocks of a page run,
-//! one after another, in a shell of their own. What a page may use:
+//! The pages in `docs/` are true: every `toml` block is a configuration that is accepted, and the `sh` blocks of a page
+//! run, one after another, in a shell of their own. What a page may use:
 //!
 //! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
 //! - `# prints: TEXT` behind a command: its output has to be that;
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
 //!
-//! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and nothing
-//! leaves the machine. Commands run in the background with `&` end with the shell.
+//! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and
+//! nothing leaves the machine. Commands run in the background with `&` end with the shell.
 
 use std::{
     fs,

@@ -117,7 +117,8 @@ async fn code(mut stream: TcpStream, patience: Duration) -> Option<(TcpStream, u
     Some((stream, answer[3]))
 }
 
-/// All devices come back at once, and again each time they give up. How long it takes until all are in; none is refused.
+/// All devices come back at once, and again each time they give up. How long it takes until all are in; none is
+/// refused.
 fn come_back(address: SocketAddr, patience: Duration, connects: impl Iterator<Item = Connect>) -> Duration {
     let begin = Instant::now();
     run(async {

@@ -19,8 +19,8 @@ use support::{
     raw::{Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
 };
 
-/// The topics of mosquitto 2 (`src/sys_tree.c`) under `$SYS/broker/`, without those of packets that mosquitto queues for a
-/// socket. `heap` is the resident memory here.
+/// The topics of mosquitto 2 (`src/sys_tree.c`) under `$SYS/broker/`, without those of packets that mosquitto queues
+/// for a socket. `heap` is the resident memory here.
 const MOSQUITTO: [&str; 26] = [
     "version",
     "uptime",
@@ -126,7 +126,8 @@ fn every_topic_is_retained_under_the_name_that_mosquitto_gives_it() {
     assert_eq!(read(&broker).into_keys().collect::<BTreeSet<_>>(), names());
 }
 
-/// A broker that publishes them an hour later for the second time has these for its first subscriber, who comes at once.
+/// A broker that publishes them an hour later for the second time has these for its first subscriber, who comes at
+/// once.
 #[track_caller]
 fn expect_at_the_start(names: &BTreeSet<String>, change: impl FnOnce(&mut Config)) {
     let sys = SysConfig { interval: Some(Duration::from_secs(3600)), ..config().sys };

@@ -60,8 +60,8 @@ use crate::{
 /// What is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone, and not even there once a
-    /// login is configured.
+    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone, and not even there once
+    /// a login is configured.
     pub allow_anonymous: Option<bool>,
     /// A login that this room does not check.
     pub other_login: Option<OtherLogin>,

@@ -1,5 +1,5 @@
-//! [`Queue`]: what waits for its turn, shared fairly: one address after another, and of each address one user after another.
-//! Who sends much waits for itself.
+//! [`Queue`]: what waits for its turn, shared fairly: one address after another, and of each address one user after
+//! another. Who sends much waits for itself.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -1,9 +1,9 @@
-//! [`Throttle`]: who guesses passwords is slowed down. What is counted are credentials that were compared and found wrong; the
-//! same ones again are [`known`](super::known) and count no more. A few are free; then each refusal is delayed, and while as many are
-//! delayed as may be, further unknown credentials wait for a place.
+//! [`Throttle`]: who guesses passwords is slowed down. What is counted are credentials that were compared and found
+//! wrong; the same ones again are [`known`](super::known) and count no more. A few are free; then each refusal is
+//! delayed, and while as many are delayed as may be, further unknown credentials wait for a place.
 //!
-//! Each scope is a bucket: a wrong guess fills it by one, time empties it. So its rate is bounded by what time empties and,
-//! within the first minute, what it holds.
+//! Each scope is a bucket: a wrong guess fills it by one, time empties it. So its rate is bounded by what time empties
+//! and, within the first minute, what it holds.
 //!
 //! | scope | free | delayed at once | emptied in a minute | guesses in any minute, at most |
 //! |---|---|---|---|---|
@@ -78,8 +78,8 @@ const SITE: u32 = 10;
 const ENTRIES: usize = 20_000;
 
 impl Throttle {
-    /// May unknown credentials be compared now? `first` is what empties the bucket of a user at an address, and the least
-    /// delay.
+    /// May unknown credentials be compared now? `first` is what empties the bucket of a user at an address, and the
+    /// least delay.
     pub(super) fn may(&mut self, whose: Whose, first: Duration, now: Instant) -> Result<(), Held> {
         if let Some(busy) = self.addresses.get_mut(&whose.address) {
             busy.refusals.retain(|due| *due > now);
@@ -92,7 +92,7 @@ impl Throttle {
         }
         for (scope, bound) in scopes(whose, first) {
             let room = bound.every * (bound.free + bound.delayed - 1);
-            // an end so soon that there is no such time before it is no bound
+            // subtraction fails only for a bucket that empties right after the machine started: it bounds nothing
             let until = self.buckets.get(&scope).and_then(|empty| empty.checked_sub(room));
             if let Some(until) = until.filter(|until| *until > now) {
                 return Err(Held { until, address: matches!(scope, Scope::Address(_) | Scope::Site(_)) });

@@ -62,8 +62,8 @@ pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> 
     }
 }
 
-/// How many bytes the packet has that `bytes` begin with, its fixed header included; `None` if that cannot be read yet or
-/// is malformed. For packets that the broker wrote itself: nothing but the length is looked at.
+/// How many bytes the packet has that `bytes` begin with, its fixed header included; `None` if that cannot be read yet
+/// or is malformed. For packets that the broker wrote itself: nothing but the length is looked at.
 #[inline]
 pub fn packet_len(bytes: &[u8]) -> Option<usize> {
     match *bytes {

@@ -49,8 +49,8 @@ pub struct Properties<'a>(pub &'a [u8]);
 pub struct Connect<'a> {
     /// Protocol Name and Level together.
     pub version: ProtocolVersion,
-    /// The client is a bridge, as mosquitto's bridges say by bit 7 of the Protocol Level: it is not to get its own messages
-    /// back, and RETAIN as it was published.
+    /// The client is a bridge, as mosquitto's bridges say by bit 7 of the Protocol Level: it is not to get its own
+    /// messages back, and RETAIN as it was published.
     pub bridge: bool,
     /// Clean Session (Clean Start in MQTT 5).
     pub clean_session: bool,

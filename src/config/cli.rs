@@ -35,14 +35,15 @@ use super::{
 pub struct Cli {
     /// Listen there; may be repeated, and replaces the listeners of the file.
     ///
-    /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or `1883`
-    /// alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port 0 picks a
-    /// free one. `tls://` (or `mqtts://`), `ws://` or `wss://` before it is another transport than TCP, with a default port
-    /// of its own; `unix:/path` is a Unix socket.
+    /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or
+    /// `1883` alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port
+    /// 0 picks a free one. `tls://` (or `mqtts://`), `ws://` or `wss://` before it is another transport than TCP, with
+    /// a default port of its own; `unix:/path` is a Unix socket.
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
 
-    /// Listen on this port of the loopback interface; may be repeated, beside --listen, and replaces the listeners of the file.
+    /// Listen on this port of the loopback interface; may be repeated, beside --listen, and replaces the listeners of
+    /// the file.
     #[arg(short = 'p', value_name = "PORT")]
     pub port: Vec<u16>,
 

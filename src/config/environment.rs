@@ -6,7 +6,8 @@ use clap::CommandFactory;
 
 use super::{cli::Cli, hints::nearest};
 
-/// A line for each variable that begins with `DUNLIN_` and that nothing reads. `used` are those that the configuration names.
+/// A line for each variable that begins with `DUNLIN_` and that nothing reads. `used` are those that the configuration
+/// names.
 pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let mut set: Vec<_> = set.filter(|name| !used.contains(name)).collect();

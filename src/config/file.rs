@@ -89,8 +89,8 @@ fn drop_in_directory(path: &Path) -> PathBuf {
     path.with_file_name("dunlin.d")
 }
 
-/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody is asked
-/// for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
+/// Reads a configuration from its text; `file_name` is what errors call it. Any text is answered, none panics. Nobody
+/// is asked for the address of a host name: one as the address of a listener is an error, unless [`load`] reads it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let (source, mut config) = (Source::new(text, file_name), Config::default());
     source.read_into(&mut config);

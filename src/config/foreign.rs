@@ -1,5 +1,5 @@
-//! Configurations of other programs, given as one of dunlin: what they are is said, in place of what is wrong with them as
-//! TOML.
+//! Configurations of other programs, given as one of dunlin: what they are is said, in place of what is wrong with them
+//! as TOML.
 
 /// What a text that is not TOML is, if it can be told; with what to do.
 pub(super) fn recognised(text: &str) -> Option<&'static str> {

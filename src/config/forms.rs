@@ -333,8 +333,8 @@ impl Form for OptionalText {
     }
 }
 
-/// A text that is never shown; an empty one means none. `write` gives a hash that tells secrets apart within this process;
-/// `Key::shown` hides that too.
+/// A text that is never shown; an empty one means none. `write` gives a hash that tells secrets apart within this
+/// process; `Key::shown` hides that too.
 pub(super) struct OptionalSecret;
 
 impl Form for OptionalSecret {

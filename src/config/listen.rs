@@ -10,8 +10,9 @@ use std::{
 use crate::types::{Endpoint, Transport};
 
 /// Where to listen, as somebody writes it: `127.0.0.1:1883`, `[::1]:1883`, or, for the loopback of both address
-/// families, `localhost:1883` or `1883`; for every interface, `:1883` or `*:1883`; a host name, which is looked up. Before it
-/// the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left out is that of the transport; or `unix:/path`.
+/// families, `localhost:1883` or `1883`; for every interface, `:1883` or `*:1883`; a host name, which is looked up.
+/// Before it the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left out is that of the transport; or
+/// `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     transport: Option<Transport>,
@@ -43,8 +44,8 @@ impl ListenAddress {
         self.transport
     }
 
-    /// What it stands for where the transport is told elsewhere: one endpoint, or one for each address family, or one for each
-    /// address of a host name, which is looked up for it.
+    /// What it stands for where the transport is told elsewhere: one endpoint, or one for each address family, or one
+    /// for each address of a host name, which is looked up for it.
     pub fn endpoints(&self, transport: Transport) -> Result<Vec<Endpoint>, ListenAddressError> {
         let port = self.port.unwrap_or(transport.default_port());
         let ip = |ip: IpAddr| Endpoint::Ip(SocketAddr::new(ip, port));
@@ -228,8 +229,8 @@ fn bare(text: &str) -> Option<Host> {
     ip.or_else(|| is_host_name(text).then(|| Host::Name(text.into())))
 }
 
-/// Can this be a host name (RFC 1123 section 2.1; underscores, as Docker has them, too)? One whose last label has digits alone
-/// is a mistyped address.
+/// Can this be a host name (RFC 1123 section 2.1; underscores, as Docker has them, too)? One whose last label has
+/// digits alone is a mistyped address.
 fn is_host_name(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_label = |label: &str| {

@@ -41,7 +41,8 @@ pub struct ListenerConfig {
     pub freebind: bool,
     /// Do connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
-    /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket requests.
+    /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket
+    /// requests.
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -95,8 +96,8 @@ impl ListenerConfig {
         self.address.is_loopback() && !self.proxy_protocol && self.trusted_proxies.is_empty()
     }
 
-    /// Are the names in clients' certificates those that a proxy reports? They are unless the listener asks for certificates
-    /// in TLS of its own.
+    /// Are the names in clients' certificates those that a proxy reports? They are unless the listener asks for
+    /// certificates in TLS of its own.
     pub fn names_by_proxy(&self) -> bool {
         let asks = self.transport.has_tls() && self.client_certificates != ClientCertificates::Off;
         self.identity.is_some() && self.proxy_protocol && !asks

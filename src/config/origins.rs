@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// For each key that is set, the file that sets it, or [`Origins::FLAGS`]. Two configurations with the same values are equal,
-/// wherever these come from.
+/// For each key that is set, the file that sets it, or [`Origins::FLAGS`]. Two configurations with the same values are
+/// equal, wherever these come from.
 #[derive(Clone, Default)]
 pub struct Origins {
     keys: BTreeMap<String, String>,
@@ -35,8 +35,8 @@ impl Origins {
         self.relative.insert(key.into(), written.into());
     }
 
-    /// The path that the key has as it is written, where it is relative to its file. Earlier versions took it for relative to
-    /// the working directory.
+    /// The path that the key has as it is written, where it is relative to its file. Earlier versions took it for
+    /// relative to the working directory.
     pub fn relative(&self, key: &str) -> Option<&Path> {
         self.relative.get(key).map(PathBuf::as_path)
     }

@@ -23,8 +23,8 @@ pub struct Config {
     pub allow_anonymous: Option<bool>,
     /// Threads that serve connections; `None`: one for each CPU that the process may use, less one.
     pub workers: Option<usize>,
-    /// How long a shutdown waits for what is queued to connected clients; a client that does nothing meanwhile is waited
-    /// for a tenth of it.
+    /// How long a shutdown waits for what is queued to connected clients; a client that does nothing meanwhile is
+    /// waited for a tenth of it.
     pub shutdown_grace: Duration,
     /// Written once all listeners accept, removed on exit.
     pub ready_file: Option<PathBuf>,
@@ -288,9 +288,9 @@ impl Config {
         Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
     }
 
-    /// How many threads serve connections: as configured, or one for each CPU that the process may use, but for one that is
-    /// left to the kernel's side of the connections and whatever else runs: with clients on the same two cores, two threads
-    /// deliver less than one.
+    /// How many threads serve connections: as configured, or one for each CPU that the process may use, but for one
+    /// that is left to the kernel's side of the connections and whatever else runs: with clients on the same two cores,
+    /// two threads deliver less than one.
     pub fn worker_threads(&self) -> usize {
         let auto = || std::thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1));
         self.workers.unwrap_or_else(auto)

@@ -85,7 +85,8 @@ pub(super) struct Open {
     pub(super) farewell: Farewell,
     /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
     reads_much: bool,
-    /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of that.
+    /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of
+    /// that.
     pub(super) until: Tick,
 }
 

@@ -1,6 +1,6 @@
-//! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call (the
-//! idea of TCP_CORK, tcp(7)). TLS writes each record by itself, and a WebSocket each frame; without this, each would be a
-//! system call.
+//! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call
+//! (the idea of TCP_CORK, tcp(7)). TLS writes each record by itself, and a WebSocket each frame; without this, each
+//! would be a system call.
 
 use std::{
     cell::Cell,

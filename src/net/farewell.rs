@@ -1,6 +1,6 @@
-//! The end of a server, as its connections see it: what can still be sent to a client is sent, nothing new is taken from
-//! the client, then the connection closes. A client that neither acknowledges nor reads what it is sent, or that does not
-//! close its end after the server's, is waited for briefly.
+//! The end of a server, as its connections see it: what can still be sent to a client is sent, nothing new is taken
+//! from the client, then the connection closes. A client that neither acknowledges nor reads what it is sent, or that
+//! does not close its end after the server's, is waited for briefly.
 
 use std::{
     pin::Pin,
@@ -25,14 +25,14 @@ pub(super) enum Farewell {
     Busy,
     /// The client has to acknowledge or to read, so that more can be sent: it is waited for until [`Open::until`].
     Waiting,
-    /// All was written, and the end of it too: the client's own end is awaited, until then as well. To close before it has
-    /// come could undo what was written, for a close while bytes arrive resets the connection.
+    /// All was written, and the end of it too: the client's own end is awaited, until then as well. To close before it
+    /// has come could undo what was written, for a close while bytes arrive resets the connection.
     Written,
 }
 
 impl Farewell {
-    /// A packet came while the server shuts down. `true`: it is handled, as it says how far an exchange that began before
-    /// is, or that the client leaves.
+    /// A packet came while the server shuts down. `true`: it is handled, as it says how far an exchange that began
+    /// before is, or that the client leaves.
     pub(super) fn heard(&mut self, packet: PacketType) -> bool {
         use PacketType::{Disconnect, Pingreq, Puback, Pubcomp, Pubrec, Pubrel};
         if let (Self::Waiting, Puback | Pubrec | Pubcomp) = (*self, packet) {

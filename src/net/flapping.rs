@@ -81,8 +81,8 @@ impl Flapping {
         true
     }
 
-    /// A connection ended after `duration`, zero if no client was let in. Returns whether its line is written. One that is
-    /// left out because of its client does not count for the address, which other clients may share.
+    /// A connection ended after `duration`, zero if no client was let in. Returns whether its line is written. One that
+    /// is left out because of its client does not count for the address, which other clients may share.
     pub(super) fn ends(
         &mut self,
         client: Option<&str>,

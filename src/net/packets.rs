@@ -10,8 +10,8 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// How many bytes of a packet come next, where `next` is written next; it begins with a whole fixed header, unless a
-    /// packet is half written. May be more than `next` has.
+    /// How many bytes of a packet come next, where `next` is written next; it begins with a whole fixed header, unless
+    /// a packet is half written. May be more than `next` has.
     #[inline]
     pub(super) fn rest_of_packet(&mut self, next: &[u8]) -> usize {
         if self.left == 0 {

@@ -1,4 +1,5 @@
-//! [`Proxied`]: a connection of a proxy that spoke TLS with the client, and says whether the client's certificate has a name.
+//! [`Proxied`]: a connection of a proxy that spoke TLS with the client, and says whether the client's certificate has a
+//! name.
 
 use std::{
     io::{self, IoSlice},

@@ -119,8 +119,8 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     }
 }
 
-/// What a whole header of version 2 says of the client's certificate. All its fields have to be as long as they say, and
-/// its checksum right, if there is one (sections 2.2 and 2.2.3 to 2.2.6).
+/// What a whole header of version 2 says of the client's certificate. All its fields have to be as long as they say,
+/// and its checksum right, if there is one (sections 2.2 and 2.2.3 to 2.2.6).
 fn certificate(header: &[u8]) -> Result<Option<Certificate>, &'static str> {
     let addresses = match header[SIGNATURE.len() + 1] >> 4 {
         0 => 0,

@@ -27,8 +27,8 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {
         false
     }
 
-    /// Keeps a connection open that is silent, in the way of the transport; called in each turn. Gives when it has to be
-    /// called again although nothing arrived.
+    /// Keeps a connection open that is silent, in the way of the transport; called in each turn. Gives when it has to
+    /// be called again although nothing arrived.
     fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
         Ok(Tick::NEVER)
     }

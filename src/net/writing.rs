@@ -80,8 +80,8 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// The socket takes nothing: how long it may do so. What a transport collects it takes at once: only what the socket
-    /// takes of that counts.
+    /// The socket takes nothing: how long it may do so. What a transport collects it takes at once: only what the
+    /// socket takes of that counts.
     pub(super) fn begin_to_wait(&mut self, worker: &Worker, now: Instant) {
         if self.socket.take_sent() || self.write_by == Tick::NEVER {
             self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);

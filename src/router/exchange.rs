@@ -367,8 +367,8 @@ impl Router {
         Ok(())
     }
 
-    /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that it
-    /// brought follow, then answers to later packets.
+    /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that
+    /// it brought follow, then answers to later packets.
     fn suback_sent(
         &self,
         local: &mut Local,

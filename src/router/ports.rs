@@ -22,11 +22,11 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The client's address; the one that a trusted proxy reports, if there is one (with the port of the proxy's own
-    /// connection if the proxy reports none). A client of a Unix socket has the IPv4 loopback address and port 0, which no
-    /// other client has.
+    /// connection if the proxy reports none). A client of a Unix socket has the IPv4 loopback address and port 0, which
+    /// no other client has.
     pub address: SocketAddr,
-    /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and neither a
-    /// PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
+    /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and
+    /// neither a PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
     pub loopback_listener: bool,
     /// The listener it came through, by its place in the configuration: 0 is the first.
     pub listener: u16,
@@ -124,8 +124,8 @@ pub enum Proof {
 pub enum Verdict {
     /// Now.
     Decided(Result<Identity, Refusal>),
-    /// When this is done; the client's connection awaits it, within the connect timeout. What the client sends meanwhile
-    /// waits. If the client leaves, this is dropped.
+    /// When this is done; the client's connection awaits it, within the connect timeout. What the client sends
+    /// meanwhile waits. If the client leaves, this is dropped.
     Later(Pending),
     /// The same, but the wait is the server's doing: it does not count in the connect timeout.
     Queued(Pending),

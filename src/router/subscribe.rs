@@ -23,8 +23,8 @@ pub(super) struct Subscribed {
     pub(super) codes: Vec<SubackCode>,
     /// When what was granted is durable.
     pub(super) stored: Stored,
-    /// Messages wait until the session's [`suback_sent`](crate::session::Session::suback_sent) is told this: the number of
-    /// the last message before the SUBSCRIBE.
+    /// Messages wait until the session's [`suback_sent`](crate::session::Session::suback_sent) is told this: the number
+    /// of the last message before the SUBSCRIBE.
     pub(super) behind: Option<u64>,
 }
 

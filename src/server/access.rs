@@ -125,8 +125,8 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     lines
 }
 
-/// `is_proved`: there are users or tokens. `open`: a listener that other machines reach has no `allow_anonymous` of its own.
-/// `by_certificate`: a listener accepts certificates as proof.
+/// `is_proved`: there are users or tokens. `open`: a listener that other machines reach has no `allow_anonymous` of its
+/// own. `by_certificate`: a listener accepts certificates as proof.
 fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_certificate: bool) -> Option<Line> {
     let warning = |text: &str| Some(Line::Warning(text.into()));
     match (is_proved, allow_anonymous) {
@@ -146,8 +146,8 @@ fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_c
     }
 }
 
-/// With a login, anonymous clients of these listeners are refused unless the configuration says otherwise: what to write
-/// where they were served before there was one.
+/// With a login, anonymous clients of these listeners are refused unless the configuration says otherwise: what to
+/// write where they were served before there was one.
 fn refused_on_loopback(listeners: &[&ListenerConfig]) -> Option<Line> {
     let mut inherit = listeners.iter().filter(|l| l.allow_anonymous.is_none());
     inherit.any(|l| l.is_loopback()).then(|| match listeners.iter().all(|l| l.is_loopback()) {

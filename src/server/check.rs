@@ -1,5 +1,5 @@
-//! `--check`: what a start would find wrong, all of it, found without binding, locking or writing anything. A broker may run
-//! with the same configuration meanwhile.
+//! `--check`: what a start would find wrong, all of it, found without binding, locking or writing anything. A broker
+//! may run with the same configuration meanwhile.
 
 use std::{
     fs, io,
@@ -42,8 +42,8 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     Ok(summary(&config, cli.config.as_deref()) + &checked + &warnings)
 }
 
-/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, a line each; the error is the
-/// first one.
+/// Reads all files that `config` names, as a start would. Gives what is allowed and hardly meant, a line each; the
+/// error is the first one.
 pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
     let policy = access::load(config, false)?;

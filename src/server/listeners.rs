@@ -250,8 +250,8 @@ pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
     bound.filter_map(Result::transpose).collect()
 }
 
-/// A listener on IPv6 that has a twin on IPv4, as the default ones and `:1883` have, is left out on a machine without IPv6:
-/// `None`, which is logged if `is_new`.
+/// A listener on IPv6 that has a twin on IPv4, as the default ones and `:1883` have, is left out on a machine without
+/// IPv6: `None`, which is logged if `is_new`.
 pub(super) fn tolerate<T>(
     config: &Config,
     bound: Result<T, ListenError>,

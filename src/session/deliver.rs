@@ -185,16 +185,16 @@ impl Session {
         self.outbound.as_ref().map_or(0, |outbound| outbound.last_number())
     }
 
-    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. Messages that come from now
-    /// on wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though section 3.8.4
-    /// allows it.
+    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. Messages that come from
+    /// now on wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though section
+    /// 3.8.4 allows it.
     pub fn wait_for_suback(&mut self, before: u64) {
         self.outbound.get_or_insert_default().wait_for_suback(before);
     }
 
     /// The SUBACK for the SUBSCRIBE that came behind the message with the number `before` is among the bytes in
-    /// [`out`](Self::out): the retained messages that wait for it follow at once, before answers to later packets, as far
-    /// as the window and a bound of bytes allow.
+    /// [`out`](Self::out): the retained messages that wait for it follow at once, before answers to later packets, as
+    /// far as the window and a bound of bytes allow.
     pub fn suback_sent(&mut self, before: u64, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
         if let Some(outbound) = &mut self.outbound {
             outbound.suback_sent(before);

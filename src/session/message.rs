@@ -188,7 +188,8 @@ impl<'a> Outgoing<'a> {
         };
         let start = out.len();
         out.extend_from_slice(bytes);
-        // the publisher's DUP does not travel on [MQTT-3.3.1-3], nor its RETAIN unless that was asked for [MQTT-3.3.1-9]
+        // the publisher's DUP does not travel on [MQTT-3.3.1-3], nor its RETAIN unless that was asked for
+        // [MQTT-3.3.1-9]
         out[start] = 0x30 | (qos as u8) << 1 | u8::from(retain);
         if let Some(id) = packet_id {
             let at = start + topic_at + self.topic.as_str().len();

@@ -33,7 +33,8 @@ pub(super) struct Outbound {
     retained: usize,
     /// Of `queue`, those of QoS 0.
     qos0: usize,
-    /// For each SUBACK that is due and not sent yet: messages in `queue` with numbers above this wait for it. Ascending.
+    /// For each SUBACK that is due and not sent yet: messages in `queue` with numbers above this wait for it.
+    /// Ascending.
     subacks: Vec<u64>,
 }
 

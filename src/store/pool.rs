@@ -1,5 +1,5 @@
-//! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. Two of them are the reserve:
-//! with it a store whose disk is full still writes what makes room.
+//! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. Two of them are the
+//! reserve: with it a store whose disk is full still writes what makes room.
 
 use std::{
     io,
@@ -163,8 +163,8 @@ impl<F: Files> Pool<F> {
         f()
     }
 
-    /// Makes one, whose blocks are on the disk. `pace` is told after each piece how much is made, in thousandths, and how
-    /// long the piece took.
+    /// Makes one, whose blocks are on the disk. `pace` is told after each piece how much is made, in thousandths, and
+    /// how long the piece took.
     fn make(&self, mut pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<Spare> {
         let len = self.segment_bytes();
         let pace = |made, took| pace(made * 1000 / len, took);
@@ -181,8 +181,8 @@ impl<F: Files> Pool<F> {
         }
     }
 
-    /// Keeps the file of a segment that nothing needs, or removes it where there are enough, or it is not as large as the
-    /// next ones.
+    /// Keeps the file of a segment that nothing needs, or removes it where there are enough, or it is not as large as
+    /// the next ones.
     pub(super) fn recycle(&self, segment: &str, len: u64) -> io::Result<()> {
         if len != self.segment_bytes() || self.len() >= ENOUGH {
             return self.files.remove(segment);

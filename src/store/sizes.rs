@@ -1,5 +1,5 @@
-//! [`Sizes`]: how large the next segment is. The first ones are small; they grow where they are filled quickly, with what is
-//! live, and no further than the disk has room for many of them.
+//! [`Sizes`]: how large the next segment is. The first ones are small; they grow where they are filled quickly, with
+//! what is live, and no further than the disk has room for many of them.
 
 use std::time::Duration;
 

@@ -43,8 +43,8 @@ impl<F: File> Unsynced<F> {
     }
 }
 
-/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync that
-/// failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
+/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync
+/// that failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
 pub(super) fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
     if segment.end < segment.len {
         file.set_len(segment.end)?;

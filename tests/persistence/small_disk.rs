@@ -55,7 +55,8 @@ fn a_disk_of_135_mib_is_not_filled_by_what_is_replaced() {
     });
 }
 
-/// What lives fills the oldest segments, and what is gone is behind it: all that lives has to be moved to free any room.
+/// What lives fills the oldest segments, and what is gone is behind it: all that lives has to be moved to free any
+/// room.
 #[test]
 fn a_full_disk_is_used_again_when_the_newest_messages_are_gone() {
     on_a_disk_of("48m", "small_disk::a_full_disk_is_used_again_when_the_newest_messages_are_gone", |place| {

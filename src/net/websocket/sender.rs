@@ -1,5 +1,5 @@
-//! Who sent a request, by its headers: whether a proxy, or a web page from another machine, is behind it, and the client's
-//! address that a trusted proxy reports. Pure.
+//! Who sent a request, by its headers: whether a proxy, or a web page from another machine, is behind it, and the
+//! client's address that a trusted proxy reports. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,8 +11,8 @@ use tungstenite::{
 
 use super::super::proxy::is_among;
 
-/// Why a request may come from beyond this machine although it arrived through the loopback interface; `None`: it is local.
-/// A client can only make itself remote by it, so these headers are believed whoever sent them.
+/// Why a request may come from beyond this machine although it arrived through the loopback interface; `None`: it is
+/// local. A client can only make itself remote by it, so these headers are believed whoever sent them.
 pub(super) fn remote_by(request: &Request) -> Option<&'static str> {
     let headers = request.headers();
     if headers.keys().any(is_from_a_proxy) {
@@ -103,8 +103,8 @@ fn forwarded(line: &str) -> impl Iterator<Item = Option<(IpAddr, Option<u16>)>> 
     })
 }
 
-/// Splits where the separator is not within a quoted string (RFC 9110 section 5.6.4). A part whose string does not end is
-/// `None`: a client could write the beginning of one, so that what its proxy appends is within it.
+/// Splits where the separator is not within a quoted string (RFC 9110 section 5.6.4). A part whose string does not end
+/// is `None`: a client could write the beginning of one, so that what its proxy appends is within it.
 fn split(text: &str, separator: char) -> Vec<Option<&str>> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let parts = text.split(|c: char| {

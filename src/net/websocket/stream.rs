@@ -65,8 +65,8 @@ enum Closing {
 }
 
 impl<S: Stream> WebSocket<S> {
-    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes. A ping is sent after
-    /// `silence`.
+    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes. A ping is sent
+    /// after `silence`.
     pub(super) fn new(socket: S, early: Vec<u8>, longest: usize, silence: Option<Duration>) -> Self {
         Self {
             socket,

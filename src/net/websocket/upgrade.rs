@@ -87,8 +87,8 @@ impl Refusal {
     }
 }
 
-/// Reads the request and answers it; what it says of the client goes into `peer`. How long that may take is for the caller
-/// to say; no frame that follows may be longer than `longest` bytes.
+/// Reads the request and answers it; what it says of the client goes into `peer`. How long that may take is for the
+/// caller to say; no frame that follows may be longer than `longest` bytes.
 pub(in super::super) async fn upgrade<S: Stream>(
     mut socket: S,
     options: &WebSocketOptions,
