@@ -339,7 +339,9 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let file = format!("--config={}", file.display());
 
-        let as_written = cli(&[&file]).unwrap().resolve().unwrap();
+        let mut as_written = cli(&[&file]).unwrap().resolve().unwrap();
+        // one for each variable that the tests alone read, such as DUNLIN_LONG
+        as_written.warnings.clear();
         let ready_file = Some(dir.path().join("a"));
         assert_eq!(as_written, Config { ready_file, ..super::super::parse(text, "a.toml").unwrap() });
 
