@@ -99,6 +99,7 @@ fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
     assert!(warnings[1].contains("chmod o= ") && warnings[1].contains("server.key"), "{}", warnings[1]);
     // before it is started, too
     let check = Command::new(env!("CARGO_BIN_EXE_dunlin"))
+        .env_clear()
         .args(["--check", "--listen=tls://127.0.0.1:0", &certificate, &key])
         .output()
         .unwrap();
