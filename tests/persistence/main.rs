@@ -7,6 +7,7 @@
 //! | `retained` | retained messages that two clients set at once |
 //! | `modes` | what the first lines say, and what each mode keeps and writes |
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
+//! | `earlier_versions` | data directories of earlier versions |
 //! | `full_disk` | a disk without room |
 //! | `small_disk` | how much of a disk is taken, and a disk that has little |
 //! | `access` | what users and rules do to what was kept |
@@ -20,6 +21,7 @@ mod running;
 
 mod access;
 mod directory;
+mod earlier_versions;
 mod full_disk;
 mod modes;
 mod restart;

@@ -1,0 +1,103 @@
+//! Data directories as earlier versions left them, in `tests/data/data_dirs`: this version starts on each, with all in it.
+//! `make` beside them wrote them, and killed the broker; a directory is named after the commit of its broker.
+
+use std::{fs, path::Path};
+
+use crate::{
+    raw::{Connect, Message, puback, pubcomp, pubrec, pubrel},
+    running::Running,
+    support::{Place, connect, resume},
+};
+
+#[test]
+fn a_directory_of_an_earlier_version_is_read_whole() {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/data_dirs");
+    let directories = fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let directories: Vec<_> = directories.collect();
+    assert!(directories.len() >= 2);
+    for directory in &directories {
+        println!("{}", directory.display());
+        let place = Place::new();
+        unpack(directory, &place.data_dir());
+        // an end in order between: what this version writes of it is read, too
+        start(&place).stop();
+        holds_everything(&start(&place));
+    }
+}
+
+/// These sessions are older than they may be by default.
+fn start(place: &Place) -> Running {
+    place.configured("[limits]\nsession_expiry = \"never\"\n")
+}
+
+/// Files are kept without the zeros at their end, and with their length at the end of their name.
+fn unpack(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let (name, length) = (path.file_stem().unwrap(), path.extension().unwrap().to_str().unwrap());
+        fs::copy(&path, to.join(name)).unwrap();
+        let file = fs::File::options().write(true).open(to.join(name)).unwrap();
+        file.set_len(length.parse().unwrap()).unwrap();
+    }
+}
+
+fn holds_everything(broker: &Running) {
+    let message = |topic: &str, payload: &str, qos| Message::new(topic, payload).qos(qos);
+    let mut queue = resume(broker, "queue");
+    let mut got: Vec<_> = (0..5).map(|_| queue.take()).collect();
+    // between two QoS, no order is promised
+    got.sort_by(|a, b| a.topic.cmp(&b.topic));
+    let expected = [
+        message("queue/1", "first", 1),
+        message("queue/2", "second", 2),
+        message("queue/3", "kept", 1),
+        message("queue/4", "once", 2),
+        message("will", "gone", 1),
+    ];
+    for (got, expected) in got.iter().zip(expected) {
+        assert_eq!(*got, expected.id(got.id));
+    }
+    queue.expect_nothing_pending();
+
+    let mut flight = resume(broker, "flight");
+    let unacknowledged = [flight.receive(), flight.receive()];
+    for (got, expected) in
+        unacknowledged.iter().zip([message("flight/0", "0 at QoS 1", 1), message("flight/1", "1 at QoS 2", 2)])
+    {
+        assert_eq!(*got, expected.id(got.id).dup());
+    }
+    // of the third it is the PUBREL that is sent again
+    let release = flight.expect_any();
+    assert_eq!(release.bytes(), pubrel(3));
+    flight.send(&puback(unacknowledged[0].id));
+    flight.send(&pubrec(unacknowledged[1].id));
+    flight.expect(&pubrel(unacknowledged[1].id));
+    for id in [unacknowledged[1].id, 3] {
+        flight.send(&pubcomp(id));
+    }
+    flight.expect_nothing_pending();
+
+    // the QoS 2 message that its client had not released was delivered, and is so once
+    let mut sender = resume(broker, "sender");
+    sender.send(&message("queue/4", "once", 2).id(77).dup().frame());
+    sender.expect(&pubrec(77));
+    sender.send(&pubrel(77));
+    sender.expect(&pubcomp(77));
+    queue.expect_nothing_pending();
+
+    let mut reader = broker.client("reader");
+    let mut retained = reader.subscribe_retained(&[("#", 2)], 3);
+    retained.sort_by(|a, b| a.topic.cmp(&b.topic));
+    let expected = [message("queue/3", "kept", 1), message("retained", "new", 2), message("will", "gone", 1)];
+    for (got, expected) in retained.iter().zip(expected) {
+        assert_eq!(*got, expected.id(got.id).retain());
+    }
+    // its subscriptions are those that it had at the end
+    let mut publisher = connect(broker, &Connect::new("another"), 0);
+    for topic in ["removed", "queue/5"] {
+        publisher.publish(message(topic, topic, 1));
+    }
+    queue.expect_message("queue/5", "queue/5", 1);
+}
