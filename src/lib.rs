@@ -15,6 +15,26 @@
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ← [`server`];
 //! [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands alone. `topic`,
 //! `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
+//!
+//! # Locks
+//!
+//! Those that are taken while another is held, in the order in which they are taken. All others are taken with nothing
+//! else held.
+//!
+//! | lock | guards | may be taken while holding |
+//! |---|---|---|
+//! | `Shared::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
+//! | `Router::sessions` (a shard) | which slot has a Client Identifier | a group |
+//! | a slot of the router | one session and its connection | a group, a shard of `sessions` |
+//! | `Router::subscriptions` | the trie | a group |
+//! | `Router::retained` | the retained tree | a group, one slot |
+//! | `Router::expiries` | when sessions end | a group |
+//! | `Router::wills` | Wills that wait for room | a group |
+//! | `Shared::pending` of the store | the batch that collects, and those on their way | any of the above |
+//! | `Shared::waiters` of the store | whom to wake when | any of the router's |
+//!
+//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held, and
+//! no input or output happens with one held.
 
 pub mod auth;
 pub mod certs;

@@ -20,19 +20,7 @@
 //! | `denials` | what clients are denied, as lines of the log |
 //! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
 //!
-//! # Locks
-//!
-//! | lock | guards | may be taken while holding |
-//! |---|---|---|
-//! | `sessions` (a shard) | which slot has a Client Identifier | nothing |
-//! | a slot | one session and its connection | a shard of `sessions` |
-//! | `subscriptions` | the trie | nothing |
-//! | `retained` | the retained tree | one slot |
-//! | `expiries` | when sessions end | nothing |
-//! | `wills` | Wills that wait for room | nothing |
-//!
-//! A store's group ([`Store::together`]) is begun with none of them held. Never two slots, never trie and slot together,
-//! never a lock over an `.await`. Wakers are called with no lock held.
+//! The order of its locks is in the [table of the crate](crate#locks).
 
 mod access;
 mod connect;

@@ -4,15 +4,7 @@
 //! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or when
 //! it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.
 //!
-//! # Locks
-//!
-//! | lock | guards | may be taken while holding |
-//! |---|---|---|
-//! | `groups` | that nobody is within [`Shared::together`] while a batch is taken | anything of the router's |
-//! | `pending` | the batch that collects, and those on their way | `groups`, anything of the router's |
-//! | `waiters` | who is woken when | anything of the router's |
-//!
-//! No input or output happens with one of them held, and no waker is called.
+//! The order of its locks is in the [table of the crate](crate#locks).
 
 use std::{
     num::NonZeroU64,
@@ -102,9 +94,8 @@ impl Shared {
     }
 
     pub(super) fn together(&self, append: &mut dyn FnMut()) {
-        // whoever holds the lock may wait for a session that is locked by one who wants it: the writer, who waits for both,
-        // must not keep that one out for long
-        let _group = self.groups.try_read_for(LONGEST_WAIT).unwrap_or_else(|| self.groups.read_recursive());
+        // a group begins with nothing locked and is not nested: who waits for the writer here keeps nobody else waiting
+        let _group = self.groups.read();
         append();
     }
 
@@ -388,5 +379,3 @@ const FAILED: u8 = 3;
 const LINGER: Duration = Duration::from_millis(10);
 /// How long the writer looks for a moment between groups before it makes one.
 const PATIENCE: Duration = Duration::from_micros(50);
-/// How long a group waits for the writer to take a batch.
-const LONGEST_WAIT: Duration = Duration::from_millis(1);
