@@ -239,7 +239,7 @@ impl<'a> Load<'a> {
     fn new(store: &'a DiskStore) -> Self {
         for n in 0..SESSIONS {
             let client = ClientId::from(format!("client {n}").as_str());
-            let _ = store.append(Record::SessionStarted { session: session(n), client: &client, will: None });
+            let _ = store.append(Record::SessionStarted { session: session(n), client, will: None });
         }
         let topic = std::str::from_utf8(&TOPIC).ok().and_then(|text| TopicName::new(text).ok()).expect("a Topic Name");
         Self { store, waker: Waker::from(Arc::new(Unpark(thread::current()))), topic }
@@ -250,7 +250,7 @@ impl<'a> Load<'a> {
         let mut last = CommitSeq(0);
         self.store.together(&mut || {
             let mut append = |n: u64, change: Change<'_>| {
-                let stored = self.store.append(Record::Changed { session: session(n), change });
+                let stored = self.store.append(Record::of(session(n), change));
                 if let Stored::By(commit) = stored {
                     last = commit;
                 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::{Change, CloseReason},
+    session::CloseReason,
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -172,7 +172,7 @@ impl Router {
         if let Some(access) = access.as_ref().filter(|access| access.limits_reading) {
             let forget = |session, number| {
                 // nobody waits for it to be kept
-                let _ = self.store(Record::Changed { session, change: Change::Completed { number, count: 1 } });
+                let _ = self.store(|| Record::Completed { session, number, count: 1 });
             };
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
         }

@@ -188,7 +188,7 @@ impl Router {
                     local.observers.observe(&event(true));
                     if let Some(session) = state.session.number() {
                         // a client that comes back for its messages gets them though nothing more can be stored
-                        let _ = self.store(Record::Attached { session, will: will.as_ref() });
+                        let _ = self.store(|| Record::Attached { session, will: will.clone() });
                         taken_over.session = Some(session);
                     }
                     let Local { limits, pool, observers, .. } = local;
@@ -211,7 +211,7 @@ impl Router {
         local.observers.observe(&event(false));
         let number = if connect.clean_session { None } else { self.new_session_number() };
         if let Some(session) = number {
-            let started = self.store(Record::SessionStarted { session, client, will: will.as_ref() });
+            let started = self.store(|| Record::SessionStarted { session, client: client.clone(), will: will.clone() });
             taken_over.stored = taken_over.stored.and(started);
         } else {
             // the end of one that was there before may not be durable yet, nor have been waited for
@@ -284,7 +284,7 @@ impl Router {
         // a Will that the shutdown did not publish is published after the restart
         let session = state.session.number().filter(|_| !ends && *reason != CloseReason::ServerShutdown);
         if let Some(session) = session {
-            let _ = self.store(Record::Detached { session });
+            let _ = self.store(|| Record::Detached { session });
         }
         let key = state.expiry;
         let access = state.access.clone();
@@ -313,7 +313,7 @@ impl Router {
     /// To be called with the session's lock held: before the records of a session that takes its place.
     fn store_end(&self, session: &Session) -> Stored {
         let Some(session) = session.number() else { return Stored::Done };
-        let stored = self.store(Record::SessionEnded { session });
+        let stored = self.store(|| Record::SessionEnded { session });
         if let Stored::By(commit) = stored {
             self.ended_by.fetch_max(commit.0, Ordering::Release);
         }

@@ -5,17 +5,21 @@ use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 
 use crate::{
     session::{Change, CommitSeq, Message, RestoredMessage, SessionNumber, Stored, StoredWill},
-    topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
 /// Keeps what must survive the process. Without one, "kept" means in memory.
 ///
 /// Records of one session come in the order in which they happened: they are appended with the session locked. Only
-/// [`Record::QueuedToo`] comes later.
+/// [`append_copies`](Self::append_copies) comes later.
 pub trait Store: Send + Sync {
     /// Takes a record over; the answer says when it is durable. What is acknowledged for it waits until then.
-    fn append(&self, record: Record<'_>) -> Stored;
+    fn append(&self, record: Record) -> Stored;
+
+    /// A message that was queued for a session is queued for others too, at least one: as a [`Record::Queued`] each. `first`
+    /// is as the message's own [`Record::Queued`] said, which was appended in the same group. What was appended since may be
+    /// about these copies already: to be kept is what it would be if they had come right behind that. Once a message, at most.
+    fn append_copies(&self, message: &Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored;
 
     /// Runs `append`, which appends records that are kept together or not at all. Not to be nested.
     fn together(&self, append: &mut dyn FnMut());
@@ -79,24 +83,24 @@ impl fmt::Display for Condition {
 }
 
 /// What a [`Store`] is asked to keep.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Record<'a> {
+pub enum Record {
     /// A session that outlives its connections begins, its client connected.
     SessionStarted {
         /// Its number from now on.
         session: SessionNumber,
         /// Whose.
-        client: &'a ClientId,
+        client: ClientId,
         /// The Will of the connection.
-        will: Option<&'a StoredWill>,
+        will: Option<StoredWill>,
     },
     /// The client is back.
     Attached {
         /// Of its session.
         session: SessionNumber,
         /// The Will of the new connection.
-        will: Option<&'a StoredWill>,
+        will: Option<StoredWill>,
     },
     /// The client went away, now; its Will is published, discarded, or has a record of its own.
     Detached {
@@ -111,7 +115,7 @@ pub enum Record<'a> {
         /// Its number, never given twice: the order in which Wills became due.
         number: u64,
         /// What is to be published.
-        will: &'a StoredWill,
+        will: StoredWill,
     },
     /// It is published.
     WillPublished {
@@ -129,8 +133,8 @@ pub enum Record<'a> {
     Subscribed {
         /// Whose.
         session: SessionNumber,
-        /// To what.
-        filter: &'a TopicFilter,
+        /// A valid Topic Filter.
+        filter: Box<str>,
         /// How.
         options: SubscriptionOptions,
     },
@@ -138,37 +142,86 @@ pub enum Record<'a> {
     Unsubscribed {
         /// Whose.
         session: SessionNumber,
-        /// From what.
-        filter: &'a TopicFilter,
+        /// Its Topic Filter.
+        filter: Box<str>,
     },
-    /// Something of its messages changed.
-    Changed {
+    /// A QoS 1 or 2 message that a session is to be sent, see [`Change::Queued`].
+    Queued {
+        /// Shared by all sessions that it is queued for.
+        message: Message,
+        /// For which session, and how.
+        copy: QueuedCopy,
+        /// See [`Change::Queued`].
+        sent: Option<u64>,
+    },
+    /// See [`Change::Sent`].
+    Sent {
         /// Whose.
         session: SessionNumber,
-        /// What.
-        change: Change<'a>,
+        /// The number of the first message.
+        number: u64,
+        /// See [`Change::Sent`].
+        sent: u64,
+        /// How many.
+        count: u32,
     },
-    /// A message that was queued for a session is queued for others too. What follows the `Queued` of the first, which was
-    /// appended in the same group, may be about these already: to be kept is what it would be if they had come right behind
-    /// that. Once a message, at most.
-    QueuedToo {
-        /// Which.
-        message: &'a Message,
-        /// As its `Queued` said.
-        first: QueuedCopy,
-        /// The others, at least one.
-        copies: &'a [QueuedCopy],
+    /// See [`Change::Released`].
+    Released {
+        /// Whose.
+        session: SessionNumber,
+        /// The number of the message.
+        number: u64,
+    },
+    /// See [`Change::Completed`].
+    Completed {
+        /// Whose.
+        session: SessionNumber,
+        /// The number of the first message.
+        number: u64,
+        /// How many.
+        count: u32,
+    },
+    /// See [`Change::Received`].
+    Received {
+        /// Whose.
+        session: SessionNumber,
+        /// Of the client's PUBLISH.
+        packet_id: PacketId,
+    },
+    /// See [`Change::ReceiptReleased`].
+    ReceiptReleased {
+        /// Whose.
+        session: SessionNumber,
+        /// Of the client's PUBLISH.
+        packet_id: PacketId,
     },
     /// A retained message, in place of the one its topic had.
     Retained {
         /// Its topic is the key.
-        message: &'a Message,
+        message: Message,
     },
     /// A topic has no retained message any more.
     RetainedCleared {
-        /// Which.
-        topic: &'a TopicName,
+        /// Its Topic Name.
+        topic: Box<str>,
     },
+}
+
+impl Record {
+    /// Of a change that a session tells.
+    #[inline]
+    pub fn of(session: SessionNumber, change: Change<'_>) -> Self {
+        match change {
+            Change::Queued { number, message, qos, retain, sent } => {
+                Self::Queued { message: message.clone(), copy: QueuedCopy { session, number, qos, retain }, sent }
+            }
+            Change::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
+            Change::Released { number } => Self::Released { session, number },
+            Change::Completed { number, count } => Self::Completed { session, number, count },
+            Change::Received { packet_id } => Self::Received { session, packet_id },
+            Change::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
+        }
+    }
 }
 
 /// A message's copy for one more session, see [`Change::Queued`].

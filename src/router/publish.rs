@@ -135,7 +135,11 @@ impl Router {
             // one that waits for an acknowledgement waits for whoever cleared it before, too
             let acknowledged = outgoing.qos != QoS::AtMostOnce;
             return self.retained.clear(topic, |cleared| {
-                if cleared || acknowledged { self.store(Record::RetainedCleared { topic }) } else { Stored::Done }
+                if cleared || acknowledged {
+                    self.store(|| Record::RetainedCleared { topic: topic.as_str().into() })
+                } else {
+                    Stored::Done
+                }
             });
         }
         if self.store_refuses(local).is_some() {
@@ -146,7 +150,10 @@ impl Router {
         let limits = &local.limits;
         let message = outgoing.message();
         let bounds = (limits.max_retained_messages, limits.max_retained_bytes);
-        match self.retained.set(topic, message.clone(), bounds, || self.store(Record::Retained { message })) {
+        match self
+            .retained
+            .set(topic, message.clone(), bounds, || self.store(|| Record::Retained { message: message.clone() }))
+        {
             Ok(stored) => stored,
             Err(_full) => {
                 local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);

@@ -46,7 +46,7 @@ impl Journal for Recorder<'_, '_> {
 
     fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
-        let record = || store.append(Record::Changed { session, change });
+        let record = || store.append(Record::of(session, change));
         let stored = match (change, &mut self.copies) {
             (Change::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
                 copies.add(QueuedCopy { session, number, qos, retain }, record)
@@ -150,7 +150,7 @@ impl<'a> Copies<'a> {
     fn record(&mut self) -> Stored {
         let Some((first, _)) = self.first.filter(|_| !self.others.is_empty()) else { return Stored::Done };
         let message = self.outgoing.message();
-        let stored = self.store.append(Record::QueuedToo { message, first, copies: self.others });
+        let stored = self.store.append_copies(message, &first, self.others);
         self.others.clear();
         self.others.shrink_to(MOST_KEPT);
         stored
@@ -180,9 +180,9 @@ impl Router {
         Notes { recorder: self.recorder(observers), noted: [None; 2] }
     }
 
-    /// Hands a record to the store.
-    pub(super) fn store(&self, record: Record<'_>) -> Stored {
-        self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record))
+    /// Hands a record to the store, if there is one.
+    pub(super) fn store(&self, record: impl FnOnce() -> Record) -> Stored {
+        self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record()))
     }
 
     /// Runs `f`, whose records are kept together or not at all. Not to be nested, nor with a slot locked.

@@ -167,9 +167,9 @@ impl Router {
         let state = slot.lock();
         match state.session.number().filter(|_| !state.ended) {
             None => Stored::Done,
-            Some(session) => self.store(match options {
-                Some(options) => Record::Subscribed { session, filter, options },
-                None => Record::Unsubscribed { session, filter },
+            Some(session) => self.store(|| match options {
+                Some(options) => Record::Subscribed { session, filter: filter.as_str().into(), options },
+                None => Record::Unsubscribed { session, filter: filter.as_str().into() },
             }),
         }
     }

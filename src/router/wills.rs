@@ -111,7 +111,7 @@ impl Router {
                 let published = self.try_publish_will(local, &due.client, &due.will);
                 if let Some(session) = due.session.filter(|_| published) {
                     // kept with what it set off: after a crash it is published once
-                    let _ = self.store(Record::WillPublished { session, number: due.number });
+                    let _ = self.store(|| Record::WillPublished { session, number: due.number });
                 }
                 published
             });
@@ -136,7 +136,7 @@ impl Router {
         for RestoredSession { session, client, will, .. } in sessions {
             if let Some(will) = will.take() {
                 self.together(|| {
-                    let _ = self.store(Record::Detached { session: *session });
+                    let _ = self.store(|| Record::Detached { session: *session });
                     self.keep_will(client, Some(*session), will);
                 });
             }
@@ -177,7 +177,7 @@ impl Router {
         let number = wills.number + 1;
         // with the lock held: before the record that it is published
         if let Some(session) = session {
-            let _ = self.store(Record::WillDue { session, number, will: &will });
+            let _ = self.store(|| Record::WillDue { session, number, will: will.clone() });
         }
         wills.push(DueWill { number, client: client.clone(), session, will });
         self.wills_wait.store(true, Ordering::Release);

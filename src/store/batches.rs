@@ -20,19 +20,23 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
+    contents::{Contents, size_of_record},
     gather::Gather,
     hold::Hold,
-    op::{Op, Ops},
 };
-use crate::{router::QueuedCopy, types::QoS};
+use crate::{
+    router::{QueuedCopy, Record},
+    session::SessionNumber,
+    types::QoS,
+};
 
-/// Ops that are not to be written any more, to be dropped with nothing locked.
-pub(super) type Gone = SmallVec<[Op; 1]>;
+/// Records that are not to be written any more, to be dropped with nothing locked.
+pub(super) type Gone = SmallVec<[Record; 1]>;
 
 /// Batches, in their order: those on their way, then the one that collects.
 #[derive(Debug)]
 pub(super) struct Batches {
-    pub(super) ops: Ops,
+    pub(super) contents: Contents,
     /// The number of the batch that collects; of its last part, where messages are held back.
     pub(super) number: u64,
     bytes: usize,
@@ -93,7 +97,7 @@ pub(super) enum WriterIs {
 impl Batches {
     pub(super) fn new() -> Self {
         Self {
-            ops: Ops::default(),
+            contents: Contents::default(),
             number: 1,
             bytes: 0,
             wanted: false,
@@ -120,58 +124,58 @@ impl Batches {
 
     /// Adds to the batch that collects, or takes from it what is acknowledged, and gives that.
     #[inline]
-    pub(super) fn push(&mut self, op: Op, now: impl FnOnce() -> Instant) -> Gone {
-        match op {
+    pub(super) fn push(&mut self, record: Record, now: impl FnOnce() -> Instant) -> Gone {
+        match record {
             // these two are what nobody waits for
-            Op::Completed { session, number, count } if !self.hold.is_empty() => {
+            Record::Completed { session, number, count } if !self.hold.is_empty() => {
                 return self.acknowledge(session, number..number + u64::from(count));
             }
-            Op::Completed { .. } => {
+            Record::Completed { .. } => {
                 self.lazy = true;
-                self.add(op);
+                self.add(record);
             }
-            Op::Sent { .. } => {
+            Record::Sent { .. } => {
                 self.written += 1;
                 // what is acknowledged behind it gains nothing
                 self.wanted |= !self.hold.is_empty();
-                self.add(op);
+                self.add(record);
             }
-            Op::Queued { copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), .. }
-                if !self.wanted && self.written == 0 && self.hold.is_on() =>
-            {
-                let size = op.size();
-                match self.hold.add((session.0.get(), number), op, self.number, now) {
+            Record::Queued {
+                copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), ..
+            } if !self.wanted && self.written == 0 && self.hold.is_on() => {
+                let size = size_of_record(&record);
+                match self.hold.add((session, number), record, self.number, now) {
                     Ok(part) => {
                         self.number = part;
                         self.bytes += size;
                     }
-                    Err(op) => self.add_written(op),
+                    Err(record) => self.add_written(record),
                 }
             }
-            _ => self.add_written(op),
+            _ => self.add_written(record),
         }
         Gone::new()
     }
 
-    fn add_written(&mut self, op: Op) {
+    fn add_written(&mut self, record: Record) {
         self.wanted = true;
         self.written += 1;
-        self.add(op);
+        self.add(record);
     }
 
-    fn add(&mut self, op: Op) {
-        self.bytes += op.size();
-        self.ops.list.push(op);
+    fn add(&mut self, record: Record) {
+        self.bytes += size_of_record(&record);
+        self.contents.list.push(record);
     }
 
     /// A client acknowledged these messages: takes out those that are held back, and adds that of the others.
-    fn acknowledge(&mut self, session: u64, numbers: Range<u64>) -> Gone {
+    fn acknowledge(&mut self, session: SessionNumber, numbers: Range<u64>) -> Gone {
         let mut gone = Gone::new();
         let mut written: Option<Range<u64>> = None;
         for number in numbers {
-            if let Some(op) = self.hold.acknowledge((session, number)) {
-                self.bytes -= op.size();
-                gone.push(op);
+            if let Some(record) = self.hold.acknowledge((session, number)) {
+                self.bytes -= size_of_record(&record);
+                gone.push(record);
                 continue;
             }
             match &mut written {
@@ -186,17 +190,17 @@ impl Batches {
         gone
     }
 
-    fn add_completed(&mut self, session: u64, numbers: Option<Range<u64>>) {
+    fn add_completed(&mut self, session: SessionNumber, numbers: Option<Range<u64>>) {
         let Some(Range { start: number, end }) = numbers else { return };
         self.lazy = true;
-        // no more than one op said
+        // no more than one record said
         let count = u32::try_from(end - number).unwrap_or(u32::MAX);
-        self.add(Op::Completed { session, number, count });
+        self.add(Record::Completed { session, number, count });
     }
 
-    /// Adds to the op of `first` the other copies of its message. `false`: it is not in the batch that collects.
-    pub(super) fn queue_too(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
-        let found = self.ops.queue_too(first, others);
+    /// Adds to the record of `first` the other copies of its message. `false`: it is not in the batch that collects.
+    pub(super) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
+        let found = self.contents.add_copies(first, others);
         if found {
             self.bytes += size_of_val(others);
         }
@@ -205,7 +209,7 @@ impl Batches {
 
     /// Nothing collects.
     fn is_empty(&self) -> bool {
-        self.hold.is_empty() && self.ops.list.is_empty()
+        self.hold.is_empty() && self.contents.list.is_empty()
     }
 
     /// Somebody waits for the batch with this number.
@@ -271,7 +275,7 @@ impl Batches {
         self.number = self.number.max(last + 1);
         if self.hold.is_empty() {
             // what is left is what nobody waits for
-            self.wanted &= !self.ops.list.is_empty();
+            self.wanted &= !self.contents.list.is_empty();
         }
         Some(last)
     }
@@ -312,7 +316,7 @@ impl Batches {
             // where it waits for others, the writer has to know until when
             WriterIs::Waiting => self.is_due() || self.held_until().is_some() || self.taken.is_empty() && self.wanted,
             WriterIs::Idle => {
-                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.ops.list.is_empty()
+                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.contents.list.is_empty()
             }
         };
         if wakes {
@@ -321,23 +325,23 @@ impl Batches {
         wakes
     }
 
-    /// The batch that collected, into `ops`, which is empty; gives its number. Nothing, while others are on their way or it is
+    /// The batch that collected, into `contents`, which is empty; gives its number. Nothing, while others are on their way or it is
     /// held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&mut self, ops: &mut Ops, may_overlap: bool, now: Instant) -> u64 {
+    pub(super) fn take(&mut self, contents: &mut Contents, may_overlap: bool, now: Instant) -> u64 {
         if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty() && self.gather.until().is_none()) {
             return self.number;
         }
         self.may_overlap = may_overlap;
-        self.take_anyway(ops, now)
+        self.take_anyway(contents, now)
     }
 
     /// The same, whatever is on its way: with what waits for room.
-    pub(super) fn take_anyway(&mut self, ops: &mut Ops, now: Instant) -> u64 {
+    pub(super) fn take_anyway(&mut self, contents: &mut Contents, now: Instant) -> u64 {
         if self.is_empty() {
             return self.number;
         }
-        mem::swap(&mut self.ops, ops);
-        self.hold.take(&mut ops.held, now);
+        mem::swap(&mut self.contents, contents);
+        self.hold.take(&mut contents.held, now);
         self.begin_next(now)
     }
 

@@ -22,8 +22,8 @@ use super::{
     writer::{Settings, Writer},
 };
 use crate::{
-    router::{Condition, Record, Restored, Store},
-    session::{CommitSeq, Stored},
+    router::{Condition, QueuedCopy, Record, Restored, Store},
+    session::{CommitSeq, Message, Stored},
 };
 
 /// How a store works.
@@ -164,8 +164,12 @@ impl Drop for DiskStore {
 
 impl Store for DiskStore {
     #[inline]
-    fn append(&self, record: Record<'_>) -> Stored {
+    fn append(&self, record: Record) -> Stored {
         self.shared.append(record)
+    }
+
+    fn append_copies(&self, message: &Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored {
+        self.shared.append_copies(message, first, others)
     }
 
     fn together(&self, append: &mut dyn FnMut()) {

@@ -17,11 +17,11 @@ use parking_lot::Mutex;
 
 use super::{
     batches::{Fsync, MOST_ON_THE_WAY},
+    contents::Contents,
     disk_store::now,
     error::{DATA_DIR, Failure},
     files::{File, Files, is_full},
     handover::Shared,
-    op::Ops,
     pool::Pool,
     unsynced::Unsynced,
     writer::{Progress, Writer},
@@ -119,16 +119,16 @@ impl<F: Files> Driver<F> {
     }
 
     fn write_until_closed(&mut self) -> Result<(), Failure> {
-        let mut ops = Ops::default();
+        let mut contents = Contents::default();
         // what recovery left to be written
-        self.write(&mut ops, self.shared.collecting())?;
+        self.write(&mut contents, self.shared.collecting())?;
         let mut cleans = true;
         while self.shared.wait_for_batch(self.next_turn(cleans)) {
-            let batch = self.shared.take(&mut ops, self.writer.syncs_overlap());
+            let batch = self.shared.take(&mut contents, self.writer.syncs_overlap());
             self.writer.note_synced(batch.synced)?;
             let written = self.shared.statistics.bytes_written.get();
-            if !ops.is_empty() {
-                self.write(&mut ops, batch.number)?;
+            if !contents.is_empty() {
+                self.write(&mut contents, batch.number)?;
                 self.mark_due = Instant::now() + MARK;
             } else if batch.closing {
                 self.writer.sync()?;
@@ -158,17 +158,17 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// Writes the ops of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
+    /// Writes the contents of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
     /// the other threads, so that the next batch can be written meanwhile.
-    fn write(&mut self, ops: &mut Ops, number: u64) -> Result<(), Failure> {
+    fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
-        let mut end = number + u64::from(!ops.is_empty());
-        if self.writer.commit(ops, now())? == Progress::Stuck {
+        let mut end = number + u64::from(!contents.is_empty());
+        if self.writer.commit(contents, now())? == Progress::Stuck {
             // they have their room, and are not stuck
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
             }
-            end = self.wait_for_room(ops)?.map_or(end, |last| last + 1);
+            end = self.wait_for_room(contents)?.map_or(end, |last| last + 1);
         }
         let (numbers, frame) = (number..end, self.writer.last_frame());
         if let Some(interval) = self.interval {
@@ -204,7 +204,7 @@ impl<F: Files> Driver<F> {
 
     /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
     /// that what changes often takes memory once; gives the last of that.
-    fn wait_for_room(&mut self, ops: &mut Ops) -> Result<Option<u64>, Failure> {
+    fn wait_for_room(&mut self, contents: &mut Contents) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
@@ -216,10 +216,10 @@ impl<F: Files> Driver<F> {
                 self.writer.sync()?;
                 self.sync_due = None;
             }
-            let number = self.shared.take_anyway(ops);
-            if !ops.is_empty() {
+            let number = self.shared.take_anyway(contents);
+            if !contents.is_empty() {
                 last = Some(number);
-                self.writer.join(ops, now());
+                self.writer.join(contents, now());
             }
             if self.writer.retry()? == Progress::Done {
                 // first: whoever finds it stuck finds that nothing becomes durable

@@ -5,12 +5,14 @@ use super::{
     bodies::{Body, body_cost, message_number},
     homes::{Home, UNWRITTEN},
     index::{Dirty, Index},
-    op,
     record::{EntryState, LogRecord, Will},
     records::Encoder,
     session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
 };
-use crate::session::StoredWill;
+use crate::{
+    session::StoredWill,
+    topic::{TopicFilter, TopicName},
+};
 
 /// What [`Index::encode`] wrote.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +74,7 @@ impl Index {
             Dirty::Subscribed(slot, filter) => {
                 let session = session(slot)?;
                 let subscription = session.subscriptions.get(filter)?;
-                let (options, filter) = (subscription.options, op::filter(filter));
+                let (options, filter) = (subscription.options, TopicFilter::from_valid(filter));
                 let record = LogRecord::Subscribed { session: session.number, filter, options };
                 (record, Some(subscription.place.home))
             }
@@ -81,7 +83,7 @@ impl Index {
                 if session.subscriptions.contains_key(filter) {
                     return None;
                 }
-                (LogRecord::Unsubscribed { session: session.number, filter: op::filter(filter) }, None)
+                (LogRecord::Unsubscribed { session: session.number, filter: TopicFilter::from_valid(filter) }, None)
             }
             Dirty::Body(slot) => {
                 let body = self.bodies.get(*slot)?;
@@ -138,7 +140,7 @@ impl Index {
                 if self.retained(topic).is_some() {
                     return None;
                 }
-                (LogRecord::Cleared { topic: op::topic(topic) }, None)
+                (LogRecord::Cleared { topic: TopicName::from_valid(topic) }, None)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! [`Shared`]: what appenders and the store's threads share. Whoever appends leaves an [`Op`] with the batch that collects and goes
+//! [`Shared`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that collects and goes
 //! on; the writer takes the batch and writes it while the next one collects, and who waits for it is woken when it is durable.
 //!
 //! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or when
@@ -22,13 +22,13 @@ use tokio::sync::watch;
 
 use super::{
     batches::{Batches, Fsync, Gone, WriterIs},
+    contents::Contents,
     driver::Batch,
     error::Failure,
-    op::Ops,
     statistics::Statistics,
 };
 use crate::{
-    router::{Condition, Record},
+    router::{Condition, QueuedCopy, Record},
     session::{CommitSeq, Message, Stored},
 };
 
@@ -70,17 +70,32 @@ impl Shared {
     }
 
     #[inline]
-    pub(super) fn append(&self, record: Record<'_>) -> Stored {
+    pub(super) fn append(&self, record: Record) -> Stored {
         let mut pending = self.pending.lock();
-        let gone = match record {
-            Record::QueuedToo { first, copies, .. } if pending.queue_too(&first, copies) => Gone::new(),
-            _ => {
-                let is_late = matches!(record, Record::QueuedToo { .. });
-                debug_assert!(!is_late, "no batch is taken within a group: the first copy is in the one that collects");
-                let op = pending.ops.op(record, |message| self.name(message));
-                pending.push(op, Instant::now)
+        if let Record::Queued { message, .. } | Record::Retained { message } = &record {
+            self.name(message);
+        }
+        let gone = pending.push(record, Instant::now);
+        self.appended(pending, gone)
+    }
+
+    pub(super) fn append_copies(&self, message: &Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored {
+        let mut pending = self.pending.lock();
+        let mut gone = Gone::new();
+        if !pending.add_copies(first, others) {
+            debug_assert!(false, "no batch is taken within a group: the first copy is in the one that collects");
+            self.name(message);
+            for &copy in others {
+                let record = Record::Queued { message: message.clone(), copy, sent: None };
+                gone.extend(pending.push(record, Instant::now));
             }
-        };
+        }
+        self.appended(pending, gone)
+    }
+
+    /// Something was appended, and this is not to be written any more.
+    #[inline]
+    fn appended(&self, mut pending: MutexGuard<'_, Batches>, gone: Gone) -> Stored {
         // changed with `pending` locked alone
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         if pending.may_settle() {
@@ -241,7 +256,7 @@ impl Shared {
             }
             pending.end_hold(now);
             pending.end_gather(now);
-            let lingers = !pending.ops.list.is_empty() && pending.none_on_the_way();
+            let lingers = !pending.contents.list.is_empty() && pending.none_on_the_way();
             let lingered = linger.is_some_and(|it| it <= now) && lingers;
             if lingered {
                 pending.end_linger();
@@ -257,20 +272,20 @@ impl Shared {
         !self.has_failed()
     }
 
-    /// The batch that collected, into `ops`, which is empty. `may_overlap`: the next one may be taken while this one is on its way.
-    pub(super) fn take(&self, ops: &mut Ops, may_overlap: bool) -> Batch {
+    /// The batch that collected, into `contents`, which is empty. `may_overlap`: the next one may be taken while this one is on its way.
+    pub(super) fn take(&self, contents: &mut Contents, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
-        let number = pending.take(ops, may_overlap, Instant::now());
+        let number = pending.take(contents, may_overlap, Instant::now());
         // the end comes when all is durable
         let closing = pending.closing && pending.none_on_the_way();
         Batch { number, synced: pending.synced(), closing }
     }
 
-    /// The batch that collected, into `ops`, which is empty, while others wait for room; gives its number.
-    pub(super) fn take_anyway(&self, ops: &mut Ops) -> u64 {
+    /// The batch that collected, into `contents`, which is empty, while others wait for room; gives its number.
+    pub(super) fn take_anyway(&self, contents: &mut Contents) -> u64 {
         let _no_group = self.between_groups();
-        self.pending.lock().take_anyway(ops, Instant::now())
+        self.pending.lock().take_anyway(contents, Instant::now())
     }
 
     /// While it is held nobody is within a group.

@@ -3,7 +3,7 @@
 //! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
 //!
 //! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
-//! A part has its own ops, so that what is acknowledged leaves nothing once it is done, however long messages go on being held.
+//! A part has its own records, so that what is acknowledged leaves nothing once it is done, however long messages go on being held.
 
 use std::{
     collections::VecDeque,
@@ -12,17 +12,18 @@ use std::{
 
 use hashbrown::HashMap;
 
-use super::{index::Hasher, op::Op};
+use super::index::Hasher;
+use crate::{router::Record, session::SessionNumber};
 
 /// What is held back.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     /// By session and number of the message.
-    sent: HashMap<(u64, u64), Sent, Hasher>,
+    sent: HashMap<(SessionNumber, u64), Sent, Hasher>,
     /// Their numbers have no gap.
     parts: VecDeque<Part>,
     /// Empty ones, for parts to come.
-    spare: Vec<Vec<Op>>,
+    spare: Vec<Vec<Option<Record>>>,
     /// How long a batch takes that is not held back, and since when that is known.
     batch: Option<(Duration, Instant)>,
     /// One is on its way that is not held back, to say how it is.
@@ -39,7 +40,7 @@ pub(super) struct Hold {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     part: u64,
-    /// Where its op is there.
+    /// Where its record is there.
     at: usize,
 }
 
@@ -48,7 +49,7 @@ struct Part {
     number: u64,
     began: Instant,
     /// Its messages; nothing in place of those that are acknowledged.
-    ops: Vec<Op>,
+    records: Vec<Option<Record>>,
     /// Those that are not acknowledged.
     left: usize,
 }
@@ -86,42 +87,42 @@ impl Hold {
     #[inline]
     pub(super) fn add(
         &mut self,
-        key: (u64, u64),
-        op: Op,
+        key: (SessionNumber, u64),
+        record: Record,
         number: u64,
         now: impl FnOnce() -> Instant,
-    ) -> Result<u64, Op> {
+    ) -> Result<u64, Record> {
         if self.sent.contains_key(&key) {
-            return Err(op);
+            return Err(record);
         }
         let last = self.parts.back().filter(|last| last.number == number);
         match last {
             // what was sent at a time is acknowledged at a time
-            Some(last) if last.left == last.ops.len() && last.left < MOST_A_PART => {}
+            Some(last) if last.left == last.records.len() && last.left < MOST_A_PART => {}
             last => {
                 if self.parts.len() >= MOST_PARTS {
-                    return Err(op);
+                    return Err(record);
                 }
                 let (number, began) = (number + u64::from(last.is_some()), now());
                 // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
                 if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
                     self.measures = true;
-                    return Err(op);
+                    return Err(record);
                 }
-                let ops = self.spare.pop().unwrap_or_default();
-                self.parts.push_back(Part { number, began, ops, left: 0 });
+                let records = self.spare.pop().unwrap_or_default();
+                self.parts.push_back(Part { number, began, records, left: 0 });
             }
         }
-        let Some(part) = self.parts.back_mut() else { return Err(op) };
-        self.sent.insert(key, Sent { part: part.number, at: part.ops.len() });
-        part.ops.push(op);
+        let Some(part) = self.parts.back_mut() else { return Err(record) };
+        self.sent.insert(key, Sent { part: part.number, at: part.records.len() });
+        part.records.push(Some(record));
         part.left += 1;
         Ok(part.number)
     }
 
-    /// Its client acknowledged a message: gives its op, if it is held back.
+    /// Its client acknowledged a message: gives its record, if it is held back.
     #[inline]
-    pub(super) fn acknowledge(&mut self, key: (u64, u64)) -> Option<Op> {
+    pub(super) fn acknowledge(&mut self, key: (SessionNumber, u64)) -> Option<Record> {
         if self.sent.is_empty() {
             return None;
         }
@@ -130,7 +131,7 @@ impl Hold {
         let part = self.parts.get_mut(usize::try_from(part - first).ok()?)?;
         part.left -= 1;
         self.acknowledged += 1;
-        Some(std::mem::replace(&mut part.ops[at], Op::Nothing))
+        part.records[at].take()
     }
 
     /// The oldest part is done.
@@ -147,8 +148,8 @@ impl Hold {
         {
             last = Some(part.number);
             if self.spare.len() < MOST_SPARE {
-                part.ops.clear();
-                self.spare.push(part.ops);
+                part.records.clear();
+                self.spare.push(part.records);
             }
         }
         last
@@ -162,9 +163,9 @@ impl Hold {
         self.acknowledged = 0;
     }
 
-    /// All that collected is taken: what was held back to `ops`.
-    pub(super) fn take(&mut self, ops: &mut Vec<Vec<Op>>, now: Instant) {
-        ops.extend(self.parts.drain(..).map(|part| part.ops));
+    /// All that collected is taken: what was held back to `records`.
+    pub(super) fn take(&mut self, records: &mut Vec<Vec<Option<Record>>>, now: Instant) {
+        records.extend(self.parts.drain(..).map(|part| part.records));
         self.sent.clear();
         if self.sent.capacity() > MOST_KEPT {
             self.sent = HashMap::default();
@@ -211,7 +212,7 @@ const MOST_KEPT: usize = 1 << 14;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::tests::world::session_number, *};
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -224,13 +225,13 @@ mod tests {
         hold
     }
 
-    fn message(number: u64) -> Op {
-        Op::Released { session: 1, number }
+    fn message(number: u64) -> Record {
+        Record::Released { session: session_number(1), number }
     }
 
     fn acknowledge(hold: &mut Hold, key: (u64, u64)) -> Option<u64> {
-        hold.acknowledge(key).map(|op| match op {
-            Op::Released { number, .. } => number,
+        hold.acknowledge((session_number(key.0), key.1)).map(|record| match record {
+            Record::Released { number, .. } => number,
             other => panic!("{other:?}"),
         })
     }
@@ -238,7 +239,7 @@ mod tests {
     /// Adds the messages of a session: the numbers of their parts.
     fn add(hold: &mut Hold, messages: std::ops::Range<u64>, collecting: &mut u64, now: Instant) -> Vec<u64> {
         let each = messages.map(|n| {
-            *collecting = hold.add((1, n), message(n), *collecting, || now).unwrap();
+            *collecting = hold.add((session_number(1), n), message(n), *collecting, || now).unwrap();
             *collecting
         });
         each.collect()
@@ -286,7 +287,7 @@ mod tests {
             add(&mut hold, n..n + 1, &mut number, Instant::now());
             assert_eq!((acknowledge(&mut hold, (1, n)), number), (Some(n), n + 1));
         }
-        assert!(hold.add((1, most), message(most), number, Instant::now).is_err());
+        assert!(hold.add((session_number(1), most), message(most), number, Instant::now).is_err());
         assert_eq!(hold.take_ready(), Some(most));
         add(&mut hold, most..most + 1, &mut number, Instant::now());
     }
@@ -294,8 +295,8 @@ mod tests {
     #[test]
     fn a_message_that_is_there_is_said_to_be() {
         let mut hold = hold(MS);
-        assert!(matches!(hold.add((1, 1), message(1), 1, Instant::now), Ok(1)));
-        assert!(hold.add((1, 1), message(1), 1, Instant::now).is_err());
+        assert!(matches!(hold.add((session_number(1), 1), message(1), 1, Instant::now), Ok(1)));
+        assert!(hold.add((session_number(1), 1), message(1), 1, Instant::now).is_err());
     }
 
     #[test]
@@ -336,7 +337,7 @@ mod tests {
         assert!(hold.is_on());
         acknowledge(&mut hold, (1, 0));
         // one is written, the next is not
-        assert!(hold.add((1, 1), message(1), number, || now + VALID).is_err());
+        assert!(hold.add((session_number(1), 1), message(1), number, || now + VALID).is_err());
         assert_eq!(acknowledge(&mut hold, (1, 1)), None);
         add(&mut hold, 2..3, &mut number, now + VALID);
         let time = hold.time();
@@ -345,7 +346,7 @@ mod tests {
         hold.note_batch(MS, now + VALID);
         assert!(hold.time() > time);
         add(&mut hold, 3..4, &mut number, now + VALID * 3 / 2);
-        assert!(hold.add((1, 4), message(4), number + 1, || now + 2 * VALID).is_err());
+        assert!(hold.add((session_number(1), 4), message(4), number + 1, || now + 2 * VALID).is_err());
         hold.note_batch(SHORTEST, now + 2 * VALID);
         assert_eq!(hold.time(), SHORTEST * BATCHES);
     }

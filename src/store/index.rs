@@ -1,4 +1,4 @@
-//! [`Index`]: all that is kept, in memory, owned by the writer. Ops change it; what they changed and what ended is noted,
+//! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is noted,
 //! so that a batch writes the outcome and not the way there (`emit` does).
 
 use std::{iter, ops::Range};
@@ -8,14 +8,13 @@ use hashbrown::{HashMap, HashTable};
 use super::{
     bodies::{Body, RetainedSlot},
     homes::{Homes, UNWRITTEN},
-    op::Op,
     session::{
         DueWill, ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
     },
     slab::Slab,
 };
 use crate::{
-    router::QueuedCopy,
+    router::{QueuedCopy, Record},
     session::{Message, StoredWill},
     types::{PacketId, SubscriptionOptions},
 };
@@ -66,9 +65,10 @@ impl Index {
     /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages that
     /// are not known is passed over. `others` are more copies of what it queues.
     #[inline]
-    pub(super) fn apply(&mut self, op: Op, others: &[QueuedCopy], now: u64) {
-        match op {
-            Op::Started { session, client, will } => {
+    pub(super) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: u64) {
+        match record {
+            Record::SessionStarted { session, client, will } => {
+                let session = session.0.get();
                 self.next_session = self.next_session.max(session + 1);
                 if self.by_number.contains_key(&session) {
                     return self.attach(session, will);
@@ -76,20 +76,20 @@ impl Index {
                 let slot = self.insert_session(Session::new(session, client, will, None));
                 self.mark_session(slot);
             }
-            Op::Attached { session, will } => self.attach(session, will),
-            Op::Detached { session } => {
-                self.change_session(session, |session| {
+            Record::Attached { session, will } => self.attach(session.0.get(), will),
+            Record::Detached { session } => {
+                self.change_session(session.0.get(), |session| {
                     session.will = None;
                     // one whose client was gone when the process ended has been away since then
                     session.away_since.get_or_insert(now);
                 });
             }
-            Op::WillDue { session, number, will } => self.will_due(session, number, will),
-            Op::WillPublished { session, number } => self.will_published(session, number),
-            Op::Ended { session } => self.end_session(session),
-            Op::Subscribed { session, filter, options } => self.subscribe(session, filter, options),
-            Op::Unsubscribed { session, filter } => {
-                let Some((slot, session)) = self.session(session) else { return };
+            Record::WillDue { session, number, will } => self.will_due(session.0.get(), number, will),
+            Record::WillPublished { session, number } => self.will_published(session.0.get(), number),
+            Record::SessionEnded { session } => self.end_session(session.0.get()),
+            Record::Subscribed { session, filter, options } => self.subscribe(session.0.get(), filter, options),
+            Record::Unsubscribed { session, filter } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
                 let Some(gone) = session.subscriptions.remove(&filter) else { return };
                 let cost = subscription_cost(&filter);
                 self.live_bytes -= cost;
@@ -98,24 +98,26 @@ impl Index {
                     self.dirty.push(Dirty::Unsubscribed(slot, filter));
                 }
             }
-            Op::Queued { message, copy, sent, .. } => {
+            Record::Queued { message, copy, sent, .. } => {
                 self.queue(message, iter::once((&copy, sent)).chain(others.iter().map(|copy| (copy, None))));
             }
-            Op::Sent { session, number, sent, count } => {
+            Record::Sent { session, number, sent, count } => {
                 for n in 0..u64::from(count) {
-                    self.change_entry(session, number + n, |entry| {
+                    self.change_entry(session.0.get(), number + n, |entry| {
                         entry.set_sent(sent + n);
                         None
                     });
                 }
             }
-            Op::Released { session, number } => {
-                let body = self.change_entry(session, number, Entry::release);
+            Record::Released { session, number } => {
+                let body = self.change_entry(session.0.get(), number, Entry::release);
                 self.drop_ref(body);
             }
-            Op::Completed { session, number, count } => self.complete(session, number..number + u64::from(count)),
-            Op::Received { session, packet_id } => {
-                let Some((slot, session)) = self.session(session) else { return };
+            Record::Completed { session, number, count } => {
+                self.complete(session.0.get(), number..number + u64::from(count))
+            }
+            Record::Received { session, packet_id } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
                 if session.received_mut(packet_id).is_some() {
                     return;
                 }
@@ -125,8 +127,8 @@ impl Index {
                 self.live_bytes += RECEIVED_COST;
                 self.dirty.push(Dirty::Received(slot, packet_id));
             }
-            Op::ReceiptReleased { session, packet_id } => {
-                let Some((slot, session)) = self.session(session) else { return };
+            Record::ReceiptReleased { session, packet_id } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
                 let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
                 let Some(gone) = session.received.remove(at) else { return };
                 self.live_bytes -= RECEIVED_COST;
@@ -135,12 +137,11 @@ impl Index {
                     self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
                 }
             }
-            Op::Retained { message } => {
+            Record::Retained { message } => {
                 let body = self.body(message);
                 self.retain(body);
             }
-            Op::Cleared { topic } => self.clear_retained(topic),
-            Op::Nothing => {}
+            Record::RetainedCleared { topic } => self.clear_retained(topic),
         }
     }
 
@@ -335,7 +336,7 @@ mod tests {
     use super::{
         super::{
             bodies::{body_cost, message_number},
-            tests::world::{copy, message},
+            tests::world::{copy, message, session_number},
         },
         *,
     };
@@ -346,11 +347,19 @@ mod tests {
         for known in [vec![1, 2, 3], vec![2, 3], vec![3], vec![]] {
             let mut index = Index::default();
             for &session in &known {
-                index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, &[], 0);
+                index.apply(
+                    Record::SessionStarted {
+                        session: session_number(session),
+                        client: ClientId::from("c"),
+                        will: None,
+                    },
+                    &[],
+                    0,
+                );
             }
             let message = message(7, "t", b"x");
             let [copy, too @ ..] = [1, 2, 3].map(|session| copy(session, 1));
-            index.apply(Op::Queued { message, copy, sent: None, too: 0..2 }, &too, 0);
+            index.apply(Record::Queued { message, copy, sent: None }, &too, 0);
             let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
             assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
             assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
@@ -360,14 +369,18 @@ mod tests {
     #[test]
     fn a_message_that_was_forgotten_is_new_when_it_comes_again() {
         let mut index = Index::default();
-        index.apply(Op::Started { session: 1, client: ClientId::from("c"), will: None }, &[], 0);
+        index.apply(
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            &[],
+            0,
+        );
         let queue = |index: &mut Index, message: &Message, number| {
             let message = message.clone();
-            index.apply(Op::Queued { message, copy: copy(1, number), sent: None, too: 0..0 }, &[], 0);
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
         };
         let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
         queue(&mut index, &once, 1);
-        index.apply(Op::Completed { session: 1, number: 1, count: 1 }, &[], 0);
+        index.apply(Record::Completed { session: session_number(1), number: 1, count: 1 }, &[], 0);
         // the next one has its place
         index.settle(0);
         queue(&mut index, &other, 2);
@@ -383,11 +396,15 @@ mod tests {
     fn a_message_whose_first_copy_has_no_place_is_kept_for_the_others() {
         let mut index = Index::default();
         for session in [1, 2] {
-            index.apply(Op::Started { session, client: ClientId::from("c"), will: None }, &[], 0);
+            index.apply(
+                Record::SessionStarted { session: session_number(session), client: ClientId::from("c"), will: None },
+                &[],
+                0,
+            );
         }
         let mut queue = |number, others: &[QueuedCopy]| {
             let message = message(number, "t", b"x");
-            index.apply(Op::Queued { message, copy: copy(1, 1), sent: None, too: 0..others.len() }, others, 0);
+            index.apply(Record::Queued { message, copy: copy(1, 1), sent: None }, others, 0);
         };
         queue(7, &[]);
         queue(8, &[copy(2, 1)]);
@@ -407,12 +424,16 @@ mod tests {
     #[test]
     fn what_is_new_of_a_session_is_noted_once_and_what_comes_before_it_by_itself() {
         let mut index = Index::default();
-        index.apply(Op::Started { session: 1, client: ClientId::from("c"), will: None }, &[], 0);
+        index.apply(
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            &[],
+            0,
+        );
         index.homes.push(1);
         index.settle(1);
         let mut queue = |number: u64| {
             let message = message(number, "t", b"x");
-            index.apply(Op::Queued { message, copy: copy(1, number), sent: None, too: 0..0 }, &[], 0);
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
         };
         [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
         let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));
@@ -427,7 +448,7 @@ mod tests {
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
         // the next frame has what comes after
         let live = index.homes.get(1).records;
-        index.apply(Op::Completed { session: 1, number: 6, count: 1 }, &[], 0);
+        index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], 0);
         assert_eq!(index.homes.get(1).records, live - 2);
         assert_eq!(index.encode(&mut bytes).records, 1);
     }

@@ -22,6 +22,7 @@
 
 mod batches;
 mod bodies;
+mod contents;
 mod data_dir;
 mod direct;
 mod disk;
@@ -38,7 +39,6 @@ mod homes;
 mod index;
 mod json;
 mod names;
-mod op;
 mod pool;
 mod record;
 mod records;

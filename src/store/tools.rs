@@ -18,13 +18,14 @@ use super::{
     emit::{body_record, session_record},
     error::{Failure, OpenError},
     index::Index,
-    json, names, op,
+    json, names,
     record::LogRecord,
     recover::{Recovered, recover},
     sizes::SegmentBytes,
     statistics::Statistics,
     writer::{Progress, Settings, Writer},
 };
+use crate::topic::TopicFilter;
 
 /// Why a tool could not do what it is for.
 #[derive(Debug, Error)]
@@ -204,7 +205,7 @@ fn dump_live(index: &Index, out: &mut impl Write) -> io::Result<()> {
         line(out, json::record(&session_record(session)))?;
         let number = session.number;
         for (filter, subscription) in &session.subscriptions {
-            let (filter, options) = (op::filter(filter), subscription.options);
+            let (filter, options) = (TopicFilter::from_valid(filter), subscription.options);
             line(out, json::record(&LogRecord::Subscribed { session: number, filter, options }))?;
         }
         for entry in session.live_entries() {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    contents::Contents,
     emit::{Cursor, Emitted},
     error::{DATA_DIR, Failure, RecoveryError},
     files::{File, Files, is_full, write_all_at, zero_fill},
@@ -16,7 +17,6 @@ use super::{
     homes::Home,
     index::Index,
     names,
-    op::Ops,
     pool::{self, Pool, READY, RESERVE, Spare},
     recover::Recovered,
     sizes::{SegmentBytes, Sizes},
@@ -190,17 +190,17 @@ impl<F: Files> Writer<F> {
         self.full
     }
 
-    /// Writes what the ops leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
-    pub(super) fn commit(&mut self, ops: &mut Ops, now: u64) -> Result<Progress, Failure> {
+    /// Writes what the records leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
+    pub(super) fn commit(&mut self, contents: &mut Contents, now: u64) -> Result<Progress, Failure> {
         self.alive()?;
-        self.join(ops, now);
+        self.join(contents, now);
         self.write()
     }
 
-    /// Notes what the ops leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
-    pub(super) fn join(&mut self, ops: &mut Ops, now: u64) {
+    /// Notes what the records leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
+    pub(super) fn join(&mut self, contents: &mut Contents, now: u64) {
         self.now = now;
-        ops.drain(|op, others| self.index.apply(op, others, now));
+        contents.drain(|record, others| self.index.apply(record, others, now));
         self.statistics.batches.add(1);
     }
 

@@ -12,8 +12,8 @@ use std::{
 
 use dunlin::{
     config::Limits,
-    router::{Authorize, Condition, Count, Identity, Record, Rights, Store},
-    session::{Change, CommitSeq, SessionNumber, Stored},
+    router::{Authorize, Condition, Count, Identity, QueuedCopy, Record, Rights, Store},
+    session::{self, CommitSeq, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -44,18 +44,21 @@ struct State {
 }
 
 impl Store for ByHand {
-    fn append(&self, record: Record<'_>) -> Stored {
+    fn append(&self, record: Record) -> Stored {
         let mut state = self.0.lock();
         if let Record::SessionStarted { session, client, .. } = &record {
             state.clients.insert(*session, client.to_string());
         }
         let text = describe(&state.clients, record);
-        state.records.push(text);
-        self.1.notify_all();
-        if !state.by_hand {
-            state.done = state.records.len();
-        }
-        Stored::By(CommitSeq(state.records.len() as u64))
+        self.appended(&mut state, text)
+    }
+
+    fn append_copies(&self, _: &session::Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored {
+        let mut state = self.0.lock();
+        let clients = &state.clients;
+        let others: Vec<_> = others.iter().map(|copy| format!("{} {}", clients[&copy.session], copy.number)).collect();
+        let text = format!("queued with {} {}: {}", clients[&first.session], first.number, others.join(", "));
+        self.appended(&mut state, text)
     }
 
     fn together(&self, append: &mut dyn FnMut()) {
@@ -84,7 +87,7 @@ impl Store for ByHand {
     }
 }
 
-fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> String {
+fn describe(clients: &HashMap<SessionNumber, String>, record: Record) -> String {
     match record {
         Record::SessionStarted { session, will, .. } => {
             let will = will.map_or("no will".into(), |w| format!("will {}", w.message.topic().as_str()));
@@ -98,17 +101,31 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record<'_>) -> Str
         Record::WillPublished { session, number } => format!("published {} will {number}", clients[&session]),
         Record::SessionEnded { session } => format!("ended {}", clients[&session]),
         Record::Subscribed { session, filter, options } => {
-            format!("subscribed {} {} {}", clients[&session], filter.as_str(), options.qos as u8)
+            format!("subscribed {} {} {}", clients[&session], filter, options.qos as u8)
         }
-        Record::Unsubscribed { session, filter } => format!("unsubscribed {} {}", clients[&session], filter.as_str()),
-        Record::Changed { session, change } => format!("{} {}", clients[&session], describe_change(change)),
-        Record::QueuedToo { first, copies, .. } => {
-            let copies: Vec<_> =
-                copies.iter().map(|copy| format!("{} {}", clients[&copy.session], copy.number)).collect();
-            format!("queued with {} {}: {}", clients[&first.session], first.number, copies.join(", "))
+        Record::Unsubscribed { session, filter } => format!("unsubscribed {} {}", clients[&session], filter),
+        Record::Queued { message, copy: QueuedCopy { session, number, qos, retain }, sent } => {
+            let sent = sent.map_or(String::new(), |sent| format!(" sent {sent}"));
+            let retain = if retain { " retain" } else { "" };
+            format!(
+                "{} queued {number} {} {} {}{retain}{sent}",
+                clients[&session],
+                message.topic().as_str(),
+                text(message.payload()),
+                qos as u8
+            )
         }
+        Record::Sent { session, number, sent, count } => {
+            format!("{} {} sent {}", clients[&session], span(number, count), span(sent, count))
+        }
+        Record::Released { session, number } => format!("{} {number} released", clients[&session]),
+        Record::Completed { session, number, count } => {
+            format!("{} {} completed", clients[&session], span(number, count))
+        }
+        Record::Received { session, packet_id } => format!("{} received {packet_id}", clients[&session]),
+        Record::ReceiptReleased { session, packet_id } => format!("{} receipt {packet_id} released", clients[&session]),
         Record::Retained { message } => format!("retained {} {}", message.topic().as_str(), text(message.payload())),
-        Record::RetainedCleared { topic } => format!("cleared {}", topic.as_str()),
+        Record::RetainedCleared { topic } => format!("cleared {topic}"),
         other => format!("{other:?}"),
     }
 }
@@ -121,27 +138,17 @@ fn span(first: u64, count: u32) -> String {
     }
 }
 
-fn describe_change(change: Change<'_>) -> String {
-    match change {
-        Change::Queued { number, message, qos, retain, sent } => {
-            let sent = sent.map_or(String::new(), |sent| format!(" sent {sent}"));
-            let retain = if retain { " retain" } else { "" };
-            format!(
-                "queued {number} {} {} {}{retain}{sent}",
-                message.topic().as_str(),
-                text(message.payload()),
-                qos as u8
-            )
-        }
-        Change::Sent { number, sent, count } => format!("{} sent {}", span(number, count), span(sent, count)),
-        Change::Released { number } => format!("{number} released"),
-        Change::Completed { number, count } => format!("{} completed", span(number, count)),
-        Change::Received { packet_id } => format!("received {packet_id}"),
-        Change::ReceiptReleased { packet_id } => format!("receipt {packet_id} released"),
-    }
-}
-
 impl ByHand {
+    /// One more record.
+    fn appended(&self, state: &mut State, record: String) -> Stored {
+        state.records.push(record);
+        self.1.notify_all();
+        if !state.by_hand {
+            state.done = state.records.len();
+        }
+        Stored::By(CommitSeq(state.records.len() as u64))
+    }
+
     /// What comes from now on is kept when the test says so.
     fn hold(&self) {
         self.0.lock().by_hand = true;

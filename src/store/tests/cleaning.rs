@@ -4,34 +4,38 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        op::Op,
         recover::recover,
         restore::restored,
         sizes::SegmentBytes,
         writer::{Progress, Settings},
     },
     model::Model,
-    world::{World, copy, look, message, open, settings},
+    world::{World, copy, look, message, open, session_number, settings},
 };
 use crate::{
+    router::Record,
     session::RestoredState,
     types::{ClientId, PacketId, QoS},
 };
 
 const SEGMENT: u64 = 4096;
 
-fn start(session: u64) -> Op {
-    Op::Started { session, client: ClientId::from(format!("client {session}").as_str()), will: None }
+fn start(session: u64) -> Record {
+    Record::SessionStarted {
+        session: session_number(session),
+        client: ClientId::from(format!("client {session}").as_str()),
+        will: None,
+    }
 }
 
-fn queued(session: u64, number: u64, body: u64, payload: &[u8]) -> Op {
-    Op::Queued { message: message(body, "t", payload), copy: copy(session, number), sent: None, too: 0..0 }
+fn queued(session: u64, number: u64, body: u64, payload: &[u8]) -> Record {
+    Record::Queued { message: message(body, "t", payload), copy: copy(session, number), sent: None }
 }
 
-fn commit(world: &mut World, ops: Vec<Op>) -> u64 {
-    ops.iter().for_each(|op| world.model.apply(op));
+fn commit(world: &mut World, records: Vec<Record>) -> u64 {
+    records.iter().for_each(|record| world.model.apply(record));
     let before = world.files.operations();
-    assert_eq!(world.commit(ops), Ok(Progress::Done));
+    assert_eq!(world.commit(records), Ok(Progress::Done));
     world.files.operations() - before
 }
 
@@ -56,7 +60,7 @@ proptest! {
                 1 => world.restart(),
                 2 => {
                     let sessions: Vec<_> = world.model.sessions.keys().copied().collect();
-                    commit(&mut world, sessions.into_iter().map(|session| Op::Ended { session }).collect());
+                    commit(&mut world, sessions.into_iter().map(|session| Record::SessionEnded { session }).collect());
                 }
                 _ => prop_assert_eq!(world.commit_random(), Ok(Progress::Done)),
             }
@@ -74,18 +78,18 @@ proptest! {
 fn what_ends_in_its_batch_is_not_written() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1)]);
-    let ops = vec![
+    let records = vec![
         queued(1, 1, 1, b"payload"),
-        Op::Sent { session: 1, number: 1, sent: 1, count: 1 },
-        Op::Received { session: 1, packet_id: PacketId::MIN },
-        Op::Completed { session: 1, number: 1, count: 1 },
-        Op::ReceiptReleased { session: 1, packet_id: PacketId::MIN },
+        Record::Sent { session: session_number(1), number: 1, sent: 1, count: 1 },
+        Record::Received { session: session_number(1), packet_id: PacketId::MIN },
+        Record::Completed { session: session_number(1), number: 1, count: 1 },
+        Record::ReceiptReleased { session: session_number(1), packet_id: PacketId::MIN },
         start(2),
-        Op::Ended { session: 2 },
-        Op::Retained { message: message(2, "r", b"x") },
-        Op::Cleared { topic: "r".into() },
+        Record::SessionEnded { session: session_number(2) },
+        Record::Retained { message: message(2, "r", b"x") },
+        Record::RetainedCleared { topic: "r".into() },
     ];
-    assert_eq!(commit(&mut world, ops), 0);
+    assert_eq!(commit(&mut world, records), 0);
     assert_eq!(commit(&mut world, vec![]), 0);
 }
 
@@ -95,7 +99,7 @@ fn a_message_is_written_once_for_all_its_sessions() {
     commit(&mut world, (1..=100).map(start).collect());
     let before = look(&world.files).segments[0].end;
     let body = message(1, "t", &[7; 5000]);
-    let queue = |session| Op::Queued { message: body.clone(), copy: copy(session, 1), sent: None, too: 0..0 };
+    let queue = |session| Record::Queued { message: body.clone(), copy: copy(session, 1), sent: None };
     commit(&mut world, (1..=50).map(queue).collect());
     commit(&mut world, (51..=100).map(queue).collect());
     let written = look(&world.files).segments[0].end - before;
@@ -108,7 +112,7 @@ fn a_message_is_written_once_for_all_its_sessions() {
 #[test]
 fn a_topic_retained_twice_is_written_once() {
     let mut world = World::new(0, settings(64 << 10));
-    let retained = |number| Op::Retained { message: message(number, "r", &[number as u8; 1000]) };
+    let retained = |number| Record::Retained { message: message(number, "r", &[number as u8; 1000]) };
     commit(&mut world, (1..=20).map(retained).collect());
     assert!(look(&world.files).segments[0].end < 1200);
 }
@@ -116,9 +120,10 @@ fn a_topic_retained_twice_is_written_once() {
 #[test]
 fn a_retained_message_that_was_replaced_and_cleared_at_once_stays_gone() {
     let mut world = World::new(0, settings(SEGMENT));
-    commit(&mut world, vec![Op::Retained { message: message(1, "r", b"old") }]);
-    let ops = vec![Op::Retained { message: message(2, "r", b"new") }, Op::Cleared { topic: "r".into() }];
-    commit(&mut world, ops);
+    commit(&mut world, vec![Record::Retained { message: message(1, "r", b"old") }]);
+    let records =
+        vec![Record::Retained { message: message(2, "r", b"new") }, Record::RetainedCleared { topic: "r".into() }];
+    commit(&mut world, records);
     assert!(world.model.retained.is_empty());
     world.power_cut();
 }
@@ -131,10 +136,10 @@ fn sessions_that_end_free_their_space() {
         commit(&mut world, vec![queued(1, number, number, &[1; 500]), queued(2, number, 1000 + number, &[2; 500])]);
     }
     assert!(world.files.used() > 200_000);
-    commit(&mut world, vec![Op::Ended { session: 1 }]);
+    commit(&mut world, vec![Record::SessionEnded { session: session_number(1) }]);
     while world.writer.clean(1024).unwrap() {}
     assert!(world.files.used() <= world.bound());
-    commit(&mut world, vec![Op::Ended { session: 2 }]);
+    commit(&mut world, vec![Record::SessionEnded { session: session_number(2) }]);
     while world.writer.clean(1024).unwrap() {}
     assert!(world.files.used() <= 8 * SEGMENT, "{}", world.files.used());
     world.power_cut();
@@ -145,7 +150,7 @@ fn no_number_is_given_twice_however_much_was_cleaned() {
     let mut world = World::new(0, settings(SEGMENT));
     for session in 1..=300 {
         commit(&mut world, vec![start(session), queued(session, 1, session, &[0; 100])]);
-        commit(&mut world, vec![Op::Ended { session }]);
+        commit(&mut world, vec![Record::SessionEnded { session: session_number(session) }]);
         while world.writer.clean(1024).unwrap() {}
     }
     assert!(!world.files.segments().contains(&super::super::names::segment(1)));
@@ -160,7 +165,7 @@ fn one_message_that_stays_keeps_no_others() {
     commit(&mut world, vec![start(1), queued(1, 1, 1, b"stays")]);
     for number in 2..2000 {
         commit(&mut world, vec![queued(1, number, number, b"goes")]);
-        commit(&mut world, vec![Op::Completed { session: 1, number, count: 1 }]);
+        commit(&mut world, vec![Record::Completed { session: session_number(1), number, count: 1 }]);
         while world.writer.clean(1024).unwrap() {}
     }
     let (_, session) = world.writer.index().sessions.iter().next().unwrap();
@@ -175,8 +180,8 @@ fn a_frame_larger_than_a_segment_has_its_own() {
     commit(&mut world, vec![queued(1, 2, 2, &vec![3; 100_000])]);
     commit(&mut world, vec![queued(1, 3, 3, b"after")]);
     world.power_cut();
-    assert_eq!(world.model.sessions[&1].messages.len(), 3);
-    commit(&mut world, vec![Op::Completed { session: 1, number: 2, count: 1 }]);
+    assert_eq!(world.model.sessions[&session_number(1)].messages.len(), 3);
+    commit(&mut world, vec![Record::Completed { session: session_number(1), number: 2, count: 1 }]);
     while world.writer.clean(1024).unwrap() {}
     assert!(world.files.used() <= world.bound());
     world.power_cut();
@@ -188,7 +193,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     world.now = 10_000;
     commit(&mut world, vec![start(1), start(2)]);
     world.now = 20_000;
-    commit(&mut world, vec![Op::Detached { session: 1 }]);
+    commit(&mut world, vec![Record::Detached { session: session_number(1) }]);
     world.now = 30_000;
     commit(&mut world, vec![start(3)]);
     let away = |world: &World, now| {
@@ -202,7 +207,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     assert_eq!(away(&world, 25_001), [5_000, 0, 0]);
     // the next start says the same, whatever was written between
     world.now = 50_000;
-    commit(&mut world, vec![Op::Attached { session: 3, will: None }]);
+    commit(&mut world, vec![Record::Attached { session: session_number(3), will: None }]);
     world.restart();
     assert_eq!(away(&world, 60_001), [40_000, 30_000, 10_000]);
 }
@@ -212,8 +217,11 @@ fn what_is_restored_says_how_far_each_message_came() {
     let mut world = World::new(0, settings(SEGMENT));
     commit(&mut world, vec![start(1)]);
     commit(&mut world, (1..=3).map(|number| queued(1, number, number, b"x")).collect());
-    commit(&mut world, (2..=3).map(|number| Op::Sent { session: 1, number, sent: number + 7, count: 1 }).collect());
-    commit(&mut world, vec![Op::Released { session: 1, number: 3 }]);
+    commit(
+        &mut world,
+        (2..=3).map(|number| Record::Sent { session: session_number(1), number, sent: number + 7, count: 1 }).collect(),
+    );
+    commit(&mut world, vec![Record::Released { session: session_number(1), number: 3 }]);
     world.restart();
     let restored = restored(world.writer.index(), 0);
     let states: Vec<_> = restored.sessions[0].messages.iter().map(|message| (message.number, &message.state)).collect();

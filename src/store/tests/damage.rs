@@ -2,71 +2,71 @@
 //! found, or makes no difference.
 
 use super::{
-    super::{format, names, op::Op, recover::recover, writer::Progress},
+    super::{format, names, recover::recover, writer::Progress},
     model::Model,
     simulated::{Fault, Rng, Simulated},
-    world::{World, copy, look, message, open, settings},
+    world::{World, copy, look, message, open, session_number, settings},
 };
 use crate::{
-    router::QueuedCopy,
+    router::{QueuedCopy, Record},
     session::StoredWill,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
 const SEGMENT: u64 = 4096;
 
-/// A log in which each kind of op can follow, and one batch of each kind.
-fn each_kind() -> (Vec<Op>, Vec<Vec<Op>>) {
-    let (session, qos) = (1, QoS::ExactlyOnce);
+/// A log in which each kind of record can follow, and one batch of each kind.
+fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
+    let (session, qos) = (session_number(1), QoS::ExactlyOnce);
     let gone = StoredWill { message: message(90, "will", b"gone"), retain: true };
     let will = Some(gone.clone());
     let packet_id = PacketId::new(7).unwrap();
     let queued = |number, message| {
-        let copy = QueuedCopy { qos, ..copy(session, number) };
-        Op::Queued { message, copy, sent: None, too: 0..0 }
+        let copy = QueuedCopy { qos, ..copy(1, number) };
+        Record::Queued { message, copy, sent: None }
     };
     let options = SubscriptionOptions::from(qos);
     // as in a broker, a message is one however often it is handed over
     let (one, three, both) = (message(1, "t", b"one"), message(3, "r", b"three"), message(4, "t", b"both"));
     let base = vec![
-        Op::Started { session, client: ClientId::from("first"), will: will.clone() },
-        Op::Subscribed { session, filter: "old/#".into(), options },
+        Record::SessionStarted { session, client: ClientId::from("first"), will: will.clone() },
+        Record::Subscribed { session, filter: "old/#".into(), options },
         queued(1, one.clone()),
         queued(2, message(2, "t", b"two")),
-        Op::Sent { session, number: 2, sent: 1, count: 1 },
-        Op::Received { session, packet_id: PacketId::MIN },
-        Op::Retained { message: three.clone() },
-        Op::WillDue { session, number: 1, will: gone.clone() },
+        Record::Sent { session, number: 2, sent: 1, count: 1 },
+        Record::Received { session, packet_id: PacketId::MIN },
+        Record::Retained { message: three.clone() },
+        Record::WillDue { session, number: 1, will: gone.clone() },
     ];
     let batches = vec![
-        vec![Op::Started { session: 2, client: ClientId::from("second"), will }],
-        vec![Op::Attached { session, will: None }],
-        vec![Op::Detached { session }],
-        vec![Op::WillDue { session, number: 2, will: gone }],
-        vec![Op::WillPublished { session, number: 1 }],
-        vec![Op::Ended { session }],
-        vec![Op::Subscribed { session, filter: "new/+".into(), options }],
-        vec![Op::Unsubscribed { session, filter: "old/#".into() }],
+        vec![Record::SessionStarted { session: session_number(2), client: ClientId::from("second"), will }],
+        vec![Record::Attached { session, will: None }],
+        vec![Record::Detached { session }],
+        vec![Record::WillDue { session, number: 2, will: gone }],
+        vec![Record::WillPublished { session, number: 1 }],
+        vec![Record::SessionEnded { session }],
+        vec![Record::Subscribed { session, filter: "new/+".into(), options }],
+        vec![Record::Unsubscribed { session, filter: "old/#".into() }],
         vec![queued(3, message(4, "t", b"a message that is longer than its record"))],
         vec![queued(3, three)],
         // three in a row
         (3..6).map(|n| queued(n, message(n + 1, "t", b"in a row"))).collect(),
-        vec![Op::Sent { session, number: 1, sent: 2, count: 1 }],
-        vec![Op::Released { session, number: 2 }],
-        vec![Op::Completed { session, number: 1, count: 1 }],
-        vec![Op::Received { session, packet_id }],
-        vec![Op::ReceiptReleased { session, packet_id: PacketId::MIN }],
-        vec![Op::Retained { message: message(4, "r", b"another") }],
-        vec![Op::Retained { message: one }],
-        vec![Op::Cleared { topic: "r".into() }],
-        vec![queued(3, both.clone()), Op::Retained { message: both }],
+        vec![Record::Sent { session, number: 1, sent: 2, count: 1 }],
+        vec![Record::Released { session, number: 2 }],
+        vec![Record::Completed { session, number: 1, count: 1 }],
+        vec![Record::Received { session, packet_id }],
+        vec![Record::ReceiptReleased { session, packet_id: PacketId::MIN }],
+        vec![Record::Retained { message: message(4, "r", b"another") }],
+        vec![Record::Retained { message: one }],
+        vec![Record::RetainedCleared { topic: "r".into() }],
+        vec![queued(3, both.clone()), Record::Retained { message: both }],
     ];
     (base, batches)
 }
 
-fn commit(world: &mut World, ops: Vec<Op>) {
-    ops.iter().for_each(|op| world.model.apply(op));
-    assert_eq!(world.commit(ops), Ok(Progress::Done));
+fn commit(world: &mut World, records: Vec<Record>) {
+    records.iter().for_each(|record| world.model.apply(record));
+    assert_eq!(world.commit(records), Ok(Progress::Done));
 }
 
 /// The last segment, and where its last frame begins and ends.
@@ -109,9 +109,9 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
                 // nothing of it comes back
                 assert_eq!(files.bytes(&name).len(), if whole { end } else { start });
                 let mut expected = expected.clone();
-                let op = Op::Received { session: 1, packet_id: PacketId::new(99).unwrap() };
-                expected.apply(&op);
-                writer.commit(&mut vec![op].into(), 5).unwrap();
+                let record = Record::Received { session: session_number(1), packet_id: PacketId::new(99).unwrap() };
+                expected.apply(&record);
+                writer.commit(&mut vec![record].into(), 5).unwrap();
                 assert_eq!(Model::from(&look(&files).index), expected);
             }
         }
@@ -175,7 +175,10 @@ fn damage_in_the_last_frame_looks_like_a_torn_end() {
         assert_eq!(world.commit_random(), Ok(Progress::Done));
     }
     let before = world.model.clone();
-    commit(&mut world, vec![Op::Started { session: 50, client: ClientId::from("last"), will: None }]);
+    commit(
+        &mut world,
+        vec![Record::SessionStarted { session: session_number(50), client: ClientId::from("last"), will: None }],
+    );
     let (name, start, end) = last_frame(&world.files);
     for at in start..end {
         let files = world.files.copy();

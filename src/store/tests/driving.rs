@@ -63,10 +63,10 @@ impl Driven {
 
     fn retain_at(&self, topic: &str, payload: &[u8]) -> CommitSeq {
         let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::AtLeastOnce);
-        self.append(Record::Retained { message: &message })
+        self.append(Record::Retained { message })
     }
 
-    pub(super) fn append(&self, record: Record<'_>) -> CommitSeq {
+    pub(super) fn append(&self, record: Record) -> CommitSeq {
         match self.shared.append(record) {
             Stored::By(commit) => commit,
             Stored::Done => panic!("nothing is durable at once"),
@@ -160,7 +160,7 @@ fn who_waits_on_a_full_disk_for_what_ends_something_waits_until_it_is_durable() 
     assert_eq!(store.shared.condition(), Condition::Full, "after {retained} messages");
     for topic in topics.iter().take(retained.min(TOPICS)) {
         let topic = TopicName::new(topic).unwrap();
-        let commit = store.append(Record::RetainedCleared { topic });
+        let commit = store.append(Record::RetainedCleared { topic: topic.as_str().into() });
         store.wait(commit);
         assert!(store.shared.done() >= commit, "woken too soon");
     }

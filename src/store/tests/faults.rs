@@ -2,8 +2,8 @@
 
 use super::{
     super::{
+        contents::Contents,
         files::Files,
-        op::{Op, Ops},
         sizes::SegmentBytes,
         writer::{Progress, Settings},
     },
@@ -11,6 +11,7 @@ use super::{
     simulated::Fault,
     world::{World, message, settings},
 };
+use crate::router::Record;
 
 const SEGMENT: u64 = 4096;
 
@@ -29,7 +30,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
         failures.insert(failure.what);
         let (operations, syncs) = (world.files.operations(), world.files.syncs());
         // the disk works again, and nobody may believe it
-        assert_eq!(world.writer.commit(&mut Ops::default(), 0), Err(failure.clone()));
+        assert_eq!(world.writer.commit(&mut Contents::default(), 0), Err(failure.clone()));
         assert_eq!(world.writer.retry(), Err(failure.clone()));
         assert_eq!(world.writer.sync(), Err(failure.clone()));
         assert_eq!(world.writer.clean(1), Err(failure));
@@ -158,9 +159,9 @@ fn a_segment_that_has_no_room_to_begin_begins_later() {
             let mut world = World::new(n, settings(SEGMENT));
             world.files.break_at(n, Fault::Full);
             let payload = vec![b'x'; if large { 2 * SEGMENT as usize } else { 10 }];
-            let op = Op::Retained { message: message(1, "t", &payload) };
-            world.model.apply(&op);
-            if world.commit(vec![op]) == Ok(Progress::Stuck) {
+            let record = Record::Retained { message: message(1, "t", &payload) };
+            world.model.apply(&record);
+            if world.commit(vec![record]) == Ok(Progress::Stuck) {
                 delayed += 1;
                 assert_eq!(world.retry(), Ok(Progress::Done), "large: {large}, change {n}");
                 while let Some(spare) = world.writer.pool().take_reserve(0, false) {
@@ -212,14 +213,16 @@ fn a_full_disk_can_be_emptied() {
         let mut steps = 0;
         while world.writer.is_full() {
             let ended = world.model.sessions.iter().find_map(|(&session, state)| {
-                state.messages.keys().next().map(|&number| Op::Completed { session, number, count: 1 })
+                state.messages.keys().next().map(|&number| Record::Completed { session, number, count: 1 })
             });
-            let op = ended.unwrap_or_else(|| match world.model.retained.keys().next() {
-                Some(topic) => Op::Cleared { topic: topic.as_str().into() },
-                None => Op::Ended { session: *world.model.sessions.keys().next().expect("something is left") },
+            let record = ended.unwrap_or_else(|| match world.model.retained.keys().next() {
+                Some(topic) => Record::RetainedCleared { topic: topic.as_str().into() },
+                None => {
+                    Record::SessionEnded { session: *world.model.sessions.keys().next().expect("something is left") }
+                }
             });
-            world.model.apply(&op);
-            assert_eq!(world.commit(vec![op]), Ok(Progress::Done), "after {steps} of {full} bytes");
+            world.model.apply(&record);
+            assert_eq!(world.commit(vec![record]), Ok(Progress::Done), "after {steps} of {full} bytes");
             while world.writer.clean(512).unwrap() {}
             world.writer.retry().unwrap();
             steps += 1;
@@ -240,9 +243,9 @@ fn the_cleaner_always_has_room_on_a_small_disk() {
         world.files.set_room(Some(topics * 600 * 5 / 2 + 8 * SEGMENT));
         for number in 1..=4000 {
             let topic = format!("topic/{}", if number <= topics { number } else { 1 + world.rng.next() % topics });
-            let op = Op::Retained { message: message(number, &topic, &[b'x'; 550]) };
-            world.model.apply(&op);
-            assert_eq!(world.commit(vec![op]), Ok(Progress::Done), "{number} of {topics} topics");
+            let record = Record::Retained { message: message(number, &topic, &[b'x'; 550]) };
+            world.model.apply(&record);
+            assert_eq!(world.commit(vec![record]), Ok(Progress::Done), "{number} of {topics} topics");
             // a step for each batch, as the store's thread does at least
             world.writer.clean(3 * 600).unwrap();
             assert!(!world.writer.is_full(), "{number} of {topics} topics");
@@ -261,16 +264,16 @@ fn what_lives_in_front_of_what_is_gone_does_not_keep_a_disk_full() {
         let mut number = 0;
         while !world.writer.is_full() {
             number += 1;
-            let op = Op::Retained { message: message(number, &format!("topic/{number}"), &[b'x'; 550]) };
-            world.model.apply(&op);
-            assert_eq!(world.commit(vec![op]), Ok(Progress::Done));
+            let record = Record::Retained { message: message(number, &format!("topic/{number}"), &[b'x'; 550]) };
+            world.model.apply(&record);
+            assert_eq!(world.commit(vec![record]), Ok(Progress::Done));
             while world.writer.clean(2000).unwrap() {}
         }
         assert!(number >= topics * 9 / 10, "{number}");
         for cleared in number / 2..=number {
-            let op = Op::Cleared { topic: format!("topic/{cleared}").as_str().into() };
-            world.model.apply(&op);
-            assert_eq!(world.commit(vec![op]), Ok(Progress::Done));
+            let record = Record::RetainedCleared { topic: format!("topic/{cleared}").as_str().into() };
+            world.model.apply(&record);
+            assert_eq!(world.commit(vec![record]), Ok(Progress::Done));
             while world.writer.clean(2000).unwrap() {}
             world.writer.retry().unwrap();
         }

@@ -11,12 +11,12 @@ use proptest::prelude::*;
 use super::{
     super::{
         batches::{Batches, Fsync, WriterIs},
-        op::{Op, Ops},
+        contents::{Contents, size_of_record},
         recover::recover,
     },
     driving::{Driven, rings, until},
     simulated::{Rng, Simulated},
-    world::copy,
+    world::{copy, session_number},
 };
 use crate::{
     router::{QueuedCopy, Record},
@@ -29,15 +29,15 @@ use crate::{
 fn holding() -> Batches {
     let mut batches = Batches::new();
     batches.push(cleared(), Instant::now);
-    let mut ops = Ops::default();
-    let number = batches.take(&mut ops, false, Instant::now());
+    let mut contents = Contents::default();
+    let number = batches.take(&mut contents, false, Instant::now());
     let durable = Instant::now() + Duration::from_micros(100);
     assert_eq!((number, batches.complete(1..2, fsync(1), durable)), (1, Some(1)));
     batches
 }
 
-fn cleared() -> Op {
-    Op::Cleared { topic: "t".into() }
+fn cleared() -> Record {
+    Record::RetainedCleared { topic: "t".into() }
 }
 
 fn fsync(frame: u64) -> Option<Fsync> {
@@ -46,19 +46,19 @@ fn fsync(frame: u64) -> Option<Fsync> {
 
 /// The number of the batch that is taken, if one is.
 fn take(batches: &mut Batches) -> Option<u64> {
-    let mut ops = Ops::default();
-    let number = batches.take(&mut ops, false, Instant::now());
-    (!ops.is_empty()).then_some(number)
+    let mut contents = Contents::default();
+    let number = batches.take(&mut contents, false, Instant::now());
+    (!contents.is_empty()).then_some(number)
 }
 
-fn sent(number: u64) -> Op {
+fn sent(number: u64) -> Record {
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
     message.set_store_number(number.try_into().unwrap());
-    Op::Queued { message, copy: copy(1, number), sent: Some(number), too: 0..0 }
+    Record::Queued { message, copy: copy(1, number), sent: Some(number) }
 }
 
-fn acknowledged(number: u64) -> Op {
-    Op::Completed { session: 1, number, count: 1 }
+fn acknowledged(number: u64) -> Record {
+    Record::Completed { session: session_number(1), number, count: 1 }
 }
 
 #[test]
@@ -68,14 +68,17 @@ fn what_is_acknowledged_while_it_is_held_back_is_done_and_leaves_nothing() {
     batches.push(sent(10), || now);
     batches.want(2);
     assert!(!batches.is_due());
-    assert_eq!(batches.take(&mut Ops::default(), false, now), 2);
+    assert_eq!(batches.take(&mut Contents::default(), false, now), 2);
     assert_eq!(batches.held_until(), Some(now + batches.hold_time()));
     assert_eq!(batches.settle(), None);
     batches.push(acknowledged(10), || now);
     assert!(batches.may_settle());
     assert_eq!((batches.settle(), batches.settle()), (Some(2), None));
     // of what was sent before, only that it was acknowledged is left, and nobody waits for it
-    assert_eq!((batches.number, batches.ops.list.len(), batches.bytes()), (3, 1, acknowledged(9).size()));
+    assert_eq!(
+        (batches.number, batches.contents.list.len(), batches.bytes()),
+        (3, 1, size_of_record(&acknowledged(9)))
+    );
     assert!(!batches.is_due() && batches.held_until().is_none());
 }
 
@@ -85,15 +88,15 @@ fn of_several_that_are_acknowledged_at_once_those_that_are_held_back_leave_nothi
     for number in [3, 4, 6] {
         batches.push(sent(number), || now);
     }
-    let gone = batches.push(Op::Completed { session: 1, number: 1, count: 6 }, || now);
-    let numbers = gone.iter().map(|op| match op {
-        Op::Queued { copy, .. } => copy.number,
+    let gone = batches.push(Record::Completed { session: session_number(1), number: 1, count: 6 }, || now);
+    let numbers = gone.iter().map(|record| match record {
+        Record::Queued { copy, .. } => copy.number,
         other => panic!("{other:?}"),
     });
     assert_eq!(numbers.collect::<Vec<_>>(), [3, 4, 6]);
-    let left = [(1, 2), (5, 1)].map(|(number, count)| Op::Completed { session: 1, number, count });
-    assert_eq!(format!("{:?}", batches.ops.list), format!("{left:?}"));
-    assert_eq!(batches.bytes(), left.iter().map(Op::size).sum::<usize>());
+    let left = [(1, 2), (5, 1)].map(|(number, count)| Record::Completed { session: session_number(1), number, count });
+    assert_eq!(format!("{:?}", batches.contents.list), format!("{left:?}"));
+    assert_eq!(batches.bytes(), left.iter().map(size_of_record).sum::<usize>());
     assert_eq!((batches.settle(), batches.is_due()), (Some(2), false));
 }
 
@@ -108,10 +111,10 @@ fn what_is_not_acknowledged_in_time_is_due() {
     assert!(!batches.is_due());
     batches.end_hold(until);
     assert!(batches.is_due() && !batches.may_settle());
-    let mut ops = Ops::default();
-    assert_eq!(batches.take(&mut ops, false, until), 2);
-    assert!(matches!(ops.held[0][..], [Op::Nothing, Op::Queued { copy: QueuedCopy { number: 2, .. }, .. }]));
-    assert!(ops.list.is_empty());
+    let mut contents = Contents::default();
+    assert_eq!(batches.take(&mut contents, false, until), 2);
+    assert!(matches!(contents.held[0][..], [None, Some(Record::Queued { copy: QueuedCopy { number: 2, .. }, .. })]));
+    assert!(contents.list.is_empty());
     // what is on its way is done by the disk alone
     batches.push(acknowledged(2), || now);
     assert!(!batches.may_settle());
@@ -123,10 +126,10 @@ fn what_is_not_acknowledged_in_time_is_due() {
 
 #[test]
 fn what_has_to_be_written_is_due_and_takes_all_with_it() {
-    for op in [cleared(), queued(2)] {
+    for record in [cleared(), queued(2)] {
         let (mut batches, now) = (holding(), Instant::now());
         batches.push(sent(1), || now);
-        batches.push(op, || now);
+        batches.push(record, || now);
         assert!(batches.is_due());
         batches.push(acknowledged(1), || now);
         assert!(!batches.may_settle());
@@ -135,9 +138,9 @@ fn what_has_to_be_written_is_due_and_takes_all_with_it() {
 }
 
 /// For a client that is away.
-fn queued(number: u64) -> Op {
+fn queued(number: u64) -> Record {
     match sent(number) {
-        Op::Queued { message, copy, too, .. } => Op::Queued { message, copy, sent: None, too },
+        Record::Queued { message, copy, .. } => Record::Queued { message, copy, sent: None },
         other => other,
     }
 }
@@ -147,12 +150,12 @@ fn that_a_message_left_the_queue_is_written_if_somebody_waits_for_it() {
     let (mut batches, now) = (holding(), Instant::now());
     batches.push(sent(1), || now);
     // behind what is held back, somebody does
-    batches.push(Op::Sent { session: 1, number: 0, sent: 1, count: 1 }, || now);
+    batches.push(Record::Sent { session: session_number(1), number: 0, sent: 1, count: 1 }, || now);
     batches.push(acknowledged(1), || now);
     assert!(!batches.may_settle());
     assert_eq!(take(&mut batches), Some(2));
     assert_eq!(batches.complete(2..3, fsync(2), now), Some(2));
-    batches.push(Op::Sent { session: 1, number: 0, sent: 1, count: 1 }, || now);
+    batches.push(Record::Sent { session: session_number(1), number: 0, sent: 1, count: 1 }, || now);
     assert!(!batches.is_due());
     batches.want(3);
     assert!(batches.is_due());
@@ -181,8 +184,8 @@ fn what_is_acknowledged_behind_a_batch_is_in_time_however_long_that_takes() {
 fn what_is_acknowledged_behind_batches_that_overlap_is_done_after_them_all() {
     let (mut batches, now) = (holding(), Instant::now());
     let slow = |frame| Some(Fsync { frame, took: Duration::from_millis(1) });
-    let large = || Op::Cleared { topic: "t".repeat(128 << 10).into() };
-    let take = |batches: &mut Batches| batches.take(&mut Ops::default(), true, now);
+    let large = || Record::RetainedCleared { topic: "t".repeat(128 << 10).into() };
+    let take = |batches: &mut Batches| batches.take(&mut Contents::default(), true, now);
     for number in 2..6 {
         batches.push(cleared(), || now);
         assert_eq!(take(&mut batches), number);
@@ -221,7 +224,7 @@ fn what_is_acknowledged_behind_a_batch_is_done_with_it() {
     }
     assert_eq!((batches.may_settle(), batches.settle()), (false, None));
     assert_eq!(batches.complete(2..3, fsync(2), Instant::now()), Some(4));
-    assert!(batches.ops.list.is_empty() && !batches.is_due());
+    assert!(batches.contents.list.is_empty() && !batches.is_due());
 }
 
 #[test]
@@ -235,7 +238,7 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
     assert!(!batches.wakes());
     batches.push(cleared(), || now);
     assert!(batches.wakes());
-    // one that waits for a batch on its way is told of what is held back, and not of each op that makes nothing due
+    // one that waits for a batch on its way is told of what is held back, and not of each record that makes nothing due
     assert_eq!(take(&mut batches), Some(2));
     for writer in [WriterIs::Waiting, WriterIs::Idle] {
         batches.writer = writer;
@@ -273,9 +276,9 @@ proptest! {
             match step {
                 // to a client that is connected, or is not
                 0..=4 => {
-                    let listed = batches.ops.list.len();
+                    let listed = batches.contents.list.len();
                     batches.push(if step < 4 { sent(next) } else { queued(next) }, || now);
-                    if batches.ops.list.len() == listed {
+                    if batches.contents.list.len() == listed {
                         held_any = true;
                         held.insert(next);
                     }
@@ -290,19 +293,19 @@ proptest! {
                         held.remove(&number);
                     }
                 }
-                8 if which == 0 => drop(batches.push(Op::Sent { session: 1, number: next, sent: 1, count: 1 }, || now)),
+                8 if which == 0 => drop(batches.push(Record::Sent { session: session_number(1), number: next, sent: 1, count: 1 }, || now)),
                 8 if which < 4 => batches.want(batches.number),
                 // so much that the next batch does not wait for those on their way
-                8 => drop(batches.push(Op::Cleared { topic: "t".repeat(128 << 10).into() }, || now)),
+                8 => drop(batches.push(Record::RetainedCleared { topic: "t".repeat(128 << 10).into() }, || now)),
                 // the writer looks
                 9 | 10 => {
                     now += Duration::from_micros(300);
                     batches.end_hold(now);
                     batches.end_gather(now);
-                    let mut ops = Ops::default();
-                    let number = batches.take(&mut ops, overlaps, now);
-                    if !ops.is_empty() {
-                        prop_assert!(taken.insert(number, ops).is_none());
+                    let mut contents = Contents::default();
+                    let number = batches.take(&mut contents, overlaps, now);
+                    if !contents.is_empty() {
+                        prop_assert!(taken.insert(number, contents).is_none());
                         held_any = false;
                         held.clear();
                     }
@@ -311,9 +314,9 @@ proptest! {
                 // one of those that are on their way is on the disk
                 12 => {
                     if let Some(&number) = taken.keys().nth(which % taken.len().max(1)) {
-                        let ops = taken.remove(&number).unwrap();
-                        durable.extend(ops.held.iter().flatten().chain(&ops.list).filter_map(|op| match op {
-                            Op::Queued { copy, .. } => Some(copy.number),
+                        let contents = taken.remove(&number).unwrap();
+                        durable.extend(contents.held.iter().flatten().flatten().chain(&contents.list).filter_map(|record| match record {
+                            Record::Queued { copy, .. } => Some(copy.number),
                             _ => None,
                         }));
                         frame += 1;
@@ -338,10 +341,10 @@ proptest! {
         // nothing is left behind
         batches.closing = true;
         loop {
-            let mut ops = Ops::default();
-            let number = batches.take(&mut ops, false, now);
-            if !ops.is_empty() {
-                taken.insert(number, ops);
+            let mut contents = Contents::default();
+            let number = batches.take(&mut contents, false, now);
+            if !contents.is_empty() {
+                taken.insert(number, contents);
             }
             let Some((number, _)) = taken.pop_first() else { break };
             done = batches.complete(number..number + 1, None, now).unwrap_or(done);
@@ -356,7 +359,7 @@ const SESSION: SessionNumber = SessionNumber(NonZeroU64::MIN);
 fn connected(files: &Simulated) -> Driven {
     let store = Driven::slow(files);
     let client = ClientId::from("client");
-    store.wait(store.append(Record::SessionStarted { session: SESSION, client: &client, will: None }));
+    store.wait(store.append(Record::SessionStarted { session: SESSION, client, will: None }));
     store.learn();
     store
 }
@@ -364,11 +367,11 @@ fn connected(files: &Simulated) -> Driven {
 fn send(store: &Driven, number: u64) -> CommitSeq {
     let message = &Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
     let change = Change::Queued { number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) };
-    store.append(Record::Changed { session: SESSION, change })
+    store.append(Record::of(SESSION, change))
 }
 
 fn acknowledge(store: &Driven, number: u64) {
-    store.append(Record::Changed { session: SESSION, change: Change::Completed { number, count: 1 } });
+    store.append(Record::of(SESSION, Change::Completed { number, count: 1 }));
 }
 
 /// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken, and at last,

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{index::Index, op::Op};
-use crate::{session::Message, types::QoS};
+use super::{super::index::Index, world::session_number};
+use crate::{
+    router::Record,
+    session::{Message, SessionNumber},
+    types::QoS,
+};
 
 /// All that is kept, but for whether a client is connected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Model {
-    pub(super) sessions: BTreeMap<u64, Session>,
+    pub(super) sessions: BTreeMap<SessionNumber, Session>,
     pub(super) retained: BTreeMap<String, Content>,
 }
 
@@ -38,71 +42,70 @@ pub(super) fn content(message: &Message) -> Content {
 }
 
 impl Model {
-    pub(super) fn apply(&mut self, op: &Op) {
-        match op {
-            Op::Started { session, client, will } => {
+    pub(super) fn apply(&mut self, record: &Record) {
+        match record {
+            Record::SessionStarted { session, client, will } => {
                 let will = will.as_ref().map(|will| (content(&will.message), will.retain));
                 let new = Session { client: client.to_string(), will, ..Session::default() };
                 self.sessions.insert(*session, new);
             }
-            Op::Attached { session, will } => {
+            Record::Attached { session, will } => {
                 let will = will.as_ref().map(|will| (content(&will.message), will.retain));
                 self.change(*session, |session| session.will = will);
             }
-            Op::Detached { session } => self.change(*session, |session| session.will = None),
-            Op::WillDue { session, number, will } => {
+            Record::Detached { session } => self.change(*session, |session| session.will = None),
+            Record::WillDue { session, number, will } => {
                 self.change(*session, |session| {
                     session.due.insert(*number, (content(&will.message), will.retain));
                 });
             }
-            Op::WillPublished { session, number } => {
+            Record::WillPublished { session, number } => {
                 self.change(*session, |session| drop(session.due.remove(number)));
             }
-            Op::Ended { session } => drop(self.sessions.remove(session)),
-            Op::Subscribed { session, filter, options } => {
+            Record::SessionEnded { session } => drop(self.sessions.remove(session)),
+            Record::Subscribed { session, filter, options } => {
                 self.change(*session, |session| {
                     session.subscriptions.insert(filter.to_string(), options.qos);
                 });
             }
-            Op::Unsubscribed { session, filter } => {
+            Record::Unsubscribed { session, filter } => {
                 self.change(*session, |session| {
                     session.subscriptions.remove(&**filter);
                 });
             }
             // whoever adds copies to it applies each
-            Op::Queued { message, copy, sent, .. } => {
+            Record::Queued { message, copy, sent, .. } => {
                 let entry = Entry { content: Some(content(message)), qos: copy.qos, retain: copy.retain, sent: *sent };
-                self.change(copy.session.0.get(), |session| drop(session.messages.insert(copy.number, entry)));
+                self.change(copy.session, |session| drop(session.messages.insert(copy.number, entry)));
             }
-            Op::Sent { session, number, sent, count } => {
+            Record::Sent { session, number, sent, count } => {
                 for n in 0..u64::from(*count) {
                     self.change_entry(*session, number + n, |entry| entry.sent = Some(sent + n));
                 }
             }
-            Op::Released { session, number } => self.change_entry(*session, *number, |entry| entry.content = None),
-            Op::Completed { session, number, count } => {
+            Record::Released { session, number } => self.change_entry(*session, *number, |entry| entry.content = None),
+            Record::Completed { session, number, count } => {
                 let numbers = *number..number + u64::from(*count);
                 self.change(*session, |session| session.messages.retain(|number, _| !numbers.contains(number)));
             }
-            Op::Received { session, packet_id } => {
+            Record::Received { session, packet_id } => {
                 self.change(*session, |session| session.received.push(packet_id.get()));
             }
-            Op::ReceiptReleased { session, packet_id } => {
+            Record::ReceiptReleased { session, packet_id } => {
                 self.change(*session, |session| session.received.retain(|id| *id != packet_id.get()));
             }
-            Op::Retained { message } => {
+            Record::Retained { message } => {
                 self.retained.insert(message.topic().as_str().to_owned(), content(message));
             }
-            Op::Cleared { topic } => drop(self.retained.remove(&**topic)),
-            Op::Nothing => {}
+            Record::RetainedCleared { topic } => drop(self.retained.remove(&**topic)),
         }
     }
 
-    fn change(&mut self, session: u64, change: impl FnOnce(&mut Session)) {
+    fn change(&mut self, session: SessionNumber, change: impl FnOnce(&mut Session)) {
         self.sessions.get_mut(&session).map(change);
     }
 
-    fn change_entry(&mut self, session: u64, number: u64, change: impl FnOnce(&mut Entry)) {
+    fn change_entry(&mut self, session: SessionNumber, number: u64, change: impl FnOnce(&mut Entry)) {
         self.change(session, |session| {
             session.messages.get_mut(&number).map(change);
         });
@@ -126,7 +129,7 @@ impl From<&Index> for Model {
                 messages: messages.collect(),
                 received: session.received.iter().map(|received| received.packet_id.get()).collect(),
             };
-            (session.number, model)
+            (session_number(session.number), model)
         });
         let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained);
         Self {

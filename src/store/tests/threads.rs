@@ -66,26 +66,26 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
     let (store, restored) = open(&options(dir.path())).unwrap();
     assert!(restored.sessions.is_empty());
     let topic = TopicName::new("t").unwrap();
-    let first = commit(store.append(Record::RetainedCleared { topic }));
+    let first = commit(store.append(Record::RetainedCleared { topic: topic.as_str().into() }));
     wait(&store, Stored::By(first));
     thread::scope(|scope| {
         for thread in 1..=THREADS {
             let store = &store;
             scope.spawn(move || {
                 let (session, client) = (number(thread), ClientId::from(format!("client {thread}").as_str()));
-                let _ = store.append(Record::SessionStarted { session, client: &client, will: None });
+                let _ = store.append(Record::SessionStarted { session, client, will: None });
                 let filter = TopicFilter::new("t").unwrap();
                 let options = SubscriptionOptions::from(QoS::AtLeastOnce);
-                wait(store, store.append(Record::Subscribed { session, filter, options }));
+                wait(store, store.append(Record::Subscribed { session, filter: filter.as_str().into(), options }));
                 for n in 1..=EACH {
                     let message = Message::new(topic, &n.to_be_bytes(), QoS::AtLeastOnce);
                     let mut stored = Stored::Done;
                     store.together(&mut || {
                         let qos = QoS::AtLeastOnce;
                         let queued = Change::Queued { number: n, message: &message, qos, retain: false, sent: None };
-                        stored = store.append(Record::Changed { session, change: queued });
+                        stored = store.append(Record::of(session, queued));
                         let received = Change::Received { packet_id: PacketId::new(n as u16).unwrap() };
-                        let change = store.append(Record::Changed { session, change: received });
+                        let change = store.append(Record::of(session, received));
                         assert_eq!(change, stored, "a group is in one batch");
                     });
                     if n % 50 == 0 {
@@ -93,9 +93,9 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                     }
                     if n > 10 {
                         let change = Change::Completed { number: n - 10, count: 1 };
-                        let _ = store.append(Record::Changed { session, change });
+                        let _ = store.append(Record::of(session, change));
                         let change = Change::ReceiptReleased { packet_id: PacketId::new((n - 10) as u16).unwrap() };
-                        let _ = store.append(Record::Changed { session, change });
+                        let _ = store.append(Record::of(session, change));
                     }
                 }
             });
@@ -128,7 +128,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
     let (store, _) = open(&options(dir.path())).unwrap();
     for session in 1..=SESSIONS {
         let client = ClientId::from(format!("client {session}").as_str());
-        let _ = store.append(Record::SessionStarted { session: number(session), client: &client, will: None });
+        let _ = store.append(Record::SessionStarted { session: number(session), client, will: None });
     }
     // the last number of each session: its lock
     let sessions: Vec<_> = (1..=SESSIONS).map(|session| (session, Mutex::new(0))).collect();
@@ -151,12 +151,12 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
                                 copies.push(copy);
                             } else {
                                 let change = Change::Queued { number, message: &message, qos, retain, sent: None };
-                                first = Some((copy, store.append(Record::Changed { session, change })));
+                                first = Some((copy, store.append(Record::of(session, change))));
                             }
                             queued.send(copy).unwrap();
                         }
                         let (first, stored) = first.unwrap();
-                        let copied = store.append(Record::QueuedToo { message: &message, first, copies: &copies });
+                        let copied = store.append_copies(&message, &first, &copies);
                         assert_eq!(copied, stored, "a group is in one batch");
                     });
                     if n % 50 == 0 {
@@ -169,7 +169,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
         // every other one, as soon as it can be
         for copy in acknowledged.iter().filter(|copy| copy.number % 2 == 0) {
             let change = Change::Completed { number: copy.number, count: 1 };
-            let _ = store.append(Record::Changed { session: copy.session, change });
+            let _ = store.append(Record::of(copy.session, change));
         }
     });
     store.close().unwrap();
@@ -197,7 +197,7 @@ fn an_interval_is_done_when_it_is_written() {
     let sync = Sync::Interval(Duration::from_secs(3600));
     let (store, _) = open(&Options { sync, ..options(dir.path()) }).unwrap();
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-    wait(&store, store.append(Record::Retained { message: &message }));
+    wait(&store, store.append(Record::Retained { message }));
     assert_eq!(store.statistics().fsyncs.get(), 0);
     store.close().unwrap();
     drop(store);
@@ -215,7 +215,7 @@ fn too_much_that_waits_is_busy() {
     let mut last = Stored::Done;
     // while a group is open no batch is taken
     store.together(&mut || {
-        last = store.append(Record::Retained { message: &message });
+        last = store.append(Record::Retained { message: message.clone() });
         busy = store.condition() == Condition::Busy;
     });
     assert!(busy);

@@ -21,19 +21,19 @@ fn fill(path: &Path) {
     let (store, _) = open(&options(path)).unwrap();
     let session = SessionNumber(std::num::NonZeroU64::MIN);
     let client = ClientId::from("keeper");
-    let _ = store.append(Record::SessionStarted { session, client: &client, will: None });
+    let _ = store.append(Record::SessionStarted { session, client, will: None });
     let filter = TopicFilter::new("t/#").unwrap();
     let options = SubscriptionOptions::from(QoS::AtLeastOnce);
-    wait(&store, store.append(Record::Subscribed { session, filter, options }));
+    wait(&store, store.append(Record::Subscribed { session, filter: filter.as_str().into(), options }));
     let topic = TopicName::new("t/x").unwrap();
     for number in 1..=MESSAGES {
         let payload = if number == 7 { vec![0xFF; 3] } else { vec![b'a'; 100] };
         let message = Message::new(topic, &payload, QoS::AtLeastOnce);
         let change = Change::Queued { number, message: &message, qos: QoS::AtLeastOnce, retain: false, sent: None };
-        wait(&store, store.append(Record::Changed { session, change }));
+        wait(&store, store.append(Record::of(session, change)));
     }
     let message = Message::new(topic, b"kept", QoS::AtMostOnce);
-    wait(&store, store.append(Record::Retained { message: &message }));
+    wait(&store, store.append(Record::Retained { message }));
     store.close().unwrap();
 }
 

@@ -4,8 +4,8 @@ use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
+        contents::Contents,
         error::Failure,
-        op::{Op, Ops},
         recover::{Recovered, recover},
         sizes::SegmentBytes,
         statistics::Statistics,
@@ -15,7 +15,7 @@ use super::{
     simulated::{Rng, Simulated},
 };
 use crate::{
-    router::QueuedCopy,
+    router::{QueuedCopy, Record},
     session::{Message, SessionNumber, StoredWill},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
@@ -37,8 +37,8 @@ pub(super) struct World {
     next_sent: u64,
     last_message: Option<Message>,
     /// The last number that each session gave to a message.
-    last_numbers: HashMap<u64, u64>,
-    /// Copies that are still to be added to the op of the first, by whom it is.
+    last_numbers: HashMap<SessionNumber, u64>,
+    /// Copies that are still to be added to the record of the first, by whom it is.
     waiting: Vec<(QueuedCopy, Vec<QueuedCopy>)>,
     pub(super) now: u64,
     /// Bytes of a payload, at most.
@@ -73,10 +73,13 @@ pub(in super::super) fn message(number: u64, topic: &str, payload: &[u8]) -> Mes
     message
 }
 
+pub(in super::super) fn session_number(number: u64) -> SessionNumber {
+    SessionNumber(number.try_into().unwrap())
+}
+
 /// Of a message of QoS 1.
 pub(in super::super) fn copy(session: u64, number: u64) -> QueuedCopy {
-    let session = SessionNumber(session.try_into().unwrap());
-    QueuedCopy { session, number, qos: QoS::AtLeastOnce, retain: false }
+    QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false }
 }
 
 impl World {
@@ -106,21 +109,21 @@ impl World {
     /// Hands over a random batch.
     pub(super) fn commit_random(&mut self) -> Result<Progress, Failure> {
         let count = 1 + self.rng.below(8);
-        let mut ops = Ops::default();
+        let mut contents = Contents::default();
         for _ in 0..count {
-            self.random(&mut ops);
+            self.random(&mut contents);
             if self.rng.one_in(3) {
-                self.queue_too(&mut ops);
+                self.queue_too(&mut contents);
             }
         }
-        self.queue_too(&mut ops);
-        self.commit(ops)
+        self.queue_too(&mut contents);
+        self.commit(contents)
     }
 
-    pub(super) fn commit(&mut self, ops: impl Into<Ops>) -> Result<Progress, Failure> {
+    pub(super) fn commit(&mut self, contents: impl Into<Contents>) -> Result<Progress, Failure> {
         self.now += 1;
         self.possible.push(self.model.clone());
-        let progress = self.writer.commit(&mut ops.into(), self.now)?;
+        let progress = self.writer.commit(&mut contents.into(), self.now)?;
         self.synced(progress)
     }
 
@@ -163,7 +166,7 @@ impl World {
             self.possible.len(),
             self.possible[0]
         );
-        assert!(writer.index().next_session > found.sessions.keys().max().copied().unwrap_or(0));
+        assert!(writer.index().next_session > found.sessions.keys().max().map_or(0, |last| last.0.get()));
         (self.next_session, self.next_message) = (writer.index().next_session, writer.index().next_message);
         self.writer = writer;
         // its number may be another's
@@ -181,77 +184,79 @@ impl World {
     }
 
     /// One thing that happens, with all that belongs to it.
-    fn random(&mut self, ops: &mut Ops) {
-        let before = ops.list.len();
-        let sessions: Vec<u64> = self.model.sessions.keys().copied().collect();
-        let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(ops) };
+    fn random(&mut self, contents: &mut Contents) {
+        let before = contents.list.len();
+        let sessions: Vec<SessionNumber> = self.model.sessions.keys().copied().collect();
+        let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(contents) };
         let packet_id = PacketId::new(1 + self.rng.below(5) as u16).unwrap();
         let filter = ["a/#", "+/b", "c", "d/e/f"][self.rng.below(4)];
         match self.rng.below(20) {
-            0 if sessions.len() < 5 => return self.start(ops),
-            1 if self.rng.one_in(4) => ops.list.push(Op::Ended { session }),
+            0 if sessions.len() < 5 => return self.start(contents),
+            1 if self.rng.one_in(4) => contents.list.push(Record::SessionEnded { session }),
             1 => {
-                ops.list.push(Op::Detached { session });
+                contents.list.push(Record::Detached { session });
                 if let Some(will) = self.will() {
                     let number = self.model.sessions[&session].due.keys().max().map_or(1, |last| last + 1);
-                    ops.list.push(Op::WillDue { session, number, will });
+                    contents.list.push(Record::WillDue { session, number, will });
                 }
             }
             2 => {
                 let will = self.will();
-                ops.list.push(Op::Attached { session, will });
+                contents.list.push(Record::Attached { session, will });
             }
             3 => {
                 let options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
-                ops.list.push(Op::Subscribed { session, filter: filter.into(), options });
+                contents.list.push(Record::Subscribed { session, filter: filter.into(), options });
             }
-            4 => ops.list.push(Op::Unsubscribed { session, filter: filter.into() }),
-            5 if self.rng.one_in(2) => ops.list.push(Op::Cleared { topic: self.topic().into() }),
+            4 => contents.list.push(Record::Unsubscribed { session, filter: filter.into() }),
+            5 if self.rng.one_in(2) => contents.list.push(Record::RetainedCleared { topic: self.topic().into() }),
             5 => {
                 let Some(&number) = self.model.sessions[&session].due.keys().next() else { return };
-                ops.list.push(Op::WillPublished { session, number });
+                contents.list.push(Record::WillPublished { session, number });
             }
-            6..=9 => return self.publish(&sessions, ops),
+            6..=9 => return self.publish(&sessions, contents),
             10 => {
                 if self.model.sessions[&session].received.contains(&packet_id.get()) {
-                    ops.list.push(Op::ReceiptReleased { session, packet_id });
+                    contents.list.push(Record::ReceiptReleased { session, packet_id });
                 } else {
-                    ops.list.push(Op::Received { session, packet_id });
+                    contents.list.push(Record::Received { session, packet_id });
                 }
             }
             _ => {
                 let messages = &self.model.sessions[&session].messages;
                 if messages.is_empty() {
-                    return self.publish(&sessions, ops);
+                    return self.publish(&sessions, contents);
                 }
                 let nth = if self.rng.one_in(3) { self.rng.below(messages.len()) } else { 0 };
                 let (&number, entry) = messages.iter().nth(nth).unwrap();
                 // several at a time, some of which may be no more
                 let count = if self.rng.one_in(2) { 1 } else { 1 + self.rng.below(4) as u32 };
                 match entry {
-                    _ if self.rng.below(10) < self.drains => ops.list.push(Op::Completed { session, number, count }),
+                    _ if self.rng.below(10) < self.drains => {
+                        contents.list.push(Record::Completed { session, number, count })
+                    }
                     entry if entry.sent.is_none() => {
-                        ops.list.push(Op::Sent { session, number, sent: self.next_sent, count });
+                        contents.list.push(Record::Sent { session, number, sent: self.next_sent, count });
                         self.next_sent += u64::from(count);
                     }
-                    entry if entry.content.is_some() => ops.list.push(Op::Released { session, number }),
-                    _ => ops.list.push(Op::Completed { session, number, count: 1 }),
+                    entry if entry.content.is_some() => contents.list.push(Record::Released { session, number }),
+                    _ => contents.list.push(Record::Completed { session, number, count: 1 }),
                 }
             }
         }
-        ops.list[before..].iter().for_each(|op| self.model.apply(op));
+        contents.list[before..].iter().for_each(|record| self.model.apply(record));
     }
 
-    fn start(&mut self, ops: &mut Ops) {
-        let session = self.next_session;
+    fn start(&mut self, contents: &mut Contents) {
+        let number = self.next_session;
         self.next_session += 1;
-        let will = self.will();
-        let op = Op::Started { session, client: ClientId::from(format!("client {session}").as_str()), will };
-        self.model.apply(&op);
-        ops.list.push(op);
+        let (session, client) = (session_number(number), ClientId::from(format!("client {number}").as_str()));
+        let record = Record::SessionStarted { session, client, will: self.will() };
+        self.model.apply(&record);
+        contents.list.push(record);
     }
 
-    fn publish(&mut self, sessions: &[u64], ops: &mut Ops) {
+    fn publish(&mut self, sessions: &[SessionNumber], contents: &mut Contents) {
         // two at once, as their publishers' threads have it; one of them may be there already
         let old = self.last_message.take().filter(|_| self.rng.one_in(4));
         let messages = [self.new_message(), old.unwrap_or_else(|| self.new_message())];
@@ -268,12 +273,12 @@ impl World {
                 let (qos, retain) = (QoS::AtLeastOnce, self.rng.one_in(3));
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
-                let copy = QueuedCopy { qos, retain, ..copy(session, number) };
-                let op = Op::Queued { message: message.clone(), copy, sent, too: 0..0 };
-                self.model.apply(&op);
+                let copy = QueuedCopy { qos, retain, ..copy(session.0.get(), number) };
+                let record = Record::Queued { message: message.clone(), copy, sent };
+                self.model.apply(&record);
                 // others that wait come with the first that does
                 if sent.is_some() || waiting[which].is_empty() {
-                    ops.list.push(op);
+                    contents.list.push(record);
                 }
                 if sent.is_none() {
                     waiting[which].push(copy);
@@ -283,9 +288,9 @@ impl World {
         let [message, _] = messages;
         self.last_message = Some(message.clone());
         if self.rng.one_in(3) {
-            let op = Op::Retained { message };
-            self.model.apply(&op);
-            ops.list.push(op);
+            let record = Record::Retained { message };
+            self.model.apply(&record);
+            contents.list.push(record);
         }
         for copies in waiting {
             if let [first, others @ ..] = &copies[..]
@@ -297,8 +302,8 @@ impl World {
     }
 
     /// The groups of those that publish end.
-    fn queue_too(&mut self, ops: &mut Ops) {
-        self.waiting.drain(..).for_each(|(first, others)| assert!(ops.queue_too(&first, &others)));
+    fn queue_too(&mut self, contents: &mut Contents) {
+        self.waiting.drain(..).for_each(|(first, others)| assert!(contents.add_copies(&first, &others)));
     }
 
     fn new_message(&mut self) -> Message {
