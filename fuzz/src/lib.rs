@@ -1,5 +1,6 @@
 //! The bodies of the fuzz targets: plain functions over bytes that panic where a promise is broken. `fuzz_targets/` hands
-//! them to libFuzzer, `tests/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable toolchain.
+//! them to libFuzzer, `tests/it/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable
+//! toolchain.
 
 use std::{collections::BTreeSet, io::IoSlice};
 

@@ -21,8 +21,8 @@
 //! error                           what can be wrong, one line each
 //! ```
 //!
-//! A new setting is a field with its default in `settings` and a line in `keys`; `tests/config_reference.rs` then asks
-//! for the rest.
+//! A new setting is a field with its default in `settings` and a line in `keys`; `tests/it/config_reference.rs` then
+//! asks for the rest.
 
 mod changes;
 mod cli;

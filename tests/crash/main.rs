@@ -15,12 +15,12 @@
 //! | `wills` | Wills, and what must become of each |
 //! | `slow_disk` | the broker with fsyncs that take longer |
 
-#[path = "../support/random.rs"]
+#[path = "../it/support/random.rs"]
 mod random;
 #[allow(dead_code)]
-#[path = "../conformance/raw.rs"]
+#[path = "../it/support/raw.rs"]
 mod raw;
-#[path = "../support/running.rs"]
+#[path = "../it/support/running.rs"]
 mod running;
 
 mod bursts;

@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-#[path = "../../../tests/data/malformed.rs"]
+#[path = "../../../tests/it/support/malformed.rs"]
 mod data;
 
 use data::{MALFORMED, Malformed};

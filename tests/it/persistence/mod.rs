@@ -14,7 +14,7 @@
 //! | `support` | a data directory and brokers on it |
 
 #[allow(dead_code)]
-#[path = "../conformance/raw.rs"]
+#[path = "../support/raw.rs"]
 mod raw;
 #[path = "../support/running.rs"]
 mod running;
@@ -27,4 +27,5 @@ mod modes;
 mod restart;
 mod retained;
 mod small_disk;
+#[path = "place.rs"]
 mod support;

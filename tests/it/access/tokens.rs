@@ -119,15 +119,15 @@ fn claims_are_checked() {
 #[test]
 fn a_key_is_used_with_its_own_algorithm() {
     let files = Files::new();
-    let public = include_str!("../data/tokens/rsa.pub");
-    let rs256 = include_str!("../data/tokens/rs256.jwt").trim();
+    let public = include_str!("../../data/tokens/rsa.pub");
+    let rs256 = include_str!("../../data/tokens/rs256.jwt").trim();
     let key = files.write("key", public);
     let claims = json!({ "sub": "rsa-user", "exp": now() + 600 });
     // the public key as the secret of an HMAC: the oldest trick
     let forged = token(&json!({ "alg": "HS256", "kid": "r1" }), &claims, |message| {
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, public.as_bytes()), message).as_ref().to_vec()
     });
-    let jwks = files.write("jwks", include_str!("../data/tokens/jwks.json"));
+    let jwks = files.write("jwks", include_str!("../../data/tokens/jwks.json"));
     for set in [false, true] {
         let broker = Broker::new(config(|auth| {
             auth.token_secret = None;

@@ -233,7 +233,7 @@ fn a_file_that_is_not_there() {
 fn the_printed_configuration_is_the_one_in_the_repository_and_is_good() {
     let dir = tempfile::tempdir().unwrap();
     let printed = told(dir.path(), &[], &["--print-config"]);
-    assert_eq!(printed, include_str!("../config/dunlin.toml"));
+    assert_eq!(printed, include_str!("../../config/dunlin.toml"));
     fs::write(dir.path().join("printed.toml"), printed).unwrap();
     let summary = told(dir.path(), &[], &["--check", "--config=printed.toml"]);
     let defaults = told(dir.path(), &[], &["--check"]).replace("no file", "printed.toml");

@@ -102,8 +102,8 @@ fn every_numbered_test_is_named_by_its_statement() {
 
 /// The names of all functions below a `#[test]` in this directory, and the file that has each.
 fn tests_in_the_sources() -> BTreeMap<String, String> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let main = fs::read_to_string(directory.join("main.rs")).expect("main.rs");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance");
+    let main = fs::read_to_string(directory.join("mod.rs")).expect("mod.rs");
     let mut tests = BTreeMap::new();
     for entry in fs::read_dir(&directory).expect("the directory of the tests") {
         let path = entry.expect("an entry").path();

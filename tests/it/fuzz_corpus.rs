@@ -2,9 +2,9 @@
 //! as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the seeds anew; inputs that a fuzzer found and
 //! somebody added to the corpus are driven too.
 
-#[path = "data/malformed.rs"]
+#[path = "support/malformed.rs"]
 mod malformed;
-#[path = "../fuzz/src/lib.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
 use std::{
@@ -381,7 +381,7 @@ fn password_seeds() -> Seeds {
     let argon2id =
         "eve:$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
     let seeds = [
-        ("mosquitto", include_str!("data/passwords").to_owned()),
+        ("mosquitto", include_str!("../data/passwords").to_owned()),
         ("argon2id", format!("# comment\n\n{argon2id}")),
         ("bad", "bob:clear\neve\n:\n$6$a$b\na:$7$101$AAAA$AAAA\n".to_owned()),
     ];

@@ -1,13 +1,11 @@
 //! Users, rules and tokens of a broker's own files: who is let in, what they may do, and what a change of the files does to
 //! those who are connected.
 
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "access/reload.rs"]
 mod reload;
-#[path = "access/rules.rs"]
 mod rules;
-#[path = "access/tokens.rs"]
 mod tokens;
 
 use std::{fs, path::PathBuf};

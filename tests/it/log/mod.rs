@@ -2,23 +2,19 @@
 //! waited for, so that nothing sleeps.
 
 #[allow(dead_code)]
-#[path = "../src/log.rs"]
+#[path = "../../../src/log.rs"]
 mod log;
-#[path = "support/running.rs"]
+#[path = "../support/running.rs"]
 mod running;
-#[path = "transports/secure.rs"]
+#[path = "../support/secure.rs"]
 mod secure;
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "log/connections.rs"]
 mod connections;
-#[path = "log/denials.rs"]
 mod denials;
-#[path = "log/format.rs"]
 mod format;
-#[path = "log/protocols.rs"]
 mod protocols;
-#[path = "log/settings.rs"]
 mod settings;
 
 use support::raw;

@@ -9,16 +9,17 @@
 //! | `process` | the same against the binary: what its log says, what its memory does |
 //! | `support` | a broker, clients that do nothing wrong beside the bad ones |
 
-#[path = "../data/malformed.rs"]
+#[path = "../support/malformed.rs"]
 mod malformed;
 #[path = "../support/random.rs"]
 mod random;
 #[allow(dead_code)]
-#[path = "../conformance/raw.rs"]
+#[path = "../support/raw.rs"]
 mod raw;
 
 mod bytes;
 mod lengths;
 mod process;
 mod slow;
+#[path = "clients.rs"]
 mod support;

@@ -2,7 +2,7 @@
 //! what is given to the socket at once.
 
 #[allow(dead_code)]
-#[path = "conformance/raw.rs"]
+#[path = "support/raw.rs"]
 mod raw;
 
 use dunlin::{Config, Server, config::Limits};

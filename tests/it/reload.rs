@@ -5,7 +5,7 @@ mod support;
 
 #[path = "support/running.rs"]
 mod running;
-#[path = "transports/secure.rs"]
+#[path = "support/secure.rs"]
 mod secure;
 
 use std::{

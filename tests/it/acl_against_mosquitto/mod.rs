@@ -2,12 +2,10 @@
 //! the table says. Where mosquitto is not installed nothing is compared, and the table is asked of dunlin alone;
 //! `DUNLIN_NEEDS_MOSQUITTO=1`, which `.ci/run` sets, makes that a failure.
 
-#[path = "acl_against_mosquitto/mosquitto.rs"]
 mod mosquitto;
-#[path = "acl_against_mosquitto/odd_lines.rs"]
 mod odd_lines;
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "acl_against_mosquitto/table.rs"]
 mod table;
 
 use std::{fs, net::SocketAddr, path::Path, process::Command};
@@ -68,7 +66,7 @@ fn both_let_the_same_in() {
             }
         }
         // what it wrote once
-        Err(_) => fs::write(&file, include_str!("data/passwords")).unwrap(),
+        Err(_) => fs::write(&file, include_str!("../../data/passwords")).unwrap(),
     }
     for anonymous in [true, false] {
         let text = format!("allow_anonymous {anonymous}\npassword_file {}\n", file.display());

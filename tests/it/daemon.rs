@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[allow(dead_code)]
-#[path = "conformance/raw.rs"]
+#[path = "support/raw.rs"]
 mod raw;
 #[path = "support/running.rs"]
 mod running;

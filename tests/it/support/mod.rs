@@ -2,7 +2,6 @@
 //! module; each uses a part of it.
 #![allow(dead_code)]
 
-#[path = "../conformance/raw.rs"]
 pub mod raw;
 
 use std::{
