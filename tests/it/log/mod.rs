@@ -1,9 +1,6 @@
-//! What the log says: how a line is written, and which there are. Those of the binary are read until they say what is
+//! Which lines there are in the log. Those of the binary are read until they say what is
 //! waited for, so that nothing sleeps.
 
-#[allow(dead_code)]
-#[path = "../../../src/log.rs"]
-mod log;
 #[path = "../support/running.rs"]
 mod running;
 #[path = "../support/secure.rs"]
@@ -13,7 +10,6 @@ mod support;
 
 mod connections;
 mod denials;
-mod format;
 mod protocols;
 mod settings;
 
