@@ -2,8 +2,10 @@
 //! beginning of the next; and which sessions, with which subscriptions, must be there.
 
 use crate::{
-    random::Random,
-    raw::{Client, Connect, DISCONNECT, Message, connack, puback, suback, subscribe},
+    support::{
+        random::Random,
+        raw::{Client, Connect, DISCONNECT, Message, connack, puback, suback, subscribe},
+    },
     wire::{Broker, Connection},
 };
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    raw::{Frame, Message, puback, pubcomp, pubrec},
+    support::raw::{Frame, Message, puback, pubcomp, pubrec},
     wire::{Connection, packet_id},
 };
 

@@ -15,13 +15,10 @@
 //! | `wills` | Wills, and what must become of each |
 //! | `slow_disk` | the broker with fsyncs that take longer |
 
-#[path = "../it/support/random.rs"]
-mod random;
+// this crate uses a part of it
 #[allow(dead_code)]
-#[path = "../it/support/raw.rs"]
-mod raw;
-#[path = "../it/support/running.rs"]
-mod running;
+#[path = "../it/support/mod.rs"]
+mod support;
 
 mod bursts;
 mod inbox;
@@ -47,13 +44,15 @@ use std::{
 use bursts::Bursts;
 use inbox::END;
 use publisher::{Publisher, Stream};
-use random::Random;
-use raw::{Client, Connect, Message, connack};
 use retained::Retainer;
-use running::Running;
 use sessions::Comers;
 use subscriber::Subscriber;
 use subscriptions::Chooser;
+use support::{
+    random::Random,
+    raw::{Client, Connect, Message, connack},
+    running::Running,
+};
 use wills::{Watcher, Willer, willers};
 use wire::Broker;
 

@@ -2,7 +2,7 @@
 //! 4.4): what is not acknowledged is sent again after a reconnect, with DUP and under the same Packet Identifier.
 
 use crate::{
-    raw::{Frame, Message, pubrel},
+    support::raw::{Frame, Message, pubrel},
     wire::{Connection, packet_id},
 };
 

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     outbox::Outbox,
-    random::Random,
-    raw::Message,
+    support::{random::Random, raw::Message},
     wire::{Broker, Connection},
 };
 

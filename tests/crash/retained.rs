@@ -2,8 +2,10 @@
 
 use crate::{
     outbox::Outbox,
-    random::Random,
-    raw::{Client, Connect, Frame, Message, connack, suback, subscribe},
+    support::{
+        random::Random,
+        raw::{Client, Connect, Frame, Message, connack, suback, subscribe},
+    },
     wire::{Broker, Connection},
 };
 

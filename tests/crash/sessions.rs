@@ -1,8 +1,7 @@
 //! [`Comers`]: sessions that begin and end, and which of them must be there.
 
 use crate::{
-    random::Random,
-    raw::Connect,
+    support::{random::Random, raw::Connect},
     wire::{Broker, Connection},
 };
 

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use crate::{
     inbox::{END, Inbox},
     publisher::Stream,
-    random::Random,
-    raw::{Message, suback, subscribe},
+    support::{
+        random::Random,
+        raw::{Message, suback, subscribe},
+    },
     wire::{Broker, Connection},
 };
 

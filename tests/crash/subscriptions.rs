@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     inbox::{END, Inbox},
-    random::Random,
-    raw::{Client, Connect, Frame, Message, ack, connack, suback, subscribe, unsubscribe},
+    support::{
+        random::Random,
+        raw::{Client, Connect, Frame, Message, ack, connack, suback, subscribe, unsubscribe},
+    },
     wire::{Broker, Connection, packet_id},
 };
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     inbox::{END, Inbox},
-    random::Random,
-    raw::{Connect, Message, ack, puback, suback, subscribe, unsubscribe},
     retained,
+    support::{
+        random::Random,
+        raw::{Connect, Message, ack, puback, suback, subscribe, unsubscribe},
+    },
     wire::{Broker, Connection},
 };
 

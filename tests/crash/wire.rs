@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::{
+use crate::support::{
     raw::{Connect, DISCONNECT, Frame, connack},
     running::{GUARD, Running},
 };

@@ -1,12 +1,9 @@
 //! What waits for a client leaves without the client having to ask: nothing stays behind because it did not fit into
 //! what is given to the socket at once.
 
-#[allow(dead_code)]
-#[path = "support/raw.rs"]
-mod raw;
-
 use dunlin::{Config, Server, config::Limits};
-use raw::{Client, Connect, Message, connack, suback, subscribe};
+
+use crate::support::raw::{Client, Connect, Message, connack, suback, subscribe};
 
 fn start(limits: Limits) -> Server {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");

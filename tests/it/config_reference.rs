@@ -1,5 +1,5 @@
 //! What is written for people about the configuration is what the code does: `config/dunlin.toml` and the table in
-//! `README.md` are those that `dunlin::config::reference` makes. `DUNLIN_BLESS=1 cargo test --test config_reference`
+//! `README.md` are those that `dunlin::config::reference` makes. `DUNLIN_BLESS=1 cargo test --test it config_reference`
 //! writes them.
 
 use std::{fs, path::PathBuf};
@@ -45,7 +45,7 @@ fn assert_written(file: &str, make: impl Fn(&str) -> String) {
     assert!(
         written == expected,
         "{file} is not what the code says, from line {}; refresh it with\n  \
-         DUNLIN_BLESS=1 cargo test --test config_reference",
+         DUNLIN_BLESS=1 cargo test --test it config_reference",
         differs.unwrap_or(written.lines().count().min(expected.lines().count())) + 1
     );
 }

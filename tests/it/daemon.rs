@@ -13,16 +13,13 @@ use std::{
 };
 
 use dunlin::auth;
-use raw::{Client, Connect, Message, frame};
-use running::{GUARD, Running, accepted};
 use serde_json::Value;
 use tempfile::TempDir;
 
-#[allow(dead_code)]
-#[path = "support/raw.rs"]
-mod raw;
-#[path = "support/running.rs"]
-mod running;
+use crate::support::{
+    raw::{self, Client, Connect, Message, frame},
+    running::{GUARD, Running, accepted},
+};
 
 fn config(dir: &TempDir) -> PathBuf {
     dir.path().join("dunlin.toml")

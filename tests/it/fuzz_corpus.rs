@@ -1,9 +1,8 @@
 //! The fuzz targets over their seed corpus, and over a few thousand inputs made from it: what a fuzzer does, for as long
-//! as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the seeds anew; inputs that a fuzzer found and
-//! somebody added to the corpus are driven too.
+//! as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the
+//! seeds anew; inputs that a fuzzer found and somebody added to the corpus are driven too.
 
-#[path = "support/malformed.rs"]
-mod malformed;
+// cargo-fuzz wants a crate of its own, which builds with a nightly toolchain only
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
@@ -22,6 +21,8 @@ use dunlin::{
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
 };
+
+use crate::support::malformed::MALFORMED;
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -74,7 +75,7 @@ fn drive(target: &str, run: fn(&[u8]), seeds: &Seeds) {
         let there = fs::read(folder.join(name)).ok();
         assert!(
             there.as_ref() == Some(bytes),
-            "fuzz/corpus/{target}/{name} is missing or old: run DUNLIN_BLESS=1 cargo test --test fuzz_corpus"
+            "fuzz/corpus/{target}/{name} is missing or old: run DUNLIN_BLESS=1 cargo test --test it fuzz_corpus"
         );
     }
     let mut files: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -186,7 +187,7 @@ fn decode_seeds() -> Seeds {
         seeds.insert(name.to_owned(), bytes);
     }
     seeds.insert("all".to_owned(), all);
-    for (n, row) in malformed::MALFORMED.iter().enumerate().step_by(4) {
+    for (n, row) in MALFORMED.iter().enumerate().step_by(4) {
         seeds.insert(format!("malformed-{n:03}"), row.bytes.to_vec());
     }
     seeds

@@ -1,13 +1,6 @@
 //! The binary reads its configuration again, at SIGHUP and where it watches its files: all of it is put in force, or nothing,
 //! and the clients stay. The log is read until it says what is waited for, so that nothing sleeps.
 
-mod support;
-
-#[path = "support/running.rs"]
-mod running;
-#[path = "support/secure.rs"]
-mod secure;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -18,10 +11,13 @@ use std::{
 };
 
 use dunlin::auth;
-use running::{Running, accepted};
-use secure::{Certs, connect, expect, ping, revocation_list, secure, serial};
-use support::raw::{self, Client, Connect, Message, connack, puback};
 use tokio_rustls::rustls::ClientConfig;
+
+use crate::support::{
+    raw::{Client, Connect, Message, connack, puback},
+    running::{Running, accepted},
+    secure::{Certs, connect, expect, ping, revocation_list, secure, serial, tcp},
+};
 
 /// A broker with its files.
 struct Setup {
@@ -340,7 +336,7 @@ fn listeners_come_go_and_change_and_their_clients_stay() {
     assert!(setup.ready_file().contains("\"ws\""));
     by_second.expect_nothing_pending();
     ping(&mut by_unix);
-    let mut page = secure::tcp(second);
+    let mut page = tcp(second);
     page.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     expect(&mut page, b"HTTP/1.1 ");
     let mut refused = UnixStream::connect(&socket).unwrap();

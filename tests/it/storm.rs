@@ -1,8 +1,6 @@
 //! Logins that hold in a storm: many devices that come back at once, clients that leave before they are looked at, and
 //! guesses from the same address. `DUNLIN_LONG=1` makes it 3,000 devices and hashes as `dunlin passwd` writes them.
 
-mod support;
-
 use std::{
     fs,
     net::SocketAddr,
@@ -29,9 +27,9 @@ use tokio::{
     time::timeout,
 };
 
-use support::{
+use crate::support::{
     Broker, GUARD, config,
-    raw::{Client, Connect, connack},
+    raw::{Client, Connect, Message, connack},
 };
 
 /// One storm at a time: each measures how long it takes.
@@ -209,7 +207,7 @@ fn what_is_sent_behind_a_connect_is_done_though_the_client_has_left() {
     let mut reader = storm.broker.client("reader");
     reader.subscribe(&[("t", 0)]);
     let mut client = Client::open(storm.address());
-    let message = support::raw::Message::new("t", "last words").frame();
+    let message = Message::new("t", "last words").frame();
     client.send(&[Connect::new("c").user("bob", "right").frame(), message].concat());
     drop(client);
     reader.expect_message("t", "last words", 0);

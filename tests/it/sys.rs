@@ -1,7 +1,5 @@
 //! `$SYS/broker/…`: the topics, their values after an exchange that can be counted by hand, and who may publish there.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -14,7 +12,7 @@ use dunlin::{
     router::Count,
 };
 
-use support::{
+use crate::support::{
     Broker, Recorder, config, publish_all,
     raw::{Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
 };

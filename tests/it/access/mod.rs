@@ -1,9 +1,6 @@
 //! Users, rules and tokens of a broker's own files: who is let in, what they may do, and what a change of the files does to
 //! those who are connected.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod reload;
 mod rules;
 mod tokens;
@@ -45,7 +42,7 @@ impl Files {
             acl_file: Some(self.write("acl", rules)),
             ..AuthConfig::default()
         };
-        Config { auth, allow_anonymous: Some(true), ..support::config() }
+        Config { auth, allow_anonymous: Some(true), ..crate::support::config() }
     }
 }
 

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use dunlin::{Config, auth, router::Count};
 
-use crate::{
-    Files, password,
-    support::{
-        Broker, Recorder,
-        raw::{Connect, Message},
-        reload,
-    },
+use super::{Files, password};
+use crate::support::{
+    Broker, Recorder,
+    raw::{Connect, Message},
+    reload,
 };
 
 #[test]

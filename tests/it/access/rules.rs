@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use dunlin::{config::DeniedPublish, router::Count};
 
-use crate::{
-    Files, password,
-    support::{
-        Broker, Recorder,
-        raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
-    },
+use super::{Files, password};
+use crate::support::{
+    Broker, Recorder,
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
 };
 
 #[test]

@@ -20,13 +20,11 @@ use ring::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    Files, password,
-    support::{
-        Broker, Recorder,
-        raw::{Connect, Message, suback, subscribe},
-        reload,
-    },
+use super::{Files, password};
+use crate::support::{
+    Broker, Recorder,
+    raw::{Connect, Message, suback, subscribe},
+    reload,
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -4,8 +4,6 @@
 
 mod mosquitto;
 mod odd_lines;
-#[path = "../support/mod.rs"]
-mod support;
 mod table;
 
 use std::{fs, net::SocketAddr, path::Path, process::Command};
@@ -13,12 +11,12 @@ use std::{fs, net::SocketAddr, path::Path, process::Command};
 use dunlin::{Config, config::AuthConfig};
 use tempfile::TempDir;
 
+use crate::support::{
+    Broker, config,
+    raw::{self, Client, Connect, Message, connack, subscribe},
+};
 use mosquitto::Mosquitto;
 use odd_lines::{Odd, Outcome};
-use support::{
-    Broker, config,
-    raw::{Client, Connect, Message, connack, subscribe},
-};
 use table::{ACLS, Case, Kind, WATCHER};
 
 #[test]
@@ -289,12 +287,12 @@ fn accepted(address: SocketAddr, connect: &Connect) -> Client {
 
 /// Is there a PUBLISH in front of the answer to a ping?
 fn has_message(client: &mut Client) -> bool {
-    client.send(support::raw::PINGREQ);
+    client.send(raw::PINGREQ);
     let mut got = false;
     loop {
         let frame = client.expect_any();
         got |= frame.message().is_some();
-        if frame.bytes() == support::raw::PINGRESP {
+        if frame.bytes() == raw::PINGRESP {
             return got;
         }
     }

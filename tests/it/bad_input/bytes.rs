@@ -2,11 +2,11 @@
 
 use dunlin::{config::Limits, router::Count};
 
-use crate::{
+use super::clients::{Broker, Healthy, client, said_to, valid_session};
+use crate::support::{
     malformed::MALFORMED,
     random::Random,
     raw::{Client, Connect, connack},
-    support::{Broker, Healthy, client, said_to, valid_session},
 };
 
 #[test]
@@ -79,7 +79,7 @@ fn random_bytes_harm_nobody_else() {
         if round % 3 > 0 {
             // a client's packet with a length that fits, so that more than the header is looked at
             let first = [0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70, 0x82, 0xA2][random.below(9)];
-            let mut frame = crate::raw::frame(first, &bytes);
+            let mut frame = crate::support::raw::frame(first, &bytes);
             frame.append(&mut bytes);
             let connect = Connect::new(&format!("random-{}", round % 7)).frame();
             bytes = [connect, frame].concat();

@@ -8,7 +8,7 @@ use std::{
 
 use dunlin::{Config, Server, config::Limits, router::Count};
 
-use crate::raw::{
+use crate::support::raw::{
     Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, ack, connack, puback, pubcomp, pubrec, pubrel, suback,
     subscribe, unsubscribe,
 };

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use dunlin::{config::Limits, router::Count};
 
-use crate::{
-    raw::{Connect, Message, PINGREQ, PINGRESP, connack},
-    support::{Broker, Healthy, Raw, client, header},
-};
+use super::clients::{Broker, Healthy, Raw, client, header};
+use crate::support::raw::{Connect, Message, PINGREQ, PINGRESP, connack};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -7,19 +7,10 @@
 //! | `lengths` | lengths that lie, and the limit on packets |
 //! | `slow` | clients that stall, trickle, or do not read |
 //! | `process` | the same against the binary: what its log says, what its memory does |
-//! | `support` | a broker, clients that do nothing wrong beside the bad ones |
-
-#[path = "../support/malformed.rs"]
-mod malformed;
-#[path = "../support/random.rs"]
-mod random;
-#[allow(dead_code)]
-#[path = "../support/raw.rs"]
-mod raw;
+//! | `clients` | a broker, clients that do nothing wrong beside the bad ones |
 
 mod bytes;
+mod clients;
 mod lengths;
 mod process;
 mod slow;
-#[path = "clients.rs"]
-mod support;

@@ -7,11 +7,11 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
 };
 
-use crate::{
+use super::clients::{Healthy, Raw, header, said_to, valid_session};
+use crate::support::{
     malformed::MALFORMED,
     random::Random,
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
-    support::{Healthy, Raw, header, said_to, valid_session},
 };
 
 /// A broker in a process of its own, killed when dropped.
@@ -116,7 +116,7 @@ fn the_log_says_why_a_connection_ended() {
             false,
         ),
         ("the client closed the connection without DISCONNECT", [connect("a"), vec![0x30]].concat(), true),
-        ("the client sent DISCONNECT", [connect("a"), crate::raw::DISCONNECT.to_vec()].concat(), false),
+        ("the client sent DISCONNECT", [connect("a"), crate::support::raw::DISCONNECT.to_vec()].concat(), false),
         ("nothing received for 1.5 times the Keep Alive of 1 s", Connect::new("a").keep_alive(1).frame(), false),
         ("more than limits.max_queued_bytes wait", [connect("a"), qos2(1), qos2(2)].concat(), false),
     ];
@@ -136,7 +136,7 @@ fn the_log_says_why_a_connection_ended() {
     let mut publisher = Raw::open(broker.address);
     publisher.send(&[connect("publisher"), subscribe(1, &[("nothing", 0)])].concat());
     publisher.read_exact(&connack(0, 0));
-    publisher.read_exact(&crate::raw::suback(1, &[0]));
+    publisher.read_exact(&crate::support::raw::suback(1, &[0]));
     // 90 MB are more than any socket buffers hold
     for _ in 0..100 {
         publisher.send(&[&flood[..], PINGREQ].concat());

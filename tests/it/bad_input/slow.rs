@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use dunlin::{config::Limits, router::Count};
 
-use crate::{
-    raw::{self, Client, Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
-    support::{Broker, Healthy, Raw, client, header, valid_session},
-};
+use super::clients::{Broker, Healthy, Raw, client, header, valid_session};
+use crate::support::raw::{self, Client, Connect, Message, PINGREQ, PINGRESP, connack, subscribe};
 
 #[test]
 fn a_client_that_sends_byte_by_byte_is_served() {

@@ -1,9 +1,7 @@
 //! Bridges as mosquitto's are by default: Protocol Level 0x84 or 0x83 says "3.1.1" or "3.1" and "I am a bridge".
 
-use crate::{
-    raw::{Client, Connect, Message},
-    support::Case,
-};
+use super::case::Case;
+use crate::support::raw::{Client, Connect, Message};
 
 fn bridge(case: &Case, role: &str) -> Connect {
     Connect::new(&case.id(role)).protocol("MQTT", 0x84)

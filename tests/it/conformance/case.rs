@@ -13,12 +13,12 @@ use dunlin::{
     config::{Config, Limits},
 };
 
-use crate::raw::{Client, Connect, Message, connack};
+use crate::support::raw::{Client, Connect, Message, connack};
 
 /// The case of the test function in which it stands, on the broker that all such tests share.
 macro_rules! case {
     () => {
-        $crate::support::Case::shared(std::any::type_name_of_val(&{
+        $crate::conformance::case::Case::shared(std::any::type_name_of_val(&{
             fn here() {}
             here
         }))
@@ -28,7 +28,7 @@ macro_rules! case {
 /// The case of a test with a broker of its own, `None` where an external broker is under test.
 macro_rules! case_with {
     ($limits:expr) => {
-        $crate::support::Case::alone(
+        $crate::conformance::case::Case::alone(
             std::any::type_name_of_val(&{
                 fn here() {}
                 here

@@ -1,6 +1,6 @@
 //! Section 3.2: CONNACK.
 
-use crate::raw::{Connect, Message, connect};
+use crate::support::raw::{Connect, Message, connect};
 
 #[test]
 fn mqtt_3_2_0_1_first_packet_is_connack() {

@@ -1,13 +1,15 @@
 //! Sections 3.1.0, 3.1.3 and 3.1.4: CONNECT, its payload, and the response to it.
 
-use crate::raw::{Connect, Message, PINGREQ, connack, connect, frame, subscribe};
+use crate::support::raw::{Connect, Message, PINGREQ, connack, connect, frame, subscribe};
 
 #[test]
 fn mqtt_3_1_0_1_first_packet_other_than_connect_closes() {
     let case = case!();
     let topic = case.topic("t");
     let publish = Message::new(&topic, "too early").retain();
-    for early in [publish.frame(), subscribe(1, &[(&topic, 0)]), PINGREQ.to_vec(), crate::raw::DISCONNECT.to_vec()] {
+    for early in
+        [publish.frame(), subscribe(1, &[(&topic, 0)]), PINGREQ.to_vec(), crate::support::raw::DISCONNECT.to_vec()]
+    {
         case.assert_connect_closes(&early);
     }
     assert_eq!(case.retained(&topic, 0), []);
@@ -205,7 +207,7 @@ fn also_packets_before_connack_are_served() {
     // Section 3.1.4: a client need not wait for CONNACK.
     client.send(&[Connect::new(&case.id("eager")).frame(), subscribe(1, &[(&topic, 0)])].concat());
     client.expect(&connack(0, 0));
-    client.expect(&crate::raw::suback(1, &[0]));
+    client.expect(&crate::support::raw::suback(1, &[0]));
 }
 
 #[test]

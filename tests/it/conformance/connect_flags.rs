@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::raw::{Connect, Message, connect};
+use crate::support::raw::{Connect, Message, connect};
 
 #[test]
 fn mqtt_3_1_2_1_wrong_protocol_name_is_not_served() {
@@ -146,7 +146,7 @@ fn also_user_name_without_password_is_allowed() {
     let case = case!();
     let (id, mut client) = (case.id("user"), case.open());
     client.send(&connect(0x82, &[id.as_bytes(), b"name"]));
-    client.expect(&crate::raw::connack(0, 0));
+    client.expect(&crate::support::raw::connack(0, 0));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn also_password_and_will_may_be_any_bytes() {
     let mut watcher = case.client("watcher");
     watcher.subscribe(&[(&topic, 0)]);
     client.send(&connect(0xC6, &[id.as_bytes(), topic.as_bytes(), b"\0\xFF\xC3\x28", b"name", b"\0\xFF\xED\xA0\x80"]));
-    client.expect(&crate::raw::connack(0, 0));
+    client.expect(&crate::support::raw::connack(0, 0));
     client.abort();
     assert_eq!(watcher.take().payload, b"\0\xFF\xC3\x28");
 }

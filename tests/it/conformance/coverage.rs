@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::statements::{Coverage, STATEMENTS};
+use super::statements::{Coverage, STATEMENTS};
 
 #[test]
 fn every_statement_has_a_test_or_a_reason() {

@@ -1,6 +1,8 @@
 //! Section 2.2: the fixed header, and section 4.8: what is wrong closes.
 
-use crate::raw::{Connect, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, subscribe};
+use crate::support::raw::{
+    Connect, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, subscribe,
+};
 
 /// Each packet that a client may send after CONNECT and whose flags are fixed, well-formed but for its flags.
 fn fixed_flags(topic: &str) -> [(u8, Vec<u8>); 8] {
@@ -10,9 +12,9 @@ fn fixed_flags(topic: &str) -> [(u8, Vec<u8>); 8] {
         (0x2, pubrel(1)),
         (0x0, pubcomp(1)),
         (0x2, subscribe(1, &[(topic, 0)])),
-        (0x2, crate::raw::unsubscribe(1, &[topic])),
+        (0x2, crate::support::raw::unsubscribe(1, &[topic])),
         (0x0, PINGREQ.to_vec()),
-        (0x0, crate::raw::DISCONNECT.to_vec()),
+        (0x0, crate::support::raw::DISCONNECT.to_vec()),
     ]
 }
 
@@ -153,7 +155,7 @@ fn also_frames_arrive_however_they_are_cut() {
     // A message may go before the SUBACK (section 3.8.4), as it does when both packets were in one read.
     let mut rest = [(); 3].map(|()| client.expect_any().bytes());
     rest.sort();
-    assert_eq!(rest, [Message::new(&topic, "cut").frame(), crate::raw::suback(1, &[0]), PINGRESP.to_vec()]);
+    assert_eq!(rest, [Message::new(&topic, "cut").frame(), crate::support::raw::suback(1, &[0]), PINGRESP.to_vec()]);
 }
 
 #[test]

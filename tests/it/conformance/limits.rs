@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dunlin::config::Limits;
 
-use crate::raw::{Connect, Message};
+use crate::support::raw::{Connect, Message};
 
 #[test]
 fn mqtt_3_1_3_9_rejected_client_identifier_gets_connack_2() {
@@ -59,7 +59,7 @@ fn also_window_is_what_the_settings_say() {
     }
     let ids = [client.receive().id, client.receive().id];
     client.expect_nothing_pending();
-    client.send(&crate::raw::puback(ids[1]));
+    client.send(&crate::support::raw::puback(ids[1]));
     assert_eq!(client.receive().text(), "3");
     client.expect_nothing_pending();
 }

@@ -5,11 +5,8 @@
 //! number, or to what dunlin promises beyond it. With `DUNLIN_CONFORMANCE_ADDR=host:port` the tests run against the
 //! broker at that address; those that need settings of their own are then left out.
 
-#[path = "../support/raw.rs"]
-mod raw;
 #[macro_use]
-#[path = "case.rs"]
-mod support;
+mod case;
 
 mod coverage;
 mod statements;

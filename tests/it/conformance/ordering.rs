@@ -1,6 +1,6 @@
 //! Section 4.6: message ordering.
 
-use crate::raw::{Message, puback, pubcomp, pubrec, pubrel};
+use crate::support::raw::{Message, puback, pubcomp, pubrec, pubrel};
 
 fn numbered(topic: &str, number: u16) -> Message {
     Message::new(topic, &number.to_string()).id(number)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::raw::{Message, frame, puback, pubcomp, pubrec, pubrel, suback, subscribe, text, unsubscribe};
+use crate::support::raw::{Message, frame, puback, pubcomp, pubrec, pubrel, suback, subscribe, text, unsubscribe};
 
 #[test]
 fn mqtt_2_3_1_1_packet_identifier_zero_closes() {
@@ -36,7 +36,7 @@ fn mqtt_2_3_1_4_sent_packet_identifiers_are_unused_until_acknowledged() {
         assert!(unacknowledged.insert(subscriber.receive().id), "an identifier was used while it was in use");
     }
     // A QoS 2 message keeps its identifier from PUBREC until PUBCOMP.
-    let mut publish_to_second = |subscriber: &mut crate::raw::Client| {
+    let mut publish_to_second = |subscriber: &mut crate::support::raw::Client| {
         publisher.publish(Message::new(&topic, "payload").qos(2));
         let id = subscriber.receive().id;
         subscriber.send(&pubrec(id));
@@ -120,7 +120,7 @@ fn mqtt_2_3_1_7_suback_and_unsuback_carry_the_identifier_of_the_request() {
         client.send(&subscribe(id, &[(&topic, 1)]));
         client.expect(&suback(id, &[1]));
         client.send(&unsubscribe(id, &[&topic]));
-        client.expect(&crate::raw::ack(0xB0, id));
+        client.expect(&crate::support::raw::ack(0xB0, id));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sections 3.6.1, 3.12 and 3.14: PUBREL's flags, PINGREQ, DISCONNECT.
 
-use crate::raw::{Connect, DISCONNECT, Message, PINGREQ, PINGRESP, pubrec};
+use crate::support::raw::{Connect, DISCONNECT, Message, PINGREQ, PINGRESP, pubrec};
 
 #[test]
 fn mqtt_3_6_1_1_pubrel_with_other_flags_closes() {

@@ -1,6 +1,6 @@
 //! Section 3.3: PUBLISH, but for RETAIN.
 
-use crate::raw::{Message, frame, puback, pubcomp, pubrec, pubrel, text};
+use crate::support::raw::{Message, frame, puback, pubcomp, pubrec, pubrel, text};
 
 #[test]
 fn mqtt_3_3_1_2_qos_0_is_sent_with_dup_0() {

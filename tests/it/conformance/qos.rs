@@ -1,6 +1,6 @@
 //! Sections 4.3.1 and 4.3.2: QoS 0 and QoS 1; 4.5: the server owns what it has acknowledged.
 
-use crate::raw::{Message, frame, puback, text};
+use crate::support::raw::{Message, frame, puback, text};
 
 #[test]
 fn mqtt_4_3_1_1_qos_0_is_sent_with_qos_0_and_dup_0() {
@@ -102,7 +102,7 @@ fn also_unknown_acknowledgements_do_no_harm() {
     let mut client = case.client("acks");
     // The standard names no answer; what it forbids is harm to what follows. A PUBREC may be answered with a PUBREL.
     client.send(&puback(77));
-    client.send(&crate::raw::pubcomp(78));
+    client.send(&crate::support::raw::pubcomp(78));
     client.expect_nothing_pending();
     client.publish(Message::new(&case.topic("t"), "payload").qos(2));
 }

@@ -1,6 +1,6 @@
 //! Section 4.3.3: QoS 2, exactly once.
 
-use crate::raw::{Message, puback, pubcomp, pubrec, pubrel};
+use crate::support::raw::{Message, puback, pubcomp, pubrec, pubrel};
 
 #[test]
 fn mqtt_4_3_3_1_qos_2_is_sent_with_an_unused_id_and_dup_0() {

@@ -1,6 +1,6 @@
 //! Section 3.3.1.3: RETAIN.
 
-use crate::raw::Message;
+use crate::support::raw::Message;
 
 fn only(mut messages: Vec<Message>) -> Message {
     assert_eq!(messages.len(), 1, "{messages:?}");

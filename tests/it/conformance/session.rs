@@ -1,6 +1,6 @@
 //! Sections 3.1.2.4 and 4.1: the session and its life.
 
-use crate::raw::{Connect, Message};
+use crate::support::raw::{Connect, Message};
 
 #[test]
 fn mqtt_3_1_2_4_clean_session_0_resumes_the_session() {

@@ -1,6 +1,6 @@
 //! Section 4.4: what is sent again when a client returns; section 3.3.1.1: DUP.
 
-use crate::raw::{Message, puback, pubcomp, pubrec, pubrel};
+use crate::support::raw::{Message, puback, pubcomp, pubrec, pubrel};
 
 #[test]
 fn mqtt_3_3_1_1_resent_publish_has_dup_1() {

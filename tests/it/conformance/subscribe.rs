@@ -1,6 +1,6 @@
 //! Sections 3.8 and 3.9: SUBSCRIBE and SUBACK.
 
-use crate::raw::{Connect, Message, PINGREQ, PINGRESP, ack, frame, suback, subscribe, unsubscribe};
+use crate::support::raw::{Connect, Message, PINGREQ, PINGRESP, ack, frame, suback, subscribe, unsubscribe};
 
 #[test]
 fn mqtt_3_8_1_1_subscribe_with_other_flags_closes() {

@@ -1,6 +1,6 @@
 //! Section 4.7: what a Topic Name and a Topic Filter may be. `topics_match` has what matches what.
 
-use crate::raw::{Connect, Message, subscribe, unsubscribe};
+use crate::support::raw::{Connect, Message, subscribe, unsubscribe};
 
 #[test]
 fn mqtt_4_7_1_1_wildcards_are_for_filters_alone() {

@@ -1,9 +1,7 @@
 //! Section 4.7: what matches what.
 
-use crate::{
-    raw::{Client, Message},
-    support::Case,
-};
+use super::case::Case;
+use crate::support::raw::{Client, Message};
 
 /// Publishes to each topic and returns those that reach a subscriber of the filter; both below a prefix of their own.
 fn matched<'a>(case: &Case, prefix: &str, filter: &str, topics: &[&'a str]) -> Vec<&'a str> {
@@ -123,7 +121,7 @@ fn mqtt_4_7_2_1_leading_wildcards_do_not_match_retained_dollar_topics() {
 fn retained_before_marker(case: &Case, client: &mut Client, filter: &str) -> Vec<String> {
     let marker = case.topic("marker");
     // At QoS 0, so that other tests' messages need no acknowledgement, in one SUBSCRIBE, so that the order is known.
-    client.send(&crate::raw::subscribe(9, &[(filter, 0), (&marker, 0)]));
+    client.send(&crate::support::raw::subscribe(9, &[(filter, 0), (&marker, 0)]));
     let mut found = Vec::new();
     while let Some(message) = client.expect_any().message() {
         found.push(message.topic);
@@ -136,7 +134,7 @@ fn retained_before_marker(case: &Case, client: &mut Client, filter: &str) -> Vec
         }
         found.push(message.topic);
     }
-    client.send(&crate::raw::unsubscribe(10, &[filter, &marker]));
+    client.send(&crate::support::raw::unsubscribe(10, &[filter, &marker]));
     while client.expect_any().message().is_some() {}
     found
 }

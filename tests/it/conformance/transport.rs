@@ -1,6 +1,8 @@
 //! Chapters 4.2, 6 and 7: what a connection runs over, and what a server may ask of its clients.
 
-use crate::raw::{DISCONNECT, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, suback};
+use crate::support::raw::{
+    DISCONNECT, Message, PINGREQ, PINGRESP, connack, frame, puback, pubcomp, pubrec, pubrel, suback,
+};
 
 #[test]
 fn mqtt_7_0_0_2_bare_client_is_served() {
@@ -22,8 +24,8 @@ fn mqtt_7_1_1_1_tcp_carries_every_packet_in_order() {
     let topic = case.topic("t");
     let mut client = case.client("tcp");
     let publish = |qos, id| Message::new(&topic, "payload").qos(qos).id(id).frame();
-    let unsubscribe = crate::raw::unsubscribe(4, &[&topic]);
-    let subscribe = crate::raw::subscribe(3, &[(&case.topic("other"), 0)]);
+    let unsubscribe = crate::support::raw::unsubscribe(4, &[&topic]);
+    let subscribe = crate::support::raw::subscribe(3, &[(&case.topic("other"), 0)]);
     let all = [publish(1, 1), publish(2, 2), pubrel(2), subscribe, unsubscribe, PINGREQ.to_vec(), DISCONNECT.to_vec()];
     client.send(&all.concat());
     for answer in [puback(1), pubrec(2), pubcomp(2), suback(3, &[0]), frame(0xB0, &[0, 4]), PINGRESP.to_vec()] {

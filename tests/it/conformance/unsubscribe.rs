@@ -1,6 +1,6 @@
 //! Sections 3.10 and 3.11: UNSUBSCRIBE and UNSUBACK.
 
-use crate::raw::{Message, ack, frame, pubcomp, pubrec, pubrel, unsubscribe};
+use crate::support::raw::{Message, ack, frame, pubcomp, pubrec, pubrel, unsubscribe};
 
 #[test]
 fn mqtt_3_10_1_1_unsubscribe_with_other_flags_closes() {

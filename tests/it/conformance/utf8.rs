@@ -1,6 +1,6 @@
 //! Section 1.5.3: UTF-8 encoded strings.
 
-use crate::raw::{Message, connect, frame, text};
+use crate::support::raw::{Message, connect, frame, text};
 
 /// Overlong, a surrogate, beyond U+10FFFF, never a byte of UTF-8, cut short.
 const ILL_FORMED: [&[u8]; 6] =

@@ -1,9 +1,7 @@
 //! Clients of MQTT 3.1: `MQIsdp`, level 3.
 
-use crate::{
-    raw::{Client, Connect, Message, pubcomp, pubrec},
-    support::Case,
-};
+use super::case::Case;
+use crate::support::raw::{Client, Connect, Message, pubcomp, pubrec};
 
 fn v31(case: &Case, role: &str) -> Connect {
     Connect::new(&case.id(role)).protocol("MQIsdp", 3)
@@ -44,7 +42,7 @@ impl Client {
         self.send(&Message::new(topic, payload).qos(1).id(1).frame());
         for _ in 0..2 {
             if let Some(own) = self.expect_any().message() {
-                self.send(&crate::raw::puback(own.id));
+                self.send(&crate::support::raw::puback(own.id));
             }
         }
     }
@@ -88,14 +86,14 @@ fn also_version_3_1_may_repeat_with_dup() {
     client.expect(&pubrec(1));
     client.send(&[0x6A, 2, 0, 1]);
     client.expect(&pubcomp(1));
-    let mut subscribe = crate::raw::subscribe(2, &[(&topic, 1)]);
+    let mut subscribe = crate::support::raw::subscribe(2, &[(&topic, 1)]);
     subscribe[0] = 0x8A;
     client.send(&subscribe);
-    client.expect(&crate::raw::suback(2, &[1]));
-    let mut unsubscribe = crate::raw::unsubscribe(3, &[&topic]);
+    client.expect(&crate::support::raw::suback(2, &[1]));
+    let mut unsubscribe = crate::support::raw::unsubscribe(3, &[&topic]);
     unsubscribe[0] = 0xAA;
     client.send(&unsubscribe);
-    client.expect(&crate::raw::ack(0xB0, 3));
+    client.expect(&crate::support::raw::ack(0xB0, 3));
 }
 
 #[test]
@@ -112,18 +110,18 @@ fn also_version_3_1_does_not_use_some_header_bits() {
     let connect = with(0x14, v31(&case, "bits").will(&will).frame());
     let mut client = case.open();
     client.send(&connect);
-    client.expect(&crate::raw::connack(0, 0));
+    client.expect(&crate::support::raw::connack(0, 0));
     client.send(&[0xC2, 0]);
-    client.expect(crate::raw::PINGRESP);
+    client.expect(crate::support::raw::PINGRESP);
     // its QoS is 1, and the upper bits of a requested QoS are not used either
     for first in [0x82, 0x83, 0x8A, 0x8B] {
-        client.send(&with(first, crate::raw::subscribe(2, &[(&own, 0xF5)])));
-        client.expect(&crate::raw::suback(2, &[1]));
+        client.send(&with(first, crate::support::raw::subscribe(2, &[(&own, 0xF5)])));
+        client.expect(&crate::support::raw::suback(2, &[1]));
     }
     for first in [0x42, 0x4F] {
         other.publish(Message::new(&own, "payload").qos(1));
         let message = client.take();
-        client.send(&with(first, crate::raw::puback(message.id)));
+        client.send(&with(first, crate::support::raw::puback(message.id)));
     }
     client.publish(Message::new(&topic, "one").qos(1));
     client.send(&Message::new(&topic, "two").qos(2).id(7).frame());
@@ -131,8 +129,8 @@ fn also_version_3_1_does_not_use_some_header_bits() {
     client.send(&[0x60, 2, 0, 7]);
     client.expect(&pubcomp(7));
     for first in [0xA2, 0xA3] {
-        client.send(&with(first, crate::raw::unsubscribe(3, &[&own])));
-        client.expect(&crate::raw::ack(0xB0, 3));
+        client.send(&with(first, crate::support::raw::unsubscribe(3, &[&own])));
+        client.expect(&crate::support::raw::ack(0xB0, 3));
     }
     // a DISCONNECT is one: the Will is not published
     client.send(&[0xE2, 0]);
@@ -153,7 +151,7 @@ fn also_version_3_1_does_not_use_some_header_bits_of_acknowledgements() {
     let id = client.take().id;
     let [high, low] = id.to_be_bytes();
     client.send(&[0x5D, 2, high, low]);
-    client.expect(&crate::raw::pubrel(id));
+    client.expect(&crate::support::raw::pubrel(id));
     client.send(&[0x73, 2, high, low]);
     client.expect_nothing_pending();
 }

@@ -1,9 +1,7 @@
 //! Section 3.1.2.5 to 3.1.2.7: the Will Message.
 
-use crate::{
-    raw::{Client, Connect, Message},
-    support::Case,
-};
+use super::case::Case;
+use crate::support::raw::{Client, Connect, Message};
 
 /// A client that watches the will topic, and one that has the will, with a clean session.
 fn with_will(case: &Case, will: &Message) -> (Client, Client) {

@@ -1,8 +1,5 @@
 //! The broker as a library: starting and ending it, and what an embedding program plugs in.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod forward;
 mod lifetime;
 mod observe;

@@ -9,8 +9,8 @@ use std::{
 use dunlin::auth::{self, Change};
 use socket2::{Domain, Socket, Type};
 
-use crate::{
-    field,
+use super::field;
+use crate::support::{
     raw::{self, Client, Connect, Message, connack},
     running::{Running, accepted},
     secure::{Certs, secure},
@@ -78,7 +78,7 @@ fn a_connection_says_who_through_what_and_for_how_long() {
     assert_eq!(field(&line, "dropped"), None, "{line}");
 
     let mut lamp = secure(tls, &certs.lamp());
-    crate::secure::connect(&mut lamp, "by certificate");
+    crate::support::secure::connect(&mut lamp, "by certificate");
     let listener = format!("tls://{tls}");
     let who = [("user", "lamp"), ("listener", &*listener)];
     has(&running.wait_for(" connected "), &who);

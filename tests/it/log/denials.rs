@@ -3,11 +3,11 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use ring::hmac;
 
-use crate::{
+use super::{
     connections::{configured, has},
     field,
-    raw::{Client, Connect, Message, connack, suback, subscribe},
 };
+use crate::support::raw::{Client, Connect, Message, connack, suback, subscribe};
 
 const ACL: &str = "topic readwrite open/#\ntopic deny closed/#\n";
 

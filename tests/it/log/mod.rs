@@ -1,19 +1,10 @@
 //! Which lines there are in the log. Those of the binary are read until they say what is
 //! waited for, so that nothing sleeps.
 
-#[path = "../support/running.rs"]
-mod running;
-#[path = "../support/secure.rs"]
-mod secure;
-#[path = "../support/mod.rs"]
-mod support;
-
 mod connections;
 mod denials;
 mod protocols;
 mod settings;
-
-use support::raw;
 
 /// The value of a field of a text line, as it is written; `None` where there is no such field outside of quotes.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {

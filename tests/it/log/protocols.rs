@@ -4,8 +4,8 @@ use std::{fs, io::Write, net::SocketAddr, sync::Arc};
 
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::{
-    field,
+use super::field;
+use crate::support::{
     raw::{Client, Connect},
     running::Running,
     secure::{Certs, rest, secure, tcp},

@@ -4,11 +4,8 @@ use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Command};
 
 use serde_json::Value;
 
-use crate::{
-    connections::{configured, has},
-    running::Running,
-    secure::Certs,
-};
+use super::connections::{configured, has};
+use crate::support::{running::Running, secure::Certs};
 
 const WITH_CERTIFICATE: &str = "[[listener]]\naddress = 'tls://0.0.0.0:0'\ncertificate_file = 'DIR/server.pem'\n\
                                 key_file = 'DIR/server.key'\nclient_certificates = 'required'\nclient_ca_file = 'DIR/ca.pem'\n";

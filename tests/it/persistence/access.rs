@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::{
+use super::place::{Place, connect, text_of};
+use crate::support::{
     raw::{Connect, Message},
     running::Running,
-    support::{Place, connect, text_of},
 };
 
 /// A broker on the place's data directory, with this ACL file.

@@ -6,10 +6,8 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    raw::Message,
-    support::{Place, away, begin, refused, resume, text_of},
-};
+use super::place::{Place, away, begin, refused, resume, text_of};
+use crate::support::raw::Message;
 
 #[test]
 fn a_second_broker_on_the_directory_is_told_who_has_it() {

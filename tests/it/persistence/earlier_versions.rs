@@ -3,10 +3,10 @@
 
 use std::{fs, path::Path};
 
-use crate::{
+use super::place::{Place, connect, resume};
+use crate::support::{
     raw::{Connect, Message, puback, pubcomp, pubrec, pubrel},
     running::Running,
-    support::{Place, connect, resume},
 };
 
 #[test]

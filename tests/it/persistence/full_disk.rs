@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
+use super::place::{Place, away, begin, connect, resume};
+use crate::support::{
     raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
     running::Running,
-    support::{Place, away, begin, connect, resume},
 };
 
 #[test]
@@ -182,6 +182,7 @@ pub fn on_a_disk_of(size: &str, name: &str, test: fn(&Place)) {
         );
     };
     let this = env::current_exe().expect("this test binary");
+    let name = &format!("persistence::{name}");
     let output = unshare(way).arg(this).args(["--exact", name, "--nocapture"]).env(WITHIN, dir.path()).output();
     let output = output.expect("unshare runs");
     let said = String::from_utf8_lossy(&output.stdout);

@@ -11,21 +11,14 @@
 //! | `full_disk` | a disk without room |
 //! | `small_disk` | how much of a disk is taken, and a disk that has little |
 //! | `access` | what users and rules do to what was kept |
-//! | `support` | a data directory and brokers on it |
-
-#[allow(dead_code)]
-#[path = "../support/raw.rs"]
-mod raw;
-#[path = "../support/running.rs"]
-mod running;
+//! | `place` | a data directory and brokers on it |
 
 mod access;
 mod directory;
 mod earlier_versions;
 mod full_disk;
 mod modes;
+mod place;
 mod restart;
 mod retained;
 mod small_disk;
-#[path = "place.rs"]
-mod support;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
+use super::place::{Place, away, begin, resume};
+use crate::support::{
     raw::{Client, Message},
     running::Running,
-    support::{Place, away, begin, resume},
 };
 
 #[test]

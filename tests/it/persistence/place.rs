@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
+use crate::support::{
     raw::{Client, Connect, connack},
     running::Running,
 };

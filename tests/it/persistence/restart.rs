@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
+use super::place::{Place, away, begin, connect, resume};
+use crate::support::{
     raw::{Connect, Message, ack, puback, pubcomp, pubrec, pubrel},
     running::Running,
-    support::{Place, away, begin, connect, resume},
 };
 
 /// SIGTERM, or SIGKILL.

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Barrier, thread};
 
-use crate::{
+use super::place::{Place, begin, resume};
+use crate::support::{
     raw::{Client, Message, PINGREQ, PINGRESP, ack, puback, suback, subscribe, unsubscribe},
     running::Running,
-    support::{Place, begin, resume},
 };
 
 const TOPICS: usize = 10_000;

@@ -2,11 +2,13 @@
 
 use std::{fs, os::unix::fs::MetadataExt, time::Instant};
 
-use crate::{
+use super::{
     full_disk::{expect_condition, on_a_disk_of},
+    place::{Place, away},
+};
+use crate::support::{
     raw::{Client, Message, puback},
     running::{GUARD, Running},
-    support::{Place, away},
 };
 
 const MIB: u64 = 1 << 20;

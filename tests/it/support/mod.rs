@@ -1,8 +1,19 @@
-//! A broker of a test's own, in its process, and what it tells observers. Shared by the test binaries that have it as a
-//! module; each uses a part of it.
-#![allow(dead_code)]
+//! What tests share.
+//!
+//! | module | has |
+//! |---|---|
+//! | this one | a broker of a test's own, in its process, and what it tells observers |
+//! | `running` | the binary in a process of its own, and its log |
+//! | `raw` | frames as bytes, and a socket to send and read them through |
+//! | `secure` | clients over TLS, and certificates |
+//! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
+//! | `random` | numbers that a seed decides |
 
+pub mod malformed;
+pub mod random;
 pub mod raw;
+pub mod running;
+pub mod secure;
 
 use std::{
     net::SocketAddr,

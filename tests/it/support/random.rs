@@ -18,18 +18,17 @@ impl Random {
     }
 
     /// Once in `times`.
-    #[allow(dead_code)]
+    #[allow(dead_code)] // `tests/crash` has it
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
     /// Numbers of their own for somebody else.
-    #[allow(dead_code)]
+    #[allow(dead_code)] // `tests/crash` has it
     pub fn fork(&mut self) -> Self {
         Self::new((self.below(1 << 30) as u64) << 30 | self.below(1 << 30) as u64 | 1)
     }
 
-    #[allow(dead_code)]
     pub fn bytes(&mut self, most: usize) -> Vec<u8> {
         (0..1 + self.below(most)).map(|_| self.below(256) as u8).collect()
     }

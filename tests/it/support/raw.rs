@@ -36,7 +36,6 @@ impl Client {
     }
 
     /// Writes bytes; `false` once that is not possible any more.
-    #[allow(dead_code)]
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
@@ -80,7 +79,6 @@ impl Client {
     }
 
     /// The next bytes, whatever they are.
-    #[allow(dead_code)]
     pub fn read_exact(&mut self, bytes: &mut [u8]) {
         self.stream.read_exact(bytes).expect("bytes");
     }
@@ -121,7 +119,6 @@ impl Client {
     }
 
     /// Nothing has arrived that was not read, as far as this machine knows now.
-    #[allow(dead_code)]
     #[track_caller]
     pub fn expect_no_bytes(&mut self) {
         assert_eq!(self.stream.buffer(), b"", "{}", self.context);

@@ -1,6 +1,5 @@
 //! The binary in a process of its own, and what its log says. The log is read until it says what is waited for, so that
 //! nothing sleeps; the environment is empty.
-#![allow(dead_code)]
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::raw::{Client, Connect, connack};
+use crate::support::raw::{Client, Connect, connack};
 
 /// No test waits for this; it is what ends a test whose event never comes.
 pub const GUARD: Duration = Duration::from_secs(30);

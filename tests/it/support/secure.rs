@@ -1,5 +1,4 @@
-//! Clients over TLS, and certificates for both sides. Each test binary that has it as a module uses a part of it.
-#![allow(dead_code)]
+//! Clients over TLS, and certificates for both sides.
 
 use std::{
     fs,

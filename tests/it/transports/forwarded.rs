@@ -4,14 +4,14 @@ use std::{io::Write, net::SocketAddr};
 
 use dunlin::{Config, config::ListenerConfig};
 
-use crate::{
+use super::{
     proxy::{behind, start},
-    secure::{expect, tcp},
-    support::{
-        Broker, config,
-        raw::{Connect, connack},
-    },
     websocket::{BINARY, MQTT, REQUEST, frame, listener, read_head},
+};
+use crate::support::{
+    Broker, config,
+    raw::{Connect, connack},
+    secure::{expect, tcp},
 };
 
 /// Connects by a request that has these headers too; `Host` replaces its own.

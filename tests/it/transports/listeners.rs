@@ -17,13 +17,11 @@ use dunlin::{
     types::{Endpoint, Transport},
 };
 
-use crate::{
+use crate::support::{
+    Broker, GUARD, config,
+    raw::{Connect, connack},
     secure::{connect, expect, ping, tcp},
-    support::{
-        Broker, GUARD, config,
-        raw::{Connect, connack},
-        shut_down,
-    },
+    shut_down,
 };
 
 fn unix(path: &std::path::Path) -> ListenerConfig {

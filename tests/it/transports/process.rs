@@ -9,10 +9,7 @@ use std::{
     process::{Child, ChildStderr, Command, Stdio},
 };
 
-use crate::{
-    secure::revocation_list,
-    secure::{Certs, connect, ping, secure, tcp},
-};
+use crate::support::secure::{Certs, connect, ping, revocation_list, secure, tcp};
 
 /// A broker in a process of its own, killed when dropped.
 struct Process {

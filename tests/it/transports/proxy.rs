@@ -10,14 +10,11 @@ use dunlin::{
 };
 use parking_lot::Mutex;
 
-use crate::{
+use super::{tls::Names, websocket};
+use crate::support::{
+    Broker, config,
+    raw::{Connect, connack},
     secure::{Certs, connect, expect, rest, secure, tcp},
-    support::{
-        Broker, config,
-        raw::{Connect, connack},
-    },
-    tls::Names,
-    websocket,
 };
 
 pub fn behind(listener: ListenerConfig, trusted: &str) -> ListenerConfig {

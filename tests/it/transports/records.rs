@@ -14,12 +14,10 @@ use dunlin::{
 };
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-use crate::{
+use crate::support::{
+    Broker, config,
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
     secure::{Certs, Secure, connect, expect, secure},
-    support::{
-        Broker, config,
-        raw::{Connect, Message, PINGREQ, PINGRESP, connack, puback, suback, subscribe},
-    },
 };
 
 /// A client's TLS, taken one record at a time.
@@ -107,15 +105,15 @@ fn each_packet_has_a_record_of_its_own() {
 fn over_wss_each_packet_has_a_frame_and_a_record() {
     let certs = Certs::new();
     let broker = Broker::new(Config { listeners: vec![certs.listener(Transport::Wss)], ..config() });
-    let mut subscriber = crate::websocket::upgrade(secure(broker.address(), &certs.client()));
-    let sends = |stream: &mut Secure, bytes: &[u8]| stream.write_all(&crate::websocket::frame(0x82, bytes)).unwrap();
+    let mut subscriber = super::websocket::upgrade(secure(broker.address(), &certs.client()));
+    let sends = |stream: &mut Secure, bytes: &[u8]| stream.write_all(&super::websocket::frame(0x82, bytes)).unwrap();
     sends(&mut subscriber, &[&Connect::new("subscriber").frame()[..], &subscribe(1, &[("#", 0)])].concat());
     let mut subscriber = Records::new(subscriber);
     let framed = |packet: &[u8]| [&[0x82, u8::try_from(packet.len()).unwrap()][..], packet].concat();
     assert_eq!(subscriber.next(), framed(&connack(0, 0)));
     assert_eq!(subscriber.next(), framed(&suback(1, &[0])));
 
-    let mut publisher = crate::websocket::upgrade(secure(broker.address(), &certs.client()));
+    let mut publisher = super::websocket::upgrade(secure(broker.address(), &certs.client()));
     sends(&mut publisher, &[&Connect::new("publisher").frame()[..], &messages().concat()].concat());
     for message in messages() {
         assert_eq!(subscriber.next(), framed(&message));
@@ -169,7 +167,7 @@ fn a_client_that_does_not_read_for_a_while_misses_nothing() {
     for _ in 0..6_000 {
         publisher.write_all(&message).unwrap();
     }
-    crate::secure::ping(&mut publisher);
+    crate::support::secure::ping(&mut publisher);
     for n in 0..6_000 {
         let mut got = vec![0; message.len()];
         subscriber.read_exact(&mut got).unwrap();

@@ -16,13 +16,11 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
-use crate::{
+use crate::support::{
+    Broker, config,
+    raw::{Client, Connect, connack},
+    reload,
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
-    support::{
-        Broker, config,
-        raw::{Client, Connect, connack},
-        reload,
-    },
 };
 
 fn broker(listener: ListenerConfig) -> Broker {
@@ -313,7 +311,7 @@ fn messages_of_all_sizes_pass_both_ways() {
     let certs = Certs::new();
     let broker = broker(certs.listener(Transport::Tls));
     let mut client = secure(broker.address(), &certs.client());
-    crate::websocket::echo_many(&mut client);
+    super::websocket::echo_many(&mut client);
 }
 
 /// Clients come, stay and publish while the certificate is replaced again and again.

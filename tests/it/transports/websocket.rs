@@ -13,12 +13,10 @@ use dunlin::{
     types::{Endpoint, Transport},
 };
 
-use crate::{
+use crate::support::{
+    Broker, config,
+    raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
     secure::{Certs, connect, expect, ping, rest, secure, tcp},
-    support::{
-        Broker, config,
-        raw::{Connect, Message, PINGREQ, PINGRESP, connack, suback, subscribe},
-    },
 };
 
 pub fn listener() -> ListenerConfig {

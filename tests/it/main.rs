@@ -1,0 +1,44 @@
+//! The broker from outside and as a library: real sockets, real files, real processes. All that is not in here needs a
+//! crate of its own: `tests/crash` kills brokers under load for as long as it is told to, `tests/tidy.rs` reads the
+//! sources and needs nothing of the broker.
+//!
+//! These tests run in one process, several at a time. So none changes what is the process' own: its directory,
+//! environment, umask, limits, or the logger of all threads. A test that needs one of these changed runs a child process
+//! (as `persistence/full_disk` does).
+//!
+//! | module | shows |
+//! |---|---|
+//! | `conformance` | each normative statement of MQTT 3.1.1 |
+//! | `limits`, `backlog`, `storm` | each limit; clients that wait; many at once |
+//! | `bad_input`, `fuzz_corpus` | bytes that are not MQTT |
+//! | `access`, `access_commands`, `acl_against_mosquitto` | users, rules, tokens |
+//! | `transports` | TLS, WebSocket, Unix sockets, the PROXY protocol |
+//! | `persistence` | the data directory |
+//! | `library` | the broker as a library |
+//! | `command_line`, `daemon`, `reload`, `log`, `sys` | the binary, and what it says |
+//! | `config_reference`, `docs` | what is written for people |
+//! | `rumqttc` | a client that others wrote |
+//! | `support` | what they share |
+
+mod support;
+
+mod access;
+mod access_commands;
+mod acl_against_mosquitto;
+mod backlog;
+mod bad_input;
+mod command_line;
+mod config_reference;
+mod conformance;
+mod daemon;
+mod docs;
+mod fuzz_corpus;
+mod library;
+mod limits;
+mod log;
+mod persistence;
+mod reload;
+mod rumqttc;
+mod storm;
+mod sys;
+mod transports;
