@@ -73,6 +73,15 @@ struct Taken {
     done: Option<u64>,
 }
 
+/// What was taken to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch {
+    pub(super) number: u64,
+    /// The last frame that is known to be on the disk.
+    pub(super) synced: u64,
+    pub(super) closing: bool,
+}
+
 /// An fsync that was done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fsync {

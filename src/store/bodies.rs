@@ -1,52 +1,14 @@
 //! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they are,
 //! and the retained ones by topic.
 
-use std::{hash::BuildHasher, num::NonZeroU64};
-
 use hashbrown::hash_table::Entry;
 
 use super::{
-    homes::{Home, UNWRITTEN},
-    index::{Dirty, Hasher, Index},
-    slab::Slab,
+    body::{Body, BodyFlags, RetainedSlot, body_cost, hash_of, message_number},
+    homes::UNWRITTEN,
+    index::{Dirty, Index},
 };
 use crate::session::Message;
-
-/// A message that sessions are to be sent, or a retained one.
-#[derive(Debug)]
-pub(super) struct Body {
-    pub(super) message: Message,
-    pub(super) home: Home,
-    /// How many entries have it.
-    pub(super) refs: u32,
-    pub(super) flags: BodyFlags,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BodyFlags {
-    pub(super) dirty: bool,
-    pub(super) retained: bool,
-    /// The log has a retained message for its topic: this one or one before it.
-    pub(super) topic_in_log: bool,
-}
-
-/// The slot of a topic's retained message, with the topic's hash: a table that grows looks at no topic.
-#[derive(Debug)]
-pub(super) struct RetainedSlot {
-    slot: u32,
-    hash: u32,
-}
-
-impl RetainedSlot {
-    /// As a table wants it: the upper bits too.
-    fn wide(hash: u32) -> u64 {
-        u64::from(hash) << 32 | u64::from(hash)
-    }
-
-    fn is(&self, topic: &str, hash: u32, bodies: &Slab<Body>) -> bool {
-        self.hash == hash && bodies.get(self.slot).is_some_and(|body| body.message.topic().as_str() == topic)
-    }
-}
 
 impl Index {
     /// The slot of a message, which is new or known.
@@ -167,20 +129,3 @@ impl Index {
         }
     }
 }
-
-pub(super) fn body_cost(message: &Message) -> u64 {
-    BODY_COST + message.size() as u64
-}
-
-/// The number under which a message is kept.
-#[inline]
-pub(super) fn message_number(message: &Message) -> u64 {
-    message.store_number().map_or(0, NonZeroU64::get)
-}
-
-fn hash_of(hasher: &Hasher, topic: &str) -> u32 {
-    hasher.hash_one(topic) as u32
-}
-
-/// Bytes of a record beside topic and payload, about.
-const BODY_COST: u64 = 10;

@@ -1,11 +1,6 @@
 //! [`DiskStore`]: the router's port, over `handover` and the threads that write.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    task::Waker,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, sync::Arc, task::Waker, time::Duration};
 
 use parking_lot::Mutex;
 
@@ -19,7 +14,7 @@ use super::{
     restore::restored,
     sizes::SegmentBytes,
     statistics::Statistics,
-    writer::{Settings, Writer},
+    writer::{Settings, Writer, random},
 };
 use crate::{
     router::{Condition, QueuedCopy, Record, Restored, Store},
@@ -105,7 +100,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         let path = options.data_dir.clone();
         return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
     }
-    let restored = restored(writer.index(), now());
+    let restored = restored(writer.index(), driver::now());
     let interval = match options.sync {
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),
@@ -201,16 +196,4 @@ impl Store for DiskStore {
     fn figures(&self) -> Vec<(&'static str, u64)> {
         self.shared.statistics.figures()
     }
-}
-
-/// Milliseconds since 1970, by the system's clock.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A number that nobody can guess.
-pub(super) fn random() -> u64 {
-    use std::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(std::process::id())
 }

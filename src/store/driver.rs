@@ -10,7 +10,7 @@ use std::{
         mpsc,
     },
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -18,7 +18,6 @@ use parking_lot::Mutex;
 use super::{
     batches::{Fsync, MOST_ON_THE_WAY},
     contents::Contents,
-    disk_store::now,
     error::{DATA_DIR, Failure},
     files::{File, Files, is_full},
     handover::Shared,
@@ -26,15 +25,6 @@ use super::{
     unsynced::Unsynced,
     writer::{Progress, Writer},
 };
-
-/// What was taken to be written.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Batch {
-    pub(super) number: u64,
-    /// The last frame that is known to be on the disk.
-    pub(super) synced: u64,
-    pub(super) closing: bool,
-}
 
 /// The threads, until they end.
 #[derive(Debug)]
@@ -293,3 +283,9 @@ const MARK: Duration = Duration::from_secs(60);
 /// Bytes that a step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;
+
+/// Milliseconds since 1970, by the system's clock.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

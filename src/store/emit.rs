@@ -2,7 +2,7 @@
 //! has is noted as changed.
 
 use super::{
-    bodies::{Body, body_cost, message_number},
+    body::{Body, body_cost, message_number},
     homes::{Home, UNWRITTEN},
     index::{Dirty, Index},
     record::{EntryState, LogRecord, Will},

@@ -21,9 +21,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
-    batches::{Batches, Fsync, Gone, WriterIs},
+    batches::{Batch, Batches, Fsync, Gone, WriterIs},
     contents::Contents,
-    driver::Batch,
     error::Failure,
     statistics::Statistics,
 };

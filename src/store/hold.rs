@@ -12,7 +12,7 @@ use std::{
 
 use hashbrown::HashMap;
 
-use super::index::Hasher;
+use super::session::Hasher;
 use crate::{router::Record, session::SessionNumber};
 
 /// What is held back.

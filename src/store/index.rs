@@ -6,10 +6,11 @@ use std::{iter, ops::Range};
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    bodies::{Body, RetainedSlot},
+    body::{Body, RetainedSlot},
     homes::{Homes, UNWRITTEN},
     session::{
-        DueWill, ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
+        DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
+        subscription_cost,
     },
     slab::Slab,
 };
@@ -18,8 +19,6 @@ use crate::{
     session::{Message, StoredWill},
     types::{PacketId, SubscriptionOptions},
 };
-
-pub(super) type Hasher = foldhash::fast::RandomState;
 
 /// All that is kept.
 #[derive(Debug, Default)]
@@ -335,7 +334,7 @@ impl Index {
 mod tests {
     use super::{
         super::{
-            bodies::{body_cost, message_number},
+            body::{body_cost, message_number},
             tests::world::{copy, message, session_number},
         },
         *,

@@ -22,6 +22,7 @@
 
 mod batches;
 mod bodies;
+mod body;
 mod contents;
 mod data_dir;
 mod direct;

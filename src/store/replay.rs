@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use super::{
-    bodies::body_cost,
+    body::body_cost,
     homes::Home,
-    index::{Hasher, Index},
+    index::Index,
     record::{EntryState, LogRecord, Will},
     session::{
-        DueWill, ENTRY_COST, Entry, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
+        DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
+        subscription_cost,
     },
 };
 use crate::{

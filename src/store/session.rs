@@ -6,13 +6,15 @@ use hashbrown::HashMap;
 
 use super::{
     homes::{Home, UNWRITTEN},
-    index::Hasher,
     record::MAX_SENT,
 };
 use crate::{
     session::StoredWill,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
+
+/// Of the tables of all that is kept.
+pub(super) type Hasher = foldhash::fast::RandomState;
 
 /// A session.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::{
     data_dir,
     disk::Disk,
-    disk_store::{now, random},
+    driver::now,
     emit::{body_record, session_record},
     error::{Failure, OpenError},
     index::Index,
@@ -23,7 +23,7 @@ use super::{
     recover::{Recovered, recover},
     sizes::SegmentBytes,
     statistics::Statistics,
-    writer::{Progress, Settings, Writer},
+    writer::{Progress, Settings, Writer, random},
 };
 use crate::topic::TopicFilter;
 

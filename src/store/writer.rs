@@ -578,3 +578,9 @@ const LOOKS: usize = 100_000;
 const SLACK_SEGMENTS: u64 = 4;
 /// A frame's buffer that is kept from one batch to the next.
 const MOST_KEPT: usize = 4 << 20;
+
+/// A number that nobody can guess.
+pub(super) fn random() -> u64 {
+    use std::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(std::process::id())
+}
