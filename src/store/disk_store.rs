@@ -5,16 +5,9 @@ use std::{path::PathBuf, sync::Arc, task::Waker, time::Duration};
 use parking_lot::Mutex;
 
 use super::{
-    data_dir::{self, Lock},
-    disk::Disk,
-    driver::{self, Threads},
-    error::{DATA_DIR, Failure, OpenError},
-    handover::Shared,
-    recover::recover,
-    restore::restored,
-    sizes::SegmentBytes,
-    statistics::Statistics,
-    writer::{Settings, Writer, random},
+    commit::{Settings, Shared, Statistics, Threads, Writer, driver, random},
+    log::{DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, data_dir},
+    recovery::{recover, restored},
 };
 use crate::{
     router::{Condition, QueuedCopy, Record, Restored, Store},

@@ -3,63 +3,28 @@
 //! State lives in memory; the log makes it durable. What happens is applied to an index of all that is kept; a batch
 //! writes what of it changed, once, as it is at its end; a batch is one frame, which is there whole or not at all.
 //!
-//! | module | owns |
+//! Its rooms import from one another one way, log ← index ← recovery ← commit ← tools, and only what a room shows in its
+//! `mod.rs`.
+//!
+//! | room | owns |
 //! |---|---|
+//! | `log` | the log on the disk: records, frames, segments, files |
+//! | `index` | all that is kept, in memory |
+//! | `recovery` | a start on what is there |
+//! | `commit` | batches, and the threads that bring them to the disk |
 //! | `disk_store` | [`DiskStore`]: the router's port |
-//! | `handover`, `batches` | what appenders and the threads share; when a batch is taken, and when it is durable |
-//! | `hold`, `gather` | what may be acknowledged before it is written; whom a batch waits for |
-//! | `driver` | the threads |
-//! | `writer` | the tail of the log: batches, segments, cleaning; one step at a time |
-//! | `index`, `session`, `bodies`, `emit` | all that is kept, and what of it is to be written |
-//! | `homes`, `slab` | how much lives in which segment; things by small numbers |
-//! | `op`, `record`, `records`, `varint` | what happened; what the log says of it; as bytes |
-//! | `format`, `names` | headers of segments and frames; names of files |
-//! | `recover`, `replay`, `restore` | from the bytes to the index, from the index to the router |
-//! | `pool`, `sizes` | files that wait to be segments; how large they are |
-//! | `files`, `disk`, `direct` | what is asked of a file system; the real one; around its cache |
-//! | [`tools`], `json` | `dunlin store check`, `dump` and `repair` |
-//! | `data_dir` | the directory: permissions, the lock |
+//! | [`tools`] | `dunlin store check`, `dump` and `repair` |
 
-mod batches;
-mod bodies;
-mod body;
-mod contents;
-mod data_dir;
-mod direct;
-mod disk;
+mod commit;
 mod disk_store;
-mod driver;
-mod emit;
-mod error;
-mod files;
-mod format;
-mod gather;
-mod handover;
-mod hold;
-mod homes;
 mod index;
-mod json;
-mod names;
-mod pool;
-mod record;
-mod records;
-mod recover;
-mod replay;
-mod restore;
-mod session;
-mod sizes;
-mod slab;
-mod statistics;
+mod log;
+mod recovery;
 #[cfg(test)]
 mod tests;
 pub mod tools;
-mod unsynced;
-mod varint;
-mod writer;
 
+pub use commit::{Number, Statistics};
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
-pub use error::{Damage, Failure, OpenError};
-pub use names::is_stored_in;
-pub use replay::Dangling;
-pub use sizes::SegmentBytes;
-pub use statistics::{Number, Statistics};
+pub use log::{Damage, Failure, OpenError, SegmentBytes, is_stored_in};
+pub use recovery::Dangling;

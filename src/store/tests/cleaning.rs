@@ -4,10 +4,9 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        recover::recover,
-        restore::restored,
-        sizes::SegmentBytes,
-        writer::{Progress, Settings},
+        commit::writer::{Progress, Settings},
+        log::sizes::SegmentBytes,
+        recovery::{recover::recover, restore::restored},
     },
     model::Model,
     world::{World, copy, look, message, open, session_number, settings},
@@ -153,7 +152,7 @@ fn no_number_is_given_twice_however_much_was_cleaned() {
         commit(&mut world, vec![Record::SessionEnded { session: session_number(session) }]);
         while world.writer.clean(1024).unwrap() {}
     }
-    assert!(!world.files.segments().contains(&super::super::names::segment(1)));
+    assert!(!world.files.segments().contains(&super::super::log::names::segment(1)));
     world.power_cut();
     assert_eq!((world.writer.index().next_session, world.writer.index().next_message), (301, 301));
 }
@@ -250,7 +249,7 @@ fn opening_may_be_interrupted() {
         world.files.break_at(1 + round % 5, super::simulated::Fault::Broken);
         let recovered = recover(&world.files, &mut |_, _| {}).unwrap();
         let statistics = Default::default();
-        let _ = super::super::writer::Writer::open(
+        let _ = super::super::commit::writer::Writer::open(
             std::sync::Arc::new(world.files.clone()),
             recovered,
             world.settings.clone(),

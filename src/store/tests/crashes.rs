@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    super::{
+    super::commit::{
         batches::{Batches, Fsync},
         writer::Progress,
     },

@@ -2,7 +2,11 @@
 //! found, or makes no difference.
 
 use super::{
-    super::{format, names, recover::recover, writer::Progress},
+    super::{
+        commit::writer::Progress,
+        log::{format, names},
+        recovery::recover::recover,
+    },
     model::Model,
     simulated::{Fault, Rng, Simulated},
     world::{World, copy, look, message, open, session_number, settings},
@@ -215,7 +219,7 @@ fn a_missing_segment_is_damage_wherever_it_was() {
     let needed = look(&world.files).segments.len();
     for name in &names[names.len() - needed..names.len() - 1] {
         let files = world.files.copy();
-        super::super::files::Files::remove(&files, name).unwrap();
+        super::super::log::files::Files::remove(&files, name).unwrap();
         let damage = look(&files).damage;
         assert_eq!(&damage[0].file, name);
         assert!(damage[0].what.contains("missing"), "{}", damage[0]);
@@ -226,7 +230,7 @@ fn a_missing_segment_is_damage_wherever_it_was() {
 fn a_segment_of_another_log_is_damage() {
     let world = log();
     let names = world.files.segments();
-    let mut other = World::new(7, super::super::writer::Settings { salt: 99, ..settings(SEGMENT) });
+    let mut other = World::new(7, super::super::commit::writer::Settings { salt: 99, ..settings(SEGMENT) });
     other.payload = 200;
     while other.files.segments().len() < 6 {
         other.commit_random().unwrap();

@@ -9,13 +9,17 @@ use std::{
 
 use super::{
     super::{
-        driver::{self, Threads},
-        files::Files,
-        handover::Shared,
-        pool::{Pool, RESERVE},
-        recover::recover,
-        statistics::Statistics,
-        writer::{Settings, Writer},
+        commit::{
+            driver::{self, Threads},
+            handover::Shared,
+            statistics::Statistics,
+            writer::{Settings, Writer},
+        },
+        log::{
+            files::Files,
+            pool::{Pool, RESERVE},
+        },
+        recovery::recover::recover,
     },
     simulated::{Fault, GUARD, Simulated},
     world::settings,

@@ -2,10 +2,11 @@
 
 use super::{
     super::{
-        contents::Contents,
-        files::Files,
-        sizes::SegmentBytes,
-        writer::{Progress, Settings},
+        commit::{
+            contents::Contents,
+            writer::{Progress, Settings},
+        },
+        log::{files::Files, sizes::SegmentBytes},
     },
     model::Model,
     simulated::Fault,

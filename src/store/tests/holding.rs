@@ -10,9 +10,11 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        batches::{Batches, Fsync, WriterIs},
-        contents::{Contents, size_of_record},
-        recover::recover,
+        commit::{
+            batches::{Batches, Fsync, WriterIs},
+            contents::{Contents, size_of_record},
+        },
+        recovery::recover::recover,
     },
     driving::{Driven, rings, until},
     simulated::{Rng, Simulated},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::index::Index, world::session_number};
+use super::{super::index::apply::Index, world::session_number};
 use crate::{
     router::Record,
     session::{Message, SessionNumber},

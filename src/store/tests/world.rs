@@ -4,12 +4,13 @@ use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        contents::Contents,
-        error::Failure,
-        recover::{Recovered, recover},
-        sizes::SegmentBytes,
-        statistics::Statistics,
-        writer::{Progress, Settings, Writer},
+        commit::{
+            contents::Contents,
+            statistics::Statistics,
+            writer::{Progress, Settings, Writer},
+        },
+        log::{error::Failure, sizes::SegmentBytes},
+        recovery::recover::{Recovered, recover},
     },
     model::Model,
     simulated::{Rng, Simulated},
@@ -55,7 +56,10 @@ pub(super) fn settings(segment_bytes: u64) -> Settings {
 }
 
 /// Reads the log and goes on with it.
-pub(super) fn open(files: &Simulated, settings: &Settings) -> (Writer<Simulated>, Option<super::super::recover::Torn>) {
+pub(super) fn open(
+    files: &Simulated,
+    settings: &Settings,
+) -> (Writer<Simulated>, Option<super::super::recovery::recover::Torn>) {
     let recovered = look(files);
     assert_eq!(recovered.damage, []);
     let torn = recovered.torn.clone();
@@ -67,18 +71,18 @@ pub(super) fn look(files: &Simulated) -> Recovered {
     recover(files, &mut |_, _| {}).unwrap()
 }
 
-pub(in super::super) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
+pub(in crate::store) fn message(number: u64, topic: &str, payload: &[u8]) -> Message {
     let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::ExactlyOnce);
     message.set_store_number(NonZeroU64::new(number).unwrap());
     message
 }
 
-pub(in super::super) fn session_number(number: u64) -> SessionNumber {
+pub(in crate::store) fn session_number(number: u64) -> SessionNumber {
     SessionNumber(number.try_into().unwrap())
 }
 
 /// Of a message of QoS 1.
-pub(in super::super) fn copy(session: u64, number: u64) -> QueuedCopy {
+pub(in crate::store) fn copy(session: u64, number: u64) -> QueuedCopy {
     QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false }
 }
 

@@ -1,0 +1,121 @@
+//! [`Contents`]: the [`Record`]s of a batch that wait to be written.
+
+use std::ops::Range;
+
+use crate::router::{QueuedCopy, Record};
+
+/// The records of a batch, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    /// Messages that were held back; nothing in place of one that its client acknowledged before it was written. All others
+    /// come behind them, but for what nobody waits for, of older messages.
+    pub(crate) held: Vec<Vec<Option<Record>>>,
+    pub(crate) list: Vec<Record>,
+    /// What is queued in `list` for more sessions than the one that is named there: where there, and which of `copies`.
+    more: Vec<(usize, Range<usize>)>,
+    copies: Vec<QueuedCopy>,
+}
+
+impl Contents {
+    /// Adds to the record of `first`, the first copy of a message that waits, the others. `false`: there is no such record.
+    pub(crate) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
+        let is_first = |record: &Record| matches!(record, Record::Queued { copy, sent: None, .. } if copy == first);
+        let Some(at) = self.list.iter().rposition(is_first) else { return false };
+        debug_assert!(self.more.iter().all(|(other, _)| *other != at), "once a message");
+        let from = self.copies.len();
+        self.copies.extend_from_slice(others);
+        self.more.push((at, from..self.copies.len()));
+        true
+    }
+
+    /// There are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.list.is_empty()
+    }
+
+    /// Gives each, in its order, with the other copies of what it queues; none are left.
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(Record, &[QueuedCopy])) {
+        self.held.drain(..).flatten().flatten().for_each(|record| each(record, &[]));
+        self.more.sort_unstable_by_key(|(at, _)| *at);
+        let mut more = self.more.drain(..).peekable();
+        for (n, record) in self.list.drain(..).enumerate() {
+            let others = more.next_if(|(at, _)| *at == n).map_or(&[][..], |(_, range)| &self.copies[range]);
+            each(record, others);
+        }
+        drop(more);
+        self.copies.clear();
+        shrink(&mut self.list);
+        shrink(&mut self.more);
+        shrink(&mut self.copies);
+    }
+}
+
+/// Gives memory back where it is empty and was large.
+fn shrink<T>(list: &mut Vec<T>) {
+    if list.capacity() > MOST_KEPT {
+        *list = Vec::new();
+    }
+}
+
+impl From<Vec<Record>> for Contents {
+    fn from(list: Vec<Record>) -> Self {
+        Self { list, ..Self::default() }
+    }
+}
+
+/// Bytes of memory that a record holds until it is written, about.
+#[inline]
+pub(crate) fn size_of_record(record: &Record) -> usize {
+    let held = match record {
+        Record::Queued { message, .. } | Record::Retained { message } => message.size(),
+        Record::SessionStarted { will: Some(will), .. }
+        | Record::Attached { will: Some(will), .. }
+        | Record::WillDue { will, .. } => will.message.size(),
+        Record::Subscribed { filter: text, .. }
+        | Record::Unsubscribed { filter: text, .. }
+        | Record::RetainedCleared { topic: text } => text.len(),
+        _ => 0,
+    };
+    size_of::<Record>() + held
+}
+
+/// Records, and copies, for which room is kept from one batch to the next.
+const MOST_KEPT: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::super::tests::world::{self, message},
+        *,
+    };
+
+    fn copy(session: u64) -> QueuedCopy {
+        world::copy(session, 1)
+    }
+
+    fn drained(contents: &mut Contents) -> Vec<(QueuedCopy, Vec<QueuedCopy>)> {
+        let mut all = Vec::new();
+        contents.drain(|record, others| match record {
+            Record::Queued { copy, .. } => all.push((copy, others.to_vec())),
+            other => panic!("{other:?}"),
+        });
+        all
+    }
+
+    #[test]
+    fn copies_are_queued_where_the_first_is() {
+        let mut contents = Contents::default();
+        for session in [1, 2, 3] {
+            let message = message(1, "t", b"x");
+            contents.list.push(Record::Queued { message, copy: copy(session), sent: None });
+        }
+        // those of a message that was queued later may come before those of an earlier one
+        assert!(contents.add_copies(&copy(3), &[copy(4)]));
+        assert!(contents.add_copies(&copy(1), &[copy(5), copy(6)]));
+        assert!(!contents.add_copies(&copy(7), &[copy(8)]));
+        let expected = [(1, vec![5, 6]), (2, vec![]), (3, vec![4])];
+        let expected = expected.map(|(first, others)| (copy(first), others.into_iter().map(copy).collect::<Vec<_>>()));
+        assert_eq!(drained(&mut contents), expected);
+        assert!(contents.is_empty() && contents.more.is_empty() && contents.copies.is_empty());
+    }
+}

@@ -1,0 +1,289 @@
+//! The store's threads: one writes batch after batch; where an fsync takes long, others wait for the disk meanwhile; one makes
+//! files for segments to come.
+
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    super::log::{DATA_DIR, Failure, File, Files, Pool, is_full},
+    batches::{Fsync, MOST_ON_THE_WAY},
+    contents::Contents,
+    handover::Shared,
+    unsynced::Unsynced,
+    writer::{Progress, Writer},
+};
+
+/// The threads, until they end.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    writer: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// Waits for their end. `Err`: the one that writes has panicked.
+    pub(crate) fn join(self) -> thread::Result<()> {
+        let written = self.writer.join();
+        // they have nothing to tell
+        self.others.into_iter().for_each(|other| drop(other.join()));
+        written
+    }
+}
+
+/// Starts them.
+pub(crate) fn start<F: Files>(
+    shared: Arc<Shared>,
+    writer: Writer<F>,
+    interval: Option<Duration>,
+) -> io::Result<Threads> {
+    let ends = Arc::new(AtomicBool::new(false));
+    let (pool, its_end) = (writer.pool().clone(), ends.clone());
+    let preparer = thread::Builder::new().name("store-files".into()).spawn(move || prepare(&pool, &its_end))?;
+    let (to_sync, written) = mpsc::channel();
+    let driver = Driver {
+        shared: shared.clone(),
+        writer,
+        interval,
+        sync_due: None,
+        mark_due: Instant::now() + MARK,
+        retry_due: Instant::now(),
+        to_sync,
+        preparer: preparer.thread().clone(),
+        ends,
+    };
+    let mut others = vec![preparer];
+    let written = Arc::new(Mutex::new(written));
+    // all end when the driver does
+    for n in 0..MOST_ON_THE_WAY {
+        let (shared, written) = (shared.clone(), written.clone());
+        let syncer = thread::Builder::new().name(format!("store-sync-{n}"));
+        others.push(syncer.spawn(move || sync_until_closed(&shared, &written))?);
+    }
+    let writer = thread::Builder::new().name("store".into()).spawn(move || driver.run())?;
+    Ok(Threads { writer, others })
+}
+
+struct Driver<F: Files> {
+    shared: Arc<Shared>,
+    writer: Writer<F>,
+    /// Between one fsync and the next, where acknowledgements do not wait for it.
+    interval: Option<Duration>,
+    sync_due: Option<Instant>,
+    /// When the log is to say that the clients that are connected still are.
+    mark_due: Instant,
+    /// When it is tried again whether there is room.
+    retry_due: Instant,
+    /// To the threads that bring it to the disk.
+    to_sync: mpsc::Sender<Written<F::File>>,
+    preparer: Thread,
+    ends: Arc<AtomicBool>,
+}
+
+/// Batches that are written, and not on the disk.
+#[derive(Debug)]
+struct Written<F> {
+    numbers: Range<u64>,
+    /// The last frame by then.
+    frame: u64,
+    unsynced: Unsynced<F>,
+}
+
+impl<F: Files> Driver<F> {
+    fn run(mut self) {
+        if let Err(failure) = self.write_until_closed() {
+            self.shared.fail(failure);
+        }
+    }
+
+    fn write_until_closed(&mut self) -> Result<(), Failure> {
+        let mut contents = Contents::default();
+        // what recovery left to be written
+        self.write(&mut contents, self.shared.collecting())?;
+        let mut cleans = true;
+        while self.shared.wait_for_batch(self.next_turn(cleans)) {
+            let batch = self.shared.take(&mut contents, self.writer.syncs_overlap());
+            self.writer.note_synced(batch.synced)?;
+            let written = self.shared.statistics.bytes_written.get();
+            if !contents.is_empty() {
+                self.write(&mut contents, batch.number)?;
+                self.mark_due = Instant::now() + MARK;
+            } else if batch.closing {
+                self.writer.sync()?;
+                self.writer.mark(now())?;
+                return self.writer.sync();
+            } else if self.mark_due <= Instant::now() {
+                // not synced: after a power cut they have been away a little longer
+                self.writer.mark(now())?;
+                self.mark_due = Instant::now() + MARK;
+            }
+            if self.writer.is_full() && self.retry_due <= Instant::now() {
+                self.writer.retry()?;
+                self.retry_due = Instant::now() + RETRY;
+            }
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.writer.sync()?;
+                self.sync_due = None;
+            }
+            // as fast as it is written to, and a little faster
+            let written = self.shared.statistics.bytes_written.get() - written;
+            cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
+            self.shared.set_full(self.writer.is_full());
+            if !self.writer.pool().is_filled() {
+                self.preparer.unpark();
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the contents of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
+    /// the other threads, so that the next batch can be written meanwhile.
+    fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
+        let before = self.writer.last_frame();
+        let mut end = number + u64::from(!contents.is_empty());
+        if self.writer.commit(contents, now())? == Progress::Stuck {
+            // they have their room, and are not stuck
+            if !self.shared.wait_for_those_before(number) {
+                return Ok(());
+            }
+            end = self.wait_for_room(contents)?.map_or(end, |last| last + 1);
+        }
+        let (numbers, frame) = (number..end, self.writer.last_frame());
+        if let Some(interval) = self.interval {
+            self.sync_due.get_or_insert_with(|| Instant::now() + interval);
+        }
+        if self.interval.is_some() || frame == before {
+            self.shared.complete(numbers, None);
+            return Ok(());
+        }
+        // as it is now: where the frame is may tell
+        let overlaps = self.writer.syncs_overlap() && self.shared.overlaps();
+        if let Some(unsynced) = self.writer.unsynced().filter(|_| overlaps) {
+            // where nobody takes it, one has failed and told so
+            let _ = self.to_sync.send(Written { numbers, frame, unsynced });
+            return Ok(());
+        }
+        let begins = Instant::now();
+        self.writer.sync()?;
+        self.shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
+        Ok(())
+    }
+
+    /// Until when there is nothing to do unless something is appended.
+    fn next_turn(&self, cleans: bool) -> Option<Instant> {
+        let now = Instant::now();
+        if cleans {
+            return Some(now);
+        }
+        let retry = self.writer.is_full().then_some(self.retry_due);
+        let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
+        [retry, self.sync_due, mark].into_iter().flatten().min()
+    }
+
+    /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
+    /// that what changes often takes memory once; gives the last of that.
+    fn wait_for_room(&mut self, contents: &mut Contents) -> Result<Option<u64>, Failure> {
+        let mut last = None;
+        loop {
+            self.shared.set_stuck();
+            if self.shared.wait_for_room(Instant::now() + RETRY) {
+                let none = io::Error::from(io::ErrorKind::StorageFull);
+                return Err(Failure::new(DATA_DIR, "cannot write what was not acknowledged yet", &none));
+            }
+            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+                self.writer.sync()?;
+                self.sync_due = None;
+            }
+            let number = self.shared.take_anyway(contents);
+            if !contents.is_empty() {
+                last = Some(number);
+                self.writer.join(contents, now());
+            }
+            if self.writer.retry()? == Progress::Done {
+                // first: whoever finds it stuck finds that nothing becomes durable
+                self.shared.set_full(self.writer.is_full());
+                return Ok(last);
+            }
+        }
+    }
+}
+
+impl<F: Files> Drop for Driver<F> {
+    fn drop(&mut self) {
+        tell_panic(&self.shared);
+        self.ends.store(true, Ordering::Release);
+        self.preparer.unpark();
+    }
+}
+
+/// Brings to the disk what was written, while the next batch is.
+fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Written<F>>>) {
+    struct Tells<'a>(&'a Shared);
+    impl Drop for Tells<'_> {
+        fn drop(&mut self) {
+            tell_panic(self.0);
+        }
+    }
+    let _tells = Tells(shared);
+    loop {
+        let next = written.lock().recv();
+        let Ok(Written { numbers, frame, unsynced }) = next else { return };
+        let begins = Instant::now();
+        if let Err(failure) = unsynced.sync() {
+            return shared.fail(failure);
+        }
+        shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
+    }
+}
+
+/// Where this thread panics, those who wait are told.
+fn tell_panic(shared: &Shared) {
+    if thread::panicking() {
+        let why = io::Error::other("the store's thread panicked");
+        shared.fail(Failure::new(DATA_DIR, "cannot write", &why));
+    }
+}
+
+/// Makes files for segments to come while there are too few.
+fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
+    while !ends.load(Ordering::Acquire) {
+        if pool.is_filled() {
+            thread::park();
+            continue;
+        }
+        match pool.make_paced(ends) {
+            Ok(()) => {}
+            Err(_) if ends.load(Ordering::Acquire) => {}
+            // the writer says so when it matters
+            Err(error) if is_full(&error) => thread::park_timeout(RETRY),
+            Err(error) => {
+                tracing::warn!(%error, "cannot make a file for the next segment of the store; trying again");
+                thread::park_timeout(RETRY);
+            }
+        }
+    }
+}
+
+/// How long until it is tried again whether there is room.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long the log may say nothing while clients are connected.
+const MARK: Duration = Duration::from_secs(60);
+/// Bytes that a step of cleaning moves.
+const LEAST_CLEANED: u64 = 64 << 10;
+const MOST_CLEANED: u64 = 4 << 20;
+
+/// Milliseconds since 1970, by the system's clock.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

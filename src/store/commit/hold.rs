@@ -1,0 +1,365 @@
+//! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges before
+//! it is written need not be written at all: so it is held back for a moment, three times as long as a batch takes that is not.
+//! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
+//!
+//! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
+//! A part has its own records, so that what is acknowledged leaves nothing once it is done, however long messages go on being held.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use hashbrown::HashMap;
+
+use super::super::index::Hasher;
+use crate::{router::Record, session::SessionNumber};
+
+/// What is held back.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    /// By session and number of the message.
+    sent: HashMap<(SessionNumber, u64), Sent, Hasher>,
+    /// Their numbers have no gap.
+    parts: VecDeque<Part>,
+    /// Empty ones, for parts to come.
+    spare: Vec<Vec<Option<Record>>>,
+    /// How long a batch takes that is not held back, and since when that is known.
+    batch: Option<(Duration, Instant)>,
+    /// One is on its way that is not held back, to say how it is.
+    measures: bool,
+    /// Messages that were acknowledged since something was last held back for too long.
+    acknowledged: usize,
+    /// How often on end that was more than it was worth.
+    vain: u32,
+    /// Until when nothing is held back for that.
+    pauses_until: Option<Instant>,
+}
+
+/// A message that was not acknowledged.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    part: u64,
+    /// Where its record is there.
+    at: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    number: u64,
+    began: Instant,
+    /// Its messages; nothing in place of those that are acknowledged.
+    records: Vec<Option<Record>>,
+    /// Those that are not acknowledged.
+    left: usize,
+}
+
+impl Hold {
+    /// Is the next message to be held back?
+    #[inline]
+    pub(crate) fn is_on(&self) -> bool {
+        self.pauses_until.is_none() && !self.time().is_zero()
+    }
+
+    /// Nothing is held back.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// The first number that is held back.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.parts.front().map(|part| part.number)
+    }
+
+    /// How long something is held back; zero: not at all.
+    pub(crate) fn time(&self) -> Duration {
+        self.batch.map_or(Duration::ZERO, |(batch, _)| if batch < SHORTEST { Duration::ZERO } else { batch * BATCHES })
+    }
+
+    /// Until when the oldest part is held back; `left`: the oldest one that is not done.
+    pub(crate) fn until(&self, left: bool) -> Option<Instant> {
+        self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
+    }
+
+    /// Holds a message back; `key`: its session and its number there. `number` is the batch that collects: gives that of the
+    /// message's part, which is this or the next one. An error gives it back: it is to be written.
+    #[inline]
+    pub(crate) fn add(
+        &mut self,
+        key: (SessionNumber, u64),
+        record: Record,
+        number: u64,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<u64, Record> {
+        if self.sent.contains_key(&key) {
+            return Err(record);
+        }
+        let last = self.parts.back().filter(|last| last.number == number);
+        match last {
+            // what was sent at a time is acknowledged at a time
+            Some(last) if last.left == last.records.len() && last.left < MOST_A_PART => {}
+            last => {
+                if self.parts.len() >= MOST_PARTS {
+                    return Err(record);
+                }
+                let (number, began) = (number + u64::from(last.is_some()), now());
+                // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
+                if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
+                    self.measures = true;
+                    return Err(record);
+                }
+                let records = self.spare.pop().unwrap_or_default();
+                self.parts.push_back(Part { number, began, records, left: 0 });
+            }
+        }
+        let Some(part) = self.parts.back_mut() else { return Err(record) };
+        self.sent.insert(key, Sent { part: part.number, at: part.records.len() });
+        part.records.push(Some(record));
+        part.left += 1;
+        Ok(part.number)
+    }
+
+    /// Its client acknowledged a message: gives its record, if it is held back.
+    #[inline]
+    pub(crate) fn acknowledge(&mut self, key: (SessionNumber, u64)) -> Option<Record> {
+        if self.sent.is_empty() {
+            return None;
+        }
+        let Sent { part, at } = self.sent.remove(&key)?;
+        let first = self.first()?;
+        let part = self.parts.get_mut(usize::try_from(part - first).ok()?)?;
+        part.left -= 1;
+        self.acknowledged += 1;
+        part.records[at].take()
+    }
+
+    /// The oldest part is done.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.parts.front().is_some_and(|part| part.left == 0)
+    }
+
+    /// Takes the parts that are done: the number of the last one.
+    pub(crate) fn take_ready(&mut self) -> Option<u64> {
+        let mut last = None;
+        while self.is_ready()
+            && let Some(mut part) = self.parts.pop_front()
+        {
+            last = Some(part.number);
+            if self.spare.len() < MOST_SPARE {
+                part.records.clear();
+                self.spare.push(part.records);
+            }
+        }
+        last
+    }
+
+    /// What is left was held back for long enough: for a while nothing is.
+    pub(crate) fn end(&mut self, now: Instant) {
+        let in_vain = WORTH * self.sent.len() > self.acknowledged;
+        self.vain = if in_vain { (self.vain + 1).min(MOST_VAIN) } else { 0 };
+        self.pauses_until = Some(now + self.time() * (PAUSE << self.vain));
+        self.acknowledged = 0;
+    }
+
+    /// All that collected is taken: what was held back to `records`.
+    pub(crate) fn take(&mut self, records: &mut Vec<Vec<Option<Record>>>, now: Instant) {
+        records.extend(self.parts.drain(..).map(|part| part.records));
+        self.sent.clear();
+        if self.sent.capacity() > MOST_KEPT {
+            self.sent = HashMap::default();
+        }
+        self.pauses_until = self.pauses_until.filter(|&until| now < until);
+    }
+
+    /// A batch that was not held back took so long, until it was durable.
+    pub(crate) fn note_batch(&mut self, took: Duration, now: Instant) {
+        let took = took.min(LONGEST / BATCHES);
+        let batch = match self.batch {
+            // one that was slow by chance does not tell for that long
+            Some((known, _)) if self.measures => known.min(took),
+            Some((known, _)) => (known * 7 + took) / 8,
+            None => took,
+        };
+        self.batch = Some((batch, now));
+        self.measures = false;
+    }
+}
+
+/// Messages of a part.
+const MOST_A_PART: usize = 64;
+/// Parts at a time: behind a batch that takes long, those that are acknowledged take room until it is durable.
+const MOST_PARTS: usize = 1024;
+/// Parts for whose messages room is kept.
+const MOST_SPARE: usize = 128;
+/// How long something is held back, in batches: at worst its sender waits that much longer for its acknowledgement.
+const BATCHES: u32 = 3;
+/// However slow the disk is.
+const LONGEST: Duration = Duration::from_millis(2);
+/// Where a batch takes less, it is not worth it.
+const SHORTEST: Duration = Duration::from_micros(50);
+/// How long it is true how long a batch took.
+const VALID: Duration = Duration::from_secs(1);
+/// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a ninth.
+const PAUSE: u32 = 8;
+/// It is twice as long each time that it was in vain, so many times.
+const MOST_VAIN: u32 = 6;
+/// Messages that have to be acknowledged for one that was held back in vain.
+const WORTH: usize = 8;
+/// Messages for which room is kept from one batch to the next.
+const MOST_KEPT: usize = 1 << 14;
+
+#[cfg(test)]
+mod tests {
+    use super::{super::super::tests::world::session_number, *};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Where batches take a third of it.
+    fn hold(time: Duration) -> Hold {
+        let mut hold = Hold::default();
+        assert!(!hold.is_on());
+        hold.note_batch(time / BATCHES, Instant::now());
+        assert!(hold.is_on() && hold.is_empty());
+        hold
+    }
+
+    fn message(number: u64) -> Record {
+        Record::Released { session: session_number(1), number }
+    }
+
+    fn acknowledge(hold: &mut Hold, key: (u64, u64)) -> Option<u64> {
+        hold.acknowledge((session_number(key.0), key.1)).map(|record| match record {
+            Record::Released { number, .. } => number,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Adds the messages of a session: the numbers of their parts.
+    fn add(hold: &mut Hold, messages: std::ops::Range<u64>, collecting: &mut u64, now: Instant) -> Vec<u64> {
+        let each = messages.map(|n| {
+            *collecting = hold.add((session_number(1), n), message(n), *collecting, || now).unwrap();
+            *collecting
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn a_part_is_done_when_all_of_it_is_acknowledged_and_all_before_it() {
+        let (mut hold, mut number, now) = (hold(MS), 7, Instant::now());
+        let time = hold.time();
+        assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
+        assert_eq!((hold.first(), hold.until(true)), (Some(7), Some(now + time)));
+        assert_eq!(acknowledge(&mut hold, (1, 1)), Some(1));
+        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
+        assert_eq!(acknowledge(&mut hold, (2, 0)), None);
+        // what comes after an acknowledgement waits for another one
+        let later = now + MS / 2;
+        assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
+        assert_eq!((acknowledge(&mut hold, (1, 4)), acknowledge(&mut hold, (1, 3))), (Some(4), Some(3)));
+        assert!(!hold.is_ready());
+        assert_eq!((hold.take_ready(), hold.until(true)), (None, Some(now + time)));
+        assert_eq!(acknowledge(&mut hold, (1, 0)), Some(0));
+        assert!(!hold.is_ready());
+        assert_eq!(acknowledge(&mut hold, (1, 2)), Some(2));
+        assert!(hold.is_ready());
+        assert_eq!((hold.until(false), hold.until(true)), (Some(now + time), None));
+        assert_eq!(hold.take_ready(), Some(8));
+        assert!(hold.is_empty());
+    }
+
+    #[test]
+    fn a_part_has_so_many_messages() {
+        let (mut hold, mut number) = (hold(MS), 1);
+        let most = MOST_A_PART as u64;
+        let parts = add(&mut hold, 0..2 * most + 1, &mut number, Instant::now());
+        assert_eq!((parts[0], parts[MOST_A_PART - 1], parts[MOST_A_PART]), (1, 1, 2));
+        assert_eq!((parts[2 * MOST_A_PART - 1], number), (2, 3));
+        assert!((0..most).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
+        assert_eq!((hold.take_ready(), hold.first()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn there_are_so_many_parts() {
+        let (mut hold, mut number, most) = (hold(MS), 1, MOST_PARTS as u64);
+        for n in 0..most {
+            add(&mut hold, n..n + 1, &mut number, Instant::now());
+            assert_eq!((acknowledge(&mut hold, (1, n)), number), (Some(n), n + 1));
+        }
+        assert!(hold.add((session_number(1), most), message(most), number, Instant::now).is_err());
+        assert_eq!(hold.take_ready(), Some(most));
+        add(&mut hold, most..most + 1, &mut number, Instant::now());
+    }
+
+    #[test]
+    fn a_message_that_is_there_is_said_to_be() {
+        let mut hold = hold(MS);
+        assert!(matches!(hold.add((session_number(1), 1), message(1), 1, Instant::now), Ok(1)));
+        assert!(hold.add((session_number(1), 1), message(1), 1, Instant::now).is_err());
+    }
+
+    #[test]
+    fn in_vain_it_pauses_for_longer_each_time() {
+        let (mut hold, mut number, mut now) = (hold(LONGEST), 1, Instant::now());
+        for n in 1..=MOST_VAIN + 2 {
+            add(&mut hold, 0..1, &mut number, now);
+            hold.end(now);
+            let pause = hold.time() * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
+            hold.take(&mut Vec::new(), now + pause - MS);
+            assert!(!hold.is_on() && hold.is_empty(), "{n}");
+            now += pause;
+            hold.take(&mut Vec::new(), now);
+            hold.note_batch(LONGEST, now);
+            assert!(hold.is_on(), "{n}");
+            number += 1;
+        }
+        // most of it was worth it
+        add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
+        assert!((0..WORTH as u64).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
+        hold.end(now);
+        hold.take(&mut Vec::new(), now + hold.time() * (PAUSE - 1));
+        assert!(!hold.is_on());
+        hold.take(&mut Vec::new(), now + hold.time() * PAUSE);
+        assert!(hold.is_on());
+    }
+
+    #[test]
+    fn how_long_follows_the_batches_and_is_measured_anew_after_a_while() {
+        let mut hold = hold(MS);
+        let now = Instant::now();
+        (0..100).for_each(|_| hold.note_batch(Duration::from_secs(1), now));
+        assert!(hold.time() <= LONGEST && hold.time() > LONGEST - MS / 10);
+        (0..100).for_each(|_| hold.note_batch(SHORTEST, now));
+        assert!(hold.time() < SHORTEST * (BATCHES + 1));
+        let mut number = 1;
+        add(&mut hold, 0..1, &mut number, now + VALID / 2);
+        assert!(hold.is_on());
+        acknowledge(&mut hold, (1, 0));
+        // one is written, the next is not
+        assert!(hold.add((session_number(1), 1), message(1), number, || now + VALID).is_err());
+        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
+        add(&mut hold, 2..3, &mut number, now + VALID);
+        let time = hold.time();
+        hold.note_batch(MS, now + VALID);
+        assert_eq!(hold.time(), time);
+        hold.note_batch(MS, now + VALID);
+        assert!(hold.time() > time);
+        add(&mut hold, 3..4, &mut number, now + VALID * 3 / 2);
+        assert!(hold.add((session_number(1), 4), message(4), number + 1, || now + 2 * VALID).is_err());
+        hold.note_batch(SHORTEST, now + 2 * VALID);
+        assert_eq!(hold.time(), SHORTEST * BATCHES);
+    }
+
+    #[test]
+    fn where_a_batch_takes_next_to_nothing_nothing_is_held_back() {
+        let mut hold = Hold::default();
+        let now = Instant::now();
+        hold.note_batch(SHORTEST / 2, now);
+        assert!(!hold.is_on());
+        // however slow one of them is by chance
+        hold.note_batch(Duration::from_secs(1), now);
+        (0..50).for_each(|_| hold.note_batch(SHORTEST / 2, now));
+        assert!(!hold.is_on());
+    }
+}

@@ -1,0 +1,67 @@
+//! [`Unsynced`]: what is written, and may not be on the disk.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    super::{
+        log::{Failure, File, names, write_all_at},
+        recovery::Found,
+    },
+    statistics::Statistics,
+};
+
+/// What was written and may not be on the disk: to be synced while the writer goes on.
+#[derive(Debug)]
+pub(crate) struct Unsynced<F> {
+    pub(crate) file: Arc<F>,
+    pub(crate) segment: u64,
+    pub(crate) delay: Duration,
+    pub(crate) failed: Arc<OnceLock<Failure>>,
+    pub(crate) statistics: Arc<Statistics>,
+}
+
+impl<F: File> Unsynced<F> {
+    /// Brings it to the disk. After a failure nobody knows what is there, and nobody tries again.
+    pub(crate) fn sync(self) -> Result<(), Failure> {
+        if let Some(failure) = self.failed.get() {
+            return Err(failure.clone());
+        }
+        if let Err(error) = self.file.sync_data() {
+            let failure = Failure::new(&names::segment(self.segment), "fsync failed", &error);
+            return Err(self.failed.get_or_init(|| failure).clone());
+        }
+        if !self.delay.is_zero() {
+            thread::sleep(self.delay);
+        }
+        self.statistics.fsyncs.add(1);
+        Ok(())
+    }
+}
+
+/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync
+/// that failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
+pub(crate) fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
+    if segment.end < segment.len {
+        file.set_len(segment.end)?;
+    }
+    let mut at = segment.unsynced;
+    let mut bytes = vec![0; 1 << 20];
+    while at < segment.end {
+        let most = usize::try_from(segment.end - at).map_or(bytes.len(), |left| left.min(bytes.len()));
+        match file.read_at(&mut bytes[..most], at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => {
+                write_all_at(file, &bytes[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    file.sync_data()
+}

@@ -1,0 +1,454 @@
+//! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is noted,
+//! so that a batch writes the outcome and not the way there (`emit` does).
+
+use std::{iter, ops::Range};
+
+use hashbrown::{HashMap, HashTable};
+
+use super::{
+    body::{Body, RetainedSlot},
+    homes::{Homes, UNWRITTEN},
+    session::{
+        DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
+        subscription_cost,
+    },
+    slab::Slab,
+};
+use crate::{
+    router::{QueuedCopy, Record},
+    session::{Message, StoredWill},
+    types::{PacketId, SubscriptionOptions},
+};
+
+/// All that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    pub(crate) sessions: Slab<Session>,
+    by_number: HashMap<u64, u32, Hasher>,
+    pub(crate) bodies: Slab<Body>,
+    pub(crate) retained_by_topic: HashTable<RetainedSlot>,
+    pub(crate) hasher: Hasher,
+    /// What the next frame is to say. Each thing is in it once, by its flag; ends may be in it twice.
+    pub(crate) dirty: Vec<Dirty>,
+    pub(crate) homes: Homes,
+    /// Bytes of the records of all that is kept.
+    pub(crate) live_bytes: u64,
+    /// Sessions of which a client is connected.
+    pub(crate) connected: u64,
+    /// The first numbers for sessions and messages to come.
+    pub(crate) next_session: u64,
+    pub(crate) next_message: u64,
+}
+
+/// What a frame is to say.
+#[derive(Clone, Debug)]
+pub(crate) enum Dirty {
+    Session(u32),
+    Ended(u64),
+    Subscribed(u32, Box<str>),
+    Unsubscribed(u32, Box<str>),
+    Body(u32),
+    Entry(u32, u64),
+    /// What no frame has of a session's entries, from its `new_from` on.
+    NewEntries(u32),
+    Done(u32, u64),
+    WillDue(u32, u64),
+    WillPublished(u32, u64),
+    Received(u32, PacketId),
+    ReceiptReleased(u32, PacketId),
+    Retained(u32),
+    Cleared(Box<str>),
+}
+
+impl Index {
+    /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages that
+    /// are not known is passed over. `others` are more copies of what it queues.
+    #[inline]
+    pub(crate) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: u64) {
+        match record {
+            Record::SessionStarted { session, client, will } => {
+                let session = session.0.get();
+                self.next_session = self.next_session.max(session + 1);
+                if self.by_number.contains_key(&session) {
+                    return self.attach(session, will);
+                }
+                let slot = self.insert_session(Session::new(session, client, will, None));
+                self.mark_session(slot);
+            }
+            Record::Attached { session, will } => self.attach(session.0.get(), will),
+            Record::Detached { session } => {
+                self.change_session(session.0.get(), |session| {
+                    session.will = None;
+                    // one whose client was gone when the process ended has been away since then
+                    session.away_since.get_or_insert(now);
+                });
+            }
+            Record::WillDue { session, number, will } => self.will_due(session.0.get(), number, will),
+            Record::WillPublished { session, number } => self.will_published(session.0.get(), number),
+            Record::SessionEnded { session } => self.end_session(session.0.get()),
+            Record::Subscribed { session, filter, options } => self.subscribe(session.0.get(), filter, options),
+            Record::Unsubscribed { session, filter } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
+                let Some(gone) = session.subscriptions.remove(&filter) else { return };
+                let cost = subscription_cost(&filter);
+                self.live_bytes -= cost;
+                self.homes.leave(gone.place.home, cost);
+                if gone.place.home != UNWRITTEN {
+                    self.dirty.push(Dirty::Unsubscribed(slot, filter));
+                }
+            }
+            Record::Queued { message, copy, sent, .. } => {
+                self.queue(message, iter::once((&copy, sent)).chain(others.iter().map(|copy| (copy, None))));
+            }
+            Record::Sent { session, number, sent, count } => {
+                for n in 0..u64::from(count) {
+                    self.change_entry(session.0.get(), number + n, |entry| {
+                        entry.set_sent(sent + n);
+                        None
+                    });
+                }
+            }
+            Record::Released { session, number } => {
+                let body = self.change_entry(session.0.get(), number, Entry::release);
+                self.drop_ref(body);
+            }
+            Record::Completed { session, number, count } => {
+                self.complete(session.0.get(), number..number + u64::from(count))
+            }
+            Record::Received { session, packet_id } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
+                if session.received_mut(packet_id).is_some() {
+                    return;
+                }
+                let place = Place { home: UNWRITTEN, dirty: true };
+                session.received.push_back(Received { packet_id, arrival: session.next_arrival, place });
+                session.next_arrival += 1;
+                self.live_bytes += RECEIVED_COST;
+                self.dirty.push(Dirty::Received(slot, packet_id));
+            }
+            Record::ReceiptReleased { session, packet_id } => {
+                let Some((slot, session)) = self.session(session.0.get()) else { return };
+                let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
+                let Some(gone) = session.received.remove(at) else { return };
+                self.live_bytes -= RECEIVED_COST;
+                self.homes.leave(gone.place.home, RECEIVED_COST);
+                if gone.place.home != UNWRITTEN {
+                    self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
+                }
+            }
+            Record::Retained { message } => {
+                let body = self.body(message);
+                self.retain(body);
+            }
+            Record::RetainedCleared { topic } => self.clear_retained(topic),
+        }
+    }
+
+    #[inline]
+    fn session(&mut self, number: u64) -> Option<(u32, &mut Session)> {
+        let slot = *self.by_number.get(&number)?;
+        Some((slot, self.sessions.get_mut(slot)?))
+    }
+
+    pub(crate) fn insert_session(&mut self, session: Session) -> u32 {
+        let (number, cost) = (session.number, session.cost);
+        self.connected += u64::from(session.away_since.is_none());
+        self.live_bytes += u64::from(cost);
+        let slot = self.sessions.insert(session);
+        self.by_number.insert(number, slot);
+        slot
+    }
+
+    /// The next frame has this session's record.
+    pub(crate) fn mark_session(&mut self, slot: u32) {
+        if let Some(session) = self.sessions.get_mut(slot)
+            && !session.place.dirty
+        {
+            session.place.dirty = true;
+            self.dirty.push(Dirty::Session(slot));
+        }
+    }
+
+    fn attach(&mut self, session: u64, will: Option<StoredWill>) {
+        self.change_session(session, |session| {
+            session.will = will;
+            session.away_since = None;
+        });
+    }
+
+    fn change_session(&mut self, number: u64, change: impl FnOnce(&mut Session)) {
+        let Some((slot, session)) = self.session(number) else { return };
+        let before = (u64::from(session.cost), u64::from(session.away_since.is_none()));
+        change(session);
+        session.cost = session.record_cost();
+        let after = (u64::from(session.cost), u64::from(session.away_since.is_none()));
+        self.live_bytes = self.live_bytes - before.0 + after.0;
+        self.connected = self.connected - before.1 + after.1;
+        self.mark_session(slot);
+    }
+
+    fn end_session(&mut self, number: u64) {
+        let Some(slot) = self.by_number.remove(&number) else { return };
+        let Some(mut session) = self.sessions.remove(slot) else { return };
+        self.connected -= u64::from(session.away_since.is_none());
+        self.live_bytes -= u64::from(session.cost);
+        self.homes.leave(session.place.home, u64::from(session.home_cost));
+        for (filter, subscription) in &session.subscriptions {
+            let cost = subscription_cost(filter);
+            self.live_bytes -= cost;
+            self.homes.leave(subscription.place.home, cost);
+        }
+        for due in session.due.values() {
+            let cost = due_cost(&due.will);
+            self.live_bytes -= cost;
+            self.homes.leave(due.place.home, cost);
+        }
+        for received in &session.received {
+            self.live_bytes -= RECEIVED_COST;
+            self.homes.leave(received.place.home, RECEIVED_COST);
+        }
+        for entry in session.entries.drain(..).filter(|entry| !entry.is_done()) {
+            self.live_bytes -= ENTRY_COST;
+            self.homes.leave(entry.home, ENTRY_COST);
+            self.drop_ref(entry.body());
+        }
+        if session.place.home != UNWRITTEN {
+            self.dirty.push(Dirty::Ended(number));
+        }
+    }
+
+    fn will_due(&mut self, session: u64, number: u64, will: StoredWill) {
+        let Some((slot, session)) = self.session(session) else { return };
+        if session.due.contains_key(&number) {
+            return;
+        }
+        let cost = due_cost(&will);
+        session.due.insert(number, DueWill { will, place: Place { home: UNWRITTEN, dirty: true } });
+        self.live_bytes += cost;
+        self.dirty.push(Dirty::WillDue(slot, number));
+    }
+
+    fn will_published(&mut self, session: u64, number: u64) {
+        let Some((slot, session)) = self.session(session) else { return };
+        let Some(gone) = session.due.remove(&number) else { return };
+        let cost = due_cost(&gone.will);
+        self.live_bytes -= cost;
+        self.homes.leave(gone.place.home, cost);
+        if gone.place.home != UNWRITTEN {
+            self.dirty.push(Dirty::WillPublished(slot, number));
+        }
+    }
+
+    fn subscribe(&mut self, session: u64, filter: Box<str>, options: SubscriptionOptions) {
+        let Some((slot, session)) = self.session(session) else { return };
+        if let Some(old) = session.subscriptions.get_mut(&filter) {
+            if old.options != options {
+                old.options = options;
+                if !old.place.dirty {
+                    old.place.dirty = true;
+                    self.dirty.push(Dirty::Subscribed(slot, filter));
+                }
+            }
+            return;
+        }
+        let place = Place { home: UNWRITTEN, dirty: true };
+        session.subscriptions.insert(filter.clone(), Subscription { options, place });
+        self.live_bytes += subscription_cost(&filter);
+        self.dirty.push(Dirty::Subscribed(slot, filter));
+    }
+
+    fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
+        let (mut message, mut body, mut refs) = (Some(message), 0, 0);
+        for (&QueuedCopy { session, number, qos, retain }, sent) in copies {
+            let Some(&slot) = self.by_number.get(&session.0.get()) else { continue };
+            if let Some(message) = message.take() {
+                body = self.body(message);
+            }
+            let Some(session) = self.sessions.get_mut(slot) else { continue };
+            let mut entry = Entry::new(number, qos, retain, sent, Some(body));
+            entry.set_dirty(true);
+            if !session.add_entry(entry) {
+                continue;
+            }
+            refs += 1;
+            match session.new_from {
+                Some(from) if from <= number => {}
+                Some(_) => self.dirty.push(Dirty::Entry(slot, number)),
+                None => {
+                    session.new_from = Some(number);
+                    self.dirty.push(Dirty::NewEntries(slot));
+                }
+            }
+        }
+        if message.is_none() {
+            self.live_bytes += ENTRY_COST * u64::from(refs);
+            self.add_refs(body, refs);
+        }
+    }
+
+    /// One that the log has.
+    pub(crate) fn add_entry(&mut self, slot: u32, entry: Entry) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let body = entry.body();
+        let added = session.add_entry(entry);
+        if added {
+            self.live_bytes += ENTRY_COST;
+        }
+        if let Some(body) = body {
+            self.add_refs(body, u32::from(added));
+        }
+    }
+
+    fn change_entry(
+        &mut self,
+        session: u64,
+        number: u64,
+        change: impl FnOnce(&mut Entry) -> Option<u32>,
+    ) -> Option<u32> {
+        let (slot, session) = self.session(session)?;
+        let entry = session.entry_mut(number)?;
+        let body = change(entry);
+        if !entry.is_dirty() {
+            entry.set_dirty(true);
+            self.dirty.push(Dirty::Entry(slot, number));
+        }
+        body
+    }
+
+    fn complete(&mut self, session: u64, numbers: Range<u64>) {
+        let Some(&slot) = self.by_number.get(&session) else { return };
+        for number in numbers {
+            let Some(session) = self.sessions.get_mut(slot) else { return };
+            let Some((home, body)) = session.complete(number) else { continue };
+            self.live_bytes -= ENTRY_COST;
+            self.homes.leave(home, ENTRY_COST);
+            if home != UNWRITTEN {
+                self.dirty.push(Dirty::Done(slot, number));
+            }
+            self.drop_ref(body);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            super::tests::world::{copy, message, session_number},
+            body::{body_cost, message_number},
+        },
+        *,
+    };
+    use crate::types::ClientId;
+
+    #[test]
+    fn a_message_is_queued_for_each_session_that_is_known() {
+        for known in [vec![1, 2, 3], vec![2, 3], vec![3], vec![]] {
+            let mut index = Index::default();
+            for &session in &known {
+                index.apply(
+                    Record::SessionStarted {
+                        session: session_number(session),
+                        client: ClientId::from("c"),
+                        will: None,
+                    },
+                    &[],
+                    0,
+                );
+            }
+            let message = message(7, "t", b"x");
+            let [copy, too @ ..] = [1, 2, 3].map(|session| copy(session, 1));
+            index.apply(Record::Queued { message, copy, sent: None }, &too, 0);
+            let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
+            assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
+            assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
+        }
+    }
+
+    #[test]
+    fn a_message_that_was_forgotten_is_new_when_it_comes_again() {
+        let mut index = Index::default();
+        index.apply(
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            &[],
+            0,
+        );
+        let queue = |index: &mut Index, message: &Message, number| {
+            let message = message.clone();
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
+        };
+        let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
+        queue(&mut index, &once, 1);
+        index.apply(Record::Completed { session: session_number(1), number: 1, count: 1 }, &[], 0);
+        // the next one has its place
+        index.settle(0);
+        queue(&mut index, &other, 2);
+        assert_eq!(other.store_place(), once.store_place());
+        queue(&mut index, &once, 3);
+        queue(&mut index, &once, 4);
+        let slots: Vec<_> = index.sessions.get(0).unwrap().entries.iter().map(|entry| entry.body().unwrap()).collect();
+        let numbers = slots.iter().map(|&slot| message_number(&index.bodies.get(slot).unwrap().message));
+        assert_eq!((numbers.collect::<Vec<_>>(), index.bodies.iter().count()), (vec![8, 7, 7], 2));
+    }
+
+    #[test]
+    fn a_message_whose_first_copy_has_no_place_is_kept_for_the_others() {
+        let mut index = Index::default();
+        for session in [1, 2] {
+            index.apply(
+                Record::SessionStarted { session: session_number(session), client: ClientId::from("c"), will: None },
+                &[],
+                0,
+            );
+        }
+        let mut queue = |number, others: &[QueuedCopy]| {
+            let message = message(number, "t", b"x");
+            index.apply(Record::Queued { message, copy: copy(1, 1), sent: None }, others, 0);
+        };
+        queue(7, &[]);
+        queue(8, &[copy(2, 1)]);
+        // nobody has this one
+        queue(9, &[copy(2, 1)]);
+        let bodies = index.bodies.iter().map(|(_, body)| (message_number(&body.message), body.refs));
+        assert_eq!(bodies.collect::<Vec<_>>(), [(7, 1), (8, 1)]);
+        let slot = index.sessions.get(1).and_then(|session| session.entry(1)).and_then(Entry::body).unwrap();
+        assert_eq!(index.bodies.get(slot).map(|body| message_number(&body.message)), Some(8));
+        assert_eq!(
+            index.live_bytes,
+            index.sessions.iter().map(|(_, s)| u64::from(s.cost)).sum::<u64>()
+                + 2 * (ENTRY_COST + body_cost(&message(7, "t", b"x")))
+        );
+    }
+
+    #[test]
+    fn what_is_new_of_a_session_is_noted_once_and_what_comes_before_it_by_itself() {
+        let mut index = Index::default();
+        index.apply(
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            &[],
+            0,
+        );
+        index.homes.push(1);
+        index.settle(1);
+        let mut queue = |number: u64| {
+            let message = message(number, "t", b"x");
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
+        };
+        [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
+        let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));
+        let noted: Vec<_> = noted.map(|dirty| format!("{dirty:?}")).collect();
+        assert_eq!(noted, ["NewEntries(0)", "Entry(0, 3)"]);
+        assert_eq!(index.sessions.get(0).unwrap().new_from, Some(5));
+        let mut bytes = Vec::new();
+        assert_eq!(index.encode(&mut bytes).records, 10);
+        index.settle(1);
+        let entries = &index.sessions.get(0).unwrap().entries;
+        assert!(entries.iter().all(|entry| entry.home == 1 && !entry.is_dirty()));
+        assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
+        // the next frame has what comes after
+        let live = index.homes.get(1).records;
+        index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], 0);
+        assert_eq!(index.homes.get(1).records, live - 2);
+        assert_eq!(index.encode(&mut bytes).records, 1);
+    }
+}

@@ -1,0 +1,131 @@
+//! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they are,
+//! and the retained ones by topic.
+
+use hashbrown::hash_table::Entry;
+
+use super::{
+    apply::{Dirty, Index},
+    body::{Body, BodyFlags, RetainedSlot, body_cost, hash_of, message_number},
+    homes::UNWRITTEN,
+};
+use crate::session::Message;
+
+impl Index {
+    /// The slot of a message, which is new or known.
+    pub(crate) fn body(&mut self, message: Message) -> u32 {
+        // one that was forgotten meanwhile is new
+        let known = message.store_place();
+        if self.bodies.get(known).is_some_and(|body| message_number(&body.message) == message_number(&message)) {
+            return known;
+        }
+        let slot = self.insert_body(message);
+        if let Some(body) = self.bodies.get_mut(slot) {
+            body.flags.dirty = true;
+        }
+        self.dirty.push(Dirty::Body(slot));
+        slot
+    }
+
+    pub(crate) fn insert_body(&mut self, message: Message) -> u32 {
+        self.next_message = self.next_message.max(message_number(&message) + 1);
+        self.live_bytes += body_cost(&message);
+        let slot = self.bodies.insert(Body { message, home: UNWRITTEN, refs: 0, flags: BodyFlags::default() });
+        if let Some(body) = self.bodies.get(slot) {
+            body.message.set_store_place(slot);
+        }
+        slot
+    }
+
+    /// So many more entries have a message; one that none has is forgotten.
+    pub(crate) fn add_refs(&mut self, slot: u32, refs: u32) {
+        if let Some(body) = self.bodies.get_mut(slot) {
+            body.refs += refs;
+        }
+        self.forget_unused(slot);
+    }
+
+    pub(crate) fn drop_ref(&mut self, slot: Option<u32>) {
+        if let Some(slot) = slot
+            && let Some(body) = self.bodies.get_mut(slot)
+        {
+            body.refs -= 1;
+            self.forget_unused(slot);
+        }
+    }
+
+    fn forget_unused(&mut self, slot: u32) {
+        let is_unused = |body: &Body| body.refs == 0 && !body.flags.retained;
+        if !self.bodies.get(slot).is_some_and(is_unused) {
+            return;
+        }
+        if let Some(gone) = self.bodies.remove(slot) {
+            let cost = body_cost(&gone.message);
+            self.live_bytes -= cost;
+            self.homes.leave(gone.home, cost);
+        }
+    }
+
+    /// The slot of a topic's retained message.
+    pub(crate) fn retained(&self, topic: &str) -> Option<u32> {
+        let hash = hash_of(&self.hasher, topic);
+        let found = self.retained_by_topic.find(RetainedSlot::wide(hash), |it| it.is(topic, hash, &self.bodies));
+        found.map(|it| it.slot)
+    }
+
+    /// Makes a message the retained one of its topic.
+    pub(crate) fn retain(&mut self, slot: u32) {
+        let Self { retained_by_topic, bodies, hasher, .. } = self;
+        let Some(topic) = bodies.get(slot).map(|body| body.message.topic().as_str()) else { return };
+        let hash = hash_of(hasher, topic);
+        let is_it = |it: &RetainedSlot| it.is(topic, hash, bodies);
+        let old = match retained_by_topic.entry(RetainedSlot::wide(hash), is_it, |it| RetainedSlot::wide(it.hash)) {
+            Entry::Occupied(mut place) => Some(std::mem::replace(&mut place.get_mut().slot, slot)),
+            Entry::Vacant(place) => {
+                place.insert(RetainedSlot { slot, hash });
+                None
+            }
+        };
+        if old == Some(slot) {
+            return;
+        }
+        let topic_in_log = old.is_some_and(|old| self.end_retained(old));
+        if let Some(body) = self.bodies.get_mut(slot) {
+            body.flags.retained = true;
+            body.flags.topic_in_log = topic_in_log;
+            if !body.flags.dirty {
+                self.dirty.push(Dirty::Retained(slot));
+            }
+        }
+    }
+
+    /// The log has a message as the retained one of its topic.
+    pub(crate) fn restore_retained(&mut self, slot: u32) {
+        self.retain(slot);
+        // nothing is to be written for it
+        self.dirty.pop_if(|dirty| matches!(dirty, Dirty::Retained(retained) if *retained == slot));
+        if let Some(body) = self.bodies.get_mut(slot) {
+            body.flags.topic_in_log = true;
+        }
+    }
+
+    /// A message is no topic's retained one any more: whether the log has one for that topic.
+    fn end_retained(&mut self, slot: u32) -> bool {
+        let Some(body) = self.bodies.get_mut(slot) else { return false };
+        let in_log = body.flags.topic_in_log;
+        body.flags.retained = false;
+        body.flags.topic_in_log = false;
+        self.forget_unused(slot);
+        in_log
+    }
+
+    pub(crate) fn clear_retained(&mut self, topic: Box<str>) {
+        let Self { retained_by_topic, bodies, hasher, .. } = self;
+        let hash = hash_of(hasher, &topic);
+        let found = retained_by_topic.find_entry(RetainedSlot::wide(hash), |it| it.is(&topic, hash, bodies));
+        let Ok(place) = found else { return };
+        let (RetainedSlot { slot, .. }, _) = place.remove();
+        if self.end_retained(slot) {
+            self.dirty.push(Dirty::Cleared(topic));
+        }
+    }
+}

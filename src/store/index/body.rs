@@ -1,0 +1,59 @@
+//! [`Body`]: a message that is kept, and [`RetainedSlot`], by which its topic is found.
+
+use std::{hash::BuildHasher, num::NonZeroU64};
+
+use super::{homes::Home, session::Hasher, slab::Slab};
+use crate::session::Message;
+
+/// A message that sessions are to be sent, or a retained one.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub(crate) message: Message,
+    pub(crate) home: Home,
+    /// How many entries have it.
+    pub(crate) refs: u32,
+    pub(crate) flags: BodyFlags,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BodyFlags {
+    pub(crate) dirty: bool,
+    pub(crate) retained: bool,
+    /// The log has a retained message for its topic: this one or one before it.
+    pub(crate) topic_in_log: bool,
+}
+
+/// The slot of a topic's retained message, with the topic's hash: a table that grows looks at no topic.
+#[derive(Debug)]
+pub(crate) struct RetainedSlot {
+    pub(crate) slot: u32,
+    pub(crate) hash: u32,
+}
+
+impl RetainedSlot {
+    /// As a table wants it: the upper bits too.
+    pub(crate) fn wide(hash: u32) -> u64 {
+        u64::from(hash) << 32 | u64::from(hash)
+    }
+
+    pub(crate) fn is(&self, topic: &str, hash: u32, bodies: &Slab<Body>) -> bool {
+        self.hash == hash && bodies.get(self.slot).is_some_and(|body| body.message.topic().as_str() == topic)
+    }
+}
+
+pub(crate) fn body_cost(message: &Message) -> u64 {
+    BODY_COST + message.size() as u64
+}
+
+/// The number under which a message is kept.
+#[inline]
+pub(crate) fn message_number(message: &Message) -> u64 {
+    message.store_number().map_or(0, NonZeroU64::get)
+}
+
+pub(crate) fn hash_of(hasher: &Hasher, topic: &str) -> u32 {
+    hasher.hash_one(topic) as u32
+}
+
+/// Bytes of a record beside topic and payload, about.
+const BODY_COST: u64 = 10;

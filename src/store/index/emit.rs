@@ -1,0 +1,335 @@
+//! From the index to the log: what is noted as changed is written as it is now, and what a segment that is cleaned still
+//! has is noted as changed.
+
+use super::{
+    super::log::{Encoder, EntryState, LogRecord, Will},
+    apply::{Dirty, Index},
+    body::{Body, body_cost, message_number},
+    homes::{Home, UNWRITTEN},
+    session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
+};
+use crate::{
+    session::StoredWill,
+    topic::{TopicFilter, TopicName},
+};
+
+/// What [`Index::encode`] wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Emitted {
+    pub(crate) records: u64,
+    /// Something among it was not in the log before: not only ends and changes.
+    pub(crate) grows: bool,
+}
+
+/// How far the search for what lives in the oldest segment has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursor {
+    session: u32,
+    /// The entry within it.
+    number: u64,
+    body: u32,
+}
+
+impl Index {
+    /// Appends a record of each thing that is noted, as it is now; of those that ended between, nothing.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Emitted {
+        let mut emitted = Emitted::default();
+        let mut encoder = Encoder::new(out);
+        for dirty in &self.dirty {
+            if let Dirty::NewEntries(slot) = dirty {
+                let records = self.encode_new(*slot, &mut encoder);
+                emitted.records += records;
+                emitted.grows |= records > 0;
+            } else if let Some((record, home)) = self.record_of(dirty) {
+                encoder.put(&record);
+                emitted.records += 1;
+                emitted.grows |= home == Some(UNWRITTEN);
+            }
+        }
+        emitted
+    }
+
+    /// Appends what no frame has of a session's entries; gives how many records.
+    fn encode_new(&self, slot: u32, encoder: &mut Encoder<'_>) -> u64 {
+        let Some(session) = self.sessions.get(slot) else { return 0 };
+        let mut records = 0;
+        for entry in session.new_entries() {
+            encoder.delivery(session.number, entry.number, self.entry_state(entry));
+            records += 1;
+        }
+        records
+    }
+
+    /// The record, and, unless it is an end, where the one before it is.
+    #[inline]
+    fn record_of<'a>(&'a self, dirty: &'a Dirty) -> Option<(LogRecord<'a>, Option<Home>)> {
+        let session = |slot: &u32| self.sessions.get(*slot);
+        Some(match dirty {
+            Dirty::Session(slot) => {
+                let session = session(slot)?;
+                (session_record(session), Some(session.place.home))
+            }
+            Dirty::Ended(session) => (LogRecord::Ended { session: *session }, None),
+            Dirty::Subscribed(slot, filter) => {
+                let session = session(slot)?;
+                let subscription = session.subscriptions.get(filter)?;
+                let (options, filter) = (subscription.options, TopicFilter::from_valid(filter));
+                let record = LogRecord::Subscribed { session: session.number, filter, options };
+                (record, Some(subscription.place.home))
+            }
+            Dirty::Unsubscribed(slot, filter) => {
+                let session = session(slot)?;
+                if session.subscriptions.contains_key(filter) {
+                    return None;
+                }
+                (LogRecord::Unsubscribed { session: session.number, filter: TopicFilter::from_valid(filter) }, None)
+            }
+            Dirty::Body(slot) => {
+                let body = self.bodies.get(*slot)?;
+                (body_record(body), Some(body.home))
+            }
+            Dirty::Entry(slot, number) => {
+                let session = session(slot)?;
+                let entry = session.entry(*number)?;
+                let entry_state = self.entry_state(entry);
+                let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
+                (record, Some(entry.home))
+            }
+            // they are many: `encode_new`
+            Dirty::NewEntries(_) => return None,
+            Dirty::Done(slot, number) => {
+                let session = session(slot)?;
+                if session.entry(*number).is_some() {
+                    return None;
+                }
+                (LogRecord::Done { session: session.number, number: *number }, None)
+            }
+            Dirty::WillDue(slot, number) => {
+                let session = session(slot)?;
+                let due = session.due.get(number)?;
+                let record = LogRecord::WillDue { session: session.number, number: *number, will: will(&due.will) };
+                // not said to be new: the session's record had it
+                (record, None)
+            }
+            Dirty::WillPublished(slot, number) => {
+                let session = session(slot)?;
+                (LogRecord::WillPublished { session: session.number, number: *number }, None)
+            }
+            Dirty::Received(slot, packet_id) => {
+                let session = session(slot)?;
+                let received = session.received.iter().find(|r| r.packet_id == *packet_id)?;
+                let (session, packet_id) = (session.number, *packet_id);
+                let record = LogRecord::Received { session, packet_id, arrival: received.arrival };
+                (record, Some(received.place.home))
+            }
+            Dirty::ReceiptReleased(slot, packet_id) => {
+                let session = session(slot)?;
+                if session.received.iter().any(|r| r.packet_id == *packet_id) {
+                    return None;
+                }
+                (LogRecord::ReceiptReleased { session: session.number, packet_id: *packet_id }, None)
+            }
+            Dirty::Retained(slot) => {
+                // where its body is written too, that says it
+                let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
+                let message = message_number(&body.message);
+                (LogRecord::Retained { message, topic: body.message.topic() }, Some(body.home))
+            }
+            Dirty::Cleared(topic) => {
+                if self.retained(topic).is_some() {
+                    return None;
+                }
+                (LogRecord::Cleared { topic: TopicName::from_valid(topic) }, None)
+            }
+        })
+    }
+
+    pub(crate) fn entry_state(&self, entry: &Entry) -> EntryState {
+        let message = entry.body().and_then(|slot| self.bodies.get(slot)).map(|body| message_number(&body.message));
+        EntryState { qos: entry.qos(), retain: entry.retain(), sent: entry.sent(), message }
+    }
+
+    /// What was noted is written in this segment.
+    pub(crate) fn settle(&mut self, home: Home) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        let homes = &mut self.homes;
+        let mut moves = |from: &mut Home, left: u64, entered: u64| {
+            homes.leave(*from, left);
+            homes.enter(home, entered);
+            *from = home;
+        };
+        for dirty in dirty.drain(..) {
+            match dirty {
+                Dirty::Session(slot) => {
+                    let Some(session) = self.sessions.get_mut(slot) else { continue };
+                    session.place.dirty = false;
+                    moves(&mut session.place.home, session.home_cost.into(), session.cost.into());
+                    session.home_cost = session.cost;
+                }
+                Dirty::Subscribed(slot, filter) => {
+                    let subscription = self.sessions.get_mut(slot).and_then(|s| s.subscriptions.get_mut(&filter));
+                    let Some(subscription) = subscription else { continue };
+                    subscription.place.dirty = false;
+                    let cost = subscription_cost(&filter);
+                    moves(&mut subscription.place.home, cost, cost);
+                }
+                Dirty::Body(slot) => {
+                    let Some(body) = self.bodies.get_mut(slot) else { continue };
+                    body.flags.dirty = false;
+                    body.flags.topic_in_log |= body.flags.retained;
+                    let cost = body_cost(&body.message);
+                    moves(&mut body.home, cost, cost);
+                }
+                Dirty::Entry(slot, number) => {
+                    let entry = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number));
+                    let Some(entry) = entry else { continue };
+                    entry.set_dirty(false);
+                    moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
+                }
+                Dirty::NewEntries(slot) => {
+                    let Some(session) = self.sessions.get_mut(slot) else { continue };
+                    for entry in session.take_new_entries() {
+                        entry.set_dirty(false);
+                        moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
+                    }
+                }
+                Dirty::WillDue(slot, number) => {
+                    let due = self.sessions.get_mut(slot).and_then(|session| session.due.get_mut(&number));
+                    let Some(due) = due else { continue };
+                    due.place.dirty = false;
+                    let cost = due_cost(&due.will);
+                    moves(&mut due.place.home, cost, cost);
+                }
+                Dirty::Received(slot, packet_id) => {
+                    let received = self.sessions.get_mut(slot).and_then(|session| session.received_mut(packet_id));
+                    let Some(received) = received else { continue };
+                    received.place.dirty = false;
+                    moves(&mut received.place.home, RECEIVED_COST, RECEIVED_COST);
+                }
+                Dirty::Retained(slot) => {
+                    let Some(body) = self.bodies.get_mut(slot) else { continue };
+                    body.flags.topic_in_log |= body.flags.retained;
+                }
+                Dirty::Ended(_)
+                | Dirty::Unsubscribed(..)
+                | Dirty::Done(..)
+                | Dirty::WillPublished(..)
+                | Dirty::ReceiptReleased(..)
+                | Dirty::Cleared(_) => {}
+            }
+        }
+        if dirty.capacity() > MOST_KEPT {
+            dirty = Vec::new();
+        }
+        self.dirty = dirty;
+        self.sessions.recycle();
+        self.bodies.recycle();
+    }
+
+    /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may be
+    /// more behind the cursor.
+    pub(crate) fn collect(&mut self, home: Home, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
+        let Self { sessions, bodies, dirty, .. } = self;
+        let (mut bytes, mut looked) = (0, 0);
+        while cursor.session < sessions.end() {
+            let slot = cursor.session;
+            if let Some(session) = sessions.get_mut(slot) {
+                if cursor.number == 0 {
+                    collect_parts(session, slot, home, dirty, &mut bytes);
+                }
+                looked += 1 + session.subscriptions.len();
+                let from = session.begin(cursor.number);
+                for entry in session.entries.range_mut(from..) {
+                    if bytes >= most || looked >= looks {
+                        cursor.number = entry.number.max(1);
+                        return true;
+                    }
+                    looked += 1;
+                    if entry.home == home && !entry.is_done() && !entry.is_dirty() {
+                        entry.set_dirty(true);
+                        dirty.push(Dirty::Entry(slot, entry.number));
+                        bytes += ENTRY_COST;
+                    }
+                }
+            } else {
+                looked += 1;
+            }
+            (cursor.session, cursor.number) = (slot + 1, 0);
+            if bytes >= most || looked >= looks {
+                return true;
+            }
+        }
+        while cursor.body < bodies.end() {
+            if let Some(body) = bodies.get_mut(cursor.body)
+                && body.home == home
+                && !body.flags.dirty
+            {
+                body.flags.dirty = true;
+                dirty.push(Dirty::Body(cursor.body));
+                bytes += body_cost(&body.message);
+            }
+            cursor.body += 1;
+            looked += 1;
+            if bytes >= most || looked >= looks {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Notes what a session has in `home` beside its entries.
+fn collect_parts(session: &mut Session, slot: u32, home: Home, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
+    if session.place.home == home && !session.place.dirty {
+        session.place.dirty = true;
+        dirty.push(Dirty::Session(slot));
+        *bytes += u64::from(session.cost);
+    }
+    for (filter, subscription) in &mut session.subscriptions {
+        if subscription.place.home == home && !subscription.place.dirty {
+            subscription.place.dirty = true;
+            dirty.push(Dirty::Subscribed(slot, filter.clone()));
+            *bytes += subscription_cost(filter);
+        }
+    }
+    for (&number, due) in &mut session.due {
+        if due.place.home == home && !due.place.dirty {
+            due.place.dirty = true;
+            dirty.push(Dirty::WillDue(slot, number));
+            *bytes += due_cost(&due.will);
+        }
+    }
+    for received in &mut session.received {
+        if received.place.home == home && !received.place.dirty {
+            received.place.dirty = true;
+            dirty.push(Dirty::Received(slot, received.packet_id));
+            *bytes += RECEIVED_COST;
+        }
+    }
+}
+
+pub(crate) fn session_record(session: &Session) -> LogRecord<'_> {
+    LogRecord::Session {
+        session: session.number,
+        client: session.client.as_str(),
+        away_since: session.away_since,
+        will: session.will.as_ref().map(will),
+    }
+}
+
+fn will(will: &StoredWill) -> Will<'_> {
+    Will { qos: will.message.qos(), retain: will.retain, topic: will.message.topic(), payload: will.message.payload() }
+}
+
+pub(crate) fn body_record(body: &Body) -> LogRecord<'_> {
+    LogRecord::Body {
+        message: message_number(&body.message),
+        qos: body.message.qos(),
+        retained: body.flags.retained,
+        topic: body.message.topic(),
+        payload: body.message.payload(),
+    }
+}
+
+/// Notes for which room is kept from one batch to the next.
+const MOST_KEPT: usize = 1 << 16;

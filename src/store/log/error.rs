@@ -1,0 +1,191 @@
+//! Why a store does not open, and why one that was open ends.
+
+use std::{fmt, io, path::PathBuf};
+
+use thiserror::Error;
+
+/// Why a store does not open.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The directory is not there and cannot be made.
+    #[error("{}: cannot make the data directory: {error}; make it, owned by the user that runs dunlin, or change data_dir", path.display())]
+    Create {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// It is not a directory.
+    #[error("{}: is not a directory; change data_dir", path.display())]
+    NotADirectory {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The user that runs dunlin may not do what is needed.
+    #[error("{}: {what}: {error}; give the directory and all in it to the user that runs dunlin (chown -R), or change data_dir", path.display())]
+    Permission {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// Another process has it.
+    #[error("{}: another dunlin{} uses this data directory; stop that one, or give this one another data_dir", path.display(), Holder(*pid))]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process, if it said who it is.
+        pid: Option<u32>,
+    },
+    /// A segment was written by a later version.
+    #[error("{}: has format version {version}, and this dunlin reads version {supported}; run the dunlin that wrote it", path.display(), supported = super::format::VERSION)]
+    Version {
+        /// The segment.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The log does not say what was kept.
+    #[error("{}{}; run `dunlin store check --data-dir {dir}` to see all of it, and `dunlin store repair --data-dir {dir}` to go on without what is lost", data_dir.join(&damage.file).display(), At(damage, *more), dir = data_dir.display())]
+    Damaged {
+        /// The directory.
+        data_dir: PathBuf,
+        /// The first that was found.
+        damage: Damage,
+        /// How many more.
+        more: usize,
+    },
+    /// Its disk is too small, or others have filled it.
+    #[error("{}: the disk has room for {} KiB, and dunlin needs {} KiB at least: free {} KiB there, or change data_dir", path.display(), has / 1024, needs.div_ceil(1024), (needs - has).div_ceil(1024))]
+    TooSmall {
+        /// The directory.
+        path: PathBuf,
+        /// Bytes that its files may take, with what they take already.
+        has: u64,
+        /// Bytes that they need.
+        needs: u64,
+    },
+    /// The system refuses something else.
+    #[error("{}: {what}: {error}", path.display())]
+    Io {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What was tried.
+        what: &'static str,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+}
+
+/// A place where the log does not say what it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment; one that is not there too.
+    pub file: String,
+    /// Bytes from its beginning.
+    pub offset: u64,
+    /// What is wrong, and what is lost by it.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.file, At(self, 0))
+    }
+}
+
+/// Where in its file, and what.
+struct At<'a>(&'a Damage, usize);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ", byte {}: {}", self.0.offset, self.0.what)?;
+        match self.1 {
+            0 => Ok(()),
+            1 => f.write_str(" (and one more place)"),
+            more => write!(f, " (and {more} more places)"),
+        }
+    }
+}
+
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |pid| write!(f, " (process {pid})"))
+    }
+}
+
+/// Why an open store keeps nothing any more: what is not acknowledged by now never is.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{file}: {what}: {why}; nothing more is acknowledged; look at the disk, then start dunlin again")]
+pub struct Failure {
+    /// The segment, or `data_dir`.
+    pub file: String,
+    /// What was tried.
+    pub what: &'static str,
+    /// What the system says.
+    pub why: String,
+}
+
+/// The file of a [`Failure`] that is about no file in particular.
+pub(crate) const DATA_DIR: &str = "data_dir";
+
+impl Failure {
+    pub(crate) fn new(file: &str, what: &'static str, why: &io::Error) -> Self {
+        Self { file: file.to_owned(), what, why: why.to_string() }
+    }
+}
+
+/// What stood in the way of recovery, in a directory whose path the caller knows.
+#[derive(Debug)]
+pub(crate) enum RecoveryError {
+    /// `file` is empty for the directory itself.
+    Io {
+        file: String,
+        what: &'static str,
+        error: io::Error,
+    },
+    Version {
+        file: String,
+        version: u32,
+    },
+}
+
+impl RecoveryError {
+    pub(crate) fn io(file: &str, what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { file: file.to_owned(), what, error }
+    }
+
+    pub(crate) fn within(self, data_dir: &std::path::Path) -> OpenError {
+        // joined with an empty name, a path would end with a slash
+        let path = |file: &str| if file.is_empty() { data_dir.to_owned() } else { data_dir.join(file) };
+        match self {
+            Self::Io { file, what, error } if error.kind() == io::ErrorKind::PermissionDenied => {
+                OpenError::Permission { path: path(&file), what, error }
+            }
+            Self::Io { file, what, error } => OpenError::Io { path: path(&file), what, error },
+            Self::Version { file, version } => OpenError::Version { path: data_dir.join(file), version },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_message_begins_with_an_empty_file_name_or_ends_its_path_with_a_slash() {
+        let error = || io::Error::from_raw_os_error(5);
+        let failed = Failure::new(DATA_DIR, "cannot write", &error()).to_string();
+        assert!(failed.starts_with("data_dir: cannot write: "), "{failed}");
+        let unread = RecoveryError::io("", "cannot list the data directory")(error()).within(Path::new("/data"));
+        assert_eq!(unread.to_string(), format!("/data: cannot list the data directory: {}", error()));
+        let segment = RecoveryError::io("a", "cannot read the segment")(error()).within(Path::new("/data"));
+        assert!(segment.to_string().starts_with("/data/a: cannot read the segment: "), "{segment}");
+    }
+}

@@ -1,0 +1,274 @@
+//! The headers of segments and frames, as `FORMAT.md` describes them.
+
+use super::varint::{self, Reader};
+
+/// Bytes of a segment before its first frame.
+pub(crate) const HEADER: usize = 64;
+/// Bytes of a frame before what its length counts.
+pub(crate) const PREFIX: usize = 16;
+/// What this program writes, and the only one it reads.
+pub(crate) const VERSION: u32 = 1;
+
+const MAGIC: [u8; 8] = *b"dunlin\r\n";
+
+/// The first bytes of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Rises by one with each segment; never used again.
+    pub(crate) id: u64,
+    /// The number of its first frame.
+    pub(crate) first_frame: u64,
+    /// The first segment that was needed when this one began.
+    pub(crate) oldest: u64,
+    /// The first number for sessions to come.
+    pub(crate) next_session: u64,
+    /// The first number for messages to come.
+    pub(crate) next_message: u64,
+    /// The same in all segments of a log, and unknown to clients: what they send cannot look like a frame.
+    pub(crate) salt: u64,
+}
+
+/// Why a segment's header is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadHeader {
+    Damaged,
+    Version(u32),
+}
+
+impl Header {
+    pub(crate) fn encode(&self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        let fields =
+            [self.id, self.first_frame, self.oldest, self.next_session, self.next_message, self.salt].into_iter();
+        for (at, field) in fields.enumerate() {
+            bytes[16 + 8 * at..24 + 8 * at].copy_from_slice(&field.to_le_bytes());
+        }
+        let sum = Self::sum(&bytes);
+        bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        let bytes: &[u8; HEADER] = bytes.first_chunk().ok_or(BadHeader::Damaged)?;
+        if bytes[..8] != MAGIC || u32_at(bytes, 12) != Self::sum(bytes) {
+            return Err(BadHeader::Damaged);
+        }
+        let version = u32_at(bytes, 8);
+        if version != VERSION {
+            return Err(BadHeader::Version(version));
+        }
+        let [id, first_frame, oldest, next_session, next_message, salt] =
+            std::array::from_fn(|at| u64_at(bytes, 16 + 8 * at));
+        Ok(Self { id, first_frame, oldest, next_session, next_message, salt })
+    }
+
+    fn sum(bytes: &[u8; HEADER]) -> u32 {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&bytes[..12]);
+        sum.update(&bytes[16..]);
+        sum.finalize()
+    }
+}
+
+/// With what the checksums of a segment's frames begin: two segments of a log never share it, so that a frame that is
+/// whole in one is none in another.
+pub(crate) fn seed(salt: u64, id: u64) -> u32 {
+    salt as u32 ^ id as u32
+}
+
+/// What a frame says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct About {
+    /// Rises by one with each frame, across segments.
+    pub(crate) number: u64,
+    /// Every frame up to this one was on the disk before this one was written; less than `number`.
+    pub(crate) synced: u64,
+    /// The first segment that is needed once this frame is on the disk.
+    pub(crate) oldest: u64,
+    /// Milliseconds since 1970.
+    pub(crate) time: u64,
+}
+
+/// A frame whose checksum is right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    pub(crate) about: About,
+    pub(crate) records: &'a [u8],
+    /// Where the next one begins.
+    pub(crate) end: usize,
+}
+
+/// Begins a frame in `out`: what [`finish`] fills in stands before the records.
+pub(crate) fn begin(out: &mut Vec<u8>) {
+    out.clear();
+    out.resize(PREFIX + MOST_ABOUT, 0);
+}
+
+/// Completes the frame that `out` holds; gives where in `out` it begins. `None`: it is too long for its length to be written.
+pub(crate) fn finish(out: &mut [u8], about: About, seed: u32) -> Option<usize> {
+    // what it says of itself has a length that varies, and stands directly before the records
+    let mut varying = Vec::with_capacity(MOST_ABOUT);
+    varint::put(&mut varying, about.number - 1 - about.synced);
+    varint::put(&mut varying, about.oldest);
+    varint::put(&mut varying, about.time);
+    let start = MOST_ABOUT - varying.len();
+    let frame = &mut out[start..];
+    let len = u32::try_from(frame.len() - PREFIX).ok()?;
+    frame[..4].copy_from_slice(&len.to_le_bytes());
+    frame[8..16].copy_from_slice(&about.number.to_le_bytes());
+    frame[PREFIX..PREFIX + varying.len()].copy_from_slice(&varying);
+    let sum = sum(frame, seed);
+    frame[4..8].copy_from_slice(&sum.to_le_bytes());
+    Some(start)
+}
+
+/// The frame at `at`, if there is a whole one.
+pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u32) -> Option<Frame<'_>> {
+    let rest = bytes.get(at..)?;
+    if rest.len() < PREFIX {
+        return None;
+    }
+    let len = u32_at(rest, 0) as usize;
+    // a frame says something of itself: bytes that are zero are none
+    let frame = rest.get(..PREFIX.checked_add(len).filter(|_| len > 0)?)?;
+    let mut body = Reader(&frame[PREFIX..]);
+    let number = u64_at(frame, 8);
+    let synced = number.checked_sub(1)?.checked_sub(body.number().ok()?)?;
+    let about = About { number, synced, oldest: body.number().ok()?, time: body.number().ok()? };
+    // last, as it costs most
+    if sum(frame, seed) != u32_at(frame, 4) {
+        return None;
+    }
+    Some(Frame { about, records: body.0, end: at + frame.len() })
+}
+
+/// How many bytes there are before nothing but zeros follow, rounded up.
+fn used(bytes: &[u8]) -> usize {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let zeros = bytes.rchunks(ZEROS.len()).take_while(|chunk| **chunk == ZEROS[..chunk.len()]).count();
+    bytes.len().saturating_sub(zeros * ZEROS.len())
+}
+
+/// The first whole frame after `from` with one of these numbers, wherever it begins.
+pub(crate) fn find_frame(
+    bytes: &[u8],
+    from: usize,
+    seed: u32,
+    numbers: std::ops::RangeInclusive<u64>,
+) -> Option<(usize, Frame<'_>)> {
+    // most of a segment is zeros that nothing was written over yet: no frame begins there, as its number is not 0
+    let last = bytes.len().checked_sub(PREFIX)?.min(used(bytes));
+    (from..=last)
+        .filter(|&at| numbers.contains(&u64_at(bytes, at + 8)))
+        .find_map(|at| frame_at(bytes, at, seed).map(|frame| (at, frame)))
+}
+
+/// The number that stands where that of a frame at `at` would.
+pub(crate) fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at + 8..at + 16).map(|number| u64_at(number, 0))
+}
+
+fn sum(frame: &[u8], seed: u32) -> u32 {
+    let mut sum = crc32fast::Hasher::new_with_initial(seed);
+    sum.update(&frame[..4]);
+    sum.update(&frame[8..]);
+    sum.finalize()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+/// The most bytes of what a frame says of itself behind its prefix.
+const MOST_ABOUT: usize = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            id: 7,
+            first_frame: 40,
+            oldest: 3,
+            next_session: 9,
+            next_message: 1 << 40,
+            salt: 0x1234_5678_9ABC_DEF0,
+        }
+    }
+
+    fn frame(number: u64, records: &[u8], seed: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        begin(&mut out);
+        out.extend_from_slice(records);
+        let start = finish(&mut out, About { number, synced: number - 1, oldest: 3, time: 1 << 40 }, seed).unwrap();
+        out.split_off(start)
+    }
+
+    #[test]
+    fn a_header_comes_back_and_no_bit_of_it_may_change() {
+        let bytes = header().encode();
+        assert_eq!(Header::decode(&bytes), Ok(header()));
+        for bit in 0..HEADER * 8 {
+            let mut bytes = bytes;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Header::decode(&bytes), Err(BadHeader::Damaged), "bit {bit}");
+        }
+        for cut in 0..HEADER {
+            assert!(Header::decode(&bytes[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_damage() {
+        let mut bytes = header().encode();
+        bytes[8] = 2;
+        let sum = Header::sum(&bytes);
+        bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Version(2)));
+    }
+
+    #[test]
+    fn a_frame_comes_back_and_no_bit_of_it_may_change() {
+        let bytes = frame(41, b"records", 5);
+        let back = frame_at(&bytes, 0, 5).unwrap();
+        assert_eq!(back.about, About { number: 41, synced: 40, oldest: 3, time: 1 << 40 });
+        assert_eq!((back.records, back.end), (&b"records"[..], bytes.len()));
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(frame_at(&bytes, 0, 5).is_none(), "bit {bit}");
+        }
+        for cut in 0..bytes.len() {
+            assert!(frame_at(&bytes[..cut], 0, 5).is_none());
+        }
+        assert!(frame_at(&[0; 100], 0, 0).is_none());
+    }
+
+    #[test]
+    fn a_frame_of_one_segment_is_none_in_any_other() {
+        let salt = header().salt;
+        let bytes = frame(41, b"records", seed(salt, 7));
+        let others = (0..100_000).filter(|&id| id != 7);
+        assert_eq!(others.filter(|&id| frame_at(&bytes, 0, seed(salt, id)).is_some()).count(), 0);
+    }
+
+    #[test]
+    fn a_frame_is_found_wherever_it_begins() {
+        let mut bytes = vec![0xAB; 37];
+        bytes.extend(frame(41, b"one", 5));
+        bytes.extend([1, 2, 3]);
+        let second = bytes.len();
+        bytes.extend(frame(43, b"two", 5));
+        assert_eq!(find_frame(&bytes, 0, 5, 41..=50).map(|(at, _)| at), Some(37));
+        assert_eq!(find_frame(&bytes, 0, 5, 42..=50).map(|(at, frame)| (at, frame.about.number)), Some((second, 43)));
+        assert!(find_frame(&bytes, 0, 6, 0..=50).is_none());
+        assert!(find_frame(&bytes[..10], 0, 5, 0..=50).is_none());
+    }
+}

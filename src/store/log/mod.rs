@@ -1,0 +1,37 @@
+//! The log on the disk: what its bytes say, the segments that they are in, the files of these. Knows nothing of what the
+//! broker keeps. `../FORMAT.md` describes the bytes.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `format`, `names` | headers of segments and frames; names of files |
+//! | `record`, `records`, `varint` | what the log says; a frame's records as bytes, and back |
+//! | `files`, `disk`, `direct` | what is asked of a file system; the real one; writes around its cache |
+//! | `pool`, `sizes` | files that wait to be segments; how large they are |
+//! | `data_dir` | the directory: permissions, the lock |
+//! | `error` | what can be wrong with all of that |
+
+pub(super) mod data_dir;
+pub(super) mod direct;
+pub(super) mod disk;
+pub(super) mod error;
+pub(super) mod files;
+pub(super) mod format;
+pub(super) mod names;
+pub(super) mod pool;
+pub(super) mod record;
+pub(super) mod records;
+pub(super) mod sizes;
+pub(super) mod varint;
+
+pub(crate) use data_dir::Lock;
+pub(crate) use disk::Disk;
+pub(crate) use error::{DATA_DIR, RecoveryError};
+pub use error::{Damage, Failure, OpenError};
+pub(crate) use files::{File, Files, is_full, read_all, write_all_at, zero_fill};
+pub(crate) use format::{About, BadHeader, Frame, HEADER, Header};
+pub use names::is_stored_in;
+pub(crate) use pool::{Pool, READY, RESERVE, Spare};
+pub(crate) use record::{EntryState, LogRecord, MAX_SENT, Will};
+pub(crate) use records::{Decoder, Encoder};
+pub use sizes::SegmentBytes;
+pub(crate) use sizes::Sizes;

@@ -1,0 +1,58 @@
+//! The names of the store's files. Those of segments sort by number.
+
+/// The file that a running broker holds locked.
+pub(crate) const LOCK: &str = "LOCK";
+
+pub(crate) fn segment(id: u64) -> String {
+    format!("{id:016x}.log")
+}
+
+/// The number of the segment that has this name.
+pub(crate) fn segment_id(name: &str) -> Option<u64> {
+    let id = u64::from_str_radix(name.strip_suffix(".log")?, 16).ok()?;
+    // 2^32 segments are more than a disk writes in its life
+    ((1..=u32::MAX.into()).contains(&id) && segment(id) == name).then_some(id)
+}
+
+/// Does this directory have a store?
+pub fn is_stored_in(directory: &std::path::Path) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_str().is_some_and(|name| segment_id(name).is_some()))
+}
+
+/// A file that waits to be a segment.
+pub(crate) fn spare(number: u64) -> String {
+    format!("spare-{number:016x}")
+}
+
+pub(crate) fn spare_number(name: &str) -> Option<u64> {
+    let number = u64::from_str_radix(name.strip_prefix("spare-")?, 16).ok()?;
+    (spare(number) == name).then_some(number)
+}
+
+/// A file that is being made: nobody has read it yet.
+pub(crate) fn unfinished(name: &str) -> String {
+    format!("{name}.new")
+}
+
+pub(crate) fn is_unfinished(name: &str) -> bool {
+    name.strip_suffix(".new").is_some_and(|name| spare_number(name).is_some() || segment_id(name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_the_file_is() {
+        assert_eq!(segment(0x1F), "000000000000001f.log");
+        assert_eq!(segment_id("000000000000001f.log"), Some(0x1F));
+        assert_eq!(spare_number(&spare(3)), Some(3));
+        assert!(is_unfinished("spare-0000000000000003.new"));
+        for other in ["1f.log", "000000000000001F.log", "+00000000000001f.log", "0000000000000000.log", "LOCK", ".log"]
+        {
+            assert_eq!(segment_id(other), None, "{other}");
+        }
+        assert!(!is_unfinished("notes.new"));
+    }
+}

@@ -1,0 +1,404 @@
+//! What a directory holds when nobody runs on it: which segments there are, where each ends, what the log says in all.
+//! Changes nothing. Damage is collected, so that one walk serves a start, a check and a repair.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
+
+use super::{
+    super::{
+        index::{Home, Index},
+        log::{
+            About, BadHeader, Damage, Decoder, File, Files, Frame, HEADER, Header, LogRecord, RecoveryError, format,
+            names, read_all,
+        },
+    },
+    replay::{Dangling, Replay},
+};
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) index: Index,
+    /// The segments that the log consists of, in their order.
+    pub(crate) segments: Vec<Found>,
+    /// The end of the last one is not a whole frame.
+    pub(crate) torn: Option<Torn>,
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) dangling: Vec<Dangling>,
+    /// Files that nothing needs.
+    pub(crate) obsolete: Vec<String>,
+    pub(crate) spares: Vec<String>,
+    pub(crate) next_segment: u64,
+    pub(crate) next_frame: u64,
+    /// The first segment that the last frame needs.
+    pub(crate) oldest: u64,
+    pub(crate) salt: Option<u64>,
+}
+
+/// A segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: u64,
+    pub(crate) len: u64,
+    /// Where its last frame ends.
+    pub(crate) end: u64,
+    /// Where its first frame begins that may not be on the disk, though it can be read; `end` where there is none.
+    pub(crate) unsynced: u64,
+    pub(crate) frames: u64,
+    pub(crate) records: u64,
+}
+
+/// What is cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Torn {
+    pub(crate) file: String,
+    /// Where it begins.
+    pub(crate) offset: u64,
+    /// The frame that began there.
+    pub(crate) frame: u64,
+}
+
+/// Where a record is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position<'a> {
+    pub(crate) file: &'a str,
+    /// Of its frame.
+    pub(crate) offset: usize,
+    pub(crate) about: About,
+}
+
+/// Looks at all there is. `visit` sees each record in its order.
+pub(crate) fn recover(
+    files: &impl Files,
+    visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
+) -> Result<Recovered, RecoveryError> {
+    let mut walk = Walk::default();
+    let mut recovered_spares = Vec::new();
+    let mut present = BTreeMap::new();
+    for name in files.list().map_err(RecoveryError::io("", "cannot list the data directory"))? {
+        match names::segment_id(&name) {
+            Some(id) => drop(present.insert(id, name)),
+            None if names::spare_number(&name).is_some() => recovered_spares.push(name),
+            None if names::is_unfinished(&name) => walk.obsolete.push(name),
+            None => {}
+        }
+    }
+    let mut headers = BTreeMap::new();
+    for (&id, name) in &present {
+        if let Some(header) = header_of(files, name)?.filter(|header| header.id == id) {
+            headers.insert(id, header);
+        }
+    }
+    walk.salt = headers.values().next_back().map(|header| header.salt);
+
+    let mut bytes = Vec::new();
+    let last = walk.find_last(files, &mut present, &headers, &mut bytes)?;
+    if let Some(last) = last {
+        walk.oldest = walk.oldest_needed(last, headers.get(&last), &bytes);
+        let needed = present.split_off(&walk.oldest);
+        walk.obsolete.extend(std::mem::replace(&mut present, needed).into_values());
+        for id in walk.oldest..=last {
+            let Some(name) = present.get(&id) else {
+                walk.damaged(&names::segment(id), 0, "the segment is missing, with all that it held");
+                continue;
+            };
+            read(files, name, &mut bytes)?;
+            let next_first = headers.get(&(id + 1)).map(|next| next.first_frame).filter(|_| id != last);
+            walk.segment((id, id == last), headers.get(&id), &bytes, next_first, visit);
+        }
+    }
+    let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt } = walk;
+    let first = segments.first().map_or(1, |found| found.id) as Home;
+    let end = last.unwrap_or(0) as Home;
+    let (index, dangling) = replay.finish(first..=end, last_time);
+    let last_file = last.map_or_else(String::new, names::segment);
+    // where records are known to be lost, that something refers to them is no news
+    if damage.is_empty() {
+        let end = segments.last().map_or(0, |found| found.end);
+        damage.extend(dangling.iter().map(|d| Damage { file: last_file.clone(), offset: end, what: d.to_string() }));
+    }
+    Ok(Recovered {
+        index,
+        segments,
+        torn,
+        damage,
+        dangling,
+        obsolete,
+        spares: recovered_spares,
+        next_segment: last.unwrap_or(0) + 1,
+        next_frame,
+        oldest,
+        salt,
+    })
+}
+
+/// What is known so far.
+#[derive(Debug)]
+struct Walk {
+    replay: Replay,
+    segments: Vec<Found>,
+    torn: Option<Torn>,
+    damage: Vec<Damage>,
+    obsolete: Vec<String>,
+    next_frame: u64,
+    last_time: u64,
+    oldest: u64,
+    salt: Option<u64>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self {
+            replay: Replay::default(),
+            segments: Vec::new(),
+            torn: None,
+            damage: Vec::new(),
+            obsolete: Vec::new(),
+            next_frame: 1,
+            last_time: 0,
+            oldest: 1,
+            salt: None,
+        }
+    }
+}
+
+impl Walk {
+    fn damaged(&mut self, file: &str, offset: usize, what: impl Into<String>) {
+        self.damage.push(Damage { file: file.to_owned(), offset: offset as u64, what: what.into() });
+    }
+
+    /// The last segment; `bytes` holds it then. A file whose header was never written whole is no segment yet.
+    fn find_last(
+        &mut self,
+        files: &impl Files,
+        present: &mut BTreeMap<u64, String>,
+        headers: &BTreeMap<u64, Header>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Option<u64>, RecoveryError> {
+        let Some((&id, name)) = present.last_key_value() else { return Ok(None) };
+        read(files, name, bytes)?;
+        let began = match self.salt {
+            _ if headers.contains_key(&id) => true,
+            Some(salt) => format::find_frame(bytes, 0, format::seed(salt, id), 1..=u64::MAX).is_some(),
+            // the first of all segments: zeros until it is written to
+            None => bytes.iter().skip(HEADER).any(|&byte| byte != 0),
+        };
+        if !began {
+            self.obsolete.extend(present.remove(&id));
+            let Some((_, name)) = present.last_key_value() else { return Ok(None) };
+            read(files, name, bytes)?;
+        }
+        Ok(present.last_key_value().map(|(&id, _)| id))
+    }
+
+    /// What the last frame of the last segment says that it needs.
+    fn oldest_needed(&self, last: u64, header: Option<&Header>, bytes: &[u8]) -> u64 {
+        let seed = format::seed(self.salt.unwrap_or(0), last);
+        let mut oldest = header.map_or(0, |header| header.oldest);
+        let mut expected = header.map(|header| header.first_frame);
+        let mut at = HEADER;
+        loop {
+            let from = expected.unwrap_or(1);
+            let next = match expected {
+                Some(number) => frame_from(bytes, at, seed, number),
+                None => format::find_frame(bytes, at, seed, 1..=u64::MAX),
+            };
+            let Some((_, frame)) = next else { break };
+            // what is cut off needs nothing; damage is told later, and does not hide what a later frame says
+            if expected.is_some_and(|number| frame.about.number != number) && !known_synced(bytes, next, seed, from) {
+                break;
+            }
+            oldest = oldest.max(frame.about.oldest);
+            (at, expected) = (frame.end, Some(frame.about.number + 1));
+        }
+        oldest.clamp(1, last)
+    }
+
+    fn segment(
+        &mut self,
+        (id, is_last): (u64, bool),
+        header: Option<&Header>,
+        bytes: &[u8],
+        next_first: Option<u64>,
+        visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
+    ) {
+        let file = names::segment(id);
+        let is_first = self.segments.is_empty() && self.damage.is_empty();
+        match header {
+            None => self.damaged(&file, 0, "the segment's header is damaged"),
+            Some(header) => {
+                if Some(header.salt) != self.salt {
+                    self.damaged(&file, 0, "the segment is of another log");
+                }
+                if is_first {
+                    self.next_frame = header.first_frame;
+                } else if header.first_frame > self.next_frame {
+                    let missing = missing(self.next_frame, header.first_frame);
+                    self.damaged(&file, 0, format!("{missing} missing before this segment"));
+                }
+                self.next_frame = self.next_frame.max(header.first_frame);
+                self.replay.floors(header.next_session, header.next_message);
+            }
+        }
+        let seed = format::seed(self.salt.unwrap_or(0), id);
+        let (len, end) = (bytes.len() as u64, HEADER as u64);
+        let mut found = Found { id, len, end, unsynced: end, frames: 0, records: 0 };
+        // frames that may not be on the disk, and where they begin
+        let mut unsynced = VecDeque::new();
+        let mut at = HEADER;
+        loop {
+            let expected = self.next_frame;
+            let next = format::frame_at(bytes, at, seed).filter(|frame| frame.about.number >= expected);
+            let frame = match next {
+                Some(frame) if frame.about.number == expected => frame,
+                other => {
+                    if next_first == Some(expected) {
+                        break;
+                    }
+                    let later = other.map(|frame| (at, frame)).or_else(|| {
+                        let most = most_frames(bytes, expected);
+                        let numbers = expected + 1..=next_first.map_or(most, |first| first - 1);
+                        format::find_frame(bytes, at, seed, numbers)
+                    });
+                    let must_be_here = !is_last || known_synced(bytes, later, seed, expected);
+                    match later {
+                        Some((later_at, frame)) if must_be_here => {
+                            let lost = missing(expected, frame.about.number);
+                            let what = format!("{lost} damaged: {} bytes, and whole frames follow", later_at - at);
+                            self.damaged(&file, at, what);
+                            frame
+                        }
+                        _ if is_last => {
+                            if format::number_at(bytes, at) == Some(expected) {
+                                self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected });
+                            }
+                            break;
+                        }
+                        _ => {
+                            if let Some(first) = next_first {
+                                let lost = missing(expected, first);
+                                self.damaged(&file, at, format!("{lost} missing at the end of this segment"));
+                            }
+                            break;
+                        }
+                    }
+                }
+            };
+            found.frames += 1;
+            found.records += self.frame(&file, at, frame, id as Home, visit);
+            unsynced.push_back((frame.about.number, at as u64));
+            while unsynced.front().is_some_and(|(number, _)| *number <= frame.about.synced) {
+                unsynced.pop_front();
+            }
+            at = frame.end;
+            self.next_frame = frame.about.number + 1;
+            found.end = at as u64;
+        }
+        found.unsynced = unsynced.front().map_or(found.end, |(_, at)| *at);
+        self.segments.push(found);
+    }
+
+    /// Applies a frame's records; gives how many.
+    fn frame(
+        &mut self,
+        file: &str,
+        offset: usize,
+        frame: Frame<'_>,
+        home: Home,
+        visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
+    ) -> u64 {
+        self.last_time = frame.about.time;
+        let mut decoder = Decoder::new(frame.records);
+        let mut records = 0;
+        while decoder.left() > 0 {
+            let at = frame.end - decoder.left();
+            match decoder.next() {
+                Ok(record) => {
+                    visit(Position { file, offset, about: frame.about }, &record);
+                    self.replay.apply(&record, home);
+                    records += 1;
+                }
+                Err(why) => {
+                    let what = format!("a record of frame {} {why}; the rest of the frame is lost", frame.about.number);
+                    self.damaged(file, at, what);
+                    break;
+                }
+            }
+        }
+        records
+    }
+}
+
+/// Was the frame `expected` on the disk when one of those that follow was written? Otherwise a power cut may have taken it
+/// and left them, and nothing of them was acknowledged.
+fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, seed: u32, expected: u64) -> bool {
+    while let Some((_, frame)) = later {
+        if frame.about.synced >= expected {
+            return true;
+        }
+        later = frame_from(bytes, frame.end, seed, frame.about.number + 1);
+    }
+    false
+}
+
+/// The next whole frame at `at` or behind it, with at least this number.
+fn frame_from(bytes: &[u8], at: usize, seed: u32, number: u64) -> Option<(usize, Frame<'_>)> {
+    match format::frame_at(bytes, at, seed) {
+        Some(frame) if frame.about.number >= number => Some((at, frame)),
+        _ => format::find_frame(bytes, at, seed, number..=most_frames(bytes, number)),
+    }
+}
+
+/// The largest number that a frame can have in a segment in which `number` may be the first.
+fn most_frames(bytes: &[u8], number: u64) -> u64 {
+    number.saturating_add((bytes.len() / format::PREFIX) as u64)
+}
+
+/// "frame 7 is" or "frames 7 to 9 are".
+fn missing(from: u64, to: u64) -> String {
+    if to - from == 1 { format!("frame {from} is") } else { format!("frames {from} to {} are", to - 1) }
+}
+
+fn read(files: &impl Files, name: &str, bytes: &mut Vec<u8>) -> Result<(), RecoveryError> {
+    let read = files.open(name).and_then(|file| read_all(&file, bytes));
+    read.map_err(RecoveryError::io(name, "cannot read the segment"))
+}
+
+/// The header of a segment; `None` where it is none.
+fn header_of(files: &impl Files, name: &str) -> Result<Option<Header>, RecoveryError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let file = files.open(name)?;
+        let mut bytes = vec![0; HEADER];
+        let mut at = 0;
+        while at < HEADER {
+            match file.read_at(&mut bytes[at..], at as u64)? {
+                0 => break,
+                read => at += read,
+            }
+        }
+        bytes.truncate(at);
+        Ok(bytes)
+    };
+    match Header::decode(&read().map_err(RecoveryError::io(name, "cannot read the segment"))?) {
+        Ok(header) => Ok(Some(header)),
+        Err(BadHeader::Damaged) => Ok(None),
+        Err(BadHeader::Version(version)) => Err(RecoveryError::Version { file: name.to_owned(), version }),
+    }
+}
+
+impl std::fmt::Display for Dangling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Session { session, messages, subscriptions } => write!(
+                f,
+                "session {session} has {messages} messages and {subscriptions} subscriptions, and nothing says whose it is"
+            ),
+            Self::Message { client, message } => {
+                write!(f, "client {client:?} has message {message}, and the message itself is nowhere")
+            }
+            Self::Retained { topic } => write!(f, "topic {topic:?} has a retained message that is nowhere"),
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! [`Replay`]: from the records of a log, in their order, to an [`Index`]. A record may come before what it refers to, as
+//! cleaning moves each on its own: what refers to what is looked at when all are there.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use super::super::{
+    index::{
+        DueWill, ENTRY_COST, Entry, Hasher, Home, Index, Place, RECEIVED_COST, Received, Session, Subscription,
+        body_cost, due_cost, subscription_cost,
+    },
+    log::{EntryState, LogRecord, Will},
+};
+use crate::{
+    session::{Message, StoredWill},
+    types::{ClientId, PacketId, SubscriptionOptions},
+};
+
+type Map<K, V> = HashMap<K, V, Hasher>;
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    sessions: Map<u64, Known>,
+    bodies: Map<u64, Body>,
+    retained: Map<Box<str>, u64>,
+    next_session: u64,
+    next_message: u64,
+}
+
+/// What is known of a session, whose own record may be still to come.
+#[derive(Debug, Default)]
+struct Known {
+    head: Option<(ClientId, Option<u64>, Option<StoredWill>, Home)>,
+    subscriptions: Map<Box<str>, (SubscriptionOptions, Home)>,
+    deliveries: Deliveries,
+    due: BTreeMap<u64, (StoredWill, Home)>,
+    received: Map<PacketId, (u64, Home)>,
+}
+
+/// A message, until the index has it.
+#[derive(Debug)]
+struct Body {
+    message: Option<Message>,
+    home: Home,
+    slot: u32,
+}
+
+/// What a session is to be sent. Records come mostly by rising number, so that a list that is sorted now and then costs
+/// less than a map.
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// In the order of the log behind the first `sorted`, which are by number and not done.
+    records: Vec<Delivery>,
+    sorted: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    number: u64,
+    /// `None`: done.
+    state: Option<EntryState>,
+    home: Home,
+}
+
+impl Deliveries {
+    fn push(&mut self, number: u64, state: Option<EntryState>, home: Home) {
+        // twice what is live is the most that waits to be sorted
+        if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
+            self.sort();
+        }
+        self.records.push(Delivery { number, state, home });
+    }
+
+    /// The latest of each, by number; none that are done.
+    fn sort(&mut self) {
+        self.records.sort_by_key(|delivery| delivery.number);
+        // the first of each run of equals stays, and takes what the last says
+        self.records.dedup_by(|later, first| {
+            let same = later.number == first.number;
+            if same {
+                *first = *later;
+            }
+            same
+        });
+        self.records.retain(|delivery| delivery.state.is_some());
+        self.sorted = self.records.len();
+    }
+}
+
+/// Something that the log refers to and does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dangling {
+    /// A session of which there is a part and not whose it is.
+    Session {
+        /// Its number.
+        session: u64,
+        /// Its messages, which are lost with it.
+        messages: usize,
+        /// Its subscriptions.
+        subscriptions: usize,
+    },
+    /// A session's message without topic and payload.
+    Message {
+        /// Of which client.
+        client: String,
+        /// The message's number.
+        message: u64,
+    },
+    /// A retained message without payload.
+    Retained {
+        /// Its topic.
+        topic: String,
+    },
+}
+
+impl Replay {
+    /// No number below these is given again.
+    pub(crate) fn floors(&mut self, next_session: u64, next_message: u64) {
+        self.next_session = self.next_session.max(next_session);
+        self.next_message = self.next_message.max(next_message);
+    }
+
+    /// The next record of the log, in the segment `home`.
+    pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: Home) {
+        match *record {
+            LogRecord::Session { session, client, away_since, will } => {
+                let will = will.map(stored_will);
+                self.session(session).head = Some((ClientId::from(client), away_since, will, home));
+            }
+            LogRecord::Ended { session } => {
+                self.floors(session + 1, 0);
+                self.sessions.remove(&session);
+            }
+            LogRecord::Subscribed { session, filter, options } => {
+                self.session(session).subscriptions.insert(filter.as_str().into(), (options, home));
+            }
+            LogRecord::Unsubscribed { session, filter } => {
+                self.session(session).subscriptions.remove(filter.as_str());
+            }
+            LogRecord::Body { message, qos, retained, topic, payload } => {
+                self.floors(0, message + 1);
+                let body = Message::new(topic, payload, qos);
+                if let Some(number) = std::num::NonZeroU64::new(message) {
+                    body.set_store_number(number);
+                }
+                self.bodies.insert(message, Body { message: Some(body), home, slot: 0 });
+                if retained {
+                    self.retain(topic.as_str(), message);
+                }
+            }
+            LogRecord::Entry { session, number, entry } => {
+                if let Some(message) = entry.message {
+                    self.floors(0, message + 1);
+                }
+                self.session(session).deliveries.push(number, Some(entry), home);
+            }
+            LogRecord::Done { session, number } => self.session(session).deliveries.push(number, None, home),
+            LogRecord::Received { session, packet_id, arrival } => {
+                self.session(session).received.insert(packet_id, (arrival, home));
+            }
+            LogRecord::ReceiptReleased { session, packet_id } => {
+                self.session(session).received.remove(&packet_id);
+            }
+            LogRecord::Retained { message, topic } => {
+                self.floors(0, message + 1);
+                self.retain(topic.as_str(), message);
+            }
+            LogRecord::Cleared { topic } => {
+                self.retained.remove(topic.as_str());
+            }
+            LogRecord::WillDue { session, number, will } => {
+                self.session(session).due.insert(number, (stored_will(will), home));
+            }
+            LogRecord::WillPublished { session, number } => {
+                self.session(session).due.remove(&number);
+            }
+        }
+    }
+
+    fn session(&mut self, session: u64) -> &mut Known {
+        self.floors(session + 1, 0);
+        self.sessions.entry(session).or_default()
+    }
+
+    fn retain(&mut self, topic: &str, message: u64) {
+        match self.retained.get_mut(topic) {
+            Some(place) => *place = message,
+            None => {
+                self.retained.insert(topic.into(), message);
+            }
+        }
+    }
+
+    /// All records were there. `last_time` is when the last of them was written: clients that were connected then have been
+    /// away since. What refers to nothing is left out, and told.
+    pub(crate) fn finish(mut self, segments: std::ops::RangeInclusive<Home>, last_time: u64) -> (Index, Vec<Dangling>) {
+        let mut dangling = Vec::new();
+        let mut index = Index::default();
+        (index.next_session, index.next_message) = (self.next_session.max(1), self.next_message.max(1));
+        segments.for_each(|id| index.homes.push(id));
+
+        for (number, mut known) in std::mem::take(&mut self.sessions) {
+            known.deliveries.sort();
+            let deliveries = known.deliveries.records;
+            let Some((client, away_since, will, home)) = known.head else {
+                let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
+                if messages + subscriptions + known.received.len() + known.due.len() > 0 {
+                    dangling.push(Dangling::Session { session: number, messages, subscriptions });
+                }
+                continue;
+            };
+            let mut session = Session::new(number, client, will, Some(away_since.unwrap_or(last_time)));
+            session.place.home = home;
+            session.home_cost = session.cost;
+            index.homes.enter(home, session.cost.into());
+            for (filter, (options, home)) in known.subscriptions {
+                let cost = subscription_cost(&filter);
+                index.homes.enter(home, cost);
+                index.live_bytes += cost;
+                session.subscriptions.insert(filter, Subscription { options, place: Place { home, dirty: false } });
+            }
+            for (number, (will, home)) in known.due {
+                let cost = due_cost(&will);
+                index.homes.enter(home, cost);
+                index.live_bytes += cost;
+                session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
+            }
+            let mut received: Vec<_> = known.received.into_iter().collect();
+            received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
+            for (packet_id, (arrival, home)) in received {
+                index.homes.enter(home, RECEIVED_COST);
+                index.live_bytes += RECEIVED_COST;
+                session.next_arrival = arrival.saturating_add(1);
+                session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
+            }
+            session.entries.reserve(deliveries.len());
+            let slot = index.insert_session(session);
+            if away_since.is_none() {
+                // the log is to say since when it is, or it would be since the end of this process
+                index.mark_session(slot);
+            }
+            for Delivery { number, state, home } in deliveries {
+                let Some(state) = state else { continue };
+                let body = match state.message {
+                    None => None,
+                    Some(message) => {
+                        let Some(body) = self.body(&mut index, message) else {
+                            let client = index.sessions.get(slot).map_or_else(String::new, |s| s.client.to_string());
+                            dangling.push(Dangling::Message { client, message });
+                            continue;
+                        };
+                        Some(body)
+                    }
+                };
+                let mut entry = Entry::new(number, state.qos, state.retain, state.sent, body);
+                entry.home = home;
+                index.homes.enter(home, ENTRY_COST);
+                index.add_entry(slot, entry);
+            }
+        }
+        for (topic, message) in std::mem::take(&mut self.retained) {
+            match self.body(&mut index, message) {
+                Some(body) => index.restore_retained(body),
+                None => dangling.push(Dangling::Retained { topic: topic.into() }),
+            }
+        }
+        (index, dangling)
+    }
+
+    /// The slot of a message that something refers to.
+    fn body(&mut self, index: &mut Index, message: u64) -> Option<u32> {
+        let body = self.bodies.get_mut(&message)?;
+        if let Some(message) = body.message.take() {
+            index.homes.enter(body.home, body_cost(&message));
+            body.slot = index.insert_body(message);
+            if let Some(kept) = index.bodies.get_mut(body.slot) {
+                kept.home = body.home;
+            }
+        }
+        Some(body.slot)
+    }
+}
+
+fn stored_will(will: Will<'_>) -> StoredWill {
+    StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain }
+}
+
+/// Records of a session that may be out of order, at least.
+const LEAST_UNSORTED: usize = 1024;

@@ -1,0 +1,102 @@
+//! Records of the log as JSON, for people who look into it.
+
+use serde_json::{Map, Value, json};
+
+use super::super::log::{LogRecord, Will};
+use crate::types::QoS;
+
+/// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
+pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
+    let value = match *record {
+        LogRecord::Session { session, client, away_since, will } => {
+            let will = will.map(|will| self::will(&will));
+            json!({"record": "session", "session": session, "client": client, "away_since_ms": away_since, "will": will})
+        }
+        LogRecord::Ended { session } => json!({"record": "session_ended", "session": session}),
+        LogRecord::Subscribed { session, filter, options } => {
+            json!({"record": "subscription", "session": session, "filter": filter.as_str(), "qos": qos(options.qos)})
+        }
+        LogRecord::Unsubscribed { session, filter } => {
+            json!({"record": "unsubscribed", "session": session, "filter": filter.as_str()})
+        }
+        LogRecord::Body { message, qos: published, retained, topic, payload: bytes } => {
+            let value = json!({
+                "record": "message", "message": message, "topic": topic.as_str(),
+                "qos": qos(published), "retained": retained,
+            });
+            return with_payload(value, bytes);
+        }
+        LogRecord::Entry { session, number, entry } => {
+            let state = match (entry.sent, entry.message) {
+                (None, _) => "queued",
+                (Some(_), Some(_)) => "sent",
+                (Some(_), None) => "released",
+            };
+            json!({
+                "record": "delivery", "session": session, "number": number, "state": state, "sent": entry.sent,
+                "message": entry.message, "qos": qos(entry.qos), "retain": entry.retain,
+            })
+        }
+        LogRecord::Done { session, number } => json!({"record": "completed", "session": session, "number": number}),
+        LogRecord::Received { session, packet_id, arrival } => {
+            json!({"record": "received", "session": session, "packet_id": packet_id.get(), "arrival": arrival})
+        }
+        LogRecord::ReceiptReleased { session, packet_id } => {
+            json!({"record": "receipt_released", "session": session, "packet_id": packet_id.get()})
+        }
+        LogRecord::Retained { message, topic } => {
+            json!({"record": "retained", "message": message, "topic": topic.as_str()})
+        }
+        LogRecord::Cleared { topic } => json!({"record": "retained_cleared", "topic": topic.as_str()}),
+        LogRecord::WillDue { session, number, will } => {
+            json!({"record": "will_due", "session": session, "number": number, "will": self::will(&will)})
+        }
+        LogRecord::WillPublished { session, number } => {
+            json!({"record": "will_published", "session": session, "number": number})
+        }
+    };
+    object(value)
+}
+
+fn will(will: &Will<'_>) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("topic".into(), will.topic.as_str().into());
+    payload(&mut object, will.payload);
+    object.insert("qos".into(), qos(will.qos));
+    object.insert("retain".into(), will.retain.into());
+    object
+}
+
+fn with_payload(value: Value, bytes: &[u8]) -> Map<String, Value> {
+    let mut object = object(value);
+    payload(&mut object, bytes);
+    object
+}
+
+fn payload(object: &mut Map<String, Value>, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object.insert("payload".into(), text.into()),
+        Err(_) => object.insert("payload_hex".into(), hex(bytes).into()),
+    };
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // writing to a String does not fail
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn qos(qos: QoS) -> Value {
+    Value::from(qos as u8)
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,234 @@
+//! `dunlin store check`, `dump` and `repair`: for people who look after a data directory. Each takes the directory's lock, so
+//! that none runs beside a broker, and writes what it found to `out`.
+
+mod json;
+
+use std::{
+    fs, io,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use thiserror::Error;
+
+use super::{
+    commit::{Progress, Settings, Statistics, Writer, now, random},
+    index::{Index, body_record, session_record},
+    log::{Disk, Failure, LogRecord, OpenError, SegmentBytes, data_dir, names},
+    recovery::{Recovered, recover},
+};
+use crate::topic::TopicFilter;
+
+/// Why a tool could not do what it is for.
+#[derive(Debug, Error)]
+pub enum ToolError {
+    /// The directory cannot be read, or is in use.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The report cannot be written.
+    #[error("cannot write the report: {0}")]
+    Output(#[from] io::Error),
+    /// The repaired log cannot be written.
+    #[error("the repair is not complete, and can be repeated: {0}")]
+    Repair(#[from] Failure),
+    /// There is no room for the repaired log.
+    #[error("{}: there is no room for the repaired log, {needed} bytes; make room and repeat the repair", path.display())]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// About.
+        needed: u64,
+    },
+    /// What is damaged cannot be kept aside.
+    #[error("{}: cannot keep the damaged files aside: {error}; nothing was changed", path.display())]
+    Aside {
+        /// Where they should be.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+}
+
+/// Reads all of the log: a line for each segment, then what is kept, then what is wrong. `true`: nothing is.
+pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
+    let _lock = data_dir::lock(data_dir)?;
+    let recovered = read(data_dir, &mut |_, _| {})?;
+    for found in &recovered.segments {
+        let live = recovered.index.homes.get(found.id as u32);
+        writeln!(
+            out,
+            "{}: {} frames, {} records, {} of {} bytes used; {} records (at most {} bytes) are live",
+            names::segment(found.id),
+            found.frames,
+            found.records,
+            found.end,
+            found.len,
+            live.records,
+            live.bytes
+        )?;
+    }
+    writeln!(out, "kept: {}", kept(&recovered.index))?;
+    if let Some(torn) = &recovered.torn {
+        writeln!(
+            out,
+            "{}, byte {}: the end of frame {} is not there; it was not acknowledged, and the next start cuts it off",
+            torn.file, torn.offset, torn.frame
+        )?;
+    }
+    for damage in &recovered.damage {
+        writeln!(out, "{damage}")?;
+    }
+    match recovered.damage.len() {
+        0 => writeln!(out, "no damage")?,
+        places => writeln!(
+            out,
+            "damage in {places} place(s); `dunlin store repair --data-dir {}` goes on without what is lost",
+            data_dir.display()
+        )?,
+    }
+    Ok(recovered.damage.is_empty())
+}
+
+/// Writes what is kept as JSON, an object a line; with `all`, instead, each record of the log in its order, with its place.
+/// Damage is an object too.
+pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
+    let _lock = data_dir::lock(data_dir)?;
+    let mut failed = Ok(());
+    let recovered = read(data_dir, &mut |position, record| {
+        if !all || failed.is_err() {
+            return;
+        }
+        let mut object = json::record(record);
+        object.insert("file".into(), position.file.into());
+        object.insert("offset".into(), position.offset.into());
+        object.insert("frame".into(), position.about.number.into());
+        object.insert("time_ms".into(), position.about.time.into());
+        failed = line(out, object);
+    })?;
+    failed?;
+    if !all {
+        dump_live(&recovered.index, out)?;
+    }
+    for damage in &recovered.damage {
+        let object = serde_json::json!({
+            "record": "damage", "file": damage.file, "offset": damage.offset, "what": damage.what
+        });
+        writeln!(out, "{object}")?;
+    }
+    Ok(())
+}
+
+/// Goes on without what cannot be read: writes a new log of all that can, keeps the old files in
+/// `damaged-<seconds since 1970>/` within the directory, and says what is lost. Safe to interrupt and to repeat.
+pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
+    let _lock = data_dir::lock(data_dir)?;
+    let recovered = read(data_dir, &mut |_, _| {})?;
+    if recovered.damage.is_empty() {
+        writeln!(out, "no damage: nothing to repair")?;
+        return Ok(());
+    }
+    for damage in &recovered.damage {
+        writeln!(out, "lost: {damage}")?;
+    }
+    for dangling in &recovered.dangling {
+        writeln!(out, "lost: {dangling}")?;
+    }
+    let time = now();
+    let aside = data_dir.join(format!("damaged-{}", time / 1000));
+    let old = keep_aside(data_dir, &aside).map_err(|error| ToolError::Aside { path: aside.clone(), error })?;
+
+    let live = recovered.index.live_bytes;
+    let settings = Settings {
+        segment_bytes: SegmentBytes::all((live / 4).clamp(1 << 20, 64 << 20)),
+        sync_delay: Duration::ZERO,
+        salt: random(),
+        keep_freed: true,
+    };
+    let files = Arc::new(Disk::new(data_dir, false));
+    let opened = Writer::open(files, recovered, settings, Arc::new(Statistics::default()));
+    let mut writer = opened.map_err(|error| error.within(data_dir))?;
+    if writer.rewrite(time)? == Progress::Stuck {
+        return Err(ToolError::NoRoom { path: data_dir.to_owned(), needed: live + live / 4 });
+    }
+    // the new log says by now that nothing of the old one is needed
+    for name in old {
+        fs::remove_file(data_dir.join(name))?;
+    }
+    writeln!(out, "kept: {}", kept(writer.index()))?;
+    writeln!(
+        out,
+        "the log as it was is in {}; messages whose completion is lost with it are delivered again",
+        aside.display()
+    )?;
+    Ok(())
+}
+
+fn read(
+    data_dir: &Path,
+    visit: &mut dyn FnMut(super::recovery::Position<'_>, &LogRecord<'_>),
+) -> Result<Recovered, OpenError> {
+    recover(&Disk::new(data_dir, false), visit).map_err(|error| error.within(data_dir))
+}
+
+/// Gives each segment a second name in `aside`, on the disk; gives their names.
+fn keep_aside(data_dir: &Path, aside: &Path) -> io::Result<Vec<String>> {
+    fs::create_dir(aside)?;
+    let mut kept = Vec::new();
+    for entry in fs::read_dir(data_dir)? {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        if names::segment_id(&name).is_some() {
+            let (from, to) = (data_dir.join(&name), aside.join(&name));
+            // not every file system has hard links
+            fs::hard_link(&from, &to)
+                .or_else(|_| fs::copy(&from, &to).and_then(|_| fs::File::open(&to)?.sync_all()))?;
+            kept.push(name);
+        }
+    }
+    fs::File::open(aside)?.sync_all()?;
+    fs::File::open(data_dir)?.sync_all()?;
+    Ok(kept)
+}
+
+fn dump_live(index: &Index, out: &mut impl Write) -> io::Result<()> {
+    for (_, body) in index.bodies.iter() {
+        line(out, json::record(&body_record(body)))?;
+    }
+    for (_, session) in index.sessions.iter() {
+        line(out, json::record(&session_record(session)))?;
+        let number = session.number;
+        for (filter, subscription) in &session.subscriptions {
+            let (filter, options) = (TopicFilter::from_valid(filter), subscription.options);
+            line(out, json::record(&LogRecord::Subscribed { session: number, filter, options }))?;
+        }
+        for entry in session.live_entries() {
+            let (number, state) = (entry.number, index.entry_state(entry));
+            line(out, json::record(&LogRecord::Entry { session: session.number, number, entry: state }))?;
+        }
+        for received in &session.received {
+            let (packet_id, arrival) = (received.packet_id, received.arrival);
+            line(out, json::record(&LogRecord::Received { session: number, packet_id, arrival }))?;
+        }
+    }
+    Ok(())
+}
+
+fn line(out: &mut impl Write, object: serde_json::Map<String, serde_json::Value>) -> io::Result<()> {
+    writeln!(out, "{}", serde_json::Value::from(object))
+}
+
+fn kept(index: &Index) -> String {
+    let (mut sessions, mut subscriptions, mut messages, mut received) = (0, 0, 0, 0);
+    for (_, session) in index.sessions.iter() {
+        sessions += 1;
+        subscriptions += session.subscriptions.len();
+        messages += session.live_entries().count();
+        received += session.received.len();
+    }
+    let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained).count();
+    format!(
+        "{sessions} sessions, {subscriptions} subscriptions, {messages} messages to deliver, {received} messages to be \
+         released, {retained} retained messages"
+    )
+}
