@@ -11,6 +11,7 @@ use clap::{
     ArgAction, CommandFactory, FromArgMatches, Parser,
     builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, Resettable, TypedValueParser},
     error::{ContextKind, ContextValue},
+    parser::ValueSource,
 };
 
 use super::{
@@ -18,11 +19,12 @@ use super::{
     environment,
     error::ConfigError,
     file::{self, Loaded},
-    forms::{Choice, Form, Misfit},
-    keys::{LOG_FORMAT, LOG_LEVEL, WORKERS},
+    forms::{Choice, Form},
+    keys::{ANONYMOUS, LOG_FORMAT, LOG_LEVEL, WORKERS},
     listen::{self, ListenAddress},
     listener::{self, ListenerConfig},
     origins::Origins,
+    plain::read_plain,
     settings::{Config, LogFormat, LogLevel},
 };
 
@@ -70,13 +72,13 @@ pub struct Cli {
     /// Let clients in that give no user name, on every listener.
     ///
     /// Without it they are let in on loopback listeners alone; with =false, on none.
-    #[arg(long, env = "DUNLIN_ALLOW_ANONYMOUS", value_name = "true|false", value_parser = BoolishValueParser::new(),
+    #[arg(long, env = "DUNLIN_ALLOW_ANONYMOUS", value_name = "true|false", value_parser = plain(&ANONYMOUS),
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub allow_anonymous: Option<bool>,
+    pub allow_anonymous: Option<Anonymous>,
 
     /// Threads that serve connections; by default one for each CPU.
-    #[arg(long, env = "DUNLIN_WORKERS", value_name = "N", value_parser = workers)]
-    pub workers: Option<usize>,
+    #[arg(long, env = "DUNLIN_WORKERS", value_name = "N", value_parser = plain(&WORKERS))]
+    pub workers: Option<WorkerThreads>,
 
     /// The least severe level that is logged.
     #[arg(long, env = "DUNLIN_LOG_LEVEL", value_name = "LEVEL", value_parser = one_of(LOG_LEVEL), ignore_case = true)]
@@ -103,7 +105,16 @@ pub struct Cli {
     /// What to do in place of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
+
+    /// Of the values above, those that are a variable's: the names of these variables.
+    #[arg(skip)]
+    variables: Vec<String>,
 }
+
+/// As [`Config::allow_anonymous`].
+type Anonymous = Option<bool>;
+/// As [`Config::workers`].
+type WorkerThreads = Option<usize>;
 
 impl Cli {
     /// How an error is written that ends a broker before its log begins: as the log would be. The file is read for it,
@@ -149,7 +160,12 @@ impl Cli {
         });
         let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
         match command.clone().try_get_matches_from(&args) {
-            Ok(matches) => Self::from_arg_matches(&matches),
+            Ok(matches) => {
+                let is_variable = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
+                let variables = command.get_arguments().filter(|arg| is_variable(&arg.get_id().as_str()));
+                let names = variables.filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect();
+                Self::from_arg_matches(&matches).map(|cli| Self { variables: names, ..cli })
+            }
             Err(error) => Err(name_variable(error, command, &args)),
         }
     }
@@ -166,6 +182,7 @@ impl Cli {
         let Loaded { mut config, mut errors, variables } =
             self.config.as_deref().map(file::load_all).unwrap_or_default();
         config.warnings.extend(environment::warnings(&variables));
+        errors.extend(environment::apply(&mut config));
         errors.extend(self.check_certificate().err());
         let mut set = Vec::new();
         if !(self.listen.is_empty() && self.port.is_empty()) {
@@ -183,8 +200,8 @@ impl Cli {
             config.data_dir.clone_from(&self.data_dir);
             set.push("data_dir");
         }
-        config.allow_anonymous = self.allow_anonymous.or(config.allow_anonymous);
-        config.workers = self.workers.or(config.workers);
+        config.allow_anonymous = self.allow_anonymous.unwrap_or(config.allow_anonymous);
+        config.workers = self.workers.unwrap_or(config.workers);
         config.log.level = self.log_level.unwrap_or(config.log.level);
         if self.verbose && config.log.level != LogLevel::Trace {
             config.log.level = LogLevel::Debug;
@@ -197,8 +214,17 @@ impl Cli {
             ("log.format", self.log_format.is_some()),
         ];
         set.extend(others.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key));
-        set.into_iter().for_each(|key| config.origins.set(key, Origins::FLAGS));
+        set.into_iter().for_each(|key| config.origins.set(key, self.origin(key)));
         (config, errors)
+    }
+
+    /// What sets a key that is set here: its variable, or flags.
+    fn origin(&self, key: &str) -> &str {
+        let is_short = key == "listener" && !self.port.is_empty() || key == "log.level" && self.verbose;
+        let name = if key == "listener" { "listen".into() } else { key.replace('.', "_") };
+        let variable = format!("DUNLIN_{}", name.to_uppercase());
+        let set = self.variables.iter().find(|name| **name == variable && !is_short);
+        set.map_or(Origins::FLAGS, String::as_str)
     }
 
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
@@ -274,13 +300,9 @@ fn asked(args: impl IntoIterator<Item = OsString>, flag: &str, variable: &str) -
     asked
 }
 
-/// A number of workers, bounded as in the file.
-fn workers(text: &str) -> Result<usize, String> {
-    let number = text.parse().map_err(|_| format!("expected {}", WORKERS.expected()))?;
-    WORKERS.check(number).map_err(|misfit| match misfit {
-        Misfit::Range(_) => format!("out of range; allowed: {}", WORKERS.allowed()),
-        Misfit::Kind | Misfit::Said(_) => format!("expected {}", WORKERS.expected()),
-    })
+/// The same values as in the file.
+fn plain<F: Form>(form: &'static F) -> impl Fn(&str) -> Result<F::Value, String> + Clone {
+    move |text| read_plain(form, text)
 }
 
 /// The same words as in the file.
@@ -293,6 +315,8 @@ fn one_of<T: Copy + PartialEq + Send + Sync>(choice: Choice<T>) -> impl TypedVal
 
 const AFTER_HELP: &str = "\
 A flag goes over its environment variable, which goes over the file, which goes over the default.
+Keys of the file, but for those of listeners, have variables too, such as DUNLIN_LIMITS_MAX_PACKET_SIZE
+for limits.max_packet_size; --print-config names each.
 
   dunlin                                           for yourself, on this machine
   dunlin --listen :1883 --allow-anonymous          for everybody who can reach this machine
@@ -360,7 +384,8 @@ mod tests {
 
     #[test]
     fn a_bare_flag_allows_anonymous_and_takes_no_word_after_it() {
-        assert_eq!(cli(&["--allow-anonymous"]).unwrap().allow_anonymous, Some(true));
+        assert_eq!(cli(&["--allow-anonymous"]).unwrap().allow_anonymous, Some(Some(true)));
+        assert_eq!(cli(&["--allow-anonymous=loopback"]).unwrap().allow_anonymous, Some(None));
         assert_eq!(cli(&[]).unwrap().allow_anonymous, None);
         assert!(cli(&["--allow-anonymous", "false"]).is_err());
     }
@@ -419,7 +444,7 @@ mod tests {
     #[test]
     fn wrong_values_are_told_with_what_is_allowed() {
         let table: &[(&str, &str)] = &[
-            ("--workers=0", "invalid value '0' for '--workers <N>': out of range; allowed: 1 to 1024"),
+            ("--workers=0", "invalid value '0' for '--workers <N>': 0 is out of range; allowed: 1 to 1024"),
             ("--workers=many", "invalid value 'many' for '--workers <N>': expected a whole number"),
             ("--log-level=loud", "[possible values: error, warn, info, debug, trace]"),
             (

@@ -1,10 +1,52 @@
-//! The variables of the environment that dunlin reads, and those that only look as if it did.
+//! The variables of the environment that are those of keys, put over the file, and those that only look as if dunlin
+//! read them. Variables that a flag has too are read with the flags.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use clap::CommandFactory;
 
-use super::{cli::Cli, hints::nearest};
+use super::{
+    cli::Cli,
+    error::ConfigError,
+    hints::nearest,
+    keys::{Key, TABLES},
+    plain::read_plain_by,
+    settings::Config,
+};
+
+/// Puts the variables of keys over what the file says. An empty one counts as unset.
+pub(super) fn apply(config: &mut Config) -> Vec<ConfigError> {
+    apply_from(config, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn apply_from(config: &mut Config, look_up: impl Fn(&str) -> Option<OsString>) -> Vec<ConfigError> {
+    let (of_flags, mut errors) = (of_flags(), Vec::new());
+    for (variable, full, key) in of_keys().filter(|(variable, ..)| !of_flags.contains(variable)) {
+        let Some(value) = look_up(&variable) else { continue };
+        match set(key, config, value) {
+            Ok(()) => config.origins.set(&full, &variable),
+            Err(problem) => errors.push(ConfigError::Variable { variable, problem }),
+        }
+    }
+    errors
+}
+
+fn set(key: &Key<Config>, config: &mut Config, value: OsString) -> Result<(), String> {
+    let text = value.into_string().map_err(|_| "its value is not UTF-8".to_owned())?;
+    read_plain_by(&text, &(key.allowed)(), |written| (key.read)(config, written))
+}
+
+/// The variable of each key that has one, the key with its table, and the key.
+fn of_keys() -> impl Iterator<Item = (String, String, &'static Key<Config>)> {
+    TABLES.into_iter().flat_map(|table| {
+        let of = |key: &'static Key<Config>| Some((table.variable(key.name)?, table.full(key.name), key));
+        table.keys.iter().filter_map(of)
+    })
+}
+
+fn of_flags() -> Vec<String> {
+    Cli::command().get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect()
+}
 
 /// A line for each variable that begins with `DUNLIN_` and that nothing reads. `used` are those that the configuration
 /// names.
@@ -16,14 +58,15 @@ pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {
 }
 
 fn unknown<'a>(set: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let command = Cli::command();
-    let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str()).collect();
-    let of_dunlin = set.filter(|name| name.starts_with(PREFIX) && !known.contains(name) && !is_of_kubernetes(name));
+    let mut known = of_flags();
+    known.extend(of_keys().map(|(variable, ..)| variable));
+    let is_known = |name: &str| known.iter().any(|known| known == name);
+    let of_dunlin = set.filter(|name| name.starts_with(PREFIX) && !is_known(name) && !is_of_kubernetes(name));
     let bare: Vec<_> = known.iter().map(|name| name.trim_start_matches(PREFIX).to_ascii_lowercase()).collect();
     let line = |name: &str| {
         let hint = match nearest(name.trim_start_matches(PREFIX), bare.iter().map(String::as_str)) {
             Some(near) => format!("did you mean {PREFIX}{}?", near.to_ascii_uppercase()),
-            None => "\"dunlin --help\" names those that are".into(),
+            None => "\"dunlin --help\" and \"dunlin --print-config\" name those that are".into(),
         };
         format!("the environment variable {name} is not read; {hint}")
     };
@@ -40,18 +83,69 @@ const PREFIX: &str = "DUNLIN_";
 
 #[cfg(test)]
 mod tests {
+    use super::super::reference;
     use super::*;
 
     #[test]
     fn a_variable_that_nothing_reads_is_told_with_the_nearest_name() {
-        let set =
-            ["PATH", "DUNLIN_LISTEN", "DUNLIN_LOG_LEVLE", "DUNLIN_PORT", "DUNLIN_PORT_1883_TCP_ADDR", "DUNLIN_QQ"];
+        let set = [
+            "PATH",
+            "DUNLIN_LISTEN",
+            "DUNLIN_LOG_LEVLE",
+            "DUNLIN_LIMITS_MAX_CONNECTING",
+            "DUNLIN_LIMITS_MAX_SESSION",
+            "DUNLIN_PORT",
+            "DUNLIN_PORT_1883_TCP_ADDR",
+            "DUNLIN_QQ",
+        ];
         let kubernetes =
             ["DUNLIN_SERVICE_HOST", "DUNLIN_SERVICE_PORT_MQTT", "DUNLIN_WS_PORT", "DUNLIN_WS_SERVICE_PORT"];
         let expected = [
             "the environment variable DUNLIN_LOG_LEVLE is not read; did you mean DUNLIN_LOG_LEVEL?",
-            "the environment variable DUNLIN_QQ is not read; \"dunlin --help\" names those that are",
+            "the environment variable DUNLIN_LIMITS_MAX_SESSION is not read; did you mean DUNLIN_LIMITS_MAX_SESSIONS?",
+            "the environment variable DUNLIN_QQ is not read; \"dunlin --help\" and \"dunlin --print-config\" name those that \
+             are",
         ];
         assert_eq!(unknown(set.into_iter().chain(kubernetes)), expected);
+    }
+
+    /// The default of each key, without the quotation marks of TOML, is a value that its variable takes.
+    #[test]
+    fn every_key_has_a_variable_and_each_takes_the_default() {
+        let defaults = Config::default();
+        for (variable, full, key) in of_keys() {
+            assert!(!is_of_kubernetes(&variable), "{variable}");
+            assert!(reference::toml().contains(&format!("Variable: {variable}.")), "{variable}");
+            let value = (key.write)(&defaults);
+            if of_flags().contains(&variable) || value == "\"\"" {
+                continue;
+            }
+            let mut config = Config::default();
+            let errors = apply_from(&mut config, |name| (name == variable).then(|| value.trim_matches('"').into()));
+            assert!(errors.is_empty() && config == defaults, "{variable}: {errors:?}");
+            assert_eq!(config.origins.of(&full), Some(&*variable));
+            let [error] = &apply_from(&mut config, |name| (name == variable).then(|| "no such".into()))[..] else {
+                assert_eq!(full, "auth.token_user_claim", "of the texts only this one has a default");
+                continue;
+            };
+            let (error, allowed) = (error.to_string(), (key.allowed)());
+            assert!(error.starts_with(&format!("{variable}: ")) && error.contains(&allowed), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_taken_as_it_stands_and_a_secret_is_not_told() {
+        let mut config = Config::default();
+        let errors = apply_from(&mut config, |name| match name {
+            "DUNLIN_AUTH_TOKEN_ISSUER" => Some("true".into()),
+            "DUNLIN_AUTH_TOKEN_SECRET" => Some("${hush".into()),
+            "DUNLIN_AUTH_ACL_FILE" => Some("relative/acl".into()),
+            _ => None,
+        });
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!(config.auth.token_issuer.as_deref(), Some("true"));
+        assert_eq!(config.auth.token_secret.as_ref().map(|secret| secret.0.as_str()), Some("${hush"));
+        assert_eq!(config.auth.acl_file.as_deref(), Some("relative/acl".as_ref()));
+        assert_eq!(config.origins.relative("auth.acl_file"), None);
     }
 }

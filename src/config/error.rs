@@ -59,6 +59,14 @@ pub enum ConfigError {
         /// What was expected or allowed, and what was found.
         problem: String,
     },
+    /// The environment variable of a key, whose value cannot be.
+    #[error("{variable}: {problem}")]
+    Variable {
+        /// Its name.
+        variable: String,
+        /// What was expected or allowed, and what was found.
+        problem: String,
+    },
     /// A flag or environment variable that was understood and cannot be.
     #[error("{argument}: {problem}")]
     Argument {

@@ -83,6 +83,11 @@ impl<T> Table<T> {
     pub fn full(&self, key: &str) -> String {
         if self.name.is_empty() { key.into() } else { format!("{}.{key}", self.name) }
     }
+
+    /// The environment variable that sets a key: `DUNLIN_LIMITS_MAX_CONNECTIONS`. Keys of a list of tables have none.
+    pub fn variable(&self, key: &str) -> Option<String> {
+        (self.name != LISTENER.name).then(|| format!("DUNLIN_{}", self.full(key).replace('.', "_").to_uppercase()))
+    }
 }
 
 /// Every table but `[[listener]]`.
@@ -120,8 +125,12 @@ const IDENTITY: Choice<CertificateIdentity> =
 
 const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
 
-/// `workers`, when it is a number
-pub(super) const WORKERS: Whole<usize> = Whole { min: 1, max: 1024 };
+/// `allow_anonymous`
+pub(super) const ANONYMOUS: OrWord<Switch> = OrWord { form: Switch, word: "loopback", zero: false };
+
+/// `workers`
+pub(super) const WORKERS: OrWord<Whole<usize>> =
+    OrWord { form: Whole { min: 1, max: 1024 }, word: "auto", zero: false };
 
 /// `keys! { Type, variable => place; name: form, "help"; … }`: each key sets `place.name`; `name in part` sets
 /// `place.part.name`.
@@ -147,11 +156,11 @@ pub(super) const TOP: Table<Config> = Table {
     name: "",
     help: "",
     keys: keys! { Config, config => config;
-        allow_anonymous: OrWord { form: Switch, word: "loopback", zero: false },
+        allow_anonymous: ANONYMOUS,
             "Whether clients that give no user name are served: on every listener, on none, or (\"loopback\") only on those \
              that listen on a loopback address, and nowhere once a login is configured: a password file, tokens, or a \
              listener with client_certificates.";
-        workers: OrWord { form: WORKERS, word: "auto", zero: false },
+        workers: WORKERS,
             "Threads that serve connections; auto is one for each CPU that the process may use, less one.";
         shutdown_grace: span(Duration::ZERO, HOUR),
             "How long a shutdown waits for what is queued to connected clients. A client that neither acknowledges nor \

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! cli ──────────► Config          the flags and variables over the file over the defaults
-//!  ├► environment              the variables that nothing reads
+//!  ├► environment              the variables of keys, over the file; variables that nothing reads
+//!  │   └► plain               a value outside TOML
 //!  └► file ─────► Config          the TOML, walked in the order of its lines; each error one line
 //!      └► keys                    the one table of keys: name, meaning, form, the setting that it is
 //!          ├► forms               how one value is written: a size, a duration, a choice, …
@@ -16,7 +17,7 @@
 //! variables ────► text            ${NAME} in a value
 //! hints                           the nearest name to a wrong one
 //! foreign                         configurations of other programs
-//! origins                         which file set which key
+//! origins                         which file, variable or flag set which key
 //! commands                        dunlin passwd, explain, certs: their command lines
 //! error                           what can be wrong, one line each
 //! ```
@@ -38,6 +39,7 @@ mod listen;
 mod listener;
 mod lists;
 mod origins;
+mod plain;
 pub mod reference;
 mod settings;
 mod summary;

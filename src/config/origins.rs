@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// For each key that is set, the file that sets it, or [`Origins::FLAGS`]. Two configurations with the same values are
+/// For each key that is set, the file or environment variable that sets it, or [`Origins::FLAGS`]. Two configurations with the same values are
 /// equal, wherever these come from.
 #[derive(Clone, Default)]
 pub struct Origins {
@@ -17,8 +17,8 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Where a flag or an environment variable says so.
-    pub const FLAGS: &str = "flags and variables";
+    /// Where a flag says so.
+    pub const FLAGS: &str = "flags";
 
     /// Where the value of a key such as `limits.max_connections` comes from; `listener` for the listeners altogether.
     /// `None`: it is the default.

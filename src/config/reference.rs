@@ -18,7 +18,7 @@ pub fn toml() -> String {
         }
         for key in table.keys {
             out += "\n";
-            explain(&mut out, key);
+            explain(&mut out, table, key);
             out += &format!("#{} = {}\n", key.name, (key.write)(&defaults));
         }
         if table.name.is_empty() {
@@ -52,7 +52,8 @@ fn rows<T>(out: &mut String, table: &Table<T>, default: impl Fn(&Key<T>) -> Stri
             "listener" => format!("[[listener]] {}", key.name),
             _ => table.full(key.name),
         };
-        let meaning = cell(format!("{} Allowed: {}.", key.help, (key.allowed)()));
+        let variable = table.variable(key.name).map_or_else(String::new, |name| format!(" Variable: `{name}`."));
+        let meaning = cell(format!("{} Allowed: {}.{variable}", key.help, (key.allowed)()));
         *out += &format!("| `{name}` | `{}` | {meaning} |\n", cell(default(key)));
     }
 }
@@ -65,7 +66,7 @@ fn listeners(out: &mut String, defaults: &Config) {
         *out += if at == 0 { "#[[listener]]\n" } else { "\n#[[listener]]\n" };
         for key in LISTENER.keys {
             if at == 0 {
-                explain(out, key);
+                explain(out, &LISTENER, key);
             }
             *out += &format!("#{} = {}\n", key.name, (key.write)(listener));
         }
@@ -76,9 +77,10 @@ fn default_listeners(defaults: &Config) -> Vec<Listener> {
     defaults.listeners.iter().map(Listener::from).collect()
 }
 
-fn explain<T>(out: &mut String, key: &Key<T>) {
+fn explain<T>(out: &mut String, table: &Table<T>, key: &Key<T>) {
     comment(out, key.help);
     comment(out, &format!("Allowed: {}.", (key.allowed)()));
+    table.variable(key.name).iter().for_each(|variable| comment(out, &format!("Variable: {variable}.")));
 }
 
 /// Appends `text` as comment lines that fit a terminal.
@@ -104,6 +106,7 @@ const INTRODUCTION: &str = "\
 #
 # A line that begins with \"#\" and no blank is a key with its default: take the \"#\" away and change the value.
 # A flag goes over an environment variable, which goes over this file, which goes over the default.
+# A variable's value is as here, without the quotation marks; an empty one counts as unset.
 # A key that does not exist is an error. \"dunlin --config FILE --check\" says what would run and starts nothing.
 # Relative paths are relative to this file. Files dunlin.d/*.toml beside it are read after it, in the order of
 # their names.

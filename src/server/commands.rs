@@ -99,7 +99,8 @@ fn asked_twice(user: &str) -> Result<String, CommandError> {
 }
 
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
-    let cli = Cli { config: explain.config.clone().or_else(|| cli.config.clone()), ..cli.clone() };
+    let mut cli = cli.clone();
+    cli.config = explain.config.clone().or(cli.config);
     let config = cli.resolve()?;
     let policy = access::load(&config, false)?;
     let publish = explain.action == Action::Publish;

@@ -42,3 +42,4 @@ mod rumqttc;
 mod storm;
 mod sys;
 mod transports;
+mod variables;
