@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `users`, `password` | a password file in mosquitto's format; one hash of it |
+//! | `variable_user` | a user whom environment variables name |
 //! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
 //! | `login`, `known` | the way of a login to its verdict; logins that were decided lately |
@@ -28,6 +29,7 @@ mod signatures;
 mod throttle;
 mod tokens;
 mod users;
+mod variable_user;
 
 pub use edit::{Change, Edited, edit};
 pub use error::AuthError;
@@ -35,6 +37,7 @@ pub use explain::{Explanation, Question};
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;
+pub use variable_user::VariableUser;
 
 use std::{
     path::PathBuf,
@@ -67,6 +70,8 @@ pub struct Settings {
     pub other_login: Option<OtherLogin>,
     /// `auth.password_file`.
     pub password_file: Option<PathBuf>,
+    /// A user beside those of the password file.
+    pub variable_user: Option<VariableUser>,
     /// `auth.acl_file`.
     pub acl_file: Option<PathBuf>,
     /// A client that publishes what it may not is disconnected.
@@ -116,7 +121,10 @@ impl Policy {
             contents.add("rules (auth.acl_file)", &text);
             Rules::parse(&text, &path.display().to_string())
         });
-        let (users, rules) = (users.transpose()?, rules.transpose()?);
+        let (mut users, rules) = (users.transpose()?, rules.transpose()?);
+        if let Some(user) = &settings.variable_user {
+            user.add_to(users.get_or_insert_default(), &mut contents, &mut warnings)?;
+        }
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
         // tokens and certificates have names of their own
@@ -188,6 +196,11 @@ impl Policy {
         Err(Refusal { code: ConnectReturnCode::NotAuthorized, why })
     }
 
+    /// The name of the user whom variables give.
+    fn variable_user(&self) -> Option<&str> {
+        self.settings.variable_user.as_ref().map(|user| user.name.as_str())
+    }
+
     /// Compares; slow on purpose.
     fn check(&self, user: Option<&str>, password: &[u8]) -> Result<Identity, Wrong> {
         let wrong = |why| Wrong { why, compared: None };
@@ -204,11 +217,14 @@ impl Policy {
         };
         let (hash, known) = users.hash(user);
         // an unknown user costs as much as a wrong password, and is told the same
-        match (hash.is_of(password), known) {
-            (true, true) => Ok(proven_by_password(user, hash)),
-            (false, true) => Err(Wrong { why: "wrong password (auth.password_file)", compared: Some(hash) }),
-            (_, false) => Err(Wrong { why: "no such user (auth.password_file)", compared: Some(hash) }),
-        }
+        let why = match (hash.is_of(password), known) {
+            (true, true) => return Ok(proven_by_password(user, hash)),
+            (false, true) if self.variable_user() == Some(user) => "wrong password (DUNLIN_USER_PASSWORD_FILE)",
+            (false, true) => "wrong password (auth.password_file)",
+            (_, false) if self.settings.password_file.is_none() => "no such user (DUNLIN_USER)",
+            (_, false) => "no such user (auth.password_file)",
+        };
+        Err(Wrong { why, compared: Some(hash) })
     }
 }
 

@@ -82,9 +82,14 @@ impl Hash {
         let mut salt = [0; 16];
         SystemRandom::new().fill(&mut salt).expect("the system gives random bytes");
         let Kind::Argon2id { version, memory, passes, lanes } = OURS else { unreachable!("ours is argon2id") };
-        let hash = OURS.digest(password, &salt, 32);
+        let Self { hash, .. } = Self::with_salt(password, &salt);
         let [salt, hash] = [&salt[..], &hash].map(|bytes| STANDARD_NO_PAD.encode(bytes));
         format!("$argon2id$v={version}$m={memory},t={passes},p={lanes}${salt}${hash}")
+    }
+
+    /// The same with this salt.
+    pub(super) fn with_salt(password: &[u8], salt: &[u8; 16]) -> Self {
+        Self { kind: OURS, salt: Box::new(*salt), hash: OURS.digest(password, salt, 32).into() }
     }
 
     /// Is it this password? Takes as long as the hash costs, and no less where it is not.

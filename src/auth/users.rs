@@ -54,14 +54,23 @@ impl Users {
             each(Line { number: line, name, hash: &hash });
             hashes.push(hash);
         }
+        if hashes.is_empty() {
+            return Ok(Self::default());
+        }
         // one of each cost, shared
         let mut of_cost = HashMap::new();
         let decoy = |hash: &Arc<Hash>| of_cost.entry(hash.cost()).or_insert_with(|| Arc::new(hash.decoy())).clone();
-        let mut decoys: Vec<_> = hashes.iter().map(decoy).collect();
-        if decoys.is_empty() {
-            decoys.push(Arc::default());
-        }
+        let decoys = hashes.iter().map(decoy).collect();
         Ok(Self { by_name, decoys, hasher: RandomState::new() })
+    }
+
+    /// Adds a user, or gives one another password; `true`: there was one of that name.
+    pub(super) fn insert(&mut self, name: &str, hash: Hash) -> bool {
+        if self.by_name.is_empty() {
+            self.decoys.clear();
+        }
+        self.decoys.push(Arc::new(hash.decoy()));
+        self.by_name.insert(name.into(), Arc::new(hash)).is_some()
     }
 
     /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`: there
@@ -89,6 +98,12 @@ impl Users {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self { by_name: HashMap::new(), decoys: vec![Arc::default()], hasher: RandomState::new() }
     }
 }
 

@@ -316,7 +316,8 @@ fn one_of<T: Copy + PartialEq + Send + Sync>(choice: Choice<T>) -> impl TypedVal
 const AFTER_HELP: &str = "\
 A flag goes over its environment variable, which goes over the file, which goes over the default.
 Keys of the file, but for those of listeners, have variables too, such as DUNLIN_LIMITS_MAX_PACKET_SIZE
-for limits.max_packet_size; --print-config names each.
+for limits.max_packet_size; --print-config names each. DUNLIN_USER and DUNLIN_USER_PASSWORD_FILE (a
+file whose first line is the password) are a user beside those of auth.password_file.
 
   dunlin                                           for yourself, on this machine
   dunlin --listen :1883 --allow-anonymous          for everybody who can reach this machine

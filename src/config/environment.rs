@@ -11,7 +11,7 @@ use super::{
     hints::nearest,
     keys::{Key, TABLES},
     plain::read_plain_by,
-    settings::Config,
+    settings::{Config, VariableUser},
 };
 
 /// Puts the variables of keys over what the file says. An empty one counts as unset.
@@ -28,7 +28,41 @@ fn apply_from(config: &mut Config, look_up: impl Fn(&str) -> Option<OsString>) -
             Err(problem) => errors.push(ConfigError::Variable { variable, problem }),
         }
     }
+    match user(&look_up) {
+        Ok(user) => config.auth.user = user,
+        Err((variable, problem)) => errors.push(ConfigError::Variable { variable: variable.into(), problem }),
+    }
+    refuse_anonymous(config);
     errors
+}
+
+/// A user in memory: a name, and a file with its password.
+fn user(look_up: impl Fn(&str) -> Option<OsString>) -> Result<Option<VariableUser>, (&'static str, String)> {
+    match (look_up(USER), look_up(USER_PASSWORD_FILE)) {
+        (None, None) => Ok(None),
+        (Some(name), Some(file)) => {
+            let name = name.into_string().map_err(|_| (USER, "its value is not UTF-8".to_owned()))?;
+            Ok(Some(VariableUser { name, password_file: file.into() }))
+        }
+        (Some(_), None) => {
+            Err((USER, format!("it needs {USER_PASSWORD_FILE} too, a file whose first line is the password")))
+        }
+        (None, Some(_)) => Err((USER_PASSWORD_FILE, format!("it needs {USER} too, the name of the user"))),
+    }
+}
+
+/// A login that a variable gives closes a broker that its file leaves open to everybody, as that of the image is. The
+/// flag and the variable of `allow_anonymous` go over this.
+fn refuse_anonymous(config: &mut Config) {
+    let by_variable = |key: &&str| config.origins.of(key).is_some_and(|origin| origin.starts_with(PREFIX));
+    let variable = match &config.auth.user {
+        Some(_) => Some(USER.to_owned()),
+        None => LOGINS.iter().find(|key| by_variable(key)).and_then(|key| config.origins.of(key)).map(Into::into),
+    };
+    if let (Some(variable), Some(true)) = (variable, config.allow_anonymous) {
+        config.allow_anonymous = None;
+        config.origins.set("allow_anonymous", &variable);
+    }
 }
 
 fn set(key: &Key<Config>, config: &mut Config, value: OsString) -> Result<(), String> {
@@ -59,7 +93,7 @@ pub(super) fn warnings(used: &BTreeSet<String>) -> Vec<String> {
 
 fn unknown<'a>(set: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut known = of_flags();
-    known.extend(of_keys().map(|(variable, ..)| variable));
+    known.extend(of_keys().map(|(variable, ..)| variable).chain([USER, USER_PASSWORD_FILE].map(Into::into)));
     let is_known = |name: &str| known.iter().any(|known| known == name);
     let of_dunlin = set.filter(|name| name.starts_with(PREFIX) && !is_known(name) && !is_of_kubernetes(name));
     let bare: Vec<_> = known.iter().map(|name| name.trim_start_matches(PREFIX).to_ascii_lowercase()).collect();
@@ -80,6 +114,16 @@ fn is_of_kubernetes(name: &str) -> bool {
 }
 
 const PREFIX: &str = "DUNLIN_";
+const USER: &str = "DUNLIN_USER";
+const USER_PASSWORD_FILE: &str = "DUNLIN_USER_PASSWORD_FILE";
+/// The keys of logins.
+const LOGINS: [&str; 5] = [
+    "auth.password_file",
+    "auth.token_secret",
+    "auth.token_secret_file",
+    "auth.token_key_file",
+    "auth.token_jwks_file",
+];
 
 #[cfg(test)]
 mod tests {

@@ -160,8 +160,8 @@ mod tests {
         let mut missing: Vec<_> = fields
             .filter(|(_, value)| !["LogConfig {", "Limits {", "SysConfig {", "AuthConfig {"].contains(value))
             .map(|(name, _)| name)
-            // what is said of the file, not in it
-            .filter(|name| !["warnings", "origins"].contains(name))
+            // what is said of the file, or beside it, not in it
+            .filter(|name| !["warnings", "origins", "user"].contains(name))
             .filter(|name| !text.lines().any(|line| line.starts_with(&format!("#{name} = "))))
             .collect();
         missing.dedup();

@@ -182,6 +182,8 @@ pub enum SysPublish {
 pub struct AuthConfig {
     /// Users and the hashes of their passwords, in mosquitto's format.
     pub password_file: Option<PathBuf>,
+    /// A user beside those of the password file, whom `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE` give.
+    pub user: Option<VariableUser>,
     /// What users may do, in mosquitto's format.
     pub acl_file: Option<PathBuf>,
     /// What happens to a message that its client may not publish.
@@ -206,6 +208,15 @@ pub struct AuthConfig {
     pub token_user_claim: Option<String>,
 }
 
+/// A user whom environment variables give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableUser {
+    /// The user name.
+    pub name: String,
+    /// A file whose first line is the password.
+    pub password_file: PathBuf,
+}
+
 /// What happens to a message that its client may not publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeniedPublish {
@@ -222,6 +233,12 @@ impl Config {
         self.auth.has_users() || self.asks_for_certificates()
     }
 
+    /// The variable of a login for which anonymous clients are refused, although the file says that they are served.
+    pub fn refuses_anonymous_for(&self) -> Option<&str> {
+        let by = self.origins.of("allow_anonymous").filter(|_| self.allow_anonymous.is_none())?;
+        (by.starts_with("DUNLIN_") && by != "DUNLIN_ALLOW_ANONYMOUS").then_some(by)
+    }
+
     /// Does a listener ask its clients for certificates?
     pub fn asks_for_certificates(&self) -> bool {
         self.listeners.iter().any(|listener| listener.client_certificates != ClientCertificates::Off)
@@ -233,7 +250,7 @@ impl AuthConfig {
     pub fn has_users(&self) -> bool {
         let Self { password_file, token_secret_file, token_key_file, token_jwks_file, token_secret, .. } = self;
         let files = [password_file, token_secret_file, token_key_file, token_jwks_file];
-        token_secret.is_some() || files.into_iter().any(Option::is_some)
+        token_secret.is_some() || self.user.is_some() || files.into_iter().any(Option::is_some)
     }
 }
 
@@ -241,6 +258,7 @@ impl Default for AuthConfig {
     fn default() -> Self {
         Self {
             password_file: None,
+            user: None,
             acl_file: None,
             denied_publish: DeniedPublish::default(),
             failed_login_delay: Some(Duration::from_millis(250)),
@@ -303,7 +321,8 @@ impl Config {
         });
         let AuthConfig { password_file, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
         let of_auth = [password_file, acl_file, token_secret_file, token_key_file, token_jwks_file];
-        of_listeners.chain(of_auth).filter_map(Option::as_deref)
+        let of_user = self.auth.user.iter().map(|user| user.password_file.as_path());
+        of_listeners.chain(of_auth).filter_map(Option::as_deref).chain(of_user)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{
     changes::changes,
     listener::ListenerConfig,
-    settings::{Config, SyncMode},
+    settings::{Config, SyncMode, VariableUser},
 };
 
 /// A few lines that say what a broker with `config` would do; `file` is where it was read from.
@@ -14,7 +14,10 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
     let mut line = |name: &str, text: &str| out += &format!("{:<15}{text}\n", format!("{name}:"));
     line("configuration", &file.map_or_else(|| "no file".into(), |file| file.display().to_string()));
     config.listeners.iter().for_each(|one| line("listen", &listener_text(one, config)));
-    line("anonymous", anonymous_text(config));
+    line("anonymous", &anonymous_text(config));
+    if let Some(VariableUser { name, password_file }) = &config.auth.user {
+        line("user", &format!("{name} (DUNLIN_USER), with the password in {}", password_file.display()));
+    }
     line("persistence", &persistence_text(config));
     let auto = if config.workers.is_none() { " (auto: one for each CPU, less one)" } else { "" };
     line("workers", &format!("{}{auto}", config.worker_threads()));
@@ -70,8 +73,11 @@ pub fn persistence_text(config: &Config) -> String {
     }
 }
 
-fn anonymous_text(config: &Config) -> &'static str {
-    match config.allow_anonymous {
+fn anonymous_text(config: &Config) -> String {
+    if let Some(variable) = config.refuses_anonymous_for() {
+        return format!("refused on every listener, as {variable} is set; DUNLIN_ALLOW_ANONYMOUS=true changes that");
+    }
+    let text = match config.allow_anonymous {
         Some(true) => "served on every listener",
         Some(false) => "refused on every listener",
         None if config.has_login() => {
@@ -79,7 +85,8 @@ fn anonymous_text(config: &Config) -> &'static str {
              changes that"
         }
         None => "served on loopback listeners alone; allow_anonymous = true or --allow-anonymous changes that",
-    }
+    };
+    text.into()
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::listeners::Anonymity;
 use crate::{
-    auth::{Auth, AuthError, OtherLogin, Policy, Settings, TokenSettings},
-    config::{AuthConfig, Config, DeniedPublish, ListenerConfig},
+    auth::{self, Auth, AuthError, OtherLogin, Policy, Settings, TokenSettings},
+    config::{AuthConfig, Config, DeniedPublish, ListenerConfig, VariableUser},
     router::Ports,
 };
 
@@ -34,6 +34,7 @@ pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthErro
 fn settings(config: &Config) -> Settings {
     let AuthConfig {
         password_file,
+        user,
         acl_file,
         denied_publish,
         failed_login_delay,
@@ -50,6 +51,7 @@ fn settings(config: &Config) -> Settings {
         allow_anonymous: config.allow_anonymous,
         other_login: None,
         password_file,
+        variable_user: user.map(|VariableUser { name, password_file }| auth::VariableUser { name, password_file }),
         acl_file,
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
@@ -71,6 +73,8 @@ fn settings(config: &Config) -> Settings {
 pub(super) enum Line {
     Warning(String),
     Note(&'static str),
+    /// Anonymous clients are refused because of this variable, although the file serves them.
+    RefusedFor(String),
     /// Clients with a user name have to prove it.
     Proofs {
         users: Option<usize>,
@@ -109,7 +113,10 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     if !others.is_empty() && (is_proved || !own || open) {
         let by_certificate = config.listeners.iter().any(|l| l.identity.is_some() || l.demands_certificates());
         lines.extend(match allow_anonymous {
-            None if policy.has_login() => refused_on_loopback(&others),
+            None if policy.has_login() => match config.refuses_anonymous_for() {
+                Some(variable) => Some(Line::RefusedFor(variable.into())),
+                None => refused_on_loopback(&others),
+            },
             _ => of_anonymous(is_proved, allow_anonymous, open, by_certificate),
         });
     }
@@ -167,6 +174,11 @@ impl Line {
         match self {
             Self::Warning(text) => tracing::warn!(target: LOG, "{text}"),
             Self::Note(text) => tracing::info!(target: LOG, "{text}"),
+            Self::RefusedFor(variable) => tracing::info!(
+                target: LOG,
+                "anonymous clients are refused, as {variable} is set, although the configuration has allow_anonymous = \
+                 true; DUNLIN_ALLOW_ANONYMOUS=true serves them"
+            ),
             Self::Proofs { users, tokens } => {
                 tracing::info!(target: LOG, users, tokens, "a client that gives a user name has to prove it");
             }

@@ -116,10 +116,11 @@ impl Found {
             Err(error) => error,
         };
         // it is the first error: the files are read one by one for the others
-        let AuthConfig { password_file, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } =
+        let AuthConfig { password_file, user, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } =
             &config.auth;
         let none = AuthConfig {
             password_file: None,
+            user: None,
             acl_file: None,
             token_secret_file: None,
             token_key_file: None,
@@ -128,6 +129,7 @@ impl Found {
         };
         let each = [
             AuthConfig { password_file: password_file.clone(), ..none.clone() },
+            AuthConfig { user: user.clone(), ..none.clone() },
             AuthConfig { acl_file: acl_file.clone(), ..none.clone() },
             AuthConfig { token_secret_file: token_secret_file.clone(), ..none.clone() },
             AuthConfig { token_key_file: token_key_file.clone(), ..none.clone() },

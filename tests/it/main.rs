@@ -30,6 +30,7 @@ mod bad_input;
 mod command_line;
 mod config_reference;
 mod conformance;
+mod container;
 mod daemon;
 mod docs;
 mod fuzz_corpus;

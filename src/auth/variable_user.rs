@@ -1,0 +1,109 @@
+//! A user whom environment variables name, beside those of a password file: what a container needs for one password.
+
+use std::{path::PathBuf, sync::LazyLock};
+
+use ring::{hmac, rand::SystemRandom};
+
+use super::{AuthError, Users, files, password::Hash, users::check_name};
+use crate::types::{Contents, without_mark};
+
+/// `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VariableUser {
+    /// The user name.
+    pub name: String,
+    /// A file whose first line is the password.
+    pub password_file: PathBuf,
+}
+
+impl VariableUser {
+    /// Reads the password, and puts the user among the others. A warning says if one of them has the same name.
+    pub(super) fn add_to(
+        &self,
+        users: &mut Users,
+        contents: &mut Contents,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), AuthError> {
+        let Self { name, password_file } = self;
+        check_name(name).map_err(|problem| setting(NAME, format!("the user name {name:?} {problem}")))?;
+        // secrets of containers are files that everybody there may read: no warning of that
+        let text = files::read(password_file, PASSWORD)?;
+        contents.add("users (DUNLIN_USER_PASSWORD_FILE)", &text);
+        let line = without_mark(&text).split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let password = line.strip_suffix(b"\r").unwrap_or(line);
+        if password.is_empty() {
+            let file = password_file.display();
+            return Err(setting(PASSWORD, format!("the first line of {file} is empty; write the password there")));
+        }
+        if users.insert(name, Hash::with_salt(password, &salt(name, password))) {
+            let both = format!("{NAME}: user {name:?} is in auth.password_file too; the password of {PASSWORD} holds");
+            warnings.push(both);
+        }
+        Ok(())
+    }
+}
+
+/// The same for the same password as long as this process lives: a reload that finds it unchanged must not disconnect
+/// the clients that logged in with it.
+fn salt(name: &str, password: &[u8]) -> [u8; 16] {
+    static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
+        hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system gives random bytes")
+    });
+    let mut context = hmac::Context::with_key(&KEY);
+    // no name has a NUL in it
+    [name.as_bytes(), b"\0", password].iter().for_each(|part| context.update(part));
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&context.sign().as_ref()[..16]);
+    salt
+}
+
+fn setting(key: &'static str, problem: String) -> AuthError {
+    AuthError::Setting { key, problem }
+}
+
+const NAME: &str = "DUNLIN_USER";
+const PASSWORD: &str = "DUNLIN_USER_PASSWORD_FILE";
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn with(text: &str, users: &mut Users) -> Result<Vec<String>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let password_file = dir.path().join("p");
+        fs::write(&password_file, text).unwrap();
+        let (user, mut warnings) = (VariableUser { name: "alice".into(), password_file }, Vec::new());
+        let added = user.add_to(users, &mut Contents::default(), &mut warnings);
+        added.map(|()| warnings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_password_is_the_first_line_without_its_end() {
+        for text in ["pass word", "pass word\n", "pass word\r\nmore\n", "\u{feff}pass word\n"] {
+            let mut users = Users::parse(b"", "f").unwrap();
+            assert_eq!(with(text, &mut users), Ok(Vec::new()));
+            assert!(users.hash("alice").0.is_of(b"pass word"), "{text:?}");
+            assert!(users.hash("bob").0.cost() == users.hash("alice").0.cost() && users.len() == 1);
+        }
+        let said = with("\n", &mut Users::parse(b"", "f").unwrap()).unwrap_err();
+        assert!(
+            said.starts_with("DUNLIN_USER_PASSWORD_FILE: the first line of ") && said.contains("is empty"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn the_same_password_has_the_same_hash_and_goes_over_that_of_the_file() {
+        let mut users = Users::parse(format!("alice:{}\n", Hash::make(b"old")).as_bytes(), "f").unwrap();
+        let warnings = with("new", &mut users).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains("user \"alice\" is in auth.password_file too"));
+        let first = users.hash("alice").0;
+        assert!(first.is_of(b"new"));
+        with("new", &mut users).unwrap();
+        assert_eq!(users.hash("alice").0, first);
+        with("newer", &mut users).unwrap();
+        assert!(users.hash("alice").0 != first && users.len() == 1);
+    }
+}
