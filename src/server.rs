@@ -3,6 +3,7 @@
 mod access;
 mod check;
 mod commands;
+mod health;
 mod listeners;
 mod persistence;
 mod ready_file;
@@ -12,6 +13,7 @@ mod watch;
 
 pub use check::{check, check_files};
 pub use commands::{CommandError, command};
+pub use health::HealthError;
 
 use std::{
     hash::{BuildHasher, RandomState},

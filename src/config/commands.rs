@@ -1,9 +1,11 @@
-//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`. Doing it is
+//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `health`, `store`. Doing it is
 //! the business of `server`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+
+use super::listen::ListenAddress;
 
 /// Something else than to run.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
@@ -14,6 +16,8 @@ pub enum Command {
     Explain(Explain),
     /// Make certificates to try TLS with: an authority, a server and a client.
     Certs(CertsArgs),
+    /// Say whether a broker on this machine answers.
+    Health(Health),
     /// Look at or repair a data directory that no broker uses at the time.
     Store(StoreArgs),
 }
@@ -116,6 +120,26 @@ pub struct CertsArgs {
     /// Replace files that are there.
     #[arg(long)]
     pub force: bool,
+}
+
+/// `dunlin health`
+///
+/// Connects as $health, without a user name, to the first listener of the broker's configuration that lets it: a Unix
+/// socket, TCP, TLS that asks for no certificate, WebSocket. Any CONNACK means that the broker is alive; of a broker that
+/// has no such listener, an accepted connection. A certificate is not verified. Exits with 0 or 1.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Health {
+    /// The configuration of the broker that is meant.
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Ask there, whatever the configuration says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<ListenAddress>,
+
+    /// How long it may take altogether.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
 }
 
 /// What a client wants to do.

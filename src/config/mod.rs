@@ -18,7 +18,7 @@
 //! hints                           the nearest name to a wrong one
 //! foreign                         configurations of other programs
 //! origins                         which file, variable or flag set which key
-//! commands                        dunlin passwd, explain, certs: their command lines
+//! commands                        dunlin passwd, explain, certs, health: their command lines
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -48,7 +48,7 @@ mod variables;
 pub use crate::types::Secret;
 pub use changes::{Change, changes, listener_changes};
 pub use cli::Cli;
-pub use commands::{Action, CertsArgs, Command, Explain, Passwd, StoreAction, StoreArgs};
+pub use commands::{Action, CertsArgs, Command, Explain, Health, Passwd, StoreAction, StoreArgs};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

@@ -31,6 +31,8 @@ pub(super) struct Waiting {
     behind: Vec<u8>,
     /// It sends no more.
     ended: bool,
+    /// It is a health check if it sends nothing behind its CONNECT.
+    only_checks_health: bool,
 }
 
 /// Bytes that are read behind a CONNECT while the verdict is awaited, at most.
@@ -55,33 +57,46 @@ impl Waiting {
 }
 
 impl<S: Stream> Connection<S> {
-    /// A CONNECT, in `frame`: its client is accepted, refused, or waits for the verdict.
+    /// A CONNECT, and its frame with what came behind it: its client is accepted, refused, or waits for the verdict.
     pub(super) fn ask(
         &mut self,
         worker: &mut Worker,
         cx: &Context<'_>,
         connect: &Connect<'_>,
-        frame: &[u8],
+        (frame, behind): (&[u8], &[u8]),
     ) -> Result<(), CloseReason> {
         let peer = self.peer();
         let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
         let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);
-        match asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason))? {
-            (client, Verdict::Decided(verdict)) => self.decide(worker, cx, connect, client, verdict),
-            (client, Verdict::Later(pending)) => {
-                self.await_verdict(cx, client, frame, pending);
+        let (mut client, verdict) =
+            asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason, false))?;
+        let check = behind.is_empty() && self.is_health_check(worker, connect);
+        if check {
+            client = Self::health_check_id(worker);
+        }
+        match verdict {
+            Verdict::Decided(verdict) => self.decide(worker, cx, connect, (client, verdict), check),
+            Verdict::Later(pending) => {
+                self.await_verdict(cx, (client, check), frame, pending);
                 Ok(())
             }
-            (client, Verdict::Queued(pending)) => {
+            Verdict::Queued(pending) => {
                 self.read_by = Tick::NEVER;
-                self.await_verdict(cx, client, frame, pending);
+                self.await_verdict(cx, (client, check), frame, pending);
                 Ok(())
             }
         }
     }
 
-    fn await_verdict(&mut self, cx: &Context<'_>, client: ClientId, frame: &[u8], pending: Pending) {
-        let waiting = Waiting { pending, client, connect: frame.to_vec(), behind: Vec::new(), ended: false };
+    fn await_verdict(
+        &mut self,
+        cx: &Context<'_>,
+        (client, only_checks_health): (ClientId, bool),
+        frame: &[u8],
+        pending: Pending,
+    ) {
+        let (connect, behind) = (frame.to_vec(), Vec::new());
+        let waiting = Waiting { pending, client, connect, behind, ended: false, only_checks_health };
         self.phase = Phase::Asking(Box::new(waiting));
         // the turn goes on with asking for the verdict: who is to wake this task has to know it
         cx.waker().wake_by_ref();
@@ -97,7 +112,7 @@ impl<S: Stream> Connection<S> {
         let Phase::Asking(waiting) = &mut self.phase else { return Ok(()) };
         let Poll::Ready(verdict) = waiting.pending.as_mut().poll(cx) else { return Ok(()) };
         let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Connecting) else { return Ok(()) };
-        let Waiting { client, connect, behind, .. } = *waiting;
+        let Waiting { client, connect, behind, only_checks_health, .. } = *waiting;
         // it was decoded before it was asked about
         let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), &connect, connect.len()) else {
             return Err(CloseReason::ConnectionLost);
@@ -105,7 +120,7 @@ impl<S: Stream> Connection<S> {
         let Packet::Connect(connect) = codec::decode(ProtocolVersion::default(), frame)? else {
             return Err(CloseReason::ConnectionLost);
         };
-        self.decide(worker, cx, &connect, client, verdict)?;
+        self.decide(worker, cx, &connect, (client, verdict), only_checks_health && behind.is_empty())?;
         self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
@@ -115,20 +130,31 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         connect: &Connect<'_>,
-        client: ClientId,
-        verdict: Result<Identity, Refusal>,
+        (client, verdict): (ClientId, Result<Identity, Refusal>),
+        check: bool,
     ) -> Result<(), CloseReason> {
         let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
-        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, (client.clone(), identity)));
-        accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason))
+        let accepted =
+            identity.and_then(|identity| self.accept(worker, cx, connect, (client.clone(), identity), check));
+        accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
     }
 
     /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its own.
-    fn say_refused(&mut self, worker: &mut Worker, connect: &Connect<'_>, client: &str, reason: &CloseReason) {
+    fn say_refused(
+        &mut self,
+        worker: &mut Worker,
+        connect: &Connect<'_>,
+        client: &str,
+        reason: &CloseReason,
+        check: bool,
+    ) {
         if let CloseReason::Refused { code, why } = *reason {
             let user = self.socket.certificate_name().or(connect.username);
             let about = About { client, user, version: connect.version };
-            worker.shared.lines.refused(&self.peer(), Some(&about), code, &why);
+            match check {
+                true => worker.shared.lines.health_check(&self.peer(), code),
+                false => worker.shared.lines.refused(&self.peer(), Some(&about), code, &why),
+            }
             self.refuse(worker, code);
         }
     }

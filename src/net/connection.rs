@@ -81,13 +81,22 @@ pub(super) enum Phase {
 pub(super) struct Open {
     pub(super) client: Client,
     /// Seconds, as in the CONNECT.
-    keep_alive: u16,
+    pub(super) keep_alive: u16,
     pub(super) farewell: Farewell,
-    /// Its last read gave much. Those that read little give way to nobody: it would cost them more than it gains.
-    reads_much: bool,
+    pub(super) last_read: LastRead,
     /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of
     /// that.
     pub(super) until: Tick,
+}
+
+/// What the last read of a client gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastRead {
+    /// Nothing yet, of a client that is a health check as long as it says nothing more.
+    HealthCheck,
+    /// Those that read little give way to nobody: it would cost them more than it gains.
+    Little,
+    Much,
 }
 
 /// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
@@ -160,7 +169,7 @@ impl<S: Stream> Connection<S> {
     /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at once
     /// where nothing is written.
     fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
-        let Phase::Open(Open { reads_much: true, .. }) = self.phase else { return false };
+        let Phase::Open(Open { last_read: LastRead::Much, .. }) = self.phase else { return false };
         if worker.unwritten < WRITE_FIRST {
             return false;
         }
@@ -223,8 +232,13 @@ impl<S: Stream> Connection<S> {
             if much {
                 worker.unwritten += bytes;
             }
-            if let Phase::Open(open) = &mut self.phase {
-                open.reads_much = much;
+            if let Phase::Open(open) = &mut self.phase
+                && bytes > 0
+            {
+                let last_read = if much { LastRead::Much } else { LastRead::Little };
+                if std::mem::replace(&mut open.last_read, last_read) == LastRead::HealthCheck {
+                    self.is_no_health_check(worker);
+                }
             }
             match got {
                 Got::Shared(all) => {
@@ -382,7 +396,7 @@ impl<S: Stream> Connection<S> {
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, (bytes, handled), replies)
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame, &bytes[..frame.len]),
+            Phase::Connecting => self.handle_first(worker, cx, frame, bytes),
             Phase::Asking(_) | Phase::Ended => Ok(()),
         }
     }
@@ -393,10 +407,10 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         frame: Frame<'_>,
-        whole: &[u8],
+        bytes: &[u8],
     ) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
-            Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, whole),
+            Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, bytes.split_at(frame.len)),
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
                 let code = ConnectReturnCode::UnacceptableProtocolVersion;
                 worker.shared.lines.refused(&self.peer(), None, code, &error);
@@ -415,6 +429,7 @@ impl<S: Stream> Connection<S> {
         cx: &Context<'_>,
         connect: &Connect<'_>,
         who: (ClientId, Identity),
+        only_checks_health: bool,
     ) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
         let connected = shared.router.connect(local, connect, who, self.peer(), cx.waker().clone())?;
@@ -430,9 +445,15 @@ impl<S: Stream> Connection<S> {
         };
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
         let client = Client::new(connected, connect);
-        worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
-        let keep_alive = connect.keep_alive;
-        self.phase = Phase::Open(Open { client, keep_alive, farewell: Farewell::Idle, reads_much: false, until });
+        let last_read = if only_checks_health {
+            worker.shared.lines.health_check(&self.caller.peer(), ConnectReturnCode::Accepted);
+            LastRead::HealthCheck
+        } else {
+            worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
+            LastRead::Little
+        };
+        let (keep_alive, farewell) = (connect.keep_alive, Farewell::Idle);
+        self.phase = Phase::Open(Open { client, keep_alive, farewell, last_read, until });
         Ok(())
     }
 

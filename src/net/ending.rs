@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    connection::{Connection, Phase},
+    connection::{Connection, LastRead, Phase},
     lines::{Ending, Told, first_size_limit},
     reader::SHARED_BUFFER,
     stream::Stream,
@@ -27,7 +27,10 @@ impl<S: Stream> Connection<S> {
                 let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
                 // said where there were any
                 let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
-                worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
+                // a health check has its line already
+                if open.last_read != LastRead::HealthCheck {
+                    worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
+                }
             }
             Phase::Connecting | Phase::Asking(_) => {
                 worker.shared.gate.left_before_connect();
@@ -76,7 +79,9 @@ impl<S> Drop for Connection<S> {
                     let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
                     let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
                     let ending = Ending { reason: &reason, duration, dropped: None, waiting };
-                    worker.shared.lines.disconnected(&caller.peer(), &(&open.client).into(), &ending);
+                    if open.last_read != LastRead::HealthCheck {
+                        worker.shared.lines.disconnected(&caller.peer(), &(&open.client).into(), &ending);
+                    }
                 }
                 None => worker.shared.gate.left_before_connect(),
             }

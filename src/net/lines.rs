@@ -19,15 +19,21 @@ use crate::{
     codec::{ConnectReturnCode, DecodeError},
     router::{Client, Peer},
     session::CloseReason,
-    types::ProtocolVersion,
+    types::{Endpoint, ProtocolVersion},
 };
 
 /// What is written about connections.
 #[derive(Default)]
 pub(super) struct Lines {
-    /// Each listener by its number, as `tls://0.0.0.0:8883`. One that is closed stays: it may have connections.
-    listeners: RwLock<HashMap<u16, Arc<str>>>,
+    /// Each listener by its number. One that is closed stays: it may have connections.
+    listeners: RwLock<HashMap<u16, Named>>,
     flapping: Mutex<Flapping>,
+}
+
+/// A listener: as `tls://0.0.0.0:8883`, and where it is.
+struct Named {
+    name: Arc<str>,
+    endpoint: Endpoint,
 }
 
 /// A client, as its CONNECT and its certificate say.
@@ -74,12 +80,27 @@ macro_rules! say {
 
 impl Lines {
     /// The name under which the listener of that number appears in lines from now on.
-    pub(super) fn name_listener(&self, number: u16, name: String) {
-        self.listeners.write().insert(number, name.into());
+    pub(super) fn name_listener(&self, number: u16, name: String, endpoint: Endpoint) {
+        self.listeners.write().insert(number, Named { name: name.into(), endpoint });
     }
 
     fn listener(&self, peer: &Peer) -> Option<Arc<str>> {
-        self.listeners.read().get(&peer.listener).cloned()
+        self.listeners.read().get(&peer.listener).map(|listener| listener.name.clone())
+    }
+
+    /// Does this come from this machine? It does from loopback, and from the address of its listener.
+    pub(super) fn is_from_here(&self, peer: &Peer) -> bool {
+        let ip = peer.address.ip().to_canonical();
+        let is_its_own = |listener: &Named| listener.endpoint.socket_addr().is_some_and(|own| own.ip() == ip);
+        ip.is_loopback() || self.listeners.read().get(&peer.listener).is_some_and(is_its_own)
+    }
+
+    /// `dunlin health` got a CONNACK with this return code: it is not news.
+    pub(super) fn health_check(&self, peer: &Peer, code: ConnectReturnCode) {
+        if tracing::enabled!(target: "dunlin::net", tracing::Level::DEBUG) {
+            let listener = self.listener(peer);
+            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code = code as u8, "health check");
+        }
     }
 
     pub(super) fn connected(&self, peer: &Peer, about: &About<'_>, beginning: &Beginning) {

@@ -12,6 +12,7 @@
 //! | `connection` | the task that drives one connection |
 //! | `writing` | its writing half |
 //! | `lines` | the lines of the log about connections; `flapping`: whose are summed up |
+//! | `health` | connections that only ask whether the broker answers |
 //! | `spoken` | what a client speaks, by its first bytes |
 //! | `ending` | its end |
 //! | `farewell` | its last turns, when the server shuts down |
@@ -29,6 +30,7 @@ mod ending;
 mod farewell;
 mod flapping;
 mod handshake;
+mod health;
 mod lines;
 mod listener;
 mod memory;
@@ -47,6 +49,7 @@ mod writing;
 
 pub use arrival::Entrance;
 pub use bind::{BindOptions, Listener, bind};
+pub use health::HEALTH_CHECK;
 pub use proxy::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 pub use websocket::WebSocketOptions;

@@ -138,7 +138,7 @@ impl Workers {
     /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
     /// [`Peer::listener`] says of them; a listener that had it before is closed.
     pub fn listen(&self, number: u16, listener: Listener, entrance: Entrance) {
-        self.shared.lines.name_listener(number, entrance.name(listener.endpoint()));
+        self.shared.lines.name_listener(number, entrance.name(listener.endpoint()), listener.endpoint().clone());
         let door = Arc::new(Door::new(number, listener.endpoint().clone(), entrance));
         self.doors.lock().insert(number, door.clone());
         self.send(0, Command::Listener(listener, door, self.senders.clone()));
@@ -149,7 +149,7 @@ impl Workers {
     pub fn replace(&self, number: u16, entrance: Entrance) {
         let door = self.doors.lock().get(&number).cloned();
         if let Some(door) = door {
-            self.shared.lines.name_listener(number, entrance.name(&door.endpoint));
+            self.shared.lines.name_listener(number, entrance.name(&door.endpoint), door.endpoint.clone());
             door.replace(entrance);
         }
     }

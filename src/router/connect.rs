@@ -144,7 +144,7 @@ impl Router {
             if !connect.clean_session {
                 return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
             }
-            return Ok(self.generated_client_id());
+            return Ok(self.generated_client_id("auto"));
         }
         if id.len() > local.limits.max_client_id_length {
             local.count(Count::ClientIdsTooLong, 1);

@@ -240,9 +240,10 @@ impl Router {
         NonZeroU64::new(self.next_session.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
     }
 
-    fn generated_client_id(&self) -> ClientId {
+    /// A Client Identifier with this beginning, which no other client has.
+    pub fn generated_client_id(&self, begins: &str) -> ClientId {
         let n = self.connections.fetch_add(1, Ordering::Relaxed);
-        ClientId::from(format!("auto-{:016x}", self.names.hash_one(n)).as_str())
+        ClientId::from(format!("{begins}-{:016x}", self.names.hash_one(n)).as_str())
     }
 }
 

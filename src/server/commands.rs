@@ -1,10 +1,10 @@
-//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `store`.
+//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `health`, `store`.
 
 use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::access;
+use super::{access, health, health::HealthError};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
@@ -24,6 +24,9 @@ pub enum CommandError {
     /// Certificates to try TLS with.
     #[error(transparent)]
     Certs(#[from] CertsError),
+    /// The broker does not answer.
+    #[error(transparent)]
+    Health(#[from] HealthError),
     /// A data directory.
     #[error(transparent)]
     Store(#[from] ToolError),
@@ -46,6 +49,7 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         Command::Certs(CertsArgs { dir, host, client, force }) => {
             say(certs::make(dir, host, client, *force)?.to_string().trim_end()).map(|()| true)
         }
+        Command::Health(args) => say(&health::ask(cli, args)?.to_string()).map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
     }
 }

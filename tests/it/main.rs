@@ -34,6 +34,7 @@ mod container;
 mod daemon;
 mod docs;
 mod fuzz_corpus;
+mod health;
 mod library;
 mod limits;
 mod log;

@@ -1,0 +1,336 @@
+//! `dunlin health`: does the broker of this configuration answer? Asks as a client would, on the first listener on which
+//! that is possible, and blocks: a thread of its own asks, and is left behind when the time is over.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use tokio_rustls::rustls::{
+    self, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use crate::{
+    config::{Cli, ConfigError, Health, ListenerConfig},
+    net::HEALTH_CHECK,
+    types::{Endpoint, Transport},
+};
+
+/// Why the broker counts as dead.
+#[derive(Debug, thiserror::Error)]
+pub enum HealthError {
+    /// The configuration does not say where it listens.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No listener has a known port.
+    #[error("the configuration has no listener with a known port; write --listen ADDRESS:PORT")]
+    NoListener,
+    /// It does not answer as a broker.
+    #[error("not healthy: {address}: {problem}")]
+    Dead {
+        /// Where it was asked.
+        address: String,
+        /// What it did.
+        problem: String,
+    },
+}
+
+/// What a broker did that is alive.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Alive {
+    address: String,
+    /// The return code of its CONNACK; `None`: it accepted a connection, and was not asked more.
+    code: Option<u8>,
+}
+
+impl fmt::Display for Alive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match self.code {
+            Some(0) => write!(f, "healthy: {address} answers"),
+            Some(code) => {
+                write!(f, "healthy: {address} answers (it refuses a client without a user name, code {code})")
+            }
+            None => write!(f, "healthy: {address} accepts connections"),
+        }
+    }
+}
+
+/// Asks the broker of this command line.
+pub(super) fn ask(cli: &Cli, health: &Health) -> Result<Alive, HealthError> {
+    let listeners = listeners(cli, health)?;
+    let listener = chosen(&listeners).ok_or(HealthError::NoListener)?.clone();
+    let endpoint = reachable(&listener.address);
+    let address = endpoint.with(listener.transport).to_string();
+    let (sender, attempts) = mpsc::channel();
+    std::thread::spawn(move || attempt_until_answered(&listener, &endpoint, &sender));
+    let until = Instant::now() + health.timeout;
+    let mut problem = "no answer".to_owned();
+    loop {
+        match attempts.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Attempt::Answered(Ok(code))) => return Ok(Alive { address, code }),
+            Ok(Attempt::Answered(Err(error))) => {
+                return Err(HealthError::Dead { address, problem: error.to_string() });
+            }
+            Ok(Attempt::Closed) => problem = CLOSED.into(),
+            Err(_) => {
+                let timeout = humantime::format_duration(health.timeout);
+                return Err(HealthError::Dead { address, problem: format!("{problem} within {timeout} (--timeout)") });
+            }
+        }
+    }
+}
+
+/// Those of the broker. A mistake elsewhere in its configuration says nothing about a broker that runs already.
+fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthError> {
+    if let Some(address) = &health.listen {
+        let transport = address.transport().unwrap_or_default();
+        let endpoints = address.endpoints(transport);
+        let endpoints =
+            endpoints.map_err(|error| ConfigError::Argument { argument: "--listen", problem: error.to_string() })?;
+        return Ok(endpoints.into_iter().map(|endpoint| ListenerConfig::new(endpoint, transport)).collect());
+    }
+    let mut cli = cli.clone();
+    cli.config = health.config.clone().or(cli.config);
+    let (config, errors) = cli.resolve_all();
+    let unread = |error: &ConfigError| {
+        matches!(error, ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Foreign { .. })
+    };
+    match errors.into_iter().find(unread) {
+        Some(error) => Err(error.into()),
+        None => Ok(config.listeners),
+    }
+}
+
+/// The first listener on which a CONNECT can be answered, WebSocket last; otherwise the first one.
+fn chosen(listeners: &[ListenerConfig]) -> Option<&ListenerConfig> {
+    let known = || listeners.iter().filter(|one| one.address.socket_addr().is_none_or(|address| address.port() != 0));
+    let plain = known().find(|one| is_usable(one) && !one.transport.has_websocket());
+    plain.or_else(|| known().find(|one| is_usable(one))).or_else(|| known().next())
+}
+
+fn is_usable(listener: &ListenerConfig) -> bool {
+    !listener.proxy_protocol && !listener.demands_certificates()
+}
+
+/// A listener on every address is reached on loopback.
+fn reachable(endpoint: &Endpoint) -> Endpoint {
+    match endpoint {
+        Endpoint::Ip(address) => {
+            let ip = match address.ip() {
+                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+                ip => ip,
+            };
+            Endpoint::Ip(SocketAddr::new(ip, address.port()))
+        }
+        unix => unix.clone(),
+    }
+}
+
+enum Attempt {
+    Answered(io::Result<Option<u8>>),
+    /// It closed the connection without an answer.
+    Closed,
+}
+
+/// A broker that has as many connections as it may closes one more: there may be room a moment later. Ends when nobody
+/// listens to the attempts any more.
+fn attempt_until_answered(listener: &ListenerConfig, endpoint: &Endpoint, attempts: &mpsc::Sender<Attempt>) {
+    loop {
+        let attempt = match ask_once(listener, endpoint) {
+            Err(error) if is_closed(&error) => Attempt::Closed,
+            answered => Attempt::Answered(answered),
+        };
+        let is_last = matches!(attempt, Attempt::Answered(_));
+        if attempts.send(attempt).is_err() || is_last {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
+}
+
+fn ask_once(listener: &ListenerConfig, endpoint: &Endpoint) -> io::Result<Option<u8>> {
+    let socket = match endpoint {
+        Endpoint::Unix(path) => return connack(UnixStream::connect(path)?).map(Some),
+        Endpoint::Ip(address) => TcpStream::connect(address)?,
+    };
+    if !is_usable(listener) {
+        return Ok(None);
+    }
+    let path = listener.path.as_deref().unwrap_or("/mqtt");
+    let code = match listener.transport {
+        Transport::Tcp | Transport::Unix => connack(socket),
+        Transport::Tls => connack(tls(socket)?),
+        Transport::Ws => connack_in_websocket(socket, path),
+        Transport::Wss => connack_in_websocket(tls(socket)?, path),
+    };
+    code.map(Some)
+}
+
+/// CONNECT, and the return code of what answers it (MQTT 3.1.1 sections 3.1 and 3.2).
+fn connack(mut stream: impl Read + Write) -> io::Result<u8> {
+    stream.write_all(&connect())?;
+    stream.flush()?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer)?;
+    return_code(answer)
+}
+
+fn return_code(answer: [u8; 4]) -> io::Result<u8> {
+    match answer {
+        [0x20, 2, _, code] => Ok(code),
+        _ => Err(io::Error::other("what answers there is no MQTT broker")),
+    }
+}
+
+/// Clean Session, a Keep Alive of 10 s.
+fn connect() -> Vec<u8> {
+    let id = HEALTH_CHECK.as_bytes();
+    let mut packet = vec![0x10, 12 + id.len() as u8, 0, 4];
+    packet.extend_from_slice(b"MQTT\x04\x02\x00\x0a\x00");
+    packet.push(id.len() as u8);
+    packet.extend_from_slice(id);
+    packet
+}
+
+/// The same in frames of WebSocket (RFC 6455).
+fn connack_in_websocket(mut stream: impl Read + Write, path: &str) -> io::Result<u8> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.push(byte[0]);
+        if head.len() > LONGEST_HEAD {
+            return Err(io::Error::other("what answers there speaks no WebSocket"));
+        }
+    }
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+        return Err(io::Error::other(format!("it opens no WebSocket at {path}: {line}")));
+    }
+    // a binary frame, masked with zeros
+    let connect = connect();
+    let mut frame = vec![0x82, 0x80 | connect.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(&connect);
+    stream.write_all(&frame)?;
+    stream.flush()?;
+    let mut answer = [0; 6];
+    stream.read_exact(&mut answer)?;
+    match answer {
+        [0x82, 4, rest @ ..] => return_code(rest),
+        _ => Err(io::Error::other("what answers there is no MQTT broker")),
+    }
+}
+
+/// TLS with whatever certificate the other side has: nothing is told to it, and one that has expired or is for another
+/// name does not mean that the broker is dead.
+fn tls(socket: TcpStream) -> io::Result<impl Read + Write> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
+    let name = ServerName::from(socket.peer_addr()?.ip());
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+    Ok(StreamOwned::new(connection, socket))
+}
+
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Any 16 bytes in base64: the answer to them is not looked at.
+const KEY: &str = "ZHVubGluIGlzIGFsaXZlLg==";
+const LONGEST_HEAD: usize = 8 << 10;
+const CLOSED: &str = "it closes connections without an answer (limits.max_connections?); no other answer";
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listener(address: &str, transport: Transport) -> ListenerConfig {
+        ListenerConfig::new(address.parse::<SocketAddr>().unwrap(), transport)
+    }
+
+    #[test]
+    fn the_first_listener_that_can_be_used_is_asked_and_websocket_last() {
+        use crate::config::ClientCertificates::Required;
+        let free = listener("127.0.0.1:0", Transport::Tcp);
+        let proxied = ListenerConfig { proxy_protocol: true, ..listener("127.0.0.1:1", Transport::Tcp) };
+        let closed = ListenerConfig { client_certificates: Required, ..listener("127.0.0.1:2", Transport::Tls) };
+        let ws = listener("127.0.0.1:3", Transport::Ws);
+        let tls = listener("127.0.0.1:4", Transport::Tls);
+        let unix = ListenerConfig::new(Endpoint::Unix("s".into()), Transport::Unix);
+        let all = [free, proxied, closed, ws, tls, unix];
+        assert_eq!(chosen(&all), Some(&all[4]));
+        assert_eq!(chosen(&[&all[..4], &all[5..]].concat()), Some(&all[5]));
+        assert_eq!(chosen(&all[..4]), Some(&all[3]));
+        assert_eq!(chosen(&all[..3]), Some(&all[1]), "where nothing can be asked");
+        assert_eq!(chosen(&all[..1]), None);
+    }
+
+    #[test]
+    fn every_address_is_loopback() {
+        for (from, to) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("192.0.2.1:3", "192.0.2.1:3")] {
+            let [from, to] = [from, to].map(|text| Endpoint::Ip(text.parse().unwrap()));
+            assert_eq!(reachable(&from), to);
+        }
+    }
+}

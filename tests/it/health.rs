@@ -1,0 +1,242 @@
+//! `dunlin health`: what it says of brokers that live and of ones that do not, over each transport; and that the log
+//! of the broker has nothing of it above debug.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::Command,
+};
+
+use dunlin::certs;
+use tempfile::TempDir;
+
+use crate::support::{
+    raw::{self, Client, Connect},
+    running::{Running, accepted},
+};
+
+/// Runs `dunlin health`: what it says, on standard output if its exit code is 0, or else on standard error.
+fn health(variables: &[(&str, &str)], flags: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    let output = command.env_clear().envs(variables.iter().copied()).arg("health").args(flags).output().unwrap();
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    match output.status.code() {
+        Some(0) if err.is_empty() && out.lines().count() == 1 => Ok(out.trim_end().into()),
+        Some(1) if out.is_empty() && err.lines().count() == 1 => Err(err.trim_end().into()),
+        code => panic!("{code:?}: {out}{err}"),
+    }
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn configured(dir: &TempDir, text: &str) -> Running {
+    let file = write(dir.path(), "broker.toml", text);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    let mut running = Running::run(command.env_clear().args(["--config", &file]));
+    running.wait_until_ready();
+    running
+}
+
+// ---- alive ----
+
+#[test]
+fn a_broker_is_asked_over_each_transport_by_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = dir.path().join("certs");
+    certs::make(&made, &["localhost".into()], "client", false).unwrap();
+    let tls = format!("certificate_file = '{0}/server.pem'\nkey_file = '{0}/server.key'\n", made.display());
+    let demanded = format!("{tls}client_ca_file = '{}/ca.pem'\nclient_certificates = 'required'\n", made.display());
+    let proxied = "proxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\n";
+    let path = dir.path().join("socket");
+    let unix = format!("unix:{}", path.display());
+    let kinds: [(&str, &str, &str); 7] = [
+        ("", "", "answers"),
+        ("tls://", &tls, "answers"),
+        ("ws://", "path = '/here'\n", "answers"),
+        ("wss://", &tls, "answers"),
+        ("unix", "", "answers"),
+        ("tls://", &demanded, "accepts connections"),
+        ("", proxied, "accepts connections"),
+    ];
+    for (transport, keys, said) in kinds {
+        let listener = |address: &str| format!("allow_anonymous = true\n[[listener]]\naddress = '{address}'\n{keys}");
+        let (running, address) = if transport == "unix" {
+            (configured(&dir, &listener(&unix)), unix.clone())
+        } else {
+            let running = configured(&dir, &listener(&format!("{transport}0.0.0.0:0")));
+            let port = running.addresses[0].port();
+            (running, format!("{transport}0.0.0.0:{port}"))
+        };
+        let file = write(dir.path(), "health.toml", &listener(&address));
+        let expected = format!("healthy: {} {said}", address.replace("0.0.0.0", "127.0.0.1"));
+        assert_eq!(health(&[], &["--config", &file]), Ok(expected.clone()));
+        assert_eq!(health(&[("DUNLIN_CONFIG", &file)], &[]), Ok(expected.clone()));
+        if keys.is_empty() {
+            assert_eq!(health(&[("DUNLIN_LISTEN", &address)], &[]), Ok(expected.clone()));
+            assert_eq!(health(&[], &["--listen", &address]), Ok(expected));
+        }
+        running.stop();
+    }
+}
+
+#[test]
+fn a_broker_that_refuses_anonymous_clients_is_alive_and_a_mistake_elsewhere_in_its_file_says_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = configured(&dir, "allow_anonymous = false\n[[listener]]\naddress = '127.0.0.1:0'\n");
+    let address = running.addresses[0].to_string();
+    let said = format!("healthy: {address} answers (it refuses a client without a user name, code 5)");
+    assert_eq!(health(&[], &["--listen", &address]), Ok(said.clone()));
+    let file = write(dir.path(), "a.toml", &format!("workers = 0\n[[listener]]\naddress = '{address}'\n"));
+    assert_eq!(health(&[], &["-c", &file]), Ok(said));
+
+    // none of it is above debug; anybody else who is refused is
+    Client::open(running.addresses[0]).send(&Connect::new("lamp").frame());
+    running.wait_for("refused client=lamp");
+    assert!(
+        !running.read.iter().any(|line| line.contains("health") || line.contains("code=5 ") && !line.contains("lamp"))
+    );
+}
+
+// ---- the broker's log ----
+
+#[test]
+fn checks_leave_no_line_above_debug_and_are_not_summed_up() {
+    let mut running = Running::start(&[]);
+    let address = running.addresses[0].to_string();
+    for _ in 0..25 {
+        health(&[], &["--listen", &address]).unwrap();
+    }
+    accepted(running.addresses[0], "lamp").disconnect();
+    running.wait_for("disconnected client=lamp");
+    let about = running.read.iter().filter(|line| line.contains("peer=")).count();
+    assert_eq!(about, 2, "{:#?}", running.read);
+
+    let mut running = Running::start(&["-v"]);
+    health(&[], &["--listen", &running.addresses[0].to_string()]).unwrap();
+    let line = running.wait_for("health check");
+    assert!(line.contains("DEBUG") && line.contains("peer=127.0.0.1:") && line.contains("code=0"), "{line}");
+}
+
+#[test]
+fn a_client_of_that_name_that_says_more_is_logged_as_any_other() {
+    let mut running = Running::start(&[]);
+    let address = running.addresses[0];
+    let connect = Connect::new("$health").frame();
+    // behind its CONNECT, in the same bytes or later, half a packet
+    let talks: [&[&[u8]]; 3] =
+        [&[&[&connect[..], &raw::PINGREQ[..1]].concat()], &[&connect, raw::PINGREQ], &[&connect, &[0]]];
+    for talk in talks {
+        let mut client = Client::open(address);
+        for bytes in talk {
+            client.send(bytes);
+            if bytes == talk.last().unwrap() {
+                break;
+            }
+            client.expect(&raw::connack(0, 0));
+        }
+        let line = running.wait_for(" connected ");
+        assert!(line.contains("INFO") && line.contains("client=$health"), "{line}");
+        drop(client);
+        let line = running.wait_for("disconnected");
+        assert!(line.contains("INFO") && line.contains("client=$health"), "{line}");
+    }
+    // a CONNECT that says more is another client's
+    for connect in [Connect::new("$health").user("u", "p"), Connect::new("$health").persistent()] {
+        let mut client = Client::open(address);
+        client.send(&connect.frame());
+        client.expect(&raw::connack(0, 0));
+        running.wait_for(" connected client=$health ");
+        client.disconnect();
+        running.wait_for("disconnected");
+    }
+}
+
+#[test]
+fn one_that_a_proxy_brings_in_from_elsewhere_is_logged() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = "proxy_protocol = true\ntrusted_proxies = ['127.0.0.1']\nallow_anonymous = true\n";
+    let mut running = configured(&dir, &format!("[[listener]]\naddress = '127.0.0.1:0'\n{keys}"));
+    for (source, is_logged) in [("127.0.0.1", false), ("192.0.2.7", true)] {
+        let mut socket = TcpStream::connect(running.addresses[0]).unwrap();
+        socket.write_all(format!("PROXY TCP4 {source} 192.0.2.1 4000 1883\r\n").as_bytes()).unwrap();
+        socket.write_all(&Connect::new("$health").frame()).unwrap();
+        let mut answer = [0; 4];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(answer[..], raw::connack(0, 0));
+        if is_logged {
+            let line = running.wait_for(" connected ");
+            assert!(line.contains("peer=192.0.2.7:4000"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_check_takes_no_session_from_anybody() {
+    let running = Running::start(&[]);
+    let address = running.addresses[0];
+    let mut client = Client::open(address);
+    client.send(&Connect::new("$health").persistent().frame());
+    client.expect(&raw::connack(0, 0));
+    let mut check = accepted(address, "$health");
+    for _ in 0..3 {
+        health(&[], &["--listen", &address.to_string()]).unwrap();
+    }
+    client.expect_nothing_pending();
+    check.expect_nothing_pending();
+}
+
+// ---- dead ----
+
+fn dead(flags: &[&str], problem: &str) {
+    let said = health(&[], flags).unwrap_err();
+    assert!(said.starts_with("dunlin: not healthy: 127.0.0.1:") && said.contains(problem), "{said}");
+}
+
+#[test]
+fn nobody_there_silence_and_something_else_are_told() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    dead(&["--listen", &address, "--timeout", "200ms"], "no answer within 200ms (--timeout)");
+    drop(silent);
+    dead(&["--listen", &address], "Connection refused");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let answers = std::thread::spawn(move || {
+        let (mut socket, _) = other.accept().unwrap();
+        socket.write_all(b"SSH-2.0-x\r\n").unwrap();
+        let _ = socket.read(&mut [0; 64]);
+    });
+    dead(&["--listen", &address], "what answers there is no MQTT broker");
+    answers.join().unwrap();
+}
+
+#[test]
+fn a_broker_with_as_many_connections_as_it_may_have_is_asked_until_the_time_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = configured(&dir, "[[listener]]\naddress = '127.0.0.1:0'\n[limits]\nmax_connections = 1\n");
+    let address: SocketAddr = running.addresses[0];
+    let client = accepted(address, "the only one");
+    dead(
+        &["--listen", &address.to_string(), "--timeout", "500ms"],
+        "it closes connections without an answer (limits.max",
+    );
+    client.disconnect();
+    health(&[], &["--listen", &address.to_string()]).unwrap();
+}
+
+#[test]
+fn a_configuration_that_does_not_say_where_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = write(dir.path(), "a.toml", "[[listener]]\naddress = '127.0.0.1:0'\n");
+    let said = "dunlin: the configuration has no listener with a known port; write --listen ADDRESS:PORT";
+    assert_eq!(health(&[], &["-c", &file]), Err(said.into()));
+    let none = dir.path().join("none").display().to_string();
+    let said = health(&[], &["-c", &none]).unwrap_err();
+    assert!(said.contains("cannot read the configuration"), "{said}");
+}
