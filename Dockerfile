@@ -1,4 +1,5 @@
 # docker build -t dunlin . && docker run --rm -p 1883:1883 dunlin
+# docs/container.md says how to give it a login, a configuration, TLS and a volume.
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
@@ -8,19 +9,24 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     cargo build --release --locked --bin dunlin && strip -o /dunlin target/release/dunlin && mkdir /data
 
 FROM debian:bookworm-slim
+LABEL org.opencontainers.image.title="dunlin" \
+      org.opencontainers.image.description="An MQTT broker in one binary" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
 COPY --from=build /dunlin /usr/local/bin/dunlin
-# For --data-dir: a volume that is mounted here belongs to the user below.
-COPY --from=build --chown=65532:65532 --chmod=700 /data /data
-# No name in /etc/passwd is needed for a user that owns nothing else.
-USER 65532:65532
+# A file that is mounted there takes its place.
+COPY --chmod=644 config/container/dunlin.toml /etc/dunlin/dunlin.toml
+# The numbers of mosquitto's image: its volumes can be used as they are. No name in /etc/passwd is needed for a user
+# that owns nothing else.
+COPY --from=build --chown=1883:1883 --chmod=700 /data /data
+VOLUME /data
+USER 1883:1883
 # MQTT; over TLS, over WebSocket, and over both, where the configuration has such listeners.
 EXPOSE 1883 8883 8083 8084
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: nothing answers one yet.
-ENTRYPOINT ["dunlin"]
-# Inside a container, loopback is the container alone: nobody outside could connect to the default listeners, and on any
-# other, anonymous clients are refused unless somebody says so. This says so, for the container that somebody tries out.
-# What is given to "docker run dunlin …" takes the place of both flags:
-#   docker run -v dunlin:/data dunlin --listen 0.0.0.0:1883 --allow-anonymous --data-dir /data   (kept beyond the container)
-#   docker run -v ./dunlin.toml:/etc/dunlin/dunlin.toml:ro dunlin --config /etc/dunlin/dunlin.toml
-CMD ["--listen", "0.0.0.0:1883", "--allow-anonymous"]
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
+    CMD ["dunlin", "--config", "/etc/dunlin/dunlin.toml", "health"]
+# What follows the image's name is flags, or another command of dunlin's: docker run dunlin passwd --batch /data/users alice
+ENTRYPOINT ["dunlin", "--config", "/etc/dunlin/dunlin.toml"]
+CMD []

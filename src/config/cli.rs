@@ -58,7 +58,8 @@ pub struct Cli {
     pub key: Option<PathBuf>,
 
     /// Read the configuration from this file.
-    #[arg(short = 'c', long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    // the last one holds: that of a container's entry point stands before those of its user
+    #[arg(short = 'c', long, env = "DUNLIN_CONFIG", value_name = "FILE", overrides_with = "config")]
     pub config: Option<PathBuf>,
 
     /// Write this file once all listeners accept; it is removed on exit.

@@ -13,6 +13,7 @@ use rustix::fs::Access;
 use super::{Server, ServerError, access, listeners::Read, persistence};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
+    store,
     types::Endpoint,
 };
 
@@ -157,10 +158,11 @@ impl Found {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        self.directory(to, parent, Access::WRITE_OK | Access::EXEC_OK);
+        self.directory(to, parent, Access::WRITE_OK | Access::EXEC_OK, None);
     }
 
-    fn directory(&mut self, to: &str, path: &Path, access: Access) {
+    /// `chown`: to whom it belongs, and the command that changes that.
+    fn directory(&mut self, to: &str, path: &Path, access: Access, chown: Option<String>) {
         let shown = path.display();
         match fs::metadata(path) {
             Err(error) => self.wrong(format!("cannot {to}: {shown}: {error}")),
@@ -168,7 +170,8 @@ impl Found {
             Ok(_) => {
                 if let Err(error) = rustix::fs::access(path, access) {
                     let (error, user) = (io::Error::from(error), &self.user);
-                    self.wrong(format!("cannot {to}: {shown}: {error}, as {user}"));
+                    let chown = chown.map_or_else(String::new, |chown| format!("; {chown}"));
+                    self.wrong(format!("cannot {to}: {shown}: {error}, as {user}{chown}"));
                 }
             }
         }
@@ -178,11 +181,12 @@ impl Found {
     fn data_dir(&mut self, path: &Path) {
         let to = format!("keep anything in data_dir {}", path.display());
         if fs::symlink_metadata(path).is_ok() {
-            return self.directory(&to, path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK);
+            let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+            return self.directory(&to, path, access, store::chown(path));
         }
         let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
         if let Some(there) = absolute.ancestors().skip(1).find(|above| fs::symlink_metadata(above).is_ok()) {
-            self.directory(&to, there, Access::WRITE_OK | Access::EXEC_OK);
+            self.directory(&to, there, Access::WRITE_OK | Access::EXEC_OK, None);
         }
     }
 }

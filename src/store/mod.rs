@@ -26,5 +26,5 @@ pub mod tools;
 
 pub use commit::{Number, Statistics};
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
-pub use log::{Damage, Failure, OpenError, SegmentBytes, is_stored_in};
+pub use log::{Damage, Failure, OpenError, SegmentBytes, chown, is_stored_in};
 pub use recovery::Dangling;

@@ -2,9 +2,12 @@
 //! Dockerfile's image runs.
 
 use std::{
-    fs,
+    env, fs,
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -34,11 +37,12 @@ fn started(dir: &TempDir, variables: &[(&str, &str)]) -> Running {
 
 /// The code of the CONNACK; `login` is a user name and a password.
 fn connack(running: &Running, login: Option<(&str, &str)>) -> u8 {
-    let mut client = Client::open(([127, 0, 0, 1], running.addresses[0].port()).into());
-    let connect = Connect::new("c");
-    client.send(
-        &login.map_or_else(|| connect.frame(), |(user, password)| Connect::new("c").user(user, password).frame()),
-    );
+    connack_of(([127, 0, 0, 1], running.addresses[0].port()).into(), login)
+}
+
+fn connack_of(address: SocketAddr, login: Option<(&str, &str)>) -> u8 {
+    let (mut client, connect) = (Client::open(address), Connect::new("c"));
+    client.send(&login.into_iter().fold(connect, |connect, (user, password)| connect.user(user, password)).frame());
     client.expect_any().bytes()[3]
 }
 
@@ -171,4 +175,246 @@ fn what_is_wrong_with_the_variables_of_a_user_is_told() {
         assert_eq!(running.exit_code(), Some(1));
         assert!(running.read.len() == 1 && running.read[0].contains(said), "{:?}", running.read);
     }
+}
+
+// ---- the image ----
+
+/// What the last stage of the Dockerfile makes, in a directory that becomes the root of what runs in it. What it has
+/// from its base image, the C library, is this machine's.
+struct Image {
+    root: PathBuf,
+    instructions: Vec<(String, String)>,
+}
+
+impl Image {
+    fn build(root: PathBuf) -> Self {
+        let image = Self { root, instructions: last_stage() };
+        for dir in ["usr/local/bin", "usr/lib", "usr/lib64", "tmp"] {
+            fs::create_dir_all(image.root.join(dir)).unwrap();
+        }
+        for dir in ["lib", "lib64"] {
+            symlink(format!("usr/{dir}"), image.root.join(dir)).unwrap();
+            let within = image.root.join("usr").join(dir);
+            ran(Command::new("mount").args(["--rbind", &format!("/usr/{dir}")]).arg(within));
+        }
+        image.all("COPY").for_each(|copy| image.copy(copy));
+        image
+    }
+
+    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.instructions.iter().filter(move |(of, _)| of == name).map(|(_, rest)| rest.as_str())
+    }
+
+    /// A command in the form of a JSON list, which the last instruction of this name has.
+    fn list(&self, name: &str) -> Vec<String> {
+        let (_, list) = self.all(name).last().expect(name).split_once('[').expect("a list");
+        serde_json::from_str(&format!("[{list}")).unwrap()
+    }
+
+    /// COPY, of what the first stage builds or of the repository.
+    fn copy(&self, copy: &str) {
+        let (flags, paths): (Vec<_>, Vec<_>) = copy.split_whitespace().partition(|word| word.starts_with("--"));
+        let flag = |name: &str| flags.iter().find_map(|flag| flag.strip_prefix(name));
+        let [from, to] = paths[..] else { panic!("COPY {copy}") };
+        let to = self.root.join(to.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        match (flag("--from="), from) {
+            (Some("build"), "/dunlin") => _ = fs::copy(env!("CARGO_BIN_EXE_dunlin"), &to).unwrap(),
+            (Some("build"), "/data") => fs::create_dir(&to).unwrap(),
+            (None, from) => _ = fs::copy(repository().join(from), &to).unwrap(),
+            _ => panic!("COPY {copy}"),
+        }
+        if let Some(mode) = flag("--chmod=") {
+            fs::set_permissions(&to, fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap())).unwrap();
+        }
+        if let Some(owner) = flag("--chown=") {
+            self.chown(owner, &to);
+        }
+    }
+
+    fn chown(&self, owner: &str, path: &Path) {
+        ran(Command::new("chown").args([owner]).arg(path));
+    }
+
+    /// A file that is mounted there.
+    fn mount(&self, path: &str, text: &str) {
+        let file = self.root.join("tmp/mounted");
+        fs::write(&file, text).unwrap();
+        ran(Command::new("mount").arg("--bind").arg(file).arg(self.root.join(path.trim_start_matches('/'))));
+    }
+
+    /// A command in it, as its user.
+    fn command(&self, words: &[String], variables: &[(&str, &str)]) -> Command {
+        let user = self.all("USER").last().expect("USER");
+        let mut command = Command::new("chroot");
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin").envs(variables.iter().copied());
+        command.arg(format!("--userspec={user}")).arg(&self.root).args(words);
+        command
+    }
+
+    /// `docker run IMAGE ARGS`
+    fn run(&self, variables: &[(&str, &str)], args: &[&str]) -> Command {
+        let mut words = self.list("ENTRYPOINT");
+        match args {
+            [] => words.extend(self.list("CMD")),
+            args => words.extend(args.iter().map(|arg| (*arg).to_owned())),
+        }
+        self.command(&words, variables)
+    }
+
+    fn started(&self, variables: &[(&str, &str)], args: &[&str]) -> Running {
+        let mut running = Running::run(&mut self.run(variables, args));
+        running.wait_until_ready();
+        running
+    }
+
+    /// Does HEALTHCHECK succeed?
+    fn is_healthy(&self, variables: &[(&str, &str)]) -> bool {
+        self.command(&self.list("HEALTHCHECK"), variables).output().unwrap().status.success()
+    }
+}
+
+/// The instructions of the last stage, with their continuation lines.
+fn last_stage() -> Vec<(String, String)> {
+    let text = fs::read_to_string(repository().join("Dockerfile")).unwrap();
+    let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let joined = lines.join("\n").replace("\\\n", " ");
+    let instructions = joined.lines().filter_map(|line| line.split_once(' '));
+    let all: Vec<_> = instructions.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect();
+    let last = all.iter().rposition(|(name, _)| name == "FROM").expect("FROM");
+    all[last..].to_vec()
+}
+
+fn ran(command: &mut Command) {
+    let status = command.status().expect("it runs");
+    assert!(status.success(), "{command:?}");
+}
+
+/// Runs `test` as root in a network and a table of mounts of its own, in another process, which runs the test of this
+/// name. Where there is no root, it is left out.
+fn in_the_image(name: &str, test: fn(&Image)) {
+    const WITHIN: &str = "DUNLIN_TEST_IMAGE";
+    // loopback is down in a new network, and iproute2 is not everywhere
+    const UP: &str = "import fcntl,socket,struct\n\
+                      fcntl.ioctl(socket.socket(),0x8914,struct.pack('16sh14x',b'lo',0x49))";
+    if let Some(root) = env::var_os(WITHIN) {
+        ran(Command::new("python3").args(["-c", UP]));
+        return test(&Image::build(root.into()));
+    }
+    if env::var_os("DUNLIN_NO_MOUNT").is_some_and(|value| value == "1") || !rustix::process::geteuid().is_root() {
+        return println!("NOT RUN, as it needs root to mount: {name}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    // its user has to get there
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["-m", "-n"]).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let output = command.env(WITHIN, dir.path()).output().expect("unshare runs");
+    let [said, also] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{also}");
+}
+
+fn code(port: u16, login: Option<(&str, &str)>) -> u8 {
+    connack_of(([127, 0, 0, 1], port).into(), login)
+}
+
+#[test]
+fn the_image_has_labels_a_volume_its_user_and_neither_flags_nor_variables() {
+    let image = Image { root: PathBuf::new(), instructions: last_stage() };
+    let labels = image.all("LABEL").collect::<String>();
+    for label in ["title=\"dunlin\"", "licenses=\"Apache-2.0\"", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")]
+    {
+        assert!(labels.contains(&format!("org.opencontainers.image.{label}")), "{label}");
+    }
+    assert_eq!(image.list("CMD"), [""; 0]);
+    assert_eq!((image.all("ENV").count(), image.all("ARG").count()), (0, 0));
+    assert_eq!(image.all("USER").collect::<Vec<_>>(), ["1883:1883"]);
+    let own = repository().join("config/container/dunlin.toml");
+    let config = dunlin::config::load(&own).unwrap();
+    assert_eq!(image.all("VOLUME").collect::<Vec<_>>(), [config.data_dir.unwrap().to_str().unwrap()]);
+    assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:1883");
+}
+
+#[test]
+fn the_image_serves_anonymous_clients_keeps_what_is_acknowledged_and_is_healthy() {
+    in_the_image("container::the_image_serves_anonymous_clients_keeps_what_is_acknowledged_and_is_healthy", |image| {
+        assert!(!image.is_healthy(&[]), "nothing runs");
+        let running = image.started(&[], &[]);
+        assert_eq!(code(1883, None), 0);
+        assert!(image.is_healthy(&[]));
+        let owner =
+            fs::metadata(image.root.join("data/LOCK")).or_else(|_| fs::metadata(image.root.join("data"))).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (1883, 1883));
+        let mut publisher = Client::open(([127, 0, 0, 1], 1883).into());
+        publisher.send(&Connect::new("p").frame());
+        publisher.expect(&raw::connack(0, 0));
+        publisher.publish(raw::Message::new("lamp", "on").qos(1).retain());
+        running.stop();
+
+        // a variable goes over the file, for the health check too
+        let variables = [("DUNLIN_LISTEN", "0.0.0.0:1884")];
+        let running = image.started(&variables, &[]);
+        let mut subscriber = Client::open(([127, 0, 0, 1], 1884).into());
+        subscriber.send(&Connect::new("s").frame());
+        subscriber.expect(&raw::connack(0, 0));
+        assert_eq!(subscriber.subscribe_retained(&[("#", 1)], 1)[0].text(), "on");
+        assert!(image.is_healthy(&variables) && !image.is_healthy(&[]));
+        running.stop();
+    });
+}
+
+#[test]
+fn a_mounted_file_takes_the_place_of_the_images_own() {
+    in_the_image("container::a_mounted_file_takes_the_place_of_the_images_own", |image| {
+        image.mount("/etc/dunlin/dunlin.toml", "allow_anonymous = false\n[[listener]]\naddress = '0.0.0.0:1885'\n");
+        let running = image.started(&[], &[]);
+        assert_eq!(running.addresses[0].port(), 1885);
+        assert_eq!(code(1885, None), 5);
+        assert!(image.is_healthy(&[]), "it answers");
+        running.stop();
+    });
+}
+
+#[test]
+fn other_commands_and_flags_follow_the_images_name() {
+    in_the_image("container::other_commands_and_flags_follow_the_images_name", |image| {
+        let mut passwd = image.run(&[], &["passwd", "--batch", "/data/users", "alice"]);
+        let mut child = passwd.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"hers\n").unwrap();
+        assert!(child.wait_with_output().unwrap().status.success());
+        let running = image.started(&[("DUNLIN_AUTH_PASSWORD_FILE", "/data/users")], &[]);
+        assert_eq!((code(1883, None), code(1883, Some(("alice", "hers")))), (5, 0));
+        running.stop();
+
+        // another configuration, as earlier versions wanted it to be given
+        fs::write(image.root.join("etc/other.toml"), "[[listener]]\naddress = '0.0.0.0:1886'\n").unwrap();
+        let running = image.started(&[], &["--config", "/etc/other.toml", "--allow-anonymous"]);
+        assert_eq!(code(1886, None), 0);
+        running.stop();
+    });
+}
+
+#[test]
+fn a_volume_of_another_user_is_told_with_the_command_that_gives_it_to_the_broker() {
+    in_the_image("container::a_volume_of_another_user_is_told_with_the_command_that_gives_it_to_the_broker", |image| {
+        let data = image.root.join("data");
+        image.chown("65532:65532", &data);
+        let said = "it belongs to uid 65532, and dunlin runs as uid 1883: as root, run `chown -R 1883:1883 /data`";
+        for args in [&[][..], &["--check"]] {
+            let mut running = Running::run(image.run(&[], args).stdout(Stdio::null()));
+            assert_eq!(running.exit_code(), Some(1));
+            assert!(running.read.len() == 1 && running.read[0].contains(said), "{:?}", running.read);
+        }
+        // and so is what is in it
+        let running = {
+            image.chown("1883:1883", &data);
+            image.started(&[], &[])
+        };
+        running.stop();
+        ran(Command::new("chown").args(["-R", "65532:65532"]).arg(&data));
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+        let mut running = Running::run(&mut image.run(&[], &[]));
+        assert_eq!(running.exit_code(), Some(1));
+        assert!(running.read.iter().any(|line| line.contains(said)), "{:?}", running.read);
+    });
 }

@@ -15,7 +15,8 @@
 //! | `transports` | TLS, WebSocket, Unix sockets, the PROXY protocol |
 //! | `persistence` | the data directory |
 //! | `library` | the broker as a library |
-//! | `command_line`, `daemon`, `reload`, `log`, `sys` | the binary, and what it says |
+//! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
+//! | `container` | the container's configuration, and what its image runs |
 //! | `config_reference`, `docs` | what is written for people |
 //! | `rumqttc` | a client that others wrote |
 //! | `support` | what they share |

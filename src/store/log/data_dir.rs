@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK)
         .map_err(denied("cannot read the data directory"))
         .and_then(|()| rustix::fs::access(path, Access::WRITE_OK).map_err(denied("cannot write to the data directory")))
-        .map_err(|(what, error)| OpenError::Permission { path: path.to_owned(), what, error })?;
+        .map_err(|(what, error)| OpenError::Permission { path: path.to_owned(), what, error, chown: chown(path) })?;
     let mode = metadata.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!(
@@ -59,7 +59,10 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     }
 
     let name = path.join(names::LOCK);
-    let failed = |error| OpenError::Permission { path: name.clone(), what: "cannot open the lock file", error };
+    let failed = |error| {
+        let (what, chown) = ("cannot open the lock file", chown(path));
+        OpenError::Permission { path: name.clone(), what, error, chown }
+    };
     let options = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut file = options.map_err(failed)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -77,6 +80,16 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     // who it is helps whoever comes second; the lock holds without it
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock { _file: file })
+}
+
+/// Where a directory belongs to another user than that of this process: to whom, and what to do about it.
+pub fn chown(path: &Path) -> Option<String> {
+    let owner = fs::metadata(path).ok()?.uid();
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let path = path.display();
+    (owner != uid).then(|| {
+        format!("it belongs to uid {owner}, and dunlin runs as uid {uid}: as root, run `chown -R {uid}:{gid} {path}`")
+    })
 }
 
 #[cfg(test)]

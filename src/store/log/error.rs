@@ -4,6 +4,8 @@ use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
+use super::data_dir::chown;
+
 /// Why a store does not open.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -22,7 +24,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The user that runs dunlin may not do what is needed.
-    #[error("{}: {what}: {error}; give the directory and all in it to the user that runs dunlin (chown -R), or change data_dir", path.display())]
+    #[error("{}: {what}: {error}; {}, or change data_dir", path.display(), chown.as_deref().unwrap_or(GIVE))]
     Permission {
         /// The directory or a file in it.
         path: PathBuf,
@@ -30,6 +32,8 @@ pub enum OpenError {
         what: &'static str,
         /// What the system says, and part of the text.
         error: io::Error,
+        /// Where it belongs to another user: to whom, and the command that changes that.
+        chown: Option<String>,
     },
     /// Another process has it.
     #[error("{}: another dunlin{} uses this data directory; stop that one, or give this one another data_dir", path.display(), Holder(*pid))]
@@ -164,13 +168,15 @@ impl RecoveryError {
         let path = |file: &str| if file.is_empty() { data_dir.to_owned() } else { data_dir.join(file) };
         match self {
             Self::Io { file, what, error } if error.kind() == io::ErrorKind::PermissionDenied => {
-                OpenError::Permission { path: path(&file), what, error }
+                OpenError::Permission { path: path(&file), what, error, chown: chown(data_dir) }
             }
             Self::Io { file, what, error } => OpenError::Io { path: path(&file), what, error },
             Self::Version { file, version } => OpenError::Version { path: data_dir.join(file), version },
         }
     }
 }
+
+const GIVE: &str = "give the directory and all in it to the user that runs dunlin (chown -R)";
 
 #[cfg(test)]
 mod tests {

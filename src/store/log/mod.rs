@@ -24,6 +24,7 @@ pub(super) mod sizes;
 pub(super) mod varint;
 
 pub(crate) use data_dir::Lock;
+pub use data_dir::chown;
 pub(crate) use disk::Disk;
 pub(crate) use error::{DATA_DIR, RecoveryError};
 pub use error::{Damage, Failure, OpenError};
