@@ -134,8 +134,10 @@ fn impurities(name: &str, text: &str) -> Vec<String> {
     if !PURE.contains(&room(name)) {
         return Vec::new();
     }
+    // there is no other way to an `Instant` that a test can hand over
+    let is_test = name.ends_with("/tests.rs") || name.contains("/tests/");
     let found = paths(&tokens(text)).into_iter().flat_map(|path| {
-        let hits = IMPURE.iter().filter(move |impure| {
+        let hits = IMPURE.iter().filter(move |&&impure| !(is_test && impure == "Instant::now")).filter(move |impure| {
             let impure: Vec<&str> = impure.split("::").collect();
             path.segments.windows(impure.len()).any(|window| window == impure)
         });
@@ -539,6 +541,7 @@ fn no_rule_finds_what_is_right() {
         (imports, "src/main.rs", "mod log; use dunlin::{Config, Server}; fn f() -> crate::log::A { crate::log::a() }"),
         (imports, "src/log.rs", "mod tests { use super::told; }"),
         (impurities, "src/net/a.rs", "use std::{fs, net, thread}; use tokio::net::TcpStream;"),
+        (impurities, "src/session/tests/a.rs", "let now = Instant::now();"),
         (
             impurities,
             "src/session/a.rs",

@@ -2,7 +2,7 @@
 //! them to libFuzzer, `tests/it/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable
 //! toolchain.
 
-use std::{collections::BTreeSet, io::IoSlice};
+use std::{collections::BTreeSet, io::IoSlice, time::Instant};
 
 use dunlin::{
     auth,
@@ -11,7 +11,7 @@ use dunlin::{
     router::Rights,
     session::{
         Action, BufPool, Deferred, Delivery, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
-        Stored,
+        Stored, Turn,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -216,12 +216,18 @@ struct End {
 }
 
 impl End {
+    /// The session, and a turn for it.
+    fn parts(&mut self) -> (&mut Session, Turn<'_, ()>) {
+        let Self { session, limits, pool, .. } = self;
+        (session, Turn { now: Instant::now(), limits, pool, journal: () })
+    }
+
     fn attach(&mut self) {
         if self.session.is_connected() {
             return;
         }
-        let Self { session, limits, pool, .. } = self;
-        session.attach(ProtocolVersion::V311, true, None, limits, pool, &mut ());
+        let (session, mut turn) = self.parts();
+        session.attach(ProtocolVersion::V311, true, None, &mut turn);
         let before = self.inflight.clone();
         let frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0]);
@@ -235,14 +241,16 @@ impl End {
 
     fn detach(&mut self) {
         self.take();
-        assert!(self.session.detach(&self.limits, &mut self.pool).is_none());
+        let (session, mut turn) = self.parts();
+        assert!(session.detach(&mut turn).is_none());
     }
 
     fn deliver(&mut self, qos: QoS, size: usize) {
         let payload = vec![0; size];
         let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
-        match self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut ()) {
+        let (session, mut turn) = self.parts();
+        match session.deliver(&outgoing, How { qos, retain: false }, &mut turn) {
             Delivery::Sent => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
@@ -252,7 +260,8 @@ impl End {
 
     fn deliver_retained(&mut self, qos: QoS, size: usize) {
         let message = Message::new(TopicName::new("t").expect("a topic"), &vec![0; size], qos);
-        self.session.deliver_retained(&message, qos, usize::MAX, &mut ());
+        let (session, mut turn) = self.parts();
+        session.deliver_retained(&message, qos, usize::MAX, &mut turn);
         self.retained += 1;
     }
 
@@ -278,21 +287,21 @@ impl End {
             Packet::Puback(ack) | Packet::Pubcomp(ack) => Some(ack.packet_id),
             _ => None,
         };
-        let Self { session, limits, pool, .. } = self;
-        let stays = match session.handle_packet(packet, limits, pool, &mut ()) {
+        let (session, mut turn) = self.parts();
+        let stays = match session.handle_packet(packet, &mut turn) {
             Ok(Action::Disconnect) | Err(_) => false,
             Ok(Action::Publish(publish)) => {
-                publish.packet_id.into_iter().for_each(|id| _ = session.received(id, Stored::Done, &mut ()));
+                publish.packet_id.into_iter().for_each(|id| _ = session.received(id, Stored::Done, &mut turn));
                 true
             }
             Ok(Action::Complete(_, _, Some(next))) => {
-                let _ = session.received(next.packet_id, Stored::Done, &mut ());
+                let _ = session.received(next.packet_id, Stored::Done, &mut turn);
                 true
             }
             Ok(Action::Defer(publish)) => {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.expect("QoS 2 has one");
-                session.defer(Deferred { packet_id, retain: publish.retain, message }, limits).is_ok()
+                session.defer(Deferred { packet_id, retain: publish.retain, message }, &turn).is_ok()
             }
             Ok(_) => true,
         };
@@ -306,7 +315,8 @@ impl End {
 
     fn check(&mut self) {
         if self.session.is_connected() {
-            self.session.fill(&self.limits, &mut self.pool, &mut ());
+            let (session, mut turn) = self.parts();
+            session.fill(&mut turn);
             self.take();
         }
         assert!(self.inflight.len() <= self.limits.max_inflight_out);

@@ -138,7 +138,7 @@ impl<S: Stream> Connection<S> {
     /// One turn. An error is the end.
     fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let now = Instant::now();
-        worker.shared.router.refresh(&mut worker.local);
+        worker.shared.router.refresh(&mut worker.local, now);
         self.begin(worker, cx, now);
         if worker.draining {
             self.drain(worker, cx, now)?;

@@ -348,7 +348,7 @@ async fn keep_house(shared: Arc<Shared>) {
         let now = Instant::now();
         let interval = shared.limits.load().sys_interval;
         Worker::with(|worker| {
-            router.refresh(&mut worker.local);
+            router.refresh(&mut worker.local, now);
             router.expire_sessions(&mut worker.local, now);
             router.publish_due_wills(&mut worker.local, WILLS);
             if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {

@@ -173,7 +173,7 @@ impl Router {
             if !state.ended {
                 taken_over.old = slot.detach(&mut state);
                 if taken_over.old.is_some() {
-                    taken_over.will = state.session.detach(&local.limits.session, &mut local.pool);
+                    taken_over.will = state.session.detach(&mut self.turn(local));
                     // what its last packets may do is still looked at by these
                     taken_over.access = state.access.clone();
                     let reason = CloseReason::SessionTakenOver;
@@ -191,10 +191,8 @@ impl Router {
                         let _ = self.store(|| Record::Attached { session, will: will.clone() });
                         taken_over.session = Some(session);
                     }
-                    let Local { limits, pool, observers, .. } = local;
-                    let session = &mut state.session;
                     // what it notes is told at the end of this statement: the session is still locked
-                    session.attach(connect.version, true, will, &limits.session, pool, &mut self.notes(observers));
+                    state.session.attach(connect.version, true, will, &mut self.turn(local));
                     // the connection that began it may not have been told that it is kept
                     taken_over.stored = self.not_before(state.started_by);
                     drop(state);
@@ -219,8 +217,7 @@ impl Router {
                 taken_over.stored.and(self.not_before(CommitSeq(self.ended_by.load(Ordering::Acquire))));
         }
         let mut session = Session::new(client.clone(), connect.clean_session, number);
-        let Local { limits, pool, observers, .. } = local;
-        session.attach(connect.version, false, will, &limits.session, pool, &mut self.recorder(observers));
+        session.attach(connect.version, false, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
         {
             let mut state = slot.lock();
@@ -270,7 +267,7 @@ impl Router {
         let dropped = state.session.take_dropped();
         slot.detach(&mut state);
         let client = state.session.id().clone();
-        let will = state.session.detach(&local.limits.session, &mut local.pool).filter(|_| reason.publishes_will());
+        let will = state.session.detach(&mut self.turn(local)).filter(|_| reason.publishes_will());
         let expiry = local.limits.session_expiry;
         let ends = state.session.is_clean() || expiry.is_some_and(|e| e.is_zero());
         let mut subscriptions = Vec::new();

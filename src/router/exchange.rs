@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    Local, Router, RouterLimits,
+    Local, Router,
     counters::Count,
     keep::{Condition, Store},
     local::Observers,
@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, Cut, Frame, Packet, PacketType, Publish},
-    session::{Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, Stored},
+    session::{
+        Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, SessionLimits,
+        Stored,
+    },
     types::{ClientId, PacketId, ProtocolVersion, QoS, UserName},
 };
 
@@ -133,9 +136,9 @@ impl Client {
 
     /// An error where more of its packets wait to be acknowledged than is kept for it.
     #[inline]
-    fn may_be_owed_more(&self, limits: &RouterLimits) -> Result<(), ProtocolError> {
+    fn may_be_owed_more(&self, limits: &SessionLimits) -> Result<(), ProtocolError> {
         match &self.awaited {
-            Some(awaited) if awaited.acks.size() > limits.session.max_outbound_bytes => {
+            Some(awaited) if awaited.acks.size() > limits.max_outbound_bytes => {
                 Err(ProtocolError::TooManyUnacknowledged)
             }
             _ => Ok(()),
@@ -157,7 +160,7 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         if frame.first >> 4 == PacketType::Publish as u8 {
-            client.may_be_owed_more(&local.limits)?;
+            client.may_be_owed_more(&local.limits.session)?;
             // a publisher mostly repeats a topic, and text that was valid once is valid
             let last;
             let publish = match &client.last {
@@ -175,7 +178,7 @@ impl Router {
         if frame.is_acknowledgement() {
             return self.handle_acks(local, client, frame, (bytes, handled), replies);
         }
-        client.may_be_owed_more(&local.limits)?;
+        client.may_be_owed_more(&local.limits.session)?;
         let packet = codec::decode_from_client(client.version, frame)?;
         self.handle_other(local, client, packet, replies)
     }
@@ -194,19 +197,18 @@ impl Router {
         if !client.is_attached() {
             return Err(CloseReason::SessionTakenOver);
         }
-        let Local { limits, pool, observers, wakes, .. } = &mut *local;
-        let mut notes = self.notes(observers);
+        let mut turn = self.turn(local);
         let deferred = loop {
-            client.may_be_owed_more(limits)?;
+            client.may_be_owed_more(turn.limits)?;
             let packet = codec::decode_from_client(client.version, frame)?;
-            match state.session.handle_packet(packet, &limits.session, pool, &mut notes)? {
+            match state.session.handle_packet(packet, &mut turn)? {
                 Action::Release(id, stored) => {
                     let write = |out: &mut Vec<u8>| codec::encode::pubrel(out, id);
-                    answer(notes.recorder.observers, &mut client.awaited, stored, replies, write);
+                    answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                 }
                 Action::Complete(id, stored, next) => {
                     let write = |out: &mut Vec<u8>| codec::encode::pubcomp(out, id);
-                    answer(notes.recorder.observers, &mut client.awaited, stored, replies, write);
+                    answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                     if next.is_some() {
                         break next;
                     }
@@ -221,10 +223,10 @@ impl Router {
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
         // with the session locked: they tell the store
-        drop(notes);
+        drop(turn);
         drop(state);
         if let Some(store) = &self.ports.store {
-            store.settle(wakes);
+            store.settle(&mut local.wakes);
         }
         if let Some(deferred) = deferred {
             self.publish_deferred(local, client, &deferred, replies)?;
@@ -270,9 +272,7 @@ impl Router {
         client.touched = true;
         let action = {
             let mut state = self.own(client)?;
-            let Local { limits, pool, observers, .. } = &mut *local;
-            let mut recorder = self.recorder(observers);
-            state.session.handle_packet(Packet::Publish(*publish), &limits.session, pool, &mut recorder)?
+            state.session.handle_packet(Packet::Publish(*publish), &mut self.turn(local))?
         };
         match action {
             Action::Publish(_) => Ok(true),
@@ -296,7 +296,7 @@ impl Router {
         let message = Message::new(publish.topic, publish.payload, publish.qos);
         let deferred = Deferred { packet_id, retain: publish.retain, message };
         let mut state = self.own(client)?;
-        Ok(state.session.defer(deferred, &local.limits.session)?)
+        Ok(state.session.defer(deferred, &self.turn(local))?)
     }
 
     fn handle_other(
@@ -378,10 +378,10 @@ impl Router {
     ) -> Result<(), CloseReason> {
         client.touched = true;
         let mut state = self.own(client)?;
-        let Local { limits, pool, observers, .. } = local;
-        state.session.out(pool).bytes_mut().append(replies);
+        let mut turn = self.turn(local);
+        state.session.out(turn.pool).bytes_mut().append(replies);
         if let Some(behind) = behind {
-            state.session.suback_sent(behind, &limits.session, pool, &mut self.notes(observers));
+            state.session.suback_sent(behind, &mut turn);
         }
         Ok(())
     }
@@ -409,8 +409,7 @@ impl Router {
         if qos != QoS::ExactlyOnce {
             return stored;
         }
-        let mut recorder = self.recorder(&mut local.observers);
-        slot.lock().session.received(id, stored, &mut recorder)
+        slot.lock().session.received(id, stored, &mut self.turn(local))
     }
 
     /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused.
@@ -479,19 +478,20 @@ impl Router {
         }
         let session = &mut state.session;
         session.set_writing(unwritten);
-        let Local { limits, pool, observers, .. } = local;
+        let mut turn = self.turn(local);
         if !replies.is_empty() {
-            session.out(pool).bytes_mut().append(replies);
+            session.out(turn.pool).bytes_mut().append(replies);
         }
         let (mut out, mut held) = (None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
             if session.has_waiting() {
-                session.fill(&limits.session, pool, &mut self.notes(observers));
+                session.fill(&mut turn);
             }
             out = session.take_out();
             held = session.waits_for();
         }
+        drop(turn);
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way until
         // then, and what it queued or dropped meanwhile signals nobody

@@ -38,6 +38,8 @@ pub struct Local {
 /// Who sees events: the counters of this thread, whoever the embedding program plugged in, and of what is dropped the
 /// log.
 pub(super) struct Observers {
+    /// When this turn of the thread began.
+    pub(super) now: Instant,
     shard: Arc<Shard>,
     other: Option<Arc<dyn Observe>>,
     dropped: DropLog,
@@ -99,13 +101,12 @@ impl Observers {
     #[cold]
     pub(super) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
         self.observe(&Event::Drop { client, topic, payload, reason });
-        let now = Instant::now();
-        let DropLog { last, silent } = &mut self.dropped;
-        if last.is_some_and(|last| now - last < Duration::from_secs(1)) {
+        let Self { now, dropped: DropLog { last, silent }, .. } = self;
+        if last.is_some_and(|last| *now - last < Duration::from_secs(1)) {
             *silent += 1;
             return;
         }
-        *last = Some(now);
+        *last = Some(*now);
         let others = std::mem::take(silent);
         tracing::warn!(client = %client, topic = topic.as_str(), reason = reason.why(), others, "message dropped");
     }
@@ -113,12 +114,13 @@ impl Observers {
 
 impl Local {
     pub(super) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, other: Option<Arc<dyn Observe>>) -> Self {
+        let now = Instant::now();
         Self {
             pool: BufPool::default(),
             wakes: Vec::new(),
             cache: MatchCache::default(),
             limits,
-            observers: Observers { shard, other, dropped: DropLog::default(), denials: Denials::default() },
+            observers: Observers { now, shard, other, dropped: DropLog::default(), denials: Denials::default() },
             copies: Vec::new(),
             publishes_wills: false,
         }

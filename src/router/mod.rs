@@ -63,7 +63,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -200,9 +200,10 @@ impl Router {
         self.generations.bump_all();
     }
 
-    /// Begins a turn: the limits in force are those of now.
+    /// Begins a turn: it is `now`, and the limits in force are those of now.
     #[inline]
-    pub fn refresh(&self, local: &mut Local) {
+    pub fn refresh(&self, local: &mut Local, now: Instant) {
+        local.observers.now = now;
         let current = self.limits.load();
         if !Arc::ptr_eq(&current, &local.limits) {
             local.limits = current.clone();

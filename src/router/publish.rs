@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     codec::Publish,
-    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored},
+    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored, Turn},
     topic::TopicName,
     types::{ClientId, QoS, SubscriptionOptions},
 };
@@ -216,15 +216,17 @@ impl Router {
         let Local { pool, wakes, limits, observers, copies, .. } = local;
         let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
+        let now = observers.now;
         let mut recorder = self.recorder(observers);
         recorder.copies = copies.as_mut();
+        let mut turn = Turn { now, limits: &limits.session, pool, journal: recorder };
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
                 continue;
             }
             if !state.may_receive(outgoing.topic) {
-                recorder.observers.may_not_receive(state.session.id(), state.access.as_deref(), outgoing.topic);
+                turn.journal.observers.may_not_receive(state.session.id(), state.access.as_deref(), outgoing.topic);
                 continue;
             }
             let session = &mut state.session;
@@ -233,21 +235,21 @@ impl Router {
                 continue;
             }
             let how = How { qos: outgoing.qos.min(granted), retain: OPTIONS && retain_as_published && outgoing.retain };
-            match session.deliver(outgoing, how, &limits.session, pool, &mut recorder) {
+            match session.deliver(outgoing, how, &mut turn) {
                 Delivery::Sent => {
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-                    recorder.observers.observe(&Event::Deliver { client, topic, qos: how.qos, payload });
+                    turn.journal.observers.observe(&Event::Deliver { client, topic, qos: how.qos, payload });
                     target.slot.signal(&state, wakes);
                 }
                 Delivery::Queued => {}
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();
-                    recorder.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
+                    turn.journal.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
                 }
                 Delivery::NotConnected => {}
             }
         }
-        let stored = recorder.stored;
+        let stored = turn.journal.stored;
         stored.and(copies.map_or(Stored::Done, Copies::finish))
     }
 }

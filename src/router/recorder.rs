@@ -10,7 +10,7 @@ use super::{
     ports::DropReason,
 };
 use crate::{
-    session::{Change, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionNumber, Stored},
+    session::{Change, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionNumber, Stored, Turn},
     types::{ClientId, QoS},
 };
 
@@ -174,10 +174,13 @@ impl Router {
         Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
     }
 
-    /// The same for one session, while that is locked.
+    /// For a session that is locked; the turn is over, and what it noted told, before the session is unlocked.
     #[inline]
-    pub(super) fn notes<'a>(&'a self, observers: &'a mut Observers) -> Notes<'a> {
-        Notes { recorder: self.recorder(observers), noted: [None; 2] }
+    pub(super) fn turn<'a>(&'a self, local: &'a mut Local) -> Turn<'a, Notes<'a>> {
+        let Local { limits, pool, observers, .. } = local;
+        let now = observers.now;
+        let journal = Notes { recorder: self.recorder(observers), noted: [None; 2] };
+        Turn { now, limits: &limits.session, pool, journal }
     }
 
     /// Hands a record to the store, if there is one.

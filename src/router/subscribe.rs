@@ -138,21 +138,22 @@ impl Router {
     ) -> bool {
         let (retained, _) = self.retained.size();
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
-        let mut recorder = self.recorder(&mut local.observers);
         let mut state = slot.lock();
+        let mut turn = self.turn(local);
         let SlotState { session, access, .. } = &mut *state;
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let before = session.last_number();
         self.retained.try_for_each_match(filter, |message| {
             if limited.is_some_and(|access| !access.may_receive(message.topic())) {
-                recorder.observers.may_not_receive(session.id(), limited, message.topic());
+                turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }
-            if session.deliver_retained(message, options.qos, max, &mut recorder) {
+            if session.deliver_retained(message, options.qos, max, &mut turn) {
                 return ControlFlow::Continue(());
             }
             let payload = message.payload().len();
-            recorder.observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
+            let observers = &mut turn.journal.recorder.observers;
+            observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
             // the others would be dropped too: to find them would only keep other clients waiting
             ControlFlow::Break(())
         });

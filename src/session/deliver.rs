@@ -1,8 +1,7 @@
 //! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
 
 use super::{
-    BufPool, Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
-    SessionNumber, Stored,
+    Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionNumber, Stored, Turn,
     outbound::{QueueLimits, Queued, SendState},
     packet_ids,
 };
@@ -38,32 +37,25 @@ pub struct How {
 impl Session {
     /// A message for this session.
     #[inline]
-    pub fn deliver(
-        &mut self,
-        outgoing: &Outgoing<'_>,
-        how: How,
-        limits: &SessionLimits,
-        pool: &mut BufPool,
-        journal: &mut impl Journal,
-    ) -> Delivery {
+    pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How, turn: &mut Turn<'_, impl Journal>) -> Delivery {
         let waiting = self.pending();
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             if !self.connected {
-                if !limits.queue_qos0 || self.clean {
+                if !turn.limits.queue_qos0 || self.clean {
                     return Delivery::NotConnected;
                 }
             } else if !overtakes {
-                if waiting > 0 && waiting + outgoing.size() > limits.max_outbound_bytes {
+                if waiting > 0 && waiting + outgoing.size() > turn.limits.max_outbound_bytes {
                     self.dropped = self.dropped.saturating_add(1);
                     return Delivery::OutboundFull;
                 }
-                write_outgoing(self.out(pool), outgoing, how, None);
+                write_outgoing(self.out(turn.pool), outgoing, how, None);
                 return Delivery::Sent;
             }
-            return self.enqueue(outgoing, how, limits, journal);
+            return self.enqueue(outgoing, how, turn);
         }
-        self.deliver_acknowledged(outgoing, how, limits, pool, journal)
+        self.deliver_acknowledged(outgoing, how, turn)
     }
 
     /// At QoS 1 and 2.
@@ -71,29 +63,28 @@ impl Session {
         &mut self,
         outgoing: &Outgoing<'_>,
         how: How,
-        limits: &SessionLimits,
-        pool: &mut BufPool,
-        journal: &mut impl Journal,
+        turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
         let waiting = self.pending();
-        let fits = waiting == 0 || waiting + outgoing.size() <= limits.max_outbound_bytes;
+        let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
         let keep = !self.clean;
         let outbound = self.outbound.get_or_insert_default();
         let is_next = outbound.queue_len() == 0 && !outbound.owes_suback();
-        if !(self.connected && fits && is_next && outbound.has_place(limits.max_inflight_out)) {
-            return self.enqueue(outgoing, how, limits, journal);
+        if !(self.connected && fits && is_next && outbound.has_place(turn.limits.max_inflight_out)) {
+            return self.enqueue(outgoing, how, turn);
         }
         let How { qos, retain } = how;
         let number = outbound.next_number();
         let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
         if let Some(session) = self.number {
             let message = outgoing.message();
-            let stored = journal.changed(session, Change::Queued { number, message, qos, retain, sent: Some(seq) });
+            let change = Change::Queued { number, message, qos, retain, sent: Some(seq) };
+            let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
             }
         }
-        write_outgoing(self.out(pool), outgoing, how, Some(packet_ids::of(seq)));
+        write_outgoing(self.out(turn.pool), outgoing, how, Some(packet_ids::of(seq)));
         Delivery::Sent
     }
 
@@ -101,9 +92,9 @@ impl Session {
         &mut self,
         outgoing: &Outgoing<'_>,
         How { qos, retain }: How,
-        limits: &SessionLimits,
-        journal: &mut impl Journal,
+        turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
+        let Turn { limits, journal, .. } = turn;
         let queue = QueueLimits {
             messages: limits.max_queued_messages,
             bytes: limits.max_queued_bytes,
@@ -144,7 +135,7 @@ impl Session {
         message: &Message,
         granted: QoS,
         max: usize,
-        journal: &mut impl Journal,
+        turn: &mut Turn<'_, impl Journal>,
     ) -> bool {
         let qos = message.qos().min(granted);
         let queued = self.outbound.get_or_insert_default().enqueue_retained(message.clone(), qos, max);
@@ -154,7 +145,7 @@ impl Session {
         };
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
-            let _ = journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
+            let _ = turn.journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
         }
         true
     }
@@ -195,21 +186,22 @@ impl Session {
     /// The SUBACK for the SUBSCRIBE that came behind the message with the number `before` is among the bytes in
     /// [`out`](Self::out): the retained messages that wait for it follow at once, before answers to later packets, as
     /// far as the window and a bound of bytes allow.
-    pub fn suback_sent(&mut self, before: u64, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
+    pub fn suback_sent(&mut self, before: u64, turn: &mut Turn<'_, impl Journal>) {
         if let Some(outbound) = &mut self.outbound {
             outbound.suback_sent(before);
-            self.fill_up_to(FILL_BEHIND_SUBACK, limits, pool, journal);
+            self.fill_up_to(FILL_BEHIND_SUBACK, turn);
         }
     }
 
     /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
     #[inline(never)]
-    pub fn fill(&mut self, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
-        self.fill_up_to(FILL_BELOW, limits, pool, journal);
+    pub fn fill(&mut self, turn: &mut Turn<'_, impl Journal>) {
+        self.fill_up_to(FILL_BELOW, turn);
     }
 
     #[inline(always)]
-    fn fill_up_to(&mut self, below: usize, limits: &SessionLimits, pool: &mut BufPool, journal: &mut impl Journal) {
+    fn fill_up_to(&mut self, below: usize, turn: &mut Turn<'_, impl Journal>) {
+        let Turn { limits, pool, journal, .. } = turn;
         let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
         if outbound.waits_for().is_some() {
             while let Some(next) = outbound.next_held(journal.done()) {

@@ -100,6 +100,29 @@ pub trait Journal {
     fn done(&self) -> CommitSeq;
 }
 
+/// For as long as a turn lasts.
+impl<J: Journal> Journal for &mut J {
+    fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
+        (**self).sent(client, message, qos);
+    }
+
+    fn dropped(&mut self, client: &ClientId, message: &Message) {
+        (**self).dropped(client, message);
+    }
+
+    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+        (**self).changed(session, change)
+    }
+
+    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
+        (**self).noted(session, change);
+    }
+
+    fn done(&self) -> CommitSeq {
+        (**self).done()
+    }
+}
+
 /// For sessions that nobody watches and no store keeps.
 impl Journal for () {
     fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}

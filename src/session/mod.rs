@@ -18,6 +18,7 @@ mod packet_ids;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
@@ -27,6 +28,7 @@ pub use journal::{Change, Journal, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
+pub use turn::Turn;
 
 use deliver::write_message;
 use inbound::{Inbound, Seen};
@@ -180,14 +182,12 @@ impl Session {
         version: ProtocolVersion,
         session_present: bool,
         will: Option<StoredWill>,
-        limits: &SessionLimits,
-        pool: &mut BufPool,
-        journal: &mut impl Journal,
+        turn: &mut Turn<'_, impl Journal>,
     ) {
         self.connected = true;
         self.writing = 0;
         self.will = will;
-        let mut out = pool.take();
+        let mut out = turn.pool.take();
         // the byte is reserved in MQTT 3.1
         let session_present = session_present && version != ProtocolVersion::V31;
         codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
@@ -206,7 +206,7 @@ impl Session {
                 SendState::Released => {
                     // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
                     let released = Change::Released { number: sent.number };
-                    match self.number.map(|session| journal.changed(session, released)) {
+                    match self.number.map(|session| turn.journal.changed(session, released)) {
                         Some(Stored::By(commit)) => held.push((sent.seq, commit)),
                         _ => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
                     }
@@ -217,18 +217,18 @@ impl Session {
             outbound.hold_released(held);
         }
         self.out = Some(out);
-        self.fill(limits, pool, journal);
+        self.fill(turn);
     }
 
     /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
-    pub fn detach(&mut self, limits: &SessionLimits, pool: &mut BufPool) -> Option<StoredWill> {
+    pub fn detach(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<StoredWill> {
         self.connected = false;
         self.writing = 0;
         if let Some(out) = self.out.take() {
-            pool.put(out);
+            turn.pool.put(out);
         }
         if let Some(outbound) = &mut self.outbound {
-            if !limits.queue_qos0 {
+            if !turn.limits.queue_qos0 {
                 outbound.forget_qos0();
             }
             outbound.close_window();
@@ -277,20 +277,18 @@ impl Session {
     pub fn handle_packet<'a>(
         &mut self,
         packet: Packet<'a>,
-        limits: &SessionLimits,
-        pool: &mut BufPool,
-        journal: &mut impl Journal,
+        turn: &mut Turn<'_, impl Journal>,
     ) -> Result<Action<'a>, ProtocolError> {
         match packet {
             Packet::Publish(publish) => match publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce) {
                 None => return Ok(Action::Publish(publish)),
-                Some(id) => return self.receive(id, publish, limits),
+                Some(id) => return self.receive(id, publish, turn.limits),
             },
             Packet::Puback(ack) => {
                 if let Some(outbound) = &mut self.outbound {
                     let completed = outbound.handle_puback(ack.packet_id)?;
-                    self.forget(completed, journal);
-                    self.fill(limits, pool, journal);
+                    self.forget(completed, &mut turn.journal);
+                    self.fill(turn);
                 }
             }
             Packet::Pubrec(ack) => {
@@ -300,19 +298,19 @@ impl Session {
                     && let Some(session) = self.number
                 {
                     // a client that completed a message knows nothing of it any more: it must not be sent once more
-                    stored = journal.changed(session, Change::Released { number });
+                    stored = turn.journal.changed(session, Change::Released { number });
                 }
                 return Ok(Action::Release(ack.packet_id, stored));
             }
             Packet::Pubcomp(ack) => {
                 if let Some(outbound) = &mut self.outbound {
                     let completed = outbound.handle_pubcomp(ack.packet_id)?;
-                    self.forget(completed, journal);
-                    self.fill(limits, pool, journal);
+                    self.forget(completed, &mut turn.journal);
+                    self.fill(turn);
                 }
             }
             Packet::Pubrel(ack) => {
-                return Ok(self.complete(ack.packet_id, limits, journal));
+                return Ok(self.complete(ack.packet_id, turn));
             }
             Packet::Subscribe(subscribe) => return Ok(Action::Subscribe(subscribe)),
             Packet::Unsubscribe(unsubscribe) => return Ok(Action::Unsubscribe(unsubscribe)),
@@ -342,14 +340,14 @@ impl Session {
     }
 
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
-    fn complete<'a>(&mut self, id: PacketId, limits: &SessionLimits, journal: &mut impl Journal) -> Action<'a> {
+    fn complete<'a>(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Action<'a> {
         let Some(inbound) = &mut self.inbound else { return Action::Complete(id, Stored::Done, None) };
         if inbound.release(id)
             && let Some(session) = self.number
         {
-            inbound.set_stored(journal.changed(session, Change::ReceiptReleased { packet_id: id }));
+            inbound.set_stored(turn.journal.changed(session, Change::ReceiptReleased { packet_id: id }));
         }
-        Action::Complete(id, inbound.stored(), inbound.next_deferred(limits.max_inflight_in))
+        Action::Complete(id, inbound.stored(), inbound.next_deferred(turn.limits.max_inflight_in))
     }
 
     /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.
@@ -375,12 +373,12 @@ impl Session {
 
     /// A QoS 2 message of the client was published; `stored` says when what it set off is durable. Where it set off
     /// anything, that it was taken has to be as durable: gives when all of it is.
-    pub fn received(&mut self, id: PacketId, stored: Stored, journal: &mut impl Journal) -> Stored {
+    pub fn received(&mut self, id: PacketId, stored: Stored, turn: &mut Turn<'_, impl Journal>) -> Stored {
         let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) else { return stored };
         let mut stored = stored;
         let kept = self.number.filter(|_| stored != Stored::Done);
         if let Some(session) = kept {
-            stored = stored.and(journal.changed(session, Change::Received { packet_id: id }));
+            stored = stored.and(turn.journal.changed(session, Change::Received { packet_id: id }));
         }
         inbound.published(id, kept.is_some());
         inbound.set_stored(stored);
@@ -388,8 +386,8 @@ impl Session {
     }
 
     /// Keeps a QoS 2 message until the client has released an older one.
-    pub fn defer(&mut self, deferred: Deferred, limits: &SessionLimits) -> Result<(), ProtocolError> {
-        self.inbound.get_or_insert_default().defer(deferred, limits.max_queued_bytes)
+    pub fn defer(&mut self, deferred: Deferred, turn: &Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
+        self.inbound.get_or_insert_default().defer(deferred, turn.limits.max_queued_bytes)
     }
 
     // ---- bytes to the socket ----

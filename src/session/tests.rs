@@ -2,6 +2,8 @@
 
 mod pair;
 
+use std::time::Instant;
+
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -132,54 +134,70 @@ struct End {
     pool: BufPool,
 }
 
+/// The turn of a session that is driven with these.
+fn turn<'a, J: Journal>(limits: &'a SessionLimits, pool: &'a mut BufPool, journal: J) -> Turn<'a, J> {
+    Turn { now: Instant::now(), limits, pool, journal }
+}
+
 impl End {
+    /// The session, and a turn for it.
+    fn parts(&mut self) -> (&mut Session, Turn<'_, ()>) {
+        (&mut self.session, turn(&self.limits, &mut self.pool, ()))
+    }
+
     fn new(limits: SessionLimits) -> Self {
         Self { session: Session::new("c".into(), false, None), limits, pool: BufPool::default() }
     }
 
     /// The packets that are sent at once.
     fn attach(&mut self) -> Vec<Vec<u8>> {
-        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut ());
+        let (session, mut turn) = self.parts();
+        session.attach(ProtocolVersion::V311, true, None, &mut turn);
         self.sent()
     }
 
     fn detach(&mut self) {
-        self.session.detach(&self.limits, &mut self.pool);
+        let (session, mut turn) = self.parts();
+        session.detach(&mut turn);
     }
 
     fn deliver(&mut self, payload: &[u8], qos: QoS) -> Delivery {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload, qos);
-        self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut ())
+        let (session, mut turn) = self.parts();
+        session.deliver(&outgoing, How { qos, retain: false }, &mut turn)
     }
 
     /// The payloads that a delivery of this one pushed out of the queue.
     fn dropped(&mut self, payload: &str) -> Vec<String> {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
-        let mut told = Told::default();
-        match self.session.deliver(
-            &outgoing,
-            How { qos: QoS::AtLeastOnce, retain: false },
-            &self.limits,
-            &mut self.pool,
-            &mut told,
-        ) {
-            Delivery::Queued => told.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect(),
+        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+        let how = How { qos: QoS::AtLeastOnce, retain: false };
+        match self.session.deliver(&outgoing, how, &mut turn) {
+            Delivery::Queued => {
+                turn.journal.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
 
     /// What is to be published is published.
     fn handle<'a>(&mut self, packet: Packet<'a>) -> Result<Action<'a>, ProtocolError> {
-        let action = self.session.handle_packet(packet, &self.limits, &mut self.pool, &mut ());
+        let (session, mut turn) = self.parts();
+        let action = session.handle_packet(packet, &mut turn);
         let published = match &action {
             Ok(Action::Publish(publish)) => publish.packet_id,
             Ok(Action::Complete(_, _, next)) => next.as_ref().map(|next| next.packet_id),
             _ => None,
         };
         if let Some(id) = published {
-            assert_eq!(self.session.received(id, Stored::Done, &mut ()), Stored::Done);
+            assert_eq!(session.received(id, Stored::Done, &mut turn), Stored::Done);
         }
         action
+    }
+
+    fn defer(&mut self, deferred: Deferred) -> Result<(), ProtocolError> {
+        let (session, turn) = self.parts();
+        session.defer(deferred, &turn)
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
@@ -263,16 +281,15 @@ fn identifiers_wrap_around_a_message_that_is_never_acknowledged() {
 fn what_is_still_being_published_is_neither_acknowledged_nor_published_again() {
     let mut end = End::new(LIMITS);
     end.attach();
-    let repeated =
-        |end: &mut End| end.session.handle_packet(publish(7, b"x"), &end.limits, &mut end.pool, &mut ()).err();
-    assert!(matches!(
-        end.session.handle_packet(publish(7, b"x"), &end.limits, &mut end.pool, &mut ()),
-        Ok(Action::Publish(_))
-    ));
+    let receive = |end: &mut End| {
+        let (session, mut turn) = end.parts();
+        session.handle_packet(publish(7, b"x"), &mut turn).map(|action| matches!(action, Action::Publish(_)))
+    };
+    assert_eq!(receive(&mut end), Ok(true));
     // another connection of the same client
     end.detach();
     end.attach();
-    assert_eq!(repeated(&mut end), Some(ProtocolError::StillPublishing));
+    assert_eq!(receive(&mut end), Err(ProtocolError::StillPublishing));
     // it was refused: the next is the first
     end.session.refuse(id(7));
     assert_eq!(name(end.handle(publish(7, b"x"))), "publish 7");
@@ -387,7 +404,7 @@ fn qos_2_from_the_client_is_taken_once_and_waits_beyond_the_window() {
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let packet_id = publish.packet_id.unwrap();
                 let deferred = Deferred { packet_id, retain: false, message };
-                end.session.defer(deferred, &end.limits).unwrap();
+                end.defer(deferred).unwrap();
             }
             assert_eq!(name(action), *expected, "{packet:?}");
         }
@@ -436,7 +453,7 @@ fn what_waits_of_a_client_is_bounded_in_bytes() {
     let mut end = End::new(LIMITS);
     let mut defer = |packet_id, payload: &[u8]| {
         let message = Message::new(TopicName::new("t").unwrap(), payload, QoS::ExactlyOnce);
-        end.session.defer(Deferred { packet_id: id(packet_id), retain: false, message }, &end.limits)
+        end.defer(Deferred { packet_id: id(packet_id), retain: false, message })
     };
     assert_eq!(defer(1, &[0; 49]), Ok(()));
     assert_eq!(defer(2, &[0; 49]), Ok(()));
@@ -450,7 +467,8 @@ fn a_full_window_asks_for_no_buffer() {
     assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
     assert_eq!(end.dropped("waits"), [""; 0]);
     assert_eq!(end.sent().len(), 1);
-    end.session.fill(&end.limits, &mut end.pool, &mut ());
+    let (session, mut turn) = end.parts();
+    session.fill(&mut turn);
     assert!(end.session.take_out().is_none(), "there is nothing to write");
 }
 
@@ -473,7 +491,7 @@ fn what_waits_keeps_its_turn_when_the_window_grows() {
     assert_eq!(name(end.handle(publish(1, b""))), "publish 1");
     let message = Message::new(TopicName::new("t").unwrap(), b"", QoS::ExactlyOnce);
     assert_eq!(name(end.handle(publish(2, b""))), "defer 2");
-    end.session.defer(Deferred { packet_id: id(2), retain: false, message }, &end.limits).unwrap();
+    end.defer(Deferred { packet_id: id(2), retain: false, message }).unwrap();
     // the configuration was read again
     end.limits.max_inflight_in = 10;
     assert_eq!(name(end.handle(publish(3, b""))), "defer 3");
@@ -490,7 +508,7 @@ fn what_waited_of_a_client_counts_no_more_once_it_is_taken() {
         assert_eq!(name(end.handle(publish(packet_id, &payload))), format!("defer {packet_id}"));
         let message = Message::new(TopicName::new("t").unwrap(), &payload, QoS::ExactlyOnce);
         let deferred = Deferred { packet_id: id(packet_id), retain: false, message };
-        assert_eq!(end.session.defer(deferred, &end.limits), Ok(()));
+        assert_eq!(end.defer(deferred), Ok(()));
         let released = name(end.handle(Packet::Pubrel(id(packet_id - 1).into())));
         assert_eq!(released, format!("complete {}, publish {packet_id}", packet_id - 1));
     }
@@ -502,7 +520,8 @@ fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     end.attach();
     assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
     let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
-    let _ = end.session.deliver_retained(&retained, QoS::AtLeastOnce, usize::MAX, &mut ());
+    let (session, mut turn) = end.parts();
+    assert!(session.deliver_retained(&retained, QoS::AtLeastOnce, usize::MAX, &mut turn));
     assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued));
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");

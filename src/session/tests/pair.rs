@@ -117,8 +117,8 @@ impl Pair {
         let (size, pending) = (outgoing.size(), self.session.pending());
         let full = pending > 0 && pending + size > self.limits.max_outbound_bytes;
         self.delivered.push((number, topic, qos));
-        let mut told = Told::default();
-        match self.session.deliver(&outgoing, How { qos, retain: false }, &self.limits, &mut self.pool, &mut told) {
+        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+        match self.session.deliver(&outgoing, How { qos, retain: false }, &mut turn) {
             Delivery::Sent => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
@@ -129,8 +129,9 @@ impl Pair {
             Delivery::Queued => {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());
+                let dropped = turn.journal.dropped;
                 let expected = self.enqueue(Waiting { number, qos, retain: false, size });
-                let dropped: Vec<Number> = told.dropped.iter().map(|m| number_of(m.payload())).collect();
+                let dropped: Vec<Number> = dropped.iter().map(|m| number_of(m.payload())).collect();
                 assert_eq!(dropped, expected, "a full queue drops the right ones");
                 self.dropped.extend(dropped);
             }
@@ -176,7 +177,8 @@ impl Pair {
         let message = Message::new(TopicName::new(TOPICS[topic]).unwrap(), &payload(number, padding), qos);
         self.queue.push_back(Waiting { number, qos, retain: true, size: message.size() });
         self.delivered.push((number, topic, qos));
-        assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce, usize::MAX, &mut ()));
+        let mut turn = turn(&self.limits, &mut self.pool, ());
+        assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce, usize::MAX, &mut turn));
         self.flush();
     }
 
@@ -184,7 +186,6 @@ impl Pair {
     pub fn broker_reads(&mut self) -> bool {
         let Some(bytes) = self.to_broker.pop_front() else { return false };
         let mut replies = Vec::new();
-        let mut told = Told::default();
         let packet = decode(&bytes);
         match &packet {
             Packet::Puback(ack) => self.inflight.retain(|f| f.id != Some(ack.packet_id)),
@@ -195,8 +196,10 @@ impl Pair {
             Packet::Pubrel(ack) => _ = self.taken.remove(&ack.packet_id),
             _ => {}
         }
-        let (limits, pool) = (&self.limits, &mut self.pool);
-        match self.session.handle_packet(packet, limits, pool, &mut told).expect("a client that does nothing wrong") {
+        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+        let action = self.session.handle_packet(packet, &mut turn).expect("a client that does nothing wrong");
+        let sent = std::mem::take(&mut turn.journal.sent);
+        match action {
             Action::Publish(publish) => {
                 self.publish(publish.topic, publish.payload, publish.qos, publish.packet_id, &mut replies);
             }
@@ -204,7 +207,7 @@ impl Pair {
                 assert!(self.taken.len() >= self.limits.max_inflight_in, "deferred although there was a place");
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let deferred = Deferred { packet_id: publish.packet_id.unwrap(), retain: publish.retain, message };
-                self.session.defer(deferred, &self.limits).expect("few bytes are deferred");
+                self.session.defer(deferred, &turn).expect("few bytes are deferred");
             }
             Action::Repeated(id) => {
                 assert!(self.taken.contains(&id), "{id} is not one that was taken");
@@ -219,7 +222,7 @@ impl Pair {
             }
             _ => {}
         }
-        self.began(told.sent);
+        self.began(sent);
         self.session.out(&mut self.pool).bytes_mut().append(&mut replies);
         self.flush();
         true
@@ -229,7 +232,8 @@ impl Pair {
         self.published.push((number_of(payload), topic_index(topic), qos));
         match id {
             Some(id) if qos == QoS::ExactlyOnce => {
-                assert_eq!(self.session.received(id, Stored::Done, &mut ()), Stored::Done);
+                let mut turn = turn(&self.limits, &mut self.pool, ());
+                assert_eq!(self.session.received(id, Stored::Done, &mut turn), Stored::Done);
                 self.taken.insert(id);
                 assert!(self.taken.len() <= self.limits.max_inflight_in, "more is taken than limits.max_inflight_in");
                 codec::encode::pubrec(replies, id);
@@ -258,9 +262,10 @@ impl Pair {
             self.session.set_writing(self.blocked);
             // what the session gives at once is bounded: again, until there is no more
             while self.blocked == 0 {
-                let mut told = Told::default();
-                self.session.fill(&self.limits, &mut self.pool, &mut told);
-                self.began(told.sent);
+                let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+                self.session.fill(&mut turn);
+                let sent = turn.journal.sent;
+                self.began(sent);
                 let frames = self.take();
                 self.session.set_writing(0);
                 if frames.is_empty() {
@@ -311,7 +316,7 @@ impl Pair {
         (0..broker_reads).for_each(|_| _ = self.broker_reads());
         // lost, but their identifiers are given
         self.take();
-        self.session.detach(&self.limits, &mut self.pool);
+        self.session.detach(&mut turn(&self.limits, &mut self.pool, ()));
         if !self.limits.queue_qos0 {
             let gone = self.queue.iter().filter(|w| w.qos == QoS::AtMostOnce);
             self.dropped.extend(gone.map(|w| w.number));
@@ -329,10 +334,11 @@ impl Pair {
         if self.session.is_connected() {
             return;
         }
-        let mut told = Told::default();
-        self.session.attach(ProtocolVersion::V311, true, None, &self.limits, &mut self.pool, &mut told);
+        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+        self.session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        let sent = turn.journal.sent;
         let again: Vec<Flight> = self.inflight.iter().copied().collect();
-        self.began(told.sent);
+        self.began(sent);
         let frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0], "CONNACK comes first");
         for (frame, flight) in frames[1..].iter().zip(&again) {
