@@ -10,8 +10,8 @@ use dunlin::{
     config,
     router::Rights,
     session::{
-        Action, BufPool, Deferred, Delivery, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionLimits,
-        Stored, Turn,
+        Action, BufPool, Deferred, Delivery, Expiry, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session,
+        SessionLimits, Stored, Turn,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -164,7 +164,7 @@ pub fn session(data: &[u8]) {
     let mut byte = || input.next();
     let (Some(a), Some(b), Some(c), Some(d)) = (byte(), byte(), byte(), byte()) else { return };
     let mut end = End {
-        session: Session::new("fuzz".into(), false, None),
+        session: Session::new("fuzz".into(), Expiry::Never, None),
         limits: SessionLimits {
             max_inflight_out: 1 + usize::from(a % 8),
             max_inflight_in: 1 + usize::from(a / 8 % 4),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
-    session::{CloseReason, CommitSeq, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
+    session::{CloseReason, CommitSeq, Expiry, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
     topic::FilterId,
     types::{ClientId, ProtocolVersion, UserName},
 };
@@ -180,7 +180,7 @@ impl Router {
                     local.observers.observe(&Event::Disconnect { client, reason: &reason });
                 }
                 taken_over.expiry = state.expiry.take();
-                if !connect.clean_session && !state.session.is_clean() {
+                if !connect.clean_session && state.session.expiry().outlives_connection() {
                     slot.attach(&mut state, connection, waker);
                     // before what waits goes out: it may have waited for somebody else
                     self.set_access(&mut state, access);
@@ -207,7 +207,8 @@ impl Router {
             }
         }
         local.observers.observe(&event(false));
-        let number = if connect.clean_session { None } else { self.new_session_number() };
+        let expiry = if connect.clean_session { Expiry::WithConnection } else { Expiry::Never };
+        let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
             let started = self.store(|| Record::SessionStarted { session, client: client.clone(), will: will.clone() });
             taken_over.stored = taken_over.stored.and(started);
@@ -216,7 +217,7 @@ impl Router {
             taken_over.stored =
                 taken_over.stored.and(self.not_before(CommitSeq(self.ended_by.load(Ordering::Acquire))));
         }
-        let mut session = Session::new(client.clone(), connect.clean_session, number);
+        let mut session = Session::new(client.clone(), expiry, number);
         session.attach(connect.version, false, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
         {
@@ -268,14 +269,14 @@ impl Router {
         slot.detach(&mut state);
         let client = state.session.id().clone();
         let will = state.session.detach(&mut self.turn(local)).filter(|_| reason.publishes_will());
-        let expiry = local.limits.session_expiry;
-        let ends = state.session.is_clean() || expiry.is_some_and(|e| e.is_zero());
+        let kept = state.session.expiry().within(local.limits.session_expiry);
+        let ends = kept.is_some_and(|kept| kept.is_zero());
         let mut subscriptions = Vec::new();
         if ends {
             state.ended = true;
             subscriptions = state.session.take_subscriptions();
             let _ = self.store_end(&state.session);
-        } else if let Some(at) = expiry.and_then(|e| now.checked_add(e)) {
+        } else if let Some(at) = kept.and_then(|kept| now.checked_add(kept)) {
             state.expiry = Some((at, connection.0));
         }
         // a Will that the shutdown did not publish is published after the restart

@@ -379,7 +379,7 @@ impl Router {
         client.touched = true;
         let mut state = self.own(client)?;
         let mut turn = self.turn(local);
-        state.session.out(turn.pool).bytes_mut().append(replies);
+        state.session.append(replies, &mut turn);
         if let Some(behind) = behind {
             state.session.suback_sent(behind, &mut turn);
         }
@@ -462,7 +462,7 @@ impl Router {
                     if let Ok(mut state) = self.own(client)
                         && !replies.is_empty()
                     {
-                        state.session.out(&mut local.pool).bytes_mut().append(replies);
+                        state.session.append(replies, &mut self.turn(local));
                     }
                     return Flush::Write(None);
                 }
@@ -480,7 +480,7 @@ impl Router {
         session.set_writing(unwritten);
         let mut turn = self.turn(local);
         if !replies.is_empty() {
-            session.out(turn.pool).bytes_mut().append(replies);
+            session.append(replies, &mut turn);
         }
         let (mut out, mut held) = (None, None);
         if unwritten == 0 {

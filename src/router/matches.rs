@@ -199,12 +199,16 @@ fn merge_overlapping(targets: &mut Vec<Target>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{session::Session, topic::TopicFilter, types::QoS};
+    use crate::{
+        session::{Expiry, Session},
+        topic::TopicFilter,
+        types::QoS,
+    };
 
     #[test]
     fn a_target_is_small_and_has_what_its_filters_ask_for_together() {
         assert_eq!(size_of::<Target>(), 16);
-        let slots = [0, 1].map(|_| SlotRef::new(Session::new("c".into(), true, None)));
+        let slots = [0, 1].map(|_| SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None)));
         let target = |slot: usize, qos, no_local, retain_as_published| Target {
             slot: slots[slot].clone(),
             options: SubscriptionOptions { qos, no_local, retain_as_published },
@@ -232,7 +236,7 @@ mod tests {
         let trie = RwLock::new(SubscriptionTrie::new(1));
         let all = TopicFilter::new("#").unwrap();
         let subscribe = || {
-            let slot = SlotRef::new(Session::new("c".into(), true, None));
+            let slot = SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None));
             trie.write().subscribe(all, slot, SubscriptionOptions::default());
             generations.bump("#", true);
         };

@@ -38,22 +38,23 @@ impl Session {
     /// A message for this session.
     #[inline]
     pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How, turn: &mut Turn<'_, impl Journal>) -> Delivery {
-        let waiting = self.pending();
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
-            if !self.connected {
-                if !turn.limits.queue_qos0 || self.clean {
+            match &mut self.attached {
+                None if !turn.limits.queue_qos0 || !self.expiry.outlives_connection() => {
                     return Delivery::NotConnected;
                 }
-            } else if !overtakes {
-                if waiting > 0 && waiting + outgoing.size() > turn.limits.max_outbound_bytes {
-                    self.dropped = self.dropped.saturating_add(1);
-                    return Delivery::OutboundFull;
+                Some(attached) if !overtakes => {
+                    let waiting = attached.pending();
+                    if waiting > 0 && waiting + outgoing.size() > turn.limits.max_outbound_bytes {
+                        self.dropped = self.dropped.saturating_add(1);
+                        return Delivery::OutboundFull;
+                    }
+                    write_outgoing(attached.out(turn.pool), outgoing, how, None);
+                    return Delivery::Sent;
                 }
-                write_outgoing(self.out(turn.pool), outgoing, how, None);
-                return Delivery::Sent;
+                _ => return self.enqueue(outgoing, how, turn),
             }
-            return self.enqueue(outgoing, how, turn);
         }
         self.deliver_acknowledged(outgoing, how, turn)
     }
@@ -65,12 +66,13 @@ impl Session {
         how: How,
         turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
-        let waiting = self.pending();
+        let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
+        let waiting = attached.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
-        let keep = !self.clean;
+        let keep = self.expiry.outlives_connection();
         let outbound = self.outbound.get_or_insert_default();
         let is_next = outbound.queue_len() == 0 && !outbound.owes_suback();
-        if !(self.connected && fits && is_next && outbound.has_place(turn.limits.max_inflight_out)) {
+        if !(fits && is_next && outbound.has_place(turn.limits.max_inflight_out)) {
             return self.enqueue(outgoing, how, turn);
         }
         let How { qos, retain } = how;
@@ -84,7 +86,7 @@ impl Session {
                 return Delivery::Sent;
             }
         }
-        write_outgoing(self.out(turn.pool), outgoing, how, Some(packet_ids::of(seq)));
+        write_outgoing(attached.out(turn.pool), outgoing, how, Some(packet_ids::of(seq)));
         Delivery::Sent
     }
 
@@ -156,7 +158,7 @@ impl Session {
     /// `forget` is called with the number of each that a store has to forget.
     pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, mut forget: impl FnMut(SessionNumber, u64)) {
         let Some(outbound) = &mut self.outbound else { return };
-        outbound.forget(self.connected, |number, message| {
+        outbound.forget(self.attached.is_some(), |number, message| {
             let goes = !may(message.topic());
             if let Some(session) = self.number.filter(|_| goes) {
                 forget(session, number);
@@ -202,10 +204,10 @@ impl Session {
     #[inline(always)]
     fn fill_up_to(&mut self, below: usize, turn: &mut Turn<'_, impl Journal>) {
         let Turn { limits, pool, journal, .. } = turn;
-        let Some(outbound) = self.outbound.as_mut().filter(|_| self.connected) else { return };
+        let (Some(outbound), Some(attached)) = (&mut self.outbound, &mut self.attached) else { return };
         if outbound.waits_for().is_some() {
             while let Some(next) = outbound.next_held(journal.done()) {
-                let out = self.out.get_or_insert_with(|| pool.take());
+                let out = attached.out(pool);
                 match &next.state {
                     SendState::Published { qos, retain, message: Some(message) } => {
                         let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
@@ -221,14 +223,14 @@ impl Session {
         if outbound.queue_len() == 0 {
             return;
         }
-        let room = below.min(limits.max_outbound_bytes).saturating_sub(self.writing);
-        while self.out.as_ref().map_or(0, |out| out.len()) < room {
+        let room = below.min(limits.max_outbound_bytes).saturating_sub(attached.writing);
+        while attached.out.as_ref().map_or(0, |out| out.len()) < room {
             let Some(Queued { number, message, qos, retain, .. }) = outbound.next(limits.max_inflight_out) else {
                 break;
             };
             let mut id = None;
             if qos != QoS::AtMostOnce {
-                let keep = (!self.clean).then(|| message.clone());
+                let keep = self.expiry.outlives_connection().then(|| message.clone());
                 let seq = outbound.begin(number, qos, retain, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {
@@ -246,7 +248,7 @@ impl Session {
                 }
             }
             // not before there is something for it: an empty buffer would be taken, written and asked for for ever
-            let out = self.out.get_or_insert_with(|| pool.take());
+            let out = attached.out(pool);
             write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
             journal.sent(&self.id, &message, qos);
         }

@@ -9,6 +9,7 @@
 mod acks;
 mod close;
 mod deliver;
+mod expiry;
 mod inbound;
 mod journal;
 mod message;
@@ -23,6 +24,7 @@ mod turn;
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
 pub use deliver::{Delivery, How};
+pub use expiry::Expiry;
 pub use inbound::Deferred;
 pub use journal::{Change, Journal, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
@@ -72,18 +74,25 @@ pub struct StoredWill {
 #[derive(Debug)]
 pub struct Session {
     id: ClientId,
-    clean: bool,
-    connected: bool,
+    expiry: Expiry,
     /// Under which a store keeps it; `None`: none does.
     number: Option<SessionNumber>,
     /// Messages that were dropped for want of room, since it was last asked.
     dropped: u32,
-    out: Option<Box<OutBuf>>,
-    /// Bytes that the driver took and the socket has not taken yet.
-    writing: usize,
     outbound: Option<Box<Outbound>>,
     inbound: Option<Box<Inbound>>,
     subscriptions: Vec<FilterId>,
+    /// `None`: the client is away.
+    attached: Option<Attached>,
+}
+
+/// What a session has only while its client is connected.
+#[derive(Debug)]
+struct Attached {
+    /// Bytes that the driver has not taken yet.
+    out: Option<Box<OutBuf>>,
+    /// Bytes that the driver took and the socket has not taken yet.
+    writing: usize,
     will: Option<StoredWill>,
 }
 
@@ -115,19 +124,16 @@ pub enum Action<'a> {
 
 impl Session {
     /// A new session, not connected. `number`: that under which a store keeps it.
-    pub fn new(id: ClientId, clean: bool, number: Option<SessionNumber>) -> Self {
+    pub fn new(id: ClientId, expiry: Expiry, number: Option<SessionNumber>) -> Self {
         Self {
             id,
-            clean,
-            connected: false,
+            expiry,
             number,
             dropped: 0,
-            out: None,
-            writing: 0,
             outbound: None,
             inbound: None,
             subscriptions: Vec::new(),
-            will: None,
+            attached: None,
         }
     }
 
@@ -136,9 +142,9 @@ impl Session {
         &self.id
     }
 
-    /// It ends with its connection (Clean Session 1).
-    pub fn is_clean(&self) -> bool {
-        self.clean
+    /// How long it outlives its connections.
+    pub fn expiry(&self) -> Expiry {
+        self.expiry
     }
 
     /// Under which a store keeps it; `None`: none does.
@@ -148,7 +154,7 @@ impl Session {
 
     /// A client is attached.
     pub fn is_connected(&self) -> bool {
-        self.connected
+        self.attached.is_some()
     }
 
     /// Messages waiting or in flight, for `$SYS` and the admin API: count and bytes.
@@ -158,7 +164,7 @@ impl Session {
 
     /// Are there bytes for the client that its connection has not taken?
     pub fn has_bytes(&self) -> bool {
-        self.out.as_ref().is_some_and(|out| !out.is_empty())
+        self.attached.as_ref().and_then(|a| a.out.as_ref()).is_some_and(|out| !out.is_empty())
     }
 
     /// Would messages that wait, or that the client has not acknowledged, be lost with this process?
@@ -184,9 +190,6 @@ impl Session {
         will: Option<StoredWill>,
         turn: &mut Turn<'_, impl Journal>,
     ) {
-        self.connected = true;
-        self.writing = 0;
-        self.will = will;
         let mut out = turn.pool.take();
         // the byte is reserved in MQTT 3.1
         let session_present = session_present && version != ProtocolVersion::V31;
@@ -216,24 +219,20 @@ impl Session {
         if let Some(outbound) = &mut self.outbound {
             outbound.hold_released(held);
         }
-        self.out = Some(out);
+        self.attached = Some(Attached { out: Some(out), writing: 0, will });
         self.fill(turn);
     }
 
     /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
     pub fn detach(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<StoredWill> {
-        self.connected = false;
-        self.writing = 0;
-        if let Some(out) = self.out.take() {
-            turn.pool.put(out);
-        }
+        let attached = self.attached.take();
         if let Some(outbound) = &mut self.outbound {
             if !turn.limits.queue_qos0 {
                 outbound.forget_qos0();
             }
             outbound.close_window();
             outbound.forget_subacks();
-            if outbound.is_idle() && self.clean {
+            if outbound.is_idle() && !self.expiry.outlives_connection() {
                 self.outbound = None;
             }
         }
@@ -243,7 +242,11 @@ impl Session {
                 self.inbound = None;
             }
         }
-        self.will.take()
+        let Attached { out, will, .. } = attached?;
+        if let Some(out) = out {
+            turn.pool.put(out);
+        }
+        will
     }
 
     // ---- subscriptions: the index holds them, the session knows which are its ---
@@ -392,27 +395,47 @@ impl Session {
 
     // ---- bytes to the socket ----
 
-    /// The buffer that collects what goes out.
+    /// Answers to packets of the connected client: they go out behind what is there already.
     #[inline]
-    pub fn out(&mut self, pool: &mut BufPool) -> &mut OutBuf {
-        self.out.get_or_insert_with(|| pool.take())
+    pub fn append(&mut self, answers: &mut Vec<u8>, turn: &mut Turn<'_, impl Journal>) {
+        debug_assert!(self.is_connected(), "answers are for a client that is there");
+        match &mut self.attached {
+            Some(attached) => attached.out(turn.pool).bytes_mut().append(answers),
+            None => answers.clear(),
+        }
     }
 
     /// Bytes on their way: collected, and taken but not written.
     #[inline]
     pub fn pending(&self) -> usize {
-        self.writing + self.out.as_ref().map_or(0, |o| o.len())
+        self.attached.as_ref().map_or(0, Attached::pending)
     }
 
     /// Takes what is to be written now. Tell [`set_writing`](Self::set_writing) what the socket left of it.
     pub fn take_out(&mut self) -> Option<Box<OutBuf>> {
-        let out = self.out.take()?;
-        self.writing = out.len();
+        let attached = self.attached.as_mut()?;
+        let out = attached.out.take()?;
+        attached.writing = out.len();
         Some(out)
     }
 
     /// What the driver holds and could not write yet.
     pub fn set_writing(&mut self, bytes: usize) {
-        self.writing = bytes;
+        if let Some(attached) = &mut self.attached {
+            attached.writing = bytes;
+        }
+    }
+}
+
+impl Attached {
+    /// The buffer that collects what goes out.
+    #[inline]
+    fn out(&mut self, pool: &mut BufPool) -> &mut OutBuf {
+        self.out.get_or_insert_with(|| pool.take())
+    }
+
+    #[inline]
+    fn pending(&self) -> usize {
+        self.writing + self.out.as_ref().map_or(0, |out| out.len())
     }
 }

@@ -1,7 +1,7 @@
 //! A session's messages as a store kept them: from [`RestoredMessage`]s back to a [`Session`].
 
 use super::{
-    Message, Session, SessionNumber,
+    Expiry, Message, Session, SessionNumber,
     outbound::{Queued, SendState},
 };
 use crate::types::{ClientId, PacketId, QoS};
@@ -54,7 +54,7 @@ impl Session {
         messages: Vec<RestoredMessage>,
         received: impl IntoIterator<Item = PacketId>,
     ) -> Self {
-        let mut session = Self::new(id, false, Some(number));
+        let mut session = Self::new(id, Expiry::Never, Some(number));
         for RestoredMessage { number, state } in messages {
             let outbound = session.outbound.get_or_insert_default();
             match state {

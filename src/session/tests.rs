@@ -146,7 +146,7 @@ impl End {
     }
 
     fn new(limits: SessionLimits) -> Self {
-        Self { session: Session::new("c".into(), false, None), limits, pool: BufPool::default() }
+        Self { session: Session::new("c".into(), Expiry::Never, None), limits, pool: BufPool::default() }
     }
 
     /// The packets that are sent at once.
@@ -475,7 +475,7 @@ fn a_full_window_asks_for_no_buffer() {
 #[test]
 fn a_clean_session_keeps_no_message_that_is_in_flight() {
     let mut end = End::new(LIMITS);
-    end.session = Session::new("c".into(), true, None);
+    end.session = Session::new("c".into(), Expiry::WithConnection, None);
     end.attach();
     assert!(matches!(end.deliver(b"", QoS::AtLeastOnce), Delivery::Sent));
     end.sent();

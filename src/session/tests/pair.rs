@@ -77,7 +77,7 @@ impl Pair {
     /// A session that is connected.
     pub fn new(limits: SessionLimits) -> Self {
         let mut pair = Self {
-            session: Session::new("c".into(), false, None),
+            session: Session::new("c".into(), Expiry::Never, None),
             limits,
             pool: BufPool::default(),
             numbers: 0,
@@ -196,9 +196,9 @@ impl Pair {
             Packet::Pubrel(ack) => _ = self.taken.remove(&ack.packet_id),
             _ => {}
         }
-        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
-        let action = self.session.handle_packet(packet, &mut turn).expect("a client that does nothing wrong");
-        let sent = std::mem::take(&mut turn.journal.sent);
+        let mut reading = turn(&self.limits, &mut self.pool, Told::default());
+        let action = self.session.handle_packet(packet, &mut reading).expect("a client that does nothing wrong");
+        let sent = std::mem::take(&mut reading.journal.sent);
         match action {
             Action::Publish(publish) => {
                 self.publish(publish.topic, publish.payload, publish.qos, publish.packet_id, &mut replies);
@@ -207,7 +207,7 @@ impl Pair {
                 assert!(self.taken.len() >= self.limits.max_inflight_in, "deferred although there was a place");
                 let message = Message::new(publish.topic, publish.payload, publish.qos);
                 let deferred = Deferred { packet_id: publish.packet_id.unwrap(), retain: publish.retain, message };
-                self.session.defer(deferred, &turn).expect("few bytes are deferred");
+                self.session.defer(deferred, &reading).expect("few bytes are deferred");
             }
             Action::Repeated(id) => {
                 assert!(self.taken.contains(&id), "{id} is not one that was taken");
@@ -223,7 +223,7 @@ impl Pair {
             _ => {}
         }
         self.began(sent);
-        self.session.out(&mut self.pool).bytes_mut().append(&mut replies);
+        self.session.append(&mut replies, &mut turn(&self.limits, &mut self.pool, ()));
         self.flush();
         true
     }
