@@ -1,5 +1,5 @@
 //! `dunlin passwd`: a user of a password file is set or deleted. The file is replaced as one, by its successor or not at all;
-//! its mode and owner stay, and so do its other lines, comments too.
+//! its owner, group and mode stay, and so do its other lines, comments too. A new file belongs to its directory's owner.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -33,8 +33,8 @@ pub enum Edited {
     Deleted,
 }
 
-/// Edits `path`, which is made with mode 0600 where it is not there. A file that could not be read as a password file is
-/// left alone.
+/// Edits `path`, which is made if it is missing: with the owner and group of its directory and mode 0640, or with mode 0600
+/// if it then belongs to this process anyway. A file that could not be read as a password file is left alone.
 pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let file = path.display().to_string();
@@ -100,7 +100,8 @@ fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     out
 }
 
-/// Puts a file with these bytes in the place of `target`, with the mode and owner of `like`.
+/// Puts a file with these bytes in the place of `target`, with the owner, group and mode of `like`, or else the owner and
+/// group of its directory.
 fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
     let (unfinished, mut file) = create_beside(target)?;
     let written = || {
@@ -111,6 +112,10 @@ fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
                 fchown(&file, Some(about.uid()), Some(about.gid()))?;
             }
             file.set_permissions(fs::Permissions::from_mode(about.mode() & 0o7777))?;
+        } else if let Some(folder) = folder(target)
+            && is_given(&file, &fs::metadata(folder)?)?
+        {
+            file.set_permissions(fs::Permissions::from_mode(0o640))?;
         }
         file.write_all(bytes)?;
         file.sync_all()?;
@@ -123,6 +128,19 @@ fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
         // what is wrong is said by the error
         let _ = fs::remove_file(&unfinished);
     })
+}
+
+/// Gives a new file to the owner and the group of its directory: root makes the file that the broker's user reads. `false`:
+/// they are those of this process, or it may not give files away.
+fn is_given(file: &File, directory: &fs::Metadata) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    let (owner, group) = (directory.uid(), directory.gid());
+    if (owner, group) == (ours.uid(), ours.gid()) {
+        return Ok(false);
+    }
+    // without privileges the owner stays, and the group can be one that the user is in
+    let given = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
+    Ok(given.is_ok())
 }
 
 /// A new file of nobody else's, in the same folder: only there can it be renamed to the old one's name.
@@ -173,6 +191,28 @@ mod tests {
         assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 1);
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["passwords"]);
+    }
+
+    #[test]
+    fn owner_group_and_mode_stay_and_a_new_file_takes_those_of_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwords");
+        let owner =
+            |path: &Path| fs::metadata(path).map(|about| (about.uid(), about.gid(), about.mode() & 0o7777)).unwrap();
+        let own = owner(dir.path());
+        if std::os::unix::fs::chown(dir.path(), Some(1234), Some(5678)).is_err() {
+            // only root can give files away: what is shown is that nothing fails without that
+            edit(&path, "bob", Change::Set(b"x")).unwrap();
+            return assert_eq!(owner(&path), (own.0, own.1, 0o600));
+        }
+        edit(&path, "bob", Change::Set(b"x")).unwrap();
+        assert_eq!(owner(&path), (1234, 5678, 0o640));
+        for (uid, gid, mode) in [(0, 5678, 0o640), (1234, 0, 0o600), (1, 2, 0o664)] {
+            std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            edit(&path, "bob", Change::Set(b"y")).unwrap();
+            assert_eq!(owner(&path), (uid, gid, mode));
+        }
     }
 
     #[test]
