@@ -6,6 +6,7 @@ mod commands;
 mod health;
 mod listeners;
 mod persistence;
+mod pulse;
 mod ready_file;
 mod relisten;
 mod reload;
@@ -19,7 +20,8 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     net::SocketAddr,
-    sync::Arc,
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -29,7 +31,7 @@ use thiserror::Error;
 use crate::{
     auth::{Auth, AuthError},
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
-    net::{NetLimits, Workers},
+    net::{NetLimits, PassedSockets, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
@@ -37,6 +39,7 @@ use crate::{
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 pub use persistence::MovedError;
+pub use pulse::Pulse;
 use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
 pub use watch::Watch;
@@ -88,12 +91,14 @@ pub struct Builder {
     config: Config,
     ports: Ports,
     sync_delay: Duration,
+    passed: Vec<(String, OwnedFd)>,
+    progress: Arc<AtomicU64>,
 }
 
 impl Builder {
     /// A broker with this configuration.
     pub fn new(config: Config) -> Self {
-        Self { config, ports: Ports::default(), sync_delay: Duration::ZERO }
+        Self { config, ..Self::default() }
     }
 
     /// Sees what happens.
@@ -126,6 +131,20 @@ impl Builder {
         self
     }
 
+    /// Sockets that listen already, with the names by which listeners take them (`systemd:NAME`). One that no listener takes
+    /// is an error. They stay open while the server runs.
+    pub fn passed_sockets(mut self, sockets: Vec<(String, OwnedFd)>) -> Self {
+        self.passed = sockets;
+        self
+    }
+
+    /// Counts the records that the start reads from `data_dir`, so that another thread can tell a long start from one that
+    /// hangs.
+    pub fn progress(mut self, records: Arc<AtomicU64>) -> Self {
+        self.progress = records;
+        self
+    }
+
     /// Passes on what clients publish.
     pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
         self.ports.forward = Some(forward);
@@ -134,7 +153,7 @@ impl Builder {
 
     /// Binds all listeners, starts the threads and accepts. All listeners accept when this returns.
     pub async fn start(self) -> Result<Server, ServerError> {
-        Server::run(self.config, self.ports, self.sync_delay)
+        Server::run(self)
     }
 }
 
@@ -154,20 +173,22 @@ impl Server {
         Ok(warnings)
     }
 
-    fn run(config: Config, mut ports: Ports, sync_delay: Duration) -> Result<Self, ServerError> {
+    fn run(builder: Builder) -> Result<Self, ServerError> {
+        let Builder { config, mut ports, sync_delay, passed, progress } = builder;
+        let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
             return Err(ServerError::NoListener);
         }
         let anonymity = Anonymity::default();
         let auth = access::plug(&config, &mut ports, &anonymity)?;
-        let bound = bind_all(&config)?;
+        let bound = bind_all(&config, &passed)?;
 
         let in_memory = ports.store.is_none();
         if in_memory {
             persistence::check_place(&config)?;
         }
-        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay)?.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay, &progress)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
@@ -176,7 +197,7 @@ impl Server {
         }
         let count = config.worker_threads();
         let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(ServerError::Threads)?;
-        let listeners = Listeners::open(bound, &workers, anonymity)?;
+        let listeners = Listeners::open(bound, &workers, anonymity, passed)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
         let ready_file = match &config.ready_file {
@@ -199,9 +220,11 @@ impl Server {
         self.listeners.all()
     }
 
-    /// Opens one more listener. It accepts when this returns.
+    /// Opens one more listener, other than on a passed socket. It accepts when this returns.
     pub fn open_listener(&self, listener: &ListenerConfig) -> Result<Listening, ListenError> {
-        self.listeners.add(bind(listener)?, By::Program, &self.workers)
+        // those that were passed are all taken by listeners of the configuration
+        let bound = bind(listener, &PassedSockets::default())?.pop().expect("an address is bound once");
+        self.listeners.add(bound, By::Program, &self.workers)
     }
 
     /// Closes the listener of that number; its clients stay connected. Its address is free when this returns. `false`:
@@ -222,6 +245,11 @@ impl Server {
             Some(store) => store.failed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// How long [`shutdown`](Self::shutdown) waits for clients at most.
+    pub async fn shutdown_grace(&self) -> Duration {
+        self.config.lock().await.shutdown_grace
     }
 
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all

@@ -40,7 +40,7 @@ pub struct Cli {
     /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or
     /// `1883` alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port
     /// 0 picks a free one. `tls://` (or `mqtts://`), `ws://` or `wss://` before it is another transport than TCP, with
-    /// a default port of its own; `unix:/path` is a Unix socket.
+    /// a default port of its own; `unix:/path` is a Unix socket, `systemd:NAME` the sockets that systemd passes by that name.
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
 

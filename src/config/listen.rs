@@ -12,7 +12,7 @@ use crate::types::{Endpoint, Transport};
 /// Where to listen, as somebody writes it: `127.0.0.1:1883`, `[::1]:1883`, or, for the loopback of both address
 /// families, `localhost:1883` or `1883`; for every interface, `:1883` or `*:1883`; a host name, which is looked up.
 /// Before it the transport, if it is to be told (`tls://0.0.0.0:8883`); a port left out is that of the transport; or
-/// `unix:/path`.
+/// `unix:/path`; or `systemd:name` for the sockets that systemd passes by that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     transport: Option<Transport>,
@@ -31,6 +31,7 @@ enum Host {
     /// To be looked up.
     Name(String),
     Unix(PathBuf),
+    Passed(String),
 }
 
 impl ListenAddress {
@@ -55,6 +56,7 @@ impl ListenAddress {
             Host::Ip(address) => vec![ip(*address)],
             Host::Name(name) => looked_up(name, port)?,
             Host::Unix(path) => vec![Endpoint::Unix(path.clone())],
+            Host::Passed(name) => vec![Endpoint::Passed(name.clone())],
         })
     }
 
@@ -85,6 +87,7 @@ impl From<&Endpoint> for ListenAddress {
         let (host, port) = match endpoint {
             Endpoint::Ip(address) => (Host::Ip(address.ip()), Some(address.port())),
             Endpoint::Unix(path) => (Host::Unix(path.clone()), None),
+            Endpoint::Passed(name) => (Host::Passed(name.clone()), None),
         };
         Self { transport: None, host, port }
     }
@@ -100,6 +103,7 @@ impl fmt::Display for ListenAddress {
         match (&self.host, self.port) {
             (Host::Ip(ip), Some(port)) => SocketAddr::new(*ip, port).fmt(f),
             (Host::Ip(ip), None) => ip.fmt(f),
+            (Host::Passed(name), _) => write!(f, "systemd:{name}"),
             (host, port) => {
                 f.write_str(match host {
                     Host::Every => "*",
@@ -138,6 +142,12 @@ pub enum ListenAddressError {
     /// `unix:` and something that no path can be.
     #[error("{0:?} has no path; write one such as \"unix:/run/dunlin/mqtt.sock\"")]
     Path(String),
+    /// `systemd:` and something that is not the name of a socket.
+    #[error(
+        "{0:?} has no name of a socket; write the FileDescriptorName= of the socket unit, such as \"systemd:mqtt\" (without one, \
+         it is the name of the unit: \"systemd:dunlin.socket\")"
+    )]
+    PassedName(String),
     /// Anything else.
     #[error("{0:?} is not an address; write one such as \"127.0.0.1:1883\", \"[::1]:1883\" or \"localhost:1883\"")]
     NotAnAddress(String),
@@ -159,6 +169,12 @@ impl FromStr for ListenAddress {
             Some((scheme, rest)) => (Some(scheme_of(scheme, text)?), rest),
             None => (None, text),
         };
+        if let Some(name) = rest.strip_prefix("systemd:") {
+            // what systemd allows in FileDescriptorName=
+            let fits = (1..=255).contains(&name.len()) && name.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b':');
+            let found = fits.then(|| Self { transport, host: Host::Passed(name.into()), port: None });
+            return found.ok_or_else(|| ListenAddressError::PassedName(text.into()));
+        }
         let (host, port) = host_and_port(text, rest)?;
         Ok(Self { transport, host, port })
     }
@@ -283,6 +299,9 @@ mod tests {
             ("unix:/run/mqtt.sock", &["unix:/run/mqtt.sock"]),
             ("unix:///run/mqtt.sock", &["unix:/run/mqtt.sock"]),
             ("unix:here.sock", &["unix:here.sock"]),
+            ("systemd:mqtt", &["systemd:mqtt"]),
+            ("systemd:dunlin.socket", &["systemd:dunlin.socket"]),
+            ("mqtts://systemd:mqtts", &["tls://systemd:mqtts"]),
         ];
         for (text, expected) in table {
             assert_eq!(endpoints(text), *expected, "{text}");
@@ -294,6 +313,11 @@ mod tests {
         let not = |text: &str| {
             format!(
                 r#""{text}" is not an address; write one such as "127.0.0.1:1883", "[::1]:1883" or "localhost:1883""#
+            )
+        };
+        let no_name = |text: &str| {
+            format!(
+                r#""{text}" has no name of a socket; write the FileDescriptorName= of the socket unit, such as "systemd:mqtt" (without one, it is the name of the unit: "systemd:dunlin.socket")"#
             )
         };
         let no_port = |text: &str| format!(r#""{text}" has no valid port; allowed: 0 to 65535 (0 picks a free one)"#);
@@ -316,6 +340,8 @@ mod tests {
             ("*:", no_port("*:")),
             ("http://127.0.0.1:1883", scheme("http://127.0.0.1:1883")),
             ("unix://", r#""unix://" has no path; write one such as "unix:/run/dunlin/mqtt.sock""#.into()),
+            ("systemd:", no_name("systemd:")),
+            ("tls://systemd:a:1", no_name("tls://systemd:a:1")),
             ("tls://", not("tls://")),
             ("ws://127.0.0.1:8083/mqtt", no_port("ws://127.0.0.1:8083/mqtt")),
             (" 127.0.0.1:1883", not(" 127.0.0.1:1883")),

@@ -125,6 +125,10 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         Some((key, _)) if !of => Err((*key, what)),
         _ => Ok(()),
     };
+    let passed = matches!(listener.address, Endpoint::Passed(_));
+    if passed && listener.transport == Transport::Unix {
+        return Err(("transport", "a Unix socket that systemd passes is recognised; take the key away"));
+    }
     if path_and_ip {
         return Err(("transport", "only \"unix:/path\" is an address for \"unix\", and for nothing else; change one"));
     }
@@ -159,11 +163,14 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         "it is for WebSocket; write transport = \"ws\" (or \"wss\") too",
     )?;
     let unix = listener.transport == Transport::Unix;
-    only(unix, &[("mode", listener.mode != unset.mode)], "it is for Unix sockets; take it away")?;
+    let mode = [("mode", listener.mode != unset.mode)];
+    only(!passed, &mode, "it is for Unix sockets that dunlin makes (SocketMode= of a socket unit); take it away")?;
+    only(unix, &mode, "it is for Unix sockets; take it away")?;
     let proxies =
         [("proxy_protocol", listener.proxy_protocol), ("trusted_proxies", !listener.trusted_proxies.is_empty())];
     only(!unix, &proxies, "it is not for Unix sockets; take it away")?;
     let freebind = [("freebind", listener.freebind)];
+    only(!passed, &freebind, "the socket unit binds the address; write FreeBind=yes there, and take this away")?;
     only(!unix, &freebind, "a Unix socket has no address that could come later; take it away")?;
     only(cfg!(target_os = "linux"), &freebind, "of the systems that dunlin runs on, only Linux has it; take it away")?;
     if listener.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#', ' '])) {

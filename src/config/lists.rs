@@ -112,7 +112,8 @@ impl Form for Address {
 
     fn allowed(&self) -> String {
         "an IP address and a port, or \"localhost:1883\" for the loopback of IPv4 and IPv6; port 0 picks a free one, and \
-         one that is left out is that of the transport; \"unix:/path\" for a Unix socket"
+         one that is left out is that of the transport; \"unix:/path\" for a Unix socket; \"systemd:NAME\" for the sockets that \
+         systemd passes by that name"
             .into()
     }
 

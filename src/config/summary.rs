@@ -7,6 +7,7 @@ use super::{
     listener::ListenerConfig,
     settings::{Config, SyncMode, VariableUser},
 };
+use crate::types::Endpoint;
 
 /// A few lines that say what a broker with `config` would do; `file` is where it was read from.
 pub fn summary(config: &Config, file: Option<&Path>) -> String {
@@ -38,7 +39,11 @@ pub fn summary(config: &Config, file: Option<&Path>) -> String {
 
 fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
     let free = listener.address.socket_addr().is_some_and(|address| address.port() == 0);
-    let port = if free { " (a free port)" } else { "" };
+    let note = match &listener.address {
+        Endpoint::Passed(_) => " (sockets that systemd passes)",
+        _ if free => " (a free port)",
+        _ => "",
+    };
     let allowed = listener.allow_anonymous.or(config.allow_anonymous);
     let allowed = allowed.unwrap_or(listener.is_loopback() && !config.has_login());
     let by_certificate = listener.identity.is_some();
@@ -55,7 +60,7 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
         (false, false, false) if by_certificate => ", for clients with a certificate alone",
         (false, false, false) => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
-    format!("{}{port}{whom}", listener.address.with(listener.transport))
+    format!("{}{note}{whom}", listener.address.with(listener.transport))
 }
 
 /// Where and when what is acknowledged is kept.

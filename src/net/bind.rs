@@ -1,4 +1,4 @@
-//! Binding listeners: [`bind`] an address, or a path for a Unix socket.
+//! Binding listeners: [`bind`] an address, or a path for a Unix socket, or take sockets that are bound.
 
 use std::{
     fs, io,
@@ -12,6 +12,7 @@ use std::{
 
 use socket2::{Domain, Protocol, SockAddr, Type};
 
+use super::passed::PassedSockets;
 use crate::types::Endpoint;
 
 /// A listening socket.
@@ -20,6 +21,8 @@ pub struct Listener {
     pub(super) socket: Socket,
     pub(super) endpoint: Endpoint,
     pub(super) file: Option<SocketFile>,
+    /// It was opened by systemd. Its clients count as remote: who may reach it is written in another place.
+    pub(super) is_passed: bool,
 }
 
 #[derive(Debug)]
@@ -43,13 +46,17 @@ pub struct BindOptions {
     pub mode: u32,
     /// Of an address: the machine need not have it yet.
     pub freebind: bool,
+    /// Of a socket that is passed: what is spoken on it needs TCP.
+    pub only_tcp: bool,
 }
 
-/// Binds and listens. Connections that arrive before [`Workers::listen`](super::Workers::listen) wait.
-pub fn bind(endpoint: &Endpoint, options: BindOptions) -> io::Result<Listener> {
+/// Binds and listens; gives one listener, or all of `passed` that have the name of the endpoint. Connections that arrive
+/// before [`Workers::listen`](super::Workers::listen) wait.
+pub fn bind(endpoint: &Endpoint, options: BindOptions, passed: &PassedSockets) -> io::Result<Vec<Listener>> {
     match endpoint {
-        Endpoint::Ip(address) => bind_tcp(*address, options.freebind),
-        Endpoint::Unix(path) => bind_unix(path, options.mode),
+        Endpoint::Ip(address) => Ok(vec![bind_tcp(*address, options.freebind)?]),
+        Endpoint::Unix(path) => Ok(vec![bind_unix(path, options.mode)?]),
+        Endpoint::Passed(name) => passed.listeners(name, options.only_tcp),
     }
 }
 
@@ -70,7 +77,7 @@ fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
     socket.listen(BACKLOG)?;
     let socket = TcpListener::from(socket);
     let endpoint = Endpoint::Ip(socket.local_addr()?);
-    Ok(Listener { socket: Socket::Tcp(socket), endpoint, file: None })
+    Ok(Listener { socket: Socket::Tcp(socket), endpoint, file: None, is_passed: false })
 }
 
 #[cfg(target_os = "linux")]
@@ -106,7 +113,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     let endpoint = Endpoint::Unix(path.into());
-    Ok(Listener { socket: Socket::Unix(socket.into()), endpoint, file: Some(file) })
+    Ok(Listener { socket: Socket::Unix(socket.into()), endpoint, file: Some(file), is_passed: false })
 }
 
 /// Was this left behind by a broker that is no more? A file that is no socket is not ours to remove.

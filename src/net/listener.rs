@@ -79,7 +79,9 @@ impl Socket {
         match self {
             Self::Tcp(_) => {
                 let (client, address) = retry_on_intr(|| acceptfrom_with(self, flags))?;
-                let address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+                let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+                // a socket of systemd may take both families, and has clients of IPv4 as ::ffff:192.0.2.1
+                address.set_ip(address.ip().to_canonical());
                 Ok((Accepted::Tcp(client.into()), address))
             }
             Self::Unix(_) => {
@@ -110,7 +112,7 @@ impl Listener {
     pub(super) async fn accept(self, shared: Arc<Shared>, door: Arc<Door>, dealer: Dealer) {
         const BATCH: usize = 64;
         // the guard of a Unix socket's file goes with this task
-        let Self { socket, endpoint: address, file: _file } = self;
+        let Self { socket, endpoint: address, file: _file, is_passed } = self;
         // SAFETY: the socket is owned by the `AsyncFd`, open, and the same until both are dropped.
         #[allow(unsafe_code)]
         let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
@@ -119,7 +121,7 @@ impl Listener {
             Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
         };
         let mut complaints = Complaints::default();
-        let loopback_listener = address.is_loopback();
+        let loopback_listener = address.is_loopback() && !is_passed;
         loop {
             let mut ready = match socket.readable().await {
                 Ok(ready) => ready,

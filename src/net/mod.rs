@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `worker` | the threads: each a runtime of its own, with connections dealt out to them |
-//! | `bind` | binding addresses and Unix sockets |
+//! | `bind`, `passed` | binding addresses and Unix sockets; sockets that systemd passes |
 //! | `listener` | accepting, and the bounds on how many |
 //! | `arrival` | what stands between accepting and MQTT: `proxy` headers, `tls`, its `handshake`, the `subject` of a certificate, `websocket` |
 //! | `stream`, `proxied` | what a connection is spoken over, a type for each transport; `tls_stream` is that of TLS |
@@ -35,6 +35,7 @@ mod lines;
 mod listener;
 mod memory;
 mod packets;
+mod passed;
 mod proxied;
 mod proxy;
 mod reader;
@@ -50,7 +51,8 @@ mod writing;
 pub use arrival::Entrance;
 pub use bind::{BindOptions, Listener, bind};
 pub use health::HEALTH_CHECK;
+pub use passed::PassedSockets;
 pub use proxy::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 pub use websocket::WebSocketOptions;
-pub use worker::{NetLimits, Workers};
+pub use worker::{NetLimits, Pings, Workers};

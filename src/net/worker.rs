@@ -105,6 +105,8 @@ enum Command {
     Listener(Listener, Arc<Door>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
     /// The listener of that number closes; then its sender is dropped.
     Close(u16, oneshot::Sender<()>),
+    /// To be answered.
+    Ping(std::sync::mpsc::Sender<()>),
     /// Threads stop accepting, then flush for at most this long, then end.
     Stop(Duration),
 }
@@ -166,6 +168,11 @@ impl Workers {
         })
     }
 
+    /// Asks the threads whether they serve.
+    pub fn pings(&self) -> Pings {
+        Pings { senders: self.senders.clone() }
+    }
+
     /// New limits, for connections from their next turn on.
     pub fn set_limits(&self, limits: NetLimits) {
         self.shared.limits.store(Arc::new(limits));
@@ -195,6 +202,25 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
+    }
+}
+
+/// Asks the threads of a server whether they serve, also while another thread has the [`Workers`].
+#[derive(Clone)]
+pub struct Pings {
+    senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+}
+
+impl Pings {
+    /// Does every thread answer before that much time has passed? Blocks until they have, or it has.
+    pub fn are_answered(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        let (answer, answers) = std::sync::mpsc::channel();
+        let asked = self.senders.iter().all(|sender| sender.send(Command::Ping(answer.clone())).is_ok());
+        // threads that have ended leave nobody to wait for
+        drop(answer);
+        let answered = |_| answers.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
+        asked && self.senders.iter().all(answered)
     }
 }
 
@@ -263,6 +289,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
                 }
                 drop(closed);
             }
+            // an answer that is too late is not waited for
+            Some(Command::Ping(answer)) => _ = answer.send(()),
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }

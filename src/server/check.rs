@@ -87,6 +87,8 @@ impl Found {
                     ));
                 }
             }
+            // systemd passes them to the service alone, not to a check
+            Endpoint::Passed(_) => {}
             Endpoint::Unix(path) => {
                 let taken = fs::symlink_metadata(path).is_ok_and(|about| !about.file_type().is_socket());
                 match taken {

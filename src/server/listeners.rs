@@ -13,8 +13,8 @@ use thiserror::Error;
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
     net::{
-        self, BindOptions, CertificateName, ClientFiles, Entrance, ProxyOptions, TlsError, TlsFiles, TlsSettings,
-        WebSocketOptions, Workers,
+        self, BindOptions, CertificateName, ClientFiles, Entrance, PassedSockets, ProxyOptions, TlsError, TlsFiles,
+        TlsSettings, WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
 };
@@ -30,6 +30,14 @@ pub struct Listening {
     pub endpoint: Endpoint,
     /// WebSocket: the path of the request; `None`: any.
     pub path: Option<String>,
+}
+
+impl Listening {
+    /// What is bound there for `config`. A passed socket may turn out to be a Unix socket.
+    pub(super) fn new(number: u16, endpoint: Endpoint, config: &ListenerConfig) -> Self {
+        let transport = if endpoint.path().is_some() { Transport::Unix } else { config.transport };
+        Self { number, transport, endpoint, path: config.path.clone() }
+    }
 }
 
 /// Why there is no listener.
@@ -73,6 +81,12 @@ pub enum ListenError {
     /// It would speak TLS without a certificate, which a configuration that was read from a file cannot say.
     #[error("cannot listen on {0}: TLS needs a certificate_file and a key_file")]
     NoCertificate(Endpoint),
+    /// A socket that systemd passed would never be served.
+    #[error(
+        "systemd passed the socket \"{0}\", and no listener takes it: write address = \"systemd:{0}\" in a [[listener]] table (or \
+         --listen systemd:{0}), or stop its socket unit"
+    )]
+    Unused(String),
     /// There were as many listeners in the life of this server as can be numbered.
     #[error("cannot listen on {0}: no more listeners can be opened; start the broker anew")]
     TooMany(Endpoint),
@@ -107,6 +121,7 @@ pub(super) type Anonymity = Arc<ArcSwap<Vec<Option<bool>>>>;
 pub(super) struct Listeners {
     open: Mutex<Vec<Open>>,
     anonymity: Anonymity,
+    passed: PassedSockets,
 }
 
 /// One that is.
@@ -131,6 +146,7 @@ pub(super) enum By {
 }
 
 /// What a listener asks of its connections, read from its files.
+#[derive(Clone)]
 pub(super) struct Read {
     pub(super) entrance: Entrance,
     pub(super) contents: Contents,
@@ -149,8 +165,13 @@ pub(super) struct Bound {
 
 impl Listeners {
     /// Serves what was bound.
-    pub(super) fn open(bound: Vec<Bound>, workers: &Workers, anonymity: Anonymity) -> Result<Self, ListenError> {
-        let listeners = Self { open: Mutex::default(), anonymity };
+    pub(super) fn open(
+        bound: Vec<Bound>,
+        workers: &Workers,
+        anonymity: Anonymity,
+        passed: PassedSockets,
+    ) -> Result<Self, ListenError> {
+        let listeners = Self { open: Mutex::default(), anonymity, passed };
         for one in bound {
             listeners.add(one, By::Config, workers)?;
         }
@@ -167,6 +188,11 @@ impl Listeners {
         (self.open.lock(), &self.anonymity)
     }
 
+    /// What systemd passed.
+    pub(super) fn passed(&self) -> &PassedSockets {
+        &self.passed
+    }
+
     pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
         let Bound { socket, entrance, contents, warnings, config } = bound;
         let (mut open, _) = self.hold();
@@ -174,8 +200,7 @@ impl Listeners {
         let number = number(anonymity.len(), socket.endpoint())?;
         anonymity.push(config.allow_anonymous);
         self.anonymity.store(Arc::new(anonymity));
-        let (endpoint, path) = (socket.endpoint().clone(), config.path.clone());
-        let listening = Listening { number, transport: config.transport, endpoint, path };
+        let listening = Listening::new(number, socket.endpoint().clone(), &config);
         open.push(Open { listening: listening.clone(), config, contents, warnings, by });
         workers.listen(number, socket, entrance);
         Ok(listening)
@@ -220,15 +245,18 @@ impl Read {
         self.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
     }
 
-    /// Binds the listener that this was read for.
-    pub(super) fn bind(self, config: &ListenerConfig) -> Result<Bound, ListenError> {
+    /// Binds the listener that this was read for; it is more than one where systemd passed more than one of its name.
+    pub(super) fn bind(&self, config: &ListenerConfig, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
         let address = &config.address;
-        let Self { entrance, contents, warnings } = self;
-        let options = BindOptions { mode: config.mode, freebind: config.freebind };
-        match net::bind(address, options) {
-            Ok(socket) => Ok(Bound { socket, entrance, contents, warnings, config: config.clone() }),
-            Err(error) => Err(ListenError::Bind { address: address.clone(), error }),
-        }
+        let only_tcp = config.transport != Transport::Tcp || config.proxy_protocol;
+        let options = BindOptions { mode: config.mode, freebind: config.freebind, only_tcp };
+        let sockets = net::bind(address, options, passed)
+            .map_err(|error| ListenError::Bind { address: address.clone(), error })?;
+        let bound = sockets.into_iter().map(|socket| {
+            let Self { entrance, contents, warnings } = self.clone();
+            Bound { socket, entrance, contents, warnings, config: config.clone() }
+        });
+        Ok(bound.collect())
     }
 }
 
@@ -238,16 +266,29 @@ pub(super) fn number(before: usize, endpoint: &Endpoint) -> Result<u16, ListenEr
 }
 
 /// Reads what a listener needs, and binds it.
-pub(super) fn bind(config: &ListenerConfig) -> Result<Bound, ListenError> {
+pub(super) fn bind(config: &ListenerConfig, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
     let read = Read::of(config)?;
     read.warn();
-    read.bind(config)
+    read.bind(config, passed)
 }
 
 /// Binds every listener of a configuration.
-pub(super) fn bind_all(config: &Config) -> Result<Vec<Bound>, ListenError> {
-    let bound = config.listeners.iter().map(|listener| tolerate(config, bind(listener), true));
-    bound.filter_map(Result::transpose).collect()
+pub(super) fn bind_all(config: &Config, passed: &PassedSockets) -> Result<Vec<Bound>, ListenError> {
+    check_passed(config, passed)?;
+    let mut all = Vec::new();
+    for listener in &config.listeners {
+        all.extend(tolerate(config, bind(listener, passed), true)?.into_iter().flatten());
+    }
+    Ok(all)
+}
+
+/// Is there a listener for every socket that systemd passed? Clients of one that nobody serves would wait.
+pub(super) fn check_passed(config: &Config, passed: &PassedSockets) -> Result<(), ListenError> {
+    let is_taken = |name: &str| config.listeners.iter().any(|one| one.address == Endpoint::Passed(name.into()));
+    match passed.names().find(|name| !is_taken(name)) {
+        Some(name) => Err(ListenError::Unused(name.into())),
+        None => Ok(()),
+    }
 }
 
 /// A listener on IPv6 that has a twin on IPv4, as the default ones and `:1883` have, is left out on a machine without

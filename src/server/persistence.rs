@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -39,18 +39,20 @@ pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
 }
 
 /// Opens the store that the configuration asks for, unless the embedding program plugged in one, and puts it behind its
-/// port. `sync_delay` is added to each fsync.
+/// port. `sync_delay` is added to each fsync; `progress` counts the records that are read.
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
     sync_delay: Duration,
+    progress: &Arc<AtomicU64>,
 ) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
     let Some(data_dir) = config.data_dir.as_ref().filter(|_| ports.store.is_none()) else { return Ok(None) };
     let sync = match config.sync {
         SyncMode::BeforeAck => store::Sync::BeforeAck,
         SyncMode::Interval => store::Sync::Interval(config.sync_interval),
     };
-    let (disk, restored) = store::open(&store::Options { sync, sync_delay, ..store::Options::new(data_dir) })?;
+    let options = store::Options { sync, sync_delay, progress: progress.clone(), ..store::Options::new(data_dir) };
+    let (disk, restored) = store::open(&options)?;
     ports.store = Some(disk.clone());
     Ok(Some((disk, restored)))
 }

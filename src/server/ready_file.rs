@@ -9,7 +9,7 @@ use std::{
 use thiserror::Error;
 
 use super::Listening;
-use crate::types::{Endpoint, Transport};
+use crate::types::Transport;
 
 /// The ready file cannot be written, or the one of an earlier run cannot be removed.
 #[derive(Debug, Error)]
@@ -105,14 +105,14 @@ fn text(listening: &[Listening]) -> String {
 
 fn listener(listening: &Listening) -> serde_json::Value {
     let (transport, url) = (listening.transport.name(), url(listening));
-    match &listening.endpoint {
-        Endpoint::Ip(address) => serde_json::json!({
+    match listening.endpoint.socket_addr() {
+        Some(address) => serde_json::json!({
             "transport": transport,
             "url": url,
             "address": address.to_string(),
             "port": address.port(),
         }),
-        Endpoint::Unix(path) => serde_json::json!({ "transport": transport, "url": url, "path": path }),
+        None => serde_json::json!({ "transport": transport, "url": url, "path": listening.endpoint.path() }),
     }
 }
 
@@ -125,8 +125,8 @@ fn url(listening: &Listening) -> String {
         Transport::Ws | Transport::Wss => transport.name(),
         Transport::Unix => "unix",
     };
-    match endpoint {
-        Endpoint::Ip(address) => {
+    match endpoint.socket_addr() {
+        Some(address) => {
             let ip = match address.ip() {
                 ip if !ip.is_unspecified() => ip,
                 IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -135,13 +135,17 @@ fn url(listening: &Listening) -> String {
             format!("{scheme}://{}{}", SocketAddr::new(ip, address.port()), path.as_deref().unwrap_or_default())
         }
         // a reader may have another working directory
-        Endpoint::Unix(path) => format!("{scheme}:{}", absolute(path).unwrap_or_else(|_| path.clone()).display()),
+        None => {
+            let path = endpoint.path().unwrap_or(Path::new(""));
+            format!("{scheme}:{}", absolute(path).unwrap_or_else(|_| path.into()).display())
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Endpoint;
 
     #[test]
     fn a_url_for_each_listener() {

@@ -39,12 +39,26 @@ impl<'a> Plan<'a> {
     /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are new.
     /// An error leaves all as it is. `running` is in force until then.
     pub(super) fn make(listeners: &'a Listeners, config: &Config, running: &Config) -> Result<Self, ListenError> {
+        listeners::check_passed(config, listeners.passed())?;
         let (open, anonymity) = listeners.hold();
         let mut before = open.clone();
         let mut wanted = Vec::new();
         for one in &config.listeners {
-            let at = before.iter().position(|open| open.by == By::Config && is_same(open, one));
-            wanted.push((at.map(|at| before.remove(at)), one.clone(), Read::of(one)?));
+            let read = Read::of(one)?;
+            // sockets of one name are all the same listener's, and there may be none
+            let most = if matches!(one.address, Endpoint::Passed(_)) { usize::MAX } else { 1 };
+            let mut found = 0;
+            let is_its = |open: &mut Open| {
+                let is_its = found < most && open.by == By::Config && is_same(open, one);
+                found += usize::from(is_its);
+                is_its
+            };
+            let same: Vec<_> = before.extract_if(.., is_its).collect();
+            if same.is_empty() {
+                wanted.push((None, one.clone(), read));
+            } else {
+                wanted.extend(same.into_iter().map(|open| (Some(open), one.clone(), read.clone())));
+            }
         }
         let (own, gone): (Vec<_>, Vec<_>) = before.into_iter().partition(|open| open.by == By::Program);
         for one in own {
@@ -58,9 +72,9 @@ impl<'a> Plan<'a> {
             match before {
                 Some(before) => plan.keep(before, wanted, read),
                 None => {
-                    let bound = read.bind(&wanted).map_err(|error| plan.explain(error));
+                    let bound = read.bind(&wanted, listeners.passed()).map_err(|error| plan.explain(error));
                     let is_new = running.listeners != config.listeners;
-                    if let Some(bound) = listeners::tolerate(config, bound, is_new)? {
+                    for bound in listeners::tolerate(config, bound, is_new)?.into_iter().flatten() {
                         plan.warnings.extend_from_slice(&bound.warnings);
                         plan.add(bound, numbered)?;
                         numbered += 1;
@@ -75,7 +89,7 @@ impl<'a> Plan<'a> {
     /// One that stays, perhaps with other settings.
     fn keep(&mut self, before: Open, config: ListenerConfig, read: Read) {
         let open = Open {
-            listening: Listening { transport: config.transport, path: config.path.clone(), ..before.listening.clone() },
+            listening: Listening::new(before.listening.number, before.listening.endpoint, &config),
             config,
             contents: read.contents,
             warnings: read.warnings,
@@ -101,7 +115,7 @@ impl<'a> Plan<'a> {
         let Bound { socket, entrance, contents, warnings, config } = bound;
         let endpoint = socket.endpoint().clone();
         let number = listeners::number(numbered, &endpoint)?;
-        let listening = Listening { number, transport: config.transport, endpoint, path: config.path.clone() };
+        let listening = Listening::new(number, endpoint, &config);
         let open = Open { listening, config, contents, warnings, by: By::Config };
         self.lines.push(format!("{} is open", name(&open)));
         self.next.push(Next { open, change: Change::Opens(socket, entrance) });
@@ -136,7 +150,8 @@ impl<'a> Plan<'a> {
     pub(super) fn set_modes(&self) -> Result<(), ListenError> {
         let unix = self.next.iter().filter(|next| matches!(next.change, Change::Entrance(_)));
         for open in unix.map(|next| &next.open) {
-            if let Some(path) = open.listening.endpoint.path() {
+            // that of a passed socket is its unit's
+            if let Some(path) = open.config.address.path() {
                 fs::set_permissions(path, fs::Permissions::from_mode(open.config.mode))
                     .map_err(|error| ListenError::Mode { path: path.into(), error })?;
             }

@@ -1,13 +1,21 @@
 //! [`DiskStore`]: the router's port, over `handover` and the threads that write.
 
-use std::{path::PathBuf, sync::Arc, task::Waker, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Waker,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 
 use super::{
     commit::{Settings, Shared, Statistics, Threads, Writer, driver, random},
-    log::{DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, data_dir},
-    recovery::{recover, restored},
+    log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, data_dir},
+    recovery::{self, recover, restored},
 };
 use crate::{
     router::{Condition, QueuedCopy, Record, Restored, Store},
@@ -27,6 +35,8 @@ pub struct Options {
     pub max_pending_bytes: usize,
     /// Added to each fsync, as a slower disk would: for measurements.
     pub sync_delay: Duration,
+    /// Counts the records that are read when the store is opened.
+    pub progress: Arc<AtomicU64>,
 }
 
 /// When something counts as durable.
@@ -51,6 +61,7 @@ impl Options {
             segment_bytes: SegmentBytes::default(),
             max_pending_bytes: 64 << 20,
             sync_delay: Duration::ZERO,
+            progress: Arc::default(),
         }
     }
 }
@@ -69,7 +80,9 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
     let files = Arc::new(Disk::new(&options.data_dir, options.sync == Sync::BeforeAck));
-    let recovered = recover(&*files, &mut |_, _| {}).map_err(|error| error.within(&options.data_dir))?;
+    let mut count =
+        |_: recovery::Position<'_>, _: &log::LogRecord<'_>| _ = options.progress.fetch_add(1, Ordering::Relaxed);
+    let recovered = recover(&*files, &mut count).map_err(|error| error.within(&options.data_dir))?;
     if let Some((damage, more)) = recovered.damage.split_first() {
         let (data_dir, damage) = (options.data_dir.clone(), damage.clone());
         return Err(OpenError::Damaged { data_dir, damage, more: more.len() });

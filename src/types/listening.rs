@@ -13,6 +13,9 @@ pub enum Endpoint {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// The name of sockets that systemd opened and passes (`FileDescriptorName=` of a socket unit). Where they are is known
+    /// when they are taken.
+    Passed(String),
 }
 
 /// What is spoken below MQTT on a listener's connections.
@@ -43,11 +46,12 @@ pub enum TlsRecords {
 }
 
 impl Endpoint {
-    /// Can only this machine reach it?
+    /// Can only this machine reach it? Nobody knows that of a socket that systemd passes.
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Ip(address) => address.ip().is_loopback(),
             Self::Unix(_) => true,
+            Self::Passed(_) => false,
         }
     }
 
@@ -55,19 +59,19 @@ impl Endpoint {
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Passed(_) => None,
         }
     }
 
     /// The path, where it is that of a Unix socket.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Ip(_) => None,
+            Self::Ip(_) | Self::Passed(_) => None,
             Self::Unix(path) => Some(path),
         }
     }
 
-    /// As `--listen` takes it: `127.0.0.1:1883`, `tls://0.0.0.0:8883`, `unix:/run/dunlin.sock`.
+    /// As `--listen` takes it: `127.0.0.1:1883`, `tls://0.0.0.0:8883`, `unix:/run/dunlin.sock`, `systemd:mqtt`.
     pub fn with(&self, transport: Transport) -> impl fmt::Display {
         let scheme = match transport {
             Transport::Tcp => "",
@@ -91,6 +95,7 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Passed(name) => write!(f, "systemd:{name}"),
         }
     }
 }
