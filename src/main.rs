@@ -3,6 +3,8 @@
 mod log;
 mod open_files;
 mod reload;
+mod serve;
+mod service;
 mod signals;
 
 use std::{
@@ -13,7 +15,6 @@ use std::{
 
 use anyhow::Context;
 use dunlin::{
-    Config, Server,
     config::{Cli, LogFormat, reference},
     server,
 };
@@ -55,9 +56,14 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         return server::check(cli)
             .map_or_else(|wrong| Ok(log::failures(&wrong, cli.error_format())), |text| print(&text));
     }
+    // before the process opens anything: a number that is not passed is not open then
+    let sockets = service::passed_sockets()?;
     let config = cli.resolve()?;
     let level = log::init(&config.log)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(cli, config, &level))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve::serve(cli, config, sockets, &level))
 }
 
 /// Whoever reads standard output may have seen enough and be gone.
@@ -65,36 +71,5 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write"),
         _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// Runs the server until a signal ends it.
-async fn serve(cli: &Cli, mut config: Config, level: &log::LevelHandle) -> anyhow::Result<ExitCode> {
-    let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
-    // before the files are read, so that no change of them is missed
-    let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
-
-    let server = tokio::select! {
-        started = Server::start(config) => started?,
-        () = stop.asked() => return Ok(ExitCode::SUCCESS),
-    };
-    reloads.started();
-    loop {
-        tokio::select! {
-            () = stop.asked() => break,
-            _logged = server.failed() => {
-                // nothing more can be acknowledged: better none than one that acknowledges nothing
-                tokio::select! {
-                    _ = server.shutdown() => {}
-                    () = stop.asked() => {}
-                }
-                return Ok(ExitCode::FAILURE);
-            }
-            () = reloads.asked() => reloads.run(&server, level).await,
-        }
-    }
-    tokio::select! {
-        closed = server.shutdown() => Ok(closed.map_or_else(|_logged| ExitCode::FAILURE, |()| ExitCode::SUCCESS)),
-        () = stop.asked() => anyhow::bail!("second stop signal: ended without sending what was queued to the clients"),
     }
 }

@@ -44,8 +44,8 @@ impl<'a> Reloads<'a> {
         }
     }
 
-    /// Reads the configuration again, with the same flags over it; if that fails, all stays as it is.
-    pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) {
+    /// Reads the configuration again, with the same flags over it; if that fails, which is logged, all stays as it is.
+    pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) -> Result<(), String> {
         if let Some(watch) = &mut self.watch {
             watch.look();
         }
@@ -57,7 +57,8 @@ impl<'a> Reloads<'a> {
                 match server.reload(&config).await {
                     Ok(changed) => {
                         self.open_files.log();
-                        return done(&config, &changed, level);
+                        done(&config, &changed, level);
+                        return Ok(());
                     }
                     Err(error) => error.to_string(),
                 }
@@ -65,6 +66,7 @@ impl<'a> Reloads<'a> {
             Err(error) => error.to_string(),
         };
         tracing::error!("the configuration stays as it is: {error}");
+        Err(error)
     }
 
     /// Watches the files of `config` from now on, or none.

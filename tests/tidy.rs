@@ -29,7 +29,15 @@ const REEXPORTS: &[(&str, &str)] =
     &[("Config", "config"), ("Builder", "server"), ("Server", "server"), ("ServerError", "server")];
 
 /// The files of the binary; it uses the library as anybody else does.
-const BINARY: &[&str] = &["src/main.rs", "src/log.rs", "src/open_files.rs", "src/reload.rs", "src/signals.rs"];
+const BINARY: &[&str] = &[
+    "src/main.rs",
+    "src/log.rs",
+    "src/open_files.rs",
+    "src/reload.rs",
+    "src/serve.rs",
+    "src/service.rs",
+    "src/signals.rs",
+];
 
 /// Rooms without sockets, files, threads, clocks, locks and randomness, and the paths or parts of paths that would be.
 const PURE: &[&str] = &["topic", "codec", "session"];

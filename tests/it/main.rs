@@ -17,6 +17,7 @@
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
 //! | `container` | the container's configuration, and what its image runs |
+//! | `service` | the binary as a service of systemd |
 //! | `config_reference`, `docs` | what is written for people |
 //! | `rumqttc` | a client that others wrote |
 //! | `support` | what they share |
@@ -42,6 +43,7 @@ mod log;
 mod persistence;
 mod reload;
 mod rumqttc;
+mod service;
 mod storm;
 mod sys;
 mod transports;

@@ -1,0 +1,56 @@
+//! The life of a broker: from its start until a signal or its store ends it.
+
+use std::{
+    os::fd::OwnedFd,
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicU64},
+};
+
+use anyhow::Context;
+use dunlin::{Builder, Config, config::Cli};
+
+use crate::{log, reload, service, signals};
+
+/// Runs the server until a signal ends it.
+pub async fn serve(
+    cli: &Cli,
+    mut config: Config,
+    sockets: Vec<(String, OwnedFd)>,
+    level: &log::LevelHandle,
+) -> anyhow::Result<ExitCode> {
+    let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
+    // before the files are read, so that no change of them is missed
+    let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
+
+    let progress = Arc::<AtomicU64>::default();
+    let manager = service::Manager::starting(progress.clone())?;
+    let builder = Builder::new(config).passed_sockets(sockets).progress(progress);
+    let server = tokio::select! {
+        started = builder.start() => started?,
+        () = stop.asked() => return Ok(ExitCode::SUCCESS),
+    };
+    reloads.started();
+    manager.serving(server.pulse(), None);
+    let has_failed = loop {
+        tokio::select! {
+            () = stop.asked() => break false,
+            // nothing more can be acknowledged: better none than one that acknowledges nothing
+            _logged = server.failed() => break true,
+            () = reloads.asked() => {
+                manager.reloading();
+                let error = reloads.run(&server, level).await.err();
+                manager.serving(server.pulse(), error);
+            }
+        }
+    };
+    manager.stopping(server.shutdown_grace().await);
+    tokio::select! {
+        closed = server.shutdown() => {
+            Ok(if has_failed || closed.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        () = stop.asked() => match has_failed {
+            true => Ok(ExitCode::FAILURE),
+            false => anyhow::bail!("second stop signal: ended without sending what was queued to the clients"),
+        },
+    }
+}
