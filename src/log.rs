@@ -17,13 +17,21 @@ use std::{
 use anyhow::Context;
 use dunlin::config::{LogConfig, LogFormat, LogLevel};
 use serde::Serialize;
-use tracing::field::{Field, Visit};
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     Layer, Registry,
     field::RecordFields,
     filter::{LevelFilter, Targets},
-    fmt::{self, FormatFields, format::Writer, time::FormatTime},
+    fmt::{
+        self, FmtContext, FormatEvent, FormatFields,
+        format::{Format, Full, Writer},
+        time::FormatTime,
+    },
     layer::SubscriberExt,
+    registry::LookupSpan,
     reload,
     util::SubscriberInitExt,
 };
@@ -57,6 +65,9 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
     };
     let lines = fmt::layer().with_writer(writer).with_timer(Utc).with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
+        LogFormat::Text if is_journal() => {
+            lines.fmt_fields(TextFields).event_format(ForJournal(fmt::format().without_time().with_ansi(false))).boxed()
+        }
         LogFormat::Text => lines.fmt_fields(TextFields).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
@@ -68,6 +79,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
 /// JSON.
 pub fn failure(text: &str, format: LogFormat) {
     let line = match format {
+        LogFormat::Text if is_journal() => format!("<{}>dunlin: {text}", priority(Level::ERROR)),
         LogFormat::Text => format!("dunlin: {text}"),
         LogFormat::Json => json_line(text),
     };
@@ -252,6 +264,38 @@ impl Write for OneLine<'_, '_> {
             piece[plain.len()..].chars().try_for_each(|c| write!(self.0, "{}", c.escape_default()))?;
         }
         Ok(())
+    }
+}
+
+/// Does systemd's journal read standard error? It says so with the device and inode of the stream that it gave, which may
+/// be another one by now (systemd.exec(5), `JOURNAL_STREAM`).
+fn is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+    let about = rustix::fs::fstat(io::stderr());
+    about.is_ok_and(|about| stream == format!("{}:{}", about.st_dev, about.st_ino))
+}
+
+/// The priority of syslog(3) that a line of this level has in the journal.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+/// A text line behind the prefix that the journal takes its priority from (sd-daemon(3)). It has its own time stamps.
+struct ForJournal(Format<Full, ()>);
+
+impl<S, N> FormatEvent<S, N> for ForJournal
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        write!(out, "<{}>", priority(*event.metadata().level()))?;
+        self.0.format_event(context, out, event)
     }
 }
 
