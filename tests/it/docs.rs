@@ -3,6 +3,8 @@
 //!
 //! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
 //! - `# prints: TEXT` behind a command: its output has to be that;
+//! - `<!-- installs` in a page: it runs in a checkout that was built, as root of a machine whose changes are thrown away
+//!   (overlays of /etc, /usr and /var), and is left out where the tests cannot have one;
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
 //!
 //! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and
@@ -10,6 +12,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -102,18 +105,30 @@ fn commands_on_the_pages_run() {
     let path = format!("{}:{}", dunlin.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let is_root = rustix::process::geteuid().is_root();
     for page in pages() {
-        let blocks = blocks(&fs::read_to_string(&page).unwrap());
+        let text = fs::read_to_string(&page).unwrap();
+        let (blocks, installs) = (blocks(&text), text.contains("<!-- installs"));
+        if installs && let Err(lacks) = can_install(is_root) {
+            eprintln!("left out: {}: {lacks}", page.display());
+            continue;
+        }
         let dir = tempfile::tempdir().unwrap();
+        if installs {
+            fs::create_dir_all(dir.path().join("target/release")).unwrap();
+            symlink(dunlin, dir.path().join("target/release/dunlin")).unwrap();
+            symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), dir.path().join("config")).unwrap();
+        }
         for block in &blocks {
             if let Some(file) = &block.file {
                 fs::write(dir.path().join(file), &block.text).unwrap();
             }
         }
         let script = script(&blocks);
-        let run = "python3 -c \"$UP\" && exec timeout 60 bash -c \"$SCRIPT\"";
+        let machine = if installs { MACHINE } else { ":" };
+        let run = format!("python3 -c \"$UP\" && {machine} && exec timeout 60 bash -c \"$SCRIPT\"");
         let output = Command::new("unshare")
             .args(if is_root { &[][..] } else { &["--map-current-user", "--keep-caps"] })
-            .args(["--net", "--pid", "--fork", "--kill-child", "bash", "-c", run])
+            .args(if installs { &["--mount-proc"][..] } else { &[] })
+            .args(["--net", "--pid", "--fork", "--kill-child", "bash", "-c", &run])
             .envs([("UP", UP), ("SCRIPT", &script), ("PATH", &path)])
             .current_dir(dir.path())
             .stdin(Stdio::null())
@@ -121,6 +136,31 @@ fn commands_on_the_pages_run() {
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {}\n{said}\n---\n{script}", page.display(), output.status);
+    }
+}
+
+/// Overlays of what a page changes, which end with the process; a tmpfs has the changes.
+const MACHINE: &str = "mount -t tmpfs none /mnt && for of in etc usr var; do \
+                           mkdir -p /mnt/$of /mnt/.$of && \
+                           mount -t overlay none -o lowerdir=/$of,upperdir=/mnt/$of,workdir=/mnt/.$of /$of || exit; \
+                       done";
+
+/// The error is what is missing.
+fn can_install(is_root: bool) -> Result<(), String> {
+    if !is_root {
+        return Err("only root can install anything".into());
+    }
+    for tool in ["systemd-sysusers", "systemd-analyze", "runuser", "pkill"] {
+        let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            assert!(std::env::var_os("DUNLIN_NEEDS_SYSTEMD").is_none(), "{tool} is not installed");
+            return Err(format!("{tool} is not installed"));
+        }
+    }
+    let machine = Command::new("unshare").args(["--mount", "bash", "-c", MACHINE]).output().unwrap();
+    match machine.status.success() {
+        true => Ok(()),
+        false => Err(format!("no overlays: {}", String::from_utf8_lossy(&machine.stderr))),
     }
 }
 
