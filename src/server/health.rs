@@ -29,8 +29,8 @@ pub enum HealthError {
     /// The configuration does not say where it listens.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// No listener has a known port.
-    #[error("the configuration has no listener with a known port; write --listen ADDRESS:PORT")]
+    /// No listener has a known address and port.
+    #[error("the configuration has no listener with a known address and port; write --listen ADDRESS:PORT")]
     NoListener,
     /// It does not answer as a broker.
     #[error("not healthy: {address}: {problem}")]
@@ -111,7 +111,13 @@ fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthEr
 
 /// The first listener on which a CONNECT can be answered, WebSocket last; otherwise the first one.
 fn chosen(listeners: &[ListenerConfig]) -> Option<&ListenerConfig> {
-    let known = || listeners.iter().filter(|one| one.address.socket_addr().is_none_or(|address| address.port() != 0));
+    let is_known = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Ip(address) => address.port() != 0,
+        Endpoint::Unix(_) => true,
+        // where it listens is written in its socket unit
+        Endpoint::Passed(_) => false,
+    };
+    let known = || listeners.iter().filter(|one| is_known(&one.address));
     let plain = known().find(|one| is_usable(one) && !one.transport.has_websocket());
     plain.or_else(|| known().find(|one| is_usable(one))).or_else(|| known().next())
 }
@@ -166,6 +172,7 @@ fn ask_once(listener: &ListenerConfig, endpoint: &Endpoint) -> io::Result<Option
     let socket = match endpoint {
         Endpoint::Unix(path) => return connack(UnixStream::connect(path)?).map(Some),
         Endpoint::Ip(address) => TcpStream::connect(address)?,
+        Endpoint::Passed(_) => return Err(io::ErrorKind::Unsupported.into()),
     };
     if !is_usable(listener) {
         return Ok(None);

@@ -234,7 +234,7 @@ fn a_broker_with_as_many_connections_as_it_may_have_is_asked_until_the_time_is_o
 fn a_configuration_that_does_not_say_where_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(dir.path(), "a.toml", "[[listener]]\naddress = '127.0.0.1:0'\n");
-    let said = "dunlin: the configuration has no listener with a known port; write --listen ADDRESS:PORT";
+    let said = "dunlin: the configuration has no listener with a known address and port; write --listen ADDRESS:PORT";
     assert_eq!(health(&[], &["-c", &file]), Err(said.into()));
     let none = dir.path().join("none").display().to_string();
     let said = health(&[], &["-c", &none]).unwrap_err();
