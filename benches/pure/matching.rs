@@ -1,6 +1,6 @@
 //! How long the two indexes of the topic room take: matching, subscribing, retained messages.
 //!
-//! `cargo bench --bench matching -- exact` runs the benches whose name contains `exact`.
+//! `cargo bench -p dunlin-benches --bench matching -- exact` runs the benches whose name contains `exact`.
 
 use std::{hint::black_box, sync::Arc};
 

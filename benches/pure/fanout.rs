@@ -1,6 +1,7 @@
 //! From a PUBLISH frame to bytes for each subscriber, through the router and the sessions, without sockets.
 
 #[allow(dead_code)]
+#[path = "../common/mod.rs"]
 mod common;
 
 use common::{connect, drain, handle, limits};
