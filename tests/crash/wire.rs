@@ -9,8 +9,9 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::support::{
+    GUARD,
     raw::{Connect, DISCONNECT, Frame, connack},
-    running::{GUARD, Running},
+    running::Running,
 };
 
 /// A broker that is killed at the moment when its clients have had so many acknowledgements and messages.

@@ -1,21 +1,12 @@
 //! What waits for a client leaves without the client having to ask: nothing stays behind because it did not fit into
 //! what is given to the socket at once.
 
-use dunlin::{Config, Server, config::Limits};
+use dunlin::config::Limits;
 
-use crate::support::raw::{Client, Connect, Message, connack, suback, subscribe};
-
-fn start(limits: Limits) -> Server {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(Server::start(Config { limits, ..Config::ephemeral() })).expect("a server on a free port")
-}
-
-fn connected(server: &Server, connect: &Connect, session_present: u8) -> Client {
-    let mut client = Client::open(server.local_addrs()[0]);
-    client.send(&connect.frame());
-    client.expect(&connack(session_present, 0));
-    client
-}
+use crate::support::{
+    Broker,
+    raw::{Connect, Message, suback, subscribe},
+};
 
 /// More than the 64 KiB that a session turns into bytes at once.
 const COUNT: usize = 200;
@@ -23,13 +14,13 @@ const SIZE: usize = 1_000;
 
 #[test]
 fn all_retained_messages_of_qos_0_arrive() {
-    let server = start(Limits::default());
-    let mut publisher = connected(&server, &Connect::new("publisher"), 0);
+    let broker = Broker::limits(Limits::default());
+    let mut publisher = broker.connect(&Connect::new("publisher"), 0);
     for n in 0..COUNT {
         publisher.send(&Message::new(&format!("t/{n}"), &"x".repeat(SIZE)).retain().frame());
     }
     publisher.expect_nothing_pending();
-    let mut subscriber = connected(&server, &Connect::new("subscriber"), 0);
+    let mut subscriber = broker.connect(&Connect::new("subscriber"), 0);
     subscriber.send(&subscribe(1, &[("t/#", 0)]));
     subscriber.expect(&suback(1, &[0]));
     for _ in 0..COUNT {
@@ -39,14 +30,14 @@ fn all_retained_messages_of_qos_0_arrive() {
 
 #[test]
 fn all_queued_messages_of_qos_0_arrive_before_newer_ones() {
-    let server = start(Limits { queue_qos0: true, ..Limits::default() });
-    let mut subscriber = connected(&server, &Connect::new("subscriber").persistent(), 0);
+    let broker = Broker::limits(Limits { queue_qos0: true, ..Limits::default() });
+    let mut subscriber = broker.connect(&Connect::new("subscriber").persistent(), 0);
     subscriber.subscribe(&[("t", 0)]);
     subscriber.disconnect();
-    let mut publisher = connected(&server, &Connect::new("publisher"), 0);
+    let mut publisher = broker.connect(&Connect::new("publisher"), 0);
     let mut publish = |n: usize| publisher.publish(Message::new("t", &format!("{n:SIZE$}")));
     (0..COUNT).for_each(&mut publish);
-    let mut subscriber = connected(&server, &Connect::new("subscriber").persistent(), 1);
+    let mut subscriber = broker.connect(&Connect::new("subscriber").persistent(), 1);
     (COUNT..COUNT + 10).for_each(&mut publish);
     for n in 0..COUNT + 10 {
         assert_eq!(subscriber.receive().text().trim_start(), n.to_string());

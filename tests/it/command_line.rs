@@ -5,35 +5,12 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::{fs::MetadataExt, process::CommandExt},
-    path::Path,
-    process::{Command, Output},
+    process::Command,
 };
 
 use tempfile::TempDir;
 
-/// Runs dunlin to its end in `dir`.
-fn dunlin(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
-    command.current_dir(dir).env_clear().envs(variables.iter().copied()).args(flags).output().expect("dunlin runs")
-}
-
-/// Standard output of a run that succeeds and says nothing else.
-fn told(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
-    let output = dunlin(dir, variables, flags);
-    assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)), "{variables:?} {flags:?}");
-    text(&output.stdout)
-}
-
-/// Standard error of a run that ends with exit code `code` and prints nothing else.
-fn refused(dir: &Path, variables: &[(&str, &str)], flags: &[&str], code: i32) -> String {
-    let output = dunlin(dir, variables, flags);
-    assert_eq!((text(&output.stdout), output.status.code()), (String::new(), Some(code)), "{variables:?} {flags:?}");
-    text(&output.stderr)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("dunlin writes UTF-8")
-}
+use crate::support::command::{refused, text, told};
 
 fn dir_with(file: &str, text: &str) -> TempDir {
     let dir = tempfile::tempdir().unwrap();

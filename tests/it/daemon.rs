@@ -17,8 +17,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
+    GUARD,
     raw::{self, Client, Connect, Message, frame},
-    running::{GUARD, Running, accepted},
+    running::{Running, accepted},
 };
 
 fn config(dir: &TempDir) -> PathBuf {

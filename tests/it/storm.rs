@@ -30,6 +30,7 @@ use tokio::{
 use crate::support::{
     Broker, GUARD, config,
     raw::{Client, Connect, Message, connack},
+    run,
 };
 
 /// One storm at a time: each measures how long it takes.
@@ -96,10 +97,6 @@ fn hash(password: &str, memory: u32) -> String {
 fn hashing_threads() -> u32 {
     let cores = std::thread::available_parallelism().unwrap().get();
     u32::try_from(if cores > 1 { cores - 1 } else { 1 }).unwrap()
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A connection that has sent this; the return code of its CONNACK, if it comes before the client gives up.

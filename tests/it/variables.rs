@@ -1,27 +1,13 @@
 //! The environment variables of keys: they go over the file, and flags over them; `--check` says which set what, and a
 //! wrong value names its variable.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, path::Path};
 
-/// Runs dunlin to its end in `dir`, with an environment of these variables alone.
-fn dunlin(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
-    command.current_dir(dir).env_clear().envs(variables.iter().copied()).args(flags).output().expect("dunlin runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("dunlin writes UTF-8")
-}
+use crate::support::command::{dunlin, text, told};
 
 /// What `--check` says of a configuration that is right.
 fn checked(dir: &Path, variables: &[(&str, &str)], flags: &[&str]) -> String {
-    let output = dunlin(dir, variables, &[&["--check", "-c", "a.toml"], flags].concat());
-    assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)), "{variables:?} {flags:?}");
-    text(&output.stdout)
+    told(dir, variables, &[&["--check", "-c", "a.toml"], flags].concat())
 }
 
 #[test]

@@ -279,10 +279,7 @@ fn ask(address: SocketAddr, case: &Case) -> bool {
 }
 
 fn accepted(address: SocketAddr, connect: &Connect) -> Client {
-    let mut client = Client::open(address);
-    client.send(&connect.frame());
-    client.expect(&connack(0, 0));
-    client
+    Client::accepted(address, connect, 0)
 }
 
 /// Is there a PUBLISH in front of the answer to a ping?

@@ -2,20 +2,21 @@
 
 use dunlin::{config::Limits, router::Count};
 
-use super::clients::{Broker, Healthy, client, said_to, valid_session};
+use super::clients::{Healthy, broker, said_to, valid_session};
 use crate::support::{
     malformed::MALFORMED,
     random::Random,
     raw::{Client, Connect, connack},
+    running::accepted,
 };
 
 #[test]
 fn each_malformed_packet_closes_its_connection_alone() {
-    let broker = Broker::start(Limits::default());
-    let mut healthy = Healthy::new(broker.address);
+    let broker = broker(Limits::default());
+    let mut healthy = Healthy::new(broker.address());
     for row in MALFORMED {
         let is_connect = row.bytes[0] >> 4 == 1;
-        let mut bad = if is_connect { Client::open(broker.address) } else { client(broker.address, "bad") };
+        let mut bad = if is_connect { Client::open(broker.address()) } else { accepted(broker.address(), "bad") };
         bad.context = row.name.to_owned();
         bad.send(row.bytes);
         if row.statement == "MQTT-3.1.2-2" {
@@ -30,8 +31,8 @@ fn each_malformed_packet_closes_its_connection_alone() {
 
 #[test]
 fn a_session_cut_after_any_byte_is_answered_as_far_as_it_went() {
-    let broker = Broker::start(Limits::default());
-    let mut healthy = Healthy::new(broker.address);
+    let broker = broker(Limits::default());
+    let mut healthy = Healthy::new(broker.address());
     let packets = valid_session("cut");
     let bytes: Vec<u8> = packets.iter().flat_map(|(packet, _)| packet.clone()).collect();
     for cut in 0..=bytes.len() {
@@ -42,7 +43,7 @@ fn a_session_cut_after_any_byte_is_answered_as_far_as_it_went() {
                 expected.extend_from_slice(answer);
             }
         }
-        assert_eq!(said_to(broker.address, &bytes[..cut]), expected, "cut after {cut} bytes");
+        assert_eq!(said_to(broker.address(), &bytes[..cut]), expected, "cut after {cut} bytes");
         if cut % 8 == 0 {
             healthy.exchange();
         }
@@ -53,14 +54,14 @@ fn a_session_cut_after_any_byte_is_answered_as_far_as_it_went() {
 
 #[test]
 fn any_flipped_bit_harms_nobody_else() {
-    let broker = Broker::start(Limits::default());
-    let mut healthy = Healthy::new(broker.address);
+    let broker = broker(Limits::default());
+    let mut healthy = Healthy::new(broker.address());
     let bytes: Vec<u8> = valid_session("flipped").into_iter().flat_map(|(packet, _)| packet).collect();
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         // what is answered is not the point, but that the connection ends, is
-        said_to(broker.address, &flipped);
+        said_to(broker.address(), &flipped);
         if bit % 32 == 0 {
             healthy.exchange();
         }
@@ -71,8 +72,8 @@ fn any_flipped_bit_harms_nobody_else() {
 
 #[test]
 fn random_bytes_harm_nobody_else() {
-    let broker = Broker::start(Limits::default());
-    let mut healthy = Healthy::new(broker.address);
+    let broker = broker(Limits::default());
+    let mut healthy = Healthy::new(broker.address());
     let mut random = Random::new(0x5EED);
     for round in 0..1_500 {
         let mut bytes = random.bytes(400);
@@ -84,7 +85,7 @@ fn random_bytes_harm_nobody_else() {
             let connect = Connect::new(&format!("random-{}", round % 7)).frame();
             bytes = [connect, frame].concat();
         }
-        let answer = said_to(broker.address, &bytes);
+        let answer = said_to(broker.address(), &bytes);
         assert!(round % 3 == 0 || answer.starts_with(&connack(0, 0)), "round {round}");
         if round % 50 == 0 {
             healthy.exchange();

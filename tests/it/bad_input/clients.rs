@@ -3,43 +3,23 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    time::Duration,
 };
 
-use dunlin::{Config, Server, config::Limits, router::Count};
+use dunlin::{Config, config::Limits};
 
-use crate::support::raw::{
-    Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, ack, connack, puback, pubcomp, pubrec, pubrel, suback,
-    subscribe, unsubscribe,
+use crate::support::{
+    Broker, GUARD,
+    raw::{
+        Client, Connect, DISCONNECT, Message, PINGREQ, PINGRESP, ack, connack, puback, pubcomp, pubrec, pubrel, suback,
+        subscribe, unsubscribe,
+    },
+    running::accepted,
 };
 
 /// A broker within this process.
-pub struct Broker {
-    server: Server,
-    pub address: SocketAddr,
-}
-
-impl Broker {
-    pub fn start(limits: Limits) -> Self {
-        // one thread: whatever keeps it busy or ends it is felt by all clients
-        let config = Config { limits, workers: Some(1), ..Config::ephemeral() };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        let server = runtime.block_on(Server::start(config)).expect("a server on a free port");
-        let address = server.local_addrs()[0];
-        Self { server, address }
-    }
-
-    pub fn count(&self, count: Count) -> u64 {
-        self.server.counters().get(count)
-    }
-}
-
-/// A client with a clean session.
-pub fn client(address: SocketAddr, id: &str) -> Client {
-    let mut client = Client::open(address);
-    client.send(&Connect::new(id).frame());
-    client.expect(&connack(0, 0));
-    client
+pub fn broker(limits: Limits) -> Broker {
+    // one thread: whatever keeps it busy or ends it is felt by all clients
+    Broker::new(Config { limits, workers: Some(1), ..Config::ephemeral() })
 }
 
 /// Two clients that exchange messages, whatever others do.
@@ -53,9 +33,9 @@ const HEALTHY_TOPIC: &str = "healthy";
 
 impl Healthy {
     pub fn new(address: SocketAddr) -> Self {
-        let mut subscriber = client(address, "healthy-subscriber");
+        let mut subscriber = accepted(address, "healthy-subscriber");
         subscriber.subscribe(&[(HEALTHY_TOPIC, 2)]);
-        Self { publisher: client(address, "healthy-publisher"), subscriber, exchanged: 0 }
+        Self { publisher: accepted(address, "healthy-publisher"), subscriber, exchanged: 0 }
     }
 
     /// A message of each QoS gets through, and nothing else does.
@@ -77,8 +57,8 @@ impl Raw {
     pub fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the broker accepts connections");
         // ends a test whose event never comes
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a read timeout");
-        stream.set_write_timeout(Some(Duration::from_secs(20))).expect("a write timeout");
+        stream.set_read_timeout(Some(GUARD)).expect("a read timeout");
+        stream.set_write_timeout(Some(GUARD)).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");
         Self(stream)
     }

@@ -1,90 +1,41 @@
 //! The binary: what its log says of bad bytes, and what its memory does.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
-    process::{Child, ChildStderr, Command, Stdio},
-};
+use std::{fs, io::Write};
 
 use super::clients::{Healthy, Raw, header, said_to, valid_session};
 use crate::support::{
     malformed::MALFORMED,
     random::Random,
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
+    running::Running,
 };
 
-/// A broker in a process of its own, killed when dropped.
-struct Process {
-    child: Child,
-    /// `None`: a thread reads it and throws it away.
-    log: Option<BufReader<ChildStderr>>,
-    address: SocketAddr,
-    _config: tempfile::NamedTempFile,
+/// The binary with this in its configuration, behind `[limits]`.
+fn start(limits: &str) -> Running {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(
+        file,
+        "[limits]
+{limits}
+"
+    )
+    .unwrap();
+    Running::start(&["--workers=2", "--config", file.path().to_str().unwrap()])
 }
 
-impl Process {
-    fn start(limits: &str) -> Self {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        write!(file, "[limits]\n{limits}\n").unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
-        command.env_clear().args(["--listen=127.0.0.1:0", "--workers=2", "--config"]).arg(file.path());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("dunlin runs");
-        let mut log = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-        let ready = line_with(&mut log, "ready, listening on ");
-        let address = ready.split("listening on ").nth(1).and_then(|rest| rest.split(' ').next());
-        let address = address.and_then(|a| a.parse().ok()).expect("an address in the ready line");
-        Self { child, log: Some(log), address, _config: file }
-    }
-
-    /// Nobody looks at the log from here on; it must not fill the pipe. Ends with the process.
-    fn discard_log(mut self) -> Self {
-        let mut log = self.log.take().expect("the log is read here");
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        self
-    }
-
-    /// The line that says why the connection from `peer` ended.
-    fn reason(&mut self, peer: SocketAddr) -> String {
-        loop {
-            let line = line_with(self.log.as_mut().expect("the log is read here"), "disconnected");
-            if line.contains(&format!("peer={peer} ")) {
-                return line;
-            }
-        }
-    }
-
-    /// Resident memory in bytes.
-    fn memory(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
-        let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-        kib.and_then(|kib| kib.parse::<usize>().ok()).expect("VmRSS in kB") << 10
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn line_with(log: &mut impl BufRead, words: &str) -> String {
-    loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ended without {words:?}");
-        if line.contains(words) {
-            return line;
-        }
-    }
+/// Resident memory in bytes.
+fn memory(broker: &Running) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("the process runs");
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<usize>().ok()).expect("VmRSS in kB") << 10
 }
 
 #[test]
 fn the_log_says_what_was_malformed_and_which_statement_it_breaks() {
     // at debug no line is summed up
-    let mut broker = Process::start("[log]\nlevel = 'debug'");
+    let mut broker = start("[log]\nlevel = 'debug'");
     for row in MALFORMED {
-        let mut bad = Raw::open(broker.address);
+        let mut bad = Raw::open(broker.addresses[0]);
         let is_connect = row.bytes[0] >> 4 == 1;
         if !is_connect {
             bad.send(&Connect::new("bad").frame());
@@ -103,7 +54,7 @@ fn the_log_says_what_was_malformed_and_which_statement_it_breaks() {
 fn the_log_says_why_a_connection_ended() {
     let limits = "max_packet_size = 10000\nconnect_timeout = '300ms'\nwrite_timeout = '300ms'\n\
                   max_inflight_in = 1\nmax_queued_bytes = 10";
-    let mut broker = Process::start(limits);
+    let mut broker = start(limits);
     let connect = |id: &str| Connect::new(id).frame();
     let qos2 = |id| Message::new("topic", "payload").qos(2).id(id).frame();
     let cases: &[(&str, Vec<u8>, bool)] = &[
@@ -121,7 +72,7 @@ fn the_log_says_why_a_connection_ended() {
         ("more than limits.max_queued_bytes wait", [connect("a"), qos2(1), qos2(2)].concat(), false),
     ];
     for (expected, bytes, end) in cases {
-        let mut bad = Raw::open(broker.address);
+        let mut bad = Raw::open(broker.addresses[0]);
         bad.send(bytes);
         if *end {
             bad.end();
@@ -130,10 +81,10 @@ fn the_log_says_why_a_connection_ended() {
         assert!(line.contains(expected), "{expected:?} is not in {line}");
     }
 
-    let mut deaf = Raw::open(broker.address);
+    let mut deaf = Raw::open(broker.addresses[0]);
     deaf.send(&[connect("deaf"), subscribe(1, &[("flood", 0)])].concat());
     let flood = Message::new("flood", &"x".repeat(9_000)).frame().repeat(100);
-    let mut publisher = Raw::open(broker.address);
+    let mut publisher = Raw::open(broker.addresses[0]);
     publisher.send(&[connect("publisher"), subscribe(1, &[("nothing", 0)])].concat());
     publisher.read_exact(&connack(0, 0));
     publisher.read_exact(&crate::support::raw::suback(1, &[0]));
@@ -151,8 +102,8 @@ const MARGIN: usize = 1 << 20;
 
 #[test]
 fn a_thousand_bad_connections_leave_memory_where_it_was() {
-    let broker = Process::start("").discard_log();
-    let mut healthy = Healthy::new(broker.address);
+    let broker = start("");
+    let mut healthy = Healthy::new(broker.addresses[0]);
     let mut random = Random::new(0xBAD);
     let session: Vec<u8> = valid_session("bad").into_iter().flat_map(|(packet, _)| packet).collect();
     let mut round = |count: usize| {
@@ -164,10 +115,10 @@ fn a_thousand_bad_connections_leave_memory_where_it_was() {
                 3 => [&Connect::new("bad").frame()[..], &header(0x30, 268_435_455), &[0; 100]].concat(),
                 _ => random.bytes(1_000),
             };
-            said_to(broker.address, &bytes);
+            said_to(broker.addresses[0], &bytes);
         }
         healthy.exchange();
-        broker.memory()
+        memory(&broker)
     };
     let warm = round(1_000);
     let after = round(1_000);
@@ -176,25 +127,25 @@ fn a_thousand_bad_connections_leave_memory_where_it_was() {
 
 #[test]
 fn a_thousand_announcements_of_a_mebibyte_take_no_memory() {
-    let broker = Process::start("").discard_log();
-    let mut healthy = Healthy::new(broker.address);
+    let broker = start("");
+    let mut healthy = Healthy::new(broker.addresses[0]);
     let mut connected = Vec::new();
     for n in 0..1_000 {
-        let mut liar = Raw::open(broker.address);
+        let mut liar = Raw::open(broker.addresses[0]);
         liar.send(&[&Connect::new(&format!("liar-{n}")).frame()[..], PINGREQ].concat());
         liar.read_exact(&connack(0, 0));
         liar.read_exact(PINGRESP);
         connected.push(liar);
     }
     healthy.exchange();
-    let before = broker.memory();
+    let before = memory(&broker);
     for liar in &mut connected {
         // the ping is answered before the rest is waited for
         liar.send(&[PINGREQ, &header(0x30, (1 << 20) - 4), b"\0\x01t and little more"].concat());
         liar.read_exact(PINGRESP);
     }
     healthy.exchange();
-    let after = broker.memory();
+    let after = memory(&broker);
     // 1 GB is announced, 20 kB are sent; a page for each connection and a margin
     assert!(after <= before + (4_096 << 10) + MARGIN, "{before} bytes before, {after} with 1,000 announcements");
     healthy.exchange();

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use dunlin::{config::Limits, router::Count};
 
-use super::clients::{Broker, Healthy, Raw, client, header, valid_session};
-use crate::support::raw::{self, Client, Connect, Message, PINGREQ, PINGRESP, connack, subscribe};
+use super::clients::{Healthy, Raw, broker, header, valid_session};
+use crate::support::{
+    raw::{self, Client, Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
+    running::accepted,
+};
 
 #[test]
 fn a_client_that_sends_byte_by_byte_is_served() {
-    let broker = Broker::start(Limits::default());
-    let mut healthy = Healthy::new(broker.address);
-    let mut slow = Raw::open(broker.address);
+    let broker = broker(Limits::default());
+    let mut healthy = Healthy::new(broker.address());
+    let mut slow = Raw::open(broker.address());
     for (packet, answer) in valid_session("slow") {
         for byte in packet {
             slow.send(&[byte]);
@@ -27,19 +30,19 @@ fn a_client_that_sends_byte_by_byte_is_served() {
 #[test]
 fn a_client_that_stalls_before_connect_is_closed() {
     let connect_timeout = Duration::from_millis(200);
-    let broker = Broker::start(Limits { connect_timeout, ..Limits::default() });
-    let mut healthy = Healthy::new(broker.address);
+    let broker = broker(Limits { connect_timeout, ..Limits::default() });
+    let mut healthy = Healthy::new(broker.address());
     let connect = Connect::new("stalls").frame();
     let stalled: Vec<Raw> = [0, 1, 2, connect.len() - 1]
         .into_iter()
         .map(|sent| {
-            let mut raw = Raw::open(broker.address);
+            let mut raw = Raw::open(broker.address());
             raw.send(&connect[..sent]);
             raw
         })
         .collect();
     // one that always has a byte more to say gains nothing by it
-    let mut trickle = Raw::open(broker.address);
+    let mut trickle = Raw::open(broker.address());
     trickle.send(&header(0x10, 70_000));
     trickle.send(&connect[2..]);
     while trickle.send(&[0]) {
@@ -60,19 +63,19 @@ fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
         max_queued_messages: 10,
         ..Limits::default()
     };
-    let broker = Broker::start(limits);
-    let mut healthy = Healthy::new(broker.address);
-    let mut watcher = client(broker.address, "watcher");
+    let broker = broker(limits);
+    let mut healthy = Healthy::new(broker.address());
+    let mut watcher = accepted(broker.address(), "watcher");
     watcher.subscribe(&[("end", 0)]);
 
-    let mut deaf = Client::open(broker.address);
+    let mut deaf = Client::open(broker.address());
     deaf.send(&Connect::new("deaf").will(&Message::new("end", "of deaf")).frame());
     deaf.send(&subscribe(1, &[("flood", 1)]));
     deaf.expect(&connack(0, 0));
     deaf.expect(&raw::suback(1, &[1]));
 
     // QoS 0 is dropped and counted, QoS 1 is queued as far as the limit goes; each publish is answered
-    let mut publisher = client(broker.address, "publisher");
+    let mut publisher = accepted(broker.address(), "publisher");
     let payload = "x".repeat(30_000);
     let mut published = 0;
     while broker.count(Count::DroppedOutboundFull) < 10 || broker.count(Count::DroppedQueueFull) < 10 {
@@ -93,9 +96,9 @@ fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
 #[test]
 fn a_client_that_reads_none_of_its_answers_is_read_no_further_and_closed() {
     let limits = Limits { write_timeout: Duration::from_secs(2), max_outbound_bytes: 100_000, ..Limits::default() };
-    let broker = Broker::start(limits);
-    let mut healthy = Healthy::new(broker.address);
-    let mut greedy = Raw::open(broker.address);
+    let broker = broker(limits);
+    let mut healthy = Healthy::new(broker.address());
+    let mut greedy = Raw::open(broker.address());
     greedy.send(&Connect::new("greedy").frame());
     let pings = PINGREQ.repeat(50_000);
     // ends when the broker has closed; the broker reads no more than it can answer

@@ -8,12 +8,12 @@ use std::{
     },
 };
 
-use dunlin::{
-    Server,
-    config::{Config, Limits},
-};
+use dunlin::config::{Config, Limits};
 
-use crate::support::raw::{Client, Connect, Message, connack};
+use crate::support::{
+    Broker,
+    raw::{Client, Connect, Message},
+};
 
 /// The case of the test function in which it stands, on the broker that all such tests share.
 macro_rules! case {
@@ -57,7 +57,7 @@ pub struct Case {
 impl Case {
     pub fn shared(function: &str) -> Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
-        let address = external().unwrap_or_else(|| SHARED.get_or_init(|| start(Config::ephemeral())).address);
+        let address = external().unwrap_or_else(|| SHARED.get_or_init(|| Broker::new(Config::ephemeral())).address());
         Self::new(function, address, None)
     }
 
@@ -66,8 +66,8 @@ impl Case {
             eprintln!("left out: {function} needs settings of its own");
             return None;
         }
-        let broker = start(Config { limits, ..Config::ephemeral() });
-        Some(Self::new(function, broker.address, Some(broker)))
+        let broker = Broker::new(Config { limits, ..Config::ephemeral() });
+        Some(Self::new(function, broker.address(), Some(broker)))
     }
 
     fn new(function: &str, address: SocketAddr, own: Option<Broker>) -> Self {
@@ -114,10 +114,7 @@ impl Case {
     /// A client that is accepted with this Session Present flag.
     #[track_caller]
     pub fn connect(&self, connect: &Connect, session_present: u8) -> Client {
-        let mut client = self.open();
-        client.send(&connect.frame());
-        client.expect(&connack(session_present, 0));
-        client
+        Client::accepted(self.address, connect, session_present)
     }
 
     /// A client that sends these bytes is closed.
@@ -147,18 +144,6 @@ impl Case {
         let number = self.anonymous.fetch_add(1, Ordering::Relaxed);
         self.client(&format!("look{number}")).subscribe_retained(&[(topic, 2)], count)
     }
-}
-
-/// A broker that runs for as long as the value lives.
-struct Broker {
-    address: SocketAddr,
-    _server: Server,
-}
-
-fn start(config: Config) -> Broker {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let server = runtime.block_on(Server::start(config)).expect("a server on a free port");
-    Broker { address: server.local_addrs()[0], _server: server }
 }
 
 fn external() -> Option<SocketAddr> {

@@ -14,16 +14,11 @@ use dunlin::{
 
 use crate::support::{
     Broker, config, expect_exactly, publish_all,
-    raw::{Client, Connect, Message, connack},
+    raw::{Client, Message},
+    run,
+    running::accepted,
     shut_down,
 };
-
-fn connected(address: SocketAddr) -> Client {
-    let mut client = Client::open(address);
-    client.send(&Connect::new("client").frame());
-    client.expect(&connack(0, 0));
-    client
-}
 
 /// Nobody listens there, and somebody else may.
 #[track_caller]
@@ -40,7 +35,7 @@ async fn a_broker_starts_in_two_lines_and_ends_in_one() {
 
     assert!(address.ip().is_loopback() && address.port() != 0 && server.local_addrs().len() == 1);
     // it has threads of its own: a test may block
-    let mut client = connected(address);
+    let mut client = accepted(address, "client");
     client.expect_nothing_pending();
 
     server.shutdown().await.expect("the store closes");
@@ -52,7 +47,7 @@ async fn a_broker_starts_in_two_lines_and_ends_in_one() {
 async fn a_broker_that_is_dropped_is_gone() {
     let server = Server::start(Config::ephemeral()).await.expect("a broker");
     let address = server.local_addrs()[0];
-    let (mut client, mut attempt) = (connected(address), Client::open(address));
+    let (mut client, mut attempt) = (accepted(address, "client"), Client::open(address));
     drop(server);
     client.expect_closed();
     attempt.expect_closed();
@@ -61,7 +56,7 @@ async fn a_broker_that_is_dropped_is_gone() {
     let listeners = vec![ListenerConfig::tcp(address)];
     let server = Server::start(Config { listeners, ..config() }).await.expect("a broker in its place");
     assert_eq!(server.local_addrs(), [address]);
-    connected(address).expect_nothing_pending();
+    accepted(address, "client").expect_nothing_pending();
     assert_eq!(server.counters().get(Count::Connects), 1);
 }
 
@@ -119,10 +114,7 @@ fn a_shutdown_ends_though_a_client_does_not_read() {
 
 #[test]
 fn what_keeps_a_broker_from_starting_is_said() {
-    let start = |config| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(Server::start(config)).map(drop)
-    };
+    let start = |config| run(Server::start(config)).map(drop);
     let none = start(Config { listeners: Vec::new(), ..config() });
     assert!(matches!(none, Err(ServerError::NoListener)));
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::place::{Place, connect, text_of};
+use super::place::{Place, text_of};
 use crate::support::{
     raw::{Connect, Message},
     running::Running,
@@ -24,10 +24,10 @@ fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
     let place = Place::new();
     const RULES: &str = "user bob\ntopic a/#\n";
     let broker = with_rules(&place, RULES);
-    let mut client = connect(&broker, &of("bob", "c"), 0);
+    let mut client = broker.connect(&of("bob", "c"), 0);
     client.subscribe(&[("a/#", 1)]);
     client.disconnect();
-    let mut publisher = connect(&broker, &of("bob", "p"), 0);
+    let mut publisher = broker.connect(&of("bob", "p"), 0);
     publisher.publish(Message::new("a/1", "one").qos(1));
     broker.stop();
 
@@ -35,17 +35,17 @@ fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
     fs::write(place.path().join("acl"), "user bob\ntopic a/#\nuser eve\ntopic b\n").unwrap();
     broker.signal("HUP");
     broker.wait_for("was read again");
-    let mut publisher = connect(&broker, &of("bob", "p"), 1);
+    let mut publisher = broker.connect(&of("bob", "p"), 1);
     publisher.publish(Message::new("a/2", "two").qos(1));
     broker.kill();
 
     let broker = with_rules(&place, RULES);
-    let mut client = connect(&broker, &of("bob", "c"), 1);
+    let mut client = broker.connect(&of("bob", "c"), 1);
     client.expect_message("a/1", "one", 1);
     client.expect_message("a/2", "two", 1);
     client.disconnect();
     // and one that may not read them does not get them
-    connect(&broker, &of("eve", "c"), 1).expect_nothing_pending();
+    broker.connect(&of("eve", "c"), 1).expect_nothing_pending();
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn a_will_that_was_admitted_is_published_after_a_restart_and_no_other() {
     const RULES: &str = "topic read #\ntopic write nameless\nuser bob\ntopic bobs\n";
     let mut broker = with_rules(&place, RULES);
     let will = |topic: &str| Message::new(topic, "bye").qos(1).retain();
-    let _admitted = connect(&broker, &of("bob", "one").will(&will("bobs")), 0);
-    let _denied = connect(&broker, &of("bob", "two").will(&will("nameless")), 0);
+    let _admitted = broker.connect(&of("bob", "one").will(&will("bobs")), 0);
+    let _denied = broker.connect(&of("bob", "two").will(&will("nameless")), 0);
     broker.kill();
 
     let broker = with_rules(&place, RULES);

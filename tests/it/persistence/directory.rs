@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::place::{Place, away, begin, refused, resume, text_of};
+use super::place::{Place, away, refused, text_of};
 use crate::support::raw::Message;
 
 #[test]
@@ -94,7 +94,7 @@ fn a_torn_end_is_cut_off_and_said_in_one_line() {
     broker.stop();
     let broker = place.start();
     assert!(!broker.read.iter().any(|line| line.contains("WARN")), "it is cut off once: {:#?}", broker.read);
-    resume(&broker, "subscriber");
+    broker.resume("subscriber");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn damage_in_the_middle_is_refused_and_named() {
     // nothing was changed
     flip(&file, end / 2);
     let broker = place.start();
-    let mut subscriber = resume(&broker, "subscriber");
+    let mut subscriber = broker.resume("subscriber");
     for n in 0..MESSAGES {
         subscriber.expect_message("t", &format!("message {n:>100}!"), 1);
     }
@@ -147,7 +147,7 @@ fn what_the_refusal_says_shows_and_repairs_the_damage() {
 
     assert_eq!(told(&place, "check", 0).lines().last(), Some("no damage"));
     let broker = place.start();
-    let mut subscriber = resume(&broker, "subscriber");
+    let mut subscriber = broker.resume("subscriber");
     let mut publisher = broker.client("publisher");
     publisher.publish(Message::new("t", "after the repair").qos(1));
     let mut got = Vec::new();
@@ -186,7 +186,7 @@ fn a_directory_of_something_else_is_left_alone() {
     let notes = place.data_dir().join("notes.txt");
     fs::write(&notes, "mine").unwrap();
     let broker = place.start();
-    begin(&broker, "client").expect_nothing_pending();
+    broker.begin("client").expect_nothing_pending();
     broker.stop();
     assert_eq!(fs::read_to_string(notes).unwrap(), "mine");
 }

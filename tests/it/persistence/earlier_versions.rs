@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use super::place::{Place, connect, resume};
+use super::place::Place;
 use crate::support::{
     raw::{Connect, Message, puback, pubcomp, pubrec, pubrel},
     running::Running,
@@ -45,7 +45,7 @@ fn unpack(from: &Path, to: &Path) {
 
 fn holds_everything(broker: &Running) {
     let message = |topic: &str, payload: &str, qos| Message::new(topic, payload).qos(qos);
-    let mut queue = resume(broker, "queue");
+    let mut queue = broker.resume("queue");
     let mut got: Vec<_> = (0..5).map(|_| queue.take()).collect();
     // between two QoS, no order is promised
     got.sort_by(|a, b| a.topic.cmp(&b.topic));
@@ -61,7 +61,7 @@ fn holds_everything(broker: &Running) {
     }
     queue.expect_nothing_pending();
 
-    let mut flight = resume(broker, "flight");
+    let mut flight = broker.resume("flight");
     let unacknowledged = [flight.receive(), flight.receive()];
     for (got, expected) in
         unacknowledged.iter().zip([message("flight/0", "0 at QoS 1", 1), message("flight/1", "1 at QoS 2", 2)])
@@ -80,7 +80,7 @@ fn holds_everything(broker: &Running) {
     flight.expect_nothing_pending();
 
     // the QoS 2 message that its client had not released was delivered, and is so once
-    let mut sender = resume(broker, "sender");
+    let mut sender = broker.resume("sender");
     sender.send(&message("queue/4", "once", 2).id(77).dup().frame());
     sender.expect(&pubrec(77));
     sender.send(&pubrel(77));
@@ -95,7 +95,7 @@ fn holds_everything(broker: &Running) {
         assert_eq!(*got, expected.id(got.id).retain());
     }
     // its subscriptions are those that it had at the end
-    let mut publisher = connect(broker, &Connect::new("another"), 0);
+    let mut publisher = broker.connect(&Connect::new("another"), 0);
     for topic in ["removed", "queue/5"] {
         publisher.publish(message(topic, topic, 1));
     }

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::place::{Place, away, begin, connect, resume};
+use super::place::{Place, away};
 use crate::support::{
     raw::{Client, Connect, Message, puback, pubcomp, pubrec, pubrel, subscribe},
     running::Running,
@@ -18,7 +18,7 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
     on_a_small_disk("full_disk::a_full_disk_stops_what_needs_it_and_nothing_else", |place| {
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
-        let mut receiver = begin(&broker, "receiver");
+        let mut receiver = broker.begin("receiver");
         receiver.subscribe(&[("begun", 2)]);
         broker.client("publisher").publish(Message::new("begun", "x").qos(2));
         let begun = receiver.expect_any().message().expect("a PUBLISH").id;
@@ -38,7 +38,7 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
         broker.kill();
         let broker = start(place);
         expect_others_served(&broker);
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         for n in 0..acknowledged {
             assert_eq!(number_of(&subscriber.take()), n);
         }
@@ -67,7 +67,7 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         let filler = filler(place);
         let mut broker = start(place);
         away(&broker, "subscriber", "kept", 1);
-        let mut watcher = begin(&broker, "watcher");
+        let mut watcher = broker.begin("watcher");
         watcher.subscribe(&[("will", 2)]);
         let gone = willing(&broker);
         let acknowledged = fill(&mut broker);
@@ -84,7 +84,7 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         broker.kill();
 
         let broker = start(place);
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         let mut got: Vec<usize> = Vec::new();
         while got.last() != Some(&(acknowledged + 1)) {
             got.push(number_of(&subscriber.take()));
@@ -109,15 +109,15 @@ fn a_will_that_found_no_room_outlives_a_kill() {
         broker.wait_for("Will not published yet");
         // its client has another by now, which is not published: it is not gone
         let will = Message::new("will", "discarded").qos(2);
-        connect(&broker, &Connect::new("gone").persistent().will(&will), 1).disconnect();
+        broker.connect(&Connect::new("gone").persistent().will(&will), 1).disconnect();
         // what is acknowledged is kept, and what came before it
-        resume(&broker, "gone").unsubscribe(&["any"]);
+        broker.resume("gone").unsubscribe(&["any"]);
         expect_condition(&broker, "full");
         broker.kill();
         fs::remove_file(filler).expect("it is there");
         for count in [1, 0] {
             let mut broker = start(place);
-            let mut watcher = resume(&broker, "watcher");
+            let mut watcher = broker.resume("watcher");
             for _ in 0..count {
                 watcher.expect_message("will", "gone", 2);
             }
@@ -139,7 +139,7 @@ fn filler(place: &Place) -> PathBuf {
 
 /// A client that has a Will.
 fn willing(broker: &Running) -> Client {
-    connect(broker, &Connect::new("gone").persistent().will(&Message::new("will", "gone").qos(2)), 0)
+    broker.connect(&Connect::new("gone").persistent().will(&Message::new("will", "gone").qos(2)), 0)
 }
 
 /// Room for some hundred messages.

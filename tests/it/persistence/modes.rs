@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::place::{Place, away, begin, resume};
+use super::place::{Place, away};
 use crate::support::{
     raw::{Client, Message},
     running::Running,
@@ -40,7 +40,7 @@ fn with_an_interval_a_kill_loses_nothing() {
     }
     broker.kill();
     let broker = place.start();
-    let mut subscriber = resume(&broker, "subscriber");
+    let mut subscriber = broker.resume("subscriber");
     let mut got: Vec<_> = (0..100).map(|_| subscriber.take()).map(|m| (m.qos, m.text().to_owned())).collect();
     // between two QoS, no order is promised
     got.sort_by_key(|&(qos, _)| qos);
@@ -56,7 +56,7 @@ fn without_a_data_dir_nothing_is_kept_and_the_log_says_so() {
     first.client("publisher").publish(Message::new("t", "retained").qos(1).retain());
     first.stop();
     let second = Running::start(&[]);
-    begin(&second, "client").expect_nothing_pending();
+    second.begin("client").expect_nothing_pending();
     second.client("reader").subscribe(&[("#", 0)]);
 }
 

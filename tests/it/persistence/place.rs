@@ -8,10 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{
-    raw::{Client, Connect, connack},
-    running::Running,
-};
+use crate::support::running::Running;
 
 /// A directory with a configuration and room for a data directory; removed with the value.
 pub struct Place(TempDir);
@@ -86,31 +83,10 @@ pub fn text_of(path: &Path) -> &str {
     path.to_str().expect("a path in UTF-8")
 }
 
-/// A client that is accepted with this Session Present flag.
-#[track_caller]
-pub fn connect(broker: &Running, connect: &Connect, session_present: u8) -> Client {
-    let mut client = Client::open(broker.addresses[0]);
-    client.send(&connect.frame());
-    client.expect(&connack(session_present, 0));
-    client
-}
-
-/// A client whose session is new and stays.
-#[track_caller]
-pub fn begin(broker: &Running, id: &str) -> Client {
-    connect(broker, &Connect::new(id).persistent(), 0)
-}
-
-/// A client that finds its session.
-#[track_caller]
-pub fn resume(broker: &Running, id: &str) -> Client {
-    connect(broker, &Connect::new(id).persistent(), 1)
-}
-
 /// A client that is away, with a session and this subscription.
 #[track_caller]
 pub fn away(broker: &Running, id: &str, filter: &str, qos: u8) {
-    let mut client = begin(broker, id);
+    let mut client = broker.begin(id);
     client.subscribe(&[(filter, qos)]);
     client.disconnect();
 }

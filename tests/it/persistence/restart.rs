@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::place::{Place, away, begin, connect, resume};
+use super::place::{Place, away};
 use crate::support::{
     raw::{Connect, Message, ack, puback, pubcomp, pubrec, pubrel},
     running::Running,
@@ -28,7 +28,7 @@ fn queued_messages_wait_in_their_order() {
         end(broker);
         broker = place.start();
     }
-    let mut subscriber = resume(&broker, "subscriber");
+    let mut subscriber = broker.resume("subscriber");
     let mut got = messages.map(|_| subscriber.take());
     // between two QoS, no order is promised
     got.sort_by_key(|message| message.qos);
@@ -37,7 +37,7 @@ fn queued_messages_wait_in_their_order() {
     subscriber.expect_nothing_pending();
     subscriber.disconnect();
     broker.stop();
-    resume(&place.start(), "subscriber").expect_nothing_pending();
+    place.start().resume("subscriber").expect_nothing_pending();
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_message_in_flight_is_sent_again_under_its_packet_identifier() {
     for end in ENDS {
         let place = Place::new();
         let broker = place.start();
-        let mut subscriber = begin(&broker, "subscriber");
+        let mut subscriber = broker.begin("subscriber");
         subscriber.subscribe(&[("t", 2)]);
         let mut publisher = broker.client("publisher");
         for (payload, qos) in [("first", 1), ("second", 1), ("third", 2)] {
@@ -59,7 +59,7 @@ fn a_message_in_flight_is_sent_again_under_its_packet_identifier() {
         end(broker);
 
         let broker = place.start();
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         for message in &sent[1..] {
             assert_eq!(subscriber.take(), message.clone().dup());
         }
@@ -74,7 +74,7 @@ fn a_qos_2_message_that_the_client_received_is_released_and_not_sent_again() {
     for end in ENDS {
         let place = Place::new();
         let broker = place.start();
-        let mut subscriber = begin(&broker, "subscriber");
+        let mut subscriber = broker.begin("subscriber");
         subscriber.subscribe(&[("t", 2)]);
         broker.client("publisher").publish(Message::new("t", "once").qos(2));
         let message = subscriber.receive();
@@ -84,7 +84,7 @@ fn a_qos_2_message_that_the_client_received_is_released_and_not_sent_again() {
         end(broker);
 
         let broker = place.start();
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         subscriber.expect(&pubrel(message.id));
         subscriber.send(&pubcomp(message.id));
         broker.client("publisher").publish(Message::new("t", "next").qos(2));
@@ -99,14 +99,14 @@ fn a_qos_2_message_that_the_broker_received_is_not_received_again() {
         let place = Place::new();
         let broker = place.start();
         away(&broker, "subscriber", "t", 2);
-        let mut publisher = begin(&broker, "publisher");
+        let mut publisher = broker.begin("publisher");
         let message = Message::new("t", "once").qos(2).id(7);
         publisher.send(&message.frame());
         publisher.expect(&pubrec(7));
         end(broker);
 
         let broker = place.start();
-        let mut publisher = resume(&broker, "publisher");
+        let mut publisher = broker.resume("publisher");
         publisher.send(&message.dup().frame());
         publisher.expect(&pubrec(7));
         publisher.send(&pubrel(7));
@@ -115,10 +115,10 @@ fn a_qos_2_message_that_the_broker_received_is_not_received_again() {
 
         // the identifier is free again, and known to be
         let broker = place.start();
-        let mut publisher = resume(&broker, "publisher");
+        let mut publisher = broker.resume("publisher");
         publisher.send(&Message::new("t", "another").qos(2).id(7).frame());
         publisher.expect(&pubrec(7));
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         subscriber.expect_message("t", "once", 2);
         subscriber.expect_message("t", "another", 2);
         subscriber.expect_nothing_pending();
@@ -130,14 +130,14 @@ fn subscriptions_are_as_they_were_last() {
     for end in ENDS {
         let place = Place::new();
         let broker = place.start();
-        let mut subscriber = begin(&broker, "subscriber");
+        let mut subscriber = broker.begin("subscriber");
         subscriber.subscribe(&[("kept/+", 1), ("changed", 2), ("given/up", 1)]);
         subscriber.subscribe(&[("changed", 0)]);
         subscriber.unsubscribe(&["given/up"]);
         end(broker);
 
         let broker = place.start();
-        let mut subscriber = resume(&broker, "subscriber");
+        let mut subscriber = broker.resume("subscriber");
         let mut publisher = broker.client("publisher");
         for topic in ["given/up", "changed", "kept/all"] {
             publisher.publish(Message::new(topic, "m").qos(2));
@@ -183,7 +183,7 @@ fn a_session_that_ended_is_not_there_again() {
         // Clean Session 1 [MQTT-3.1.2-6]
         broker.client("client").disconnect();
         end(broker);
-        begin(&place.start(), "client").expect_nothing_pending();
+        place.start().begin("client").expect_nothing_pending();
     }
 }
 
@@ -196,11 +196,11 @@ fn the_will_of_a_client_that_was_connected_is_published_after_a_kill() {
         let will = Message::new(&format!("will/{id}"), "gone").qos(1).retain();
         Connect::new(id).persistent().will(&will)
     };
-    let _connected = connect(&broker, &with_will("connected"), 0);
-    connect(&broker, &with_will("left"), 0).disconnect();
+    let _connected = broker.connect(&with_will("connected"), 0);
+    broker.connect(&with_will("left"), 0).disconnect();
     // the Will is that of the last connection
-    connect(&broker, &with_will("changed"), 0).disconnect();
-    let _changed = connect(&broker, &Connect::new("changed").persistent(), 1);
+    broker.connect(&with_will("changed"), 0).disconnect();
+    let _changed = broker.connect(&Connect::new("changed").persistent(), 1);
     // nothing acknowledges a DISCONNECT; what is acknowledged after it says that it is kept
     broker.client("publisher").publish(Message::new("kept", "m").qos(1).retain());
     broker.kill();
@@ -208,7 +208,7 @@ fn the_will_of_a_client_that_was_connected_is_published_after_a_kill() {
     // once, however often it is killed
     place.start().kill();
     let broker = place.start();
-    let mut heir = resume(&broker, "heir");
+    let mut heir = broker.resume("heir");
     heir.expect_message("will/connected", "gone", 1);
     heir.expect_nothing_pending();
     let retained = broker.client("reader").subscribe_retained(&[("will/#", 1)], 1);
@@ -239,7 +239,7 @@ fn the_time_away_counts_over_restarts() {
         broker = start();
     }
     assert!(left.elapsed() >= EXPIRY, "it expired after {:?}", left.elapsed());
-    begin(&broker, "client").expect_nothing_pending();
+    broker.begin("client").expect_nothing_pending();
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn what_was_not_acknowledged_can_be_sent_again() {
     let place = Place::new();
     let mut broker = place.start();
     away(&broker, "subscriber", "t", 2);
-    let mut publisher = begin(&broker, "publisher");
+    let mut publisher = broker.begin("publisher");
     let messages: Vec<Message> =
         (1..=50).map(|n| Message::new("t", &n.to_string()).qos(1 + (n % 2) as u8).id(n)).collect();
     let bytes: Vec<u8> = messages.iter().flat_map(Message::frame).collect();
@@ -256,13 +256,13 @@ fn what_was_not_acknowledged_can_be_sent_again() {
     broker.kill();
 
     let broker = place.start();
-    let mut publisher = resume(&broker, "publisher");
+    let mut publisher = broker.resume("publisher");
     for message in &messages {
         publisher.send(&message.clone().dup().frame());
         let id = message.id;
         publisher.expect(&ack(if message.qos == 1 { 0x40 } else { 0x50 }, id));
     }
-    let mut subscriber = resume(&broker, "subscriber");
+    let mut subscriber = broker.resume("subscriber");
     let mut times = BTreeMap::<u16, usize>::new();
     while times.len() < messages.len() {
         *times.entry(subscriber.take().text().parse().expect("a number")).or_default() += 1;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Barrier, thread};
 
-use super::place::{Place, begin, resume};
+use super::place::Place;
 use crate::support::{
     raw::{Client, Message, PINGREQ, PINGRESP, ack, puback, suback, subscribe, unsubscribe},
     running::Running,
@@ -79,7 +79,7 @@ fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
     for n in 0..MESSAGES {
         publisher.publish(Message::new(&format!("r/{n}"), "retained").qos(1).retain());
     }
-    let mut client = begin(&broker, "kept");
+    let mut client = broker.begin("kept");
     for round in 0..100 {
         // the first of two SUBSCRIBEs brings nothing, the second brings messages of all kinds
         let packets = [
@@ -104,7 +104,7 @@ fn suback_comes_before_the_retained_messages_that_wait_for_the_disk_with_it() {
 fn suback_comes_before_live_messages_that_match_it() {
     let place = Place::new();
     let broker = place.start();
-    let mut client = begin(&broker, "kept");
+    let mut client = broker.begin("kept");
     let mut publisher = broker.client("pub");
     for round in 1..100 {
         let own = Message::new("live", "own").frame();
@@ -128,12 +128,12 @@ fn a_connection_that_ends_before_its_suback_holds_nothing_back_from_the_next() {
     let broker = place.start();
     let mut publisher = broker.client("pub");
     publisher.publish(Message::new("r/1", "retained").qos(1).retain());
-    let mut client = begin(&broker, "kept");
+    let mut client = broker.begin("kept");
     for round in 0..50 {
         client.send(&subscribe(1, &[("r/+", 1)]));
         // what it subscribed to, and what that brought, is its session's
         client.abort();
-        client = resume(&broker, "kept");
+        client = broker.resume("kept");
         publisher.publish(Message::new("r/live", "live").qos(1));
         let mut texts = Vec::new();
         while texts.last().is_none_or(|last| last != "live") {

@@ -7,8 +7,9 @@ use super::{
     place::{Place, away},
 };
 use crate::support::{
+    GUARD,
     raw::{Client, Message, puback},
-    running::{GUARD, Running},
+    running::Running,
 };
 
 const MIB: u64 = 1 << 20;

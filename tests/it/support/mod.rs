@@ -4,11 +4,13 @@
 //! |---|---|
 //! | this one | a broker of a test's own, in its process, and what it tells observers |
 //! | `running` | the binary in a process of its own, and its log |
+//! | `command` | the binary that is run to its end |
 //! | `raw` | frames as bytes, and a socket to send and read them through |
 //! | `secure` | clients over TLS, and certificates |
 //! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
 //! | `random` | numbers that a seed decides |
 
+pub mod command;
 pub mod malformed;
 pub mod random;
 pub mod raw;
@@ -31,10 +33,10 @@ use dunlin::{
 };
 use parking_lot::{Condvar, Mutex};
 
-use raw::{Client, Connect, Message, connack};
+use raw::{Client, Connect, Message};
 
 /// No test waits for this; it is what ends a test whose event never comes.
-pub const GUARD: Duration = Duration::from_secs(20);
+pub const GUARD: Duration = Duration::from_secs(30);
 
 /// A broker that runs for as long as the value lives.
 pub struct Broker {
@@ -50,20 +52,23 @@ pub fn config() -> Config {
 
 /// Starts what the builder describes.
 pub fn start(builder: Builder) -> Server {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(builder.start()).expect("a server on a free port")
+    run(builder.start()).expect("a server on a free port")
 }
 
 /// Shuts down and waits for it.
 pub fn shut_down(server: Server) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(server.shutdown()).expect("the store closes");
+    run(server.shutdown()).expect("the store closes");
 }
 
 /// Puts another configuration in force.
 pub fn reload(server: &Server, config: &Config) -> Result<Vec<String>, ServerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(server.reload(config))
+    run(server.reload(config))
+}
+
+/// Waits for the end of `future`.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future)
 }
 
 impl Broker {
@@ -97,10 +102,14 @@ impl Broker {
         self.server.local_addrs()[0]
     }
 
+    pub fn count(&self, count: Count) -> u64 {
+        self.server.counters().get(count)
+    }
+
     /// What is counted now.
     #[track_caller]
     pub fn expect_counts(&self, expected: &[(Count, u64)]) {
-        let got: Vec<_> = expected.iter().map(|&(count, _)| (count, self.server.counters().get(count))).collect();
+        let got: Vec<_> = expected.iter().map(|&(count, _)| (count, self.count(count))).collect();
         assert_eq!(got, expected);
     }
 
@@ -109,7 +118,7 @@ impl Broker {
     pub fn wait_for_count(&self, count: Count, expected: u64) {
         let begin = Instant::now();
         loop {
-            let got = self.server.counters().get(count);
+            let got = self.count(count);
             if got == expected {
                 return;
             }
@@ -126,10 +135,7 @@ impl Broker {
     /// A client that is accepted with this Session Present flag.
     #[track_caller]
     pub fn connect(&self, connect: &Connect, session_present: u8) -> Client {
-        let mut client = self.open();
-        client.send(&connect.frame());
-        client.expect(&connack(session_present, 0));
-        client
+        Client::accepted(self.address(), connect, session_present)
     }
 
     /// A client that sends this is answered with this return code, and closed.

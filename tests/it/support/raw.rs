@@ -5,15 +5,13 @@ use std::{
     collections::VecDeque,
     io::{BufReader, ErrorKind, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    time::Duration,
 };
+
+use super::GUARD;
 
 pub const PINGREQ: &[u8] = &[0xC0, 0];
 pub const PINGRESP: &[u8] = &[0xD0, 0];
 pub const DISCONNECT: &[u8] = &[0xE0, 0];
-
-/// No test waits for this; it is what ends a test whose event never comes.
-const GUARD: Duration = Duration::from_secs(10);
 
 /// One connection, as a client sees it.
 pub struct Client {
@@ -33,6 +31,15 @@ impl Client {
         stream.set_write_timeout(Some(GUARD)).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");
         Self { stream: BufReader::new(stream), early: VecDeque::new(), last_id: 0, context: String::new() }
+    }
+
+    /// A client that is accepted with this Session Present flag.
+    #[track_caller]
+    pub fn accepted(address: SocketAddr, connect: &Connect, session_present: u8) -> Self {
+        let mut client = Self::open(address);
+        client.send(&connect.frame());
+        client.expect(&connack(session_present, 0));
+        client
     }
 
     /// Writes bytes; `false` once that is not possible any more.

@@ -7,13 +7,12 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
-use crate::support::raw::{Client, Connect, connack};
-
-/// No test waits for this; it is what ends a test whose event never comes.
-pub const GUARD: Duration = Duration::from_secs(30);
+use super::{
+    GUARD,
+    raw::{Client, Connect},
+};
 
 /// A broker on free ports, and its log line by line; killed when dropped.
 pub struct Running {
@@ -73,9 +72,28 @@ impl Running {
         self.child.id()
     }
 
-    /// A client with a clean session that was accepted.
+    /// A client that is accepted with this Session Present flag.
+    #[track_caller]
+    pub fn connect(&self, connect: &Connect, session_present: u8) -> Client {
+        Client::accepted(self.addresses[0], connect, session_present)
+    }
+
+    /// A client with a clean session.
+    #[track_caller]
     pub fn client(&self, id: &str) -> Client {
-        accepted(self.addresses[0], id)
+        self.connect(&Connect::new(id), 0)
+    }
+
+    /// A client whose session is new and stays.
+    #[track_caller]
+    pub fn begin(&self, id: &str) -> Client {
+        self.connect(&Connect::new(id).persistent(), 0)
+    }
+
+    /// A client that finds its session.
+    #[track_caller]
+    pub fn resume(&self, id: &str) -> Client {
+        self.connect(&Connect::new(id).persistent(), 1)
     }
 
     /// Sends the signal with this name.
@@ -94,6 +112,17 @@ impl Running {
             let line = self.read.last().unwrap();
             if line.contains(words) {
                 return line.clone();
+            }
+        }
+    }
+
+    /// Reads the log until it says why the connection from `peer` ended; that line.
+    pub fn reason(&mut self, peer: SocketAddr) -> String {
+        let peer = format!("peer={peer} ");
+        loop {
+            let line = self.wait_for("disconnected");
+            if line.contains(&peer) {
+                return line;
             }
         }
     }
@@ -140,8 +169,5 @@ impl Drop for Running {
 
 /// A client with a clean session that was accepted.
 pub fn accepted(address: SocketAddr, id: &str) -> Client {
-    let mut client = Client::open(address);
-    client.send(&Connect::new(id).frame());
-    client.expect(&connack(0, 0));
-    client
+    Client::accepted(address, &Connect::new(id), 0)
 }

@@ -20,6 +20,7 @@ use dunlin::{
 use crate::support::{
     Broker, GUARD, config,
     raw::{Connect, connack},
+    run,
     secure::{connect, expect, ping, tcp},
     shut_down,
 };
@@ -30,10 +31,6 @@ fn unix(path: &std::path::Path) -> ListenerConfig {
 
 fn loopback() -> ListenerConfig {
     ListenerConfig::tcp(([127, 0, 0, 1], 0).into())
-}
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 #[test]

@@ -1,67 +1,15 @@
 //! The binary: what its log says of certificates and of those who do not get as far as MQTT; many handshakes at once.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use crate::support::{
+    running::Running,
+    secure::{Certs, connect, ping, revocation_list, secure, tcp},
 };
 
-use crate::support::secure::{Certs, connect, ping, revocation_list, secure, tcp};
-
-/// A broker in a process of its own, killed when dropped.
-struct Process {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    /// The lines until it was ready.
-    begin: Vec<String>,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Process {
-    fn start(flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
-        command.env_clear().args(["--workers=2"]).args(flags).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("dunlin runs");
-        let log = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-        let mut process = Self { child, log, begin: Vec::new(), addresses: Vec::new() };
-        loop {
-            let line = process.line();
-            if let Some((_, told)) = line.split_once("listening on ").filter(|_| line.contains("ready")) {
-                let told = told.split_once(" (").expect("the number of threads").0;
-                let address = |text: &str| text.rsplit('/').next().and_then(|address| address.parse().ok());
-                process.addresses = told.split(", ").filter_map(address).collect();
-                return process;
-            }
-            process.begin.push(line);
-        }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "the broker ended: {:?}", self.begin);
-        line
-    }
-
-    /// The line about this connection's end.
-    fn reason(&mut self, of: &TcpStream) -> String {
-        let peer = format!("peer={} ", of.local_addr().unwrap());
-        loop {
-            let line = self.line();
-            if line.contains(&peer) && line.contains("disconnected") {
-                return line;
-            }
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The binary with these flags, one of which says where it listens.
+fn start(flags: &[&str]) -> Running {
+    Running::listening(&[], &[&["--workers=2"], flags].concat())
 }
 
 fn flags(certs: &Certs) -> [String; 2] {
@@ -85,13 +33,13 @@ fn expired(dir: &Path) {
 fn a_certificate_that_expired_and_a_key_that_all_may_read_are_said() {
     let certs = Certs::new();
     let [certificate, key] = flags(&certs);
-    let good = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
-    assert!(!good.begin.concat().contains("WARN"), "{:?}", good.begin);
+    let good = start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    assert!(!good.read.concat().contains("WARN"), "{:?}", good.read);
     expired(certs.dir());
     fs::set_permissions(certs.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let broker = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
-    let warnings: Vec<_> = broker.begin.iter().filter(|line| line.contains("WARN")).collect();
-    assert_eq!(warnings.len(), 2, "{:?}", broker.begin);
+    let broker = start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    let warnings: Vec<_> = broker.read.iter().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 2, "{:?}", broker.read);
     assert!(warnings[0].contains("server.pem expired at 2002-01-01T00:00:00Z"), "{}", warnings[0]);
     assert!(warnings[1].contains("chmod o= ") && warnings[1].contains("server.key"), "{}", warnings[1]);
     // before it is started, too
@@ -118,8 +66,8 @@ fn a_revocation_list_that_is_out_of_date_is_said() {
     fs::write(&config, text).unwrap();
     for (until, said) in [(2100, false), (2025, true)] {
         fs::write(&list, revocation_list(&certs, &[], until)).unwrap();
-        let broker = Process::start(&["--config", config.to_str().unwrap()]);
-        let line = broker.begin.iter().find(|line| line.contains("WARN"));
+        let broker = start(&["--config", config.to_str().unwrap()]);
+        let line = broker.read.iter().find(|line| line.contains("WARN"));
         assert_eq!(line.is_some(), said, "{line:?}");
         let words = ["CN=dunlin development CA", "revoked.pem", "by 2025-01-01T00:00:00Z"];
         assert!(line.is_none_or(|line| words.iter().all(|words| line.contains(words))), "{line:?}");
@@ -141,7 +89,7 @@ fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
          [limits]\nconnect_timeout = '200ms'\n"
     );
     fs::write(&config, text).unwrap();
-    let mut broker = Process::start(&["--config", config.to_str().unwrap()]);
+    let mut broker = start(&["--config", config.to_str().unwrap()]);
     let table: &[(usize, &[u8], &str)] = &[
         (0, b"GET / HTTP/1.1\r\n\r\n", "the TLS handshake failed: "),
         (0, b"\x16\x03", "no TLS handshake within the connect timeout (limits.connect_timeout)"),
@@ -173,7 +121,7 @@ fn the_log_says_why_a_connection_did_not_get_as_far_as_mqtt() {
     for (listener, bytes, reason) in table {
         let mut socket = tcp(broker.addresses[*listener]);
         let _ = socket.write_all(bytes);
-        let line = broker.reason(&socket);
+        let line = broker.reason(socket.local_addr().unwrap());
         assert!(line.contains(reason), "{line}");
     }
 }
@@ -183,7 +131,7 @@ fn a_thousand_half_open_handshakes_stall_nobody() {
     const MANY: usize = 1000;
     let certs = Certs::new();
     let [certificate, key] = flags(&certs);
-    let broker = Process::start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
+    let broker = start(&["--listen=tls://127.0.0.1:0", &certificate, &key]);
     let address = broker.addresses[0];
     let mut client = secure(address, &certs.client());
     connect(&mut client, "before");

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use crate::support::{
     Broker, config,
     raw::{Client, Connect, connack},
-    reload,
+    reload, run,
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
 };
 
@@ -242,10 +242,9 @@ fn files_that_are_wrong_are_named_with_what_to_do() {
         ),
         (ListenerConfig { key_file: None, ..good }, "TLS needs a certificate_file and a key_file"),
     ];
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for (listener, expected) in table {
         let wrong = Config { listeners: vec![listener.clone()], ..config() };
-        let Err(error @ ServerError::Listen(_)) = runtime.block_on(Builder::new(wrong.clone()).start()) else {
+        let Err(error @ ServerError::Listen(_)) = run(Builder::new(wrong.clone()).start()) else {
             panic!("{expected}: it started");
         };
         assert!(error.to_string().contains(expected), "{error}");
