@@ -11,8 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argon2::{Algorithm, Argon2, Params, Version};
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use dunlin::{
     Config,
     config::{AuthConfig, Limits, SysConfig},
@@ -28,7 +26,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Broker, GUARD, config,
+    Broker, GUARD, argon2id, config,
     raw::{Client, Connect, Message, connack},
     run,
 };
@@ -65,10 +63,10 @@ impl Storm {
     /// With these users, who all have the password "right"; their hashes take `memory` KiB.
     fn new(users: impl IntoIterator<Item = String>, memory: u32, change: impl FnOnce(&mut Config)) -> Self {
         let turn = STORM.lock();
-        let (dir, hash) = (tempfile::tempdir().unwrap(), hash("right", memory));
+        let (dir, hash) = (tempfile::tempdir().unwrap(), argon2id("right", memory));
         let times = [(); 5].map(|()| {
             let begin = Instant::now();
-            self::hash("wrong", memory);
+            argon2id("wrong", memory);
             begin.elapsed()
         });
         let lines: String = users.into_iter().map(|user| format!("{user}:{hash}\n")).collect();
@@ -83,14 +81,6 @@ impl Storm {
     fn address(&self) -> SocketAddr {
         self.broker.address()
     }
-}
-
-/// An argon2id hash, as a password file has it.
-fn hash(password: &str, memory: u32) -> String {
-    let (salt, mut hash) = (b"sixteen bytes ..", [0; 32]);
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, 2, 1, None).unwrap());
-    argon2.hash_password_into(password.as_bytes(), salt, &mut hash).unwrap();
-    format!("$argon2id$v=19$m={memory},t=2,p=1${}${}", BASE64.encode(salt), BASE64.encode(hash))
 }
 
 /// As many as the broker hashes at a time.

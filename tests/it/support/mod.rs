@@ -23,6 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use dunlin::{
     Builder, Config, Server,
     config::{Limits, SysConfig},
@@ -174,6 +176,14 @@ impl Broker {
         found.sort();
         found
     }
+}
+
+/// The hash of a password as a password file has it, which takes `memory` KiB.
+pub fn argon2id(password: &str, memory: u32) -> String {
+    let (salt, mut hash) = (b"sixteen bytes ..", [0; 32]);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, 2, 1, None).unwrap());
+    argon2.hash_password_into(password.as_bytes(), salt, &mut hash).unwrap();
+    format!("$argon2id$v=19$m={memory},t=2,p=1${}${}", BASE64.encode(salt), BASE64.encode(hash))
 }
 
 /// Receives these payloads, acknowledging each, and nothing else.
