@@ -249,13 +249,13 @@ impl Router {
         let Client { id: name, slot, connection, last, .. } = client;
         let access = || self.access_of(slot, *connection);
         let Some(id) = publish.packet_id else {
-            if let Stored::By(commit) = self.publish_from(local, (name, access), last, publish, bytes)? {
+            if let Stored::By(commit) = self.publish_from(local, name, access, last, publish, bytes)? {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
             return Ok(());
         };
         let result = self.together(|| {
-            let stored = self.publish_from(local, (name, access), last, publish, bytes)?;
+            let stored = self.publish_from(local, name, access, last, publish, bytes)?;
             Ok(self.received(local, slot, id, publish.qos, stored))
         });
         self.answer_publish(local, client, id, publish.qos, result, replies)
@@ -378,10 +378,9 @@ impl Router {
     ) -> Result<(), CloseReason> {
         client.touched = true;
         let mut state = self.own(client)?;
-        let mut turn = self.turn(local);
-        state.session.append(replies, &mut turn);
+        state.session.append(replies, &mut local.pool);
         if let Some(behind) = behind {
-            state.session.suback_sent(behind, &mut turn);
+            state.session.suback_sent(behind, &mut self.turn(local));
         }
         Ok(())
     }
@@ -393,11 +392,11 @@ impl Router {
         deferred: &Deferred,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let outgoing = Outgoing::from(&deferred.message).with_retain(deferred.retain);
+        let outgoing = Outgoing::from(&deferred.message).with_retain(deferred.retain).with_sender(&client.id);
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let result = self.together(|| {
-            let stored = self.publish_as(local, (&client.id, access), &mut None, &outgoing)?;
+            let stored = self.publish_as(local, access, &mut None, &outgoing)?;
             Ok(self.received(local, &client.slot, id, qos, stored))
         });
         self.answer_publish(local, client, id, qos, result, replies)
@@ -462,7 +461,7 @@ impl Router {
                     if let Ok(mut state) = self.own(client)
                         && !replies.is_empty()
                     {
-                        state.session.append(replies, &mut self.turn(local));
+                        state.session.append(replies, &mut local.pool);
                     }
                     return Flush::Write(None);
                 }
@@ -478,20 +477,18 @@ impl Router {
         }
         let session = &mut state.session;
         session.set_writing(unwritten);
-        let mut turn = self.turn(local);
         if !replies.is_empty() {
-            session.append(replies, &mut turn);
+            session.append(replies, &mut local.pool);
         }
         let (mut out, mut held) = (None, None);
         if unwritten == 0 {
             client.slot.clear_signal();
             if session.has_waiting() {
-                session.fill(&mut turn);
+                session.fill(&mut self.turn(local));
             }
             out = session.take_out();
             held = session.waits_for();
         }
-        drop(turn);
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way until
         // then, and what it queued or dropped meanwhile signals nobody

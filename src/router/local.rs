@@ -16,7 +16,7 @@ use super::{
     ports::{DropReason, Event, Observe},
 };
 use crate::{
-    session::{BufPool, Message},
+    session::{BufPool, Message, Outgoing},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -95,6 +95,14 @@ impl Observers {
     pub(super) fn may_not_receive(&mut self, client: &ClientId, access: Option<&Access>, topic: &TopicName) {
         self.count(Count::DeniedDeliveries, 1);
         self.denials.tell(Action::Receive, client, access.and_then(Access::user), topic.as_str());
+    }
+
+    /// A client's message was dropped, or is not retained.
+    #[cold]
+    pub(super) fn not_published(&mut self, outgoing: &Outgoing<'_>, reason: DropReason) {
+        if let Some(client) = outgoing.from {
+            self.dropped(client, outgoing.topic, outgoing.payload.len(), reason);
+        }
     }
 
     /// A message was dropped: for `client`, or of it.

@@ -9,7 +9,7 @@ use super::{
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
-    recorder::Copies,
+    recorder::{Copies, Recorder},
 };
 use crate::{
     codec::Publish,
@@ -36,29 +36,31 @@ const MAX_REMEMBERED: usize = 256;
 type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
 impl Router {
-    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered with: a client that repeats a topic is not matched
-    /// again. An error ends the connection.
+    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered
+    /// with: a client that repeats a topic is not matched again. An error ends the connection.
     #[inline(always)]
     pub(super) fn publish_from(
         &self,
         local: &mut Local,
-        (client, access): (&ClientId, impl FnOnce() -> Asked),
+        client: &ClientId,
+        access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
         publish: &Publish<'_>,
         frame: &[u8],
     ) -> Result<Stored, CloseReason> {
-        let outgoing = Outgoing::from_publish(publish, frame);
-        let stored = self.publish_as(local, (client, access), last, &outgoing)?;
+        let outgoing = Outgoing::from_publish(client, publish, frame);
+        let stored = self.publish_as(local, access, last, &outgoing)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
         }
         Ok(stored)
     }
 
+    /// A client's message: its sender is in it.
     pub(super) fn publish_as(
         &self,
         local: &mut Local,
-        (client, access): (&ClientId, impl FnOnce() -> Asked),
+        access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
     ) -> Result<Stored, CloseReason> {
@@ -68,7 +70,7 @@ impl Router {
             Some(matched) => matched,
             None => {
                 let permissions = self.permissions.load(Ordering::SeqCst);
-                if !self.admit(local, (client, Action::Publish), access()?, outgoing)? {
+                if !self.admit(local, Action::Publish, access()?, outgoing)? {
                     return Ok(Stored::Done);
                 }
                 let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
@@ -86,18 +88,18 @@ impl Router {
             return Err(reason);
         }
         let payload = outgoing.payload.len();
-        local.observers.observe(&Event::Publish { client: Some(client), topic, qos: outgoing.qos, retain, payload });
+        local.observers.observe(&Event::Publish { client: outgoing.from, topic, qos: outgoing.qos, retain, payload });
         if let Some(forward) = &self.ports.forward {
             forward.forward(outgoing);
         }
-        let kept = if retain { self.retain(local, client, outgoing) } else { Stored::Done };
+        let kept = if retain { self.retain(local, outgoing) } else { Stored::Done };
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one too
         let matched = if retain && !self.generations.is_fresh(&matched) {
             local.cache.get(topic, &self.generations, &self.subscriptions)
         } else {
             matched
         };
-        Ok(kept.and(self.deliver(local, Some(client), &matched, outgoing)))
+        Ok(kept.and(self.deliver(local, &matched, outgoing)))
     }
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
@@ -105,10 +107,12 @@ impl Router {
     pub(super) fn admit(
         &self,
         local: &mut Local,
-        (client, action): (&ClientId, Action),
+        action: Action,
         access: Option<Arc<Access>>,
         outgoing: &Outgoing<'_>,
     ) -> Result<bool, CloseReason> {
+        // the broker itself may publish anything
+        let Some(client) = outgoing.from else { return Ok(true) };
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
@@ -118,7 +122,7 @@ impl Router {
         }
         let is_sys = topic.as_str().starts_with(SYS_PREFIX) && local.limits.sys_publish != SysPublish::Allow;
         let disconnects = if is_sys && !is_own_connection_state(topic, client) {
-            local.observers.dropped(client, topic, payload, DropReason::SysTopic);
+            local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect
         } else if access.as_ref().is_some_and(|access| !access.may_publish(topic)) {
             local.observers.may_not_publish(action, (client, access.as_deref()), topic, payload);
@@ -129,7 +133,7 @@ impl Router {
         if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
 
-    fn retain(&self, local: &mut Local, client: &ClientId, outgoing: &Outgoing<'_>) -> Stored {
+    fn retain(&self, local: &mut Local, outgoing: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
             // one that waits for an acknowledgement waits for whoever cleared it before, too
@@ -144,7 +148,7 @@ impl Router {
         }
         if self.store_refuses(local).is_some() {
             // QoS 0: its sender is told nothing
-            local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::StoreFull);
+            local.observers.not_published(outgoing, DropReason::StoreFull);
             return Stored::Done;
         }
         let limits = &local.limits;
@@ -156,7 +160,7 @@ impl Router {
         {
             Ok(stored) => stored,
             Err(_full) => {
-                local.observers.dropped(client, topic, outgoing.payload.len(), DropReason::RetainedFull);
+                local.observers.not_published(outgoing, DropReason::RetainedFull);
                 Stored::Done
             }
         }
@@ -175,41 +179,27 @@ impl Router {
         self.retained.set_own(outgoing.message().clone());
         let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
         // QoS 0: nothing waits for the store
-        let _ = self.deliver(local, None, &matched, &outgoing);
+        let _ = self.deliver(local, &matched, &outgoing);
     }
 
-    /// `publisher` is nobody where the broker itself publishes.
     #[inline]
-    fn deliver(
-        &self,
-        local: &mut Local,
-        publisher: Option<&ClientId>,
-        matched: &Matched,
-        outgoing: &Outgoing<'_>,
-    ) -> Stored {
+    fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         match matched.has_options {
-            false => self.deliver_all::<false>(local, publisher, matched, outgoing),
-            true => self.deliver_by_options(local, publisher, matched, outgoing),
+            false => self.deliver_all::<false>(local, matched, outgoing),
+            true => self.deliver_by_options(local, matched, outgoing),
         }
     }
 
     /// A function of its own, so that publishers to subscriptions without options do not pay for them.
     #[inline(never)]
-    fn deliver_by_options(
-        &self,
-        local: &mut Local,
-        publisher: Option<&ClientId>,
-        matched: &Matched,
-        outgoing: &Outgoing<'_>,
-    ) -> Stored {
-        self.deliver_all::<true>(local, publisher, matched, outgoing)
+    fn deliver_by_options(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+        self.deliver_all::<true>(local, matched, outgoing)
     }
 
     #[inline(always)]
     fn deliver_all<const OPTIONS: bool>(
         &self,
         local: &mut Local,
-        publisher: Option<&ClientId>,
         matched: &Matched,
         outgoing: &Outgoing<'_>,
     ) -> Stored {
@@ -217,9 +207,8 @@ impl Router {
         let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
         let now = observers.now;
-        let mut recorder = self.recorder(observers);
-        recorder.copies = copies.as_mut();
-        let mut turn = Turn { now, limits: &limits.session, pool, journal: recorder };
+        let journal = Recorder { copies: copies.as_mut(), ..self.recorder(observers) };
+        let mut turn = Turn { now, limits: &limits.session, pool, journal };
         for target in &matched.targets {
             let mut state = target.slot.lock();
             if state.ended {
@@ -231,7 +220,7 @@ impl Router {
             }
             let session = &mut state.session;
             let SubscriptionOptions { qos: granted, no_local, retain_as_published } = target.options;
-            if OPTIONS && no_local && publisher == Some(session.id()) {
+            if OPTIONS && no_local && outgoing.from == Some(session.id()) {
                 continue;
             }
             let how = How { qos: outgoing.qos.min(granted), retain: OPTIONS && retain_as_published && outgoing.retain };

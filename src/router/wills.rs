@@ -74,8 +74,8 @@ impl Router {
         access: Option<Arc<Access>>,
         will: StoredWill,
     ) {
-        let outgoing = Outgoing::from(&will.message);
-        match self.admit(local, (client, Action::Will), access, &outgoing) {
+        let outgoing = Outgoing::from(&will.message).with_sender(client);
+        match self.admit(local, Action::Will, access, &outgoing) {
             Ok(true) => {}
             Ok(false) => return,
             Err(reason) => return tracing::info!(client = %client, %reason, "Will not published"),
@@ -145,14 +145,14 @@ impl Router {
 
     /// `false`: there is no room for what it sets off, and nobody got it.
     fn try_publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) -> bool {
-        let outgoing = Outgoing::from(&will.message).with_retain(will.retain);
+        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
         if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
             return false;
         }
         // that its client may publish it was found when it became due
         let mut published = None;
-        match self.publish_as(local, (client, || Ok(None)), &mut published, &outgoing) {
+        match self.publish_as(local, || Ok(None), &mut published, &outgoing) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
             // not admitted, which was said

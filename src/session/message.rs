@@ -12,7 +12,7 @@ use triomphe::ThinArc;
 use crate::{
     codec::{self, Publish},
     topic::TopicName,
-    types::{PacketId, QoS},
+    types::{ClientId, PacketId, QoS},
 };
 
 /// A shared Application Message: topic, payload, QoS. A clone costs a count; topic and payload are one allocation.
@@ -114,6 +114,8 @@ pub struct Outgoing<'a> {
     pub qos: QoS,
     /// RETAIN, as it was published.
     pub retain: bool,
+    /// The client that published it, also by its Will; `None`: the broker itself.
+    pub from: Option<&'a ClientId>,
     frame: Option<FrameBytes<'a>>,
     message: OnceCell<Message>,
 }
@@ -130,9 +132,9 @@ struct FrameBytes<'a> {
 pub const LARGE_PAYLOAD: usize = 8 << 10;
 
 impl<'a> Outgoing<'a> {
-    /// A message that comes from within the broker, or from a Will.
+    /// A message that comes from within the broker.
     pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
-        Self { topic, payload, qos, retain: false, frame: None, message: OnceCell::new() }
+        Self { topic, payload, qos, retain: false, from: None, frame: None, message: OnceCell::new() }
     }
 
     /// The same message, published with this RETAIN.
@@ -140,8 +142,13 @@ impl<'a> Outgoing<'a> {
         Self { retain, ..self }
     }
 
-    /// The message of a PUBLISH; `frame` is all its bytes, fixed header included.
-    pub fn from_publish(publish: &Publish<'a>, frame: &'a [u8]) -> Self {
+    /// The same message, published by this client.
+    pub fn with_sender(self, client: &'a ClientId) -> Self {
+        Self { from: Some(client), ..self }
+    }
+
+    /// The message of a client's PUBLISH; `frame` is all its bytes, fixed header included.
+    pub fn from_publish(client: &'a ClientId, publish: &Publish<'a>, frame: &'a [u8]) -> Self {
         let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
         // a Remaining Length that ends with a zero is longer than need be: decoders of others may refuse it
         let is_shortest = frame.get(1).is_some_and(|&byte| byte < 0x80)
@@ -152,6 +159,7 @@ impl<'a> Outgoing<'a> {
             payload: publish.payload,
             qos: publish.qos,
             retain: publish.retain,
+            from: Some(client),
             frame: frame
                 .len()
                 .checked_sub(tail)
@@ -205,6 +213,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             payload: message.payload(),
             qos: message.qos(),
             retain: false,
+            from: None,
             frame: None,
             message: OnceCell::from(message.clone()),
         }

@@ -397,10 +397,10 @@ impl Session {
 
     /// Answers to packets of the connected client: they go out behind what is there already.
     #[inline]
-    pub fn append(&mut self, answers: &mut Vec<u8>, turn: &mut Turn<'_, impl Journal>) {
+    pub fn append(&mut self, answers: &mut Vec<u8>, pool: &mut BufPool) {
         debug_assert!(self.is_connected(), "answers are for a client that is there");
         match &mut self.attached {
-            Some(attached) => attached.out(turn.pool).bytes_mut().append(answers),
+            Some(attached) => attached.out(pool).bytes_mut().append(answers),
             None => answers.clear(),
         }
     }

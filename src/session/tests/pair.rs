@@ -223,7 +223,7 @@ impl Pair {
             _ => {}
         }
         self.began(sent);
-        self.session.append(&mut replies, &mut turn(&self.limits, &mut self.pool, ()));
+        self.session.append(&mut replies, &mut self.pool);
         self.flush();
         true
     }

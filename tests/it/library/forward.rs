@@ -21,7 +21,9 @@ struct Forwarded(Mutex<Vec<String>>);
 impl Forward for Forwarded {
     fn forward(&self, message: &Outgoing<'_>) {
         let payload = String::from_utf8_lossy(message.payload);
-        self.0.lock().push(format!("{} {payload} {} {}", message.topic.as_str(), message.qos as u8, message.retain));
+        let from = message.from.map_or("nobody", |client| client.as_str());
+        let line = format!("{from}: {} {payload} {} {}", message.topic.as_str(), message.qos as u8, message.retain);
+        self.0.lock().push(line);
     }
 }
 
@@ -65,13 +67,13 @@ fn each_message_of_a_client_is_forwarded_once() {
     publisher.abort();
     two.expect_message("t/will", "bye", 0);
     let expected = [
-        "t/a all 0 false",
-        "t/a all 1 false",
-        "t/a all 2 false",
-        "nobody none 1 true",
-        "t/b 11 2 false",
-        "t/b 12 2 false",
-        "t/will bye 0 true",
+        "pub: t/a all 0 false",
+        "pub: t/a all 1 false",
+        "pub: t/a all 2 false",
+        "pub: nobody none 1 true",
+        "pub: t/b 11 2 false",
+        "pub: t/b 12 2 false",
+        "pub: t/will bye 0 true",
     ];
     assert_eq!(*forwarded.0.lock(), expected);
 }
