@@ -229,8 +229,17 @@ impl End {
         let (session, mut turn) = self.parts();
         session.attach(ProtocolVersion::V311, true, None, &mut turn);
         let before = self.inflight.clone();
-        let frames = self.take();
+        let mut frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0]);
+        // the rest as the socket takes it
+        while frames.len() <= before.len() {
+            self.session.set_writing(0);
+            let (session, mut turn) = self.parts();
+            session.fill(&mut turn);
+            let more = self.take();
+            assert!(!more.is_empty(), "{} packets of {} in flight", frames.len() - 1, before.len());
+            frames.extend(more);
+        }
         let again = frames[1..].iter().take(before.len()).map(|frame| match parse(frame) {
             Packet::Publish(publish) => publish.packet_id.filter(|_| publish.dup).expect("sent again with DUP"),
             Packet::Pubrel(ack) => ack.packet_id,

@@ -1,8 +1,9 @@
 //! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
 
 use super::{
-    Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionNumber, Stored, Turn,
-    outbound::{QueueLimits, Queued, SendState},
+    Attached, Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionNumber, Stored,
+    Turn,
+    outbound::{InFlight, Outbound, QueueLimits, Queued, SendState},
     packet_ids,
 };
 use crate::{
@@ -71,8 +72,7 @@ impl Session {
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
         let keep = self.expiry.outlives_connection();
         let outbound = self.outbound.get_or_insert_default();
-        let is_next = outbound.queue_len() == 0 && !outbound.owes_suback();
-        if !(fits && is_next && outbound.has_place(turn.limits.max_inflight_out)) {
+        if !(fits && outbound.is_clear() && outbound.has_place(turn.limits.max_inflight_out)) {
             return self.enqueue(outgoing, how, turn);
         }
         let How { qos, retain } = how;
@@ -152,8 +152,8 @@ impl Session {
         true
     }
 
-    /// Forgets the messages that wait, and while no client is attached those that would be sent again, that the client
-    /// may not receive. (What a connected client was sent it has: its acknowledgements are to be understood.)
+    /// Forgets the messages that wait, or would be sent again, and that the client may not receive. (What it was sent since it
+    /// connected it has: its acknowledgements are to be understood.)
     ///
     /// `forget` is called with the number of each that a store has to forget.
     pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, mut forget: impl FnMut(SessionNumber, u64)) {
@@ -170,7 +170,7 @@ impl Session {
     /// Is there anything for [`fill`](Self::fill) to do, perhaps?
     #[inline]
     pub fn has_waiting(&self) -> bool {
-        self.outbound.as_ref().is_some_and(|o| o.queue_len() > 0 || o.waits_for().is_some())
+        self.outbound.as_ref().is_some_and(|o| o.queue_len() > 0 || o.waits_for().is_some() || o.is_resending())
     }
 
     /// The number of the last message that came: what [`wait_for_suback`](Self::wait_for_suback) asks for.
@@ -195,7 +195,8 @@ impl Session {
         }
     }
 
-    /// Turns waiting messages into bytes while the window has places and few bytes wait for the socket.
+    /// Turns messages into bytes while few bytes wait for the socket: those to be sent again, those that the store has
+    /// kept by now, and those in the queue while the window has places.
     #[inline(never)]
     pub fn fill(&mut self, turn: &mut Turn<'_, impl Journal>) {
         self.fill_up_to(FILL_BELOW, turn);
@@ -203,28 +204,26 @@ impl Session {
 
     #[inline(always)]
     fn fill_up_to(&mut self, below: usize, turn: &mut Turn<'_, impl Journal>) {
-        let Turn { limits, pool, journal, .. } = turn;
         let (Some(outbound), Some(attached)) = (&mut self.outbound, &mut self.attached) else { return };
+        let room = below.min(turn.limits.max_outbound_bytes).saturating_sub(attached.writing);
+        if outbound.is_resending() {
+            resend(outbound, self.number, (attached, room), turn);
+            if outbound.is_resending() {
+                return;
+            }
+        }
+        let Turn { limits, pool, journal, .. } = turn;
         if outbound.waits_for().is_some() {
-            while let Some(next) = outbound.next_held(journal.done()) {
-                let out = attached.out(pool);
-                match &next.state {
-                    SendState::Published { qos, retain, message: Some(message) } => {
-                        let flags = PublishFlags { dup: false, qos: *qos, retain: *retain };
-                        write_message(out, message, flags, Some(next.packet_id()));
-                    }
-                    SendState::Published { message: None, .. } => {
-                        debug_assert!(false, "a session that is kept keeps its messages");
-                    }
-                    SendState::Released => codec::encode::pubrel(out.bytes_mut(), next.packet_id()),
-                }
+            while attached.collected() < room
+                && let Some(next) = outbound.next_held(journal.done())
+            {
+                write_inflight(attached.out(pool), next, false);
             }
         }
         if outbound.queue_len() == 0 {
             return;
         }
-        let room = below.min(limits.max_outbound_bytes).saturating_sub(attached.writing);
-        while attached.out.as_ref().map_or(0, |out| out.len()) < room {
+        while attached.collected() < room {
             let Some(Queued { number, message, qos, retain, .. }) = outbound.next(limits.max_inflight_out) else {
                 break;
             };
@@ -260,6 +259,44 @@ impl Session {
     }
 }
 
+/// Sends again what is in flight, until so many bytes are collected. A function of its own: only a client that comes back
+/// needs it.
+#[inline(never)]
+fn resend(
+    outbound: &mut Outbound,
+    session: Option<SessionNumber>,
+    (attached, room): (&mut Attached, usize),
+    turn: &mut Turn<'_, impl Journal>,
+) {
+    while attached.collected() < room
+        && let Some(sent) = outbound.next_resend()
+    {
+        if let (SendState::Released, Some(session)) = (&sent.state, session) {
+            // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
+            let (seq, released) = (sent.seq, Change::Released { number: sent.number });
+            if let Stored::By(commit) = turn.journal.changed(session, released) {
+                outbound.hold_released(seq, commit);
+                continue;
+            }
+        }
+        write_inflight(attached.out(turn.pool), sent, true);
+    }
+}
+
+/// Appends the PUBLISH or PUBREL of a message in flight.
+fn write_inflight(out: &mut OutBuf, sent: &InFlight, dup: bool) {
+    match &sent.state {
+        SendState::Published { qos, retain, message: Some(message) } => {
+            let flags = PublishFlags { dup, qos: *qos, retain: *retain };
+            write_message(out, message, flags, Some(sent.packet_id()));
+        }
+        SendState::Published { message: None, .. } => {
+            debug_assert!(false, "a session that outlives its connections keeps its messages");
+        }
+        SendState::Released => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
+    }
+}
+
 /// Appends a PUBLISH of a message that is being published.
 #[inline(always)]
 fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, How { qos, retain }: How, id: Option<PacketId>) {
@@ -271,7 +308,7 @@ fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, How { qos, retain }
 }
 
 /// Appends a PUBLISH of a message that was kept.
-pub(super) fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
+fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
     let payload = message.payload();
     if payload.len() < LARGE_PAYLOAD {
         codec::encode::publish(out.bytes_mut(), flags, message.topic(), id, payload);

@@ -188,7 +188,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// Appends a PUBLISH of this message without DUP, payload included.
-    #[inline]
+    #[inline(always)]
     pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
         let Some(FrameBytes { bytes, topic_at }) = self.frame.filter(|_| qos == self.qos) else {
             let flags = codec::PublishFlags { dup: false, qos, retain };

@@ -32,12 +32,11 @@ pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
 pub use turn::Turn;
 
-use deliver::write_message;
 use inbound::{Inbound, Seen};
-use outbound::{Outbound, SendState};
+use outbound::Outbound;
 
 use crate::{
-    codec::{self, ConnectReturnCode, Packet, Publish, PublishFlags, Subscribe, Unsubscribe},
+    codec::{self, ConnectReturnCode, Packet, Publish, Subscribe, Unsubscribe},
     topic::FilterId,
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
@@ -159,7 +158,7 @@ impl Session {
 
     /// Messages waiting or in flight, for `$SYS` and the admin API: count and bytes.
     pub fn backlog(&self) -> (usize, usize) {
-        self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight().len(), o.queued_bytes()))
+        self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight_len(), o.queued_bytes()))
     }
 
     /// Are there bytes for the client that its connection has not taken?
@@ -182,7 +181,7 @@ impl Session {
     // ---- the client comes and goes ----
 
     /// A client is here: CONNACK goes out first, then what was in flight, in its order, with DUP [MQTT-4.4.0-1], then
-    /// what waits.
+    /// what waits; of both as much as the socket takes, see [`fill`](Self::fill).
     pub fn attach(
         &mut self,
         version: ProtocolVersion,
@@ -194,30 +193,8 @@ impl Session {
         // the byte is reserved in MQTT 3.1
         let session_present = session_present && version != ProtocolVersion::V31;
         codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
-        let mut held = Vec::new();
-        for (outbound, sent) in self.outbound.iter().flat_map(|o| o.inflight().iter().map(move |sent| (o, sent))) {
-            match &sent.state {
-                // it was not sent before either
-                _ if outbound.is_held(sent.seq) => {}
-                SendState::Published { qos, retain, message: Some(message) } => {
-                    let flags = PublishFlags { dup: true, qos: *qos, retain: *retain };
-                    write_message(&mut out, message, flags, Some(sent.packet_id()));
-                }
-                SendState::Published { message: None, .. } => {
-                    debug_assert!(false, "a session that is resumed keeps its messages");
-                }
-                SendState::Released => {
-                    // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
-                    let released = Change::Released { number: sent.number };
-                    match self.number.map(|session| turn.journal.changed(session, released)) {
-                        Some(Stored::By(commit)) => held.push((sent.seq, commit)),
-                        _ => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
-                    }
-                }
-            }
-        }
         if let Some(outbound) = &mut self.outbound {
-            outbound.hold_released(held);
+            outbound.begin_resend();
         }
         self.attached = Some(Attached { out: Some(out), writing: 0, will });
         self.fill(turn);
@@ -230,8 +207,7 @@ impl Session {
             if !turn.limits.queue_qos0 {
                 outbound.forget_qos0();
             }
-            outbound.close_window();
-            outbound.forget_subacks();
+            outbound.detach();
             if outbound.is_idle() && !self.expiry.outlives_connection() {
                 self.outbound = None;
             }
@@ -434,8 +410,14 @@ impl Attached {
         self.out.get_or_insert_with(|| pool.take())
     }
 
+    /// Bytes that the driver has not taken.
+    #[inline]
+    fn collected(&self) -> usize {
+        self.out.as_ref().map_or(0, |out| out.len())
+    }
+
     #[inline]
     fn pending(&self) -> usize {
-        self.writing + self.out.as_ref().map_or(0, |out| out.len())
+        self.writing + self.collected()
     }
 }

@@ -20,8 +20,10 @@ pub(super) struct Outbound {
     inflight: VecDeque<InFlight>,
     /// The number of the last message sent; its Packet Identifier follows from it.
     last_seq: u64,
-    /// Of `inflight`, those whose PUBLISH or PUBREL is not sent before this commit is durable: QoS 2 messages, whose receiver must never be
-    /// given the same one under another Packet Identifier. By rising `seq`.
+    /// The client came back: those of `inflight` from this `seq` on are still to be sent again, before anything else.
+    resend: Option<u64>,
+    /// Of `inflight`, those whose PUBLISH or PUBREL is not sent before this commit is durable: QoS 2 messages, whose
+    /// receiver must never be given the same one under another Packet Identifier. By rising `seq`.
     held: VecDeque<(u64, CommitSeq)>,
     /// The number of the last message that came.
     last_number: u64,
@@ -88,8 +90,9 @@ impl InFlight {
 }
 
 impl Outbound {
-    pub(super) fn inflight(&self) -> &VecDeque<InFlight> {
-        &self.inflight
+    /// Messages in flight.
+    pub(super) fn inflight_len(&self) -> usize {
+        self.inflight.len()
     }
 
     pub(super) fn queue_len(&self) -> usize {
@@ -139,10 +142,36 @@ impl Outbound {
         true
     }
 
-    /// PUBRELs that are due again wait for these commits; all are sent in the order of their messages.
-    pub(super) fn hold_released(&mut self, released: impl IntoIterator<Item = (u64, CommitSeq)>) {
-        self.held.extend(released);
-        self.held.make_contiguous().sort_unstable_by_key(|&(seq, _)| seq);
+    /// A PUBREL that is due again waits for this commit; all are sent in the order of their messages.
+    pub(super) fn hold_released(&mut self, seq: u64, commit: CommitSeq) {
+        let at = self.held.partition_point(|&(held, _)| held < seq);
+        self.held.insert(at, (seq, commit));
+    }
+
+    /// The client is back: all that is in flight is to be sent again.
+    pub(super) fn begin_resend(&mut self) {
+        self.resend = self.inflight.front().map(|oldest| oldest.seq);
+    }
+
+    /// Is there something left to be sent again, perhaps?
+    #[inline]
+    pub(super) fn is_resending(&self) -> bool {
+        self.resend.is_some()
+    }
+
+    /// The next that is to be sent again: it counts as sent from now on. Those that are held were not sent before, and are
+    /// not sent again.
+    pub(super) fn next_resend(&mut self) -> Option<&InFlight> {
+        loop {
+            // some may have been acknowledged meanwhile
+            let from = self.resend?;
+            let at = self.inflight.partition_point(|m| m.seq < from);
+            self.resend = self.inflight.get(at + 1).map(|next| next.seq);
+            let seq = self.inflight.get(at)?.seq;
+            if !self.is_held(seq) {
+                return self.inflight.get(at);
+            }
+        }
     }
 
     /// The commit that the first message that is held waits for.
@@ -151,7 +180,7 @@ impl Outbound {
     }
 
     /// Is the message at this place in the order of sending one of those?
-    pub(super) fn is_held(&self, seq: u64) -> bool {
+    fn is_held(&self, seq: u64) -> bool {
         self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
     }
 
@@ -229,9 +258,11 @@ impl Outbound {
         self.inflight.len() < window
     }
 
-    /// The client is gone: the window of its next connection begins anew.
-    pub(super) fn close_window(&mut self) {
+    /// The client is gone: the window of its next connection begins anew, and no SUBACK is due any more.
+    pub(super) fn detach(&mut self) {
         self.acknowledged = 0;
+        self.resend = None;
+        self.subacks = Vec::new();
     }
 
     /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending is
@@ -325,9 +356,9 @@ impl Outbound {
         !self.subacks.is_empty()
     }
 
-    /// No SUBACK is due any more: its connection is gone.
-    pub(super) fn forget_subacks(&mut self) {
-        self.subacks = Vec::new();
+    /// Has a message that comes now nothing in front of it?
+    pub(super) fn is_clear(&self) -> bool {
+        self.queue.is_empty() && self.subacks.is_empty() && self.resend.is_none()
     }
 
     /// The message whose turn it is, if the window has a place for it and no SUBACK has to be sent first.
@@ -366,12 +397,13 @@ impl Outbound {
         self.forget_queued(|m| m.qos == QoS::AtMostOnce);
     }
 
-    /// Forgets messages that wait, and unless `inflight_stays` those of which the client has acknowledged nothing:
-    /// all that `goes`, asked with a message's number, says yes to.
-    pub(super) fn forget(&mut self, inflight_stays: bool, mut goes: impl FnMut(u64, &Message) -> bool) {
+    /// Forgets messages that wait, and those that are to be sent again, of which the client has acknowledged nothing: all
+    /// that `goes`, asked with a message's number, says yes to.
+    pub(super) fn forget(&mut self, connected: bool, mut goes: impl FnMut(u64, &Message) -> bool) {
         self.forget_queued(|m| goes(m.number, &m.message));
+        let again_from = if connected { self.resend.unwrap_or(u64::MAX) } else { 0 };
         self.inflight.retain(|sent| match &sent.state {
-            SendState::Published { message: Some(message), .. } => inflight_stays || !goes(sent.number, message),
+            SendState::Published { message: Some(message), .. } => sent.seq < again_from || !goes(sent.number, message),
             _ => true,
         });
     }

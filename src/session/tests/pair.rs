@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
 use crate::{
-    codec::{Ack, Cut},
+    codec::{Ack, Cut, PublishFlags},
     topic::TopicName,
 };
 
@@ -334,13 +334,26 @@ impl Pair {
         if self.session.is_connected() {
             return;
         }
-        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
-        self.session.attach(ProtocolVersion::V311, true, None, &mut turn);
-        let sent = turn.journal.sent;
+        let mut attaching = turn(&self.limits, &mut self.pool, Told::default());
+        self.session.attach(ProtocolVersion::V311, true, None, &mut attaching);
+        let sent = attaching.journal.sent;
         let again: Vec<Flight> = self.inflight.iter().copied().collect();
         self.began(sent);
-        let frames = self.take();
+        let mut frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0], "CONNACK comes first");
+        // the rest as the socket takes it
+        loop {
+            self.session.set_writing(0);
+            let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+            self.session.fill(&mut turn);
+            let sent = turn.journal.sent;
+            self.began(sent);
+            let more = self.take();
+            let Some((_, others)) = more.split_last() else { break };
+            let bytes: usize = others.iter().map(Vec::len).sum();
+            assert!(bytes <= self.limits.max_outbound_bytes, "{bytes} bytes at once, and one message more");
+            frames.extend(more);
+        }
         for (frame, flight) in frames[1..].iter().zip(&again) {
             match (decode(frame), flight) {
                 (Packet::Pubrel(ack), Flight { released: true, id, .. }) => assert_eq!(Some(ack.packet_id), *id),
@@ -354,7 +367,6 @@ impl Pair {
         }
         assert!(frames.len() > again.len(), "{} packets in flight, {} after CONNACK", again.len(), frames.len() - 1);
         self.to_client.extend(frames);
-        self.session.set_writing(0);
         for own in &self.own {
             let topic = self.sent.iter().find(|(n, ..)| *n == own.number).unwrap().1;
             self.to_broker.push_back(own.packet(topic, true));

@@ -1,6 +1,6 @@
 //! The binary: what its log says of bad bytes, and what its memory does.
 
-use std::{fs, io::Write};
+use std::io::Write;
 
 use super::clients::{Healthy, Raw, header, said_to, valid_session};
 use crate::support::{
@@ -13,21 +13,8 @@ use crate::support::{
 /// The binary with this in its configuration, behind `[limits]`.
 fn start(limits: &str) -> Running {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    write!(
-        file,
-        "[limits]
-{limits}
-"
-    )
-    .unwrap();
+    write!(file, "[limits]\n{limits}\n").unwrap();
     Running::start(&["--workers=2", "--config", file.path().to_str().unwrap()])
-}
-
-/// Resident memory in bytes.
-fn memory(broker: &Running) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", broker.id())).expect("the process runs");
-    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<usize>().ok()).expect("VmRSS in kB") << 10
 }
 
 #[test]
@@ -118,7 +105,7 @@ fn a_thousand_bad_connections_leave_memory_where_it_was() {
             said_to(broker.addresses[0], &bytes);
         }
         healthy.exchange();
-        memory(&broker)
+        broker.memory()
     };
     let warm = round(1_000);
     let after = round(1_000);
@@ -138,14 +125,14 @@ fn a_thousand_announcements_of_a_mebibyte_take_no_memory() {
         connected.push(liar);
     }
     healthy.exchange();
-    let before = memory(&broker);
+    let before = broker.memory();
     for liar in &mut connected {
         // the ping is answered before the rest is waited for
         liar.send(&[PINGREQ, &header(0x30, (1 << 20) - 4), b"\0\x01t and little more"].concat());
         liar.read_exact(PINGRESP);
     }
     healthy.exchange();
-    let after = memory(&broker);
+    let after = broker.memory();
     // 1 GB is announced, 20 kB are sent; a page for each connection and a margin
     assert!(after <= before + (4_096 << 10) + MARGIN, "{before} bytes before, {after} with 1,000 announcements");
     healthy.exchange();

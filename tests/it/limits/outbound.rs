@@ -1,12 +1,13 @@
 //! A client that reads too slowly: what is not kept for it, what is, and when it is given up.
 
-use std::time::Duration;
+use std::{io::Write, time::Duration};
 
 use dunlin::{Config, config::Limits, router::Count};
 
 use crate::support::{
     Broker, config,
-    raw::{Client, Message, subscribe},
+    raw::{Client, Connect, Message, connack, subscribe},
+    running::Running,
 };
 
 /// Publishes numbered messages that the subscriber does not read, until one is dropped: how many there were.
@@ -117,4 +118,46 @@ fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     sender.join().expect("its sends have failed");
     other.expect_nothing_pending();
     broker.expect_counts(&[(Count::WriteTimeouts, 1)]);
+}
+
+#[test]
+fn what_is_sent_again_is_not_held_for_a_client_that_does_not_read_it() {
+    const COUNT: u16 = 4000;
+    const SIZE: usize = 7_900;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let limits = "max_inflight_out = 5000\nmax_outbound_bytes = \"1 MiB\"\nmax_queued_messages = 5000";
+    write!(file, "[limits]\n{limits}\n").unwrap();
+    let broker = Running::start(&["--config", file.path().to_str().unwrap()]);
+    let payload = |n: u16| format!("{n:0SIZE$}");
+    let (mut publisher, address) = (broker.client("pub"), broker.addresses[0]);
+    let mut subscriber = Client::open(address);
+    subscriber.send(&Connect::new("sub").persistent().frame());
+    subscriber.expect(&connack(0, 0));
+    subscriber.subscribe(&[("t", 1)]);
+    // the window opens to a client that acknowledges; then it acknowledges nothing
+    for n in 1..=20 {
+        publisher.publish(Message::new("t", &n.to_string()).qos(1));
+        assert_eq!(subscriber.take().id, n);
+    }
+    for n in 21..=COUNT {
+        publisher.publish(Message::new("t", &payload(n)).qos(1));
+        assert_eq!(subscriber.receive().id, n);
+    }
+    subscriber.abort();
+
+    let before = broker.memory();
+    let mut subscriber = Client::open(address);
+    subscriber.send(&Connect::new("sub").persistent().frame());
+    subscriber.expect(&connack(1, 0));
+    // the broker has begun to send it all again; it answers others meanwhile
+    publisher.publish(Message::new("t", "new").qos(1));
+    let grown = broker.memory().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more are held for {} bytes in flight", usize::from(COUNT) * SIZE);
+    for n in 21..=COUNT {
+        // the window opens to what is new by the first acknowledgements
+        let message = if n <= 40 { subscriber.take() } else { subscriber.receive() };
+        let expected = Message::new("t", &payload(n)).qos(1).id(n).dup();
+        assert!(message == expected, "{n} is sent again, and not {} (DUP {})", message.id, message.dup);
+    }
+    assert_eq!(subscriber.receive().text(), "new");
 }
