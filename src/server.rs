@@ -4,6 +4,7 @@ mod access;
 mod check;
 mod commands;
 mod health;
+mod init;
 mod listeners;
 mod persistence;
 mod pulse;
@@ -15,6 +16,7 @@ mod watch;
 pub use check::{check, check_files};
 pub use commands::{CommandError, command};
 pub use health::HealthError;
+pub use init::InitError;
 
 use std::{
     hash::{BuildHasher, RandomState},

@@ -322,6 +322,7 @@ file whose first line is the password) are a user beside those of auth.password_
 
   dunlin                                           for yourself, on this machine
   dunlin --listen :1883 --allow-anonymous          for everybody who can reach this machine
+  dunlin init house                                for a house: a configuration, a password, certificates
   dunlin --data-dir /var/lib/dunlin                what is acknowledged survives a power cut
   dunlin --listen tls://0.0.0.0 --certificate server.pem --key server.key --allow-anonymous
   dunlin --listen 127.0.0.1:0 --ready-file ready   for a test: a free port, told when it is open

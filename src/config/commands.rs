@@ -1,4 +1,5 @@
-//! The command lines of what dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `health`, `store`. Doing it is
+//! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
+//! `health`, `store`. Doing it is
 //! the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
@@ -10,6 +11,8 @@ use super::listen::ListenAddress;
 /// Something else than to run.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
+    /// Set up a broker for a house: a configuration, a user with a password, certificates.
+    Init(Init),
     /// Set or delete a user's password in a password file.
     Passwd(Passwd),
     /// Say whether a client may publish or subscribe, and which line of the ACL file says so.
@@ -20,6 +23,31 @@ pub enum Command {
     Health(Health),
     /// Look at or repair a data directory that no broker uses at the time.
     Store(StoreArgs),
+}
+
+/// `dunlin init [DIR]`
+///
+/// Writes dunlin.toml, a password file and certificates, and prints the command lines of the broker and of a client. The
+/// broker serves this machine on port 1883 and others over TLS on port 8883, and asks all of them for the password. Files
+/// that are there are never replaced.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct Init {
+    /// Where to put them; made if it is not there.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// The user.
+    #[arg(long, value_name = "NAME", default_value = "dunlin")]
+    pub user: String,
+
+    /// A file whose first line is the password. Without one it is asked for on a terminal, or made.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+
+    /// A further name or address that clients connect to; may be repeated. Those that this machine knows of itself are in
+    /// the certificate anyway.
+    #[arg(long, value_name = "NAME")]
+    pub host: Vec<String>,
 }
 
 /// `dunlin store check|dump|repair --data-dir DIR`

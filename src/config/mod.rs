@@ -12,13 +12,14 @@
 //!          └► settings            Config itself and its defaults
 //!              └► listener        one listener, and which of its settings go together
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
+//! starter ──────► text            what dunlin init writes: the reference with a few keys set
 //! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
 //! hints                           the nearest name to a wrong one
 //! foreign                         configurations of other programs
 //! origins                         which file, variable or flag set which key
-//! commands                        dunlin passwd, explain, certs, health: their command lines
+//! commands                        dunlin passwd, explain, certs, health, init: their command lines
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -42,13 +43,14 @@ mod origins;
 mod plain;
 pub mod reference;
 mod settings;
+pub mod starter;
 mod summary;
 mod variables;
 
 pub use crate::types::Secret;
 pub use changes::{Change, changes, listener_changes};
 pub use cli::Cli;
-pub use commands::{Action, CertsArgs, Command, Explain, Health, Passwd, StoreAction, StoreArgs};
+pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, StoreAction, StoreArgs};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

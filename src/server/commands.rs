@@ -1,10 +1,14 @@
-//! What dunlin does beside being a broker: `dunlin passwd`, `explain`, `certs`, `health`, `store`.
+//! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`.
 
 use std::io::{self, BufRead, Write};
 
 use thiserror::Error;
 
-use super::{access, health, health::HealthError};
+use super::{
+    access,
+    health::{self, HealthError},
+    init::{self, InitError},
+};
 use crate::{
     auth::{self, AuthError, Change, Edited, Question},
     certs::{self, CertsError},
@@ -24,6 +28,9 @@ pub enum CommandError {
     /// Certificates to try TLS with.
     #[error(transparent)]
     Certs(#[from] CertsError),
+    /// What `dunlin init` writes.
+    #[error(transparent)]
+    Init(#[from] InitError),
     /// The broker does not answer.
     #[error(transparent)]
     Health(#[from] HealthError),
@@ -44,6 +51,7 @@ pub enum CommandError {
 /// Does what `command`, a part of `cli`, says; `false`: the answer is no.
 pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
     match command {
+        Command::Init(args) => say(&init::set_up(args)?).map(|()| true),
         Command::Passwd(passwd) => change_password(passwd).map(|()| true),
         Command::Explain(explain) => answer(cli, explain),
         Command::Certs(CertsArgs { dir, host, client, force }) => {
@@ -72,7 +80,11 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
     let edited = if passwd.delete {
         auth::edit(file, user, Change::Delete)?
     } else {
-        let password = if passwd.batch { first_line(io::stdin().lock())? } else { asked_twice(user)? };
+        let password = if passwd.batch {
+            first_line(io::stdin().lock()).map_err(CommandError::Password)?
+        } else {
+            asked_twice(&format!("Password for {user}: "))?
+        };
         if password.is_empty() {
             return Err(CommandError::NoPassword("the password is empty"));
         }
@@ -86,17 +98,17 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
     say(&format!("{}: user {user:?} {done}; a broker that runs reads it at SIGHUP", file.display()))
 }
 
-fn first_line(mut input: impl BufRead) -> Result<String, CommandError> {
+pub(super) fn first_line(mut input: impl BufRead) -> io::Result<String> {
     let mut line = String::new();
-    input.read_line(&mut line).map_err(CommandError::Password)?;
+    input.read_line(&mut line)?;
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-fn asked_twice(user: &str) -> Result<String, CommandError> {
-    let ask = |prompt: String| rpassword::prompt_password(prompt).map_err(CommandError::Password);
-    let first = ask(format!("Password for {user}: "))?;
-    match ask("The same again: ".into())? == first {
+pub(super) fn asked_twice(prompt: &str) -> Result<String, CommandError> {
+    let ask = |prompt: &str| rpassword::prompt_password(prompt).map_err(CommandError::Password);
+    let first = ask(prompt)?;
+    match ask("The same again: ")? == first {
         true => Ok(first),
         false => Err(CommandError::NoPassword("these are two passwords")),
     }

@@ -2,7 +2,7 @@
 //! Dockerfile's image runs.
 
 use std::{
-    env, fs,
+    fs,
     io::Write,
     net::SocketAddr,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
@@ -13,6 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
+    namespace::{As, alone, ran},
     raw::{self, Client, Connect},
     running::Running,
 };
@@ -285,33 +286,9 @@ fn last_stage() -> Vec<(String, String)> {
     all[last..].to_vec()
 }
 
-fn ran(command: &mut Command) {
-    let status = command.status().expect("it runs");
-    assert!(status.success(), "{command:?}");
-}
-
-/// Runs `test` as root in a network and a table of mounts of its own, in another process, which runs the test of this
-/// name. Where there is no root, it is left out.
+/// Runs `test` with the image, as root in a network and a table of mounts of its own.
 fn in_the_image(name: &str, test: fn(&Image)) {
-    const WITHIN: &str = "DUNLIN_TEST_IMAGE";
-    // loopback is down in a new network, and iproute2 is not everywhere
-    const UP: &str = "import fcntl,socket,struct\n\
-                      fcntl.ioctl(socket.socket(),0x8914,struct.pack('16sh14x',b'lo',0x49))";
-    if let Some(root) = env::var_os(WITHIN) {
-        ran(Command::new("python3").args(["-c", UP]));
-        return test(&Image::build(root.into()));
-    }
-    if env::var_os("DUNLIN_NO_MOUNT").is_some_and(|value| value == "1") || !rustix::process::geteuid().is_root() {
-        return println!("NOT RUN, as it needs root to mount: {name}");
-    }
-    let dir = tempfile::tempdir().unwrap();
-    // its user has to get there
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["-m", "-n"]).arg(env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
-    let output = command.env(WITHIN, dir.path()).output().expect("unshare runs");
-    let [said, also] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{also}");
+    alone(name, As::Root, |dir| test(&Image::build(dir.to_owned())));
 }
 
 fn code(port: u16, login: Option<(&str, &str)>) -> u8 {

@@ -16,6 +16,7 @@
 //! | `persistence` | the data directory |
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
+//! | `init` | `dunlin init`, and that what it prints works |
 //! | `container` | the container's configuration, and what its image runs |
 //! | `service` | the binary as a service of systemd |
 //! | `config_reference`, `docs` | what is written for people |
@@ -37,6 +38,7 @@ mod daemon;
 mod docs;
 mod fuzz_corpus;
 mod health;
+mod init;
 mod library;
 mod limits;
 mod log;

@@ -8,10 +8,12 @@
 //! | `raw` | frames as bytes, and a socket to send and read them through |
 //! | `secure` | clients over TLS, and certificates |
 //! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
+//! | `namespace` | a network and mounts of a test's own |
 //! | `random` | numbers that a seed decides |
 
 pub mod command;
 pub mod malformed;
+pub mod namespace;
 pub mod random;
 pub mod raw;
 pub mod running;

@@ -1,0 +1,57 @@
+//! The configuration that `dunlin init` writes: the reference, with what a house needs set in it.
+
+use super::reference;
+
+/// Names of what the configuration points to, beside it.
+pub const DATA: &str = "data";
+/// The password file.
+pub const PASSWORDS: &str = "passwords";
+/// The directory of certificates.
+pub const CERTS: &str = "certs";
+
+/// Every key with what it does; set are a store, users, and listeners for this machine and, over TLS, for others.
+pub fn starter() -> String {
+    let listeners = format!(
+        "# This machine.\n[[listener]]\naddress = \"localhost:1883\"\n\n# Everybody who reaches this machine and has a \
+         password.\n[[listener]]\naddress = \"tls://0.0.0.0:8883\"\ncertificate_file = \"{CERTS}/server.pem\"\nkey_file = \
+         \"{CERTS}/server.key\"\n\n# The default listeners, with every key.\n#[[listener]]\n"
+    );
+    let mut text = reference::toml();
+    for (default, set) in [
+        ("# The configuration of dunlin: every key, with its default.\n", INTRODUCTION),
+        ("\n#data_dir = \"\"\n", &format!("\ndata_dir = \"{DATA}\"\n")),
+        ("#[[listener]]\n", &listeners),
+        ("\n#password_file = \"\"\n", &format!("\npassword_file = \"{PASSWORDS}\"\n")),
+    ] {
+        text = text.replacen(default, set, 1);
+    }
+    text
+}
+
+const INTRODUCTION: &str = "\
+# A configuration of dunlin, as \"dunlin init\" wrote it: every key, and without \"#\" what it set.
+#
+# With a password file, clients without a user name are refused. \"dunlin passwd FILE USER\" adds a user.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ListenerConfig, parse};
+    use super::*;
+    use crate::types::Transport;
+
+    #[test]
+    fn it_sets_this_and_nothing_else() {
+        let config = parse(&starter(), "dunlin.toml").unwrap();
+        let mut expected = Config { data_dir: Some(DATA.into()), ..Config::default() };
+        expected.auth.password_file = Some(PASSWORDS.into());
+        let address: std::net::SocketAddr = ([0, 0, 0, 0], 8883).into();
+        expected.listeners.push(ListenerConfig {
+            certificate_file: Some("certs/server.pem".into()),
+            key_file: Some("certs/server.key".into()),
+            ..ListenerConfig::new(address, Transport::Tls)
+        });
+        assert_eq!(config, expected);
+        assert!(starter().lines().all(|line| line.chars().count() <= 120));
+    }
+}
