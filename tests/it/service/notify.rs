@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::support::{
+    GUARD,
     raw::{Client, Connect, Message, connack},
-    running::{GUARD, Running},
+    running::Running,
 };
 
 /// systemd's side.

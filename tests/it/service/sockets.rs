@@ -15,8 +15,9 @@ use std::{
 use tempfile::TempDir;
 
 use crate::support::{
+    GUARD,
     raw::{Client, Connect, connack},
-    running::{GUARD, Running, accepted},
+    running::{Running, accepted},
 };
 
 /// The sockets are standard input and output, as far as the shell, which puts them where systemd does.
