@@ -331,6 +331,9 @@ mod tests {
         assert_eq!(chosen(&all[..4]), Some(&all[3]));
         assert_eq!(chosen(&all[..3]), Some(&all[1]), "where nothing can be asked");
         assert_eq!(chosen(&all[..1]), None);
+        let passed = ListenerConfig::new(Endpoint::Passed("mqtt".into()), Transport::Tcp);
+        assert_eq!(chosen(&[passed.clone(), all[5].clone()]), Some(&all[5]));
+        assert_eq!(chosen(&[passed]), None, "where it listens is written in its socket unit");
     }
 
     #[test]
