@@ -6,7 +6,7 @@ use dunlin::{Config, config::Limits, router::Count};
 
 use crate::support::{
     Broker, config,
-    raw::{Client, Connect, Message, connack, subscribe},
+    raw::{Client, Connect, Message, connack, narrow, subscribe},
     running::Running,
 };
 
@@ -109,7 +109,9 @@ fn a_client_that_reads_nothing_is_given_up() {
 fn a_client_that_does_not_read_its_answers_is_not_read_from() {
     let limits = Limits { max_outbound_bytes: 10_000, write_timeout: Duration::from_millis(500), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
-    let mut deaf = broker.client("deaf");
+    let mut deaf = Client::on(narrow(broker.address()));
+    deaf.send(&Connect::new("deaf").frame());
+    deaf.expect(&connack(0, 0));
     let mut other = broker.client("other");
     let pings = crate::support::raw::PINGREQ.repeat(32 << 10);
     // its own sends block in the end, or it is closed: both end this

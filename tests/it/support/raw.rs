@@ -7,6 +7,8 @@ use std::{
     net::{Shutdown, SocketAddr, TcpStream},
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::GUARD;
 
 pub const PINGREQ: &[u8] = &[0xC0, 0];
@@ -26,7 +28,11 @@ pub struct Client {
 impl Client {
     /// A connection on which nothing was sent yet.
     pub fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the broker accepts connections");
+        Self::on(TcpStream::connect(address).expect("the broker accepts connections"))
+    }
+
+    /// The client's side of this connection.
+    pub fn on(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(GUARD)).expect("a read timeout");
         stream.set_write_timeout(Some(GUARD)).expect("a write timeout");
         stream.set_nodelay(true).expect("no delay");
@@ -249,6 +255,15 @@ impl Client {
         self.last_id += 1;
         self.last_id
     }
+}
+
+/// A connection whose buffers on this side are as small as the kernel makes them: few bytes fill it.
+pub fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(1).expect("a buffer");
+    socket.set_send_buffer_size(1).expect("a buffer");
+    socket.connect(&address.into()).expect("the broker accepts connections");
+    socket.into()
 }
 
 fn is_close(kind: ErrorKind) -> bool {
