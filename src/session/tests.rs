@@ -1,6 +1,7 @@
 //! What holds for a session whatever the link does, and the corners that chance would not find.
 
 mod pair;
+mod resend;
 
 use std::time::Instant;
 
@@ -526,108 +527,4 @@ fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     assert_eq!(end.messages(), [(2, b"retained".to_vec()), (0, b"newer".to_vec())]);
-}
-
-/// A session of a client that is away: `count` messages of `size` bytes in flight, of which each third is released, and a
-/// message that waits behind them.
-fn with_inflight(count: u64, size: usize) -> Session {
-    let message = |n: u64| Message::new(TopicName::new("t").unwrap(), &payload(n, size), QoS::ExactlyOnce);
-    let state = |n: u64| match n {
-        n if n > count => RestoredState::Queued { message: message(n), qos: QoS::AtLeastOnce, retain: false },
-        n if n % 3 == 0 => RestoredState::Released { sent: n },
-        n => RestoredState::Sent { sent: n, message: message(n), qos: QoS::ExactlyOnce, retain: false },
-    };
-    let messages = (1..=count + 1).map(|number| RestoredMessage { number, state: state(number) }).collect();
-    Session::restore("c".into(), SessionNumber(std::num::NonZeroU64::MIN), messages, [])
-}
-
-fn payload(number: u64, size: usize) -> Vec<u8> {
-    [&number.to_be_bytes()[..], &vec![0; size - 8]].concat()
-}
-
-#[test]
-fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it() {
-    // in one buffer with others, and written from where they are
-    for size in [1_000, LARGE_PAYLOAD] {
-        const COUNT: u64 = 2_000;
-        let mut end = End::new(SessionLimits { max_inflight_out: 5_000, max_outbound_bytes: 30_000, ..LIMITS });
-        end.session = with_inflight(COUNT, size);
-        let (session, mut turn) = end.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
-        let (mut sent, mut buffers) = (Vec::new(), 0);
-        loop {
-            assert!(end.session.pending() <= 30_000 + size + 20, "{} bytes at once", end.session.pending());
-            let frames = end.sent();
-            if frames.is_empty() {
-                break;
-            }
-            sent.extend(frames);
-            buffers += 1;
-            let (session, mut turn) = end.parts();
-            session.fill(&mut turn);
-        }
-        assert!(buffers > 30, "{buffers}");
-        // what waits behind it waits for a place in the window
-        assert_eq!(sent.len() as u64, 1 + COUNT);
-        for (frame, n) in sent[1..].iter().zip(1..) {
-            match decode(frame) {
-                Packet::Pubrel(ack) => assert_eq!((ack.packet_id, n % 3), (packet_ids::of(n), 0)),
-                Packet::Publish(p) => {
-                    let expected = (true, Some(packet_ids::of(n)), &payload(n, size)[..]);
-                    assert!(
-                        (p.dup, p.packet_id, p.payload) == expected,
-                        "message {n}: DUP {}, {:?}",
-                        p.dup,
-                        p.packet_id
-                    );
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_again() {
-    let mut end = End::new(SessionLimits { max_inflight_out: 100, max_outbound_bytes: 2_000, ..LIMITS });
-    end.session = with_inflight(9, 1_000);
-    let (session, mut turn) = end.parts();
-    session.attach(ProtocolVersion::V311, true, None, &mut turn);
-    // 1 and 2 are on their way; what the client had from the connection before, it may acknowledge at once
-    assert_eq!(name(end.handle(Packet::Pubrec(id(4).into()))), "release 4");
-    assert_eq!(name(end.handle(Packet::Pubcomp(id(4).into()))), "none");
-    assert_eq!(name(end.handle(Packet::Pubcomp(id(9).into()))), "none");
-    let mut forgotten = Vec::new();
-    end.session.forget_unreadable(|_| false, |_, number| forgotten.push(number));
-    assert_eq!(forgotten, [10, 5, 7, 8], "and what was sent is not forgotten");
-    let mut ids = Vec::new();
-    loop {
-        let frames = end.sent();
-        if frames.is_empty() {
-            break;
-        }
-        ids.extend(frames.iter().filter_map(|frame| match decode(frame) {
-            Packet::Publish(p) => p.packet_id.map(PacketId::get),
-            Packet::Pubrel(ack) => Some(ack.packet_id.get()),
-            _ => None,
-        }));
-        let (session, mut turn) = end.parts();
-        session.fill(&mut turn);
-    }
-    assert_eq!(ids, [1, 2, 3, 6]);
-    // nothing is in front of a new message
-    assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
-}
-
-#[test]
-fn the_client_that_leaves_while_it_is_sent_everything_again_is_sent_everything_again() {
-    let mut end = End::new(SessionLimits { max_inflight_out: 100, max_outbound_bytes: 2_000, ..LIMITS });
-    end.session = with_inflight(9, 1_000);
-    for _ in 0..3 {
-        let (session, mut turn) = end.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
-        assert_eq!(end.messages().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
-        end.detach();
-    }
-    assert_eq!(end.session.backlog().0, 10);
 }
