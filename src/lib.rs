@@ -24,12 +24,12 @@
 //! | lock | guards | may be taken while holding |
 //! |---|---|---|
 //! | `Shared::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
-//! | `Router::sessions` (a shard) | which slot has a Client Identifier | a group |
-//! | a slot of the router | one session and its connection | a group, a shard of `sessions` |
-//! | `Router::subscriptions` | the trie | a group |
-//! | `Router::retained` | the retained tree | a group, one slot |
-//! | `Router::expiries` | when sessions end | a group |
-//! | `Router::wills` | Wills that wait for room | a group |
+//! | `Sessions::map` of the router (a shard) | which slot has a Client Identifier | a group |
+//! | a slot of the router | one session and its connection | a group, a shard of `Sessions::map` |
+//! | `Subscriptions::trie` of the router | the trie | a group |
+//! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
+//! | `Sessions::expiries` of the router | when sessions end | a group |
+//! | `Wills::due` of the router | Wills that wait for room | a group |
 //! | `Shared::pending` of the store | the batch that collects, and those on their way | any of the above |
 //! | `Shared::waiters` of the store | whom to wake when | any of the router's |
 //!

@@ -48,10 +48,10 @@ pub fn connect(router: &Router, local: &mut Local, id: &str) -> Client {
         properties: Default::default(),
     };
     let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
-    let connected = router
+    router
         .connect(local, &connect, (id.into(), Identity::default()), peer, Waker::noop().clone())
-        .expect("nobody is refused");
-    Client::new(connected, &connect)
+        .expect("nobody is refused")
+        .client
 }
 
 /// The frame of one packet.

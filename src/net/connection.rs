@@ -444,7 +444,7 @@ impl<S: Stream> Connection<S> {
             keep_alive: connect.keep_alive,
         };
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
-        let client = Client::new(connected, connect);
+        let client = connected.client;
         let last_read = if only_checks_health {
             worker.shared.lines.health_check(&self.caller.peer(), ConnectReturnCode::Accepted);
             LastRead::HealthCheck

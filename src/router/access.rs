@@ -1,10 +1,7 @@
 //! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once, when
 //! the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    task::Waker,
-};
+use std::{sync::Arc, task::Waker};
 
 use super::{
     Local, Router,
@@ -109,7 +106,7 @@ impl Router {
         let mut limits = rights.iter().chain(&identity.narrowed);
         let limits_reading = limits.any(|rights| rights.limits_reading());
         if revoked || rights.is_some() || identity.narrowed.is_some() {
-            self.guarded.store(true, Ordering::SeqCst);
+            self.permissions.limit();
         }
         Some(Arc::new(Access { identity, rights, limits_reading, revoked }))
     }
@@ -122,7 +119,7 @@ impl Router {
         slot: &SlotRef,
         connection: ConnectionId,
     ) -> Result<Option<Arc<Access>>, CloseReason> {
-        if !self.guarded.load(Ordering::SeqCst) {
+        if self.permissions.are_unlimited() {
             return Ok(None);
         }
         let state = slot.lock();
@@ -135,10 +132,9 @@ impl Router {
     /// To be called after the ports answer by the new rules.
     pub fn permissions_changed(&self) {
         // who connects at this time compares it before and after: see `connect`
-        self.permissions.fetch_add(1, Ordering::SeqCst);
+        self.permissions.change();
         let mut wakes = Vec::new();
-        let slots: Vec<_> = self.sessions.iter().map(|entry| entry.value().clone()).collect();
-        for slot in slots {
+        for slot in self.sessions.all() {
             let mut state = slot.lock();
             if state.ended {
                 continue;
@@ -150,8 +146,8 @@ impl Router {
         }
         // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
         // answer after this sees that the number is another
-        self.permissions.fetch_add(1, Ordering::SeqCst);
-        self.generations.bump_all();
+        self.permissions.change();
+        self.subscriptions.make_all_stale();
         wakes.into_iter().for_each(Waker::wake);
     }
 

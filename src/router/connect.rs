@@ -1,21 +1,19 @@
 //! Sessions beginning, being taken over, going away, expiring (MQTT 3.1.1 sections 3.1.4, 4.1).
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    task::Waker,
-    time::Instant,
-};
+use std::{sync::Arc, task::Waker, time::Instant};
 
 use dashmap::Entry;
 
 use super::{
     Local, Router,
     access::Access,
+    client::Client,
     counters::Count,
     denials::Action,
     keep::Record,
     ports::{Event, Identity, Origin, Peer},
-    slot::{ConnectionId, SlotRef},
+    sessions::Expired,
+    slot::{ConnectionId, ExpiryKey, SlotRef},
 };
 use crate::{
     codec::{Connect, ConnectReturnCode},
@@ -24,21 +22,13 @@ use crate::{
     types::{ClientId, ProtocolVersion, UserName},
 };
 
-/// A client that was accepted: it is attached to its session, and CONNACK is the first thing in the session's buffer.
+/// A client was accepted: it is attached to its session, and CONNACK is the first thing in the session's buffer.
 #[derive(Debug)]
 pub struct Connected {
-    /// Client Identifier.
-    pub client: ClientId,
-    /// The session.
-    pub slot: SlotRef,
-    /// This connection's number.
-    pub connection: ConnectionId,
-    /// The User Name in force.
-    pub user: Option<UserName>,
+    /// The client.
+    pub client: Client,
     /// There was Session State.
     pub session_present: bool,
-    /// When the session is kept: its CONNACK is not sent before.
-    pub stored: Stored,
     /// When the connection has to end, by its client's identity.
     pub until: Option<Instant>,
 }
@@ -54,7 +44,7 @@ struct TakenOver {
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
-    expiry: Option<super::ExpiryKey>,
+    expiry: Option<ExpiryKey>,
     /// When what became of the session is kept.
     stored: Stored,
 }
@@ -70,7 +60,7 @@ impl Router {
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
-        let permissions = self.permissions.load(Ordering::SeqCst);
+        let permissions = self.permissions.version();
         let until = identity.until;
         let user = identity.user.as_deref().map(UserName::from);
         identity.origin = peer.into();
@@ -93,22 +83,16 @@ impl Router {
             None => None,
         };
         // counting them visits every shard: not for clients whose session ends with them
-        if !connect.clean_session
-            && self.sessions.len() >= local.limits.max_sessions
-            && !self.sessions.contains_key(&client)
-        {
+        if !connect.clean_session && self.sessions.has_no_room(&client, local.limits.max_sessions) {
             local.count(Count::RefusedSessions, 1);
             let why = "there are as many sessions as limits.max_sessions allows";
             return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
         }
-        if !connect.clean_session
-            && self.store_refuses(local).is_some()
-            && !self.sessions.get(&client).is_some_and(|slot| slot.is_kept())
-        {
+        if !connect.clean_session && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
             let why = "a new session cannot be stored: there is no room in data_dir";
             return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
         }
-        let connection = self.new_connection();
+        let connection = self.sessions.new_connection();
         let event = |session_present| Event::Connect {
             client: &client,
             peer: peer.address,
@@ -118,20 +102,20 @@ impl Router {
         let (slot, session_present, stored) = self.together(|| {
             let (slot, session_present, taken_over) =
                 self.attach(local, &client, connect, (connection, waker), (will, access, origin), event);
-            if self.permissions.load(Ordering::SeqCst) != permissions {
+            if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
                 self.recompile(&mut slot.lock());
             }
             // one that takes over takes the place of the other
             if taken_over.old.is_none() {
-                let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
-                self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+                self.sessions.client_came();
             }
             let stored = taken_over.stored;
             self.clear_away(local, &client, taken_over);
             (slot, session_present, stored)
         });
-        Ok(Connected { client, slot, connection, user, session_present, stored, until })
+        let client = Client::new(client, user, slot, connection, connect, stored);
+        Ok(Connected { client, session_present, until })
     }
 
     pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
@@ -144,7 +128,7 @@ impl Router {
             if !connect.clean_session {
                 return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
             }
-            return Ok(self.generated_client_id("auto"));
+            return Ok(self.sessions.new_client_id("auto"));
         }
         if id.len() > local.limits.max_client_id_length {
             local.count(Count::ClientIdsTooLong, 1);
@@ -166,7 +150,7 @@ impl Router {
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
         let mut taken_over = TakenOver::default();
-        let mut entry = self.sessions.entry(client.clone());
+        let mut entry = self.sessions.entry(client);
         if let Entry::Occupied(occupied) = &mut entry {
             let slot = occupied.get().clone();
             let mut state = slot.lock();
@@ -214,8 +198,7 @@ impl Router {
             taken_over.stored = taken_over.stored.and(started);
         } else {
             // the end of one that was there before may not be durable yet, nor have been waited for
-            taken_over.stored =
-                taken_over.stored.and(self.not_before(CommitSeq(self.ended_by.load(Ordering::Acquire))));
+            taken_over.stored = taken_over.stored.and(self.not_before(self.sessions.ended_by()));
         }
         let mut session = Session::new(client.clone(), expiry, number);
         session.attach(connect.version, false, will, &mut self.turn(local));
@@ -233,9 +216,15 @@ impl Router {
         (slot, false, taken_over)
     }
 
+    /// The number of one more session that a store keeps, if one does.
+    fn new_session_number(&self) -> Option<SessionNumber> {
+        self.ports.store.as_ref()?;
+        self.sessions.new_number()
+    }
+
     fn clear_away(&self, local: &mut Local, client: &ClientId, taken_over: TakenOver) {
         if let Some(key) = taken_over.expiry {
-            self.expiries.lock().remove(&key);
+            self.sessions.cancel_expiry(key);
         }
         if let Some((slot, subscriptions)) = taken_over.ended {
             self.remove_subscriptions(&slot, &subscriptions);
@@ -253,16 +242,10 @@ impl Router {
     /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
     ///
     /// To be called within a store's group: that its client is gone is kept together with its Will.
-    pub(super) fn disconnect(
-        &self,
-        local: &mut Local,
-        slot: &SlotRef,
-        connection: ConnectionId,
-        reason: &CloseReason,
-        now: Instant,
-    ) -> u32 {
+    pub(super) fn disconnect(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
+        let Client { slot, connection, .. } = client;
         let mut state = slot.lock();
-        if !slot.is_owned_by(connection) {
+        if !slot.is_owned_by(*connection) {
             return 0;
         }
         let dropped = state.session.take_dropped();
@@ -287,14 +270,14 @@ impl Router {
         let key = state.expiry;
         let access = state.access.clone();
         // with the lock held: before anything of the client's next connection
-        self.connected.fetch_sub(1, Ordering::Relaxed);
+        self.sessions.client_left();
         local.observers.observe(&Event::Disconnect { client: &client, reason });
         drop(state);
 
         if ends {
             self.forget(slot, &client, &subscriptions);
         } else if let Some(key) = key {
-            self.expiries.lock().insert(key, slot.clone());
+            self.sessions.expire_at(key, slot.clone());
         }
         if let Some(will) = will {
             self.publish_will(local, (&client, session), access, will);
@@ -304,7 +287,7 @@ impl Router {
 
     /// Removes what the router has of a session that ended.
     fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId]) {
-        self.sessions.remove_if(client, |_, now| now == slot);
+        self.sessions.remove(client, slot);
         self.remove_subscriptions(slot, subscriptions);
     }
 
@@ -312,9 +295,7 @@ impl Router {
     fn store_end(&self, session: &Session) -> Stored {
         let Some(session) = session.number() else { return Stored::Done };
         let stored = self.store(|| Record::SessionEnded { session });
-        if let Stored::By(commit) = stored {
-            self.ended_by.fetch_max(commit.0, Ordering::Release);
-        }
+        self.sessions.ended(stored);
         stored
     }
 
@@ -327,13 +308,10 @@ impl Router {
     /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.
     pub fn expire_sessions(&self, local: &mut Local, now: Instant) -> Option<Instant> {
         loop {
-            let (key, slot) = {
-                let mut expiries = self.expiries.lock();
-                let first = expiries.first_entry()?;
-                if first.key().0 > now {
-                    return Some(first.key().0);
-                }
-                first.remove_entry()
+            let (key, slot) = match self.sessions.next_expired(now) {
+                Expired::Session(key, slot) => (key, slot),
+                Expired::NotBefore(at) => return Some(at),
+                Expired::None => return None,
             };
             let mut state = slot.lock();
             // it came back between, and may have gone away again
@@ -350,28 +328,5 @@ impl Router {
             let after = local.limits.session_expiry.unwrap_or_default();
             local.observers.observe(&Event::SessionExpired { client: &client, after });
         }
-    }
-
-    /// Sessions of connected clients.
-    pub fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    /// The most that were connected at once.
-    pub fn connected_maximum(&self) -> usize {
-        self.connected_maximum.load(Ordering::Relaxed)
-    }
-
-    /// All sessions, connected or not.
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// Messages waiting or in flight in all sessions: count and bytes.
-    pub fn backlog(&self) -> (usize, usize) {
-        self.sessions.iter().fold((0, 0), |(messages, bytes), entry| {
-            let (m, b) = entry.value().lock().session.backlog();
-            (messages + m, bytes + b)
-        })
     }
 }

@@ -1,57 +1,18 @@
-//! Packets and bytes of a connected client, through its session.
-
-use std::{sync::Arc, time::Instant};
+//! Packets of a connected client, through its session.
 
 use super::{
     Local, Router,
+    client::{Client, answer},
     counters::Count,
-    keep::{Condition, Store},
-    local::Observers,
-    matches::Matched,
     ports::Event,
-    slot::{ConnectionId, SlotRef, SlotState},
+    slot::SlotRef,
     subscribe::Subscribed,
 };
 use crate::{
-    codec::{self, Connect, Cut, Frame, Packet, PacketType, Publish},
-    session::{
-        Action, CloseReason, CommitSeq, Deferred, HeldAcks, Message, OutBuf, Outgoing, ProtocolError, SessionLimits,
-        Stored,
-    },
-    types::{ClientId, PacketId, ProtocolVersion, QoS, UserName},
+    codec::{self, Cut, Frame, Packet, PacketType, Publish},
+    session::{Action, CloseReason, Deferred, Message, Outgoing, ProtocolError, Stored},
+    types::{PacketId, QoS},
 };
-
-/// A connected client, as its connection holds it.
-#[derive(Debug)]
-pub struct Client {
-    pub(super) slot: SlotRef,
-    connection: ConnectionId,
-    id: ClientId,
-    /// When this connection began: after a take-over, the session may belong to another user.
-    user: Option<UserName>,
-    version: ProtocolVersion,
-    /// See [`Connect::bridge`].
-    bridge: bool,
-    /// The answer to its last PUBLISH.
-    last: Option<Arc<Matched>>,
-    /// What waits for the store; with the memory store, never anything.
-    awaited: Option<Box<Awaited>>,
-    /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
-    touched: bool,
-}
-
-/// What of a client waits for the store.
-#[derive(Debug, Default)]
-struct Awaited {
-    /// Its CONNACK, and all that comes behind it.
-    accepted: Option<CommitSeq>,
-    /// Acknowledgements of its packets.
-    acks: HeldAcks,
-    /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be kept.
-    unacknowledged: Option<CommitSeq>,
-    /// The commit for which its connection is woken.
-    woken_by: Option<CommitSeq>,
-}
 
 /// What of a client's bytes was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,83 +27,6 @@ impl Handled {
     /// One frame.
     pub fn one(frame: Frame<'_>) -> Self {
         Self { frames: 1, bytes: frame.len }
-    }
-}
-
-/// What there is to write for a client.
-#[derive(Debug)]
-pub enum Flush {
-    /// This, if anything.
-    Write(Option<Box<OutBuf>>),
-    /// The connection has to end.
-    Close(CloseReason),
-}
-
-/// What of a client's acknowledgements may be sent.
-enum Released {
-    /// All whose commit is durable.
-    All,
-    /// Those up to a SUBACK, which retained messages may follow: see [`Subscribed::behind`].
-    Suback(Option<u64>),
-    /// The client is not accepted yet.
-    NotAccepted,
-}
-
-impl Client {
-    /// A client that [`Router::connect`] accepted by this CONNECT.
-    pub fn new(connected: super::Connected, connect: &Connect<'_>) -> Self {
-        let super::Connected { client: id, slot, connection, user, stored, .. } = connected;
-        let awaited = match stored {
-            Stored::Done => None,
-            Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
-        };
-        Self {
-            slot,
-            connection,
-            id,
-            user,
-            version: connect.version,
-            bridge: connect.bridge,
-            last: None,
-            awaited,
-            touched: true,
-        }
-    }
-
-    /// Is its session still its own, or has another connection taken it over?
-    pub fn is_attached(&self) -> bool {
-        self.slot.is_owned_by(self.connection)
-    }
-
-    /// Client Identifier.
-    pub fn id(&self) -> &ClientId {
-        &self.id
-    }
-
-    /// The User Name in force when it connected.
-    pub fn user(&self) -> Option<&str> {
-        self.user.as_ref().map(UserName::as_str)
-    }
-
-    /// The version it speaks.
-    pub fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
-    /// Its CONNACK, or acknowledgements of its packets, wait for the store.
-    pub(super) fn is_owed(&self) -> bool {
-        self.awaited.as_ref().is_some_and(|awaited| awaited.accepted.is_some() || !awaited.acks.is_empty())
-    }
-
-    /// An error where more of its packets wait to be acknowledged than is kept for it.
-    #[inline]
-    fn may_be_owed_more(&self, limits: &SessionLimits) -> Result<(), ProtocolError> {
-        match &self.awaited {
-            Some(awaited) if awaited.acks.size() > limits.max_outbound_bytes => {
-                Err(ProtocolError::TooManyUnacknowledged)
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -369,7 +253,7 @@ impl Router {
 
     /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that
     /// it brought follow, then answers to later packets.
-    fn suback_sent(
+    pub(super) fn suback_sent(
         &self,
         local: &mut Local,
         client: &mut Client,
@@ -434,160 +318,6 @@ impl Router {
         let write = if qos == QoS::ExactlyOnce { codec::encode::pubrec } else { codec::encode::puback };
         answer(&local.observers, &mut client.awaited, stored, replies, |out| write(out, id));
         Ok(())
-    }
-
-    /// The client's session, if it is still this connection's.
-    fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
-        let state = client.slot.lock();
-        if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
-    }
-
-    /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
-    /// connection holds and the socket has not taken; while there are any, nothing new is given.
-    pub fn flush(&self, local: &mut Local, client: &mut Client, replies: &mut Vec<u8>, unwritten: usize) -> Flush {
-        if !client.is_attached() {
-            return Flush::Close(CloseReason::SessionTakenOver);
-        }
-        while client.awaited.is_some() {
-            match self.release(client, replies) {
-                Ok(Released::All) => break,
-                Ok(Released::Suback(behind)) => {
-                    if let Err(reason) = self.suback_sent(local, client, replies, behind) {
-                        return Flush::Close(reason);
-                    }
-                }
-                Ok(Released::NotAccepted) => {
-                    // its CONNACK comes first; the buffer of the replies is the next connection's in a moment
-                    if let Ok(mut state) = self.own(client)
-                        && !replies.is_empty()
-                    {
-                        state.session.append(replies, &mut local.pool);
-                    }
-                    return Flush::Write(None);
-                }
-                Err(reason) => return Flush::Close(reason),
-            }
-        }
-        if replies.is_empty() && !client.touched && !client.slot.is_signalled() {
-            return Flush::Write(None);
-        }
-        let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
-        if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
-            return Flush::Close(CloseReason::UserGone);
-        }
-        let session = &mut state.session;
-        session.set_writing(unwritten);
-        if !replies.is_empty() {
-            session.append(replies, &mut local.pool);
-        }
-        let (mut out, mut held) = (None, None);
-        if unwritten == 0 {
-            client.slot.clear_signal();
-            if session.has_waiting() {
-                session.fill(&mut self.turn(local));
-            }
-            out = session.take_out();
-            held = session.waits_for();
-        }
-        drop(state);
-        // look once more when this is written: what is given at once is bounded, the session counts it as on its way until
-        // then, and what it queued or dropped meanwhile signals nobody
-        client.touched = unwritten > 0 || out.is_some();
-        if let Some(commit) = held {
-            if self.is_stuck(commit) {
-                return Flush::Close(CloseReason::StoreFull);
-            }
-            client.touched = true;
-            self.wake_by(client, commit);
-        }
-        Flush::Write(out)
-    }
-
-    /// Does this commit wait for room that is not there?
-    fn is_stuck(&self, commit: CommitSeq) -> bool {
-        // in this order: what is not done after the store said that it is stuck is stuck
-        let stuck = |store: &Arc<dyn Store>| store.condition() == Condition::Stuck && store.done() < commit;
-        self.ports.store.as_ref().is_some_and(stuck)
-    }
-
-    /// Moves acknowledgements whose commit is durable to `replies`. What waits for a store that writes nothing ends the
-    /// connection; one that is full still writes what it took over.
-    fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<Released, CloseReason> {
-        let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(Released::All) };
-        // in this order: what is not done after the store said that it is stuck is stuck
-        let condition = store.condition();
-        let done = store.done();
-        awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
-        if let Some(behind) = awaited.acks.release(done, replies) {
-            return Ok(Released::Suback(behind));
-        }
-        awaited.unacknowledged = awaited.unacknowledged.filter(|&commit| commit > done);
-        let accepted = awaited.accepted.is_none();
-        let owed = awaited.accepted.or(awaited.acks.waits_for());
-        match owed.or(awaited.unacknowledged) {
-            Some(commit) => {
-                match condition {
-                    Condition::Stuck if owed.is_some() => return Err(CloseReason::StoreFull),
-                    Condition::Failed if owed.is_some() => return Err(CloseReason::StoreFailed),
-                    _ => {}
-                }
-                self.wake_by(client, commit);
-            }
-            None if awaited.woken_by.is_none_or(|commit| commit <= done) => client.awaited = None,
-            None => {}
-        }
-        Ok(if accepted { Released::All } else { Released::NotAccepted })
-    }
-
-    /// Has the client's connection woken when this commit is durable.
-    fn wake_by(&self, client: &mut Client, commit: CommitSeq) {
-        let Some(store) = &self.ports.store else { return };
-        let woken_by = &mut client.awaited.get_or_insert_default().woken_by;
-        if woken_by.is_some_and(|earlier| earlier <= commit && earlier > store.done()) {
-            return;
-        }
-        *woken_by = Some(commit);
-        // a waker is never called with a lock held
-        let waker = client.slot.lock().waker().cloned();
-        if let Some(waker) = waker {
-            store.wake_when_done(commit, &waker);
-        }
-    }
-
-    /// Does the client have to wait before it sends more, until some of what it sent is durable?
-    pub fn awaits_room(&self, client: &Client) -> bool {
-        let Some(awaited) = &client.awaited else { return false };
-        let waits = || !awaited.acks.is_empty() || awaited.unacknowledged.is_some();
-        // who is not accepted yet is not heard either
-        awaited.accepted.is_some() || waits() && self.ports.store.as_ref().is_some_and(|store| store.is_behind())
-    }
-
-    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those
-    /// that wait behind them.
-    pub fn pending(&self, client: &Client) -> usize {
-        client.slot.lock().session.pending()
-    }
-
-    /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for the
-    /// client were dropped since it was last gone.
-    pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
-        self.together(|| self.disconnect(local, &client.slot, client.connection, reason, now))
-    }
-}
-
-/// Sends an acknowledgement once what it acknowledges is kept.
-#[inline]
-fn answer(
-    observers: &Observers,
-    awaited: &mut Option<Box<Awaited>>,
-    stored: Stored,
-    replies: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>),
-) {
-    observers.count(Count::MessagesSent, 1);
-    match (awaited, stored) {
-        (None, Stored::Done) => write(replies),
-        (awaited, _) => awaited.get_or_insert_default().acks.push(stored, replies, write),
     }
 }
 

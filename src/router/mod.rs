@@ -4,13 +4,17 @@
 //! | module | owns |
 //! |---|---|
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
+//! | `sessions` | which session has a Client Identifier; who is connected; when sessions end |
+//! | `subscriptions` | who subscribes to what |
+//! | `permissions` | whether users and rules changed |
 //! | `access` | who a client is, and its rights |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `publish` | from a message to the sessions that get it |
 //! | `wills` | Wills that are due |
 //! | `restore` | sessions and retained messages as a store kept them |
 //! | `subscribe` | subscriptions and the retained messages they bring |
-//! | `exchange` | packets and bytes of a connected client, through its session |
+//! | `client` | a connected client, and what there is to write for it |
+//! | `exchange` | packets of a connected client, through its session |
 //! | `slot` | the place of one session, and the connection attached to it |
 //! | `matches` | remembered answers to "who gets this topic" |
 //! | `retained` | the retained messages |
@@ -23,6 +27,7 @@
 //! The order of its locks is in the [table of the crate](crate#locks).
 
 mod access;
+mod client;
 mod connect;
 mod counters;
 mod denials;
@@ -30,20 +35,24 @@ mod exchange;
 mod keep;
 mod local;
 mod matches;
+mod permissions;
 mod ports;
 mod publish;
 mod recorder;
 mod restore;
 mod retained;
+mod sessions;
 mod slot;
 mod subscribe;
+mod subscriptions;
 mod sys;
 mod unfinished;
 mod wills;
 
+pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use counters::{Count, Counters};
-pub use exchange::{Client, Flush, Handled};
+pub use exchange::Handled;
 pub use keep::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
 pub use local::Local;
 pub use matches::Matched;
@@ -56,28 +65,21 @@ pub use sys::{Memory, SysTopics};
 pub use unfinished::Unfinished;
 
 use std::{
-    collections::BTreeMap,
-    hash::BuildHasher,
-    num::NonZeroU64,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
-use dashmap::DashMap;
-use parking_lot::{Mutex, RwLock};
 
-use matches::Generations;
+use permissions::Permissions;
 use retained::RetainedStore;
-use slot::ExpiryKey;
-use wills::DueWills;
+use sessions::Sessions;
+use subscriptions::Subscriptions;
+use wills::Wills;
 
 use crate::{
-    session::{SessionLimits, SessionNumber},
-    topic::{SubscriptionTrie, TopicFilter, TopicName},
+    session::SessionLimits,
+    topic::{TopicFilter, TopicName},
     types::ClientId,
 };
 
@@ -134,57 +136,28 @@ pub struct Ports {
 
 /// The shared heart of a broker.
 pub struct Router {
-    sessions: DashMap<ClientId, SlotRef, foldhash::fast::RandomState>,
-    subscriptions: RwLock<SubscriptionTrie<SlotRef>>,
-    generations: Generations,
+    sessions: Sessions,
+    subscriptions: Subscriptions,
     retained: RetainedStore,
-    expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
-    wills: Mutex<DueWills>,
-    /// There are some: what they need room for comes first.
-    wills_wait: AtomicBool,
+    wills: Wills,
+    permissions: Permissions,
     limits: ArcSwap<RouterLimits>,
     ports: Ports,
     counters: Counters,
-    connections: AtomicU64,
-    /// The number of the next session that a store keeps.
-    next_session: AtomicU64,
-    /// The last commit with the end of a session.
-    ended_by: AtomicU64,
-    /// How often users or rules began to change, and had changed.
-    permissions: AtomicU64,
-    /// Some client's rights are limited, or were.
-    guarded: AtomicBool,
-    /// Denials that no line of the log told of, as far as the threads have reported theirs.
-    denied_silently: AtomicU64,
-    connected: AtomicUsize,
-    connected_maximum: AtomicUsize,
-    /// Makes Client Identifiers for clients that send none.
-    names: foldhash::fast::RandomState,
 }
 
 impl Router {
     /// An empty router. `seed` is random: it keeps clients from choosing topics that collide in its tables.
     pub fn new(limits: RouterLimits, ports: Ports, seed: u64) -> Self {
         Self {
-            sessions: DashMap::with_hasher(foldhash::fast::RandomState::default()),
-            subscriptions: RwLock::new(SubscriptionTrie::new(seed)),
-            generations: Generations::default(),
+            sessions: Sessions::default(),
+            subscriptions: Subscriptions::new(seed),
             retained: RetainedStore::new(seed.rotate_left(32)),
-            expiries: Mutex::default(),
-            wills: Mutex::default(),
-            wills_wait: AtomicBool::new(false),
+            wills: Wills::default(),
+            permissions: Permissions::default(),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters: Counters::default(),
-            connections: AtomicU64::new(0),
-            next_session: AtomicU64::new(1),
-            ended_by: AtomicU64::new(0),
-            permissions: AtomicU64::new(0),
-            guarded: AtomicBool::new(false),
-            denied_silently: AtomicU64::new(0),
-            connected: AtomicUsize::new(0),
-            connected_maximum: AtomicUsize::new(0),
-            names: foldhash::fast::RandomState::default(),
         }
     }
 
@@ -197,7 +170,7 @@ impl Router {
     pub fn set_limits(&self, limits: RouterLimits) {
         self.limits.store(Arc::new(limits));
         // a topic that was admitted under the old ones is looked at again
-        self.generations.bump_all();
+        self.subscriptions.make_all_stale();
     }
 
     /// Begins a turn: it is `now`, and the limits in force are those of now.
@@ -212,14 +185,14 @@ impl Router {
 
     /// Once in a while: forgets remembered answers that are stale, and buffers that are not used.
     pub fn tidy(&self, local: &mut Local) {
-        self.denied_silently.fetch_add(local.observers.denials.renew(), Ordering::Relaxed);
-        local.cache.forget_stale(&self.generations);
+        self.permissions.add_silent(local.observers.denials.renew());
+        self.subscriptions.forget_stale(&mut local.cache);
         local.pool.shrink();
     }
 
     /// Once in a while, by one thread: tells how many denials no line told of.
     pub fn sum_up_denials(&self) {
-        let number = self.denied_silently.swap(0, Ordering::Relaxed);
+        let number = self.permissions.take_silent();
         if number > 0 {
             tracing::info!(target: "dunlin::router", number, "denied again, or too often to be told one by one");
         }
@@ -230,21 +203,34 @@ impl Router {
         &self.counters
     }
 
-    /// A number that no other connection of this process has.
-    pub fn new_connection(&self) -> ConnectionId {
-        ConnectionId(self.connections.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The number of one more session that a store keeps, if one does.
-    fn new_session_number(&self) -> Option<SessionNumber> {
-        self.ports.store.as_ref()?;
-        NonZeroU64::new(self.next_session.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
-    }
-
     /// A Client Identifier with this beginning, which no other client has.
     pub fn generated_client_id(&self, begins: &str) -> ClientId {
-        let n = self.connections.fetch_add(1, Ordering::Relaxed);
-        ClientId::from(format!("{begins}-{:016x}", self.names.hash_one(n)).as_str())
+        self.sessions.new_client_id(begins)
+    }
+
+    /// Sessions of connected clients.
+    pub fn connected(&self) -> usize {
+        self.sessions.connected()
+    }
+
+    /// The most that were connected at once.
+    pub fn connected_maximum(&self) -> usize {
+        self.sessions.connected_maximum()
+    }
+
+    /// All sessions, connected or not.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Messages waiting or in flight in all sessions: count and bytes.
+    pub fn backlog(&self) -> (usize, usize) {
+        self.sessions.backlog()
+    }
+
+    /// (Filter, subscriber) pairs.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a message to the sessions that get it.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use super::{
     Local, Router, SysPublish,
@@ -65,17 +65,17 @@ impl Router {
         outgoing: &Outgoing<'_>,
     ) -> Result<Stored, CloseReason> {
         let (topic, retain) = (outgoing.topic, outgoing.retain);
-        let repeated = last.as_ref().filter(|m| m.topic() == topic && self.generations.is_fresh(m)).cloned();
+        let repeated = last.as_ref().filter(|m| m.topic() == topic && self.subscriptions.is_fresh(m)).cloned();
         let matched = match repeated {
             Some(matched) => matched,
             None => {
-                let permissions = self.permissions.load(Ordering::SeqCst);
+                let permissions = self.permissions.version();
                 if !self.admit(local, Action::Publish, access()?, outgoing)? {
                     return Ok(Stored::Done);
                 }
-                let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
+                let matched = self.subscriptions.matching(&mut local.cache, topic);
                 // an admission that is remembered is one by the rules in force
-                *last = (permissions == self.permissions.load(Ordering::SeqCst)).then(|| matched.clone());
+                *last = (permissions == self.permissions.version()).then(|| matched.clone());
                 matched
             }
         };
@@ -94,8 +94,8 @@ impl Router {
         }
         let kept = if retain { self.retain(local, outgoing) } else { Stored::Done };
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one too
-        let matched = if retain && !self.generations.is_fresh(&matched) {
-            local.cache.get(topic, &self.generations, &self.subscriptions)
+        let matched = if retain && !self.subscriptions.is_fresh(&matched) {
+            self.subscriptions.matching(&mut local.cache, topic)
         } else {
             matched
         };
@@ -177,7 +177,7 @@ impl Router {
             payload: payload.len(),
         });
         self.retained.set_own(outgoing.message().clone());
-        let matched = local.cache.get(topic, &self.generations, &self.subscriptions);
+        let matched = self.subscriptions.matching(&mut local.cache, topic);
         // QoS 0: nothing waits for the store
         let _ = self.deliver(local, &matched, &outgoing);
     }

@@ -1,8 +1,6 @@
 //! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Notes`]: the same, with runs of what nobody
 //! waits for. [`Copies`]: of one message that many get.
 
-use std::sync::atomic::Ordering;
-
 use super::{
     Local, QueuedCopy, Record, Router,
     keep::{Condition, Store},
@@ -202,7 +200,7 @@ impl Router {
         match self.ports.store.as_ref()?.condition() {
             // Wills that wait for room come first: what is newer is not to be overtaken by them
             Condition::Ready | Condition::Busy => {
-                let waits = self.wills_wait.load(Ordering::Acquire) && !local.publishes_wills;
+                let waits = self.wills.wait() && !local.publishes_wills;
                 waits.then_some(CloseReason::StoreFull)
             }
             Condition::Full | Condition::Stuck => Some(CloseReason::StoreFull),

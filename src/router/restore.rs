@@ -1,6 +1,6 @@
 //! Sessions and retained messages as a store kept them, before the first client comes.
 
-use std::{sync::atomic::Ordering, time::Instant};
+use std::time::Instant;
 
 use super::{Local, Restored, RestoredSession, Router, slot::SlotRef};
 use crate::{session::Session, topic::TopicFilter};
@@ -11,7 +11,7 @@ impl Router {
     /// [`expire_sessions`](Self::expire_sessions).
     pub fn restore(&self, local: &mut Local, restored: Restored, now: Instant) {
         let Restored { mut sessions, retained, next_session } = restored;
-        self.next_session.store(next_session.0.get(), Ordering::Relaxed);
+        self.sessions.set_next_number(next_session);
         for message in retained {
             self.retained.restore(message);
         }
@@ -28,7 +28,7 @@ impl Router {
         let mut filters = Vec::with_capacity(subscriptions.len());
         for (filter, options) in &subscriptions {
             match TopicFilter::new(filter) {
-                Ok(filter) => filters.push(self.subscriptions.write().subscribe(filter, slot.clone(), *options).id),
+                Ok(filter) => filters.extend(self.subscriptions.change().subscribe(filter, &slot, *options)),
                 Err(error) => tracing::error!(%client, %filter, "a stored subscription is not valid: it {error}"),
             }
         }
@@ -37,11 +37,11 @@ impl Router {
             // one that is due ends at once
             let left = expiry.saturating_sub(away);
             if let Some(at) = now.checked_add(left) {
-                let key = (at, self.new_connection().0);
+                let key = (at, self.sessions.new_connection().0);
                 slot.lock().expiry = Some(key);
-                self.expiries.lock().insert(key, slot.clone());
+                self.sessions.expire_at(key, slot.clone());
             }
         }
-        self.sessions.insert(client, slot);
+        self.sessions.restore(client, slot);
     }
 }

@@ -60,26 +60,20 @@ impl Router {
         };
         let allowed: Vec<_> = subscribe.filters.iter().map(|&(f, _)| may(f)).collect();
         {
-            let mut trie = self.subscriptions.write();
+            let mut subscriptions = self.subscriptions.change();
             for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
                 if let Err(reason) = allowed {
                     codes.push(SubackCode::Failure(reason));
                     continue;
                 }
-                if held >= local.limits.max_subscriptions
-                    && trie.id(filter).is_none_or(|id| trie.options(id, slot).is_none())
-                {
+                if held >= local.limits.max_subscriptions && !subscriptions.has(filter, slot) {
                     local.count(Count::RefusedSubscriptions, 1);
                     codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
                     continue;
                 }
-                let subscribed = trie.subscribe(filter, slot.clone(), options);
-                if subscribed.replaced.is_none() {
+                if let Some(id) = subscriptions.subscribe(filter, slot, options) {
                     held += 1;
-                    added.push(subscribed.id);
-                }
-                if subscribed.replaced != Some(options) {
-                    self.generations.bump(filter.as_str(), filter.has_wildcard());
+                    added.push(id);
                 }
                 codes.push(SubackCode::Granted(options.qos));
             }
@@ -185,9 +179,8 @@ impl Router {
     ) -> Stored {
         let mut stored = Stored::Done;
         for filter in &unsubscribe.filters {
-            let id = self.subscriptions.write().unsubscribe(filter, slot);
+            let id = self.subscriptions.change().unsubscribe(filter, slot);
             if let Some(id) = id {
-                self.generations.bump(filter.as_str(), filter.has_wildcard());
                 slot.lock().session.remove_subscription(id);
                 local.observers.observe(&Event::Unsubscribe { client, filter });
             }
@@ -202,20 +195,8 @@ impl Router {
         if filters.is_empty() {
             return;
         }
-        let mut trie = self.subscriptions.write();
-        for &id in filters {
-            let wildcard = trie.is_wildcard(id);
-            // the one counter of wildcards needs no text
-            let text = if wildcard { None } else { trie.filter(id) };
-            if trie.remove(id, slot) {
-                self.generations.bump(text.as_deref().unwrap_or_default(), wildcard);
-            }
-        }
-    }
-
-    /// (Filter, subscriber) pairs.
-    pub fn subscription_count(&self) -> usize {
-        self.subscriptions.read().len()
+        let mut subscriptions = self.subscriptions.change();
+        filters.iter().for_each(|&id| subscriptions.remove(id, slot));
     }
 }
 

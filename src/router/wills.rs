@@ -3,8 +3,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use parking_lot::Mutex;
 
 use super::{
     Local, Router,
@@ -18,9 +23,17 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Wills that wait for room on the disk, the oldest first; all together as much as may be queued for one session.
+/// Wills that wait for room on the disk.
 #[derive(Default)]
-pub(super) struct DueWills {
+pub(super) struct Wills {
+    due: Mutex<DueWills>,
+    /// There are some: what they need room for comes first.
+    wait: AtomicBool,
+}
+
+/// The oldest first; all together as much as may be queued for one session.
+#[derive(Default)]
+struct DueWills {
     queue: VecDeque<DueWill>,
     bytes: usize,
     /// Of the last one.
@@ -34,6 +47,53 @@ struct DueWill {
     /// A store keeps it with this session.
     session: Option<SessionNumber>,
     will: StoredWill,
+}
+
+impl Wills {
+    /// Does one wait? Needs no lock.
+    pub(super) fn wait(&self) -> bool {
+        self.wait.load(Ordering::Acquire)
+    }
+
+    /// May none be added, as they have so many bytes?
+    fn are_full(&self, max_bytes: usize) -> bool {
+        self.due.lock().bytes >= max_bytes
+    }
+
+    /// One more waits. `record` is told its number with the others locked: before anything says that it was published.
+    fn add(
+        &self,
+        client: &ClientId,
+        session: Option<SessionNumber>,
+        will: StoredWill,
+        record: impl FnOnce(u64, &StoredWill),
+    ) {
+        let mut due = self.due.lock();
+        let number = due.number + 1;
+        record(number, &will);
+        due.push(DueWill { number, client: client.clone(), session, will });
+        self.wait.store(true, Ordering::Release);
+    }
+
+    /// Those that waited before a restart, in their order.
+    fn restore(&self, wills: Vec<DueWill>) {
+        self.wait.store(!wills.is_empty(), Ordering::Release);
+        let mut due = self.due.lock();
+        wills.into_iter().for_each(|will| due.push(will));
+    }
+
+    /// Takes the oldest.
+    fn pop(&self) -> Option<DueWill> {
+        let mut wills = self.due.lock();
+        let due = wills.pop();
+        self.wait.store(due.is_some(), Ordering::Release);
+        due
+    }
+
+    /// It could not be published.
+    fn put_back(&self, due: DueWill) {
+        self.due.lock().put_back(due);
+    }
 }
 
 impl DueWills {
@@ -88,7 +148,7 @@ impl Router {
     /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then, by
     /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
     pub fn publish_due_wills(&self, local: &mut Local, most: usize) {
-        if self.wills_wait.load(Ordering::Acquire) {
+        if self.wills.wait() {
             local.publishes_wills = true;
             self.publish_waiting_wills(local, most);
             local.publishes_wills = false;
@@ -100,13 +160,7 @@ impl Router {
             if self.store_refuses(local).is_some() {
                 return;
             }
-            let due = {
-                let mut wills = self.wills.lock();
-                let due = wills.pop();
-                self.wills_wait.store(due.is_some(), Ordering::Release);
-                due
-            };
-            let Some(due) = due else { return };
+            let Some(due) = self.wills.pop() else { return };
             let published = self.together(|| {
                 let published = self.try_publish_will(local, &due.client, &due.will);
                 if let Some(session) = due.session.filter(|_| published) {
@@ -116,7 +170,7 @@ impl Router {
                 published
             });
             if !published {
-                return self.wills.lock().put_back(due);
+                return self.wills.put_back(due);
             }
         }
     }
@@ -131,8 +185,7 @@ impl Router {
             }
         }
         due.sort_by_key(|due| due.number);
-        self.wills_wait.store(!due.is_empty(), Ordering::Release);
-        due.into_iter().for_each(|due| self.wills.lock().push(due));
+        self.wills.restore(due);
         for RestoredSession { session, client, will, .. } in sessions {
             if let Some(will) = will.take() {
                 self.together(|| {
@@ -165,7 +218,7 @@ impl Router {
 
     fn postpone_will(&self, local: &mut Local, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
         let (topic, payload) = (will.message.topic(), will.message.payload().len());
-        if self.wills.lock().bytes >= local.limits.session.max_queued_bytes {
+        if self.wills.are_full(local.limits.session.max_queued_bytes) {
             return local.observers.dropped(client, topic, payload, DropReason::WillsFull);
         }
         tracing::info!(client = %client, "Will not published yet: there is no room in data_dir");
@@ -173,13 +226,10 @@ impl Router {
     }
 
     fn keep_will(&self, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
-        let mut wills = self.wills.lock();
-        let number = wills.number + 1;
-        // with the lock held: before the record that it is published
-        if let Some(session) = session {
-            let _ = self.store(|| Record::WillDue { session, number, will: will.clone() });
-        }
-        wills.push(DueWill { number, client: client.clone(), session, will });
-        self.wills_wait.store(true, Ordering::Release);
+        self.wills.add(client, session, will, |number, will| {
+            if let Some(session) = session {
+                let _ = self.store(|| Record::WillDue { session, number, will: will.clone() });
+            }
+        });
     }
 }

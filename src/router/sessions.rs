@@ -1,0 +1,187 @@
+//! [`Sessions`]: which session has a Client Identifier, how many clients are connected, and when the sessions of those
+//! that are away end.
+
+use std::{
+    collections::BTreeMap,
+    hash::BuildHasher,
+    num::NonZeroU64,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Instant,
+};
+
+use dashmap::{DashMap, Entry};
+use foldhash::fast::RandomState;
+use parking_lot::Mutex;
+
+use super::slot::{ConnectionId, ExpiryKey, SlotRef};
+use crate::{
+    session::{CommitSeq, SessionNumber, Stored},
+    types::ClientId,
+};
+
+/// All sessions.
+pub(super) struct Sessions {
+    map: DashMap<ClientId, SlotRef, RandomState>,
+    expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
+    /// Of the next connection.
+    next_connection: AtomicU64,
+    /// The number of the next session that a store keeps.
+    next_number: AtomicU64,
+    /// The last commit with the end of a session.
+    ended_by: AtomicU64,
+    connected: AtomicUsize,
+    connected_maximum: AtomicUsize,
+    /// Makes Client Identifiers for clients that send none.
+    names: RandomState,
+}
+
+/// What [`Sessions::next_expired`] found.
+pub(super) enum Expired {
+    /// This session is due, if it still has this key.
+    Session(ExpiryKey, SlotRef),
+    /// None is before this time, at which the first one is.
+    NotBefore(Instant),
+    /// None.
+    None,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            map: DashMap::with_hasher(RandomState::default()),
+            expiries: Mutex::default(),
+            next_connection: AtomicU64::new(0),
+            next_number: AtomicU64::new(1),
+            ended_by: AtomicU64::new(0),
+            connected: AtomicUsize::new(0),
+            connected_maximum: AtomicUsize::new(0),
+            names: RandomState::default(),
+        }
+    }
+}
+
+impl Sessions {
+    // ---- by Client Identifier ----
+
+    /// The place of a client's session. The shard of the map that it is in stays locked as long as this lives.
+    pub(super) fn entry(&self, client: &ClientId) -> Entry<'_, ClientId, SlotRef> {
+        self.map.entry(client.clone())
+    }
+
+    /// A session as it was before a restart.
+    pub(super) fn restore(&self, client: ClientId, slot: SlotRef) {
+        self.map.insert(client, slot);
+    }
+
+    /// A session ended: its client has none, unless it has another by now.
+    pub(super) fn remove(&self, client: &ClientId, slot: &SlotRef) {
+        self.map.remove_if(client, |_, now| now == slot);
+    }
+
+    /// Has this client no session, and are there as many as there may be? Counting them visits every shard.
+    pub(super) fn has_no_room(&self, client: &ClientId, most: usize) -> bool {
+        self.map.len() >= most && !self.map.contains_key(client)
+    }
+
+    /// Has this client a session that a store keeps?
+    pub(super) fn is_kept(&self, client: &ClientId) -> bool {
+        self.map.get(client).is_some_and(|slot| slot.is_kept())
+    }
+
+    /// How many there are, of connected clients or not.
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// All of them, at this time.
+    pub(super) fn all(&self) -> Vec<SlotRef> {
+        self.map.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Messages waiting or in flight in all of them: count and bytes.
+    pub(super) fn backlog(&self) -> (usize, usize) {
+        self.map.iter().fold((0, 0), |(messages, bytes), entry| {
+            let (m, b) = entry.value().lock().session.backlog();
+            (messages + m, bytes + b)
+        })
+    }
+
+    // ---- numbers and names ----
+
+    /// A number that no other connection of this process has.
+    pub(super) fn new_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A Client Identifier with this beginning, which no other client has.
+    pub(super) fn new_client_id(&self, begins: &str) -> ClientId {
+        let n = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        ClientId::from(format!("{begins}-{:016x}", self.names.hash_one(n)).as_str())
+    }
+
+    /// The number of one more session that a store keeps.
+    pub(super) fn new_number(&self) -> Option<SessionNumber> {
+        NonZeroU64::new(self.next_number.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
+    }
+
+    /// Numbers begin with this one: those before it were given before a restart.
+    pub(super) fn set_next_number(&self, next: SessionNumber) {
+        self.next_number.store(next.0.get(), Ordering::Relaxed);
+    }
+
+    // ---- connected clients ----
+
+    /// One more client is connected.
+    pub(super) fn client_came(&self) {
+        let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
+        self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
+    }
+
+    /// One is not any more.
+    pub(super) fn client_left(&self) {
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connected_maximum(&self) -> usize {
+        self.connected_maximum.load(Ordering::Relaxed)
+    }
+
+    // ---- the end of sessions ----
+
+    /// The session is looked at then.
+    pub(super) fn expire_at(&self, key: ExpiryKey, slot: SlotRef) {
+        self.expiries.lock().insert(key, slot);
+    }
+
+    /// Its client came back.
+    pub(super) fn cancel_expiry(&self, key: ExpiryKey) {
+        self.expiries.lock().remove(&key);
+    }
+
+    /// Takes the first session that is due at this time off the list.
+    pub(super) fn next_expired(&self, now: Instant) -> Expired {
+        let mut expiries = self.expiries.lock();
+        let Some(first) = expiries.first_entry() else { return Expired::None };
+        if first.key().0 > now {
+            return Expired::NotBefore(first.key().0);
+        }
+        let (key, slot) = first.remove_entry();
+        Expired::Session(key, slot)
+    }
+
+    /// A session ended: when that is kept.
+    pub(super) fn ended(&self, stored: Stored) {
+        if let Stored::By(commit) = stored {
+            self.ended_by.fetch_max(commit.0, Ordering::Release);
+        }
+    }
+
+    /// The last commit with the end of a session.
+    pub(super) fn ended_by(&self) -> CommitSeq {
+        CommitSeq(self.ended_by.load(Ordering::Acquire))
+    }
+}
