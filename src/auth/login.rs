@@ -12,7 +12,7 @@ use super::{
     known::Known,
 };
 use crate::{
-    codec::ConnectReturnCode,
+    codec::ReasonCode,
     router::{Credentials, Refusal, Verdict},
 };
 
@@ -93,9 +93,9 @@ async fn refuse(why: &'static str, delay: Duration) -> Checked {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why })
+    Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why))
 }
 
 fn unavailable(why: &'static str) -> Refusal {
-    Refusal { code: ConnectReturnCode::ServerUnavailable, why }
+    Refusal::new(ReasonCode::ServerUnavailable, why)
 }

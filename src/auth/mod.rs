@@ -55,7 +55,7 @@ use tokens::{Tokens, Verified};
 use users::Line;
 
 use crate::{
-    codec::ConnectReturnCode,
+    codec::ReasonCode,
     router::{Authenticate, Authorize, Credentials, Identity, Origin, Proof, Refusal, Rights, Verdict},
     types::{ClientId, Contents},
 };
@@ -193,7 +193,7 @@ impl Policy {
             Some(false) if open => "no users are configured and `allow_anonymous = false`",
             Some(false) => "it gives no user name and `allow_anonymous = false`",
         };
-        Err(Refusal { code: ConnectReturnCode::NotAuthorized, why })
+        Err(Refusal::new(ReasonCode::NotAuthorized, why))
     }
 
     /// The name of the user whom variables give.
@@ -328,16 +328,16 @@ impl Authenticate for Auth {
             // a line with the hash of an empty password locks its user out, as for mosquitto
             (_, Some(b"")) if asked => {
                 let why = "it gives an empty password (auth.password_file, auth.token_…)";
-                Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
+                Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
             (user, Some(password)) if asked => self.logins.verdict(policy, credentials, user, password),
             (Some(_), None) if asked => {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
-                Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why }).into()
+                Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
             (Some(_), _) if credentials.names_in_certificates => {
                 let why = "its listener takes user names from certificates (identity), and it gives one without";
-                Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }).into()
+                Err(Refusal::new(ReasonCode::NotAuthorized, why)).into()
             }
             _ => {
                 let identity = Identity { user: username.map(Into::into), ..Identity::default() };

@@ -66,7 +66,7 @@ fn users_prove_who_they_are() {
         ("bob", None, "it gives a user name and no password"),
     ] {
         let refusal = refused(user, password);
-        assert_eq!(refusal.code, ConnectReturnCode::BadUserNameOrPassword);
+        assert_eq!(refusal.code, ReasonCode::BadUserNameOrPassword);
         assert!(refusal.why.starts_with(why), "{}", refusal.why);
     }
 }
@@ -83,7 +83,7 @@ fn a_line_with_the_hash_of_an_empty_password_locks_its_user_out_and_is_warned_of
     assert!(warning.contains("passwords:3: user \"eve\" has the hash of an empty password"), "{warning}");
     let auth = Auth::new(policy, Listeners::default());
     let refused = ask(&auth, Some("eve"), Some(b""), true).err().unwrap();
-    assert_eq!(refused.code, ConnectReturnCode::BadUserNameOrPassword);
+    assert_eq!(refused.code, ReasonCode::BadUserNameOrPassword);
     assert!(ask(&auth, Some("bob"), Some(b"x"), true).is_ok(), "the mark is no part of the first name");
 }
 

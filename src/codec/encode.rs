@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    BRIDGE, Connect, ConnectReturnCode, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, SubackCode, Subscribe,
+    BRIDGE, Connack, Connect, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, ReasonCode, SubackCode, Subscribe,
     Unsubscribe,
 };
 
@@ -70,12 +70,16 @@ pub fn publish_header(
     }
 }
 
-/// Appends a CONNACK (section 3.2). MQTT 3.1 has no Session Present: the caller passes `false` there, and with every code
-/// but [`ConnectReturnCode::Accepted`] [MQTT-3.2.2-4].
-#[inline]
-pub fn connack(out: &mut Vec<u8>, session_present: bool, code: ConnectReturnCode) {
-    debug_assert!(!session_present || code == ConnectReturnCode::Accepted, "a refusal has no Session Present");
-    out.extend_from_slice(&[0x20, 2, u8::from(session_present), code as u8]);
+/// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and nothing was
+/// appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
+pub fn connack(out: &mut Vec<u8>, version: ProtocolVersion, connack: &Connack<'_>) -> bool {
+    let Connack { session_present, reason, .. } = *connack;
+    debug_assert!(!session_present || reason == ReasonCode::Success, "a refusal has no Session Present");
+    let Some(code) = reason.connect_return_code() else { return false };
+    // the byte is reserved in MQTT 3.1
+    let session_present = session_present && version != ProtocolVersion::V31;
+    out.extend_from_slice(&[0x20, 2, u8::from(session_present), code]);
+    true
 }
 
 /// Appends a PUBACK (section 3.4).
@@ -134,7 +138,7 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
     match packet {
         Packet::Connect(packet) => return connect(out, packet),
         Packet::Connack(packet) => {
-            connack(out, packet.session_present && version != ProtocolVersion::V31, packet.code);
+            connack(out, version, packet);
         }
         Packet::Publish(packet) => {
             check_body(publish_body_len(

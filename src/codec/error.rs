@@ -130,11 +130,10 @@ impl DecodeError {
     pub fn reason(&self) -> ReasonCode {
         match self {
             Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            Self::NotFromClient(_)
-            | Self::ProtocolName
-            | Self::UnsupportedLevel(_)
-            | Self::SubscribeEmpty
-            | Self::UnsubscribeEmpty => ReasonCode::ProtocolError,
+            Self::UnsupportedLevel(_) => ReasonCode::UnsupportedProtocolVersion,
+            Self::NotFromClient(_) | Self::ProtocolName | Self::SubscribeEmpty | Self::UnsubscribeEmpty => {
+                ReasonCode::ProtocolError
+            }
             _ => ReasonCode::MalformedPacket,
         }
     }

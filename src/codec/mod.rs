@@ -9,6 +9,7 @@
 //!   again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
 //! - `packet`: the packets, borrowed from the bytes;
 //! - `encode`: the way back, [`encode()`] for any packet, and a function each for what a broker sends most;
+//! - `reason`: reason codes, and what versions before MQTT 5 say instead;
 //! - `error`: all that can be wrong, with the normative statement it breaks.
 //!
 //! A connection's loop is: [`frame()`] → [`Cut::Need`], then read more; → [`Cut::Frame`], then [`decode_from_client`], and
@@ -19,6 +20,7 @@ pub mod encode;
 mod error;
 mod frame;
 mod packet;
+mod reason;
 mod v4;
 
 pub use encode::{PublishFlags, encode, publish_len};
@@ -26,6 +28,7 @@ pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, PacketType, frame, packet_len};
 use packet::BRIDGE;
 pub use packet::*;
+pub use reason::ReasonCode;
 pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
 
 #[cfg(test)]

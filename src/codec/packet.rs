@@ -1,6 +1,7 @@
 //! The packets, as they are between the codec and everything else. Text and payloads are borrowed from the bytes they
 //! were decoded from.
 
+use super::ReasonCode;
 use crate::{
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -91,28 +92,22 @@ pub struct Will<'a> {
 pub struct Connack<'a> {
     /// The server had Session State for this client.
     pub session_present: bool,
-    /// Accepted, or why not.
-    pub code: ConnectReturnCode,
+    /// [`ReasonCode::Success`] if the client is accepted, or why it is not.
+    pub reason: ReasonCode,
     /// MQTT 5.
     pub properties: Properties<'a>,
 }
 
-/// Connect Return code (section 3.2.2.3); in MQTT 5 a Reason Code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ConnectReturnCode {
-    /// Connection accepted.
-    Accepted = 0,
-    /// The server does not support the level of the protocol that the client asked for.
-    UnacceptableProtocolVersion = 1,
-    /// The Client Identifier is correct UTF-8 but not allowed by the server.
-    IdentifierRejected = 2,
-    /// The network connection was made, but the MQTT service is not there.
-    ServerUnavailable = 3,
-    /// The data in the user name or password is malformed.
-    BadUserNameOrPassword = 4,
-    /// The client may not connect.
-    NotAuthorized = 5,
+impl Connack<'_> {
+    /// The client is accepted.
+    pub fn accepted(session_present: bool) -> Self {
+        Self { session_present, reason: ReasonCode::Success, properties: Properties::default() }
+    }
+
+    /// The client is refused.
+    pub fn refused(reason: ReasonCode) -> Self {
+        Self { session_present: false, reason, properties: Properties::default() }
+    }
 }
 
 /// PUBLISH (section 3.3).
@@ -200,39 +195,4 @@ pub struct Disconnect<'a> {
     pub reason: ReasonCode,
     /// MQTT 5.
     pub properties: Properties<'a>,
-}
-
-/// Reason Codes of MQTT 5 (section 2.4 there): the words in which the rooms tell each other what was wrong, whatever
-/// a client's version lets them say to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum ReasonCode {
-    /// It was done; also "Normal disconnection" and "Granted QoS 0".
-    #[default]
-    Success = 0x00,
-    /// No more can be said.
-    UnspecifiedError = 0x80,
-    /// The bytes are not a packet of this version.
-    MalformedPacket = 0x81,
-    /// A packet that may not come now, or may not say this.
-    ProtocolError = 0x82,
-    /// The peer may not do this.
-    NotAuthorized = 0x87,
-    /// The server shuts down.
-    ServerShuttingDown = 0x8B,
-    /// Nothing was received for one and a half times the Keep Alive.
-    KeepAliveTimeout = 0x8D,
-    /// Another connection uses the same Client Identifier.
-    SessionTakenOver = 0x8E,
-    /// The Topic Filter is valid, but not accepted by this server.
-    TopicFilterInvalid = 0x8F,
-    /// The Topic Name is valid, but not accepted by this server.
-    TopicNameInvalid = 0x90,
-    /// The packet is larger than this server takes.
-    PacketTooLarge = 0x95,
-    /// A limit of this server is reached.
-    QuotaExceeded = 0x97,
-    /// This server has no shared subscriptions.
-    SharedSubscriptionsNotSupported = 0x9E,
 }

@@ -7,8 +7,8 @@ use crate::{
 };
 
 use super::{
-    Ack, BRIDGE, Connack, Connect, ConnectReturnCode, DecodeError, Disconnect, Field, Frame, Packet, PacketType,
-    Properties, Publish, ReasonCode, Suback, SubackCode, Subscribe, Unsubscribe, Will,
+    Ack, BRIDGE, Connack, Connect, DecodeError, Disconnect, Field, Frame, Packet, PacketType, Properties, Publish,
+    ReasonCode, Suback, SubackCode, Subscribe, Unsubscribe, Will,
     cursor::{self, Cursor},
 };
 
@@ -221,19 +221,13 @@ fn connack<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Conn
         (_, flags @ 0..=1) => flags,
         (_, flags) => return Err(DecodeError::ConnackFlags(flags)),
     };
-    let code = match cursor.u8(Field::ReturnCode)? {
-        0 => ConnectReturnCode::Accepted,
-        1 => ConnectReturnCode::UnacceptableProtocolVersion,
-        2 => ConnectReturnCode::IdentifierRejected,
-        3 => ConnectReturnCode::ServerUnavailable,
-        4 => ConnectReturnCode::BadUserNameOrPassword,
-        5 => ConnectReturnCode::NotAuthorized,
-        code => return Err(DecodeError::ConnackCode(code)),
-    };
-    if flags == 1 && code != ConnectReturnCode::Accepted {
-        return Err(DecodeError::SessionPresentInRefusal(code as u8));
+    let code = cursor.u8(Field::ReturnCode)?;
+    match ReasonCode::from_connect_return_code(code) {
+        None => Err(DecodeError::ConnackCode(code)),
+        Some(ReasonCode::Success) => Ok(Connack::accepted(flags == 1)),
+        Some(_) if flags == 1 => Err(DecodeError::SessionPresentInRefusal(code)),
+        Some(reason) => Ok(Connack::refused(reason)),
     }
-    Ok(Connack { session_present: flags == 1, code, properties: Properties::default() })
 }
 
 /// PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK: a Packet Identifier alone.

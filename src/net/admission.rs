@@ -148,14 +148,14 @@ impl<S: Stream> Connection<S> {
         reason: &CloseReason,
         check: bool,
     ) {
-        if let CloseReason::Refused { code, why } = *reason {
+        if let CloseReason::Refused { code, why } = reason {
             let user = self.socket.certificate_name().or(connect.username);
             let about = About { client, user, version: connect.version };
             match check {
-                true => worker.shared.lines.health_check(&self.peer(), code),
-                false => worker.shared.lines.refused(&self.peer(), Some(&about), code, &why),
+                true => worker.shared.lines.health_check(&self.peer(), *code),
+                false => worker.shared.lines.refused(&self.peer(), Some(&about), *code, why),
             }
-            self.refuse(worker, code);
+            self.refuse(worker, connect.version, reason);
         }
     }
 }

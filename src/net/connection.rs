@@ -23,7 +23,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    codec::{self, Connect, ConnectReturnCode, Cut, DecodeError, Frame, Packet, PacketType},
+    codec::{self, Connect, Cut, DecodeError, Frame, Packet, PacketType, ReasonCode},
     router::{Client, Count, Handled, Identity, Peer},
     session::{CloseReason, OutBuf, ProtocolError},
     types::{ClientId, ProtocolVersion},
@@ -412,10 +412,10 @@ impl<S: Stream> Connection<S> {
         match codec::decode(ProtocolVersion::default(), frame) {
             Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, bytes.split_at(frame.len)),
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
-                let code = ConnectReturnCode::UnacceptableProtocolVersion;
-                worker.shared.lines.refused(&self.peer(), None, code, &error);
-                self.refuse(worker, code);
-                Err(error.into())
+                worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
+                let reason = error.into();
+                self.refuse(worker, ProtocolVersion::default(), &reason);
+                Err(reason)
             }
             Err(error) => Err(error.into()),
             Ok(_) => Err(ProtocolError::NotConnected.into()),
@@ -446,7 +446,7 @@ impl<S: Stream> Connection<S> {
         let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
         let client = connected.client;
         let last_read = if only_checks_health {
-            worker.shared.lines.health_check(&self.caller.peer(), ConnectReturnCode::Accepted);
+            worker.shared.lines.health_check(&self.caller.peer(), ReasonCode::Success);
             LastRead::HealthCheck
         } else {
             worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
@@ -457,12 +457,14 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Writes a CONNACK that refuses, before the connection closes.
-    pub(super) fn refuse(&mut self, worker: &mut Worker, code: ConnectReturnCode) {
-        worker.local.count(Count::MessagesSent, 1);
+    /// Writes the CONNACK that refuses, if there is one for this reason, before the connection closes.
+    pub(super) fn refuse(&mut self, worker: &mut Worker, version: ProtocolVersion, reason: &CloseReason) {
+        let Some(connack) = reason.connack() else { return };
         let mut out = worker.local.pool.take();
-        codec::encode::connack(out.bytes_mut(), false, code);
-        self.writing = Some(out);
+        if codec::encode::connack(out.bytes_mut(), version, &connack) {
+            worker.local.count(Count::MessagesSent, 1);
+            self.writing = Some(out);
+        }
     }
 
     // ---- time ----

@@ -16,7 +16,7 @@ use super::{
     worker::NetLimits,
 };
 use crate::{
-    codec::{ConnectReturnCode, DecodeError},
+    codec::{DecodeError, ReasonCode},
     router::{Client, Peer},
     session::CloseReason,
     types::{Endpoint, ProtocolVersion},
@@ -95,11 +95,11 @@ impl Lines {
         ip.is_loopback() || self.listeners.read().get(&peer.listener).is_some_and(is_its_own)
     }
 
-    /// `dunlin health` got a CONNACK with this return code: it is not news.
-    pub(super) fn health_check(&self, peer: &Peer, code: ConnectReturnCode) {
+    /// `dunlin health` got a CONNACK with this reason: it is not news.
+    pub(super) fn health_check(&self, peer: &Peer, code: ReasonCode) {
         if tracing::enabled!(target: "dunlin::net", tracing::Level::DEBUG) {
             let listener = self.listener(peer);
-            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code = code as u8, "health check");
+            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code = code.connect_return_code(), "health check");
         }
     }
 
@@ -152,13 +152,7 @@ impl Lines {
     }
 
     /// A client got a CONNACK with this return code. `about` is `None` if its version of MQTT is not served.
-    pub(super) fn refused(
-        &self,
-        peer: &Peer,
-        about: Option<&About<'_>>,
-        code: ConnectReturnCode,
-        reason: &dyn fmt::Display,
-    ) {
+    pub(super) fn refused(&self, peer: &Peer, about: Option<&About<'_>>, code: ReasonCode, reason: &dyn fmt::Display) {
         if !is_read() {
             return;
         }
@@ -175,7 +169,7 @@ impl Lines {
             %peer,
             listener = listener.as_deref(),
             version,
-            code = code as u8,
+            code = code.connect_return_code(),
             %reason,
             "refused"
         );

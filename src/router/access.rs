@@ -11,7 +11,7 @@ use super::{
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
-    codec::{Connect, ConnectReturnCode},
+    codec::{Connect, ReasonCode},
     session::CloseReason,
     topic::{TopicFilter, TopicName},
     types::ClientId,
@@ -89,7 +89,7 @@ impl Router {
     /// A client is not let in: counts that, and gives what ends its connection.
     pub fn refuse(&self, local: &Local, refusal: Refusal) -> CloseReason {
         let Refusal { code, why } = refusal;
-        if matches!(code, ConnectReturnCode::BadUserNameOrPassword | ConnectReturnCode::NotAuthorized) {
+        if matches!(code, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
             local.count(Count::RefusedLogins, 1);
         }
         CloseReason::Refused { code, why }

@@ -16,7 +16,7 @@ use super::{
     slot::{ConnectionId, ExpiryKey, SlotRef},
 };
 use crate::{
-    codec::{Connect, ConnectReturnCode},
+    codec::{Connect, ReasonCode},
     session::{CloseReason, CommitSeq, Expiry, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
     topic::FilterId,
     types::{ClientId, ProtocolVersion, UserName},
@@ -86,11 +86,11 @@ impl Router {
         if !connect.clean_session && self.sessions.has_no_room(&client, local.limits.max_sessions) {
             local.count(Count::RefusedSessions, 1);
             let why = "there are as many sessions as limits.max_sessions allows";
-            return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
+            return Err(refused(ReasonCode::QuotaExceeded, why));
         }
         if !connect.clean_session && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
             let why = "a new session cannot be stored: there is no room in data_dir";
-            return Err(CloseReason::Refused { code: ConnectReturnCode::ServerUnavailable, why });
+            return Err(refused(ReasonCode::ServerUnavailable, why));
         }
         let connection = self.sessions.new_connection();
         let event = |session_present| Event::Connect {
@@ -119,7 +119,7 @@ impl Router {
     }
 
     pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
-        let refused = |why| CloseReason::Refused { code: ConnectReturnCode::IdentifierRejected, why };
+        let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
         let id = connect.client_id;
         if id.is_empty() {
             if connect.version == ProtocolVersion::V31 {
@@ -329,4 +329,8 @@ impl Router {
             local.observers.observe(&Event::SessionExpired { client: &client, after });
         }
     }
+}
+
+fn refused(code: ReasonCode, why: &'static str) -> CloseReason {
+    CloseReason::Refused { code, why: why.into() }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    borrow::Cow,
     fmt,
     future::Future,
     net::SocketAddr,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    codec::ConnectReturnCode,
+    codec::ReasonCode,
     session::{CloseReason, Outgoing},
     topic::{TopicFilter, TopicName},
     types::{ClientId, QoS},
@@ -65,12 +66,19 @@ pub struct Credentials<'a> {
 }
 
 /// Why a client may not connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What the client is told.
-    pub code: ConnectReturnCode,
+    /// What the client is told, as far as its version has a word for it: see [`ReasonCode::connect_return_code`].
+    pub code: ReasonCode,
     /// What the operator reads in the log: what was wrong, and the setting that refused it.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// A client is told `code`, and the operator `why`.
+    pub fn new(code: ReasonCode, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, why: why.into() }
+    }
 }
 
 /// Who a client is, as [`Authenticate`] found: what its rights follow from. The default is nobody in particular, for as

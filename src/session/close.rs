@@ -1,11 +1,11 @@
 //! Why a connection ended: one word for the log, the events and the decision on the Will.
 
-use std::io;
+use std::{borrow::Cow, io};
 
 use thiserror::Error;
 
 use crate::{
-    codec::{ConnectReturnCode, DecodeError, ReasonCode},
+    codec::{Connack, DecodeError, ReasonCode},
     topic::TopicError,
 };
 
@@ -76,13 +76,13 @@ pub enum CloseReason {
         /// Bytes.
         waiting: usize,
     },
-    /// CONNACK with a return code other than 0.
+    /// CONNACK with a reason other than success.
     #[error("the connection was refused: {code:?}: {why}")]
     Refused {
         /// What the client was told.
-        code: ConnectReturnCode,
+        code: ReasonCode,
         /// What the operator should know.
-        why: &'static str,
+        why: Cow<'static, str>,
     },
     /// A token that let the client in is not valid any longer.
     #[error("the client's token ended")]
@@ -152,7 +152,8 @@ impl CloseReason {
                 ReasonCode::QuotaExceeded
             }
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
-            Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::Refused { .. } => ReasonCode::NotAuthorized,
+            Self::Refused { code, .. } => *code,
+            Self::NotAuthorized | Self::TokenEnded | Self::UserGone => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull => ReasonCode::QuotaExceeded,
             Self::StoreFailed
@@ -161,6 +162,16 @@ impl CloseReason {
             | Self::Transport(_)
             | Self::ConnectTimeout { .. }
             | Self::WriteTimeout { .. } => ReasonCode::UnspecifiedError,
+        }
+    }
+
+    /// The CONNACK by which a client that is not accepted is told; `None`: it is not told.
+    pub fn connack(&self) -> Option<Connack<'static>> {
+        match self {
+            Self::Refused { .. } | Self::Malformed(DecodeError::UnsupportedLevel(_)) => {
+                Some(Connack::refused(self.code()))
+            }
+            _ => None,
         }
     }
 

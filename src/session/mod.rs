@@ -36,7 +36,7 @@ use inbound::{Inbound, Seen};
 use outbound::Outbound;
 
 use crate::{
-    codec::{self, ConnectReturnCode, Packet, Publish, Subscribe, Unsubscribe},
+    codec::{self, Connack, Packet, Publish, Subscribe, Unsubscribe},
     topic::FilterId,
     types::{ClientId, PacketId, ProtocolVersion, QoS},
 };
@@ -190,9 +190,7 @@ impl Session {
         turn: &mut Turn<'_, impl Journal>,
     ) {
         let mut out = turn.pool.take();
-        // the byte is reserved in MQTT 3.1
-        let session_present = session_present && version != ProtocolVersion::V31;
-        codec::encode::connack(out.bytes_mut(), session_present, ConnectReturnCode::Accepted);
+        codec::encode::connack(out.bytes_mut(), version, &Connack::accepted(session_present));
         if let Some(outbound) = &mut self.outbound {
             outbound.begin_resend();
         }

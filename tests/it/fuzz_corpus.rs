@@ -15,7 +15,7 @@ use std::{
 };
 
 use dunlin::{
-    codec::{self, Connack, Connect, ConnectReturnCode, Packet, Publish, ReasonCode, Suback, SubackCode, Subscribe},
+    codec::{self, Connack, Connect, Packet, Publish, ReasonCode, Suback, SubackCode, Subscribe},
     codec::{Disconnect, Unsubscribe, Will},
     config,
     topic::{TopicFilter, TopicName},
@@ -229,7 +229,7 @@ fn packets() -> Vec<(&'static str, Packet<'static>)> {
         ("connect", Packet::Connect(Box::new(connect))),
         ("connect-full", Packet::Connect(Box::new(full))),
         ("connect-v31", Packet::Connect(Box::new(v31))),
-        ("connack", Packet::Connack(Connack { session_present: true, code: ConnectReturnCode::Accepted, properties })),
+        ("connack", Packet::Connack(Connack::accepted(true))),
         ("publish-qos0", publish(QoS::AtMostOnce, b"payload")),
         ("publish-qos1", publish(QoS::AtLeastOnce, b"")),
         ("publish-qos2", publish(QoS::ExactlyOnce, &[0; 200])),

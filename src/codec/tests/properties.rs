@@ -61,16 +61,15 @@ impl Owned {
                 }))
             }
             Self::Connack(session_present, code) => {
-                let code = match code {
-                    0 => ConnectReturnCode::Accepted,
-                    1 => ConnectReturnCode::UnacceptableProtocolVersion,
-                    2 => ConnectReturnCode::IdentifierRejected,
-                    3 => ConnectReturnCode::ServerUnavailable,
-                    4 => ConnectReturnCode::BadUserNameOrPassword,
-                    _ => ConnectReturnCode::NotAuthorized,
+                let reason = match code {
+                    0 => return Packet::Connack(Connack::accepted(*session_present)),
+                    1 => ReasonCode::UnsupportedProtocolVersion,
+                    2 => ReasonCode::ClientIdentifierNotValid,
+                    3 => ReasonCode::ServerUnavailable,
+                    4 => ReasonCode::BadUserNameOrPassword,
+                    _ => ReasonCode::NotAuthorized,
                 };
-                let session_present = *session_present && code == ConnectReturnCode::Accepted;
-                Packet::Connack(Connack { session_present, code, properties })
+                Packet::Connack(Connack::refused(reason))
             }
             Self::Publish { dup, qos, retain, topic, id, payload } => Packet::Publish(Publish {
                 dup: *dup && *qos != QoS::AtMostOnce,

@@ -133,20 +133,20 @@ fn a_byte_order_mark_is_kept() {
 
 #[test]
 fn connack() {
-    use ConnectReturnCode::*;
+    use ReasonCode::*;
     let codes = [
-        Accepted,
-        UnacceptableProtocolVersion,
-        IdentifierRejected,
+        Success,
+        UnsupportedProtocolVersion,
+        ClientIdentifierNotValid,
         ServerUnavailable,
         BadUserNameOrPassword,
         NotAuthorized,
     ];
-    for (byte, code) in codes.into_iter().enumerate() {
-        let packet = Connack { session_present: false, code, properties: no_properties() };
+    for (byte, reason) in codes.into_iter().enumerate() {
+        let packet = Connack { session_present: false, reason, properties: no_properties() };
         both_ways(V311, Packet::Connack(packet), &[0x20, 2, 0, byte as u8]);
     }
-    let packet = Connack { session_present: true, code: Accepted, properties: no_properties() };
+    let packet = Connack { session_present: true, reason: Success, properties: no_properties() };
     both_ways(V311, Packet::Connack(packet), &[0x20, 2, 1, 0]);
     let absent = Connack { session_present: false, ..packet };
     assert_eq!(encoded(V31, &Packet::Connack(packet)), [0x20, 2, 0, 0]);

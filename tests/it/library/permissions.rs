@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dunlin::{
-    codec::ConnectReturnCode,
+    codec::ReasonCode,
     router::{Authenticate, Authorize, Count, Credentials, Identity, Refusal, Rights, Verdict},
     topic::{TopicFilter, TopicName},
     types::ClientId,
@@ -27,8 +27,8 @@ impl Authenticate for Users {
         self.0.lock().push(format!("{client_id} {username:?} {password:?}"));
         let verdict = match (username, password.as_deref()) {
             (Some("user"), Some("password")) => Ok(Identity::default()),
-            (Some(_), _) => Err(Refusal { code: ConnectReturnCode::BadUserNameOrPassword, why: "wrong" }),
-            (None, _) => Err(Refusal { code: ConnectReturnCode::NotAuthorized, why: "nobody" }),
+            (Some(_), _) => Err(Refusal::new(ReasonCode::BadUserNameOrPassword, "wrong")),
+            (None, _) => Err(Refusal::new(ReasonCode::NotAuthorized, "nobody")),
         };
         verdict.into()
     }
@@ -83,8 +83,7 @@ impl Authenticate for Late {
         self.0.lock().push(sender);
         Verdict::Later(Box::pin(async move {
             let why = "nobody vouches for it";
-            told.await
-                .map_or(Err(Refusal { code: ConnectReturnCode::NotAuthorized, why }), |()| Ok(Identity::default()))
+            told.await.map_or(Err(Refusal::new(ReasonCode::NotAuthorized, why)), |()| Ok(Identity::default()))
         }))
     }
 }
