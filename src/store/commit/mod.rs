@@ -11,7 +11,7 @@
 
 pub(super) mod batches;
 pub(super) mod contents;
-pub(super) mod driver;
+pub(crate) mod driver;
 pub(super) mod gather;
 pub(super) mod handover;
 pub(super) mod hold;

@@ -10,14 +10,14 @@
 //! | `data_dir` | the directory: permissions, the lock |
 //! | `error` | what can be wrong with all of that |
 
-pub(super) mod data_dir;
+pub(crate) mod data_dir;
 pub(super) mod direct;
 pub(super) mod disk;
 pub(super) mod error;
 pub(super) mod files;
-pub(super) mod format;
-pub(super) mod names;
-pub(super) mod pool;
+pub(crate) mod format;
+pub(crate) mod names;
+pub(crate) mod pool;
 pub(super) mod record;
 pub(super) mod records;
 pub(super) mod sizes;

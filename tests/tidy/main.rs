@@ -2,11 +2,17 @@
 //! touch, how long a file may get, what may not be left lying about. The checkers are functions over text, and each is
 //! shown below to find what it looks for.
 
+mod circles;
+mod rust;
+
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
+
+use circles::{circles, reaches_behind_a_face};
+use rust::{Token, functions, paths, tokens, without_tests};
 
 /// Each room, and the rooms it may import from.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -28,16 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 const REEXPORTS: &[(&str, &str)] =
     &[("Config", "config"), ("Builder", "server"), ("Server", "server"), ("ServerError", "server")];
 
-/// The files of the binary; it uses the library as anybody else does.
-const BINARY: &[&str] = &[
-    "src/main.rs",
-    "src/log.rs",
-    "src/open_files.rs",
-    "src/reload.rs",
-    "src/serve.rs",
-    "src/service.rs",
-    "src/signals.rs",
-];
+/// Where the files of the binary are; it uses the library as anybody else does.
+const BINARY: &str = "src/bin/dunlin/";
 
 /// Rooms without sockets, files, threads, clocks, locks and randomness, and the paths or parts of paths that would be.
 const PURE: &[&str] = &["topic", "codec", "session"];
@@ -54,12 +52,23 @@ const IMPURE: &[&str] = &[
     "getrandom",
 ];
 
+const MAIN: &str = "src/bin/dunlin/main.rs";
+
+/// Of a file, without its tests.
 const MAX_LINES: usize = 600;
+const MAX_LINES_OF_A_FUNCTION: usize = 80;
+const MAX_COLUMNS_OF_A_COMMENT: usize = 120;
 const MAX_LINES_OF_MAIN: usize = 100;
 
 #[test]
 fn imports_go_one_way() {
     assert_none(sources("src").iter().flat_map(|s| imports(&s.name, &s.text)));
+}
+
+#[test]
+fn folders_within_a_room_import_one_way_and_what_is_shown() {
+    let sources = sources("src");
+    assert_none(circles(&sources).into_iter().chain(reaches_behind_a_face(&sources)));
 }
 
 #[test]
@@ -70,6 +79,37 @@ fn pure_rooms_touch_nothing_outside() {
 #[test]
 fn each_source_file_says_what_it_is_and_is_short() {
     assert_none(sources("src").iter().flat_map(|s| shape(&s.name, &s.text)));
+}
+
+#[test]
+fn functions_and_comments_are_short() {
+    assert_none(sources("src").iter().flat_map(|s| long_functions(&s.name, &s.text)));
+    assert_none(
+        ["src", "tests", "benches"].into_iter().flat_map(sources).flat_map(|s| wide_comments(&s.name, &s.text)),
+    );
+}
+
+#[test]
+fn a_module_with_parts_is_mod_rs() {
+    let sources = sources("src");
+    let folders: BTreeSet<_> = sources.iter().filter_map(|s| s.name.rsplit_once('/')).map(|(f, _)| f).collect();
+    let beside = sources.iter().filter(|s| s.name.strip_suffix(".rs").is_some_and(|name| folders.contains(name)));
+    assert_none(beside.map(|s| format!("{}: stands beside the folder of its parts, not in it as mod.rs", s.name)));
+}
+
+#[test]
+fn what_documents_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.chain(["README.md", "CHANGELOG.md", "src/store/FORMAT.md"].map(|name| root.join(name)));
+    let pages: Vec<_> = pages.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    assert!(pages.len() > 4);
+    let found = pages.iter().flat_map(|page| {
+        let text = fs::read_to_string(page).unwrap();
+        let gone = named_paths(&text).into_iter().filter(|(_, path)| !root.join(path).exists());
+        gone.map(|(line, path)| format!("{}:{line}: there is no {path}", page.display())).collect::<Vec<_>>()
+    });
+    assert_none(found);
 }
 
 #[test]
@@ -107,16 +147,16 @@ fn the_release_has_no_debug_information_and_a_profile_of_its_own_has() {
 fn imports(name: &str, text: &str) -> Vec<String> {
     let tokens = tokens(text);
     let used = rooms_named(name, &tokens);
-    if BINARY.contains(&name) {
-        let own: Vec<&str> = BINARY.iter().map(|b| room(b)).collect();
-        let foreign = used.iter().filter(|(to, _)| !own.contains(&to.as_str()));
+    if name.starts_with(BINARY) {
+        // a room of the library is reached by its name there
+        let is_room = |to: &str| ROOMS.iter().any(|(room, _)| *room == to);
+        let foreign = used.iter().filter(|(to, _)| is_room(to));
         let mut wrong: Vec<_> = foreign
             .map(|(to, line)| format!("{name}:{line}: the binary names crate::{to}, not dunlin::{to}"))
             .collect();
-        let allowed = |module: &str| own.contains(&module) || module == "tests";
-        let modules = tokens.windows(2).filter(|w| w[0].text == "mod" && !allowed(&w[1].text));
+        let modules = tokens.windows(2).filter(|w| w[0].text == "mod" && is_room(&w[1].text));
         wrong.extend(modules.map(|w| format!("{name}:{}: a module of its own: {}", w[1].line, w[1].text)));
-        if name == "src/main.rs" && !paths(&tokens).iter().any(|p| p.segments[0] == "dunlin") {
+        if name == MAIN && !paths(&tokens).iter().any(|p| p.segments[0] == "dunlin") {
             wrong.push(format!("{name}: does not use the library"));
         }
         return wrong;
@@ -159,12 +199,49 @@ fn shape(name: &str, text: &str) -> Vec<String> {
     if !text.starts_with("//! ") {
         wrong.push(format!("{name}: does not begin with `//!` and what it is"));
     }
-    let lines = text.lines().count();
-    let most = if name == "src/main.rs" { MAX_LINES_OF_MAIN } else { MAX_LINES };
+    let lines = text.lines().count() - lines_of_tests(text);
+    let most = if name == MAIN { MAX_LINES_OF_MAIN } else { MAX_LINES };
     if lines > most {
         wrong.push(format!("{name}: {lines} lines, more than {most}"));
     }
     wrong
+}
+
+/// Lines of the items of a file that are for tests alone.
+fn lines_of_tests(text: &str) -> usize {
+    let (all, kept) = (tokens(text), without_tests(&tokens(text)));
+    let lines = |tokens: &[Token]| tokens.iter().map(|t| t.line).collect::<BTreeSet<_>>();
+    let (all, kept) = (lines(&all), lines(&kept));
+    // comments and empty lines between are the tests' too
+    let tests: Vec<_> = all.difference(&kept).copied().collect();
+    tests.chunk_by(|a, b| kept.range(a..b).next().is_none()).map(|chunk| chunk[chunk.len() - 1] - chunk[0] + 1).sum()
+}
+
+fn long_functions(name: &str, text: &str) -> Vec<String> {
+    let long = functions(&without_tests(&tokens(text))).into_iter().filter(|f| f.lines > MAX_LINES_OF_A_FUNCTION);
+    let told = long
+        .map(|f| format!("{name}:{}: {} has {} lines, more than {MAX_LINES_OF_A_FUNCTION}", f.line, f.name, f.lines));
+    told.collect()
+}
+
+/// A row of a table cannot be broken.
+fn wide_comments(name: &str, text: &str) -> Vec<String> {
+    let comments = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
+    let wide = comments.filter(|(_, line)| !line.contains(" | ") && line.chars().count() > MAX_COLUMNS_OF_A_COMMENT);
+    wide.map(|(at, _)| format!("{name}:{}: a comment wider than {MAX_COLUMNS_OF_A_COMMENT} columns", at + 1)).collect()
+}
+
+/// The paths of this repository that a page names, in backticks or as a link, and where.
+fn named_paths(text: &str) -> Vec<(usize, String)> {
+    let folders = ["src", "tests", "benches", "config", "docs", "certs", "fuzz", ".ci"];
+    let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let words = line.split(|c: char| !is_path(c)).map(|word| word.trim_end_matches(['.', '/']));
+        let begins = |word: &str| word.split_once('/').is_some_and(|(first, _)| folders.contains(&first));
+        found.extend(words.filter(|word| begins(word)).map(|word| (at + 1, word.to_owned())));
+    }
+    found
 }
 
 fn unfinished(name: &str, text: &str) -> Vec<String> {
@@ -224,7 +301,8 @@ fn room(name: &str) -> &str {
 
 /// What a file names directly under the crate's root, by `crate::` or by enough `super::`, and where.
 fn rooms_named(name: &str, tokens: &[Token]) -> Vec<(String, usize)> {
-    let inner = name.strip_prefix("src/").unwrap_or(name).trim_end_matches(".rs").trim_end_matches("/mod");
+    let inner = name.strip_prefix(BINARY).or(name.strip_prefix("src/")).unwrap_or(name);
+    let inner = inner.trim_end_matches(".rs").trim_end_matches("/mod");
     let depth = inner.split('/').count();
     let named = paths(tokens).into_iter().filter_map(|path| {
         let to_root = match path.segments[0].as_str() {
@@ -237,193 +315,6 @@ fn rooms_named(name: &str, tokens: &[Token]) -> Vec<(String, usize)> {
     });
     // once a line is enough
     named.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-// ---- Rust, as far as needed ----
-
-#[derive(Clone, Debug)]
-struct Token {
-    text: String,
-    line: usize,
-}
-
-/// A path as it would be written in full, groups taken apart.
-#[derive(Clone, Debug)]
-struct FullPath {
-    segments: Vec<String>,
-    line: usize,
-    /// How many modules of the file it stands in.
-    modules: usize,
-}
-
-/// Words and signs; comments and literals are left out.
-fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<char> = text.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut tokens, mut i, mut line) = (Vec::new(), 0, 1);
-    while i < chars.len() {
-        let start = i;
-        match chars[i] {
-            '/' if at(i + 1) == '/' => {
-                while i < chars.len() && chars[i] != '\n' {
-                    i += 1;
-                }
-            }
-            '/' if at(i + 1) == '*' => {
-                let mut depth = 0;
-                loop {
-                    match (at(i), at(i + 1)) {
-                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
-                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
-                        _ => i += 1,
-                    }
-                    if depth == 0 || i >= chars.len() {
-                        break;
-                    }
-                }
-            }
-            '"' => i = after_string(&chars, i),
-            'b' | 'c' if at(i + 1) == '"' => i = after_string(&chars, i + 1),
-            'r' if at(i + 1) == '"' || at(i + 1) == '#' && matches!(at(i + 2), '"' | '#') => {
-                i = after_raw_string(&chars, i + 1);
-            }
-            'b' | 'c' if at(i + 1) == 'r' && matches!(at(i + 2), '"' | '#') => i = after_raw_string(&chars, i + 2),
-            // a character; otherwise a lifetime, whose name is a word that means nothing here
-            '\'' if at(i + 1) == '\\' => {
-                i += 3;
-                while i < chars.len() && chars[i] != '\'' {
-                    i += 1;
-                }
-                i += 1;
-            }
-            '\'' if at(i + 2) == '\'' => i += 3,
-            c if is_word(c) => {
-                while is_word(at(i)) {
-                    i += 1;
-                }
-                tokens.push(Token { text: chars[start..i].iter().collect(), line });
-            }
-            ':' if at(i + 1) == ':' => {
-                tokens.push(Token { text: "::".into(), line });
-                i += 2;
-            }
-            c => {
-                if !c.is_whitespace() {
-                    tokens.push(Token { text: c.into(), line });
-                }
-                i += 1;
-            }
-        }
-        line += chars[start..i.min(chars.len())].iter().filter(|&&c| c == '\n').count();
-    }
-    tokens
-}
-
-fn after_string(chars: &[char], quote: usize) -> usize {
-    let mut i = quote + 1;
-    while i < chars.len() && chars[i] != '"' {
-        i += if chars[i] == '\\' { 2 } else { 1 };
-    }
-    i + 1
-}
-
-fn after_raw_string(chars: &[char], hashes_at: usize) -> usize {
-    let hashes = chars[hashes_at..].iter().take_while(|&&c| c == '#').count();
-    let mut i = hashes_at + hashes + 1;
-    while i < chars.len()
-        && !(chars[i] == '"' && chars[i + 1..].iter().take(hashes).filter(|&&c| c == '#').count() == hashes)
-    {
-        i += 1;
-    }
-    i + 1 + hashes
-}
-
-/// All paths, those of `use` among them, and single words too.
-fn paths(tokens: &[Token]) -> Vec<FullPath> {
-    let word = |i: usize| tokens.get(i).is_some_and(|t| t.text.starts_with(|c: char| c.is_alphabetic() || c == '_'));
-    let sign = |i: usize, s: &str| tokens.get(i).is_some_and(|t| t.text == s);
-    let (mut found, mut i) = (Vec::new(), 0);
-    // for each open brace, whether it is a module's
-    let mut braces = Vec::new();
-    while i < tokens.len() {
-        if sign(i, "{") {
-            braces.push(i >= 2 && sign(i - 2, "mod"));
-        } else if sign(i, "}") {
-            braces.pop();
-        } else if word(i) && (i == 0 || !sign(i - 1, "::")) {
-            let modules = braces.iter().filter(|&&module| module).count();
-            let is_use = i > 0 && sign(i - 1, "use");
-            let before = found.len();
-            i = path_tree(tokens, i, &[], is_use, &mut found);
-            found[before..].iter_mut().for_each(|p| p.modules = modules);
-            continue;
-        }
-        i += 1;
-    }
-    found
-}
-
-/// Takes the path that begins at `i` apart; where it ends.
-fn path_tree(tokens: &[Token], mut i: usize, before: &[String], is_use: bool, found: &mut Vec<FullPath>) -> usize {
-    let mut segments = before.to_vec();
-    let line = tokens[i].line;
-    loop {
-        match tokens.get(i).map(|t| t.text.as_str()) {
-            Some("{") if is_use && !segments.is_empty() => {
-                i += 1;
-                while i < tokens.len() && tokens[i].text != "}" {
-                    i = if tokens[i].text == "," { i + 1 } else { path_tree(tokens, i, &segments, is_use, found) };
-                }
-                return i + 1;
-            }
-            Some(text) if text.starts_with(|c: char| c.is_alphabetic() || c == '_') || text == "*" => {
-                segments.push(text.to_owned());
-                i += 1;
-            }
-            _ => break,
-        }
-        if tokens.get(i).is_none_or(|t| t.text != "::") {
-            break;
-        }
-        i += 1;
-    }
-    if is_use && tokens.get(i).is_some_and(|t| t.text == "as") {
-        i += 2;
-    }
-    if segments.len() == before.len() {
-        // no path after all: go on behind it
-        return i + 1;
-    }
-    found.push(FullPath { segments, line, modules: 0 });
-    i
-}
-
-/// All but the items that are for tests alone.
-fn without_tests(tokens: &[Token]) -> Vec<Token> {
-    let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let (mut kept, mut i) = (Vec::new(), 0);
-    while i < tokens.len() {
-        if tokens[i..].len() < attribute.len() || !tokens[i..].iter().zip(attribute).all(|(t, a)| t.text == a) {
-            kept.push(tokens[i].clone());
-            i += 1;
-            continue;
-        }
-        let mut depth = 0;
-        while i < tokens.len() {
-            match tokens[i].text.as_str() {
-                "{" => depth += 1,
-                "}" => depth -= 1,
-                _ => {}
-            }
-            let last = matches!(tokens[i].text.as_str(), "}" | ";");
-            i += 1;
-            if depth == 0 && last {
-                break;
-            }
-        }
-    }
-    kept
 }
 
 // ---- reading ----
@@ -484,15 +375,20 @@ fn each_rule_finds_what_it_looks_for() {
         (imports, "src/router/mod.rs", "use crate::config::Limits;", "router imports config"),
         (imports, "src/router/mod.rs", "use crate::{Config, types::QoS};", "router imports config"),
         (imports, "src/net/a.rs", "fn f(s: &crate::Server) {}", "net imports server"),
-        (imports, "src/types.rs", "use crate::topic::TopicName;", "types imports topic"),
+        (imports, "src/types/mod.rs", "use crate::topic::TopicName;", "types imports topic"),
         (imports, "src/topic/a.rs", "use super::super::codec::Packet;", "topic imports codec"),
         (imports, "src/topic/a.rs", "mod tests { use super::super::super::{codec::Packet}; }", "topic imports codec"),
         (imports, "src/codec/mod.rs", "use super::session;", "codec imports session"),
         (imports, "src/codec/v5/mod.rs", "#[cfg(test)] mod tests { use crate::session; }", "codec imports session"),
         (imports, "src/rooom/mod.rs", "", "a room that the design does not know: rooom"),
-        (imports, "src/main.rs", "use dunlin::Config; use crate::server::Server;", "the binary names crate::server"),
-        (imports, "src/main.rs", "use dunlin::Config; mod server;", "a module of its own: server"),
-        (imports, "src/main.rs", "mod log;", "does not use the library"),
+        (
+            imports,
+            "src/bin/dunlin/main.rs",
+            "use dunlin::Config; use crate::server::Server;",
+            "the binary names crate::server",
+        ),
+        (imports, "src/bin/dunlin/main.rs", "use dunlin::Config; mod server;", "a module of its own: server"),
+        (imports, "src/bin/dunlin/main.rs", "mod log;", "does not use the library"),
         (impurities, "src/topic/a.rs", "use tokio::sync::Notify;", "src/topic/a.rs:1: tokio in a pure room"),
         (impurities, "src/codec/a.rs", "use std::{fmt, net::TcpStream};", "std::net in a pure room"),
         (impurities, "src/codec/a.rs", "use std::{fmt,\n fs};", ":2: std::fs in a pure room"),
@@ -505,7 +401,10 @@ fn each_rule_finds_what_it_looks_for() {
         (shape, "src/topic/a.rs", "// no\n", "does not begin with `//!`"),
         (shape, "src/topic/a.rs", "use std::fmt;\n//! Late.\n", "does not begin with `//!`"),
         (shape, "src/topic/a.rs", &"//! \n".repeat(601), "601 lines, more than 600"),
-        (shape, "src/main.rs", &"//! \n".repeat(101), "101 lines, more than 100"),
+        (shape, "src/bin/dunlin/main.rs", &"//! \n".repeat(101), "101 lines, more than 100"),
+        (shape, "src/a.rs", &format!("{}#[cfg(test)] mod tests {{\n}}", "//! \n".repeat(601)), "601 lines"),
+        (long_functions, "src/a.rs", &format!("\nfn f() {{{}}}", "a();\n".repeat(80)), "src/a.rs:2: f has 81 lines"),
+        (wide_comments, "src/a.rs", &format!("\n    // {}", "x ".repeat(57)), "src/a.rs:2: a comment wider"),
         (unfinished, "src/a.rs", concat!("\n// TO", "DO: later"), "src/a.rs:2: TO"),
         (unfinished, "src/a.rs", concat!("/* FIX", "ME */"), "src/a.rs:1: FIX"),
         (unfinished, "tests/a.rs", "fn f() { todo!() }", "tests/a.rs:1: todo!"),
@@ -545,9 +444,13 @@ fn no_rule_finds_what_is_right() {
             "use super::{close::ProtocolError, router}; mod tests { use super::super::net; }",
         ),
         (imports, "src/session/mod.rs", "mod tests { use super::net::*; }"),
-        (imports, "src/server.rs", "use crate::{auth, config::Config, net, router};"),
-        (imports, "src/main.rs", "mod log; use dunlin::{Config, Server}; fn f() -> crate::log::A { crate::log::a() }"),
-        (imports, "src/log.rs", "mod tests { use super::told; }"),
+        (imports, "src/server/mod.rs", "use crate::{auth, config::Config, net, router};"),
+        (
+            imports,
+            "src/bin/dunlin/main.rs",
+            "mod log; use dunlin::{Config, Server}; fn f() -> crate::log::A { crate::log::a() }",
+        ),
+        (imports, "src/bin/dunlin/log.rs", "mod tests { use super::told; }"),
         (impurities, "src/net/a.rs", "use std::{fs, net, thread}; use tokio::net::TcpStream;"),
         (impurities, "src/session/tests/a.rs", "let now = Instant::now();"),
         (
@@ -556,6 +459,9 @@ fn no_rule_finds_what_is_right() {
             "// no Mutex\nuse std::{io, time::{Duration, Instant}}; struct Brand; const A: &str = \"tokio\";",
         ),
         (shape, "src/a.rs", &"//! \n".repeat(600)),
+        (shape, "src/a.rs", &format!("{}#[cfg(test)]\nmod tests {{\n{}}}", "//! \n".repeat(600), "a!();\n".repeat(9))),
+        (long_functions, "src/a.rs", &format!("fn f() {{\n{}}}\nfn g() {{}}", "a();\n".repeat(78))),
+        (wide_comments, "src/a.rs", &format!("/// | {} |\nf(\"{}\");", "x |".repeat(99), "x".repeat(200))),
         (unfinished, "src/a.rs", "fn todo() {} const A: &str = \"todo!\";"),
         (unwraps, "src/a.rs", "#[cfg(test)]\nmod tests { fn f() { g().unwrap(); } }"),
         (unwraps, "src/a.rs", "/// a().unwrap()\nfn f() { g().unwrap_or(0); g().expect(\".unwrap()\") }"),
@@ -572,6 +478,10 @@ fn no_rule_finds_what_is_right() {
     assert_eq!(
         test_modules("src/a/mod.rs", "mod b;\n#[cfg(test)]\nmod tests;\n#[cfg(test)] mod inline {}"),
         ["src/a/tests"]
+    );
+    assert_eq!(
+        named_paths("a\n`src/a.rs`, [b](docs/b.md) and tests/it/; not /src/c or src."),
+        [(2, "src/a.rs".into()), (2, "docs/b.md".into()), (2, "tests/it".into())]
     );
     assert_eq!(test_modules("src/a/b.rs", "#[cfg(test)]\nmod tests;"), ["src/a/b/tests"]);
     assert_eq!(test_modules("src/lib.rs", "#[cfg(test)]\nmod c;"), ["src/c"]);
