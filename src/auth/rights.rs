@@ -93,6 +93,13 @@ impl ClientRights {
     }
 }
 
+impl Rules {
+    /// What a client with this identifier, and this user name if any, may do.
+    pub fn rights(&self, client: &str, user: Option<&str>) -> impl Rights + use<> {
+        ClientRights::new(self, client, user)
+    }
+}
+
 impl Rights for ClientRights {
     fn may_publish(&self, topic: &TopicName) -> bool {
         self.decide(topic, Want::Write).allows()

@@ -16,9 +16,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{AuthError, rights::ClientRights};
+use super::AuthError;
 use crate::{
-    router::Rights,
     topic::{TopicFilter, TopicName},
     types::without_mark,
 };
@@ -233,11 +232,6 @@ impl Rules {
 
     pub(super) fn patterns(&self) -> &[Rule] {
         &self.patterns
-    }
-
-    /// What a client with this identifier, and this user name if any, may do.
-    pub fn rights(&self, client: &str, user: Option<&str>) -> impl Rights + use<> {
-        ClientRights::new(self, client, user)
     }
 
     /// How many rules there are.

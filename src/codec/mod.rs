@@ -20,14 +20,16 @@ pub mod encode;
 mod error;
 mod frame;
 mod packet;
+mod packet_type;
 mod reason;
 mod v4;
 
 pub use encode::{PublishFlags, encode, publish_len};
 pub use error::{DecodeError, EncodeError, Field};
-pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, PacketType, frame, packet_len};
+pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, frame, packet_len};
 use packet::BRIDGE;
 pub use packet::*;
+pub use packet_type::PacketType;
 pub use reason::ReasonCode;
 pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
 
