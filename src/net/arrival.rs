@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
@@ -12,39 +11,18 @@ use super::{
     connection::Connection,
     cork::Cork,
     handshake::{HandshakeError, handshake},
+    options::Entrance,
     proxied::Proxied,
-    proxy::{self, ProxyError, ProxyOptions},
+    proxy::{self, ProxyError},
     stream::Stream,
-    tls::TlsSettings,
     tls_stream::Tls,
-    websocket::{UpgradeError, WebSocketOptions, upgrade},
+    websocket::{UpgradeError, upgrade},
     worker::{Shared, Worker},
 };
 use crate::{
     router::{Count, Peer},
-    types::{Endpoint, TlsRecords, Transport},
+    types::TlsRecords,
 };
-
-/// What a listener asks of its connections.
-#[derive(Clone, Default)]
-pub struct Entrance {
-    /// TLS, if it is spoken.
-    pub tls: Option<TlsSettings>,
-    /// With TLS: what of MQTT is in one of its records.
-    pub tls_records: TlsRecords,
-    /// WebSocket, if it is.
-    pub websocket: Option<WebSocketOptions>,
-    /// Each connection begins with a PROXY header, if it does.
-    pub proxy: Option<ProxyOptions>,
-}
-
-/// A listener as its connections see it.
-pub(super) struct Door {
-    pub(super) listener: u16,
-    pub(super) endpoint: Endpoint,
-    /// A connection goes through the one that it found.
-    entrance: ArcSwap<Entrance>,
-}
 
 /// Why a connection did not come as far as MQTT.
 #[derive(Debug, Error)]
@@ -57,42 +35,6 @@ enum ArrivalError {
     WebSocket(#[from] UpgradeError),
     #[error("no {0} within the connect timeout (limits.connect_timeout)")]
     Timeout(&'static str),
-}
-
-impl Door {
-    pub(super) fn new(listener: u16, endpoint: Endpoint, entrance: Entrance) -> Self {
-        Self { listener, endpoint, entrance: ArcSwap::from_pointee(entrance) }
-    }
-
-    /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
-    pub(super) fn entrance(&self) -> Option<Arc<Entrance>> {
-        let entrance = self.entrance.load();
-        (!entrance.is_open()).then(|| Arc::clone(&entrance))
-    }
-
-    /// Asks something else of connections that come from now on.
-    pub(super) fn replace(&self, entrance: Entrance) {
-        self.entrance.store(Arc::new(entrance));
-    }
-}
-
-impl Entrance {
-    /// Is a socket MQTT from its first byte on?
-    fn is_open(&self) -> bool {
-        self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
-    }
-
-    /// A listener there that asks this, as `--listen` takes it.
-    pub(super) fn name(&self, endpoint: &Endpoint) -> String {
-        let transport = match (endpoint, &self.tls, &self.websocket) {
-            (Endpoint::Unix(_), ..) => Transport::Unix,
-            (_, None, None) => Transport::Tcp,
-            (_, Some(_), None) => Transport::Tls,
-            (_, None, Some(_)) => Transport::Ws,
-            (_, Some(_), Some(_)) => Transport::Wss,
-        };
-        endpoint.with(transport).to_string()
-    }
 }
 
 /// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.

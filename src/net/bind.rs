@@ -5,39 +5,18 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::{
         fs::{FileTypeExt, MetadataExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+        net::UnixStream,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use socket2::{Domain, Protocol, SockAddr, Type};
 
-use super::passed::PassedSockets;
+use super::{
+    passed::PassedSockets,
+    socket::{Listener, Socket, SocketFile},
+};
 use crate::types::Endpoint;
-
-/// A listening socket.
-#[derive(Debug)]
-pub struct Listener {
-    pub(super) socket: Socket,
-    pub(super) endpoint: Endpoint,
-    pub(super) file: Option<SocketFile>,
-    /// It was opened by systemd. Its clients count as remote: who may reach it is written in another place.
-    pub(super) is_passed: bool,
-}
-
-#[derive(Debug)]
-pub(super) enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-/// The file of a Unix socket, which goes with it.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Device and inode: the file that another broker put in its place stays.
-    identity: (u64, u64),
-}
 
 /// How a listener is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,22 +99,6 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
 fn is_stale(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-}
-
-impl Listener {
-    /// Where it listens; the port is the one that the system picked where 0 was asked for.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.identity);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket's file");
-        }
-    }
 }
 
 const BACKLOG: i32 = 4096;

@@ -13,7 +13,7 @@ use tracing::field::display;
 
 use super::{
     flapping::{Flapping, Sum},
-    worker::NetLimits,
+    limits::NetLimits,
 };
 use crate::{
     codec::{DecodeError, ReasonCode},

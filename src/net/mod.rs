@@ -20,39 +20,49 @@
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
 //! | `memory` | how much of it the process has, for `$SYS` |
 
+mod accept;
 mod admission;
 mod arrival;
 mod bind;
 mod connection;
 mod cork;
 mod deadlines;
+mod draining;
 mod ending;
 mod farewell;
 mod flapping;
+mod gate;
 mod handshake;
 mod health;
+mod limits;
 mod lines;
-mod listener;
 mod memory;
+mod options;
 mod packets;
 mod passed;
 mod proxied;
 mod proxy;
 mod reader;
+mod socket;
 mod spoken;
 mod stream;
 mod subject;
+mod threads;
 mod tls;
 mod tls_stream;
+mod turn;
+mod waiting;
 mod websocket;
 mod worker;
 mod writing;
 
-pub use arrival::Entrance;
-pub use bind::{BindOptions, Listener, bind};
+pub use bind::{BindOptions, bind};
 pub use health::HEALTH_CHECK;
+pub use limits::NetLimits;
+pub use options::Entrance;
 pub use passed::PassedSockets;
 pub use proxy::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
+pub use socket::Listener;
+pub use threads::{Pings, Workers};
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 pub use websocket::WebSocketOptions;
-pub use worker::{NetLimits, Pings, Workers};

@@ -4,7 +4,7 @@ use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use rustix::net::{SocketType, sockopt};
 
-use super::bind::{Listener, Socket};
+use super::socket::{Listener, Socket};
 use crate::types::Endpoint;
 
 /// All of them, with their names. They stay open: a listener is closed and opened again with a copy.

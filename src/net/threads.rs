@@ -1,0 +1,319 @@
+//! [`Workers`]: the threads that serve connections. Each has a runtime of its own, a read buffer that all its connections share, and
+//! its part of the router. A connection stays on the thread it was dealt to: what it sends to another connection of
+//! that thread costs no lock that anybody else holds and no wake-up of a sleeping thread.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+
+use super::{
+    accept::{Accepted, accept},
+    arrival::arrive,
+    connection::Connection,
+    deadlines::Deadlines,
+    draining,
+    gate::Gate,
+    handshake::ANSWERS_A_TURN,
+    limits::NetLimits,
+    lines::Lines,
+    memory,
+    options::{Door, Entrance},
+    reader::SHARED_BUFFER,
+    socket::Listener,
+    worker::{Shared, Worker},
+};
+use crate::router::{Peer, Router, SysTopics};
+
+enum Command {
+    /// No entrance: MQTT from the first byte on.
+    Connection(Accepted, Peer, Option<Arc<Entrance>>),
+    Listener(Listener, Arc<Door>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// The listener of that number closes; then its sender is dropped.
+    Close(u16, oneshot::Sender<()>),
+    /// To be answered.
+    Ping(std::sync::mpsc::Sender<()>),
+    /// Threads stop accepting, then flush for at most this long, then end.
+    Stop(Duration),
+}
+
+/// The threads of a server.
+pub struct Workers {
+    shared: Arc<Shared>,
+    senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+    threads: Vec<JoinHandle<()>>,
+    doors: Mutex<HashMap<u16, Arc<Door>>>,
+}
+
+impl Workers {
+    /// Starts `count` threads, at least one.
+    pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
+        let limits = ArcSwap::from_pointee(limits);
+        let shared = Arc::new(Shared { router, limits, gate: Gate::default(), lines: Lines::default() });
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), doors: Mutex::default() };
+        for (index, commands) in receivers.into_iter().enumerate() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+            let shared = workers.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("dunlin-{index}"))
+                .spawn(move || runtime.block_on(run(shared, index, commands)))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
+    /// [`Peer::listener`] says of them; a listener that had it before is closed.
+    pub fn listen(&self, number: u16, listener: Listener, entrance: Entrance) {
+        self.shared.lines.name_listener(number, entrance.name(listener.endpoint()), listener.endpoint().clone());
+        let door = Arc::new(Door::new(number, listener.endpoint().clone(), entrance));
+        self.doors.lock().insert(number, door.clone());
+        self.send(0, Command::Listener(listener, door, self.senders.clone()));
+    }
+
+    /// Asks something else of connections that come to that listener from now on; who is connected stays so, by what it
+    /// began with. Where there is no such listener, nothing happens.
+    pub fn replace(&self, number: u16, entrance: Entrance) {
+        let door = self.doors.lock().get(&number).cloned();
+        if let Some(door) = door {
+            self.shared.lines.name_listener(number, entrance.name(&door.endpoint), door.endpoint.clone());
+            door.replace(entrance);
+        }
+    }
+
+    /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there is
+    /// no such listener.
+    pub fn close(&self, number: u16) -> Option<impl Future<Output = ()> + Send + use<>> {
+        self.doors.lock().remove(&number)?;
+        let (closed, wait) = oneshot::channel();
+        self.send(0, Command::Close(number, closed));
+        Some(async {
+            // the sender is dropped in any case
+            let _ = wait.await;
+        })
+    }
+
+    /// Asks the threads whether they serve.
+    pub fn pings(&self) -> Pings {
+        Pings { senders: self.senders.clone() }
+    }
+
+    /// New limits, for connections from their next turn on.
+    pub fn set_limits(&self, limits: NetLimits) {
+        self.shared.limits.store(Arc::new(limits));
+    }
+
+    /// Stops accepting, writes what is queued to connected clients for at most `grace`, closes all connections and ends
+    /// the threads. Blocks until they have.
+    pub fn stop(&mut self, grace: Duration) {
+        for index in 0..self.senders.len() {
+            self.send(index, Command::Stop(grace));
+        }
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+        self.shared.lines.sum_up_rest();
+        self.shared.router.sum_up_denials();
+    }
+
+    fn send(&self, index: usize, command: Command) {
+        // a thread that has ended needs no commands
+        let _ = self.senders[index].send(command);
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// Asks the threads of a server whether they serve, also while another thread has the [`Workers`].
+#[derive(Clone)]
+pub struct Pings {
+    senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
+}
+
+impl Pings {
+    /// Does every thread answer before that much time has passed? Blocks until they have, or it has.
+    pub fn are_answered(&self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        let (answer, answers) = std::sync::mpsc::channel();
+        let asked = self.senders.iter().all(|sender| sender.send(Command::Ping(answer.clone())).is_ok());
+        // threads that have ended leave nobody to wait for
+        drop(answer);
+        let answered = |_| answers.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
+        asked && self.senders.iter().all(answered)
+    }
+}
+
+/// The life of one thread.
+async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let idle = Arc::new(Notify::new());
+    let worker = Worker {
+        shared: shared.clone(),
+        local: shared.router.local(),
+        buffer: vec![0; SHARED_BUFFER],
+        replies: Vec::new(),
+        deadlines: Deadlines::new(Instant::now()),
+        handshakes: Arc::new(Semaphore::new(ANSWERS_A_TURN)),
+        unwritten: 0,
+        writes: 0,
+        draining: false,
+        patience: Duration::ZERO,
+        idle: idle.clone(),
+    };
+    worker.begin();
+    let mut deadlines = tokio::spawn(watch_deadlines(shared.clone()));
+    let housekeeper = (index == 0).then(|| tokio::spawn(housekeeping(shared.clone())));
+    let mut listeners = HashMap::<u16, tokio::task::JoinHandle<()>>::new();
+    let mut dealt = 0;
+    let grace = loop {
+        match commands.recv().await {
+            Some(Command::Connection(socket, peer, entrance)) => {
+                if let Err(error) = spawn_connection(&shared, socket, peer, entrance) {
+                    shared.gate.left_before_connect();
+                    tracing::warn!(%peer, %error, "connection not served");
+                }
+                // sockets that wait to be served are served before more are taken
+                dealt += 1;
+                if dealt % 32 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(Command::Listener(listener, door, senders)) => {
+                let number = door.listener;
+                // to each thread in turn, anew with each listener: few listeners, many connections
+                let mut next = 0;
+                let deal = move |socket, peer, entrance| {
+                    // a thread that has ended serves nobody: the socket closes
+                    let _ = senders[next].send(Command::Connection(socket, peer, entrance));
+                    next = (next + 1) % senders.len();
+                };
+                let accepting = tokio::spawn(accept(listener, shared.clone(), door, deal));
+                if let Some(before) = listeners.insert(number, accepting) {
+                    before.abort();
+                }
+            }
+            Some(Command::Close(number, closed)) => {
+                if let Some(accepting) = listeners.remove(&number) {
+                    accepting.abort();
+                    // an error is the abort: the socket is closed
+                    let _ = accepting.await;
+                }
+                drop(closed);
+            }
+            // an answer that is too late is not waited for
+            Some(Command::Ping(answer)) => _ = answer.send(()),
+            Some(Command::Stop(grace)) => break grace,
+            None => break Duration::ZERO,
+        }
+    };
+    listeners.values().for_each(|task| task.abort());
+    let connections: Vec<_> = Worker::with(|worker| {
+        (worker.draining, worker.patience) = (true, draining::patience(grace));
+        worker.deadlines.all().collect()
+    });
+    // it slept until deadlines of before
+    deadlines.abort();
+    deadlines = tokio::spawn(watch_deadlines(shared.clone()));
+    if !connections.is_empty() {
+        connections.into_iter().for_each(|waker| waker.wake());
+        // what is not written by then is lost: the grace is the operator's word on how long to try
+        let _ = tokio::time::timeout(grace, idle.notified()).await;
+    }
+    Worker::with(|worker| shared.router.tidy(&mut worker.local));
+    deadlines.abort();
+    if let Some(task) = housekeeper {
+        task.abort();
+    }
+}
+
+fn spawn_connection(
+    shared: &Arc<Shared>,
+    socket: Accepted,
+    peer: Peer,
+    entrance: Option<Arc<Entrance>>,
+) -> io::Result<()> {
+    match (socket, entrance) {
+        (Accepted::Tcp(socket), None) => {
+            tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer));
+        }
+        (Accepted::Tcp(socket), Some(entrance)) => {
+            tokio::spawn(arrive(shared.clone(), entrance, tokio::net::TcpStream::from_std(socket)?, peer));
+        }
+        // nothing else is asked of a Unix socket
+        (Accepted::Unix(socket), _) => {
+            tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer));
+        }
+    }
+    Ok(())
+}
+
+/// Wakes connections whose deadline has passed.
+async fn watch_deadlines(shared: Arc<Shared>) {
+    /// How late a deadline that was set meanwhile may be found.
+    const AT_MOST: Duration = Duration::from_secs(1);
+    /// The same while the server shuts down.
+    const AT_MOST_DRAINING: Duration = Duration::from_millis(100);
+    /// How often deadlines are looked at, at most.
+    const AT_LEAST: Duration = Duration::from_millis(20);
+    const TIDY_EVERY: Duration = Duration::from_secs(10);
+    let mut due = Vec::new();
+    let mut tidied = Instant::now();
+    loop {
+        let now = Instant::now();
+        let (next, at_most) = Worker::with(|worker| {
+            if now - tidied >= TIDY_EVERY {
+                shared.router.tidy(&mut worker.local);
+                tidied = now;
+            }
+            (worker.deadlines.due(now, &mut due), if worker.draining { AT_MOST_DRAINING } else { AT_MOST })
+        });
+        due.drain(..).for_each(|waker: std::task::Waker| waker.wake());
+        let next = next.map_or(now + at_most, |next| next.clamp(now + AT_LEAST, now + at_most));
+        tokio::time::sleep_until(next.into()).await;
+    }
+}
+
+/// Publishes `$SYS`, ends sessions whose clients stayed away.
+async fn housekeeping(shared: Arc<Shared>) {
+    const EVERY: Duration = Duration::from_millis(500);
+    const SUM_UP_EVERY: Duration = Duration::from_secs(60);
+    /// Wills at once: others on this thread have their turn.
+    const WILLS: usize = 10_000;
+    let router = &shared.router;
+    let mut sys = SysTopics::new(Instant::now());
+    let mut published: Option<Instant> = None;
+    let mut summed_up = Instant::now();
+    loop {
+        let now = Instant::now();
+        let interval = shared.limits.load().sys_interval;
+        Worker::with(|worker| {
+            router.refresh(&mut worker.local, now);
+            router.expire_sessions(&mut worker.local, now);
+            router.publish_due_wills(&mut worker.local, WILLS);
+            if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
+                sys.publish(router, &mut worker.local, memory::of_process(), now);
+                published = Some(now);
+            }
+            worker.local.wake();
+        });
+        shared.lines.sum_up(now);
+        if now - summed_up >= SUM_UP_EVERY {
+            router.sum_up_denials();
+            summed_up = now;
+        }
+        tokio::time::sleep_until((now + EVERY).into()).await;
+    }
+}
