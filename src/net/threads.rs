@@ -15,20 +15,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use super::{
-    accept::{Accepted, accept},
-    arrival::arrive,
-    connection::Connection,
+    connection::{Connection, SHARED_BUFFER, draining},
     deadlines::Deadlines,
-    draining,
-    gate::Gate,
-    handshake::ANSWERS_A_TURN,
-    limits::NetLimits,
-    lines::Lines,
+    listen::{Accepted, Door, Entrance, Listener, accept, arrive},
     memory,
-    options::{Door, Entrance},
-    reader::SHARED_BUFFER,
-    socket::Listener,
-    worker::{Shared, Worker},
+    transport::ANSWERS_A_TURN,
+    worker::{Gate, Lines, NetLimits, Shared, Worker},
 };
 use crate::router::{Peer, Router, SysTopics};
 

@@ -1,0 +1,127 @@
+//! What stands between a client's CONNECT and its CONNACK: the verdict on who it is, which may take its time. Until then
+//! nothing more is read from the client, and what it sent behind its CONNECT waits.
+
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use super::{
+    super::{
+        deadlines::Tick,
+        transport::Stream,
+        worker::{About, Worker},
+    },
+    task::{Connection, Phase, keep_alive_deadline},
+    waiting::Waiting,
+};
+use crate::{
+    codec::{self, Connect, Cut, Packet},
+    router::{Identity, Pending, Refusal, Verdict},
+    session::CloseReason,
+    types::{ClientId, ProtocolVersion},
+};
+
+impl<S: Stream> Connection<S> {
+    /// A CONNECT, and its frame with what came behind it: its client is accepted, refused, or waits for the verdict.
+    pub(crate) fn ask(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        (frame, behind): (&[u8], &[u8]),
+    ) -> Result<(), CloseReason> {
+        let peer = self.peer();
+        let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
+        let asked = worker.shared.router.authenticate(&mut worker.local, connect, peer, certificate);
+        let (mut client, verdict) =
+            asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason, false))?;
+        let check = behind.is_empty() && self.is_health_check(worker, connect);
+        if check {
+            client = Self::health_check_id(worker);
+        }
+        match verdict {
+            Verdict::Decided(verdict) => self.decide(worker, cx, connect, (client, verdict), check),
+            Verdict::Later(pending) => {
+                self.await_verdict(cx, (client, check), frame, pending);
+                Ok(())
+            }
+            Verdict::Queued(pending) => {
+                self.read_by = Tick::NEVER;
+                self.await_verdict(cx, (client, check), frame, pending);
+                Ok(())
+            }
+        }
+    }
+
+    fn await_verdict(
+        &mut self,
+        cx: &Context<'_>,
+        (client, only_checks_health): (ClientId, bool),
+        frame: &[u8],
+        pending: Pending,
+    ) {
+        let (connect, behind) = (frame.to_vec(), Vec::new());
+        let waiting = Waiting { pending, client, connect, behind, ended: false, only_checks_health };
+        self.phase = Phase::Asking(Box::new(waiting));
+        // the turn goes on with asking for the verdict: who is to wake this task has to know it
+        cx.waker().wake_by_ref();
+    }
+
+    /// Where a verdict is awaited: is it there? Then what waited behind the CONNECT has its turn.
+    pub(crate) fn ask_again(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        let Phase::Asking(waiting) = &mut self.phase else { return Ok(()) };
+        let Poll::Ready(verdict) = waiting.pending.as_mut().poll(cx) else { return Ok(()) };
+        let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Connecting) else { return Ok(()) };
+        let Waiting { client, connect, behind, only_checks_health, .. } = *waiting;
+        // it was decoded before it was asked about
+        let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), &connect, connect.len()) else {
+            return Err(CloseReason::ConnectionLost);
+        };
+        let Packet::Connect(connect) = codec::decode(ProtocolVersion::default(), frame)? else {
+            return Err(CloseReason::ConnectionLost);
+        };
+        self.decide(worker, cx, &connect, (client, verdict), only_checks_health && behind.is_empty())?;
+        self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
+        if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
+    }
+
+    fn decide(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        (client, verdict): (ClientId, Result<Identity, Refusal>),
+        check: bool,
+    ) -> Result<(), CloseReason> {
+        let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
+        let accepted =
+            identity.and_then(|identity| self.accept(worker, cx, connect, (client.clone(), identity), check));
+        accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
+    }
+
+    /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its own.
+    fn say_refused(
+        &mut self,
+        worker: &mut Worker,
+        connect: &Connect<'_>,
+        client: &str,
+        reason: &CloseReason,
+        check: bool,
+    ) {
+        if let CloseReason::Refused { code, why } = reason {
+            let user = self.socket.certificate_name().or(connect.username);
+            let about = About { client, user, version: connect.version };
+            match check {
+                true => worker.shared.lines.health_check(&self.peer(), *code),
+                false => worker.shared.lines.refused(&self.peer(), Some(&about), *code, why),
+            }
+            self.refuse(worker, connect.version, reason);
+        }
+    }
+}

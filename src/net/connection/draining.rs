@@ -1,0 +1,62 @@
+//! The end of a server, as its connections see it: what can still be sent to a client is sent, nothing new is taken
+//! from the client, then the connection closes. A client that neither acknowledges nor reads what it is sent, or that
+//! does not close its end after the server's, is waited for briefly.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{deadlines::Tick, transport::Stream, worker::Worker},
+    farewell::Farewell,
+    task::{Connection, Open, Phase, network},
+};
+use crate::{router::Unfinished, session::CloseReason};
+
+impl<S: Stream> Connection<S> {
+    /// While the server shuts down: a client gets what waits for it, and acknowledges it, which makes room for more of
+    /// that; nothing else is taken from it.
+    pub(crate) fn drain(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        let Phase::Open(Open { farewell, until, .. }) = &self.phase else { return Err(CloseReason::ServerShutdown) };
+        let (farewell, until) = (*farewell, *until);
+        if farewell == Farewell::Written {
+            // whatever ends it now is the answer to our end, and nothing is answered any more
+            let read = self.read(worker, cx, now);
+            worker.replies.clear();
+            let closes = read.is_err() || worker.deadlines.has_passed(until, now);
+            return if closes { Err(CloseReason::ServerShutdown) } else { Ok(()) };
+        }
+        let writes = worker.writes;
+        self.exchange(worker, cx, now)?;
+        let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
+        let wrote = worker.writes != writes;
+        let patience = worker.deadlines.tick(now + worker.patience);
+        (open.farewell, open.until) = match worker.shared.router.unfinished(&open.client, self.writing.is_some()) {
+            Unfinished::Here => (Farewell::Busy, Tick::NEVER),
+            Unfinished::Client if open.farewell == Farewell::Waiting && !wrote => {
+                if worker.deadlines.has_passed(until, now) {
+                    return Err(CloseReason::ServerShutdown);
+                }
+                (Farewell::Waiting, until)
+            }
+            Unfinished::Client => (Farewell::Waiting, patience),
+            Unfinished::Nothing if open.farewell == Farewell::Idle && !wrote => {
+                return Err(CloseReason::ServerShutdown);
+            }
+            Unfinished::Nothing | Unfinished::Kept => {
+                if let Poll::Ready(Err(error)) = Pin::new(&mut self.socket).poll_shutdown(cx) {
+                    return Err(network(&error));
+                }
+                (Farewell::Written, patience)
+            }
+        };
+        Ok(())
+    }
+}
+
+/// How long a client is waited for while it does nothing, when the whole shutdown may take `grace`.
+pub(crate) fn patience(grace: Duration) -> Duration {
+    grace / 10
+}

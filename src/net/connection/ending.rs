@@ -1,0 +1,109 @@
+//! The end of a connection: clears everything away, and logs the reason once.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    super::{
+        transport::Stream,
+        worker::{Ending, Told, Worker, first_size_limit},
+    },
+    reader::SHARED_BUFFER,
+    task::{Connection, LastRead, Phase},
+};
+use crate::{
+    codec::DecodeError,
+    router::Count,
+    session::{CloseReason, ProtocolError},
+};
+
+impl<S: Stream> Connection<S> {
+    /// Clears everything away and says why, once.
+    pub(crate) fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
+        worker.replies.clear();
+        match std::mem::replace(&mut self.phase, Phase::Ended) {
+            Phase::Open(open) => {
+                let now = Instant::now();
+                let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
+                worker.shared.gate.left();
+                let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
+                // said where there were any
+                let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
+                // a health check has its line already
+                if open.last_read != LastRead::HealthCheck {
+                    worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
+                }
+            }
+            Phase::Connecting | Phase::Asking(_) => {
+                worker.shared.gate.left_before_connect();
+                // a port check sends nothing, and needs no line above debug; a refused client already has one
+                let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
+                let was_refused = matches!(
+                    reason,
+                    CloseReason::Refused { .. } | CloseReason::Malformed(DecodeError::UnsupportedLevel(_))
+                );
+                let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
+                worker.shared.lines.gone_before_connect(&self.caller.peer(), &told, !is_probe && !was_refused);
+            }
+            Phase::Ended => return,
+        }
+        count_violation(worker, reason);
+        if let Some(out) = self.writing.take() {
+            worker.local.pool.put(out);
+        }
+        if let Some(key) = self.deadline.take() {
+            worker.deadlines.remove(key);
+        }
+        worker.connection_ended();
+        worker.local.wake();
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    /// A task that is dropped before its connection ended: the runtime goes down, or a turn panicked.
+    fn drop(&mut self) {
+        let Self { phase, caller, deadline, writing, .. } = self;
+        let open = match std::mem::replace(phase, Phase::Ended) {
+            Phase::Ended => return,
+            Phase::Open(open) => Some(open),
+            Phase::Connecting | Phase::Asking(_) => None,
+        };
+        Worker::with(|worker| {
+            // what a turn that panicked had taken, and what it had to say, is not for the next connection
+            worker.replies.clear();
+            worker.buffer.resize(SHARED_BUFFER, 0);
+            let reason = CloseReason::ServerShutdown;
+            match open {
+                Some(open) => {
+                    let now = Instant::now();
+                    worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
+                    worker.shared.gate.left();
+                    let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
+                    let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
+                    let ending = Ending { reason: &reason, duration, dropped: None, waiting };
+                    if open.last_read != LastRead::HealthCheck {
+                        worker.shared.lines.disconnected(&caller.peer(), &(&open.client).into(), &ending);
+                    }
+                }
+                None => worker.shared.gate.left_before_connect(),
+            }
+            if let Some(key) = deadline.take() {
+                worker.deadlines.remove(key);
+            }
+            worker.connection_ended();
+            worker.local.wake();
+        });
+    }
+}
+
+fn count_violation(worker: &Worker, reason: &CloseReason) {
+    let count = match reason {
+        CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => Count::PacketsTooLarge,
+        CloseReason::Protocol(ProtocolError::TopicTooLarge) => Count::TopicsTooLarge,
+        CloseReason::Malformed(_)
+        | CloseReason::WrongProtocol { .. }
+        | CloseReason::Protocol(_)
+        | CloseReason::Transport(_) => Count::ProtocolErrors,
+        _ => return,
+    };
+    worker.local.count(count, 1);
+}

@@ -1,0 +1,27 @@
+//! One connection, from its first byte to its end.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `task` | [`Connection`]: how far it has come |
+//! | `turn` | what its task does each time that it is woken; its reading half |
+//! | `reader` | bytes from a socket, cut into whole frames |
+//! | `writing` | its writing half |
+//! | `admission`, `waiting` | between CONNECT and CONNACK |
+//! | `health` | the connections of `dunlin health` |
+//! | `ending` | its end |
+//! | `draining`, `farewell` | its last turns, when the server shuts down |
+
+mod admission;
+pub(crate) mod draining;
+mod ending;
+mod farewell;
+mod health;
+mod reader;
+mod task;
+mod turn;
+mod waiting;
+mod writing;
+
+pub use health::HEALTH_CHECK;
+pub(crate) use reader::SHARED_BUFFER;
+pub(crate) use task::Connection;

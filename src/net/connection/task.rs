@@ -1,0 +1,154 @@
+//! [`Connection`]: one connection, and how far it has come. What it does in a turn is the business of `turn`.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{
+        deadlines::{Key, Tick},
+        transport::Stream,
+        worker::Worker,
+    },
+    farewell::Farewell,
+    reader::Reader,
+    waiting::Waiting,
+};
+use crate::{
+    router::{Client, Peer},
+    session::{CloseReason, OutBuf},
+};
+
+/// The task of one connection.
+pub(crate) struct Connection<S> {
+    pub(crate) socket: S,
+    pub(crate) caller: Caller,
+    pub(crate) phase: Phase,
+    pub(crate) reader: Reader,
+    /// Taken from the session and not written whole.
+    pub(crate) writing: Option<Box<OutBuf>>,
+    pub(crate) deadline: Option<Key>,
+    /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
+    pub(crate) read_by: Tick,
+    /// Bytes that have come since the last whole packet: see [`Self::note_progress`].
+    pub(crate) progress: u32,
+    /// The socket has to take something of what waits.
+    pub(crate) write_by: Tick,
+    /// The thread's count of writes when it last let others write first.
+    pub(crate) gave_way: u16,
+}
+
+/// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
+pub(crate) struct Caller {
+    ip: IpAddr,
+    port: u16,
+    loopback_listener: bool,
+    listener: u16,
+}
+
+impl Caller {
+    pub(crate) fn peer(&self) -> Peer {
+        Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
+    }
+
+    fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port)
+    }
+}
+
+/// How far a connection has come.
+pub(crate) enum Phase {
+    /// CONNECT is awaited.
+    Connecting,
+    /// It has come, and the verdict on its client is awaited.
+    Asking(Box<Waiting>),
+    /// A client's.
+    Open(Open),
+    /// Everything is cleared away.
+    Ended,
+}
+
+pub(crate) struct Open {
+    pub(crate) client: Client,
+    /// Seconds, as in the CONNECT.
+    pub(crate) keep_alive: u16,
+    pub(crate) farewell: Farewell,
+    pub(crate) last_read: LastRead,
+    /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of
+    /// that.
+    pub(crate) until: Tick,
+}
+
+/// What the last read of a client gave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastRead {
+    /// Nothing yet, of a client that is a health check as long as it says nothing more.
+    HealthCheck,
+    /// Those that read little give way to nobody: it would cost them more than it gains.
+    Little,
+    Much,
+}
+
+impl<S: Stream> Connection<S> {
+    pub(crate) fn new(socket: S, peer: Peer) -> Self {
+        let Peer { address, loopback_listener, listener } = peer;
+        Self {
+            socket,
+            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener, listener },
+            phase: Phase::Connecting,
+            reader: Reader::default(),
+            writing: None,
+            deadline: None,
+            read_by: Tick::NEVER,
+            progress: 0,
+            write_by: Tick::NEVER,
+            gave_way: u16::MAX,
+        }
+    }
+
+    /// Its CONNECT is due by then: it has taken some of its time already.
+    pub(crate) fn due(mut self, read_by: Tick) -> Self {
+        self.read_by = read_by;
+        self
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.caller.peer()
+    }
+}
+
+/// One and a half times the Keep Alive [MQTT-3.1.2-24]; 0 turns it off.
+pub(crate) fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant) -> Tick {
+    match keep_alive {
+        0 => Tick::NEVER,
+        seconds => worker.deadlines.tick(now + Duration::from_millis(u64::from(seconds) * 1500)),
+    }
+}
+
+pub(crate) fn network(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            CloseReason::ConnectionLost
+        }
+        // what a transport has to say; the system's own errors have a kind alone
+        kind => match error.get_ref() {
+            Some(why) => CloseReason::Transport(why.to_string().into()),
+            None => CloseReason::Network(kind),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // with the 96 bytes that tokio adds to a task, four cache lines
+        assert!(size_of::<Connection<TcpStream>>() <= 152, "{} bytes", size_of::<Connection<TcpStream>>());
+    }
+}

@@ -1,0 +1,433 @@
+//! The task that drives one [`Connection`]. A short fixed sequence of steps, each turn: read what is there,
+//! cut it into frames, let the router handle them, write what there is to write, and say when to be looked at again.
+//!
+//! What a client's packets mean is the router's and the session's; this knows sockets, time and the first packet.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{
+        deadlines::Tick,
+        transport::{MQTT, Stream, spoken},
+        worker::{Beginning, Worker},
+    },
+    farewell::Farewell,
+    reader::Got,
+    task::{Connection, LastRead, Open, Phase, keep_alive_deadline, network},
+    waiting::BEHIND_CONNECT,
+};
+use crate::{
+    codec::{self, Connect, Cut, DecodeError, Frame, Packet, PacketType, ReasonCode},
+    router::{Count, Handled, Identity},
+    session::{CloseReason, ProtocolError},
+    types::{ClientId, ProtocolVersion},
+};
+
+/// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
+const BYTES_A_TURN: usize = 128 << 10;
+/// A read of at least this many bytes is worth to be written before the next.
+const MUCH: usize = 16 << 10;
+/// More bytes than this of such reads that are not written are written first.
+const WRITE_FIRST: usize = 48 << 10;
+/// So many bytes of a packet that is not complete count as life.
+const PROGRESS: u32 = 1 << 10;
+
+impl<S: Stream> Connection<S> {
+    /// One turn. An error is the end.
+    fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        let now = Instant::now();
+        worker.shared.router.refresh(&mut worker.local, now);
+        self.begin(worker, cx, now);
+        if worker.draining {
+            self.drain(worker, cx, now)?;
+        } else {
+            self.exchange(worker, cx, now)?;
+        }
+        self.check_deadlines(worker, cx, now)
+    }
+
+    /// Reads, handles and writes.
+    pub(crate) fn exchange(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        self.ask_again(worker, cx, now)?;
+        let waits = if self.gives_way(worker, cx) { false } else { self.read(worker, cx, now)? };
+        self.write(worker, cx, now)?;
+        if waits && !self.reads_too_slowly(worker) {
+            // the socket was not asked for bytes, and tells nobody of those that it has
+            cx.waker().wake_by_ref();
+        }
+        Ok(())
+    }
+
+    /// Where much that was read waits to be written, those who write it have their turn first, while it is in the
+    /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at once
+    /// where nothing is written.
+    fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
+        let Phase::Open(Open { last_read: LastRead::Much, .. }) = self.phase else { return false };
+        if worker.unwritten < WRITE_FIRST {
+            return false;
+        }
+        if self.gave_way == worker.writes {
+            worker.unwritten = 0;
+            return false;
+        }
+        self.gave_way = worker.writes;
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
+        if self.deadline.is_none() {
+            self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
+            if self.read_by == Tick::NEVER {
+                self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
+            }
+        }
+    }
+
+    // ---- reading ----
+
+    /// `true`: there may be more, but what the client sends waits until it has read what waits for it.
+    pub(crate) fn read(
+        &mut self,
+        worker: &mut Worker,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<bool, CloseReason> {
+        let mut taken = 0;
+        while taken < BYTES_A_TURN {
+            if self.reads_too_slowly(worker) {
+                if let Phase::Open(open) = &self.phase {
+                    // that it is not heard is not its silence; how long this may last is for the write timeout to say
+                    self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+                }
+                return Ok(true);
+            }
+            let room = match &self.phase {
+                Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
+                Phase::Asking(waiting) => match waiting.room() {
+                    0 => return Ok(false),
+                    room => room,
+                },
+                _ => usize::MAX,
+            };
+            let room = room.min(worker.buffer.len());
+            let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer[..room]);
+            let Poll::Ready(read) = read else {
+                let unread = self.socket.take_unread();
+                self.note_progress(worker, now, unread);
+                return Ok(false);
+            };
+            let (bytes, got) = read.map_err(|error| network(&error))?;
+            worker.local.count(Count::BytesReceived, bytes as u64);
+            self.note_progress(worker, now, bytes);
+            taken += bytes;
+            let much = bytes >= MUCH;
+            if much {
+                worker.unwritten += bytes;
+            }
+            if let Phase::Open(open) = &mut self.phase
+                && bytes > 0
+            {
+                let last_read = if much { LastRead::Much } else { LastRead::Little };
+                if std::mem::replace(&mut open.last_read, last_read) == LastRead::HealthCheck {
+                    self.is_no_health_check(worker);
+                }
+            }
+            match got {
+                Got::Shared(all) => {
+                    let buffer = std::mem::take(&mut worker.buffer);
+                    let handled = self.handle(worker, cx, &buffer[..all], now);
+                    worker.buffer = buffer;
+                    handled?;
+                }
+                Got::Own => {
+                    let frame = self.reader.take();
+                    self.handle(worker, cx, &frame, now)?;
+                }
+                Got::More => {}
+                Got::End => match &mut self.phase {
+                    Phase::Asking(waiting) => waiting.end()?,
+                    _ => return Err(CloseReason::ConnectionLost),
+                },
+            }
+            if let Phase::Open(open) = &mut self.phase
+                && worker.draining
+                && open.farewell == Farewell::Idle
+            {
+                open.farewell = Farewell::Busy;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(false)
+    }
+
+    /// More waits for this client than a client may be behind.
+    fn reads_too_slowly(&self, worker: &Worker) -> bool {
+        let Phase::Open(open) = &self.phase else { return false };
+        if worker.shared.router.awaits_room(&open.client) {
+            return true;
+        }
+        if self.writing.is_none() {
+            return false;
+        }
+        let behind = worker.replies.len() + worker.shared.router.pending(&open.client);
+        behind > worker.local.limits().session.max_outbound_bytes
+    }
+
+    /// Handles all whole frames of `bytes`, holds the rest.
+    pub(crate) fn handle(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), CloseReason> {
+        if let Phase::Open(open) = &self.phase
+            && !open.client.is_attached()
+        {
+            // what it sent before its session was taken over is not to come after what its successor sends
+            return Err(CloseReason::SessionTakenOver);
+        }
+        let (largest, largest_connect) = {
+            let limits = worker.shared.limits.load();
+            (limits.max_packet_size, limits.max_connect_size)
+        };
+        let (mut at, mut frames) = (0, 0);
+        let result = loop {
+            let rest = &bytes[at..];
+            if let Phase::Asking(waiting) = &mut self.phase {
+                waiting.keep(rest);
+                break Ok(());
+            }
+            let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
+            match codec::frame(self.version(), rest, largest) {
+                Ok(Cut::Frame(frame)) => {
+                    let mut handled = Handled::one(frame);
+                    let result = self.handle_frame(worker, cx, frame, rest, &mut handled);
+                    at += handled.bytes;
+                    frames += handled.frames;
+                    if let Err(reason) = result {
+                        break Err(reason);
+                    }
+                }
+                Ok(Cut::Need(need)) => {
+                    if let Some(&first) = rest.first() {
+                        if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
+                            // who is not known yet is not believed a length of its choice
+                            break Err(self.no_packet(rest, ProtocolError::NotConnected.into()));
+                        }
+                        self.reader.hold(rest, need);
+                    }
+                    break Ok(());
+                }
+                Err(error) => break Err(self.no_packet(rest, error.into())),
+            }
+        };
+        worker.local.count(Count::MessagesReceived, frames);
+        if frames > 0 {
+            self.progress = 0;
+            if let Phase::Open(open) = &self.phase {
+                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+            }
+        }
+        result
+    }
+
+    /// Progress within a packet that takes long is life too, but not a trickle: after each [`PROGRESS`] bytes the Keep
+    /// Alive begins anew, and a CONNECT gets a second more, up to six times the connect timeout. (Our reading of
+    /// [MQTT-3.1.2-24], which speaks of packets alone.) `bytes` were read, also such as a transport cannot use yet.
+    fn note_progress(&mut self, worker: &Worker, now: Instant, bytes: usize) {
+        let before = self.progress / PROGRESS;
+        self.progress = self.progress.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let after = self.progress / PROGRESS;
+        if after == before {
+            return;
+        }
+        match &self.phase {
+            Phase::Open(open) => self.read_by = keep_alive_deadline(worker, open.keep_alive, now),
+            Phase::Connecting => {
+                let most = worker.shared.limits.load().connect_timeout.saturating_mul(5);
+                let [before, after] = [before, after].map(|n| Duration::from_secs(n.into()).min(most));
+                self.read_by = self.read_by.later(after - before);
+            }
+            Phase::Asking(_) | Phase::Ended => {}
+        }
+    }
+
+    /// Why bytes that are no packet, or not the one that has to come first, end the connection: another protocol has a
+    /// name, which says more than where it differs.
+    #[cold]
+    fn no_packet(&self, bytes: &[u8], reason: CloseReason) -> CloseReason {
+        match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting)) {
+            Some(spoken) => CloseReason::WrongProtocol { spoken, taken: S::TAKES },
+            None => reason,
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        match &self.phase {
+            Phase::Open(open) => open.client.version(),
+            _ => ProtocolVersion::default(),
+        }
+    }
+
+    #[inline]
+    fn handle_frame(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        frame: Frame<'_>,
+        bytes: &[u8],
+        handled: &mut Handled,
+    ) -> Result<(), CloseReason> {
+        match &mut self.phase {
+            Phase::Open(open) => {
+                // what is not acknowledged is sent again, to the server that comes after this one
+                if worker.draining && !frame.packet_type().is_ok_and(|packet| open.farewell.heard(packet)) {
+                    return Ok(());
+                }
+                let Worker { shared, local, replies, .. } = worker;
+                shared.router.handle_frame(local, &mut open.client, frame, (bytes, handled), replies)
+            }
+            Phase::Connecting => self.handle_first(worker, cx, frame, bytes),
+            Phase::Asking(_) | Phase::Ended => Ok(()),
+        }
+    }
+
+    /// The first packet has to be a CONNECT [MQTT-3.1.0-1].
+    fn handle_first(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        frame: Frame<'_>,
+        bytes: &[u8],
+    ) -> Result<(), CloseReason> {
+        match codec::decode(ProtocolVersion::default(), frame) {
+            Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, bytes.split_at(frame.len)),
+            Err(error @ DecodeError::UnsupportedLevel(_)) => {
+                worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
+                let reason = error.into();
+                self.refuse(worker, ProtocolVersion::default(), &reason);
+                Err(reason)
+            }
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(ProtocolError::NotConnected.into()),
+        }
+    }
+
+    /// The client is who it says it is: it begins.
+    pub(crate) fn accept(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        connect: &Connect<'_>,
+        who: (ClientId, Identity),
+        only_checks_health: bool,
+    ) -> Result<(), CloseReason> {
+        let Worker { shared, local, .. } = worker;
+        let connected = shared.router.connect(local, connect, who, self.peer(), cx.waker().clone())?;
+        worker.local.count(Count::MessagesSent, 1);
+        worker.shared.gate.connected();
+        if let Some(key) = self.deadline {
+            worker.deadlines.connected(key, Instant::now());
+        }
+        let beginning = Beginning {
+            clean_session: connect.clean_session,
+            session_present: connected.session_present,
+            keep_alive: connect.keep_alive,
+        };
+        let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
+        let client = connected.client;
+        let last_read = if only_checks_health {
+            worker.shared.lines.health_check(&self.caller.peer(), ReasonCode::Success);
+            LastRead::HealthCheck
+        } else {
+            worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
+            LastRead::Little
+        };
+        let (keep_alive, farewell) = (connect.keep_alive, Farewell::Idle);
+        self.phase = Phase::Open(Open { client, keep_alive, farewell, last_read, until });
+        Ok(())
+    }
+
+    /// Writes the CONNACK that refuses, if there is one for this reason, before the connection closes.
+    pub(crate) fn refuse(&mut self, worker: &mut Worker, version: ProtocolVersion, reason: &CloseReason) {
+        let Some(connack) = reason.connack() else { return };
+        let mut out = worker.local.pool.take();
+        if codec::encode::connack(out.bytes_mut(), version, &connack) {
+            worker.local.count(Count::MessagesSent, 1);
+            self.writing = Some(out);
+        }
+    }
+
+    // ---- time ----
+
+    fn check_deadlines(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        if worker.deadlines.has_passed(self.write_by, now) {
+            worker.local.count(Count::WriteTimeouts, 1);
+            let waiting = self.writing.as_ref().map_or(0, |w| w.len()) + self.socket.held();
+            return Err(CloseReason::WriteTimeout { waiting });
+        }
+        if self.writing.is_none() {
+            // what a transport itself has to say, such as the answer to a ping, waits for the socket too
+            match self.socket.held() {
+                0 => self.write_by = Tick::NEVER,
+                _ => self.begin_to_wait(worker, now),
+            }
+        }
+        if worker.deadlines.has_passed(self.read_by, now) {
+            let (received, expected) = (self.reader.held(), self.reader.need());
+            return Err(match &self.phase {
+                Phase::Open(open) if received > 0 => {
+                    CloseReason::PacketTooSlow { keep_alive: open.keep_alive, received, expected }
+                }
+                Phase::Open(open) => CloseReason::KeepAliveTimeout { keep_alive: open.keep_alive },
+                _ => {
+                    worker.local.count(Count::ConnectTimeouts, 1);
+                    CloseReason::ConnectTimeout { received }
+                }
+            });
+        }
+        let until = if let Phase::Open(open) = &self.phase { open.until } else { Tick::NEVER };
+        if worker.deadlines.has_passed(until, now) {
+            return Err(CloseReason::TokenEnded);
+        }
+        let silent = self.socket.keep_open(cx, &worker.deadlines, now).map_err(|error| network(&error))?;
+        if let Some(key) = self.deadline {
+            worker.deadlines.set(key, self.read_by.min(self.write_by).min(until).min(silent));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Stream> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        Worker::with(|worker| {
+            let result = this.turn(worker, cx);
+            let Err(reason) = result else {
+                worker.local.wake();
+                return Poll::Pending;
+            };
+            // answers that were due before the reason to close: as far as the socket takes them
+            if reason != CloseReason::SessionTakenOver {
+                let _ = this.write(worker, cx, Instant::now());
+            }
+            this.socket.part(cx, &reason);
+            this.end(worker, &reason);
+            Poll::Ready(())
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! [`Waiting`]: a client that waits between its CONNECT and its CONNACK.
+
+use crate::{router::Pending, session::CloseReason, types::ClientId};
+
+/// A client whose verdict is awaited.
+pub(crate) struct Waiting {
+    pub(crate) pending: Pending,
+    /// The Client Identifier that it has or was given.
+    pub(crate) client: ClientId,
+    /// The frame of its CONNECT.
+    pub(crate) connect: Vec<u8>,
+    /// What it sent behind that.
+    pub(crate) behind: Vec<u8>,
+    /// It sends no more.
+    pub(crate) ended: bool,
+    /// It is a health check if it sends nothing behind its CONNECT.
+    pub(crate) only_checks_health: bool,
+}
+
+/// Bytes that are read behind a CONNECT while the verdict is awaited, at most.
+pub(crate) const BEHIND_CONNECT: usize = 4 << 10;
+
+impl Waiting {
+    /// Bytes that came behind the CONNECT.
+    pub(crate) fn keep(&mut self, behind: &[u8]) {
+        self.behind.extend_from_slice(behind);
+    }
+
+    /// How many more are read: only to see whether the client is still there, for whom a password may be hashed.
+    pub(crate) fn room(&self) -> usize {
+        if self.ended { 0 } else { BEHIND_CONNECT.saturating_sub(self.behind.len()) }
+    }
+
+    /// The client sends no more. One that sent something behind its CONNECT wants that to be done.
+    pub(crate) fn end(&mut self) -> Result<(), CloseReason> {
+        self.ended = true;
+        if self.behind.is_empty() { Err(CloseReason::ConnectionLost) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,102 @@
+//! Writing: what a session has for its client goes out in as few calls as there can be, and how long a socket may take
+//! nothing is bounded.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use tokio::io::AsyncWrite;
+
+use super::{
+    super::{deadlines::Tick, transport::Stream, worker::Worker},
+    task::{Connection, Phase, network},
+};
+use crate::{
+    router::{Count, Flush},
+    session::{CloseReason, OutBuf},
+};
+
+/// Writes in a row before others have their turn.
+const WRITES_A_TURN: usize = 16;
+/// Pieces that one write gathers.
+const SLICES: usize = 64;
+
+impl<S: Stream> Connection<S> {
+    /// Writes what was taken from the session, and takes more, as long as the socket takes it.
+    pub(crate) fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        for _ in 0..WRITES_A_TURN {
+            self.write_held(worker, cx, now)?;
+            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+            // what is written, but waits for the transport to send it, is not done either
+            let unwritten = self.writing.as_ref().map_or(0, |w| w.len().max(1));
+            let Worker { shared, local, replies, .. } = worker;
+            match shared.router.flush(local, &mut open.client, replies, unwritten) {
+                Flush::Close(reason) => return Err(reason),
+                Flush::Write(None) => return Ok(()),
+                Flush::Write(out) => self.writing = out,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// Writes what was taken from the session, as much as the socket takes.
+    fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
+        let Some(out) = &mut self.writing else { return Ok(()) };
+        while !out.is_empty() {
+            match write_some(Pin::new(&mut self.socket), cx, out) {
+                Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
+                Poll::Ready(Ok(n)) => {
+                    out.advance(n);
+                    self.write_by = Tick::NEVER;
+                    worker.unwritten = worker.unwritten.saturating_sub(n);
+                    worker.writes = worker.writes.wrapping_add(1);
+                    worker.local.count(Count::BytesSent, n as u64);
+                }
+                Poll::Ready(Err(error)) => return Err(network(&error)),
+                Poll::Pending => {
+                    self.begin_to_wait(worker, now);
+                    return Ok(());
+                }
+            }
+        }
+        // TLS may hold some of it; for TCP this is nothing
+        match Pin::new(&mut self.socket).poll_flush(cx) {
+            Poll::Ready(flushed) => flushed.map_err(|error| network(&error))?,
+            Poll::Pending => {
+                self.begin_to_wait(worker, now);
+                return Ok(());
+            }
+        }
+        self.write_by = Tick::NEVER;
+        if let Some(done) = self.writing.take() {
+            worker.local.pool.put(done);
+        }
+        Ok(())
+    }
+
+    /// The socket takes nothing: how long it may do so. What a transport collects it takes at once: only what the
+    /// socket takes of that counts.
+    pub(crate) fn begin_to_wait(&mut self, worker: &Worker, now: Instant) {
+        if self.socket.take_sent() || self.write_by == Tick::NEVER {
+            self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
+        }
+    }
+}
+
+/// Writes what comes first, in one call.
+fn write_some(
+    socket: Pin<&mut (impl AsyncWrite + Unpin)>,
+    cx: &mut Context<'_>,
+    out: &OutBuf,
+) -> Poll<io::Result<usize>> {
+    if let Some(bytes) = out.contiguous() {
+        return socket.poll_write(cx, bytes);
+    }
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let filled = out.io_slices(&mut slices);
+    Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
+}

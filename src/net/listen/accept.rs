@@ -1,0 +1,119 @@
+//! Accepting connections.
+
+use std::{
+    io,
+    net::{self, Ipv4Addr, SocketAddr},
+    os::unix::net as unix,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    io::{Errno, retry_on_intr},
+    net::{SocketFlags, accept_with, acceptfrom_with},
+};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::{
+    super::worker::{Shared, Worker},
+    options::{Door, Entrance},
+    socket::{Listener, Socket},
+};
+use crate::router::{Count, Peer};
+
+/// What was accepted.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Tcp(net::TcpStream),
+    Unix(unix::UnixStream),
+}
+
+/// Accepts until the task is aborted. `deal` gives each connection to a thread, with what its listener asks of it.
+pub(crate) async fn accept(
+    listener: Listener,
+    shared: Arc<Shared>,
+    door: Arc<Door>,
+    mut deal: impl FnMut(Accepted, Peer, Option<Arc<Entrance>>),
+) {
+    const BATCH: usize = 64;
+    // the guard of a Unix socket's file goes with this task
+    let Listener { socket, endpoint: address, file: _file, is_passed } = listener;
+    // SAFETY: the socket is owned by the `AsyncFd`, open, and the same until both are dropped.
+    #[allow(unsafe_code)]
+    let registered = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
+    let socket = match registered {
+        Ok(socket) => socket,
+        Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
+    };
+    let mut complaints = Complaints::default();
+    let loopback_listener = address.is_loopback() && !is_passed;
+    loop {
+        let mut ready = match socket.readable().await {
+            Ok(ready) => ready,
+            Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
+        };
+        for _ in 0..BATCH {
+            match ready.try_io(|socket| accept_one(socket.get_ref())) {
+                Ok(Ok((client, peer))) => {
+                    let peer = Peer { address: peer, loopback_listener, listener: door.listener };
+                    Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
+                    match shared.gate.enter(&shared.limits.load()) {
+                        Ok(()) => deal(client, peer, door.entrance()),
+                        Err((counter, why)) => {
+                            Worker::with(|w| w.local.count(counter, 1));
+                            complaints.say(|| tracing::warn!(%peer, reason = why, "connection closed at once"));
+                        }
+                    }
+                }
+                // it was gone before it was accepted
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Ok(Err(error)) => {
+                    // out of file descriptors or memory: others must end first
+                    complaints.say(|| {
+                        tracing::error!(%address, %error, "cannot accept a connection; trying again (more file descriptors: ulimit -n)");
+                    });
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    break;
+                }
+                Err(_would_block) => break,
+            }
+        }
+        drop(ready);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// One connection and whose it is.
+fn accept_one(socket: &Socket) -> io::Result<(Accepted, SocketAddr)> {
+    // the standard library's accept needs a second call to make the socket one that does not block
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    match socket {
+        Socket::Tcp(_) => {
+            let (client, address) = retry_on_intr(|| acceptfrom_with(socket, flags))?;
+            let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
+            // a socket of systemd may take both families, and has clients of IPv4 as ::ffff:192.0.2.1
+            address.set_ip(address.ip().to_canonical());
+            Ok((Accepted::Tcp(client.into()), address))
+        }
+        Socket::Unix(_) => {
+            let client = retry_on_intr(|| accept_with(socket, flags))?;
+            Ok((Accepted::Unix(client.into()), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+        }
+    }
+}
+
+/// Says the same thing once a second at most.
+#[derive(Default)]
+struct Complaints {
+    last: Option<Instant>,
+}
+
+impl Complaints {
+    fn say(&mut self, say: impl FnOnce()) {
+        let now = Instant::now();
+        if self.last.is_none_or(|last| now - last >= Duration::from_secs(1)) {
+            self.last = Some(now);
+            say();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What stands between accepting a socket and MQTT on it: the PROXY header, the TLS handshake, the request for a WebSocket.
+//! Each connection goes through it in a task of its own, which ends as that of the connection begins: an idle connection
+//! pays nothing for how it came.
+
+use std::{sync::Arc, time::Instant};
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use super::{
+    super::{
+        connection::Connection,
+        transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade},
+        worker::{Shared, Worker},
+    },
+    options::Entrance,
+};
+use crate::{
+    router::{Count, Peer},
+    types::TlsRecords,
+};
+
+/// Why a connection did not come as far as MQTT.
+#[derive(Debug, Error)]
+enum ArrivalError {
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
+    #[error(transparent)]
+    WebSocket(#[from] UpgradeError),
+    #[error("no {0} within the connect timeout (limits.connect_timeout)")]
+    Timeout(&'static str),
+}
+
+/// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
+pub(crate) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket: TcpStream, mut peer: Peer) {
+    let mut arriving = Arriving { shared: &shared, arrived: false };
+    let timeout = shared.limits.load().connect_timeout;
+    let due = Instant::now() + timeout;
+    let mut step = "PROXY header";
+    let steps = pass(&shared, &entrance, socket, &mut peer, &mut step, due);
+    let result = match tokio::time::timeout_at(due.into(), steps).await {
+        Ok(result) => result,
+        Err(_) => {
+            Worker::with(|worker| worker.local.count(Count::ConnectTimeouts, 1));
+            Err(ArrivalError::Timeout(step))
+        }
+    };
+    match result {
+        Ok(()) => arriving.arrived = true,
+        Err(reason) => {
+            let is_probe = matches!(
+                &reason,
+                ArrivalError::WebSocket(UpgradeError::Page | UpgradeError::Ended)
+                    | ArrivalError::Proxy(ProxyError::Ended)
+                    | ArrivalError::Tls(HandshakeError::Empty)
+            );
+            shared.lines.gone_before_connect(&peer, &reason, !is_probe);
+        }
+    }
+}
+
+async fn pass(
+    shared: &Shared,
+    entrance: &Entrance,
+    mut socket: TcpStream,
+    peer: &mut Peer,
+    step: &mut &'static str,
+    due: Instant,
+) -> Result<(), ArrivalError> {
+    let mut name = None;
+    let by_proxy = entrance.proxy.as_ref().is_some_and(|proxy| proxy.names);
+    if let Some(options) = &entrance.proxy {
+        if !proxy::is_among(peer.address.ip(), &options.trusted) {
+            return Err(ProxyError::NotTrusted.into());
+        }
+        let header = proxy::take(&mut socket).await?;
+        peer.address = header.source.unwrap_or(peer.address);
+        // a proxy on this machine lets others in: its listener's address says nothing of them
+        let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
+        peer.loopback_listener &= local;
+        name = options.name(header.certificate)?;
+    }
+    let beneath = match &entrance.tls {
+        None if by_proxy => Beneath::Proxied(Proxied { socket, name }),
+        None => Beneath::Tcp(socket),
+        Some(settings) => {
+            *step = "TLS handshake";
+            let asks_names = by_proxy || settings.name.is_some();
+            let places = Worker::with(|worker| worker.handshakes.clone());
+            let (stream, own) = handshake(Cork::new(socket), settings, &places).await?;
+            Beneath::Tls(Box::new(Tls::new(stream, own.or(name), asks_names)))
+        }
+    };
+    let Some(options) = &entrance.websocket else {
+        match (beneath, entrance.tls_records) {
+            (Beneath::Tcp(socket), _) => spawn(socket, *peer, due),
+            (Beneath::Proxied(socket), _) => spawn(socket, *peer, due),
+            (Beneath::Tls(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
+            (Beneath::Tls(tls), TlsRecords::Batch) => spawn(*tls, *peer, due),
+        }
+        return Ok(());
+    };
+    *step = "request for a WebSocket";
+    let longest = shared.limits.load().max_packet_size;
+    match (beneath, entrance.tls_records) {
+        // Paho C reads one packet each time its socket becomes readable: here it takes a frame, without TLS too
+        (Beneath::Tcp(socket), _) => {
+            let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
+        (Beneath::Proxied(socket), _) => {
+            let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
+        (Beneath::Tls(tls), TlsRecords::Packet) => {
+            // a frame for each packet, and a record for each frame
+            let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
+            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+        }
+        (Beneath::Tls(tls), TlsRecords::Batch) => spawn(upgrade(*tls, options, peer, longest).await?, *peer, due),
+    }
+    Ok(())
+}
+
+/// What MQTT or WebSocket is spoken over.
+enum Beneath {
+    Tcp(TcpStream),
+    Proxied(Proxied),
+    Tls(Box<Tls>),
+}
+
+fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {
+    let due = Worker::with(|worker| worker.deadlines.tick(due));
+    tokio::spawn(Connection::new(stream, peer).due(due));
+}
+
+/// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it left.
+struct Arriving<'a> {
+    shared: &'a Shared,
+    arrived: bool,
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        if !self.arrived {
+            self.shared.gate.left_before_connect();
+        }
+    }
+}

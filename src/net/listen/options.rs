@@ -1,0 +1,65 @@
+//! What a listener asks of its connections, and the listener as they see it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::super::transport::{ProxyOptions, TlsSettings, WebSocketOptions};
+use crate::types::{Endpoint, TlsRecords, Transport};
+
+/// What a listener asks of its connections.
+#[derive(Clone, Default)]
+pub struct Entrance {
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsSettings>,
+    /// With TLS: what of MQTT is in one of its records.
+    pub tls_records: TlsRecords,
+    /// WebSocket, if it is.
+    pub websocket: Option<WebSocketOptions>,
+    /// Each connection begins with a PROXY header, if it does.
+    pub proxy: Option<ProxyOptions>,
+}
+
+/// A listener as its connections see it.
+pub(crate) struct Door {
+    pub(crate) listener: u16,
+    pub(crate) endpoint: Endpoint,
+    /// A connection goes through the one that it found.
+    entrance: ArcSwap<Entrance>,
+}
+
+impl Door {
+    pub(crate) fn new(listener: u16, endpoint: Endpoint, entrance: Entrance) -> Self {
+        Self { listener, endpoint, entrance: ArcSwap::from_pointee(entrance) }
+    }
+
+    /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
+    pub(crate) fn entrance(&self) -> Option<Arc<Entrance>> {
+        let entrance = self.entrance.load();
+        (!entrance.is_open()).then(|| Arc::clone(&entrance))
+    }
+
+    /// Asks something else of connections that come from now on.
+    pub(crate) fn replace(&self, entrance: Entrance) {
+        self.entrance.store(Arc::new(entrance));
+    }
+}
+
+impl Entrance {
+    /// Is a socket MQTT from its first byte on?
+    fn is_open(&self) -> bool {
+        self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
+    }
+
+    /// A listener there that asks this, as `--listen` takes it.
+    pub(crate) fn name(&self, endpoint: &Endpoint) -> String {
+        let transport = match (endpoint, &self.tls, &self.websocket) {
+            (Endpoint::Unix(_), ..) => Transport::Unix,
+            (_, None, None) => Transport::Tcp,
+            (_, Some(_), None) => Transport::Tls,
+            (_, None, Some(_)) => Transport::Ws,
+            (_, Some(_), Some(_)) => Transport::Wss,
+        };
+        endpoint.with(transport).to_string()
+    }
+}

@@ -1,0 +1,82 @@
+//! Sockets that systemd opened and passed to the process (sd_listen_fds(3)): [`PassedSockets`].
+
+use std::{io, os::fd::OwnedFd, path::PathBuf};
+
+use rustix::net::{SocketType, sockopt};
+
+use super::socket::{Listener, Socket};
+use crate::types::Endpoint;
+
+/// All of them, with their names. They stay open: a listener is closed and opened again with a copy.
+#[derive(Debug, Default)]
+pub struct PassedSockets(Vec<(String, OwnedFd)>);
+
+impl PassedSockets {
+    /// Names need not differ: the sockets of one socket unit have the same.
+    pub fn new(sockets: Vec<(String, OwnedFd)>) -> Self {
+        Self(sockets)
+    }
+
+    /// The names, each once.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let is_first = |at: &usize| self.0[..*at].iter().all(|(name, _)| *name != self.0[*at].0);
+        (0..self.0.len()).filter(is_first).map(|at| &*self.0[at].0)
+    }
+
+    /// The sockets of that name, ready to be served. `only_tcp`: what is spoken on them needs TCP.
+    pub(crate) fn listeners(&self, name: &str, only_tcp: bool) -> io::Result<Vec<Listener>> {
+        let named = self.0.iter().filter(|(other, _)| other == name);
+        let listeners = named.map(|(_, socket)| listener(socket, only_tcp)).collect::<io::Result<Vec<_>>>()?;
+        match listeners.is_empty() {
+            true => Err(io::Error::other(self.missing())),
+            false => Ok(listeners),
+        }
+    }
+
+    fn missing(&self) -> String {
+        let names: Vec<_> = self.names().map(|name| format!("\"{name}\"")).collect();
+        match names.is_empty() {
+            true => "systemd passed no sockets: start the socket unit in place of the service (systemctl start dunlin.socket), \
+                     or configure an address"
+                .into(),
+            false => format!(
+                "systemd passed no socket of this name, but {}; change the name here, or FileDescriptorName= in the socket \
+                 unit",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+fn listener(socket: &OwnedFd, only_tcp: bool) -> io::Result<Listener> {
+    if sockopt::socket_type(socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(socket)? {
+        return Err(io::Error::other(
+            "this socket takes no connections; the socket unit needs ListenStream=, and not Accept=yes",
+        ));
+    }
+    let socket = socket2::Socket::from(socket.try_clone()?);
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?;
+    if let Some(address) = address.as_socket() {
+        // accepted sockets inherit it
+        socket.set_tcp_nodelay(true)?;
+        return Ok(Listener {
+            socket: Socket::Tcp(socket.into()),
+            endpoint: Endpoint::Ip(address),
+            file: None,
+            is_passed: true,
+        });
+    }
+    if !address.is_unix() {
+        return Err(io::Error::other("this socket is neither one of TCP nor a Unix socket"));
+    }
+    if only_tcp {
+        return Err(io::Error::other(
+            "this is a Unix socket, on which neither TLS, WebSocket nor the PROXY protocol is spoken; take transport and \
+             proxy_protocol away, or write an address and port in ListenStream=",
+        ));
+    }
+    let of_abstract = address.as_abstract_namespace().map(|name| format!("@{}", String::from_utf8_lossy(name)).into());
+    let path = address.as_pathname().map(PathBuf::from).or(of_abstract).unwrap_or_default();
+    Ok(Listener { socket: Socket::Unix(socket.into()), endpoint: Endpoint::Unix(path), file: None, is_passed: true })
+}

@@ -1,0 +1,243 @@
+//! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call
+//! (the idea of TCP_CORK, tcp(7)). TLS writes each record by itself, and a WebSocket each frame; without this, each
+//! would be a system call.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Stream;
+use crate::session::CloseReason;
+
+/// A socket that sends at a flush what was written since the last one. Until [`begin`](Self::begin) each write goes
+/// straight to the socket.
+#[derive(Debug)]
+pub(crate) struct Cork<IO> {
+    socket: IO,
+    corked: bool,
+    /// Collected and not sent; empty and without memory while there is nothing.
+    held: Vec<u8>,
+    /// Bytes at the front of `held` that the socket has taken.
+    sent: usize,
+    /// It took some since [`take_sent`](Self::take_sent).
+    has_sent: bool,
+    /// Bytes read since [`take_received`](Self::take_received).
+    received: usize,
+}
+
+/// When so many bytes are held, they are sent before more is taken.
+const FULL: usize = 128 << 10;
+/// A larger buffer is not kept for the next connection that writes.
+const KEEP_CAPACITY: usize = 2 * FULL;
+
+thread_local! {
+    /// The buffer of the last connection of this thread that sent all it held.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl<IO> Cork<IO> {
+    pub(crate) fn new(socket: IO) -> Self {
+        Self { socket, corked: false, held: Vec::new(), sent: 0, has_sent: false, received: 0 }
+    }
+
+    /// One whose writes wait for the next flush from the first on.
+    pub(crate) fn begun(socket: IO) -> Self {
+        Self { corked: true, ..Self::new(socket) }
+    }
+
+    /// From now on, writes wait for the next flush.
+    pub(crate) fn begin(&mut self) {
+        self.corked = true;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn socket(&mut self) -> &mut IO {
+        &mut self.socket
+    }
+
+    /// Bytes that the socket has not taken.
+    pub(crate) fn unsent(&self) -> usize {
+        self.held.len() - self.sent
+    }
+
+    /// Did the socket take any of what was held, since this was last asked?
+    pub(crate) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.has_sent)
+    }
+
+    /// Bytes read since this was last asked.
+    pub(crate) fn take_received(&mut self) -> usize {
+        std::mem::take(&mut self.received)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Cork<IO> {
+    /// So much is held that it has to be sent before more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unsent() >= FULL
+    }
+
+    /// What is held: where to append.
+    pub(crate) fn held(&mut self) -> &mut Vec<u8> {
+        if self.held.capacity() == 0 {
+            self.held = SPARE.take();
+        }
+        &mut self.held
+    }
+
+    /// Sends what is held.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.held.len() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.held[self.sent..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                n => {
+                    self.sent += n;
+                    self.has_sent = true;
+                }
+            }
+        }
+        self.sent = 0;
+        let mut buffer = std::mem::take(&mut self.held);
+        if (1..=KEEP_CAPACITY).contains(&buffer.capacity()) {
+            buffer.clear();
+            SPARE.set(buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> Stream for Cork<S> {
+    fn certificate_name(&self) -> Option<&str> {
+        self.socket.certificate_name()
+    }
+
+    fn names_in_certificates(&self) -> bool {
+        self.socket.names_in_certificates()
+    }
+
+    fn held(&self) -> usize {
+        self.unsent()
+    }
+
+    fn take_sent(&mut self) -> bool {
+        Cork::take_sent(self)
+    }
+
+    fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+        self.socket.part(cx, reason);
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Cork<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        self.received += buf.filled().len() - before;
+        read
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let large = bufs.iter().map(|buf| buf.len()).sum::<usize>() >= FULL;
+        if large || self.is_full() {
+            ready!(self.poll_send(cx))?;
+        }
+        // what is large is written from where it is: nothing is gained by a copy
+        if large || !self.corked {
+            return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        }
+        let held = self.held();
+        let before = held.len();
+        bufs.iter().for_each(|buf| held.extend_from_slice(buf));
+        Poll::Ready(Ok(held.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A socket that takes so many bytes, and gives so many at each read.
+    #[derive(Default)]
+    struct Slow {
+        room: usize,
+        took: Vec<u8>,
+        gives: usize,
+    }
+
+    impl AsyncRead for Slow {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            buf.put_slice(&vec![0; self.gives]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            let part = buf.len().min(self.room);
+            self.room -= part;
+            self.took.extend_from_slice(&buf[..part]);
+            if part == 0 { Poll::Pending } else { Poll::Ready(Ok(part)) }
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_the_socket_takes_of_what_is_held_is_progress() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut cork = Cork::begun(Slow::default());
+        for part in [&b"abc"[..], b"defg"] {
+            assert!(matches!(Pin::new(&mut cork).poll_write(&mut cx, part), Poll::Ready(Ok(n)) if n == part.len()));
+        }
+        assert_eq!((cork.unsent(), cork.take_sent()), (7, false), "it is the cork that took it");
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_pending());
+        assert!(!cork.take_sent());
+        cork.socket.room = 5;
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_pending());
+        assert_eq!((cork.unsent(), cork.take_sent(), cork.take_sent()), (2, true, false));
+        cork.socket.room = 5;
+        assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_ready());
+        assert_eq!((&cork.socket.took[..], cork.unsent(), cork.held.capacity()), (&b"abcdefg"[..], 0, 0));
+        cork.socket.gives = 3;
+        let mut space = [0; 8];
+        assert!(Pin::new(&mut cork).poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_ready());
+        assert_eq!((cork.take_received(), cork.take_received()), (3, 0));
+    }
+}

@@ -1,0 +1,55 @@
+//! [`Packets`]: where one MQTT packet ends and the next begins, in bytes that the broker writes.
+
+use crate::codec;
+
+/// Follows the packets in what is written to one connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Packets {
+    /// Bytes of the packet begun that are still to be written.
+    left: u32,
+}
+
+impl Packets {
+    /// How many bytes of a packet come next, where `next` is written next; it begins with a whole fixed header, unless
+    /// a packet is half written. May be more than `next` has.
+    #[inline]
+    pub(crate) fn rest_of_packet(&mut self, next: &[u8]) -> usize {
+        if self.left == 0 {
+            // the broker writes fixed headers whole: a header that is cut would leave the rest in one piece
+            let length = codec::packet_len(next).unwrap_or(next.len());
+            self.left = u32::try_from(length).unwrap_or(u32::MAX);
+        }
+        self.left as usize
+    }
+
+    /// So many bytes of it were written.
+    #[inline]
+    pub(crate) fn advance(&mut self, written: usize) {
+        self.left = self.left.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_told_apart_however_they_are_written() {
+        // PINGRESP, PUBACK, a PUBLISH of 200 bytes
+        let lengths = [2, 4, 203];
+        let bytes = [&[0xd0, 0][..], &[0x40, 2, 0, 1], &[0x30, 200, 1], &[0; 200]].concat();
+        for most in [1, 3, 7, 100, 500] {
+            let (mut packets, mut at, mut ends) = (Packets::default(), 0, Vec::new());
+            while at < bytes.len() {
+                let part = packets.rest_of_packet(&bytes[at..]).min(most);
+                packets.advance(part);
+                at += part;
+                if packets.left == 0 {
+                    ends.push(at);
+                }
+            }
+            assert_eq!(ends, [lengths[0], lengths[0] + lengths[1], bytes.len()], "{most} at a time");
+        }
+        assert_eq!(bytes.len(), lengths.iter().sum::<usize>());
+    }
+}

@@ -1,0 +1,154 @@
+//! What a client speaks, by the first bytes that it sends: [`spoken`]. It is asked where they are not what the listener
+//! takes, to tell the operator which of both is configured wrongly.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// [`spoken`]: the names.
+pub(crate) const TLS: &str = "TLS";
+pub(crate) const MQTT: &str = "MQTT";
+
+/// The protocol that begins with these bytes, if it is a known one; its name follows "the client speaks".
+pub(crate) fn spoken(bytes: &[u8]) -> Option<&'static str> {
+    const HANDSHAKE: u8 = 0x16;
+    const CONNECT: u8 = 0x10;
+    match bytes {
+        // a record's version is 3.1 to 3.4
+        [HANDSHAKE, 3, ..] => Some(TLS),
+        [CONNECT, ..] => Some(MQTT),
+        _ if PROXY_HEADERS.iter().any(|header| bytes.starts_with(header)) => {
+            Some("the PROXY protocol (see proxy_protocol)")
+        }
+        _ if METHODS.iter().any(|method| bytes.starts_with(method)) => Some("HTTP"),
+        _ => None,
+    }
+}
+
+const METHODS: [&[u8]; 10] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"OPTIONS ",
+    b"DELETE ",
+    b"PATCH ",
+    b"TRACE ",
+    b"CONNECT ",
+    // HTTP/2
+    b"PRI ",
+];
+
+const PROXY_HEADERS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
+
+/// A socket of which the first bytes that are read are noted.
+pub(crate) struct Noting<S> {
+    socket: S,
+    first: [u8; 12],
+    noted: u8,
+}
+
+impl<S> Noting<S> {
+    pub(crate) fn new(socket: S) -> Self {
+        Self { socket, first: [0; 12], noted: 0 }
+    }
+
+    pub(crate) fn first(&self) -> &[u8] {
+        &self.first[..usize::from(self.noted)]
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.socket
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
+        let from = usize::from(self.noted);
+        let read = &buf.filled()[before..];
+        let part = read.len().min(self.first.len() - from);
+        self.first[from..from + part].copy_from_slice(&read[..part]);
+        self.noted += part as u8;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noting<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[test]
+    fn protocols_by_their_first_bytes() {
+        let table: &[(&[u8], Option<&str>)] = &[
+            (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Some("TLS")),
+            (b"\x16\x06", None),
+            (b"\x10\x0c\x00\x04MQTT\x04", Some("MQTT")),
+            (b"GET / HTTP/1.1\r\n", Some("HTTP")),
+            (b"PRI * HTTP/2.0\r\n", Some("HTTP")),
+            (b"CONNECT a:1 HTTP/1.1\r\n", Some("HTTP")),
+            (b"GETS", None),
+            (b"PROXY TCP4 ", Some("the PROXY protocol (see proxy_protocol)")),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21", Some("the PROXY protocol (see proxy_protocol)")),
+            (b"\xc0\x00", None),
+            (b"SSH-2.0-OpenSSH_9.6\r\n", None),
+            (b"", None),
+        ];
+        for (bytes, name) in table {
+            assert_eq!(spoken(bytes), *name, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_bytes_are_noted_however_they_are_read() {
+        let bytes: Vec<u8> = (0..40).collect();
+        for chunk in 1..bytes.len() {
+            let mut socket = Noting::new(&bytes[..]);
+            let mut read = Vec::new();
+            let reading = async {
+                let mut part = vec![0; chunk];
+                loop {
+                    match socket.read(&mut part).await.unwrap() {
+                        0 => break,
+                        n => read.extend_from_slice(&part[..n]),
+                    }
+                }
+            };
+            tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reading);
+            assert_eq!((socket.first(), &read), (&bytes[..12], &bytes), "{chunk}");
+        }
+    }
+}

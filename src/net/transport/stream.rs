@@ -1,0 +1,57 @@
+//! [`Stream`]: what a connection is spoken over. Each transport is a type of its own, so that none pays for another.
+
+use std::{io, task::Context, time::Instant};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+
+use super::super::deadlines::{Deadlines, Tick};
+use crate::session::CloseReason;
+
+/// A stream of bytes in both directions, and what else its transport knows.
+///
+/// A write that took a part of what it was given is followed by one that is given the rest.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// What its listener takes, for a client that speaks something else.
+    const TAKES: &'static str = "plain MQTT";
+
+    /// The name in the certificate that the client showed, where that is its user name.
+    fn certificate_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// Its listener takes user names from certificates, whether the client showed one or not.
+    fn names_in_certificates(&self) -> bool {
+        false
+    }
+
+    /// Keeps a connection open that is silent, in the way of the transport; called in each turn. Gives when it has to
+    /// be called again although nothing arrived.
+    fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
+        Ok(Tick::NEVER)
+    }
+
+    /// Bytes that were written and that the socket has not taken: a transport may collect them.
+    fn held(&self) -> usize {
+        0
+    }
+
+    /// Did the socket take any of what was held, since this was last asked?
+    fn take_sent(&mut self) -> bool {
+        false
+    }
+
+    /// Bytes that came since this was last asked and that gave nothing to read yet: parts of a TLS record.
+    fn take_unread(&mut self) -> usize {
+        0
+    }
+
+    /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.
+    fn part(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
+}
+
+impl Stream for TcpStream {}
+
+impl Stream for UnixStream {}

@@ -1,0 +1,243 @@
+//! [`Lines`]: the lines of the log about connections: one when a client is let in, one when its connection ends, one
+//! when it is not let in. Lines of clients and addresses that come and go are summed up: see [`Flapping`].
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tracing::field::display;
+
+use super::{
+    flapping::{Flapping, Sum},
+    limits::NetLimits,
+};
+use crate::{
+    codec::{DecodeError, ReasonCode},
+    router::{Client, Peer},
+    session::CloseReason,
+    types::{Endpoint, ProtocolVersion},
+};
+
+/// What is written about connections.
+#[derive(Default)]
+pub(crate) struct Lines {
+    /// Each listener by its number. One that is closed stays: it may have connections.
+    listeners: RwLock<HashMap<u16, Named>>,
+    flapping: Mutex<Flapping>,
+}
+
+/// A listener: as `tls://0.0.0.0:8883`, and where it is.
+struct Named {
+    name: Arc<str>,
+    endpoint: Endpoint,
+}
+
+/// A client, as its CONNECT and its certificate say.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'a> {
+    pub(crate) client: &'a str,
+    pub(crate) user: Option<&'a str>,
+    pub(crate) version: ProtocolVersion,
+}
+
+impl<'a> From<&'a Client> for About<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self { client: client.id().as_str(), user: client.user(), version: client.version() }
+    }
+}
+
+/// What a CONNECT asked for and got.
+pub(crate) struct Beginning {
+    pub(crate) clean_session: bool,
+    pub(crate) session_present: bool,
+    pub(crate) keep_alive: u16,
+}
+
+/// How a client's connection ended.
+pub(crate) struct Ending<'a> {
+    pub(crate) reason: &'a CloseReason,
+    pub(crate) duration: Duration,
+    /// Messages for the client that were dropped.
+    pub(crate) dropped: Option<u32>,
+    /// Bytes that were not written.
+    pub(crate) waiting: Option<usize>,
+}
+
+/// A line at `info`; at `debug` if it is only part of a sum at `info`.
+macro_rules! say {
+    ($shown:expr, $($line:tt)+) => {
+        if $shown {
+            tracing::info!(target: "dunlin::net", $($line)+)
+        } else {
+            tracing::debug!(target: "dunlin::net", $($line)+)
+        }
+    };
+}
+
+impl Lines {
+    /// The name under which the listener of that number appears in lines from now on.
+    pub(crate) fn name_listener(&self, number: u16, name: String, endpoint: Endpoint) {
+        self.listeners.write().insert(number, Named { name: name.into(), endpoint });
+    }
+
+    fn listener(&self, peer: &Peer) -> Option<Arc<str>> {
+        self.listeners.read().get(&peer.listener).map(|listener| listener.name.clone())
+    }
+
+    /// Does this come from this machine? It does from loopback, and from the address of its listener.
+    pub(crate) fn is_from_here(&self, peer: &Peer) -> bool {
+        let ip = peer.address.ip().to_canonical();
+        let is_its_own = |listener: &Named| listener.endpoint.socket_addr().is_some_and(|own| own.ip() == ip);
+        ip.is_loopback() || self.listeners.read().get(&peer.listener).is_some_and(is_its_own)
+    }
+
+    /// `dunlin health` got a CONNACK with this reason: it is not news.
+    pub(crate) fn health_check(&self, peer: &Peer, code: ReasonCode) {
+        if tracing::enabled!(target: "dunlin::net", tracing::Level::DEBUG) {
+            let listener = self.listener(peer);
+            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code = code.connect_return_code(), "health check");
+        }
+    }
+
+    pub(crate) fn connected(&self, peer: &Peer, about: &About<'_>, beginning: &Beginning) {
+        if !is_read() {
+            return;
+        }
+        let About { client, user, version } = *about;
+        let Beginning { clean_session, session_present, keep_alive } = *beginning;
+        let listener = self.listener(peer);
+        let shown = self.flapping.lock().begins(client, peer);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            %version,
+            clean_session,
+            session_present,
+            keep_alive,
+            "connected"
+        );
+    }
+
+    pub(crate) fn disconnected(&self, peer: &Peer, about: &About<'_>, ending: &Ending<'_>) {
+        if !is_read() {
+            return;
+        }
+        let About { client, user, version } = *about;
+        let Ending { reason, duration, dropped, waiting } = *ending;
+        let listener = self.listener(peer);
+        let reason = Told { reason, size_limit: "limits.max_packet_size" };
+        // a shutdown is not the client's doing
+        let is_shutdown = *reason.reason == CloseReason::ServerShutdown;
+        let shown = is_shutdown || self.ends(Some(client), peer, duration, &reason);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            %version,
+            duration = format_args!("{:.1}s", duration.as_secs_f32()),
+            %reason,
+            dropped,
+            waiting,
+            "disconnected"
+        );
+    }
+
+    /// A client got a CONNACK with this return code. `about` is `None` if its version of MQTT is not served.
+    pub(crate) fn refused(&self, peer: &Peer, about: Option<&About<'_>>, code: ReasonCode, reason: &dyn fmt::Display) {
+        if !is_read() {
+            return;
+        }
+        let client = about.map(|about| about.client);
+        let user = about.and_then(|about| about.user);
+        let version = about.map(|about| display(about.version));
+        let listener = self.listener(peer);
+        // by its address alone: who it says it is was not proved, and would hide the lines of that client
+        let shown = self.ends(None, peer, Duration::ZERO, reason);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            version,
+            code = code.connect_return_code(),
+            %reason,
+            "refused"
+        );
+    }
+
+    /// A connection ended before a client was accepted. `is_news` is false for port checks, and if a line was written
+    /// already.
+    pub(crate) fn gone_before_connect(&self, peer: &Peer, reason: &dyn fmt::Display, is_news: bool) {
+        if !is_read() {
+            return;
+        }
+        let listener = self.listener(peer);
+        let shown = is_news && self.ends(None, peer, Duration::ZERO, reason);
+        say!(shown, %peer, listener = listener.as_deref(), %reason, "disconnected before CONNECT");
+    }
+
+    fn ends(&self, client: Option<&str>, peer: &Peer, duration: Duration, reason: &dyn fmt::Display) -> bool {
+        self.flapping.lock().ends(client, peer, duration, reason, Instant::now())
+    }
+
+    /// Writes the sums that are due. To be called every second or so.
+    pub(crate) fn sum_up(&self, now: Instant) {
+        let sums = self.flapping.lock().due(now);
+        sums.iter().for_each(say_sum);
+    }
+
+    /// Writes all sums: no connections follow.
+    pub(crate) fn sum_up_rest(&self) {
+        let sums = self.flapping.lock().rest();
+        sums.iter().for_each(say_sum);
+    }
+}
+
+/// Are lines at `info` written? If not, nothing has to be counted for their sums.
+fn is_read() -> bool {
+    tracing::enabled!(target: "dunlin::net", tracing::Level::INFO)
+}
+
+fn say_sum(sum: &Sum) {
+    let Sum { client, address, connections, lines, last_reason } = sum;
+    tracing::info!(
+        target: "dunlin::net",
+        client = client.as_deref(),
+        peer = address.as_deref(),
+        connections,
+        lines,
+        %last_reason,
+        "connections come and go: their lines are summed up"
+    );
+}
+
+/// A reason, with the key of the limit where a packet was larger than that.
+pub(crate) struct Told<'a> {
+    pub(crate) reason: &'a CloseReason,
+    pub(crate) size_limit: &'static str,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)?;
+        match self.reason {
+            CloseReason::Malformed(DecodeError::PacketTooLarge { .. }) => write!(f, " ({})", self.size_limit),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The key of the limit that a first packet holds to: the smaller one of two.
+pub(crate) fn first_size_limit(limits: &NetLimits) -> &'static str {
+    if limits.max_connect_size < limits.max_packet_size { "limits.max_connect_size" } else { "limits.max_packet_size" }
+}

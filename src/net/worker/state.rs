@@ -1,0 +1,62 @@
+//! [`Worker`]: what a thread has for the connections that it serves, and what all threads share.
+
+use std::{cell::RefCell, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, Semaphore};
+
+use super::{super::deadlines::Deadlines, gate::Gate, limits::NetLimits, lines::Lines};
+use crate::router::{Local, Router};
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) router: Arc<Router>,
+    pub(crate) limits: ArcSwap<NetLimits>,
+    pub(crate) gate: Gate,
+    pub(crate) lines: Lines,
+}
+
+/// What one thread has for its connections.
+pub(crate) struct Worker {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) local: Local,
+    pub(crate) buffer: Vec<u8>,
+    /// Answers to the packets of the connection whose turn it is.
+    pub(crate) replies: Vec<u8>,
+    pub(crate) deadlines: Deadlines,
+    /// For those whose TLS handshake is computed.
+    pub(crate) handshakes: Arc<Semaphore>,
+    /// Bytes that large reads on this thread gave, less those written since.
+    pub(crate) unwritten: usize,
+    /// How often something was written on this thread, as far as it fits.
+    pub(crate) writes: u16,
+    /// The server shuts down: connections write what they have and end.
+    pub(crate) draining: bool,
+    /// How long a client that does nothing is waited for meanwhile.
+    pub(crate) patience: Duration,
+    /// Told of the last connection's end while draining.
+    pub(crate) idle: Arc<Notify>,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+impl Worker {
+    /// This thread serves connections from now on.
+    pub(crate) fn begin(self) {
+        WORKER.set(Some(self));
+    }
+
+    /// Runs `f` with the worker of this thread.
+    pub(crate) fn with<R>(f: impl FnOnce(&mut Self) -> R) -> R {
+        WORKER.with_borrow_mut(|worker| f(worker.as_mut().expect("connections live on worker threads")))
+    }
+
+    /// A connection has ended.
+    pub(crate) fn connection_ended(&self) {
+        if self.draining && self.deadlines.len() == 0 {
+            self.idle.notify_one();
+        }
+    }
+}
