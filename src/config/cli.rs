@@ -1,5 +1,5 @@
-//! The command line and the environment: [`Cli`] as given, and how it goes over the file. What a value may be is the
-//! business of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
+//! The command line and the environment: [`Cli`] as given. How it goes over the file is the business of `resolve`, what a
+//! value may be that of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -16,16 +16,12 @@ use clap::{
 
 use super::{
     commands::Command,
-    environment,
-    error::ConfigError,
-    file::{self, Loaded},
+    file,
     forms::{Choice, Form},
     keys::{ANONYMOUS, LOG_FORMAT, LOG_LEVEL, WORKERS},
-    listen::{self, ListenAddress},
-    listener::{self, ListenerConfig},
-    origins::Origins,
+    listen::ListenAddress,
     plain::read_plain,
-    settings::{Config, LogFormat, LogLevel},
+    settings::{LogFormat, LogLevel},
 };
 
 /// Dunlin, an MQTT broker.
@@ -109,7 +105,7 @@ pub struct Cli {
 
     /// Of the values above, those that are a variable's: the names of these variables.
     #[arg(skip)]
-    variables: Vec<String>,
+    pub(super) variables: Vec<String>,
 }
 
 /// As [`Config::allow_anonymous`].
@@ -168,105 +164,6 @@ impl Cli {
                 Self::from_arg_matches(&matches).map(|cli| Self { variables: names, ..cli })
             }
             Err(error) => Err(name_variable(error, command, &args)),
-        }
-    }
-
-    /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
-    /// more call.
-    pub fn resolve(&self) -> Result<Config, ConfigError> {
-        let (config, errors) = self.resolve_all();
-        errors.into_iter().next().map_or(Ok(config), Err)
-    }
-
-    /// The same as far as it is right, and all that is wrong.
-    pub fn resolve_all(&self) -> (Config, Vec<ConfigError>) {
-        let Loaded { mut config, mut errors, variables } =
-            self.config.as_deref().map(file::load_all).unwrap_or_default();
-        config.warnings.extend(environment::warnings(&variables));
-        errors.extend(environment::apply(&mut config));
-        errors.extend(self.check_certificate().err());
-        let mut set = Vec::new();
-        if !(self.listen.is_empty() && self.port.is_empty()) {
-            match self.listeners() {
-                Ok(listeners) => config.listeners = listeners,
-                Err(error) => errors.push(error),
-            }
-            set.push("listener");
-        }
-        if self.ready_file.is_some() {
-            config.ready_file.clone_from(&self.ready_file);
-            set.push("ready_file");
-        }
-        if self.data_dir.is_some() {
-            config.data_dir.clone_from(&self.data_dir);
-            set.push("data_dir");
-        }
-        config.allow_anonymous = self.allow_anonymous.unwrap_or(config.allow_anonymous);
-        config.workers = self.workers.unwrap_or(config.workers);
-        config.log.level = self.log_level.unwrap_or(config.log.level);
-        if self.verbose && config.log.level != LogLevel::Trace {
-            config.log.level = LogLevel::Debug;
-        }
-        config.log.format = self.log_format.unwrap_or(config.log.format);
-        let others = [
-            ("allow_anonymous", self.allow_anonymous.is_some()),
-            ("workers", self.workers.is_some()),
-            ("log.level", self.log_level.is_some() || self.verbose),
-            ("log.format", self.log_format.is_some()),
-        ];
-        set.extend(others.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| *key));
-        set.into_iter().for_each(|key| config.origins.set(key, self.origin(key)));
-        (config, errors)
-    }
-
-    /// What sets a key that is set here: its variable, or flags.
-    fn origin(&self, key: &str) -> &str {
-        let is_short = key == "listener" && !self.port.is_empty() || key == "log.level" && self.verbose;
-        let name = if key == "listener" { "listen".into() } else { key.replace('.', "_") };
-        let variable = format!("DUNLIN_{}", name.to_uppercase());
-        let set = self.variables.iter().find(|name| **name == variable && !is_short);
-        set.map_or(Origins::FLAGS, String::as_str)
-    }
-
-    fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
-        let wrong = |problem| ConfigError::Argument { argument: "--listen (DUNLIN_LISTEN)", problem };
-        let mut listeners = Vec::new();
-        for address in self.listen.iter().cloned().chain(self.port.iter().map(|port| ListenAddress::local(*port))) {
-            let transport = address.transport().unwrap_or_default();
-            for endpoint in address.endpoints(transport).map_err(|problem| wrong(problem.to_string()))? {
-                let mut listener = ListenerConfig::new(endpoint, transport);
-                if transport.has_tls() {
-                    listener.certificate_file.clone_from(&self.certificate);
-                    listener.key_file.clone_from(&self.key);
-                    if self.certificate.is_none() {
-                        return Err(wrong(format!(
-                            "{address} needs --certificate FILE and --key FILE (`dunlin certs` makes them to try things \
-                             with)"
-                        )));
-                    }
-                }
-                listener::check(&listener).map_err(|(key, problem)| wrong(format!("{address}: {key}: {problem}")))?;
-                listeners.push(listener);
-            }
-        }
-        if let Some(twice) = listen::twice(listeners.iter().map(|listener| &listener.address)) {
-            return Err(wrong(format!("{twice} is there twice; remove one of them")));
-        }
-        Ok(listeners)
-    }
-
-    /// Files of TLS that no listener would read.
-    fn check_certificate(&self) -> Result<(), ConfigError> {
-        let has_tls = |address: &ListenAddress| address.transport().unwrap_or_default().has_tls();
-        match self.certificate.is_some() && !self.listen.iter().any(has_tls) {
-            true => Err(ConfigError::Argument {
-                argument: "--certificate (DUNLIN_CERTIFICATE)",
-                problem:
-                    "it is for --listen tls://… or wss://…, and there is none; a listener of the file has its own \
-                          certificate_file"
-                        .into(),
-            }),
-            false => Ok(()),
         }
     }
 }
@@ -332,7 +229,7 @@ file whose first line is the password) are a user beside those of auth.password_
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::settings::Config, *};
 
     fn cli(args: &[&str]) -> Result<Cli, clap::Error> {
         Cli::try_from_args(["dunlin"].iter().chain(args))

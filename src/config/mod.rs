@@ -42,6 +42,7 @@ mod lists;
 mod origins;
 mod plain;
 pub mod reference;
+mod resolve;
 mod settings;
 pub mod starter;
 mod summary;

@@ -1,52 +1,19 @@
 //! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`.
 
-use std::io::{self, BufRead, Write};
-
-use thiserror::Error;
+use std::io::{self, Write};
 
 use super::{
     access,
-    health::{self, HealthError},
-    init::{self, InitError},
+    command_error::CommandError,
+    health, init,
+    passwords::{asked_twice, first_line},
 };
 use crate::{
-    auth::{self, AuthError, Change, Edited, Question},
-    certs::{self, CertsError},
-    config::{Action, CertsArgs, Cli, Command, ConfigError, Explain, Passwd, StoreAction, StoreArgs, SysPublish},
+    auth::{self, Change, Edited, Question},
+    certs,
+    config::{Action, CertsArgs, Cli, Command, Explain, Passwd, StoreAction, StoreArgs, SysPublish},
     store::tools::{self, ToolError},
 };
-
-/// Why a command did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum CommandError {
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file of users, rules or keys.
-    #[error(transparent)]
-    Auth(#[from] AuthError),
-    /// Certificates to try TLS with.
-    #[error(transparent)]
-    Certs(#[from] CertsError),
-    /// What `dunlin init` writes.
-    #[error(transparent)]
-    Init(#[from] InitError),
-    /// The broker does not answer.
-    #[error(transparent)]
-    Health(#[from] HealthError),
-    /// A data directory.
-    #[error(transparent)]
-    Store(#[from] ToolError),
-    /// The password cannot be read.
-    #[error("cannot read the password: {0}; --batch takes it from standard input")]
-    Password(io::Error),
-    /// What was read is no password.
-    #[error("{0}; nothing was changed")]
-    NoPassword(&'static str),
-    /// The answer cannot be written.
-    #[error("cannot write: {0}")]
-    Write(io::Error),
-}
 
 /// Does what `command`, a part of `cli`, says; `false`: the answer is no.
 pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
@@ -96,22 +63,6 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
         Edited::Deleted => "deleted",
     };
     say(&format!("{}: user {user:?} {done}; a broker that runs reads it at SIGHUP", file.display()))
-}
-
-pub(super) fn first_line(mut input: impl BufRead) -> io::Result<String> {
-    let mut line = String::new();
-    input.read_line(&mut line)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
-}
-
-pub(super) fn asked_twice(prompt: &str) -> Result<String, CommandError> {
-    let ask = |prompt: &str| rpassword::prompt_password(prompt).map_err(CommandError::Password);
-    let first = ask(prompt)?;
-    match ask("The same again: ")? == first {
-        true => Ok(first),
-        false => Err(CommandError::NoPassword("these are two passwords")),
-    }
 }
 
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {

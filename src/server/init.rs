@@ -12,35 +12,14 @@ use std::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::commands::{CommandError, asked_twice, first_line};
+use super::{
+    command_error::{CommandError, InitError},
+    passwords::{asked_twice, first_line},
+};
 use crate::{
     auth, certs,
     config::{Init, starter},
 };
-
-/// Why nothing was set up, or not all.
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    /// Something is there.
-    #[error("{} is there already; nothing was written: give another directory", .0.display())]
-    Exists(PathBuf),
-    /// A file cannot be written.
-    #[error("cannot write {}: {error}", .path.display())]
-    Write {
-        /// Which.
-        path: PathBuf,
-        /// What the system says, and part of the text.
-        error: io::Error,
-    },
-    /// The file with the password.
-    #[error("cannot read {}: {error}", .path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// What the system says, and part of the text.
-        error: io::Error,
-    },
-}
 
 /// Where the password is from, which decides how the client's command line has it.
 enum Password {

@@ -2,10 +2,12 @@
 
 mod access;
 mod check;
+mod command_error;
 mod commands;
 mod health;
 mod init;
 mod listeners;
+mod passwords;
 mod persistence;
 mod pulse;
 mod ready_file;
@@ -14,9 +16,9 @@ mod reload;
 mod watch;
 
 pub use check::{check, check_files};
-pub use commands::{CommandError, command};
+pub use command_error::{CommandError, InitError};
+pub use commands::command;
 pub use health::HealthError;
-pub use init::InitError;
 
 use std::{
     hash::{BuildHasher, RandomState},

@@ -83,7 +83,8 @@ fn each_source_file_says_what_it_is_and_is_short() {
 
 #[test]
 fn functions_and_comments_are_short() {
-    assert_none(sources("src").iter().flat_map(|s| long_functions(&s.name, &s.text)));
+    let is_test = |name: &str| name.ends_with("/tests.rs") || name.contains("/tests/");
+    assert_none(sources("src").iter().filter(|s| !is_test(&s.name)).flat_map(|s| long_functions(&s.name, &s.text)));
     assert_none(
         ["src", "tests", "benches"].into_iter().flat_map(sources).flat_map(|s| wide_comments(&s.name, &s.text)),
     );
@@ -199,7 +200,8 @@ fn shape(name: &str, text: &str) -> Vec<String> {
     if !text.starts_with("//! ") {
         wrong.push(format!("{name}: does not begin with `//!` and what it is"));
     }
-    let lines = text.lines().count() - lines_of_tests(text);
+    let is_test = name.ends_with("/tests.rs") || name.contains("/tests/");
+    let lines = if is_test { 0 } else { text.lines().count() - lines_of_tests(text) };
     let most = if name == MAIN { MAX_LINES_OF_MAIN } else { MAX_LINES };
     if lines > most {
         wrong.push(format!("{name}: {lines} lines, more than {most}"));
@@ -238,7 +240,10 @@ fn named_paths(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let words = line.split(|c: char| !is_path(c)).map(|word| word.trim_end_matches(['.', '/']));
+        // what `dunlin certs` makes is named, and not there
+        let is_made = |word: &str| word.ends_with(".pem") || word.ends_with(".key");
         let begins = |word: &str| word.split_once('/').is_some_and(|(first, _)| folders.contains(&first));
+        let begins = |word: &str| begins(word) && !is_made(word);
         found.extend(words.filter(|word| begins(word)).map(|word| (at + 1, word.to_owned())));
     }
     found

@@ -69,20 +69,12 @@ impl Index {
                 let session = session(slot)?;
                 (session_record(session), Some(session.place.home))
             }
-            Dirty::Ended(session) => (LogRecord::Ended { session: *session }, None),
             Dirty::Subscribed(slot, filter) => {
                 let session = session(slot)?;
                 let subscription = session.subscriptions.get(filter)?;
                 let (options, filter) = (subscription.options, TopicFilter::from_valid(filter));
                 let record = LogRecord::Subscribed { session: session.number, filter, options };
                 (record, Some(subscription.place.home))
-            }
-            Dirty::Unsubscribed(slot, filter) => {
-                let session = session(slot)?;
-                if session.subscriptions.contains_key(filter) {
-                    return None;
-                }
-                (LogRecord::Unsubscribed { session: session.number, filter: TopicFilter::from_valid(filter) }, None)
             }
             Dirty::Body(slot) => {
                 let body = self.bodies.get(*slot)?;
@@ -97,23 +89,12 @@ impl Index {
             }
             // they are many: `encode_new`
             Dirty::NewEntries(_) => return None,
-            Dirty::Done(slot, number) => {
-                let session = session(slot)?;
-                if session.entry(*number).is_some() {
-                    return None;
-                }
-                (LogRecord::Done { session: session.number, number: *number }, None)
-            }
             Dirty::WillDue(slot, number) => {
                 let session = session(slot)?;
                 let due = session.due.get(number)?;
                 let record = LogRecord::WillDue { session: session.number, number: *number, will: will(&due.will) };
                 // not said to be new: the session's record had it
                 (record, None)
-            }
-            Dirty::WillPublished(slot, number) => {
-                let session = session(slot)?;
-                (LogRecord::WillPublished { session: session.number, number: *number }, None)
             }
             Dirty::Received(slot, packet_id) => {
                 let session = session(slot)?;
@@ -122,25 +103,58 @@ impl Index {
                 let record = LogRecord::Received { session, packet_id, arrival: received.arrival };
                 (record, Some(received.place.home))
             }
-            Dirty::ReceiptReleased(slot, packet_id) => {
-                let session = session(slot)?;
-                if session.received.iter().any(|r| r.packet_id == *packet_id) {
-                    return None;
-                }
-                (LogRecord::ReceiptReleased { session: session.number, packet_id: *packet_id }, None)
-            }
             Dirty::Retained(slot) => {
                 // where its body is written too, that says it
                 let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
                 let message = message_number(&body.message);
                 (LogRecord::Retained { message, topic: body.message.topic() }, Some(body.home))
             }
+            Dirty::Ended(_)
+            | Dirty::Unsubscribed(..)
+            | Dirty::Done(..)
+            | Dirty::WillPublished(..)
+            | Dirty::ReceiptReleased(..)
+            | Dirty::Cleared(_) => (self.end_of(dirty)?, None),
+        })
+    }
+
+    /// The record of an end, unless what ended is there again.
+    fn end_of<'a>(&'a self, dirty: &'a Dirty) -> Option<LogRecord<'a>> {
+        let session = |slot: &u32| self.sessions.get(*slot);
+        Some(match dirty {
+            Dirty::Ended(session) => LogRecord::Ended { session: *session },
+            Dirty::Unsubscribed(slot, filter) => {
+                let session = session(slot)?;
+                if session.subscriptions.contains_key(filter) {
+                    return None;
+                }
+                LogRecord::Unsubscribed { session: session.number, filter: TopicFilter::from_valid(filter) }
+            }
+            Dirty::Done(slot, number) => {
+                let session = session(slot)?;
+                if session.entry(*number).is_some() {
+                    return None;
+                }
+                LogRecord::Done { session: session.number, number: *number }
+            }
+            Dirty::WillPublished(slot, number) => {
+                let session = session(slot)?;
+                LogRecord::WillPublished { session: session.number, number: *number }
+            }
+            Dirty::ReceiptReleased(slot, packet_id) => {
+                let session = session(slot)?;
+                if session.received.iter().any(|r| r.packet_id == *packet_id) {
+                    return None;
+                }
+                LogRecord::ReceiptReleased { session: session.number, packet_id: *packet_id }
+            }
             Dirty::Cleared(topic) => {
                 if self.retained(topic).is_some() {
                     return None;
                 }
-                (LogRecord::Cleared { topic: TopicName::from_valid(topic) }, None)
+                LogRecord::Cleared { topic: TopicName::from_valid(topic) }
             }
+            _ => return None,
         })
     }
 

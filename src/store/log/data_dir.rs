@@ -3,13 +3,13 @@
 use std::{
     fs,
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 use rustix::fs::{Access, FlockOperation};
 
-use super::{error::OpenError, names};
+use super::{error::OpenError, names, owner::chown};
 
 /// The right to use a data directory; it ends with this value, or with the process.
 #[derive(Debug)]
@@ -80,16 +80,6 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     // who it is helps whoever comes second; the lock holds without it
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock { _file: file })
-}
-
-/// Where a directory belongs to another user than that of this process: to whom, and what to do about it.
-pub fn chown(path: &Path) -> Option<String> {
-    let owner = fs::metadata(path).ok()?.uid();
-    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let path = path.display();
-    (owner != uid).then(|| {
-        format!("it belongs to uid {owner}, and dunlin runs as uid {uid}: as root, run `chown -R {uid}:{gid} {path}`")
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
-use super::data_dir::chown;
+use super::owner::chown;
 
 /// Why a store does not open.
 #[derive(Debug, Error)]

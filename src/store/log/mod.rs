@@ -7,7 +7,7 @@
 //! | `record`, `records`, `varint` | what the log says; a frame's records as bytes, and back |
 //! | `files`, `disk`, `direct` | what is asked of a file system; the real one; writes around its cache |
 //! | `pool`, `sizes` | files that wait to be segments; how large they are |
-//! | `data_dir` | the directory: permissions, the lock |
+//! | `data_dir`, `owner` | the directory: permissions, the lock; to whom it belongs |
 //! | `error` | what can be wrong with all of that |
 
 pub(crate) mod data_dir;
@@ -17,6 +17,7 @@ pub(super) mod error;
 pub(super) mod files;
 pub(crate) mod format;
 pub(crate) mod names;
+pub(super) mod owner;
 pub(crate) mod pool;
 pub(super) mod record;
 pub(super) mod records;
@@ -24,13 +25,13 @@ pub(super) mod sizes;
 pub(super) mod varint;
 
 pub(crate) use data_dir::Lock;
-pub use data_dir::chown;
 pub(crate) use disk::Disk;
 pub(crate) use error::{DATA_DIR, RecoveryError};
 pub use error::{Damage, Failure, OpenError};
 pub(crate) use files::{File, Files, is_full, read_all, write_all_at, zero_fill};
 pub(crate) use format::{About, BadHeader, Frame, HEADER, Header};
 pub use names::is_stored_in;
+pub use owner::chown;
 pub(crate) use pool::{Pool, READY, RESERVE, Spare};
 pub(crate) use record::{EntryState, LogRecord, MAX_SENT, Will};
 pub(crate) use records::{Decoder, Encoder};

@@ -134,6 +134,16 @@ pub(crate) fn recover(
     })
 }
 
+/// A segment that is read.
+struct Segment<'a> {
+    file: String,
+    is_last: bool,
+    bytes: &'a [u8],
+    seed: u32,
+    /// The first frame of the next segment, as far as it is known.
+    next_first: Option<u64>,
+}
+
 /// What is known so far.
 #[derive(Debug)]
 struct Walk {
@@ -224,70 +234,17 @@ impl Walk {
         next_first: Option<u64>,
         visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
     ) {
-        let file = names::segment(id);
-        let is_first = self.segments.is_empty() && self.damage.is_empty();
-        match header {
-            None => self.damaged(&file, 0, "the segment's header is damaged"),
-            Some(header) => {
-                if Some(header.salt) != self.salt {
-                    self.damaged(&file, 0, "the segment is of another log");
-                }
-                if is_first {
-                    self.next_frame = header.first_frame;
-                } else if header.first_frame > self.next_frame {
-                    let missing = missing(self.next_frame, header.first_frame);
-                    self.damaged(&file, 0, format!("{missing} missing before this segment"));
-                }
-                self.next_frame = self.next_frame.max(header.first_frame);
-                self.replay.floors(header.next_session, header.next_message);
-            }
-        }
         let seed = format::seed(self.salt.unwrap_or(0), id);
+        let segment = Segment { file: names::segment(id), is_last, bytes, seed, next_first };
+        self.begin_segment(&segment.file, header);
         let (len, end) = (bytes.len() as u64, HEADER as u64);
         let mut found = Found { id, len, end, unsynced: end, frames: 0, records: 0 };
         // frames that may not be on the disk, and where they begin
         let mut unsynced = VecDeque::new();
         let mut at = HEADER;
-        loop {
-            let expected = self.next_frame;
-            let next = format::frame_at(bytes, at, seed).filter(|frame| frame.about.number >= expected);
-            let frame = match next {
-                Some(frame) if frame.about.number == expected => frame,
-                other => {
-                    if next_first == Some(expected) {
-                        break;
-                    }
-                    let later = other.map(|frame| (at, frame)).or_else(|| {
-                        let most = most_frames(bytes, expected);
-                        let numbers = expected + 1..=next_first.map_or(most, |first| first - 1);
-                        format::find_frame(bytes, at, seed, numbers)
-                    });
-                    let must_be_here = !is_last || known_synced(bytes, later, seed, expected);
-                    match later {
-                        Some((later_at, frame)) if must_be_here => {
-                            let lost = missing(expected, frame.about.number);
-                            let what = format!("{lost} damaged: {} bytes, and whole frames follow", later_at - at);
-                            self.damaged(&file, at, what);
-                            frame
-                        }
-                        _ if is_last => {
-                            if format::number_at(bytes, at) == Some(expected) {
-                                self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected });
-                            }
-                            break;
-                        }
-                        _ => {
-                            if let Some(first) = next_first {
-                                let lost = missing(expected, first);
-                                self.damaged(&file, at, format!("{lost} missing at the end of this segment"));
-                            }
-                            break;
-                        }
-                    }
-                }
-            };
+        while let Some(frame) = self.next_frame_of(&segment, at) {
             found.frames += 1;
-            found.records += self.frame(&file, at, frame, id as Home, visit);
+            found.records += self.frame(&segment.file, at, frame, id as Home, visit);
             unsynced.push_back((frame.about.number, at as u64));
             while unsynced.front().is_some_and(|(number, _)| *number <= frame.about.synced) {
                 unsynced.pop_front();
@@ -298,6 +255,56 @@ impl Walk {
         }
         found.unsynced = unsynced.front().map_or(found.end, |(_, at)| *at);
         self.segments.push(found);
+    }
+
+    /// What the header of the next segment says.
+    fn begin_segment(&mut self, file: &str, header: Option<&Header>) {
+        let is_first = self.segments.is_empty() && self.damage.is_empty();
+        let Some(header) = header else { return self.damaged(file, 0, "the segment's header is damaged") };
+        if Some(header.salt) != self.salt {
+            self.damaged(file, 0, "the segment is of another log");
+        }
+        if is_first {
+            self.next_frame = header.first_frame;
+        } else if header.first_frame > self.next_frame {
+            let missing = missing(self.next_frame, header.first_frame);
+            self.damaged(file, 0, format!("{missing} missing before this segment"));
+        }
+        self.next_frame = self.next_frame.max(header.first_frame);
+        self.replay.floors(header.next_session, header.next_message);
+    }
+
+    /// The frame at `at`, or the next one behind what is damaged there; `None`: the segment's frames end here.
+    fn next_frame_of<'a>(&mut self, segment: &Segment<'a>, at: usize) -> Option<Frame<'a>> {
+        let &Segment { ref file, is_last, bytes, seed, next_first } = segment;
+        let expected = self.next_frame;
+        let here = format::frame_at(bytes, at, seed).filter(|frame| frame.about.number >= expected);
+        if here.is_some_and(|frame| frame.about.number == expected) {
+            return here;
+        }
+        if next_first == Some(expected) {
+            return None;
+        }
+        let later = here.map(|frame| (at, frame)).or_else(|| {
+            let most = most_frames(bytes, expected);
+            let numbers = expected + 1..=next_first.map_or(most, |first| first - 1);
+            format::find_frame(bytes, at, seed, numbers)
+        });
+        let must_be_here = !is_last || known_synced(bytes, later, seed, expected);
+        if let Some((later_at, frame)) = later.filter(|_| must_be_here) {
+            let lost = missing(expected, frame.about.number);
+            self.damaged(file, at, format!("{lost} damaged: {} bytes, and whole frames follow", later_at - at));
+            return Some(frame);
+        }
+        if is_last {
+            if format::number_at(bytes, at) == Some(expected) {
+                self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected });
+            }
+        } else if let Some(first) = next_first {
+            let lost = missing(expected, first);
+            self.damaged(file, at, format!("{lost} missing at the end of this segment"));
+        }
+        None
     }
 
     /// Applies a frame's records; gives how many.

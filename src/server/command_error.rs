@@ -1,0 +1,64 @@
+//! Why a command did not do what it was asked: [`CommandError`].
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use super::health::HealthError;
+use crate::{auth::AuthError, certs::CertsError, config::ConfigError, store::tools::ToolError};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file of users, rules or keys.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// Certificates to try TLS with.
+    #[error(transparent)]
+    Certs(#[from] CertsError),
+    /// What `dunlin init` writes.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// The broker does not answer.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// A data directory.
+    #[error(transparent)]
+    Store(#[from] ToolError),
+    /// The password cannot be read.
+    #[error("cannot read the password: {0}; --batch takes it from standard input")]
+    Password(io::Error),
+    /// What was read is no password.
+    #[error("{0}; nothing was changed")]
+    NoPassword(&'static str),
+    /// The answer cannot be written.
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+}
+
+/// Why nothing was set up, or not all.
+#[derive(Debug, Error)]
+pub enum InitError {
+    /// Something is there.
+    #[error("{} is there already; nothing was written: give another directory", .0.display())]
+    Exists(PathBuf),
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// The file with the password.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+}

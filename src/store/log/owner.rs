@@ -1,0 +1,13 @@
+//! To whom a directory belongs.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+/// Where a directory belongs to another user than that of this process: to whom, and what to do about it.
+pub fn chown(path: &Path) -> Option<String> {
+    let owner = fs::metadata(path).ok()?.uid();
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let path = path.display();
+    (owner != uid).then(|| {
+        format!("it belongs to uid {owner}, and dunlin runs as uid {uid}: as root, run `chown -R {uid}:{gid} {path}`")
+    })
+}
