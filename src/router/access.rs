@@ -7,60 +7,16 @@ use super::{
     Local, Router,
     counters::Count,
     keep::Record,
-    ports::{Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict},
+    ports::{Credentials, Identity, Peer, Proof, Refusal, Verdict},
+    rights::Access,
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{
     codec::{Connect, ReasonCode},
     session::CloseReason,
-    topic::{TopicFilter, TopicName},
+    topic::TopicName,
     types::ClientId,
 };
-
-/// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there is
-/// nothing to ask and nothing to know, there is none.
-pub(super) struct Access {
-    identity: Identity,
-    /// `None`: everything.
-    rights: Option<Arc<dyn Rights>>,
-    limits_reading: bool,
-    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what waits
-    /// there is as the rules say for whom it began, and for whoever returns to it they are asked again.
-    revoked: bool,
-}
-
-impl Access {
-    pub(super) fn may_publish(&self, topic: &TopicName) -> bool {
-        !self.revoked && self.all(|rights| rights.may_publish(topic))
-    }
-
-    pub(super) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        !self.revoked && self.all(|rights| rights.may_subscribe(filter))
-    }
-
-    #[inline]
-    pub(super) fn may_receive(&self, topic: &TopicName) -> bool {
-        !self.limits_reading || self.all(|rights| rights.may_receive(topic))
-    }
-
-    /// The User Name in force.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.identity.user.as_deref()
-    }
-
-    pub(super) fn limits_reading(&self) -> bool {
-        self.limits_reading
-    }
-
-    pub(super) fn is_revoked(&self) -> bool {
-        self.revoked
-    }
-
-    /// Both the rules and what narrows them have to agree.
-    fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
-        self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
-    }
-}
 
 impl Router {
     /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,

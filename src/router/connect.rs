@@ -6,12 +6,12 @@ use dashmap::Entry;
 
 use super::{
     Local, Router,
-    access::Access,
     client::Client,
     counters::Count,
     denials::Action,
     keep::Record,
     ports::{Event, Identity, Origin, Peer},
+    rights::Access,
     sessions::Expired,
     slot::{ConnectionId, ExpiryKey, SlotRef},
 };

@@ -9,11 +9,11 @@ use std::{
 
 use super::{
     QueuedCopy, RouterLimits,
-    access::Access,
     counters::{Count, Shard},
     denials::{Action, Denials},
     matches::MatchCache,
     ports::{DropReason, Event, Observe},
+    rights::Access,
 };
 use crate::{
     session::{BufPool, Message, Outgoing},

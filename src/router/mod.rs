@@ -41,6 +41,7 @@ mod publish;
 mod recorder;
 mod restore;
 mod retained;
+mod rights;
 mod sessions;
 mod slot;
 mod subscribe;

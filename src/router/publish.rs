@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::{
     Local, Router, SysPublish,
-    access::Access,
     denials::Action,
     keep::Record,
     matches::Matched,
     ports::{DropReason, Event},
     recorder::{Copies, Recorder},
+    rights::Access,
 };
 use crate::{
     codec::Publish,

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
-use super::{access::Access, ports::Origin};
+use super::{ports::Origin, rights::Access};
 use crate::session::{CommitSeq, Session};
 
 /// A handle of a session's place. Two are equal if they are the same place.

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use super::{
     Local, Router,
-    access::Access,
     counters::Count,
     keep::Record,
     ports::{DropReason, Event},
+    rights::Access,
     slot::{ConnectionId, SlotRef, SlotState},
 };
 use crate::{

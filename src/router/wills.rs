@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 
 use super::{
     Local, Router,
-    access::Access,
     denials::Action,
     keep::{Record, RestoredSession},
     ports::{DropReason, Event},
+    rights::Access,
 };
 use crate::{
     session::{CloseReason, Outgoing, SessionNumber, StoredWill},
