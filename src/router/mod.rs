@@ -1,69 +1,43 @@
 //! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: whoever publishes
 //! does the matching and the pushing in its own turn, then wakes those it pushed to.
 //!
-//! | module | owns |
+//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients, and only what
+//! a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
+//!
+//! | room | owns |
 //! |---|---|
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
-//! | `sessions` | which session has a Client Identifier; who is connected; when sessions end |
-//! | `subscriptions` | who subscribes to what |
-//! | `permissions` | whether users and rules changed |
-//! | `access` | who a client is, and its rights |
-//! | `connect` | sessions beginning, being taken over, going away, expiring |
-//! | `publish` | from a message to the sessions that get it |
-//! | `wills` | Wills that are due |
-//! | `restore` | sessions and retained messages as a store kept them |
-//! | `subscribe` | subscriptions and the retained messages they bring |
-//! | `client` | a connected client, and what there is to write for it |
-//! | `exchange` | packets of a connected client, through its session |
-//! | `slot` | the place of one session, and the connection attached to it |
-//! | `matches` | remembered answers to "who gets this topic" |
-//! | `retained` | the retained messages |
-//! | `keep` | the trait behind which a store is, and what it gives back at a start |
-//! | `recorder` | what a store and observers are told of a session's messages |
-//! | `local` | what each thread has for itself |
-//! | `denials` | what clients are denied, as lines of the log |
-//! | `counters`, `sys` | what happened, in numbers; the `$SYS` topics |
+//! | `sessions` | what there is of a session beside its Session State |
+//! | `subscriptions` | who gets what is published: subscriptions, remembered matches, retained messages |
+//! | `thread` | what a thread has for itself, and whom it tells of what happens |
+//! | `publish` | from a message to the sessions that get it; Wills |
+//! | `clients` | what clients do, from CONNECT to the end of their sessions |
+//! | `sys` | the `$SYS` topics |
 //!
 //! The order of its locks is in the [table of the crate](crate#locks).
 
-mod access;
-mod client;
-mod connect;
-mod counters;
-mod denials;
-mod exchange;
-mod keep;
-mod local;
-mod matches;
-mod permissions;
+mod clients;
 mod ports;
 mod publish;
-mod recorder;
-mod restore;
-mod retained;
-mod rights;
 mod sessions;
-mod slot;
-mod subscribe;
 mod subscriptions;
 mod sys;
-mod unfinished;
-mod wills;
+mod thread;
 
-pub use client::{Client, Flush};
-pub use connect::Connected;
-pub use counters::{Count, Counters};
-pub use exchange::Handled;
-pub use keep::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
-pub use local::Local;
-pub use matches::Matched;
+pub use clients::Connected;
+pub use clients::Handled;
+pub use clients::Unfinished;
+pub use clients::{Client, Flush};
 pub use ports::{
     Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, Pending, Proof,
     Refusal, Rights, Verdict,
 };
-pub use slot::{ConnectionId, SlotRef};
+pub use ports::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
+pub use sessions::{ConnectionId, SlotRef};
+pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
-pub use unfinished::Unfinished;
+pub use thread::Local;
+pub use thread::{Count, Counters};
 
 use std::{
     sync::Arc,
@@ -72,11 +46,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use permissions::Permissions;
-use retained::RetainedStore;
+use publish::Wills;
+use sessions::Permissions;
 use sessions::Sessions;
+use subscriptions::RetainedStore;
 use subscriptions::Subscriptions;
-use wills::Wills;
 
 use crate::{
     session::SessionLimits,

@@ -2,10 +2,11 @@
 //! waits for. [`Copies`]: of one message that many get.
 
 use super::{
-    Local, QueuedCopy, Record, Router,
-    keep::{Condition, Store},
+    super::{
+        Local, QueuedCopy, Record, Router,
+        ports::{Condition, DropReason, Store},
+    },
     local::Observers,
-    ports::DropReason,
 };
 use crate::{
     session::{Change, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionNumber, Stored, Turn},
@@ -13,18 +14,18 @@ use crate::{
 };
 
 /// Tells observers and the store.
-pub(super) struct Recorder<'a, 'c> {
-    pub(super) observers: &'a mut Observers,
-    pub(super) store: Option<&'a dyn Store>,
+pub(crate) struct Recorder<'a, 'c> {
+    pub(crate) observers: &'a mut Observers,
+    pub(crate) store: Option<&'a dyn Store>,
     /// When all that was recorded is durable.
-    pub(super) stored: Stored,
+    pub(crate) stored: Stored,
     /// Of the message that is delivered, where it may have several.
-    pub(super) copies: Option<&'c mut Copies<'a>>,
+    pub(crate) copies: Option<&'c mut Copies<'a>>,
 }
 
 /// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
 /// others at once.
-pub(super) struct Copies<'a> {
+pub(crate) struct Copies<'a> {
     store: &'a dyn Store,
     outgoing: &'a Outgoing<'a>,
     /// The first, and when it is durable, and all with it.
@@ -61,8 +62,8 @@ impl Journal for Recorder<'_, '_> {
 }
 
 /// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the latest.
-pub(super) struct Notes<'a> {
-    pub(super) recorder: Recorder<'a, 'a>,
+pub(crate) struct Notes<'a> {
+    pub(crate) recorder: Recorder<'a, 'a>,
     /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.
     noted: [Option<(SessionNumber, Change<'static>)>; 2],
 }
@@ -120,7 +121,7 @@ impl Drop for Notes<'_> {
 
 impl<'a> Copies<'a> {
     /// `others` is empty, and is so afterwards.
-    pub(super) fn new(store: &'a dyn Store, outgoing: &'a Outgoing<'a>, others: &'a mut Vec<QueuedCopy>) -> Self {
+    pub(crate) fn new(store: &'a dyn Store, outgoing: &'a Outgoing<'a>, others: &'a mut Vec<QueuedCopy>) -> Self {
         Self { store, outgoing, first: None, others }
     }
 
@@ -141,7 +142,7 @@ impl<'a> Copies<'a> {
     }
 
     /// All that are to have the message have it: says when that is durable, beyond what the first said.
-    pub(super) fn finish(mut self) -> Stored {
+    pub(crate) fn finish(mut self) -> Stored {
         self.record()
     }
 
@@ -168,13 +169,13 @@ const MOST_KEPT: usize = 4096;
 impl Router {
     /// Who is told what becomes of messages.
     #[inline]
-    pub(super) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
+    pub(crate) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
         Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
     }
 
     /// For a session that is locked; the turn is over, and what it noted told, before the session is unlocked.
     #[inline]
-    pub(super) fn turn<'a>(&'a self, local: &'a mut Local) -> Turn<'a, Notes<'a>> {
+    pub(crate) fn turn<'a>(&'a self, local: &'a mut Local) -> Turn<'a, Notes<'a>> {
         let Local { limits, pool, observers, .. } = local;
         let now = observers.now;
         let journal = Notes { recorder: self.recorder(observers), noted: [None; 2] };
@@ -182,13 +183,13 @@ impl Router {
     }
 
     /// Hands a record to the store, if there is one.
-    pub(super) fn store(&self, record: impl FnOnce() -> Record) -> Stored {
+    pub(crate) fn store(&self, record: impl FnOnce() -> Record) -> Stored {
         self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record()))
     }
 
     /// Runs `f`, whose records are kept together or not at all. Not to be nested, nor with a slot locked.
     #[inline]
-    pub(super) fn together<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(crate) fn together<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(store) = &self.ports.store else { return f() };
         let (mut f, mut result) = (Some(f), None);
         store.together(&mut || result = f.take().map(|f| f()));
@@ -196,7 +197,7 @@ impl Router {
     }
 
     /// Why what the store would grow by is refused, if it is.
-    pub(super) fn store_refuses(&self, local: &Local) -> Option<CloseReason> {
+    pub(crate) fn store_refuses(&self, local: &Local) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
             // Wills that wait for room come first: what is newer is not to be overtaken by them
             Condition::Ready | Condition::Busy => {

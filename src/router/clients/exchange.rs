@@ -1,11 +1,8 @@
 //! Packets of a connected client, through its session.
 
 use super::{
-    Local, Router,
+    super::{Local, Router, ports::Event, sessions::SlotRef, thread::Count},
     client::{Client, answer},
-    counters::Count,
-    ports::Event,
-    slot::SlotRef,
     subscribe::Subscribed,
 };
 use crate::{
@@ -253,7 +250,7 @@ impl Router {
 
     /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that
     /// it brought follow, then answers to later packets.
-    pub(super) fn suback_sent(
+    pub(crate) fn suback_sent(
         &self,
         local: &mut Local,
         client: &mut Client,

@@ -5,15 +5,13 @@ use std::{sync::Arc, task::Waker, time::Instant};
 use dashmap::Entry;
 
 use super::{
-    Local, Router,
+    super::{
+        Local, Router,
+        ports::{Event, Identity, Origin, Peer, Record},
+        sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef},
+        thread::{Action, Count},
+    },
     client::Client,
-    counters::Count,
-    denials::Action,
-    keep::Record,
-    ports::{Event, Identity, Origin, Peer},
-    rights::Access,
-    sessions::Expired,
-    slot::{ConnectionId, ExpiryKey, SlotRef},
 };
 use crate::{
     codec::{Connect, ReasonCode},
@@ -118,7 +116,7 @@ impl Router {
         Ok(Connected { client, session_present, until })
     }
 
-    pub(super) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
+    pub(crate) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
         let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
         let id = connect.client_id;
         if id.is_empty() {
@@ -242,7 +240,7 @@ impl Router {
     /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
     ///
     /// To be called within a store's group: that its client is gone is kept together with its Will.
-    pub(super) fn disconnect(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
+    pub(crate) fn disconnect(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
         let Client { slot, connection, .. } = client;
         let mut state = slot.lock();
         if !slot.is_owned_by(*connection) {

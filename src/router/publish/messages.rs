@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{
+use super::super::{
     Local, Router, SysPublish,
-    denials::Action,
-    keep::Record,
-    matches::Matched,
-    ports::{DropReason, Event},
-    recorder::{Copies, Recorder},
-    rights::Access,
+    ports::{DropReason, Event, Record},
+    sessions::Access,
+    subscriptions::Matched,
+    thread::{Action, Copies, Recorder},
 };
 use crate::{
     codec::Publish,
@@ -39,7 +37,7 @@ impl Router {
     /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered
     /// with: a client that repeats a topic is not matched again. An error ends the connection.
     #[inline(always)]
-    pub(super) fn publish_from(
+    pub(crate) fn publish_from(
         &self,
         local: &mut Local,
         client: &ClientId,
@@ -57,7 +55,7 @@ impl Router {
     }
 
     /// A client's message: its sender is in it.
-    pub(super) fn publish_as(
+    pub(crate) fn publish_as(
         &self,
         local: &mut Local,
         access: impl FnOnce() -> Asked,
@@ -104,7 +102,7 @@ impl Router {
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
     /// words for it [MQTT-3.3.5-2].
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         local: &mut Local,
         action: Action,
@@ -167,7 +165,7 @@ impl Router {
     }
 
     /// A message of the broker itself, retained: `$SYS`.
-    pub(super) fn publish_own(&self, local: &mut Local, topic: &TopicName, payload: &[u8]) {
+    pub(crate) fn publish_own(&self, local: &mut Local, topic: &TopicName, payload: &[u8]) {
         let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
         local.observers.observe(&Event::Publish {
             client: None,

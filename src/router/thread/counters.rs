@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::ports::{DropReason, Event, Observe};
+use super::super::ports::{DropReason, Event, Observe};
 
 /// The counters of one broker.
 #[derive(Debug, Default)]
@@ -138,7 +138,7 @@ impl Shard {
 impl Shard {
     /// A message of so many bytes is on its way to a client.
     #[inline]
-    pub(super) fn delivered(&self, payload: usize) {
+    pub(crate) fn delivered(&self, payload: usize) {
         self.add(Count::MessagesSent, 1);
         self.add(Count::PublishSent, 1);
         self.add(Count::PublishBytesSent, payload as u64);

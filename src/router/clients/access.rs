@@ -3,13 +3,11 @@
 
 use std::{sync::Arc, task::Waker};
 
-use super::{
+use super::super::{
     Local, Router,
-    counters::Count,
-    keep::Record,
-    ports::{Credentials, Identity, Peer, Proof, Refusal, Verdict},
-    rights::Access,
-    slot::{ConnectionId, SlotRef, SlotState},
+    ports::{Credentials, Identity, Peer, Proof, Record, Refusal, Verdict},
+    sessions::{Access, ConnectionId, SlotRef, SlotState},
+    thread::Count,
 };
 use crate::{
     codec::{Connect, ReasonCode},
@@ -52,7 +50,7 @@ impl Router {
     }
 
     /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do everything.
-    pub(super) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
+    pub(crate) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
         let nobody = identity.user.is_none() && identity.proof == Proof::None;
@@ -70,7 +68,7 @@ impl Router {
     /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
     /// connection has by now are that one's: what this one still sends is not judged by them.
     #[inline]
-    pub(super) fn access_of(
+    pub(crate) fn access_of(
         &self,
         slot: &SlotRef,
         connection: ConnectionId,
@@ -108,7 +106,7 @@ impl Router {
     }
 
     /// The rights of a session's client as they follow from the ports now.
-    pub(super) fn recompile(&self, state: &mut SlotState) {
+    pub(crate) fn recompile(&self, state: &mut SlotState) {
         if state.stranger {
             return;
         }
@@ -120,7 +118,7 @@ impl Router {
 
     /// Puts rights in force. Messages that wait and may not be received by them are forgotten: who returns to a session
     /// may be another user than the one it was begun by.
-    pub(super) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) {
+    pub(crate) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) {
         if let Some(access) = access.as_ref().filter(|access| access.limits_reading) {
             let forget = |session, number| {
                 // nobody waits for it to be kept
@@ -136,7 +134,7 @@ impl Router {
 impl SlotState {
     /// May the session's client receive a message of this topic?
     #[inline]
-    pub(super) fn may_receive(&self, topic: &TopicName) -> bool {
+    pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
         self.access.as_ref().is_none_or(|access| access.may_receive(topic))
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
-use super::{ports::Origin, rights::Access};
+use super::{super::ports::Origin, rights::Access};
 use crate::session::{CommitSeq, Session};
 
 /// A handle of a session's place. Two are equal if they are the same place.
@@ -30,47 +30,47 @@ struct Slot {
 }
 
 /// What the lock guards.
-pub(super) struct SlotState {
-    pub(super) session: Session,
+pub(crate) struct SlotState {
+    pub(crate) session: Session,
     /// Who its client is and what it may do; `None` where nobody asks.
-    pub(super) access: Option<std::sync::Arc<Access>>,
+    pub(crate) access: Option<std::sync::Arc<Access>>,
     /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
     /// waits for it until the client is back.
-    pub(super) stranger: bool,
+    pub(crate) stranger: bool,
     /// Where its client came in; for one of whom nothing else is known, `access` does not say it.
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
     /// The session is no more: whoever still holds the handle must not use it.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
     /// When it ends if its client stays away: its key in the router's list.
-    pub(super) expiry: Option<ExpiryKey>,
+    pub(crate) expiry: Option<ExpiryKey>,
     /// The commit that its beginning waits for: no CONNACK is sent before.
-    pub(super) started_by: CommitSeq,
+    pub(crate) started_by: CommitSeq,
 }
 
 /// The number of a connection, unique within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionId(pub(super) u64);
+pub struct ConnectionId(pub(crate) u64);
 
 /// No connection has this number.
 const NOBODY: u64 = u64::MAX;
 
 /// When a session ends, and a number that makes the key unique.
-pub(super) type ExpiryKey = (Instant, u64);
+pub(crate) type ExpiryKey = (Instant, u64);
 
 impl SlotRef {
     /// Where it is in memory: an order among handles.
-    pub(super) fn address(&self) -> usize {
+    pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    pub(super) fn new(session: Session) -> Self {
+    pub(crate) fn new(session: Session) -> Self {
         Self::with(session, false)
     }
 
     /// The place of a session from before this process: see [`SlotState::stranger`].
-    pub(super) fn restored(session: Session) -> Self {
+    pub(crate) fn restored(session: Session) -> Self {
         Self::with(session, true)
     }
 
@@ -95,19 +95,19 @@ impl SlotRef {
     }
 
     /// Does a store keep the session? Needs no lock.
-    pub(super) fn is_kept(&self) -> bool {
+    pub(crate) fn is_kept(&self) -> bool {
         self.0.kept
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, SlotState> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.0.state.lock()
     }
 
     /// There is something for the attached connection: puts its waker into `wakes`, unless it is there already. To be
     /// called with the lock held; the connection is woken when the locks are gone.
     #[inline]
-    pub(super) fn signal(&self, state: &SlotState, wakes: &mut Vec<Waker>) {
+    pub(crate) fn signal(&self, state: &SlotState, wakes: &mut Vec<Waker>) {
         if self.0.signalled.load(Ordering::Relaxed) {
             return;
         }
@@ -118,14 +118,14 @@ impl SlotRef {
     }
 
     /// A connection, whose task `waker` wakes, has the session from now on.
-    pub(super) fn attach(&self, state: &mut SlotState, connection: ConnectionId, waker: Waker) {
+    pub(crate) fn attach(&self, state: &mut SlotState, connection: ConnectionId, waker: Waker) {
         self.0.owner.store(connection.0, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
         state.waker = Some(waker);
     }
 
     /// No connection has the session any more: gives the waker of the one that had it.
-    pub(super) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
+    pub(crate) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
         self.0.owner.store(NOBODY, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
         state.waker.take()
@@ -133,7 +133,7 @@ impl SlotRef {
 
     /// Is the session this connection's? Certain with the lock held, a good guess without.
     #[inline]
-    pub(super) fn is_owned_by(&self, connection: ConnectionId) -> bool {
+    pub(crate) fn is_owned_by(&self, connection: ConnectionId) -> bool {
         self.0.owner.load(Ordering::Acquire) == connection.0
     }
 
@@ -145,14 +145,14 @@ impl SlotRef {
 
     /// The attached connection looks now. To be called with the lock held.
     #[inline]
-    pub(super) fn clear_signal(&self) {
+    pub(crate) fn clear_signal(&self) {
         self.0.signalled.store(false, Ordering::Relaxed);
     }
 }
 
 impl SlotState {
     /// Wakes the task that drives the attached connection.
-    pub(super) fn waker(&self) -> Option<&Waker> {
+    pub(crate) fn waker(&self) -> Option<&Waker> {
         self.waker.as_ref()
     }
 }

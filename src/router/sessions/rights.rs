@@ -2,45 +2,45 @@
 
 use std::sync::Arc;
 
-use super::ports::{Identity, Rights};
+use super::super::ports::{Identity, Rights};
 use crate::topic::{TopicFilter, TopicName};
 
 /// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there is
 /// nothing to ask and nothing to know, there is none.
-pub(super) struct Access {
-    pub(super) identity: Identity,
+pub(crate) struct Access {
+    pub(crate) identity: Identity,
     /// `None`: everything.
-    pub(super) rights: Option<Arc<dyn Rights>>,
-    pub(super) limits_reading: bool,
+    pub(crate) rights: Option<Arc<dyn Rights>>,
+    pub(crate) limits_reading: bool,
     /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what waits
     /// there is as the rules say for whom it began, and for whoever returns to it they are asked again.
-    pub(super) revoked: bool,
+    pub(crate) revoked: bool,
 }
 
 impl Access {
-    pub(super) fn may_publish(&self, topic: &TopicName) -> bool {
+    pub(crate) fn may_publish(&self, topic: &TopicName) -> bool {
         !self.revoked && self.all(|rights| rights.may_publish(topic))
     }
 
-    pub(super) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+    pub(crate) fn may_subscribe(&self, filter: &TopicFilter) -> bool {
         !self.revoked && self.all(|rights| rights.may_subscribe(filter))
     }
 
     #[inline]
-    pub(super) fn may_receive(&self, topic: &TopicName) -> bool {
+    pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
         !self.limits_reading || self.all(|rights| rights.may_receive(topic))
     }
 
     /// The User Name in force.
-    pub(super) fn user(&self) -> Option<&str> {
+    pub(crate) fn user(&self) -> Option<&str> {
         self.identity.user.as_deref()
     }
 
-    pub(super) fn limits_reading(&self) -> bool {
+    pub(crate) fn limits_reading(&self) -> bool {
         self.limits_reading
     }
 
-    pub(super) fn is_revoked(&self) -> bool {
+    pub(crate) fn is_revoked(&self) -> bool {
         self.revoked
     }
 

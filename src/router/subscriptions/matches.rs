@@ -13,7 +13,7 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashTable;
 use parking_lot::RwLock;
 
-use super::slot::SlotRef;
+use super::super::sessions::SlotRef;
 use crate::{
     topic::{SubscriptionTrie, TopicName},
     types::SubscriptionOptions,
@@ -21,9 +21,9 @@ use crate::{
 
 /// One session that gets a message, and what its filters that match ask for together: see [`merge_overlapping`].
 #[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) slot: SlotRef,
-    pub(super) options: SubscriptionOptions,
+pub(crate) struct Target {
+    pub(crate) slot: SlotRef,
+    pub(crate) options: SubscriptionOptions,
 }
 
 /// Who gets the messages of one topic.
@@ -31,9 +31,9 @@ pub(super) struct Target {
 pub struct Matched {
     topic: Box<str>,
     stamp: Stamp,
-    pub(super) targets: Box<[Target]>,
+    pub(crate) targets: Box<[Target]>,
     /// One of the targets has No Local or Retain As Published.
-    pub(super) has_options: bool,
+    pub(crate) has_options: bool,
 }
 
 impl Matched {
@@ -46,7 +46,7 @@ impl Matched {
 /// Counters of changed subscriptions. Those without wildcards count in one of many counters, by their topic, so that
 /// clients that come and go do not make each other's topics stale.
 #[derive(Debug)]
-pub(super) struct Generations {
+pub(crate) struct Generations {
     wildcard: AtomicU64,
     exact: Box<[AtomicU64]>,
 }
@@ -76,13 +76,13 @@ impl Default for Generations {
 
 impl Generations {
     /// A subscription to this filter has changed. To be called before its change is acknowledged.
-    pub(super) fn bump(&self, filter: &str, wildcard: bool) {
+    pub(crate) fn bump(&self, filter: &str, wildcard: bool) {
         let counter = if wildcard { &self.wildcard } else { &self.exact[usize::from(bucket(filter))] };
         counter.fetch_add(1, Ordering::Release);
     }
 
     /// No answer is right any more.
-    pub(super) fn bump_all(&self) {
+    pub(crate) fn bump_all(&self) {
         // every stamp has it
         self.wildcard.fetch_add(1, Ordering::Release);
     }
@@ -98,14 +98,14 @@ impl Generations {
 
     /// Is the answer still right?
     #[inline]
-    pub(super) fn is_fresh(&self, matched: &Matched) -> bool {
+    pub(crate) fn is_fresh(&self, matched: &Matched) -> bool {
         self.stamp(matched.stamp.bucket) == matched.stamp
     }
 }
 
 /// Answers of one thread.
 #[derive(Debug, Default)]
-pub(super) struct MatchCache {
+pub(crate) struct MatchCache {
     answers: HashTable<Arc<Matched>>,
     hasher: RandomState,
     /// Of all answers.
@@ -122,7 +122,7 @@ const MAX_TARGETS: usize = 1 << 20;
 
 impl MatchCache {
     /// Who gets this topic's messages.
-    pub(super) fn get(
+    pub(crate) fn get(
         &mut self,
         topic: &TopicName,
         generations: &Generations,
@@ -164,7 +164,7 @@ impl MatchCache {
     }
 
     /// Forgets stale answers: they keep sessions in memory that ended.
-    pub(super) fn forget_stale(&mut self, generations: &Generations) {
+    pub(crate) fn forget_stale(&mut self, generations: &Generations) {
         let Self { answers, hasher, targets, .. } = self;
         answers.retain(|matched| {
             let fresh = generations.is_fresh(matched);

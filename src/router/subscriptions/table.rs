@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::{
+    super::sessions::SlotRef,
     matches::{Generations, MatchCache, Matched},
-    slot::SlotRef,
 };
 use crate::{
     topic::{FilterId, SubscriptionTrie, TopicFilter, TopicName},
@@ -14,65 +14,65 @@ use crate::{
 };
 
 /// All subscriptions.
-pub(super) struct Subscriptions {
+pub(crate) struct Subscriptions {
     trie: RwLock<SubscriptionTrie<SlotRef>>,
     generations: Generations,
 }
 
 /// The subscriptions, locked for changes: an answer that one of them makes stale is stale before they are unlocked.
-pub(super) struct Changes<'a> {
+pub(crate) struct Changes<'a> {
     trie: RwLockWriteGuard<'a, SubscriptionTrie<SlotRef>>,
     generations: &'a Generations,
 }
 
 impl Subscriptions {
     /// None. `seed` keeps clients from choosing filters that collide.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { trie: RwLock::new(SubscriptionTrie::new(seed)), generations: Generations::default() }
     }
 
     /// (Filter, subscriber) pairs.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.trie.read().len()
     }
 
     /// Locks them.
-    pub(super) fn change(&self) -> Changes<'_> {
+    pub(crate) fn change(&self) -> Changes<'_> {
         Changes { trie: self.trie.write(), generations: &self.generations }
     }
 
     /// Who gets this topic's messages.
     #[inline]
-    pub(super) fn matching(&self, cache: &mut MatchCache, topic: &TopicName) -> Arc<Matched> {
+    pub(crate) fn matching(&self, cache: &mut MatchCache, topic: &TopicName) -> Arc<Matched> {
         cache.get(topic, &self.generations, &self.trie)
     }
 
     /// Is the answer still right?
     #[inline]
-    pub(super) fn is_fresh(&self, matched: &Matched) -> bool {
+    pub(crate) fn is_fresh(&self, matched: &Matched) -> bool {
         self.generations.is_fresh(matched)
     }
 
     /// Every answer is looked up again, and whether its topic is admitted is looked at again.
-    pub(super) fn make_all_stale(&self) {
+    pub(crate) fn make_all_stale(&self) {
         self.generations.bump_all();
     }
 
     /// Drops stale answers from a thread's memory.
-    pub(super) fn forget_stale(&self, cache: &mut MatchCache) {
+    pub(crate) fn forget_stale(&self, cache: &mut MatchCache) {
         cache.forget_stale(&self.generations);
     }
 }
 
 impl Changes<'_> {
     /// Does the session subscribe to this filter?
-    pub(super) fn has(&self, filter: &TopicFilter, slot: &SlotRef) -> bool {
+    pub(crate) fn has(&self, filter: &TopicFilter, slot: &SlotRef) -> bool {
         self.trie.id(filter).is_some_and(|id| self.trie.options(id, slot).is_some())
     }
 
     /// The session subscribes to this filter, in place of its subscription to the same filter. The number of the filter,
     /// if there was no such subscription.
-    pub(super) fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         filter: &TopicFilter,
         slot: &SlotRef,
@@ -86,14 +86,14 @@ impl Changes<'_> {
     }
 
     /// The session gives this filter up: the filter's number, if it subscribed to it.
-    pub(super) fn unsubscribe(&mut self, filter: &TopicFilter, slot: &SlotRef) -> Option<FilterId> {
+    pub(crate) fn unsubscribe(&mut self, filter: &TopicFilter, slot: &SlotRef) -> Option<FilterId> {
         let id = self.trie.unsubscribe(filter, slot)?;
         self.generations.bump(filter.as_str(), filter.has_wildcard());
         Some(id)
     }
 
     /// The same, by number.
-    pub(super) fn remove(&mut self, id: FilterId, slot: &SlotRef) {
+    pub(crate) fn remove(&mut self, id: FilterId, slot: &SlotRef) {
         let wildcard = self.trie.is_wildcard(id);
         // the one counter of wildcards needs no text
         let text = if wildcard { None } else { self.trie.filter(id) };

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{
+use super::super::{
     Local, Router,
-    counters::Count,
-    keep::{Condition, Store},
-    local::Observers,
-    matches::Matched,
-    slot::{ConnectionId, SlotRef, SlotState},
+    ports::{Condition, Store},
+    sessions::{ConnectionId, SlotRef, SlotState},
+    subscriptions::Matched,
+    thread::{Count, Observers},
 };
 use crate::{
     codec::Connect,
@@ -19,31 +18,31 @@ use crate::{
 /// A connected client, as its connection holds it.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) slot: SlotRef,
-    pub(super) connection: ConnectionId,
-    pub(super) id: ClientId,
+    pub(crate) slot: SlotRef,
+    pub(crate) connection: ConnectionId,
+    pub(crate) id: ClientId,
     /// When this connection began: after a take-over, the session may belong to another user.
     user: Option<UserName>,
-    pub(super) version: ProtocolVersion,
+    pub(crate) version: ProtocolVersion,
     /// See [`Connect::bridge`].
-    pub(super) bridge: bool,
+    pub(crate) bridge: bool,
     /// The answer to its last PUBLISH.
-    pub(super) last: Option<Arc<Matched>>,
+    pub(crate) last: Option<Arc<Matched>>,
     /// What waits for the store; with the memory store, never anything.
-    pub(super) awaited: Option<Box<Awaited>>,
+    pub(crate) awaited: Option<Box<Awaited>>,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
-    pub(super) touched: bool,
+    pub(crate) touched: bool,
 }
 
 /// What of a client waits for the store.
 #[derive(Debug, Default)]
-pub(super) struct Awaited {
+pub(crate) struct Awaited {
     /// Its CONNACK, and all that comes behind it.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
-    pub(super) acks: HeldAcks,
+    pub(crate) acks: HeldAcks,
     /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be kept.
-    pub(super) unacknowledged: Option<CommitSeq>,
+    pub(crate) unacknowledged: Option<CommitSeq>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
 }
@@ -69,7 +68,7 @@ enum Released {
 
 impl Client {
     /// A client that was accepted by this CONNECT, and has the session in this slot. `stored`: when that is kept.
-    pub(super) fn new(
+    pub(crate) fn new(
         id: ClientId,
         user: Option<UserName>,
         slot: SlotRef,
@@ -115,13 +114,13 @@ impl Client {
     }
 
     /// Its CONNACK, or acknowledgements of its packets, wait for the store.
-    pub(super) fn is_owed(&self) -> bool {
+    pub(crate) fn is_owed(&self) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.accepted.is_some() || !awaited.acks.is_empty())
     }
 
     /// An error where more of its packets wait to be acknowledged than is kept for it.
     #[inline]
-    pub(super) fn may_be_owed_more(&self, limits: &SessionLimits) -> Result<(), ProtocolError> {
+    pub(crate) fn may_be_owed_more(&self, limits: &SessionLimits) -> Result<(), ProtocolError> {
         match &self.awaited {
             Some(awaited) if awaited.acks.size() > limits.max_outbound_bytes => {
                 Err(ProtocolError::TooManyUnacknowledged)
@@ -133,7 +132,7 @@ impl Client {
 
 impl Router {
     /// The client's session, if it is still this connection's.
-    pub(super) fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
+    pub(crate) fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
         let state = client.slot.lock();
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
     }
@@ -273,7 +272,7 @@ impl Router {
 
 /// Sends an acknowledgement once what it acknowledges is kept.
 #[inline]
-pub(super) fn answer(
+pub(crate) fn answer(
     observers: &Observers,
     awaited: &mut Option<Box<Awaited>>,
     stored: Stored,

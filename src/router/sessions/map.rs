@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// All sessions.
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     map: DashMap<ClientId, SlotRef, RandomState>,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
     /// Of the next connection.
@@ -36,7 +36,7 @@ pub(super) struct Sessions {
 }
 
 /// What [`Sessions::next_expired`] found.
-pub(super) enum Expired {
+pub(crate) enum Expired {
     /// This session is due, if it still has this key.
     Session(ExpiryKey, SlotRef),
     /// None is before this time, at which the first one is.
@@ -64,42 +64,42 @@ impl Sessions {
     // ---- by Client Identifier ----
 
     /// The place of a client's session. The shard of the map that it is in stays locked as long as this lives.
-    pub(super) fn entry(&self, client: &ClientId) -> Entry<'_, ClientId, SlotRef> {
+    pub(crate) fn entry(&self, client: &ClientId) -> Entry<'_, ClientId, SlotRef> {
         self.map.entry(client.clone())
     }
 
     /// A session as it was before a restart.
-    pub(super) fn restore(&self, client: ClientId, slot: SlotRef) {
+    pub(crate) fn restore(&self, client: ClientId, slot: SlotRef) {
         self.map.insert(client, slot);
     }
 
     /// A session ended: its client has none, unless it has another by now.
-    pub(super) fn remove(&self, client: &ClientId, slot: &SlotRef) {
+    pub(crate) fn remove(&self, client: &ClientId, slot: &SlotRef) {
         self.map.remove_if(client, |_, now| now == slot);
     }
 
     /// Has this client no session, and are there as many as there may be? Counting them visits every shard.
-    pub(super) fn has_no_room(&self, client: &ClientId, most: usize) -> bool {
+    pub(crate) fn has_no_room(&self, client: &ClientId, most: usize) -> bool {
         self.map.len() >= most && !self.map.contains_key(client)
     }
 
     /// Has this client a session that a store keeps?
-    pub(super) fn is_kept(&self, client: &ClientId) -> bool {
+    pub(crate) fn is_kept(&self, client: &ClientId) -> bool {
         self.map.get(client).is_some_and(|slot| slot.is_kept())
     }
 
     /// How many there are, of connected clients or not.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
 
     /// All of them, at this time.
-    pub(super) fn all(&self) -> Vec<SlotRef> {
+    pub(crate) fn all(&self) -> Vec<SlotRef> {
         self.map.iter().map(|entry| entry.value().clone()).collect()
     }
 
     /// Messages waiting or in flight in all of them: count and bytes.
-    pub(super) fn backlog(&self) -> (usize, usize) {
+    pub(crate) fn backlog(&self) -> (usize, usize) {
         self.map.iter().fold((0, 0), |(messages, bytes), entry| {
             let (m, b) = entry.value().lock().session.backlog();
             (messages + m, bytes + b)
@@ -109,61 +109,61 @@ impl Sessions {
     // ---- numbers and names ----
 
     /// A number that no other connection of this process has.
-    pub(super) fn new_connection(&self) -> ConnectionId {
+    pub(crate) fn new_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A Client Identifier with this beginning, which no other client has.
-    pub(super) fn new_client_id(&self, begins: &str) -> ClientId {
+    pub(crate) fn new_client_id(&self, begins: &str) -> ClientId {
         let n = self.next_connection.fetch_add(1, Ordering::Relaxed);
         ClientId::from(format!("{begins}-{:016x}", self.names.hash_one(n)).as_str())
     }
 
     /// The number of one more session that a store keeps.
-    pub(super) fn new_number(&self) -> Option<SessionNumber> {
+    pub(crate) fn new_number(&self) -> Option<SessionNumber> {
         NonZeroU64::new(self.next_number.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
     }
 
     /// Numbers begin with this one: those before it were given before a restart.
-    pub(super) fn set_next_number(&self, next: SessionNumber) {
+    pub(crate) fn set_next_number(&self, next: SessionNumber) {
         self.next_number.store(next.0.get(), Ordering::Relaxed);
     }
 
     // ---- connected clients ----
 
     /// One more client is connected.
-    pub(super) fn client_came(&self) {
+    pub(crate) fn client_came(&self) {
         let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
         self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
     }
 
     /// One is not any more.
-    pub(super) fn client_left(&self) {
+    pub(crate) fn client_left(&self) {
         self.connected.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn connected(&self) -> usize {
+    pub(crate) fn connected(&self) -> usize {
         self.connected.load(Ordering::Relaxed)
     }
 
-    pub(super) fn connected_maximum(&self) -> usize {
+    pub(crate) fn connected_maximum(&self) -> usize {
         self.connected_maximum.load(Ordering::Relaxed)
     }
 
     // ---- the end of sessions ----
 
     /// The session is looked at then.
-    pub(super) fn expire_at(&self, key: ExpiryKey, slot: SlotRef) {
+    pub(crate) fn expire_at(&self, key: ExpiryKey, slot: SlotRef) {
         self.expiries.lock().insert(key, slot);
     }
 
     /// Its client came back.
-    pub(super) fn cancel_expiry(&self, key: ExpiryKey) {
+    pub(crate) fn cancel_expiry(&self, key: ExpiryKey) {
         self.expiries.lock().remove(&key);
     }
 
     /// Takes the first session that is due at this time off the list.
-    pub(super) fn next_expired(&self, now: Instant) -> Expired {
+    pub(crate) fn next_expired(&self, now: Instant) -> Expired {
         let mut expiries = self.expiries.lock();
         let Some(first) = expiries.first_entry() else { return Expired::None };
         if first.key().0 > now {
@@ -174,14 +174,14 @@ impl Sessions {
     }
 
     /// A session ended: when that is kept.
-    pub(super) fn ended(&self, stored: Stored) {
+    pub(crate) fn ended(&self, stored: Stored) {
         if let Stored::By(commit) = stored {
             self.ended_by.fetch_max(commit.0, Ordering::Release);
         }
     }
 
     /// The last commit with the end of a session.
-    pub(super) fn ended_by(&self) -> CommitSeq {
+    pub(crate) fn ended_by(&self) -> CommitSeq {
         CommitSeq(self.ended_by.load(Ordering::Acquire))
     }
 }

@@ -1,6 +1,6 @@
 //! What can still be sent to a client while the server shuts down.
 
-use super::{Client, Router};
+use super::super::{Client, Router};
 
 /// What can still be sent to a client, and what that depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,13 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use super::{
+use super::super::{
     Local, Router,
-    counters::Count,
-    keep::Record,
-    ports::{DropReason, Event},
-    rights::Access,
-    slot::{ConnectionId, SlotRef, SlotState},
+    ports::{DropReason, Event, Record},
+    sessions::{Access, ConnectionId, SlotRef, SlotState},
+    thread::Count,
 };
 use crate::{
     codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
@@ -18,20 +16,20 @@ use crate::{
 };
 
 /// What became of a SUBSCRIBE.
-pub(super) struct Subscribed {
+pub(crate) struct Subscribed {
     /// For each filter.
-    pub(super) codes: Vec<SubackCode>,
+    pub(crate) codes: Vec<SubackCode>,
     /// When what was granted is durable.
-    pub(super) stored: Stored,
+    pub(crate) stored: Stored,
     /// Messages wait until the session's [`suback_sent`](crate::session::Session::suback_sent) is told this: the number
     /// of the last message before the SUBSCRIBE.
-    pub(super) behind: Option<u64>,
+    pub(crate) behind: Option<u64>,
 }
 
 impl Router {
     /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is another
     /// connection's by now.
-    pub(super) fn subscribe(
+    pub(crate) fn subscribe(
         &self,
         local: &mut Local,
         (slot, connection): (&SlotRef, ConnectionId),
@@ -170,7 +168,7 @@ impl Router {
     }
 
     /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
-    pub(super) fn unsubscribe(
+    pub(crate) fn unsubscribe(
         &self,
         local: &mut Local,
         slot: &SlotRef,
@@ -191,7 +189,7 @@ impl Router {
     }
 
     /// Takes the subscriptions of a session that ended out of the trie.
-    pub(super) fn remove_subscriptions(&self, slot: &SlotRef, filters: &[FilterId]) {
+    pub(crate) fn remove_subscriptions(&self, slot: &SlotRef, filters: &[FilterId]) {
         if filters.is_empty() {
             return;
         }

@@ -8,12 +8,14 @@ use std::{
 };
 
 use super::{
-    QueuedCopy, RouterLimits,
+    super::{
+        QueuedCopy, RouterLimits,
+        ports::{DropReason, Event, Observe},
+        sessions::Access,
+        subscriptions::MatchCache,
+    },
     counters::{Count, Shard},
     denials::{Action, Denials},
-    matches::MatchCache,
-    ports::{DropReason, Event, Observe},
-    rights::Access,
 };
 use crate::{
     session::{BufPool, Message, Outgoing},
@@ -25,25 +27,25 @@ use crate::{
 pub struct Local {
     /// Buffers for what goes out.
     pub pool: BufPool,
-    pub(super) wakes: Vec<Waker>,
-    pub(super) cache: MatchCache,
-    pub(super) limits: Arc<RouterLimits>,
-    pub(super) observers: Observers,
+    pub(crate) wakes: Vec<Waker>,
+    pub(crate) cache: MatchCache,
+    pub(crate) limits: Arc<RouterLimits>,
+    pub(crate) observers: Observers,
     /// For whom a message is queued, beside the first; empty between one message and the next.
-    pub(super) copies: Vec<QueuedCopy>,
+    pub(crate) copies: Vec<QueuedCopy>,
     /// Wills that waited are published now.
-    pub(super) publishes_wills: bool,
+    pub(crate) publishes_wills: bool,
 }
 
 /// Who sees events: the counters of this thread, whoever the embedding program plugged in, and of what is dropped the
 /// log.
-pub(super) struct Observers {
+pub(crate) struct Observers {
     /// When this turn of the thread began.
-    pub(super) now: Instant,
+    pub(crate) now: Instant,
     shard: Arc<Shard>,
     other: Option<Arc<dyn Observe>>,
     dropped: DropLog,
-    pub(super) denials: Denials,
+    pub(crate) denials: Denials,
 }
 
 /// What was said of dropped messages: a line a second at most, however many are dropped.
@@ -55,7 +57,7 @@ struct DropLog {
 
 impl Observers {
     #[inline]
-    pub(super) fn observe(&self, event: &Event<'_>) {
+    pub(crate) fn observe(&self, event: &Event<'_>) {
         self.shard.observe(event);
         if let Some(other) = &self.other {
             other.observe(event);
@@ -64,7 +66,7 @@ impl Observers {
 
     /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
     #[inline]
-    pub(super) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
+    pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
         let payload = message.payload().len();
         self.shard.delivered(payload);
         if let Some(other) = &self.other {
@@ -73,13 +75,13 @@ impl Observers {
     }
 
     #[inline]
-    pub(super) fn count(&self, count: Count, n: u64) {
+    pub(crate) fn count(&self, count: Count, n: u64) {
         self.shard.add(count, n);
     }
 
     /// A message of `client` was dropped: it may not publish it.
     #[cold]
-    pub(super) fn may_not_publish(
+    pub(crate) fn may_not_publish(
         &mut self,
         action: Action,
         (client, access): (&ClientId, Option<&Access>),
@@ -92,14 +94,14 @@ impl Observers {
 
     /// A message was not delivered: `client` may not receive it.
     #[cold]
-    pub(super) fn may_not_receive(&mut self, client: &ClientId, access: Option<&Access>, topic: &TopicName) {
+    pub(crate) fn may_not_receive(&mut self, client: &ClientId, access: Option<&Access>, topic: &TopicName) {
         self.count(Count::DeniedDeliveries, 1);
         self.denials.tell(Action::Receive, client, access.and_then(Access::user), topic.as_str());
     }
 
     /// A client's message was dropped, or is not retained.
     #[cold]
-    pub(super) fn not_published(&mut self, outgoing: &Outgoing<'_>, reason: DropReason) {
+    pub(crate) fn not_published(&mut self, outgoing: &Outgoing<'_>, reason: DropReason) {
         if let Some(client) = outgoing.from {
             self.dropped(client, outgoing.topic, outgoing.payload.len(), reason);
         }
@@ -107,7 +109,7 @@ impl Observers {
 
     /// A message was dropped: for `client`, or of it.
     #[cold]
-    pub(super) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
+    pub(crate) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
         self.observe(&Event::Drop { client, topic, payload, reason });
         let Self { now, dropped: DropLog { last, silent }, .. } = self;
         if last.is_some_and(|last| *now - last < Duration::from_secs(1)) {
@@ -121,7 +123,7 @@ impl Observers {
 }
 
 impl Local {
-    pub(super) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, other: Option<Arc<dyn Observe>>) -> Self {
+    pub(crate) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, other: Option<Arc<dyn Observe>>) -> Self {
         let now = Instant::now();
         Self {
             pool: BufPool::default(),

@@ -11,12 +11,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{
+use super::super::{
     Local, Router,
-    denials::Action,
-    keep::{Record, RestoredSession},
-    ports::{DropReason, Event},
-    rights::Access,
+    ports::{DropReason, Event, Record, RestoredSession},
+    sessions::Access,
+    thread::Action,
 };
 use crate::{
     session::{CloseReason, Outgoing, SessionNumber, StoredWill},
@@ -25,7 +24,7 @@ use crate::{
 
 /// Wills that wait for room on the disk.
 #[derive(Default)]
-pub(super) struct Wills {
+pub(crate) struct Wills {
     due: Mutex<DueWills>,
     /// There are some: what they need room for comes first.
     wait: AtomicBool,
@@ -51,7 +50,7 @@ struct DueWill {
 
 impl Wills {
     /// Does one wait? Needs no lock.
-    pub(super) fn wait(&self) -> bool {
+    pub(crate) fn wait(&self) -> bool {
         self.wait.load(Ordering::Acquire)
     }
 
@@ -127,7 +126,7 @@ impl Router {
     /// said; or it waits for room. `session`: the number of its session, if a store keeps that.
     ///
     /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
-    pub(super) fn publish_will(
+    pub(crate) fn publish_will(
         &self,
         local: &mut Local,
         (client, session): (&ClientId, Option<SessionNumber>),
@@ -177,7 +176,7 @@ impl Router {
 
     /// Wills that a store kept with its sessions: those that were due, and behind them those of clients which were connected
     /// when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
-    pub(super) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
+    pub(crate) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
         let mut due = Vec::new();
         for RestoredSession { session, client, due: waiting, .. } in &mut *sessions {
             for (number, will) in waiting.drain(..) {

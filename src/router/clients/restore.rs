@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Local, Restored, RestoredSession, Router, slot::SlotRef};
+use super::super::{Local, Restored, RestoredSession, Router, sessions::SlotRef};
 use crate::{session::Session, topic::TopicFilter};
 
 impl Router {

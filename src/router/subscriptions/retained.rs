@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The retained messages.
-pub(super) struct RetainedStore {
+pub(crate) struct RetainedStore {
     inner: RwLock<Inner>,
 }
 
@@ -35,17 +35,17 @@ struct Retained {
 
 /// The store is full: the message is not retained.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 impl RetainedStore {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let tree = RetainedTree::new(seed);
         Self { inner: RwLock::new(Inner { tree, all: Size::default(), clients: Size::default() }) }
     }
 
     /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at once,
     /// the one that is kept is recorded last. The old one stays where there is no room. `topic` is the message's.
-    pub(super) fn set(
+    pub(crate) fn set(
         &self,
         topic: &TopicName,
         message: Message,
@@ -75,18 +75,18 @@ impl RetainedStore {
     }
 
     /// One that a store kept: the limits were asked when it came.
-    pub(super) fn restore(&self, message: Message) {
+    pub(crate) fn restore(&self, message: Message) {
         self.inner.write().insert(Retained { message, own: false });
     }
 
     /// Keeps a message of the broker itself, beyond the limits of clients.
-    pub(super) fn set_own(&self, message: Message) {
+    pub(crate) fn set_own(&self, message: Message) {
         let replaced = self.inner.write().insert(Retained { message, own: true });
         drop(replaced);
     }
 
     /// The topic has no retained message any more [MQTT-3.3.1-10]; has that recorded. `record` is told whether it had one.
-    pub(super) fn clear(&self, topic: &TopicName, record: impl FnOnce(bool) -> Stored) -> Stored {
+    pub(crate) fn clear(&self, topic: &TopicName, record: impl FnOnce(bool) -> Stored) -> Stored {
         let mut inner = self.inner.write();
         let old = inner.tree.remove(topic);
         if let Some(old) = &old {
@@ -96,7 +96,7 @@ impl RetainedStore {
     }
 
     /// Those that a filter matches, until `each` breaks.
-    pub(super) fn try_for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message) -> ControlFlow<()>) {
+    pub(crate) fn try_for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message) -> ControlFlow<()>) {
         let inner = self.inner.read();
         if !inner.tree.is_empty() {
             let _all_or_not = inner.tree.try_for_each_match(filter, |retained| each(&retained.message));
@@ -104,7 +104,7 @@ impl RetainedStore {
     }
 
     /// How many, and bytes of topics and payloads.
-    pub(super) fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         let Size { messages, bytes } = self.inner.read().all;
         (messages, bytes)
     }

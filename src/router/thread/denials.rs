@@ -16,7 +16,7 @@ const FORGOTTEN: u32 = 60;
 
 /// What a client is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Action {
+pub(crate) enum Action {
     Publish,
     Will,
     Subscribe,
@@ -35,7 +35,7 @@ impl Action {
 }
 
 /// One thread's part: a denial that is not told costs a hash, and no lock.
-pub(super) struct Denials {
+pub(crate) struct Denials {
     hasher: RandomState,
     /// The hashes of those that were told, each at its own place; empty until one was.
     told: Vec<u64>,
@@ -52,7 +52,7 @@ impl Default for Denials {
 
 impl Denials {
     /// `topic` is a Topic Name; with [`Action::Subscribe`], a Topic Filter.
-    pub(super) fn tell(&mut self, action: Action, client: &ClientId, user: Option<&str>, topic: &str) {
+    pub(crate) fn tell(&mut self, action: Action, client: &ClientId, user: Option<&str>, topic: &str) {
         if self.is_told_now(action, client, topic) {
             let action = action.name();
             tracing::info!(target: "dunlin::router", action, client = client.as_str(), user, topic, "access denied");
@@ -60,7 +60,7 @@ impl Denials {
     }
 
     /// A subscription to this Topic Filter is refused, for this reason; `None`: its client may not subscribe to it.
-    pub(super) fn tell_refused(
+    pub(crate) fn tell_refused(
         &mut self,
         client: &ClientId,
         user: Option<&str>,
@@ -91,7 +91,7 @@ impl Denials {
     }
 
     /// More lines may be written. Gives how many were left out since the last time.
-    pub(super) fn renew(&mut self) -> u64 {
+    pub(crate) fn renew(&mut self) -> u64 {
         self.lines = LINES;
         self.renewed += 1;
         if self.renewed == FORGOTTEN {

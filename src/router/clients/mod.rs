@@ -1,0 +1,24 @@
+//! What clients do, from CONNECT to the end of their sessions.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `access` | asking who a client is, and for its rights |
+//! | `connect` | sessions beginning, being taken over, going away, expiring |
+//! | `client` | a connected client, and what there is to write for it |
+//! | `exchange` | its packets, through its session |
+//! | `subscribe` | its subscriptions and the retained messages they bring |
+//! | `unfinished` | what is still on its way |
+//! | `restore` | sessions and retained messages as a store kept them |
+
+mod access;
+mod client;
+mod connect;
+mod exchange;
+mod restore;
+mod subscribe;
+mod unfinished;
+
+pub use client::{Client, Flush};
+pub use connect::Connected;
+pub use exchange::Handled;
+pub use unfinished::Unfinished;

@@ -1,0 +1,19 @@
+//! What there is of a session beside its Session State.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `slot` | the place of one session, and the connection attached to it |
+//! | `rights` | who its client is, and what it may do |
+//! | `map` | which session has a Client Identifier; who is connected; when sessions end |
+//! | `permissions` | whether users and rules changed |
+
+mod map;
+mod permissions;
+mod rights;
+mod slot;
+
+pub(crate) use map::{Expired, Sessions};
+pub(crate) use permissions::Permissions;
+pub(crate) use rights::Access;
+pub use slot::{ConnectionId, SlotRef};
+pub(crate) use slot::{ExpiryKey, SlotState};

@@ -1,0 +1,16 @@
+//! Who gets what is published.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `table` | who subscribes to what |
+//! | `matches` | remembered answers to "who gets this topic" |
+//! | `retained` | the retained messages |
+
+mod matches;
+mod retained;
+mod table;
+
+pub(crate) use matches::MatchCache;
+pub use matches::Matched;
+pub(crate) use retained::RetainedStore;
+pub(crate) use table::Subscriptions;
