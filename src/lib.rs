@@ -36,20 +36,39 @@
 //! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held, and
 //! no input or output happens with one held.
 
+#[doc(hidden)]
+// as all modules: what an embedder needs is below, the rest is for the binary, tests, benches and fuzzers
 pub mod auth;
+#[doc(hidden)]
 pub mod certs;
+#[doc(hidden)]
 pub mod codec;
+#[doc(hidden)]
 pub mod config;
 mod net;
+#[doc(hidden)]
 pub mod router;
+#[doc(hidden)]
 pub mod server;
+#[doc(hidden)]
 pub mod session;
+#[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
 pub mod topic;
+#[doc(hidden)]
 pub mod types;
 
 #[doc(hidden)] // for the fuzz target: any bytes may arrive
 pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
-pub use config::Config;
+pub use codec::ReasonCode;
+pub use config::{Config, ConfigError, ListenerConfig};
+pub use router::{
+    Authenticate, Authorize, Counters, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer,
+    Pending, Proof, Refusal, Rights, Verdict,
+};
 pub use server::{Builder, Server, ServerError};
+pub use session::{CloseReason, Outgoing};
+pub use topic::{TopicFilter, TopicName};
+pub use types::{ClientId, QoS};

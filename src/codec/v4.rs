@@ -12,7 +12,7 @@ use super::{
     cursor::{self, Cursor},
 };
 
-/// Parses a frame that [`frame`](super::frame) cut with the same `version`. A CONNECT says its own version, whatever
+/// Parses a frame that [`frame`](super::frame()) cut with the same `version`. A CONNECT says its own version, whatever
 /// `version` is.
 ///
 /// # Errors

@@ -56,8 +56,8 @@ pub struct Credentials<'a> {
     /// The name in a certificate that the client showed and its listener has checked: nothing more has to be proved for
     /// it. Where the listener takes no names from certificates, there is none.
     pub certificate_name: Option<&'a str>,
-    /// The listener takes user names from certificates: where there is none in a certificate, one that is only said is not
-    /// to be believed, as it may be somebody's who has a certificate.
+    /// The listener takes user names from certificates: where there is none in a certificate, one that is only said is
+    /// not to be believed, as it may be somebody's who has a certificate.
     pub names_in_certificates: bool,
     /// Password.
     pub password: Option<&'a [u8]>,
@@ -158,9 +158,10 @@ pub trait Authenticate: Send + Sync {
         0
     }
 
-    /// After a change ([`Router::permissions_changed`](super::Router::permissions_changed)), and once more when a client is
-    /// let in, as there may have been one since it was asked for: may a client that was let in as this, with a user name or
-    /// without, stay? If not, its connection is closed; a session that outlives its connections waits for it to return.
+    /// After a change ([`Router::permissions_changed`](crate::router::Router::permissions_changed)), and once more when
+    /// a client is let in, as there may have been one since it was asked for: may a client that was let in as this,
+    /// with a user name or without, stay? If not, its connection is closed; a session that outlives its connections
+    /// waits for it to return.
     fn knows(&self, identity: &Identity) -> bool {
         let _ = identity;
         true
@@ -170,8 +171,8 @@ pub trait Authenticate: Send + Sync {
 /// Decides what clients may publish, subscribe to and receive.
 pub trait Authorize: Send + Sync {
     /// The rights of a client, compiled: asked when it connects, and again after
-    /// [`Router::permissions_changed`](super::Router::permissions_changed). `None`: it may do everything, as far as its
-    /// identity is not narrowed.
+    /// [`Router::permissions_changed`](crate::router::Router::permissions_changed). `None`: it may do everything, as
+    /// far as its identity is not narrowed.
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>>;
 
     /// Is a connection closed that publishes what it may not? Otherwise the message is acknowledged and dropped; MQTT
@@ -208,8 +209,8 @@ pub trait Forward: Send + Sync {
     fn forward(&self, message: &Outgoing<'_>);
 }
 
-/// Sees what happens. Called on the path of every message, by many threads, with locks held: do little, never wait, never
-/// call the router or the server.
+/// Sees what happens. Called on the path of every message, by many threads, with locks held: do little, never wait,
+/// never call the router or the server.
 pub trait Observe: Send + Sync {
     /// It has happened.
     fn observe(&self, event: &Event<'_>);
@@ -279,8 +280,8 @@ pub enum Event<'a> {
     },
     /// A message was dropped.
     Drop {
-        /// For whom it was; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`], whose
-        /// it was.
+        /// For whom it was; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`],
+        /// whose it was.
         client: &'a ClientId,
         /// Of which topic.
         topic: &'a TopicName,

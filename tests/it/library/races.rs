@@ -5,7 +5,7 @@ use std::sync::{
     mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use dunlin::router::{Authorize, Event, Identity, Observe, Rights};
+use dunlin::{Authorize, Event, Identity, Observe, Rights};
 use dunlin::{
     Config,
     topic::{TopicFilter, TopicName},
