@@ -16,7 +16,7 @@ use std::{
 
 use common::{connect, drain, handle, limits};
 use dunlin::{
-    router::{Client, Local, Ports, Router},
+    router::{Client, Ports, Router, RouterThread},
     session::CloseReason,
     types::QoS,
 };
@@ -87,7 +87,7 @@ fn count(name: &str) -> u64 {
 }
 
 /// A router, and subscribers of one topic.
-fn subscribed(subscribers: usize, qos: QoS) -> (Router, Local, Vec<Client>) {
+fn subscribed(subscribers: usize, qos: QoS) -> (Router, RouterThread, Vec<Client>) {
     let router = Router::new(limits(), Ports::default(), 7);
     let mut local = router.local();
     let mut clients: Vec<Client> = (0..subscribers).map(|i| connect(&router, &mut local, &format!("s{i}"))).collect();

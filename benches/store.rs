@@ -22,7 +22,7 @@ use std::{
 use clap::Parser;
 use dunlin::{
     router::{Record, Store},
-    session::{Change, CommitSeq, Message, SessionNumber, Stored},
+    session::{CommitSeq, Message, SessionChange, SessionNumber, Stored},
     store::{DiskStore, Options as StoreOptions, open},
     topic::TopicName,
     types::{ClientId, QoS},
@@ -249,7 +249,7 @@ impl<'a> Load<'a> {
     fn batch(&self, begin: std::ops::Range<u64>, end: std::ops::Range<u64>) -> CommitSeq {
         let mut last = CommitSeq(0);
         self.store.together(&mut || {
-            let mut append = |n: u64, change: Change<'_>| {
+            let mut append = |n: u64, change: SessionChange<'_>| {
                 let stored = self.store.append(Record::of(session(n), change));
                 if let Stored::By(commit) = stored {
                     last = commit;
@@ -258,10 +258,10 @@ impl<'a> Load<'a> {
             for n in begin.clone() {
                 let message = Message::new(self.topic, &PAYLOAD, QoS::AtLeastOnce);
                 let (number, qos) = (n / SESSIONS + 1, QoS::AtLeastOnce);
-                append(n, Change::Queued { number, message: &message, qos, retain: false, sent: None });
+                append(n, SessionChange::Queued { number, message: &message, qos, retain: false, sent: None });
             }
             for n in end.clone() {
-                append(n, Change::Completed { number: n / SESSIONS + 1, count: 1 });
+                append(n, SessionChange::Completed { number: n / SESSIONS + 1, count: 1 });
             }
         });
         last

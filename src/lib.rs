@@ -23,15 +23,15 @@
 //!
 //! | lock | guards | may be taken while holding |
 //! |---|---|---|
-//! | `Shared::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
+//! | `Handover::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
 //! | `Sessions::map` of the router (a shard) | which slot has a Client Identifier | a group |
 //! | a slot of the router | one session and its connection | a group, a shard of `Sessions::map` |
 //! | `Subscriptions::trie` of the router | the trie | a group |
 //! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
 //! | `Sessions::expiries` of the router | when sessions end | a group |
 //! | `Wills::due` of the router | Wills that wait for room | a group |
-//! | `Shared::pending` of the store | the batch that collects, and those on their way | any of the above |
-//! | `Shared::waiters` of the store | whom to wake when | any of the router's |
+//! | `Handover::pending` of the store | the batch that collects, and those on their way | any of the above |
+//! | `Handover::waiters` of the store | whom to wake when | any of the router's |
 //!
 //! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held, and
 //! no input or output happens with one held.

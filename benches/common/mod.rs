@@ -4,7 +4,7 @@ use std::{task::Waker, time::Duration};
 
 use dunlin::{
     codec::{self, Connect, Cut, Frame, PublishFlags},
-    router::{Client, Flush, Handled, Identity, Local, Peer, Router, RouterLimits, SysPublish},
+    router::{Client, Flush, Handled, Identity, Peer, Router, RouterLimits, RouterThread, SysPublish},
     session::SessionLimits,
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
@@ -35,7 +35,7 @@ pub fn limits() -> RouterLimits {
 }
 
 /// An accepted client.
-pub fn connect(router: &Router, local: &mut Local, id: &str) -> Client {
+pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {
     let connect = Connect {
         version: ProtocolVersion::V311,
         bridge: false,
@@ -63,7 +63,7 @@ pub fn cut(bytes: &[u8]) -> Frame<'_> {
 }
 
 /// What the connections of the subscribers do: take the bytes, acknowledge QoS 1.
-pub fn drain(router: &Router, local: &mut Local, subscribers: &mut [Client], qos: QoS) {
+pub fn drain(router: &Router, local: &mut RouterThread, subscribers: &mut [Client], qos: QoS) {
     let mut replies = Vec::new();
     for client in subscribers {
         let Flush::Write(Some(out)) = router.flush(local, client, &mut replies, 0) else { continue };
@@ -117,7 +117,7 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 }
 
 /// Hands one packet to the router.
-pub fn handle(router: &Router, local: &mut Local, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
+pub fn handle(router: &Router, local: &mut RouterThread, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
     let frame = cut(bytes);
     router.handle_frame(local, client, frame, (bytes, &mut Handled::one(frame)), replies).expect("valid");
 }

@@ -15,7 +15,7 @@ use crate::types::without_mark;
 
 /// What is to become of a user.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'a> {
+pub enum PasswordChange<'a> {
     /// It has this password from now on.
     Set(&'a [u8]),
     /// It is no more.
@@ -35,7 +35,7 @@ pub enum Edited {
 
 /// Edits `path`, which is made if it is missing: with the owner and group of its directory and mode 0640, or with mode 0600
 /// if it then belongs to this process anyway. A file that could not be read as a password file is left alone.
-pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthError> {
+pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let file = path.display().to_string();
     let unwritable = |reason| AuthError::Unwritable { file: file.clone(), reason };
@@ -45,7 +45,7 @@ pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthE
     let (old, target) = match fs::read(path) {
         // a link stays one
         Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(change, Change::Set(_)) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(change, PasswordChange::Set(_)) => {
             (None, path.to_owned())
         }
         Err(error) => return Err(unreadable(error)),
@@ -53,12 +53,12 @@ pub fn edit(path: &Path, user: &str, change: Change<'_>) -> Result<Edited, AuthE
     let text = old.as_deref().unwrap_or_default();
     let known = Users::parse(text, &file)?.contains(user);
     let (line, edited) = match change {
-        Change::Set(password) => {
+        PasswordChange::Set(password) => {
             let line = format!("{user}:{}", Hash::make(password));
             (Some(line), if known { Edited::Changed } else { Edited::Added })
         }
-        Change::Delete if known => (None, Edited::Deleted),
-        Change::Delete => {
+        PasswordChange::Delete if known => (None, Edited::Deleted),
+        PasswordChange::Delete => {
             return Err(AuthError::UserName { name: user.into(), problem: "is not in the password file" });
         }
     };
@@ -171,14 +171,14 @@ mod tests {
     fn users_come_change_and_go() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
-        assert_eq!(edit(&path, "bob", Change::Set(b"one")).unwrap(), Edited::Added);
+        assert_eq!(edit(&path, "bob", PasswordChange::Set(b"one")).unwrap(), Edited::Added);
         assert_eq!(mode(&path), 0o600);
         let bob = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("# people\n\n{bob}# end")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
 
-        assert_eq!(edit(&path, "eve", Change::Set(b"two")).unwrap(), Edited::Added);
-        assert_eq!(edit(&path, "bob", Change::Set(b"three")).unwrap(), Edited::Changed);
+        assert_eq!(edit(&path, "eve", PasswordChange::Set(b"two")).unwrap(), Edited::Added);
+        assert_eq!(edit(&path, "bob", PasswordChange::Set(b"three")).unwrap(), Edited::Changed);
         assert_eq!(mode(&path), 0o640);
         let text = fs::read_to_string(&path).unwrap();
         let starts: Vec<_> = text.lines().map(|line| line.split(':').next().unwrap()).collect();
@@ -186,8 +186,8 @@ mod tests {
         let users = Users::parse(text.as_bytes(), "f").unwrap();
         assert!(users.hash("bob").0.is_of(b"three") && users.hash("eve").0.is_of(b"two"));
 
-        assert_eq!(edit(&path, "bob", Change::Delete).unwrap(), Edited::Deleted);
-        assert!(edit(&path, "bob", Change::Delete).is_err());
+        assert_eq!(edit(&path, "bob", PasswordChange::Delete).unwrap(), Edited::Deleted);
+        assert!(edit(&path, "bob", PasswordChange::Delete).is_err());
         assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 1);
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["passwords"]);
@@ -202,15 +202,15 @@ mod tests {
         let own = owner(dir.path());
         if std::os::unix::fs::chown(dir.path(), Some(1234), Some(5678)).is_err() {
             // only root can give files away: what is shown is that nothing fails without that
-            edit(&path, "bob", Change::Set(b"x")).unwrap();
+            edit(&path, "bob", PasswordChange::Set(b"x")).unwrap();
             return assert_eq!(owner(&path), (own.0, own.1, 0o600));
         }
-        edit(&path, "bob", Change::Set(b"x")).unwrap();
+        edit(&path, "bob", PasswordChange::Set(b"x")).unwrap();
         assert_eq!(owner(&path), (1234, 5678, 0o640));
         for (uid, gid, mode) in [(0, 5678, 0o640), (1234, 0, 0o600), (1, 2, 0o664)] {
             std::os::unix::fs::chown(&path, Some(uid), Some(gid)).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            edit(&path, "bob", Change::Set(b"y")).unwrap();
+            edit(&path, "bob", PasswordChange::Set(b"y")).unwrap();
             assert_eq!(owner(&path), (uid, gid, mode));
         }
     }
@@ -220,7 +220,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("passwords");
         fs::write(&path, format!("\u{FEFF}bob:{}\n", Hash::make(b"one"))).unwrap();
-        assert_eq!(edit(&path, "bob", Change::Set(b"two")).unwrap(), Edited::Changed);
+        assert_eq!(edit(&path, "bob", PasswordChange::Set(b"two")).unwrap(), Edited::Changed);
         let users = Users::parse(&fs::read(&path).unwrap(), "f").unwrap();
         assert!(users.len() == 1 && users.hash("bob").0.is_of(b"two"));
     }
@@ -233,7 +233,7 @@ mod tests {
         std::thread::scope(|scope| {
             for user in ["a", "b", "c", "d", "e", "f"] {
                 let path = &path;
-                scope.spawn(move || edit(path, user, Change::Set(b"x")).unwrap());
+                scope.spawn(move || edit(path, user, PasswordChange::Set(b"x")).unwrap());
             }
         });
         assert_eq!(Users::parse(&fs::read(&path).unwrap(), "f").unwrap().len(), 6);
@@ -245,16 +245,16 @@ mod tests {
         let [path, link] = ["real", "link"].map(|name| dir.path().join(name));
         fs::write(&path, "").unwrap();
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        edit(&link, "bob", Change::Set(b"x")).unwrap();
+        edit(&link, "bob", PasswordChange::Set(b"x")).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && fs::metadata(&path).unwrap().len() > 0);
 
         fs::write(&path, "bob:clear\n").unwrap();
-        let error = edit(&path, "eve", Change::Set(b"x")).unwrap_err().to_string();
+        let error = edit(&path, "eve", PasswordChange::Set(b"x")).unwrap_err().to_string();
         assert!(error.contains("real:1: user \"bob\""), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "bob:clear\n");
         for bad in ["", "a:b", "#x", " x", "a\nb"] {
-            assert!(edit(&path, bad, Change::Set(b"x")).is_err(), "{bad:?}");
+            assert!(edit(&path, bad, PasswordChange::Set(b"x")).is_err(), "{bad:?}");
         }
-        assert!(edit(&dir.path().join("none"), "bob", Change::Delete).is_err());
+        assert!(edit(&dir.path().join("none"), "bob", PasswordChange::Delete).is_err());
     }
 }

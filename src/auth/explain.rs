@@ -6,7 +6,7 @@ use super::{
     Policy,
     filters::{covers, overlap},
     rights::{ClientRights, Decision},
-    rules::{Access, Rule, Want},
+    rules::{Permission, Rule, Want},
 };
 use crate::topic::{TopicFilter, TopicName};
 
@@ -76,8 +76,9 @@ fn of_topic(rights: &ClientRights, topic: &TopicName, want: Want, file: &str) ->
 /// The subscription is granted; whether a message comes is decided for each.
 fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explanation {
     let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().filter(|f| overlap(f, filter)).is_some();
-    let denies_all =
-        |rule: &&&Rule| rule.access == Access::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter));
+    let denies_all = |rule: &&&Rule| {
+        rule.access == Permission::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter))
+    };
     let mut rules: Vec<_> = rights.of_user().filter(|rule| of(rule)).collect();
     let user_reads = rules.iter().any(|rule| rule.access.allows(Want::Read));
     let patterns: Vec<_> = rights.of_patterns().filter(|rule| of(rule)).collect();
@@ -93,7 +94,7 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
         let because = format!("no message would be delivered: {file}: no rule allows to read any of it");
         return Explanation { allowed, because };
     }
-    let speak = rules.iter().filter(|rule| rule.access == Access::Deny || rule.access.allows(Want::Read));
+    let speak = rules.iter().filter(|rule| rule.access == Permission::Deny || rule.access.allows(Want::Read));
     let lines: Vec<_> = speak.map(|rule| format!("\n  {}", said(rule, file))).collect();
     let because = format!("the subscription is granted, each message is looked at by these rules{}", lines.concat());
     Explanation { allowed, because }

@@ -28,7 +28,7 @@ use crate::router::Identity;
 
 /// The threads. They end when this is dropped and what they were at is done.
 pub(super) struct Hashing {
-    shared: Arc<Shared>,
+    shared: Arc<HashingQueue>,
 }
 
 /// Whose credentials are to be compared with what.
@@ -48,7 +48,7 @@ pub(super) type Answer = (Result<Identity, &'static str>, Duration);
 /// A login that waits for its answer; it is not compared when this is dropped before.
 pub(super) struct Ticket {
     answer: oneshot::Receiver<Answer>,
-    shared: Arc<Shared>,
+    shared: Arc<HashingQueue>,
     whose: Whose,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 pub(super) struct Busy;
 
-struct Shared {
+struct HashingQueue {
     state: Mutex<State>,
     /// Something is in the queue, or the threads are to end.
     more: Condvar,
@@ -104,7 +104,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 impl Hashing {
     /// With this many threads.
     pub(super) fn start(threads: usize, known: Arc<Known>) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(HashingQueue {
             state: Mutex::default(),
             more: Condvar::new(),
             known,
@@ -183,7 +183,7 @@ impl Drop for Ticket {
     }
 }
 
-impl Shared {
+impl HashingQueue {
     /// The life of a thread.
     fn serve(&self) {
         let mut state = self.state.lock();
@@ -329,7 +329,7 @@ pub(super) fn default_threads() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Change, Settings, edit};
+    use crate::auth::{PasswordChange, Settings, edit};
 
     struct Case {
         hashing: Hashing,
@@ -342,7 +342,7 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let file = dir.path().join("passwords");
-            edit(&file, "bob", Change::Set(b"right")).unwrap();
+            edit(&file, "bob", PasswordChange::Set(b"right")).unwrap();
             let delay = Some(Duration::from_millis(250));
             let settings = Settings { password_file: Some(file), failed_login_delay: delay, ..Settings::default() };
             let known = Arc::<Known>::default();

@@ -172,7 +172,7 @@ mod tests {
 
     fn policy(dir: &tempfile::TempDir, password: &[u8]) -> Policy {
         let file = dir.path().join("passwords");
-        crate::auth::edit(&file, "bob", crate::auth::Change::Set(password)).unwrap();
+        crate::auth::edit(&file, "bob", crate::auth::PasswordChange::Set(password)).unwrap();
         Policy::load(&Settings { password_file: Some(file), ..Settings::default() }).unwrap()
     }
 

@@ -31,7 +31,7 @@ mod tokens;
 mod users;
 mod variable_user;
 
-pub use edit::{Change, Edited, edit};
+pub use edit::{Edited, PasswordChange, edit};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use rules::Rules;

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::rules::{Access, Rule, RuleSet, Rules, Want};
+use super::rules::{Permission, Rule, RuleSet, Rules, Want};
 use crate::{
     router::Rights,
     topic::{TopicFilter, TopicName},
@@ -45,7 +45,7 @@ pub(super) enum Decision<'a> {
 
 impl Decision<'_> {
     pub(super) fn allows(&self) -> bool {
-        matches!(self, Self::Rule(rule) if rule.access != Access::Deny)
+        matches!(self, Self::Rule(rule) if rule.access != Permission::Deny)
     }
 }
 

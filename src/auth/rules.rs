@@ -40,14 +40,14 @@ pub struct Rules {
 pub(super) struct Rule {
     /// A valid Topic Filter; in a pattern, before the names are put in.
     pub(super) filter: Box<str>,
-    pub(super) access: Access,
+    pub(super) access: Permission,
     /// Where it stands in the file, counted from 1.
     pub(super) line: usize,
 }
 
 /// What a rule allows. Denying allows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(super) enum Permission {
     Read,
     Write,
     ReadWrite,
@@ -63,7 +63,7 @@ pub(super) enum Want {
     Write,
 }
 
-impl Access {
+impl Permission {
     pub(super) fn allows(self, want: Want) -> bool {
         matches!((self, want), (Self::ReadWrite, _) | (Self::Read, Want::Read) | (Self::Write, Want::Write))
     }
@@ -108,7 +108,7 @@ impl RuleSet {
         let mut allows = None;
         let exact = self.exact.get(topic.as_str()).into_iter().flatten();
         for rule in exact.chain(self.wild.iter().filter(|rule| rule.matches(topic))) {
-            if rule.access == Access::Deny {
+            if rule.access == Permission::Deny {
                 return Some(rule);
             }
             if allows.is_none() && rule.access.allows(want) {
@@ -260,8 +260,8 @@ impl Rules {
 enum Statement<'a> {
     Nothing,
     User(&'a str),
-    Topic(Access, &'a str),
-    Pattern(Access, &'a str),
+    Topic(Permission, &'a str),
+    Pattern(Permission, &'a str),
 }
 
 /// What a line says; the error says what is wrong with it and what to write.
@@ -287,12 +287,12 @@ fn statement(line: &str) -> Result<Statement<'_>, String> {
     }
 }
 
-fn access(rest: &str) -> Result<(Access, &str), String> {
+fn access(rest: &str) -> Result<(Permission, &str), String> {
     let (access, filter) = match rest.split_once(' ') {
         // one word is the filter, whatever it is
-        None => (Access::ReadWrite, rest),
+        None => (Permission::ReadWrite, rest),
         Some((word, filter)) => {
-            let access = Access::word(word).ok_or_else(|| {
+            let access = Permission::word(word).ok_or_else(|| {
                 let allowed = "\"read\", \"write\", \"readwrite\" or \"deny\"";
                 format!("{allowed} is expected in front of the topic, not {:?}", short(word))
             })?;
@@ -322,7 +322,7 @@ mod tests {
         Rules::parse(text.as_bytes(), "f").unwrap()
     }
 
-    fn listed(set: &RuleSet) -> Vec<(usize, &str, Access)> {
+    fn listed(set: &RuleSet) -> Vec<(usize, &str, Permission)> {
         let mut all: Vec<_> = set.rules().map(|rule| (rule.line, &*rule.filter, rule.access)).collect();
         all.sort_by_key(|(line, ..)| *line);
         all
@@ -334,12 +334,19 @@ mod tests {
             "# comment\ntopic read $SYS/#\n\n   topic  write  a b/c  \r\nuser eve smith\ntopic e/#\ntopic read\n\
              pattern write d/%c\nuser bob\ntopic deny x\nuser eve smith\ntopic readwrite y\ttab\nuser nobody",
         );
-        assert_eq!(listed(rules.of_user(None).unwrap()), [(2, "$SYS/#", Access::Read), (4, "a b/c", Access::Write)]);
+        assert_eq!(
+            listed(rules.of_user(None).unwrap()),
+            [(2, "$SYS/#", Permission::Read), (4, "a b/c", Permission::Write)]
+        );
         assert_eq!(
             listed(rules.of_user(Some("eve smith")).unwrap()),
-            [(6, "e/#", Access::ReadWrite), (7, "read", Access::ReadWrite), (12, "y\ttab", Access::ReadWrite)]
+            [
+                (6, "e/#", Permission::ReadWrite),
+                (7, "read", Permission::ReadWrite),
+                (12, "y\ttab", Permission::ReadWrite)
+            ]
         );
-        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(10, "x", Access::Deny)]);
+        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(10, "x", Permission::Deny)]);
         assert!(rules.of_user(Some("nobody")).is_none() && rules.of_user(Some("eve")).is_none());
         assert_eq!((rules.len(), rules.patterns().len(), rules.names_users()), (7, 1, true));
         assert_eq!(rules.warnings().len(), 1);
@@ -361,7 +368,7 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_passed_over() {
         let rules = rules("\u{FEFF}user bob\ntopic read a\n");
-        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(2, "a", Access::Read)]);
+        assert_eq!(listed(rules.of_user(Some("bob")).unwrap()), [(2, "a", Permission::Read)]);
     }
 
     #[test]
@@ -377,7 +384,7 @@ mod tests {
     #[test]
     fn patterns_are_filled_once() {
         let filled = |pattern: &str, client, user| {
-            let rule = Rule { filter: pattern.into(), access: Access::Read, line: 1 };
+            let rule = Rule { filter: pattern.into(), access: Permission::Read, line: 1 };
             rule.of_client(client, user).map(|rule| rule.filter.into_string())
         };
         assert_eq!(filled("a/%c/%u/%c", "C", Some("U")).as_deref(), Some("a/C/U/C"));

@@ -7,7 +7,7 @@ use crate::router::Peer;
 
 fn settings(dir: &tempfile::TempDir) -> Settings {
     let password_file = dir.path().join("passwords");
-    edit(&password_file, "bob", Change::Set(b"secret")).unwrap();
+    edit(&password_file, "bob", PasswordChange::Set(b"secret")).unwrap();
     Settings { password_file: Some(password_file), ..Settings::default() }
 }
 
@@ -142,7 +142,7 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
     let error = Policy::load(&with_rules).err().unwrap().to_string();
     assert_eq!(error, format!("{}:2: a user's name is missing: user <name>", acl_file.display()));
     fs::write(&acl_file, "user bob\ntopic a").unwrap();
-    edit(with_rules.password_file.as_deref().unwrap(), "bob", Change::Delete).unwrap();
+    edit(with_rules.password_file.as_deref().unwrap(), "bob", PasswordChange::Delete).unwrap();
     auth.replace(Policy::load(&with_rules).unwrap());
     assert!(!auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_some());
     assert_eq!(auth.policy().summary(), (Some(0), Some(1), false));

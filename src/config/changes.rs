@@ -11,7 +11,7 @@ use super::{
 
 /// One key that has another value in another configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct KeyChange {
     /// The key with its table, as in `limits.max_connections`; `listener` for the listeners altogether.
     pub key: String,
     /// The value that was, as TOML.
@@ -20,31 +20,31 @@ pub struct Change {
     pub to: String,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for KeyChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {} (was {})", self.key, self.to, self.from)
     }
 }
 
 /// Every key whose value in `to` is not that in `from`, in the order of the reference.
-pub fn changes(from: &Config, to: &Config) -> Vec<Change> {
+pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
     let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
     let values = keys.filter_map(|(name, key)| change(name, key, from, to));
     let [before, after] = [from, to].map(|config| {
         let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
         format!("[{}]", listeners.join(", "))
     });
-    let listeners = Change { key: LISTENER.name.into(), from: before, to: after };
+    let listeners = KeyChange { key: LISTENER.name.into(), from: before, to: after };
     values.chain((from.listeners != to.listeners).then_some(listeners)).collect()
 }
 
-fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<Change> {
+fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> {
     let differs = (key.write)(from) != (key.write)(to);
-    differs.then(|| Change { key: name, from: key.shown(from), to: key.shown(to) })
+    differs.then(|| KeyChange { key: name, from: key.shown(from), to: key.shown(to) })
 }
 
 /// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the reference.
-pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<Change> {
+pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<KeyChange> {
     let (from, to) = (Listener::from(from), Listener::from(to));
     let keys = LISTENER.keys.iter().filter(|key| key.name != "address");
     keys.filter_map(|key| change(key.name.into(), key, &from, &to)).collect()

@@ -13,7 +13,7 @@
 //!              └► listener        one listener, and which of its settings go together
 //! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
 //! starter ──────► text            what dunlin init writes: the reference with a few keys set
-//! changes ──────► Change          keys × two Configs: what differs, for the summary and a reload's log line
+//! changes ──────► KeyChange          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
 //! variables ────► text            ${NAME} in a value
 //! hints                           the nearest name to a wrong one
@@ -49,7 +49,7 @@ mod summary;
 mod variables;
 
 pub use crate::types::Secret;
-pub use changes::{Change, changes, listener_changes};
+pub use changes::{KeyChange, changes, listener_changes};
 pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, StoreAction, StoreArgs};
 pub use error::ConfigError;

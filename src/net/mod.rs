@@ -22,8 +22,8 @@ mod transport;
 mod worker;
 
 pub use connection::HEALTH_CHECK;
-pub use listen::Entrance;
 pub use listen::Listener;
+pub use listen::ListenerOptions;
 pub use listen::PassedSockets;
 pub use listen::{BindOptions, bind};
 pub use threads::{Pings, Workers};

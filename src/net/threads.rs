@@ -17,17 +17,17 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use super::{
     connection::{Connection, SHARED_BUFFER, draining},
     deadlines::Deadlines,
-    listen::{Accepted, Door, Entrance, Listener, accept, arrive},
+    listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
     transport::ANSWERS_A_TURN,
-    worker::{Gate, Lines, NetLimits, Shared, Worker},
+    worker::{Gate, Lines, NetLimits, NetShared, Worker},
 };
 use crate::router::{Peer, Router, SysTopics};
 
 enum Command {
-    /// No entrance: MQTT from the first byte on.
-    Connection(Accepted, Peer, Option<Arc<Entrance>>),
-    Listener(Listener, Arc<Door>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
+    /// No listener_options: MQTT from the first byte on.
+    Connection(Accepted, Peer, Option<Arc<ListenerOptions>>),
+    Listener(Listener, Arc<ListenerState>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
     /// The listener of that number closes; then its sender is dropped.
     Close(u16, oneshot::Sender<()>),
     /// To be answered.
@@ -38,19 +38,19 @@ enum Command {
 
 /// The threads of a server.
 pub struct Workers {
-    shared: Arc<Shared>,
+    shared: Arc<NetShared>,
     senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
     threads: Vec<JoinHandle<()>>,
-    doors: Mutex<HashMap<u16, Arc<Door>>>,
+    listeners: Mutex<HashMap<u16, Arc<ListenerState>>>,
 }
 
 impl Workers {
     /// Starts `count` threads, at least one.
     pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
         let limits = ArcSwap::from_pointee(limits);
-        let shared = Arc::new(Shared { router, limits, gate: Gate::default(), lines: Lines::default() });
+        let shared = Arc::new(NetShared { router, limits, gate: Gate::default(), lines: Lines::default() });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
-        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), doors: Mutex::default() };
+        let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
             let shared = workers.shared.clone();
@@ -64,27 +64,31 @@ impl Workers {
 
     /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
     /// [`Peer::listener`] says of them; a listener that had it before is closed.
-    pub fn listen(&self, number: u16, listener: Listener, entrance: Entrance) {
-        self.shared.lines.name_listener(number, entrance.name(listener.endpoint()), listener.endpoint().clone());
-        let door = Arc::new(Door::new(number, listener.endpoint().clone(), entrance));
-        self.doors.lock().insert(number, door.clone());
-        self.send(0, Command::Listener(listener, door, self.senders.clone()));
+    pub fn listen(&self, number: u16, listener: Listener, listener_options: ListenerOptions) {
+        self.shared.lines.name_listener(
+            number,
+            listener_options.name(listener.endpoint()),
+            listener.endpoint().clone(),
+        );
+        let state = Arc::new(ListenerState::new(number, listener.endpoint().clone(), listener_options));
+        self.listeners.lock().insert(number, state.clone());
+        self.send(0, Command::Listener(listener, state, self.senders.clone()));
     }
 
     /// Asks something else of connections that come to that listener from now on; who is connected stays so, by what it
     /// began with. Where there is no such listener, nothing happens.
-    pub fn replace(&self, number: u16, entrance: Entrance) {
-        let door = self.doors.lock().get(&number).cloned();
-        if let Some(door) = door {
-            self.shared.lines.name_listener(number, entrance.name(&door.endpoint), door.endpoint.clone());
-            door.replace(entrance);
+    pub fn replace(&self, number: u16, listener_options: ListenerOptions) {
+        let state = self.listeners.lock().get(&number).cloned();
+        if let Some(state) = state {
+            self.shared.lines.name_listener(number, listener_options.name(&state.endpoint), state.endpoint.clone());
+            state.replace(listener_options);
         }
     }
 
     /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there is
     /// no such listener.
     pub fn close(&self, number: u16) -> Option<impl Future<Output = ()> + Send + use<>> {
-        self.doors.lock().remove(&number)?;
+        self.listeners.lock().remove(&number)?;
         let (closed, wait) = oneshot::channel();
         self.send(0, Command::Close(number, closed));
         Some(async {
@@ -150,7 +154,7 @@ impl Pings {
 }
 
 /// The life of one thread.
-async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
+async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
     let idle = Arc::new(Notify::new());
     let worker = Worker {
         shared: shared.clone(),
@@ -172,8 +176,8 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
     let mut dealt = 0;
     let grace = loop {
         match commands.recv().await {
-            Some(Command::Connection(socket, peer, entrance)) => {
-                if let Err(error) = spawn_connection(&shared, socket, peer, entrance) {
+            Some(Command::Connection(socket, peer, listener_options)) => {
+                if let Err(error) = spawn_connection(&shared, socket, peer, listener_options) {
                     shared.gate.left_before_connect();
                     tracing::warn!(%peer, %error, "connection not served");
                 }
@@ -183,16 +187,16 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
                     tokio::task::yield_now().await;
                 }
             }
-            Some(Command::Listener(listener, door, senders)) => {
-                let number = door.listener;
+            Some(Command::Listener(listener, state, senders)) => {
+                let number = state.listener;
                 // to each thread in turn, anew with each listener: few listeners, many connections
                 let mut next = 0;
-                let deal = move |socket, peer, entrance| {
+                let deal = move |socket, peer, listener_options| {
                     // a thread that has ended serves nobody: the socket closes
-                    let _ = senders[next].send(Command::Connection(socket, peer, entrance));
+                    let _ = senders[next].send(Command::Connection(socket, peer, listener_options));
                     next = (next + 1) % senders.len();
                 };
-                let accepting = tokio::spawn(accept(listener, shared.clone(), door, deal));
+                let accepting = tokio::spawn(accept(listener, shared.clone(), state, deal));
                 if let Some(before) = listeners.insert(number, accepting) {
                     before.abort();
                 }
@@ -232,17 +236,17 @@ async fn run(shared: Arc<Shared>, index: usize, mut commands: mpsc::UnboundedRec
 }
 
 fn spawn_connection(
-    shared: &Arc<Shared>,
+    shared: &Arc<NetShared>,
     socket: Accepted,
     peer: Peer,
-    entrance: Option<Arc<Entrance>>,
+    listener_options: Option<Arc<ListenerOptions>>,
 ) -> io::Result<()> {
-    match (socket, entrance) {
+    match (socket, listener_options) {
         (Accepted::Tcp(socket), None) => {
             tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer));
         }
-        (Accepted::Tcp(socket), Some(entrance)) => {
-            tokio::spawn(arrive(shared.clone(), entrance, tokio::net::TcpStream::from_std(socket)?, peer));
+        (Accepted::Tcp(socket), Some(listener_options)) => {
+            tokio::spawn(arrive(shared.clone(), listener_options, tokio::net::TcpStream::from_std(socket)?, peer));
         }
         // nothing else is asked of a Unix socket
         (Accepted::Unix(socket), _) => {
@@ -253,7 +257,7 @@ fn spawn_connection(
 }
 
 /// Wakes connections whose deadline has passed.
-async fn watch_deadlines(shared: Arc<Shared>) {
+async fn watch_deadlines(shared: Arc<NetShared>) {
     /// How late a deadline that was set meanwhile may be found.
     const AT_MOST: Duration = Duration::from_secs(1);
     /// The same while the server shuts down.
@@ -279,7 +283,7 @@ async fn watch_deadlines(shared: Arc<Shared>) {
 }
 
 /// Publishes `$SYS`, ends sessions whose clients stayed away.
-async fn housekeeping(shared: Arc<Shared>) {
+async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     /// Wills at once: others on this thread have their turn.

@@ -36,7 +36,7 @@ pub use ports::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store}
 pub use sessions::{ConnectionId, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
-pub use thread::Local;
+pub use thread::RouterThread;
 pub use thread::{Count, Counters};
 
 use std::{
@@ -137,8 +137,8 @@ impl Router {
     }
 
     /// The part of one more thread.
-    pub fn local(&self) -> Local {
-        Local::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone())
+    pub fn local(&self) -> RouterThread {
+        RouterThread::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone())
     }
 
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
@@ -150,7 +150,7 @@ impl Router {
 
     /// Begins a turn: it is `now`, and the limits in force are those of now.
     #[inline]
-    pub fn refresh(&self, local: &mut Local, now: Instant) {
+    pub fn refresh(&self, local: &mut RouterThread, now: Instant) {
         local.observers.now = now;
         let current = self.limits.load();
         if !Arc::ptr_eq(&current, &local.limits) {
@@ -159,7 +159,7 @@ impl Router {
     }
 
     /// Once in a while: forgets remembered answers that are stale, and buffers that are not used.
-    pub fn tidy(&self, local: &mut Local) {
+    pub fn tidy(&self, local: &mut RouterThread) {
         self.permissions.add_silent(local.observers.denials.renew());
         self.subscriptions.forget_stale(&mut local.cache);
         local.pool.shrink();

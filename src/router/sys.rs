@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Count, Local, Router};
+use super::{Count, Router, RouterThread};
 use crate::topic::TopicName;
 
 /// Publishes the `$SYS` topics of a router; only those whose value changed since the last time.
@@ -89,7 +89,7 @@ impl SysTopics {
     }
 
     /// Publishes what has changed. `memory` is the process's own at this moment.
-    pub fn publish(&mut self, router: &Router, local: &mut Local, memory: Memory, now: Instant) {
+    pub fn publish(&mut self, router: &Router, local: &mut RouterThread, memory: Memory, now: Instant) {
         let mut set = |name: &str, value: String| {
             let topic = format!("$SYS/broker/{name}");
             if self.published.get(&topic) == Some(&value) {

@@ -9,7 +9,7 @@ use super::{
     passwords::{asked_twice, first_line},
 };
 use crate::{
-    auth::{self, Change, Edited, Question},
+    auth::{self, Edited, PasswordChange, Question},
     certs,
     config::{Action, CertsArgs, Cli, Command, Explain, Passwd, StoreAction, StoreArgs, SysPublish},
     store::tools::{self, ToolError},
@@ -45,7 +45,7 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
 fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
     let Passwd { file, user, .. } = passwd;
     let edited = if passwd.delete {
-        auth::edit(file, user, Change::Delete)?
+        auth::edit(file, user, PasswordChange::Delete)?
     } else {
         let password = if passwd.batch {
             first_line(io::stdin().lock()).map_err(CommandError::Password)?
@@ -55,7 +55,7 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
         if password.is_empty() {
             return Err(CommandError::NoPassword("the password is empty"));
         }
-        auth::edit(file, user, Change::Set(password.as_bytes()))?
+        auth::edit(file, user, PasswordChange::Set(password.as_bytes()))?
     };
     let done = match edited {
         Edited::Added => "added",

@@ -46,7 +46,7 @@ pub(super) fn set_up(init: &Init) -> Result<String, CommandError> {
     fs::create_dir_all(dir).map_err(written(dir))?;
     let hosts = hosts(host);
     let write_all = || -> Result<(), CommandError> {
-        auth::edit(&passwords, user, auth::Change::Set(password.text().as_bytes()))?;
+        auth::edit(&passwords, user, auth::PasswordChange::Set(password.text().as_bytes()))?;
         certs::make(&certificates, &hosts, user, false)?;
         let create = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
         let write = create.and_then(|mut new| new.write_all(starter::starter().as_bytes()));

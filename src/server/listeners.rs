@@ -13,8 +13,8 @@ use thiserror::Error;
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
     net::{
-        self, BindOptions, CertificateName, ClientFiles, Entrance, PassedSockets, ProxyOptions, TlsError, TlsFiles,
-        TlsSettings, WebSocketOptions, Workers,
+        self, BindOptions, CertificateName, ClientFiles, ListenerOptions, PassedSockets, ProxyOptions, TlsError,
+        TlsFiles, TlsSettings, WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
 };
@@ -148,7 +148,7 @@ pub(super) enum By {
 /// What a listener asks of its connections, read from its files.
 #[derive(Clone)]
 pub(super) struct Read {
-    pub(super) entrance: Entrance,
+    pub(super) listener_options: ListenerOptions,
     pub(super) contents: Contents,
     /// What works and is not as it should be.
     pub(super) warnings: Vec<String>,
@@ -157,7 +157,7 @@ pub(super) struct Read {
 /// A listener that is bound, and all that it needs is read.
 pub(super) struct Bound {
     pub(super) socket: net::Listener,
-    pub(super) entrance: Entrance,
+    pub(super) listener_options: ListenerOptions,
     pub(super) contents: Contents,
     pub(super) warnings: Vec<String>,
     pub(super) config: ListenerConfig,
@@ -194,7 +194,7 @@ impl Listeners {
     }
 
     pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
-        let Bound { socket, entrance, contents, warnings, config } = bound;
+        let Bound { socket, listener_options, contents, warnings, config } = bound;
         let (mut open, _) = self.hold();
         let mut anonymity = self.anonymity.load().to_vec();
         let number = number(anonymity.len(), socket.endpoint())?;
@@ -202,7 +202,7 @@ impl Listeners {
         self.anonymity.store(Arc::new(anonymity));
         let listening = Listening::new(number, socket.endpoint().clone(), &config);
         open.push(Open { listening: listening.clone(), config, contents, warnings, by });
-        workers.listen(number, socket, entrance);
+        workers.listen(number, socket, listener_options);
         Ok(listening)
     }
 
@@ -236,8 +236,8 @@ impl Read {
         });
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
-        let entrance = Entrance { tls, tls_records: config.tls_records, websocket, proxy };
-        Ok(Self { entrance, contents, warnings: warnings.unwrap_or_default() })
+        let listener_options = ListenerOptions { tls, tls_records: config.tls_records, websocket, proxy };
+        Ok(Self { listener_options, contents, warnings: warnings.unwrap_or_default() })
     }
 
     /// Says what is not as it should be.
@@ -253,8 +253,8 @@ impl Read {
         let sockets = net::bind(address, options, passed)
             .map_err(|error| ListenError::Bind { address: address.clone(), error })?;
         let bound = sockets.into_iter().map(|socket| {
-            let Self { entrance, contents, warnings } = self.clone();
-            Bound { socket, entrance, contents, warnings, config: config.clone() }
+            let Self { listener_options, contents, warnings } = self.clone();
+            Bound { socket, listener_options, contents, warnings, config: config.clone() }
         });
         Ok(bound.collect())
     }

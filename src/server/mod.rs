@@ -10,9 +10,9 @@ mod listeners;
 mod passwords;
 mod persistence;
 mod pulse;
+mod put_in_force;
 mod ready_file;
 mod relisten;
-mod reload;
 mod watch;
 
 pub use check::{check, check_files};

@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 use super::listeners::{self, Anonymity, Bound, By, ListenError, Listeners, Listening, Open, Read};
 use crate::{
     config::{self, Config, ListenerConfig},
-    net::{self, Entrance, Workers},
+    net::{self, ListenerOptions, Workers},
     types::Endpoint,
 };
 
@@ -26,13 +26,13 @@ pub(super) struct Plan<'a> {
 /// A listener as it will be.
 struct Next {
     open: Open,
-    change: Change,
+    change: ListenerChange,
 }
 
-enum Change {
+enum ListenerChange {
     None,
-    Entrance(Entrance),
-    Opens(net::Listener, Entrance),
+    ListenerOptions(ListenerOptions),
+    Opens(net::Listener, ListenerOptions),
 }
 
 impl<'a> Plan<'a> {
@@ -101,8 +101,8 @@ impl<'a> Plan<'a> {
         let files = open.contents.changed_since(&before.contents);
         // what has not changed keeps the keys of its tickets: its clients resume their sessions
         let change = match settings.is_empty() && open.contents == before.contents {
-            true => Change::None,
-            false => Change::Entrance(read.entrance),
+            true => ListenerChange::None,
+            false => ListenerChange::ListenerOptions(read.listener_options),
         };
         let name = name(&open);
         self.lines.extend(settings.iter().map(|change| format!("{name}: {change}")));
@@ -112,13 +112,13 @@ impl<'a> Plan<'a> {
 
     /// One that is new.
     fn add(&mut self, bound: Bound, numbered: usize) -> Result<(), ListenError> {
-        let Bound { socket, entrance, contents, warnings, config } = bound;
+        let Bound { socket, listener_options, contents, warnings, config } = bound;
         let endpoint = socket.endpoint().clone();
         let number = listeners::number(numbered, &endpoint)?;
         let listening = Listening::new(number, endpoint, &config);
         let open = Open { listening, config, contents, warnings, by: By::Config };
         self.lines.push(format!("{} is open", name(&open)));
-        self.next.push(Next { open, change: Change::Opens(socket, entrance) });
+        self.next.push(Next { open, change: ListenerChange::Opens(socket, listener_options) });
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl<'a> Plan<'a> {
     /// Gives the files of Unix sockets the modes that they are to have: the one thing that is done before the rest because it
     /// may fail.
     pub(super) fn set_modes(&self) -> Result<(), ListenError> {
-        let unix = self.next.iter().filter(|next| matches!(next.change, Change::Entrance(_)));
+        let unix = self.next.iter().filter(|next| matches!(next.change, ListenerChange::ListenerOptions(_)));
         for open in unix.map(|next| &next.open) {
             // that of a passed socket is its unit's
             if let Some(path) = open.config.address.path() {
@@ -173,9 +173,13 @@ impl<'a> Plan<'a> {
         self.open.clear();
         for Next { open, change } in self.next {
             match change {
-                Change::None => {}
-                Change::Entrance(entrance) => workers.replace(open.listening.number, entrance),
-                Change::Opens(socket, entrance) => workers.listen(open.listening.number, socket, entrance),
+                ListenerChange::None => {}
+                ListenerChange::ListenerOptions(listener_options) => {
+                    workers.replace(open.listening.number, listener_options)
+                }
+                ListenerChange::Opens(socket, listener_options) => {
+                    workers.listen(open.listening.number, socket, listener_options)
+                }
             }
             self.open.push(open);
         }

@@ -1,8 +1,8 @@
 //! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
 
 use super::{
-    Attached, Change, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionNumber, Stored,
-    Turn,
+    Attached, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange, SessionNumber,
+    Stored, Turn,
     outbound::{InFlight, Outbound, QueueLimits, Queued, SendState},
     packet_ids,
 };
@@ -80,7 +80,7 @@ impl Session {
         let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
         if let Some(session) = self.number {
             let message = outgoing.message();
-            let change = Change::Queued { number, message, qos, retain, sent: Some(seq) };
+            let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
             let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
@@ -120,12 +120,12 @@ impl Session {
                 taken = false;
             } else if let Some(session) = self.number {
                 // told at once: while messages are delivered nothing is noted for later
-                let _ = journal.changed(session, Change::Completed { number: gone, count: 1 });
+                let _ = journal.changed(session, SessionChange::Completed { number: gone, count: 1 });
             }
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
             // the journal knows who waits for it
-            let _ = journal.changed(session, Change::Queued { number, message, qos, retain, sent: None });
+            let _ = journal.changed(session, SessionChange::Queued { number, message, qos, retain, sent: None });
         }
         Delivery::Queued
     }
@@ -147,7 +147,8 @@ impl Session {
         };
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
-            let _ = turn.journal.changed(session, Change::Queued { number, message, qos, retain: true, sent: None });
+            let _ =
+                turn.journal.changed(session, SessionChange::Queued { number, message, qos, retain: true, sent: None });
         }
         true
     }
@@ -233,7 +234,7 @@ impl Session {
                 let seq = outbound.begin(number, qos, retain, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {
-                    let change = Change::Sent { number, sent: seq, count: 1 };
+                    let change = SessionChange::Sent { number, sent: seq, count: 1 };
                     let stored = match qos {
                         QoS::ExactlyOnce => journal.changed(session, change),
                         _ => {
@@ -273,7 +274,7 @@ fn resend(
     {
         if let (SendState::Released, Some(session)) = (&sent.state, session) {
             // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
-            let (seq, released) = (sent.seq, Change::Released { number: sent.number });
+            let (seq, released) = (sent.seq, SessionChange::Released { number: sent.number });
             if let Stored::By(commit) = turn.journal.changed(session, released) {
                 outbound.hold_released(seq, commit);
                 continue;

@@ -1,5 +1,5 @@
 //! [`Journal`]: who is told, under the session's lock and in order, of what becomes of a session's messages: that one is
-//! on its way, and each [`Change`] that has to survive the process where the session is one that a store keeps.
+//! on its way, and each [`SessionChange`] that has to survive the process where the session is one that a store keeps.
 
 use std::num::NonZeroU64;
 
@@ -12,7 +12,7 @@ pub struct SessionNumber(pub NonZeroU64);
 
 /// A change of the Session State of MQTT 3.1.1 section 4.1, without the subscriptions.
 #[derive(Clone, Copy, Debug)]
-pub enum Change<'a> {
+pub enum SessionChange<'a> {
     /// A QoS 1 or 2 message that the session is to be sent.
     Queued {
         /// Its number: rises with each message of the session, is never given twice; the order in which messages wait.
@@ -59,7 +59,7 @@ pub enum Change<'a> {
     },
 }
 
-impl Change<'_> {
+impl SessionChange<'_> {
     /// Where `next` goes on from this, it is part of this from now on. `false`: it is not.
     #[inline]
     pub fn extend(&mut self, next: &Self) -> bool {
@@ -89,10 +89,10 @@ pub trait Journal {
     fn dropped(&mut self, client: &ClientId, message: &Message);
 
     /// A change of a session that is kept. The answer says when it is durable.
-    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored;
+    fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored;
 
     /// The same, where nobody waits for it to be durable: it may be told with those that go on from it.
-    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
+    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
         let _ = self.changed(session, change);
     }
 
@@ -110,11 +110,11 @@ impl<J: Journal> Journal for &mut J {
         (**self).dropped(client, message);
     }
 
-    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+    fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
         (**self).changed(session, change)
     }
 
-    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
+    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
         (**self).noted(session, change);
     }
 
@@ -129,7 +129,7 @@ impl Journal for () {
 
     fn dropped(&mut self, _: &ClientId, _: &Message) {}
 
-    fn changed(&mut self, _: SessionNumber, _: Change<'_>) -> Stored {
+    fn changed(&mut self, _: SessionNumber, _: SessionChange<'_>) -> Stored {
         Stored::Done
     }
 
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn changes_that_go_on_from_one_another_are_one() {
-        let completed = |number, count| Change::Completed { number, count };
-        let sent = |number, sent, count| Change::Sent { number, sent, count };
+        let completed = |number, count| SessionChange::Completed { number, count };
+        let sent = |number, sent, count| SessionChange::Sent { number, sent, count };
         let table = [
             (completed(1, 2), completed(3, 4), Some(completed(1, 6))),
             (completed(1, 2), completed(4, 1), None),
@@ -156,7 +156,7 @@ mod tests {
             (sent(1, 7, 2), sent(4, 9, 1), None),
             (sent(1, 7, 2), completed(3, 1), None),
             (completed(1, 2), sent(3, 9, 1), None),
-            (Change::Released { number: 1 }, Change::Released { number: 2 }, None),
+            (SessionChange::Released { number: 1 }, SessionChange::Released { number: 2 }, None),
         ];
         for (mut change, next, both) in table {
             let before = format!("{change:?}");

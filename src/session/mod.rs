@@ -26,7 +26,7 @@ pub use close::{CloseReason, ProtocolError};
 pub use deliver::{Delivery, How};
 pub use expiry::Expiry;
 pub use inbound::Deferred;
-pub use journal::{Change, Journal, SessionNumber};
+pub use journal::{Journal, SessionChange, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
@@ -275,7 +275,7 @@ impl Session {
                     && let Some(session) = self.number
                 {
                     // a client that completed a message knows nothing of it any more: it must not be sent once more
-                    stored = turn.journal.changed(session, Change::Released { number });
+                    stored = turn.journal.changed(session, SessionChange::Released { number });
                 }
                 return Ok(Action::Release(ack.packet_id, stored));
             }
@@ -322,7 +322,7 @@ impl Session {
         if inbound.release(id)
             && let Some(session) = self.number
         {
-            inbound.set_stored(turn.journal.changed(session, Change::ReceiptReleased { packet_id: id }));
+            inbound.set_stored(turn.journal.changed(session, SessionChange::ReceiptReleased { packet_id: id }));
         }
         Action::Complete(id, inbound.stored(), inbound.next_deferred(turn.limits.max_inflight_in))
     }
@@ -338,7 +338,7 @@ impl Session {
     fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
         if let (Some(session), Some(number)) = (self.number, number) {
             // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
-            journal.noted(session, Change::Completed { number, count: 1 });
+            journal.noted(session, SessionChange::Completed { number, count: 1 });
         }
     }
 
@@ -355,7 +355,7 @@ impl Session {
         let mut stored = stored;
         let kept = self.number.filter(|_| stored != Stored::Done);
         if let Some(session) = kept {
-            stored = stored.and(turn.journal.changed(session, Change::Received { packet_id: id }));
+            stored = stored.and(turn.journal.changed(session, SessionChange::Received { packet_id: id }));
         }
         inbound.published(id, kept.is_some());
         inbound.set_stored(stored);

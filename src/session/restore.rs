@@ -9,7 +9,7 @@ use crate::types::{ClientId, PacketId, QoS};
 /// A QoS 1 or 2 message of a session as it was.
 #[derive(Clone, Debug)]
 pub struct RestoredMessage {
-    /// See [`Change::Queued`](super::Change::Queued).
+    /// See [`SessionChange::Queued`](super::SessionChange::Queued).
     pub number: u64,
     /// How far it came.
     pub state: RestoredState,

@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    commit::{Settings, Shared, Statistics, Threads, Writer, driver, random},
+    commit::{Handover, Settings, Statistics, Threads, Writer, driver, random},
     log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, data_dir},
     recovery::{self, recover, restored},
 };
@@ -69,7 +69,7 @@ impl Options {
 /// A store on disk. Ends with [`close`](Self::close), or when it is dropped.
 #[derive(Debug)]
 pub struct DiskStore {
-    shared: Arc<Shared>,
+    shared: Arc<Handover>,
     threads: Mutex<Option<(Threads, Lock)>>,
 }
 
@@ -111,7 +111,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),
     };
-    let shared = Arc::new(Shared::new(writer.index().next_message, options.max_pending_bytes, statistics));
+    let shared = Arc::new(Handover::new(writer.index().next_message, options.max_pending_bytes, statistics));
     let started = driver::start(shared.clone(), writer, interval);
     let threads = started.map_err(|error| OpenError::Io {
         path: options.data_dir.clone(),

@@ -88,7 +88,7 @@ fn every_other_login_by_a_variable_refuses_anonymous_clients_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = secret(&dir, "0123456789abcdef0123456789abcdef");
     let users = dir.path().join("users");
-    dunlin::auth::edit(&users, "bob", dunlin::auth::Change::Set(b"his")).unwrap();
+    dunlin::auth::edit(&users, "bob", dunlin::auth::PasswordChange::Set(b"his")).unwrap();
     for (variable, value) in [
         ("DUNLIN_AUTH_PASSWORD_FILE", users.to_str().unwrap()),
         ("DUNLIN_AUTH_TOKEN_SECRET", "0123456789abcdef0123456789abcdef"),
@@ -111,7 +111,7 @@ fn every_other_login_by_a_variable_refuses_anonymous_clients_too() {
 fn the_user_is_one_beside_those_of_a_password_file() {
     let dir = tempfile::tempdir().unwrap();
     let (path, users) = (secret(&dir, "hers"), dir.path().join("users"));
-    dunlin::auth::edit(&users, "bob", dunlin::auth::Change::Set(b"his")).unwrap();
+    dunlin::auth::edit(&users, "bob", dunlin::auth::PasswordChange::Set(b"his")).unwrap();
     let running = started(
         &dir,
         &[

@@ -103,7 +103,7 @@ fn password(name: &str) -> String {
 }
 
 fn add_user(setup: &Certs, name: &str) {
-    auth::edit(&setup.path("passwords"), name, auth::Change::Set(password(name).as_bytes())).unwrap();
+    auth::edit(&setup.path("passwords"), name, auth::PasswordChange::Set(password(name).as_bytes())).unwrap();
 }
 
 /// Whoever has a certificate that does not do is not served.
@@ -396,7 +396,7 @@ fn users_and_rules_are_those_of_the_files() {
     bob.publish(Message::new("a", "2").qos(1));
     eve.expect_nothing_pending();
 
-    auth::edit(&setup.path("passwords"), "bob", auth::Change::Delete).unwrap();
+    auth::edit(&setup.path("passwords"), "bob", auth::PasswordChange::Delete).unwrap();
     assert_eq!(setup.hangup(), "users (auth.password_file)");
     bob.expect_closed();
     eve.expect_nothing_pending();

@@ -425,7 +425,7 @@ impl<S: Stream> Future for Connection<S> {
             if reason != CloseReason::SessionTakenOver {
                 let _ = this.write(worker, cx, Instant::now());
             }
-            this.socket.part(cx, &reason);
+            this.socket.goodbye(cx, &reason);
             this.end(worker, &reason);
             Poll::Ready(())
         })

@@ -15,8 +15,8 @@ use rustix::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    super::worker::{Shared, Worker},
-    options::{Door, Entrance},
+    super::worker::{NetShared, Worker},
+    options::{ListenerOptions, ListenerState},
     socket::{Listener, Socket},
 };
 use crate::router::{Count, Peer};
@@ -31,9 +31,9 @@ pub(crate) enum Accepted {
 /// Accepts until the task is aborted. `deal` gives each connection to a thread, with what its listener asks of it.
 pub(crate) async fn accept(
     listener: Listener,
-    shared: Arc<Shared>,
-    door: Arc<Door>,
-    mut deal: impl FnMut(Accepted, Peer, Option<Arc<Entrance>>),
+    shared: Arc<NetShared>,
+    state: Arc<ListenerState>,
+    mut deal: impl FnMut(Accepted, Peer, Option<Arc<ListenerOptions>>),
 ) {
     const BATCH: usize = 64;
     // the guard of a Unix socket's file goes with this task
@@ -55,10 +55,10 @@ pub(crate) async fn accept(
         for _ in 0..BATCH {
             match ready.try_io(|socket| accept_one(socket.get_ref())) {
                 Ok(Ok((client, peer))) => {
-                    let peer = Peer { address: peer, loopback_listener, listener: door.listener };
+                    let peer = Peer { address: peer, loopback_listener, listener: state.listener };
                     Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
                     match shared.gate.enter(&shared.limits.load()) {
-                        Ok(()) => deal(client, peer, door.entrance()),
+                        Ok(()) => deal(client, peer, state.listener_options()),
                         Err((counter, why)) => {
                             Worker::with(|w| w.local.count(counter, 1));
                             complaints.say(|| tracing::warn!(%peer, reason = why, "connection closed at once"));

@@ -11,9 +11,9 @@ use super::{
     super::{
         connection::Connection,
         transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade},
-        worker::{Shared, Worker},
+        worker::{NetShared, Worker},
     },
-    options::Entrance,
+    options::ListenerOptions,
 };
 use crate::{
     router::{Count, Peer},
@@ -34,12 +34,17 @@ enum ArrivalError {
 }
 
 /// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
-pub(crate) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket: TcpStream, mut peer: Peer) {
+pub(crate) async fn arrive(
+    shared: Arc<NetShared>,
+    listener_options: Arc<ListenerOptions>,
+    socket: TcpStream,
+    mut peer: Peer,
+) {
     let mut arriving = Arriving { shared: &shared, arrived: false };
     let timeout = shared.limits.load().connect_timeout;
     let due = Instant::now() + timeout;
     let mut step = "PROXY header";
-    let steps = pass(&shared, &entrance, socket, &mut peer, &mut step, due);
+    let steps = pass(&shared, &listener_options, socket, &mut peer, &mut step, due);
     let result = match tokio::time::timeout_at(due.into(), steps).await {
         Ok(result) => result,
         Err(_) => {
@@ -62,16 +67,16 @@ pub(crate) async fn arrive(shared: Arc<Shared>, entrance: Arc<Entrance>, socket:
 }
 
 async fn pass(
-    shared: &Shared,
-    entrance: &Entrance,
+    shared: &NetShared,
+    listener_options: &ListenerOptions,
     mut socket: TcpStream,
     peer: &mut Peer,
     step: &mut &'static str,
     due: Instant,
 ) -> Result<(), ArrivalError> {
     let mut name = None;
-    let by_proxy = entrance.proxy.as_ref().is_some_and(|proxy| proxy.names);
-    if let Some(options) = &entrance.proxy {
+    let by_proxy = listener_options.proxy.as_ref().is_some_and(|proxy| proxy.names);
+    if let Some(options) = &listener_options.proxy {
         if !proxy::is_among(peer.address.ip(), &options.trusted) {
             return Err(ProxyError::NotTrusted.into());
         }
@@ -82,7 +87,7 @@ async fn pass(
         peer.loopback_listener &= local;
         name = options.name(header.certificate)?;
     }
-    let beneath = match &entrance.tls {
+    let beneath = match &listener_options.tls {
         None if by_proxy => Beneath::Proxied(Proxied { socket, name }),
         None => Beneath::Tcp(socket),
         Some(settings) => {
@@ -93,8 +98,8 @@ async fn pass(
             Beneath::Tls(Box::new(Tls::new(stream, own.or(name), asks_names)))
         }
     };
-    let Some(options) = &entrance.websocket else {
-        match (beneath, entrance.tls_records) {
+    let Some(options) = &listener_options.websocket else {
+        match (beneath, listener_options.tls_records) {
             (Beneath::Tcp(socket), _) => spawn(socket, *peer, due),
             (Beneath::Proxied(socket), _) => spawn(socket, *peer, due),
             (Beneath::Tls(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
@@ -104,7 +109,7 @@ async fn pass(
     };
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
-    match (beneath, entrance.tls_records) {
+    match (beneath, listener_options.tls_records) {
         // Paho C reads one packet each time its socket becomes readable: here it takes a frame, without TLS too
         (Beneath::Tcp(socket), _) => {
             let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
@@ -138,7 +143,7 @@ fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {
 
 /// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it left.
 struct Arriving<'a> {
-    shared: &'a Shared,
+    shared: &'a NetShared,
     arrived: bool,
 }
 

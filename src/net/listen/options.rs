@@ -9,7 +9,7 @@ use crate::types::{Endpoint, TlsRecords, Transport};
 
 /// What a listener asks of its connections.
 #[derive(Clone, Default)]
-pub struct Entrance {
+pub struct ListenerOptions {
     /// TLS, if it is spoken.
     pub tls: Option<TlsSettings>,
     /// With TLS: what of MQTT is in one of its records.
@@ -21,31 +21,31 @@ pub struct Entrance {
 }
 
 /// A listener as its connections see it.
-pub(crate) struct Door {
+pub(crate) struct ListenerState {
     pub(crate) listener: u16,
     pub(crate) endpoint: Endpoint,
     /// A connection goes through the one that it found.
-    entrance: ArcSwap<Entrance>,
+    listener_options: ArcSwap<ListenerOptions>,
 }
 
-impl Door {
-    pub(crate) fn new(listener: u16, endpoint: Endpoint, entrance: Entrance) -> Self {
-        Self { listener, endpoint, entrance: ArcSwap::from_pointee(entrance) }
+impl ListenerState {
+    pub(crate) fn new(listener: u16, endpoint: Endpoint, listener_options: ListenerOptions) -> Self {
+        Self { listener, endpoint, listener_options: ArcSwap::from_pointee(listener_options) }
     }
 
     /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
-    pub(crate) fn entrance(&self) -> Option<Arc<Entrance>> {
-        let entrance = self.entrance.load();
-        (!entrance.is_open()).then(|| Arc::clone(&entrance))
+    pub(crate) fn listener_options(&self) -> Option<Arc<ListenerOptions>> {
+        let listener_options = self.listener_options.load();
+        (!listener_options.is_open()).then(|| Arc::clone(&listener_options))
     }
 
     /// Asks something else of connections that come from now on.
-    pub(crate) fn replace(&self, entrance: Entrance) {
-        self.entrance.store(Arc::new(entrance));
+    pub(crate) fn replace(&self, listener_options: ListenerOptions) {
+        self.listener_options.store(Arc::new(listener_options));
     }
 }
 
-impl Entrance {
+impl ListenerOptions {
     /// Is a socket MQTT from its first byte on?
     fn is_open(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()

@@ -128,8 +128,8 @@ impl<S: Stream> Stream for Cork<S> {
         Cork::take_sent(self)
     }
 
-    fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
-        self.socket.part(cx, reason);
+    fn goodbye(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+        self.socket.goodbye(cx, reason);
     }
 }
 

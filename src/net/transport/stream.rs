@@ -49,7 +49,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     }
 
     /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.
-    fn part(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
+    fn goodbye(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
 }
 
 impl Stream for TcpStream {}

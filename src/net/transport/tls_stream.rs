@@ -74,7 +74,7 @@ impl Stream for Tls {
     }
 
     /// close_notify (RFC 8446 section 6.1): what came before it is known to be all.
-    fn part(&mut self, cx: &mut Context<'_>, _reason: &CloseReason) {
+    fn goodbye(&mut self, cx: &mut Context<'_>, _reason: &CloseReason) {
         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
     }
 }

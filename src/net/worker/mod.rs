@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `state` | [`Worker`], [`Shared`] |
+//! | `state` | [`Worker`], [`NetShared`] |
 //! | `limits`, `gate` | the bounds that connections hold to; how many there are |
 //! | `lines`, `flapping` | the lines of the log about connections; whose are summed up |
 
@@ -15,4 +15,4 @@ mod state;
 pub(crate) use gate::Gate;
 pub use limits::NetLimits;
 pub(crate) use lines::{About, Beginning, Ending, Lines, Told, first_size_limit};
-pub(crate) use state::{Shared, Worker};
+pub(crate) use state::{NetShared, Worker};

@@ -6,10 +6,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{super::deadlines::Deadlines, gate::Gate, limits::NetLimits, lines::Lines};
-use crate::router::{Local, Router};
+use crate::router::{Router, RouterThread};
 
 /// What all threads share.
-pub(crate) struct Shared {
+pub(crate) struct NetShared {
     pub(crate) router: Arc<Router>,
     pub(crate) limits: ArcSwap<NetLimits>,
     pub(crate) gate: Gate,
@@ -18,8 +18,8 @@ pub(crate) struct Shared {
 
 /// What one thread has for its connections.
 pub(crate) struct Worker {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) local: Local,
+    pub(crate) shared: Arc<NetShared>,
+    pub(crate) local: RouterThread,
     pub(crate) buffer: Vec<u8>,
     /// Answers to the packets of the connection whose turn it is.
     pub(crate) replies: Vec<u8>,

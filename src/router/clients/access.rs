@@ -4,7 +4,7 @@
 use std::{sync::Arc, task::Waker};
 
 use super::super::{
-    Local, Router,
+    Router, RouterThread,
     ports::{Credentials, Identity, Peer, Proof, Record, Refusal, Verdict},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
     thread::Count,
@@ -22,7 +22,7 @@ impl Router {
     /// `names_in_certificates` of [`Credentials`].
     pub fn authenticate(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         connect: &Connect<'_>,
         peer: Peer,
         certificate: (Option<&str>, bool),
@@ -41,7 +41,7 @@ impl Router {
     }
 
     /// A client is not let in: counts that, and gives what ends its connection.
-    pub fn refuse(&self, local: &Local, refusal: Refusal) -> CloseReason {
+    pub fn refuse(&self, local: &RouterThread, refusal: Refusal) -> CloseReason {
         let Refusal { code, why } = refusal;
         if matches!(code, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
             local.count(Count::RefusedLogins, 1);
@@ -107,7 +107,7 @@ impl Router {
 
     /// The rights of a session's client as they follow from the ports now.
     pub(crate) fn recompile(&self, state: &mut SlotState) {
-        if state.stranger {
+        if state.restored_unauthenticated {
             return;
         }
         let nobody = || Identity { origin: state.origin, ..Identity::default() };
@@ -127,7 +127,7 @@ impl Router {
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
         }
         state.access = access;
-        state.stranger = false;
+        state.restored_unauthenticated = false;
     }
 }
 

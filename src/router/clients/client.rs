@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::super::{
-    Local, Router,
+    Router, RouterThread,
     ports::{Condition, Store},
     sessions::{ConnectionId, SlotRef, SlotState},
     subscriptions::Matched,
@@ -139,7 +139,13 @@ impl Router {
 
     /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
     /// connection holds and the socket has not taken; while there are any, nothing new is given.
-    pub fn flush(&self, local: &mut Local, client: &mut Client, replies: &mut Vec<u8>, unwritten: usize) -> Flush {
+    pub fn flush(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+        unwritten: usize,
+    ) -> Flush {
         if !client.is_attached() {
             return Flush::Close(CloseReason::SessionTakenOver);
         }
@@ -265,7 +271,7 @@ impl Router {
 
     /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for the
     /// client were dropped since it was last gone.
-    pub fn end(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
+    pub fn end(&self, local: &mut RouterThread, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
         self.together(|| self.disconnect(local, client, reason, now))
     }
 }

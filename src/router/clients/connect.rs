@@ -6,7 +6,7 @@ use dashmap::Entry;
 
 use super::{
     super::{
-        Local, Router,
+        Router, RouterThread,
         ports::{Event, Identity, Origin, Peer, Record},
         sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef},
         thread::{Action, Count},
@@ -52,7 +52,7 @@ impl Router {
     /// is that of the task that drives its connection.
     pub fn connect(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         connect: &Connect<'_>,
         (client, mut identity): (ClientId, Identity),
         peer: Peer,
@@ -116,7 +116,7 @@ impl Router {
         Ok(Connected { client, session_present, until })
     }
 
-    pub(crate) fn client_id(&self, local: &Local, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
+    pub(crate) fn client_id(&self, local: &RouterThread, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
         let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
         let id = connect.client_id;
         if id.is_empty() {
@@ -140,7 +140,7 @@ impl Router {
     /// a client's connections begin and end in their order, and deliveries in between.
     fn attach<'e>(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &ClientId,
         connect: &Connect<'_>,
         (connection, waker): (ConnectionId, Waker),
@@ -220,7 +220,7 @@ impl Router {
         self.sessions.new_number()
     }
 
-    fn clear_away(&self, local: &mut Local, client: &ClientId, taken_over: TakenOver) {
+    fn clear_away(&self, local: &mut RouterThread, client: &ClientId, taken_over: TakenOver) {
         if let Some(key) = taken_over.expiry {
             self.sessions.cancel_expiry(key);
         }
@@ -240,7 +240,13 @@ impl Router {
     /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
     ///
     /// To be called within a store's group: that its client is gone is kept together with its Will.
-    pub(crate) fn disconnect(&self, local: &mut Local, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
+    pub(crate) fn disconnect(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        reason: &CloseReason,
+        now: Instant,
+    ) -> u32 {
         let Client { slot, connection, .. } = client;
         let mut state = slot.lock();
         if !slot.is_owned_by(*connection) {
@@ -304,7 +310,7 @@ impl Router {
     }
 
     /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.
-    pub fn expire_sessions(&self, local: &mut Local, now: Instant) -> Option<Instant> {
+    pub fn expire_sessions(&self, local: &mut RouterThread, now: Instant) -> Option<Instant> {
         loop {
             let (key, slot) = match self.sessions.next_expired(now) {
                 Expired::Session(key, slot) => (key, slot),

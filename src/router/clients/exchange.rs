@@ -1,7 +1,7 @@
 //! Packets of a connected client, through its session.
 
 use super::{
-    super::{Local, Router, ports::Event, sessions::SlotRef, thread::Count},
+    super::{Router, RouterThread, ports::Event, sessions::SlotRef, thread::Count},
     client::{Client, answer},
     subscribe::Subscribed,
 };
@@ -30,11 +30,11 @@ impl Handled {
 impl Router {
     /// A whole frame from a client, the first of `bytes`; where it is an acknowledgement, those that follow it are handled with
     /// it and added to `handled`, which is this one so far. Answers go to `replies`; what it sets off elsewhere is done when
-    /// this returns, but for waking: see [`Local::wake`]. An error ends the connection.
+    /// this returns, but for waking: see [`RouterThread::wake`]. An error ends the connection.
     #[inline]
     pub fn handle_frame<'a>(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         frame: Frame<'a>,
         (bytes, handled): (&'a [u8], &mut Handled),
@@ -67,7 +67,7 @@ impl Router {
     /// Acknowledgements that follow one another, with the session locked once: a subscriber sends many at a time.
     fn handle_acks<'a>(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         mut frame: Frame<'a>,
         (bytes, handled): (&'a [u8], &mut Handled),
@@ -118,7 +118,7 @@ impl Router {
     #[inline]
     fn handle_publish(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         publish: &Publish<'_>,
         bytes: &[u8],
@@ -145,7 +145,7 @@ impl Router {
     /// Is this QoS 2 PUBLISH to be published now?
     fn receive(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         publish: &Publish<'_>,
         replies: &mut Vec<u8>,
@@ -171,7 +171,7 @@ impl Router {
         }
     }
 
-    fn defer(&self, local: &mut Local, client: &Client, publish: &Publish<'_>) -> Result<(), CloseReason> {
+    fn defer(&self, local: &mut RouterThread, client: &Client, publish: &Publish<'_>) -> Result<(), CloseReason> {
         local.count(Count::DeferredInflight, 1);
         let Some(packet_id) = publish.packet_id else { return Ok(()) };
         let message = Message::new(publish.topic, publish.payload, publish.qos);
@@ -182,7 +182,7 @@ impl Router {
 
     fn handle_other(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         packet: Packet<'_>,
         replies: &mut Vec<u8>,
@@ -252,7 +252,7 @@ impl Router {
     /// it brought follow, then answers to later packets.
     pub(crate) fn suback_sent(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         replies: &mut Vec<u8>,
         behind: Option<u64>,
@@ -268,7 +268,7 @@ impl Router {
 
     fn publish_deferred(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         deferred: &Deferred,
         replies: &mut Vec<u8>,
@@ -285,7 +285,7 @@ impl Router {
 
     /// A message was published; at QoS 2, that it was has to be kept with what it set off.
     #[inline]
-    fn received(&self, local: &mut Local, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
+    fn received(&self, local: &mut RouterThread, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
         if qos != QoS::ExactlyOnce {
             return stored;
         }
@@ -296,7 +296,7 @@ impl Router {
     #[inline]
     fn answer_publish(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &mut Client,
         id: PacketId,
         qos: QoS,

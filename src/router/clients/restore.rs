@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use super::super::{Local, Restored, RestoredSession, Router, sessions::SlotRef};
+use super::super::{Restored, RestoredSession, Router, RouterThread, sessions::SlotRef};
 use crate::{session::Session, topic::TopicFilter};
 
 impl Router {
     /// Takes over what a store kept. To be called once, before any client is accepted: Wills of clients that were
     /// connected when the process ended are published, sessions whose clients have been away too long end at the next
     /// [`expire_sessions`](Self::expire_sessions).
-    pub fn restore(&self, local: &mut Local, restored: Restored, now: Instant) {
+    pub fn restore(&self, local: &mut RouterThread, restored: Restored, now: Instant) {
         let Restored { mut sessions, retained, next_session } = restored;
         self.sessions.set_next_number(next_session);
         for message in retained {
@@ -22,7 +22,7 @@ impl Router {
         self.publish_due_wills(local, usize::MAX);
     }
 
-    fn restore_session(&self, local: &Local, restored: RestoredSession, now: Instant) {
+    fn restore_session(&self, local: &RouterThread, restored: RestoredSession, now: Instant) {
         let RestoredSession { session: number, client, away, subscriptions, messages, received, .. } = restored;
         let slot = SlotRef::restored(Session::restore(client.clone(), number, messages, received));
         let mut filters = Vec::with_capacity(subscriptions.len());

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::super::{
-    Local, Router,
+    Router, RouterThread,
     ports::{DropReason, Event, Record},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
     thread::Count,
@@ -31,7 +31,7 @@ impl Router {
     /// connection's by now.
     pub(crate) fn subscribe(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         (slot, connection): (&SlotRef, ConnectionId),
         client: &ClientId,
         subscribe: &Subscribe<'_>,
@@ -123,7 +123,7 @@ impl Router {
     /// filter would bring then counts as one message dropped. Gives whether there were any.
     fn send_retained(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         slot: &SlotRef,
         filter: &TopicFilter,
         options: SubscriptionOptions,
@@ -170,7 +170,7 @@ impl Router {
     /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
     pub(crate) fn unsubscribe(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         slot: &SlotRef,
         client: &ClientId,
         unsubscribe: &Unsubscribe<'_>,
@@ -214,7 +214,7 @@ fn why(reason: ReasonCode, store_refuses: bool) -> Option<&'static str> {
 /// What a Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
 const SHARE_PREFIX: &str = "$share/";
 
-fn may_subscribe(local: &Local, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
+fn may_subscribe(local: &RouterThread, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
     if !local.limits.allows_filter(filter) {
         local.count(Count::TopicsTooLarge, 1);
         return Err(ReasonCode::TopicFilterInvalid);

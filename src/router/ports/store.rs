@@ -4,7 +4,7 @@
 use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 
 use crate::{
-    session::{Change, CommitSeq, Message, RestoredMessage, SessionNumber, Stored, StoredWill},
+    session::{CommitSeq, Message, RestoredMessage, SessionChange, SessionNumber, Stored, StoredWill},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
@@ -145,34 +145,34 @@ pub enum Record {
         /// Its Topic Filter.
         filter: Box<str>,
     },
-    /// A QoS 1 or 2 message that a session is to be sent, see [`Change::Queued`].
+    /// A QoS 1 or 2 message that a session is to be sent, see [`SessionChange::Queued`].
     Queued {
         /// Shared by all sessions that it is queued for.
         message: Message,
         /// For which session, and how.
         copy: QueuedCopy,
-        /// See [`Change::Queued`].
+        /// See [`SessionChange::Queued`].
         sent: Option<u64>,
     },
-    /// See [`Change::Sent`].
+    /// See [`SessionChange::Sent`].
     Sent {
         /// Whose.
         session: SessionNumber,
         /// The number of the first message.
         number: u64,
-        /// See [`Change::Sent`].
+        /// See [`SessionChange::Sent`].
         sent: u64,
         /// How many.
         count: u32,
     },
-    /// See [`Change::Released`].
+    /// See [`SessionChange::Released`].
     Released {
         /// Whose.
         session: SessionNumber,
         /// The number of the message.
         number: u64,
     },
-    /// See [`Change::Completed`].
+    /// See [`SessionChange::Completed`].
     Completed {
         /// Whose.
         session: SessionNumber,
@@ -181,14 +181,14 @@ pub enum Record {
         /// How many.
         count: u32,
     },
-    /// See [`Change::Received`].
+    /// See [`SessionChange::Received`].
     Received {
         /// Whose.
         session: SessionNumber,
         /// Of the client's PUBLISH.
         packet_id: PacketId,
     },
-    /// See [`Change::ReceiptReleased`].
+    /// See [`SessionChange::ReceiptReleased`].
     ReceiptReleased {
         /// Whose.
         session: SessionNumber,
@@ -210,21 +210,21 @@ pub enum Record {
 impl Record {
     /// Of a change that a session tells.
     #[inline]
-    pub fn of(session: SessionNumber, change: Change<'_>) -> Self {
+    pub fn of(session: SessionNumber, change: SessionChange<'_>) -> Self {
         match change {
-            Change::Queued { number, message, qos, retain, sent } => {
+            SessionChange::Queued { number, message, qos, retain, sent } => {
                 Self::Queued { message: message.clone(), copy: QueuedCopy { session, number, qos, retain }, sent }
             }
-            Change::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
-            Change::Released { number } => Self::Released { session, number },
-            Change::Completed { number, count } => Self::Completed { session, number, count },
-            Change::Received { packet_id } => Self::Received { session, packet_id },
-            Change::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
+            SessionChange::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
+            SessionChange::Released { number } => Self::Released { session, number },
+            SessionChange::Completed { number, count } => Self::Completed { session, number, count },
+            SessionChange::Received { packet_id } => Self::Received { session, packet_id },
+            SessionChange::ReceiptReleased { packet_id } => Self::ReceiptReleased { session, packet_id },
         }
     }
 }
 
-/// A message's copy for one more session, see [`Change::Queued`].
+/// A message's copy for one more session, see [`SessionChange::Queued`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuedCopy {
     /// Whose.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{
-    Local, Router, SysPublish,
+    Router, RouterThread, SysPublish,
     ports::{DropReason, Event, Record},
     sessions::Access,
     subscriptions::Matched,
@@ -39,7 +39,7 @@ impl Router {
     #[inline(always)]
     pub(crate) fn publish_from(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         client: &ClientId,
         access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
@@ -57,7 +57,7 @@ impl Router {
     /// A client's message: its sender is in it.
     pub(crate) fn publish_as(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
@@ -104,7 +104,7 @@ impl Router {
     /// words for it [MQTT-3.3.5-2].
     pub(crate) fn admit(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         action: Action,
         access: Option<Arc<Access>>,
         outgoing: &Outgoing<'_>,
@@ -131,7 +131,7 @@ impl Router {
         if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
 
-    fn retain(&self, local: &mut Local, outgoing: &Outgoing<'_>) -> Stored {
+    fn retain(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
             // one that waits for an acknowledgement waits for whoever cleared it before, too
@@ -165,7 +165,7 @@ impl Router {
     }
 
     /// A message of the broker itself, retained: `$SYS`.
-    pub(crate) fn publish_own(&self, local: &mut Local, topic: &TopicName, payload: &[u8]) {
+    pub(crate) fn publish_own(&self, local: &mut RouterThread, topic: &TopicName, payload: &[u8]) {
         let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
         local.observers.observe(&Event::Publish {
             client: None,
@@ -181,7 +181,7 @@ impl Router {
     }
 
     #[inline]
-    fn deliver(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+    fn deliver(&self, local: &mut RouterThread, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         match matched.has_options {
             false => self.deliver_all::<false>(local, matched, outgoing),
             true => self.deliver_by_options(local, matched, outgoing),
@@ -190,18 +190,18 @@ impl Router {
 
     /// A function of its own, so that publishers to subscriptions without options do not pay for them.
     #[inline(never)]
-    fn deliver_by_options(&self, local: &mut Local, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+    fn deliver_by_options(&self, local: &mut RouterThread, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
         self.deliver_all::<true>(local, matched, outgoing)
     }
 
     #[inline(always)]
     fn deliver_all<const OPTIONS: bool>(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         matched: &Matched,
         outgoing: &Outgoing<'_>,
     ) -> Stored {
-        let Local { pool, wakes, limits, observers, copies, .. } = local;
+        let RouterThread { pool, wakes, limits, observers, copies, .. } = local;
         let store = self.ports.store.as_deref().filter(|_| outgoing.qos != QoS::AtMostOnce);
         let mut copies = store.map(|store| Copies::new(store, outgoing, copies));
         let now = observers.now;

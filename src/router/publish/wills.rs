@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::super::{
-    Local, Router,
+    Router, RouterThread,
     ports::{DropReason, Event, Record, RestoredSession},
     sessions::Access,
     thread::Action,
@@ -128,7 +128,7 @@ impl Router {
     /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
     pub(crate) fn publish_will(
         &self,
-        local: &mut Local,
+        local: &mut RouterThread,
         (client, session): (&ClientId, Option<SessionNumber>),
         access: Option<Arc<Access>>,
         will: StoredWill,
@@ -146,7 +146,7 @@ impl Router {
 
     /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then, by
     /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
-    pub fn publish_due_wills(&self, local: &mut Local, most: usize) {
+    pub fn publish_due_wills(&self, local: &mut RouterThread, most: usize) {
         if self.wills.wait() {
             local.publishes_wills = true;
             self.publish_waiting_wills(local, most);
@@ -154,7 +154,7 @@ impl Router {
         }
     }
 
-    fn publish_waiting_wills(&self, local: &mut Local, most: usize) {
+    fn publish_waiting_wills(&self, local: &mut RouterThread, most: usize) {
         for _ in 0..most {
             if self.store_refuses(local).is_some() {
                 return;
@@ -196,7 +196,7 @@ impl Router {
     }
 
     /// `false`: there is no room for what it sets off, and nobody got it.
-    fn try_publish_will(&self, local: &mut Local, client: &ClientId, will: &StoredWill) -> bool {
+    fn try_publish_will(&self, local: &mut RouterThread, client: &ClientId, will: &StoredWill) -> bool {
         let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
         if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
@@ -215,7 +215,13 @@ impl Router {
         true
     }
 
-    fn postpone_will(&self, local: &mut Local, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
+    fn postpone_will(
+        &self,
+        local: &mut RouterThread,
+        client: &ClientId,
+        session: Option<SessionNumber>,
+        will: StoredWill,
+    ) {
         let (topic, payload) = (will.message.topic(), will.message.payload().len());
         if self.wills.are_full(local.limits.session.max_queued_bytes) {
             return local.observers.dropped(client, topic, payload, DropReason::WillsFull);

@@ -36,7 +36,7 @@ pub(crate) struct SlotState {
     pub(crate) access: Option<std::sync::Arc<Access>>,
     /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
     /// waits for it until the client is back.
-    pub(crate) stranger: bool,
+    pub(crate) restored_unauthenticated: bool,
     /// Where its client came in; for one of whom nothing else is known, `access` does not say it.
     pub(crate) origin: Origin,
     /// Of the task that drives the attached connection.
@@ -69,17 +69,17 @@ impl SlotRef {
         Self::with(session, false)
     }
 
-    /// The place of a session from before this process: see [`SlotState::stranger`].
+    /// The place of a session from before this process: see [`SlotState::restored_unauthenticated`].
     pub(crate) fn restored(session: Session) -> Self {
         Self::with(session, true)
     }
 
-    fn with(session: Session, stranger: bool) -> Self {
+    fn with(session: Session, restored_unauthenticated: bool) -> Self {
         let kept = session.number().is_some();
         let state = SlotState {
             session,
             access: None,
-            stranger,
+            restored_unauthenticated,
             origin: Origin::default(),
             waker: None,
             ended: false,

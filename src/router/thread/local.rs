@@ -1,4 +1,4 @@
-//! [`Local`]: what each thread that uses the router has for itself: buffers, remembered answers, counters, and the list
+//! [`RouterThread`]: what each thread that uses the router has for itself: buffers, remembered answers, counters, and the list
 //! of connections to wake when its turn is over.
 
 use std::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// One thread's part of the router.
-pub struct Local {
+pub struct RouterThread {
     /// Buffers for what goes out.
     pub pool: BufPool,
     pub(crate) wakes: Vec<Waker>,
@@ -122,7 +122,7 @@ impl Observers {
     }
 }
 
-impl Local {
+impl RouterThread {
     pub(crate) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, other: Option<Arc<dyn Observe>>) -> Self {
         let now = Instant::now();
         Self {

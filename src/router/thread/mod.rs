@@ -13,6 +13,6 @@ mod recorder;
 
 pub use counters::{Count, Counters};
 pub(crate) use denials::Action;
-pub use local::Local;
 pub(crate) use local::Observers;
+pub use local::RouterThread;
 pub(crate) use recorder::{Copies, Recorder};

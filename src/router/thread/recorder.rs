@@ -1,15 +1,15 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Notes`]: the same, with runs of what nobody
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Coalescing`]: the same, with runs of what nobody
 //! waits for. [`Copies`]: of one message that many get.
 
 use super::{
     super::{
-        Local, QueuedCopy, Record, Router,
+        QueuedCopy, Record, Router, RouterThread,
         ports::{Condition, DropReason, Store},
     },
     local::Observers,
 };
 use crate::{
-    session::{Change, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionNumber, Stored, Turn},
+    session::{CloseReason, CommitSeq, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn},
     types::{ClientId, QoS},
 };
 
@@ -43,11 +43,11 @@ impl Journal for Recorder<'_, '_> {
         self.observers.dropped(client, message.topic(), message.payload().len(), DropReason::QueueFull);
     }
 
-    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+    fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
         let record = || store.append(Record::of(session, change));
         let stored = match (change, &mut self.copies) {
-            (Change::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
+            (SessionChange::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
                 copies.add(QueuedCopy { session, number, qos, retain }, record)
             }
             _ => record(),
@@ -62,13 +62,13 @@ impl Journal for Recorder<'_, '_> {
 }
 
 /// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the latest.
-pub(crate) struct Notes<'a> {
+pub(crate) struct Coalescing<'a> {
     pub(crate) recorder: Recorder<'a, 'a>,
     /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.
-    noted: [Option<(SessionNumber, Change<'static>)>; 2],
+    noted: [Option<(SessionNumber, SessionChange<'static>)>; 2],
 }
 
-impl Journal for Notes<'_> {
+impl Journal for Coalescing<'_> {
     #[inline]
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
         self.recorder.sent(client, message, qos);
@@ -78,14 +78,14 @@ impl Journal for Notes<'_> {
         self.recorder.dropped(client, message);
     }
 
-    fn changed(&mut self, session: SessionNumber, change: Change<'_>) -> Stored {
+    fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
         self.tell();
         self.recorder.changed(session, change)
     }
 
     #[inline]
-    fn noted(&mut self, session: SessionNumber, change: Change<'static>) {
-        let place = usize::from(!matches!(change, Change::Sent { .. }));
+    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
+        let place = usize::from(!matches!(change, SessionChange::Sent { .. }));
         if let Some((whose, noted)) = &mut self.noted[place] {
             if *whose == session && noted.extend(&change) {
                 return;
@@ -100,7 +100,7 @@ impl Journal for Notes<'_> {
     }
 }
 
-impl Notes<'_> {
+impl Coalescing<'_> {
     #[inline]
     fn tell(&mut self) {
         for place in &mut self.noted {
@@ -112,7 +112,7 @@ impl Notes<'_> {
 }
 
 /// It goes before the session is unlocked whose changes it was told.
-impl Drop for Notes<'_> {
+impl Drop for Coalescing<'_> {
     #[inline]
     fn drop(&mut self) {
         self.tell();
@@ -175,10 +175,10 @@ impl Router {
 
     /// For a session that is locked; the turn is over, and what it noted told, before the session is unlocked.
     #[inline]
-    pub(crate) fn turn<'a>(&'a self, local: &'a mut Local) -> Turn<'a, Notes<'a>> {
-        let Local { limits, pool, observers, .. } = local;
+    pub(crate) fn turn<'a>(&'a self, local: &'a mut RouterThread) -> Turn<'a, Coalescing<'a>> {
+        let RouterThread { limits, pool, observers, .. } = local;
         let now = observers.now;
-        let journal = Notes { recorder: self.recorder(observers), noted: [None; 2] };
+        let journal = Coalescing { recorder: self.recorder(observers), noted: [None; 2] };
         Turn { now, limits: &limits.session, pool, journal }
     }
 
@@ -197,7 +197,7 @@ impl Router {
     }
 
     /// Why what the store would grow by is refused, if it is.
-    pub(crate) fn store_refuses(&self, local: &Local) -> Option<CloseReason> {
+    pub(crate) fn store_refuses(&self, local: &RouterThread) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
             // Wills that wait for room come first: what is newer is not to be overtaken by them
             Condition::Ready | Condition::Busy => {

@@ -119,7 +119,7 @@ impl Journal for Told {
         self.dropped.push(message.clone());
     }
 
-    fn changed(&mut self, _: SessionNumber, change: Change<'_>) -> Stored {
+    fn changed(&mut self, _: SessionNumber, change: SessionChange<'_>) -> Stored {
         unreachable!("a session without a number has nothing to keep: {change:?}")
     }
 

@@ -19,7 +19,7 @@ use super::{
     super::log::{DATA_DIR, Failure, File, Files, Pool, is_full},
     batches::{Fsync, MOST_ON_THE_WAY},
     contents::Contents,
-    handover::Shared,
+    handover::Handover,
     unsynced::Unsynced,
     writer::{Progress, Writer},
 };
@@ -43,7 +43,7 @@ impl Threads {
 
 /// Starts them.
 pub(crate) fn start<F: Files>(
-    shared: Arc<Shared>,
+    shared: Arc<Handover>,
     writer: Writer<F>,
     interval: Option<Duration>,
 ) -> io::Result<Threads> {
@@ -75,7 +75,7 @@ pub(crate) fn start<F: Files>(
 }
 
 struct Driver<F: Files> {
-    shared: Arc<Shared>,
+    shared: Arc<Handover>,
     writer: Writer<F>,
     /// Between one fsync and the next, where acknowledgements do not wait for it.
     interval: Option<Duration>,
@@ -227,8 +227,8 @@ impl<F: Files> Drop for Driver<F> {
 }
 
 /// Brings to the disk what was written, while the next batch is.
-fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Written<F>>>) {
-    struct Tells<'a>(&'a Shared);
+fn sync_until_closed<F: File>(shared: &Handover, written: &Mutex<mpsc::Receiver<Written<F>>>) {
+    struct Tells<'a>(&'a Handover);
     impl Drop for Tells<'_> {
         fn drop(&mut self) {
             tell_panic(self.0);
@@ -247,7 +247,7 @@ fn sync_until_closed<F: File>(shared: &Shared, written: &Mutex<mpsc::Receiver<Wr
 }
 
 /// Where this thread panics, those who wait are told.
-fn tell_panic(shared: &Shared) {
+fn tell_panic(shared: &Handover) {
     if thread::panicking() {
         let why = io::Error::other("the store's thread panicked");
         shared.fail(Failure::new(DATA_DIR, "cannot write", &why));

@@ -11,7 +11,7 @@ pub(crate) struct Gather {
     /// How many records all of them have, and until when they are waited for.
     waits: Option<(usize, Instant)>,
     /// How often on end it was in vain.
-    vain: u32,
+    misses: u32,
     /// Batches to come that wait for nobody.
     pause: u32,
 }
@@ -47,10 +47,10 @@ impl Gather {
     pub(crate) fn end(&mut self, came: usize) {
         let Some((all, _)) = self.waits.take() else { return };
         if came >= all - all / 8 {
-            self.vain = 0;
+            self.misses = 0;
         } else {
-            self.vain = (self.vain + 1).min(MOST_VAIN);
-            self.pause = 1 << self.vain;
+            self.misses = (self.misses + 1).min(MOST_MISSES);
+            self.pause = 1 << self.misses;
         }
     }
 }
@@ -60,7 +60,7 @@ const SHORTEST: Duration = Duration::from_micros(50);
 /// However slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);
 /// The pause is twice as long each time that it was in vain, so many times.
-const MOST_VAIN: u32 = 6;
+const MOST_MISSES: u32 = 6;
 
 #[cfg(test)]
 mod tests {
@@ -93,13 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn in_vain_it_pauses_for_longer_each_time() {
+    fn each_miss_makes_the_pause_longer() {
         let (mut gather, now) = (Gather::default(), Instant::now());
-        for n in 1..=MOST_VAIN + 2 {
+        for n in 1..=MOST_MISSES + 2 {
             gather.begin(8, 8, MS, now);
             assert!(gather.waits(8), "{n}");
             gather.end(13);
-            for pause in 0..2_u32.pow(n.min(MOST_VAIN)) {
+            for pause in 0..2_u32.pow(n.min(MOST_MISSES)) {
                 gather.begin(8, 8, MS, now);
                 assert!(!gather.waits(8), "{n}, {pause}");
                 gather.end(8);

@@ -1,4 +1,4 @@
-//! [`Shared`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that collects and goes
+//! [`Handover`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that collects and goes
 //! on; the writer takes the batch and writes it while the next one collects, and who waits for it is woken when it is durable.
 //!
 //! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or when
@@ -33,7 +33,7 @@ use crate::{
 
 /// What appenders and the store's threads share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Handover {
     groups: RwLock<()>,
     pending: Mutex<Batches>,
     /// The writer waits on it.
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) statistics: Arc<Statistics>,
 }
 
-impl Shared {
+impl Handover {
     pub(crate) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
         Self {
             groups: RwLock::new(()),

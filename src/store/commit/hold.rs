@@ -31,7 +31,7 @@ pub(crate) struct Hold {
     /// Messages that were acknowledged since something was last held back for too long.
     acknowledged: usize,
     /// How often on end that was more than it was worth.
-    vain: u32,
+    misses: u32,
     /// Until when nothing is held back for that.
     pauses_until: Option<Instant>,
 }
@@ -157,9 +157,9 @@ impl Hold {
 
     /// What is left was held back for long enough: for a while nothing is.
     pub(crate) fn end(&mut self, now: Instant) {
-        let in_vain = WORTH * self.sent.len() > self.acknowledged;
-        self.vain = if in_vain { (self.vain + 1).min(MOST_VAIN) } else { 0 };
-        self.pauses_until = Some(now + self.time() * (PAUSE << self.vain));
+        let missed = WORTH * self.sent.len() > self.acknowledged;
+        self.misses = if missed { (self.misses + 1).min(MOST_MISSES) } else { 0 };
+        self.pauses_until = Some(now + self.time() * (PAUSE << self.misses));
         self.acknowledged = 0;
     }
 
@@ -204,7 +204,7 @@ const VALID: Duration = Duration::from_secs(1);
 /// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a ninth.
 const PAUSE: u32 = 8;
 /// It is twice as long each time that it was in vain, so many times.
-const MOST_VAIN: u32 = 6;
+const MOST_MISSES: u32 = 6;
 /// Messages that have to be acknowledged for one that was held back in vain.
 const WORTH: usize = 8;
 /// Messages for which room is kept from one batch to the next.
@@ -300,12 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn in_vain_it_pauses_for_longer_each_time() {
+    fn each_miss_makes_the_pause_longer() {
         let (mut hold, mut number, mut now) = (hold(LONGEST), 1, Instant::now());
-        for n in 1..=MOST_VAIN + 2 {
+        for n in 1..=MOST_MISSES + 2 {
             add(&mut hold, 0..1, &mut number, now);
             hold.end(now);
-            let pause = hold.time() * PAUSE * 2_u32.pow(n.min(MOST_VAIN));
+            let pause = hold.time() * PAUSE * 2_u32.pow(n.min(MOST_MISSES));
             hold.take(&mut Vec::new(), now + pause - MS);
             assert!(!hold.is_on() && hold.is_empty(), "{n}");
             now += pause;

@@ -20,6 +20,6 @@ pub(super) mod unsynced;
 pub(super) mod writer;
 
 pub(crate) use driver::{Threads, now};
-pub(crate) use handover::Shared;
+pub(crate) use handover::Handover;
 pub use statistics::{Number, Statistics};
 pub(crate) use writer::{Progress, Settings, Writer, random};

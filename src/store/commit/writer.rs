@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::{
-        index::{Cursor, Emitted, Home, Index},
+        index::{Cursor, Emitted, Index, SegmentId},
         log::{
             About, DATA_DIR, Failure, File, Files, HEADER, Header, Pool, READY, RESERVE, RecoveryError, SegmentBytes,
             Sizes, Spare, format, is_full, names, pool, write_all_at, zero_fill,
@@ -63,7 +63,7 @@ pub(crate) struct Writer<F: Files> {
     synced: u64,
     /// The first segment that the last frame that was written needs.
     oldest: u64,
-    cleaning: Option<(Home, Cursor)>,
+    cleaning: Option<(SegmentId, Cursor)>,
     sizes: Sizes,
     /// The disk has room for a few segments more, and is full soon unless the log is cleaned.
     short: bool,
@@ -267,7 +267,7 @@ impl<F: Files> Writer<F> {
     /// next [`sync`](Self::sync). `true`: there is more to do.
     pub(crate) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
         self.alive()?;
-        let Some(first) = self.segments.front().map(|segment| segment.id as Home) else { return Ok(false) };
+        let Some(first) = self.segments.front().map(|segment| segment.id as SegmentId) else { return Ok(false) };
         if !self.wants_cleaning(first) {
             self.cleaning = None;
             return Ok(false);
@@ -278,7 +278,7 @@ impl<F: Files> Writer<F> {
         if self.write()? == Progress::Stuck {
             return Ok(false);
         }
-        let left = self.index.homes.get(home).records;
+        let left = self.index.segment_use.get(home).records;
         debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
         if left == 0 {
             if self.oldest <= home.into() && self.write_frame()? == Progress::Stuck {
@@ -292,9 +292,9 @@ impl<F: Files> Writer<F> {
     /// Moves everything to the tail: nothing of the segments that were there is needed any more.
     pub(crate) fn rewrite(&mut self, now: u64) -> Result<Progress, Failure> {
         self.now = now;
-        for home in self.segments.iter().map(|segment| segment.id as Home).collect::<Vec<_>>() {
+        for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
             let mut cursor = Cursor::default();
-            while self.index.homes.get(home).records > 0 {
+            while self.index.segment_use.get(home).records > 0 {
                 self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
                 if self.write()? == Progress::Stuck {
                     return Ok(Progress::Stuck);
@@ -332,14 +332,14 @@ impl<F: Files> Writer<F> {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
-    fn wants_cleaning(&self, first: Home) -> bool {
+    fn wants_cleaning(&self, first: SegmentId) -> bool {
         let Some(current) = &self.current else { return false };
         // what is stuck is not on the disk: what it ended is still needed there
-        if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as Home == first {
+        if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as SegmentId == first {
             return false;
         }
         let (live, segment) = (self.index.live_bytes, self.pool.segment_bytes());
-        let needed = self.index.homes.get(first).bytes;
+        let needed = self.index.segment_use.get(first).bytes;
         // with less, cleaning would only move what lives
         let gains = self.log_bytes() > live + live / 4 + 3 * segment;
         if self.full {
@@ -385,8 +385,8 @@ impl<F: Files> Writer<F> {
         }
         let Some(current) = &self.current else { return Ok(Progress::Stuck) };
         let id = current.id;
-        self.index.settle(id as Home);
-        let oldest = self.index.homes.oldest().into();
+        self.index.settle(id as SegmentId);
+        let oldest = self.index.segment_use.oldest().into();
         let about = About { number: self.next_frame, synced: self.synced, oldest, time: self.now };
         let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
@@ -447,7 +447,7 @@ impl<F: Files> Writer<F> {
                 self.next_segment += 1;
                 self.full |= reserve;
                 self.segments.push_back(Segment { id, len: from.len });
-                self.index.homes.push(id as Home);
+                self.index.segment_use.push(id as SegmentId);
                 let (file, end, began) = (Arc::new(file), HEADER as u64, self.now);
                 self.current = Some(Current { id, file, len: from.len, end, began, reserve });
                 self.look_for_room();
@@ -547,9 +547,9 @@ impl<F: Files> Writer<F> {
             {
                 return Err(self.fail(&name, "cannot remove a segment", &error));
             }
-            let id = first.id as Home;
+            let id = first.id as SegmentId;
             self.segments.pop_front();
-            self.index.homes.pop_through(id);
+            self.index.segment_use.pop_through(id);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashTable};
 
 use super::{
     body::{Body, RetainedSlot},
-    homes::{Homes, UNWRITTEN},
+    segment_use::{SegmentUse, UNWRITTEN},
     session::{
         DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
         subscription_cost,
@@ -30,7 +30,7 @@ pub(crate) struct Index {
     pub(crate) hasher: Hasher,
     /// What the next frame is to say. Each thing is in it once, by its flag; ends may be in it twice.
     pub(crate) dirty: Vec<Dirty>,
-    pub(crate) homes: Homes,
+    pub(crate) segment_use: SegmentUse,
     /// Bytes of the records of all that is kept.
     pub(crate) live_bytes: u64,
     /// Sessions of which a client is connected.
@@ -92,7 +92,7 @@ impl Index {
                 let Some(gone) = session.subscriptions.remove(&filter) else { return };
                 let cost = subscription_cost(&filter);
                 self.live_bytes -= cost;
-                self.homes.leave(gone.place.home, cost);
+                self.segment_use.leave(gone.place.home, cost);
                 if gone.place.home != UNWRITTEN {
                     self.dirty.push(Dirty::Unsubscribed(slot, filter));
                 }
@@ -131,7 +131,7 @@ impl Index {
                 let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
                 let Some(gone) = session.received.remove(at) else { return };
                 self.live_bytes -= RECEIVED_COST;
-                self.homes.leave(gone.place.home, RECEIVED_COST);
+                self.segment_use.leave(gone.place.home, RECEIVED_COST);
                 if gone.place.home != UNWRITTEN {
                     self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
                 }
@@ -192,24 +192,24 @@ impl Index {
         let Some(mut session) = self.sessions.remove(slot) else { return };
         self.connected -= u64::from(session.away_since.is_none());
         self.live_bytes -= u64::from(session.cost);
-        self.homes.leave(session.place.home, u64::from(session.home_cost));
+        self.segment_use.leave(session.place.home, u64::from(session.home_cost));
         for (filter, subscription) in &session.subscriptions {
             let cost = subscription_cost(filter);
             self.live_bytes -= cost;
-            self.homes.leave(subscription.place.home, cost);
+            self.segment_use.leave(subscription.place.home, cost);
         }
         for due in session.due.values() {
             let cost = due_cost(&due.will);
             self.live_bytes -= cost;
-            self.homes.leave(due.place.home, cost);
+            self.segment_use.leave(due.place.home, cost);
         }
         for received in &session.received {
             self.live_bytes -= RECEIVED_COST;
-            self.homes.leave(received.place.home, RECEIVED_COST);
+            self.segment_use.leave(received.place.home, RECEIVED_COST);
         }
         for entry in session.entries.drain(..).filter(|entry| !entry.is_done()) {
             self.live_bytes -= ENTRY_COST;
-            self.homes.leave(entry.home, ENTRY_COST);
+            self.segment_use.leave(entry.home, ENTRY_COST);
             self.drop_ref(entry.body());
         }
         if session.place.home != UNWRITTEN {
@@ -233,7 +233,7 @@ impl Index {
         let Some(gone) = session.due.remove(&number) else { return };
         let cost = due_cost(&gone.will);
         self.live_bytes -= cost;
-        self.homes.leave(gone.place.home, cost);
+        self.segment_use.leave(gone.place.home, cost);
         if gone.place.home != UNWRITTEN {
             self.dirty.push(Dirty::WillPublished(slot, number));
         }
@@ -321,7 +321,7 @@ impl Index {
             let Some(session) = self.sessions.get_mut(slot) else { return };
             let Some((home, body)) = session.complete(number) else { continue };
             self.live_bytes -= ENTRY_COST;
-            self.homes.leave(home, ENTRY_COST);
+            self.segment_use.leave(home, ENTRY_COST);
             if home != UNWRITTEN {
                 self.dirty.push(Dirty::Done(slot, number));
             }
@@ -428,7 +428,7 @@ mod tests {
             &[],
             0,
         );
-        index.homes.push(1);
+        index.segment_use.push(1);
         index.settle(1);
         let mut queue = |number: u64| {
             let message = message(number, "t", b"x");
@@ -446,9 +446,9 @@ mod tests {
         assert!(entries.iter().all(|entry| entry.home == 1 && !entry.is_dirty()));
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
         // the next frame has what comes after
-        let live = index.homes.get(1).records;
+        let live = index.segment_use.get(1).records;
         index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], 0);
-        assert_eq!(index.homes.get(1).records, live - 2);
+        assert_eq!(index.segment_use.get(1).records, live - 2);
         assert_eq!(index.encode(&mut bytes).records, 1);
     }
 }

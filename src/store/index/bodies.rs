@@ -6,7 +6,7 @@ use hashbrown::hash_table::Entry;
 use super::{
     apply::{Dirty, Index},
     body::{Body, BodyFlags, RetainedSlot, body_cost, hash_of, message_number},
-    homes::UNWRITTEN,
+    segment_use::UNWRITTEN,
 };
 use crate::session::Message;
 
@@ -61,7 +61,7 @@ impl Index {
         if let Some(gone) = self.bodies.remove(slot) {
             let cost = body_cost(&gone.message);
             self.live_bytes -= cost;
-            self.homes.leave(gone.home, cost);
+            self.segment_use.leave(gone.home, cost);
         }
     }
 

@@ -2,14 +2,14 @@
 
 use std::{hash::BuildHasher, num::NonZeroU64};
 
-use super::{homes::Home, session::Hasher, slab::Slab};
+use super::{segment_use::SegmentId, session::Hasher, slab::Slab};
 use crate::session::Message;
 
 /// A message that sessions are to be sent, or a retained one.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) message: Message,
-    pub(crate) home: Home,
+    pub(crate) home: SegmentId,
     /// How many entries have it.
     pub(crate) refs: u32,
     pub(crate) flags: BodyFlags,

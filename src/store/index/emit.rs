@@ -5,7 +5,7 @@ use super::{
     super::log::{Encoder, EntryState, LogRecord, Will},
     apply::{Dirty, Index},
     body::{Body, body_cost, message_number},
-    homes::{Home, UNWRITTEN},
+    segment_use::{SegmentId, UNWRITTEN},
     session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Index {
 
     /// The record, and, unless it is an end, where the one before it is.
     #[inline]
-    fn record_of<'a>(&'a self, dirty: &'a Dirty) -> Option<(LogRecord<'a>, Option<Home>)> {
+    fn record_of<'a>(&'a self, dirty: &'a Dirty) -> Option<(LogRecord<'a>, Option<SegmentId>)> {
         let session = |slot: &u32| self.sessions.get(*slot);
         Some(match dirty {
             Dirty::Session(slot) => {
@@ -164,12 +164,12 @@ impl Index {
     }
 
     /// What was noted is written in this segment.
-    pub(crate) fn settle(&mut self, home: Home) {
+    pub(crate) fn settle(&mut self, home: SegmentId) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        let homes = &mut self.homes;
-        let mut moves = |from: &mut Home, left: u64, entered: u64| {
-            homes.leave(*from, left);
-            homes.enter(home, entered);
+        let segment_use = &mut self.segment_use;
+        let mut moves = |from: &mut SegmentId, left: u64, entered: u64| {
+            segment_use.leave(*from, left);
+            segment_use.enter(home, entered);
             *from = home;
         };
         for dirty in dirty.drain(..) {
@@ -242,7 +242,7 @@ impl Index {
 
     /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may be
     /// more behind the cursor.
-    pub(crate) fn collect(&mut self, home: Home, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
+    pub(crate) fn collect(&mut self, home: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
         let Self { sessions, bodies, dirty, .. } = self;
         let (mut bytes, mut looked) = (0, 0);
         while cursor.session < sessions.end() {
@@ -293,7 +293,7 @@ impl Index {
 }
 
 /// Notes what a session has in `home` beside its entries.
-fn collect_parts(session: &mut Session, slot: u32, home: Home, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
+fn collect_parts(session: &mut Session, slot: u32, home: SegmentId, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
     if session.place.home == home && !session.place.dirty {
         session.place.dirty = true;
         dirty.push(Dirty::Session(slot));

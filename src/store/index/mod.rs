@@ -6,20 +6,20 @@
 //! | `session`, `body` | what is kept of a session, and of a message |
 //! | `bodies` | the messages of an [`Index`] |
 //! | `emit` | from what changed to the records of the log; what a segment still has that lives |
-//! | `homes`, `slab` | how much lives in which segment; things by small numbers |
+//! | `segment_use`, `slab` | how much lives in which segment; things by small numbers |
 
 pub(super) mod apply;
 pub(super) mod bodies;
 pub(super) mod body;
 pub(super) mod emit;
-pub(super) mod homes;
+pub(super) mod segment_use;
 pub(super) mod session;
 pub(super) mod slab;
 
 pub(crate) use apply::Index;
 pub(crate) use body::body_cost;
 pub(crate) use emit::{Cursor, Emitted, body_record, session_record};
-pub(crate) use homes::Home;
+pub(crate) use segment_use::SegmentId;
 pub(crate) use session::{
     DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
     subscription_cost,

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     super::log::MAX_SENT,
-    homes::{Home, UNWRITTEN},
+    segment_use::{SegmentId, UNWRITTEN},
 };
 use crate::{
     session::StoredWill,
@@ -45,7 +45,7 @@ pub(crate) struct Session {
 /// Where the latest record of a thing is, and whether the next frame is to have another.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) home: Home,
+    pub(crate) home: SegmentId,
     pub(crate) dirty: bool,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Entry {
     bits: u64,
     /// Its message's slot.
     body: u32,
-    pub(crate) home: Home,
+    pub(crate) home: SegmentId,
 }
 
 impl Entry {
@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// Ends an entry; gives where its record is, and its message.
-    pub(crate) fn complete(&mut self, number: u64) -> Option<(Home, Option<u32>)> {
+    pub(crate) fn complete(&mut self, number: u64) -> Option<(SegmentId, Option<u32>)> {
         let entry = self.entry_mut(number)?;
         let gone = (entry.home, entry.body());
         entry.body = DONE;

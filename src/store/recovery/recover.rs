@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     super::{
-        index::{Home, Index},
+        index::{Index, SegmentId},
         log::{
             About, BadHeader, Damage, Decoder, File, Files, Frame, HEADER, Header, LogRecord, RecoveryError, format,
             names, read_all,
@@ -110,8 +110,8 @@ pub(crate) fn recover(
         }
     }
     let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt } = walk;
-    let first = segments.first().map_or(1, |found| found.id) as Home;
-    let end = last.unwrap_or(0) as Home;
+    let first = segments.first().map_or(1, |found| found.id) as SegmentId;
+    let end = last.unwrap_or(0) as SegmentId;
     let (index, dangling) = replay.finish(first..=end, last_time);
     let last_file = last.map_or_else(String::new, names::segment);
     // where records are known to be lost, that something refers to them is no news
@@ -244,7 +244,7 @@ impl Walk {
         let mut at = HEADER;
         while let Some(frame) = self.next_frame_of(&segment, at) {
             found.frames += 1;
-            found.records += self.frame(&segment.file, at, frame, id as Home, visit);
+            found.records += self.frame(&segment.file, at, frame, id as SegmentId, visit);
             unsynced.push_back((frame.about.number, at as u64));
             while unsynced.front().is_some_and(|(number, _)| *number <= frame.about.synced) {
                 unsynced.pop_front();
@@ -313,7 +313,7 @@ impl Walk {
         file: &str,
         offset: usize,
         frame: Frame<'_>,
-        home: Home,
+        home: SegmentId,
         visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
     ) -> u64 {
         self.last_time = frame.about.time;

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::super::{
     index::{
-        DueWill, ENTRY_COST, Entry, Hasher, Home, Index, Place, RECEIVED_COST, Received, Session, Subscription,
+        DueWill, ENTRY_COST, Entry, Hasher, Index, Place, RECEIVED_COST, Received, SegmentId, Session, Subscription,
         body_cost, due_cost, subscription_cost,
     },
     log::{EntryState, LogRecord, Will},
@@ -32,18 +32,18 @@ pub(crate) struct Replay {
 /// What is known of a session, whose own record may be still to come.
 #[derive(Debug, Default)]
 struct Known {
-    head: Option<(ClientId, Option<u64>, Option<StoredWill>, Home)>,
-    subscriptions: Map<Box<str>, (SubscriptionOptions, Home)>,
+    head: Option<(ClientId, Option<u64>, Option<StoredWill>, SegmentId)>,
+    subscriptions: Map<Box<str>, (SubscriptionOptions, SegmentId)>,
     deliveries: Deliveries,
-    due: BTreeMap<u64, (StoredWill, Home)>,
-    received: Map<PacketId, (u64, Home)>,
+    due: BTreeMap<u64, (StoredWill, SegmentId)>,
+    received: Map<PacketId, (u64, SegmentId)>,
 }
 
 /// A message, until the index has it.
 #[derive(Debug)]
 struct Body {
     message: Option<Message>,
-    home: Home,
+    home: SegmentId,
     slot: u32,
 }
 
@@ -61,11 +61,11 @@ struct Delivery {
     number: u64,
     /// `None`: done.
     state: Option<EntryState>,
-    home: Home,
+    home: SegmentId,
 }
 
 impl Deliveries {
-    fn push(&mut self, number: u64, state: Option<EntryState>, home: Home) {
+    fn push(&mut self, number: u64, state: Option<EntryState>, home: SegmentId) {
         // twice what is live is the most that waits to be sorted
         if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
             self.sort();
@@ -123,7 +123,7 @@ impl Replay {
     }
 
     /// The next record of the log, in the segment `home`.
-    pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: Home) {
+    pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: SegmentId) {
         match *record {
             LogRecord::Session { session, client, away_since, will } => {
                 let will = will.map(stored_will);
@@ -195,11 +195,15 @@ impl Replay {
 
     /// All records were there. `last_time` is when the last of them was written: clients that were connected then have been
     /// away since. What refers to nothing is left out, and told.
-    pub(crate) fn finish(mut self, segments: std::ops::RangeInclusive<Home>, last_time: u64) -> (Index, Vec<Dangling>) {
+    pub(crate) fn finish(
+        mut self,
+        segments: std::ops::RangeInclusive<SegmentId>,
+        last_time: u64,
+    ) -> (Index, Vec<Dangling>) {
         let mut dangling = Vec::new();
         let mut index = Index::default();
         (index.next_session, index.next_message) = (self.next_session.max(1), self.next_message.max(1));
-        segments.for_each(|id| index.homes.push(id));
+        segments.for_each(|id| index.segment_use.push(id));
 
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
@@ -214,23 +218,23 @@ impl Replay {
             let mut session = Session::new(number, client, will, Some(away_since.unwrap_or(last_time)));
             session.place.home = home;
             session.home_cost = session.cost;
-            index.homes.enter(home, session.cost.into());
+            index.segment_use.enter(home, session.cost.into());
             for (filter, (options, home)) in known.subscriptions {
                 let cost = subscription_cost(&filter);
-                index.homes.enter(home, cost);
+                index.segment_use.enter(home, cost);
                 index.live_bytes += cost;
                 session.subscriptions.insert(filter, Subscription { options, place: Place { home, dirty: false } });
             }
             for (number, (will, home)) in known.due {
                 let cost = due_cost(&will);
-                index.homes.enter(home, cost);
+                index.segment_use.enter(home, cost);
                 index.live_bytes += cost;
                 session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
             }
             let mut received: Vec<_> = known.received.into_iter().collect();
             received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
             for (packet_id, (arrival, home)) in received {
-                index.homes.enter(home, RECEIVED_COST);
+                index.segment_use.enter(home, RECEIVED_COST);
                 index.live_bytes += RECEIVED_COST;
                 session.next_arrival = arrival.saturating_add(1);
                 session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
@@ -256,7 +260,7 @@ impl Replay {
                 };
                 let mut entry = Entry::new(number, state.qos, state.retain, state.sent, body);
                 entry.home = home;
-                index.homes.enter(home, ENTRY_COST);
+                index.segment_use.enter(home, ENTRY_COST);
                 index.add_entry(slot, entry);
             }
         }
@@ -273,7 +277,7 @@ impl Replay {
     fn body(&mut self, index: &mut Index, message: u64) -> Option<u32> {
         let body = self.bodies.get_mut(&message)?;
         if let Some(message) = body.message.take() {
-            index.homes.enter(body.home, body_cost(&message));
+            index.segment_use.enter(body.home, body_cost(&message));
             body.slot = index.insert_body(message);
             if let Some(kept) = index.bodies.get_mut(body.slot) {
                 kept.home = body.home;

@@ -11,7 +11,7 @@ use super::{
     super::{
         commit::{
             driver::{self, Threads},
-            handover::Shared,
+            handover::Handover,
             statistics::Statistics,
             writer::{Settings, Writer},
         },
@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub(super) struct Driven {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<Handover>,
     threads: Option<Threads>,
 }
 
@@ -51,7 +51,7 @@ impl Driven {
         let recovered = recover(files, &mut |_, _| {}).unwrap();
         let statistics = Arc::new(Statistics::default());
         let writer = Writer::open(Arc::new(files.clone()), recovered, settings, statistics.clone()).unwrap();
-        let shared = Arc::new(Shared::new(1, 1 << 20, statistics));
+        let shared = Arc::new(Handover::new(1, 1 << 20, statistics));
         let threads = Some(driver::start(shared.clone(), writer, interval).unwrap());
         Self { shared, threads }
     }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     router::{QueuedCopy, Record},
-    session::{Change, CommitSeq, Message, SessionNumber},
+    session::{CommitSeq, Message, SessionChange, SessionNumber},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -368,12 +368,12 @@ fn connected(files: &Simulated) -> Driven {
 
 fn send(store: &Driven, number: u64) -> CommitSeq {
     let message = &Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-    let change = Change::Queued { number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) };
+    let change = SessionChange::Queued { number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) };
     store.append(Record::of(SESSION, change))
 }
 
 fn acknowledge(store: &Driven, number: u64) {
-    store.append(Record::of(SESSION, Change::Completed { number, count: 1 }));
+    store.append(Record::of(SESSION, SessionChange::Completed { number, count: 1 }));
 }
 
 /// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken, and at last,

@@ -18,7 +18,7 @@ struct State {
     /// As a power cut leaves them.
     durable_names: BTreeMap<String, usize>,
     /// Changes of names since.
-    renames: Vec<Change>,
+    renames: Vec<FileChange>,
     /// Bytes that fit.
     room: Option<u64>,
     fault: Option<(u64, Fault)>,
@@ -58,7 +58,7 @@ enum Write {
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum FileChange {
     Link(String, usize),
     Unlink(String),
     Rename(String, String),
@@ -241,7 +241,7 @@ impl State {
         fault
     }
 
-    fn change(&mut self, change: Change) -> io::Result<()> {
+    fn change(&mut self, change: FileChange) -> io::Result<()> {
         match self.step() {
             Some(Fault::Full) => return Err(io::ErrorKind::StorageFull.into()),
             Some(Fault::Broken) => return Err(io::Error::other("broken")),
@@ -253,11 +253,11 @@ impl State {
     }
 }
 
-fn apply(names: &mut BTreeMap<String, usize>, change: Change) {
+fn apply(names: &mut BTreeMap<String, usize>, change: FileChange) {
     match change {
-        Change::Link(name, inode) => drop(names.insert(name, inode)),
-        Change::Unlink(name) => drop(names.remove(&name)),
-        Change::Rename(from, to) => {
+        FileChange::Link(name, inode) => drop(names.insert(name, inode)),
+        FileChange::Unlink(name) => drop(names.remove(&name)),
+        FileChange::Rename(from, to) => {
             if let Some(inode) = names.remove(&from) {
                 names.insert(to, inode);
             }
@@ -297,7 +297,7 @@ impl Files for Simulated {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let inode = state.inodes.len();
-        state.change(Change::Link(name.to_owned(), inode))?;
+        state.change(FileChange::Link(name.to_owned(), inode))?;
         state.inodes.push(Inode::default());
         Ok(SimulatedFile { files: self.clone(), inode })
     }
@@ -307,7 +307,7 @@ impl Files for Simulated {
         if !state.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.change(Change::Rename(from.to_owned(), to.to_owned()))
+        state.change(FileChange::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -315,7 +315,7 @@ impl Files for Simulated {
         if !state.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.change(Change::Unlink(name.to_owned()))
+        state.change(FileChange::Unlink(name.to_owned()))
     }
 
     fn sync_dir(&self) -> io::Result<()> {

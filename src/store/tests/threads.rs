@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     router::{Condition, QueuedCopy, Record, Store},
-    session::{Change, CommitSeq, Message, RestoredState, SessionNumber, Stored},
+    session::{CommitSeq, Message, RestoredState, SessionChange, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -82,9 +82,10 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                     let mut stored = Stored::Done;
                     store.together(&mut || {
                         let qos = QoS::AtLeastOnce;
-                        let queued = Change::Queued { number: n, message: &message, qos, retain: false, sent: None };
+                        let queued =
+                            SessionChange::Queued { number: n, message: &message, qos, retain: false, sent: None };
                         stored = store.append(Record::of(session, queued));
-                        let received = Change::Received { packet_id: PacketId::new(n as u16).unwrap() };
+                        let received = SessionChange::Received { packet_id: PacketId::new(n as u16).unwrap() };
                         let change = store.append(Record::of(session, received));
                         assert_eq!(change, stored, "a group is in one batch");
                     });
@@ -92,9 +93,10 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                         wait(store, stored);
                     }
                     if n > 10 {
-                        let change = Change::Completed { number: n - 10, count: 1 };
+                        let change = SessionChange::Completed { number: n - 10, count: 1 };
                         let _ = store.append(Record::of(session, change));
-                        let change = Change::ReceiptReleased { packet_id: PacketId::new((n - 10) as u16).unwrap() };
+                        let change =
+                            SessionChange::ReceiptReleased { packet_id: PacketId::new((n - 10) as u16).unwrap() };
                         let _ = store.append(Record::of(session, change));
                     }
                 }
@@ -150,7 +152,8 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
                             if first.is_some() {
                                 copies.push(copy);
                             } else {
-                                let change = Change::Queued { number, message: &message, qos, retain, sent: None };
+                                let change =
+                                    SessionChange::Queued { number, message: &message, qos, retain, sent: None };
                                 first = Some((copy, store.append(Record::of(session, change))));
                             }
                             queued.send(copy).unwrap();
@@ -168,7 +171,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
         drop(queued);
         // every other one, as soon as it can be
         for copy in acknowledged.iter().filter(|copy| copy.number % 2 == 0) {
-            let change = Change::Completed { number: copy.number, count: 1 };
+            let change = SessionChange::Completed { number: copy.number, count: 1 };
             let _ = store.append(Record::of(copy.session, change));
         }
     });

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::FileExt, path::Path};
 use super::super::{DiskStore, OpenError, Options, SegmentBytes, open, tools};
 use crate::{
     router::{Record, Store},
-    session::{Change, Message, SessionNumber},
+    session::{Message, SessionChange, SessionNumber},
     topic::{TopicFilter, TopicName},
     types::{ClientId, QoS, SubscriptionOptions},
 };
@@ -29,7 +29,8 @@ fn fill(path: &Path) {
     for number in 1..=MESSAGES {
         let payload = if number == 7 { vec![0xFF; 3] } else { vec![b'a'; 100] };
         let message = Message::new(topic, &payload, QoS::AtLeastOnce);
-        let change = Change::Queued { number, message: &message, qos: QoS::AtLeastOnce, retain: false, sent: None };
+        let change =
+            SessionChange::Queued { number, message: &message, qos: QoS::AtLeastOnce, retain: false, sent: None };
         wait(&store, store.append(Record::of(session, change)));
     }
     let message = Message::new(topic, b"kept", QoS::AtMostOnce);

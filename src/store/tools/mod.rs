@@ -56,7 +56,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     let _lock = data_dir::lock(data_dir)?;
     let recovered = read(data_dir, &mut |_, _| {})?;
     for found in &recovered.segments {
-        let live = recovered.index.homes.get(found.id as u32);
+        let live = recovered.index.segment_use.get(found.id as u32);
         writeln!(
             out,
             "{}: {} frames, {} records, {} of {} bytes used; {} records (at most {} bytes) are live",

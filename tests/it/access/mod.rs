@@ -30,7 +30,7 @@ impl Files {
     /// Sets users' passwords: their names backwards.
     fn users(&self, users: &[&str]) -> PathBuf {
         for user in users {
-            auth::edit(&self.path("passwords"), user, auth::Change::Set(password(user).as_bytes())).unwrap();
+            auth::edit(&self.path("passwords"), user, auth::PasswordChange::Set(password(user).as_bytes())).unwrap();
         }
         self.path("passwords")
     }

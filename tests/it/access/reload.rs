@@ -20,7 +20,7 @@ fn whose_user_is_gone_is_disconnected_and_the_others_stay() {
     let broker = Broker::build(config.clone(), |b| b.observe(observe));
     let connect = |user: &str| Connect::new(user).user(user, &password(user));
     let (mut bob, mut eve) = (broker.connect(&connect("bob"), 0), broker.connect(&connect("eve"), 0));
-    auth::edit(&files.path("passwords"), "bob", auth::Change::Delete).unwrap();
+    auth::edit(&files.path("passwords"), "bob", auth::PasswordChange::Delete).unwrap();
     reload(&broker.server, &config).unwrap();
     // without a word of its own
     bob.expect_closed();
@@ -94,7 +94,7 @@ fn a_bad_file_changes_nothing() {
     let connect = Connect::new("bob").user("bob", &password("bob"));
     let mut bob = broker.connect(&connect, 0);
     // the users are good, the rules are not: neither is taken
-    auth::edit(&files.path("passwords"), "bob", auth::Change::Delete).unwrap();
+    auth::edit(&files.path("passwords"), "bob", auth::PasswordChange::Delete).unwrap();
     files.write("acl", "topic a\ntpic b\n");
     let error = reload(&broker.server, &config).unwrap_err().to_string();
     assert!(
@@ -126,7 +126,7 @@ fn what_let_a_client_in_has_to_hold() {
     let (mut bob, mut eve) = (broker.connect(&connect("bob"), 0), broker.connect(&connect("eve"), 0));
     let mut nameless = broker.client("nameless");
     bob.subscribe(&[("t", 1)]);
-    auth::edit(&files.path("passwords"), "bob", auth::Change::Set(b"new")).unwrap();
+    auth::edit(&files.path("passwords"), "bob", auth::PasswordChange::Set(b"new")).unwrap();
     reload(&broker.server, &config).unwrap();
     bob.expect_closed();
     // who only has another password now loses nothing

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use dunlin::auth::{self, Change};
+use dunlin::auth::{self, PasswordChange};
 use socket2::{Domain, Socket, Type};
 
 use super::field;
@@ -20,7 +20,7 @@ use crate::support::{
 pub fn configured(text: &str, files: &[(&str, &str)]) -> (Certs, Running) {
     let certs = Certs::new();
     files.iter().for_each(|(name, text)| fs::write(certs.path(name), text).unwrap());
-    auth::edit(&certs.path("passwords"), "alice", Change::Set(b"wonderland")).unwrap();
+    auth::edit(&certs.path("passwords"), "alice", PasswordChange::Set(b"wonderland")).unwrap();
     let config = certs.path("dunlin.toml");
     fs::write(&config, text.replace("DIR", certs.dir().to_str().unwrap())).unwrap();
     let running = Running::listening(&[], &["--config", config.to_str().unwrap()]);

@@ -208,12 +208,12 @@ impl<S: Stream> Stream for WebSocket<S> {
     }
 
     /// A close frame (RFC 6455 section 5.5.1) with the code that says most.
-    fn part(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
+    fn goodbye(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
         if self.closing == Closing::Open {
             self.closing = Closing::Due(Some(close_code(reason)));
         }
         let _ = self.say(cx);
-        self.socket.part(cx, reason);
+        self.socket.goodbye(cx, reason);
     }
 }
 

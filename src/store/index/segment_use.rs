@@ -1,16 +1,16 @@
-//! [`Homes`]: for each segment, how much of what is kept has its latest record there.
+//! [`SegmentUse`]: for each segment, how much of what is kept has its latest record there.
 
 use std::collections::VecDeque;
 
 /// A segment's number, in four bytes: enough for 2^32 segments of 64 MiB.
-pub(crate) type Home = u32;
+pub(crate) type SegmentId = u32;
 
 /// No segment has a record of it.
-pub(crate) const UNWRITTEN: Home = 0;
+pub(crate) const UNWRITTEN: SegmentId = 0;
 
 #[derive(Debug, Default)]
-pub(crate) struct Homes {
-    first: Home,
+pub(crate) struct SegmentUse {
+    first: SegmentId,
     segments: VecDeque<Live>,
 }
 
@@ -21,9 +21,9 @@ pub(crate) struct Live {
     pub(crate) bytes: u64,
 }
 
-impl Homes {
+impl SegmentUse {
     /// Segments follow one another without a gap.
-    pub(crate) fn push(&mut self, id: Home) {
+    pub(crate) fn push(&mut self, id: SegmentId) {
         if self.segments.is_empty() {
             self.first = id;
         }
@@ -31,24 +31,24 @@ impl Homes {
     }
 
     /// The segments up to this one are gone.
-    pub(crate) fn pop_through(&mut self, id: Home) {
+    pub(crate) fn pop_through(&mut self, id: SegmentId) {
         while self.first <= id && self.segments.pop_front().is_some() {
             self.first += 1;
         }
     }
 
-    pub(crate) fn get(&self, id: Home) -> Live {
+    pub(crate) fn get(&self, id: SegmentId) -> Live {
         let at = id.checked_sub(self.first).map(|at| at as usize);
         at.and_then(|at| self.segments.get(at)).copied().unwrap_or_default()
     }
 
     #[inline]
-    fn get_mut(&mut self, id: Home) -> Option<&mut Live> {
+    fn get_mut(&mut self, id: SegmentId) -> Option<&mut Live> {
         self.segments.get_mut(id.checked_sub(self.first)? as usize)
     }
 
     #[inline]
-    pub(crate) fn enter(&mut self, id: Home, bytes: u64) {
+    pub(crate) fn enter(&mut self, id: SegmentId, bytes: u64) {
         if let Some(live) = self.get_mut(id) {
             live.records += 1;
             live.bytes += bytes;
@@ -56,7 +56,7 @@ impl Homes {
     }
 
     #[inline]
-    pub(crate) fn leave(&mut self, id: Home, bytes: u64) {
+    pub(crate) fn leave(&mut self, id: SegmentId, bytes: u64) {
         if id != UNWRITTEN
             && let Some(live) = self.get_mut(id)
         {
@@ -66,8 +66,8 @@ impl Homes {
     }
 
     /// The first segment in which something lives, or the last one.
-    pub(crate) fn oldest(&self) -> Home {
+    pub(crate) fn oldest(&self) -> SegmentId {
         let dead = self.segments.iter().take_while(|live| live.records == 0).count();
-        self.first + dead.min(self.segments.len().saturating_sub(1)) as Home
+        self.first + dead.min(self.segments.len().saturating_sub(1)) as SegmentId
     }
 }
