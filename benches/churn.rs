@@ -1,7 +1,8 @@
-//! Clients that connect, subscribe, publish to themselves, receive and disconnect: `cargo bench --bench churn -- --rounds 5
-//! --seconds 3` runs the load generator's churn against dunlin, mosquitto where it is installed, and the least that a broker
-//! can do for it on one thread, which the load generator's `null` does not: the system calls that there have to be, and answers
-//! without a look at what was asked. Where the load generator's core is full, rates say how fast that is: CPU a cycle tells.
+//! Clients that connect, subscribe, publish to themselves, receive and disconnect: `cargo bench --bench churn --
+//! --rounds 5 --seconds 3` runs the load generator's churn against dunlin, mosquitto where it is installed, and the
+//! least that a broker can do for it on one thread, which the load generator's `null` does not: the system calls that
+//! there have to be, and answers without a look at what was asked. Where the load generator's core is full, rates say
+//! how fast that is: CPU a cycle tells.
 
 #[path = "common/compare.rs"]
 mod compare;

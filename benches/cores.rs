@@ -1,8 +1,8 @@
 //! Two cores against one: `cargo bench --bench cores -- --share 0.35 --rounds 5 --seconds 3`, as root.
 //!
-//! On two cores, a broker that has both leaves the load generator none: what is measured then is the load generator. So the
-//! broker gets a part of each core's time alone (a quota of a control group), with one core and one worker, or with two and
-//! two; the load generator has the rest. Printed are medians of messages a second, QoS 0, and two against one.
+//! On two cores, a broker that has both leaves the load generator none: what is measured then is the load generator. So
+//! the broker gets a part of each core's time alone (a quota of a control group), with one core and one worker, or with
+//! two and two; the load generator has the rest. Printed are medians of messages a second, QoS 0, and two against one.
 
 #[path = "common/broker.rs"]
 mod broker;

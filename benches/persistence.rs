@@ -1,10 +1,10 @@
-//! What a disk costs, from the outside: dunlin with a `data_dir`, dunlin in memory and the raw log (append + fdatasync and
-//! nothing else), in one run: `cargo bench --bench persistence -- --rounds 5 --seconds 3 --dir D`.
+//! What a disk costs, from the outside: dunlin with a `data_dir`, dunlin in memory and the raw log (append + fdatasync
+//! and nothing else), in one run: `cargo bench --bench persistence -- --rounds 5 --seconds 3 --dir D`.
 //!
-//! Each round starts each broker anew for each scenario. `pairs W` is one publisher with W messages of QoS 1 in flight and
-//! one subscriber with a persistent session; the raw log beside it writes W messages a batch. Printed are medians, and what
-//! the disk reaches of memory and of the raw log. With `--sync-delay 1ms` each fsync of both takes so much longer, as on a
-//! slower disk; `--only retained` measures what has that in its name.
+//! Each round starts each broker anew for each scenario. `pairs W` is one publisher with W messages of QoS 1 in flight
+//! and one subscriber with a persistent session; the raw log beside it writes W messages a batch. Printed are medians,
+//! and what the disk reaches of memory and of the raw log. With `--sync-delay 1ms` each fsync of both takes so much
+//! longer, as on a slower disk; `--only retained` measures what has that in its name.
 
 #[path = "common/broker.rs"]
 mod broker;

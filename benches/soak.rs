@@ -1,6 +1,6 @@
 //! Mixed load for a long time, against memory that must not grow: `cargo bench --bench soak` (an hour;
-//! `DUNLIN_SOAK_SECONDS` says otherwise). Every round runs each scenario for a few seconds against the same broker: pairs
-//! at each QoS, fan-out, clients that come and go, retained messages replaced, sessions that queue and drain.
+//! `DUNLIN_SOAK_SECONDS` says otherwise). Every round runs each scenario for a few seconds against the same broker:
+//! pairs at each QoS, fan-out, clients that come and go, retained messages replaced, sessions that queue and drain.
 
 #[path = "common/broker.rs"]
 mod broker;

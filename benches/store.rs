@@ -1,11 +1,11 @@
 //! The disk store beside a log that does nothing but append and fdatasync, in one run:
 //! `cargo bench --bench store -- --batches 1,16,256,4096 --seconds 2 --sync-delay 1ms --backlog 10000 --dir D`.
 //!
-//! A batch holds so many new messages (40 bytes of topic, 256 of payload, for 20 sessions) and ends as many older ones; the
-//! next begins when it is durable, or with `--in-flight N` when the Nth before it is. `raw` writes the same as frames of a
-//! few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are in flight at once.
-//! CPU is that of the whole process, whoever appends included.
-//! `--reopen N` also says how long a store with N messages takes to open.
+//! A batch holds so many new messages (40 bytes of topic, 256 of payload, for 20 sessions) and ends as many older ones;
+//! the next begins when it is durable, or with `--in-flight N` when the Nth before it is. `raw` writes the same as
+//! frames of a few bytes more than their content, in place over a file full of zeros, as `raw_log` does: all that are
+//! in flight at once. CPU is that of the whole process, whoever appends included. `--reopen N` also says how long a
+//! store with N messages takes to open.
 
 use std::{
     collections::VecDeque,
@@ -37,7 +37,8 @@ struct Options {
     /// How long each half of a row is measured, in seconds
     #[arg(long, default_value = "2")]
     seconds: f64,
-    /// Each row is measured so many times, raw log and store in turn; the middle ratio is shown, with its raw log and store
+    /// Each row is measured so many times, raw log and store in turn; the middle ratio is shown, with its raw log and
+    /// store
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Added to each fsync, as a slower disk would: 1ms

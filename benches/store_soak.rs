@@ -1,6 +1,7 @@
 //! Mixed load for a long time on a broker with a disk, against memory and disk use that must not grow:
-//! `cargo bench --bench store_soak` (an hour; `DUNLIN_SOAK_SECONDS` says otherwise). Every round connects clients of its
-//! own, which subscribe, queue, drain and are left to expire, while others and the retained messages are always the same.
+//! `cargo bench --bench store_soak` (an hour; `DUNLIN_SOAK_SECONDS` says otherwise). Every round connects clients of
+//! its own, which subscribe, queue, drain and are left to expire, while others and the retained messages are always the
+//! same.
 
 #[path = "common/broker.rs"]
 mod broker;
@@ -24,10 +25,11 @@ const SCENARIOS: [&str; 7] = [
     "--qos 1 --persistent --inflight 50 backlog 20 2000",
     "--qos 1 --persistent --inflight 50 --prefix {round}-away backlog 20 2000",
 ];
-/// Rounds until everything that may stay is there, at least: as many sessions as wait to expire, segments that are used again.
+/// Rounds until everything that may stay is there, at least: as many sessions as wait to expire, segments that are used
+/// again.
 const WARM_UP: usize = 4;
-/// The part of the whole that is warm-up, at least: an allocator keeps what the slowest moment of the disk so far took, and
-/// a short warm-up has seen none that is slow.
+/// The part of the whole that is warm-up, at least: an allocator keeps what the slowest moment of the disk so far took,
+/// and a short warm-up has seen none that is slow.
 const WARM_UP_PART: f64 = 0.1;
 /// What noise of the allocator may add.
 const MEMORY_MARGIN_KIB: u64 = 8192;

@@ -48,9 +48,9 @@ pub enum CertsError {
     Make(#[from] rcgen::Error),
 }
 
-/// Makes `ca.pem`, `server.pem` for these host names and addresses, `client.pem` with the Common Name `client`, and a key
-/// for each (`….key`, mode 0600) in `dir`. Files that are there are replaced only if `force` is set; otherwise nothing is
-/// written.
+/// Makes `ca.pem`, `server.pem` for these host names and addresses, `client.pem` with the Common Name `client`, and a
+/// key for each (`….key`, mode 0600) in `dir`. Files that are there are replaced only if `force` is set; otherwise
+/// nothing is written.
 pub fn make(dir: &Path, hosts: &[String], client: &str, force: bool) -> Result<Made, CertsError> {
     let host = hosts.first().ok_or(CertsError::NoHost)?.clone();
     let there = FILES.iter().map(|name| dir.join(name)).find(|path| fs::symlink_metadata(path).is_ok());

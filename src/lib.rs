@@ -12,9 +12,10 @@
 //!
 //! # The map
 //!
-//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ← [`server`];
-//! [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands alone. `topic`,
-//! `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds both.
+//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ←
+//! [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands
+//! alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds
+//! both.
 //!
 //! # Locks
 //!
@@ -33,8 +34,8 @@
 //! | `Handover::pending` of the store | the batch that collects, and those on their way | any of the above |
 //! | `Handover::waiters` of the store | whom to wake when | any of the router's |
 //!
-//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held, and
-//! no input or output happens with one held.
+//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held,
+//! and no input or output happens with one held.
 
 #[doc(hidden)]
 // as all modules: what an embedder needs is below, the rest is for the binary, tests, benches and fuzzers

@@ -28,8 +28,8 @@ impl Broker {
         Self { process, address }
     }
 
-    /// Runs a scenario of the load generator, and gives what it says, a line of JSON. A message that is lost, repeated or out
-    /// of order ends the bench.
+    /// Runs a scenario of the load generator, and gives what it says, a line of JSON. A message that is lost, repeated
+    /// or out of order ends the bench.
     pub fn load(&self, program: &Path, scenario: &str) -> String {
         let pid = self.process.id().to_string();
         let mut load = Command::new(program);

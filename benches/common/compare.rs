@@ -7,10 +7,11 @@ use std::{
 
 use super::loadgen;
 
-/// Runs it with these arguments; `first`, `NAME=COMMAND`, is what the others are compared with, `program` the load generator.
+/// Runs it with these arguments; `first`, `NAME=COMMAND`, is what the others are compared with, `program` the load
+/// generator.
 ///
-/// Dunlin runs with its defaults, but that a session may queue as many messages as the backlog scenario has (so in mosquitto),
-/// and the log level is `warn`.
+/// Dunlin runs with its defaults, but that a session may queue as many messages as the backlog scenario has (so in
+/// mosquitto), and the log level is `warn`.
 pub fn run(program: &std::path::Path, arguments: impl Iterator<Item = String>, first: String) -> ExitCode {
     let dunlin = env!("CARGO_BIN_EXE_dunlin");
     let config = loadgen::config("");

@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets: plain functions over bytes that panic where a promise is broken. `fuzz_targets/` hands
-//! them to libFuzzer, `tests/it/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable
+//! The bodies of the fuzz targets: plain functions over bytes that panic where a promise is broken. `fuzz_targets/`
+//! hands them to libFuzzer, `tests/it/fuzz_corpus.rs` of the broker drives them over the seed corpus with the stable
 //! toolchain.
 
 use std::{collections::BTreeSet, io::IoSlice, time::Instant};
@@ -412,8 +412,8 @@ pub fn passwords(data: &[u8]) {
     }
 }
 
-/// Three lines, a client's identifier, its user name if any, and a topic; then an ACL file. What the rules say is what a
-/// plain reading of mosquitto's manual says.
+/// Three lines, a client's identifier, its user name if any, and a topic; then an ACL file. What the rules say is what
+/// a plain reading of mosquitto's manual says.
 pub fn acl(data: &[u8]) {
     let mut parts = data.splitn(4, |byte| *byte == b'\n');
     let mut line = || parts.next().and_then(|line| std::str::from_utf8(line).ok());
@@ -480,8 +480,8 @@ fn filled(pattern: &str, client: &str, user: &str) -> String {
 
 // ---- PROXY header ----
 
-/// The beginning of a connection: any bytes are answered; a header is as long as it is and no longer, whatever follows it;
-/// of a part of one, more is asked for; nobody is asked for more for ever.
+/// The beginning of a connection: any bytes are answered; a header is as long as it is and no longer, whatever follows
+/// it; of a part of one, more is asked for; nobody is asked for more for ever.
 pub fn proxy_header(data: &[u8]) {
     match dunlin::proxy_header(data) {
         Ok(Some(header)) => {

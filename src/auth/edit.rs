@@ -1,5 +1,6 @@
-//! `dunlin passwd`: a user of a password file is set or deleted. The file is replaced as one, by its successor or not at all;
-//! its owner, group and mode stay, and so do its other lines, comments too. A new file belongs to its directory's owner.
+//! `dunlin passwd`: a user of a password file is set or deleted. The file is replaced as one, by its successor or not
+//! at all; its owner, group and mode stay, and so do its other lines, comments too. A new file belongs to its
+//! directory's owner.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -33,8 +34,8 @@ pub enum Edited {
     Deleted,
 }
 
-/// Edits `path`, which is made if it is missing: with the owner and group of its directory and mode 0640, or with mode 0600
-/// if it then belongs to this process anyway. A file that could not be read as a password file is left alone.
+/// Edits `path`, which is made if it is missing: with the owner and group of its directory and mode 0640, or with mode
+/// 0600 if it then belongs to this process anyway. A file that could not be read as a password file is left alone.
 pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let file = path.display().to_string();
@@ -100,8 +101,8 @@ fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     out
 }
 
-/// Puts a file with these bytes in the place of `target`, with the owner, group and mode of `like`, or else the owner and
-/// group of its directory.
+/// Puts a file with these bytes in the place of `target`, with the owner, group and mode of `like`, or else the owner
+/// and group of its directory.
 fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
     let (unfinished, mut file) = create_beside(target)?;
     let written = || {
@@ -130,8 +131,8 @@ fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Gives a new file to the owner and the group of its directory: root makes the file that the broker's user reads. `false`:
-/// they are those of this process, or it may not give files away.
+/// Gives a new file to the owner and the group of its directory: root makes the file that the broker's user reads.
+/// `false`: they are those of this process, or it may not give files away.
 fn is_given(file: &File, directory: &fs::Metadata) -> io::Result<bool> {
     let ours = file.metadata()?;
     let (owner, group) = (directory.uid(), directory.gid());

@@ -1,6 +1,6 @@
-//! [`Hashing`]: threads of their own for what is slow on purpose, comparing passwords, so that no I/O thread waits for it.
-//! They take logins from a fair [`queue`](super::queue) as the [`throttle`](super::throttle) lets them. Logins with the
-//! same credentials from the same address are compared once, for all.
+//! [`Hashing`]: threads of their own for what is slow on purpose, comparing passwords, so that no I/O thread waits for
+//! it. They take logins from a fair [`queue`](super::queue) as the [`throttle`](super::throttle) lets them. Logins with
+//! the same credentials from the same address are compared once, for all.
 
 use std::{
     hash::{BuildHasher, RandomState},

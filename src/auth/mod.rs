@@ -173,8 +173,8 @@ impl Policy {
         (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.tokens.is_some())
     }
 
-    /// May one that gives no user name, or a name that nobody asks it to prove, come in here? `listener`: what the listener
-    /// says of its own, which goes first.
+    /// May one that gives no user name, or a name that nobody asks it to prove, come in here? `listener`: what the
+    /// listener says of its own, which goes first.
     fn anonymous(&self, origin: Origin, listener: Option<bool>) -> Result<(), Refusal> {
         let open = self.is_open();
         let why = match listener.or(self.settings.allow_anonymous) {
@@ -287,9 +287,9 @@ impl Auth {
         Self { policy, listeners, logins: Arc::default() }
     }
 
-    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one, and
-    /// the router then asks whether that still holds.
-    /// Call [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
+    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one,
+    /// and the router then asks whether that still holds. Call
+    /// [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
     pub fn replace(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }

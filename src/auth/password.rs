@@ -1,5 +1,5 @@
-//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have. Making one, reading
-//! one, and comparing a password with one; no files, no threads.
+//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have. Making one,
+//! reading one, and comparing a password with one; no files, no threads.
 //!
 //! | form | text | is |
 //! |---|---|---|

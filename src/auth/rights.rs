@@ -1,9 +1,9 @@
-//! [`ClientRights`]: the rules of one client, compiled when it connects: those of its user, and the patterns with its names
-//! put in. The order in which they are asked is mosquitto's:
+//! [`ClientRights`]: the rules of one client, compiled when it connects: those of its user, and the patterns with its
+//! names put in. The order in which they are asked is mosquitto's:
 //!
 //! 1. the user's rules: a `deny` that matches denies, else one that allows what is wanted allows;
-//! 2. where there are patterns, a client whose user name or identifier has `+` or `#` in it is denied: put into a pattern it
-//!    would be a wildcard;
+//! 2. where there are patterns, a client whose user name or identifier has `+` or `#` in it is denied: put into a
+//!    pattern it would be a wildcard;
 //! 3. the patterns, as 1;
 //! 4. what nothing allows is denied.
 //!

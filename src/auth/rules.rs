@@ -8,8 +8,8 @@
 //! | `pattern [read\|write\|readwrite\|deny] <filter>` | what everybody may do; `%u` and `%c` are its user name and client identifier |
 //! | `# …`, nothing | nothing |
 //!
-//! Words are parted by single blanks; what stands behind the access word is the filter, blanks in it too. Without an access
-//! word, reading and writing are allowed.
+//! Words are parted by single blanks; what stands behind the access word is the filter, blanks in it too. Without an
+//! access word, reading and writing are allowed.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,9 +1,9 @@
 //! [`Tokens`]: JSON Web Tokens (RFC 7519) as passwords: HS256, RS256 and ES256 (RFC 7518). A key's kind says with which
 //! algorithm it is used, whatever a token's header says.
 //!
-//! `exp` has to be there; `nbf` is checked where it is there, `iss` and `aud` where the configuration names them. A claim
-//! `acl`, with lists of Topic Filters `publish` and `subscribe`, narrows what the rules allow; a list that is not there is
-//! empty.
+//! `exp` has to be there; `nbf` is checked where it is there, `iss` and `aud` where the configuration names them. A
+//! claim `acl`, with lists of Topic Filters `publish` and `subscribe`, narrows what the rules allow; a list that is not
+//! there is empty.
 
 use std::{
     path::{Path, PathBuf},
@@ -176,7 +176,8 @@ impl Tokens {
         self.keys.iter().any(|key| std::ptr::addr_eq(Arc::as_ptr(&key.verified), evidence))
     }
 
-    /// Would a token that was found good by this still be? What is asked of its claims may be less now, not something else.
+    /// Would a token that was found good by this still be? What is asked of its claims may be less now, not something
+    /// else.
     pub(super) fn would_take(&self, by: &Verified) -> bool {
         let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;
         self.keys.iter().map(|key| &*key.verified).any(|now| {

@@ -14,8 +14,9 @@ use crate::types::without_mark;
 #[derive(Debug)]
 pub struct Users {
     by_name: HashMap<Box<str>, Arc<Hash>>,
-    /// What a password is compared with where there is no such user: a hash for each of the users, of which a name always
-    /// has the same one. So names that nobody has cost what those that somebody has cost, in a file of several kinds too.
+    /// What a password is compared with where there is no such user: a hash for each of the users, of which a name
+    /// always has the same one. So names that nobody has cost what those that somebody has cost, in a file of several
+    /// kinds too.
     decoys: Vec<Arc<Hash>>,
     hasher: RandomState,
 }
@@ -73,8 +74,8 @@ impl Users {
         self.by_name.insert(name.into(), Arc::new(hash)).is_some()
     }
 
-    /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`: there
-    /// is.
+    /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`:
+    /// there is.
     pub(super) fn hash(&self, name: &str) -> (Arc<Hash>, bool) {
         let decoy = || self.decoys[(self.hasher.hash_one(name) % self.decoys.len() as u64) as usize].clone();
         self.by_name.get(name).map_or_else(|| (decoy(), false), |hash| (hash.clone(), true))

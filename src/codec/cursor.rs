@@ -96,8 +96,8 @@ pub(super) fn topic_name(bytes: &[u8], field: Field) -> Result<&TopicName, Decod
     TopicName::new(text).map_err(|error| DecodeError::Topic { field, error })
 }
 
-/// True where `bytes` are 1 to 64 without U+0000, `+` and `#`, which is what nearly all Topic Names are: eight bytes at a
-/// time, where a call of `memchr3` costs more than it saves. False says nothing.
+/// True where `bytes` are 1 to 64 without U+0000, `+` and `#`, which is what nearly all Topic Names are: eight bytes at
+/// a time, where a call of `memchr3` costs more than it saves. False says nothing.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     match bytes.last_chunk() {

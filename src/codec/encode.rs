@@ -39,8 +39,8 @@ pub const fn publish_len(topic_len: usize, qos: QoS, payload_len: usize) -> usiz
 
 /// Appends a PUBLISH (section 3.3).
 ///
-/// The caller sees to it that `packet_id` is there exactly when the QoS is above 0 [MQTT-2.3.1-5], and that what follows
-/// the fixed header has no more than [`MAX_REMAINING_LENGTH`] bytes; no packet that was decoded has more.
+/// The caller sees to it that `packet_id` is there exactly when the QoS is above 0 [MQTT-2.3.1-5], and that what
+/// follows the fixed header has no more than [`MAX_REMAINING_LENGTH`] bytes; no packet that was decoded has more.
 #[inline]
 pub fn publish(out: &mut Vec<u8>, flags: PublishFlags, topic: &TopicName, packet_id: Option<PacketId>, payload: &[u8]) {
     let body = publish_body_len(topic.as_str().len(), packet_id.is_some(), payload.len());
@@ -70,8 +70,8 @@ pub fn publish_header(
     }
 }
 
-/// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and nothing was
-/// appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
+/// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and
+/// nothing was appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
 pub fn connack(out: &mut Vec<u8>, version: ProtocolVersion, connack: &Connack<'_>) -> bool {
     let Connack { session_present, reason, .. } = *connack;
     debug_assert!(!session_present || reason == ReasonCode::Success, "a refusal has no Session Present");

@@ -24,14 +24,14 @@ pub struct Frame<'a> {
 pub enum Cut<'a> {
     /// A whole packet; the next begins `len` bytes further on.
     Frame(Frame<'a>),
-    /// Too few bytes: the frame has at least this many, and exactly this many once its length is there. Always more than
-    /// there were.
+    /// Too few bytes: the frame has at least this many, and exactly this many once its length is there. Always more
+    /// than there were.
     Need(usize),
 }
 
 /// Cuts the first packet off `bytes`. Wrong bytes are found as early as they can be: the type and flags by the first
-/// byte, a length that is too large for the type or for `max_packet_size` (in bytes, fixed header included) as soon as it
-/// is readable.
+/// byte, a length that is too large for the type or for `max_packet_size` (in bytes, fixed header included) as soon as
+/// it is readable.
 ///
 /// `version` is the client's; before CONNECT any will do.
 #[inline]

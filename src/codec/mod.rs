@@ -12,8 +12,8 @@
 //! - `reason`: reason codes, and what versions before MQTT 5 say instead;
 //! - `error`: all that can be wrong, with the normative statement it breaks.
 //!
-//! A connection's loop is: [`frame()`] → [`Cut::Need`], then read more; → [`Cut::Frame`], then [`decode_from_client`], and
-//! go on `len` bytes further.
+//! A connection's loop is: [`frame()`] → [`Cut::Need`], then read more; → [`Cut::Frame`], then [`decode_from_client`],
+//! and go on `len` bytes further.
 
 mod cursor;
 pub mod encode;

@@ -1,4 +1,5 @@
-//! Reason codes: the words in which the rooms tell each other what was wrong, and what versions before MQTT 5 say instead.
+//! Reason codes: the words in which the rooms tell each other what was wrong, and what versions before MQTT 5 say
+//! instead.
 
 /// Reason Codes of MQTT 5 (section 2.4 there), whatever a client's version lets the server say to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

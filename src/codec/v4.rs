@@ -1,5 +1,6 @@
-//! Frames → packets of MQTT 3.1 and 3.1.1, in both directions of travel. Owns what a packet's body may say; which packet
-//! may come when, and from whom, is the session's, except that [`decode_from_client`] refuses what only servers send.
+//! Frames → packets of MQTT 3.1 and 3.1.1, in both directions of travel. Owns what a packet's body may say; which
+//! packet may come when, and from whom, is the session's, except that [`decode_from_client`] refuses what only servers
+//! send.
 
 use crate::{
     topic::TopicName,

@@ -43,7 +43,8 @@ fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> 
     differs.then(|| KeyChange { key: name, from: key.shown(from), to: key.shown(to) })
 }
 
-/// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the reference.
+/// Every key of a listener whose value in `to` is not that in `from`, but for its address, in the order of the
+/// reference.
 pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<KeyChange> {
     let (from, to) = (Listener::from(from), Listener::from(to));
     let keys = LISTENER.keys.iter().filter(|key| key.name != "address");

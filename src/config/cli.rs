@@ -1,5 +1,5 @@
-//! The command line and the environment: [`Cli`] as given. How it goes over the file is the business of `resolve`, what a
-//! value may be that of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
+//! The command line and the environment: [`Cli`] as given. How it goes over the file is the business of `resolve`, what
+//! a value may be that of `forms`, `keys` and `listen`; doing what was asked is `main`'s.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -26,8 +26,8 @@ use super::{
 
 /// Dunlin, an MQTT broker.
 ///
-/// Without anything given it listens on port 1883 of the loopback interface, lets anybody there in, and keeps everything
-/// in memory.
+/// Without anything given it listens on port 1883 of the loopback interface, lets anybody there in, and keeps
+/// everything in memory.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "dunlin", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub struct Cli {
@@ -36,7 +36,8 @@ pub struct Cli {
     /// An address or host name and a port (`127.0.0.1:1883`, `[::1]:1883`, `broker.lan:1883`); `localhost:1883` or
     /// `1883` alone for the loopback of IPv4 and IPv6; `:1883` or `*:1883` for every interface, in IPv4 and IPv6. Port
     /// 0 picks a free one. `tls://` (or `mqtts://`), `ws://` or `wss://` before it is another transport than TCP, with
-    /// a default port of its own; `unix:/path` is a Unix socket, `systemd:NAME` the sockets that systemd passes by that name.
+    /// a default port of its own; `unix:/path` is a Unix socket, `systemd:NAME` the sockets that systemd passes by that
+    /// name.
     #[arg(long, env = "DUNLIN_LISTEN", value_name = "ADDRESS:PORT", value_delimiter = ',')]
     pub listen: Vec<ListenAddress>,
 

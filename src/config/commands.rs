@@ -27,9 +27,9 @@ pub enum Command {
 
 /// `dunlin init [DIR]`
 ///
-/// Writes dunlin.toml, a password file and certificates, and prints the command lines of the broker and of a client. The
-/// broker serves this machine on port 1883 and others over TLS on port 8883, and asks all of them for the password. Files
-/// that are there are never replaced.
+/// Writes dunlin.toml, a password file and certificates, and prints the command lines of the broker and of a client.
+/// The broker serves this machine on port 1883 and others over TLS on port 8883, and asks all of them for the password.
+/// Files that are there are never replaced.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Init {
     /// Where to put them; made if it is not there.
@@ -44,8 +44,8 @@ pub struct Init {
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
-    /// A further name or address that clients connect to; may be repeated. Those that this machine knows of itself are in
-    /// the certificate anyway.
+    /// A further name or address that clients connect to; may be repeated. Those that this machine knows of itself are
+    /// in the certificate anyway.
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
 }
@@ -86,8 +86,8 @@ pub enum StoreAction {
 
 /// `dunlin passwd FILE USER`
 ///
-/// The password is asked for twice and not shown. The file is made where it is not there (mode 0600), otherwise replaced as
-/// one, with its mode and owner.
+/// The password is asked for twice and not shown. The file is made where it is not there (mode 0600), otherwise
+/// replaced as one, with its mode and owner.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(group = ArgGroup::new("how").args(["batch", "delete"]))]
 pub struct Passwd {
@@ -153,8 +153,8 @@ pub struct CertsArgs {
 /// `dunlin health`
 ///
 /// Connects as $health, without a user name, to the first listener of the broker's configuration that lets it: a Unix
-/// socket, TCP, TLS that asks for no certificate, WebSocket. Any CONNACK means that the broker is alive; of a broker that
-/// has no such listener, an accepted connection. A certificate is not verified. Exits with 0 or 1.
+/// socket, TCP, TLS that asks for no certificate, WebSocket. Any CONNACK means that the broker is alive; of a broker
+/// that has no such listener, an accepted connection. A certificate is not verified. Exits with 0 or 1.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Health {
     /// The configuration of the broker that is meant.

@@ -27,8 +27,8 @@ use super::{
     variables,
 };
 
-/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that others may
-/// read is a warning.
+/// Reads the configuration file at `path`; what it does not say is as in [`Config::default`]. A secret in it that
+/// others may read is a warning.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let Loaded { config, errors, .. } = load_all(path);
     errors.into_iter().next().map_or(Ok(config), Err)

@@ -1,5 +1,5 @@
-//! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has which
-//! form is the business of `keys`.
+//! How one value is written: a [`Form`] reads it from TOML, writes it back, and says what it allows. Which key has
+//! which form is the business of `keys`.
 
 use std::{
     fmt::Display,

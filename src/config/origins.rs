@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// For each key that is set, the file or environment variable that sets it, or [`Origins::FLAGS`]. Two configurations with the same values are
-/// equal, wherever these come from.
+/// For each key that is set, the file or environment variable that sets it, or [`Origins::FLAGS`]. Two configurations
+/// with the same values are equal, wherever these come from.
 #[derive(Clone, Default)]
 pub struct Origins {
     keys: BTreeMap<String, String>,

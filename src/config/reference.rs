@@ -1,5 +1,5 @@
-//! The keys told to people: the commented default configuration and the README's table, both made from the table of keys
-//! (`keys`) and [`Config::default`], so that neither can say what the code does not do.
+//! The keys told to people: the commented default configuration and the README's table, both made from the table of
+//! keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
 
 use super::{
     keys::{Key, LISTENER, Listener, TABLES, Table},

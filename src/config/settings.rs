@@ -34,8 +34,8 @@ pub struct Config {
     pub sync: SyncMode,
     /// With [`SyncMode::Interval`]: how often it is written out.
     pub sync_interval: Duration,
-    /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that is
-    /// embedded is told by [`Server::reload`](crate::Server::reload).
+    /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that
+    /// is embedded is told by [`Server::reload`](crate::Server::reload).
     pub watch: bool,
     /// What the log says and how.
     pub log: LogConfig,
@@ -129,7 +129,8 @@ pub struct Limits {
     pub queue_full: QueueFull,
     /// Queue QoS 0 messages too for a session whose client is away.
     pub queue_qos0: bool,
-    /// Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in the queue.
+    /// Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in the
+    /// queue.
     pub max_outbound_bytes: usize,
     /// A client whose socket takes nothing for this long, while there is something to send, is disconnected.
     pub write_timeout: Duration,
@@ -139,8 +140,8 @@ pub struct Limits {
     pub max_retained_bytes: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
-    /// Sessions in all, those of clients that are away among them; a client that would need one more (clean session 0) is
-    /// refused.
+    /// Sessions in all, those of clients that are away among them; a client that would need one more (clean session 0)
+    /// is refused.
     pub max_sessions: usize,
     /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,

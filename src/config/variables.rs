@@ -1,5 +1,5 @@
-//! `${NAME}` in the texts of a configuration: the environment variable of that name, so that a secret need not stand in a
-//! file. `$${` is `${` itself.
+//! `${NAME}` in the texts of a configuration: the environment variable of that name, so that a secret need not stand in
+//! a file. `$${` is `${` itself.
 
 use crate::types::Secret;
 

@@ -1,5 +1,6 @@
 //! [`Deadlines`]: for each connection of a thread, when it has to be looked at although nothing arrived. Setting one is
-//! a store into an array, done for every read; finding those that are due is a pass over that array, done once a second.
+//! a store into an array, done for every read; finding those that are due is a pass over that array, done once a
+//! second.
 
 use std::{
     num::NonZeroU32,

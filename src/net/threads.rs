@@ -1,6 +1,6 @@
-//! [`Workers`]: the threads that serve connections. Each has a runtime of its own, a read buffer that all its connections share, and
-//! its part of the router. A connection stays on the thread it was dealt to: what it sends to another connection of
-//! that thread costs no lock that anybody else holds and no wake-up of a sleeping thread.
+//! [`Workers`]: the threads that serve connections. Each has a runtime of its own, a read buffer that all its
+//! connections share, and its part of the router. A connection stays on the thread it was dealt to: what it sends to
+//! another connection of that thread costs no lock that anybody else holds and no wake-up of a sleeping thread.
 
 use std::{
     collections::HashMap,
@@ -85,8 +85,8 @@ impl Workers {
         }
     }
 
-    /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there is
-    /// no such listener.
+    /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there
+    /// is no such listener.
     pub fn close(&self, number: u16) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.listeners.lock().remove(&number)?;
         let (closed, wait) = oneshot::channel();

@@ -1,8 +1,8 @@
 //! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: whoever publishes
 //! does the matching and the pushing in its own turn, then wakes those it pushed to.
 //!
-//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients, and only what
-//! a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
+//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients, and only
+//! what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
 //!
 //! | room | owns |
 //! |---|---|

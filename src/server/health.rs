@@ -1,5 +1,5 @@
-//! `dunlin health`: does the broker of this configuration answer? Asks as a client would, on the first listener on which
-//! that is possible, and blocks: a thread of its own asks, and is left behind when the time is over.
+//! `dunlin health`: does the broker of this configuration answer? Asks as a client would, on the first listener on
+//! which that is possible, and blocks: a thread of its own asks, and is left behind when the time is over.
 
 use std::{
     fmt,

@@ -112,8 +112,8 @@ fn hosts(asked: &[String]) -> Vec<String> {
     hosts
 }
 
-/// From where this machine speaks to others. A socket of UDP that is connected has such an address, and nothing is sent;
-/// those that it is connected to are for documentation.
+/// From where this machine speaks to others. A socket of UDP that is connected has such an address, and nothing is
+/// sent; those that it is connected to are for documentation.
 fn own_addresses() -> impl Iterator<Item = IpAddr> {
     [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")].into_iter().filter_map(|(any, other)| {
         let socket = UdpSocket::bind(any).ok()?;

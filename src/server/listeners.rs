@@ -22,7 +22,8 @@ use crate::{
 /// A listener that accepts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listening {
-    /// Its number, as in [`Peer::listener`](crate::router::Peer): its place in the configuration, or one that no other had.
+    /// Its number, as in [`Peer::listener`](crate::router::Peer): its place in the configuration, or one that no other
+    /// had.
     pub number: u16,
     /// What is spoken.
     pub transport: Transport,
@@ -182,8 +183,8 @@ impl Listeners {
         self.open.lock().iter().map(|open| open.listening.clone()).collect()
     }
 
-    /// Those that are open, which nobody else changes while they are held, and what `allow_anonymous` says for them, which
-    /// nobody else does either.
+    /// Those that are open, which nobody else changes while they are held, and what `allow_anonymous` says for them,
+    /// which nobody else does either.
     pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &Anonymity) {
         (self.open.lock(), &self.anonymity)
     }

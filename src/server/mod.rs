@@ -135,15 +135,15 @@ impl Builder {
         self
     }
 
-    /// Sockets that listen already, with the names by which listeners take them (`systemd:NAME`). One that no listener takes
-    /// is an error. They stay open while the server runs.
+    /// Sockets that listen already, with the names by which listeners take them (`systemd:NAME`). One that no listener
+    /// takes is an error. They stay open while the server runs.
     pub fn passed_sockets(mut self, sockets: Vec<(String, OwnedFd)>) -> Self {
         self.passed = sockets;
         self
     }
 
-    /// Counts the records that the start reads from `data_dir`, so that another thread can tell a long start from one that
-    /// hangs.
+    /// Counts the records that the start reads from `data_dir`, so that another thread can tell a long start from one
+    /// that hangs.
     pub fn progress(mut self, records: Arc<AtomicU64>) -> Self {
         self.progress = records;
         self
@@ -167,8 +167,9 @@ impl Server {
         Builder::new(config).start().await
     }
 
-    /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is hardly
-    /// meant, a line each: a certificate that has expired, a key that others may read; what the configuration says itself.
+    /// What `start` would find wrong with the files of the listeners; nothing is started. Gives what works and is
+    /// hardly meant, a line each: a certificate that has expired, a key that others may read; what the configuration
+    /// says itself.
     pub fn check(config: &Config) -> Result<Vec<String>, ServerError> {
         let mut warnings = config.warnings.clone();
         for listener in &config.listeners {
@@ -213,8 +214,8 @@ impl Server {
         Ok(Self { router, workers, store, listeners, addresses, config, auth, ready_file })
     }
 
-    /// Where it listened when it had started, in the order of the config, with the ports that the system picked in place
-    /// of 0; Unix sockets, which have no such address, are left out.
+    /// Where it listened when it had started, in the order of the config, with the ports that the system picked in
+    /// place of 0; Unix sockets, which have no such address, are left out.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -242,8 +243,8 @@ impl Server {
         self.router.counters()
     }
 
-    /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end, and
-    /// the process better says so with its exit code.
+    /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end,
+    /// and the process better says so with its exit code.
     pub async fn failed(&self) -> store::Failure {
         match &self.store {
             Some(store) => store.failed().await,
@@ -257,8 +258,8 @@ impl Server {
     }
 
     /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
-    /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the
-    /// same.
+    /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all
+    /// the same.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
         let grace = self.config.into_inner().shutdown_grace;
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");

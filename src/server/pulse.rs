@@ -18,8 +18,8 @@ impl Pulse {
         self.router.connected()
     }
 
-    /// Does every worker thread answer before that much time has passed? Blocks until they have, or it has. After a shutdown
-    /// none does.
+    /// Does every worker thread answer before that much time has passed? Blocks until they have, or it has. After a
+    /// shutdown none does.
     pub fn threads_answer(&self, within: Duration) -> bool {
         self.pings.are_answered(within)
     }

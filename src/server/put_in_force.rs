@@ -7,13 +7,13 @@ use crate::{
 };
 
 impl Server {
-    /// Puts `config` in force, with what its files have in them now: listeners, certificates, keys, client CAs, revocation
-    /// lists, users, rules, tokens, limits, `$SYS`. Everything is read and bound first; an error leaves all as it is. Gives
-    /// what changed, a line each; what needs a restart says so. The level of the log is its owner's.
+    /// Puts `config` in force, with what its files have in them now: listeners, certificates, keys, client CAs,
+    /// revocation lists, users, rules, tokens, limits, `$SYS`. Everything is read and bound first; an error leaves all
+    /// as it is. Gives what changed, a line each; what needs a restart says so. The level of the log is its owner's.
     ///
-    /// Who is connected stays connected: also where its listener closes or takes other settings. Clients whose user is gone
-    /// are disconnected; the others are treated by the new rules from their next packet on. Listeners that the program
-    /// [opened](Server::open_listener) itself stay, and their files are read again.
+    /// Who is connected stays connected: also where its listener closes or takes other settings. Clients whose user is
+    /// gone are disconnected; the others are treated by the new rules from their next packet on. Listeners that the
+    /// program [opened](Server::open_listener) itself stay, and their files are read again.
     ///
     /// When this returns, the addresses of listeners that are gone are free. Files are read on the thread that calls.
     pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ServerError> {

@@ -1,5 +1,5 @@
-//! What another configuration does to the listeners that are open: read and bound first ([`Plan::make`]), then put in force
-//! ([`Plan::apply`]), which cannot fail.
+//! What another configuration does to the listeners that are open: read and bound first ([`Plan::make`]), then put in
+//! force ([`Plan::apply`]), which cannot fail.
 
 use std::{fs, io, os::unix::fs::PermissionsExt, sync::Arc};
 
@@ -36,8 +36,8 @@ enum ListenerChange {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are new.
-    /// An error leaves all as it is. `running` is in force until then.
+    /// Reads the files of all listeners, those that the embedding program opened among them, and binds those that are
+    /// new. An error leaves all as it is. `running` is in force until then.
     pub(super) fn make(listeners: &'a Listeners, config: &Config, running: &Config) -> Result<Self, ListenError> {
         listeners::check_passed(config, listeners.passed())?;
         let (open, anonymity) = listeners.hold();
@@ -145,8 +145,8 @@ impl<'a> Plan<'a> {
         (next != self.open()).then_some(next)
     }
 
-    /// Gives the files of Unix sockets the modes that they are to have: the one thing that is done before the rest because it
-    /// may fail.
+    /// Gives the files of Unix sockets the modes that they are to have: the one thing that is done before the rest
+    /// because it may fail.
     pub(super) fn set_modes(&self) -> Result<(), ListenError> {
         let unix = self.next.iter().filter(|next| matches!(next.change, ListenerChange::ListenerOptions(_)));
         for open in unix.map(|next| &next.open) {
@@ -188,8 +188,8 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Is this the listener that is wanted, if with other settings? One on a port that the system picked is found by that port
-/// too; port 0 is another one for another transport.
+/// Is this the listener that is wanted, if with other settings? One on a port that the system picked is found by that
+/// port too; port 0 is another one for another transport.
 fn is_same(open: &Open, wanted: &ListenerConfig) -> bool {
     let any_port = wanted.address.socket_addr().is_some_and(|address| address.port() == 0);
     let same_transport = open.config.transport == wanted.transport;

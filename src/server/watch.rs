@@ -1,9 +1,9 @@
-//! Files that are watched: [`Watch`] tells when one of them is another than it was. What is done then is the business of who
-//! asks.
+//! Files that are watched: [`Watch`] tells when one of them is another than it was. What is done then is the business
+//! of who asks.
 //!
-//! Editors write a file by renaming another over it, Kubernetes by turning a symbolic link to a directory elsewhere. What is
-//! watched is therefore not the files but every directory in which a change of an entry may make a path mean another file;
-//! and what counts is not what happened there, but whether the file at the end of the path is another.
+//! Editors write a file by renaming another over it, Kubernetes by turning a symbolic link to a directory elsewhere.
+//! What is watched is therefore not the files but every directory in which a change of an entry may make a path mean
+//! another file; and what counts is not what happened there, but whether the file at the end of the path is another.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -59,8 +59,8 @@ impl Watch {
         self.seen.iter_mut().for_each(|(file, seen)| *seen = Identity::of(file));
     }
 
-    /// Ends when one of the files is another than it was, and nothing more happened for a moment: who writes several files
-    /// is not caught between them.
+    /// Ends when one of the files is another than it was, and nothing more happened for a moment: who writes several
+    /// files is not caught between them.
     pub async fn changed(&mut self) {
         loop {
             self.happened.notified().await;
@@ -124,8 +124,8 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|about| (about.dev(), about.ino()))
 }
 
-/// The directories in which a change of an entry may make `file` mean another file: its own, that of each symbolic link on
-/// the way to it, and, where there is nothing yet, the last one that is there.
+/// The directories in which a change of an entry may make `file` mean another file: its own, that of each symbolic link
+/// on the way to it, and, where there is nothing yet, the last one that is there.
 fn directories(file: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let Ok(absolute) = std::path::absolute(file) else { return found };

@@ -87,8 +87,8 @@ pub enum CloseReason {
     /// A token that let the client in is not valid any longer.
     #[error("the client's token ended")]
     TokenEnded,
-    /// What let the client in is not in the configuration any more: its user, password or key, or that nameless clients are
-    /// served.
+    /// What let the client in is not in the configuration any more: its user, password or key, or that nameless clients
+    /// are served.
     #[error("what let the client in is not configured any more (auth.password_file, auth.token_…, allow_anonymous)")]
     UserGone,
     /// A PUBLISH to a topic that the client may not publish to.

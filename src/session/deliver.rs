@@ -153,8 +153,8 @@ impl Session {
         true
     }
 
-    /// Forgets the messages that wait, or would be sent again, and that the client may not receive. (What it was sent since it
-    /// connected it has: its acknowledgements are to be understood.)
+    /// Forgets the messages that wait, or would be sent again, and that the client may not receive. (What it was sent
+    /// since it connected it has: its acknowledgements are to be understood.)
     ///
     /// `forget` is called with the number of each that a store has to forget.
     pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, mut forget: impl FnMut(SessionNumber, u64)) {
@@ -260,8 +260,8 @@ impl Session {
     }
 }
 
-/// Sends again what is in flight, until so many bytes are collected. A function of its own: only a client that comes back
-/// needs it.
+/// Sends again what is in flight, until so many bytes are collected. A function of its own: only a client that comes
+/// back needs it.
 #[inline(never)]
 fn resend(
     outbound: &mut Outbound,

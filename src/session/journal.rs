@@ -1,5 +1,6 @@
-//! [`Journal`]: who is told, under the session's lock and in order, of what becomes of a session's messages: that one is
-//! on its way, and each [`SessionChange`] that has to survive the process where the session is one that a store keeps.
+//! [`Journal`]: who is told, under the session's lock and in order, of what becomes of a session's messages: that one
+//! is on its way, and each [`SessionChange`] that has to survive the process where the session is one that a store
+//! keeps.
 
 use std::num::NonZeroU64;
 
@@ -30,7 +31,8 @@ pub enum SessionChange<'a> {
     Sent {
         /// Of the first one's `Queued`; those of the others follow it.
         number: u64,
-        /// The first one's place in the order of sending, from which the Packet Identifier follows; the others' follow it.
+        /// The first one's place in the order of sending, from which the Packet Identifier follows; the others' follow
+        /// it.
         sent: u64,
         /// How many, at least one.
         count: u32,

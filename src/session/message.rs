@@ -84,7 +84,8 @@ impl Message {
         }
     }
 
-    /// Where a store has it, as it noted by [`set_store_place`](Self::set_store_place): for that store alone. 0 until then.
+    /// Where a store has it, as it noted by [`set_store_place`](Self::set_store_place): for that store alone. 0 until
+    /// then.
     pub fn store_place(&self) -> u32 {
         self.0.header.header.store_place.load(Ordering::Relaxed)
     }

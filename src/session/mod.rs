@@ -2,9 +2,9 @@
 //!
 //! [`Session`] is the Session State of MQTT 3.1.1 section 4.1, and what a connected client adds to it. Its parts:
 //! `outbound` (in-flight window and queue), `inbound` (QoS 2 messages that the client has not released),
-//! `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket), [`HeldAcks`] (acknowledgements that wait for the store),
-//! [`Message`] and [`Outgoing`] (what is delivered), [`CloseReason`] (why a connection ended).
-//! It does not know who subscribes to what, nor other sessions: that is the router's.
+//! `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket), [`HeldAcks`] (acknowledgements
+//! that wait for the store), [`Message`] and [`Outgoing`] (what is delivered), [`CloseReason`] (why a connection
+//! ended). It does not know who subscribes to what, nor other sessions: that is the router's.
 
 mod acks;
 mod close;
@@ -102,8 +102,8 @@ pub enum Action<'a> {
     None,
     /// Publish this message; then acknowledge it as its QoS asks.
     Publish(Publish<'a>),
-    /// The client released a QoS 2 message: send PUBCOMP, once that is durable. Its place may go to one that had to wait:
-    /// publish that, then send its PUBREC.
+    /// The client released a QoS 2 message: send PUBCOMP, once that is durable. Its place may go to one that had to
+    /// wait: publish that, then send its PUBREC.
     Complete(PacketId, Stored, Option<Deferred>),
     /// The client has a QoS 2 message: send PUBREL, once that is durable.
     Release(PacketId, Stored),
@@ -249,8 +249,8 @@ impl Session {
 
     // ---- packets from the client ----
 
-    /// A packet of a connected client: changes the state, turns waiting messages into bytes where it made room, and says
-    /// what else is to be done and answered. Answers go out in the order of the packets [MQTT-4.6.0-2].
+    /// A packet of a connected client: changes the state, turns waiting messages into bytes where it made room, and
+    /// says what else is to be done and answered. Answers go out in the order of the packets [MQTT-4.6.0-2].
     pub fn handle_packet<'a>(
         &mut self,
         packet: Packet<'a>,

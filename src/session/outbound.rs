@@ -128,9 +128,9 @@ impl Outbound {
         seq
     }
 
-    /// Has the message that was [begun](Self::begin) last to wait? One of QoS 2 is not sent before its record, `stored`,
-    /// is durable: after a crash its receiver would be given it once more, under another Packet Identifier. Those behind
-    /// it wait with it: messages leave in the order in which they came.
+    /// Has the message that was [begun](Self::begin) last to wait? One of QoS 2 is not sent before its record,
+    /// `stored`, is durable: after a crash its receiver would be given it once more, under another Packet Identifier.
+    /// Those behind it wait with it: messages leave in the order in which they came.
     pub(super) fn hold(&mut self, seq: u64, qos: QoS, stored: Stored) -> bool {
         let commit = match (stored, self.held.back()) {
             (Stored::By(commit), None) if qos == QoS::ExactlyOnce => commit,
@@ -159,8 +159,8 @@ impl Outbound {
         self.resend.is_some()
     }
 
-    /// The next that is to be sent again: it counts as sent from now on. Those that are held were not sent before, and are
-    /// not sent again.
+    /// The next that is to be sent again: it counts as sent from now on. Those that are held were not sent before, and
+    /// are not sent again.
     pub(super) fn next_resend(&mut self) -> Option<&InFlight> {
         loop {
             // some may have been acknowledged meanwhile
@@ -219,8 +219,8 @@ impl Outbound {
         }
     }
 
-    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier and number, which this gives, not. A PUBREL is
-    /// due in any case.
+    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier and number, which this gives, not. A PUBREL
+    /// is due in any case.
     pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         let InFlight { number, state, .. } = &mut self.inflight[at];
@@ -265,8 +265,8 @@ impl Outbound {
         self.subacks = Vec::new();
     }
 
-    /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending is
-    /// given and its state.
+    /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending
+    /// is given and its state.
     pub(super) fn restore_queued(&mut self, queued: Queued) {
         self.last_number = queued.number;
         match queued.subscribed {
@@ -397,8 +397,8 @@ impl Outbound {
         self.forget_queued(|m| m.qos == QoS::AtMostOnce);
     }
 
-    /// Forgets messages that wait, and those that are to be sent again, of which the client has acknowledged nothing: all
-    /// that `goes`, asked with a message's number, says yes to.
+    /// Forgets messages that wait, and those that are to be sent again, of which the client has acknowledged nothing:
+    /// all that `goes`, asked with a message's number, says yes to.
     pub(super) fn forget(&mut self, connected: bool, mut goes: impl FnMut(u64, &Message) -> bool) {
         self.forget_queued(|m| goes(m.number, &m.message));
         let again_from = if connected { self.resend.unwrap_or(u64::MAX) } else { 0 };

@@ -75,7 +75,8 @@ pub struct DiskStore {
 
 /// Opens the store in a directory: gives it, and what it kept.
 ///
-/// What a power cut left at the end of the log is cut off and logged. Damage anywhere else is an error that names the place.
+/// What a power cut left at the end of the log is cut off and logged. Damage anywhere else is an error that names the
+/// place.
 pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;

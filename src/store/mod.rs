@@ -3,8 +3,8 @@
 //! State lives in memory; the log makes it durable. What happens is applied to an index of all that is kept; a batch
 //! writes what of it changed, once, as it is at its end; a batch is one frame, which is there whole or not at all.
 //!
-//! Its rooms import from one another one way, log ← index ← recovery ← commit ← tools, and only what a room shows in its
-//! `mod.rs`.
+//! Its rooms import from one another one way, log ← index ← recovery ← commit ← tools, and only what a room shows in
+//! its `mod.rs`.
 //!
 //! | room | owns |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! [`ExactTable`]: values by the whole text of a topic, for filters without a wildcard. Owns the texts; knows no levels.
+//! [`ExactTable`]: values by the whole text of a topic, for filters without a wildcard. Owns the texts; knows no
+//! levels.
 
 use compact_str::CompactString;
 

@@ -5,8 +5,8 @@ use std::{hash::Hash, mem, slice};
 use super::hash::{IdTable, Seed};
 use crate::types::SubscriptionOptions;
 
-/// The subscribers of one filter: never none. One stands in place, a few in a vector, many in a vector with a hash table
-/// of places, so that each of 500,000 leaves in constant time.
+/// The subscribers of one filter: never none. One stands in place, a few in a vector, many in a vector with a hash
+/// table of places, so that each of 500,000 leaves in constant time.
 #[derive(Debug)]
 pub(super) enum Subscribers<S> {
     One(Subscription<S>),

@@ -1,10 +1,10 @@
 //! [`LevelTree`]: values by topic path, level by level. Both indexes are built on it. Owns nodes, their links and their
 //! look-up; does not know what `$` means, nor which nodes a topic or a filter matches.
 //!
-//! Nodes live in a [`Slab`] and link to each other by number. One hash table for the whole tree finds the child of a node
-//! by its level. The children `#` and `+` are not in it: they stand first among their siblings, and two flags of the
-//! parent say whether they are there, so that a node without them costs nothing to ask. No function recurses: a topic
-//! may have 65,536 levels.
+//! Nodes live in a [`Slab`] and link to each other by number. One hash table for the whole tree finds the child of a
+//! node by its level. The children `#` and `+` are not in it: they stand first among their siblings, and two flags of
+//! the parent say whether they are there, so that a node without them costs nothing to ask. No function recurses: a
+//! topic may have 65,536 levels.
 
 use std::ops::ControlFlow;
 

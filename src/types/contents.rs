@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-/// The files that something was made of, as far as is needed to say which of them have other contents than another time.
-/// Not the contents themselves, some of which are secrets.
+/// The files that something was made of, as far as is needed to say which of them have other contents than another
+/// time. Not the contents themselves, some of which are secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents(Vec<(&'static str, [u8; 32])>);
 

@@ -13,8 +13,8 @@ pub enum Endpoint {
     Ip(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
-    /// The name of sockets that systemd opened and passes (`FileDescriptorName=` of a socket unit). Where they are is known
-    /// when they are taken.
+    /// The name of sockets that systemd opened and passes (`FileDescriptorName=` of a socket unit). Where they are is
+    /// known when they are taken.
     Passed(String),
 }
 

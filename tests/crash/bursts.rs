@@ -44,8 +44,8 @@ impl Bursts {
         }
     }
 
-    /// Several connections at once, with and without Clean Session: the broker takes them in whatever order. They have been
-    /// taken when this returns; `None`: it was killed.
+    /// Several connections at once, with and without Clean Session: the broker takes them in whatever order. They have
+    /// been taken when this returns; `None`: it was killed.
     fn burst(&mut self, n: usize, broker: &Broker, random: &mut Random) -> Option<()> {
         let before = self.possible[n].clone();
         let (mut open, mut kept, mut clean) = (Vec::new(), false, false);
@@ -104,7 +104,8 @@ impl Bursts {
         Some(())
     }
 
-    /// Each comes once more, and finds its session and its subscriptions, as it must be. `end` is said by what shows them.
+    /// Each comes once more, and finds its session and its subscriptions, as it must be. `end` is said by what shows
+    /// them.
     pub fn check(&mut self, broker: &Broker, end: &str) {
         self.restarted();
         for n in 0..CLIENTS {

@@ -47,8 +47,8 @@ impl Inbox {
         }
     }
 
-    /// Receives all that waits, up to the message to [`END`] that says `end`: the other messages. Nobody kills the broker
-    /// meanwhile.
+    /// Receives all that waits, up to the message to [`END`] that says `end`: the other messages. Nobody kills the
+    /// broker meanwhile.
     pub fn drain(&mut self, connection: &mut Connection<'_>, end: &str) -> Vec<Message> {
         let (mut ended, mut messages) = (false, Vec::new());
         while !ended || !self.unreleased.is_empty() {

@@ -1,5 +1,5 @@
-//! A broker whose fsyncs take longer: this test binary runs itself again, with dunlin as a library, so that it can be killed
-//! like the other.
+//! A broker whose fsyncs take longer: this test binary runs itself again, with dunlin as a library, so that it can be
+//! killed like the other.
 
 use std::{
     env,

@@ -1,5 +1,5 @@
-//! [`Willer`]: a client that vanishes or says goodbye, and its Wills; [`Watcher`]: gets them, and judges them when all is
-//! settled.
+//! [`Willer`]: a client that vanishes or says goodbye, and its Wills; [`Watcher`]: gets them, and judges them when all
+//! is settled.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ pub fn willers() -> Vec<Willer> {
 /// What must become of a Will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// That its connection began is kept, and its client sent no DISCONNECT: it is published, by the broker or the next.
+    /// That its connection began is kept, and its client sent no DISCONNECT: it is published, by the broker or the
+    /// next.
     Published,
     /// That its client sent DISCONNECT is kept: it is not.
     Discarded,
@@ -134,8 +135,8 @@ impl Watcher {
         }
     }
 
-    /// Receives all that waits, up to the message to [`END`] that says `end`: all Wills are as they must be then, and the
-    /// last of those that are retained is what is retained.
+    /// Receives all that waits, up to the message to [`END`] that says `end`: all Wills are as they must be then, and
+    /// the last of those that are retained is what is retained.
     pub fn settle(&mut self, broker: &Broker, end: &str, willers: &[Willer]) {
         let mut connection = connect(broker).expect("nobody kills it");
         for message in self.inbox.drain(&mut connection, end) {

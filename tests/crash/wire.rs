@@ -100,7 +100,8 @@ impl<'b> Connection<'b> {
     }
 
     /// Waits until the broker has taken the CONNECT that was sent: `true`, it answered; `false`, it closed instead, for
-    /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was killed.
+    /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was
+    /// killed.
     pub fn is_answered(&mut self) -> Option<bool> {
         let answered = self.frame().is_ok();
         if answered {
@@ -109,8 +110,8 @@ impl<'b> Connection<'b> {
         (!self.broker.is_killed()).then_some(answered)
     }
 
-    /// The broker may close it: a QoS 2 PUBLISH is repeated that another thread may still be publishing for the connection
-    /// before, which ends the one that repeats it.
+    /// The broker may close it: a QoS 2 PUBLISH is repeated that another thread may still be publishing for the
+    /// connection before, which ends the one that repeats it.
     pub fn may_be_closed(mut self) -> Self {
         self.may_be_closed = true;
         self

@@ -3,8 +3,8 @@
 //!
 //! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
 //! - `# prints: TEXT` behind a command: its output has to be that;
-//! - `<!-- installs` in a page: it runs in a checkout that was built, as root of a machine whose changes are thrown away
-//!   (overlays of /etc, /usr and /var), and is left out where the tests cannot have one;
+//! - `<!-- installs` in a page: it runs in a checkout that was built, as root of a machine whose changes are thrown
+//!   away (overlays of /etc, /usr and /var), and is left out where the tests cannot have one;
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
 //!
 //! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and

@@ -1,5 +1,5 @@
-//! The fuzz targets over their seed corpus, and over a few thousand inputs made from it: what a fuzzer does, for as long
-//! as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the
+//! The fuzz targets over their seed corpus, and over a few thousand inputs made from it: what a fuzzer does, for as
+//! long as a test may take, with the stable toolchain; longer with `DUNLIN_FUZZ_SECONDS`. `DUNLIN_BLESS=1` writes the
 //! seeds anew; inputs that a fuzzer found and somebody added to the corpus are driven too.
 
 // cargo-fuzz wants a crate of its own, which builds with a nightly toolchain only

@@ -3,8 +3,8 @@
 //! sources and needs nothing of the broker.
 //!
 //! These tests run in one process, several at a time. So none changes what is the process' own: its directory,
-//! environment, umask, limits, or the logger of all threads. A test that needs one of these changed runs a child process
-//! (as `persistence/full_disk` does).
+//! environment, umask, limits, or the logger of all threads. A test that needs one of these changed runs a child
+//! process (as `persistence/full_disk` does).
 //!
 //! | module | shows |
 //! |---|---|

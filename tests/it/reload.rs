@@ -1,5 +1,5 @@
-//! The binary reads its configuration again, at SIGHUP and where it watches its files: all of it is put in force, or nothing,
-//! and the clients stay. The log is read until it says what is waited for, so that nothing sleeps.
+//! The binary reads its configuration again, at SIGHUP and where it watches its files: all of it is put in force, or
+//! nothing, and the clients stay. The log is read until it says what is waited for, so that nothing sleeps.
 
 use std::{
     fs,
@@ -451,8 +451,8 @@ fn files_that_are_watched_are_read_when_they_are_replaced() {
     assert_eq!(setup.hangup(), "rules (auth.acl_file)");
 }
 
-/// As Kubernetes mounts a ConfigMap: `acl` → `..data/acl`, `..data` → a directory; a link that is renamed over `..data` makes
-/// it another one.
+/// As Kubernetes mounts a ConfigMap: `acl` → `..data/acl`, `..data` → a directory; a link that is renamed over `..data`
+/// makes it another one.
 #[test]
 fn links_that_are_replaced_are_followed() {
     let certs = Certs::new();

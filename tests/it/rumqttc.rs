@@ -1,5 +1,5 @@
-//! A client that others wrote, rumqttc, against a broker in this process. Each client is polled until what is waited for
-//! has come; that nothing comes is shown by a later message that comes first.
+//! A client that others wrote, rumqttc, against a broker in this process. Each client is polled until what is waited
+//! for has come; that nothing comes is shown by a later message that comes first.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The log of the binary: `tracing` events as lines on standard error, in text or JSON, with a level that can be changed
-//! while it runs. What is logged is the business of those who log it.
+//! The log of the binary: `tracing` events as lines on standard error, in text or JSON, with a level that can be
+//! changed while it runs. What is logged is the business of those who log it.
 
 use std::{
     fmt::{Debug, Write},
@@ -267,8 +267,8 @@ impl Write for OneLine<'_, '_> {
     }
 }
 
-/// Does systemd's journal read standard error? It says so with the device and inode of the stream that it gave, which may
-/// be another one by now (systemd.exec(5), `JOURNAL_STREAM`).
+/// Does systemd's journal read standard error? It says so with the device and inode of the stream that it gave, which
+/// may be another one by now (systemd.exec(5), `JOURNAL_STREAM`).
 fn is_journal() -> bool {
     let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     let about = rustix::fs::fstat(io::stderr());

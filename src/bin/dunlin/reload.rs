@@ -1,5 +1,5 @@
-//! When the binary reads its configuration again, and what it says of it: at SIGHUP, and where `watch = true` at a change of
-//! a file. Putting it in force is [`Server::reload`]'s.
+//! When the binary reads its configuration again, and what it says of it: at SIGHUP, and where `watch = true` at a
+//! change of a file. Putting it in force is [`Server::reload`]'s.
 
 use std::path::PathBuf;
 

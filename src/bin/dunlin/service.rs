@@ -1,5 +1,5 @@
-//! What the process is to systemd: it takes the sockets that systemd passes (sd_listen_fds(3)), and reports that it starts,
-//! serves, reloads, stops, and that its threads live (sd_notify(3)). Without systemd nothing of this runs.
+//! What the process is to systemd: it takes the sockets that systemd passes (sd_listen_fds(3)), and reports that it
+//! starts, serves, reloads, stops, and that its threads live (sd_notify(3)). Without systemd nothing of this runs.
 
 use std::{
     env,
@@ -25,8 +25,8 @@ pub fn passed_sockets() -> anyhow::Result<Vec<(String, OwnedFd)>> {
         return Ok(Vec::new());
     }
     let passed = sd_notify::listen_fds_with_names().context(FAILED)?;
-    // SAFETY: systemd opened these descriptors for this process (LISTEN_PID). They are open, and as the process has opened
-    // nothing yet, nothing else has them.
+    // SAFETY: systemd opened these descriptors for this process (LISTEN_PID). They are open, and as the process has
+    // opened nothing yet, nothing else has them.
     #[allow(unsafe_code)]
     let sockets = passed.map(|(fd, name)| (name, unsafe { OwnedFd::from_raw_fd(fd) }));
     Ok(sockets.collect())

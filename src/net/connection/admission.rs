@@ -1,5 +1,5 @@
-//! What stands between a client's CONNECT and its CONNACK: the verdict on who it is, which may take its time. Until then
-//! nothing more is read from the client, and what it sent behind its CONNECT waits.
+//! What stands between a client's CONNECT and its CONNACK: the verdict on who it is, which may take its time. Until
+//! then nothing more is read from the client, and what it sent behind its CONNECT waits.
 
 use std::{
     task::{Context, Poll},
@@ -105,7 +105,8 @@ impl<S: Stream> Connection<S> {
         accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
     }
 
-    /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its own.
+    /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its
+    /// own.
     fn say_refused(
         &mut self,
         worker: &mut Worker,

@@ -1,5 +1,5 @@
-//! The connections of `dunlin health`, which a container's runtime makes every few seconds: they leave no line in the log
-//! above debug, and meet no other client.
+//! The connections of `dunlin health`, which a container's runtime makes every few seconds: they leave no line in the
+//! log above debug, and meet no other client.
 
 use super::{
     super::{
@@ -25,7 +25,8 @@ impl<S: Stream> Connection<S> {
             && worker.shared.lines.is_from_here(&self.peer())
     }
 
-    /// A Client Identifier that no other connection has: a check takes over neither another check nor a client's session.
+    /// A Client Identifier that no other connection has: a check takes over neither another check nor a client's
+    /// session.
     pub(crate) fn health_check_id(worker: &Worker) -> ClientId {
         worker.shared.router.generated_client_id(HEALTH_CHECK)
     }

@@ -98,8 +98,8 @@ impl Part {
         cx: &mut Context<'_>,
         mut socket: Pin<&mut impl AsyncRead>,
     ) -> Poll<io::Result<(usize, Got)>> {
-        // memory follows what has arrived, not what a length announces: what is reserved beyond is as much again, at least
-        // the size of the shared buffer (of which the system gives what is written to)
+        // memory follows what has arrived, not what a length announces: what is reserved beyond is as much again, at
+        // least the size of the shared buffer (of which the system gives what is written to)
         let held = self.held.len();
         let room = (held * 2).max(SHARED_BUFFER).min(self.need) - held;
         self.held.reserve_exact(room);

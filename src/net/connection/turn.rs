@@ -69,8 +69,8 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Where much that was read waits to be written, those who write it have their turn first, while it is in the
-    /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at once
-    /// where nothing is written.
+    /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at
+    /// once where nothing is written.
     fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
         let Phase::Open(Open { last_read: LastRead::Much, .. }) = self.phase else { return false };
         if worker.unwritten < WRITE_FIRST {

@@ -1,6 +1,6 @@
-//! What stands between accepting a socket and MQTT on it: the PROXY header, the TLS handshake, the request for a WebSocket.
-//! Each connection goes through it in a task of its own, which ends as that of the connection begins: an idle connection
-//! pays nothing for how it came.
+//! What stands between accepting a socket and MQTT on it: the PROXY header, the TLS handshake, the request for a
+//! WebSocket. Each connection goes through it in a task of its own, which ends as that of the connection begins: an
+//! idle connection pays nothing for how it came.
 
 use std::{sync::Arc, time::Instant};
 
@@ -141,7 +141,8 @@ fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {
     tokio::spawn(Connection::new(stream, peer).due(due));
 }
 
-/// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it left.
+/// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it
+/// left.
 struct Arriving<'a> {
     shared: &'a NetShared,
     arrived: bool,

@@ -29,8 +29,8 @@ pub struct BindOptions {
     pub only_tcp: bool,
 }
 
-/// Binds and listens; gives one listener, or all of `passed` that have the name of the endpoint. Connections that arrive
-/// before [`Workers::listen`](super::Workers::listen) wait.
+/// Binds and listens; gives one listener, or all of `passed` that have the name of the endpoint. Connections that
+/// arrive before [`Workers::listen`](super::Workers::listen) wait.
 pub fn bind(endpoint: &Endpoint, options: BindOptions, passed: &PassedSockets) -> io::Result<Vec<Listener>> {
     match endpoint {
         Endpoint::Ip(address) => Ok(vec![bind_tcp(*address, options.freebind)?]),

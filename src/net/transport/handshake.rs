@@ -21,8 +21,8 @@ use super::{
     tls::TlsSettings,
 };
 
-/// So many ClientHellos are answered on a thread before everything else that is ready there has its turn: an answer is a
-/// key exchange and a signature, which cost as much as thousands of messages.
+/// So many ClientHellos are answered on a thread before everything else that is ready there has its turn: an answer is
+/// a key exchange and a signature, which cost as much as thousands of messages.
 pub(crate) const ANSWERS_A_TURN: usize = 8;
 
 /// Why there is no TLS.

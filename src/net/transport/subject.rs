@@ -1,6 +1,6 @@
 //! A certificate's subject as a user name: the text that mosquitto makes of it (`use_subject_as_username`), which is
-//! OpenSSL's with `XN_FLAG_RFC2253`, so that rules written for one broker hold for the other. It is RFC 2253 with OpenSSL's
-//! own short names and every byte beyond ASCII escaped; RFC 4514 has other names.
+//! OpenSSL's with `XN_FLAG_RFC2253`, so that rules written for one broker hold for the other. It is RFC 2253 with
+//! OpenSSL's own short names and every byte beyond ASCII escaped; RFC 4514 has other names.
 
 use std::fmt::Write;
 
@@ -84,7 +84,8 @@ fn hex(out: &mut String, byte: u8) {
     write!(out, "{byte:02X}").expect("a String takes all that is written");
 }
 
-/// As in `openssl list -objects`: the attributes of X.520, and those that RFC 4519, PKCS#9 and the CA/Browser Forum add.
+/// As in `openssl list -objects`: the attributes of X.520, and those that RFC 4519, PKCS#9 and the CA/Browser Forum
+/// add.
 const SHORT_NAMES: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),

@@ -122,8 +122,8 @@ pub enum TlsError {
 }
 
 impl TlsSettings {
-    /// Reads all files. What is not as it should be, but works, is given as warnings: a certificate that is not valid now,
-    /// a key that others may read, a revocation list that is out of date.
+    /// Reads all files. What is not as it should be, but works, is given as warnings: a certificate that is not valid
+    /// now, a key that others may read, a revocation list that is out of date.
     pub fn load(files: &TlsFiles) -> Result<(Self, Vec<String>), TlsError> {
         let mut contents = Contents::default();
         let chain = certificates(&files.certificate, "certificate", &mut contents)?;

@@ -1,5 +1,5 @@
-//! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once, when
-//! the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
+//! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once,
+//! when the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
 
 use std::{sync::Arc, task::Waker};
 
@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Router {
-    /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is given,
-    /// and the verdict, which may take its time. `certificate`: the fields `certificate_name` and
+    /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is
+    /// given, and the verdict, which may take its time. `certificate`: the fields `certificate_name` and
     /// `names_in_certificates` of [`Credentials`].
     pub fn authenticate(
         &self,
@@ -49,7 +49,8 @@ impl Router {
         CloseReason::Refused { code, why }
     }
 
-    /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do everything.
+    /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do
+    /// everything.
     pub(crate) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
@@ -80,8 +81,9 @@ impl Router {
         if slot.is_owned_by(connection) { Ok(state.access.clone()) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the others are treated by the
-    /// new rules at their next packet, and what waits for them that they may not receive any more is dropped.
+    /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the
+    /// others are treated by the new rules at their next packet, and what waits for them that they may not receive any
+    /// more is dropped.
     ///
     /// To be called after the ports answer by the new rules.
     pub fn permissions_changed(&self) {

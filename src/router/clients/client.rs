@@ -41,7 +41,8 @@ pub(crate) struct Awaited {
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
     pub(crate) acks: HeldAcks,
-    /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be kept.
+    /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be
+    /// kept.
     pub(crate) unacknowledged: Option<CommitSeq>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
@@ -60,7 +61,8 @@ pub enum Flush {
 enum Released {
     /// All whose commit is durable.
     All,
-    /// Those up to a SUBACK, which retained messages may follow: see [`Subscribed::behind`](super::subscribe::Subscribed::behind).
+    /// Those up to a SUBACK, which retained messages may follow: see
+    /// [`Subscribed::behind`](super::subscribe::Subscribed::behind).
     Suback(Option<u64>),
     /// The client is not accepted yet.
     NotAccepted,
@@ -191,8 +193,8 @@ impl Router {
             held = session.waits_for();
         }
         drop(state);
-        // look once more when this is written: what is given at once is bounded, the session counts it as on its way until
-        // then, and what it queued or dropped meanwhile signals nobody
+        // look once more when this is written: what is given at once is bounded, the session counts it as on its way
+        // until then, and what it queued or dropped meanwhile signals nobody
         client.touched = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
             if self.is_stuck(commit) {
@@ -263,14 +265,14 @@ impl Router {
         awaited.accepted.is_some() || waits() && self.ports.store.as_ref().is_some_and(|store| store.is_behind())
     }
 
-    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and those
-    /// that wait behind them.
+    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and
+    /// those that wait behind them.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
     }
 
-    /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for the
-    /// client were dropped since it was last gone.
+    /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for
+    /// the client were dropped since it was last gone.
     pub fn end(&self, local: &mut RouterThread, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
         self.together(|| self.disconnect(local, client, reason, now))
     }

@@ -136,8 +136,8 @@ impl Router {
     }
 
     /// Finds or makes the session and attaches the connection to it. All in one step under the lock of the map's shard:
-    /// of two connections with one Client Identifier, one is first. Observers are told under the session's lock: they see
-    /// a client's connections begin and end in their order, and deliveries in between.
+    /// of two connections with one Client Identifier, one is first. Observers are told under the session's lock: they
+    /// see a client's connections begin and end in their order, and deliveries in between.
     fn attach<'e>(
         &self,
         local: &mut RouterThread,

@@ -28,9 +28,9 @@ impl Handled {
 }
 
 impl Router {
-    /// A whole frame from a client, the first of `bytes`; where it is an acknowledgement, those that follow it are handled with
-    /// it and added to `handled`, which is this one so far. Answers go to `replies`; what it sets off elsewhere is done when
-    /// this returns, but for waking: see [`RouterThread::wake`]. An error ends the connection.
+    /// A whole frame from a client, the first of `bytes`; where it is an acknowledgement, those that follow it are
+    /// handled with it and added to `handled`, which is this one so far. Answers go to `replies`; what it sets off
+    /// elsewhere is done when this returns, but for waking: see [`RouterThread::wake`]. An error ends the connection.
     #[inline]
     pub fn handle_frame<'a>(
         &self,

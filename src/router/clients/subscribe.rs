@@ -27,8 +27,8 @@ pub(crate) struct Subscribed {
 }
 
 impl Router {
-    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is another
-    /// connection's by now.
+    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is
+    /// another connection's by now.
     pub(crate) fn subscribe(
         &self,
         local: &mut RouterThread,
@@ -119,8 +119,8 @@ impl Router {
     /// session locked: a message that is retained at the same time is delivered either by this or after it.
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
-    /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what each
-    /// filter would bring then counts as one message dropped. Gives whether there were any.
+    /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what
+    /// each filter would bring then counts as one message dropped. Gives whether there were any.
     fn send_retained(
         &self,
         local: &mut RouterThread,

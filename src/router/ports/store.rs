@@ -16,9 +16,10 @@ pub trait Store: Send + Sync {
     /// Takes a record over; the answer says when it is durable. What is acknowledged for it waits until then.
     fn append(&self, record: Record) -> Stored;
 
-    /// A message that was queued for a session is queued for others too, at least one: as a [`Record::Queued`] each. `first`
-    /// is as the message's own [`Record::Queued`] said, which was appended in the same group. What was appended since may be
-    /// about these copies already: to be kept is what it would be if they had come right behind that. Once a message, at most.
+    /// A message that was queued for a session is queued for others too, at least one: as a [`Record::Queued`] each.
+    /// `first` is as the message's own [`Record::Queued`] said, which was appended in the same group. What was appended
+    /// since may be about these copies already: to be kept is what it would be if they had come right behind that. Once
+    /// a message, at most.
     fn append_copies(&self, message: &Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored;
 
     /// Runs `append`, which appends records that are kept together or not at all. Not to be nested.
@@ -27,22 +28,22 @@ pub trait Store: Send + Sync {
     /// Every commit up to this one is durable.
     fn done(&self) -> CommitSeq;
 
-    /// Clients acknowledged what they were sent: what needs not be written for it is [`done`](Self::done). Adds who waits for
-    /// that to `wakes`, who are to be called with nothing locked. Whether anybody calls this changes when something is done,
-    /// and not whether.
+    /// Clients acknowledged what they were sent: what needs not be written for it is [`done`](Self::done). Adds who
+    /// waits for that to `wakes`, who are to be called with nothing locked. Whether anybody calls this changes when
+    /// something is done, and not whether.
     fn settle(&self, _wakes: &mut Vec<Waker>) {}
 
-    /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at once
-    /// if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once if it is
-    /// that already), and `waker` stays: nobody has to ask again.
+    /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at
+    /// once if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once
+    /// if it is that already), and `waker` stays: nobody has to ask again.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
     /// Whether it takes more. What was appended before this says [`Condition::Stuck`], and is not [`done`](Self::done)
     /// when that is asked afterwards, is what is stuck.
     fn condition(&self) -> Condition;
 
-    /// As much as may be waits to become durable: in [`Condition::Busy`], and in [`Condition::Full`] too, where what ends
-    /// things is taken.
+    /// As much as may be waits to become durable: in [`Condition::Busy`], and in [`Condition::Full`] too, where what
+    /// ends things is taken.
     fn is_behind(&self) -> bool {
         self.condition() == Condition::Busy
     }
@@ -60,8 +61,8 @@ pub enum Condition {
     Ready,
     /// As much as may be waits to become durable: clients that have something in it are not read from until some is.
     Busy,
-    /// There is no room on the disk but a reserve: what would grow is refused. What was taken over is written, and so is
-    /// what ends something or changes it, which makes room: it becomes durable as ever.
+    /// There is no room on the disk but a reserve: what would grow is refused. What was taken over is written, and so
+    /// is what ends something or changes it, which makes room: it becomes durable as ever.
     Full,
     /// There is no room for what was taken over either: nothing becomes durable until there is, and who waits for it is
     /// not to be kept waiting. What would grow is refused.
@@ -107,8 +108,8 @@ pub enum Record {
         /// Of its session.
         session: SessionNumber,
     },
-    /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it with
-    /// the session.
+    /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it
+    /// with the session.
     WillDue {
         /// Of its session.
         session: SessionNumber,

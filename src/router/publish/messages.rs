@@ -34,8 +34,8 @@ const MAX_REMEMBERED: usize = 256;
 type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
 impl Router {
-    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was answered
-    /// with: a client that repeats a topic is not matched again. An error ends the connection.
+    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was
+    /// answered with: a client that repeats a topic is not matched again. An error ends the connection.
     #[inline(always)]
     pub(crate) fn publish_from(
         &self,
@@ -91,7 +91,8 @@ impl Router {
             forward.forward(outgoing);
         }
         let kept = if retain { self.retain(local, outgoing) } else { Stored::Done };
-        // who subscribed since the look-up may have been sent the retained message before this one: it gets this one too
+        // who subscribed since the look-up may have been sent the retained message before this one: it gets this one
+        // too
         let matched = if retain && !self.subscriptions.is_fresh(&matched) {
             self.subscriptions.matching(&mut local.cache, topic)
         } else {
@@ -100,8 +101,8 @@ impl Router {
         Ok(kept.and(self.deliver(local, &matched, outgoing)))
     }
 
-    /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has no
-    /// words for it [MQTT-3.3.5-2].
+    /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has
+    /// no words for it [MQTT-3.3.5-2].
     pub(crate) fn admit(
         &self,
         local: &mut RouterThread,

@@ -1,5 +1,5 @@
-//! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that sets
-//! off, a Will waits for room, with the store where its session is kept; it stays due when its client comes back.
+//! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that
+//! sets off, a Will waits for room, with the store where its session is kept; it stays due when its client comes back.
 
 use std::{
     collections::VecDeque,
@@ -145,7 +145,8 @@ impl Router {
     }
 
     /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then, by
-    /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will last.
+    /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will
+    /// last.
     pub fn publish_due_wills(&self, local: &mut RouterThread, most: usize) {
         if self.wills.wait() {
             local.publishes_wills = true;
@@ -174,8 +175,8 @@ impl Router {
         }
     }
 
-    /// Wills that a store kept with its sessions: those that were due, and behind them those of clients which were connected
-    /// when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
+    /// Wills that a store kept with its sessions: those that were due, and behind them those of clients which were
+    /// connected when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
     pub(crate) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
         let mut due = Vec::new();
         for RestoredSession { session, client, due: waiting, .. } in &mut *sessions {

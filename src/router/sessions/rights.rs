@@ -5,15 +5,15 @@ use std::sync::Arc;
 use super::super::ports::{Identity, Rights};
 use crate::topic::{TopicFilter, TopicName};
 
-/// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there is
-/// nothing to ask and nothing to know, there is none.
+/// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there
+/// is nothing to ask and nothing to know, there is none.
 pub(crate) struct Access {
     pub(crate) identity: Identity,
     /// `None`: everything.
     pub(crate) rights: Option<Arc<dyn Rights>>,
     pub(crate) limits_reading: bool,
-    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what waits
-    /// there is as the rules say for whom it began, and for whoever returns to it they are asked again.
+    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what
+    /// waits there is as the rules say for whom it began, and for whoever returns to it they are asked again.
     pub(crate) revoked: bool,
 }
 

@@ -43,8 +43,8 @@ impl RetainedStore {
         Self { inner: RwLock::new(Inner { tree, all: Size::default(), clients: Size::default() }) }
     }
 
-    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at once,
-    /// the one that is kept is recorded last. The old one stays where there is no room. `topic` is the message's.
+    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at
+    /// once, the one that is kept is recorded last. The old one stays where there is no room. `topic` is the message's.
     pub(crate) fn set(
         &self,
         topic: &TopicName,
@@ -85,7 +85,8 @@ impl RetainedStore {
         drop(replaced);
     }
 
-    /// The topic has no retained message any more [MQTT-3.3.1-10]; has that recorded. `record` is told whether it had one.
+    /// The topic has no retained message any more [MQTT-3.3.1-10]; has that recorded. `record` is told whether it had
+    /// one.
     pub(crate) fn clear(&self, topic: &TopicName, record: impl FnOnce(bool) -> Stored) -> Stored {
         let mut inner = self.inner.write();
         let old = inner.tree.remove(topic);

@@ -70,8 +70,8 @@ impl Changes<'_> {
         self.trie.id(filter).is_some_and(|id| self.trie.options(id, slot).is_some())
     }
 
-    /// The session subscribes to this filter, in place of its subscription to the same filter. The number of the filter,
-    /// if there was no such subscription.
+    /// The session subscribes to this filter, in place of its subscription to the same filter. The number of the
+    /// filter, if there was no such subscription.
     pub(crate) fn subscribe(
         &mut self,
         filter: &TopicFilter,

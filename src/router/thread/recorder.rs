@@ -1,5 +1,5 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Coalescing`]: the same, with runs of what nobody
-//! waits for. [`Copies`]: of one message that many get.
+//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Coalescing`]: the same, with runs of
+//! what nobody waits for. [`Copies`]: of one message that many get.
 
 use super::{
     super::{
@@ -23,8 +23,8 @@ pub(crate) struct Recorder<'a, 'c> {
     pub(crate) copies: Option<&'c mut Copies<'a>>,
 }
 
-/// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by itself, all
-/// others at once.
+/// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by
+/// itself, all others at once.
 pub(crate) struct Copies<'a> {
     store: &'a dyn Store,
     outgoing: &'a Outgoing<'a>,
@@ -61,7 +61,8 @@ impl Journal for Recorder<'_, '_> {
     }
 }
 
-/// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the latest.
+/// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the
+/// latest.
 pub(crate) struct Coalescing<'a> {
     pub(crate) recorder: Recorder<'a, 'a>,
     /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.

@@ -1,5 +1,6 @@
 //! The broker's end and a client's end of one session, and between them a link that may break after any packet and lose
-//! what was on its way. [`Pair`] mirrors from the outside what the session has to be doing, and compares after each step.
+//! what was on its way. [`Pair`] mirrors from the outside what the session has to be doing, and compares after each
+//! step.
 
 use std::collections::{BTreeSet, VecDeque};
 

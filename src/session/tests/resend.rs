@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A session of a client that is away: `count` messages of `size` bytes in flight, of which each third is released, and a
-/// message that waits behind them.
+/// A session of a client that is away: `count` messages of `size` bytes in flight, of which each third is released, and
+/// a message that waits behind them.
 fn with_inflight(count: u64, size: usize) -> Session {
     let message = |n: u64| Message::new(TopicName::new("t").unwrap(), &payload(n, size), QoS::ExactlyOnce);
     let state = |n: u64| match n {

@@ -7,8 +7,8 @@ use crate::router::{QueuedCopy, Record};
 /// The records of a batch, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// Messages that were held back; nothing in place of one that its client acknowledged before it was written. All others
-    /// come behind them, but for what nobody waits for, of older messages.
+    /// Messages that were held back; nothing in place of one that its client acknowledged before it was written. All
+    /// others come behind them, but for what nobody waits for, of older messages.
     pub(crate) held: Vec<Vec<Option<Record>>>,
     pub(crate) list: Vec<Record>,
     /// What is queued in `list` for more sessions than the one that is named there: where there, and which of `copies`.
@@ -17,7 +17,8 @@ pub(crate) struct Contents {
 }
 
 impl Contents {
-    /// Adds to the record of `first`, the first copy of a message that waits, the others. `false`: there is no such record.
+    /// Adds to the record of `first`, the first copy of a message that waits, the others. `false`: there is no such
+    /// record.
     pub(crate) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
         let is_first = |record: &Record| matches!(record, Record::Queued { copy, sent: None, .. } if copy == first);
         let Some(at) = self.list.iter().rposition(is_first) else { return false };

@@ -1,5 +1,5 @@
-//! The store's threads: one writes batch after batch; where an fsync takes long, others wait for the disk meanwhile; one makes
-//! files for segments to come.
+//! The store's threads: one writes batch after batch; where an fsync takes long, others wait for the disk meanwhile;
+//! one makes files for segments to come.
 
 use std::{
     io,
@@ -146,8 +146,8 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// Writes the contents of the batch with this number, and has them brought to the disk: here, or where that takes long by one of
-    /// the other threads, so that the next batch can be written meanwhile.
+    /// Writes the contents of the batch with this number, and has them brought to the disk: here, or where that takes
+    /// long by one of the other threads, so that the next batch can be written meanwhile.
     fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!contents.is_empty());
@@ -190,8 +190,8 @@ impl<F: Files> Driver<F> {
         [retry, self.sync_due, mark].into_iter().flatten().min()
     }
 
-    /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it, so
-    /// that what changes often takes memory once; gives the last of that.
+    /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it,
+    /// so that what changes often takes memory once; gives the last of that.
     fn wait_for_room(&mut self, contents: &mut Contents) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {

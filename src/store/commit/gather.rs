@@ -1,7 +1,7 @@
-//! [`Gather`]: those for whom a batch became durable mostly come again at once, each with its next message. Whoever came meanwhile
-//! waits for them, for three quarters of the time that a batch takes, so that all are in one batch. Without that, where clients wait
-//! for each acknowledgement, two halves of them take turns, each behind the fsync of the other. Where that was in vain, the next
-//! batches wait for nobody. Knows no locks and no clock.
+//! [`Gather`]: those for whom a batch became durable mostly come again at once, each with its next message. Whoever
+//! came meanwhile waits for them, for three quarters of the time that a batch takes, so that all are in one batch.
+//! Without that, where clients wait for each acknowledgement, two halves of them take turns, each behind the fsync of
+//! the other. Where that was in vain, the next batches wait for nobody. Knows no locks and no clock.
 
 use std::time::{Duration, Instant};
 

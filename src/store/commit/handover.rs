@@ -1,8 +1,9 @@
-//! [`Handover`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that collects and goes
-//! on; the writer takes the batch and writes it while the next one collects, and who waits for it is woken when it is durable.
+//! [`Handover`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that
+//! collects and goes on; the writer takes the batch and writes it while the next one collects, and who waits for it is
+//! woken when it is durable.
 //!
-//! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or when
-//! it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.
+//! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or
+//! when it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.
 //!
 //! The order of its locks is in the [table of the crate](crate#locks).
 
@@ -271,7 +272,8 @@ impl Handover {
         !self.has_failed()
     }
 
-    /// The batch that collected, into `contents`, which is empty. `may_overlap`: the next one may be taken while this one is on its way.
+    /// The batch that collected, into `contents`, which is empty. `may_overlap`: the next one may be taken while this
+    /// one is on its way.
     pub(crate) fn take(&self, contents: &mut Contents, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();

@@ -1,9 +1,10 @@
-//! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges before
-//! it is written need not be written at all: so it is held back for a moment, three times as long as a batch takes that is not.
-//! Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
+//! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges
+//! before it is written need not be written at all: so it is held back for a moment, three times as long as a batch
+//! takes that is not. Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
 //!
-//! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all before it.
-//! A part has its own records, so that what is acknowledged leaves nothing once it is done, however long messages go on being held.
+//! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all
+//! before it. A part has its own records, so that what is acknowledged leaves nothing once it is done, however long
+//! messages go on being held.
 
 use std::{
     collections::VecDeque,
@@ -82,8 +83,8 @@ impl Hold {
         self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
 
-    /// Holds a message back; `key`: its session and its number there. `number` is the batch that collects: gives that of the
-    /// message's part, which is this or the next one. An error gives it back: it is to be written.
+    /// Holds a message back; `key`: its session and its number there. `number` is the batch that collects: gives that
+    /// of the message's part, which is this or the next one. An error gives it back: it is to be written.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -104,7 +105,8 @@ impl Hold {
                     return Err(record);
                 }
                 let (number, began) = (number + u64::from(last.is_some()), now());
-                // what was not measured for long may have changed: once in a while a batch is not held back, and says how it is
+                // what was not measured for long may have changed: once in a while a batch is not held back, and says
+                // how it is
                 if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
                     self.measures = true;
                     return Err(record);
@@ -201,7 +203,8 @@ const LONGEST: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(50);
 /// How long it is true how long a batch took.
 const VALID: Duration = Duration::from_secs(1);
-/// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a ninth.
+/// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a
+/// ninth.
 const PAUSE: u32 = 8;
 /// It is twice as long each time that it was in vain, so many times.
 const MOST_MISSES: u32 = 6;

@@ -263,8 +263,8 @@ impl<F: Files> Writer<F> {
         self.current.as_ref().is_some_and(|current| current.file.syncs_overlap())
     }
 
-    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after the
-    /// next [`sync`](Self::sync). `true`: there is more to do.
+    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after
+    /// the next [`sync`](Self::sync). `true`: there is more to do.
     pub(crate) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
         self.alive()?;
         let Some(first) = self.segments.front().map(|segment| segment.id as SegmentId) else { return Ok(false) };
@@ -511,8 +511,8 @@ impl<F: Files> Writer<F> {
         self.pool.take_reserve(len, grows).map(|spare| (spare, true)).ok_or(Roll::Full)
     }
 
-    /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that, the
-    /// file has its old name.
+    /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that,
+    /// the file has its old name.
     fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
         let header = Header {
             id,

@@ -1,5 +1,5 @@
-//! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is noted,
-//! so that a batch writes the outcome and not the way there (`emit` does).
+//! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is
+//! noted, so that a batch writes the outcome and not the way there (`emit` does).
 
 use std::{iter, ops::Range};
 
@@ -61,8 +61,8 @@ pub(crate) enum Dirty {
 }
 
 impl Index {
-    /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages that
-    /// are not known is passed over. `others` are more copies of what it queues.
+    /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages
+    /// that are not known is passed over. `others` are more copies of what it queues.
     #[inline]
     pub(crate) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: u64) {
         match record {

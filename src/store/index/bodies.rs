@@ -1,5 +1,5 @@
-//! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they are,
-//! and the retained ones by topic.
+//! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they
+//! are, and the retained ones by topic.
 
 use hashbrown::hash_table::Entry;
 

@@ -1,5 +1,5 @@
-//! From the index to the log: what is noted as changed is written as it is now, and what a segment that is cleaned still
-//! has is noted as changed.
+//! From the index to the log: what is noted as changed is written as it is now, and what a segment that is cleaned
+//! still has is noted as changed.
 
 use super::{
     super::log::{Encoder, EntryState, LogRecord, Will},
@@ -240,8 +240,8 @@ impl Index {
         self.bodies.recycle();
     }
 
-    /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may be
-    /// more behind the cursor.
+    /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may
+    /// be more behind the cursor.
     pub(crate) fn collect(&mut self, home: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
         let Self { sessions, bodies, dirty, .. } = self;
         let (mut bytes, mut looked) = (0, 0);

@@ -72,7 +72,8 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
-    /// Its place in the order of sending, 0 before that; QoS, RETAIN and whether the next frame has it in the upper bits.
+    /// Its place in the order of sending, 0 before that; QoS, RETAIN and whether the next frame has it in the upper
+    /// bits.
     bits: u64,
     /// Its message's slot.
     body: u32,

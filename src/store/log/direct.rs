@@ -1,5 +1,6 @@
 //! [`Direct`]: writes that go around the page cache (O_DIRECT), in whole blocks. A log is written once and read after a
-//! restart at most: its pages in the cache cost a copy, the search for what is dirty at each fsync, and the memory of others.
+//! restart at most: its pages in the cache cost a copy, the search for what is dirty at each fsync, and the memory of
+//! others.
 //!
 //! Blocks are whole where bytes are not: before them stands what the block had, which is remembered; behind them zeros.
 

@@ -20,8 +20,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page cache
-    /// where that can be.
+    /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page
+    /// cache where that can be.
     pub fn new(path: &Path, direct: bool) -> Self {
         Self { path: path.to_owned(), direct }
     }

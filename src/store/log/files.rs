@@ -1,5 +1,5 @@
-//! [`Files`] and [`File`]: all that the log asks of a file system, so that tests can put one in its place that loses power,
-//! fills up and breaks. The names are those of files in one directory.
+//! [`Files`] and [`File`]: all that the log asks of a file system, so that tests can put one in its place that loses
+//! power, fills up and breaks. The names are those of files in one directory.
 
 use std::{
     io,
@@ -17,8 +17,8 @@ pub trait Files: Send + Sync + 'static {
     /// Opens a file that exists, to read and write.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens a file that exists and is written from its beginning to its end: what is there of blocks that are not full may
-    /// be overwritten behind what is written.
+    /// Opens a file that exists and is written from its beginning to its end: what is there of blocks that are not full
+    /// may be overwritten behind what is written.
     fn open_to_append(&self, name: &str) -> io::Result<Self::File> {
         self.open(name)
     }
@@ -56,8 +56,8 @@ pub trait File: Send + Sync + 'static {
     /// What was written so far survives a power cut, and so does the length.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Whether each of two calls of [`sync_data`](Self::sync_data) that overlap fails where what was written before it is not
-    /// on the disk. A page cache tells one of them only.
+    /// Whether each of two calls of [`sync_data`](Self::sync_data) that overlap fails where what was written before it
+    /// is not on the disk. A page cache tells one of them only.
     fn syncs_overlap(&self) -> bool {
         false
     }
@@ -96,8 +96,8 @@ pub(crate) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write. After
-/// each piece `pace` is told how much is filled and how long the piece took; with an error it ends.
+/// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write.
+/// After each piece `pace` is told how much is filled and how long the piece took; with an error it ends.
 pub(crate) fn zero_fill(
     file: &impl File,
     len: u64,

@@ -106,7 +106,8 @@ pub(crate) fn begin(out: &mut Vec<u8>) {
     out.resize(PREFIX + MOST_ABOUT, 0);
 }
 
-/// Completes the frame that `out` holds; gives where in `out` it begins. `None`: it is too long for its length to be written.
+/// Completes the frame that `out` holds; gives where in `out` it begins. `None`: it is too long for its length to be
+/// written.
 pub(crate) fn finish(out: &mut [u8], about: About, seed: u32) -> Option<usize> {
     // what it says of itself has a length that varies, and stands directly before the records
     let mut varying = Vec::with_capacity(MOST_ABOUT);

@@ -1,5 +1,5 @@
-//! The log on the disk: what its bytes say, the segments that they are in, the files of these. Knows nothing of what the
-//! broker keeps. `../FORMAT.md` describes the bytes.
+//! The log on the disk: what its bytes say, the segments that they are in, the files of these. Knows nothing of what
+//! the broker keeps. `../FORMAT.md` describes the bytes.
 //!
 //! | module | owns |
 //! |---|---|

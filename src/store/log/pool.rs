@@ -29,7 +29,8 @@ pub(crate) struct Pool<F> {
     making: Mutex<()>,
     /// The one that is being made is waited for.
     wanted: Condvar,
-    /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment, all.
+    /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment,
+    /// all.
     used: AtomicU64,
 }
 
@@ -137,8 +138,8 @@ impl<F: Files> Pool<F> {
         self.used.store(used, Ordering::Relaxed);
     }
 
-    /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with an error
-    /// when `ends` says so.
+    /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with
+    /// an error when `ends` says so.
     pub(crate) fn make_paced(&self, ends: &AtomicBool) -> io::Result<()> {
         let _making = self.making.lock();
         let spare = self.make(|made, took| {
@@ -210,8 +211,8 @@ impl<F: Files> Pool<F> {
 pub(crate) const RESERVE: usize = 2;
 /// With the next segment.
 pub(crate) const READY: usize = RESERVE + 1;
-/// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so that a
-/// slow disk has one some time.
+/// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so
+/// that a slow disk has one some time.
 const PAUSE: u32 = 9;
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Beyond these, files are removed.

@@ -1,5 +1,6 @@
-//! [`LogRecord`]: what the log says, one record at a time, as bytes (see `FORMAT.md`). Each gives the whole state of one
-//! thing, or its end, so that a later one stands in place of an earlier one. `records` has them one after the other.
+//! [`LogRecord`]: what the log says, one record at a time, as bytes (see `FORMAT.md`). Each gives the whole state of
+//! one thing, or its end, so that a later one stands in place of an earlier one. `records` has them one after the
+//! other.
 
 use super::varint::{self, Reader, Why};
 use crate::{
@@ -242,8 +243,8 @@ fn packet_id(from: &mut Reader<'_>) -> Result<PacketId, Why> {
     id.ok_or("has a Packet Identifier that is none")
 }
 
-/// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message is
-/// beyond that one's.
+/// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message
+/// is beyond that one's.
 pub(crate) const NEXT_DELIVERY: u8 = 14;
 /// The largest place in the order of sending: beyond what a session reaches in a thousand years.
 pub(crate) const MAX_SENT: u64 = (1 << 60) - 1;

@@ -1,5 +1,5 @@
-//! [`Encoder`] and [`Decoder`]: the records of a frame, one after the other. A delivery that goes on from the one before it
-//! is said by what it adds to that: most are in a row, as they were queued.
+//! [`Encoder`] and [`Decoder`]: the records of a frame, one after the other. A delivery that goes on from the one
+//! before it is said by what it adds to that: most are in a row, as they were queued.
 
 use super::{
     record::{EntryState, LogRecord, MAX_SENT, NEXT_DELIVERY},
@@ -85,7 +85,8 @@ impl<'a> Decoder<'a> {
 }
 
 impl Delivery {
-    /// By how much the message of `next` is beyond this one's, if that is all that [`stepped`](Self::stepped) has to be told.
+    /// By how much the message of `next` is beyond this one's, if that is all that [`stepped`](Self::stepped) has to be
+    /// told.
     #[inline]
     fn step_to(&self, next: &Self) -> Option<u64> {
         let step = next.entry.message?.checked_sub(self.entry.message?)?;

@@ -1,4 +1,5 @@
-//! A start on what is there: from the bytes of the log to the [`Index`](super::index::Index), and from that to the router.
+//! A start on what is there: from the bytes of the log to the [`Index`](super::index::Index), and from that to the
+//! router.
 //!
 //! | module | owns |
 //! |---|---|

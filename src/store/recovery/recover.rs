@@ -338,8 +338,8 @@ impl Walk {
     }
 }
 
-/// Was the frame `expected` on the disk when one of those that follow was written? Otherwise a power cut may have taken it
-/// and left them, and nothing of them was acknowledged.
+/// Was the frame `expected` on the disk when one of those that follow was written? Otherwise a power cut may have taken
+/// it and left them, and nothing of them was acknowledged.
 fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, seed: u32, expected: u64) -> bool {
     while let Some((_, frame)) = later {
         if frame.about.synced >= expected {

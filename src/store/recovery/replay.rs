@@ -1,5 +1,5 @@
-//! [`Replay`]: from the records of a log, in their order, to an [`Index`]. A record may come before what it refers to, as
-//! cleaning moves each on its own: what refers to what is looked at when all are there.
+//! [`Replay`]: from the records of a log, in their order, to an [`Index`]. A record may come before what it refers to,
+//! as cleaning moves each on its own: what refers to what is looked at when all are there.
 
 use std::collections::BTreeMap;
 
@@ -193,8 +193,8 @@ impl Replay {
         }
     }
 
-    /// All records were there. `last_time` is when the last of them was written: clients that were connected then have been
-    /// away since. What refers to nothing is left out, and told.
+    /// All records were there. `last_time` is when the last of them was written: clients that were connected then have
+    /// been away since. What refers to nothing is left out, and told.
     pub(crate) fn finish(
         mut self,
         segments: std::ops::RangeInclusive<SegmentId>,

@@ -65,8 +65,8 @@ fn an_interval_loses_the_end_and_nothing_else() {
     }
 }
 
-/// Several frames on their way to the disk at once, frames of cleaning among them, and batches that write nothing: what a
-/// frame says of those before it is so.
+/// Several frames on their way to the disk at once, frames of cleaning among them, and batches that write nothing: what
+/// a frame says of those before it is so.
 #[test]
 fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
     let (mut overtaken, mut without) = (0, 0);

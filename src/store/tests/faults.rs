@@ -1,4 +1,5 @@
-//! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is not.
+//! Errors of the file system: what is not on the disk is not acknowledged, a failed fsync is the end, a full disk is
+//! not.
 
 use super::{
     super::{
@@ -101,8 +102,8 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
     assert!(delayed > 20, "{delayed}");
 }
 
-/// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is acknowledged
-/// that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
+/// What comes after a step of cleaning that has no room, with the disk as full as it was or not: nothing is
+/// acknowledged that is not on the disk, and no segment goes that the frame which is not there was to make superfluous.
 #[test]
 fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
     const WAYS: usize = 4;

@@ -262,9 +262,9 @@ fn the_writer_is_told_that_something_is_held_back_unless_it_looks_by_itself() {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: a message is said to be done when its client has acknowledged it, or when a batch that
-    /// it was taken with is on the disk with those before it, and only then. Where all that is held back is acknowledged and
-    /// no batch is on its way, it can be done; and at last all are.
+    /// Whatever happens in whatever order: a message is said to be done when its client has acknowledged it, or when a
+    /// batch that it was taken with is on the disk with those before it, and only then. Where all that is held back is
+    /// acknowledged and no batch is on its way, it can be done; and at last all are.
     #[test]
     fn done_is_acknowledged_or_on_the_disk(overlaps: bool, steps in proptest::collection::vec((0..14_u8, 0..8_usize), 1..300)) {
         let (mut batches, mut now) = (holding(), Instant::now());
@@ -376,8 +376,8 @@ fn acknowledge(store: &Driven, number: u64) {
     store.append(Record::of(SESSION, SessionChange::Completed { number, count: 1 }));
 }
 
-/// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken, and at last,
-/// where this thread was there in time, without the disk.
+/// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken,
+/// and at last, where this thread was there in time, without the disk.
 fn done_without_the_disk(told: impl Fn(&Driven) -> bool) {
     let files = Simulated::default();
     let store = connected(&files);

@@ -1,5 +1,5 @@
-//! [`Simulated`]: a file layer in memory that knows what was synced, forgets the rest at a power cut but for a random part
-//! of it, fills up, and breaks when it is told to.
+//! [`Simulated`]: a file layer in memory that knows what was synced, forgets the rest at a power cut but for a random
+//! part of it, fills up, and breaks when it is told to.
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 

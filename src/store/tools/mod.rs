@@ -1,5 +1,5 @@
-//! `dunlin store check`, `dump` and `repair`: for people who look after a data directory. Each takes the directory's lock, so
-//! that none runs beside a broker, and writes what it found to `out`.
+//! `dunlin store check`, `dump` and `repair`: for people who look after a data directory. Each takes the directory's
+//! lock, so that none runs beside a broker, and writes what it found to `out`.
 
 mod json;
 
@@ -91,8 +91,8 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     Ok(recovered.damage.is_empty())
 }
 
-/// Writes what is kept as JSON, an object a line; with `all`, instead, each record of the log in its order, with its place.
-/// Damage is an object too.
+/// Writes what is kept as JSON, an object a line; with `all`, instead, each record of the log in its order, with its
+/// place. Damage is an object too.
 pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock(data_dir)?;
     let mut failed = Ok(());

@@ -1,5 +1,5 @@
-//! [`RetainedTree`]: the retained message of each topic, and which of them a new subscription is sent (MQTT 3.1.1 section
-//! 3.3.1.3). Owns the topics; does not know what a message is, nor when it expires.
+//! [`RetainedTree`]: the retained message of each topic, and which of them a new subscription is sent (MQTT 3.1.1
+//! section 3.3.1.3). Owns the topics; does not know what a message is, nor when it expires.
 
 #[cfg(test)]
 mod tests;
@@ -34,8 +34,8 @@ impl<M> RetainedTree<M> {
         self.replace(topic, |_| Some(message))
     }
 
-    /// Keeps what `new` gives for `topic`, which is told what is there; returns what that replaces. Where it gives nothing, all
-    /// stays as it is.
+    /// Keeps what `new` gives for `topic`, which is told what is there; returns what that replaces. Where it gives
+    /// nothing, all stays as it is.
     pub fn replace(&mut self, topic: &TopicName, new: impl FnOnce(Option<&M>) -> Option<M>) -> Option<M> {
         let node = self.tree.find_or_insert(topic.as_str());
         let Some(message) = new(self.tree.value(node)) else {
@@ -105,8 +105,8 @@ impl<M> RetainedTree<M> {
         self.len == 0
     }
 
-    /// Follows `levels` down from `node`, to the end or to the first `+`. Returns the first node that this `+` stands for,
-    /// and the levels after it.
+    /// Follows `levels` down from `node`, to the end or to the first `+`. Returns the first node that this `+` stands
+    /// for, and the levels after it.
     fn descend<'f>(
         &self,
         mut node: u32,

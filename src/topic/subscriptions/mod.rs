@@ -1,6 +1,6 @@
-//! [`SubscriptionTrie`]: who subscribes to what, and whom a message goes to (MQTT 3.1.1 sections 4.7 and 3.8.4). Owns the
-//! filters and the list of subscribers of each; does not know what a subscriber is, merges no overlapping subscriptions
-//! and remembers no earlier match.
+//! [`SubscriptionTrie`]: who subscribes to what, and whom a message goes to (MQTT 3.1.1 sections 4.7 and 3.8.4). Owns
+//! the filters and the list of subscribers of each; does not know what a subscriber is, merges no overlapping
+//! subscriptions and remembers no earlier match.
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +18,8 @@ use super::{
 };
 use crate::types::SubscriptionOptions;
 
-/// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are looked up by their whole text, those with
-/// one stand in a tree of levels.
+/// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are looked up by their whole text, those
+/// with one stand in a tree of levels.
 ///
 /// `S` is a handle of whoever subscribes: small, cheap to clone, equal to itself alone.
 #[derive(Debug)]
@@ -137,8 +137,8 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         matches!(id.place(), Place::Tree(_))
     }
 
-    /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A subscriber
-    /// with several such filters is named once for each.
+    /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A
+    /// subscriber with several such filters is named once for each.
     pub fn for_each_match(&self, topic: &TopicName, mut f: impl FnMut(&S, SubscriptionOptions)) {
         let mut name = |subscribers: &Subscribers<S>| {
             for (subscriber, options) in subscribers.as_slice() {
@@ -171,8 +171,8 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
 
     /// Calls `f` with each node whose path as a filter matches `topic`, and with some that have no value.
     ///
-    /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and their
-    /// look-ups do not wait for each other.
+    /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and
+    /// their look-ups do not wait for each other.
     fn for_each_node(&self, topic: &TopicName, mut f: impl FnMut(u32)) {
         // Level after level stands behind the one before: from `from` on are those that match so far.
         let mut nodes: SmallVec<[u32; 32]> = smallvec![ROOT];

@@ -1,5 +1,5 @@
-//! JSON Web Tokens as passwords. HS256 and ES256 are signed here, with keys made for the test; RS256 was signed once, and
-//! only its public key was kept.
+//! JSON Web Tokens as passwords. HS256 and ES256 are signed here, with keys made for the test; RS256 was signed once,
+//! and only its public key was kept.
 
 use std::{
     fmt::Write,

@@ -1,5 +1,5 @@
-//! What an ACL file and a password file allow, case by case, asked of Debian's mosquitto and of dunlin: both have to do what
-//! the table says. Where mosquitto is not installed nothing is compared, and the table is asked of dunlin alone;
+//! What an ACL file and a password file allow, case by case, asked of Debian's mosquitto and of dunlin: both have to do
+//! what the table says. Where mosquitto is not installed nothing is compared, and the table is asked of dunlin alone;
 //! `DUNLIN_NEEDS_MOSQUITTO=1`, which `.ci/run` sets, makes that a failure.
 
 mod mosquitto;
@@ -255,7 +255,8 @@ fn ask(address: SocketAddr, case: &Case) -> bool {
             watcher.publish(message.clone().qos(1).retain());
             let mut client = accepted(address, &connect);
             client.send(&subscribe(1, &[(case.filter, 0)]));
-            // they may come behind the answer to a ping that was sent with the SUBSCRIBE, not behind that to a later one
+            // they may come behind the answer to a ping that was sent with the SUBSCRIBE, not behind that to a later
+            // one
             let got = has_message(&mut client) | has_message(&mut client);
             watcher.publish(Message::new(case.topic, "").qos(1).retain());
             got

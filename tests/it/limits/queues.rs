@@ -1,4 +1,5 @@
-//! What waits for a client: the in-flight window, the queue by messages and by bytes, and which message a full one drops.
+//! What waits for a client: the in-flight window, the queue by messages and by bytes, and which message a full one
+//! drops.
 
 use dunlin::{
     config::{Limits, QueueFull},
@@ -72,7 +73,8 @@ fn survivors_of_oldest_bytes(limits: Limits, sent: &[&str]) {
     away.subscribe(&[("t", 1)]);
     away.disconnect();
     publish_all(&mut publisher, "t", sent);
-    // "1" pushes out "22"; "4444" pushes out "55555"; 2 + 5 + 2 are 9; "999999999" is too large; "cc" pushes out "1" and "4444"
+    // "1" pushes out "22"; "4444" pushes out "55555"; 2 + 5 + 2 are 9; "999999999" is too large; "cc" pushes out "1"
+    // and "4444"
     let sizes = [2, 5, 9, 1, 4].map(|n| format!("drop away t {n} bytes QueueFull"));
     assert_eq!(recorder.lines("drop"), sizes);
     broker.expect_counts(&[(Count::DroppedQueueFull, 5), (Count::PublishBytesDropped, 21)]);

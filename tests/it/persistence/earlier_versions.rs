@@ -1,5 +1,5 @@
-//! Data directories as earlier versions left them, in `tests/data/data_dirs`: this version starts on each, with all in it.
-//! `make` beside them wrote them, and killed the broker; a directory is named after the commit of its broker.
+//! Data directories as earlier versions left them, in `tests/data/data_dirs`: this version starts on each, with all in
+//! it. `make` beside them wrote them, and killed the broker; a directory is named after the commit of its broker.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,6 @@
-//! A disk that is full, for real: the test runs itself again in a mount namespace of its own, where the data directory is on
-//! a small tmpfs. Where a machine lets nobody mount, `DUNLIN_NO_MOUNT=1` leaves these tests out; without it they fail.
+//! A disk that is full, for real: the test runs itself again in a mount namespace of its own, where the data directory
+//! is on a small tmpfs. Where a machine lets nobody mount, `DUNLIN_NO_MOUNT=1` leaves these tests out; without it they
+//! fail.
 
 use std::{
     env, fs,

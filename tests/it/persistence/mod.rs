@@ -1,5 +1,5 @@
-//! A broker with a disk, from the outside: what a restart keeps, what its log says, what it does with a directory that it
-//! cannot use or a disk that is full. `tests/crash` kills it in the middle of traffic.
+//! A broker with a disk, from the outside: what a restart keeps, what its log says, what it does with a directory that
+//! it cannot use or a disk that is full. `tests/crash` kills it in the middle of traffic.
 //!
 //! | file | shows |
 //! |---|---|

@@ -38,8 +38,8 @@ fn of_two_messages_at_once_the_retained_one_is_the_kept_one() {
     broker.stop();
 }
 
-/// Sets the retained message of each topic, a few at a time, when the other does; one of the two backwards, so that they meet
-/// somewhere in between. All of it is acknowledged.
+/// Sets the retained message of each topic, a few at a time, when the other does; one of the two backwards, so that
+/// they meet somewhere in between. All of it is acknowledged.
 fn publish(mut client: Client, payload: &str, backwards: bool, turn: &Barrier) {
     let id = |n: usize| n as u16 + 1;
     for first in (0..TOPICS).step_by(AT_ONCE) {

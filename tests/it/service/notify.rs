@@ -156,7 +156,8 @@ fn nothing_is_reported_without_a_socket_and_one_that_is_gone_stops_nothing() {
     broker.stop();
 }
 
-/// The time-out of this systemd is a third of what the same restore took before: without more time it would not be ready.
+/// The time-out of this systemd is a third of what the same restore took before: without more time it would not be
+/// ready.
 #[test]
 fn a_restore_that_takes_longer_than_the_time_out_asks_for_more() {
     const MESSAGES: usize = 150_000;

@@ -1,6 +1,6 @@
 //! Bytes that are no packet of MQTT 3.1.1, as data: what is wrong, which normative statement it breaks, what the codec
-//! says of it. Shared by the codec's own tests and by those that send each row to a running broker, which must close the
-//! connection: a row whose first byte is 0x1_ as the first thing sent, the others after a CONNECT.
+//! says of it. Shared by the codec's own tests and by those that send each row to a running broker, which must close
+//! the connection: a row whose first byte is 0x1_ as the first thing sent, the others after a CONNECT.
 
 /// One malformed packet.
 #[allow(dead_code)]

@@ -1,4 +1,5 @@
-//! Transports, as clients see them: TLS, WebSocket, Unix sockets, the PROXY protocol; and listeners that open and close.
+//! Transports, as clients see them: TLS, WebSocket, Unix sockets, the PROXY protocol; and listeners that open and
+//! close.
 
 mod forwarded;
 mod listeners;

@@ -1,5 +1,5 @@
-//! [`WebSocket`]: the bytes that the frames of a WebSocket carry, as a [`Stream`]. What is written at once is one binary
-//! frame, or one for each MQTT packet; control frames go between them.
+//! [`WebSocket`]: the bytes that the frames of a WebSocket carry, as a [`Stream`]. What is written at once is one
+//! binary frame, or one for each MQTT packet; control frames go between them.
 
 use std::{
     io::{self, IoSlice},
@@ -104,8 +104,8 @@ impl<S: Stream> WebSocket<S> {
         payload.map(|_| ())
     }
 
-    /// Writes what was begun of a header or control frame, and control frames that are due, unless a binary frame is half
-    /// written: those have to wait.
+    /// Writes what was begun of a header or control frame, and control frames that are due, unless a binary frame is
+    /// half written: those have to wait.
     fn poll_between(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while usize::from(self.sent) < self.header.len() && self.left == 0 {

@@ -1,14 +1,14 @@
-//! [`Batches`]: the batch that collects, those that are on their way to the disk, and when the next one is taken. Knows no
-//! locks and no clock.
+//! [`Batches`]: the batch that collects, those that are on their way to the disk, and when the next one is taken. Knows
+//! no locks and no clock.
 //!
-//! A batch is taken as soon as something in it is waited for, and the next one when that is on the disk. Where an fsync takes
-//! long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in it: then
-//! the disk has several at once, and what is acknowledged first is still what came first.
+//! A batch is taken as soon as something in it is waited for, and the next one when that is on the disk. Where an fsync
+//! takes long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in
+//! it: then the disk has several at once, and what is acknowledged first is still what came first.
 //!
 //! Those for whom a batch became durable mostly come again at once: the next one [waits for them](Gather) for a moment.
 //!
-//! Messages that connected clients were sent are [held back](Hold) for a moment first, if nothing else collects: where the
-//! clients acknowledge them meanwhile, the batch is done without the disk.
+//! Messages that connected clients were sent are [held back](Hold) for a moment first, if nothing else collects: where
+//! the clients acknowledge them meanwhile, the batch is done without the disk.
 
 use std::{
     collections::VecDeque,
@@ -228,8 +228,8 @@ impl Batches {
         self.wanted |= collects && (self.written > 0 || self.hold.is_empty());
     }
 
-    /// Until when what collects is held back, if nothing else makes it due: what is acknowledged is to be settled then at the
-    /// latest, and what is not is due.
+    /// Until when what collects is held back, if nothing else makes it due: what is acknowledged is to be settled then
+    /// at the latest, and what is not is due.
     #[inline]
     pub(crate) fn held_until(&self) -> Option<Instant> {
         if self.wanted {
@@ -334,8 +334,9 @@ impl Batches {
         wakes
     }
 
-    /// The batch that collected, into `contents`, which is empty; gives its number. Nothing, while others are on their way or it is
-    /// held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its way.
+    /// The batch that collected, into `contents`, which is empty; gives its number. Nothing, while others are on their
+    /// way or it is held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its
+    /// way.
     pub(crate) fn take(&mut self, contents: &mut Contents, may_overlap: bool, now: Instant) -> u64 {
         if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty() && self.gather.until().is_none()) {
             return self.number;
@@ -377,8 +378,8 @@ impl Batches {
         self.taken.front().map(|taken| taken.number)
     }
 
-    /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable now: with all
-    /// before it, as one whose fsync fails must not be passed; and what was acknowledged meanwhile.
+    /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable
+    /// now: with all before it, as one whose fsync fails must not be passed; and what was acknowledged meanwhile.
     pub(crate) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>, now: Instant) -> Option<u64> {
         if let Some(fsync) = fsync {
             self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
@@ -420,7 +421,8 @@ const ENOUGH: usize = 256 << 10;
 const ENOUGH_HELD: usize = 4 << 20;
 /// Bytes of a batch that is taken while another is on its way.
 const OVERLAPPING: usize = 128 << 10;
-/// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this machine.
+/// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this
+/// machine.
 const SLOW: Duration = Duration::from_micros(500);
 /// So many fsyncs that are slow, one after the other, are the disk.
 const SLOW_ON_END: u8 = 4;
