@@ -171,7 +171,7 @@ impl Session {
     /// Is there anything for [`fill`](Self::fill) to do, perhaps?
     #[inline]
     pub fn has_waiting(&self) -> bool {
-        self.outbound.as_ref().is_some_and(|o| o.queue_len() > 0 || o.waits_for().is_some() || o.is_resending())
+        self.outbound.as_ref().is_some_and(|outbound| outbound.has_waiting())
     }
 
     /// The number of the last message that came: what [`wait_for_suback`](Self::wait_for_suback) asks for.
@@ -206,6 +206,9 @@ impl Session {
     #[inline(always)]
     fn fill_up_to(&mut self, below: usize, turn: &mut Turn<'_, impl Journal>) {
         let (Some(outbound), Some(attached)) = (&mut self.outbound, &mut self.attached) else { return };
+        if !outbound.has_waiting() {
+            return;
+        }
         let room = below.min(turn.limits.max_outbound_bytes).saturating_sub(attached.writing);
         if outbound.is_resending() {
             resend(outbound, self.number, (attached, room), turn);
@@ -220,9 +223,6 @@ impl Session {
             {
                 write_inflight(attached.out(pool), next, false);
             }
-        }
-        if outbound.queue_len() == 0 {
-            return;
         }
         while attached.collected() < room {
             let Some(Queued { number, message, qos, retain, .. }) = outbound.next(limits.max_inflight_out) else {

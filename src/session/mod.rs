@@ -251,6 +251,7 @@ impl Session {
 
     /// A packet of a connected client: changes the state, turns waiting messages into bytes where it made room, and
     /// says what else is to be done and answered. Answers go out in the order of the packets [MQTT-4.6.0-2].
+    #[inline(always)]
     pub fn handle_packet<'a>(
         &mut self,
         packet: Packet<'a>,

@@ -356,7 +356,14 @@ impl Outbound {
         !self.subacks.is_empty()
     }
 
+    /// Is there anything to be sent, perhaps?
+    #[inline]
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.queue.is_empty() || !self.held.is_empty() || self.resend.is_some()
+    }
+
     /// Has a message that comes now nothing in front of it?
+    #[inline]
     pub(super) fn is_clear(&self) -> bool {
         self.queue.is_empty() && self.subacks.is_empty() && self.resend.is_none()
     }
