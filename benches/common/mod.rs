@@ -49,7 +49,7 @@ pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {
     };
     let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
     router
-        .connect(local, &connect, (id.into(), Identity::default()), peer, Waker::noop().clone())
+        .connect(local, &connect, id.into(), Identity::default(), peer, Waker::noop().clone())
         .expect("nobody is refused")
         .client
 }
@@ -119,5 +119,5 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 /// Hands one packet to the router.
 pub fn handle(router: &Router, local: &mut RouterThread, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
     let frame = cut(bytes);
-    router.handle_frame(local, client, frame, (bytes, &mut Handled::one(frame)), replies).expect("valid");
+    router.handle_frame(local, client, frame, bytes, &mut Handled::one(frame), replies).expect("valid");
 }

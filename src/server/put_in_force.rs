@@ -2,7 +2,7 @@
 
 use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
-    auth::{AuthError, OtherLogin},
+    auth::{Auth, OtherLogin, Policy},
     config::{self, Config},
 };
 
@@ -34,73 +34,78 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         // what may fail
-        let policy = self
-            .auth
-            .as_ref()
-            .map(|auth| {
+        let policy = match &self.auth {
+            Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
-                Ok::<_, AuthError>((auth, access::load(config, plugged_in)?))
-            })
-            .transpose()?;
+                Some((auth, access::load(config, plugged_in)?))
+            }
+            None => None,
+        };
         let plan = Plan::make(&self.listeners, config, running)?;
-        let mut ready_file = self.ready_file.lock();
-        let listening = plan.listening();
-        if listening.is_some() || running.ready_file != config.ready_file {
-            let listening = listening.unwrap_or_else(|| plan.open());
-            let prepared = config.ready_file.as_deref().map(|path| ReadyFile::prepare(path, &listening)).transpose()?;
-            plan.set_modes()?;
-            ReadyFile::replace(&mut ready_file, prepared)?;
-        } else {
-            plan.set_modes()?;
-        }
+        self.replace_ready_file(running, config, &plan)?;
 
         // what does not
         let mut lines = changes(running, config);
         if let Some((auth, policy)) = policy {
-            let before = auth.policy();
-            let known = access::lines(&before, running);
-            let now = access::lines(&policy, config);
-            if !policy.is_same(&before) {
-                lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
-                auth.replace(policy);
-                self.router.permissions_changed();
-            }
-            now.iter().filter(|line| !known.contains(line)).for_each(access::Line::log);
+            lines.extend(self.replace_policy(running, config, auth, policy));
         }
         let new_warnings = config.warnings.iter().filter(|warning| !running.warnings.contains(warning));
         new_warnings.for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
-        let Config {
-            listeners,
-            allow_anonymous,
-            shutdown_grace,
-            ready_file,
-            watch,
-            log,
-            limits,
-            sys,
-            auth,
-            warnings,
-            ..
-        } = config.clone();
-        running.log.level = log.level;
-        *running = Config {
-            listeners,
-            allow_anonymous,
-            shutdown_grace,
-            ready_file,
-            watch,
-            limits,
-            sys,
-            auth,
-            warnings,
-            ..running.clone()
-        };
+        replace_running(running, config);
         self.router.set_limits(router_limits(running));
         self.workers.set_limits(net_limits(running));
         Ok((lines, closing))
     }
+
+    /// The ready file says where the broker listens when the plan is carried out. The last step that may fail.
+    fn replace_ready_file(&self, running: &Config, config: &Config, plan: &Plan<'_>) -> Result<(), ServerError> {
+        let mut ready_file = self.ready_file.lock();
+        let listening = plan.listening();
+        if listening.is_none() && running.ready_file == config.ready_file {
+            return Ok(plan.set_modes()?);
+        }
+        let listening = listening.unwrap_or_else(|| plan.open());
+        let prepared = config.ready_file.as_deref().map(|path| ReadyFile::prepare(path, &listening)).transpose()?;
+        plan.set_modes()?;
+        Ok(ReadyFile::replace(&mut ready_file, prepared)?)
+    }
+
+    /// Users, rules and tokens; gives what changed, a line each.
+    fn replace_policy(&self, running: &Config, config: &Config, auth: &Auth, policy: Policy) -> Vec<String> {
+        let mut lines = Vec::new();
+        let before = auth.policy();
+        let known = access::lines(&before, running);
+        let now = access::lines(&policy, config);
+        if !policy.is_same(&before) {
+            lines.extend(policy.contents().changed_since(before.contents()).into_iter().map(Into::into));
+            auth.replace(policy);
+            self.router.permissions_changed();
+        }
+        now.iter().filter(|line| !known.contains(line)).for_each(access::Line::log);
+        lines
+    }
+}
+
+/// What is in force from now on: all but what needs a restart.
+fn replace_running(running: &mut Config, config: &Config) {
+    let Config {
+        listeners, allow_anonymous, shutdown_grace, ready_file, watch, log, limits, sys, auth, warnings, ..
+    } = config.clone();
+    running.log.level = log.level;
+    *running = Config {
+        listeners,
+        allow_anonymous,
+        shutdown_grace,
+        ready_file,
+        watch,
+        limits,
+        sys,
+        auth,
+        warnings,
+        ..running.clone()
+    };
 }
 
 /// Every key that changes, but for those of listeners.

@@ -211,7 +211,7 @@ impl Session {
         }
         let room = below.min(turn.limits.max_outbound_bytes).saturating_sub(attached.writing);
         if outbound.is_resending() {
-            resend(outbound, self.number, (attached, room), turn);
+            resend(outbound, self.number, attached, room, turn);
             if outbound.is_resending() {
                 return;
             }
@@ -266,7 +266,8 @@ impl Session {
 fn resend(
     outbound: &mut Outbound,
     session: Option<SessionNumber>,
-    (attached, room): (&mut Attached, usize),
+    attached: &mut Attached,
+    room: usize,
     turn: &mut Turn<'_, impl Journal>,
 ) {
     while attached.collected() < room

@@ -29,7 +29,8 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         connect: &Connect<'_>,
-        (frame, behind): (&[u8], &[u8]),
+        frame: &[u8],
+        behind: &[u8],
     ) -> Result<(), CloseReason> {
         let peer = self.peer();
         let certificate = (self.socket.certificate_name(), self.socket.names_in_certificates());
@@ -41,14 +42,14 @@ impl<S: Stream> Connection<S> {
             client = Self::health_check_id(worker);
         }
         match verdict {
-            Verdict::Decided(verdict) => self.decide(worker, cx, connect, (client, verdict), check),
+            Verdict::Decided(verdict) => self.decide(worker, cx, connect, client, verdict, check),
             Verdict::Later(pending) => {
-                self.await_verdict(cx, (client, check), frame, pending);
+                self.await_verdict(cx, client, check, frame, pending);
                 Ok(())
             }
             Verdict::Queued(pending) => {
                 self.read_by = Tick::NEVER;
-                self.await_verdict(cx, (client, check), frame, pending);
+                self.await_verdict(cx, client, check, frame, pending);
                 Ok(())
             }
         }
@@ -57,7 +58,8 @@ impl<S: Stream> Connection<S> {
     fn await_verdict(
         &mut self,
         cx: &Context<'_>,
-        (client, only_checks_health): (ClientId, bool),
+        client: ClientId,
+        only_checks_health: bool,
         frame: &[u8],
         pending: Pending,
     ) {
@@ -86,7 +88,7 @@ impl<S: Stream> Connection<S> {
         let Packet::Connect(connect) = codec::decode(ProtocolVersion::default(), frame)? else {
             return Err(CloseReason::ConnectionLost);
         };
-        self.decide(worker, cx, &connect, (client, verdict), only_checks_health && behind.is_empty())?;
+        self.decide(worker, cx, &connect, client, verdict, only_checks_health && behind.is_empty())?;
         self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
@@ -96,12 +98,12 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         connect: &Connect<'_>,
-        (client, verdict): (ClientId, Result<Identity, Refusal>),
+        client: ClientId,
+        verdict: Result<Identity, Refusal>,
         check: bool,
     ) -> Result<(), CloseReason> {
         let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
-        let accepted =
-            identity.and_then(|identity| self.accept(worker, cx, connect, (client.clone(), identity), check));
+        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, client.clone(), identity, check));
         accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
     }
 

@@ -297,7 +297,7 @@ impl<S: Stream> Connection<S> {
                     return Ok(());
                 }
                 let Worker { shared, local, replies, .. } = worker;
-                shared.router.handle_frame(local, &mut open.client, frame, (bytes, handled), replies)
+                shared.router.handle_frame(local, &mut open.client, frame, bytes, handled, replies)
             }
             Phase::Connecting => self.handle_first(worker, cx, frame, bytes),
             Phase::Asking(_) | Phase::Ended => Ok(()),
@@ -313,7 +313,10 @@ impl<S: Stream> Connection<S> {
         bytes: &[u8],
     ) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
-            Ok(Packet::Connect(connect)) => self.ask(worker, cx, &connect, bytes.split_at(frame.len)),
+            Ok(Packet::Connect(connect)) => {
+                let (whole, behind) = bytes.split_at(frame.len);
+                self.ask(worker, cx, &connect, whole, behind)
+            }
             Err(error @ DecodeError::UnsupportedLevel(_)) => {
                 worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
                 let reason = error.into();
@@ -331,11 +334,12 @@ impl<S: Stream> Connection<S> {
         worker: &mut Worker,
         cx: &Context<'_>,
         connect: &Connect<'_>,
-        who: (ClientId, Identity),
+        client: ClientId,
+        identity: Identity,
         only_checks_health: bool,
     ) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
-        let connected = shared.router.connect(local, connect, who, self.peer(), cx.waker().clone())?;
+        let connected = shared.router.connect(local, connect, client, identity, self.peer(), cx.waker().clone())?;
         worker.local.count(Count::MessagesSent, 1);
         worker.shared.gate.connected();
         if let Some(key) = self.deadline {

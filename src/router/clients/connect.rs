@@ -47,6 +47,16 @@ struct TakenOver {
     stored: Stored,
 }
 
+/// A connection that begins, of a client that is let in.
+struct Begins<'a> {
+    connect: &'a Connect<'a>,
+    connection: ConnectionId,
+    waker: Waker,
+    will: Option<StoredWill>,
+    access: Option<Arc<Access>>,
+    origin: Origin,
+}
+
 impl Router {
     /// Accepts a client as who [`authenticate`](Self::authenticate) said it is, or refuses it for want of room. `waker`
     /// is that of the task that drives its connection.
@@ -54,7 +64,8 @@ impl Router {
         &self,
         local: &mut RouterThread,
         connect: &Connect<'_>,
-        (client, mut identity): (ClientId, Identity),
+        client: ClientId,
+        mut identity: Identity,
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
@@ -71,8 +82,8 @@ impl Router {
             Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
             // it is not kept: after a restart nobody would know whose it was
             Some(will) if access.as_ref().is_some_and(|access| !access.may_publish(will.topic)) => {
-                let who = (&client, access.as_deref());
-                local.observers.may_not_publish(Action::Will, who, will.topic, will.payload.len());
+                let payload = will.payload.len();
+                local.observers.may_not_publish(Action::Will, &client, access.as_deref(), will.topic, payload);
                 None
             }
             Some(will) => {
@@ -98,8 +109,8 @@ impl Router {
             session_present,
         };
         let (slot, session_present, stored) = self.together(|| {
-            let (slot, session_present, taken_over) =
-                self.attach(local, &client, connect, (connection, waker), (will, access, origin), event);
+            let begins = Begins { connect, connection, waker, will, access, origin };
+            let (slot, session_present, taken_over) = self.attach(local, &client, begins, event);
             if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
                 self.recompile(&mut slot.lock());
@@ -142,53 +153,84 @@ impl Router {
         &self,
         local: &mut RouterThread,
         client: &ClientId,
-        connect: &Connect<'_>,
-        (connection, waker): (ConnectionId, Waker),
-        (will, access, origin): (Option<StoredWill>, Option<Arc<Access>>, Origin),
+        mut begins: Begins<'_>,
         event: impl Fn(bool) -> Event<'e>,
     ) -> (SlotRef, bool, TakenOver) {
         let mut taken_over = TakenOver::default();
         let mut entry = self.sessions.entry(client);
         if let Entry::Occupied(occupied) = &mut entry {
             let slot = occupied.get().clone();
-            let mut state = slot.lock();
-            if !state.ended {
-                taken_over.old = slot.detach(&mut state);
-                if taken_over.old.is_some() {
-                    taken_over.will = state.session.detach(&mut self.turn(local));
-                    // what its last packets may do is still looked at by these
-                    taken_over.access = state.access.clone();
-                    let reason = CloseReason::SessionTakenOver;
-                    local.observers.observe(&Event::Disconnect { client, reason: &reason });
-                }
-                taken_over.expiry = state.expiry.take();
-                if !connect.clean_session && state.session.expiry().outlives_connection() {
-                    slot.attach(&mut state, connection, waker);
-                    // before what waits goes out: it may have waited for somebody else
-                    self.set_access(&mut state, access);
-                    state.origin = origin;
-                    local.observers.observe(&event(true));
-                    if let Some(session) = state.session.number() {
-                        // a client that comes back for its messages gets them though nothing more can be stored
-                        let _ = self.store(|| Record::Attached { session, will: will.clone() });
-                        taken_over.session = Some(session);
-                    }
-                    // what it notes is told at the end of this statement: the session is still locked
-                    state.session.attach(connect.version, true, will, &mut self.turn(local));
-                    // the connection that began it may not have been told that it is kept
-                    taken_over.stored = self.not_before(state.started_by);
-                    drop(state);
-                    return (slot, true, taken_over);
-                }
-                // [MQTT-3.1.2-6]: previous state is discarded
-                state.ended = true;
-                let subscriptions = state.session.take_subscriptions();
-                taken_over.stored = self.store_end(&state.session);
-                drop(state);
-                taken_over.ended = Some((slot, subscriptions));
+            match self.take_over(local, client, &slot, begins, &event, &mut taken_over) {
+                None => return (slot, true, taken_over),
+                Some(not_resumed) => begins = not_resumed,
             }
         }
         local.observers.observe(&event(false));
+        let slot = self.begin_session(local, client, begins, &mut taken_over);
+        entry.insert(slot.clone());
+        (slot, false, taken_over)
+    }
+
+    /// Ends the connection that a session has, if it has one, and resumes the session or ends that too; in that case
+    /// it gives back the connection that begins.
+    fn take_over<'c, 'e>(
+        &self,
+        local: &mut RouterThread,
+        client: &ClientId,
+        slot: &SlotRef,
+        begins: Begins<'c>,
+        event: &impl Fn(bool) -> Event<'e>,
+        taken_over: &mut TakenOver,
+    ) -> Option<Begins<'c>> {
+        let mut state = slot.lock();
+        if state.ended {
+            return Some(begins);
+        }
+        taken_over.old = slot.detach(&mut state);
+        if taken_over.old.is_some() {
+            taken_over.will = state.session.detach(&mut self.turn(local));
+            // what its last packets may do is still looked at by these
+            taken_over.access = state.access.clone();
+            let reason = CloseReason::SessionTakenOver;
+            local.observers.observe(&Event::Disconnect { client, reason: &reason });
+        }
+        taken_over.expiry = state.expiry.take();
+        if begins.connect.clean_session || !state.session.expiry().outlives_connection() {
+            // [MQTT-3.1.2-6]: previous state is discarded
+            state.ended = true;
+            let subscriptions = state.session.take_subscriptions();
+            taken_over.stored = self.store_end(&state.session);
+            drop(state);
+            taken_over.ended = Some((slot.clone(), subscriptions));
+            return Some(begins);
+        }
+        let Begins { connect, connection, waker, will, access, origin } = begins;
+        slot.attach(&mut state, connection, waker);
+        // before what waits goes out: it may have waited for somebody else
+        self.set_access(&mut state, access);
+        state.origin = origin;
+        local.observers.observe(&event(true));
+        if let Some(session) = state.session.number() {
+            // a client that comes back for its messages gets them though nothing more can be stored
+            let _ = self.store(|| Record::Attached { session, will: will.clone() });
+            taken_over.session = Some(session);
+        }
+        // what it notes is told at the end of this statement: the session is still locked
+        state.session.attach(connect.version, true, will, &mut self.turn(local));
+        // the connection that began it may not have been told that it is kept
+        taken_over.stored = self.not_before(state.started_by);
+        None
+    }
+
+    /// A new session, of a client that has none or whose session ended.
+    fn begin_session(
+        &self,
+        local: &mut RouterThread,
+        client: &ClientId,
+        begins: Begins<'_>,
+        taken_over: &mut TakenOver,
+    ) -> SlotRef {
+        let Begins { connect, connection, waker, will, access, origin } = begins;
         let expiry = if connect.clean_session { Expiry::WithConnection } else { Expiry::Never };
         let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
@@ -201,17 +243,15 @@ impl Router {
         let mut session = Session::new(client.clone(), expiry, number);
         session.attach(connect.version, false, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
-        {
-            let mut state = slot.lock();
-            slot.attach(&mut state, connection, waker);
-            if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
-                state.started_by = commit;
-            }
-            state.access = access;
-            state.origin = origin;
+        let mut state = slot.lock();
+        slot.attach(&mut state, connection, waker);
+        if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
+            state.started_by = commit;
         }
-        entry.insert(slot.clone());
-        (slot, false, taken_over)
+        state.access = access;
+        state.origin = origin;
+        drop(state);
+        slot
     }
 
     /// The number of one more session that a store keeps, if one does.
@@ -232,7 +272,7 @@ impl Router {
             local.wakes.push(old);
         }
         if let Some(will) = taken_over.will {
-            self.publish_will(local, (client, taken_over.session), taken_over.access, will);
+            self.publish_will(local, client, taken_over.session, taken_over.access, will);
         }
     }
 
@@ -284,7 +324,7 @@ impl Router {
             self.sessions.expire_at(key, slot.clone());
         }
         if let Some(will) = will {
-            self.publish_will(local, (&client, session), access, will);
+            self.publish_will(local, &client, session, access, will);
         }
         dropped
     }

@@ -37,7 +37,8 @@ impl Router {
         local: &mut RouterThread,
         client: &mut Client,
         frame: Frame<'a>,
-        (bytes, handled): (&'a [u8], &mut Handled),
+        bytes: &'a [u8],
+        handled: &mut Handled,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         if frame.first >> 4 == PacketType::Publish as u8 {
@@ -57,7 +58,7 @@ impl Router {
             return self.handle_publish(local, client, &publish, &bytes[..frame.len], replies);
         }
         if frame.is_acknowledgement() {
-            return self.handle_acks(local, client, frame, (bytes, handled), replies);
+            return self.handle_acks(local, client, frame, bytes, handled, replies);
         }
         client.may_be_owed_more(&local.limits.session)?;
         let packet = codec::decode_from_client(client.version, frame)?;
@@ -70,7 +71,8 @@ impl Router {
         local: &mut RouterThread,
         client: &mut Client,
         mut frame: Frame<'a>,
-        (bytes, handled): (&'a [u8], &mut Handled),
+        bytes: &'a [u8],
+        handled: &mut Handled,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         client.touched = true;
@@ -197,7 +199,7 @@ impl Router {
                     }
                 }
                 let Subscribed { codes, stored, behind } =
-                    self.subscribe(local, (&client.slot, client.connection), &client.id, &subscribe)?;
+                    self.subscribe(local, &client.id, &client.slot, client.connection, &subscribe)?;
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
                 if !client.slot.is_owned_by(client.connection) {
                     // retained messages wait in a session that is another connection's by now, which was told nothing

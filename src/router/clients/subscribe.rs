@@ -32,8 +32,9 @@ impl Router {
     pub(crate) fn subscribe(
         &self,
         local: &mut RouterThread,
-        (slot, connection): (&SlotRef, ConnectionId),
         client: &ClientId,
+        slot: &SlotRef,
+        connection: ConnectionId,
         subscribe: &Subscribe<'_>,
     ) -> Result<Subscribed, CloseReason> {
         let (mut held, access, before) = {

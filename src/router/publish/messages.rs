@@ -6,7 +6,7 @@ use super::super::{
     Router, RouterThread, SysPublish,
     ports::{DropReason, Event, Record},
     sessions::Access,
-    subscriptions::Matched,
+    subscriptions::{Matched, RetainedBounds},
     thread::{Action, Copies, Recorder},
 };
 use crate::{
@@ -124,7 +124,7 @@ impl Router {
             local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect
         } else if access.as_ref().is_some_and(|access| !access.may_publish(topic)) {
-            local.observers.may_not_publish(action, (client, access.as_deref()), topic, payload);
+            local.observers.may_not_publish(action, client, access.as_deref(), topic, payload);
             self.ports.authorize.as_ref().is_some_and(|authorize| authorize.denied_publish_disconnects())
         } else {
             return Ok(true);
@@ -152,7 +152,7 @@ impl Router {
         }
         let limits = &local.limits;
         let message = outgoing.message();
-        let bounds = (limits.max_retained_messages, limits.max_retained_bytes);
+        let bounds = RetainedBounds { messages: limits.max_retained_messages, bytes: limits.max_retained_bytes };
         match self
             .retained
             .set(topic, message.clone(), bounds, || self.store(|| Record::Retained { message: message.clone() }))

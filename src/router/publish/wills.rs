@@ -129,7 +129,8 @@ impl Router {
     pub(crate) fn publish_will(
         &self,
         local: &mut RouterThread,
-        (client, session): (&ClientId, Option<SessionNumber>),
+        client: &ClientId,
+        session: Option<SessionNumber>,
         access: Option<Arc<Access>>,
         will: StoredWill,
     ) {

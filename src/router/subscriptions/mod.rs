@@ -12,5 +12,5 @@ mod table;
 
 pub(crate) use matches::MatchCache;
 pub use matches::Matched;
-pub(crate) use retained::RetainedStore;
+pub(crate) use retained::{RetainedBounds, RetainedStore};
 pub(crate) use table::Subscriptions;

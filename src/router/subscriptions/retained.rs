@@ -37,6 +37,13 @@ struct Retained {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+/// How many retained messages clients may have, and of how many bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct RetainedBounds {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
 impl RetainedStore {
     pub(crate) fn new(seed: u64) -> Self {
         let tree = RetainedTree::new(seed);
@@ -49,7 +56,7 @@ impl RetainedStore {
         &self,
         topic: &TopicName,
         message: Message,
-        (max_messages, max_bytes): (usize, usize),
+        bounds: RetainedBounds,
         record: impl FnOnce() -> Stored,
     ) -> Result<Stored, Full> {
         let new = Retained { message, own: false };
@@ -60,8 +67,8 @@ impl RetainedStore {
         let replaced = inner.tree.replace(topic, |old| {
             let old = old.map_or(Size::default(), |old| old.size_if(!old.own));
             let one_more = old.messages == 0;
-            fits =
-                clients.bytes - old.bytes + size.bytes <= max_bytes && (!one_more || clients.messages < max_messages);
+            fits = clients.bytes - old.bytes + size.bytes <= bounds.bytes
+                && (!one_more || clients.messages < bounds.messages);
             fits.then_some(new)
         });
         if !fits {

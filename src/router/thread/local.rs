@@ -84,7 +84,8 @@ impl Observers {
     pub(crate) fn may_not_publish(
         &mut self,
         action: Action,
-        (client, access): (&ClientId, Option<&Access>),
+        client: &ClientId,
+        access: Option<&Access>,
         topic: &TopicName,
         payload: usize,
     ) {

@@ -106,7 +106,7 @@ pub(crate) fn recover(
             };
             read(files, name, &mut bytes)?;
             let next_first = headers.get(&(id + 1)).map(|next| next.first_frame).filter(|_| id != last);
-            walk.segment((id, id == last), headers.get(&id), &bytes, next_first, visit);
+            walk.segment(id, id == last, headers.get(&id), &bytes, next_first, visit);
         }
     }
     let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt } = walk;
@@ -228,7 +228,8 @@ impl Walk {
 
     fn segment(
         &mut self,
-        (id, is_last): (u64, bool),
+        id: u64,
+        is_last: bool,
         header: Option<&Header>,
         bytes: &[u8],
         next_first: Option<u64>,
