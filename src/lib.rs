@@ -67,7 +67,7 @@ pub use codec::ReasonCode;
 pub use config::{Config, ConfigError, ListenerConfig};
 pub use router::{
     Authenticate, Authorize, Counters, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer,
-    Pending, Proof, Refusal, Rights, Verdict,
+    PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use server::{Builder, Server, ServerError};
 pub use session::{CloseReason, Outgoing};

@@ -29,8 +29,8 @@ pub use clients::Handled;
 pub use clients::Unfinished;
 pub use clients::{Client, Flush};
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, Pending, Proof,
-    Refusal, Rights, Verdict,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
+    Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use ports::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
 pub use sessions::{ConnectionId, SlotRef};

@@ -47,6 +47,7 @@ const REEXPORTS: &[(&str, &[&str])] = &[
             "Identity",
             "Observe",
             "Origin",
+            "PeerAddress",
             "Peer",
             "Pending",
             "Proof",

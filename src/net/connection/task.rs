@@ -17,7 +17,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    router::{Client, Peer},
+    router::{Client, Peer, PeerAddress},
     session::{CloseReason, OutBuf},
 };
 
@@ -42,7 +42,8 @@ pub(crate) struct Connection<S> {
 
 /// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
 pub(crate) struct Caller {
-    ip: IpAddr,
+    /// `None`: a Unix socket.
+    ip: Option<IpAddr>,
     port: u16,
     loopback_listener: bool,
     listener: u16,
@@ -53,8 +54,8 @@ impl Caller {
         Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
     }
 
-    fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port)
+    fn address(&self) -> PeerAddress {
+        self.ip.map_or(PeerAddress::Unix, |ip| PeerAddress::Ip(SocketAddr::new(ip, self.port)))
     }
 }
 
@@ -94,9 +95,10 @@ pub(crate) enum LastRead {
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(socket: S, peer: Peer) -> Self {
         let Peer { address, loopback_listener, listener } = peer;
+        let ip = (address != PeerAddress::Unix).then(|| address.ip());
         Self {
             socket,
-            caller: Caller { ip: address.ip(), port: address.port(), loopback_listener, listener },
+            caller: Caller { ip, port: address.port(), loopback_listener, listener },
             phase: Phase::Connecting,
             reader: Reader::default(),
             writing: None,

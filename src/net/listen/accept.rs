@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{self, Ipv4Addr, SocketAddr},
+    net::{self, SocketAddr},
     os::unix::net as unix,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use super::{
     options::{ListenerOptions, ListenerState},
     socket::{Listener, Socket},
 };
-use crate::router::{Count, Peer};
+use crate::router::{Count, Peer, PeerAddress};
 
 /// What was accepted.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(crate) async fn accept(
 }
 
 /// One connection and whose it is.
-fn accept_one(socket: &Socket) -> io::Result<(Accepted, SocketAddr)> {
+fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
     // the standard library's accept needs a second call to make the socket one that does not block
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     match socket {
@@ -93,11 +93,11 @@ fn accept_one(socket: &Socket) -> io::Result<(Accepted, SocketAddr)> {
             let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
             // a socket of systemd may take both families, and has clients of IPv4 as ::ffff:192.0.2.1
             address.set_ip(address.ip().to_canonical());
-            Ok((Accepted::Tcp(client.into()), address))
+            Ok((Accepted::Tcp(client.into()), PeerAddress::Ip(address)))
         }
         Socket::Unix(_) => {
             let client = retry_on_intr(|| accept_with(socket, flags))?;
-            Ok((Accepted::Unix(client.into()), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))))
+            Ok((Accepted::Unix(client.into()), PeerAddress::Unix))
         }
     }
 }

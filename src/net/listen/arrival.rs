@@ -81,7 +81,7 @@ async fn pass(
             return Err(ProxyError::NotTrusted.into());
         }
         let header = proxy::take(&mut socket).await?;
-        peer.address = header.source.unwrap_or(peer.address);
+        peer.address = header.source.map_or(peer.address, Into::into);
         // a proxy on this machine lets others in: its listener's address says nothing of them
         let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
         peer.loopback_listener &= local;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::router::Peer;
+use crate::router::{Peer, PeerAddress};
 
 /// Short connections of a client or an address whose lines are written, in one minute.
 const SHOWN: u32 = 20;
@@ -175,7 +175,7 @@ impl Entry {
 
 impl Source<'_> {
     fn of(peer: &Peer) -> Self {
-        if peer.is_unix() {
+        if peer.address == PeerAddress::Unix {
             return Self::Address(None);
         }
         Self::Address(Some(match peer.address.ip().to_canonical() {
@@ -202,7 +202,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn peer(address: &str) -> Peer {
-        Peer { address: address.parse().unwrap(), loopback_listener: false, listener: 0 }
+        let address = match address {
+            "unix" => PeerAddress::Unix,
+            ip => PeerAddress::Ip(ip.parse().unwrap()),
+        };
+        Peer { address, loopback_listener: false, listener: 0 }
     }
 
     /// A short connection: are its two lines written?
@@ -250,7 +254,7 @@ mod tests {
         let table = [
             ("192.0.2.1:1", "192.0.2.1:2", "192.0.2.1"),
             ("[2001:db8::1]:1", "[2001:db8::ffff:1]:2", "2001:db8::/64"),
-            ("127.0.0.1:0", "127.0.0.1:0", "unix"),
+            ("unix", "unix", "unix"),
         ];
         for (one, other, name) in table {
             let (mut flapping, now) = (Flapping::default(), Instant::now());

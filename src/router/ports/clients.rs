@@ -6,7 +6,7 @@ use std::{
     borrow::Cow,
     fmt,
     future::Future,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,13 +19,11 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Where a connection comes from. Its text is the address, or `unix` for a Unix socket.
+/// Where a connection comes from. Its text is that of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The client's address; the one that a trusted proxy reports, if there is one (with the port of the proxy's own
-    /// connection if the proxy reports none). A client of a Unix socket has the IPv4 loopback address and port 0, which
-    /// no other client has.
-    pub address: SocketAddr,
+    /// The client's address; the one that a trusted proxy reports, if there is one.
+    pub address: PeerAddress,
     /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and
     /// neither a PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
     pub loopback_listener: bool,
@@ -33,16 +31,51 @@ pub struct Peer {
     pub listener: u16,
 }
 
-impl Peer {
-    /// Did it come through a Unix socket?
-    pub fn is_unix(&self) -> bool {
-        self.address.port() == 0
+/// The address of a client. Its text is `192.0.2.7:50412`, or `unix`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerAddress {
+    /// With the port of the proxy's own connection where a proxy reports an address and no port.
+    Ip(SocketAddr),
+    /// A Unix socket: it has no address, and its client is on this machine.
+    Unix,
+}
+
+impl PeerAddress {
+    /// The IP address; that of loopback for a Unix socket.
+    pub fn ip(&self) -> IpAddr {
+        match self {
+            Self::Ip(address) => address.ip(),
+            Self::Unix => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
+    /// The port; 0 for a Unix socket.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Unix => 0,
+        }
+    }
+}
+
+impl<A: Into<SocketAddr>> From<A> for PeerAddress {
+    fn from(address: A) -> Self {
+        Self::Ip(address.into())
+    }
+}
+
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
     }
 }
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_unix() { f.write_str("unix") } else { self.address.fmt(f) }
+        self.address.fmt(f)
     }
 }
 
@@ -225,7 +258,7 @@ pub enum Event<'a> {
         /// Who.
         client: &'a ClientId,
         /// From where.
-        peer: SocketAddr,
+        peer: PeerAddress,
         /// Clean Session of its CONNECT.
         clean_session: bool,
         /// There was Session State for it.

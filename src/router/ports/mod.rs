@@ -9,7 +9,7 @@ mod clients;
 mod store;
 
 pub use clients::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, Pending, Proof,
-    Refusal, Rights, Verdict,
+    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
+    Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use store::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};

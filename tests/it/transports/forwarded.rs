@@ -84,7 +84,7 @@ fn a_trusted_proxy_says_the_address_of_its_client() {
                 Some(ip) if believed => SocketAddr::new(ip.parse().unwrap(), port.unwrap_or(own.port())),
                 _ => own,
             };
-            assert_eq!(peer.address, expected, "{headers}");
+            assert_eq!(peer.address, expected.into(), "{headers}");
             assert_eq!(peer.loopback_listener, !believed && headers.is_empty(), "{headers}");
         }
     }

@@ -77,7 +77,7 @@ fn it_stands_before_tls() {
     let mut client = secure(broker.address(), &certs.client());
     client.sock.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.2 1000 8883\r\n").unwrap();
     connect(&mut client, "c");
-    assert_eq!(peers.0.lock()[0].address, SocketAddr::from(([192, 0, 2, 1], 1000)));
+    assert_eq!(peers.0.lock()[0].address, SocketAddr::from(([192, 0, 2, 1], 1000)).into());
 }
 
 /// A header of version 2 with what HAProxy says of TLS (send-proxy-v2-ssl-cn): the client's flags, what came of the

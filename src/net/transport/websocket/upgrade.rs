@@ -147,7 +147,7 @@ fn place(request: &Request, trusted: &[IpNet], peer: &mut Peer) {
     let why = sender::remote_by(request).or(by_proxy.then_some("its connection comes from a trusted proxy"));
     if by_proxy && let Some((ip, port)) = sender::client(request.headers(), trusted) {
         // with the port of the proxy's connection, connections of one address can be told apart
-        peer.address = SocketAddr::new(ip, port.unwrap_or(peer.address.port()));
+        peer.address = SocketAddr::new(ip, port.unwrap_or(peer.address.port())).into();
     }
     if let Some(why) = why {
         if peer.loopback_listener {
