@@ -7,7 +7,7 @@ use std::{
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rcgen::{
@@ -15,6 +15,8 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType,
 };
 use thiserror::Error;
+
+use crate::clock::Clock;
 
 /// What was made; its text says how to use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ fn named(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
-    let now = SystemTime::now();
+    let now = Clock::system().wall();
     // a clock that is a little behind is no reason to refuse
     params.not_before = (now - Duration::from_secs(60 * 60)).into();
     params.not_after = (now + VALIDITY).into();

@@ -42,6 +42,7 @@
 pub mod auth;
 #[doc(hidden)]
 pub mod certs;
+mod clock;
 #[doc(hidden)]
 pub mod codec;
 #[doc(hidden)]
@@ -63,6 +64,7 @@ pub mod types;
 #[doc(hidden)] // for the fuzz target: any bytes may arrive
 pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
+pub use clock::{Clock, TestClock};
 pub use codec::ReasonCode;
 pub use config::{Config, ConfigError, ListenerConfig};
 pub use router::{

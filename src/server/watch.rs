@@ -11,6 +11,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -19,10 +20,9 @@ use notify::{
     EventKind, RecommendedWatcher, RecursiveMode, Watcher,
     event::{AccessKind, AccessMode},
 };
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout},
-};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
 
 /// Files, and what they were when they were last looked at.
 #[derive(Default)]
@@ -32,6 +32,7 @@ pub struct Watch {
     directories: BTreeMap<PathBuf, Option<(u64, u64)>>,
     watcher: Option<RecommendedWatcher>,
     happened: Arc<Notify>,
+    clock: Clock,
 }
 
 /// What is another when a file was written, replaced, or may be read by others.
@@ -64,8 +65,9 @@ impl Watch {
     pub async fn changed(&mut self) {
         loop {
             self.happened.notified().await;
-            let latest = Instant::now() + AT_MOST;
-            while timeout(QUIET, self.happened.notified()).await.is_ok() && Instant::now() < latest {}
+            let latest = self.clock.now() + AT_MOST;
+            while self.clock.timeout(QUIET, pin!(self.happened.notified())).await.is_ok() && self.clock.now() < latest {
+            }
             self.arm();
             if self.seen.iter().any(|(file, seen)| *seen != Identity::of(file)) {
                 return self.look();

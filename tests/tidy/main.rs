@@ -17,21 +17,26 @@ use rust::{Token, functions, paths, tokens, without_tests};
 /// Each room, and the rooms it may import from.
 const ROOMS: &[(&str, &[&str])] = &[
     ("types", &[]),
+    ("clock", &[]),
     ("topic", &["types"]),
     ("codec", &["types", "topic"]),
     ("session", &["types", "topic", "codec"]),
     ("router", &["types", "topic", "codec", "session"]),
-    ("net", &["types", "topic", "codec", "session", "router"]),
-    ("auth", &["types", "topic", "codec", "session", "router"]),
-    ("store", &["types", "topic", "codec", "session", "router"]),
+    ("net", &["types", "clock", "topic", "codec", "session", "router"]),
+    ("auth", &["types", "clock", "topic", "codec", "session", "router"]),
+    ("store", &["types", "clock", "topic", "codec", "session", "router"]),
     ("admin", &["types", "topic", "codec", "session", "router"]),
     ("config", &["types"]),
-    ("certs", &[]),
-    ("server", &["types", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config", "certs"]),
+    ("certs", &["clock"]),
+    (
+        "server",
+        &["types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config", "certs"],
+    ),
 ];
 
 /// What `lib.rs` exports beside the rooms, and the room that it is from.
 const REEXPORTS: &[(&str, &[&str])] = &[
+    ("clock", &["Clock", "TestClock"]),
     ("codec", &["ReasonCode"]),
     ("config", &["Config", "ConfigError", "ListenerConfig"]),
     (

@@ -6,7 +6,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use thiserror::Error;
@@ -22,7 +21,10 @@ use x509_cert::{Certificate, certificate::Rfc5280, crl::CertificateList, der::De
 
 use super::subject;
 
-use crate::types::{Contents, without_mark};
+use crate::{
+    clock::Clock,
+    types::{Contents, without_mark},
+};
 
 /// The files of a listener's TLS, and what is asked of clients.
 #[derive(Clone, Debug)]
@@ -240,10 +242,11 @@ fn private_key(file: &Path, contents: &mut Contents) -> Result<PrivateKeyDer<'st
     })
 }
 
+/// By the clock by which rustls looks at certificates, which no test turns.
 fn validity_warning(file: &Path, certificate: &CertificateDer<'_>) -> Result<Option<String>, TlsError> {
     let certificate = Certificate::from_der(certificate).map_err(|error| unusable(file, &error))?;
     let validity = certificate.tbs_certificate().validity();
-    let now = SystemTime::now();
+    let now = Clock::system().wall();
     let file = file.display();
     Ok(if validity.not_after.to_system_time() < now {
         let since = validity.not_after;
@@ -259,7 +262,7 @@ fn validity_warning(file: &Path, certificate: &CertificateDer<'_>) -> Result<Opt
 /// A list that is older than its authority meant it to be is used all the same: refusing everybody would be worse.
 fn stale_warning(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option<String> {
     let list = CertificateList::<Rfc5280>::from_der(list).ok()?.tbs_cert_list;
-    let due = list.next_update.filter(|due| due.to_system_time() < SystemTime::now())?;
+    let due = list.next_update.filter(|due| due.to_system_time() < Clock::system().wall())?;
     let (file, issuer) = (file.display(), list.issuer);
     Some(format!(
         "the revocation list of {issuer} in {file} was to be replaced by {due}: clients whose certificates were revoked \

@@ -23,6 +23,7 @@ use super::{
     unsynced::Unsynced,
     writer::{Progress, Writer},
 };
+use crate::clock::Stopwatch;
 
 /// The threads, until they end.
 #[derive(Debug)]
@@ -173,9 +174,9 @@ impl<F: Files> Driver<F> {
             let _ = self.to_sync.send(Written { numbers, frame, unsynced });
             return Ok(());
         }
-        let begins = Instant::now();
+        let syncing = Stopwatch::start();
         self.writer.sync()?;
-        self.shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
+        self.shared.complete(numbers, Some(Fsync { frame, took: syncing.took() }));
         Ok(())
     }
 
@@ -238,11 +239,11 @@ fn sync_until_closed<F: File>(shared: &Handover, written: &Mutex<mpsc::Receiver<
     loop {
         let next = written.lock().recv();
         let Ok(Written { numbers, frame, unsynced }) = next else { return };
-        let begins = Instant::now();
+        let syncing = Stopwatch::start();
         if let Err(failure) = unsynced.sync() {
             return shared.fail(failure);
         }
-        shared.complete(numbers, Some(Fsync { frame, took: begins.elapsed() }));
+        shared.complete(numbers, Some(Fsync { frame, took: syncing.took() }));
     }
 }
 

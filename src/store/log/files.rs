@@ -1,10 +1,9 @@
 //! [`Files`] and [`File`]: all that the log asks of a file system, so that tests can put one in its place that loses
 //! power, fills up and breaks. The names are those of files in one directory.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::{io, time::Duration};
+
+use crate::clock::Stopwatch;
 
 /// One directory.
 pub trait Files: Send + Sync + 'static {
@@ -108,7 +107,7 @@ pub(crate) fn zero_fill(
     let zeros = vec![0; CHUNK.min(usize::try_from(len).unwrap_or(CHUNK))];
     let mut at = 0;
     while at < len {
-        let begins = Instant::now();
+        let writing = Stopwatch::start();
         let chunk = usize::try_from(len - at).map_or(zeros.len(), |left| left.min(zeros.len()));
         write_all_at(file, &zeros[..chunk], at)?;
         at += chunk as u64;
@@ -116,7 +115,7 @@ pub(crate) fn zero_fill(
         if at % SYNCED == 0 {
             file.sync_data()?;
         }
-        pace(at, begins.elapsed())?;
+        pace(at, writing.took())?;
     }
     file.sync_data()
 }

@@ -1,0 +1,28 @@
+//! The clock of the system. Whatever else reads it, or waits by it, does not turn with a clock that a test turns:
+//! clippy forbids it (`clippy.toml`) everywhere but here.
+#![allow(clippy::disallowed_methods)]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Condvar, MutexGuard};
+
+#[inline]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
+pub(super) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+pub(super) async fn sleep(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+pub(super) async fn sleep_until(at: Instant) {
+    tokio::time::sleep_until(at.into()).await;
+}
+
+pub(super) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) {
+    condvar.wait_until(guard, at);
+}
