@@ -89,7 +89,7 @@ fn count(name: &str) -> u64 {
 /// A router, and subscribers of one topic.
 fn subscribed(subscribers: usize, qos: QoS) -> (Router, RouterThread, Vec<Client>) {
     let router = Router::new(limits(), Ports::default(), 7);
-    let mut local = router.local();
+    let mut local = router.local(Instant::now());
     let mut clients: Vec<Client> = (0..subscribers).map(|i| connect(&router, &mut local, &format!("s{i}"))).collect();
     let mut replies = Vec::new();
     for client in &mut clients {
@@ -149,7 +149,7 @@ fn filters() {
 /// Clients that come, retain a message, subscribe to all of them and go.
 fn churn_retained() {
     let router = Router::new(limits(), Ports::default(), 7);
-    let mut local = router.local();
+    let mut local = router.local(Instant::now());
     let mut replies = Vec::new();
     let now = Instant::now();
     for i in 0..500 {

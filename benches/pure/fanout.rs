@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use std::time::Instant;
+
 use common::{connect, drain, handle, limits};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dunlin::{
@@ -16,7 +18,7 @@ fn fanout(c: &mut Criterion) {
     for (qos, size) in [(QoS::AtMostOnce, 64), (QoS::AtMostOnce, 64 << 10), (QoS::AtLeastOnce, 64)] {
         for subscribers in [1_usize, 10, 500] {
             let router = Router::new(limits(), Ports::default(), 7);
-            let mut local = router.local();
+            let mut local = router.local(Instant::now());
             let mut replies = Vec::new();
             let mut clients: Vec<Client> =
                 (0..subscribers).map(|i| connect(&router, &mut local, &format!("s{i}"))).collect();

@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     io,
+    pin::pin,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -22,7 +23,10 @@ use super::{
     transport::ANSWERS_A_TURN,
     worker::{Gate, Lines, NetLimits, NetShared, Worker},
 };
-use crate::router::{Peer, Router, SysTopics};
+use crate::{
+    clock::{Clock, Stopwatch},
+    router::{Peer, Router, SysTopics},
+};
 
 enum Command {
     /// No listener_options: MQTT from the first byte on.
@@ -45,10 +49,11 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one.
-    pub fn start(router: Arc<Router>, limits: NetLimits, count: usize) -> io::Result<Self> {
+    /// Starts `count` threads, at least one, which do by this clock what they do at a time.
+    pub fn start(router: Arc<Router>, limits: NetLimits, count: usize, clock: Clock) -> io::Result<Self> {
         let limits = ArcSwap::from_pointee(limits);
-        let shared = Arc::new(NetShared { router, limits, gate: Gate::default(), lines: Lines::default() });
+        let lines = Lines::new(clock.clone());
+        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), lines });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
@@ -143,25 +148,25 @@ pub struct Pings {
 impl Pings {
     /// Does every thread answer before that much time has passed? Blocks until they have, or it has.
     pub fn are_answered(&self, within: Duration) -> bool {
-        let until = Instant::now() + within;
+        let asking = Stopwatch::start();
         let (answer, answers) = std::sync::mpsc::channel();
         let asked = self.senders.iter().all(|sender| sender.send(Command::Ping(answer.clone())).is_ok());
         // threads that have ended leave nobody to wait for
         drop(answer);
-        let answered = |_| answers.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok();
+        let answered = |_| answers.recv_timeout(within.saturating_sub(asking.took())).is_ok();
         asked && self.senders.iter().all(answered)
     }
 }
 
 /// The life of one thread.
 async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let idle = Arc::new(Notify::new());
+    let (idle, now) = (Arc::new(Notify::new()), shared.clock.now());
     let worker = Worker {
         shared: shared.clone(),
-        local: shared.router.local(),
+        local: shared.router.local(now),
         buffer: vec![0; SHARED_BUFFER],
         replies: Vec::new(),
-        deadlines: Deadlines::new(Instant::now()),
+        deadlines: Deadlines::new(now),
         handshakes: Arc::new(Semaphore::new(ANSWERS_A_TURN)),
         unwritten: 0,
         writes: 0,
@@ -226,7 +231,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     if !connections.is_empty() {
         connections.into_iter().for_each(|waker| waker.wake());
         // what is not written by then is lost: the grace is the operator's word on how long to try
-        let _ = tokio::time::timeout(grace, idle.notified()).await;
+        let _ = shared.clock.timeout(grace, pin!(idle.notified())).await;
     }
     Worker::with(|worker| shared.router.tidy(&mut worker.local));
     deadlines.abort();
@@ -266,9 +271,10 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
     const AT_LEAST: Duration = Duration::from_millis(20);
     const TIDY_EVERY: Duration = Duration::from_secs(10);
     let mut due = Vec::new();
-    let mut tidied = Instant::now();
+    let clock = &shared.clock;
+    let mut tidied = clock.now();
     loop {
-        let now = Instant::now();
+        let now = clock.now();
         let (next, at_most) = Worker::with(|worker| {
             if now - tidied >= TIDY_EVERY {
                 shared.router.tidy(&mut worker.local);
@@ -278,7 +284,7 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
         });
         due.drain(..).for_each(|waker: std::task::Waker| waker.wake());
         let next = next.map_or(now + at_most, |next| next.clamp(now + AT_LEAST, now + at_most));
-        tokio::time::sleep_until(next.into()).await;
+        clock.sleep_until(next).await;
     }
 }
 
@@ -288,12 +294,12 @@ async fn housekeeping(shared: Arc<NetShared>) {
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     /// Wills at once: others on this thread have their turn.
     const WILLS: usize = 10_000;
-    let router = &shared.router;
-    let mut sys = SysTopics::new(Instant::now());
+    let NetShared { router, clock, .. } = &*shared;
+    let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
-    let mut summed_up = Instant::now();
+    let mut summed_up = clock.now();
     loop {
-        let now = Instant::now();
+        let now = clock.now();
         let interval = shared.limits.load().sys_interval;
         Worker::with(|worker| {
             router.refresh(&mut worker.local, now);
@@ -310,6 +316,6 @@ async fn housekeeping(shared: Arc<NetShared>) {
             router.sum_up_denials();
             summed_up = now;
         }
-        tokio::time::sleep_until((now + EVERY).into()).await;
+        clock.sleep_until(now + EVERY).await;
     }
 }

@@ -136,9 +136,9 @@ impl Router {
         }
     }
 
-    /// The part of one more thread.
-    pub fn local(&self) -> RouterThread {
-        RouterThread::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone())
+    /// The part of one more thread, which begins now.
+    pub fn local(&self, now: Instant) -> RouterThread {
+        RouterThread::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone(), now)
     }
 
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.

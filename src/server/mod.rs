@@ -34,6 +34,7 @@ use thiserror::Error;
 
 use crate::{
     auth::{Auth, AuthError},
+    clock::Clock,
     config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
     net::{NetLimits, PassedSockets, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
@@ -97,6 +98,7 @@ pub struct Builder {
     sync_delay: Duration,
     passed: Vec<(String, OwnedFd)>,
     progress: Arc<AtomicU64>,
+    clock: Clock,
 }
 
 impl Builder {
@@ -149,6 +151,13 @@ impl Builder {
         self
     }
 
+    /// Does by this clock what it does at a time, in place of the system's: for tests, which turn it
+    /// ([`TestClock`](crate::TestClock)). How fast the machine is, it finds out by the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Passes on what clients publish.
     pub fn forward(mut self, forward: Arc<dyn Forward>) -> Self {
         self.ports.forward = Some(forward);
@@ -179,7 +188,7 @@ impl Server {
     }
 
     fn run(builder: Builder) -> Result<Self, ServerError> {
-        let Builder { config, mut ports, sync_delay, passed, progress } = builder;
+        let Builder { config, mut ports, sync_delay, passed, progress, clock } = builder;
         let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
@@ -198,10 +207,11 @@ impl Server {
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));
         if let Some(restored) = restored {
-            persistence::restore(&router, restored);
+            persistence::restore(&router, restored, clock.now());
         }
         let count = config.worker_threads();
-        let workers = Workers::start(router.clone(), net_limits(&config), count).map_err(ServerError::Threads)?;
+        let workers = Workers::start(router.clone(), net_limits(&config), count, clock);
+        let workers = workers.map_err(ServerError::Threads)?;
         let listeners = Listeners::open(bound, &workers, anonymity, passed)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();

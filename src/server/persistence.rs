@@ -58,9 +58,9 @@ pub(super) fn plug(
 }
 
 /// Gives the router what was kept. To be called before anybody is accepted.
-pub(super) fn restore(router: &Router, restored: Restored) {
+pub(super) fn restore(router: &Router, restored: Restored, now: Instant) {
     let (sessions, retained) = (restored.sessions.len(), restored.retained.len());
     let messages: usize = restored.sessions.iter().map(|session| session.messages.len()).sum();
-    router.restore(&mut router.local(), restored, Instant::now());
+    router.restore(&mut router.local(now), restored, now);
     tracing::info!(sessions, messages, retained, "restored");
 }

@@ -1,6 +1,6 @@
 //! The end of a connection: clears everything away, and logs the reason once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{
     super::{
@@ -22,7 +22,7 @@ impl<S: Stream> Connection<S> {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
             Phase::Open(open) => {
-                let now = Instant::now();
+                let now = worker.now();
                 let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
                 worker.shared.gate.left();
                 let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
@@ -74,7 +74,7 @@ impl<S> Drop for Connection<S> {
             let reason = CloseReason::ServerShutdown;
             match open {
                 Some(open) => {
-                    let now = Instant::now();
+                    let now = worker.now();
                     worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
                     worker.shared.gate.left();
                     let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));

@@ -40,7 +40,7 @@ const PROGRESS: u32 = 1 << 10;
 impl<S: Stream> Connection<S> {
     /// One turn. An error is the end.
     fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        let now = Instant::now();
+        let now = worker.now();
         worker.shared.router.refresh(&mut worker.local, now);
         self.begin(worker, cx, now);
         if worker.draining {
@@ -343,7 +343,8 @@ impl<S: Stream> Connection<S> {
         worker.local.count(Count::MessagesSent, 1);
         worker.shared.gate.connected();
         if let Some(key) = self.deadline {
-            worker.deadlines.connected(key, Instant::now());
+            let now = worker.now();
+            worker.deadlines.connected(key, now);
         }
         let beginning = Beginning {
             clean_session: connect.clean_session,
@@ -427,7 +428,8 @@ impl<S: Stream> Future for Connection<S> {
             };
             // answers that were due before the reason to close: as far as the socket takes them
             if reason != CloseReason::SessionTakenOver {
-                let _ = this.write(worker, cx, Instant::now());
+                let now = worker.now();
+                let _ = this.write(worker, cx, now);
             }
             this.socket.goodbye(cx, &reason);
             this.end(worker, &reason);

@@ -61,7 +61,10 @@ pub(crate) async fn accept(
                         Ok(()) => deal(client, peer, state.listener_options()),
                         Err((counter, why)) => {
                             Worker::with(|w| w.local.count(counter, 1));
-                            complaints.say(|| tracing::warn!(%peer, reason = why, "connection closed at once"));
+                            complaints.say(
+                                shared.clock.now(),
+                                || tracing::warn!(%peer, reason = why, "connection closed at once"),
+                            );
                         }
                     }
                 }
@@ -69,10 +72,10 @@ pub(crate) async fn accept(
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Ok(Err(error)) => {
                     // out of file descriptors or memory: others must end first
-                    complaints.say(|| {
+                    complaints.say(shared.clock.now(), || {
                         tracing::error!(%address, %error, "cannot accept a connection; trying again (more file descriptors: ulimit -n)");
                     });
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    shared.clock.sleep(Duration::from_millis(50)).await;
                     break;
                 }
                 Err(_would_block) => break,
@@ -109,8 +112,7 @@ struct Complaints {
 }
 
 impl Complaints {
-    fn say(&mut self, say: impl FnOnce()) {
-        let now = Instant::now();
+    fn say(&mut self, now: Instant, say: impl FnOnce()) {
         if self.last.is_none_or(|last| now - last >= Duration::from_secs(1)) {
             self.last = Some(now);
             say();

@@ -2,7 +2,7 @@
 //! WebSocket. Each connection goes through it in a task of its own, which ends as that of the connection begins: an
 //! idle connection pays nothing for how it came.
 
-use std::{sync::Arc, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -42,10 +42,11 @@ pub(crate) async fn arrive(
 ) {
     let mut arriving = Arriving { shared: &shared, arrived: false };
     let timeout = shared.limits.load().connect_timeout;
-    let due = Instant::now() + timeout;
+    let due = shared.clock.now() + timeout;
     let mut step = "PROXY header";
     let steps = pass(&shared, &listener_options, socket, &mut peer, &mut step, due);
-    let result = match tokio::time::timeout_at(due.into(), steps).await {
+    let passed = shared.clock.timeout_at(due, pin!(steps)).await;
+    let result = match passed {
         Ok(result) => result,
         Err(_) => {
             Worker::with(|worker| worker.local.count(Count::ConnectTimeouts, 1));

@@ -16,6 +16,7 @@ use super::{
     limits::NetLimits,
 };
 use crate::{
+    clock::Clock,
     codec::{DecodeError, ReasonCode},
     router::{Client, Peer},
     session::CloseReason,
@@ -23,8 +24,8 @@ use crate::{
 };
 
 /// What is written about connections.
-#[derive(Default)]
 pub(crate) struct Lines {
+    clock: Clock,
     /// Each listener by its number. One that is closed stays: it may have connections.
     listeners: RwLock<HashMap<u16, Named>>,
     flapping: Mutex<Flapping>,
@@ -79,6 +80,11 @@ macro_rules! say {
 }
 
 impl Lines {
+    /// Of connections that come and go by this clock.
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, listeners: RwLock::default(), flapping: Mutex::default() }
+    }
+
     /// The name under which the listener of that number appears in lines from now on.
     pub(crate) fn name_listener(&self, number: u16, name: String, endpoint: Endpoint) {
         self.listeners.write().insert(number, Named { name: name.into(), endpoint });
@@ -187,7 +193,7 @@ impl Lines {
     }
 
     fn ends(&self, client: Option<&str>, peer: &Peer, duration: Duration, reason: &dyn fmt::Display) -> bool {
-        self.flapping.lock().ends(client, peer, duration, reason, Instant::now())
+        self.flapping.lock().ends(client, peer, duration, reason, self.clock.now())
     }
 
     /// Writes the sums that are due. To be called every second or so.

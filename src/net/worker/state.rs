@@ -1,16 +1,24 @@
 //! [`Worker`]: what a thread has for the connections that it serves, and what all threads share.
 
-use std::{cell::RefCell, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{super::deadlines::Deadlines, gate::Gate, limits::NetLimits, lines::Lines};
-use crate::router::{Router, RouterThread};
+use crate::{
+    clock::Clock,
+    router::{Router, RouterThread},
+};
 
 /// What all threads share.
 pub(crate) struct NetShared {
     pub(crate) router: Arc<Router>,
+    pub(crate) clock: Clock,
     pub(crate) limits: ArcSwap<NetLimits>,
     pub(crate) gate: Gate,
     pub(crate) lines: Lines,
@@ -51,6 +59,12 @@ impl Worker {
     /// Runs `f` with the worker of this thread.
     pub(crate) fn with<R>(f: impl FnOnce(&mut Self) -> R) -> R {
         WORKER.with_borrow_mut(|worker| f(worker.as_mut().expect("connections live on worker threads")))
+    }
+
+    /// What time it is.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.shared.clock.now()
     }
 
     /// A connection has ended.

@@ -124,8 +124,12 @@ impl Observers {
 }
 
 impl RouterThread {
-    pub(crate) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, other: Option<Arc<dyn Observe>>) -> Self {
-        let now = Instant::now();
+    pub(crate) fn new(
+        limits: Arc<RouterLimits>,
+        shard: Arc<Shard>,
+        other: Option<Arc<dyn Observe>>,
+        now: Instant,
+    ) -> Self {
         Self {
             pool: BufPool::default(),
             wakes: Vec::new(),
