@@ -24,7 +24,10 @@ use super::{
     queue::{Next, Queue},
     throttle::{Held, Throttle, Whose, group},
 };
-use crate::router::Identity;
+use crate::{
+    clock::{Clock, Stopwatch},
+    router::Identity,
+};
 
 /// The threads. They end when this is dropped and what they were at is done.
 pub(super) struct Hashing {
@@ -61,6 +64,7 @@ struct HashingQueue {
     /// Something is in the queue, or the threads are to end.
     more: Condvar,
     known: Arc<Known>,
+    clock: Clock,
     /// Tickets that are out.
     waiting: AtomicUsize,
     threads: usize,
@@ -102,12 +106,13 @@ const LONG: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Hashing {
-    /// With this many threads.
-    pub(super) fn start(threads: usize, known: Arc<Known>) -> io::Result<Self> {
+    /// With this many threads; delays are by this clock.
+    pub(super) fn start(threads: usize, known: Arc<Known>, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(HashingQueue {
             state: Mutex::default(),
             more: Condvar::new(),
             known,
+            clock,
             waiting: AtomicUsize::new(0),
             threads,
             hasher: RandomState::new(),
@@ -127,7 +132,7 @@ impl Hashing {
         let whose = Whose { address: group(ask.address), user };
         let (sender, answer) = oneshot::channel();
         let mut state = shared.state.lock();
-        let now = Instant::now();
+        let now = shared.clock.now();
         state.sweep();
         let same = |job: &&mut Job| job.ask.tag == ask.tag && Arc::ptr_eq(&job.ask.policy, &ask.policy);
         if let Some(job) = state.queue.of(whose).find(same) {
@@ -169,7 +174,8 @@ impl Ticket {
 
     /// Does its address wait for delayed refusals now?
     pub(super) fn is_held_up(&self, first: Duration) -> bool {
-        self.shared.state.lock().throttle.may(self.whose, first, Instant::now()).is_err()
+        let now = self.shared.clock.now();
+        self.shared.state.lock().throttle.may(self.whose, first, now).is_err()
     }
 }
 
@@ -188,11 +194,11 @@ impl HashingQueue {
     fn serve(&self) {
         let mut state = self.state.lock();
         while !state.ends {
-            let now = Instant::now();
+            let now = self.clock.now();
             let State { queue, throttle, .. } = &mut *state;
             match queue.next(|whose, job: &Job| may(throttle, whose, job, now)) {
                 Next::Job(whose, job) => state = self.compare(state, whose, job, now),
-                Next::At(at) => _ = self.more.wait_until(&mut state, at),
+                Next::At(at) => self.clock.wait_until(&self.more, &mut state, at),
                 Next::Empty => self.more.wait(&mut state),
             }
         }
@@ -225,13 +231,13 @@ impl HashingQueue {
             state.throttle.begin(whose, first, now);
         }
         drop(state);
-        let found = catch_unwind(AssertUnwindSafe(|| ask.policy.check(user, &ask.password)));
+        let comparing = Stopwatch::start();
+        let found = catch_unwind(AssertUnwindSafe(|| ask.policy.check(user, &ask.password, &self.clock)));
         let found = found.unwrap_or(Err(Wrong { why: "comparing its password failed", compared: None }));
-        let after = Instant::now();
+        let (after, took) = (self.clock.now(), comparing.took());
         self.known.note(ask.tag, &found, after);
         let mut state = self.state.lock();
         // of the last eight or so
-        let took = after - now;
         state.takes = if state.takes.is_zero() { took } else { (state.takes * 7 + took) / 8 };
         state.say_queue(self.threads, after);
         let delay = match (first, &found) {
@@ -346,7 +352,7 @@ mod tests {
             let delay = Some(Duration::from_millis(250));
             let settings = Settings { password_file: Some(file), failed_login_delay: delay, ..Settings::default() };
             let known = Arc::<Known>::default();
-            let hashing = Hashing::start(1, known.clone()).unwrap();
+            let hashing = Hashing::start(1, known.clone(), Clock::system()).unwrap();
             Self { hashing, policy: Arc::new(Policy::load(&settings).unwrap()), known }
         }
 

@@ -166,7 +166,7 @@ impl<T> Table<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Settings;
+    use crate::{auth::Settings, clock::Clock};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -183,7 +183,7 @@ mod tests {
         let tag = known.tag(Some("bob"), b"secret");
         let passes = |policy: &Policy, now| known.right(&tag, policy, Some("bob"), now);
         assert!(passes(&policy, start).is_none());
-        known.note(tag, &policy.check(Some("bob"), b"secret"), start);
+        known.note(tag, &policy.check(Some("bob"), b"secret", &Clock::system()), start);
         for after in [1, 300, 590, 889] {
             let identity = passes(&policy, start + SECOND * after).unwrap();
             assert_eq!((identity.user.as_deref(), identity.proof), (Some("bob"), Proof::Password), "{after}");
@@ -201,8 +201,8 @@ mod tests {
         let (known, before, now) = (Known::default(), policy(&dir, b"secret"), Instant::now());
         let tag = known.tag(Some("bob"), b"secret");
         let other = known.tag(Some("bob"), b"other");
-        known.note(tag, &before.check(Some("bob"), b"secret"), now);
-        known.note(other, &before.check(Some("bob"), b"other"), now);
+        known.note(tag, &before.check(Some("bob"), b"secret", &Clock::system()), now);
+        known.note(other, &before.check(Some("bob"), b"other", &Clock::system()), now);
         assert_eq!(known.wrong(&other, &before, Some("bob"), now), Some("wrong password (auth.password_file)"));
         let after = policy(&dir, b"other");
         assert!(known.right(&tag, &after, Some("bob"), now).is_none());

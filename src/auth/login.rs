@@ -2,8 +2,9 @@
 //! once; everything else waits for its turn to be compared, and a refusal for as long as the throttle says.
 
 use std::{
+    pin::pin,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
@@ -12,13 +13,14 @@ use super::{
     known::Known,
 };
 use crate::{
+    clock::Clock,
     codec::ReasonCode,
     router::{Credentials, Refusal, Verdict},
 };
 
 /// What is known of logins, and the threads that find out more.
-#[derive(Default)]
 pub(super) struct Logins {
+    clock: Clock,
     known: Arc<Known>,
     /// Started with the first login.
     hashing: OnceLock<Option<Hashing>>,
@@ -30,6 +32,10 @@ const TOO_MANY: &str =
     "too many logins wait to be looked at, and too many of its address failed (auth.failed_login_delay)";
 
 impl Logins {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, known: Arc::default(), hashing: OnceLock::new() }
+    }
+
     /// Is this `user`, who gives this `password`?
     pub(super) fn verdict(
         self: &Arc<Self>,
@@ -38,13 +44,13 @@ impl Logins {
         user: Option<&str>,
         password: &[u8],
     ) -> Verdict {
-        let (tag, now) = (self.known.tag(user, password), Instant::now());
+        let (tag, now) = (self.known.tag(user, password), self.clock.now());
         if let Some(identity) = self.known.right(&tag, &policy, user, now) {
             return Ok(identity).into();
         }
         let first = policy.settings.failed_login_delay;
         if let Some(why) = self.known.wrong(&tag, &policy, user, now) {
-            return Verdict::Queued(Box::pin(refuse(why, first.unwrap_or_default())));
+            return Verdict::Queued(Box::pin(refuse(self.clock.clone(), why, first.unwrap_or_default())));
         }
         let ask = Ask {
             policy,
@@ -66,7 +72,8 @@ impl Logins {
         let hashing = self.hashing().ok_or(unavailable("there are no threads to compare passwords on"))?;
         let mut ticket = hashing.ask(ask).map_err(|Busy| unavailable(TOO_MANY))?;
         let answer = loop {
-            match tokio::time::timeout(LONGEST_WAIT, ticket.answer()).await {
+            let answer = self.clock.timeout(LONGEST_WAIT, pin!(ticket.answer())).await;
+            match answer {
                 Ok(answer) => break answer,
                 Err(_) if first.is_some_and(|first| ticket.is_held_up(first)) => return Err(unavailable(TOO_MANY)),
                 Err(_) => {}
@@ -75,13 +82,13 @@ impl Logins {
         drop(ticket);
         match answer.ok_or(unavailable("the comparison of its password ended without an answer"))? {
             (Ok(identity), _) => Ok(identity),
-            (Err(why), delay) => refuse(why, delay).await,
+            (Err(why), delay) => refuse(self.clock.clone(), why, delay).await,
         }
     }
 
     /// The threads; `None` where the system gives none.
     fn hashing(&self) -> Option<&Hashing> {
-        let start = || Hashing::start(hashing::default_threads(), self.known.clone());
+        let start = || Hashing::start(hashing::default_threads(), self.known.clone(), self.clock.clone());
         let started = self.hashing.get_or_init(|| {
             start().inspect_err(|error| tracing::error!("no threads to compare passwords on: {error}")).ok()
         });
@@ -89,9 +96,9 @@ impl Logins {
     }
 }
 
-async fn refuse(why: &'static str, delay: Duration) -> Checked {
+async fn refuse(clock: Clock, why: &'static str, delay: Duration) -> Checked {
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        clock.sleep(delay).await;
     }
     Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why))
 }

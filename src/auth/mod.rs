@@ -39,11 +39,7 @@ pub use tokens::TokenSettings;
 pub use users::Users;
 pub use variable_user::VariableUser;
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -55,6 +51,7 @@ use tokens::{Tokens, Verified};
 use users::Line;
 
 use crate::{
+    clock::{Clock, Stopwatch},
     codec::ReasonCode,
     router::{Authenticate, Authorize, Credentials, Identity, Origin, Proof, Refusal, Rights, Verdict},
     types::{ClientId, Contents},
@@ -113,7 +110,7 @@ impl Policy {
             let (file, mut lines) = (path.display().to_string(), Vec::new());
             let each = |line: Line<'_>| lines.push((line.number, Box::from(line.name), line.hash.clone()));
             let users = Users::parse_lines(&text, &file, each)?;
-            warn_of_empty_passwords(&file, &lines, Instant::now() + LOOKING, &mut warnings);
+            warn_of_empty_passwords(&file, &lines, &mut warnings);
             Ok(users)
         });
         let rules = settings.acl_file.as_deref().map(|path| {
@@ -202,11 +199,11 @@ impl Policy {
     }
 
     /// Compares; slow on purpose.
-    fn check(&self, user: Option<&str>, password: &[u8]) -> Result<Identity, Wrong> {
+    fn check(&self, user: Option<&str>, password: &[u8], clock: &Clock) -> Result<Identity, Wrong> {
         let wrong = |why| Wrong { why, compared: None };
         if let Some(tokens) = &self.tokens {
             if Tokens::is_one(password) {
-                return tokens.check(password, user).map_err(wrong);
+                return tokens.check(password, user, clock).map_err(wrong);
             }
             if self.users.is_none() {
                 return Err(wrong("the password is no token (auth.token_…)"));
@@ -233,16 +230,12 @@ fn proven_by_password(user: &str, hash: Arc<Hash>) -> Identity {
     Identity { user: Some(user.into()), proof: Proof::Password, evidence: Some(hash), ..Identity::default() }
 }
 
-/// Looks for users with the hash of an empty password. Hashing takes its time: what is not looked at by `until` is not
-/// looked at, and an empty password lets nobody in whatever the file says.
-fn warn_of_empty_passwords(
-    file: &str,
-    lines: &[(usize, Box<str>, Arc<Hash>)],
-    until: Instant,
-    warnings: &mut Vec<String>,
-) {
+/// Looks for users with the hash of an empty password. Hashing takes its time: what is not looked at within [`LOOKING`]
+/// is not looked at, and an empty password lets nobody in whatever the file says.
+fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc<Hash>)], warnings: &mut Vec<String>) {
+    let looking = Stopwatch::start();
     for (number, name, hash) in lines {
-        if Instant::now() >= until {
+        if looking.took() >= LOOKING {
             return;
         }
         if hash.is_of(b"") {
@@ -281,10 +274,11 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// With this policy in force, and what listeners say of their own.
-    pub fn new(policy: Policy, listeners: Listeners) -> Self {
+    /// With this policy in force, and what listeners say of their own; tokens end, and refusals are delayed, by this
+    /// clock.
+    pub fn new(policy: Policy, listeners: Listeners, clock: Clock) -> Self {
         let policy = ArcSwap::from_pointee(policy);
-        Self { policy, listeners, logins: Arc::default() }
+        Self { policy, listeners, logins: Arc::new(Logins::new(clock)) }
     }
 
     /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one,

@@ -41,6 +41,7 @@ fn without_users_unset_means_loopback_listeners_only() {
         let auth = Auth::new(
             Policy::load(&Settings { allow_anonymous, ..Settings::default() }).unwrap(),
             Listeners::default(),
+            Clock::system(),
         );
         for user in [None, Some("u")] {
             let got = ask(&auth, user, user.map(|_| &b"p"[..]), loopback_listener);
@@ -56,7 +57,7 @@ fn without_users_unset_means_loopback_listeners_only() {
 #[test]
 fn users_prove_who_they_are() {
     let dir = tempfile::tempdir().unwrap();
-    let auth = Auth::new(Policy::load(&settings(&dir)).unwrap(), Listeners::default());
+    let auth = Auth::new(Policy::load(&settings(&dir)).unwrap(), Listeners::default(), Clock::system());
     let refused = |user, password: Option<&[u8]>| ask(&auth, Some(user), password, true).err().unwrap();
     assert_eq!(ask(&auth, Some("bob"), Some(b"secret"), false).ok().unwrap().user.as_deref(), Some("bob"));
     for (user, password, why) in [
@@ -81,7 +82,7 @@ fn a_line_with_the_hash_of_an_empty_password_locks_its_user_out_and_is_warned_of
     let policy = Policy::load(&Settings { password_file: Some(password_file), ..Settings::default() }).unwrap();
     let [warning] = policy.warnings() else { panic!("{:?}", policy.warnings()) };
     assert!(warning.contains("passwords:3: user \"eve\" has the hash of an empty password"), "{warning}");
-    let auth = Auth::new(policy, Listeners::default());
+    let auth = Auth::new(policy, Listeners::default(), Clock::system());
     let refused = ask(&auth, Some("eve"), Some(b""), true).err().unwrap();
     assert_eq!(refused.code, ReasonCode::BadUserNameOrPassword);
     assert!(ask(&auth, Some("bob"), Some(b"x"), true).is_ok(), "the mark is no part of the first name");
@@ -119,7 +120,7 @@ fn with_a_login_unset_means_nowhere() {
     ] {
         for allow_anonymous in [None, Some(false), Some(true)] {
             let settings = Settings { allow_anonymous, ..login.clone() };
-            let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
+            let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), Clock::system());
             for loopback in [true, false] {
                 let got = ask(&auth, None, None, loopback);
                 assert_eq!(got.is_ok(), allow_anonymous == Some(true), "{settings:?}");
@@ -133,7 +134,7 @@ fn with_a_login_unset_means_nowhere() {
 fn a_policy_is_replaced_as_one_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
-    let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default());
+    let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), Clock::system());
     let bob = ask(&auth, Some("bob"), Some(b"secret"), true).ok().unwrap();
     assert!(auth.knows(&bob) && auth.rights(&"c".into(), &bob).is_none());
     let acl_file = dir.path().join("acl");
@@ -154,7 +155,7 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
     for own in [true, false] {
         let listeners = Listeners::new(ArcSwap::from_pointee(vec![None, Some(own)]));
         let settings = Settings { allow_anonymous: Some(!own), ..settings(&dir) };
-        let auth = Auth::new(Policy::load(&settings).unwrap(), listeners);
+        let auth = Auth::new(Policy::load(&settings).unwrap(), listeners, Clock::system());
         let asked = |listener, certificate_name: Option<&str>| {
             let peer = Peer { address: ([192, 0, 2, 1], 5000).into(), loopback_listener: false, listener };
             let (client_id, username, password) = ("c", None, None);

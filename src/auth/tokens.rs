@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::{AuthError, files, filters::covers, signatures};
 use crate::{
+    clock::Clock,
     router::{Identity, Proof, Rights},
     topic::{TopicFilter, TopicName},
     types::{Contents, Secret, without_mark},
@@ -100,9 +101,18 @@ impl Key {
 struct Claims {
     exp: u64,
     #[serde(default, deserialize_with = "given")]
+    nbf: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     acl: Option<Acl>,
     #[serde(flatten)]
     others: serde_json::Map<String, Value>,
+}
+
+/// The same moment, as tokens tell it and as connections do.
+#[derive(Clone, Copy)]
+struct Now {
+    wall: SystemTime,
+    monotonic: Instant,
 }
 
 /// What narrows a client's rights.
@@ -156,7 +166,7 @@ impl Tokens {
     }
 
     /// Who a client is that gives this token, and this user name if any; the error says why it is not let in.
-    pub(super) fn check(&self, token: &[u8], user: Option<&str>) -> Result<Identity, &'static str> {
+    pub(super) fn check(&self, token: &[u8], user: Option<&str>, clock: &Clock) -> Result<Identity, &'static str> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
         let fits = |key: &&Key| {
             key.verified.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
@@ -164,7 +174,11 @@ impl Tokens {
         let mut refused = "the token is of an algorithm, or names a key, that is not configured (auth.token_…)";
         for key in self.keys.iter().filter(fits) {
             match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.verified.algorithm)) {
-                Ok(decoded) => return self.identity(decoded.claims, user, key),
+                Ok(decoded) => {
+                    let now = Now { wall: clock.wall(), monotonic: clock.now() };
+                    self.check_time(&decoded.claims, now.wall)?;
+                    return self.identity(decoded.claims, user, key, now);
+                }
                 Err(error) => refused = told(error.kind()),
             }
         }
@@ -190,8 +204,8 @@ impl Tokens {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        validation.leeway = self.settings.leeway.as_secs();
-        validation.validate_nbf = true;
+        // by the broker's clock: see `check_time`
+        validation.validate_exp = false;
         validation.validate_aud = self.settings.audience.is_some();
         let mut required = vec!["exp"];
         if let Some(audience) = &self.settings.audience {
@@ -206,7 +220,21 @@ impl Tokens {
         validation
     }
 
-    fn identity(&self, claims: Claims, user: Option<&str>, key: &Key) -> Result<Identity, &'static str> {
+    /// Has it begun, and not ended? The leeway is for clocks that differ a little.
+    fn check_time(&self, claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let leeway = self.settings.leeway.as_secs();
+        if claims.exp < now.saturating_sub(leeway) {
+            return Err(told(&ErrorKind::ExpiredSignature));
+        }
+        // the standard allows fractions of seconds
+        if claims.nbf.is_some_and(|nbf| nbf.round() > now.saturating_add(leeway) as f64) {
+            return Err(told(&ErrorKind::ImmatureSignature));
+        }
+        Ok(())
+    }
+
+    fn identity(&self, claims: Claims, user: Option<&str>, key: &Key, now: Now) -> Result<Identity, &'static str> {
         let user = match &self.settings.user_claim {
             None => user,
             Some(claim) => match (claims.others.get(claim).and_then(Value::as_str), user) {
@@ -219,9 +247,9 @@ impl Tokens {
         };
         let end =
             UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
-        let left = end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        let left = end.map(|end| end.duration_since(now.wall).unwrap_or_default());
         // an end beyond what a clock can say is none
-        let until = left.and_then(|left| Instant::now().checked_add(left));
+        let until = left.and_then(|left| now.monotonic.checked_add(left));
         let narrowed = match claims.acl {
             Some(acl) if acl.is_valid() => Some(Arc::new(acl) as Arc<dyn Rights>),
             Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
@@ -240,8 +268,8 @@ impl Tokens {
 }
 
 /// What is there is one, and `null` is none: only a token without the claim is not narrowed.
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Acl>, D::Error> {
-    Acl::deserialize(from).map(Some)
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl Acl {
@@ -357,7 +385,7 @@ fn told(error: &ErrorKind) -> &'static str {
         ErrorKind::InvalidIssuer => "the token is by another issuer (iss, auth.token_issuer)",
         ErrorKind::InvalidAudience => "the token is for another audience (aud, auth.token_audience)",
         ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim that is asked for (exp, aud, iss)",
-        ErrorKind::Json(_) => "the token's claims are not as they should be (exp, acl)",
+        ErrorKind::Json(_) => "the token's claims are not as they should be (exp, nbf, acl)",
         _ => "the password is no token that could be read",
     }
 }

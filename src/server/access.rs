@@ -5,18 +5,24 @@ use std::sync::Arc;
 use super::listeners::Anonymity;
 use crate::{
     auth::{self, Auth, AuthError, OtherLogin, Policy, Settings, TokenSettings},
+    clock::Clock,
     config::{AuthConfig, Config, DeniedPublish, ListenerConfig, VariableUser},
     router::Ports,
 };
 
 /// Reads what the configuration names, and plugs it in where the embedding program has plugged in nothing of its own.
 /// `None`: it has, everywhere.
-pub(super) fn plug(config: &Config, ports: &mut Ports, anonymity: &Anonymity) -> Result<Option<Arc<Auth>>, AuthError> {
+pub(super) fn plug(
+    config: &Config,
+    ports: &mut Ports,
+    anonymity: &Anonymity,
+    clock: Clock,
+) -> Result<Option<Arc<Auth>>, AuthError> {
     if ports.authenticate.is_some() && ports.authorize.is_some() {
         return Ok(None);
     }
     let plugged_in = ports.authenticate.is_some();
-    let auth = Arc::new(Auth::new(load(config, plugged_in)?, anonymity.clone()));
+    let auth = Arc::new(Auth::new(load(config, plugged_in)?, anonymity.clone(), clock));
     ports.authenticate.get_or_insert_with(|| auth.clone());
     ports.authorize.get_or_insert_with(|| auth.clone());
     Ok(Some(auth))

@@ -195,7 +195,7 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         let anonymity = Anonymity::default();
-        let auth = access::plug(&config, &mut ports, &anonymity)?;
+        let auth = access::plug(&config, &mut ports, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
 
         let in_memory = ports.store.is_none();
