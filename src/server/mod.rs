@@ -202,7 +202,7 @@ impl Server {
         if in_memory {
             persistence::check_place(&config)?;
         }
-        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay, &progress)?.unzip();
+        let (store, restored) = persistence::plug(&config, &mut ports, sync_delay, &progress, &clock)?.unzip();
         let in_memory = in_memory && store.is_none();
         let seed = RandomState::new().hash_one(std::process::id());
         let router = Arc::new(Router::new(router_limits(&config), ports, seed));

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    clock::Clock,
     config::{Config, SyncMode},
     router::{Ports, Restored, Router},
     store::{self, DiskStore},
@@ -45,13 +46,15 @@ pub(super) fn plug(
     ports: &mut Ports,
     sync_delay: Duration,
     progress: &Arc<AtomicU64>,
+    clock: &Clock,
 ) -> Result<Option<(Arc<DiskStore>, Restored)>, store::OpenError> {
     let Some(data_dir) = config.data_dir.as_ref().filter(|_| ports.store.is_none()) else { return Ok(None) };
     let sync = match config.sync {
         SyncMode::BeforeAck => store::Sync::BeforeAck,
         SyncMode::Interval => store::Sync::Interval(config.sync_interval),
     };
-    let options = store::Options { sync, sync_delay, progress: progress.clone(), ..store::Options::new(data_dir) };
+    let (progress, clock) = (progress.clone(), clock.clone());
+    let options = store::Options { sync, sync_delay, progress, clock, ..store::Options::new(data_dir) };
     let (disk, restored) = store::open(&options)?;
     ports.store = Some(disk.clone());
     Ok(Some((disk, restored)))

@@ -18,6 +18,7 @@ use super::{
     recovery::{self, recover, restored},
 };
 use crate::{
+    clock::Clock,
     router::{Condition, QueuedCopy, Record, Restored, Store},
     session::{CommitSeq, Message, Stored},
 };
@@ -37,6 +38,8 @@ pub struct Options {
     pub sync_delay: Duration,
     /// Counts the records that are read when the store is opened.
     pub progress: Arc<AtomicU64>,
+    /// By which it does what it does at a time.
+    pub clock: Clock,
 }
 
 /// When something counts as durable.
@@ -62,6 +65,7 @@ impl Options {
             max_pending_bytes: 64 << 20,
             sync_delay: Duration::ZERO,
             progress: Arc::default(),
+            clock: Clock::system(),
         }
     }
 }
@@ -107,12 +111,13 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         let path = options.data_dir.clone();
         return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
     }
-    let restored = restored(writer.index(), driver::now());
+    let restored = restored(writer.index(), driver::milliseconds(options.clock.wall()));
     let interval = match options.sync {
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),
     };
-    let shared = Arc::new(Handover::new(writer.index().next_message, options.max_pending_bytes, statistics));
+    let (next_message, clock) = (writer.index().next_message, options.clock.clone());
+    let shared = Arc::new(Handover::new(next_message, options.max_pending_bytes, statistics, clock));
     let started = driver::start(shared.clone(), writer, interval);
     let threads = started.map_err(|error| OpenError::Io {
         path: options.data_dir.clone(),

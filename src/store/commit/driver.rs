@@ -23,7 +23,7 @@ use super::{
     unsynced::Unsynced,
     writer::{Progress, Writer},
 };
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Stopwatch};
 
 /// The threads, until they end.
 #[derive(Debug)]
@@ -49,16 +49,18 @@ pub(crate) fn start<F: Files>(
     interval: Option<Duration>,
 ) -> io::Result<Threads> {
     let ends = Arc::new(AtomicBool::new(false));
-    let (pool, its_end) = (writer.pool().clone(), ends.clone());
-    let preparer = thread::Builder::new().name("store-files".into()).spawn(move || prepare(&pool, &its_end))?;
+    let (pool, its_end, clock) = (writer.pool().clone(), ends.clone(), shared.clock.clone());
+    let preparer = thread::Builder::new().name("store-files".into());
+    let preparer = preparer.spawn(move || prepare(&pool, &its_end, &clock))?;
+    let now = shared.clock.now();
     let (to_sync, written) = mpsc::channel();
     let driver = Driver {
         shared: shared.clone(),
         writer,
         interval,
         sync_due: None,
-        mark_due: Instant::now() + MARK,
-        retry_due: Instant::now(),
+        mark_due: now + MARK,
+        retry_due: now,
         to_sync,
         preparer: preparer.thread().clone(),
         ends,
@@ -118,21 +120,21 @@ impl<F: Files> Driver<F> {
             let written = self.shared.statistics.bytes_written.get();
             if !contents.is_empty() {
                 self.write(&mut contents, batch.number)?;
-                self.mark_due = Instant::now() + MARK;
+                self.mark_due = self.now() + MARK;
             } else if batch.closing {
                 self.writer.sync()?;
-                self.writer.mark(now())?;
+                self.writer.mark(self.wall())?;
                 return self.writer.sync();
-            } else if self.mark_due <= Instant::now() {
+            } else if self.mark_due <= self.now() {
                 // not synced: after a power cut they have been away a little longer
-                self.writer.mark(now())?;
-                self.mark_due = Instant::now() + MARK;
+                self.writer.mark(self.wall())?;
+                self.mark_due = self.now() + MARK;
             }
-            if self.writer.is_full() && self.retry_due <= Instant::now() {
+            if self.writer.is_full() && self.retry_due <= self.now() {
                 self.writer.retry()?;
-                self.retry_due = Instant::now() + RETRY;
+                self.retry_due = self.now() + RETRY;
             }
-            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            if self.sync_due.is_some_and(|due| due <= self.now()) {
                 self.writer.sync()?;
                 self.sync_due = None;
             }
@@ -152,7 +154,7 @@ impl<F: Files> Driver<F> {
     fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!contents.is_empty());
-        if self.writer.commit(contents, now())? == Progress::Stuck {
+        if self.writer.commit(contents, self.wall())? == Progress::Stuck {
             // they have their room, and are not stuck
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
@@ -161,7 +163,8 @@ impl<F: Files> Driver<F> {
         }
         let (numbers, frame) = (number..end, self.writer.last_frame());
         if let Some(interval) = self.interval {
-            self.sync_due.get_or_insert_with(|| Instant::now() + interval);
+            let due = self.now() + interval;
+            self.sync_due.get_or_insert(due);
         }
         if self.interval.is_some() || frame == before {
             self.shared.complete(numbers, None);
@@ -182,7 +185,7 @@ impl<F: Files> Driver<F> {
 
     /// Until when there is nothing to do unless something is appended.
     fn next_turn(&self, cleans: bool) -> Option<Instant> {
-        let now = Instant::now();
+        let now = self.now();
         if cleans {
             return Some(now);
         }
@@ -197,18 +200,18 @@ impl<F: Files> Driver<F> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
-            if self.shared.wait_for_room(Instant::now() + RETRY) {
+            if self.shared.wait_for_room(self.now() + RETRY) {
                 let none = io::Error::from(io::ErrorKind::StorageFull);
                 return Err(Failure::new(DATA_DIR, "cannot write what was not acknowledged yet", &none));
             }
-            if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            if self.sync_due.is_some_and(|due| due <= self.now()) {
                 self.writer.sync()?;
                 self.sync_due = None;
             }
             let number = self.shared.take_anyway(contents);
             if !contents.is_empty() {
                 last = Some(number);
-                self.writer.join(contents, now());
+                self.writer.join(contents, self.wall());
             }
             if self.writer.retry()? == Progress::Done {
                 // first: whoever finds it stuck finds that nothing becomes durable
@@ -216,6 +219,14 @@ impl<F: Files> Driver<F> {
                 return Ok(last);
             }
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    fn wall(&self) -> u64 {
+        milliseconds(self.shared.clock.wall())
     }
 }
 
@@ -256,7 +267,7 @@ fn tell_panic(shared: &Handover) {
 }
 
 /// Makes files for segments to come while there are too few.
-fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
+fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
     while !ends.load(Ordering::Acquire) {
         if pool.is_filled() {
             thread::park();
@@ -266,10 +277,10 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool) {
             Ok(()) => {}
             Err(_) if ends.load(Ordering::Acquire) => {}
             // the writer says so when it matters
-            Err(error) if is_full(&error) => thread::park_timeout(RETRY),
+            Err(error) if is_full(&error) => clock.park_until(clock.now() + RETRY),
             Err(error) => {
                 tracing::warn!(%error, "cannot make a file for the next segment of the store; trying again");
-                thread::park_timeout(RETRY);
+                clock.park_until(clock.now() + RETRY);
             }
         }
     }
@@ -283,8 +294,8 @@ const MARK: Duration = Duration::from_secs(60);
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;
 
-/// Milliseconds since 1970, by the system's clock.
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+/// Milliseconds since 1970.
+pub(crate) fn milliseconds(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -28,6 +28,7 @@ use super::{
     statistics::Statistics,
 };
 use crate::{
+    clock::{Clock, Stopwatch},
     router::{Condition, QueuedCopy, Record},
     session::{CommitSeq, Message, Stored},
 };
@@ -35,6 +36,7 @@ use crate::{
 /// What appenders and the store's threads share.
 #[derive(Debug)]
 pub(crate) struct Handover {
+    pub(crate) clock: Clock,
     groups: RwLock<()>,
     pending: Mutex<Batches>,
     /// The writer waits on it.
@@ -52,8 +54,9 @@ pub(crate) struct Handover {
 }
 
 impl Handover {
-    pub(crate) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>) -> Self {
+    pub(crate) fn new(next_message: u64, max_not_durable: usize, statistics: Arc<Statistics>, clock: Clock) -> Self {
         Self {
+            clock,
             groups: RwLock::new(()),
             pending: Mutex::new(Batches::new()),
             wake: Condvar::new(),
@@ -75,7 +78,7 @@ impl Handover {
         if let Record::Queued { message, .. } | Record::Retained { message } = &record {
             self.name(message);
         }
-        let gone = pending.push(record, Instant::now);
+        let gone = pending.push(record, || self.clock.now());
         self.appended(pending, gone)
     }
 
@@ -87,7 +90,7 @@ impl Handover {
             self.name(message);
             for &copy in others {
                 let record = Record::Queued { message: message.clone(), copy, sent: None };
-                gone.extend(pending.push(record, Instant::now));
+                gone.extend(pending.push(record, || self.clock.now()));
             }
         }
         self.appended(pending, gone)
@@ -227,7 +230,7 @@ impl Handover {
     pub(crate) fn wait_for_batch(&self, until: Option<Instant>) -> bool {
         let mut pending = self.pending.lock();
         // as long as batch follows batch, what comes between needs to wake nobody
-        let mut now = Instant::now();
+        let mut now = self.clock.now();
         let mut linger = Some(now + LINGER);
         let (mut number, mut flows) = (pending.number, false);
         while !self.has_failed() && !pending.is_due() {
@@ -243,11 +246,11 @@ impl Handover {
                 (None, None) => WriterIs::Idle,
             };
             match [patrol, linger, until].into_iter().flatten().min() {
-                Some(next) => drop(self.wake.wait_until(&mut pending, next)),
+                Some(next) => self.clock.wait_until(&self.wake, &mut pending, next),
                 None => self.wake.wait(&mut pending),
             }
             pending.writer = WriterIs::Busy;
-            now = Instant::now();
+            now = self.clock.now();
             flows = pending.number != number;
             number = pending.number;
             // what is acknowledged is done, and woken where whoever was told so did not; what is not is due
@@ -277,7 +280,7 @@ impl Handover {
     pub(crate) fn take(&self, contents: &mut Contents, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
-        let number = pending.take(contents, may_overlap, Instant::now());
+        let number = pending.take(contents, may_overlap, self.clock.now());
         // the end comes when all is durable
         let closing = pending.closing && pending.none_on_the_way();
         Batch { number, synced: pending.synced(), closing }
@@ -286,14 +289,14 @@ impl Handover {
     /// The batch that collected, into `contents`, which is empty, while others wait for room; gives its number.
     pub(crate) fn take_anyway(&self, contents: &mut Contents) -> u64 {
         let _no_group = self.between_groups();
-        self.pending.lock().take_anyway(contents, Instant::now())
+        self.pending.lock().take_anyway(contents, self.clock.now())
     }
 
     /// While it is held nobody is within a group.
     fn between_groups(&self) -> RwLockWriteGuard<'_, ()> {
         // a group takes a microsecond; whoever waits for its end asleep has all others wait until it is awake again
-        let patience = Instant::now() + PATIENCE;
-        while Instant::now() < patience {
+        let waiting = Stopwatch::start();
+        while waiting.took() < PATIENCE {
             if let Some(guard) = self.groups.try_write() {
                 return guard;
             }
@@ -315,9 +318,10 @@ impl Handover {
     pub(crate) fn wait_for_room(&self, until: Instant) -> bool {
         let mut pending = self.pending.lock();
         while !pending.closing && !self.has_failed() {
-            if self.wake.wait_until(&mut pending, until).timed_out() {
+            if self.clock.now() >= until {
                 return false;
             }
+            self.clock.wait_until(&self.wake, &mut pending, until);
         }
         true
     }
@@ -328,7 +332,7 @@ impl Handover {
         if self.has_failed() {
             return;
         }
-        let Some(last) = pending.complete(numbers, fsync, Instant::now()) else { return };
+        let Some(last) = pending.complete(numbers, fsync, self.clock.now()) else { return };
         let done = self.note_done(&pending, last);
         let wakes = pending.wakes();
         drop(pending);

@@ -19,7 +19,7 @@ pub(super) mod statistics;
 pub(super) mod unsynced;
 pub(super) mod writer;
 
-pub(crate) use driver::{Threads, now};
+pub(crate) use driver::{Threads, milliseconds};
 pub(crate) use handover::Handover;
 pub use statistics::{Number, Statistics};
 pub(crate) use writer::{Progress, Settings, Writer, random};

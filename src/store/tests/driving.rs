@@ -25,6 +25,7 @@ use super::{
     world::settings,
 };
 use crate::{
+    clock::Clock,
     router::{Condition, Record},
     session::{CommitSeq, Message, Stored},
     topic::TopicName,
@@ -51,7 +52,7 @@ impl Driven {
         let recovered = recover(files, &mut |_, _| {}).unwrap();
         let statistics = Arc::new(Statistics::default());
         let writer = Writer::open(Arc::new(files.clone()), recovered, settings, statistics.clone()).unwrap();
-        let shared = Arc::new(Handover::new(1, 1 << 20, statistics));
+        let shared = Arc::new(Handover::new(1, 1 << 20, statistics, Clock::system()));
         let threads = Some(driver::start(shared.clone(), writer, interval).unwrap());
         Self { shared, threads }
     }

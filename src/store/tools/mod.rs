@@ -14,12 +14,12 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    commit::{Progress, Settings, Statistics, Writer, now, random},
+    commit::{Progress, Settings, Statistics, Writer, milliseconds, random},
     index::{Index, body_record, session_record},
     log::{Disk, Failure, LogRecord, OpenError, SegmentBytes, data_dir, names},
     recovery::{Recovered, recover},
 };
-use crate::topic::TopicFilter;
+use crate::{clock::Clock, topic::TopicFilter};
 
 /// Why a tool could not do what it is for.
 #[derive(Debug, Error)]
@@ -135,7 +135,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     for dangling in &recovered.dangling {
         writeln!(out, "lost: {dangling}")?;
     }
-    let time = now();
+    let time = milliseconds(Clock::system().wall());
     let aside = data_dir.join(format!("damaged-{}", time / 1000));
     let old = keep_aside(data_dir, &aside).map_err(|error| ToolError::Aside { path: aside.clone(), error })?;
 
