@@ -476,6 +476,30 @@ fn links_that_are_replaced_are_followed() {
     assert_eq!(setup.changed(), "rules (auth.acl_file)");
 }
 
+/// Whether there is a folder for them at the start or not.
+#[test]
+fn drop_in_files_that_come_change_and_go_are_read() {
+    for there in [false, true] {
+        let certs = Certs::new();
+        if there {
+            fs::create_dir(certs.path("dunlin.d")).unwrap();
+        }
+        let config = certs.path("dunlin.toml");
+        fs::write(&config, "watch = true\n[[listener]]\naddress = '127.0.0.1:0'\n").unwrap();
+        let running = Running::listening(&[], &["--config", config.to_str().unwrap()]);
+        let mut setup = Setup { certs, running };
+        if !there {
+            fs::create_dir(setup.path("dunlin.d")).unwrap();
+        }
+        for (packets, change) in [(7, "7 (was 100)"), (8, "8 (was 7)")] {
+            setup.replace("dunlin.d/a.toml", &format!("[limits]\nmax_inflight_out = {packets}\n"));
+            assert_eq!(setup.changed(), format!("limits.max_inflight_out = {change}"));
+        }
+        fs::remove_file(setup.path("dunlin.d/a.toml")).unwrap();
+        assert_eq!(setup.changed(), "limits.max_inflight_out = 100 (was 8)");
+    }
+}
+
 const SECURE: &str = "[[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = 'DIR/server.pem'\n\
                       key_file = 'DIR/server.key'\n";
 /// The key of RFC 7515, appendix A.1.
