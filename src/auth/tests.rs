@@ -77,15 +77,16 @@ fn a_line_with_the_hash_of_an_empty_password_locks_its_user_out_and_is_warned_of
     let dir = tempfile::tempdir().unwrap();
     let password_file = dir.path().join("passwords");
     let [empty, other] = [&b""[..], b"x"].map(password::Hash::make);
-    fs::write(&password_file, format!("\u{FEFF}bob:{other}\n# -\neve:{empty}\n")).unwrap();
+    fs::write(&password_file, format!("\u{FEFF}eve:{empty}\n# -\nbob:{other}\n")).unwrap();
     fs::set_permissions(&password_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let policy = Policy::load(&Settings { password_file: Some(password_file), ..Settings::default() }).unwrap();
     let [warning] = policy.warnings() else { panic!("{:?}", policy.warnings()) };
-    assert!(warning.contains("passwords:3: user \"eve\" has the hash of an empty password"), "{warning}");
+    // the first line is looked at on a busy machine too, and the mark is no part of its name
+    assert!(warning.contains("passwords:1: user \"eve\" has the hash of an empty password"), "{warning}");
     let auth = Auth::new(policy, Listeners::default(), Clock::system());
     let refused = ask(&auth, Some("eve"), Some(b""), true).err().unwrap();
     assert_eq!(refused.code, ReasonCode::BadUserNameOrPassword);
-    assert!(ask(&auth, Some("bob"), Some(b"x"), true).is_ok(), "the mark is no part of the first name");
+    assert!(ask(&auth, Some("bob"), Some(b"x"), true).is_ok());
 }
 
 #[test]
