@@ -37,6 +37,8 @@
 //! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held,
 //! and no input or output happens with one held.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 #[doc(hidden)]
 // as all modules: what an embedder needs is below, the rest is for the binary, tests, benches and fuzzers
 pub mod auth;

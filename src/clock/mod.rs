@@ -18,7 +18,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -109,7 +108,7 @@ impl Clock {
     /// Blocks until this thread is unparked or that moment has come.
     pub fn park_until(&self, at: Instant) {
         match &self.0 {
-            Kind::System => thread::park_timeout(at.saturating_duration_since(system::now())),
+            Kind::System => system::park(at.saturating_duration_since(system::now())),
             Kind::Turned(turned) => turned.park_until(at),
         }
     }

@@ -2,7 +2,10 @@
 //! clippy forbids it (`clippy.toml`) everywhere but here.
 #![allow(clippy::disallowed_methods)]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
 
 use parking_lot::{Condvar, MutexGuard};
 
@@ -21,6 +24,10 @@ pub(super) async fn sleep(time: Duration) {
 
 pub(super) async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(at.into()).await;
+}
+
+pub(super) fn park(time: Duration) {
+    thread::park_timeout(time);
 }
 
 pub(super) fn wait_until<T>(condvar: &Condvar, guard: &mut MutexGuard<'_, T>, at: Instant) {

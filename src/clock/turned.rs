@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Poll, Waker},
-    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -102,7 +101,7 @@ impl Turned {
         loop {
             let slice = self.left_until(at).min(LOOK_AGAIN);
             let parked = Stopwatch::start();
-            thread::park_timeout(slice);
+            system::park(slice);
             if slice.is_zero() || parked.took() < slice {
                 // it has come, or this thread was unparked
                 return;

@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     sync::{Arc, mpsc},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio_rustls::rustls::{
@@ -18,6 +18,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
+    clock::Stopwatch,
     config::{Cli, ConfigError, Health, ListenerConfig},
     net::HEALTH_CHECK,
     types::{Endpoint, Transport},
@@ -71,10 +72,10 @@ pub(super) fn ask(cli: &Cli, health: &Health) -> Result<Alive, HealthError> {
     let address = endpoint.with(listener.transport).to_string();
     let (sender, attempts) = mpsc::channel();
     std::thread::spawn(move || attempt_until_answered(&listener, &endpoint, &sender));
-    let until = Instant::now() + health.timeout;
+    let asking = Stopwatch::start();
     let mut problem = "no answer".to_owned();
     loop {
-        match attempts.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        match attempts.recv_timeout(health.timeout.saturating_sub(asking.took())) {
             Ok(Attempt::Answered(Ok(code))) => return Ok(Alive { address, code }),
             Ok(Attempt::Answered(Err(error))) => {
                 return Err(HealthError::Dead { address, problem: error.to_string() });

@@ -85,6 +85,23 @@ const IMPURE: &[&str] = &[
     "getrandom",
 ];
 
+/// Where the system's clock is read and waited for, and what would be that elsewhere. clippy.toml has the same, which
+/// knows types and not what stands under `cfg`.
+const CLOCK: &str = "src/clock/system.rs";
+const CLOCK_READS: &[[&str; 2]] = &[
+    ["Instant", "now"],
+    ["Instant", "elapsed"],
+    ["SystemTime", "now"],
+    ["SystemTime", "elapsed"],
+    ["thread", "park_timeout"],
+    ["time", "sleep"],
+    ["time", "sleep_until"],
+    ["time", "timeout"],
+    ["time", "timeout_at"],
+    ["time", "interval"],
+    ["time", "interval_at"],
+];
+
 const MAIN: &str = "src/bin/dunlin/main.rs";
 
 /// Of a file, without its tests.
@@ -107,6 +124,12 @@ fn folders_within_a_room_import_one_way_and_what_is_shown() {
 #[test]
 fn pure_rooms_touch_nothing_outside() {
     assert_none(sources("src").iter().flat_map(|s| impurities(&s.name, &s.text)));
+}
+
+#[test]
+fn one_file_reads_the_clock() {
+    let is_test = |name: &str| name.ends_with("/tests.rs") || name.contains("/tests/");
+    assert_none(sources("src").iter().filter(|s| !is_test(&s.name)).flat_map(|s| clock_reads(&s.name, &s.text)));
 }
 
 #[test]
@@ -227,6 +250,23 @@ fn impurities(name: &str, text: &str) -> Vec<String> {
         hits.map(move |impure| format!("{name}:{}: {impure} in a pure room", path.line)).collect::<Vec<_>>()
     });
     found.collect()
+}
+
+/// Outside of tests, what does not turn with the clock that a test turns.
+fn clock_reads(name: &str, text: &str) -> Vec<String> {
+    if name == CLOCK {
+        return Vec::new();
+    }
+    let tokens = without_tests(&tokens(text));
+    let reads = |path: &[String]| path.windows(2).any(|window| CLOCK_READS.iter().any(|read| window == *read));
+    let paths = paths(&tokens).into_iter().filter(|path| reads(&path.segments));
+    let mut wrong: Vec<_> = paths.map(|path| (path.line, path.segments.join("::"))).collect();
+    let calls = tokens.windows(3).filter(|w| w.iter().map(|t| t.text.as_str()).eq([".", "elapsed", "("]));
+    wrong.extend(calls.map(|w| (w[1].line, ".elapsed()".to_owned())));
+    wrong
+        .into_iter()
+        .map(|(line, what)| format!("{name}:{line}: {what} does not turn with the broker's clock"))
+        .collect()
 }
 
 fn shape(name: &str, text: &str) -> Vec<String> {
@@ -437,6 +477,12 @@ fn each_rule_finds_what_it_looks_for() {
         (impurities, "src/session/a.rs", "struct A { b: parking_lot::Mutex<u8> }", "Mutex in a pure room"),
         (impurities, "src/session/a.rs", "use std::sync::{Arc, RwLock};", "RwLock in a pure room"),
         (impurities, "src/session/tests.rs", "let a = rand::random();", "rand in a pure room"),
+        (clock_reads, "src/net/a.rs", "\nfn f() { Instant::now() }", "src/net/a.rs:2: Instant::now does not turn"),
+        (clock_reads, "src/net/a.rs", "fn f() { g(std::time::SystemTime::now) }", "SystemTime::now"),
+        (clock_reads, "src/net/a.rs", "use tokio::{sync::Notify, time::timeout};", "tokio::time::timeout"),
+        (clock_reads, "src/net/a.rs", "async fn f() { time::sleep_until(a).await }", "time::sleep_until"),
+        (clock_reads, "src/store/a.rs", "fn f() { begins\n.elapsed() }", "src/store/a.rs:2: .elapsed()"),
+        (clock_reads, "src/clock/mod.rs", "fn f() { std::thread::park_timeout(a) }", "std::thread::park_timeout"),
         (shape, "src/topic/a.rs", "// no\n", "does not begin with `//!`"),
         (shape, "src/topic/a.rs", "use std::fmt;\n//! Late.\n", "does not begin with `//!`"),
         (shape, "src/topic/a.rs", &"//! \n".repeat(601), "601 lines, more than 600"),
@@ -497,6 +543,13 @@ fn no_rule_finds_what_is_right() {
             "src/session/a.rs",
             "// no Mutex\nuse std::{io, time::{Duration, Instant}}; struct Brand; const A: &str = \"tokio\";",
         ),
+        (
+            clock_reads,
+            "src/net/a.rs",
+            "use std::time::Instant; fn f(c: &Clock) { c.now(); c.sleep(a); c.timeout(a, b) }",
+        ),
+        (clock_reads, "src/net/a.rs", "// Instant::now()\n#[cfg(test)] mod tests { fn f() { Instant::now() } }"),
+        (clock_reads, "src/clock/system.rs", "fn now() -> Instant { Instant::now() }"),
         (shape, "src/a.rs", &"//! \n".repeat(600)),
         (shape, "src/a.rs", &format!("{}#[cfg(test)]\nmod tests {{\n{}}}", "//! \n".repeat(600), "a!();\n".repeat(9))),
         (long_functions, "src/a.rs", &format!("fn f() {{\n{}}}\nfn g() {{}}", "a();\n".repeat(78))),

@@ -11,11 +11,14 @@ use std::{
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use anyhow::Context;
-use dunlin::config::{LogConfig, LogFormat, LogLevel};
+use dunlin::{
+    Clock,
+    config::{LogConfig, LogFormat, LogLevel},
+};
 use serde::Serialize;
 use tracing::{
     Event, Level, Subscriber,
@@ -93,7 +96,7 @@ pub fn failures(texts: &[String], format: LogFormat) -> ExitCode {
 }
 
 fn json_line(message: &str) -> String {
-    let timestamp = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let timestamp = humantime::format_rfc3339_millis(Clock::system().wall()).to_string();
     let line = Line { timestamp, level: "ERROR", message, target: "dunlin" };
     serde_json::to_string(&line).unwrap_or_default()
 }
@@ -304,7 +307,7 @@ struct Utc;
 
 impl FormatTime for Utc {
     fn format_time(&self, out: &mut Writer<'_>) -> std::fmt::Result {
-        write!(out, "{}", humantime::format_rfc3339_millis(SystemTime::now()))
+        write!(out, "{}", humantime::format_rfc3339_millis(Clock::system().wall()))
     }
 }
 

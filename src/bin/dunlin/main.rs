@@ -1,5 +1,7 @@
 //! The command line → a [`Config`] → a [`Server`] → an exit code. Everything else is the library's.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod log;
 mod open_files;
 mod reload;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context;
-use dunlin::server::Pulse;
+use dunlin::{Clock, server::Pulse};
 use sd_notify::NotifyState;
 
 /// The sockets that systemd passes, with their names. To be called once, before anything is opened.
@@ -57,8 +57,9 @@ impl Manager {
             return Ok(Self { thread: None });
         }
         let (states, told) = channel();
+        let clock = Clock::system();
         let watchdog = sd_notify::watchdog_enabled().filter(|time| !time.is_zero());
-        let reports = Reports { began: Instant::now(), watchdog, records: 0, is_silent: false, is_logged: false };
+        let reports = Reports { began: clock.now(), clock, watchdog, records: 0, is_silent: false, is_logged: false };
         thread::Builder::new()
             .name("dunlin-systemd".into())
             .spawn(move || reports.run(State::Starting(progress), &told))
@@ -90,7 +91,7 @@ impl Manager {
         self.tell(|| {
             let time = grace + LONGER;
             notify(&[NotifyState::Stopping, longer(time), NotifyState::Status("stopping")]);
-            State::Stopping(Instant::now() + time)
+            State::Stopping(Clock::system().now() + time)
         });
     }
 
@@ -104,6 +105,7 @@ impl Manager {
 
 /// The thread that reports what is true for a while only.
 struct Reports {
+    clock: Clock,
     began: Instant,
     /// Within what time a sign of life has to follow another.
     watchdog: Option<Duration>,
@@ -143,7 +145,7 @@ impl Reports {
                 WHILE_STARTING
             }
             State::Serving { pulse, error, status: reported } => {
-                let began = Instant::now();
+                let began = self.clock.now();
                 self.is_silent = !pulse.threads_answer(half);
                 self.feed_watchdog(!self.is_silent);
                 let status = status(pulse, error.as_deref());
@@ -151,11 +153,11 @@ impl Reports {
                     notify(&[NotifyState::Status(&status)]);
                     *reported = status;
                 }
-                half.saturating_sub(began.elapsed())
+                half.saturating_sub(self.clock.now() - began)
             }
             State::Stopping(until) => {
                 self.is_silent = false;
-                self.feed_watchdog(Instant::now() < *until);
+                self.feed_watchdog(self.clock.now() < *until);
                 half
             }
         }
@@ -166,7 +168,7 @@ impl Reports {
     fn progress(&mut self, records: u64) {
         if records > self.records {
             self.records = records;
-            let time = LONGER.max(2 * self.began.elapsed());
+            let time = LONGER.max(2 * (self.clock.now() - self.began));
             notify(&[longer(time), NotifyState::Status(&format!("restoring: {records} records were read"))]);
         }
     }

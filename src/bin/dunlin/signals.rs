@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dunlin::Clock;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGINT and SIGTERM: they end the process.
@@ -32,7 +33,7 @@ impl Stop {
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => {}
             }
-            let now = Instant::now();
+            let now = Clock::system().now();
             if self.last.is_none_or(|last| now - last > REPEATS_WITHIN) {
                 self.last = Some(now);
                 return;
