@@ -214,8 +214,12 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                 }
                 drop(closed);
             }
-            // an answer that is too late is not waited for
-            Some(Command::Ping(answer)) => _ = answer.send(()),
+            Some(Command::Ping(answer)) => {
+                // a thread serves if its connections have their turn, not if it hears this alone
+                tokio::task::yield_now().await;
+                // an answer that is too late is not waited for
+                let _ = answer.send(());
+            }
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }

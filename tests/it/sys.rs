@@ -101,6 +101,7 @@ fn names() -> BTreeSet<String> {
 /// Publishes all topics once, now that what was to be counted has happened.
 fn publish_once(broker: &mut Broker, recorder: &Recorder) {
     broker.reload(|config| config.sys.interval = Some(Duration::from_secs(3600)));
+    broker.turn(Duration::from_secs(1));
     // the last of them
     recorder.wait_for("publish (broker) $SYS/broker/load/connections/15min");
 }
@@ -280,6 +281,7 @@ fn topics_are_published_when_their_value_has_changed() {
     let mut publisher = broker.client("publisher");
     for expected in ["1", "2"] {
         publish_all(&mut publisher, "t", &[""]);
+        broker.turn(Duration::from_secs(1));
         let message = watcher.take();
         assert!(!message.retain && message.qos == 0);
         assert_eq!((message.topic.as_str(), message.text()), (topic, expected));
@@ -289,11 +291,12 @@ fn topics_are_published_when_their_value_has_changed() {
 
 #[test]
 fn without_an_interval_there_are_none() {
-    let limits = Limits { session_expiry: Some(Duration::from_millis(1)), ..Limits::default() };
+    let limits = Limits { session_expiry: Some(Duration::from_secs(1)), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
     // who would publish them ends sessions too, before that: twice, and it has had its turn
     for id in ["first", "second"] {
         broker.begin(id).disconnect();
+        broker.turn(Duration::from_secs(2));
         recorder.wait_for(&format!("expired {id}"));
     }
     assert_eq!(recorder.lines("publish"), [""; 0]);

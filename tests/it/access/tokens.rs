@@ -178,14 +178,18 @@ fn a_connection_ends_with_its_token() {
     let observe = recorder.clone();
     let config = config(|auth| auth.token_leeway = std::time::Duration::ZERO);
     let broker = Broker::build(config, |b| b.observe(observe));
-    let lasting = hs256(&json!({ "sub": "bob", "exp": now() + 600 }));
+    let lasting = hs256(&json!({ "sub": "bob", "exp": now() + 6000 }));
     let mut stays = broker.connect(&Connect::new("stays").user("bob", &lasting), 0);
-    let ending = hs256(&json!({ "sub": "bob", "exp": now() + 2 }));
+    let ending = hs256(&json!({ "sub": "bob", "exp": now() + 600 }));
     let mut ends = broker.connect(&Connect::new("ends").user("bob", &ending), 0);
+    broker.turn(std::time::Duration::from_secs(500));
     ends.expect_nothing_pending();
+    broker.turn(std::time::Duration::from_secs(101));
     ends.expect_closed();
     recorder.wait_for("disconnect ends TokenEnded");
     stays.expect_nothing_pending();
+    // by then it lets nobody in, also where it was found good lately
+    broker.refuses(&Connect::new("late").user("bob", &ending), 4);
 }
 
 #[test]

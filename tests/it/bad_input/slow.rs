@@ -29,8 +29,7 @@ fn a_client_that_sends_byte_by_byte_is_served() {
 
 #[test]
 fn a_client_that_stalls_before_connect_is_closed() {
-    let connect_timeout = Duration::from_millis(200);
-    let broker = broker(Limits { connect_timeout, ..Limits::default() });
+    let broker = broker(Limits::default());
     let mut healthy = Healthy::new(broker.address());
     let connect = Connect::new("stalls").frame();
     let stalled: Vec<Raw> = [0, 1, 2, connect.len() - 1]
@@ -47,6 +46,7 @@ fn a_client_that_stalls_before_connect_is_closed() {
     trickle.send(&connect[2..]);
     while trickle.send(&[0]) {
         healthy.exchange();
+        broker.turn(Duration::from_secs(1));
     }
     for mut raw in stalled {
         assert_eq!(raw.read_to_end(), b"");
@@ -57,13 +57,8 @@ fn a_client_that_stalls_before_connect_is_closed() {
 
 #[test]
 fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
-    let limits = Limits {
-        write_timeout: Duration::from_secs(2),
-        max_outbound_bytes: 100_000,
-        max_queued_messages: 10,
-        ..Limits::default()
-    };
-    let broker = broker(limits);
+    let limits = Limits { max_outbound_bytes: 100_000, max_queued_messages: 10, ..Limits::default() };
+    let broker = broker(limits.clone());
     let mut healthy = Healthy::new(broker.address());
     let mut watcher = accepted(broker.address(), "watcher");
     watcher.subscribe(&[("end", 0)]);
@@ -85,6 +80,7 @@ fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
         assert!(published < 10_000, "300 MB were sent to a client that does not read");
     }
     healthy.exchange();
+    broker.turn_until(limits.write_timeout, || broker.count(Count::WriteTimeouts) > 0);
     // its Will says that it was closed
     watcher.expect_message("end", "of deaf", 0);
     assert_eq!(broker.count(Count::WriteTimeouts), 1);
@@ -95,18 +91,22 @@ fn a_client_that_never_reads_keeps_nobody_waiting_and_is_closed() {
 
 #[test]
 fn a_client_that_reads_none_of_its_answers_is_read_no_further_and_closed() {
-    let limits = Limits { write_timeout: Duration::from_secs(2), max_outbound_bytes: 100_000, ..Limits::default() };
-    let broker = broker(limits);
+    let limits = Limits { max_outbound_bytes: 100_000, ..Limits::default() };
+    let broker = broker(limits.clone());
     let mut healthy = Healthy::new(broker.address());
     let mut greedy = Raw::open(broker.address());
     greedy.send(&Connect::new("greedy").frame());
     let pings = PINGREQ.repeat(50_000);
     // ends when the broker has closed; the broker reads no more than it can answer
-    let mut blocks: u64 = 0;
-    while greedy.send(&pings) {
-        blocks += 1;
-        assert!(blocks < 10_000, "1 GB of requests was read of a client that does not read the answers");
-    }
+    let sender = std::thread::spawn(move || {
+        let mut blocks: u64 = 0;
+        while greedy.send(&pings) {
+            blocks += 1;
+            assert!(blocks < 10_000, "1 GB of requests was read of a client that does not read the answers");
+        }
+    });
+    broker.turn_until(limits.write_timeout, || broker.count(Count::WriteTimeouts) > 0);
+    sender.join().expect("its sends have failed");
     assert_eq!(broker.count(Count::WriteTimeouts), 1);
     assert_eq!(PINGRESP.len(), PINGREQ.len());
     assert!(broker.count(Count::BytesReceived) <= broker.count(Count::BytesSent) + 100_000 + (1 << 20));

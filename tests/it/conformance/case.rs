@@ -6,6 +6,7 @@ use std::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use dunlin::config::{Config, Limits};
@@ -50,8 +51,8 @@ pub struct Case {
     name: String,
     address: SocketAddr,
     anonymous: AtomicUsize,
-    /// Kept for as long as the test runs.
-    _own: Option<Broker>,
+    /// Where it is not one that tests share.
+    own: Option<Broker>,
 }
 
 impl Case {
@@ -75,7 +76,7 @@ impl Case {
         let name = function.rsplit("::").skip(1).find(|name| !name.contains('{')).expect("a function's path");
         // The process id keeps apart two runs against one external broker.
         let name = format!("{name}-{}", std::process::id());
-        Self { name, address, anonymous: AtomicUsize::new(0), _own: own }
+        Self { name, address, anonymous: AtomicUsize::new(0), own }
     }
 
     /// A client id that stands for `role` in this test.
@@ -86,6 +87,11 @@ impl Case {
     /// A topic that only this test uses.
     pub fn topic(&self, rest: &str) -> String {
         format!("{}/{rest}", self.name)
+    }
+
+    /// Turns the clock of a broker of its own.
+    pub fn turn(&self, by: Duration) {
+        self.own.as_ref().expect("a clock that others do not need").turn(by);
     }
 
     /// A connection without a CONNECT.

@@ -154,11 +154,13 @@ fn little_is_taken_from_somebody_whom_nobody_knows_yet() {
 
 #[test]
 fn who_waits_for_a_verdict_waits_no_longer_than_for_a_connect() {
-    let mut config = config();
-    config.limits.connect_timeout = std::time::Duration::from_millis(300);
+    let config = config();
+    let timeout = config.limits.connect_timeout;
     let broker = Broker::build(config, |b| b.authenticate(Arc::<Late>::default()));
     let mut client = broker.open();
     client.send(&Connect::new("never").frame());
+    broker.wait_for_count(Count::SocketsOpened, 1);
+    broker.turn(timeout + std::time::Duration::from_secs(1));
     client.expect_closed();
     broker.expect_counts(&[(Count::ConnectTimeouts, 1), (Count::Connects, 0)]);
     // nor does a shutdown wait for it

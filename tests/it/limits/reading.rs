@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dunlin::{config::Limits, router::Count};
@@ -12,6 +12,9 @@ use crate::support::{
     Broker, GUARD,
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, narrow, puback, suback, subscribe},
 };
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// A connected client as a bare socket.
 fn bare(broker: &Broker, connect: &Connect) -> TcpStream {
@@ -48,8 +51,10 @@ fn a_client_that_reads_its_answers_at_last_is_read_from_again() {
 
 #[test]
 fn a_client_that_is_behind_with_what_others_send_is_read_from() {
-    let (broker, recorder) = Broker::observed(Limits { max_outbound_bytes: 1_000_000, ..Limits::default() });
-    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
+    // it does not read, and is not to be closed for that
+    let limits = Limits { max_outbound_bytes: 1_000_000, write_timeout: 24 * HOUR, ..Limits::default() };
+    let (broker, recorder) = Broker::observed(limits);
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(60));
     slow.write_all(&subscribe(1, &[("flood", 0)])).expect("a SUBSCRIBE is sent");
     expect(&mut slow, &suback(1, &[0]));
     let mut publisher = broker.client("pub");
@@ -60,45 +65,47 @@ fn a_client_that_is_behind_with_what_others_send_is_read_from() {
         assert!(dropped < 20_000, "a client that reads nothing gets everything");
     }
     // it is there and says so, for longer than its Keep Alive allows it to be silent
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_secs(3) {
+    for _ in 0..10 {
+        recorder.take();
         slow.write_all(PINGREQ).expect("a PINGREQ is sent");
-        // another client's exchanges are the clock's ticks
-        (0..200).for_each(|_| publisher.expect_nothing_pending());
+        recorder.wait_for("ping slow");
+        broker.turn(MINUTE);
     }
+    publisher.expect_nothing_pending();
     assert_eq!(recorder.lines("disconnect slow"), [""; 0]);
 }
 
 #[test]
 fn a_client_that_never_ends_its_packet_is_silent() {
     let (broker, recorder) = Broker::observed(Limits::default());
-    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
-    let mut other = broker.client("other");
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(60));
     // a PUBLISH of 4 KiB, a byte at a time
-    slow.write_all(&[0x30, 0x80, 0x20, 0, 1, b't']).expect("the beginning of a PUBLISH");
+    send(&broker, &mut slow, &[0x30, 0x80, 0x20, 0, 1, b't']);
     for _ in 0..4_000 {
         if slow.write_all(b"x").is_err() || !recorder.lines("disconnect slow").is_empty() {
             break;
         }
-        // another client's exchanges are the clock's ticks
-        (0..50).for_each(|_| other.expect_nothing_pending());
+        broker.turn(MINUTE / 60);
     }
     recorder.wait_for("disconnect slow");
     let lines = recorder.lines("disconnect slow");
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("disconnect slow PacketTooSlow { keep_alive: 1, received: "), "{lines:?}");
+    assert!(lines[0].starts_with("disconnect slow PacketTooSlow { keep_alive: 60, received: "), "{lines:?}");
     assert!(lines[0].ends_with(", expected: 4099 }"), "{lines:?}");
 }
 
-/// Sends `bytes` in pieces that take `time` in all, or until the connection is closed.
-fn trickle(stream: &mut TcpStream, bytes: &[u8], piece: usize, time: Duration) {
-    let begin = Instant::now();
-    for (n, piece) in (1..).zip(bytes.chunks(piece)) {
-        stream.write_all(piece).expect("the broker reads");
-        // what is sent at a rate has to be sent by the clock: the test fails if the broker closes, not if it is late
-        while begin.elapsed() < time.mul_f64(f64::from(n) * piece.len() as f64 / bytes.len() as f64) {
-            std::thread::yield_now();
-        }
+/// Sends `bytes`; the broker has read them when this returns, and nobody else sends anything.
+fn send(broker: &Broker, stream: &mut TcpStream, bytes: &[u8]) {
+    let before = broker.count(Count::BytesReceived);
+    stream.write_all(bytes).expect("the broker reads");
+    broker.wait_for_count(Count::BytesReceived, before + bytes.len() as u64);
+}
+
+/// Sends `bytes` in pieces that take `time` in all.
+fn trickle(broker: &Broker, stream: &mut TcpStream, bytes: &[u8], piece: usize, time: Duration) {
+    for part in bytes.chunks(piece) {
+        send(broker, stream, part);
+        broker.turn(time.mul_f64(part.len() as f64 / bytes.len() as f64));
     }
 }
 
@@ -107,36 +114,39 @@ fn a_packet_that_takes_longer_than_the_keep_alive_is_taken_while_it_makes_progre
     let (broker, recorder) = Broker::observed(Limits::default());
     let mut subscriber = broker.client("sub");
     subscriber.subscribe(&[("large", 1)]);
-    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(1));
+    let mut slow = bare(&broker, &Connect::new("slow").keep_alive(60));
     // 3 KB in three Keep Alives, then one that is held in a buffer of its own
-    for (size, seconds) in [(3_000, 3), (300_000, 2)] {
+    for (size, minutes) in [(3_000, 3), (300_000, 2)] {
         let message = Message::new("large", &"x".repeat(size)).qos(1).id(1);
-        trickle(&mut slow, &message.frame(), size / 60, Duration::from_secs(seconds));
+        trickle(&broker, &mut slow, &message.frame(), size / 60, minutes * MINUTE);
         expect(&mut slow, &puback(1));
         assert_eq!(subscriber.receive().payload.len(), size);
     }
     assert_eq!(recorder.lines("disconnect slow"), [""; 0]);
     // behind it, silence is silence
+    broker.turn(2 * MINUTE);
     recorder.wait_for("disconnect slow");
-    assert_eq!(recorder.lines("disconnect slow"), ["disconnect slow KeepAliveTimeout { keep_alive: 1 }"]);
+    assert_eq!(recorder.lines("disconnect slow"), ["disconnect slow KeepAliveTimeout { keep_alive: 60 }"]);
 }
 
 #[test]
 fn a_connect_gets_more_time_while_it_makes_progress() {
-    let connect_timeout = Duration::from_secs(1);
-    let broker = Broker::limits(Limits { connect_timeout, ..Limits::default() });
-    let will = Message::new("will", &"x".repeat(10_000));
+    let broker = Broker::limits(Limits::default());
+    let will = Message::new("will", &"x".repeat(60_000));
     let connect = Connect::new("slow").will(&will).frame();
     let mut slow = TcpStream::connect(broker.address()).expect("the broker accepts connections");
     slow.set_read_timeout(Some(GUARD)).expect("a read timeout");
-    trickle(&mut slow, &connect, 100, Duration::from_secs(3));
+    trickle(&broker, &mut slow, &connect, 1000, 3 * Limits::default().connect_timeout);
     expect(&mut slow, &connack(0, 0));
     // six times the connect timeout is the most, whatever comes
-    let begin = Instant::now();
     let mut stalls = TcpStream::connect(broker.address()).expect("the broker accepts connections");
     stalls.set_read_timeout(Some(GUARD)).expect("a read timeout");
-    stalls.write_all(&connect[..connect.len() - 1]).expect("most of a CONNECT is sent");
+    send(&broker, &mut stalls, &connect[..connect.len() - 1]);
+    broker.turn(5 * Limits::default().connect_timeout);
+    broker.turn(Limits::default().connect_timeout / 2);
+    broker.turn(Duration::ZERO);
+    broker.expect_counts(&[(Count::ConnectTimeouts, 0)]);
+    broker.turn(Limits::default().connect_timeout);
     assert_eq!(stalls.read(&mut [0]).ok(), Some(0));
-    assert!(begin.elapsed() >= Duration::from_secs(5), "{:?}", begin.elapsed());
-    assert_eq!(broker.server.counters().get(Count::ConnectTimeouts), 1);
+    broker.expect_counts(&[(Count::ConnectTimeouts, 1)]);
 }

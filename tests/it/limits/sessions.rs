@@ -49,14 +49,15 @@ fn one_session_too_many_is_refused_and_those_that_are_there_are_not() {
 
 #[test]
 fn a_session_whose_client_stays_away_expires() {
-    let limits = Limits { session_expiry: Some(Duration::from_millis(100)), ..Limits::default() };
+    let limits = Limits { session_expiry: Some(Duration::from_secs(3600)), ..Limits::default() };
     let (broker, recorder) = Broker::observed(limits);
     let (mut away, mut here, mut publisher) = (broker.begin("away"), broker.begin("here"), broker.client("pub"));
     away.subscribe(&[("t", 1)]);
     here.subscribe(&[("t", 1)]);
     away.disconnect();
     publish_all(&mut publisher, "t", &["1"]);
-    recorder.wait_for("expired away 100ms");
+    broker.turn(Duration::from_secs(3601));
+    recorder.wait_for("expired away 3600s");
     broker.expect_counts(&[(Count::SessionsExpired, 1)]);
     // neither the message nor the subscription is left
     let mut away = broker.begin("away");
@@ -69,6 +70,7 @@ fn a_session_whose_client_stays_away_expires() {
     let mut here = broker.resume("here");
     away.disconnect();
     recorder.take();
+    broker.turn(Duration::from_secs(3601));
     recorder.wait_for("expired away");
     publish_all(&mut publisher, "t", &["3"]);
     expect_exactly(&mut here, &["3"]);

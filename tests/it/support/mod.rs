@@ -28,7 +28,7 @@ use std::{
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use dunlin::{
-    Builder, Config, Server,
+    Builder, Config, Server, TestClock,
     config::{Limits, SysConfig},
     router::{Count, Event, Observe},
     server::ServerError,
@@ -46,6 +46,7 @@ pub const GUARD: Duration = Duration::from_secs(30);
 pub struct Broker {
     pub server: Server,
     config: Config,
+    clock: TestClock,
 }
 
 /// A free loopback port, two threads, no `$SYS`.
@@ -82,7 +83,8 @@ impl Broker {
 
     /// With what `plug` plugs in.
     pub fn build(config: Config, plug: impl FnOnce(Builder) -> Builder) -> Self {
-        Self { server: start(plug(Builder::new(config.clone()))), config }
+        let clock = TestClock::new();
+        Self { server: start(plug(Builder::new(config.clone()).clock(clock.clock()))), config, clock }
     }
 
     pub fn limits(limits: Limits) -> Self {
@@ -128,6 +130,26 @@ impl Broker {
             }
             assert!(begin.elapsed() < GUARD && got < expected, "{count:?} is {got}, not {expected}");
             std::thread::yield_now();
+        }
+    }
+
+    /// Turns its clock forward. Bytes and connections may be on their way: what the time is to run from is waited for
+    /// before, by an answer or a count. What follows from that on its threads is waited for here.
+    #[track_caller]
+    pub fn turn(&self, by: Duration) {
+        // before a thread answers, its connections have their turn; a new one is dealt to its thread before
+        let pulse = self.server.pulse();
+        assert!((0..3).all(|_| pulse.threads_answer(GUARD)), "a thread of the broker hangs");
+        self.clock.turn(by);
+    }
+
+    /// Turns its clock forward again and again until an event has happened.
+    #[track_caller]
+    pub fn turn_until(&self, by: Duration, has_happened: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !has_happened() {
+            assert!(begin.elapsed() < GUARD, "it does not happen");
+            self.turn(by);
         }
     }
 
