@@ -16,6 +16,7 @@ use super::{
     world::copy,
 };
 use crate::{
+    clock::TestClock,
     router::{Condition, QueuedCopy, Record, Store},
     session::{CommitSeq, Message, RestoredState, SessionChange, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
@@ -206,6 +207,27 @@ fn an_interval_is_done_when_it_is_written() {
     drop(store);
     let (_store, restored) = open(&options(dir.path())).unwrap();
     assert_eq!(restored.retained.len(), 1);
+}
+
+#[test]
+fn an_interval_ends_by_the_clock_that_is_turned() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let (dir, test) = (tempfile::tempdir().unwrap(), TestClock::new());
+    let options = Options { sync: Sync::Interval(HOUR), clock: test.clock(), ..options(dir.path()) };
+    let (store, _) = open(&options).unwrap();
+    let append = || {
+        let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
+        wait(&store, store.append(Record::Retained { message }));
+    };
+    append();
+    test.turn(HOUR / 2);
+    append();
+    assert_eq!(store.statistics().fsyncs.get(), 0);
+    test.turn(HOUR / 2);
+    // it syncs before it waits for the batch after the one that it wakes up for
+    append();
+    append();
+    assert_eq!(store.statistics().fsyncs.get(), 1);
 }
 
 #[test]

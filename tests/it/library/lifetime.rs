@@ -6,7 +6,7 @@ use std::{
 };
 
 use dunlin::{
-    Config, Server, ServerError,
+    Builder, Config, Server, ServerError, TestClock,
     config::{Limits, ListenerConfig},
     router::Count,
     server::ListenError,
@@ -14,10 +14,10 @@ use dunlin::{
 
 use crate::support::{
     Broker, config, expect_exactly, publish_all,
-    raw::{Client, Message},
+    raw::{Client, Connect, Message},
     run,
     running::accepted,
-    shut_down,
+    shut_down, start,
 };
 
 /// Nobody listens there, and somebody else may.
@@ -26,6 +26,21 @@ fn assert_free(address: SocketAddr) {
     let refused = TcpStream::connect(address).expect_err("nobody listens");
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
     TcpListener::bind(address).expect("the port is free");
+}
+
+#[test]
+fn a_session_expires_by_the_clock_while_no_broker_runs() {
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let (dir, clock) = (tempfile::tempdir().unwrap(), TestClock::new());
+    let limits = Limits { session_expiry: Some(HOUR), ..Limits::default() };
+    let config = Config { data_dir: Some(dir.path().into()), limits, ..config() };
+    for (away, session_present) in [(0, 0), (50, 1), (50, 1), (61, 0)] {
+        clock.turn(away * HOUR / 60);
+        let server = start(Builder::new(config.clone()).clock(clock.clock()));
+        let connect = Connect::new("client").persistent();
+        Client::accepted(server.local_addrs()[0], &connect, session_present).disconnect();
+        shut_down(server);
+    }
 }
 
 #[tokio::test]
