@@ -3,7 +3,15 @@
 
 use std::{
     env,
-    os::fd::{FromRawFd, OwnedFd},
+    ffi::OsString,
+    io,
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -53,7 +61,7 @@ const LONGER: Duration = Duration::from_secs(30);
 impl Manager {
     /// Reports, from now on, that the process starts, as long as `progress` is made.
     pub fn starting(progress: Arc<AtomicU64>) -> anyhow::Result<Self> {
-        if env::var_os("NOTIFY_SOCKET").is_none() {
+        if notify_socket().is_none() {
             return Ok(Self { thread: None });
         }
         let (states, told) = channel();
@@ -202,7 +210,30 @@ fn longer(time: Duration) -> NotifyState<'static> {
 }
 
 fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    if let Err(error) = send(states) {
         tracing::warn!(%error, "cannot report to systemd (NOTIFY_SOCKET)");
     }
 }
+
+/// One datagram with a line for each state, as sd_notify(3) says. Where nobody takes it, the broker does not wait for
+/// long: it has to stop and to reload also then.
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(path) = notify_socket() else { return Ok(()) };
+    let address = match path.as_bytes() {
+        #[cfg(target_os = "linux")]
+        [b'@', name @ ..] => <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(&path)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(LONGEST_SEND))?;
+    let message: String = states.iter().map(|state| format!("{state}\n")).collect();
+    socket.send_to_addr(message.as_bytes(), &address)?;
+    Ok(())
+}
+
+fn notify_socket() -> Option<OsString> {
+    env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty())
+}
+
+/// How long a report waits for room in the socket of systemd.
+const LONGEST_SEND: Duration = Duration::from_secs(1);

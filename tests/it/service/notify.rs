@@ -156,6 +156,44 @@ fn nothing_is_reported_without_a_socket_and_one_that_is_gone_stops_nothing() {
     broker.stop();
 }
 
+#[test]
+fn a_socket_that_takes_nothing_more_keeps_the_broker_from_nothing() {
+    let systemd = Systemd::new();
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    while filler.send_to(b"STATUS=full", systemd.path("notify")).is_ok() {}
+    let config = systemd.path("dunlin.toml");
+    std::fs::write(&config, "").unwrap();
+    let mut broker = systemd.start(&["--config", &config], &[]);
+    broker.wait_until_ready();
+    std::fs::write(&config, "shutdown_grace = '7s'\n").unwrap();
+    broker.signal("HUP");
+    broker.wait_for("changed: shutdown_grace");
+    broker.wait_for("cannot report to systemd (NOTIFY_SOCKET)");
+    broker.signal("TERM");
+    assert_eq!(broker.exit_code(), Some(0));
+}
+
+#[test]
+fn an_abstract_socket_is_reached_and_an_empty_name_is_none() {
+    use std::os::{linux::net::SocketAddrExt, unix::net::SocketAddr};
+
+    let name = format!("dunlin-test-{}", std::process::id());
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    socket.set_read_timeout(Some(GUARD)).unwrap();
+    let systemd = Systemd { socket, ..Systemd::new() };
+    let mut broker = systemd.start(&[], &[("NOTIFY_SOCKET", &format!("@{name}"))]);
+    systemd.wait_for("READY=1");
+    broker.wait_until_ready();
+    broker.stop();
+
+    let mut broker = systemd.start(&[], &[("NOTIFY_SOCKET", "")]);
+    broker.wait_until_ready();
+    broker.signal("TERM");
+    assert_eq!(broker.exit_code(), Some(0));
+    assert!(!broker.read.iter().any(|line| line.contains("NOTIFY_SOCKET")), "{:#?}", broker.read);
+}
+
 /// The time-out of this systemd is a third of what the same restore took before: without more time it would not be
 /// ready.
 #[test]
