@@ -185,7 +185,9 @@ impl Rules {
                 }
                 Statement::Pattern(access, filter) => {
                     rules.warn_of_blanks(line, filter);
-                    if !filter.contains("%c") && !filter.contains("%u") {
+                    // one for all topics is meant for everybody
+                    let is_for_all = matches!(filter, "#" | "$SYS/#");
+                    if !is_for_all && !filter.contains("%c") && !filter.contains("%u") {
                         let says = "has neither %c nor %u: it holds for everybody alike";
                         rules.warnings.push(format!("{file}:{line}: the pattern {filter:?} {says}"));
                     }
