@@ -79,6 +79,24 @@ pub fn persistence_text(config: &Config) -> String {
 }
 
 fn anonymous_text(config: &Config) -> String {
+    // what a listener says of its own goes over what is said for all
+    let others = |served: bool| {
+        let own =
+            config.listeners.iter().filter(move |l| l.allow_anonymous == Some(served) && !l.demands_certificates());
+        own.map(|l| l.address.with(l.transport).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = anonymous_by_default(config);
+    for (served, word) in [(true, "served"), (false, "refused")] {
+        let listeners = others(served);
+        if !listeners.is_empty() && config.allow_anonymous != Some(served) {
+            text += &format!("; but {word} on {listeners}, by its own allow_anonymous = {served}");
+        }
+    }
+    text
+}
+
+/// On listeners that say nothing of their own.
+fn anonymous_by_default(config: &Config) -> String {
     if let Some(variable) = config.refuses_anonymous_for() {
         return format!("refused on every listener, as {variable} is set; DUNLIN_ALLOW_ANONYMOUS=true changes that");
     }

@@ -91,6 +91,11 @@ pub(super) enum Line {
     Certificates(String),
     /// The same, but clients with a certificate are refused too.
     CertificatesAlone(String),
+    /// A listener that says of anonymous clients something else than what holds for all.
+    Own {
+        listener: String,
+        served: bool,
+    },
 }
 
 /// The lines that are logged at the start. A reload logs those that are new.
@@ -123,8 +128,15 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
                 Some(variable) => Some(Line::RefusedFor(variable.into())),
                 None => refused_on_loopback(&others),
             },
+            // somebody may, on such a listener
+            Some(false) if others.iter().any(|l| l.allow_anonymous == Some(true)) => None,
             _ => of_anonymous(is_proved, allow_anonymous, open, by_certificate),
         });
+    }
+    for listener in &others {
+        if let Some(served) = listener.allow_anonymous.filter(|_| listener.allow_anonymous != allow_anonymous) {
+            lines.push(Line::Own { listener: listener.address.with(listener.transport).to_string(), served });
+        }
     }
     for listener in certain {
         let name = listener.address.with(listener.transport).to_string();
@@ -190,6 +202,12 @@ impl Line {
             }
             Self::Rules(rules) => {
                 tracing::info!(target: LOG, rules, "clients may do what auth.acl_file allows");
+            }
+            Self::Own { listener, served: true } => {
+                tracing::info!(target: LOG, listener, "anonymous clients are served there: its own allow_anonymous = true");
+            }
+            Self::Own { listener, served: false } => {
+                tracing::info!(target: LOG, listener, "anonymous clients are refused there: its own allow_anonymous = false");
             }
             Self::Certificates(listener) => tracing::info!(target: LOG, listener, "clients need a certificate"),
             Self::CertificatesAlone(listener) => tracing::warn!(

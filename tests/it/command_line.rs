@@ -267,6 +267,31 @@ fn a_flag_goes_over_its_variable_and_that_over_the_file() {
     assert!(told(dir.path(), &variables, &flag).contains("workers:       4\n"));
 }
 
+/// What a listener says of its own goes over what is said for all, and what is told says so.
+#[test]
+fn listeners_with_another_answer_to_anonymous_clients_are_told() {
+    let text = "allow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n\
+                [[listener]]\naddress = '[::1]:0'\n";
+    let dir = dir_with("a.toml", text);
+    std::fs::write(dir.path().join("secret"), "x\n").unwrap();
+    let file = ["--config=a.toml", "--check"];
+    let user = [("DUNLIN_USER", "a"), ("DUNLIN_USER_PASSWORD_FILE", "secret")];
+    let own = "; but served on 127.0.0.1:0, by its own allow_anonymous = true\n";
+    for variables in [&user[..], &[("DUNLIN_ALLOW_ANONYMOUS", "false")]] {
+        let told = told(dir.path(), variables, &file);
+        assert!(told.contains("anonymous:     refused on every listener") && told.contains(own), "{told}");
+    }
+    assert!(!told(dir.path(), &[], &file).contains("; but"));
+    std::fs::write(
+        dir.path().join("a.toml"),
+        text.replacen("= true\n[[listener]]\naddress = '[", "= false\n[[listener]]\naddress = '[", 1),
+    )
+    .unwrap();
+    let refused = told(dir.path(), &[], &file);
+    let but = "served on every listener; but refused on 127.0.0.1:0, by its own allow_anonymous = false\n";
+    assert!(refused.contains(but), "{refused}");
+}
+
 #[test]
 fn an_empty_variable_is_unset() {
     let dir = tempfile::tempdir().unwrap();

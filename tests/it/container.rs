@@ -56,6 +56,21 @@ fn secret(dir: &TempDir, text: &str) -> PathBuf {
 // ---- logins ----
 
 #[test]
+fn a_listener_that_serves_anonymous_clients_of_its_own_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("dunlin.toml");
+    fs::write(&config, "[[listener]]\naddress = '127.0.0.1:0'\nallow_anonymous = true\n").unwrap();
+    let path = secret(&dir, "x\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+    command.env_clear().env("DUNLIN_USER", "alice").env("DUNLIN_USER_PASSWORD_FILE", path);
+    let mut running = Running::run(command.arg("--config").arg(config));
+    running.wait_until_ready();
+    assert_eq!(connack(&running, None), 0);
+    let line = "anonymous clients are served there: its own allow_anonymous = true listener=";
+    assert!(running.read.iter().any(|read| read.contains(line)), "{:#?}", running.read);
+}
+
+#[test]
 fn without_a_login_anonymous_clients_are_served_and_with_one_by_variables_they_are_not() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(connack(&started(&dir, &[]), None), 0);
