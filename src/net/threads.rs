@@ -214,12 +214,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                 }
                 drop(closed);
             }
-            Some(Command::Ping(answer)) => {
-                // a thread serves if its connections have their turn, not if it hears this alone
-                tokio::task::yield_now().await;
-                // an answer that is too late is not waited for
-                let _ = answer.send(());
-            }
+            Some(Command::Ping(answer)) => answer_ping(&answer).await,
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
         }
@@ -242,6 +237,13 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     if let Some(task) = housekeeper {
         task.abort();
     }
+}
+
+/// A thread serves if its connections have their turn, not if it hears this alone.
+async fn answer_ping(answer: &std::sync::mpsc::Sender<()>) {
+    tokio::task::yield_now().await;
+    // one that is too late is not waited for
+    let _ = answer.send(());
 }
 
 fn spawn_connection(
