@@ -14,7 +14,7 @@
 //!
 //! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ←
 //! [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands
-//! alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy.rs` holds
+//! alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` holds
 //! both.
 //!
 //! # Locks

@@ -1,10 +1,11 @@
 //! The broker from outside and as a library: real sockets, real files, real processes. All that is not in here needs a
-//! crate of its own: `tests/crash` kills brokers under load for as long as it is told to, `tests/tidy.rs` reads the
+//! crate of its own: `tests/crash` kills brokers under load for as long as it is told to, `tests/tidy` reads the
 //! sources and needs nothing of the broker.
 //!
 //! These tests run in one process, several at a time. So none changes what is the process' own: its directory,
 //! environment, umask, limits, or the logger of all threads. A test that needs one of these changed runs a child
-//! process (as `persistence/full_disk` does).
+//! process (as `persistence/full_disk` does). One exception: `storm` raises the soft limit of open files, as it has more
+//! of them than some machines allow; dunlin raises its own, so that no test sees the difference.
 //!
 //! | module | shows |
 //! |---|---|

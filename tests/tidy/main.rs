@@ -183,6 +183,16 @@ fn what_the_network_drives_does_not_unwrap() {
     assert_none(sources.iter().filter(|s| !is_test(&s.name)).flat_map(|s| unwraps(&s.name, &s.text)));
 }
 
+/// Each of them is linked with the whole broker: a new file of tests is a module of `tests/it`.
+#[test]
+fn there_are_three_crates_of_tests() {
+    let is_crate = |path: &PathBuf| path.extension().is_some_and(|e| e == "rs") || path.join("main.rs").exists();
+    let entries = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).expect("a folder of sources");
+    let crates: BTreeSet<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).filter(is_crate).collect();
+    let names: Vec<_> = crates.iter().map(|path| path.file_name().expect("a name").to_string_lossy()).collect();
+    assert_eq!(names, ["crash", "it", "tidy"]);
+}
+
 #[test]
 fn tests_wait_for_events_and_all_of_them_run() {
     assert_none(["src", "tests"].into_iter().flat_map(sources).flat_map(|s| ignored_tests(&s.name, &s.text)));
