@@ -7,7 +7,7 @@ use dunlin::{
     router::{Client, Flush, Handled, Identity, Peer, Router, RouterLimits, RouterThread, SysPublish},
     session::SessionLimits,
     topic::TopicName,
-    types::{PacketId, ProtocolVersion, QoS},
+    types::{PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
 /// The defaults of the config, but for what would take long to reach.
@@ -18,7 +18,7 @@ pub fn limits() -> RouterLimits {
             max_inflight_in: 100,
             max_queued_messages: 1_000,
             max_queued_bytes: 64 << 20,
-            drop_oldest: false,
+            queue_full: QueueFull::DropNewest,
             queue_qos0: false,
             max_outbound_bytes: 8 << 20,
         },

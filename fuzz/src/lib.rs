@@ -14,7 +14,7 @@ use dunlin::{
         SessionLimits, Stored, Turn,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
-    types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+    types::{PacketId, ProtocolVersion, QoS, QueueFull, SubscriptionOptions},
 };
 
 // ---- decode ----
@@ -170,7 +170,11 @@ pub fn session(data: &[u8]) {
             max_inflight_in: 1 + usize::from(a / 8 % 4),
             max_queued_messages: 1 + usize::from(b % 8),
             max_queued_bytes: 1 + usize::from(c) * 8,
-            drop_oldest: d & 1 != 0,
+            queue_full: match (b & 8 != 0, d & 1 != 0) {
+                (true, _) => QueueFull::KeepLast,
+                (false, true) => QueueFull::DropOldest,
+                (false, false) => QueueFull::DropNewest,
+            },
             queue_qos0: d & 2 != 0,
             max_outbound_bytes: 1 + usize::from(d) * 16,
         },
@@ -256,7 +260,8 @@ impl End {
 
     fn deliver(&mut self, qos: QoS, size: usize) {
         let payload = vec![0; size];
-        let outgoing = Outgoing::new(TopicName::new("t").expect("a topic"), &payload, qos);
+        let topic = if size.is_multiple_of(2) { "t" } else { "u" };
+        let outgoing = Outgoing::new(TopicName::new(topic).expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
         let (session, mut turn) = self.parts();
         match session.deliver(&outgoing, How { qos, retain: false }, &mut turn) {

@@ -355,7 +355,7 @@ mod tests {
 
     use super::super::{listener::*, settings::*};
     use super::*;
-    use crate::types::{Endpoint, Transport};
+    use crate::types::{Endpoint, QueueFull, Transport};
 
     #[test]
     fn good_files() {
@@ -381,6 +381,7 @@ mod tests {
             ("[limits]\nmax_packet_size = '1 MB'", |c| c.limits.max_packet_size = 1_000_000),
             ("[limits]\nmax_inflight_out = 65535", |c| c.limits.max_inflight_out = u16::MAX),
             ("[limits]\nqueue_full = 'drop-oldest'", |c| c.limits.queue_full = QueueFull::DropOldest),
+            ("[limits]\nqueue_full = 'keep-last'", |c| c.limits.queue_full = QueueFull::KeepLast),
             ("[limits]\nqueue_qos0 = true", |c| c.limits.queue_qos0 = true),
             ("[limits]\nconnect_timeout = '500ms'", |c| c.limits.connect_timeout = Duration::from_millis(500)),
             ("[limits]\nsession_expiry = 'never'", |c| c.limits.session_expiry = None),

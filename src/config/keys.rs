@@ -11,9 +11,9 @@ use super::{
     listen::ListenAddress,
     listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
     lists::{Address, List, Mode, Network, Text},
-    settings::{Config, DeniedPublish, LogFormat, LogLevel, QueueFull, SyncMode, SysPublish},
+    settings::{Config, DeniedPublish, LogFormat, LogLevel, SyncMode, SysPublish},
 };
-use crate::types::{Secret, TlsRecords, Transport};
+use crate::types::{QueueFull, Secret, TlsRecords, Transport};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -299,8 +299,15 @@ const LIMITS: Table<Config> = Table {
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
-        queue_full: Choice(&[("drop-newest", QueueFull::DropNewest), ("drop-oldest", QueueFull::DropOldest)]),
-            "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest.";
+        queue_full: Choice(&[
+            ("drop-newest", QueueFull::DropNewest),
+            ("drop-oldest", QueueFull::DropOldest),
+            ("keep-last", QueueFull::KeepLast),
+        ]),
+            "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest. \
+             \"keep-last\" is for clients that read state: of each topic the newest message stays. An older one of the same \
+             topic goes; where none waits, the oldest for whose topic a newer one waits; where each is the newest of its \
+             topic, the one that has waited longest.";
         queue_qos0: Switch, "Whether QoS 0 messages too are queued for a session whose client is away.";
         max_outbound_bytes: Size { min: 1, max: MOST_BYTES },
             "Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in \

@@ -48,7 +48,7 @@ pub mod starter;
 mod summary;
 mod variables;
 
-pub use crate::types::Secret;
+pub use crate::types::{QueueFull, Secret};
 pub use changes::{KeyChange, changes, listener_changes};
 pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, StoreAction, StoreArgs};

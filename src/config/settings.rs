@@ -11,7 +11,7 @@ use super::{
     listener::{ClientCertificates, ListenerConfig},
     origins::Origins,
 };
-use crate::types::Secret;
+use crate::types::{QueueFull, Secret};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,16 +145,6 @@ pub struct Limits {
     pub max_sessions: usize,
     /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,
-}
-
-/// Which message is dropped when a queue is full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum QueueFull {
-    /// The one that arrives.
-    #[default]
-    DropNewest,
-    /// The one that has waited longest.
-    DropOldest,
 }
 
 /// `$SYS` topics.

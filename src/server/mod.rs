@@ -35,7 +35,7 @@ use thiserror::Error;
 use crate::{
     auth::{Auth, AuthError},
     clock::Clock,
-    config::{self, Config, Limits, ListenerConfig, QueueFull, SysPublish},
+    config::{self, Config, Limits, ListenerConfig, SysPublish},
     net::{NetLimits, PassedSockets, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
@@ -337,7 +337,7 @@ fn router_limits(config: &Config) -> RouterLimits {
             max_inflight_in: usize::from(max_inflight_in.max(1)),
             max_queued_messages,
             max_queued_bytes,
-            drop_oldest: queue_full == QueueFull::DropOldest,
+            queue_full,
             queue_qos0,
             max_outbound_bytes,
         },

@@ -3,8 +3,9 @@
 use super::{
     Attached, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange, SessionNumber,
     Stored, Turn,
-    outbound::{InFlight, Outbound, QueueLimits, Queued, SendState},
+    outbound::{InFlight, Outbound, QueueLimits, SendState},
     packet_ids,
+    queue::Queued,
 };
 use crate::{
     codec::{self, PublishFlags},
@@ -100,7 +101,7 @@ impl Session {
         let queue = QueueLimits {
             messages: limits.max_queued_messages,
             bytes: limits.max_queued_bytes,
-            drop_oldest: limits.drop_oldest,
+            full: limits.queue_full,
         };
         let message = outgoing.message();
         let outbound = self.outbound.get_or_insert_default();

@@ -54,8 +54,12 @@ impl Message {
 
     /// Topic Name.
     pub fn topic(&self) -> &TopicName {
-        let text = &self.0.slice[..usize::from(self.0.header.header.topic_len)];
-        TopicName::from_valid(std::str::from_utf8(text).expect("copied from a TopicName"))
+        TopicName::from_valid(std::str::from_utf8(self.topic_bytes()).expect("copied from a TopicName"))
+    }
+
+    /// The text of the Topic Name.
+    pub(super) fn topic_bytes(&self) -> &[u8] {
+        &self.0.slice[..usize::from(self.0.header.header.topic_len)]
     }
 
     /// Application Message.

@@ -1,7 +1,7 @@
 //! One client's protocol state. Pure: no sockets, no clock, no locks; bytes come out, packets and messages come in.
 //!
 //! [`Session`] is the Session State of MQTT 3.1.1 section 4.1, and what a connected client adds to it. Its parts:
-//! `outbound` (in-flight window and queue), `inbound` (QoS 2 messages that the client has not released),
+//! `outbound` (in-flight window) with its `queue`, `inbound` (QoS 2 messages that the client has not released),
 //! `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket), [`HeldAcks`] (acknowledgements
 //! that wait for the store), [`Message`] and [`Outgoing`] (what is delivered), [`CloseReason`] (why a connection
 //! ended). It does not know who subscribes to what, nor other sessions: that is the router's.
@@ -16,6 +16,7 @@ mod message;
 mod out_buf;
 mod outbound;
 mod packet_ids;
+mod queue;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ use outbound::Outbound;
 use crate::{
     codec::{self, Connack, Packet, Publish, Subscribe, Unsubscribe},
     topic::FilterId,
-    types::{ClientId, PacketId, ProtocolVersion, QoS},
+    types::{ClientId, PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
 /// The bounds of one session.
@@ -52,8 +53,8 @@ pub struct SessionLimits {
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) in the queue.
     pub max_queued_bytes: usize,
-    /// A full queue drops the message that has waited longest, not the one that arrives.
-    pub drop_oldest: bool,
+    /// Which message goes when the queue is full.
+    pub queue_full: QueueFull,
     /// Queue QoS 0 messages too while the client is away.
     pub queue_qos0: bool,
     /// Bytes written for the client that its socket has not taken.

@@ -10,8 +10,9 @@ use super::{
     close::ProtocolError,
     message::Message,
     packet_ids,
+    queue::{Queue, Queued},
 };
-use crate::types::{PacketId, QoS};
+use crate::types::{PacketId, QoS, QueueFull};
 
 /// Messages on their way to one client.
 #[derive(Debug, Default)]
@@ -29,7 +30,7 @@ pub(super) struct Outbound {
     last_number: u64,
     /// PUBACK, PUBREC and PUBCOMP packets that were due, since the client came.
     acknowledged: u16,
-    queue: VecDeque<Queued>,
+    queue: Queue,
     queued_bytes: usize,
     /// Of `queue`, the retained messages of new subscriptions, which have a bound of their own.
     retained: usize,
@@ -59,19 +60,6 @@ pub(super) enum SendState {
     Released,
 }
 
-/// A message that waits.
-#[derive(Clone, Debug)]
-pub(super) struct Queued {
-    /// Its place in the order in which messages came.
-    pub(super) number: u64,
-    pub(super) message: Message,
-    pub(super) qos: QoS,
-    /// Sent with RETAIN.
-    pub(super) retain: bool,
-    /// A retained message that a new subscription brings: those have a bound of their own.
-    pub(super) subscribed: bool,
-}
-
 /// Messages that a full queue had no place for, and their numbers.
 pub(super) type Overflow = SmallVec<[(u64, Message); 1]>;
 
@@ -80,7 +68,7 @@ pub(super) type Overflow = SmallVec<[(u64, Message); 1]>;
 pub(super) struct QueueLimits {
     pub(super) messages: usize,
     pub(super) bytes: usize,
-    pub(super) drop_oldest: bool,
+    pub(super) full: QueueFull,
 }
 
 impl InFlight {
@@ -296,9 +284,18 @@ impl Outbound {
         };
         while others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
-            let oldest = if limits.drop_oldest && size <= limits.bytes { self.drop_oldest() } else { None };
-            match oldest {
-                Some(oldest) => dropped.push(oldest),
+            let older = match limits.full {
+                _ if size > limits.bytes => None,
+                QueueFull::DropNewest => None,
+                QueueFull::DropOldest => self.queue.take_oldest(),
+                QueueFull::KeepLast => self.queue.take_outdated_by(&new.message),
+            };
+            match older {
+                Some(older) => {
+                    self.queued_bytes -= older.message.size();
+                    self.qos0 -= usize::from(older.qos == QoS::AtMostOnce);
+                    dropped.push((older.number, older.message));
+                }
                 None => {
                     dropped.push((new.number, new.message));
                     return dropped;
@@ -308,17 +305,10 @@ impl Outbound {
         self.queued_bytes += size;
         self.qos0 += usize::from(new.qos == QoS::AtMostOnce);
         self.queue.push_back(new);
+        if limits.full == QueueFull::KeepLast {
+            self.queue.learn_topics();
+        }
         dropped
-    }
-
-    /// Drops the oldest message that counts against the limits.
-    fn drop_oldest(&mut self) -> Option<(u64, Message)> {
-        // retained messages of a new subscription stand in front, but for those of a second subscription
-        let oldest = if self.retained == 0 { 0 } else { self.queue.iter().position(|m| !m.subscribed)? };
-        let gone = self.queue.remove(oldest)?;
-        self.queued_bytes -= gone.message.size();
-        self.qos0 -= usize::from(gone.qos == QoS::AtMostOnce);
-        Some((gone.number, gone.message))
     }
 
     /// Queues a retained message of a new subscription, unless `max` of them wait already: its number.
@@ -382,9 +372,6 @@ impl Outbound {
             self.queued_bytes -= next.message.size();
         }
         self.qos0 -= usize::from(next.qos == QoS::AtMostOnce);
-        if self.queue.is_empty() && self.queue.capacity() > 64 {
-            self.queue = VecDeque::new();
-        }
         Some(next)
     }
 

@@ -1,5 +1,5 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
-//! [`Transport`], [`TlsRecords`], [`Contents`], [`Secret`]. Nothing here does anything.
+//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`Contents`], [`Secret`]. Nothing here does anything.
 
 mod contents;
 mod listening;
@@ -147,6 +147,19 @@ impl fmt::Display for ProtocolVersion {
             Self::V311 => "3.1.1",
         })
     }
+}
+
+/// Which message is dropped when a session's queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueFull {
+    /// The one that arrives.
+    #[default]
+    DropNewest,
+    /// The one that has waited longest.
+    DropOldest,
+    /// The oldest of the same topic. Where none waits: the oldest for whose topic a newer one waits. Where each is the
+    /// newest of its topic: the one that has waited longest.
+    KeepLast,
 }
 
 /// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; the others are those of MQTT 5 (section 3.8.3.1

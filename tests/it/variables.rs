@@ -61,7 +61,7 @@ fn wrong_values_name_their_variables_and_what_is_allowed_and_all_are_told() {
     let expected = "\
 dunlin: DUNLIN_WATCH: expected true or false, found the text \"maybe\"
 dunlin: DUNLIN_LIMITS_MAX_PACKET_SIZE: 12 is out of range; allowed: 128 to 268435460 bytes
-dunlin: DUNLIN_LIMITS_QUEUE_FULL: expected \"drop-newest\" or \"drop-oldest\", found the text \"drop\"
+dunlin: DUNLIN_LIMITS_QUEUE_FULL: expected \"drop-newest\", \"drop-oldest\" or \"keep-last\", found the text \"drop\"
 dunlin: DUNLIN_LIMITS_WRITE_TIMEOUT: expected a duration such as \"500ms\", \"10s\" or \"1d\", found the whole number 5; \
                     allowed: \"1ms\" to \"1day\"
 ";

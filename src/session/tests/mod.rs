@@ -1,6 +1,7 @@
 //! What holds for a session whatever the link does, and the corners that chance would not find.
 
 mod pair;
+mod queue;
 mod resend;
 
 use std::time::Instant;
@@ -49,14 +50,15 @@ fn step() -> impl Strategy<Value = Step> {
 fn any_limits() -> impl Strategy<Value = SessionLimits> {
     let bytes = prop_oneof![Just(40), Just(400), Just(100_000)];
     let outbound = prop_oneof![Just(60), Just(1_000), Just(100_000)];
-    (1..6usize, 1..4usize, 1..10usize, bytes, any::<bool>(), any::<bool>(), outbound).prop_map(
-        |(max_inflight_out, max_inflight_in, messages, bytes, drop_oldest, queue_qos0, max_outbound_bytes)| {
+    let queue_full = prop_oneof![Just(QueueFull::DropNewest), Just(QueueFull::DropOldest), Just(QueueFull::KeepLast)];
+    (1..6usize, 1..4usize, 1..10usize, bytes, queue_full, any::<bool>(), outbound).prop_map(
+        |(max_inflight_out, max_inflight_in, messages, bytes, queue_full, queue_qos0, max_outbound_bytes)| {
             SessionLimits {
                 max_inflight_out,
                 max_inflight_in,
                 max_queued_messages: messages,
                 max_queued_bytes: bytes.max(max_inflight_in * 100),
-                drop_oldest,
+                queue_full,
                 queue_qos0,
                 max_outbound_bytes,
             }
@@ -97,7 +99,7 @@ const LIMITS: SessionLimits = SessionLimits {
     max_inflight_in: 2,
     max_queued_messages: 3,
     max_queued_bytes: 100,
-    drop_oldest: false,
+    queue_full: QueueFull::DropNewest,
     queue_qos0: false,
     max_outbound_bytes: 1 << 20,
 };
@@ -345,18 +347,19 @@ fn a_full_queue_drops_by_count_and_by_bytes_as_configured() {
     // three messages, 100 bytes with the topic's one byte each
     let [big, too_big] = ["x".repeat(60), "y".repeat(100)];
     type Deliveries<'a> = &'a [(&'a str, &'a [&'a str])];
-    let cases: [(bool, Deliveries<'_>); 4] = [
-        (false, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["d"]), ("e", &["e"])]),
-        (true, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a"]), ("e", &["b"])]),
-        (false, &[("a", &[]), (&big, &[]), (&big, &[&big]), (&too_big, &[&too_big]), ("b", &[])]),
-        (true, &[("a", &[]), (&big, &[]), (&big, &["a", &big]), (&too_big, &[&too_big]), ("b", &[])]),
+    let (newest, oldest) = (QueueFull::DropNewest, QueueFull::DropOldest);
+    let cases: [(QueueFull, Deliveries<'_>); 4] = [
+        (newest, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["d"]), ("e", &["e"])]),
+        (oldest, &[("a", &[]), ("b", &[]), ("c", &[]), ("d", &["a"]), ("e", &["b"])]),
+        (newest, &[("a", &[]), (&big, &[]), (&big, &[&big]), (&too_big, &[&too_big]), ("b", &[])]),
+        (oldest, &[("a", &[]), (&big, &[]), (&big, &["a", &big]), (&too_big, &[&too_big]), ("b", &[])]),
     ];
-    for (drop_oldest, deliveries) in cases {
-        let mut end = End::new(SessionLimits { drop_oldest, ..LIMITS });
+    for (queue_full, deliveries) in cases {
+        let mut end = End::new(SessionLimits { queue_full, ..LIMITS });
         let mut left = Vec::new();
         for (payload, expected) in deliveries {
             left.push(payload.to_string());
-            assert_eq!(end.dropped(payload), *expected, "{payload}, drop_oldest {drop_oldest}");
+            assert_eq!(end.dropped(payload), *expected, "{payload}, {queue_full:?}");
             expected.iter().for_each(|gone| left.remove(left.iter().position(|l| l == gone).unwrap()).clear());
         }
         assert_eq!(end.session.backlog(), (left.len(), left.iter().map(|l| l.len() + 1).sum()));

@@ -21,6 +21,7 @@ struct Waiting {
     number: Number,
     qos: QoS,
     retain: bool,
+    topic: usize,
     size: usize,
 }
 
@@ -131,7 +132,7 @@ impl Pair {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());
                 let dropped = turn.journal.dropped;
-                let expected = self.enqueue(Waiting { number, qos, retain: false, size });
+                let expected = self.enqueue(Waiting { number, qos, retain: false, topic, size });
                 let dropped: Vec<Number> = dropped.iter().map(|m| number_of(m.payload())).collect();
                 assert_eq!(dropped, expected, "a full queue drops the right ones");
                 self.dropped.extend(dropped);
@@ -158,13 +159,28 @@ impl Pair {
                 self.queue.push_back(new);
                 return dropped;
             }
-            let oldest = self.queue.iter().position(|w| !w.retain);
-            match oldest.filter(|_| self.limits.drop_oldest && new.size <= self.limits.max_queued_bytes) {
-                Some(oldest) => dropped.push(self.queue.remove(oldest).unwrap().number),
+            match self.gives_way_to(new).filter(|_| new.size <= self.limits.max_queued_bytes) {
+                Some(older) => dropped.push(self.queue.remove(older).unwrap().number),
                 None => {
                     dropped.push(new.number);
                     return dropped;
                 }
+            }
+        }
+    }
+
+    /// Where in the queue the message is that a full one drops for `new`.
+    fn gives_way_to(&self, new: Waiting) -> Option<usize> {
+        let counted = || self.queue.iter().enumerate().filter(|(_, w)| !w.retain);
+        let oldest = counted().next().map(|(at, _)| at);
+        match self.limits.queue_full {
+            QueueFull::DropNewest => None,
+            QueueFull::DropOldest => oldest,
+            QueueFull::KeepLast => {
+                let same = counted().find(|(_, w)| w.topic == new.topic);
+                let is_outdated =
+                    |(at, w): &(usize, &Waiting)| counted().any(|(later, x)| later > *at && x.topic == w.topic);
+                same.or_else(|| counted().find(is_outdated)).map(|(at, _)| at).or(oldest)
             }
         }
     }
@@ -176,7 +192,7 @@ impl Pair {
         }
         let number = self.next_number();
         let message = Message::new(TopicName::new(TOPICS[topic]).unwrap(), &payload(number, padding), qos);
-        self.queue.push_back(Waiting { number, qos, retain: true, size: message.size() });
+        self.queue.push_back(Waiting { number, qos, retain: true, topic, size: message.size() });
         self.delivered.push((number, topic, qos));
         let mut turn = turn(&self.limits, &mut self.pool, ());
         assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce, usize::MAX, &mut turn));

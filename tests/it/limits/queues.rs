@@ -11,7 +11,8 @@ use crate::support::{
     raw::{Message, puback, pubcomp, pubrec, pubrel},
 };
 
-const POLICIES: [QueueFull; 2] = [QueueFull::DropNewest, QueueFull::DropOldest];
+/// With one topic, the last two do the same.
+const POLICIES: [QueueFull; 3] = [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast];
 
 /// Publishes to a session whose client is away, beside one whose client is there; gives the lines of what was dropped.
 #[track_caller]
@@ -47,7 +48,7 @@ fn survivors(limits: Limits, sent: &[&str], kept: &[&str]) {
 #[test]
 fn a_queue_full_of_messages_drops_by_its_policy() {
     let sent = ["1", "2", "3", "4", "5"];
-    for (queue_full, kept) in POLICIES.into_iter().zip([["1", "2", "3"], ["3", "4", "5"]]) {
+    for (queue_full, kept) in POLICIES.into_iter().zip([["1", "2", "3"], ["3", "4", "5"], ["3", "4", "5"]]) {
         survivors(Limits { max_queued_messages: 3, queue_full, ..Limits::default() }, &sent, &kept);
     }
 }
@@ -61,8 +62,9 @@ fn a_queue_full_of_bytes_drops_by_its_policy() {
     // 3 + 6 fill it
     survivors(newest, &sent, &["22", "55555"]);
     // what is larger than the whole queue pushes nobody out; 5 + 2 leave no room for 3 more
-    let oldest = Limits { queue_full: QueueFull::DropOldest, ..limits };
-    survivors_of_oldest_bytes(oldest, &sent);
+    for queue_full in [QueueFull::DropOldest, QueueFull::KeepLast] {
+        survivors_of_oldest_bytes(Limits { queue_full, ..limits.clone() }, &sent);
+    }
 }
 
 /// The order of what is dropped is not that of what was sent: the large message goes before older ones.
@@ -82,6 +84,40 @@ fn survivors_of_oldest_bytes(limits: Limits, sent: &[&str]) {
 }
 
 #[test]
+fn a_reader_of_state_that_was_away_ends_with_the_newest_of_each_topic_where_the_queue_keeps_the_last() {
+    const CHANGES: usize = 20;
+    for (queue_full, kept) in [
+        (QueueFull::DropNewest, [("state/cellar", "cold"), ("state/hall", "1"), ("state/attic", "1")]),
+        (QueueFull::KeepLast, [("state/cellar", "cold"), ("state/hall", "20"), ("state/attic", "20")]),
+    ] {
+        for qos in [1, 2] {
+            let (broker, recorder) =
+                Broker::observed(Limits { max_queued_messages: 3, queue_full, ..Limits::default() });
+            let (mut reader, mut publisher) = (broker.begin("reader"), broker.client("publisher"));
+            reader.subscribe(&[("state/+", 2)]);
+            reader.disconnect();
+            publisher.publish(Message::new("state/cellar", "cold").qos(qos));
+            for change in 1..=CHANGES {
+                for room in ["state/hall", "state/attic"] {
+                    publisher.publish(Message::new(room, &change.to_string()).qos(qos));
+                }
+            }
+            let dropped = 2 * (CHANGES - 1);
+            broker.expect_counts(&[
+                (Count::DroppedQueueFull, dropped as u64),
+                (Count::PublishDropped, dropped as u64),
+                (Count::PublishReceived, (dropped + 3) as u64),
+            ]);
+            assert_eq!(recorder.lines("drop reader state/").len(), dropped);
+            let mut reader = broker.resume("reader");
+            let state = kept.map(|_| reader.take());
+            assert_eq!(state.each_ref().map(|m| (m.topic.as_str(), m.text())), kept);
+            reader.expect_nothing_pending();
+        }
+    }
+}
+
+#[test]
 fn a_queue_of_nothing_keeps_nothing_and_blocks_nobody() {
     for queue_full in POLICIES {
         let none = Limits { queue_full, ..Limits::default() };
@@ -92,7 +128,7 @@ fn a_queue_of_nothing_keeps_nothing_and_blocks_nobody() {
 
 #[test]
 fn the_queue_of_a_client_that_does_not_acknowledge_drops_by_its_policy() {
-    for (queue_full, kept) in POLICIES.into_iter().zip([["3", "4"], ["6", "7"]]) {
+    for (queue_full, kept) in POLICIES.into_iter().zip([["3", "4"], ["6", "7"], ["6", "7"]]) {
         let broker =
             Broker::limits(Limits { max_inflight_out: 2, max_queued_messages: 2, queue_full, ..Limits::default() });
         let (mut slow, mut publisher) = (broker.client("slow"), broker.client("publisher"));

@@ -7,7 +7,7 @@ use std::{
 
 use super::place::{Place, away};
 use crate::support::{
-    raw::{Connect, Message, ack, puback, pubcomp, pubrec, pubrel},
+    raw::{Client, Connect, Message, ack, puback, pubcomp, pubrec, pubrel},
     running::Running,
 };
 
@@ -38,6 +38,36 @@ fn queued_messages_wait_in_their_order() {
     subscriber.disconnect();
     broker.stop();
     place.start().resume("subscriber").expect_nothing_pending();
+}
+
+#[test]
+fn what_gave_way_to_the_newest_of_its_topic_does_not_come_back() {
+    const KEEP_LAST: &str = "[limits]\nqueue_full = 'keep-last'\nmax_queued_messages = 3\n";
+    for end in ENDS {
+        let place = Place::new();
+        let broker = place.configured(KEEP_LAST);
+        away(&broker, "reader", "state/#", 2);
+        let mut publisher = broker.client("publisher");
+        let send = |publisher: &mut Client, messages: &[(&str, &str)], qos| {
+            messages.iter().for_each(|(topic, payload)| publisher.publish(Message::new(topic, payload).qos(qos)));
+        };
+        send(&mut publisher, &[("state/a", "old"), ("state/b", "old"), ("state/c", "stays"), ("state/a", "newer")], 2);
+        send(&mut publisher, &[("state/b", "newer"), ("state/a", "newest")], 2);
+        end(broker);
+        // what came back gives way as what is new does
+        let broker = place.configured(KEEP_LAST);
+        send(&mut broker.client("publisher"), &[("state/b", "newest")], 2);
+        end(broker);
+        let broker = place.configured(KEEP_LAST);
+        let mut reader = broker.resume("reader");
+        let got = [reader.take(), reader.take(), reader.take()];
+        let got = got.each_ref().map(|m| (m.topic.as_str(), m.text()));
+        assert_eq!(got, [("state/c", "stays"), ("state/a", "newest"), ("state/b", "newest")]);
+        reader.expect_nothing_pending();
+        reader.disconnect();
+        end(broker);
+        place.start().resume("reader").expect_nothing_pending();
+    }
 }
 
 #[test]

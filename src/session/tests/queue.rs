@@ -1,0 +1,170 @@
+//! The queue alone: of each topic the newest message stays.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::session::queue::{Queue, Queued};
+
+/// A message that waits, as the queue has to have it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Waiting {
+    number: u64,
+    topic: u8,
+    qos: QoS,
+    subscribed: bool,
+}
+
+impl Waiting {
+    fn queued(self) -> Queued {
+        let topic = format!("t/{}", self.topic);
+        let message = Message::new(TopicName::new(&topic).unwrap(), &self.number.to_be_bytes(), self.qos);
+        let Self { number, qos, subscribed, .. } = self;
+        Queued { number, message, qos, retain: subscribed, subscribed }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Push(u8, QoS, bool),
+    Pop,
+    TakeOldest,
+    TakeOutdatedBy(u8),
+    Forget(QoS),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let qos = || prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce)];
+    prop_oneof![
+        12 => (0..20u8, qos(), proptest::bool::weighted(0.1)).prop_map(|(t, q, s)| Step::Push(t, q, s)),
+        4 => Just(Step::Pop),
+        2 => Just(Step::TakeOldest),
+        6 => (0..25u8).prop_map(Step::TakeOutdatedBy),
+        1 => qos().prop_map(Step::Forget),
+    ]
+}
+
+/// Where the one is that gives way to a new message of this topic.
+fn gives_way(waiting: &VecDeque<Waiting>, topic: u8) -> Option<usize> {
+    let counted = || waiting.iter().enumerate().filter(|(_, w)| !w.subscribed);
+    let is_outdated = |(at, w): &(usize, &Waiting)| counted().any(|(later, x)| later > *at && x.topic == w.topic);
+    let same = counted().find(|(_, w)| w.topic == topic);
+    same.or_else(|| counted().find(is_outdated)).or_else(|| counted().next()).map(|(at, _)| at)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whether it knows its topics or not, and whenever it learns or forgets them.
+    #[test]
+    fn it_is_what_a_plain_list_is(full in 0..150u8, steps in vec(step(), 1..300)) {
+        let first = (0..full).map(|n| Step::Push(n % 20, QoS::AtLeastOnce, false));
+        let (mut queue, mut waiting, mut number) = (Queue::default(), VecDeque::<Waiting>::new(), 0);
+        for step in first.chain(steps) {
+            number += 1;
+            let (got, expected) = match step {
+                Step::Push(topic, qos, subscribed) => {
+                    let new = Waiting { number, topic, qos, subscribed };
+                    queue.push_back(new.queued());
+                    queue.learn_topics();
+                    waiting.push_back(new);
+                    (None, None)
+                }
+                Step::Pop => (queue.pop_front(), waiting.pop_front()),
+                Step::TakeOldest => {
+                    let at = waiting.iter().position(|w| !w.subscribed);
+                    (queue.take_oldest(), at.and_then(|at| waiting.remove(at)))
+                }
+                Step::TakeOutdatedBy(topic) => {
+                    let new = Waiting { number, topic, qos: QoS::AtLeastOnce, subscribed: false };
+                    let gone = gives_way(&waiting, topic).and_then(|at| waiting.remove(at));
+                    (queue.take_outdated_by(&new.queued().message), gone)
+                }
+                Step::Forget(qos) => {
+                    let mut asked = Vec::new();
+                    queue.retain(|m| {
+                        asked.push(m.number);
+                        m.qos != qos
+                    });
+                    prop_assert_eq!(asked, waiting.iter().map(|w| w.number).collect::<Vec<_>>());
+                    waiting.retain(|w| w.qos != qos);
+                    (None, None)
+                }
+            };
+            prop_assert_eq!(got.map(|m| m.number), expected.map(|w| w.number), "{:?}", step);
+            prop_assert_eq!(queue.len(), waiting.len());
+            prop_assert_eq!(queue.front().map(|m| m.number), waiting.front().map(|w| w.number));
+        }
+    }
+}
+
+impl End {
+    /// The payloads that a delivery of `topic=payload` pushed out of the queue, each with its topic.
+    fn dropped_for(&mut self, message: &str) -> String {
+        let (topic, payload) = message.split_once('=').unwrap();
+        let outgoing = Outgoing::new(TopicName::new(topic).unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
+        let mut turn = turn(&self.limits, &mut self.pool, Told::default());
+        let how = How { qos: QoS::AtLeastOnce, retain: false };
+        let Delivery::Queued = self.session.deliver(&outgoing, how, &mut turn) else { panic!("it waits") };
+        let dropped = turn.journal.dropped.iter();
+        let dropped = dropped.map(|m| format!("{}={}", m.topic().as_str(), std::str::from_utf8(m.payload()).unwrap()));
+        dropped.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn a_full_queue_keeps_the_newest_of_each_topic() {
+    let limits = SessionLimits { queue_full: QueueFull::KeepLast, max_queued_messages: 4, ..LIMITS };
+    let large = "x".repeat(60);
+    for messages in [
+        // of the same topic, the oldest
+        &[("a=1", ""), ("b=1", ""), ("a=2", ""), ("a=3", ""), ("a=4", "a=1"), ("b=2", "b=1")][..],
+        // of another topic, the oldest that is not the newest of its own
+        &[("a=1", ""), ("b=1", ""), ("b=2", ""), ("a=2", ""), ("c=1", "a=1"), ("d=1", "b=1")],
+        // each is the newest: the one that has waited longest
+        &[("a=1", ""), ("b=1", ""), ("c=1", ""), ("d=1", ""), ("e=1", "a=1"), ("c=2", "c=1"), ("f=1", "b=1")],
+        // as many as the bytes ask for, its own topic first; what is larger than the whole queue pushes nobody out
+        &[("a=1", ""), ("b=1", ""), (&format!("b={large}"), ""), (&format!("b=y{large}"), &format!("b=1 b={large}"))],
+        &[("a=1", ""), (&format!("a={large}{large}"), &format!("a={large}{large}")), ("a=2", "")],
+    ] {
+        let mut end = End::new(limits.clone());
+        for (message, dropped) in messages {
+            assert_eq!(end.dropped_for(message), *dropped, "{message} of {messages:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_in_flight_does_not_give_way() {
+    let limits =
+        SessionLimits { queue_full: QueueFull::KeepLast, max_inflight_out: 1, max_queued_messages: 1, ..LIMITS };
+    let mut end = End::new(limits);
+    end.attach();
+    assert!(matches!(end.deliver(b"sent", QoS::ExactlyOnce), Delivery::Sent));
+    assert_eq!(end.dropped_for("t=1"), "");
+    assert_eq!(end.dropped_for("t=2"), "t=1");
+    assert_eq!(end.messages(), [(1, b"sent".to_vec())]);
+    end.handle(Packet::Pubrec(id(1).into())).unwrap();
+    assert_eq!(end.dropped_for("t=3"), "t=2");
+    end.handle(Packet::Pubcomp(id(1).into())).unwrap();
+    assert_eq!(end.messages(), [(2, b"3".to_vec())]);
+    assert_eq!(end.session.backlog(), (1, 0));
+}
+
+#[test]
+fn a_policy_that_changes_holds_for_what_waits_already() {
+    let mut end = End::new(SessionLimits { max_queued_messages: 100, max_queued_bytes: 10_000, ..LIMITS });
+    for n in 0..100 {
+        assert_eq!(end.dropped_for(&format!("{}={n}", n % 50)), "");
+    }
+    for (queue_full, message, dropped) in [
+        (QueueFull::DropNewest, "7=new", "7=new"),
+        (QueueFull::KeepLast, "7=newer", "7=7"),
+        (QueueFull::KeepLast, "other=new", "0=0"),
+        (QueueFull::DropOldest, "7=newest", "1=1"),
+        (QueueFull::DropNewest, "7=last", "7=last"),
+    ] {
+        end.limits.queue_full = queue_full;
+        assert_eq!(end.dropped_for(message), dropped);
+    }
+    assert_eq!(end.session.backlog().0, 100);
+}
