@@ -212,21 +212,31 @@ fn a_restore_that_takes_longer_than_the_time_out_asks_for_more() {
     let began = Instant::now();
     let broker = systemd.start(&flags, &[]);
     systemd.wait_for("READY=1");
-    let time_out = began.elapsed() / 3;
+    let mut took = began.elapsed();
     broker.stop();
     systemd.wait_for("STOPPING=1");
+    // where the machine had other work before, a restore may take a third of what it took
+    loop {
+        let time_out = took / 3;
+        took = restored_within(&systemd, &flags, time_out);
+        if took > time_out {
+            return;
+        }
+    }
+}
 
+/// Starts a broker that systemd gives so much time, and more where it asks for that; gives what the start took.
+fn restored_within(systemd: &Systemd, flags: &[&str], time_out: Duration) -> Duration {
     let began = Instant::now();
-    let broker = systemd.start(&flags, &[]);
+    let broker = systemd.start(flags, &[]);
     let mut until = began + time_out;
     let mut extended = 0;
-    loop {
+    let took = loop {
         let message = systemd.next();
         let now = Instant::now();
         assert!(now < until, "systemd would have killed it after {:?}: {message:?}", now - began);
         if message[0] == "READY=1" {
-            assert!(now - began > time_out, "it did not take longer than {time_out:?}");
-            break;
+            break now - began;
         }
         if message[0].starts_with("STATUS=") {
             continue;
@@ -235,9 +245,11 @@ fn a_restore_that_takes_longer_than_the_time_out_asks_for_more() {
         assert!(message[1].starts_with("STATUS=restoring: "), "{message:?}");
         until = until.max(now + Duration::from_micros(more.parse().unwrap()));
         extended += 1;
-    }
+    };
     assert!(extended > 0);
     broker.stop();
+    systemd.wait_for("STOPPING=1");
+    took
 }
 
 /// So many retained messages.
