@@ -69,12 +69,13 @@ pub struct Cli {
 
     /// Let clients in that give no user name, on every listener.
     ///
-    /// Without it they are let in on loopback listeners alone; with =false, on none.
+    /// Without it they are let in on loopback listeners alone; with =false, on none. What a listener of the file
+    /// says of its own goes over both.
     #[arg(long, env = "DUNLIN_ALLOW_ANONYMOUS", value_name = "true|false", value_parser = plain(&ANONYMOUS),
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_anonymous: Option<Anonymous>,
 
-    /// Threads that serve connections; by default one for each CPU.
+    /// Threads that serve connections; by default one for each CPU, less one.
     #[arg(long, env = "DUNLIN_WORKERS", value_name = "N", value_parser = plain(&WORKERS))]
     pub workers: Option<WorkerThreads>,
 

@@ -112,7 +112,7 @@ pub struct Passwd {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct Explain {
     /// The configuration of the broker that is meant.
-    #[arg(long, env = "DUNLIN_CONFIG", value_name = "FILE")]
+    #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// The client's user name; without it, the client is anonymous.

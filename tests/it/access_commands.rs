@@ -84,7 +84,7 @@ fn explain_names_the_line() {
         "topic read open/#\nuser bob\ntopic write b/#\ntopic deny b/no\ntopic read r/+\npattern c/%c/#\n",
     );
     let explain = |user: Option<&str>, client: &str, action: &str, topic: &str| {
-        let mut args = vec!["explain", "--config", "d.toml", "--client", client];
+        let mut args = vec!["explain", "-c", "d.toml", "--client", client];
         args.extend(user.iter().flat_map(|user| ["--user", user]));
         args.extend([action, topic]);
         dunlin(&dir, &[], &args, "")
@@ -120,6 +120,13 @@ fn explain_names_the_line() {
     // without rules
     let (code, out, _) = dunlin(&dir, &[], &["explain", "--client", "c", "publish", "t"], "");
     assert_eq!((code, out.starts_with("allowed: there are no rules")), (Some(0), true), "{out}");
+    // the flag goes over the variable wherever it stands
+    write(&dir, "other.toml", "");
+    for args in [["--config=d.toml", "explain"], ["explain", "--config=d.toml"]] {
+        let args = [&args[..], &["--client", "c", "publish", "open/x"]].concat();
+        let (code, out, _) = dunlin(&dir, &[("DUNLIN_CONFIG", "other.toml")], &args, "");
+        assert_eq!((code, out.as_str()), (Some(1), "denied: acl: no rule allows it\n"));
+    }
 }
 
 #[test]
