@@ -60,12 +60,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     // before the process opens anything: a number that is not passed is not open then
     let sockets = service::passed_sockets()?;
-    let config = cli.resolve()?;
-    let level = log::init(&config.log)?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve::serve(cli, config, sockets, &level))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(cli, sockets))
 }
 
 /// Whoever reads standard output may have seen enough and be gone.

@@ -7,18 +7,16 @@ use std::{
 };
 
 use anyhow::Context;
-use dunlin::{Builder, Config, config::Cli};
+use dunlin::{Builder, config::Cli};
 
 use crate::{log, reload, service, signals};
 
 /// Runs the server until a signal ends it.
-pub async fn serve(
-    cli: &Cli,
-    mut config: Config,
-    sockets: Vec<(String, OwnedFd)>,
-    level: &log::LevelHandle,
-) -> anyhow::Result<ExitCode> {
+pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result<ExitCode> {
+    // before the configuration is read: a SIGHUP that comes meanwhile has it read again
     let (mut stop, hangup) = signals::listen().context("cannot listen for signals")?;
+    let mut config = cli.resolve()?;
+    let level = log::init(&config.log)?;
     // before the files are read, so that no change of them is missed
     let mut reloads = reload::Reloads::new(cli, &mut config, hangup);
 
@@ -38,7 +36,7 @@ pub async fn serve(
             _logged = server.failed() => break true,
             () = reloads.asked() => {
                 manager.reloading();
-                let error = reloads.run(&server, level).await.err();
+                let error = reloads.run(&server, &level).await.err();
                 manager.serving(server.pulse(), error);
             }
         }
