@@ -4,14 +4,14 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{AuthError, Users, password::Hash, users::check_name};
+use super::{AuthError, Users, files::open_regular, password::Hash, users::check_name};
 use crate::types::without_mark;
 
 /// What is to become of a user.
@@ -43,10 +43,11 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
     // of two at once, the later one finds what the other has done; held until this returns
     let _turn = lock(path).map_err(unwritable)?;
     let unreadable = |reason| AuthError::Unreadable { key: "the password file", file: file.clone(), reason };
-    let (old, target) = match fs::read(path) {
-        // a link stays one
+    let (old, target) = match read_replaceable(path) {
+        // a symbolic link stays one
         Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(change, PasswordChange::Set(_)) => {
+            nothing_there(path).map_err(unwritable)?;
             (None, path.to_owned())
         }
         Err(error) => return Err(unreadable(error)),
@@ -68,6 +69,40 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
     let like = old.is_some().then_some(&*target);
     replace(&target, like, new.as_bytes()).map_err(unwritable)?;
     Ok(edited)
+}
+
+/// All of a file that another can take the place of. Of several hard links the replacement would be one alone: a user
+/// who is deleted under this name would still be let in by a broker that reads the file by another.
+fn read_replaceable(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = open_regular(path)?;
+    match file.metadata()?.nlink() {
+        ..=1 => {}
+        links => {
+            return Err(invalid(format!(
+                "it has {links} hard links, and only this one would change; make the others symbolic links"
+            )));
+        }
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses a symbolic link that leads to nothing: a new file would take the link's place.
+fn nothing_there(path: &Path) -> io::Result<()> {
+    match fs::read_link(path) {
+        Ok(to) => {
+            let to = to.display();
+            Err(invalid(format!(
+                "it is a symbolic link to {to}, which is not there; make that file, or remove the link"
+            )))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
 /// Waits for whoever else edits a file of this one's folder: the file itself is replaced, and a lock of it with it.
@@ -257,5 +292,46 @@ mod tests {
             assert!(edit(&path, bad, PasswordChange::Set(b"x")).is_err(), "{bad:?}");
         }
         assert!(edit(&dir.path().join("none"), "bob", PasswordChange::Delete).is_err());
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_left_alone() {
+        use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let refused = |name: &str, said: &str| {
+            for change in [PasswordChange::Set(b"x"), PasswordChange::Delete] {
+                let before = fs::symlink_metadata(at(name)).unwrap();
+                let error = edit(&at(name), "bob", change).unwrap_err().to_string();
+                assert!(error.contains(said), "{name}: {error}");
+                let after = fs::symlink_metadata(at(name)).unwrap();
+                assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()), "{name}");
+            }
+        };
+        fs::create_dir(at("directory")).unwrap();
+        mknodat(CWD, at("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let mut names = vec!["directory", "fifo"];
+        // as /dev/null is; only root can make one
+        if mknodat(CWD, at("device"), FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 3)).is_ok() {
+            names.push("device");
+        }
+        for name in names {
+            refused(name, "it is not a regular file");
+            let link = format!("{name} by a link");
+            std::os::unix::fs::symlink(at(name), at(&link)).unwrap();
+            refused(&link, "it is not a regular file");
+        }
+
+        std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
+        let error = edit(&at("dangling"), "bob", PasswordChange::Set(b"x")).unwrap_err().to_string();
+        assert!(error.contains("it is a symbolic link to nowhere, which is not there"), "{error}");
+        assert!(fs::symlink_metadata(at("dangling")).unwrap().is_symlink() && !at("nowhere").exists());
+
+        fs::write(at("one"), format!("bob:{}\n", Hash::make(b"x"))).unwrap();
+        fs::hard_link(at("one"), at("other")).unwrap();
+        refused("one", "it has 2 hard links");
+        fs::remove_file(at("other")).unwrap();
+        edit(&at("one"), "bob", PasswordChange::Delete).unwrap();
     }
 }

@@ -1,18 +1,33 @@
 //! Reading the files that the configuration names.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
 
 use super::AuthError;
 
 /// All of a file; the error names it by `key`.
 pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError> {
-    let unreadable = |reason| AuthError::Unreadable { key, file: path.display().to_string(), reason };
-    let about = fs::metadata(path).map_err(unreadable)?;
-    // a pipe or a device would keep whoever reloads waiting
-    if !about.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+    let mut bytes = Vec::new();
+    let read = open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|reason| AuthError::Unreadable { key, file: path.display().to_string(), reason })?;
+    Ok(bytes)
+}
+
+/// Opens a file to read, and refuses what is not a regular file: a FIFO would keep the reader waiting.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+    // to open some devices has effects
+    if !fs::metadata(path)?.is_file() {
+        return Err(refused());
     }
-    fs::read(path).map_err(unreadable)
+    // it may have been replaced by a FIFO meanwhile
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
 }
 
 /// The same for what is nobody else's business: that others may read it is a warning.
