@@ -9,7 +9,7 @@
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
 //! | `login`, `known` | the way of a login to its verdict; logins that were decided lately |
 //! | `hashing`, `queue`, `throttle` | comparing passwords on other threads, in fair turns, and guesses slowly |
-//! | `edit` | `dunlin passwd` |
+//! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
 
@@ -18,6 +18,7 @@ mod error;
 mod explain;
 mod files;
 mod filters;
+mod first_line;
 mod hashing;
 mod known;
 mod login;
@@ -34,6 +35,7 @@ mod variable_user;
 pub use edit::{Edited, PasswordChange, edit};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
+pub use first_line::{FirstLine, check_password};
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;

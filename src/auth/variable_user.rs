@@ -1,11 +1,11 @@
 //! A user whom environment variables name, beside those of a password file: what a container needs for one password.
 
-use std::{path::PathBuf, sync::LazyLock};
+use std::{io::BufReader, path::PathBuf, sync::LazyLock};
 
 use ring::{hmac, rand::SystemRandom};
 
-use super::{AuthError, Users, files, password::Hash, users::check_name};
-use crate::types::{Contents, without_mark};
+use super::{AuthError, FirstLine, Users, check_password, files, password::Hash, users::check_name};
+use crate::types::Contents;
 
 /// `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,14 +27,14 @@ impl VariableUser {
         let Self { name, password_file } = self;
         check_name(name).map_err(|problem| setting(NAME, format!("the user name {name:?} {problem}")))?;
         // secrets of containers are files that everybody there may read: no warning of that
-        let text = files::read(password_file, PASSWORD)?;
-        contents.add("users (DUNLIN_USER_PASSWORD_FILE)", &text);
-        let line = without_mark(&text).split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let password = line.strip_suffix(b"\r").unwrap_or(line);
-        if password.is_empty() {
-            let file = password_file.display();
-            return Err(setting(PASSWORD, format!("the first line of {file} is empty; write the password there")));
-        }
+        let file = password_file.display();
+        let read = files::open_regular(password_file).and_then(|file| FirstLine::read(BufReader::new(file)));
+        let unreadable = |reason| AuthError::Unreadable { key: PASSWORD, file: file.to_string(), reason };
+        let password = &*read.map_err(unreadable)?.password;
+        contents.add("users (DUNLIN_USER_PASSWORD_FILE)", password);
+        check_password(password).map_err(|problem| {
+            setting(PASSWORD, format!("the first line of {file} {problem}; write the password there"))
+        })?;
         if users.insert(name, Hash::with_salt(password, &salt(name, password))) {
             let both = format!("{NAME}: user {name:?} is in auth.password_file too; the password of {PASSWORD} holds");
             warnings.push(both);
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    fn with(text: &str, users: &mut Users) -> Result<Vec<String>, String> {
+    fn with(text: impl AsRef<[u8]>, users: &mut Users) -> Result<Vec<String>, String> {
         let dir = tempfile::tempdir().unwrap();
         let password_file = dir.path().join("p");
         fs::write(&password_file, text).unwrap();
@@ -92,6 +92,19 @@ mod tests {
             said.starts_with("DUNLIN_USER_PASSWORD_FILE: the first line of ") && said.contains("is empty"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_password_is_bytes_and_no_longer_than_a_client_can_send() {
+        let mut users = Users::parse(b"", "f").unwrap();
+        assert_eq!(with(b"\xFFx\n", &mut users), Ok(Vec::new()));
+        assert!(users.hash("alice").0.is_of(b"\xFFx"));
+        for (text, said) in [("x".repeat(65_536), "is longer than the 65,535 bytes"), ("a\0".into(), "has a NUL in it")]
+        {
+            let error = with(&text, &mut users).unwrap_err();
+            assert!(error.starts_with("DUNLIN_USER_PASSWORD_FILE: the first line of "), "{error}");
+            assert!(error.contains(said), "{error}");
+        }
     }
 
     #[test]
