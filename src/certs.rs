@@ -117,7 +117,8 @@ fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), CertsError> {
             _ => {}
         }
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(text.as_bytes())
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
     };
     fresh().map_err(|error| CertsError::Write { path: path.into(), error })
 }
@@ -131,7 +132,8 @@ impl fmt::Display for Made {
     }
 }
 
-const FILES: [&str; 6] = ["ca.pem", "ca.key", "server.pem", "server.key", "client.pem", "client.key"];
+/// What [`make`] makes.
+pub const FILES: [&str; 6] = ["ca.pem", "ca.key", "server.pem", "server.key", "client.pem", "client.key"];
 /// As long as browsers and operating systems put up with, less a little.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 

@@ -33,7 +33,7 @@ pub enum CommandError {
     Password(io::Error),
     /// What was read is no password.
     #[error("{0}; nothing was changed")]
-    NoPassword(&'static str),
+    NoPassword(String),
     /// The answer cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),
@@ -45,6 +45,27 @@ pub enum InitError {
     /// Something is there.
     #[error("{} is there already; nothing was written: give another directory", .0.display())]
     Exists(PathBuf),
+    /// Some of it is there, and the configuration, which is written last, is not.
+    #[error(
+        "there is no {}, but already {}: an earlier `dunlin init` may have been stopped; nothing was written: remove {}, \
+         or give another directory",
+        .configuration.display(), joined(.parts), joined(.parts)
+    )]
+    NotWhole {
+        /// What is not there.
+        configuration: PathBuf,
+        /// What is there.
+        parts: Vec<PathBuf>,
+    },
+    /// A password would be made, and nobody would see it.
+    #[error(
+        "standard output is closed or /dev/null, so the password that is made would be lost; nothing was written: give \
+         --password-file, or redirect standard output to a file"
+    )]
+    Unseen,
+    /// A password was made that cannot be shown.
+    #[error("cannot write the password that was made to standard output: {0}; nothing was set up")]
+    Unshown(io::Error),
     /// A file cannot be written.
     #[error("cannot write {}: {error}", .path.display())]
     Write {
@@ -61,4 +82,9 @@ pub enum InitError {
         /// What the system says, and part of the text.
         error: io::Error,
     },
+}
+
+/// As a list in a sentence.
+fn joined(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and ")
 }

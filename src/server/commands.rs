@@ -6,10 +6,10 @@ use super::{
     access,
     command_error::CommandError,
     health, init,
-    passwords::{asked_twice, first_line},
+    passwords::{asked_twice, fits},
 };
 use crate::{
-    auth::{self, Edited, PasswordChange, Question},
+    auth::{self, Edited, FirstLine, PasswordChange, Question},
     certs,
     config::{Action, CertsArgs, Cli, Command, Explain, Passwd, StoreAction, StoreArgs, SysPublish},
     store::tools::{self, ToolError},
@@ -18,7 +18,7 @@ use crate::{
 /// Does what `command`, a part of `cli`, says; `false`: the answer is no.
 pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
     match command {
-        Command::Init(args) => say(&init::set_up(args)?).map(|()| true),
+        Command::Init(args) => init::set_up(args).map(|()| true),
         Command::Passwd(passwd) => change_password(passwd).map(|()| true),
         Command::Explain(explain) => answer(cli, explain),
         Command::Certs(CertsArgs { dir, host, client, force }) => {
@@ -48,14 +48,12 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
         auth::edit(file, user, PasswordChange::Delete)?
     } else {
         let password = if passwd.batch {
-            first_line(io::stdin().lock()).map_err(CommandError::Password)?
+            FirstLine::read(io::stdin().lock()).map_err(CommandError::Password)?.password
         } else {
-            asked_twice(&format!("Password for {user}: "))?
+            asked_twice(&format!("Password for {user}: "))?.into_bytes()
         };
-        if password.is_empty() {
-            return Err(CommandError::NoPassword("the password is empty"));
-        }
-        auth::edit(file, user, PasswordChange::Set(password.as_bytes()))?
+        fits(&password, "the password")?;
+        auth::edit(file, user, PasswordChange::Set(&password))?
     };
     let done = match edited {
         Edited::Added => "added",

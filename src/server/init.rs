@@ -1,12 +1,15 @@
-//! `dunlin init`: a broker for a house, with one password. Writes a configuration and all that it names, and says how a
+//! `dunlin init`: a broker for a house, with one password. Makes a configuration and all that it names, and says how a
 //! client connects.
 
 use std::{
-    fs,
-    io::{self, IsTerminal, Write},
+    fs::{self, File},
+    io::{self, BufReader, IsTerminal, Write},
     net::{IpAddr, UdpSocket},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::Path,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -14,85 +17,107 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
     command_error::{CommandError, InitError},
-    passwords::{asked_twice, first_line},
+    passwords::{asked_twice, fits},
+    starter_set::{CONFIGURATION, StarterSet, check_absent},
 };
 use crate::{
-    auth, certs,
+    auth::FirstLine,
     config::{Init, starter},
 };
 
-/// Where the password is from, which decides how the client's command line has it.
-enum Password {
-    Typed(String),
-    Made(String),
-    File(String, PathBuf),
+struct Password {
+    bytes: Vec<u8>,
+    origin: Origin,
 }
 
-/// Sets it up; what to type next.
-pub(super) fn set_up(init: &Init) -> Result<String, CommandError> {
+/// Where a password is from, which decides how the client's command line has it.
+enum Origin {
+    /// Somebody typed it, or gave it by a pipe.
+    Given,
+    /// It was made, of these characters.
+    Made(String),
+    /// A file has it, and this command prints it.
+    File(String),
+}
+
+/// Sets it up, and prints what to type next.
+pub(super) fn set_up(init: &Init) -> Result<(), CommandError> {
     let Init { dir, user, password_file, host } = init;
-    let file = dir.join("dunlin.toml");
-    let [passwords, certificates, data] =
-        [starter::PASSWORDS, starter::CERTS, starter::DATA].map(|name| dir.join(name));
-    let all = [&file, &passwords, &certificates, &data];
-    if let Some(there) = all.into_iter().find(|path| fs::symlink_metadata(path).is_ok()) {
-        return Err(InitError::Exists(there.clone()).into());
-    }
+    check_absent(dir)?;
     let password = password(user, password_file.as_deref())?;
-    let written = |path: &Path| {
-        let path = path.to_owned();
-        move |error| InitError::Write { path, error }
-    };
-    fs::create_dir_all(dir).map_err(written(dir))?;
     let hosts = hosts(host);
-    let write_all = || -> Result<(), CommandError> {
-        auth::edit(&passwords, user, auth::PasswordChange::Set(password.text().as_bytes()))?;
-        certs::make(&certificates, &hosts, user, false)?;
-        let create = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file);
-        let write = create.and_then(|mut new| new.write_all(starter::starter().as_bytes()));
-        Ok(write.map_err(written(&file))?)
-    };
-    write_all().inspect_err(|_| {
-        // they were not there before; what is wrong is said by the error
-        let _ = fs::remove_file(&passwords);
-        let _ = fs::remove_dir_all(&certificates);
-    })?;
-    Ok(told(&file, &certificates.join("ca.pem"), user, &password, &hosts))
+    let mut set = StarterSet::make(dir, user, &password.bytes, &hosts)?;
+    set.place()?;
+    let mut out = io::stdout();
+    let printed = writeln!(out, "{}", told(init, &password, &hosts)).and_then(|()| out.flush());
+    match (printed, &password.origin) {
+        // nobody would know it: the set is removed
+        (Err(error), Origin::Made(_)) => Err(InitError::Unshown(error).into()),
+        (printed, _) => {
+            set.keep();
+            match printed {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),
+                _ => Ok(()),
+            }
+        }
+    }
 }
 
 fn password(user: &str, file: Option<&Path>) -> Result<Password, CommandError> {
     if let Some(path) = file {
-        let read = fs::File::open(path).and_then(|file| first_line(io::BufReader::new(file)));
-        let text = read.map_err(|error| InitError::Read { path: path.into(), error })?;
-        return match text.is_empty() {
-            true => Err(CommandError::NoPassword("the first line of --password-file is empty")),
-            false => Ok(Password::File(text, path.into())),
-        };
+        return password_of(path);
     }
     if io::stdin().is_terminal() {
         let text = asked_twice(&format!("Password for {user} (none: one is made): "))?;
         if !text.is_empty() {
-            return Ok(Password::Typed(text));
+            fits(text.as_bytes(), "the password")?;
+            return Ok(Password { bytes: text.into(), origin: Origin::Given });
         }
+    }
+    if is_null(io::stdout()) {
+        return Err(InitError::Unseen.into());
     }
     let mut random = [0; 18];
     SystemRandom::new().fill(&mut random).expect("the system gives random bytes");
     // a "-" at its beginning would look like a flag of the client's
-    Ok(Password::Made(URL_SAFE_NO_PAD.encode(random).replace('-', "x")))
+    let text = URL_SAFE_NO_PAD.encode(random).replace('-', "x");
+    Ok(Password { bytes: text.clone().into(), origin: Origin::Made(text) })
+}
+
+fn password_of(path: &Path) -> Result<Password, CommandError> {
+    let read = File::open(path).and_then(|file| {
+        let is_regular = file.metadata()?.is_file();
+        Ok((FirstLine::read(BufReader::new(file))?, is_regular))
+    });
+    let (line, is_regular) = read.map_err(|error| InitError::Read { path: path.into(), error })?;
+    fits(&line.password, "the first line of --password-file")?;
+    let mut command = format!("head -n 1 {}", quoted(&path.display().to_string()));
+    // what the line has beside the password
+    if line.has_mark {
+        command += " | tail -c +4";
+    }
+    if line.has_carriage_return {
+        command += r" | tr -d '\r'";
+    }
+    // a pipe is read once
+    let origin = if is_regular { Origin::File(command) } else { Origin::Given };
+    Ok(Password { bytes: line.password, origin })
+}
+
+/// Is it /dev/null? What was closed when the process began is that, too.
+fn is_null(out: impl AsFd) -> bool {
+    let about = out.as_fd().try_clone_to_owned().and_then(|out| File::from(out).metadata());
+    let (Ok(about), Ok(null)) = (about, fs::metadata("/dev/null")) else { return false };
+    about.file_type().is_char_device() && about.rdev() == null.rdev()
 }
 
 impl Password {
-    fn text(&self) -> &str {
-        let (Self::Typed(text) | Self::Made(text) | Self::File(text, _)) = self;
-        text
-    }
-
     /// As a word for a shell. One that somebody chose is not shown.
     fn word(&self) -> String {
-        match self {
-            Self::Typed(_) => "PASSWORD".into(),
-            Self::Made(text) => quoted(text),
-            Self::File(_, path) => format!("\"$(head -n 1 {})\"", quoted(&path.display().to_string())),
+        match &self.origin {
+            Origin::Given => "PASSWORD".into(),
+            Origin::Made(text) => quoted(text),
+            Origin::File(command) => format!("\"$({command})\""),
         }
     }
 }
@@ -123,28 +148,45 @@ fn own_addresses() -> impl Iterator<Item = IpAddr> {
     })
 }
 
-fn told(file: &Path, authority: &Path, user: &str, password: &Password, hosts: &[String]) -> String {
-    let [file, authority] = [file, authority].map(|path| quoted(&path.display().to_string()));
+fn told(init: &Init, password: &Password, hosts: &[String]) -> String {
+    let Init { dir, user, host: asked, .. } = init;
+    let [file, authority] = [dir.join(CONFIGURATION), dir.join(starter::CERTS).join("ca.pem")]
+        .map(|path| quoted(&path.display().to_string()));
     let (user, word) = (quoted(user), password.word());
-    let client = |program: &str, host: &str, rest: &str| {
-        format!("  {program} -h {host} -p 8883 --cafile {authority} -u {user} -P {word} {rest}\n")
+    let client = |program: &str, rest: &str| {
+        format!("  {program} -h localhost -p 8883 --cafile {authority} -u {user} -P {word} {rest}\n")
     };
     let mut out = format!("The broker, for this machine and, over TLS, for others:\n  dunlin -c {file}\n");
     out += "Clients on this machine:\n";
-    out += &client("mosquitto_sub", "localhost", "-t '#' -v");
-    out += &client("mosquitto_pub", "localhost", "-t house/lamp -m on");
-    if let Some(host) = hosts.iter().find(|host| host.parse().is_ok_and(|ip: IpAddr| !ip.is_loopback())) {
-        out += "Clients elsewhere, with a copy of ca.pem:\n";
-        out += &client("mosquitto_sub", host, "-t '#' -v");
+    out += &client("mosquitto_sub", "-t '#' -v");
+    out += &client("mosquitto_pub", "-t house/lamp -m on");
+    if let Some(host) = elsewhere(asked, hosts) {
+        out += &format!("Clients elsewhere: copy {authority} there; this reads the password from the keyboard:\n");
+        out += &format!(
+            "  IFS= read -r PASSWORD; mosquitto_sub -h {host} -p 8883 --cafile ca.pem -u {user} -P \"$PASSWORD\" -t '#' -v\n"
+        );
     }
-    out += &match password {
-        Password::Typed(_) => "PASSWORD is what you typed.\n".into(),
-        Password::Made(text) => format!("The password of {user} is {text}; it is shown this once.\n"),
-        Password::File(..) => String::new(),
+    out += &match &password.origin {
+        Origin::Given => "PASSWORD is the password that you gave.\n".into(),
+        Origin::Made(text) => format!("The password of {user} is {text}; it is shown this once.\n"),
+        Origin::File(_) => String::new(),
     };
     out +=
         &format!("The certificate is for {}; it is for development: certs/ca.key can sign others.", hosts.join(", "));
     out
+}
+
+/// How clients on other machines reach this one: by the first name or address that was asked for, or by an address that
+/// this machine knows of itself.
+fn elsewhere<'a>(asked: &'a [String], hosts: &'a [String]) -> Option<&'a str> {
+    let reaches = |host: &&String| match host.parse::<IpAddr>() {
+        Ok(address) => !address.is_loopback() && !address.is_unspecified(),
+        // a wildcard is for certificates
+        Err(_) => !host.eq_ignore_ascii_case("localhost") && !host.contains('*'),
+    };
+    let is_address = |host: &&String| host.parse::<IpAddr>().is_ok();
+    let known = || hosts.iter().filter(is_address).find(reaches);
+    asked.iter().find(reaches).or_else(known).map(|host| &**host)
 }
 
 /// A word for a shell.
@@ -161,6 +203,22 @@ mod tests {
     fn words_are_for_a_shell() {
         for (word, expected) in [("a/b.c", "a/b.c"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")] {
             assert_eq!(quoted(word), expected);
+        }
+    }
+
+    #[test]
+    fn clients_elsewhere_use_the_host_that_was_asked_for() {
+        let table: [(&[&str], &[&str], Option<&str>); 5] = [
+            (&["broker.lan"], &["localhost", "127.0.0.1", "broker.lan", "house", "192.0.2.2"], Some("broker.lan")),
+            (&["localhost", "::1", "*.lan", "192.0.2.9"], &["localhost", "192.0.2.2"], Some("192.0.2.9")),
+            (&["*.lan"], &["localhost", "*.lan", "house.local", "192.0.2.2"], Some("192.0.2.2")),
+            (&[], &["localhost", "127.0.0.1", "::1", "house", "2001:db8::2"], Some("2001:db8::2")),
+            (&[], &["localhost", "127.0.0.1", "house"], None),
+        ];
+        for (asked, hosts, expected) in table {
+            let [asked, hosts] =
+                [asked, hosts].map(|hosts| hosts.iter().map(|host| (*host).into()).collect::<Vec<_>>());
+            assert_eq!(elsewhere(&asked, &hosts), expected, "{asked:?}");
         }
     }
 

@@ -13,6 +13,7 @@ mod pulse;
 mod put_in_force;
 mod ready_file;
 mod relisten;
+mod starter_set;
 mod watch;
 
 pub use check::{check, check_files};

@@ -70,8 +70,40 @@ fn passwd_says_what_is_wrong_and_changes_nothing() {
         assert_eq!((got, out.as_str()), (Some(code), ""), "{args:?} {err}");
         assert!(err.starts_with(said), "{args:?}: {err}");
     }
+    for (input, said) in [
+        (
+            "x".repeat(65_536),
+            "dunlin: the password is longer than the 65,535 bytes that MQTT has for a password; nothing",
+        ),
+        ("a\0b\n".into(), "dunlin: the password has a NUL in it"),
+    ] {
+        let (code, _, err) = dunlin(&dir, &[], &["passwd", "users", "bob", "--batch"], &input);
+        assert!(code == Some(1) && err.starts_with(said), "{err}");
+    }
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["bad"]);
+}
+
+#[test]
+fn passwd_takes_bytes_reads_no_further_than_it_needs_and_replaces_files_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let passwd = |file: &str, input: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        command.current_dir(dir.path()).env_clear().args(["passwd", file, "bob", "--batch"]);
+        let output = command.stdin(input).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = passwd("users", fs::File::open("/dev/zero").unwrap().into());
+    assert!(code == Some(1) && err.starts_with("dunlin: the password is longer than the 65,535 bytes"), "{err}");
+    let line = || {
+        fs::write(dir.path().join("line"), b"caf\xE9\n").unwrap();
+        Stdio::from(fs::File::open(dir.path().join("line")).unwrap())
+    };
+    assert_eq!(passwd("users", line()), (Some(0), String::new()));
+    // nobody writes to it: a process that opens it to read waits
+    assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
+    let (code, err) = passwd("fifo", line());
+    assert!(code == Some(1) && err.contains("fifo: cannot be read: it is not a regular file"), "{err}");
 }
 
 #[test]
