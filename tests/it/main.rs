@@ -4,8 +4,8 @@
 //!
 //! These tests run in one process, several at a time. So none changes what is the process' own: its directory,
 //! environment, umask, limits, or the logger of all threads. A test that needs one of these changed runs a child
-//! process (as `persistence/full_disk` does). One exception: `storm` raises the soft limit of open files, as it has more
-//! of them than some machines allow; dunlin raises its own, so that no test sees the difference.
+//! process (as `persistence/full_disk` does). One exception: `storm` raises the soft limit of open files, as it has
+//! more of them than some machines allow; dunlin raises its own, so that no test sees the difference.
 //!
 //! | module | shows |
 //! |---|---|
