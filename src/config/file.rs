@@ -382,6 +382,15 @@ mod tests {
             ("[limits]\nmax_inflight_out = 65535", |c| c.limits.max_inflight_out = u16::MAX),
             ("[limits]\nqueue_full = 'drop-oldest'", |c| c.limits.queue_full = QueueFull::DropOldest),
             ("[limits]\nqueue_full = 'keep-last'", |c| c.limits.queue_full = QueueFull::KeepLast),
+            ("[limits]\npublish_rate = 5\npublish_bytes_rate = '1 MiB'\npublish_rate_action = 'disconnect'", |c| {
+                (c.limits.publish_rate, c.limits.publish_bytes_rate) = (Some(5), Some(1 << 20));
+                c.limits.publish_rate_action = PublishRateAction::Disconnect;
+            }),
+            ("[[listener]]\naddress = '[::]:0'\npublish_rate = 'off'\npublish_bytes_rate = 7", |c| {
+                c.listeners = listeners(&["[::]:0"]);
+                (c.listeners[0].publish_rate, c.listeners[0].publish_bytes_rate) = (Some(None), Some(Some(7)));
+            }),
+            ("[[listener]]\naddress = '[::]:0'\npublish_rate = 'limits'", |c| c.listeners = listeners(&["[::]:0"])),
             ("[limits]\nqueue_qos0 = true", |c| c.limits.queue_qos0 = true),
             ("[limits]\nconnect_timeout = '500ms'", |c| c.limits.connect_timeout = Duration::from_millis(500)),
             ("[limits]\nsession_expiry = 'never'", |c| c.limits.session_expiry = None),

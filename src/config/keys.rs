@@ -11,7 +11,7 @@ use super::{
     listen::ListenAddress,
     listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
     lists::{Address, List, Mode, Network, Text},
-    settings::{Config, DeniedPublish, LogFormat, LogLevel, SyncMode, SysPublish},
+    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
 };
 use crate::types::{QueueFull, Secret, TlsRecords, Transport};
 
@@ -125,6 +125,11 @@ const IDENTITY: Choice<CertificateIdentity> =
 
 const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
 
+const PUBLISH_RATE: OrWord<Whole<u32>> =
+    OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false };
+
+const PUBLISH_BYTES_RATE: OrWord<Size> = OrWord { form: Size { min: 1, max: MOST_BYTES }, word: "off", zero: false };
+
 /// `allow_anonymous`
 pub(super) const ANONYMOUS: OrWord<Switch> = OrWord { form: Switch, word: "loopback", zero: false };
 
@@ -220,6 +225,11 @@ pub(super) const LISTENER: Table<Listener> = Table {
         websocket_ping in rest: OrWord { form: span(Duration::from_millis(100), HOUR), word: "off", zero: true },
             "WebSocket: how long nothing is sent or received before the broker sends a WebSocket ping, so that proxies keep \
              the connection open (nginx closes it after 60 s).";
+        publish_rate in rest: OrWord { form: PUBLISH_RATE, word: "limits", zero: false },
+            "How many messages each client of this listener may publish in a second; \"limits\" is what limits.publish_rate \
+             says. limits.publish_burst and limits.publish_rate_action hold here too.";
+        publish_bytes_rate in rest: OrWord { form: PUBLISH_BYTES_RATE, word: "limits", zero: false },
+            "The same in bytes; \"limits\" is what limits.publish_bytes_rate says.";
         mode in rest: Mode, "Unix socket: who may connect, as the permission bits of its file.";
         freebind in rest: Switch,
             "Linux: whether to listen although this machine does not have the address yet, such as one that Wi-Fi or DHCP \
@@ -314,6 +324,22 @@ const LIMITS: Table<Config> = Table {
              its queue.";
         write_timeout: span(MILLISECOND, DAY),
             "A client whose socket takes nothing for this long, while there is something to send, is disconnected.";
+        publish_rate: PUBLISH_RATE,
+            "How many messages each client may publish in a second, on average.";
+        publish_bytes_rate: PUBLISH_BYTES_RATE,
+            "How many bytes of PUBLISH packets each client may send in a second, on average.";
+        publish_burst: span(MILLISECOND, HOUR),
+            "How much of publish_rate and publish_bytes_rate may come at once: as much as they allow in this time.";
+        publish_rate_action: Choice(&[
+            ("slow", PublishRateAction::Slow),
+            ("disconnect", PublishRateAction::Disconnect),
+        ]),
+            "What happens to a client that publishes faster: the broker waits before it reads on, so that nothing is lost and \
+             the client is held back; or it is disconnected.";
+        connect_rate: OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false },
+            "How many connections are accepted in a second on all listeners together, and with them TLS handshakes begun; \
+             what a second brings may come at once. Further ones wait in the system's queue. So a storm of clients that come \
+             back does not slow down those who are connected.";
         max_retained_messages: count(0), "Retained messages in all; 0 keeps none.";
         max_retained_bytes: Size { min: 0, max: MOST_BYTES },
             "Bytes (topics and payloads) of all retained messages; 0 keeps none.";

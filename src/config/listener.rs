@@ -35,6 +35,11 @@ pub struct ListenerConfig {
     pub allowed_origins: Vec<String>,
     /// WebSocket: after which silence a ping is sent; `None`: never.
     pub websocket_ping: Option<Duration>,
+    /// Messages that each of its clients may publish in a second; `None`: as the limits say; `Some(None)`: as many as
+    /// it likes.
+    pub publish_rate: Option<Option<u32>>,
+    /// The same in bytes of PUBLISH packets.
+    pub publish_bytes_rate: Option<Option<usize>>,
     /// Unix socket: who may connect, as the permission bits of the file.
     pub mode: u32,
     /// Linux: may the address be one that the machine does not have yet?
@@ -84,6 +89,8 @@ impl ListenerConfig {
             path: None,
             allowed_origins: Vec::new(),
             websocket_ping: Some(Duration::from_secs(30)),
+            publish_rate: None,
+            publish_bytes_rate: None,
             mode: 0o660,
             freebind: false,
             proxy_protocol: false,

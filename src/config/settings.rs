@@ -134,6 +134,16 @@ pub struct Limits {
     pub max_outbound_bytes: usize,
     /// A client whose socket takes nothing for this long, while there is something to send, is disconnected.
     pub write_timeout: Duration,
+    /// Messages that one client may publish in a second, on average; `None`: as many as it likes.
+    pub publish_rate: Option<u32>,
+    /// The same in bytes of PUBLISH packets.
+    pub publish_bytes_rate: Option<usize>,
+    /// What of it may come at once: that of so long a time.
+    pub publish_burst: Duration,
+    /// What happens to a client that publishes more.
+    pub publish_rate_action: PublishRateAction,
+    /// Connections that are accepted in a second, on all listeners together; `None`: as many as come.
+    pub connect_rate: Option<u32>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
     /// Bytes (topics and payloads) of all retained messages.
@@ -145,6 +155,16 @@ pub struct Limits {
     pub max_sessions: usize,
     /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,
+}
+
+/// What happens to a client that publishes faster than it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PublishRateAction {
+    /// It is read from more slowly; nothing is lost.
+    #[default]
+    Slow,
+    /// The connection is closed.
+    Disconnect,
 }
 
 /// `$SYS` topics.
@@ -339,6 +359,11 @@ impl Default for Limits {
             queue_qos0: false,
             max_outbound_bytes: 8 * MIB,
             write_timeout: Duration::from_secs(60),
+            publish_rate: None,
+            publish_bytes_rate: None,
+            publish_burst: Duration::from_secs(1),
+            publish_rate_action: PublishRateAction::default(),
+            connect_rate: None,
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * MIB,
             max_subscriptions: 10_000,

@@ -21,7 +21,7 @@ pub(super) struct Deadlines {
 }
 
 /// Names one connection's deadline: its place, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(NonZeroU32);
 
 impl Key {

@@ -30,4 +30,4 @@ pub use threads::{Pings, Workers};
 pub use transport::WebSocketOptions;
 pub use transport::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
 pub use transport::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
-pub use worker::NetLimits;
+pub use worker::{ListenerRates, NetLimits};

@@ -21,7 +21,7 @@ use super::{
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
     transport::ANSWERS_A_TURN,
-    worker::{Gate, Lines, NetLimits, NetShared, Worker},
+    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Worker},
 };
 use crate::{
     clock::{Clock, Stopwatch},
@@ -51,9 +51,11 @@ pub struct Workers {
 impl Workers {
     /// Starts `count` threads, at least one, which do by this clock what they do at a time.
     pub fn start(router: Arc<Router>, limits: NetLimits, count: usize, clock: Clock) -> io::Result<Self> {
+        let (rates, connects) = (PublishRates::default(), ConnectRate::default());
+        rates.limits_changed(&limits);
         let limits = ArcSwap::from_pointee(limits);
         let lines = Lines::new(clock.clone());
-        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), lines });
+        let shared = Arc::new(NetShared { router, clock, limits, gate: Gate::default(), rates, connects, lines });
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
         let mut workers = Self { shared, senders: Arc::new(senders), threads: Vec::new(), listeners: Mutex::default() };
         for (index, commands) in receivers.into_iter().enumerate() {
@@ -75,6 +77,7 @@ impl Workers {
             listener_options.name(listener.endpoint()),
             listener.endpoint().clone(),
         );
+        self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
         let state = Arc::new(ListenerState::new(number, listener.endpoint().clone(), listener_options));
         self.listeners.lock().insert(number, state.clone());
         self.send(0, Command::Listener(listener, state, self.senders.clone()));
@@ -86,6 +89,7 @@ impl Workers {
         let state = self.listeners.lock().get(&number).cloned();
         if let Some(state) = state {
             self.shared.lines.name_listener(number, listener_options.name(&state.endpoint), state.endpoint.clone());
+            self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
             state.replace(listener_options);
         }
     }
@@ -109,6 +113,7 @@ impl Workers {
 
     /// New limits, for connections from their next turn on.
     pub fn set_limits(&self, limits: NetLimits) {
+        self.shared.rates.limits_changed(&limits);
         self.shared.limits.store(Arc::new(limits));
     }
 
@@ -167,6 +172,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
         buffer: vec![0; SHARED_BUFFER],
         replies: Vec::new(),
         deadlines: Deadlines::new(now),
+        paced: HashMap::new(),
         handshakes: Arc::new(Semaphore::new(ANSWERS_A_TURN)),
         unwritten: 0,
         writes: 0,

@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 30] = [
+const COUNTS: [(&str, Count); 32] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -80,6 +80,8 @@ const COUNTS: [(&str, Count); 30] = [
     ("limits/denied_deliveries", Count::DeniedDeliveries),
     ("limits/refused_logins", Count::RefusedLogins),
     ("limits/protocol_errors", Count::ProtocolErrors),
+    ("limits/publish_rate", Count::PublishRate),
+    ("limits/connect_rate", Count::ConnectRate),
 ];
 
 impl SysTopics {

@@ -13,8 +13,8 @@ use thiserror::Error;
 use crate::{
     config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
     net::{
-        self, BindOptions, CertificateName, ClientFiles, ListenerOptions, PassedSockets, ProxyOptions, TlsError,
-        TlsFiles, TlsSettings, WebSocketOptions, Workers,
+        self, BindOptions, CertificateName, ClientFiles, ListenerOptions, ListenerRates, PassedSockets, ProxyOptions,
+        TlsError, TlsFiles, TlsSettings, WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
 };
@@ -237,7 +237,8 @@ impl Read {
         });
         let (tls, warnings) = tls(config)?.unzip();
         let contents = tls.as_ref().map(|tls| tls.contents().clone()).unwrap_or_default();
-        let listener_options = ListenerOptions { tls, tls_records: config.tls_records, websocket, proxy };
+        let rates = ListenerRates { messages: config.publish_rate, bytes: config.publish_bytes_rate };
+        let listener_options = ListenerOptions { tls, tls_records: config.tls_records, websocket, proxy, rates };
         Ok(Self { listener_options, contents, warnings: warnings.unwrap_or_default() })
     }
 

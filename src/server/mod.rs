@@ -36,7 +36,7 @@ use thiserror::Error;
 use crate::{
     auth::{Auth, AuthError},
     clock::Clock,
-    config::{self, Config, Limits, ListenerConfig, SysPublish},
+    config::{self, Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
     net::{NetLimits, PassedSockets, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
@@ -367,6 +367,11 @@ fn net_limits(config: &Config) -> NetLimits {
         max_packet_size: limits.max_packet_size,
         max_connect_size: limits.max_connect_size.min(limits.max_packet_size),
         write_timeout: limits.write_timeout,
+        publish_rate: limits.publish_rate,
+        publish_bytes_rate: limits.publish_bytes_rate,
+        publish_burst: limits.publish_burst,
+        publish_disconnects: limits.publish_rate_action == PublishRateAction::Disconnect,
+        connect_rate: limits.connect_rate,
         sys_interval: config.sys.interval,
     }
 }

@@ -70,6 +70,12 @@ pub enum CloseReason {
         /// Bytes of it that had come.
         received: usize,
     },
+    /// The client published faster than it may.
+    #[error(
+        "the client publishes faster than publish_rate or publish_bytes_rate allows (limits.publish_rate_action is \
+         \"disconnect\")"
+    )]
+    PublishRate,
     /// The client's socket took nothing for too long.
     #[error("the client read nothing for limits.write_timeout while {waiting} bytes waited for it")]
     WriteTimeout {
@@ -155,7 +161,7 @@ impl CloseReason {
             Self::Refused { code, .. } => *code,
             Self::NotAuthorized | Self::TokenEnded | Self::UserGone => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
-            Self::StoreFull => ReasonCode::QuotaExceeded,
+            Self::StoreFull | Self::PublishRate => ReasonCode::QuotaExceeded,
             Self::StoreFailed
             | Self::ConnectionLost
             | Self::Network(_)

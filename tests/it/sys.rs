@@ -65,7 +65,7 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 const OURS: [&str; 3] = ["publish/bytes/dropped", "retained messages/bytes", "logins/waiting"];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 19] = [
+const LIMITS: [&str; 21] = [
     "max_connections",
     "max_connecting",
     "connect_timeout",
@@ -85,6 +85,8 @@ const LIMITS: [&str; 19] = [
     "denied_deliveries",
     "refused_logins",
     "protocol_errors",
+    "publish_rate",
+    "connect_rate",
 ];
 
 /// With a `data_dir`, under `store/disk/`.

@@ -51,7 +51,7 @@ impl<S: Stream> Connection<S> {
             worker.local.pool.put(out);
         }
         if let Some(key) = self.deadline.take() {
-            worker.deadlines.remove(key);
+            worker.forget(key);
         }
         worker.connection_ended();
         worker.local.wake();
@@ -87,7 +87,7 @@ impl<S> Drop for Connection<S> {
                 None => worker.shared.gate.left_before_connect(),
             }
             if let Some(key) = deadline.take() {
-                worker.deadlines.remove(key);
+                worker.forget(key);
             }
             worker.connection_ended();
             worker.local.wake();

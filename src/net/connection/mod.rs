@@ -16,6 +16,7 @@ pub(crate) mod draining;
 mod ending;
 mod farewell;
 mod health;
+mod pacing;
 mod reader;
 mod task;
 mod turn;

@@ -54,6 +54,11 @@ impl Caller {
         Peer { address: self.address(), loopback_listener: self.loopback_listener, listener: self.listener }
     }
 
+    /// The number of its listener.
+    pub(crate) fn listener(&self) -> u16 {
+        self.listener
+    }
+
     fn address(&self) -> PeerAddress {
         self.ip.map_or(PeerAddress::Unix, |ip| PeerAddress::Ip(SocketAddr::new(ip, self.port)))
     }

@@ -112,22 +112,21 @@ impl<S: Stream> Connection<S> {
                 }
                 return Ok(true);
             }
-            let room = match &self.phase {
-                Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
-                Phase::Asking(waiting) => match waiting.room() {
-                    0 => return Ok(false),
-                    room => room,
-                },
-                _ => usize::MAX,
-            };
-            let room = room.min(worker.buffer.len());
+            let is_paced = worker.shared.rates.are_set();
+            let Some(room) = self.room(worker, cx, now, is_paced) else { return Ok(false) };
             let read = self.reader.poll_read(cx, Pin::new(&mut self.socket), &mut worker.buffer[..room]);
             let Poll::Ready(read) = read else {
                 let unread = self.socket.take_unread();
                 self.note_progress(worker, now, unread);
+                if is_paced {
+                    self.note_waited(worker, 0, now);
+                }
                 return Ok(false);
             };
             let (bytes, got) = read.map_err(|error| network(&error))?;
+            if is_paced {
+                self.note_waited(worker, bytes, now);
+            }
             worker.local.count(Count::BytesReceived, bytes as u64);
             self.note_progress(worker, now, bytes);
             taken += bytes;
@@ -169,6 +168,18 @@ impl<S: Stream> Connection<S> {
         }
         cx.waker().wake_by_ref();
         Ok(false)
+    }
+
+    /// How many bytes may be read now; `None`: none, and the task is woken when that changes.
+    #[inline]
+    fn room(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant, is_paced: bool) -> Option<usize> {
+        let room = match &self.phase {
+            Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
+            Phase::Asking(waiting) => Some(waiting.room()).filter(|room| *room > 0)?,
+            _ if is_paced => self.paced_room(worker, cx, now)?,
+            _ => usize::MAX,
+        };
+        Some(room.min(worker.buffer.len()))
     }
 
     /// More waits for this client than a client may be behind.
@@ -239,6 +250,9 @@ impl<S: Stream> Connection<S> {
             if let Phase::Open(open) = &self.phase {
                 self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
             }
+        }
+        if worker.shared.rates.are_set() && result.is_ok() {
+            return self.note_published(worker, &bytes[..at], now);
         }
         result
     }

@@ -45,7 +45,8 @@ pub(crate) async fn accept(
         Ok(socket) => socket,
         Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
     };
-    let mut complaints = Complaints::default();
+    let mut complaints = Complaints::every(Duration::from_secs(1));
+    let mut storms = Complaints::every(Duration::from_secs(60));
     let loopback_listener = address.is_loopback() && !is_passed;
     loop {
         let mut ready = match socket.readable().await {
@@ -53,10 +54,12 @@ pub(crate) async fn accept(
             Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
         };
         for _ in 0..BATCH {
+            let waited = has_waited(&shared).await;
             match ready.try_io(|socket| accept_one(socket.get_ref())) {
                 Ok(Ok((client, peer))) => {
                     let peer = Peer { address: peer, loopback_listener, listener: state.listener };
                     Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
+                    note_accepted(&shared, waited, &mut storms);
                     match shared.gate.enter(&shared.limits.load()) {
                         Ok(()) => deal(client, peer, state.listener_options()),
                         Err((counter, why)) => {
@@ -86,6 +89,32 @@ pub(crate) async fn accept(
     }
 }
 
+/// Waits until one more connection may begin. `true`: it had to wait.
+async fn has_waited(shared: &NetShared) -> bool {
+    /// A wait is looked at so often at least: the rate may have changed.
+    const LOOK_AGAIN: Duration = Duration::from_secs(1);
+    let mut waited = false;
+    loop {
+        let Some(rate) = shared.limits.load().connect_rate else { return waited };
+        let Some(wait) = shared.connects.wait(rate, shared.clock.now()) else { return waited };
+        shared.clock.sleep(wait.min(LOOK_AGAIN)).await;
+        waited = true;
+    }
+}
+
+/// A connection was accepted, which may have waited for it.
+fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
+    let Some(rate) = shared.limits.load().connect_rate else { return };
+    let now = shared.clock.now();
+    shared.connects.take(rate, now);
+    if waited {
+        Worker::with(|w| w.local.count(Count::ConnectRate, 1));
+        storms.say(now, || {
+            tracing::warn!(rate, "more connections come than limits.connect_rate allows: they wait to be accepted");
+        });
+    }
+}
+
 /// One connection and whose it is.
 fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
     // the standard library's accept needs a second call to make the socket one that does not block
@@ -105,15 +134,19 @@ fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
     }
 }
 
-/// Says the same thing once a second at most.
-#[derive(Default)]
+/// Says the same thing once in a while at most.
 struct Complaints {
     last: Option<Instant>,
+    every: Duration,
 }
 
 impl Complaints {
+    fn every(every: Duration) -> Self {
+        Self { last: None, every }
+    }
+
     fn say(&mut self, now: Instant, say: impl FnOnce()) {
-        if self.last.is_none_or(|last| now - last >= Duration::from_secs(1)) {
+        if self.last.is_none_or(|last| now - last >= self.every) {
             self.last = Some(now);
             say();
         }

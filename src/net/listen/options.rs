@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::super::transport::{ProxyOptions, TlsSettings, WebSocketOptions};
+use super::super::{
+    transport::{ProxyOptions, TlsSettings, WebSocketOptions},
+    worker::ListenerRates,
+};
 use crate::types::{Endpoint, TlsRecords, Transport};
 
 /// What a listener asks of its connections.
@@ -18,6 +21,8 @@ pub struct ListenerOptions {
     pub websocket: Option<WebSocketOptions>,
     /// Each connection begins with a PROXY header, if it does.
     pub proxy: Option<ProxyOptions>,
+    /// How much its clients may publish, where that is not as the limits say.
+    pub rates: ListenerRates,
 }
 
 /// A listener as its connections see it.

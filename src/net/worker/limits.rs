@@ -17,6 +17,16 @@ pub struct NetLimits {
     pub max_connect_size: usize,
     /// A socket that takes nothing for this long ends its connection.
     pub write_timeout: Duration,
+    /// Messages that a client may publish in a second.
+    pub publish_rate: Option<u32>,
+    /// Bytes of PUBLISH packets that it may send in a second.
+    pub publish_bytes_rate: Option<usize>,
+    /// What may come at once: that of so long a time.
+    pub publish_burst: Duration,
+    /// A client that publishes more is disconnected, not slowed.
+    pub publish_disconnects: bool,
+    /// Connections that may begin in a second, in all.
+    pub connect_rate: Option<u32>,
     /// How often the `$SYS` topics are published.
     pub sys_interval: Option<Duration>,
 }

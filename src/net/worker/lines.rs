@@ -131,6 +131,21 @@ impl Lines {
         );
     }
 
+    /// A client publishes faster than it may, and is read from more slowly. To be called once in a while.
+    pub(crate) fn slowed(&self, peer: &Peer, about: &About<'_>) {
+        if is_read() {
+            let (About { client, user, .. }, listener) = (*about, self.listener(peer));
+            tracing::info!(
+                target: "dunlin::net",
+                client,
+                user,
+                %peer,
+                listener = listener.as_deref(),
+                "publishes faster than publish_rate or publish_bytes_rate allows, and is slowed"
+            );
+        }
+    }
+
     pub(crate) fn disconnected(&self, peer: &Peer, about: &About<'_>, ending: &Ending<'_>) {
         if !is_read() {
             return;

@@ -4,15 +4,19 @@
 //! |---|---|
 //! | `state` | [`Worker`], [`NetShared`] |
 //! | `limits`, `gate` | the bounds that connections hold to; how many there are |
+//! | `rates` | how much clients may publish, and how many may connect, in a time |
 //! | `lines`, `flapping` | the lines of the log about connections; whose are summed up |
 
 mod flapping;
 mod gate;
 mod limits;
 mod lines;
+mod rates;
 mod state;
 
 pub(crate) use gate::Gate;
 pub use limits::NetLimits;
 pub(crate) use lines::{About, Beginning, Ending, Lines, Told, first_size_limit};
+pub use rates::ListenerRates;
+pub(crate) use rates::{ConnectRate, PublishRates, SMALLEST_PUBLISH};
 pub(crate) use state::{NetShared, Worker};

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,13 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{super::deadlines::Deadlines, gate::Gate, limits::NetLimits, lines::Lines};
+use super::{
+    super::deadlines::{Deadlines, Key},
+    gate::Gate,
+    limits::NetLimits,
+    lines::Lines,
+    rates::{ConnectRate, Paced, PublishRates},
+};
 use crate::{
     clock::Clock,
     router::{Router, RouterThread},
@@ -21,6 +28,8 @@ pub(crate) struct NetShared {
     pub(crate) clock: Clock,
     pub(crate) limits: ArcSwap<NetLimits>,
     pub(crate) gate: Gate,
+    pub(crate) rates: PublishRates,
+    pub(crate) connects: ConnectRate,
     pub(crate) lines: Lines,
 }
 
@@ -32,6 +41,8 @@ pub(crate) struct Worker {
     /// Answers to the packets of the connection whose turn it is.
     pub(crate) replies: Vec<u8>,
     pub(crate) deadlines: Deadlines,
+    /// Clients that hold to rates, where there are some.
+    pub(crate) paced: HashMap<Key, Paced>,
     /// For those whose TLS handshake is computed.
     pub(crate) handshakes: Arc<Semaphore>,
     /// Bytes that large reads on this thread gave, less those written since.
@@ -65,6 +76,12 @@ impl Worker {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.now()
+    }
+
+    /// A connection is no more.
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.deadlines.remove(key);
+        self.paced.remove(&key);
     }
 
     /// A connection has ended.

@@ -99,6 +99,11 @@ pub enum Count {
     RefusedLogins,
     /// Messages not delivered: their subscriber may not receive them.
     DeniedDeliveries,
+    /// Clients that published faster than `limits.publish_rate` or `limits.publish_bytes_rate` allows: slowed, once in
+    /// a minute, or disconnected.
+    PublishRate,
+    /// Connections that waited to be accepted: `limits.connect_rate`.
+    ConnectRate,
 }
 
 impl Default for Shard {
@@ -108,7 +113,7 @@ impl Default for Shard {
 }
 
 impl Count {
-    const ALL: usize = Self::DeniedDeliveries as usize + 1;
+    const ALL: usize = Self::ConnectRate as usize + 1;
 }
 
 impl Counters {

@@ -4,6 +4,7 @@ mod connections;
 mod outbound;
 mod packets;
 mod queues;
+mod rates;
 mod reading;
 mod reload;
 mod retained;
