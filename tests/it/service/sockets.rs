@@ -95,7 +95,7 @@ fn listeners_take_them_by_name_and_keep_them_over_a_reload() {
     // another setting of one of them
     configuration(&dir, &format!("{LOCAL}{}", MQTT.replace("true", "false")));
     broker.signal("HUP");
-    broker.wait_for("allow_anonymous = false");
+    broker.wait_for("changed: limits.max_inflight_in = 100 (was 3), listener");
     let mut refused = Client::open(address);
     refused.send(&Connect::new("e").frame());
     refused.expect_refused(5);
