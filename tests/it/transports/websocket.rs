@@ -160,6 +160,37 @@ fn messages_of_all_sizes_pass_both_ways_also_over_tls() {
 }
 
 #[test]
+fn a_client_that_publishes_too_fast_is_slowed_here_too_also_over_tls() {
+    fn flood(broker: &Broker, mut client: impl Read + Write) {
+        connect(&mut client, "fast");
+        // one frame with many packets, then many frames
+        let message = |at: u8| Message::new("t", &at.to_string()).frame();
+        client.write_all(&(0..50).flat_map(message).collect::<Vec<_>>()).unwrap();
+        (50..100).for_each(|at| client.write_all(&message(at)).unwrap());
+        broker.turn_until(Duration::from_secs(1), || broker.count(Count::PublishReceived) == 100);
+        ping(&mut client);
+        broker.expect_counts(&[(Count::PublishReceived, 100), (Count::PublishRate, 1)]);
+    }
+    let limits = Limits { publish_rate: Some(20), ..Limits::default() };
+    let ws = broker(limits.clone());
+    let socket = tcp(ws.address());
+    // what is sent is there before the clock is turned so far that a ping is due
+    socket.set_nodelay(true).unwrap();
+    flood(&ws, Frames::new(upgrade(socket)));
+    let certs = Certs::new();
+    for transport in [Transport::Wss, Transport::Tls] {
+        let listeners = vec![certs.listener(transport)];
+        let broker = Broker::new(Config { listeners, limits: limits.clone(), ..config() });
+        let socket = secure(broker.address(), &certs.client());
+        socket.sock.set_nodelay(true).unwrap();
+        match transport {
+            Transport::Wss => flood(&broker, Frames::new(upgrade(socket))),
+            _ => flood(&broker, socket),
+        }
+    }
+}
+
+#[test]
 fn packets_across_frames_and_many_in_one() {
     let broker = broker(Limits::default());
     let mut socket = open(broker.address());
