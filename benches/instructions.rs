@@ -1,4 +1,4 @@
-//! Instructions that five fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
+//! Instructions that six fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
 //! `benches/instructions.txt`: more than 5 % above one of them is a failure, so that nobody makes it slower unnoticed.
 //!
 //! `cargo bench --bench instructions`; with `DUNLIN_BLESS=1` the counts become the stored ones. Counts depend on the
@@ -23,12 +23,13 @@ use dunlin::{
 
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const TOLERANCE: f64 = 1.05;
-const WORKLOADS: [(&str, fn()); 5] = [
+const WORKLOADS: [(&str, fn()); 6] = [
     ("pairs-q0", || pairs(QoS::AtMostOnce)),
     ("pairs-q1", || pairs(QoS::AtLeastOnce)),
     ("fanout-q0", fanout),
     ("filters", filters),
     ("churn-retained", churn_retained),
+    ("churn-wildcards", churn_wildcards),
 ];
 
 fn main() -> ExitCode {
@@ -162,5 +163,35 @@ fn churn_retained() {
         drain(&router, &mut local, std::slice::from_mut(&mut client), QoS::AtMostOnce);
         router.end(&mut local, &client, &CloseReason::ClientDisconnect, now);
         local.wake();
+    }
+}
+
+/// Wildcard subscriptions come and go while others publish to topics that they do not match: each change of one, and a
+/// message to each of the topics.
+fn churn_wildcards() {
+    const SITES: usize = 20;
+    let (router, mut local, mut clients) = subscribed(1, QoS::AtMostOnce);
+    let mut replies = Vec::new();
+    let now = Instant::now();
+    for site in 0..SITES {
+        let filter = common::subscribe(&format!("plant/site{site}/+/state"), QoS::AtMostOnce);
+        handle(&router, &mut local, &mut clients[0], &filter, &mut replies);
+    }
+    let messages: Vec<_> = (0..SITES)
+        .map(|site| common::publish(&format!("plant/site{site}/machine/state"), QoS::AtMostOnce, false, 64))
+        .collect();
+    let mut publishers: Vec<Client> =
+        (0..SITES).map(|site| connect(&router, &mut local, &format!("p{site}"))).collect();
+    for i in 0..500 {
+        let mut client = connect(&router, &mut local, &format!("c{i}"));
+        let subscribe = common::subscribe(&format!("house/{i}/+/state"), QoS::AtMostOnce);
+        handle(&router, &mut local, &mut client, &subscribe, &mut replies);
+        for (publisher, message) in publishers.iter_mut().zip(&messages) {
+            handle(&router, &mut local, publisher, message, &mut replies);
+        }
+        replies.clear();
+        local.wake();
+        drain(&router, &mut local, &mut clients, QoS::AtMostOnce);
+        router.end(&mut local, &client, &CloseReason::ClientDisconnect, now);
     }
 }

@@ -22,6 +22,6 @@ mod subscribers;
 mod subscriptions;
 mod tree;
 
-pub use name::{TopicError, TopicFilter, TopicName};
+pub use name::{Levels, TopicError, TopicFilter, TopicName};
 pub use retained::RetainedTree;
-pub use subscriptions::{FilterId, Subscribed, SubscriptionTrie};
+pub use subscriptions::{Beginning, FilterId, Subscribed, SubscriptionTrie};

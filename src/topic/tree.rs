@@ -12,6 +12,7 @@ use compact_str::CompactString;
 
 use super::{
     hash::{self, IdTable, Seed},
+    name::Levels,
     slab::Slab,
 };
 
@@ -59,12 +60,12 @@ impl<V> LevelTree<V> {
 
     /// The node of `path`, where it exists.
     pub(super) fn find(&self, path: &str) -> Option<u32> {
-        path.split('/').try_fold(ROOT, |node, level| self.child(node, level))
+        Levels::of(path).try_fold(ROOT, |node, level| self.child(node, level))
     }
 
     /// The node of `path`, made where it is not there. The caller gives it a value, or calls [`Self::prune`].
     pub(super) fn find_or_insert(&mut self, path: &str) -> u32 {
-        let mut levels = path.split('/');
+        let mut levels = Levels::of(path);
         let mut node = ROOT;
         for level in &mut levels {
             match self.child(node, level) {
@@ -168,6 +169,16 @@ impl<V> LevelTree<V> {
     /// Directly below the root?
     pub(super) fn is_first_level(&self, node: u32) -> bool {
         self.nodes[node].parent() == ROOT
+    }
+
+    /// The first level on the way down to the node, which is not the root, and the second where there is one.
+    pub(super) fn first_levels(&self, node: u32) -> (&str, Option<&str>) {
+        let (mut first, mut second) = (node, None);
+        while !self.is_first_level(first) {
+            second = Some(first);
+            first = self.nodes[first].parent();
+        }
+        (self.level(first), second.map(|second| self.level(second)))
     }
 
     /// The text of all levels down to the node, which is not the root.
@@ -350,6 +361,8 @@ mod tests {
             let node = put(&mut tree, path, 1);
             assert_eq!(tree.path(node), path);
             assert_eq!(tree.find(path), Some(node));
+            let mut levels = path.split('/');
+            assert_eq!(tree.first_levels(node), (levels.next().unwrap(), levels.next()));
         }
     }
 

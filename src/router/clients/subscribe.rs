@@ -195,7 +195,9 @@ impl Router {
             return;
         }
         let mut subscriptions = self.subscriptions.change();
-        filters.iter().for_each(|&id| subscriptions.remove(id, slot));
+        for &id in filters {
+            subscriptions.remove(id, slot);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! answer changes. [`Generations`] says whether one did.
 
 use std::{
-    hash::BuildHasher,
+    hash::{BuildHasher, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 
 use super::super::sessions::SlotRef;
 use crate::{
-    topic::{SubscriptionTrie, TopicName},
+    topic::{Beginning, SubscriptionTrie, TopicName},
     types::SubscriptionOptions,
 };
 
@@ -43,63 +43,141 @@ impl Matched {
     }
 }
 
-/// Counters of changed subscriptions. Those without wildcards count in one of many counters, by their topic, so that
-/// clients that come and go do not make each other's topics stale.
+/// Counters of changed subscriptions. A change counts in one of many counters, by its filter, so that clients that come
+/// and go do not make each other's topics stale: a filter without wildcards by its whole text, one with wildcards by
+/// the levels in front of the first of them, two at most.
 #[derive(Debug)]
 pub(crate) struct Generations {
-    wildcard: AtomicU64,
+    /// Counts every change, behind the other counter: while it stands still, so do all others.
+    all: AtomicU64,
+    /// Filters that begin with a wildcard.
+    anywhere: AtomicU64,
+    /// Filters without wildcards.
     exact: Box<[AtomicU64]>,
+    /// Filters with wildcards behind one or two levels.
+    below: Box<[AtomicU64]>,
 }
 
 /// The counters that concern one topic, as they were.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Stamp {
-    wildcard: u64,
-    exact: u64,
-    /// Which of the exact counters.
-    bucket: u16,
+    /// [`Generations::all`] when the others were looked at last.
+    all: AtomicU64,
+    /// The sum of the others. None of them ever falls: the sum is the same if each of them is.
+    sum: u64,
+    places: Places,
 }
 
-const BUCKETS: usize = 4096;
+/// Which counters concern one topic.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    exact: u16,
+    /// By its first level, and by its first two.
+    below: [u16; 2],
+}
 
-/// Which of the exact counters a topic counts in. Who knows the function can make others' answers stale, no more; the
-/// tables that hold what clients chose are seeded.
-fn bucket(text: &str) -> u16 {
-    (FixedState::default().hash_one(text) as usize % BUCKETS) as u16
+/// In each table. Texts that share a counter make each other's answers stale, no more.
+const COUNTERS: usize = 4096;
+
+/// Which of the counters. Who knows the function can make others' answers stale, no more; the tables that hold what
+/// clients chose are seeded.
+fn place(hasher: &impl Hasher) -> u16 {
+    (hasher.finish() as usize % COUNTERS) as u16
+}
+
+/// The places of a first level, and of that and a second.
+fn places_below(first: &str, second: Option<&str>) -> [u16; 2] {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(first.as_bytes());
+    let alone = place(&hasher);
+    // a topic of one level is matched by no filter of two in front of its wildcards
+    let Some(second) = second else { return [alone; 2] };
+    hasher.write(second.as_bytes());
+    [alone, place(&hasher)]
+}
+
+fn place_of_all(topic: &str) -> u16 {
+    let mut hasher = FixedState::default().build_hasher();
+    hasher.write(topic.as_bytes());
+    place(&hasher)
+}
+
+impl Places {
+    fn of(topic: &TopicName) -> Self {
+        let mut levels = topic.levels();
+        let below = places_below(levels.next().unwrap_or_default(), levels.next());
+        Self { exact: place_of_all(topic.as_str()), below }
+    }
 }
 
 impl Default for Generations {
     fn default() -> Self {
-        Self { wildcard: AtomicU64::new(0), exact: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+        let counters = || (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
+        Self { all: AtomicU64::new(0), anywhere: AtomicU64::new(0), exact: counters(), below: counters() }
     }
 }
 
 impl Generations {
-    /// A subscription to this filter has changed. To be called before its change is acknowledged.
-    pub(crate) fn bump(&self, filter: &str, wildcard: bool) {
-        let counter = if wildcard { &self.wildcard } else { &self.exact[usize::from(bucket(filter))] };
-        counter.fetch_add(1, Ordering::Release);
+    /// A subscription to a filter that begins so has changed. To be called before its change is acknowledged.
+    pub(crate) fn bump(&self, filter: Beginning<'_>) {
+        self.count(self.counter(filter));
+    }
+
+    /// The counter of filters that begin so. Whatever topic they match has that one in its [`Places`].
+    pub(crate) fn counter(&self, filter: Beginning<'_>) -> &AtomicU64 {
+        let below = |place: u16| &self.below[usize::from(place)];
+        match filter {
+            Beginning::Whole(topic) => &self.exact[usize::from(place_of_all(topic))],
+            Beginning::Nothing => &self.anywhere,
+            Beginning::Level(first) => below(places_below(first, None)[0]),
+            Beginning::Levels(first, second) => below(places_below(first, Some(second))[1]),
+        }
     }
 
     /// No answer is right any more.
     pub(crate) fn bump_all(&self) {
         // every stamp has it
-        self.wildcard.fetch_add(1, Ordering::Release);
+        self.count(&self.anywhere);
     }
 
-    #[inline]
-    fn stamp(&self, bucket: u16) -> Stamp {
-        Stamp {
-            wildcard: self.wildcard.load(Ordering::Acquire),
-            exact: self.exact[usize::from(bucket)].load(Ordering::Acquire),
-            bucket,
-        }
+    /// Something that this counter is for has changed.
+    pub(crate) fn count(&self, counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Release);
+        // behind it: who sees this sees that
+        self.all.fetch_add(1, Ordering::Release);
+    }
+
+    /// Do two filters that begin so share a counter?
+    #[cfg(test)]
+    pub(super) fn share(&self, one: Beginning<'_>, other: Beginning<'_>) -> bool {
+        std::ptr::eq(self.counter(one), self.counter(other))
+    }
+
+    fn stamp(&self, places: Places) -> Stamp {
+        let all = self.all.load(Ordering::Acquire);
+        Stamp { all: AtomicU64::new(all), sum: self.sum(places), places }
+    }
+
+    fn sum(&self, Places { exact, below: [first, two] }: Places) -> u64 {
+        let others = [&self.exact[usize::from(exact)], &self.below[usize::from(first)], &self.below[usize::from(two)]];
+        others.iter().fold(self.anywhere.load(Ordering::Acquire), |sum, n| sum.wrapping_add(n.load(Ordering::Acquire)))
     }
 
     /// Is the answer still right?
     #[inline]
     pub(crate) fn is_fresh(&self, matched: &Matched) -> bool {
-        self.stamp(matched.stamp.bucket) == matched.stamp
+        let all = self.all.load(Ordering::Acquire);
+        matched.stamp.all.load(Ordering::Relaxed) == all || self.is_unchanged(&matched.stamp, all)
+    }
+
+    /// Something changed, up to the number `all`: something that concerns the topic?
+    #[inline(never)]
+    fn is_unchanged(&self, stamp: &Stamp, all: u64) -> bool {
+        let unchanged = self.sum(stamp.places) == stamp.sum;
+        if unchanged {
+            stamp.all.store(all, Ordering::Relaxed);
+        }
+        unchanged
     }
 }
 
@@ -137,7 +215,7 @@ impl MatchCache {
             return Arc::clone(matched);
         }
         // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
-        let stamp = generations.stamp(bucket(topic.as_str()));
+        let stamp = generations.stamp(Places::of(topic));
         trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), options }));
         merge_overlapping(merge);
         let has_options = merge.iter().any(|t| t.options.no_local || t.options.retain_as_published);
@@ -238,7 +316,7 @@ mod tests {
         let subscribe = || {
             let slot = SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None));
             trie.write().subscribe(all, slot, SubscriptionOptions::default());
-            generations.bump("#", true);
+            generations.bump(Beginning::Nothing);
         };
         let publish_all = |cache: &mut MatchCache| {
             for n in 0..TOPICS {

@@ -9,6 +9,8 @@
 mod matches;
 mod retained;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use matches::MatchCache;
 pub use matches::Matched;

@@ -79,26 +79,28 @@ impl Changes<'_> {
         options: SubscriptionOptions,
     ) -> Option<FilterId> {
         let subscribed = self.trie.subscribe(filter, slot.clone(), options);
-        if subscribed.replaced != Some(options) {
-            self.generations.bump(filter.as_str(), filter.has_wildcard());
+        if subscribed.replaced != Some(options)
+            && let Some(beginning) = self.trie.beginning(subscribed.id)
+        {
+            self.generations.bump(beginning);
         }
         subscribed.replaced.is_none().then_some(subscribed.id)
     }
 
     /// The session gives this filter up: the filter's number, if it subscribed to it.
     pub(crate) fn unsubscribe(&mut self, filter: &TopicFilter, slot: &SlotRef) -> Option<FilterId> {
-        let id = self.trie.unsubscribe(filter, slot)?;
-        self.generations.bump(filter.as_str(), filter.has_wildcard());
-        Some(id)
+        let id = self.trie.id(filter)?;
+        self.remove(id, slot).then_some(id)
     }
 
-    /// The same, by number.
-    pub(crate) fn remove(&mut self, id: FilterId, slot: &SlotRef) {
-        let wildcard = self.trie.is_wildcard(id);
-        // the one counter of wildcards needs no text
-        let text = if wildcard { None } else { self.trie.filter(id) };
-        if self.trie.remove(id, slot) {
-            self.generations.bump(text.as_deref().unwrap_or_default(), wildcard);
+    /// The same, by number: did it subscribe to it?
+    pub(crate) fn remove(&mut self, id: FilterId, slot: &SlotRef) -> bool {
+        // the filter may go with its last subscriber
+        let counter = self.trie.beginning(id).map(|beginning| self.generations.counter(beginning));
+        let removed = self.trie.remove(id, slot);
+        if let Some(counter) = counter.filter(|_| removed) {
+            self.generations.count(counter);
         }
+        removed
     }
 }

@@ -38,6 +38,19 @@ pub struct SubscriptionTrie<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
 
+/// What a Topic Filter has in front of its wildcards, as far as it is told: what the topics that it matches begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning<'a> {
+    /// It has no wildcard: the whole of its text.
+    Whole(&'a str),
+    /// It begins with a wildcard.
+    Nothing,
+    /// Its first level.
+    Level(&'a str),
+    /// Its first two levels.
+    Levels(&'a str, &'a str),
+}
+
 /// What [`SubscriptionTrie::subscribe`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
@@ -127,14 +140,22 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
     }
 
+    /// What a filter has in front of its wildcards; `None` where `id` is no filter's.
+    pub fn beginning(&self, id: FilterId) -> Option<Beginning<'_>> {
+        match id.place() {
+            Place::Exact(entry) => self.exact.text(entry).map(Beginning::Whole),
+            Place::Tree(node) => self.tree.value(node).map(|_| match self.tree.first_levels(node) {
+                ("+" | "#", _) => Beginning::Nothing,
+                // `a/#` matches `a` too
+                (first, Some("+" | "#") | None) => Beginning::Level(first),
+                (first, Some(second)) => Beginning::Levels(first, second),
+            }),
+        }
+    }
+
     /// The options with which a subscriber holds a filter.
     pub fn options(&self, id: FilterId, subscriber: &S) -> Option<SubscriptionOptions> {
         self.subscribers(id)?.get(subscriber, &self.seed)
-    }
-
-    /// Does the filter of that number have a wildcard?
-    pub fn is_wildcard(&self, id: FilterId) -> bool {
-        matches!(id.place(), Place::Tree(_))
     }
 
     /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A

@@ -37,7 +37,6 @@ fn an_identical_filter_of_the_same_subscriber_replaces_its_options() {
         assert_eq!((trie.len(), trie.filters()), (2, 1));
         assert_eq!(trie.options(first.id, &7), Some(options(QoS::ExactlyOnce)));
         assert_eq!(trie.filter(first.id).as_deref(), Some(text));
-        assert_eq!(trie.is_wildcard(first.id), text == "a/+");
         assert_eq!(matches(&trie, "a/b"), [(7, QoS::ExactlyOnce), (8, QoS::AtMostOnce)]);
     }
 }
@@ -55,7 +54,7 @@ fn what_is_not_there_is_not_removed() {
     assert!(!trie.remove(FilterId::exact(0), &7));
     assert!(trie.remove(deep, &7));
     assert!(!trie.remove(deep, &7));
-    assert_eq!((trie.filter(deep), trie.len(), trie.filters()), (None, 0, 0));
+    assert_eq!((trie.filter(deep), trie.beginning(deep), trie.len(), trie.filters()), (None, None, 0, 0));
 }
 
 #[test]
@@ -136,7 +135,14 @@ fn check(trie: &SubscriptionTrie<u8>, list: &[Kept]) {
     for (text, subscriber, qos, id) in list {
         assert_eq!(trie.filter(*id).as_ref(), Some(text));
         assert_eq!(trie.id(filter(text)), Some(*id));
-        assert_eq!(trie.is_wildcard(*id), filter(text).has_wildcard());
+        let levels: Vec<_> = text.split('/').take_while(|level| !["+", "#"].contains(level)).collect();
+        let beginning = match levels[..] {
+            _ if !filter(text).has_wildcard() => Beginning::Whole(text),
+            [] => Beginning::Nothing,
+            [first] => Beginning::Level(first),
+            [first, second, ..] => Beginning::Levels(first, second),
+        };
+        assert_eq!(trie.beginning(*id), Some(beginning));
         assert_eq!(trie.options(*id, subscriber), Some(options(*qos)));
     }
 }
