@@ -86,6 +86,8 @@ impl Client {
         match self.stream.read(&mut byte) {
             Ok(0) => None,
             Ok(_) => Some(byte[0]),
+            // where a read has a time-out, a process that was stopped and goes on has this
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => self.byte(),
             Err(error) if is_close(error.kind()) => None,
             Err(error) => panic!("neither a frame nor a close came: {error} {}", self.context),
         }
