@@ -22,12 +22,10 @@ mod transport;
 mod worker;
 
 pub use connection::HEALTH_CHECK;
-pub use listen::Listener;
-pub use listen::ListenerOptions;
-pub use listen::PassedSockets;
-pub use listen::{BindOptions, bind};
+pub use listen::{BindOptions, Listener, ListenerOptions, PassedSockets, bind};
 pub use threads::{Pings, Workers};
-pub use transport::WebSocketOptions;
-pub use transport::{Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, header as proxy_header};
-pub use transport::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
+pub use transport::{
+    Certificate as ProxyCertificate, CertificateName, ClientFiles, Header as ProxyHeader, ProxyOptions, TlsError,
+    TlsFiles, TlsSettings, WebSocketOptions, header as proxy_header,
+};
 pub use worker::{ListenerRates, NetLimits};

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     clock::{Clock, Stopwatch},
     router::{Peer, Router, SysTopics},
+    types::Endpoint,
 };
 
 enum Command {
@@ -72,12 +73,7 @@ impl Workers {
     /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
     /// [`Peer::listener`] says of them; a listener that had it before is closed.
     pub fn listen(&self, number: u16, listener: Listener, listener_options: ListenerOptions) {
-        self.shared.lines.name_listener(
-            number,
-            listener_options.name(listener.endpoint()),
-            listener.endpoint().clone(),
-        );
-        self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
+        self.tell(number, listener.endpoint(), &listener_options);
         let state = Arc::new(ListenerState::new(number, listener.endpoint().clone(), listener_options));
         self.listeners.lock().insert(number, state.clone());
         self.send(0, Command::Listener(listener, state, self.senders.clone()));
@@ -88,10 +84,15 @@ impl Workers {
     pub fn replace(&self, number: u16, listener_options: ListenerOptions) {
         let state = self.listeners.lock().get(&number).cloned();
         if let Some(state) = state {
-            self.shared.lines.name_listener(number, listener_options.name(&state.endpoint), state.endpoint.clone());
-            self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
+            self.tell(number, &state.endpoint, &listener_options);
             state.replace(listener_options);
         }
+    }
+
+    /// What is known of a listener beside the listener itself: its name for the log, and its rates.
+    fn tell(&self, number: u16, endpoint: &Endpoint, listener_options: &ListenerOptions) {
+        self.shared.lines.name_listener(number, listener_options.name(endpoint), endpoint.clone());
+        self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
     }
 
     /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there

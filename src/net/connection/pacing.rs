@@ -41,9 +41,6 @@ impl<S: Stream> Connection<S> {
             Ok(room) => room,
             Err(_) if disconnects => SMALLEST_PUBLISH,
             Err(wait) => {
-                // that it is not heard is not its silence
-                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
-                let paced = worker.paced.entry(key).or_default();
                 if paced.waits_until.is_none_or(|until| until <= now) {
                     let until = now + wait.min(LOOK_AGAIN);
                     paced.waits_until = Some(until);
@@ -53,6 +50,8 @@ impl<S: Stream> Connection<S> {
                         waker.wake();
                     });
                 }
+                // that it is not heard is not its silence
+                self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
                 return None;
             }
         };

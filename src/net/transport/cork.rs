@@ -185,44 +185,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
 mod tests {
     use std::task::Waker;
 
-    use super::*;
-
-    /// A socket that takes so many bytes, and gives so many at each read.
-    #[derive(Default)]
-    struct Slow {
-        room: usize,
-        took: Vec<u8>,
-        gives: usize,
-    }
-
-    impl AsyncRead for Slow {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            buf.put_slice(&vec![0; self.gives]);
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncWrite for Slow {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            let part = buf.len().min(self.room);
-            self.room -= part;
-            self.took.extend_from_slice(&buf[..part]);
-            if part == 0 { Poll::Pending } else { Poll::Ready(Ok(part)) }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
+    use super::{super::test_socket::TestSocket, *};
 
     #[test]
     fn what_the_socket_takes_of_what_is_held_is_progress() {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut cork = Cork::begun(Slow::default());
+        let mut cork = Cork::begun(TestSocket::default());
         for part in [&b"abc"[..], b"defg"] {
             assert!(matches!(Pin::new(&mut cork).poll_write(&mut cx, part), Poll::Ready(Ok(n)) if n == part.len()));
         }
@@ -235,7 +203,7 @@ mod tests {
         cork.socket.room = 5;
         assert!(Pin::new(&mut cork).poll_flush(&mut cx).is_ready());
         assert_eq!((&cork.socket.took[..], cork.unsent(), cork.held.capacity()), (&b"abcdefg"[..], 0, 0));
-        cork.socket.gives = 3;
+        cork.socket.says = vec![0; 3];
         let mut space = [0; 8];
         assert!(Pin::new(&mut cork).poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_ready());
         assert_eq!((cork.take_received(), cork.take_received()), (3, 0));

@@ -18,6 +18,8 @@ pub(crate) mod proxy;
 mod spoken;
 mod stream;
 mod subject;
+#[cfg(test)]
+mod test_socket;
 mod tls;
 mod tls_stream;
 mod websocket;

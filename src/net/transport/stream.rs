@@ -55,3 +55,46 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 impl Stream for TcpStream {}
 
 impl Stream for UnixStream {}
+
+/// Writing of a transport that adds nothing to it: its field `socket` does all.
+macro_rules! writes_to_its_socket {
+    ($transport:ty $(, for any $socket:ident)?) => {
+        impl$(<$socket: tokio::io::AsyncWrite + Unpin>)? tokio::io::AsyncWrite for $transport {
+            fn poll_write(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                buf: &[u8],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                std::pin::Pin::new(&mut self.socket).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+                bufs: &[std::io::IoSlice<'_>],
+            ) -> std::task::Poll<std::io::Result<usize>> {
+                std::pin::Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.socket.is_write_vectored()
+            }
+
+            fn poll_flush(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.socket).poll_flush(cx)
+            }
+
+            fn poll_shutdown(
+                mut self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<std::io::Result<()>> {
+                std::pin::Pin::new(&mut self.socket).poll_shutdown(cx)
+            }
+        }
+    };
+}
+
+pub(super) use writes_to_its_socket;

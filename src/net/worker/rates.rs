@@ -107,6 +107,11 @@ impl Bucket {
         self.left
     }
 
+    /// So much of it is used, which may be more than is left.
+    fn take(&mut self, rate: Rate, taken: f64, now: Instant) {
+        self.left = self.left(rate, now) - taken;
+    }
+
     /// How long until one is left; `None`: one is.
     fn wait(&mut self, rate: Rate, now: Instant) -> Option<Duration> {
         let left = self.left(rate, now);
@@ -160,7 +165,7 @@ impl Paced {
         {
             let Some(rate) = rate else { continue };
             let bucket = bucket.get_or_insert_with(|| Bucket::full(rate, now));
-            bucket.left = bucket.left(rate, now) - taken;
+            bucket.take(rate, taken, now);
             is_within &= bucket.left >= 0.0;
         }
         is_within
@@ -187,9 +192,7 @@ impl ConnectRate {
     /// One was accepted.
     pub(crate) fn take(&self, per_second: u32, now: Instant) {
         let rate = Self::rate(per_second);
-        let mut bucket = self.0.lock();
-        let bucket = bucket.get_or_insert_with(|| Bucket::full(rate, now));
-        bucket.left = bucket.left(rate, now) - 1.0;
+        self.0.lock().get_or_insert_with(|| Bucket::full(rate, now)).take(rate, 1.0, now);
     }
 
     /// What a second brings may come at once.

@@ -358,7 +358,7 @@ const BARREN_A_TURN: u32 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::cork::Cork;
+    use super::super::super::{cork::Cork, test_socket::TestSocket};
     use std::{
         sync::{
             Arc,
@@ -422,56 +422,20 @@ mod tests {
         assert!(size_of::<Tcp>() <= 184, "{} bytes", size_of::<Tcp>());
     }
 
-    /// A client that says something when it is told to, and takes what it is sent if it has room.
-    #[derive(Default)]
-    struct Quiet {
-        says: Vec<u8>,
-        took: Vec<u8>,
-        room: usize,
-    }
-
-    impl AsyncRead for Quiet {
-        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            if self.says.is_empty() {
-                return Poll::Pending;
-            }
-            buf.put_slice(&std::mem::take(&mut self.says));
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncWrite for Quiet {
-        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            let part = buf.len().min(self.room);
-            self.room -= part;
-            self.took.extend_from_slice(&buf[..part]);
-            if part == 0 { Poll::Pending } else { Poll::Ready(Ok(part)) }
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl Stream for Quiet {}
-
     const PING: &[u8] = &[0x89, 0];
 
     /// A WebSocket and its time, in seconds.
     struct Clock {
         start: Instant,
         deadlines: Deadlines,
-        socket: WebSocket<Quiet>,
+        socket: WebSocket<TestSocket>,
     }
 
     impl Clock {
         fn new(silence: Option<Duration>) -> Self {
             let start = Instant::now();
-            let socket = WebSocket::new(Quiet { room: usize::MAX, ..Quiet::default() }, Vec::new(), 100, silence);
+            let socket =
+                WebSocket::new(TestSocket { room: usize::MAX, ..TestSocket::default() }, Vec::new(), 100, silence);
             Self { start, deadlines: Deadlines::new(start), socket }
         }
 
@@ -516,10 +480,10 @@ mod tests {
     #[test]
     fn a_pong_that_was_collected_is_sent_when_there_is_room() {
         let mut cx = Context::from_waker(Waker::noop());
-        let quiet = Quiet { says: vec![0x89, 0x80, 1, 2, 3, 4], ..Quiet::default() };
+        let quiet = TestSocket { says: vec![0x89, 0x80, 1, 2, 3, 4], ..TestSocket::default() };
         let mut socket = WebSocket::new(Cork::begun(quiet), Vec::new(), 100, None);
         let mut space = [0; 64];
-        let mut read = |socket: &mut WebSocket<Cork<Quiet>>| {
+        let mut read = |socket: &mut WebSocket<Cork<TestSocket>>| {
             Pin::new(socket).poll_read(&mut cx, &mut ReadBuf::new(&mut space)).is_pending()
         };
         assert!(read(&mut socket));
