@@ -63,7 +63,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve::serve(cli, sockets))
 }
 
-/// Whoever reads standard output may have seen enough and be gone.
+/// The program that reads standard output may have seen enough and be gone.
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write"),

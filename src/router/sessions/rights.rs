@@ -12,8 +12,8 @@ pub(crate) struct Access {
     /// `None`: everything.
     pub(crate) rights: Option<Arc<dyn Rights>>,
     pub(crate) limits_reading: bool,
-    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: what
-    /// waits there is as the rules say for whom it began, and for whoever returns to it they are asked again.
+    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: for
+    /// what waits there the rules of the client that began it hold. They are asked again for a client that returns.
     pub(crate) revoked: bool,
 }
 

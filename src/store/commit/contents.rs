@@ -58,6 +58,7 @@ fn shrink<T>(list: &mut Vec<T>) {
     }
 }
 
+#[cfg(test)]
 impl From<Vec<Record>> for Contents {
     fn from(list: Vec<Record>) -> Self {
         Self { list, ..Self::default() }

@@ -1,7 +1,7 @@
-//! [`Gather`]: those for whom a batch became durable mostly come again at once, each with its next message. Whoever
-//! came meanwhile waits for them, for three quarters of the time that a batch takes, so that all are in one batch.
+//! [`Gather`]: clients for whom a batch became durable mostly come again at once, each with its next message. Clients
+//! that came meanwhile wait for them, for three quarters of the time that a batch takes, so that all are in one batch.
 //! Without that, where clients wait for each acknowledgement, two halves of them take turns, each behind the fsync of
-//! the other. Where that was in vain, the next batches wait for nobody. Knows no locks and no clock.
+//! the other. Where they did not come, the next batches wait for nobody. Knows no locks and no clock.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Gather {
     /// How many records all of them have, and until when they are waited for.
     waits: Option<(usize, Instant)>,
-    /// How often on end it was in vain.
+    /// How many times in a row they did not come.
     misses: u32,
     /// Batches to come that wait for nobody.
     pause: u32,
@@ -43,7 +43,7 @@ impl Gather {
         self.waits.map(|(_, until)| until)
     }
 
-    /// The batch is taken, with `came` records, or whoever is not there by now is not waited for.
+    /// The batch is taken, with `came` records, or clients that have not come by now are not waited for.
     pub(crate) fn end(&mut self, came: usize) {
         let Some((all, _)) = self.waits.take() else { return };
         if came >= all - all / 8 {
@@ -59,7 +59,7 @@ impl Gather {
 const SHORTEST: Duration = Duration::from_micros(50);
 /// However slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);
-/// The pause is twice as long each time that it was in vain, so many times.
+/// The pause is twice as long after each miss, so many times.
 const MOST_MISSES: u32 = 6;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! [`Handover`]: what appenders and the store's threads share. Whoever appends leaves a [`Record`] with the batch that
-//! collects and goes on; the writer takes the batch and writes it while the next one collects, and who waits for it is
-//! woken when it is durable.
+//! [`Handover`]: what appenders and the store's threads share. A thread that appends leaves a [`Record`] with the batch
+//! that collects and goes on; the writer takes the batch and writes it while the next one collects, and who waits for
+//! it is woken when it is durable.
 //!
 //! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or
 //! when it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.

@@ -1,6 +1,7 @@
 //! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges
 //! before it is written need not be written at all: so it is held back for a moment, three times as long as a batch
-//! takes that is not. Where that was in vain, nothing is held back for a while. Knows no locks and no clock.
+//! takes that is not. Where most of it had to be written after all, nothing is held back for a while. Knows no locks
+//! and no clock.
 //!
 //! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all
 //! before it. A part has its own records, so that what is acknowledged leaves nothing once it is done, however long
@@ -19,8 +20,7 @@ use crate::{router::Record, session::SessionNumber};
 /// What is held back.
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
-    /// By session and number of the message.
-    sent: HashMap<(SessionNumber, u64), Sent, Hasher>,
+    sent: HashMap<MessageKey, Sent, Hasher>,
     /// Their numbers have no gap.
     parts: VecDeque<Part>,
     /// Empty ones, for parts to come.
@@ -31,10 +31,18 @@ pub(crate) struct Hold {
     measures: bool,
     /// Messages that were acknowledged since something was last held back for too long.
     acknowledged: usize,
-    /// How often on end that was more than it was worth.
+    /// How many times in a row that cost more than it gained.
     misses: u32,
     /// Until when nothing is held back for that.
     pauses_until: Option<Instant>,
+}
+
+/// A message of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MessageKey {
+    pub(crate) session: SessionNumber,
+    /// Its number there.
+    pub(crate) number: u64,
 }
 
 /// A message that was not acknowledged.
@@ -83,12 +91,12 @@ impl Hold {
         self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
 
-    /// Holds a message back; `key`: its session and its number there. `number` is the batch that collects: gives that
-    /// of the message's part, which is this or the next one. An error gives it back: it is to be written.
+    /// Holds a message back. `number` is the batch that collects: gives that of the message's part, which is this or
+    /// the next one. An error gives it back: it is to be written.
     #[inline]
     pub(crate) fn add(
         &mut self,
-        key: (SessionNumber, u64),
+        key: MessageKey,
         record: Record,
         number: u64,
         now: impl FnOnce() -> Instant,
@@ -124,7 +132,7 @@ impl Hold {
 
     /// Its client acknowledged a message: gives its record, if it is held back.
     #[inline]
-    pub(crate) fn acknowledge(&mut self, key: (SessionNumber, u64)) -> Option<Record> {
+    pub(crate) fn acknowledge(&mut self, key: MessageKey) -> Option<Record> {
         if self.sent.is_empty() {
             return None;
         }
@@ -203,12 +211,11 @@ const LONGEST: Duration = Duration::from_millis(2);
 const SHORTEST: Duration = Duration::from_micros(50);
 /// How long it is true how long a batch took.
 const VALID: Duration = Duration::from_secs(1);
-/// How long nothing is held back afterwards, in times of that: whoever waits beside a client that is slow loses a
-/// ninth.
+/// How long nothing is held back afterwards, in times of that: a client that waits beside a slow one loses a ninth.
 const PAUSE: u32 = 8;
-/// It is twice as long each time that it was in vain, so many times.
+/// It is twice as long after each miss, so many times.
 const MOST_MISSES: u32 = 6;
-/// Messages that have to be acknowledged for one that was held back in vain.
+/// Messages that have to be acknowledged in time for one that was held back and written after all.
 const WORTH: usize = 8;
 /// Messages for which room is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 14;
@@ -232,8 +239,12 @@ mod tests {
         Record::Released { session: session_number(1), number }
     }
 
-    fn acknowledge(hold: &mut Hold, key: (u64, u64)) -> Option<u64> {
-        hold.acknowledge((session_number(key.0), key.1)).map(|record| match record {
+    fn key(session: u64, number: u64) -> MessageKey {
+        MessageKey { session: session_number(session), number }
+    }
+
+    fn acknowledge(hold: &mut Hold, (session, number): (u64, u64)) -> Option<u64> {
+        hold.acknowledge(key(session, number)).map(|record| match record {
             Record::Released { number, .. } => number,
             other => panic!("{other:?}"),
         })
@@ -242,7 +253,7 @@ mod tests {
     /// Adds the messages of a session: the numbers of their parts.
     fn add(hold: &mut Hold, messages: std::ops::Range<u64>, collecting: &mut u64, now: Instant) -> Vec<u64> {
         let each = messages.map(|n| {
-            *collecting = hold.add((session_number(1), n), message(n), *collecting, || now).unwrap();
+            *collecting = hold.add(key(1, n), message(n), *collecting, || now).unwrap();
             *collecting
         });
         each.collect()
@@ -290,7 +301,7 @@ mod tests {
             add(&mut hold, n..n + 1, &mut number, Instant::now());
             assert_eq!((acknowledge(&mut hold, (1, n)), number), (Some(n), n + 1));
         }
-        assert!(hold.add((session_number(1), most), message(most), number, Instant::now).is_err());
+        assert!(hold.add(key(1, most), message(most), number, Instant::now).is_err());
         assert_eq!(hold.take_ready(), Some(most));
         add(&mut hold, most..most + 1, &mut number, Instant::now());
     }
@@ -298,8 +309,8 @@ mod tests {
     #[test]
     fn a_message_that_is_there_is_said_to_be() {
         let mut hold = hold(MS);
-        assert!(matches!(hold.add((session_number(1), 1), message(1), 1, Instant::now), Ok(1)));
-        assert!(hold.add((session_number(1), 1), message(1), 1, Instant::now).is_err());
+        assert!(matches!(hold.add(key(1, 1), message(1), 1, Instant::now), Ok(1)));
+        assert!(hold.add(key(1, 1), message(1), 1, Instant::now).is_err());
     }
 
     #[test]
@@ -340,7 +351,7 @@ mod tests {
         assert!(hold.is_on());
         acknowledge(&mut hold, (1, 0));
         // one is written, the next is not
-        assert!(hold.add((session_number(1), 1), message(1), number, || now + VALID).is_err());
+        assert!(hold.add(key(1, 1), message(1), number, || now + VALID).is_err());
         assert_eq!(acknowledge(&mut hold, (1, 1)), None);
         add(&mut hold, 2..3, &mut number, now + VALID);
         let time = hold.time();
@@ -349,7 +360,7 @@ mod tests {
         hold.note_batch(MS, now + VALID);
         assert!(hold.time() > time);
         add(&mut hold, 3..4, &mut number, now + VALID * 3 / 2);
-        assert!(hold.add((session_number(1), 4), message(4), number + 1, || now + 2 * VALID).is_err());
+        assert!(hold.add(key(1, 4), message(4), number + 1, || now + 2 * VALID).is_err());
         hold.note_batch(SHORTEST, now + 2 * VALID);
         assert_eq!(hold.time(), SHORTEST * BATCHES);
     }

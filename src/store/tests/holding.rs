@@ -376,8 +376,8 @@ fn acknowledge(store: &Driven, number: u64) {
     store.append(Record::of(SESSION, SessionChange::Completed { number, count: 1 }));
 }
 
-/// A message is sent and acknowledged, and then it is `told`, which says whether that did it: whoever waits is woken,
-/// and at last, where this thread was there in time, without the disk.
+/// A message is sent and acknowledged, and then it is `told`, which says whether that did it: the threads that wait are
+/// woken, and at last, where this thread was there in time, without the disk.
 fn done_without_the_disk(told: impl Fn(&Driven) -> bool) {
     let files = Simulated::default();
     let store = connected(&files);

@@ -12,7 +12,7 @@ use tungstenite::{
 use super::super::proxy::is_among;
 
 /// Why a request may come from beyond this machine although it arrived through the loopback interface; `None`: it is
-/// local. A client can only make itself remote by it, so these headers are believed whoever sent them.
+/// local. A client can only make itself remote by it, so these headers are believed from every sender.
 pub(crate) fn remote_by(request: &Request) -> Option<&'static str> {
     let headers = request.headers();
     if headers.keys().any(is_from_a_proxy) {

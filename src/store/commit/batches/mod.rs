@@ -22,7 +22,7 @@ use smallvec::SmallVec;
 use super::{
     contents::{Contents, size_of_record},
     gather::Gather,
-    hold::Hold,
+    hold::{Hold, MessageKey},
 };
 use crate::{
     router::{QueuedCopy, Record},
@@ -55,7 +55,7 @@ pub(crate) struct Batches {
     synced: u64,
     /// One fsync may begin while another is on its way.
     may_overlap: bool,
-    /// It is worth it when so many fsyncs on end were slow: a thread that waits for a core makes one look so.
+    /// It is worth it when so many fsyncs in a row were slow: a thread that waits for a core makes one look so.
     slow: u8,
     /// One became durable since the last was taken.
     completed: bool,
@@ -153,7 +153,7 @@ impl Batches {
                 copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), ..
             } if !self.wanted && self.written == 0 && self.hold.is_on() => {
                 let size = size_of_record(&record);
-                match self.hold.add((session, number), record, self.number, now) {
+                match self.hold.add(MessageKey { session, number }, record, self.number, now) {
                     Ok(part) => {
                         self.number = part;
                         self.bytes += size;
@@ -182,7 +182,7 @@ impl Batches {
         let mut gone = Gone::new();
         let mut written: Option<Range<u64>> = None;
         for number in numbers {
-            if let Some(record) = self.hold.acknowledge((session, number)) {
+            if let Some(record) = self.hold.acknowledge(MessageKey { session, number }) {
                 self.bytes -= size_of_record(&record);
                 gone.push(record);
                 continue;
