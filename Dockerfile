@@ -27,6 +27,7 @@ EXPOSE 1883 8883 8083 8084
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s \
     CMD ["dunlin", "--config", "/etc/dunlin/dunlin.toml", "health"]
-# What follows the image's name is flags, or another command of dunlin's: docker run dunlin passwd --batch /data/users alice
+# What follows the image's name is flags, or another command of dunlin's:
+#   docker run dunlin passwd --batch /data/users alice
 ENTRYPOINT ["dunlin", "--config", "/etc/dunlin/dunlin.toml"]
 CMD []

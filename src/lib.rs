@@ -39,8 +39,8 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+// What an embedder needs is exported below. The modules are for the binary, tests, benches and fuzz targets.
 #[doc(hidden)]
-// as all modules: what an embedder needs is below, the rest is for the binary, tests, benches and fuzzers
 pub mod auth;
 #[doc(hidden)]
 pub mod certs;

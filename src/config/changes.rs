@@ -54,7 +54,7 @@ pub fn listener_changes(from: &ListenerConfig, to: &ListenerConfig) -> Vec<KeyCh
 /// The address alone, where that is all there is to say.
 fn listener(listener: &ListenerConfig) -> String {
     let unset = Listener::from(&ListenerConfig::new(listener.address.clone(), listener.transport));
-    let address = format!("\"{}\"", listener.address.with(listener.transport));
+    let address = format!("\"{}\"", listener.name());
     let set: Vec<_> = LISTENER
         .keys
         .iter()

@@ -330,7 +330,7 @@ mod tests {
     fn tls_on_the_command_line_needs_its_files() {
         let both = ["--certificate=c", "--key=k"];
         let listeners = cli(&["--listen=wss://1.1.1.1,2", both[0], both[1]]).unwrap().resolve().unwrap().listeners;
-        let shown: Vec<_> = listeners.iter().map(|l| (l.address.with(l.transport).to_string(), &l.key_file)).collect();
+        let shown: Vec<_> = listeners.iter().map(|l| (l.name(), &l.key_file)).collect();
         let key = Some("k".into());
         let expected = [("wss://1.1.1.1:8084", &key), ("127.0.0.1:2", &None), ("[::1]:2", &None)];
         assert_eq!(shown, expected.map(|(address, key)| (address.to_owned(), key)));

@@ -73,6 +73,11 @@ pub enum CertificateIdentity {
 }
 
 impl ListenerConfig {
+    /// What it is called, as `--listen` takes it: `tls://0.0.0.0:8883`.
+    pub fn name(&self) -> String {
+        self.address.with(self.transport).to_string()
+    }
+
     /// A listener with nothing else set.
     pub fn new(address: impl Into<Endpoint>, transport: Transport) -> Self {
         Self {

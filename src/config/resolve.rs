@@ -1,5 +1,7 @@
 //! From a [`Cli`] to a [`Config`]: flag over environment over file over default.
 
+use std::path::Path;
+
 use super::{
     cli::Cli,
     environment,
@@ -12,6 +14,12 @@ use super::{
 };
 
 impl Cli {
+    /// The same with another configuration file, if one is named: that of a command goes over the one in front of it.
+    pub fn with_config(&self, config: Option<&Path>) -> Self {
+        let config = config.map(Into::into).or_else(|| self.config.clone());
+        Self { config, ..self.clone() }
+    }
+
     /// The settings: flag over environment over file over default. Reads the file each time, so that a reload is one
     /// more call.
     pub fn resolve(&self) -> Result<Config, ConfigError> {

@@ -244,6 +244,14 @@ impl Config {
         self.auth.has_users() || self.asks_for_certificates()
     }
 
+    /// Listeners whose own `allow_anonymous` says something else than what is said for all, and what it says. One that
+    /// demands certificates serves nobody anonymously.
+    pub fn own_anonymous(&self) -> impl Iterator<Item = (&ListenerConfig, bool)> {
+        let own = self.listeners.iter().filter(|listener| !listener.demands_certificates());
+        own.filter_map(|listener| Some((listener, listener.allow_anonymous?)))
+            .filter(|(_, served)| self.allow_anonymous != Some(*served))
+    }
+
     /// The variable of a login for which anonymous clients are refused, although the file says that they are served.
     pub fn refuses_anonymous_for(&self) -> Option<&str> {
         let by = self.origins.of("allow_anonymous").filter(|_| self.allow_anonymous.is_none())?;

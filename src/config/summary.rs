@@ -60,7 +60,7 @@ fn listener_text(listener: &ListenerConfig, config: &Config) -> String {
         (false, false, false) if by_certificate => ", for clients with a certificate alone",
         (false, false, false) => ", where nobody is let in: there are no users, and anonymous clients are refused",
     };
-    format!("{}{note}{whom}", listener.address.with(listener.transport))
+    format!("{}{note}{whom}", listener.name())
 }
 
 /// Where and when what is acknowledged is kept.
@@ -79,17 +79,12 @@ pub fn persistence_text(config: &Config) -> String {
 }
 
 fn anonymous_text(config: &Config) -> String {
-    // what a listener says of its own goes over what is said for all
-    let others = |served: bool| {
-        let own =
-            config.listeners.iter().filter(move |l| l.allow_anonymous == Some(served) && !l.demands_certificates());
-        own.map(|l| l.address.with(l.transport).to_string()).collect::<Vec<_>>().join(", ")
-    };
     let mut text = anonymous_by_default(config);
     for (served, word) in [(true, "served"), (false, "refused")] {
-        let listeners = others(served);
-        if !listeners.is_empty() && config.allow_anonymous != Some(served) {
-            text += &format!("; but {word} on {listeners}, by its own allow_anonymous = {served}");
+        let own = config.own_anonymous().filter(|(_, own)| *own == served);
+        let listeners: Vec<_> = own.map(|(listener, _)| listener.name()).collect();
+        if !listeners.is_empty() {
+            text += &format!("; but {word} on {}, by its own allow_anonymous = {served}", listeners.join(", "));
         }
     }
     text

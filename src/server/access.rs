@@ -133,13 +133,9 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
             _ => of_anonymous(is_proved, allow_anonymous, open, by_certificate),
         });
     }
-    for listener in &others {
-        if let Some(served) = listener.allow_anonymous.filter(|_| listener.allow_anonymous != allow_anonymous) {
-            lines.push(Line::Own { listener: listener.address.with(listener.transport).to_string(), served });
-        }
-    }
+    lines.extend(config.own_anonymous().map(|(listener, served)| Line::Own { listener: listener.name(), served }));
     for listener in certain {
-        let name = listener.address.with(listener.transport).to_string();
+        let name = listener.name();
         let anonymous = listener.allow_anonymous.or(allow_anonymous) == Some(true);
         lines.push(match anonymous || is_proved || listener.identity.is_some() {
             true => Line::Certificates(name),

@@ -72,7 +72,7 @@ impl Found {
             Ok(read) => self.warnings.extend(read.warnings),
             Err(error) => self.wrong(error),
         }
-        let address = listener.address.with(listener.transport);
+        let address = listener.name();
         match &listener.address {
             Endpoint::Ip(ip) => {
                 // a socket of UDP on no port of its own takes no place from any listener

@@ -64,9 +64,7 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
 }
 
 fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
-    let mut cli = cli.clone();
-    cli.config = explain.config.clone().or(cli.config);
-    let config = cli.resolve()?;
+    let config = cli.with_config(explain.config.as_deref()).resolve()?;
     let policy = access::load(&config, false)?;
     let publish = explain.action == Action::Publish;
     if publish && explain.topic.starts_with("$SYS/") && config.sys.client_publish != SysPublish::Allow {
@@ -83,7 +81,7 @@ fn answer(cli: &Cli, explain: &Explain) -> Result<bool, CommandError> {
     Ok(explanation.allowed)
 }
 
-/// Whoever reads standard output may have seen enough and be gone.
+/// The program that reads standard output may have seen enough and be gone.
 fn say(text: &str) -> Result<(), CommandError> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),

@@ -19,9 +19,10 @@ use tokio_rustls::rustls::{
 
 use crate::{
     clock::Stopwatch,
+    codec::{self, Connect, Packet, Properties},
     config::{Cli, ConfigError, Health, ListenerConfig},
     net::HEALTH_CHECK,
-    types::{Endpoint, Transport},
+    types::{Endpoint, ProtocolVersion, Transport},
 };
 
 /// Why the broker counts as dead.
@@ -98,9 +99,7 @@ fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthEr
             endpoints.map_err(|error| ConfigError::Argument { argument: "--listen", problem: error.to_string() })?;
         return Ok(endpoints.into_iter().map(|endpoint| ListenerConfig::new(endpoint, transport)).collect());
     }
-    let mut cli = cli.clone();
-    cli.config = health.config.clone().or(cli.config);
-    let (config, errors) = cli.resolve_all();
+    let (config, errors) = cli.with_config(health.config.as_deref()).resolve_all();
     let unread = |error: &ConfigError| {
         matches!(error, ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Foreign { .. })
     };
@@ -206,11 +205,19 @@ fn return_code(answer: [u8; 4]) -> io::Result<u8> {
 
 /// Clean Session, a Keep Alive of 10 s.
 fn connect() -> Vec<u8> {
-    let id = HEALTH_CHECK.as_bytes();
-    let mut packet = vec![0x10, 12 + id.len() as u8, 0, 4];
-    packet.extend_from_slice(b"MQTT\x04\x02\x00\x0a\x00");
-    packet.push(id.len() as u8);
-    packet.extend_from_slice(id);
+    let connect = Connect {
+        version: ProtocolVersion::V311,
+        bridge: false,
+        clean_session: true,
+        keep_alive: 10,
+        client_id: HEALTH_CHECK,
+        will: None,
+        username: None,
+        password: None,
+        properties: Properties::default(),
+    };
+    let mut packet = Vec::new();
+    codec::encode(connect.version, &Packet::Connect(Box::new(connect)), &mut packet).expect("the identifier is short");
     packet
 }
 
