@@ -58,8 +58,19 @@ pub fn publish_header(
     packet_id: Option<PacketId>,
     payload_len: usize,
 ) {
+    publish_header_of(out, flags, topic.as_str().as_bytes(), packet_id, payload_len);
+}
+
+/// The same for the text of a Topic Name, which need not be shown again to be one.
+#[inline]
+pub(crate) fn publish_header_of(
+    out: &mut Vec<u8>,
+    flags: PublishFlags,
+    topic: &[u8],
+    packet_id: Option<PacketId>,
+    payload_len: usize,
+) {
     debug_assert_eq!(packet_id.is_some(), flags.qos != QoS::AtMostOnce, "a Packet Identifier goes with QoS 1 and 2");
-    let topic = topic.as_str().as_bytes();
     let body = publish_body_len(topic.len(), packet_id.is_some(), payload_len);
     out.reserve(5 + 2 + topic.len() + 2);
     header(out, flags.first_byte(), body);

@@ -313,10 +313,10 @@ fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, How { qos, retain }
 /// Appends a PUBLISH of a message that was kept.
 fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
     let payload = message.payload();
+    codec::encode::publish_header_of(out.bytes_mut(), flags, message.topic_bytes(), id, payload.len());
     if payload.len() < LARGE_PAYLOAD {
-        codec::encode::publish(out.bytes_mut(), flags, message.topic(), id, payload);
+        out.bytes_mut().extend_from_slice(payload);
     } else {
-        codec::encode::publish_header(out.bytes_mut(), flags, message.topic(), id, payload.len());
         out.push_payload(message.clone());
     }
 }
