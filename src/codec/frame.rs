@@ -1,5 +1,5 @@
 //! Where one packet ends and the next begins: [`frame`] cuts the first packet off a run of bytes (MQTT 3.1.1 section
-//! 2.2). Owns the fixed header and the table of what each packet type may say there; what follows it is `v4`'s.
+//! 2.2). Owns the fixed header and the table of what each packet type may say there; what follows it is `decode`'s.
 
 use crate::types::ProtocolVersion;
 

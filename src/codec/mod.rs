@@ -5,7 +5,7 @@
 //!
 //! - `frame`: [`frame()`] cuts the first packet off what was read, and checks its fixed header in one table;
 //! - `cursor`: reads fields off the front of a body;
-//! - `v4`: [`decode`] parses a frame into a [`Packet`], for MQTT 3.1 and 3.1.1; a PUBLISH whose topic is the last one's
+//! - `decode`: [`decode()`] parses a frame into a [`Packet`], for MQTT 3.1 and 3.1.1; a PUBLISH whose topic is the last one's
 //!   again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
 //! - `packet`: the packets, borrowed from the bytes;
 //! - `encode`: the way back, [`encode()`] for any packet, and a function each for what a broker sends most;
@@ -16,14 +16,15 @@
 //! and go on `len` bytes further.
 
 mod cursor;
+mod decode;
 pub mod encode;
 mod error;
 mod frame;
 mod packet;
 mod packet_type;
 mod reason;
-mod v4;
 
+pub use decode::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
 pub use encode::{PublishFlags, encode, publish_len};
 pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, frame, packet_len};
@@ -31,7 +32,6 @@ use packet::BRIDGE;
 pub use packet::*;
 pub use packet_type::PacketType;
 pub use reason::ReasonCode;
-pub use v4::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
 
 #[cfg(test)]
 mod tests;
