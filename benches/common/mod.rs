@@ -84,7 +84,7 @@ fn packet_ids(mut bytes: &[u8]) -> Vec<PacketId> {
     let mut ids = Vec::new();
     while !bytes.is_empty() {
         let frame = cut(bytes);
-        if let Ok(publish) = codec::decode_publish(frame) {
+        if let Ok(publish) = codec::decode_publish(ProtocolVersion::V311, frame) {
             ids.extend(publish.packet_id);
         }
         bytes = &bytes[frame.len..];

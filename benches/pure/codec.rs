@@ -118,7 +118,7 @@ fn shortcuts(c: &mut Criterion) {
     });
     c.bench_function("decode_publish/64 B", |b| {
         b.iter(|| {
-            black_box(&decode_publish(cut(black_box(&bytes))));
+            black_box(&decode_publish(VERSION, cut(black_box(&bytes))));
         });
     });
     c.bench_function("decode_publish_with_topic/64 B", |b| {
@@ -126,7 +126,7 @@ fn shortcuts(c: &mut Criterion) {
         b.iter(|| {
             let frame = cut(black_box(&bytes));
             assert!(publish_topic_bytes(&frame) == Some(black_box(last).as_str().as_bytes()));
-            black_box(&decode_publish_with_topic(frame, last));
+            black_box(&decode_publish_with_topic(VERSION, frame, last));
         });
     });
     let mut out = Vec::with_capacity(256);

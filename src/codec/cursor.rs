@@ -40,6 +40,36 @@ impl<'a> Cursor<'a> {
         Ok(u16::from_be_bytes(bytes))
     }
 
+    #[inline]
+    pub(super) fn u32(&mut self, field: Field) -> Result<u32, DecodeError> {
+        let (&bytes, rest) = self.0.split_first_chunk().ok_or(DecodeError::Truncated(field))?;
+        self.0 = rest;
+        Ok(u32::from_be_bytes(bytes))
+    }
+
+    /// Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, and no more of them than its value needs.
+    pub(super) fn variable(&mut self, field: Field) -> Result<u32, DecodeError> {
+        let mut number = 0;
+        for at in 0..4 {
+            let byte = self.u8(field)?;
+            number |= u32::from(byte & 0x7F) << (7 * at);
+            match byte {
+                0 if at > 0 => break,
+                0..0x80 => return Ok(number),
+                _ => {}
+            }
+        }
+        Err(DecodeError::VariableByteInteger(field))
+    }
+
+    /// So many bytes.
+    #[inline]
+    pub(super) fn take(&mut self, length: usize, field: Field) -> Result<&'a [u8], DecodeError> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
     /// Packet Identifier (section 2.3.1).
     #[inline]
     pub(super) fn packet_id(&mut self) -> Result<PacketId, DecodeError> {
@@ -50,9 +80,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn binary(&mut self, field: Field) -> Result<&'a [u8], DecodeError> {
         let length = usize::from(self.u16(field)?);
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
-        self.0 = rest;
-        Ok(bytes)
+        self.take(length, field)
     }
 
     /// UTF-8 encoded string (section 1.5.3). A byte order mark stays [MQTT-1.5.3-3].

@@ -1,15 +1,16 @@
-//! Frames → packets of MQTT 3.1 and 3.1.1, in both directions of travel. Owns what a packet's body may say; which
+//! Frames → packets of MQTT 3.1, 3.1.1 and 5, in both directions of travel. Owns what a packet's body may say; which
 //! packet may come when, and from whom, is the session's, except that [`decode_from_client`] refuses what only servers
 //! send.
 
 use crate::{
     topic::TopicName,
-    types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+    types::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions},
 };
 
 use super::{
-    Ack, BRIDGE, Connack, Connect, DecodeError, Disconnect, Field, Frame, Packet, PacketType, Properties, Publish,
-    ReasonCode, Suback, SubackCode, Subscribe, Unsubscribe, Will,
+    Ack, Auth, BRIDGE, Carrier, Connack, Connect, DecodeError, Disconnect, Field, Frame, Packet, PacketType,
+    Properties, PropertyId, Publish, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe,
+    Will,
     cursor::{self, Cursor},
 };
 
@@ -23,7 +24,7 @@ use super::{
 #[inline]
 pub fn decode<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet<'a>, DecodeError> {
     if frame.first >> 4 == PacketType::Publish as u8 {
-        return decode_publish(frame).map(Packet::Publish);
+        return decode_publish(version, frame).map(Packet::Publish);
     }
     decode_other(version, frame)
 }
@@ -34,15 +35,38 @@ pub fn decode_from_client<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Res
     if !frame.is_from_client() {
         return Err(frame.packet_type().map_or_else(|error| error, DecodeError::NotFromClient));
     }
-    decode(version, frame)
+    if frame.first >> 4 == PacketType::Publish as u8 {
+        return decode_publish_from_client(version, frame).map(Packet::Publish);
+    }
+    decode_other(version, frame)
 }
 
 /// Parses a PUBLISH frame (section 3.3).
 #[inline]
-pub fn decode_publish(frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
-    let parts = publish_parts(frame)?;
+pub fn decode_publish(version: ProtocolVersion, frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
+    let parts = publish_parts(version, frame)?;
+    if parts.topic.is_empty() && version == ProtocolVersion::V5 {
+        return match parts.properties.has(PropertyId::TopicAlias) {
+            true => Ok(parts.with_topic(frame.first, TopicName::from_valid(""))),
+            false => Err(DecodeError::NoTopic),
+        };
+    }
     let topic = cursor::topic_name(parts.topic, Field::TopicName)?;
     Ok(parts.with_topic(frame.first, topic))
+}
+
+/// The same as a server does it.
+#[inline]
+pub fn decode_publish_from_client(version: ProtocolVersion, frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
+    from_client(decode_publish(version, frame)?)
+}
+
+#[inline]
+fn from_client(publish: Publish<'_>) -> Result<Publish<'_>, DecodeError> {
+    match publish.properties.has(PropertyId::SubscriptionIdentifier) {
+        true => Err(DecodeError::IdentifierFromClient),
+        false => Ok(publish),
+    }
 }
 
 /// The bytes of a PUBLISH frame's Topic Name, not validated; `None` where the frame is too short for it, or another
@@ -57,13 +81,17 @@ pub fn publish_topic_bytes<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
     rest.get(..usize::from(u16::from_be_bytes(length)))
 }
 
-/// Parses a PUBLISH frame whose [`publish_topic_bytes`] the caller found equal to those of `topic`, without looking at
-/// them again.
+/// Parses a client's PUBLISH frame whose [`publish_topic_bytes`] the caller found equal to those of `topic`, without
+/// looking at them again.
 #[inline]
-pub fn decode_publish_with_topic<'a>(frame: Frame<'a>, topic: &'a TopicName) -> Result<Publish<'a>, DecodeError> {
-    let parts = publish_parts(frame)?;
+pub fn decode_publish_with_topic<'a>(
+    version: ProtocolVersion,
+    frame: Frame<'a>,
+    topic: &'a TopicName,
+) -> Result<Publish<'a>, DecodeError> {
+    let parts = publish_parts(version, frame)?;
     debug_assert_eq!(parts.topic, topic.as_str().as_bytes());
-    Ok(parts.with_topic(frame.first, topic))
+    from_client(parts.with_topic(frame.first, topic))
 }
 
 /// A PUBLISH, cut into fields.
@@ -71,6 +99,7 @@ struct PublishParts<'a> {
     qos: QoS,
     topic: &'a [u8],
     packet_id: Option<PacketId>,
+    properties: Properties<'a>,
     payload: &'a [u8],
 }
 
@@ -84,40 +113,54 @@ impl<'a> PublishParts<'a> {
             topic,
             packet_id: self.packet_id,
             payload: self.payload,
-            properties: Properties::default(),
+            properties: self.properties,
         }
     }
 }
 
 #[inline]
-fn publish_parts(frame: Frame<'_>) -> Result<PublishParts<'_>, DecodeError> {
+fn publish_parts(version: ProtocolVersion, frame: Frame<'_>) -> Result<PublishParts<'_>, DecodeError> {
     debug_assert_eq!(frame.first >> 4, PacketType::Publish as u8);
     let qos = QoS::from_bits((frame.first >> 1) & 0b11).ok_or(DecodeError::PublishQos)?;
     let mut cursor = Cursor::new(frame.body);
     let topic = cursor.binary(Field::TopicName)?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(cursor.packet_id()?) };
-    Ok(PublishParts { qos, topic, packet_id, payload: cursor.rest() })
+    let properties = properties(version, Carrier::Packet(PacketType::Publish), &mut cursor)?;
+    Ok(PublishParts { qos, topic, packet_id, properties, payload: cursor.rest() })
+}
+
+/// The properties that stand here in MQTT 5.
+#[inline]
+fn properties<'a>(
+    version: ProtocolVersion,
+    carrier: Carrier,
+    cursor: &mut Cursor<'a>,
+) -> Result<Properties<'a>, DecodeError> {
+    if version == ProtocolVersion::V5 { Properties::read(cursor, carrier) } else { Ok(Properties::default()) }
 }
 
 fn decode_other<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet<'a>, DecodeError> {
     let mut cursor = Cursor::new(frame.body);
-    let packet = match frame.packet_type()? {
-        PacketType::Publish => return decode_publish(frame).map(Packet::Publish),
+    let packet_type = frame.packet_type()?;
+    let packet = match packet_type {
+        PacketType::Publish => return decode_publish(version, frame).map(Packet::Publish),
         PacketType::Connect => Packet::Connect(Box::new(connect(frame.first, &mut cursor)?)),
         PacketType::Connack => Packet::Connack(connack(version, &mut cursor)?),
-        PacketType::Puback => Packet::Puback(ack(&mut cursor)?),
-        PacketType::Pubrec => Packet::Pubrec(ack(&mut cursor)?),
-        PacketType::Pubrel => Packet::Pubrel(ack(&mut cursor)?),
-        PacketType::Pubcomp => Packet::Pubcomp(ack(&mut cursor)?),
+        PacketType::Puback => Packet::Puback(ack(version, packet_type, &mut cursor)?),
+        PacketType::Pubrec => Packet::Pubrec(ack(version, packet_type, &mut cursor)?),
+        PacketType::Pubrel => Packet::Pubrel(ack(version, packet_type, &mut cursor)?),
+        PacketType::Pubcomp => Packet::Pubcomp(ack(version, packet_type, &mut cursor)?),
         PacketType::Subscribe => Packet::Subscribe(subscribe(version, &mut cursor)?),
-        PacketType::Suback => Packet::Suback(suback(&mut cursor)?),
-        PacketType::Unsubscribe => Packet::Unsubscribe(unsubscribe(&mut cursor)?),
-        PacketType::Unsuback => Packet::Unsuback(ack(&mut cursor)?),
+        PacketType::Suback => Packet::Suback(suback(version, &mut cursor)?),
+        PacketType::Unsubscribe => Packet::Unsubscribe(unsubscribe(version, &mut cursor)?),
+        PacketType::Unsuback => Packet::Unsuback(unsuback(version, &mut cursor)?),
         PacketType::Pingreq => Packet::Pingreq,
         PacketType::Pingresp => Packet::Pingresp,
         PacketType::Disconnect => {
-            Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties: Properties::default() })
+            let Said { reason, properties } = said(packet_type, &mut cursor)?;
+            Packet::Disconnect(Disconnect { reason, properties })
         }
+        PacketType::Auth => Packet::Auth(auth(&mut cursor)?),
     };
     cursor.finish()?;
     Ok(packet)
@@ -131,14 +174,16 @@ fn connect<'a>(first: u8, cursor: &mut Cursor<'a>) -> Result<Connect<'a>, Decode
     }
     let flags = ConnectFlags::read(version, cursor.u8(Field::ConnectFlags)?)?;
     let keep_alive = cursor.u16(Field::KeepAlive)?;
+    let properties_of_connect = properties(version, Carrier::Packet(PacketType::Connect), cursor)?;
+    check_method(&properties_of_connect)?;
     let client_id = cursor.text(Field::ClientId)?;
     let will = match flags.will {
         Some(qos) => Some(Will {
+            properties: properties(version, Carrier::Will, cursor)?,
             topic: cursor.topic_name(Field::WillTopic)?,
             payload: cursor.binary(Field::WillMessage)?,
             qos,
             retain: flags.will_retain,
-            properties: Properties::default(),
         }),
         None => None,
     };
@@ -155,8 +200,16 @@ fn connect<'a>(first: u8, cursor: &mut Cursor<'a>) -> Result<Connect<'a>, Decode
         will,
         username,
         password,
-        properties: Properties::default(),
+        properties: properties_of_connect,
     })
+}
+
+/// Authentication Data come with an Authentication Method.
+fn check_method(properties: &Properties<'_>) -> Result<(), DecodeError> {
+    match properties.has(PropertyId::AuthenticationData) && !properties.has(PropertyId::AuthenticationMethod) {
+        true => Err(DecodeError::DataWithoutMethod),
+        false => Ok(()),
+    }
 }
 
 /// What Protocol Name and Protocol Level say.
@@ -166,15 +219,21 @@ struct Protocol {
 }
 
 fn protocol(cursor: &mut Cursor<'_>) -> Result<Protocol, DecodeError> {
-    let (level, version) = match cursor.binary(Field::ProtocolName)? {
-        b"MQTT" => (4, ProtocolVersion::V311),
-        b"MQIsdp" => (3, ProtocolVersion::V31),
+    let is_first_name = match cursor.binary(Field::ProtocolName)? {
+        b"MQTT" => false,
+        b"MQIsdp" => true,
         _ => return Err(DecodeError::ProtocolName),
     };
-    match cursor.u8(Field::ProtocolLevel)? {
-        found if found & !BRIDGE == level => Ok(Protocol { version, bridge: found & BRIDGE != 0 }),
-        other => Err(DecodeError::UnsupportedLevel(other)),
-    }
+    let level = cursor.u8(Field::ProtocolLevel)?;
+    // bridges of MQTT 5 ask for what the bit means by their Subscription Options
+    let bridge = level & BRIDGE != 0;
+    let version = match (level & !BRIDGE, is_first_name) {
+        (3, true) => ProtocolVersion::V31,
+        (4, false) => ProtocolVersion::V311,
+        (5, false) if !bridge => ProtocolVersion::V5,
+        _ => return Err(DecodeError::UnsupportedLevel(level)),
+    };
+    Ok(Protocol { version, bridge })
 }
 
 /// The Connect Flags (section 3.1.2.3), found consistent.
@@ -188,14 +247,14 @@ struct ConnectFlags {
 }
 
 impl ConnectFlags {
-    /// MQTT 3.1 leaves bit 0 unused, and says nothing of a password without a user name.
+    /// MQTT 3.1 leaves bit 0 unused, and says nothing of a password without a user name; MQTT 5 allows it.
     fn read(version: ProtocolVersion, bits: u8) -> Result<Self, DecodeError> {
         let is_set = |bit: u8| bits & (1 << bit) != 0;
         let is_strict = version != ProtocolVersion::V31;
         if is_strict && is_set(0) {
             return Err(DecodeError::ConnectReservedFlag);
         }
-        if is_strict && is_set(6) && !is_set(7) {
+        if version == ProtocolVersion::V311 && is_set(6) && !is_set(7) {
             return Err(DecodeError::PasswordWithoutUsername);
         }
         let will_qos = QoS::from_bits((bits >> 3) & 0b11).ok_or(DecodeError::WillQos)?;
@@ -222,6 +281,14 @@ fn connack<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Conn
         (_, flags @ 0..=1) => flags,
         (_, flags) => return Err(DecodeError::ConnackFlags(flags)),
     };
+    if version == ProtocolVersion::V5 {
+        let reason = reason(PacketType::Connack, cursor)?;
+        if flags == 1 && reason != ReasonCode::Success {
+            return Err(DecodeError::SessionPresentInRefusal(reason as u8));
+        }
+        let properties = properties(version, Carrier::Packet(PacketType::Connack), cursor)?;
+        return Ok(Connack { session_present: flags == 1, reason, properties });
+    }
     let code = cursor.u8(Field::ReturnCode)?;
     match ReasonCode::from_connect_return_code(code) {
         None => Err(DecodeError::ConnackCode(code)),
@@ -231,20 +298,65 @@ fn connack<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Conn
     }
 }
 
-/// PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK: a Packet Identifier alone.
-fn ack<'a>(cursor: &mut Cursor<'a>) -> Result<Ack<'a>, DecodeError> {
-    cursor.packet_id().map(Ack::from)
+/// PUBACK, PUBREC, PUBREL, PUBCOMP: a Packet Identifier alone, but in MQTT 5.
+fn ack<'a>(version: ProtocolVersion, packet: PacketType, cursor: &mut Cursor<'a>) -> Result<Ack<'a>, DecodeError> {
+    let packet_id = cursor.packet_id()?;
+    if version != ProtocolVersion::V5 {
+        return Ok(packet_id.into());
+    }
+    let Said { reason, properties } = said(packet, cursor)?;
+    Ok(Ack { packet_id, reason, properties })
+}
+
+/// What stands at the end of packets of MQTT 5, and may be left out: properties, and a Reason Code that is Success.
+struct Said<'a> {
+    reason: ReasonCode,
+    properties: Properties<'a>,
+}
+
+fn said<'a>(packet: PacketType, cursor: &mut Cursor<'a>) -> Result<Said<'a>, DecodeError> {
+    let mut said = Said { reason: ReasonCode::Success, properties: Properties::default() };
+    if !cursor.is_empty() {
+        said.reason = reason(packet, cursor)?;
+    }
+    if !cursor.is_empty() {
+        said.properties = Properties::read(cursor, Carrier::Packet(packet))?;
+    }
+    Ok(said)
+}
+
+fn reason(packet: PacketType, cursor: &mut Cursor<'_>) -> Result<ReasonCode, DecodeError> {
+    let code = cursor.u8(Field::ReasonCode)?;
+    ReasonCode::from_byte(code, packet).ok_or(DecodeError::Reason { packet, code })
+}
+
+/// AUTH (MQTT 5 section 3.15): without a Reason Code, that is Success, and then there is no method.
+fn auth<'a>(cursor: &mut Cursor<'a>) -> Result<Auth<'a>, DecodeError> {
+    let Said { reason, properties } = said(PacketType::Auth, cursor)?;
+    match properties.has(PropertyId::AuthenticationMethod) {
+        true => Ok(Auth { reason, properties }),
+        false => Err(DecodeError::AuthWithoutMethod),
+    }
 }
 
 /// SUBSCRIBE (section 3.8).
 fn subscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Subscribe<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
+    let properties = properties(version, Carrier::Packet(PacketType::Subscribe), cursor)?;
     if cursor.is_empty() {
         return Err(DecodeError::SubscribeEmpty);
     }
     let mut filters = Vec::with_capacity(likely_filters(cursor));
     while !cursor.is_empty() {
         let filter = cursor.topic_filter()?;
+        if version == ProtocolVersion::V5 {
+            let options = subscription_options(cursor.u8(Field::SubscriptionOptions)?)?;
+            if options.no_local && filter.as_str().starts_with(SHARE_PREFIX) {
+                return Err(DecodeError::SharedNoLocal);
+            }
+            filters.push((filter, options));
+            continue;
+        }
         let bits = match (version, cursor.u8(Field::RequestedQos)?) {
             // the upper six bits are not used there
             (ProtocolVersion::V31, bits) => bits & 0b11,
@@ -253,25 +365,50 @@ fn subscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Su
         let qos = QoS::from_bits(bits).ok_or(DecodeError::RequestedQos(bits))?;
         filters.push((filter, SubscriptionOptions::from(qos)));
     }
-    Ok(Subscribe { packet_id, filters, properties: Properties::default() })
+    Ok(Subscribe { packet_id, filters, properties })
+}
+
+/// Subscription Options (MQTT 5 section 3.8.3.1).
+fn subscription_options(bits: u8) -> Result<SubscriptionOptions, DecodeError> {
+    if bits >> 6 != 0 {
+        return Err(DecodeError::SubscriptionOptions(bits));
+    }
+    Ok(SubscriptionOptions {
+        qos: QoS::from_bits(bits & 0b11).ok_or(DecodeError::MaximumQos)?,
+        no_local: bits & 0b100 != 0,
+        retain_as_published: bits & 0b1000 != 0,
+        retain_handling: RetainHandling::from_bits(bits >> 4).ok_or(DecodeError::RetainHandling)?,
+    })
 }
 
 /// SUBACK (section 3.9).
-fn suback<'a>(cursor: &mut Cursor<'a>) -> Result<Suback<'a>, DecodeError> {
+fn suback<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Suback<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
+    let properties = properties(version, Carrier::Packet(PacketType::Suback), cursor)?;
     let mut codes = Vec::with_capacity(1);
     while !cursor.is_empty() {
-        codes.push(match cursor.u8(Field::ReturnCode)? {
-            0x80 => SubackCode::Failure(ReasonCode::UnspecifiedError),
-            code => SubackCode::Granted(QoS::from_bits(code).ok_or(DecodeError::SubackCode(code))?),
+        let code = cursor.u8(Field::ReturnCode)?;
+        codes.push(match QoS::from_bits(code) {
+            Some(qos) => SubackCode::Granted(qos),
+            None => SubackCode::Failure(suback_failure(version, code).ok_or(DecodeError::SubackCode(code))?),
         });
     }
-    Ok(Suback { packet_id, codes, properties: Properties::default() })
+    Ok(Suback { packet_id, codes, properties })
+}
+
+/// Before MQTT 5, there is one.
+fn suback_failure(version: ProtocolVersion, code: u8) -> Option<ReasonCode> {
+    match (version, code) {
+        (ProtocolVersion::V5, code) => ReasonCode::from_byte(code, PacketType::Suback),
+        (_, 0x80) => Some(ReasonCode::UnspecifiedError),
+        _ => None,
+    }
 }
 
 /// UNSUBSCRIBE (section 3.10).
-fn unsubscribe<'a>(cursor: &mut Cursor<'a>) -> Result<Unsubscribe<'a>, DecodeError> {
+fn unsubscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Unsubscribe<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
+    let properties = properties(version, Carrier::Packet(PacketType::Unsubscribe), cursor)?;
     if cursor.is_empty() {
         return Err(DecodeError::UnsubscribeEmpty);
     }
@@ -279,7 +416,18 @@ fn unsubscribe<'a>(cursor: &mut Cursor<'a>) -> Result<Unsubscribe<'a>, DecodeErr
     while !cursor.is_empty() {
         filters.push(cursor.topic_filter()?);
     }
-    Ok(Unsubscribe { packet_id, filters, properties: Properties::default() })
+    Ok(Unsubscribe { packet_id, filters, properties })
+}
+
+/// UNSUBACK (section 3.11): before MQTT 5, a Packet Identifier alone.
+fn unsuback<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Unsuback<'a>, DecodeError> {
+    let packet_id = cursor.packet_id()?;
+    let properties = properties(version, Carrier::Packet(PacketType::Unsuback), cursor)?;
+    let mut codes = Vec::new();
+    while version == ProtocolVersion::V5 && !cursor.is_empty() {
+        codes.push(reason(PacketType::Unsuback, cursor)?);
+    }
+    Ok(Unsuback { packet_id, codes, properties })
 }
 
 /// How many filters to make room for: a guess that is small whatever the length claims.

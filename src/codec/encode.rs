@@ -1,5 +1,5 @@
-//! Packets of MQTT 3.1 and 3.1.1 → bytes, appended to a buffer. [`encode`] writes any packet; the functions beside it
-//! write what a broker sends all day, without a [`Packet`] in between. Owns no buffer and sends nothing.
+//! Packets of MQTT 3.1, 3.1.1 and 5 → bytes, appended to a buffer. [`encode`] writes any packet; the functions beside
+//! it write what a broker sends all day, without a [`Packet`] in between. Owns no buffer and sends nothing.
 
 use crate::{
     topic::TopicName,
@@ -7,8 +7,9 @@ use crate::{
 };
 
 use super::{
-    BRIDGE, Connack, Connect, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, ReasonCode, SubackCode, Subscribe,
-    Unsubscribe,
+    Ack, BRIDGE, Connack, Connect, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, PacketType, Properties, Publish,
+    ReasonCode, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe,
+    properties::{variable, variable_len},
 };
 
 /// The flags of a PUBLISH (section 3.3.1).
@@ -84,8 +85,14 @@ pub(crate) fn publish_header_of(
 /// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and
 /// nothing was appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
 pub fn connack(out: &mut Vec<u8>, version: ProtocolVersion, connack: &Connack<'_>) -> bool {
-    let Connack { session_present, reason, .. } = *connack;
+    let Connack { session_present, reason, properties } = *connack;
     debug_assert!(!session_present || reason == ReasonCode::Success, "a refusal has no Session Present");
+    if version == ProtocolVersion::V5 {
+        header(out, 0x20, 2 + properties_len(&properties));
+        out.extend_from_slice(&[u8::from(session_present), reason as u8]);
+        write_properties(out, &properties);
+        return true;
+    }
     let Some(code) = reason.connect_return_code() else { return false };
     // the byte is reserved in MQTT 3.1
     let session_present = session_present && version != ProtocolVersion::V31;
@@ -117,19 +124,67 @@ pub fn pubcomp(out: &mut Vec<u8>, id: PacketId) {
     ack(out, 0x70, id);
 }
 
-/// Appends an UNSUBACK (section 3.11).
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 5 with all that it says; what it need not say is left out, so
+/// that success without properties is the same four bytes as before MQTT 5.
+pub fn ack_with(out: &mut Vec<u8>, packet: PacketType, ack: &Ack<'_>) {
+    let first = (packet as u8) << 4 | if packet == PacketType::Pubrel { 0b10 } else { 0 };
+    with_reason(out, first, Some(ack.packet_id), ack.reason, &ack.properties);
+}
+
+/// Appends a DISCONNECT of MQTT 5 (section 3.14).
+pub fn disconnect(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties<'_>) {
+    with_reason(out, 0xE0, None, reason, properties);
+}
+
+/// Appends an AUTH (MQTT 5 section 3.15).
+pub fn auth(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties<'_>) {
+    with_reason(out, 0xF0, None, reason, properties);
+}
+
+fn with_reason(out: &mut Vec<u8>, first: u8, id: Option<PacketId>, reason: ReasonCode, properties: &Properties<'_>) {
+    let said = match (reason, properties.is_empty()) {
+        (ReasonCode::Success, true) => 0,
+        (_, true) => 1,
+        _ => 1 + properties_len(properties),
+    };
+    header(out, first, if id.is_some() { 2 } else { 0 } + said);
+    if let Some(id) = id {
+        out.extend_from_slice(&id.get().to_be_bytes());
+    }
+    if said > 0 {
+        out.push(reason as u8);
+    }
+    if said > 1 {
+        write_properties(out, properties);
+    }
+}
+
+/// Appends an UNSUBACK (section 3.11); its codes are for MQTT 5 alone.
 #[inline]
-pub fn unsuback(out: &mut Vec<u8>, id: PacketId) {
-    ack(out, 0xB0, id);
+pub fn unsuback(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Unsuback<'_>) {
+    if version != ProtocolVersion::V5 {
+        return ack(out, 0xB0, packet.packet_id);
+    }
+    header(out, 0xB0, 2 + properties_len(&packet.properties) + packet.codes.len());
+    out.extend_from_slice(&packet.packet_id.get().to_be_bytes());
+    write_properties(out, &packet.properties);
+    out.extend(packet.codes.iter().map(|&code| code as u8));
 }
 
 /// Appends a SUBACK (section 3.9): an answer for each filter, in the order of the SUBSCRIBE [MQTT-3.9.3-1].
-pub fn suback(out: &mut Vec<u8>, id: PacketId, codes: &[SubackCode]) {
-    out.reserve(5 + 2 + codes.len());
-    header(out, 0x90, 2 + codes.len());
-    out.extend_from_slice(&id.get().to_be_bytes());
+pub fn suback(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Suback<'_>) {
+    let Suback { packet_id, codes, properties } = packet;
+    let is_5 = version == ProtocolVersion::V5;
+    let body = 2 + if is_5 { properties_len(properties) } else { 0 } + codes.len();
+    out.reserve(5 + body);
+    header(out, 0x90, body);
+    out.extend_from_slice(&packet_id.get().to_be_bytes());
+    if is_5 {
+        write_properties(out, properties);
+    }
     out.extend(codes.iter().map(|code| match code {
         SubackCode::Granted(qos) => *qos as u8,
+        SubackCode::Failure(reason) if is_5 => *reason as u8,
         SubackCode::Failure(_) => 0x80,
     }));
 }
@@ -151,6 +206,7 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
         Packet::Connack(packet) => {
             connack(out, version, packet);
         }
+        Packet::Publish(packet) if version == ProtocolVersion::V5 => return publish_with_properties(out, packet),
         Packet::Publish(packet) => {
             check_body(publish_body_len(
                 packet.topic.as_str().len(),
@@ -160,22 +216,68 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
             let flags = PublishFlags { dup: packet.dup, qos: packet.qos, retain: packet.retain };
             publish(out, flags, packet.topic, packet.packet_id, packet.payload);
         }
-        Packet::Puback(packet) => puback(out, packet.packet_id),
-        Packet::Pubrec(packet) => pubrec(out, packet.packet_id),
-        Packet::Pubrel(packet) => pubrel(out, packet.packet_id),
-        Packet::Pubcomp(packet) => pubcomp(out, packet.packet_id),
-        Packet::Subscribe(packet) => return subscribe(out, packet),
+        Packet::Puback(packet) => ack_of(out, version, PacketType::Puback, packet),
+        Packet::Pubrec(packet) => ack_of(out, version, PacketType::Pubrec, packet),
+        Packet::Pubrel(packet) => ack_of(out, version, PacketType::Pubrel, packet),
+        Packet::Pubcomp(packet) => ack_of(out, version, PacketType::Pubcomp, packet),
+        Packet::Subscribe(packet) => return subscribe(out, version, packet),
         Packet::Suback(packet) => {
-            check_body(2 + packet.codes.len())?;
-            suback(out, packet.packet_id, &packet.codes);
+            check_body(2 + properties_len(&packet.properties) + packet.codes.len())?;
+            suback(out, version, packet);
         }
-        Packet::Unsubscribe(packet) => return unsubscribe(out, packet),
-        Packet::Unsuback(packet) => unsuback(out, packet.packet_id),
+        Packet::Unsubscribe(packet) => return unsubscribe(out, version, packet),
+        Packet::Unsuback(packet) => {
+            check_body(2 + properties_len(&packet.properties) + packet.codes.len())?;
+            unsuback(out, version, packet);
+        }
         Packet::Pingreq => out.extend_from_slice(&[0xC0, 0]),
         Packet::Pingresp => pingresp(out),
+        Packet::Disconnect(packet) if version == ProtocolVersion::V5 => {
+            disconnect(out, packet.reason, &packet.properties);
+        }
         Packet::Disconnect(_) => out.extend_from_slice(&[0xE0, 0]),
+        Packet::Auth(packet) => auth(out, packet.reason, &packet.properties),
     }
     Ok(())
+}
+
+fn ack_of(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, said: &Ack<'_>) {
+    match version {
+        ProtocolVersion::V5 => ack_with(out, packet, said),
+        _ => ack_with(out, packet, &Ack::from(said.packet_id)),
+    }
+}
+
+/// PUBLISH of MQTT 5 (section 3.3).
+fn publish_with_properties(out: &mut Vec<u8>, packet: &Publish<'_>) -> Result<(), EncodeError> {
+    let Publish { topic, packet_id, payload, properties, .. } = packet;
+    let id_len = if packet_id.is_some() { 2 } else { 0 };
+    let body = 2 + topic.as_str().len() + id_len + properties_len(properties) + payload.len();
+    check_body(body)?;
+    let flags = PublishFlags { dup: packet.dup, qos: packet.qos, retain: packet.retain };
+    out.reserve(5 + body);
+    header(out, flags.first_byte(), body);
+    binary(out, topic.as_str().as_bytes());
+    if let Some(id) = packet_id {
+        out.extend_from_slice(&id.get().to_be_bytes());
+    }
+    write_properties(out, properties);
+    out.extend_from_slice(payload);
+    Ok(())
+}
+
+/// Bytes of properties and of their length.
+fn properties_len(properties: &Properties<'_>) -> usize {
+    let length = properties.as_bytes().len();
+    variable_len(length) + length
+}
+
+/// Properties behind their length; all of them were read from a packet, or written by `PropertiesBuf`.
+fn write_properties(out: &mut Vec<u8>, properties: &Properties<'_>) {
+    let bytes = properties.as_bytes();
+    let written = u32::try_from(bytes.len()).is_ok_and(|length| variable(out, length));
+    debug_assert!(written, "{} bytes of properties", bytes.len());
+    out.extend_from_slice(bytes);
 }
 
 /// CONNECT (section 3.1).
@@ -183,7 +285,9 @@ fn connect(out: &mut Vec<u8>, packet: &Connect<'_>) -> Result<(), EncodeError> {
     let (name, level): (&[u8], u8) = match packet.version {
         ProtocolVersion::V31 => (b"MQIsdp", 3),
         ProtocolVersion::V311 => (b"MQTT", 4),
+        ProtocolVersion::V5 => (b"MQTT", 5),
     };
+    let is_5 = packet.version == ProtocolVersion::V5;
     let level = if packet.bridge { level | BRIDGE } else { level };
     let will = packet.will.as_ref();
     let fields = [
@@ -197,7 +301,16 @@ fn connect(out: &mut Vec<u8>, packet: &Connect<'_>) -> Result<(), EncodeError> {
     for (field, bytes) in fields.clone() {
         check_field(field, bytes.len())?;
     }
-    let body = 2 + name.len() + 1 + 1 + 2 + fields.clone().map(|(_, bytes)| 2 + bytes.len()).sum::<usize>();
+    let properties = is_5.then_some(&packet.properties);
+    let will_properties = will.filter(|_| is_5).map(|will| &will.properties);
+    let body = 2
+        + name.len()
+        + 1
+        + 1
+        + 2
+        + fields.clone().map(|(_, bytes)| 2 + bytes.len()).sum::<usize>()
+        + properties.into_iter().chain(will_properties).map(properties_len).sum::<usize>();
+    check_body(body)?;
     out.reserve(5 + body);
     header(out, 0x10, body);
     binary(out, name);
@@ -208,31 +321,54 @@ fn connect(out: &mut Vec<u8>, packet: &Connect<'_>) -> Result<(), EncodeError> {
         | u8::from(packet.clean_session) << 1;
     out.extend_from_slice(&[level, flags]);
     out.extend_from_slice(&packet.keep_alive.to_be_bytes());
-    fields.for_each(|(_, bytes)| binary(out, bytes));
+    if let Some(properties) = properties {
+        write_properties(out, properties);
+    }
+    for (field, bytes) in fields {
+        if field == Field::WillTopic
+            && let Some(properties) = will_properties
+        {
+            write_properties(out, properties);
+        }
+        binary(out, bytes);
+    }
     Ok(())
 }
 
 /// SUBSCRIBE (section 3.8).
-fn subscribe(out: &mut Vec<u8>, packet: &Subscribe<'_>) -> Result<(), EncodeError> {
-    let body = 2 + packet.filters.iter().map(|(filter, _)| 2 + filter.as_str().len() + 1).sum::<usize>();
+fn subscribe(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Subscribe<'_>) -> Result<(), EncodeError> {
+    let is_5 = version == ProtocolVersion::V5;
+    let properties = if is_5 { properties_len(&packet.properties) } else { 0 };
+    let body = 2 + properties + packet.filters.iter().map(|(filter, _)| 2 + filter.as_str().len() + 1).sum::<usize>();
     check_body(body)?;
     out.reserve(5 + body);
     header(out, 0x82, body);
     out.extend_from_slice(&packet.packet_id.get().to_be_bytes());
+    if is_5 {
+        write_properties(out, &packet.properties);
+    }
     for (filter, options) in &packet.filters {
         binary(out, filter.as_str().as_bytes());
-        out.push(options.qos as u8);
+        let more = u8::from(options.no_local) << 2
+            | u8::from(options.retain_as_published) << 3
+            | (options.retain_handling as u8) << 4;
+        out.push(options.qos as u8 | if is_5 { more } else { 0 });
     }
     Ok(())
 }
 
 /// UNSUBSCRIBE (section 3.10).
-fn unsubscribe(out: &mut Vec<u8>, packet: &Unsubscribe<'_>) -> Result<(), EncodeError> {
-    let body = 2 + packet.filters.iter().map(|filter| 2 + filter.as_str().len()).sum::<usize>();
+fn unsubscribe(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Unsubscribe<'_>) -> Result<(), EncodeError> {
+    let is_5 = version == ProtocolVersion::V5;
+    let properties = if is_5 { properties_len(&packet.properties) } else { 0 };
+    let body = 2 + properties + packet.filters.iter().map(|filter| 2 + filter.as_str().len()).sum::<usize>();
     check_body(body)?;
     out.reserve(5 + body);
     header(out, 0xA2, body);
     out.extend_from_slice(&packet.packet_id.get().to_be_bytes());
+    if is_5 {
+        write_properties(out, &packet.properties);
+    }
     packet.filters.iter().for_each(|filter| binary(out, filter.as_str().as_bytes()));
     Ok(())
 }

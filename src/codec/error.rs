@@ -7,10 +7,11 @@ use thiserror::Error;
 
 use crate::topic::TopicError;
 
-use super::{PacketType, ReasonCode};
+use super::{Carrier, PacketType, PropertyId, ReasonCode};
 
 /// Why bytes are not a packet. The message names the normative statement of MQTT 3.1.1 (OASIS standard, 29 October
-/// 2014) that they break, or the section where no statement has a number.
+/// 2014) that they break, or the section where no statement has a number; of MQTT 5 (OASIS standard, 7 March 2019)
+/// where 3.1.1 knows no such field.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -118,6 +119,60 @@ pub enum DecodeError {
     /// UNSUBSCRIBE without a Topic Filter.
     #[error("UNSUBSCRIBE has no Topic Filter [MQTT-3.10.3-2]")]
     UnsubscribeEmpty,
+    /// A Variable Byte Integer of more than four bytes, or of more than its value needs.
+    #[error("{0} is not a Variable Byte Integer in as few bytes as its value allows [MQTT-1.5.5-1]")]
+    VariableByteInteger(Field),
+    /// A property that there is not, or that such a packet may not carry.
+    #[error("{carrier} may not have the property {id:#04x} (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
+    PropertyNotAllowed {
+        /// Its identifier.
+        id: u8,
+        /// Who has it.
+        carrier: Carrier,
+    },
+    /// A property that may be there once.
+    #[error("the property {0} is there twice (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
+    PropertyTwice(PropertyId),
+    /// A property with a value that it may not have.
+    #[error("the property {id} has the value {value} (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
+    PropertyOutOfRange {
+        /// Which.
+        id: PropertyId,
+        /// Its value.
+        value: u32,
+    },
+    /// PUBLISH of a client with a Subscription Identifier.
+    #[error("PUBLISH of a client has a Subscription Identifier [MQTT-3.3.4-6]")]
+    IdentifierFromClient,
+    /// PUBLISH with neither Topic Name nor Topic Alias.
+    #[error("PUBLISH has neither Topic Name nor Topic Alias (MQTT 5 section 3.3.2.1) [MQTT-4.13.1-1]")]
+    NoTopic,
+    /// Authentication Data without an Authentication Method.
+    #[error("Authentication Data without Authentication Method (MQTT 5 section 3.1.2.11.10) [MQTT-4.13.1-1]")]
+    DataWithoutMethod,
+    /// AUTH without an Authentication Method.
+    #[error("AUTH has no Authentication Method (MQTT 5 section 3.15.2.2.2) [MQTT-4.13.1-1]")]
+    AuthWithoutMethod,
+    /// A Reason Code that is none, or not for such a packet.
+    #[error("{packet} has the Reason Code {code:#04x} (MQTT 5 section 2.4) [MQTT-4.13.1-1]")]
+    Reason {
+        /// The type of the packet.
+        packet: PacketType,
+        /// Its Reason Code.
+        code: u8,
+    },
+    /// SUBSCRIBE with a reserved bit of the Subscription Options set.
+    #[error("SUBSCRIBE has the Subscription Options {0:#04x} [MQTT-3.8.3-5]")]
+    SubscriptionOptions(u8),
+    /// SUBSCRIBE with Retain Handling 3.
+    #[error("SUBSCRIBE has Retain Handling 3 (MQTT 5 section 3.8.3.1) [MQTT-4.13.1-1]")]
+    RetainHandling,
+    /// SUBSCRIBE with QoS 3.
+    #[error("SUBSCRIBE has Maximum QoS 3 (MQTT 5 section 3.8.3.1) [MQTT-4.13.1-1]")]
+    MaximumQos,
+    /// SUBSCRIBE to a shared subscription with No Local.
+    #[error("SUBSCRIBE has No Local for a shared subscription [MQTT-3.8.3-4]")]
+    SharedNoLocal,
 }
 
 /// What operators call a Protocol Level that is known, and not served.
@@ -131,9 +186,21 @@ impl DecodeError {
         match self {
             Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
             Self::UnsupportedLevel(_) => ReasonCode::UnsupportedProtocolVersion,
-            Self::NotFromClient(_) | Self::ProtocolName | Self::SubscribeEmpty | Self::UnsubscribeEmpty => {
-                ReasonCode::ProtocolError
-            }
+            Self::PropertyOutOfRange { id: PropertyId::TopicAlias, .. } => ReasonCode::TopicAliasInvalid,
+            Self::NotFromClient(_)
+            | Self::ProtocolName
+            | Self::SubscribeEmpty
+            | Self::UnsubscribeEmpty
+            | Self::PropertyTwice(_)
+            | Self::PropertyOutOfRange { .. }
+            | Self::IdentifierFromClient
+            | Self::NoTopic
+            | Self::DataWithoutMethod
+            | Self::AuthWithoutMethod
+            | Self::Reason { .. }
+            | Self::RetainHandling
+            | Self::MaximumQos
+            | Self::SharedNoLocal => ReasonCode::ProtocolError,
             _ => ReasonCode::MalformedPacket,
         }
     }
@@ -185,11 +252,22 @@ pub enum Field {
     TopicFilter,
     /// SUBSCRIBE (3.8.3).
     RequestedQos,
+    /// MQTT 5 (2.2.2.1).
+    PropertyLength,
+    /// MQTT 5 (2.2.2.2).
+    Properties,
+    /// MQTT 5 (2.2.2.2).
+    Property(PropertyId),
+    /// MQTT 5 (2.4).
+    ReasonCode,
+    /// MQTT 5 (3.8.3.1).
+    SubscriptionOptions,
 }
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Property(property) => return property.fmt(f),
             Self::ProtocolName => "Protocol Name",
             Self::ProtocolLevel => "Protocol Level",
             Self::ConnectFlags => "Connect Flags",
@@ -205,6 +283,10 @@ impl fmt::Display for Field {
             Self::PacketId => "Packet Identifier",
             Self::TopicFilter => "Topic Filter",
             Self::RequestedQos => "Requested QoS",
+            Self::PropertyLength => "Property Length",
+            Self::Properties => "properties",
+            Self::ReasonCode => "Reason Code",
+            Self::SubscriptionOptions => "Subscription Options",
         })
     }
 }

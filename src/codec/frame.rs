@@ -37,10 +37,9 @@ pub enum Cut<'a> {
 #[inline]
 pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> Result<Cut<'_>, DecodeError> {
     let Some(&first) = bytes.first() else { return Ok(Cut::Need(2)) };
-    let rule = &RULES[usize::from(first >> 4)];
-    let allowed = if version == ProtocolVersion::V31 { rule.flags_v31 } else { rule.flags };
-    if (allowed >> (first & 0x0F)) & 1 == 0 {
-        return Err(flags_error(first));
+    let form = RULES[usize::from(first >> 4)].form(version);
+    if (form.flags >> (first & 0x0F)) & 1 == 0 {
+        return Err(flags_error(version, first));
     }
     let (header, length) = match *bytes {
         [_, a, ..] if a < 0x80 => (2, usize::from(a)),
@@ -51,8 +50,8 @@ pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> 
         },
     };
     let len = header + length;
-    if length < rule.min || length > rule.max || len > max_packet_size {
-        return Err(length_error(first, length, len, max_packet_size));
+    if length < form.min || length > form.max || len > max_packet_size {
+        return Err(length_error(version, first, length, len, max_packet_size));
     }
     match bytes.get(header..len) {
         Some(body) => Ok(Cut::Frame(Frame { first, body, len })),
@@ -105,10 +104,11 @@ fn long_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
 
 /// What is wrong with a first byte that the table does not allow.
 #[cold]
-fn flags_error(first: u8) -> DecodeError {
+fn flags_error(version: ProtocolVersion, first: u8) -> DecodeError {
     let flags = first & 0x0F;
     match RULES[usize::from(first >> 4)].packet {
         None => DecodeError::ReservedType(first >> 4),
+        Some(PacketType::Auth) if version != ProtocolVersion::V5 => DecodeError::ReservedType(first >> 4),
         Some(PacketType::Publish) if flags & 0b0110 == 0b0110 => DecodeError::PublishQos,
         Some(PacketType::Publish) => DecodeError::PublishDup,
         Some(packet) => DecodeError::HeaderFlags { packet, flags },
@@ -117,10 +117,11 @@ fn flags_error(first: u8) -> DecodeError {
 
 /// What is wrong with a length that the table or the limit does not allow.
 #[cold]
-fn length_error(first: u8, length: usize, size: usize, limit: usize) -> DecodeError {
+fn length_error(version: ProtocolVersion, first: u8, length: usize, size: usize, limit: usize) -> DecodeError {
     let rule = &RULES[usize::from(first >> 4)];
+    let form = rule.form(version);
     match rule.packet {
-        Some(packet) if length < rule.min || length > rule.max => DecodeError::PacketLength { packet, length },
+        Some(packet) if length < form.min || length > form.max => DecodeError::PacketLength { packet, length },
         _ => DecodeError::PacketTooLarge { size, limit },
     }
 }
@@ -128,23 +129,36 @@ fn length_error(first: u8, length: usize, size: usize, limit: usize) -> DecodeEr
 /// What the fixed header of one packet type may say.
 struct Rule {
     packet: Option<PacketType>,
+    from_client: bool,
+    /// In MQTT 3.1, 3.1.1 and 5.
+    forms: [Form; 3],
+}
+
+/// The same in one version.
+#[derive(Clone, Copy)]
+struct Form {
     /// Bit n is set where the flags may have the value n.
     flags: u16,
-    /// The same for MQTT 3.1, which calls most of these bits "not used" and says nothing of a receiver that finds them
-    /// set; SUBSCRIBE and UNSUBSCRIBE have QoS 1 and a DUP flag, and nothing forbids DUP on a PUBLISH of QoS 0.
-    flags_v31: u16,
     /// Least Remaining Length. Where a shorter packet breaks a statement of its own (a SUBSCRIBE without a filter, a
     /// PUBLISH without a topic), the parser says so instead.
     min: usize,
     /// Greatest Remaining Length.
     max: usize,
-    from_client: bool,
+}
+
+impl Rule {
+    #[inline]
+    fn form(&self, version: ProtocolVersion) -> &Form {
+        &self.forms[version as usize]
+    }
 }
 
 /// Bit 0 alone: all flags are 0.
 const NO_FLAGS: u16 = 1;
 /// Any flags.
 const ANY: u16 = 0xFFFF;
+/// No flags are right: there is no such packet.
+const NONE: u16 = 0;
 /// Flags 0010 (section 2.2.2).
 const BIT_1: u16 = 1 << 0b0010;
 /// QoS 1, with any DUP and RETAIN.
@@ -153,42 +167,46 @@ const QOS_1: u16 = BIT_1 | 1 << 0b0011 | 1 << 0b1010 | 1 << 0b1011;
 const PUBLISH: u16 = 0b0011_1100_0011_1111;
 /// DUP, QoS, RETAIN: not QoS 3.
 const PUBLISH_V31: u16 = PUBLISH | (0b11 << 0b1000);
-/// Protocol Name to Keep Alive in the form of 3.1, which is the longer, and five fields of two bytes and 65,535.
-const MAX_CONNECT: usize = 12 + 5 * 65_537;
 const MAX: usize = MAX_REMAINING_LENGTH;
 
 /// The table, by packet type (sections 2.2.1, 2.2.2 and the fixed headers of chapter 3).
+///
+/// MQTT 3.1 calls most of the flags "not used" and says nothing of a receiver that finds them set; SUBSCRIBE and
+/// UNSUBSCRIBE have QoS 1 and a DUP flag there, and nothing forbids DUP on a PUBLISH of QoS 0.
 #[rustfmt::skip]
 static RULES: [Rule; 16] = {
     use PacketType::*;
     [
-        rule(None,              0,        0,           0,   0,           false),
-        // its version is in its body, which is where its flags are checked
-        rule(Some(Connect),     ANY,      ANY,         12,  MAX_CONNECT, true),
-        rule(Some(Connack),     NO_FLAGS, NO_FLAGS,    2,   2,           false),
-        rule(Some(Publish),     PUBLISH,  PUBLISH_V31, 2,   MAX,         true),
-        rule(Some(Puback),      NO_FLAGS, ANY,         2,   2,           true),
-        rule(Some(Pubrec),      NO_FLAGS, ANY,         2,   2,           true),
-        rule(Some(Pubrel),      BIT_1,    ANY,         2,   2,           true),
-        rule(Some(Pubcomp),     NO_FLAGS, ANY,         2,   2,           true),
-        rule(Some(Subscribe),   BIT_1,    QOS_1,       2,   MAX,         true),
-        rule(Some(Suback),      NO_FLAGS, NO_FLAGS,    3,   MAX,         false),
-        rule(Some(Unsubscribe), BIT_1,    QOS_1,       2,   MAX,         true),
-        rule(Some(Unsuback),    NO_FLAGS, NO_FLAGS,    2,   2,           false),
-        rule(Some(Pingreq),     NO_FLAGS, ANY,         0,   0,           true),
-        rule(Some(Pingresp),    NO_FLAGS, NO_FLAGS,    0,   0,           false),
-        rule(Some(Disconnect),  NO_FLAGS, ANY,         0,   0,           true),
-        rule(None,              0,        0,           0,   0,           false),
+        //                      from    flags in                        Remaining Length in
+        //                      client  3.1          3.1.1     5        3.1 and 3.1.1   5
+        rule(None,              false, [NONE,        NONE,     NONE],   [0, 0],         [0, 0]),
+        // its version is in its body, which is where its flags and its length are checked
+        rule(Some(Connect),     true,  [ANY,         ANY,      ANY],    [12, MAX],      [12, MAX]),
+        rule(Some(Connack),     false, [NO_FLAGS,    NO_FLAGS, NO_FLAGS], [2, 2],       [3, MAX]),
+        rule(Some(Publish),     true,  [PUBLISH_V31, PUBLISH,  PUBLISH], [2, MAX],      [2, MAX]),
+        rule(Some(Puback),      true,  [ANY,         NO_FLAGS, NO_FLAGS], [2, 2],       [2, MAX]),
+        rule(Some(Pubrec),      true,  [ANY,         NO_FLAGS, NO_FLAGS], [2, 2],       [2, MAX]),
+        rule(Some(Pubrel),      true,  [ANY,         BIT_1,    BIT_1],  [2, 2],         [2, MAX]),
+        rule(Some(Pubcomp),     true,  [ANY,         NO_FLAGS, NO_FLAGS], [2, 2],       [2, MAX]),
+        rule(Some(Subscribe),   true,  [QOS_1,       BIT_1,    BIT_1],  [2, MAX],       [2, MAX]),
+        rule(Some(Suback),      false, [NO_FLAGS,    NO_FLAGS, NO_FLAGS], [3, MAX],     [4, MAX]),
+        rule(Some(Unsubscribe), true,  [QOS_1,       BIT_1,    BIT_1],  [2, MAX],       [2, MAX]),
+        rule(Some(Unsuback),    false, [NO_FLAGS,    NO_FLAGS, NO_FLAGS], [2, 2],       [4, MAX]),
+        rule(Some(Pingreq),     true,  [ANY,         NO_FLAGS, NO_FLAGS], [0, 0],       [0, 0]),
+        rule(Some(Pingresp),    false, [NO_FLAGS,    NO_FLAGS, NO_FLAGS], [0, 0],       [0, 0]),
+        rule(Some(Disconnect),  true,  [ANY,         NO_FLAGS, NO_FLAGS], [0, 0],       [0, MAX]),
+        rule(Some(Auth),        true,  [NONE,        NONE,     NO_FLAGS], [0, 0],       [0, MAX]),
     ]
 };
 
 const fn rule(
     packet: Option<PacketType>,
-    flags: u16,
-    flags_v31: u16,
-    min: usize,
-    max: usize,
     from_client: bool,
+    [v31, v311, v5]: [u16; 3],
+    [min, max]: [usize; 2],
+    [min_5, max_5]: [usize; 2],
 ) -> Rule {
-    Rule { packet, flags, flags_v31, min, max, from_client }
+    let forms =
+        [Form { flags: v31, min, max }, Form { flags: v311, min, max }, Form { flags: v5, min: min_5, max: max_5 }];
+    Rule { packet, from_client, forms }
 }

@@ -5,8 +5,9 @@
 //!
 //! - `frame`: [`frame()`] cuts the first packet off what was read, and checks its fixed header in one table;
 //! - `cursor`: reads fields off the front of a body;
-//! - `decode`: [`decode()`] parses a frame into a [`Packet`], for MQTT 3.1 and 3.1.1; a PUBLISH whose topic is the last one's
-//!   again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
+//! - `properties`: what a packet of MQTT 5 says beside its fields; `property`: the table of all that there are;
+//! - `decode`: [`decode()`] parses a frame into a [`Packet`], for MQTT 3.1, 3.1.1 and 5; a PUBLISH whose topic is the
+//!   last one's again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
 //! - `packet`: the packets, borrowed from the bytes;
 //! - `encode`: the way back, [`encode()`] for any packet, and a function each for what a broker sends most;
 //! - `reason`: reason codes, and what versions before MQTT 5 say instead;
@@ -22,15 +23,22 @@ mod error;
 mod frame;
 mod packet;
 mod packet_type;
+mod properties;
+mod property;
 mod reason;
 
-pub use decode::{decode, decode_from_client, decode_publish, decode_publish_with_topic, publish_topic_bytes};
+pub use decode::{
+    decode, decode_from_client, decode_publish, decode_publish_from_client, decode_publish_with_topic,
+    publish_topic_bytes,
+};
 pub use encode::{PublishFlags, encode, publish_len};
 pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, frame, packet_len};
-use packet::BRIDGE;
 pub use packet::*;
+use packet::{BRIDGE, SHARE_PREFIX};
 pub use packet_type::PacketType;
+pub use properties::{Properties, PropertiesBuf, PropertyValue};
+pub use property::{Carrier, PropertyId};
 pub use reason::ReasonCode;
 
 #[cfg(test)]

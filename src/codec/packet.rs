@@ -1,7 +1,7 @@
 //! The packets, as they are between the codec and everything else. Text and payloads are borrowed from the bytes they
 //! were decoded from.
 
-use super::ReasonCode;
+use super::{Properties, ReasonCode};
 use crate::{
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -32,18 +32,16 @@ pub enum Packet<'a> {
     /// Unsubscribe request (3.10).
     Unsubscribe(Unsubscribe<'a>),
     /// Unsubscribe acknowledgement (3.11).
-    Unsuback(Ack<'a>),
+    Unsuback(Unsuback<'a>),
     /// Ping request (3.12).
     Pingreq,
     /// Ping response (3.13).
     Pingresp,
     /// Disconnect notification (3.14).
     Disconnect(Disconnect<'a>),
+    /// Authentication exchange (MQTT 5 section 3.15).
+    Auth(Auth<'a>),
 }
-
-/// The properties of a packet, as on the wire, without their length; always empty before MQTT 5.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Properties<'a>(pub &'a [u8]);
 
 /// CONNECT (section 3.1).
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +66,9 @@ pub struct Connect<'a> {
     /// MQTT 5.
     pub properties: Properties<'a>,
 }
+
+/// What the Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
+pub(super) const SHARE_PREFIX: &str = "$share/";
 
 /// The bit of the Protocol Level that says that the client is a bridge.
 pub(super) const BRIDGE: u8 = 0x80;
@@ -119,7 +120,7 @@ pub struct Publish<'a> {
     pub qos: QoS,
     /// Keep this message for future subscribers.
     pub retain: bool,
-    /// Topic Name.
+    /// Topic Name; empty where the Topic Alias among `properties` stands for it (MQTT 5 section 3.3.2.3.4).
     pub topic: &'a TopicName,
     /// Packet Identifier: there exactly when `qos` is above 0.
     pub packet_id: Option<PacketId>,
@@ -129,7 +130,7 @@ pub struct Publish<'a> {
     pub properties: Properties<'a>,
 }
 
-/// PUBACK, PUBREC, PUBREL, PUBCOMP or UNSUBACK (sections 3.4 to 3.7, 3.11).
+/// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack<'a> {
     /// Of the packet that is answered.
@@ -185,6 +186,26 @@ pub struct Unsubscribe<'a> {
     /// Topic Filters, in order.
     pub filters: Vec<&'a TopicFilter>,
     /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// UNSUBACK (section 3.11).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsuback<'a> {
+    /// Of the UNSUBSCRIBE.
+    pub packet_id: PacketId,
+    /// An answer for each filter, in order; none before MQTT 5.
+    pub codes: Vec<ReasonCode>,
+    /// MQTT 5.
+    pub properties: Properties<'a>,
+}
+
+/// AUTH (MQTT 5 section 3.15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auth<'a> {
+    /// Success, Continue authentication or Re-authenticate.
+    pub reason: ReasonCode,
+    /// Authentication Method and Data, and what else there is.
     pub properties: Properties<'a>,
 }
 

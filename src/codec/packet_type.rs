@@ -22,6 +22,7 @@ pub enum PacketType {
     Pingreq = 12,
     Pingresp = 13,
     Disconnect = 14,
+    Auth = 15,
 }
 
 impl fmt::Display for PacketType {
@@ -41,6 +42,7 @@ impl fmt::Display for PacketType {
             Self::Pingreq => "PINGREQ",
             Self::Pingresp => "PINGRESP",
             Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
         })
     }
 }

@@ -1,20 +1,37 @@
 //! Reason codes: the words in which the rooms tell each other what was wrong, and what versions before MQTT 5 say
 //! instead.
 
+use super::PacketType;
+
 /// Reason Codes of MQTT 5 (section 2.4 there), whatever a client's version lets the server say to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
-#[non_exhaustive]
 pub enum ReasonCode {
     /// It was done; also "Normal disconnection" and "Granted QoS 0".
     #[default]
     Success = 0x00,
+    /// The subscription has QoS 1 at most.
+    GrantedQoS1 = 0x01,
+    /// The subscription has QoS 2 at most.
+    GrantedQoS2 = 0x02,
+    /// The client disconnects, and its Will Message is to be published all the same.
+    DisconnectWithWill = 0x04,
+    /// The message was taken, and nobody subscribes to its topic.
+    NoMatchingSubscribers = 0x10,
+    /// There was no such subscription to give up.
+    NoSubscriptionExisted = 0x11,
+    /// The authentication goes on with another step.
+    ContinueAuthentication = 0x18,
+    /// The client authenticates once more.
+    ReAuthenticate = 0x19,
     /// No more can be said.
     UnspecifiedError = 0x80,
     /// The bytes are not a packet of this version.
     MalformedPacket = 0x81,
     /// A packet that may not come now, or may not say this.
     ProtocolError = 0x82,
+    /// The packet is valid, but not accepted by this server.
+    ImplementationSpecificError = 0x83,
     /// The server does not speak the version that the client asks for.
     UnsupportedProtocolVersion = 0x84,
     /// The Client Identifier is well-formed text, but not accepted by this server.
@@ -25,8 +42,14 @@ pub enum ReasonCode {
     NotAuthorized = 0x87,
     /// The server cannot serve the client now.
     ServerUnavailable = 0x88,
+    /// The server is busy; the client may try again later.
+    ServerBusy = 0x89,
+    /// The client was banned by an operator.
+    Banned = 0x8A,
     /// The server shuts down.
     ServerShuttingDown = 0x8B,
+    /// The Authentication Method is not supported, or is not the one in use.
+    BadAuthenticationMethod = 0x8C,
     /// Nothing was received for one and a half times the Keep Alive.
     KeepAliveTimeout = 0x8D,
     /// Another connection uses the same Client Identifier.
@@ -35,13 +58,94 @@ pub enum ReasonCode {
     TopicFilterInvalid = 0x8F,
     /// The Topic Name is valid, but not accepted by this server.
     TopicNameInvalid = 0x90,
+    /// The Packet Identifier is in use.
+    PacketIdentifierInUse = 0x91,
+    /// The Packet Identifier is not known.
+    PacketIdentifierNotFound = 0x92,
+    /// More messages are unacknowledged than Receive Maximum allows.
+    ReceiveMaximumExceeded = 0x93,
+    /// The Topic Alias is 0, or greater than Topic Alias Maximum.
+    TopicAliasInvalid = 0x94,
     /// The packet is larger than this server takes.
     PacketTooLarge = 0x95,
+    /// Messages come faster than they may.
+    MessageRateTooHigh = 0x96,
     /// A limit of this server is reached.
     QuotaExceeded = 0x97,
+    /// An operator, or a change of the configuration, closed the connection.
+    AdministrativeAction = 0x98,
+    /// The payload is not what its Payload Format Indicator says.
+    PayloadFormatInvalid = 0x99,
+    /// The server keeps no retained messages.
+    RetainNotSupported = 0x9A,
+    /// The QoS is above Maximum QoS.
+    QosNotSupported = 0x9B,
+    /// The client should use another server for a while.
+    UseAnotherServer = 0x9C,
+    /// The client should use another server from now on.
+    ServerMoved = 0x9D,
     /// This server has no shared subscriptions.
     SharedSubscriptionsNotSupported = 0x9E,
+    /// Connections come faster than they may.
+    ConnectionRateExceeded = 0x9F,
+    /// The connection has lasted as long as it was authorized for.
+    MaximumConnectTime = 0xA0,
+    /// This server has no Subscription Identifiers.
+    SubscriptionIdentifiersNotSupported = 0xA1,
+    /// This server has no subscriptions with wildcards.
+    WildcardSubscriptionsNotSupported = 0xA2,
 }
+
+/// Which packets may say which Reason Code (the table of section 2.4, and those of chapter 3).
+#[rustfmt::skip]
+static TABLE: [(ReasonCode, &[PacketType]); 43] = {
+    use {PacketType::*, ReasonCode::*};
+    [
+        (Success, &[Connack, Puback, Pubrec, Pubrel, Pubcomp, Suback, Unsuback, Disconnect, Auth]),
+        (GrantedQoS1, &[Suback]),
+        (GrantedQoS2, &[Suback]),
+        (DisconnectWithWill, &[Disconnect]),
+        (NoMatchingSubscribers, &[Puback, Pubrec]),
+        (NoSubscriptionExisted, &[Unsuback]),
+        (ContinueAuthentication, &[Auth]),
+        (ReAuthenticate, &[Auth]),
+        (UnspecifiedError, &[Connack, Puback, Pubrec, Suback, Unsuback, Disconnect]),
+        (MalformedPacket, &[Connack, Disconnect]),
+        (ProtocolError, &[Connack, Disconnect]),
+        (ImplementationSpecificError, &[Connack, Puback, Pubrec, Suback, Unsuback, Disconnect]),
+        (UnsupportedProtocolVersion, &[Connack]),
+        (ClientIdentifierNotValid, &[Connack]),
+        (BadUserNameOrPassword, &[Connack]),
+        (NotAuthorized, &[Connack, Puback, Pubrec, Suback, Unsuback, Disconnect]),
+        (ServerUnavailable, &[Connack]),
+        (ServerBusy, &[Connack, Disconnect]),
+        (Banned, &[Connack]),
+        (ServerShuttingDown, &[Disconnect]),
+        (BadAuthenticationMethod, &[Connack, Disconnect]),
+        (KeepAliveTimeout, &[Disconnect]),
+        (SessionTakenOver, &[Disconnect]),
+        (TopicFilterInvalid, &[Suback, Unsuback, Disconnect]),
+        (TopicNameInvalid, &[Connack, Puback, Pubrec, Disconnect]),
+        (PacketIdentifierInUse, &[Puback, Pubrec, Suback, Unsuback]),
+        (PacketIdentifierNotFound, &[Pubrel, Pubcomp]),
+        (ReceiveMaximumExceeded, &[Disconnect]),
+        (TopicAliasInvalid, &[Disconnect]),
+        (PacketTooLarge, &[Connack, Disconnect]),
+        (MessageRateTooHigh, &[Disconnect]),
+        (QuotaExceeded, &[Connack, Puback, Pubrec, Suback, Disconnect]),
+        (AdministrativeAction, &[Disconnect]),
+        (PayloadFormatInvalid, &[Connack, Puback, Pubrec, Disconnect]),
+        (RetainNotSupported, &[Connack, Disconnect]),
+        (QosNotSupported, &[Connack, Disconnect]),
+        (UseAnotherServer, &[Connack, Disconnect]),
+        (ServerMoved, &[Connack, Disconnect]),
+        (SharedSubscriptionsNotSupported, &[Suback, Disconnect]),
+        (ConnectionRateExceeded, &[Connack, Disconnect]),
+        (MaximumConnectTime, &[Disconnect]),
+        (SubscriptionIdentifiersNotSupported, &[Suback, Disconnect]),
+        (WildcardSubscriptionsNotSupported, &[Suback, Disconnect]),
+    ]
+};
 
 /// The Connect Return codes of MQTT 3.1 and 3.1.1 (section 3.2.2.3), each in its place.
 const CONNECT_RETURN_CODES: [ReasonCode; 6] = [
@@ -54,6 +158,21 @@ const CONNECT_RETURN_CODES: [ReasonCode; 6] = [
 ];
 
 impl ReasonCode {
+    /// What a byte of a packet of that type says; `None` where no such packet may say it.
+    pub fn from_byte(byte: u8, packet: PacketType) -> Option<Self> {
+        TABLE.iter().find(|(reason, packets)| *reason as u8 == byte && packets.contains(&packet)).map(|row| row.0)
+    }
+
+    /// May a packet of that type say it?
+    pub fn is_for(self, packet: PacketType) -> bool {
+        Self::from_byte(self as u8, packet).is_some()
+    }
+
+    /// It was not done.
+    pub fn is_error(self) -> bool {
+        self as u8 >= 0x80
+    }
+
     /// The Connect Return code by which MQTT 3.1 and 3.1.1 say this, or what comes nearest. `None`: they have no word
     /// for it, and the connection closes without a CONNACK [MQTT-3.2.2-6].
     pub fn connect_return_code(self) -> Option<u8> {

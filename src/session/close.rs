@@ -123,6 +123,9 @@ pub enum ProtocolError {
     /// A packet that only a server sends.
     #[error("a packet that only a server may send")]
     ServerPacket,
+    /// AUTH of a client that authenticates otherwise.
+    #[error("AUTH from a client whose CONNECT had no Authentication Method [MQTT-4.12.0-7]")]
+    NoAuthentication,
     /// PUBACK for a QoS 2 message, PUBREC for a QoS 1 message and the like.
     #[error("the acknowledgement of Packet Identifier {0} does not fit the QoS of that message (section 4.3)")]
     WrongAcknowledgement(u16),

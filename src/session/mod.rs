@@ -296,6 +296,7 @@ impl Session {
             Packet::Pingreq => return Ok(Action::Ping),
             Packet::Disconnect(_) => return Ok(Action::Disconnect),
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect),
+            Packet::Auth(_) => return Err(ProtocolError::NoAuthentication),
             Packet::Connack(_) | Packet::Suback(_) | Packet::Unsuback(_) | Packet::Pingresp => {
                 return Err(ProtocolError::ServerPacket);
             }

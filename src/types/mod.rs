@@ -1,5 +1,6 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
-//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`Contents`], [`Secret`]. Nothing here does anything.
+//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SubscriptionOptions`], [`Contents`], [`Secret`]. Nothing here does
+//! anything.
 
 mod contents;
 mod listening;
@@ -138,6 +139,8 @@ pub enum ProtocolVersion {
     /// MQTT 3.1.1: `MQTT`, level 4.
     #[default]
     V311,
+    /// MQTT 5: `MQTT`, level 5.
+    V5,
 }
 
 impl fmt::Display for ProtocolVersion {
@@ -145,6 +148,7 @@ impl fmt::Display for ProtocolVersion {
         f.write_str(match self {
             Self::V31 => "3.1",
             Self::V311 => "3.1.1",
+            Self::V5 => "5",
         })
     }
 }
@@ -162,8 +166,8 @@ pub enum QueueFull {
     KeepLast,
 }
 
-/// What one subscription asks for. MQTT 3.1.1 knows the QoS alone; the others are those of MQTT 5 (section 3.8.3.1
-/// there), which the subscriptions of bridges have in MQTT 3.1.1 too.
+/// What one subscription asks for (MQTT 5 section 3.8.3.1). MQTT 3.1.1 knows the QoS alone; the subscriptions of
+/// bridges have No Local and Retain As Published there too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscriptionOptions {
     /// The maximum QoS at which messages may be sent to the subscriber.
@@ -173,6 +177,33 @@ pub struct SubscriptionOptions {
     /// Retain As Published: RETAIN is sent as the publisher set it; without this, it is set only on retained messages
     /// that the subscription brings.
     pub retain_as_published: bool,
+    /// Retain Handling: which retained messages it brings.
+    pub retain_handling: RetainHandling,
+}
+
+/// Whether a SUBSCRIBE brings the retained messages that match (MQTT 5 section 3.8.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RetainHandling {
+    /// Whenever it comes.
+    #[default]
+    Send = 0,
+    /// If the subscription is new.
+    SendIfNew = 1,
+    /// Never.
+    DoNotSend = 2,
+}
+
+impl RetainHandling {
+    /// What the two bits on the wire say; `None` for the reserved value 3.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        match bits {
+            0 => Some(Self::Send),
+            1 => Some(Self::SendIfNew),
+            2 => Some(Self::DoNotSend),
+            _ => None,
+        }
+    }
 }
 
 impl From<QoS> for SubscriptionOptions {

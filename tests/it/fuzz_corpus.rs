@@ -16,13 +16,13 @@ use std::{
 
 use dunlin::{
     codec::{self, Connack, Connect, Packet, Publish, ReasonCode, Suback, SubackCode, Subscribe},
-    codec::{Disconnect, Unsubscribe, Will},
+    codec::{Disconnect, Unsuback, Unsubscribe, Will},
     config,
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
-use crate::support::malformed::MALFORMED;
+use crate::support::malformed::{MALFORMED, MALFORMED_5};
 
 type Seeds = BTreeMap<String, Vec<u8>>;
 
@@ -190,6 +190,9 @@ fn decode_seeds() -> Seeds {
     for (n, row) in MALFORMED.iter().enumerate().step_by(4) {
         seeds.insert(format!("malformed-{n:03}"), row.bytes.to_vec());
     }
+    for (n, row) in MALFORMED_5.iter().enumerate().step_by(4) {
+        seeds.insert(format!("malformed-5-{n:03}"), row.bytes.to_vec());
+    }
     seeds
 }
 
@@ -243,7 +246,7 @@ fn packets() -> Vec<(&'static str, Packet<'static>)> {
         }),
         ("suback", Packet::Suback(Suback { packet_id: id, codes, properties })),
         ("unsubscribe", Packet::Unsubscribe(Unsubscribe { packet_id: id, filters: filters.to_vec(), properties })),
-        ("unsuback", Packet::Unsuback(id.into())),
+        ("unsuback", Packet::Unsuback(Unsuback { packet_id: id, codes: Vec::new(), properties })),
         ("pingreq", Packet::Pingreq),
         ("pingresp", Packet::Pingresp),
         ("disconnect", Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties })),

@@ -1,8 +1,10 @@
-//! The codec's tests: `tables` of packets written out by hand, `malformed` bytes as data, `properties` of all packets.
+//! The codec's tests: `tables` of packets written out by hand, `tables_5` those of
+//! MQTT 5, `malformed` bytes as data, `properties` of all packets.
 
 mod malformed;
 mod properties;
 mod tables;
+mod tables_5;
 
 use crate::types::ProtocolVersion;
 

@@ -5,14 +5,24 @@ use proptest::{collection::vec, option, prelude::*};
 use super::*;
 use crate::{
     topic::{TopicFilter, TopicName},
-    types::{PacketId, QoS, SubscriptionOptions},
+    types::{PacketId, QoS},
 };
 
-/// A packet that owns what a [`Packet`] borrows: the text and bytes from which `packet` makes one.
+/// A packet of one version that owns what a [`Packet`] borrows.
 #[derive(Clone, Debug)]
-enum Owned {
+struct Owned {
+    version: ProtocolVersion,
+    body: Body,
+    /// In MQTT 5.
+    reason: ReasonCode,
+    properties: PropertiesBuf,
+    will_properties: PropertiesBuf,
+}
+
+/// The text and bytes from which [`Owned::packet`] makes a packet.
+#[derive(Clone, Debug)]
+enum Body {
     Connect {
-        v31: bool,
         clean_session: bool,
         keep_alive: u16,
         client_id: String,
@@ -29,68 +39,99 @@ enum Owned {
         id: PacketId,
         payload: Vec<u8>,
     },
-    Ack(u8, PacketId),
+    Ack(PacketType, PacketId),
     Subscribe(PacketId, Vec<(String, QoS)>),
     Suback(PacketId, Vec<Option<QoS>>),
     Unsubscribe(PacketId, Vec<String>),
-    Empty(u8),
+    Unsuback(PacketId, usize),
+    Empty(PacketType),
+}
+
+impl Body {
+    fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect { .. } => PacketType::Connect,
+            Self::Connack(..) => PacketType::Connack,
+            Self::Publish { .. } => PacketType::Publish,
+            Self::Ack(packet, _) | Self::Empty(packet) => *packet,
+            Self::Subscribe(..) => PacketType::Subscribe,
+            Self::Suback(..) => PacketType::Suback,
+            Self::Unsubscribe(..) => PacketType::Unsubscribe,
+            Self::Unsuback(..) => PacketType::Unsuback,
+        }
+    }
 }
 
 impl Owned {
     fn packet(&self) -> Packet<'_> {
-        let properties = Properties::default();
-        match self {
-            Self::Connect { v31, clean_session, keep_alive, client_id, will, username, password } => {
+        let is_5 = self.version == ProtocolVersion::V5;
+        let properties = if is_5 { self.properties.as_properties() } else { Properties::default() };
+        let reason = if is_5 { self.reason } else { ReasonCode::Success };
+        match &self.body {
+            Body::Connect { clean_session, keep_alive, client_id, will, username, password } => {
                 let will = will.as_ref().map(|(topic, payload, qos, retain)| Will {
                     topic: TopicName::new(topic).unwrap(),
                     payload,
                     qos: *qos,
                     retain: *retain,
-                    properties,
+                    properties: if is_5 { self.will_properties.as_properties() } else { Properties::default() },
                 });
                 Packet::Connect(Box::new(Connect {
-                    version: if *v31 { ProtocolVersion::V31 } else { ProtocolVersion::V311 },
+                    version: self.version,
                     bridge: false,
                     clean_session: *clean_session,
                     keep_alive: *keep_alive,
                     client_id,
                     will,
                     username: username.as_deref(),
-                    password: password.as_deref().filter(|_| username.is_some()),
+                    password: password.as_deref().filter(|_| is_5 || username.is_some()),
                     properties,
                 }))
             }
-            Self::Connack(session_present, code) => {
+            Body::Connack(session_present, code) => {
                 let reason = match code {
-                    0 => return Packet::Connack(Connack::accepted(*session_present)),
+                    _ if is_5 => reason,
+                    0 => ReasonCode::Success,
                     1 => ReasonCode::UnsupportedProtocolVersion,
                     2 => ReasonCode::ClientIdentifierNotValid,
                     3 => ReasonCode::ServerUnavailable,
                     4 => ReasonCode::BadUserNameOrPassword,
                     _ => ReasonCode::NotAuthorized,
                 };
-                Packet::Connack(Connack::refused(reason))
+                // MQTT 3.1 has no Session Present
+                let has_place = self.version != ProtocolVersion::V31 && reason == ReasonCode::Success;
+                Packet::Connack(Connack { session_present: *session_present && has_place, reason, properties })
             }
-            Self::Publish { dup, qos, retain, topic, id, payload } => Packet::Publish(Publish {
+            Body::Publish { dup, qos, retain, topic, id, payload } => Packet::Publish(Publish {
                 dup: *dup && *qos != QoS::AtMostOnce,
                 qos: *qos,
                 retain: *retain,
-                topic: TopicName::new(topic).unwrap(),
+                topic: match properties.has(PropertyId::TopicAlias) && topic.len() < 6 {
+                    true => TopicName::from_valid(""),
+                    false => TopicName::new(topic).unwrap(),
+                },
                 packet_id: (*qos != QoS::AtMostOnce).then_some(*id),
                 payload,
                 properties,
             }),
-            Self::Ack(kind, id) => [Packet::Puback, Packet::Pubrec, Packet::Pubrel, Packet::Pubcomp, Packet::Unsuback]
-                [usize::from(*kind)](Ack::from(*id)),
-            Self::Subscribe(packet_id, filters) => Packet::Subscribe(Subscribe {
+            Body::Ack(packet, id) => {
+                let ack = Ack { packet_id: *id, reason, properties };
+                match packet {
+                    PacketType::Puback => Packet::Puback(ack),
+                    PacketType::Pubrec => Packet::Pubrec(ack),
+                    PacketType::Pubrel => Packet::Pubrel(ack),
+                    _ => Packet::Pubcomp(ack),
+                }
+            }
+            Body::Subscribe(packet_id, filters) => Packet::Subscribe(Subscribe {
                 packet_id: *packet_id,
                 filters: filters
                     .iter()
-                    .map(|(filter, qos)| (TopicFilter::new(filter).unwrap(), SubscriptionOptions::from(*qos)))
+                    .map(|(filter, qos)| (TopicFilter::new(filter).unwrap(), (*qos).into()))
                     .collect(),
                 properties,
             }),
-            Self::Suback(packet_id, codes) => Packet::Suback(Suback {
+            Body::Suback(packet_id, codes) => Packet::Suback(Suback {
                 packet_id: *packet_id,
                 codes: codes
                     .iter()
@@ -98,14 +139,22 @@ impl Owned {
                     .collect(),
                 properties,
             }),
-            Self::Unsubscribe(packet_id, filters) => Packet::Unsubscribe(Unsubscribe {
+            Body::Unsubscribe(packet_id, filters) => Packet::Unsubscribe(Unsubscribe {
                 packet_id: *packet_id,
                 filters: filters.iter().map(|filter| TopicFilter::new(filter).unwrap()).collect(),
                 properties,
             }),
-            Self::Empty(0) => Packet::Pingreq,
-            Self::Empty(1) => Packet::Pingresp,
-            Self::Empty(_) => Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties }),
+            Body::Unsuback(packet_id, count) => {
+                let codes = vec![reason; if is_5 { *count } else { 0 }];
+                Packet::Unsuback(Unsuback { packet_id: *packet_id, codes, properties })
+            }
+            Body::Empty(PacketType::Pingreq) => Packet::Pingreq,
+            Body::Empty(PacketType::Pingresp) => Packet::Pingresp,
+            Body::Empty(PacketType::Auth) if is_5 => Packet::Auth(Auth { reason, properties }),
+            Body::Empty(_) => Packet::Disconnect(Disconnect {
+                reason: if reason.is_for(PacketType::Disconnect) { reason } else { ReasonCode::Success },
+                properties,
+            }),
         }
     }
 }
@@ -134,11 +183,10 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![8 => vec(any::<u8>(), 0..200), 1 => vec(any::<u8>(), 16_000..17_000)]
 }
 
-fn connect() -> impl Strategy<Value = Owned> {
+fn body() -> impl Strategy<Value = Body> {
     let will = option::of((topic(), bytes(), qos(), any::<bool>()));
-    (any::<bool>(), any::<bool>(), any::<u16>(), text(), will, option::of(text()), option::of(bytes())).prop_map(
-        |(v31, clean_session, keep_alive, client_id, will, username, password)| Owned::Connect {
-            v31,
+    let connect = (any::<bool>(), any::<u16>(), text(), will, option::of(text()), option::of(bytes())).prop_map(
+        |(clean_session, keep_alive, client_id, will, username, password)| Body::Connect {
             clean_session,
             keep_alive,
             client_id,
@@ -146,24 +194,82 @@ fn connect() -> impl Strategy<Value = Owned> {
             username,
             password,
         },
-    )
-}
-
-fn packet() -> impl Strategy<Value = Owned> {
+    );
+    let acks = [PacketType::Puback, PacketType::Pubrec, PacketType::Pubrel, PacketType::Pubcomp];
+    let empty = [PacketType::Pingreq, PacketType::Pingresp, PacketType::Disconnect, PacketType::Auth];
     prop_oneof![
-        connect(),
-        (any::<bool>(), 0..6u8).prop_map(|(session_present, code)| Owned::Connack(session_present, code)),
+        connect,
+        (any::<bool>(), 0..6u8).prop_map(|(session_present, code)| Body::Connack(session_present, code)),
         (any::<bool>(), qos(), any::<bool>(), topic(), id(), bytes())
-            .prop_map(|(dup, qos, retain, topic, id, payload)| Owned::Publish { dup, qos, retain, topic, id, payload }),
-        (0..5u8, id()).prop_map(|(kind, id)| Owned::Ack(kind, id)),
-        (id(), vec((filter(), qos()), 1..12)).prop_map(|(id, filters)| Owned::Subscribe(id, filters)),
-        (id(), vec(option::of(qos()), 1..12)).prop_map(|(id, codes)| Owned::Suback(id, codes)),
-        (id(), vec(filter(), 1..12)).prop_map(|(id, filters)| Owned::Unsubscribe(id, filters)),
-        (0..3u8).prop_map(Owned::Empty),
+            .prop_map(|(dup, qos, retain, topic, id, payload)| Body::Publish { dup, qos, retain, topic, id, payload }),
+        (prop::sample::select(acks.to_vec()), id()).prop_map(|(packet, id)| Body::Ack(packet, id)),
+        (id(), vec((filter(), qos()), 1..12)).prop_map(|(id, filters)| Body::Subscribe(id, filters)),
+        (id(), vec(option::of(qos()), 1..12)).prop_map(|(id, codes)| Body::Suback(id, codes)),
+        (id(), vec(filter(), 1..12)).prop_map(|(id, filters)| Body::Unsubscribe(id, filters)),
+        (id(), 1..12usize).prop_map(|(id, count)| Body::Unsuback(id, count)),
+        prop::sample::select(empty.to_vec()).prop_map(Body::Empty),
     ]
 }
 
-const VERSION: ProtocolVersion = ProtocolVersion::V311;
+/// A property's identifier, and a value of each type.
+type Wanted = (u8, u32, String, String, Vec<u8>, bool);
+
+/// One property: where its value does not fit its type, it is left out.
+fn property() -> impl Strategy<Value = Wanted> {
+    (0..0x30u8, 1..=u32::MAX, text(), topic(), vec(any::<u8>(), 0..24), any::<bool>())
+}
+
+/// Those of `wanted` that a packet may carry, the ones that may be there once at most once.
+fn properties(carrier: Carrier, wanted: &[Wanted], with_method: bool) -> PropertiesBuf {
+    let mut buffer = PropertiesBuf::default();
+    if with_method {
+        buffer.text(PropertyId::AuthenticationMethod, "method");
+    }
+    for (id, number, text, topic, bytes, flag) in wanted {
+        let id = PropertyId::all().find(|known| *known as u8 == *id);
+        let Some(id) = id.filter(|id| id.is_for(carrier)) else { continue };
+        if id == PropertyId::AuthenticationData && !buffer.as_properties().has(PropertyId::AuthenticationMethod) {
+            continue;
+        }
+        let repeats = id == PropertyId::UserProperty
+            || id == PropertyId::SubscriptionIdentifier && carrier == Carrier::Packet(PacketType::Publish);
+        if buffer.as_properties().has(id) && !repeats {
+            continue;
+        }
+        let text = if id == PropertyId::ResponseTopic { topic } else { text };
+        let numbers = [*number, number % 0x0FFF_FFFF + 1, number % 0xFFFF + 1];
+        let mut values = numbers.map(PropertyValue::Number).to_vec();
+        values.extend([PropertyValue::Flag(*flag), PropertyValue::Text(text), PropertyValue::Bytes(bytes)]);
+        values.push(PropertyValue::Pair(text, topic));
+        values.into_iter().any(|value| buffer.push(id, value));
+    }
+    buffer
+}
+
+fn version() -> impl Strategy<Value = ProtocolVersion> {
+    prop_oneof![1 => Just(ProtocolVersion::V31), 1 => Just(ProtocolVersion::V311), 2 => Just(ProtocolVersion::V5)]
+}
+
+fn packet_of(version: ProtocolVersion) -> impl Strategy<Value = Owned> {
+    (body(), vec(property(), 0..8), vec(property(), 0..8), any::<u8>()).prop_map(move |(body, of, of_will, reason)| {
+        let packet = body.packet_type();
+        let of = if reason < 64 { &[][..] } else { &of };
+        let reasons: Vec<_> = (0..=u8::MAX).filter_map(|code| ReasonCode::from_byte(code, packet)).collect();
+        Owned {
+            version,
+            reason: reasons.get(usize::from(reason) % reasons.len().max(1)).copied().unwrap_or_default(),
+            properties: properties(Carrier::Packet(packet), of, packet == PacketType::Auth),
+            will_properties: properties(Carrier::Will, &of_will, false),
+            body,
+        }
+    })
+}
+
+fn packet() -> impl Strategy<Value = Owned> {
+    version().prop_flat_map(packet_of)
+}
+
+const VERSION: ProtocolVersion = ProtocolVersion::V5;
 
 /// Cuts all frames off a stream that arrives in `pieces`, as a connection does.
 fn cut_stream(pieces: &[&[u8]]) -> Vec<(u8, Vec<u8>)> {
@@ -195,21 +301,21 @@ proptest! {
     #[test]
     fn decode_of_encode_is_identity(owned in packet()) {
         let packet = owned.packet();
-        let bytes = encoded(VERSION, &packet);
-        prop_assert_eq!(decode_whole(VERSION, &bytes), Ok(packet));
+        let bytes = encoded(owned.version, &packet);
+        prop_assert_eq!(decode_whole(owned.version, &bytes), Ok(packet));
     }
 
     #[test]
-    fn publish_len_is_what_publish_writes(owned in packet()) {
+    fn publish_len_is_what_publish_writes(owned in packet_of(ProtocolVersion::V311)) {
         if let Packet::Publish(packet) = owned.packet() {
             let length = publish_len(packet.topic.as_str().len(), packet.qos, packet.payload.len());
-            prop_assert_eq!(encoded(VERSION, &Packet::Publish(packet)).len(), length);
+            prop_assert_eq!(encoded(owned.version, &Packet::Publish(packet)).len(), length);
         }
     }
 
     #[test]
     fn any_split_of_a_stream_cuts_alike(
-        packets in vec(packet(), 1..6),
+        packets in vec(packet_of(VERSION), 1..6),
         cuts in vec(any::<prop::sample::Index>(), 0..8),
     ) {
         let stream: Vec<u8> = packets.iter().flat_map(|owned| encoded(VERSION, &owned.packet())).collect();
@@ -233,21 +339,21 @@ proptest! {
     /// Each prefix of a packet needs more; each prefix of a body is an error, or else a packet that may end there.
     #[test]
     fn a_packet_cut_short_never_panics(owned in packet()) {
-        let bytes = encoded(VERSION, &owned.packet());
-        let Ok(Cut::Frame(whole)) = frame(VERSION, &bytes, usize::MAX) else { panic!("not a frame") };
+        let bytes = encoded(owned.version, &owned.packet());
+        let Ok(Cut::Frame(whole)) = frame(owned.version, &bytes, usize::MAX) else { panic!("not a frame") };
         for end in 0..bytes.len().min(300) {
-            let cut = frame(VERSION, &bytes[..end], usize::MAX);
+            let cut = frame(owned.version, &bytes[..end], usize::MAX);
             prop_assert!(matches!(cut, Ok(Cut::Need(needed)) if needed > end && needed <= bytes.len().max(2)));
         }
         for end in 0..whole.body.len().min(300) {
-            let _ = decode(VERSION, Frame { body: &whole.body[..end], ..whole });
-            let _ = decode(ProtocolVersion::V31, Frame { body: &whole.body[..end], ..whole });
+            for version in [ProtocolVersion::V31, ProtocolVersion::V311, ProtocolVersion::V5] {
+                let _ = decode(version, Frame { body: &whole.body[..end], ..whole });
+            }
         }
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..64), is_v31: bool, limit in 0..300usize) {
-        let version = if is_v31 { ProtocolVersion::V31 } else { ProtocolVersion::V311 };
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..64), version in version(), limit in 0..300usize) {
         match frame(version, &bytes, limit) {
             Ok(Cut::Frame(frame)) => {
                 prop_assert!(frame.len <= bytes.len() && frame.len <= limit);
@@ -262,8 +368,7 @@ proptest! {
 
     /// Any body under any legal first byte: further into the parsers than bytes without a form get.
     #[test]
-    fn arbitrary_bodies_never_panic(first: u8, body in vec(any::<u8>(), 0..64), is_v31: bool) {
-        let version = if is_v31 { ProtocolVersion::V31 } else { ProtocolVersion::V311 };
+    fn arbitrary_bodies_never_panic(first: u8, body in vec(any::<u8>(), 0..64), version in version()) {
         let frame = Frame { first, body: &body, len: body.len() + 2 };
         let _ = decode_from_client(version, frame);
         let _ = publish_topic_bytes(&frame);
@@ -275,7 +380,7 @@ proptest! {
     fn a_topic_name_is_checked_as_its_type_does(name in "[ab/\0+#é]{0,12}|[ab/é]{0,80}[ab/\0+#]{0,8}") {
         let field = Field::TopicName;
         let body = [&(name.len() as u16).to_be_bytes(), name.as_bytes()].concat();
-        let publish = decode_publish(Frame { first: 0x30, body: &body, len: body.len() + 2 });
+        let publish = decode_publish(ProtocolVersion::V311, Frame { first: 0x30, body: &body, len: body.len() + 2 });
         let expected = TopicName::new(&name).map_err(|error| DecodeError::Topic { field, error });
         prop_assert_eq!(publish.map(|publish| publish.topic), expected);
     }
@@ -283,14 +388,14 @@ proptest! {
     /// One byte of a packet is another: refused or understood, and what is understood is written as it was read.
     #[test]
     fn a_changed_byte_is_refused_or_understood(owned in packet(), at: prop::sample::Index, byte: u8) {
-        let mut bytes = encoded(VERSION, &owned.packet());
+        let mut bytes = encoded(owned.version, &owned.packet());
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        if let Ok(Cut::Frame(frame)) = frame(VERSION, &bytes, usize::MAX)
-            && let Ok(packet) = decode(VERSION, frame)
+        if let Ok(Cut::Frame(frame)) = frame(owned.version, &bytes, usize::MAX)
+            && let Ok(packet) = decode(owned.version, frame)
         {
-            let again = encoded(VERSION, &packet);
-            prop_assert_eq!(decode_whole(VERSION, &again), Ok(packet));
+            let again = encoded(owned.version, &packet);
+            prop_assert_eq!(decode_whole(owned.version, &again), Ok(packet));
         }
     }
 }

@@ -9,15 +9,15 @@ use crate::{
 const V31: ProtocolVersion = ProtocolVersion::V31;
 const V311: ProtocolVersion = ProtocolVersion::V311;
 
-fn id(id: u16) -> PacketId {
+pub(super) fn id(id: u16) -> PacketId {
     PacketId::new(id).unwrap()
 }
 
-fn topic(text: &str) -> &TopicName {
+pub(super) fn topic(text: &str) -> &TopicName {
     TopicName::new(text).unwrap()
 }
 
-fn filter(text: &str) -> &TopicFilter {
+pub(super) fn filter(text: &str) -> &TopicFilter {
     TopicFilter::new(text).unwrap()
 }
 
@@ -53,7 +53,7 @@ fn publish<'a>(name: &'a str, payload: &'a [u8]) -> Publish<'a> {
 
 /// `packet` ↔ `bytes`.
 #[track_caller]
-fn both_ways(version: ProtocolVersion, packet: Packet<'_>, bytes: &[u8]) {
+pub(super) fn both_ways(version: ProtocolVersion, packet: Packet<'_>, bytes: &[u8]) {
     assert_eq!(encoded(version, &packet), bytes);
     assert_eq!(decode_whole(version, bytes), Ok(packet));
 }
@@ -179,7 +179,8 @@ fn acknowledgements() {
     both_ways(V311, Packet::Pubrec(ack), b"\x50\x02\x12\x34");
     both_ways(V311, Packet::Pubrel(ack), b"\x62\x02\x12\x34");
     both_ways(V311, Packet::Pubcomp(ack), b"\x70\x02\x12\x34");
-    both_ways(V311, Packet::Unsuback(ack), b"\xB0\x02\x12\x34");
+    let unsuback = Unsuback { packet_id: id(0x1234), codes: Vec::new(), properties: no_properties() };
+    both_ways(V311, Packet::Unsuback(unsuback), b"\xB0\x02\x12\x34");
 }
 
 /// Figure 3.23 of the standard: `a/b` with QoS 1, `c/d` with QoS 2, Packet Identifier 10.
@@ -209,7 +210,8 @@ fn suback() {
     let packet = Suback { packet_id: id(10), codes, properties: no_properties() };
     both_ways(V311, Packet::Suback(packet), b"\x90\x05\x00\x0A\x00\x02\x80");
     let mut out = Vec::new();
-    encode::suback(&mut out, id(1), &[SubackCode::Failure(ReasonCode::NotAuthorized)]);
+    let codes = vec![SubackCode::Failure(ReasonCode::NotAuthorized)];
+    encode::suback(&mut out, V311, &Suback { packet_id: id(1), codes, properties: no_properties() });
     assert_eq!(out, b"\x90\x03\x00\x01\x80");
 }
 
@@ -312,7 +314,7 @@ fn a_topic_that_repeats_is_not_validated_again() {
     let bytes = b"\x32\x0C\x00\x03a/b\x00\x0Ahello";
     let Ok(Cut::Frame(frame)) = frame(V311, bytes, usize::MAX) else { panic!() };
     assert_eq!(publish_topic_bytes(&frame), Some(&b"a/b"[..]));
-    assert_eq!(decode_publish_with_topic(frame, topic("a/b")), decode_publish(frame));
+    assert_eq!(decode_publish_with_topic(V311, frame, topic("a/b")), decode_publish(V311, frame));
     for body in [&b""[..], b"\x00", b"\x00\x02a"] {
         assert_eq!(publish_topic_bytes(&Frame { first: 0x30, body, len: 2 + body.len() }), None);
     }

@@ -327,19 +327,25 @@ impl<S: Stream> Connection<S> {
         bytes: &[u8],
     ) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
+            Ok(Packet::Connect(connect)) if connect.version == ProtocolVersion::V5 => {
+                self.refuse_version(worker, DecodeError::UnsupportedLevel(5))
+            }
             Ok(Packet::Connect(connect)) => {
                 let (whole, behind) = bytes.split_at(frame.len);
                 self.ask(worker, cx, &connect, whole, behind)
             }
-            Err(error @ DecodeError::UnsupportedLevel(_)) => {
-                worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
-                let reason = error.into();
-                self.refuse(worker, ProtocolVersion::default(), &reason);
-                Err(reason)
-            }
+            Err(error @ DecodeError::UnsupportedLevel(_)) => self.refuse_version(worker, error),
             Err(error) => Err(error.into()),
             Ok(_) => Err(ProtocolError::NotConnected.into()),
         }
+    }
+
+    /// [MQTT-3.1.2-2].
+    fn refuse_version(&mut self, worker: &mut Worker, error: DecodeError) -> Result<(), CloseReason> {
+        worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
+        let reason = error.into();
+        self.refuse(worker, ProtocolVersion::default(), &reason);
+        Err(reason)
     }
 
     /// The client is who it says it is: it begins.

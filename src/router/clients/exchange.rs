@@ -6,7 +6,7 @@ use super::{
     subscribe::Subscribed,
 };
 use crate::{
-    codec::{self, Cut, Frame, Packet, PacketType, Publish},
+    codec::{self, Cut, Frame, Packet, PacketType, Properties, Publish, Suback, Unsuback},
     session::{Action, CloseReason, Deferred, Message, Outgoing, ProtocolError, Stored},
     types::{PacketId, QoS},
 };
@@ -51,9 +51,9 @@ impl Router {
                         .is_some_and(|topic| topic == matched.topic().as_str().as_bytes()) =>
                 {
                     last = matched.clone();
-                    codec::decode_publish_with_topic(frame, last.topic())?
+                    codec::decode_publish_with_topic(client.version, frame, last.topic())?
                 }
-                _ => codec::decode_publish(frame)?,
+                _ => codec::decode_publish_from_client(client.version, frame)?,
             };
             return self.handle_publish(local, client, &publish, &bytes[..frame.len], replies);
         }
@@ -207,7 +207,9 @@ impl Router {
                     return Err(CloseReason::SessionTakenOver);
                 }
                 local.count(Count::MessagesSent, 1);
-                let write = |out: &mut Vec<u8>| codec::encode::suback(out, subscribe.packet_id, &codes);
+                let (packet_id, properties) = (subscribe.packet_id, Properties::default());
+                let suback = Suback { packet_id, codes, properties };
+                let write = |out: &mut Vec<u8>| codec::encode::suback(out, client.version, &suback);
                 let held = match (&mut client.awaited, stored) {
                     (None, Stored::Done) => {
                         write(replies);
@@ -224,8 +226,10 @@ impl Router {
                 drop(self.own(client)?);
                 let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
                 tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
+                let (packet_id, properties) = (unsubscribe.packet_id, Properties::default());
+                let unsuback = Unsuback { packet_id, codes: Vec::new(), properties };
                 answer(&local.observers, &mut client.awaited, stored, replies, |out| {
-                    codec::encode::unsuback(out, unsubscribe.packet_id)
+                    codec::encode::unsuback(out, client.version, &unsuback);
                 });
             }
             Packet::Pingreq => {
@@ -245,6 +249,7 @@ impl Router {
             }
             Packet::Disconnect(_) => return Err(CloseReason::ClientDisconnect),
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
+            Packet::Auth(_) => return Err(ProtocolError::NoAuthentication.into()),
             _ => return Err(ProtocolError::ServerPacket.into()),
         }
         Ok(())

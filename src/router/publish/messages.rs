@@ -218,7 +218,7 @@ impl Router {
                 continue;
             }
             let session = &mut state.session;
-            let SubscriptionOptions { qos: granted, no_local, retain_as_published } = target.options;
+            let SubscriptionOptions { qos: granted, no_local, retain_as_published, .. } = target.options;
             if OPTIONS && no_local && outgoing.from == Some(session.id()) {
                 continue;
             }

@@ -289,7 +289,7 @@ mod tests {
         let slots = [0, 1].map(|_| SlotRef::new(Session::new("c".into(), Expiry::WithConnection, None)));
         let target = |slot: usize, qos, no_local, retain_as_published| Target {
             slot: slots[slot].clone(),
-            options: SubscriptionOptions { qos, no_local, retain_as_published },
+            options: SubscriptionOptions { qos, no_local, retain_as_published, ..SubscriptionOptions::default() },
         };
         let mut targets = vec![
             target(0, QoS::AtMostOnce, true, true),
@@ -301,8 +301,8 @@ mod tests {
         targets.sort_by_key(|t| t.options.qos);
         let options: Vec<_> = targets.iter().map(|t| t.options).collect();
         let expected = [
-            SubscriptionOptions { qos: QoS::AtLeastOnce, no_local: false, retain_as_published: true },
-            SubscriptionOptions { qos: QoS::ExactlyOnce, no_local: true, retain_as_published: false },
+            SubscriptionOptions { retain_as_published: true, ..QoS::AtLeastOnce.into() },
+            SubscriptionOptions { no_local: true, ..QoS::ExactlyOnce.into() },
         ];
         assert_eq!(options, expected);
     }

@@ -1,0 +1,289 @@
+//! [`Properties`]: what a packet of MQTT 5 says beside its fields (section 2.2.2 there).
+//!
+//! The bytes of a packet's properties are checked as a whole when they are read, and passed on as they are. Who asks
+//! for one reads it then.
+
+use std::fmt;
+
+use super::{
+    Carrier, DecodeError, Field, PacketType, PropertyId,
+    cursor::Cursor,
+    property::{Kind, Rule, rule_of},
+};
+
+/// The properties of a packet, as on the wire, without their length, and found valid for the packet; empty before
+/// MQTT 5.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Properties<'a> {
+    bytes: &'a [u8],
+    /// Bit n is set where there is a property with the identifier n.
+    there: u64,
+}
+
+/// What a property says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertyValue<'a> {
+    /// A byte that is 0 or 1.
+    Flag(bool),
+    /// Any of the integers.
+    Number(u32),
+    /// UTF-8 Encoded String.
+    Text(&'a str),
+    /// Binary Data.
+    Bytes(&'a [u8]),
+    /// UTF-8 String Pair: name and value.
+    Pair(&'a str, &'a str),
+}
+
+impl<'a> Properties<'a> {
+    /// Takes the properties of a packet off the front of what is left of it, their length first.
+    pub(super) fn read(cursor: &mut Cursor<'a>, carrier: Carrier) -> Result<Self, DecodeError> {
+        let length = cursor.variable(Field::PropertyLength)?;
+        let bytes = cursor.take(length as usize, Field::Properties)?;
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::checked(bytes, carrier)
+    }
+
+    /// `bytes` without their length.
+    fn checked(bytes: &'a [u8], carrier: Carrier) -> Result<Self, DecodeError> {
+        let (mut cursor, mut there) = (Cursor::new(bytes), 0);
+        while !cursor.is_empty() {
+            // an identifier is a Variable Byte Integer; those that there are have one byte
+            let id = cursor.u8(Field::Properties)?;
+            let Some(rule) = rule_of(id).filter(|rule| rule.carriers & carrier.bit() != 0) else {
+                return Err(DecodeError::PropertyNotAllowed { id, carrier });
+            };
+            let only_once = !rule.repeats || carrier == Carrier::Packet(PacketType::Subscribe) && rule.is_identifier();
+            if only_once && there & 1 << id != 0 {
+                return Err(DecodeError::PropertyTwice(rule.id));
+            }
+            there |= 1 << id;
+            rule.value(&mut cursor)?;
+        }
+        Ok(Self { bytes, there })
+    }
+
+    /// There are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// As on the wire, without their length.
+    #[inline]
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Is that one there?
+    #[inline]
+    pub fn has(&self, id: PropertyId) -> bool {
+        self.there & 1 << id as u8 != 0
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (PropertyId, PropertyValue<'a>)> + use<'a> {
+        let mut cursor = Cursor::new(self.bytes);
+        std::iter::from_fn(move || {
+            // they were found valid when they were read
+            let rule = rule_of(cursor.u8(Field::Properties).ok()?)?;
+            Some((rule.id, rule.value(&mut cursor).ok()?))
+        })
+    }
+
+    /// What that one says; the first where several are there.
+    pub fn get(&self, id: PropertyId) -> Option<PropertyValue<'a>> {
+        if !self.has(id) {
+            return None;
+        }
+        self.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
+    }
+
+    /// One that is an integer.
+    pub fn number(&self, id: PropertyId) -> Option<u32> {
+        match self.get(id)? {
+            PropertyValue::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// One that is a Two Byte Integer.
+    pub fn short(&self, id: PropertyId) -> Option<u16> {
+        self.number(id).and_then(|number| u16::try_from(number).ok())
+    }
+
+    /// One that is 0 or 1.
+    pub fn flag(&self, id: PropertyId) -> Option<bool> {
+        match self.get(id)? {
+            PropertyValue::Flag(flag) => Some(flag),
+            _ => None,
+        }
+    }
+
+    /// One that is text.
+    pub fn text(&self, id: PropertyId) -> Option<&'a str> {
+        match self.get(id)? {
+            PropertyValue::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// One that is binary data.
+    pub fn bytes(&self, id: PropertyId) -> Option<&'a [u8]> {
+        match self.get(id)? {
+            PropertyValue::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The User Properties, name and value, in their order.
+    pub fn user(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.iter().filter_map(|(_, value)| match value {
+            PropertyValue::Pair(name, value) => Some((name, value)),
+            _ => None,
+        })
+    }
+
+    /// The Subscription Identifiers, in their order.
+    pub fn subscription_identifiers(&self) -> impl Iterator<Item = u32> + use<'a> {
+        self.iter().filter_map(|(id, value)| match value {
+            PropertyValue::Number(number) if id == PropertyId::SubscriptionIdentifier => Some(number),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Debug for Properties<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Rule {
+    fn is_identifier(&self) -> bool {
+        self.id == PropertyId::SubscriptionIdentifier
+    }
+
+    /// Takes its value off the front.
+    fn value<'a>(&self, cursor: &mut Cursor<'a>) -> Result<PropertyValue<'a>, DecodeError> {
+        let field = Field::Property(self.id);
+        let number = match self.kind {
+            Kind::Flag => match cursor.u8(field)? {
+                0 => return Ok(PropertyValue::Flag(false)),
+                1 => return Ok(PropertyValue::Flag(true)),
+                value => return Err(DecodeError::PropertyOutOfRange { id: self.id, value: value.into() }),
+            },
+            Kind::Text => return cursor.text(field).map(PropertyValue::Text),
+            Kind::Topic => return cursor.topic_name(field).map(|topic| PropertyValue::Text(topic.as_str())),
+            Kind::Bytes => return cursor.binary(field).map(PropertyValue::Bytes),
+            Kind::Pair => return Ok(PropertyValue::Pair(cursor.text(field)?, cursor.text(field)?)),
+            Kind::U16 | Kind::U16Above0 => cursor.u16(field)?.into(),
+            Kind::U32 | Kind::U32Above0 => cursor.u32(field)?,
+            Kind::VariableAbove0 => cursor.variable(field)?,
+        };
+        if number == 0 && matches!(self.kind, Kind::U16Above0 | Kind::U32Above0 | Kind::VariableAbove0) {
+            return Err(DecodeError::PropertyOutOfRange { id: self.id, value: 0 });
+        }
+        Ok(PropertyValue::Number(number))
+    }
+}
+
+/// Properties to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PropertiesBuf {
+    bytes: Vec<u8>,
+    there: u64,
+}
+
+impl PropertiesBuf {
+    /// Adds one behind the others. The value has to be of the property's type, and text no longer than 65,535 bytes:
+    /// `false` where it is not, and nothing was added.
+    pub fn push(&mut self, id: PropertyId, value: PropertyValue<'_>) -> bool {
+        let Some(rule) = rule_of(id as u8) else { return false };
+        let before = self.bytes.len();
+        self.bytes.push(id as u8);
+        let written = match (rule.kind, value) {
+            (Kind::Flag, PropertyValue::Flag(flag)) => {
+                self.bytes.push(flag.into());
+                true
+            }
+            (Kind::U16 | Kind::U16Above0, PropertyValue::Number(number)) => match u16::try_from(number) {
+                Ok(number) => {
+                    self.bytes.extend_from_slice(&number.to_be_bytes());
+                    true
+                }
+                Err(_) => false,
+            },
+            (Kind::U32 | Kind::U32Above0, PropertyValue::Number(number)) => {
+                self.bytes.extend_from_slice(&number.to_be_bytes());
+                true
+            }
+            (Kind::VariableAbove0, PropertyValue::Number(number)) => variable(&mut self.bytes, number),
+            (Kind::Text | Kind::Topic, PropertyValue::Text(text)) => self.binary(text.as_bytes()),
+            (Kind::Bytes, PropertyValue::Bytes(bytes)) => self.binary(bytes),
+            (Kind::Pair, PropertyValue::Pair(name, value)) => {
+                self.binary(name.as_bytes()) && self.binary(value.as_bytes())
+            }
+            _ => false,
+        };
+        if written {
+            self.there |= 1 << id as u8;
+        } else {
+            self.bytes.truncate(before);
+        }
+        written
+    }
+
+    /// Adds one that is an integer.
+    pub fn number(&mut self, id: PropertyId, number: u32) -> bool {
+        self.push(id, PropertyValue::Number(number))
+    }
+
+    /// Adds one that is 0 or 1.
+    pub fn flag(&mut self, id: PropertyId, flag: bool) -> bool {
+        self.push(id, PropertyValue::Flag(flag))
+    }
+
+    /// Adds one that is text.
+    pub fn text(&mut self, id: PropertyId, text: &str) -> bool {
+        self.push(id, PropertyValue::Text(text))
+    }
+
+    /// What was added so far.
+    pub fn as_properties(&self) -> Properties<'_> {
+        Properties { bytes: &self.bytes, there: self.there }
+    }
+
+    fn binary(&mut self, bytes: &[u8]) -> bool {
+        let Ok(length) = u16::try_from(bytes.len()) else { return false };
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(bytes);
+        true
+    }
+}
+
+/// Appends a Variable Byte Integer (section 1.5.5), in as few bytes as its value allows [MQTT-1.5.5-1]; `false` where
+/// it is above 268,435,455.
+pub(super) fn variable(out: &mut Vec<u8>, number: u32) -> bool {
+    let low = |shift: u32| (number >> shift) as u8 & 0x7F;
+    match number {
+        0..0x80 => out.push(low(0)),
+        0x80..0x4000 => out.extend_from_slice(&[low(0) | 0x80, low(7)]),
+        0x4000..0x20_0000 => out.extend_from_slice(&[low(0) | 0x80, low(7) | 0x80, low(14)]),
+        0x20_0000..0x1000_0000 => out.extend_from_slice(&[low(0) | 0x80, low(7) | 0x80, low(14) | 0x80, low(21)]),
+        _ => return false,
+    }
+    true
+}
+
+/// Bytes of a Variable Byte Integer.
+pub(super) const fn variable_len(number: usize) -> usize {
+    match number {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        _ => 4,
+    }
+}
