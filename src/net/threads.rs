@@ -316,12 +316,15 @@ async fn housekeeping(shared: Arc<NetShared>) {
         let interval = shared.limits.load().sys_interval;
         Worker::with(|worker| {
             router.refresh(&mut worker.local, now);
-            router.expire_sessions(&mut worker.local, now);
-            router.publish_due_wills(&mut worker.local, WILLS);
-            if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
-                sys.publish(router, &mut worker.local, memory::of_process(), now);
-                published = Some(now);
-            }
+            // no plug-in that panics ends the housekeeping
+            worker.local.finish(|local| {
+                router.expire_sessions(local, now);
+                router.publish_due_wills(local, WILLS);
+                if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
+                    sys.publish(router, local, memory::of_process(), now);
+                    published = Some(now);
+                }
+            });
             worker.local.wake();
         });
         shared.lines.sum_up(now);

@@ -151,7 +151,7 @@ impl Router {
     /// Begins a turn: it is `now`, and the limits in force are those of now.
     #[inline]
     pub fn refresh(&self, local: &mut RouterThread, now: Instant) {
-        local.observers.now = now;
+        local.observers.begin(now);
         let current = self.limits.load();
         if !Arc::ptr_eq(&current, &local.limits) {
             local.limits = current.clone();

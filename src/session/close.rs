@@ -106,6 +106,9 @@ pub enum CloseReason {
     /// What it sent would have to be stored, and nothing can be any more.
     #[error("what it sent cannot be stored, and is not acknowledged: writing to data_dir has failed")]
     StoreFailed,
+    /// A plug-in of the embedding program panicked in the client's turn, or the broker itself did.
+    #[error("a plug-in or the broker panicked while it served the client (see the panic's own message)")]
+    Panicked,
     /// The server shuts down.
     #[error("the server shuts down")]
     ServerShutdown,
@@ -170,7 +173,8 @@ impl CloseReason {
             | Self::Network(_)
             | Self::Transport(_)
             | Self::ConnectTimeout { .. }
-            | Self::WriteTimeout { .. } => ReasonCode::UnspecifiedError,
+            | Self::WriteTimeout { .. }
+            | Self::Panicked => ReasonCode::UnspecifiedError,
         }
     }
 

@@ -67,24 +67,30 @@ impl<S> Drop for Connection<S> {
             Phase::Open(open) => Some(open),
             Phase::Connecting | Phase::Asking(_) => None,
         };
+        let panicked = std::thread::panicking();
         Worker::with(|worker| {
             // what a turn that panicked had taken, and what it had to say, is not for the next connection
             worker.replies.clear();
             worker.buffer.resize(SHARED_BUFFER, 0);
-            let reason = CloseReason::ServerShutdown;
+            let reason = if panicked { CloseReason::Panicked } else { CloseReason::ServerShutdown };
             match open {
                 Some(open) => {
                     let now = worker.now();
-                    worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
+                    let dropped = worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
                     worker.shared.gate.left();
                     let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
                     let waiting = Some(writing.as_ref().map_or(0, |w| w.len()));
-                    let ending = Ending { reason: &reason, duration, dropped: None, waiting };
+                    let dropped = (dropped > 0).then_some(dropped);
+                    let ending = Ending { reason: &reason, duration, dropped, waiting };
                     if open.last_read != LastRead::HealthCheck {
                         worker.shared.lines.disconnected(&caller.peer(), &(&open.client).into(), &ending);
                     }
                 }
-                None => worker.shared.gate.left_before_connect(),
+                None => {
+                    worker.shared.gate.left_before_connect();
+                    let told = Told { reason: &reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
+                    worker.shared.lines.gone_before_connect(&caller.peer(), &told, panicked);
+                }
             }
             if let Some(key) = deadline.take() {
                 worker.forget(key);

@@ -5,9 +5,9 @@ use std::{sync::Arc, task::Waker};
 
 use super::super::{
     Router, RouterThread,
-    ports::{Credentials, Identity, Peer, Proof, Record, Refusal, Verdict},
+    ports::{Credentials, Identity, Peer, Proof, Record, Refusal, Verdict, caught},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
-    thread::Count,
+    thread::{Count, Observers},
 };
 use crate::{
     codec::{Connect, ReasonCode},
@@ -114,7 +114,16 @@ impl Router {
         }
         let nobody = || Identity { origin: state.origin, ..Identity::default() };
         let identity = state.access.as_ref().map_or_else(nobody, |access| access.identity.clone());
-        let access = self.access(state.session.id(), identity);
+        let user = identity.user.clone();
+        let access = caught(|| self.access(state.session.id(), identity)).unwrap_or_else(|| {
+            let client = state.session.id().as_str();
+            tracing::error!(
+                client,
+                user,
+                "a plug-in panicked when it was asked what this client may do: it may do nothing"
+            );
+            Some(Arc::new(Access::nothing(user)))
+        });
         self.set_access(state, access);
     }
 
@@ -136,7 +145,8 @@ impl Router {
 impl SlotState {
     /// May the session's client receive a message of this topic?
     #[inline]
-    pub(crate) fn may_receive(&self, topic: &TopicName) -> bool {
-        self.access.as_ref().is_none_or(|access| access.may_receive(topic))
+    pub(crate) fn may_receive(&self, topic: &TopicName, observers: &Observers) -> bool {
+        let limited = self.access.as_ref().filter(|access| access.limits_reading);
+        limited.is_none_or(|access| observers.call(false, || access.may_receive(topic)))
     }
 }

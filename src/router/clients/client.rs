@@ -274,7 +274,9 @@ impl Router {
     /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for
     /// the client were dropped since it was last gone.
     pub fn end(&self, local: &mut RouterThread, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
-        self.together(|| self.disconnect(local, client, reason, now))
+        // a plug-in that panics takes neither its Will nor its session from the client
+        let (dropped, _) = local.finish(|local| self.together(|| self.disconnect(local, client, reason, now)));
+        dropped
     }
 }
 

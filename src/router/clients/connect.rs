@@ -108,7 +108,7 @@ impl Router {
             clean_session: connect.clean_session,
             session_present,
         };
-        let (slot, session_present, stored) = self.together(|| {
+        let attach = |local: &mut RouterThread| {
             let begins = Begins { connect, connection, waker, will, access, origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event);
             if self.permissions.version() != permissions {
@@ -122,8 +122,14 @@ impl Router {
             let stored = taken_over.stored;
             self.clear_away(local, &client, taken_over);
             (slot, session_present, stored)
-        });
+        };
+        let ((slot, session_present, stored), panicked) = local.finish(|local| self.together(|| attach(local)));
         let client = Client::new(client, user, slot, connection, connect, stored);
+        if panicked {
+            let (reason, now) = (CloseReason::Panicked, local.observers.now);
+            self.end(local, &client, &reason, now);
+            return Err(reason);
+        }
         Ok(Connected { client, session_present, until })
     }
 

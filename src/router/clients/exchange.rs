@@ -198,13 +198,17 @@ impl Router {
                         (options.no_local, options.retain_as_published) = (true, true);
                     }
                 }
-                let Subscribed { codes, stored, behind } =
-                    self.subscribe(local, &client.id, &client.slot, client.connection, &subscribe)?;
+                let (subscribed, panicked) = local
+                    .finish(|local| self.subscribe(local, &client.id, &client.slot, client.connection, &subscribe));
+                let Subscribed { codes, stored, behind } = subscribed?;
                 tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
                 if !client.slot.is_owned_by(client.connection) {
                     // retained messages wait in a session that is another connection's by now, which was told nothing
                     client.slot.signal(&client.slot.lock(), &mut local.wakes);
                     return Err(CloseReason::SessionTakenOver);
+                }
+                if panicked {
+                    return Err(CloseReason::Panicked);
                 }
                 local.count(Count::MessagesSent, 1);
                 let (packet_id, properties) = (subscribe.packet_id, Properties::default());
@@ -224,7 +228,11 @@ impl Router {
             Packet::Unsubscribe(unsubscribe) => {
                 // not from what the session's next connection has
                 drop(self.own(client)?);
-                let stored = self.unsubscribe(local, &client.slot, &client.id, &unsubscribe);
+                let (stored, panicked) =
+                    local.finish(|local| self.unsubscribe(local, &client.slot, &client.id, &unsubscribe));
+                if panicked {
+                    return Err(CloseReason::Panicked);
+                }
                 tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
                 let (packet_id, properties) = (unsubscribe.packet_id, Properties::default());
                 let unsuback = Unsuback { packet_id, codes: Vec::new(), properties };

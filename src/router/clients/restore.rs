@@ -19,7 +19,7 @@ impl Router {
         for session in sessions {
             self.restore_session(local, session, now);
         }
-        self.publish_due_wills(local, usize::MAX);
+        local.finish(|local| self.publish_due_wills(local, usize::MAX));
     }
 
     fn restore_session(&self, local: &RouterThread, restored: RestoredSession, now: Instant) {

@@ -137,7 +137,8 @@ impl Router {
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let before = session.last_number();
         self.retained.try_for_each_match(filter, |message| {
-            if limited.is_some_and(|access| !access.may_receive(message.topic())) {
+            let observers = &turn.journal.recorder.observers;
+            if limited.is_some_and(|access| !observers.call(false, || access.may_receive(message.topic()))) {
                 turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }

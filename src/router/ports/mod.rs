@@ -3,13 +3,16 @@
 //! | module | owns |
 //! |---|---|
 //! | `clients` | who clients are and what they may do; who is told of what happens |
+//! | `plug_in` | calling plug-ins where a panic must not leave things half done |
 //! | `store` | the trait behind which a store is, and what it gives back at a start |
 
 mod clients;
+mod plug_in;
 mod store;
 
 pub use clients::{
     Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
     Pending, Proof, Refusal, Rights, Verdict,
 };
+pub(crate) use plug_in::caught;
 pub use store::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     Router, RouterThread, SysPublish,
-    ports::{DropReason, Event, Record},
+    ports::{Authorize, DropReason, Event, Record},
     sessions::Access,
     subscriptions::{Matched, RetainedBounds},
     thread::{Action, Copies, Recorder},
@@ -88,7 +88,7 @@ impl Router {
         let payload = outgoing.payload.len();
         local.observers.observe(&Event::Publish { client: outgoing.from, topic, qos: outgoing.qos, retain, payload });
         if let Some(forward) = &self.ports.forward {
-            forward.forward(outgoing);
+            local.observers.call((), || forward.forward(outgoing));
         }
         let kept = if retain { self.retain(local, outgoing) } else { Stored::Done };
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one
@@ -123,9 +123,11 @@ impl Router {
         let disconnects = if is_sys && !is_own_connection_state(topic, client) {
             local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect
-        } else if access.as_ref().is_some_and(|access| !access.may_publish(topic)) {
+        } else if access.as_ref().is_some_and(|access| !local.observers.call(false, || access.may_publish(topic))) {
             local.observers.may_not_publish(action, client, access.as_deref(), topic, payload);
-            self.ports.authorize.as_ref().is_some_and(|authorize| authorize.denied_publish_disconnects())
+            let disconnects =
+                |authorize: &Arc<dyn Authorize>| local.observers.call(false, || authorize.denied_publish_disconnects());
+            self.ports.authorize.as_ref().is_some_and(disconnects)
         } else {
             return Ok(true);
         };
@@ -213,7 +215,7 @@ impl Router {
             if state.ended {
                 continue;
             }
-            if !state.may_receive(outgoing.topic) {
+            if !state.may_receive(outgoing.topic, turn.journal.observers) {
                 turn.journal.observers.may_not_receive(state.session.id(), state.access.as_deref(), outgoing.topic);
                 continue;
             }

@@ -18,6 +18,12 @@ pub(crate) struct Access {
 }
 
 impl Access {
+    /// That of a client whose rights nobody can tell.
+    pub(crate) fn nothing(user: Option<Box<str>>) -> Self {
+        let identity = Identity { user, ..Identity::default() };
+        Self { identity, rights: Some(Arc::new(Nothing)), limits_reading: true, revoked: true }
+    }
+
     pub(crate) fn may_publish(&self, topic: &TopicName) -> bool {
         !self.revoked && self.all(|rights| rights.may_publish(topic))
     }
@@ -47,5 +53,25 @@ impl Access {
     /// Both the rules and what narrows them have to agree.
     fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
         self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
+    }
+}
+
+struct Nothing;
+
+impl Rights for Nothing {
+    fn may_publish(&self, _: &TopicName) -> bool {
+        false
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        false
+    }
+
+    fn may_receive(&self, _: &TopicName) -> bool {
+        false
+    }
+
+    fn limits_reading(&self) -> bool {
+        true
     }
 }

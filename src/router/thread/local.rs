@@ -2,6 +2,7 @@
 //! the list of connections to wake when its turn is over.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     task::Waker,
     time::{Duration, Instant},
@@ -10,7 +11,7 @@ use std::{
 use super::{
     super::{
         QueuedCopy, RouterLimits,
-        ports::{DropReason, Event, Observe},
+        ports::{DropReason, Event, Observe, caught},
         sessions::Access,
         subscriptions::MatchCache,
     },
@@ -46,6 +47,10 @@ pub(crate) struct Observers {
     other: Option<Arc<dyn Observe>>,
     dropped: DropLog,
     pub(crate) denials: Denials,
+    /// What is done now is finished whatever plug-ins do: see [`RouterThread::finish`].
+    finishes: Cell<bool>,
+    /// A plug-in panicked meanwhile.
+    panicked: Cell<bool>,
 }
 
 /// What was said of dropped messages: a line a second at most, however many are dropped.
@@ -56,12 +61,32 @@ struct DropLog {
 }
 
 impl Observers {
+    /// A turn begins.
+    #[inline]
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.now = now;
+        // a panic may have left it
+        self.finishes.set(false);
+    }
+
     #[inline]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         self.shard.observe(event);
         if let Some(other) = &self.other {
-            other.observe(event);
+            self.call((), || other.observe(event));
         }
+    }
+
+    /// Calls a plug-in; `otherwise` is its answer where it panics and what is done now has to be finished.
+    #[inline]
+    pub(crate) fn call<R>(&self, otherwise: R, plug_in: impl FnOnce() -> R) -> R {
+        if !self.finishes.get() {
+            return plug_in();
+        }
+        caught(plug_in).unwrap_or_else(|| {
+            self.panicked.set(true);
+            otherwise
+        })
     }
 
     /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
@@ -70,7 +95,7 @@ impl Observers {
         let payload = message.payload().len();
         self.shard.delivered(payload);
         if let Some(other) = &self.other {
-            other.observe(&Event::Deliver { client, topic: message.topic(), qos, payload });
+            self.call((), || other.observe(&Event::Deliver { client, topic: message.topic(), qos, payload }));
         }
     }
 
@@ -135,7 +160,15 @@ impl RouterThread {
             wakes: Vec::new(),
             cache: MatchCache::default(),
             limits,
-            observers: Observers { now, shard, other, dropped: DropLog::default(), denials: Denials::default() },
+            observers: Observers {
+                now,
+                shard,
+                other,
+                dropped: DropLog::default(),
+                denials: Denials::default(),
+                finishes: Cell::default(),
+                panicked: Cell::default(),
+            },
             copies: Vec::new(),
             publishes_wills: false,
         }
@@ -151,6 +184,18 @@ impl RouterThread {
     #[inline]
     pub fn count(&self, count: Count, n: u64) {
         self.observers.count(count, n);
+    }
+
+    /// Does what has to be done to its end: a plug-in that panics meanwhile is taken to have said no. `true`: one
+    /// panicked.
+    pub(crate) fn finish<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> (R, bool) {
+        let within = self.observers.finishes.replace(true);
+        let before = self.observers.panicked.replace(false);
+        let result = f(self);
+        self.observers.finishes.set(within);
+        let panicked = self.observers.panicked.get();
+        self.observers.panicked.set(before || panicked);
+        (result, panicked)
     }
 
     /// Wakes every connection that there is something for. To be called when no lock is held, at the end of a turn:

@@ -3,6 +3,7 @@
 mod forward;
 mod lifetime;
 mod observe;
+mod panics;
 mod permissions;
 mod races;
 mod store;

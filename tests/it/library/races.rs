@@ -7,7 +7,6 @@ use std::sync::{
 
 use dunlin::{Authorize, Event, Identity, Observe, Rights};
 use dunlin::{
-    Config,
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -15,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::support::{
     Broker, GUARD, config,
-    raw::{Connect, Message, PINGREQ, PINGRESP, puback, subscribe},
+    raw::{Connect, Message, puback, subscribe},
 };
 
 /// Holds the first message to `t` up, between its being accepted and its being delivered; or the subscription to `r`,
@@ -116,37 +115,4 @@ fn what_a_connection_sent_before_it_was_taken_over_is_not_judged_by_its_successo
         watcher.publish(Message::new("other", "").qos(1));
         new.expect_nothing_pending();
     }
-}
-
-/// What an embedding program got wrong.
-struct Panics;
-
-impl Authorize for Panics {
-    fn rights(&self, _: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
-        Some(Arc::new(Self))
-    }
-}
-
-impl Rights for Panics {
-    fn may_publish(&self, topic: &TopicName) -> bool {
-        assert!(topic.as_str() != "panic", "on purpose");
-        true
-    }
-
-    fn may_subscribe(&self, _: &TopicFilter) -> bool {
-        true
-    }
-}
-
-#[test]
-fn a_panic_of_a_plugin_ends_one_connection() {
-    let broker = Broker::build(Config { workers: Some(1), ..config() }, |b| b.authorize(Arc::new(Panics)));
-    let (mut bad, mut other) = (broker.client("bad"), broker.client("other"));
-    // an acknowledgement that was due is nobody else's
-    let due = Message::new("t", "").qos(1).id(7).frame();
-    bad.send(&[due, Message::new("panic", "").frame()].concat());
-    bad.expect_closed();
-    other.send(PINGREQ);
-    other.expect(PINGRESP);
-    broker.client("third").expect_nothing_pending();
 }
