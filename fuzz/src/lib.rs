@@ -10,7 +10,7 @@ use dunlin::{
     config,
     router::Rights,
     session::{
-        Action, BufPool, Deferred, Delivery, Expiry, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session,
+        Action, Backlog, BufPool, Deferred, Delivery, Expiry, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session,
         SessionLimits, Stored, Turn,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
@@ -335,7 +335,7 @@ impl End {
             self.take();
         }
         assert!(self.inflight.len() <= self.limits.max_inflight_out);
-        let (messages, bytes) = self.session.backlog();
+        let Backlog { messages, bytes } = self.session.backlog();
         assert!(messages <= self.inflight.len() + self.limits.max_queued_messages + self.retained);
         assert!(bytes <= self.limits.max_queued_bytes);
     }

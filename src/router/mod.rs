@@ -22,6 +22,8 @@ mod publish;
 mod sessions;
 mod subscriptions;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use clients::Connected;
@@ -53,7 +55,7 @@ use subscriptions::RetainedStore;
 use subscriptions::Subscriptions;
 
 use crate::{
-    session::SessionLimits,
+    session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
     types::ClientId,
 };
@@ -198,9 +200,9 @@ impl Router {
         self.sessions.len()
     }
 
-    /// Messages waiting or in flight in all sessions: count and bytes.
-    pub fn backlog(&self) -> (usize, usize) {
-        self.sessions.backlog()
+    /// Messages waiting or in flight in all sessions.
+    pub fn backlog(&self) -> Backlog {
+        self.counters.held()
     }
 
     /// (Filter, subscriber) pairs.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Count, Router, RouterThread};
-use crate::topic::TopicName;
+use crate::{session::Backlog, topic::TopicName};
 
 /// Publishes the `$SYS` topics of a router; only those whose value changed since the last time.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl SysTopics {
 fn gauges(router: &Router) -> [(&'static str, usize); 14] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
-    let (queued, queued_bytes) = router.backlog();
+    let Backlog { messages: queued, bytes: queued_bytes } = router.backlog();
     let (retained, retained_bytes) = router.retained.size();
     [
         ("clients/total", sessions),

@@ -79,6 +79,7 @@ impl Session {
         let How { qos, retain } = how;
         let number = outbound.next_number();
         let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
+        outbound.tell_one_more(&mut turn.journal);
         if let Some(session) = self.number {
             let message = outgoing.message();
             let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
@@ -113,6 +114,7 @@ impl Session {
         let number = outbound.next_number();
         let queued = Queued { number, message: message.clone(), qos, retain, subscribed: false };
         let dropped = outbound.enqueue(queued, queue);
+        outbound.tell(|before, now| journal.holds(before, now));
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
         let mut taken = true;
         for (gone, message) in dropped {
@@ -141,11 +143,12 @@ impl Session {
         turn: &mut Turn<'_, impl Journal>,
     ) -> bool {
         let qos = message.qos().min(granted);
-        let queued = self.outbound.get_or_insert_default().enqueue_retained(message.clone(), qos, max);
-        let Some(number) = queued else {
+        let outbound = self.outbound.get_or_insert_default();
+        let Some(number) = outbound.enqueue_retained(message.clone(), qos, max) else {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
+        outbound.tell_one_more(&mut turn.journal);
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
             let _ =
@@ -194,6 +197,7 @@ impl Session {
         if let Some(outbound) = &mut self.outbound {
             outbound.suback_sent(before);
             self.fill_up_to(FILL_BEHIND_SUBACK, turn);
+            self.tell_backlog(&mut turn.journal);
         }
     }
 

@@ -82,6 +82,15 @@ impl SessionChange<'_> {
     }
 }
 
+/// What a session holds of messages for its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Messages that wait or are in flight.
+    pub messages: usize,
+    /// Bytes (topics and payloads) of those that wait, without the retained messages of new subscriptions.
+    pub bytes: usize,
+}
+
 /// Is told what becomes of a session's messages.
 pub trait Journal {
     /// A message that waited is on its way: to whom, and at which QoS.
@@ -100,6 +109,11 @@ pub trait Journal {
 
     /// Everything up to this commit is durable.
     fn done(&self) -> CommitSeq;
+
+    /// The session holds `now`, where it was said to hold `before`: for gauges over all sessions.
+    fn holds(&mut self, before: Backlog, now: Backlog) {
+        let _ = (before, now);
+    }
 }
 
 /// For as long as a turn lasts.
@@ -122,6 +136,11 @@ impl<J: Journal> Journal for &mut J {
 
     fn done(&self) -> CommitSeq {
         (**self).done()
+    }
+
+    #[inline]
+    fn holds(&mut self, before: Backlog, now: Backlog) {
+        (**self).holds(before, now);
     }
 }
 

@@ -27,7 +27,7 @@ pub use close::{CloseReason, ProtocolError};
 pub use deliver::{Delivery, How};
 pub use expiry::Expiry;
 pub use inbound::Deferred;
-pub use journal::{Journal, SessionChange, SessionNumber};
+pub use journal::{Backlog, Journal, SessionChange, SessionNumber};
 pub use message::{LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
@@ -157,9 +157,40 @@ impl Session {
         self.attached.is_some()
     }
 
-    /// Messages waiting or in flight, for `$SYS` and the admin API: count and bytes.
-    pub fn backlog(&self) -> (usize, usize) {
-        self.outbound.as_ref().map_or((0, 0), |o| (o.queue_len() + o.inflight_len(), o.queued_bytes()))
+    /// Messages waiting or in flight.
+    pub fn backlog(&self) -> Backlog {
+        self.outbound.as_ref().map_or(Backlog::default(), |outbound| outbound.backlog())
+    }
+
+    /// Tells the journal what became of the backlog. To be called before the session is unlocked, by a caller of
+    /// [`handle_packet`](Self::handle_packet), [`fill`](Self::fill) or [`forget_unreadable`](Self::forget_unreadable):
+    /// one call for many of those; everything else that changes the backlog tells it itself.
+    #[inline]
+    pub fn tell_backlog(&mut self, journal: &mut impl Journal) {
+        self.tell_backlog_to(|before, now| journal.holds(before, now));
+    }
+
+    /// The same without a journal: see [`Journal::holds`].
+    #[inline]
+    pub fn tell_backlog_to(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.tell(holds);
+        }
+    }
+
+    /// The session ends: what it holds of messages is no more. Gives its subscriptions.
+    pub fn end(&mut self, journal: &mut impl Journal) -> Vec<FilterId> {
+        self.forget_outbound(journal);
+        self.inbound = None;
+        std::mem::take(&mut self.subscriptions)
+    }
+
+    fn forget_outbound(&mut self, journal: &mut impl Journal) {
+        if let Some(outbound) = self.outbound.take()
+            && outbound.told() != Backlog::default()
+        {
+            journal.holds(outbound.told(), Backlog::default());
+        }
     }
 
     /// Are there bytes for the client that its connection has not taken?
@@ -197,6 +228,7 @@ impl Session {
         }
         self.attached = Some(Attached { out: Some(out), writing: 0, will });
         self.fill(turn);
+        self.tell_backlog(&mut turn.journal);
     }
 
     /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
@@ -207,6 +239,7 @@ impl Session {
                 outbound.forget_qos0();
             }
             outbound.detach();
+            outbound.tell(|before, now| turn.journal.holds(before, now));
             if outbound.is_idle() && !self.expiry.outlives_connection() {
                 self.outbound = None;
             }
@@ -241,11 +274,6 @@ impl Session {
         if let Some(at) = self.subscriptions.iter().position(|&f| f == filter) {
             self.subscriptions.swap_remove(at);
         }
-    }
-
-    /// All of them, when the session ends.
-    pub fn take_subscriptions(&mut self) -> Vec<FilterId> {
-        std::mem::take(&mut self.subscriptions)
     }
 
     // ---- packets from the client ----

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::{
     acks::{CommitSeq, Stored},
     close::ProtocolError,
+    journal::{Backlog, Journal},
     message::Message,
     packet_ids,
     queue::{Queue, Queued},
@@ -39,6 +40,8 @@ pub(super) struct Outbound {
     /// For each SUBACK that is due and not sent yet: messages in `queue` with numbers above this wait for it.
     /// Ascending.
     subacks: Vec<u64>,
+    /// What the gauges count of all this.
+    told: Backlog,
 }
 
 /// A message that was sent and not completed.
@@ -78,17 +81,32 @@ impl InFlight {
 }
 
 impl Outbound {
-    /// Messages in flight.
-    pub(super) fn inflight_len(&self) -> usize {
-        self.inflight.len()
+    #[inline]
+    pub(super) fn backlog(&self) -> Backlog {
+        Backlog { messages: self.queue.len() + self.inflight.len(), bytes: self.queued_bytes }
     }
 
-    pub(super) fn queue_len(&self) -> usize {
-        self.queue.len()
+    /// Tells the gauges what became of the backlog since they were told.
+    #[inline]
+    pub(super) fn tell(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
+        let (before, now) = (self.told, self.backlog());
+        if before != now {
+            self.told = now;
+            holds(before, now);
+        }
     }
 
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+    /// Tells them of one message more that waits or is in flight, and of no bytes.
+    #[inline]
+    pub(super) fn tell_one_more(&mut self, journal: &mut impl Journal) {
+        let before = self.told;
+        self.told.messages += 1;
+        journal.holds(before, self.told);
+    }
+
+    /// What the gauges count of all this.
+    pub(super) fn told(&self) -> Backlog {
+        self.told
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -136,6 +136,7 @@ impl Router {
                 let _ = self.store(|| Record::Completed { session, number, count: 1 });
             };
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
+            state.session.tell_backlog_to(|before, now| self.counters.holds(before, now));
         }
         state.access = access;
         state.restored_unauthenticated = false;

@@ -187,7 +187,9 @@ impl Router {
         if unwritten == 0 {
             client.slot.clear_signal();
             if session.has_waiting() {
-                session.fill(&mut self.turn(local));
+                let turn = &mut self.turn(local);
+                session.fill(turn);
+                session.tell_backlog(&mut turn.journal);
             }
             out = session.take_out();
             held = session.waits_for();

@@ -8,7 +8,7 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{Event, Identity, Origin, Peer, Record},
-        sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef},
+        sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef, SlotState},
         thread::{Action, Count},
     },
     client::Client,
@@ -203,9 +203,8 @@ impl Router {
         taken_over.expiry = state.expiry.take();
         if begins.connect.clean_session || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded
-            state.ended = true;
-            let subscriptions = state.session.take_subscriptions();
-            taken_over.stored = self.store_end(&state.session);
+            let subscriptions;
+            (subscriptions, taken_over.stored) = self.end_session(local, &mut state);
             drop(state);
             taken_over.ended = Some((slot.clone(), subscriptions));
             return Some(begins);
@@ -306,9 +305,7 @@ impl Router {
         let ends = kept.is_some_and(|kept| kept.is_zero());
         let mut subscriptions = Vec::new();
         if ends {
-            state.ended = true;
-            subscriptions = state.session.take_subscriptions();
-            let _ = self.store_end(&state.session);
+            (subscriptions, _) = self.end_session(local, &mut state);
         } else if let Some(at) = kept.and_then(|kept| now.checked_add(kept)) {
             state.expiry = Some((at, connection.0));
         }
@@ -341,12 +338,15 @@ impl Router {
         self.remove_subscriptions(slot, subscriptions);
     }
 
-    /// To be called with the session's lock held: before the records of a session that takes its place.
-    fn store_end(&self, session: &Session) -> Stored {
-        let Some(session) = session.number() else { return Stored::Done };
+    /// The session is no more: gives its subscriptions, and when that it ended is kept. With its lock held: before the
+    /// records of a session that takes its place.
+    fn end_session(&self, local: &mut RouterThread, state: &mut SlotState) -> (Vec<FilterId>, Stored) {
+        state.ended = true;
+        let subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
+        let Some(session) = state.session.number() else { return (subscriptions, Stored::Done) };
         let stored = self.store(|| Record::SessionEnded { session });
         self.sessions.ended(stored);
-        stored
+        (subscriptions, stored)
     }
 
     /// When this commit is durable.
@@ -368,9 +368,7 @@ impl Router {
             if state.ended || state.expiry != Some(key) {
                 continue;
             }
-            state.ended = true;
-            let subscriptions = state.session.take_subscriptions();
-            let _ = self.store_end(&state.session);
+            let (subscriptions, _) = self.end_session(local, &mut state);
             let client = state.session.id().clone();
             drop(state);
             self.forget(&slot, &client, &subscriptions);

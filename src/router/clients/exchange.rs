@@ -105,6 +105,7 @@ impl Router {
             }
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
+        state.session.tell_backlog(&mut turn.journal);
         // with the session locked: they tell the store
         drop(turn);
         drop(state);

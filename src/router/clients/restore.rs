@@ -22,9 +22,11 @@ impl Router {
         local.finish(|local| self.publish_due_wills(local, usize::MAX));
     }
 
-    fn restore_session(&self, local: &RouterThread, restored: RestoredSession, now: Instant) {
+    fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
         let RestoredSession { session: number, client, away, subscriptions, messages, received, .. } = restored;
-        let slot = SlotRef::restored(Session::restore(client.clone(), number, messages, received));
+        let mut session = Session::restore(client.clone(), number, messages, received);
+        session.tell_backlog(&mut self.recorder(&mut local.observers));
+        let slot = SlotRef::restored(session);
         let mut filters = Vec::with_capacity(subscriptions.len());
         for (filter, options) in &subscriptions {
             match TopicFilter::new(filter) {

@@ -133,7 +133,10 @@ impl Router {
         let max = retained.saturating_add(local.limits.session.max_queued_messages);
         let mut state = slot.lock();
         let mut turn = self.turn(local);
-        let SlotState { session, access, .. } = &mut *state;
+        let SlotState { session, access, ended, .. } = &mut *state;
+        if *ended {
+            return false;
+        }
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let before = session.last_number();
         self.retained.try_for_each_match(filter, |message| {

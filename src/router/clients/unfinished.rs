@@ -25,7 +25,7 @@ impl Router {
         let session = &state.session;
         match unwritten || session.has_bytes() {
             true if session.number().is_none() => Unfinished::Here,
-            false if session.backlog().0 == 0 => Unfinished::Nothing,
+            false if session.backlog().messages == 0 => Unfinished::Nothing,
             false if !session.loses_messages() => Unfinished::Kept,
             _ => Unfinished::Client,
         }

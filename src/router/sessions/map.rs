@@ -14,6 +14,8 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::slot::{ConnectionId, ExpiryKey, SlotRef};
+#[cfg(test)]
+use crate::session::Backlog;
 use crate::{
     session::{CommitSeq, SessionNumber, Stored},
     types::ClientId,
@@ -98,11 +100,12 @@ impl Sessions {
         self.map.iter().map(|entry| entry.value().clone()).collect()
     }
 
-    /// Messages waiting or in flight in all of them: count and bytes.
-    pub(crate) fn backlog(&self) -> (usize, usize) {
-        self.map.iter().fold((0, 0), |(messages, bytes), entry| {
-            let (m, b) = entry.value().lock().session.backlog();
-            (messages + m, bytes + b)
+    /// What all of them hold of messages, each asked: for tests.
+    #[cfg(test)]
+    pub(crate) fn walk_backlogs(&self) -> Backlog {
+        self.map.iter().fold(Backlog::default(), |all, entry| {
+            let of_one = entry.value().lock().session.backlog();
+            Backlog { messages: all.messages + of_one.messages, bytes: all.bytes + of_one.bytes }
         })
     }
 

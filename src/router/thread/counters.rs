@@ -7,11 +7,22 @@ use std::sync::{
 };
 
 use super::super::ports::{DropReason, Event, Observe};
+use crate::session::Backlog;
 
 /// The counters of one broker.
 #[derive(Debug, Default)]
 pub struct Counters {
     shards: parking_lot::Mutex<Vec<Arc<Shard>>>,
+    /// What is counted by threads that have no shard, seldom.
+    elsewhere: Held,
+}
+
+/// A gauge of what sessions hold of messages. Each part of it may be below zero, modulo 2⁶⁴: what one thread adds,
+/// another takes away.
+#[derive(Debug, Default)]
+struct Held {
+    messages: AtomicU64,
+    bytes: AtomicU64,
 }
 
 /// What one thread counted. Only that thread writes.
@@ -19,6 +30,7 @@ pub struct Counters {
 #[repr(align(128))]
 pub struct Shard {
     counts: [AtomicU64; Count::ALL],
+    held: Held,
 }
 
 /// What is counted.
@@ -108,7 +120,7 @@ pub enum Count {
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { counts: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self { counts: std::array::from_fn(|_| AtomicU64::new(0)), held: Held::default() }
     }
 }
 
@@ -128,6 +140,25 @@ impl Counters {
     pub fn get(&self, count: Count) -> u64 {
         self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum()
     }
+
+    /// What all sessions hold of messages; at most about that while threads are changing it.
+    pub fn held(&self) -> Backlog {
+        let shards = self.shards.lock();
+        let all = || shards.iter().map(|shard| &shard.held).chain([&self.elsewhere]);
+        let sum = |part: fn(&Held) -> &AtomicU64| {
+            let sum = all().fold(0, |sum: u64, held| sum.wrapping_add(part(held).load(Ordering::Relaxed)));
+            // one thread's addition may be seen later than another's subtraction
+            usize::try_from(sum.cast_signed()).unwrap_or(0)
+        };
+        Backlog { messages: sum(|held| &held.messages), bytes: sum(|held| &held.bytes) }
+    }
+
+    /// A session holds `now`, where it was said to hold `before`. For threads without a shard.
+    pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
+        let Held { messages, bytes } = &self.elsewhere;
+        messages.fetch_add((now.messages as u64).wrapping_sub(before.messages as u64), Ordering::Relaxed);
+        bytes.fetch_add((now.bytes as u64).wrapping_sub(before.bytes as u64), Ordering::Relaxed);
+    }
 }
 
 impl Shard {
@@ -135,9 +166,23 @@ impl Shard {
     #[inline]
     pub fn add(&self, count: Count, n: u64) {
         let counter = &self.counts[count as usize];
-        // one writer: no locked instruction is needed
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+        add_alone(counter, n);
     }
+
+    /// A session holds `now`, where it was said to hold `before`. To be called by the shard's own thread.
+    #[inline]
+    pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
+        add_alone(&self.held.messages, (now.messages as u64).wrapping_sub(before.messages as u64));
+        if now.bytes != before.bytes {
+            add_alone(&self.held.bytes, (now.bytes as u64).wrapping_sub(before.bytes as u64));
+        }
+    }
+}
+
+/// One writer: no locked instruction is needed.
+#[inline]
+fn add_alone(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 impl Shard {

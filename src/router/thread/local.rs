@@ -19,7 +19,7 @@ use super::{
     denials::{Action, Denials},
 };
 use crate::{
-    session::{BufPool, Message, Outgoing},
+    session::{Backlog, BufPool, Message, Outgoing},
     topic::TopicName,
     types::{ClientId, QoS},
 };
@@ -102,6 +102,12 @@ impl Observers {
     #[inline]
     pub(crate) fn count(&self, count: Count, n: u64) {
         self.shard.add(count, n);
+    }
+
+    /// A session holds `now`, where it was said to hold `before`.
+    #[inline]
+    pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
+        self.shard.holds(before, now);
     }
 
     /// A message of `client` was dropped: it may not publish it.

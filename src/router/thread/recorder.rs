@@ -9,7 +9,9 @@ use super::{
     local::Observers,
 };
 use crate::{
-    session::{CloseReason, CommitSeq, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn},
+    session::{
+        Backlog, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
+    },
     types::{ClientId, QoS},
 };
 
@@ -59,6 +61,11 @@ impl Journal for Recorder<'_, '_> {
     fn done(&self) -> CommitSeq {
         self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
     }
+
+    #[inline]
+    fn holds(&mut self, before: Backlog, now: Backlog) {
+        self.observers.holds(before, now);
+    }
 }
 
 /// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the
@@ -98,6 +105,11 @@ impl Journal for Coalescing<'_> {
 
     fn done(&self) -> CommitSeq {
         self.recorder.done()
+    }
+
+    #[inline]
+    fn holds(&mut self, before: Backlog, now: Backlog) {
+        self.recorder.holds(before, now);
     }
 }
 

@@ -147,7 +147,7 @@ fn what_is_in_flight_does_not_give_way() {
     assert_eq!(end.dropped_for("t=3"), "t=2");
     end.handle(Packet::Pubcomp(id(1).into())).unwrap();
     assert_eq!(end.messages(), [(2, b"3".to_vec())]);
-    assert_eq!(end.session.backlog(), (1, 0));
+    assert_eq!(end.session.backlog(), backlog(1, 0));
 }
 
 #[test]
@@ -166,5 +166,5 @@ fn a_policy_that_changes_holds_for_what_waits_already() {
         end.limits.queue_full = queue_full;
         assert_eq!(end.dropped_for(message), dropped);
     }
-    assert_eq!(end.session.backlog().0, 100);
+    assert_eq!(end.session.backlog().messages, 100);
 }

@@ -103,5 +103,5 @@ fn the_client_that_leaves_while_it_is_sent_everything_again_is_sent_everything_a
         assert_eq!(end.messages().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
         end.detach();
     }
-    assert_eq!(end.session.backlog().0, 10);
+    assert_eq!(end.session.backlog().messages, 10);
 }

@@ -1,0 +1,332 @@
+//! The gauges of what sessions hold of messages, against a walk over all sessions.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    task::Waker,
+};
+
+use proptest::{prelude::*, sample::Index};
+
+use super::*;
+use crate::{
+    codec::{self, Connect, Cut, PublishFlags},
+    session::{CloseReason, RestoredMessage, RestoredState, SessionNumber},
+    types::{PacketId, ProtocolVersion, QoS, QueueFull},
+};
+
+/// Client Identifiers: those in capitals keep their sessions.
+const CLIENTS: [&str; 5] = ["a", "B", "C", "d", "Restored"];
+const TOPICS: [&str; 4] = ["t", "t/1", "t/2", "secret/x"];
+const FILTERS: [&str; 4] = ["#", "t", "t/+", "secret/x"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Connect {
+        client: usize,
+        clean: bool,
+    },
+    End {
+        client: usize,
+    },
+    Publish {
+        client: usize,
+        topic: usize,
+        qos: QoS,
+        retain: bool,
+        size: usize,
+    },
+    Subscribe {
+        client: usize,
+        filter: usize,
+        qos: QoS,
+    },
+    /// Some of what the client was sent is acknowledged, as far as it has come.
+    Acknowledge {
+        client: usize,
+        which: Vec<Index>,
+    },
+    Flush {
+        client: usize,
+        unwritten: usize,
+    },
+    /// Clients may not read `secret/…` any more, or may again.
+    Rules {
+        limit: bool,
+    },
+    Expire,
+    Policy {
+        full: QueueFull,
+        queue_qos0: bool,
+        thread: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = 0..CLIENTS.len();
+    let qos = prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce), Just(QoS::ExactlyOnce)];
+    let full = prop_oneof![Just(QueueFull::DropNewest), Just(QueueFull::DropOldest), Just(QueueFull::KeepLast)];
+    prop_oneof![
+        4 => (client.clone(), any::<bool>()).prop_map(|(client, clean)| Step::Connect { client, clean }),
+        3 => client.clone().prop_map(|client| Step::End { client }),
+        12 => (client.clone(), 0..TOPICS.len(), qos.clone(), any::<bool>(), 0..60usize)
+            .prop_map(|(client, topic, qos, retain, size)| Step::Publish { client, topic, qos, retain, size }),
+        4 => (client.clone(), 0..FILTERS.len(), qos)
+            .prop_map(|(client, filter, qos)| Step::Subscribe { client, filter, qos }),
+        8 => (client.clone(), proptest::collection::vec(any::<Index>(), 0..6))
+            .prop_map(|(client, which)| Step::Acknowledge { client, which }),
+        4 => (client, prop_oneof![Just(0), Just(1 << 20)])
+            .prop_map(|(client, unwritten)| Step::Flush { client, unwritten }),
+        1 => any::<bool>().prop_map(|limit| Step::Rules { limit }),
+        1 => Just(Step::Expire),
+        1 => (full, any::<bool>(), any::<bool>())
+            .prop_map(|(full, queue_qos0, thread)| Step::Policy { full, queue_qos0, thread }),
+    ]
+}
+
+/// Rules by which topics of `secret/…` are read or not.
+#[derive(Default)]
+struct Rules(AtomicBool);
+
+struct NoSecrets;
+
+impl Authorize for Rules {
+    fn rights(&self, _: &ClientId, _: &Identity) -> Option<Arc<dyn Rights>> {
+        self.0.load(Ordering::Relaxed).then(|| Arc::new(NoSecrets) as Arc<dyn Rights>)
+    }
+}
+
+impl Rights for NoSecrets {
+    fn may_publish(&self, _: &TopicName) -> bool {
+        true
+    }
+
+    fn may_subscribe(&self, _: &TopicFilter) -> bool {
+        true
+    }
+
+    fn may_receive(&self, topic: &TopicName) -> bool {
+        !topic.as_str().starts_with("secret/")
+    }
+
+    fn limits_reading(&self) -> bool {
+        true
+    }
+}
+
+fn limits() -> RouterLimits {
+    RouterLimits {
+        session: SessionLimits {
+            max_inflight_out: 3,
+            max_inflight_in: 2,
+            max_queued_messages: 4,
+            max_queued_bytes: 150,
+            queue_full: QueueFull::DropNewest,
+            queue_qos0: false,
+            max_outbound_bytes: 400,
+        },
+        max_client_id_length: 100,
+        max_topic_length: 100,
+        max_topic_levels: 10,
+        max_retained_messages: 10,
+        max_retained_bytes: 1_000,
+        max_subscriptions: 10,
+        max_sessions: 10,
+        session_expiry: Some(Duration::from_secs(60)),
+        sys_publish: SysPublish::Drop,
+    }
+}
+
+/// A router that two threads use in turn.
+struct World {
+    router: Router,
+    rules: Arc<Rules>,
+    threads: [RouterThread; 2],
+    thread: usize,
+    now: Instant,
+    clients: [Option<Client>; CLIENTS.len()],
+    /// Packets that each client was sent and has not answered: a type and an identifier.
+    sent: [Vec<(bool, PacketId)>; CLIENTS.len()],
+}
+
+impl World {
+    fn new() -> Self {
+        let (rules, now) = (Arc::new(Rules::default()), Instant::now());
+        let ports = Ports { authorize: Some(rules.clone()), ..Ports::default() };
+        let router = Router::new(limits(), ports, 7);
+        let mut threads = [router.local(now), router.local(now)];
+        let message = |number| RestoredMessage {
+            number,
+            state: RestoredState::Queued {
+                message: crate::session::Message::new(TopicName::new("t").unwrap(), b"kept", QoS::AtLeastOnce),
+                qos: QoS::AtLeastOnce,
+                retain: false,
+            },
+        };
+        let number = SessionNumber(7.try_into().unwrap());
+        let session = RestoredSession {
+            session: number,
+            client: "Restored".into(),
+            away: Duration::ZERO,
+            subscriptions: Vec::new(),
+            messages: vec![message(1), message(2)],
+            received: Vec::new(),
+            will: None,
+            due: Vec::new(),
+        };
+        let restored = Restored { sessions: vec![session], retained: Vec::new(), next_session: number };
+        router.restore(&mut threads[1], restored, now);
+        Self { router, rules, threads, thread: 0, now, clients: Default::default(), sent: Default::default() }
+    }
+
+    fn take(&mut self, step: Step) {
+        let (router, local) = (&self.router, &mut self.threads[self.thread]);
+        router.refresh(local, self.now);
+        match step {
+            Step::Connect { client, clean } => {
+                let name = CLIENTS[client];
+                let clean = clean && !name.starts_with(char::is_uppercase);
+                let connected = router.connect(
+                    local,
+                    &connect(name, clean),
+                    name.into(),
+                    Identity::default(),
+                    Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 },
+                    Waker::noop().clone(),
+                );
+                self.sent[client].clear();
+                self.clients[client] = Some(connected.unwrap().client);
+            }
+            Step::End { client } => {
+                if let Some(client) = self.clients[client].take() {
+                    router.end(local, &client, &CloseReason::ConnectionLost, self.now);
+                }
+            }
+            Step::Publish { client, topic, qos, retain, size } => {
+                let mut bytes = Vec::new();
+                let flags = PublishFlags { dup: false, qos, retain };
+                let id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+                let topic = TopicName::new(TOPICS[topic]).unwrap();
+                codec::encode::publish(&mut bytes, flags, topic, id, &vec![b'x'; size]);
+                self.handle(client, &bytes);
+                if qos == QoS::ExactlyOnce {
+                    self.handle(client, &[0x62, 2, 0, 1]);
+                }
+            }
+            Step::Subscribe { client, filter, qos } => {
+                let filter = FILTERS[filter];
+                let length = u8::try_from(filter.len()).unwrap();
+                let mut bytes = vec![0x82, length + 5, 0, 1, 0, length];
+                bytes.extend_from_slice(filter.as_bytes());
+                bytes.push(qos as u8);
+                self.handle(client, &bytes);
+            }
+            Step::Acknowledge { client, which } => {
+                let mut acks = Vec::new();
+                for index in which.iter().filter(|_| !self.sent[client].is_empty()) {
+                    let (first, id) = self.sent[client][index.index(self.sent[client].len())];
+                    let kind = if first { 0x40 } else { 0x70 };
+                    acks.extend_from_slice(&[kind, 2, id.get().to_be_bytes()[0], id.get().to_be_bytes()[1]]);
+                }
+                // a QoS 2 message is answered in two steps, and a wrong answer ends the connection
+                self.handle(client, &acks);
+            }
+            Step::Flush { client, unwritten } => self.flush(client, unwritten),
+            Step::Rules { limit } => {
+                self.rules.0.store(limit, Ordering::Relaxed);
+                router.permissions_changed();
+            }
+            Step::Expire => {
+                self.now += Duration::from_secs(61);
+                router.expire_sessions(local, self.now);
+            }
+            Step::Policy { full, queue_qos0, thread } => {
+                self.thread = usize::from(thread);
+                let session = SessionLimits { queue_full: full, queue_qos0, ..limits().session };
+                router.set_limits(RouterLimits { session, ..limits() });
+            }
+        }
+    }
+
+    /// Bytes from a client; what it may not send ends its connection.
+    fn handle(&mut self, client: usize, mut bytes: &[u8]) {
+        while !bytes.is_empty()
+            && let Some(connected) = &mut self.clients[client]
+        {
+            let local = &mut self.threads[self.thread];
+            let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) else { unreachable!() };
+            let (mut handled, mut replies) = (Handled::one(frame), Vec::new());
+            let result = self.router.handle_frame(local, connected, frame, bytes, &mut handled, &mut replies);
+            if let Err(reason) = result {
+                self.router.end(local, connected, &reason, self.now);
+                self.clients[client] = None;
+                return;
+            }
+            bytes = &bytes[handled.bytes..];
+        }
+    }
+
+    fn flush(&mut self, client: usize, unwritten: usize) {
+        let Some(connected) = &mut self.clients[client] else { return };
+        let local = &mut self.threads[self.thread];
+        let Flush::Write(Some(out)) = self.router.flush(local, connected, &mut Vec::new(), unwritten) else { return };
+        let mut bytes = out.contiguous().expect("small payloads stand in one piece");
+        while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
+            if frame.first >> 4 == 3 {
+                let publish = codec::decode_publish(frame).unwrap();
+                // QoS 2 is answered as QoS 1 now and then: by the client that is wrong
+                self.sent[client].extend(publish.packet_id.map(|id| (publish.qos != QoS::ExactlyOnce, id)));
+                if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {
+                    let id = id.get().to_be_bytes();
+                    let pubrec = [0x50, 2, id[0], id[1]];
+                    let frame_of = codec::frame(ProtocolVersion::V311, &pubrec, 4);
+                    let Ok(Cut::Frame(pubrec_frame)) = frame_of else { unreachable!() };
+                    let mut handled = Handled::one(pubrec_frame);
+                    let handled = self.router.handle_frame(
+                        local,
+                        connected,
+                        pubrec_frame,
+                        &pubrec,
+                        &mut handled,
+                        &mut Vec::new(),
+                    );
+                    handled.unwrap();
+                }
+            }
+            bytes = &bytes[frame.len..];
+        }
+    }
+}
+
+fn connect(client_id: &str, clean_session: bool) -> Connect<'_> {
+    Connect {
+        version: ProtocolVersion::V311,
+        bridge: false,
+        clean_session,
+        keep_alive: 0,
+        client_id,
+        will: None,
+        username: None,
+        password: None,
+        properties: Default::default(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn the_gauges_are_what_all_sessions_hold(steps in proptest::collection::vec(step(), 1..200)) {
+        let mut world = World::new();
+        prop_assert_eq!(world.router.backlog(), Backlog { messages: 2, bytes: 10 });
+        for step in steps {
+            world.take(step.clone());
+            prop_assert_eq!(world.router.backlog(), world.router.sessions.walk_backlogs(), "after {:?}", step);
+        }
+        for client in 0..CLIENTS.len() {
+            world.take(Step::End { client });
+        }
+        world.take(Step::Expire);
+        prop_assert_eq!(world.router.session_count(), 0);
+        prop_assert_eq!(world.router.backlog(), Backlog::default());
+    }
+}
