@@ -291,7 +291,12 @@ const LIMITS: Table<Config> = Table {
         max_connections: count(1), "Connections in all; one more is closed at once.";
         max_connecting: count(1),
             "Connections that have not sent their CONNECT yet, or whose CONNECT is not answered yet; one more is closed at \
-             once.";
+             once. When more than half is used, so is one more of an address (IPv6: of a /64) that has half, and at least \
+             1,000; trusted_proxies are exempt.";
+        max_connecting_bytes: Size { min: 1 << 20, max: MOST_BYTES },
+            "Bytes that all of those hold: what has come of a CONNECT, or waits for its login, TLS handshakes, requests for \
+             a WebSocket. When an eighth is left, further connections wait to be accepted, for at most 3 seconds: then the one \
+             that holds most is closed. It is also closed when nothing is left.";
         connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take to send its CONNECT.";
         max_packet_size: Size { min: 128, max: LARGEST_PACKET },
             "Bytes of a whole packet, header included; a longer one closes the connection before it is buffered.";

@@ -104,6 +104,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Connections that have not sent their CONNECT yet; one more is closed at once.
     pub max_connecting: usize,
+    /// Bytes that all of those hold; then the one that holds most is closed, and further ones wait to be accepted.
+    pub max_connecting_bytes: usize,
     /// From accept to CONNECT.
     pub connect_timeout: Duration,
     /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
@@ -351,6 +353,7 @@ impl Default for Limits {
         Self {
             max_connections: 100_000,
             max_connecting: 10_000,
+            max_connecting_bytes: 64 * MIB,
             connect_timeout: Duration::from_secs(10),
             max_packet_size: 2_000_000,
             // one field of the greatest length, and what a CONNECT has beside it

@@ -21,7 +21,7 @@ use super::{
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
     transport::ANSWERS_A_TURN,
-    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Worker},
+    worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Ticket, Worker},
 };
 use crate::{
     clock::{Clock, Stopwatch},
@@ -31,7 +31,7 @@ use crate::{
 
 enum Command {
     /// No listener_options: MQTT from the first byte on.
-    Connection(Accepted, Peer, Option<Arc<ListenerOptions>>),
+    Connection(Accepted, Peer, Option<Arc<ListenerOptions>>, Ticket),
     Listener(Listener, Arc<ListenerState>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
     /// The listener of that number closes; then its sender is dropped.
     Close(u16, oneshot::Sender<()>),
@@ -188,9 +188,9 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     let mut dealt = 0;
     let grace = loop {
         match commands.recv().await {
-            Some(Command::Connection(socket, peer, listener_options)) => {
-                if let Err(error) = spawn_connection(&shared, socket, peer, listener_options) {
-                    shared.gate.left_before_connect();
+            Some(Command::Connection(socket, peer, listener_options, ticket)) => {
+                if let Err(error) = spawn_connection(&shared, socket, peer, listener_options, ticket) {
+                    shared.gate.left();
                     tracing::warn!(%peer, %error, "connection not served");
                 }
                 // sockets that wait to be served are served before more are taken
@@ -203,9 +203,9 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                 let number = state.listener;
                 // to each thread in turn, anew with each listener: few listeners, many connections
                 let mut next = 0;
-                let deal = move |socket, peer, listener_options| {
+                let deal = move |socket, peer, listener_options, ticket| {
                     // a thread that has ended serves nobody: the socket closes
-                    let _ = senders[next].send(Command::Connection(socket, peer, listener_options));
+                    let _ = senders[next].send(Command::Connection(socket, peer, listener_options, ticket));
                     next = (next + 1) % senders.len();
                 };
                 let accepting = tokio::spawn(accept(listener, shared.clone(), state, deal));
@@ -258,17 +258,19 @@ fn spawn_connection(
     socket: Accepted,
     peer: Peer,
     listener_options: Option<Arc<ListenerOptions>>,
+    ticket: Ticket,
 ) -> io::Result<()> {
     match (socket, listener_options) {
         (Accepted::Tcp(socket), None) => {
-            tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer));
+            tokio::spawn(Connection::new(tokio::net::TcpStream::from_std(socket)?, peer, ticket));
         }
         (Accepted::Tcp(socket), Some(listener_options)) => {
-            tokio::spawn(arrive(shared.clone(), listener_options, tokio::net::TcpStream::from_std(socket)?, peer));
+            let socket = tokio::net::TcpStream::from_std(socket)?;
+            tokio::spawn(arrive(shared.clone(), listener_options, socket, peer, ticket));
         }
         // nothing else is asked of a Unix socket
         (Accepted::Unix(socket), _) => {
-            tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer));
+            tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer, ticket));
         }
     }
     Ok(())

@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 32] = [
+const COUNTS: [(&str, Count); 33] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -63,6 +63,7 @@ const COUNTS: [(&str, Count); 32] = [
     ("publish/bytes/dropped", Count::PublishBytesDropped),
     ("limits/max_connections", Count::RefusedConnections),
     ("limits/max_connecting", Count::RefusedConnecting),
+    ("limits/max_connecting_bytes", Count::RefusedConnectingBytes),
     ("limits/connect_timeout", Count::ConnectTimeouts),
     ("limits/write_timeout", Count::WriteTimeouts),
     ("limits/max_packet_size", Count::PacketsTooLarge),

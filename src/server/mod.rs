@@ -363,6 +363,7 @@ fn net_limits(config: &Config) -> NetLimits {
     NetLimits {
         max_connections: limits.max_connections,
         max_connecting: limits.max_connecting,
+        max_connecting_bytes: limits.max_connecting_bytes,
         connect_timeout: limits.connect_timeout,
         max_packet_size: limits.max_packet_size,
         max_connect_size: limits.max_connect_size.min(limits.max_packet_size),

@@ -70,6 +70,11 @@ pub enum CloseReason {
         /// Bytes of it that had come.
         received: usize,
     },
+    /// Its CONNECT was not answered yet, and others needed the room.
+    #[error(
+        "connections whose CONNECT is not answered hold limits.max_connecting_bytes, and this one made room for others"
+    )]
+    MadeRoom,
     /// The client published faster than it may.
     #[error(
         "the client publishes faster than publish_rate or publish_bytes_rate allows (limits.publish_rate_action is \
@@ -167,7 +172,7 @@ impl CloseReason {
             Self::Refused { code, .. } => *code,
             Self::NotAuthorized | Self::TokenEnded | Self::UserGone => ReasonCode::NotAuthorized,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
-            Self::StoreFull | Self::PublishRate => ReasonCode::QuotaExceeded,
+            Self::StoreFull | Self::PublishRate | Self::MadeRoom => ReasonCode::QuotaExceeded,
             Self::StoreFailed
             | Self::ConnectionLost
             | Self::Network(_)

@@ -65,9 +65,10 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 const OURS: [&str; 3] = ["publish/bytes/dropped", "retained messages/bytes", "logins/waiting"];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 21] = [
+const LIMITS: [&str; 22] = [
     "max_connections",
     "max_connecting",
+    "max_connecting_bytes",
     "connect_timeout",
     "write_timeout",
     "max_packet_size",

@@ -64,7 +64,10 @@ impl<S: Stream> Connection<S> {
         pending: Pending,
     ) {
         let (connect, behind) = (frame.to_vec(), Vec::new());
-        let waiting = Waiting { pending, client, connect, behind, ended: false, only_checks_health };
+        let Phase::Connecting(ticket) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+            unreachable!("a CONNECT is asked about once")
+        };
+        let waiting = Waiting { pending, ticket, client, connect, behind, ended: false, only_checks_health };
         self.phase = Phase::Asking(Box::new(waiting));
         // the turn goes on with asking for the verdict: who is to wake this task has to know it
         cx.waker().wake_by_ref();
@@ -79,8 +82,9 @@ impl<S: Stream> Connection<S> {
     ) -> Result<(), CloseReason> {
         let Phase::Asking(waiting) = &mut self.phase else { return Ok(()) };
         let Poll::Ready(verdict) = waiting.pending.as_mut().poll(cx) else { return Ok(()) };
-        let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Connecting) else { return Ok(()) };
-        let Waiting { client, connect, behind, only_checks_health, .. } = *waiting;
+        let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Ended) else { return Ok(()) };
+        let Waiting { ticket, client, connect, behind, only_checks_health, .. } = *waiting;
+        self.phase = Phase::Connecting(ticket);
         // it was decoded before it was asked about
         let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), &connect, connect.len()) else {
             return Err(CloseReason::ConnectionLost);

@@ -33,8 +33,8 @@ impl<S: Stream> Connection<S> {
                     worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
                 }
             }
-            Phase::Connecting | Phase::Asking(_) => {
-                worker.shared.gate.left_before_connect();
+            Phase::Connecting(_) | Phase::Asking(_) => {
+                worker.shared.gate.left();
                 // a port check sends nothing, and needs no line above debug; a refused client already has one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
                 let was_refused = matches!(
@@ -65,7 +65,7 @@ impl<S> Drop for Connection<S> {
         let open = match std::mem::replace(phase, Phase::Ended) {
             Phase::Ended => return,
             Phase::Open(open) => Some(open),
-            Phase::Connecting | Phase::Asking(_) => None,
+            Phase::Connecting(_) | Phase::Asking(_) => None,
         };
         let panicked = std::thread::panicking();
         Worker::with(|worker| {
@@ -87,7 +87,7 @@ impl<S> Drop for Connection<S> {
                     }
                 }
                 None => {
-                    worker.shared.gate.left_before_connect();
+                    worker.shared.gate.left();
                     let told = Told { reason: &reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
                     worker.shared.lines.gone_before_connect(&caller.peer(), &told, panicked);
                 }

@@ -6,12 +6,14 @@
 //! | `turn` | what its task does each time that it is woken; its reading half |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `writing` | its writing half |
+//! | `connecting` | what is held before CONNACK |
 //! | `admission`, `waiting` | between CONNECT and CONNACK |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
 
 mod admission;
+mod connecting;
 pub(crate) mod draining;
 mod ending;
 mod farewell;

@@ -86,6 +86,11 @@ impl Reader {
         self.0.as_ref().map_or(0, |part| part.held.len())
     }
 
+    /// Bytes of memory for it.
+    pub(crate) fn memory(&self) -> usize {
+        self.0.as_ref().map_or(0, |part| part.held.capacity() + size_of::<Part>())
+    }
+
     /// Nothing of a frame has arrived.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()

@@ -10,7 +10,7 @@ use super::{
     super::{
         deadlines::{Key, Tick},
         transport::Stream,
-        worker::Worker,
+        worker::{Ticket, Worker},
     },
     farewell::Farewell,
     reader::Reader,
@@ -66,8 +66,8 @@ impl Caller {
 
 /// How far a connection has come.
 pub(crate) enum Phase {
-    /// CONNECT is awaited.
-    Connecting,
+    /// CONNECT is awaited. Its place among those that are not let in.
+    Connecting(Ticket),
     /// It has come, and the verdict on its client is awaited.
     Asking(Box<Waiting>),
     /// A client's.
@@ -98,13 +98,13 @@ pub(crate) enum LastRead {
 }
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(socket: S, peer: Peer) -> Self {
+    pub(crate) fn new(socket: S, peer: Peer, ticket: Ticket) -> Self {
         let Peer { address, loopback_listener, listener } = peer;
         let ip = (address != PeerAddress::Unix).then(|| address.ip());
         Self {
             socket,
             caller: Caller { ip, port: address.port(), loopback_listener, listener },
-            phase: Phase::Connecting,
+            phase: Phase::Connecting(ticket),
             reader: Reader::default(),
             writing: None,
             deadline: None,

@@ -58,6 +58,7 @@ impl<S: Stream> Connection<S> {
         cx: &mut Context<'_>,
         now: Instant,
     ) -> Result<(), CloseReason> {
+        self.makes_room(worker)?;
         self.ask_again(worker, cx, now)?;
         let waits = if self.gives_way(worker, cx) { false } else { self.read(worker, cx, now)? };
         self.write(worker, cx, now)?;
@@ -88,6 +89,9 @@ impl<S: Stream> Connection<S> {
     fn begin(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) {
         if self.deadline.is_none() {
             self.deadline = Some(worker.deadlines.insert(cx.waker().clone()));
+            if let Phase::Connecting(ticket) = &self.phase {
+                ticket.watch().wake(cx.waker());
+            }
             if self.read_by == Tick::NEVER {
                 self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
             }
@@ -153,7 +157,7 @@ impl<S: Stream> Connection<S> {
                     let frame = self.reader.take();
                     self.handle(worker, cx, &frame, now)?;
                 }
-                Got::More => {}
+                Got::More => self.note_held(worker),
                 Got::End => match &mut self.phase {
                     Phase::Asking(waiting) => waiting.end()?,
                     _ => return Err(CloseReason::ConnectionLost),
@@ -174,7 +178,7 @@ impl<S: Stream> Connection<S> {
     #[inline]
     fn room(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant, is_paced: bool) -> Option<usize> {
         let room = match &self.phase {
-            Phase::Connecting => self.reader.need() + BEHIND_CONNECT,
+            Phase::Connecting(_) => self.reader.need() + BEHIND_CONNECT,
             Phase::Asking(waiting) => Some(waiting.room()).filter(|room| *room > 0)?,
             _ if is_paced => self.paced_room(worker, cx, now)?,
             _ => usize::MAX,
@@ -218,6 +222,7 @@ impl<S: Stream> Connection<S> {
             let rest = &bytes[at..];
             if let Phase::Asking(waiting) = &mut self.phase {
                 waiting.keep(rest);
+                self.note_held(worker);
                 break Ok(());
             }
             let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
@@ -233,11 +238,12 @@ impl<S: Stream> Connection<S> {
                 }
                 Ok(Cut::Need(need)) => {
                     if let Some(&first) = rest.first() {
-                        if matches!(self.phase, Phase::Connecting) && first >> 4 != PacketType::Connect as u8 {
+                        if matches!(self.phase, Phase::Connecting(_)) && first >> 4 != PacketType::Connect as u8 {
                             // who is not known yet is not believed a length of its choice
                             break Err(self.no_packet(rest, ProtocolError::NotConnected.into()));
                         }
                         self.reader.hold(rest, need);
+                        self.note_held(worker);
                     }
                     break Ok(());
                 }
@@ -269,7 +275,7 @@ impl<S: Stream> Connection<S> {
         }
         match &self.phase {
             Phase::Open(open) => self.read_by = keep_alive_deadline(worker, open.keep_alive, now),
-            Phase::Connecting => {
+            Phase::Connecting(_) => {
                 let most = worker.shared.limits.load().connect_timeout.saturating_mul(5);
                 let [before, after] = [before, after].map(|n| Duration::from_secs(n.into()).min(most));
                 self.read_by = self.read_by.later(after - before);
@@ -282,7 +288,7 @@ impl<S: Stream> Connection<S> {
     /// name, which says more than where it differs.
     #[cold]
     fn no_packet(&self, bytes: &[u8], reason: CloseReason) -> CloseReason {
-        match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting)) {
+        match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting(_))) {
             Some(spoken) => CloseReason::WrongProtocol { spoken, taken: S::TAKES },
             None => reason,
         }
@@ -313,7 +319,7 @@ impl<S: Stream> Connection<S> {
                 let Worker { shared, local, replies, .. } = worker;
                 shared.router.handle_frame(local, &mut open.client, frame, bytes, handled, replies)
             }
-            Phase::Connecting => self.handle_first(worker, cx, frame, bytes),
+            Phase::Connecting(_) => self.handle_first(worker, cx, frame, bytes),
             Phase::Asking(_) | Phase::Ended => Ok(()),
         }
     }
@@ -361,7 +367,6 @@ impl<S: Stream> Connection<S> {
         let Worker { shared, local, .. } = worker;
         let connected = shared.router.connect(local, connect, client, identity, self.peer(), cx.waker().clone())?;
         worker.local.count(Count::MessagesSent, 1);
-        worker.shared.gate.connected();
         if let Some(key) = self.deadline {
             let now = worker.now();
             worker.deadlines.connected(key, now);

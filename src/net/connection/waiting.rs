@@ -1,10 +1,13 @@
 //! [`Waiting`]: a client that waits between its CONNECT and its CONNACK.
 
+use super::super::worker::Ticket;
 use crate::{router::Pending, session::CloseReason, types::ClientId};
 
 /// A client whose verdict is awaited.
 pub(crate) struct Waiting {
     pub(crate) pending: Pending,
+    /// Its place among those whose CONNECT is not answered.
+    pub(crate) ticket: Ticket,
     /// The Client Identifier that it has or was given.
     pub(crate) client: ClientId,
     /// The frame of its CONNECT.

@@ -15,7 +15,7 @@ use rustix::{
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    super::worker::{NetShared, Worker},
+    super::worker::{NetShared, Ticket, Worker},
     options::{ListenerOptions, ListenerState},
     socket::{Listener, Socket},
 };
@@ -33,7 +33,7 @@ pub(crate) async fn accept(
     listener: Listener,
     shared: Arc<NetShared>,
     state: Arc<ListenerState>,
-    mut deal: impl FnMut(Accepted, Peer, Option<Arc<ListenerOptions>>),
+    mut deal: impl FnMut(Accepted, Peer, Option<Arc<ListenerOptions>>, Ticket),
 ) {
     const BATCH: usize = 64;
     // the guard of a Unix socket's file goes with this task
@@ -46,7 +46,7 @@ pub(crate) async fn accept(
         Err(error) => return tracing::error!(%address, %error, "cannot wait for connections"),
     };
     let mut complaints = Complaints::every(Duration::from_secs(1));
-    let mut storms = Complaints::every(Duration::from_secs(60));
+    let [mut storms, mut full] = [0, 1].map(|_| Complaints::every(Duration::from_secs(60)));
     let loopback_listener = address.is_loopback() && !is_passed;
     loop {
         let mut ready = match socket.readable().await {
@@ -55,13 +55,16 @@ pub(crate) async fn accept(
         };
         for _ in 0..BATCH {
             let waited = has_waited(&shared).await;
+            let base = state.connecting_bytes();
+            wait_for_room(&shared, base, &mut full).await;
             match ready.try_io(|socket| accept_one(socket.get_ref())) {
                 Ok(Ok((client, peer))) => {
                     let peer = Peer { address: peer, loopback_listener, listener: state.listener };
                     Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
                     note_accepted(&shared, waited, &mut storms);
-                    match shared.gate.enter(&shared.limits.load()) {
-                        Ok(()) => deal(client, peer, state.listener_options()),
+                    let from = state.unproxied(peer.address);
+                    match shared.gate.enter(from, base, &shared.limits.load(), shared.clock.now()) {
+                        Ok(ticket) => deal(client, peer, state.listener_options(), ticket),
                         Err((counter, why)) => {
                             Worker::with(|w| w.local.count(counter, 1));
                             complaints.say(
@@ -99,6 +102,24 @@ async fn has_waited(shared: &NetShared) -> bool {
         let Some(wait) = shared.connects.wait(rate, shared.clock.now()) else { return waited };
         shared.clock.sleep(wait.min(LOOK_AGAIN)).await;
         waited = true;
+    }
+}
+
+/// Waits until those whose CONNECT is not answered yet leave room for one more, which holds so many bytes.
+async fn wait_for_room(shared: &NetShared, base: usize, full: &mut Complaints) {
+    const LOOK_AGAIN: Duration = Duration::from_millis(20);
+    let has_room = || shared.gate.connecting.has_room(base, &shared.limits.load(), shared.clock.now());
+    if has_room() {
+        return;
+    }
+    Worker::with(|w| w.local.count(Count::RefusedConnectingBytes, 1));
+    full.say(shared.clock.now(), || {
+        tracing::warn!(
+            "connections wait to be accepted: those whose CONNECT is not answered hold limits.max_connecting_bytes"
+        );
+    });
+    while !has_room() {
+        shared.clock.sleep(LOOK_AGAIN).await;
     }
 }
 

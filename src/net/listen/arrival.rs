@@ -2,7 +2,7 @@
 //! WebSocket. Each connection goes through it in a task of its own, which ends as that of the connection begins: an
 //! idle connection pays nothing for how it came.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -11,12 +11,13 @@ use super::{
     super::{
         connection::Connection,
         transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade},
-        worker::{NetShared, Worker},
+        worker::{NetShared, NoPlace, Ticket, Worker},
     },
     options::ListenerOptions,
 };
 use crate::{
     router::{Count, Peer},
+    session::CloseReason,
     types::TlsRecords,
 };
 
@@ -29,6 +30,10 @@ enum ArrivalError {
     Tls(#[from] HandshakeError),
     #[error(transparent)]
     WebSocket(#[from] UpgradeError),
+    #[error("{}", CloseReason::MadeRoom)]
+    MadeRoom,
+    #[error("{}", .0.why())]
+    NoPlace(NoPlace),
     #[error("no {0} within the connect timeout (limits.connect_timeout)")]
     Timeout(&'static str),
 }
@@ -39,13 +44,22 @@ pub(crate) async fn arrive(
     listener_options: Arc<ListenerOptions>,
     socket: TcpStream,
     mut peer: Peer,
+    ticket: Ticket,
 ) {
     let mut arriving = Arriving { shared: &shared, arrived: false };
     let timeout = shared.limits.load().connect_timeout;
     let due = shared.clock.now() + timeout;
     let mut step = "PROXY header";
-    let steps = pass(&shared, &listener_options, socket, &mut peer, &mut step, due);
-    let passed = shared.clock.timeout_at(due, pin!(steps)).await;
+    let watch = ticket.watch().clone();
+    let passed = {
+        let steps = pass(&shared, &listener_options, socket, &mut peer, &mut step, Entered { ticket, due });
+        let mut steps = pin!(steps);
+        let unless_closed = poll_fn(|cx| {
+            watch.wake(cx.waker());
+            if watch.is_closed() { Poll::Ready(Err(ArrivalError::MadeRoom)) } else { steps.as_mut().poll(cx) }
+        });
+        shared.clock.timeout_at(due, pin!(unless_closed)).await
+    };
     let result = match passed {
         Ok(result) => result,
         Err(_) => {
@@ -56,6 +70,9 @@ pub(crate) async fn arrive(
     match result {
         Ok(()) => arriving.arrived = true,
         Err(reason) => {
+            if let ArrivalError::MadeRoom = reason {
+                Worker::with(|worker| worker.local.count(Count::RefusedConnectingBytes, 1));
+            }
             let is_probe = matches!(
                 &reason,
                 ArrivalError::WebSocket(UpgradeError::Page | UpgradeError::Ended)
@@ -73,7 +90,7 @@ async fn pass(
     mut socket: TcpStream,
     peer: &mut Peer,
     step: &mut &'static str,
-    due: Instant,
+    entered: Entered,
 ) -> Result<(), ArrivalError> {
     let mut name = None;
     let by_proxy = listener_options.proxy.as_ref().is_some_and(|proxy| proxy.names);
@@ -100,13 +117,12 @@ async fn pass(
         }
     };
     let Some(options) = &listener_options.websocket else {
-        match (beneath, listener_options.tls_records) {
-            (Beneath::Tcp(socket), _) => spawn(socket, *peer, due),
-            (Beneath::Proxied(socket), _) => spawn(socket, *peer, due),
-            (Beneath::Tls(tls), TlsRecords::Packet) => spawn(tls.with_a_record_for_each_packet(), *peer, due),
-            (Beneath::Tls(tls), TlsRecords::Batch) => spawn(*tls, *peer, due),
-        }
-        return Ok(());
+        return match (beneath, listener_options.tls_records) {
+            (Beneath::Tcp(socket), _) => entered.spawn(socket, *peer),
+            (Beneath::Proxied(socket), _) => entered.spawn(socket, *peer),
+            (Beneath::Tls(tls), TlsRecords::Packet) => entered.spawn(tls.with_a_record_for_each_packet(), *peer),
+            (Beneath::Tls(tls), TlsRecords::Batch) => entered.spawn(*tls, *peer),
+        };
     };
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
@@ -114,20 +130,22 @@ async fn pass(
         // Paho C reads one packet each time its socket becomes readable: here it takes a frame, without TLS too
         (Beneath::Tcp(socket), _) => {
             let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
-            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+            entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
         (Beneath::Proxied(socket), _) => {
             let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
-            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+            entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
         (Beneath::Tls(tls), TlsRecords::Packet) => {
             // a frame for each packet, and a record for each frame
             let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
-            spawn(upgraded.with_a_frame_for_each_packet(), *peer, due);
+            entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
-        (Beneath::Tls(tls), TlsRecords::Batch) => spawn(upgrade(*tls, options, peer, longest).await?, *peer, due),
+        (Beneath::Tls(tls), TlsRecords::Batch) => {
+            let upgraded = upgrade(*tls, options, peer, longest).await?;
+            entered.spawn(upgraded, *peer)
+        }
     }
-    Ok(())
 }
 
 /// What MQTT or WebSocket is spoken over.
@@ -137,9 +155,26 @@ enum Beneath {
     Tls(Box<Tls>),
 }
 
-fn spawn<S: Stream + Send + 'static>(stream: S, peer: Peer, due: Instant) {
-    let due = Worker::with(|worker| worker.deadlines.tick(due));
-    tokio::spawn(Connection::new(stream, peer).due(due));
+/// A connection that has a place among those that are not let in, and when its CONNECT is due.
+struct Entered {
+    ticket: Ticket,
+    due: Instant,
+}
+
+impl Entered {
+    /// MQTT begins, unless too many have come from where the client turned out to be.
+    fn spawn<S: Stream + Send + 'static>(self, stream: S, peer: Peer) -> Result<(), ArrivalError> {
+        let Self { ticket, due } = self;
+        Worker::with(|worker| {
+            if let Err(no_place) = ticket.came_from(peer.address.ip(), &worker.shared.limits.load()) {
+                worker.local.count(Count::RefusedConnecting, 1);
+                return Err(ArrivalError::NoPlace(no_place));
+            }
+            let due = worker.deadlines.tick(due);
+            tokio::spawn(Connection::new(stream, peer, ticket).due(due));
+            Ok(())
+        })
+    }
 }
 
 /// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it
@@ -152,7 +187,7 @@ struct Arriving<'a> {
 impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         if !self.arrived {
-            self.shared.gate.left_before_connect();
+            self.shared.gate.left();
         }
     }
 }

@@ -1,44 +1,49 @@
 //! [`Gate`]: how many connections there are, and the bounds on that.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
 
-use super::limits::NetLimits;
+use super::{
+    connecting::{Connecting, Ticket},
+    limits::NetLimits,
+};
 use crate::router::Count;
 
 /// How many connections there are.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     open: AtomicUsize,
-    connecting: AtomicUsize,
+    /// Those whose CONNECT is not answered yet.
+    pub(crate) connecting: Arc<Connecting>,
 }
 
 impl Gate {
-    /// One more connection; or the limit that forbids it, and its counter.
-    pub(crate) fn enter(&self, limits: &NetLimits) -> Result<(), (Count, &'static str)> {
+    /// One more connection, of this address if that is not a trusted proxy's; `base`: bytes that it holds whatever its
+    /// client sends. Gives its place among those that are not let in; or the limit that forbids it, and its counter.
+    pub(crate) fn enter(
+        &self,
+        from: Option<IpAddr>,
+        base: usize,
+        limits: &NetLimits,
+        now: Instant,
+    ) -> Result<Ticket, (Count, &'static str)> {
         if self.open.load(Ordering::Relaxed) >= limits.max_connections {
             return Err((Count::RefusedConnections, "limits.max_connections is reached"));
         }
-        if self.connecting.load(Ordering::Relaxed) >= limits.max_connecting {
-            return Err((Count::RefusedConnecting, "limits.max_connecting is reached"));
-        }
+        let entered = self.connecting.enter(from, base, limits, now);
+        let ticket = entered.map_err(|no_place| (Count::RefusedConnecting, no_place.why()))?;
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.connecting.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        Ok(ticket)
     }
 
-    /// A connection was accepted as a client's.
-    pub(crate) fn connected(&self) {
-        self.connecting.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A connection that had been accepted ended.
+    /// A connection that had entered ended.
     pub(crate) fn left(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// A connection ended before it was.
-    pub(crate) fn left_before_connect(&self) {
-        self.connected();
-        self.left();
     }
 }

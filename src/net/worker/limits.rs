@@ -9,6 +9,8 @@ pub struct NetLimits {
     pub max_connections: usize,
     /// Connections without a CONNECT yet.
     pub max_connecting: usize,
+    /// Bytes that all of those hold.
+    pub max_connecting_bytes: usize,
     /// From accept to CONNECT.
     pub connect_timeout: Duration,
     /// A whole packet, in bytes.
@@ -29,4 +31,28 @@ pub struct NetLimits {
     pub connect_rate: Option<u32>,
     /// How often the `$SYS` topics are published.
     pub sys_interval: Option<Duration>,
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// Small ones.
+    pub(in super::super) fn limits() -> NetLimits {
+        NetLimits {
+            max_connections: 1,
+            max_connecting: 1_000_000,
+            max_connecting_bytes: 1 << 20,
+            connect_timeout: Duration::from_millis(1),
+            max_packet_size: 1,
+            max_connect_size: 1,
+            write_timeout: Duration::from_millis(1),
+            publish_rate: None,
+            publish_bytes_rate: None,
+            publish_burst: Duration::from_secs(1),
+            publish_disconnects: false,
+            connect_rate: None,
+            sys_interval: None,
+        }
+    }
 }

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `state` | [`Worker`], [`NetShared`] |
 //! | `limits`, `gate` | the bounds that connections hold to; how many there are |
+//! | `connecting` | those whose CONNECT is not answered yet, and what they hold |
 //! | `rates` | how much clients may publish, and how many may connect, in a time |
 //! | `lines`, `flapping` | the lines of the log about connections; whose are summed up |
 
+mod connecting;
 mod flapping;
 mod gate;
 mod limits;
@@ -14,6 +16,7 @@ mod lines;
 mod rates;
 mod state;
 
+pub(crate) use connecting::{NoPlace, Ticket};
 pub(crate) use gate::Gate;
 pub use limits::NetLimits;
 pub(crate) use lines::{About, Beginning, Ending, Lines, Told, first_size_limit};

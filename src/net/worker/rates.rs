@@ -203,7 +203,7 @@ impl ConnectRate {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::limits::tests::limits, *};
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -272,20 +272,7 @@ mod tests {
 
     #[test]
     fn a_listener_says_what_holds_for_its_clients() {
-        let limits = |publish_rate| NetLimits {
-            publish_rate,
-            publish_bytes_rate: None,
-            publish_burst: ms(1_000),
-            publish_disconnects: false,
-            connect_rate: None,
-            max_connections: 1,
-            max_connecting: 1,
-            connect_timeout: ms(1),
-            max_packet_size: 1,
-            max_connect_size: 1,
-            write_timeout: ms(1),
-            sys_interval: None,
-        };
+        let limits = |publish_rate| NetLimits { publish_rate, ..limits() };
         let shared = PublishRates::default();
         assert!(!shared.are_set());
         let some = ListenerRates { messages: Some(Some(7)), bytes: None };

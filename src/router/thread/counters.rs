@@ -89,6 +89,8 @@ pub enum Count {
     RefusedConnections,
     /// Connections closed at once: `limits.max_connecting`.
     RefusedConnecting,
+    /// Connections closed, or that waited to be accepted: `limits.max_connecting_bytes`.
+    RefusedConnectingBytes,
     /// Connections closed: `limits.connect_timeout`.
     ConnectTimeouts,
     /// Connections closed: `limits.write_timeout`.

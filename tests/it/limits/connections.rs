@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use dunlin::{config::Limits, router::Count};
 
-use crate::support::{Broker, raw::Connect};
+use crate::support::{
+    Broker,
+    raw::{Connect, Message, connack},
+};
 
 #[test]
 fn one_connection_too_many_is_closed_at_once() {
@@ -60,7 +63,7 @@ fn one_attempt_too_many_is_closed_at_once() {
     connected.expect_nothing_pending();
     // the attempt becomes a client, and makes room for the next
     attempt.send(&Connect::new("attempt").frame());
-    attempt.expect(&crate::support::raw::connack(0, 0));
+    attempt.expect(&connack(0, 0));
     broker.client("next").expect_nothing_pending();
     broker.expect_counts(&[(Count::RefusedConnecting, 3), (Count::Connects, 3)]);
 }
@@ -84,6 +87,34 @@ fn an_attempt_that_takes_too_long_is_closed() {
     connected.expect_nothing_pending();
     // their places are free
     broker.client("next").expect_nothing_pending();
+}
+
+#[test]
+fn what_is_held_before_a_connect_is_bounded_and_those_that_hold_most_make_room() {
+    const PART: usize = 60_000;
+    let broker = Broker::limits(Limits { max_connecting_bytes: 1 << 20, ..Limits::default() });
+    let mut connected = broker.client("connected");
+    let mut modest = broker.open();
+    let mut greedy: Vec<_> = (0..30).map(|_| broker.open()).collect();
+    broker.wait_for_count(Count::SocketsOpened, 32);
+    let connect = Connect::new("greedy").will(&Message::new("t", &"x".repeat(65_000))).frame();
+    greedy.iter_mut().for_each(|client| client.send(&connect[..PART]));
+    // 17 times what one of them holds is a little less than the limit
+    broker.wait_for_count(Count::RefusedConnectingBytes, 13);
+    // one that comes now waits, at most until one of the others is three seconds old
+    let mut new = broker.open();
+    broker.wait_for_count(Count::RefusedConnectingBytes, 14);
+    new.send(&Connect::new("new").frame());
+    broker.turn_until(Duration::from_millis(500), || broker.count(Count::Connects) == 2);
+    new.expect(&connack(0, 0));
+    // those that held little lost nothing
+    modest.send(&Connect::new("modest").frame());
+    modest.expect(&connack(0, 0));
+    connected.expect_nothing_pending();
+    // what ended gave back what it held
+    drop(greedy);
+    broker.client("last").expect_nothing_pending();
+    broker.expect_counts(&[(Count::ConnectTimeouts, 0), (Count::Connects, 4)]);
 }
 
 #[test]

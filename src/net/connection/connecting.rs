@@ -1,0 +1,37 @@
+//! What a connection holds before its CONNECT is answered, as the bound over all connections counts it.
+
+use super::{
+    super::{transport::Stream, worker::Worker},
+    task::{Connection, Phase},
+};
+use crate::{router::Count, session::CloseReason};
+
+impl<S: Stream> Connection<S> {
+    /// Tells what is held of a client whose CONNECT is not answered.
+    pub(crate) fn note_held(&self, worker: &Worker) {
+        let limits = || worker.shared.limits.load();
+        match &self.phase {
+            Phase::Connecting(ticket) => ticket.hold(self.reader.memory(), false, &limits()),
+            // the password is compared from a copy
+            Phase::Asking(waiting) => {
+                let bytes = 2 * waiting.connect.capacity() + waiting.behind.capacity();
+                waiting.ticket.hold(bytes, true, &limits());
+            }
+            _ => {}
+        }
+    }
+
+    /// An error if this connection has to make room for others.
+    pub(crate) fn makes_room(&self, worker: &Worker) -> Result<(), CloseReason> {
+        let ticket = match &self.phase {
+            Phase::Connecting(ticket) => ticket,
+            Phase::Asking(waiting) => &waiting.ticket,
+            _ => return Ok(()),
+        };
+        if !ticket.watch().is_closed() {
+            return Ok(());
+        }
+        worker.local.count(Count::RefusedConnectingBytes, 1);
+        Err(CloseReason::MadeRoom)
+    }
+}

@@ -1,0 +1,323 @@
+//! [`Connecting`]: the connections whose CONNECT is not answered yet: how many they are, from where, and what they
+//! hold. A client that nobody knows yet must not take what others need: half is enough for an address, and a connection
+//! that holds much for long makes room.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::limits::NetLimits;
+
+/// The connections whose CONNECT is not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Connecting {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// By their numbers, which rise.
+    places: HashMap<u64, Held>,
+    /// Those that may be closed: that which holds most comes last, of several the oldest.
+    closable: BTreeSet<(usize, Reverse<u64>)>,
+    /// How many there are from each address; see [`block`].
+    addresses: HashMap<IpAddr, usize>,
+    /// Of all of them.
+    bytes: usize,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    bytes: usize,
+    closable: bool,
+    since: Instant,
+    from: Option<IpAddr>,
+    watch: Watch,
+}
+
+/// One connection as the others see it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    /// It made room for others, and has to end.
+    closed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// The place of one connection; it is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    all: Arc<Connecting>,
+    number: u64,
+    /// Bytes that it holds whatever its client sends.
+    base: usize,
+    watch: Watch,
+}
+
+/// Why a connection gets no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPlace {
+    /// There are `max_connecting`.
+    Full,
+    /// Its address has its share.
+    AddressFull,
+}
+
+/// An address or a user may have as many as this however many others there are.
+const SHARE_AT_LEAST: usize = 1_000;
+/// A connection that was accepted a shorter time ago is not closed so that a new one has room.
+const YOUNG: Duration = Duration::from_secs(3);
+/// Of those that hold most, how many are looked at for one that is not young.
+const LOOKED_AT: usize = 64;
+/// A client that waits for its verdict is not to blame for the wait, unless it holds more than this.
+const MAY_WAIT: usize = 4 << 10;
+
+impl NoPlace {
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Full => "limits.max_connecting is reached",
+            Self::AddressFull => {
+                "half of limits.max_connecting is used, and its address (IPv6: its /64) has as many as one may have"
+            }
+        }
+    }
+}
+
+/// Addresses that count as one: an IPv6 network of the size that one customer has, or one IPv4 address.
+pub(crate) fn block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        address => address,
+    }
+}
+
+impl Connecting {
+    /// One more connection, of this address if that is not a trusted proxy's, which holds so much whatever it is sent.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        from: Option<IpAddr>,
+        base: usize,
+        limits: &NetLimits,
+        now: Instant,
+    ) -> Result<Ticket, NoPlace> {
+        let mut inner = self.inner.lock();
+        if inner.places.len() >= limits.max_connecting {
+            return Err(NoPlace::Full);
+        }
+        let from = from.map(block);
+        inner.count_address(from, limits)?;
+        let (number, watch) = (inner.next, Watch::default());
+        inner.next += 1;
+        inner.bytes += base;
+        inner.places.insert(number, Held { bytes: base, closable: true, since: now, from, watch: watch.clone() });
+        inner.closable.insert((base, Reverse(number)));
+        Ok(Ticket { all: self.clone(), number, base, watch })
+    }
+
+    /// Is there room for one more that holds so much? An eighth is left for what others will be sent. If there is none,
+    /// the one that holds most of those that are not young makes room.
+    pub(crate) fn has_room(&self, base: usize, limits: &NetLimits, now: Instant) -> bool {
+        let most = limits.max_connecting_bytes - limits.max_connecting_bytes / 8;
+        let mut inner = self.inner.lock();
+        if inner.places.is_empty() || inner.bytes + base <= most {
+            return true;
+        }
+        let is_young = |number: &u64| inner.places.get(number).is_none_or(|held| now < held.since + YOUNG);
+        let heaviest = inner.closable.iter().rev().take(LOOKED_AT).map(|(_, Reverse(number))| *number);
+        let Some(closed) = heaviest.into_iter().find(|number| !is_young(number)) else { return false };
+        let waker = inner.close(closed);
+        let has_room = inner.bytes + base <= most;
+        drop(inner);
+        waker.into_iter().for_each(Waker::wake);
+        has_room
+    }
+}
+
+impl Inner {
+    /// One more from this address, unless it has its share.
+    fn count_address(&mut self, from: Option<IpAddr>, limits: &NetLimits) -> Result<(), NoPlace> {
+        let Some(from) = from else { return Ok(()) };
+        let has = self.addresses.get(&from).copied().unwrap_or(0);
+        let half = limits.max_connecting / 2;
+        if self.places.len() > half && has >= half.max(SHARE_AT_LEAST) {
+            return Err(NoPlace::AddressFull);
+        }
+        self.addresses.insert(from, has + 1);
+        Ok(())
+    }
+
+    fn uncount_address(&mut self, from: Option<IpAddr>) {
+        let Some(from) = from else { return };
+        match self.addresses.get_mut(&from) {
+            Some(has) if *has > 1 => *has -= 1,
+            _ => _ = self.addresses.remove(&from),
+        }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Held> {
+        let held = self.places.remove(&number)?;
+        self.bytes -= held.bytes;
+        self.closable.remove(&(held.bytes, Reverse(number)));
+        self.uncount_address(held.from);
+        Some(held)
+    }
+
+    /// What it holds is free from now on: it ends in its next turn.
+    fn close(&mut self, number: u64) -> Option<Waker> {
+        let held = self.remove(number)?;
+        held.watch.0.closed.store(true, Ordering::Release);
+        held.watch.0.waker.lock().take()
+    }
+}
+
+impl Watch {
+    /// The task that ends the connection if it has to make room.
+    pub(crate) fn wake(&self, waker: &Waker) {
+        let mut place = self.0.waker.lock();
+        match &mut *place {
+            Some(known) if known.will_wake(waker) => {}
+            place => *place = Some(waker.clone()),
+        }
+    }
+
+    /// It made room for others, and has to end.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+}
+
+impl Ticket {
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// The connection holds so many bytes of its client. `waits`: for its verdict. If all of them hold too much now,
+    /// those that hold most have to end.
+    pub(crate) fn hold(&self, bytes: usize, waits: bool, limits: &NetLimits) {
+        let mut wakers = Vec::new();
+        let mut inner = self.all.inner.lock();
+        let Some(held) = inner.places.get_mut(&self.number) else { return };
+        let before = (held.bytes, Reverse(self.number));
+        held.bytes = self.base + bytes;
+        held.closable = !waits || bytes > MAY_WAIT;
+        let (now, closable) = ((held.bytes, Reverse(self.number)), held.closable);
+        inner.bytes = inner.bytes - before.0 + now.0;
+        inner.closable.remove(&before);
+        if closable {
+            inner.closable.insert(now);
+        }
+        while inner.bytes > limits.max_connecting_bytes
+            && let Some(&(_, Reverse(number))) = inner.closable.last()
+        {
+            wakers.extend(inner.close(number));
+        }
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A proxy says that the client is there.
+    pub(crate) fn came_from(&self, address: IpAddr, limits: &NetLimits) -> Result<(), NoPlace> {
+        let mut inner = self.all.inner.lock();
+        let Some(before) = inner.places.get(&self.number).map(|held| held.from) else { return Ok(()) };
+        let from = Some(block(address));
+        if from == before {
+            return Ok(());
+        }
+        inner.count_address(from, limits)?;
+        inner.uncount_address(before);
+        if let Some(held) = inner.places.get_mut(&self.number) {
+            held.from = from;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let removed = self.all.inner.lock().remove(self.number);
+        drop(removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::worker::limits::tests::limits;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn all_are_gone(all: &Connecting) {
+        let inner = all.inner.lock();
+        assert_eq!((inner.places.len(), inner.closable.len(), inner.addresses.len(), inner.bytes), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn an_address_has_half_once_half_is_used_and_trusted_proxies_have_all() {
+        let all = Arc::new(Connecting::default());
+        let (limits, now) = (NetLimits { max_connecting: 3_000, ..limits() }, Instant::now());
+        let enter = |from| all.enter(from, 1, &limits, now);
+        let first: Vec<_> = (0..1_501).map(|n| enter(ip(&format!("2001:db8::{n:x}"))).unwrap()).collect();
+        assert_eq!(enter(ip("2001:db8::ffff:1:2:3")).unwrap_err(), NoPlace::AddressFull);
+        // its neighbour, an address of the other family and a proxy are others
+        let others = [ip("2001:db8:0:1::1"), ip("192.0.2.1"), None].map(|from| enter(from).unwrap());
+        assert_eq!(others[2].came_from("2001:db8::5".parse().unwrap(), &limits), Err(NoPlace::AddressFull));
+        assert_eq!(others[2].came_from("192.0.2.1".parse().unwrap(), &limits), Ok(()));
+        let rest: Vec<_> = (0..1_496).map(|_| enter(None).unwrap()).collect();
+        assert_eq!(enter(ip("192.0.2.1")).unwrap_err(), NoPlace::Full);
+        drop((first, others, rest));
+        all_are_gone(&all);
+    }
+
+    #[test]
+    fn an_address_may_have_a_thousand_in_any_case() {
+        let all = Arc::new(Connecting::default());
+        let (limits, now) = (NetLimits { max_connecting: 1_200, ..limits() }, Instant::now());
+        let entered: Vec<_> = (0..1_000).map(|_| all.enter(ip("192.0.2.1"), 1, &limits, now).unwrap()).collect();
+        assert_eq!(all.enter(ip("::ffff:192.0.2.1"), 1, &limits, now).unwrap_err(), NoPlace::AddressFull);
+        drop(entered);
+        all_are_gone(&all);
+    }
+
+    #[test]
+    fn those_that_hold_most_end_and_a_client_that_waits_for_its_verdict_does_not() {
+        let all = Arc::new(Connecting::default());
+        let (limits, now) = (NetLimits { max_connecting_bytes: 100_000, ..limits() }, Instant::now());
+        let tickets: Vec<_> = (0..5).map(|_| all.enter(ip("192.0.2.1"), 1_000, &limits, now).unwrap()).collect();
+        let closed = || tickets.iter().map(|ticket| ticket.watch.is_closed()).collect::<Vec<_>>();
+        for (ticket, bytes, waits) in [(0, 40_000, false), (1, 30_000, false), (2, 25_000, true), (3, 1_000, true)] {
+            tickets[ticket].hold(bytes, waits, &limits);
+        }
+        assert_eq!(closed(), [true, false, false, false, false], "the sum is 101,000");
+        tickets[4].hold(50_000, false, &limits);
+        assert_eq!(closed(), [true, false, false, false, true], "the one that grows holds most itself");
+        // it gets smaller, and is not the one
+        tickets[1].hold(0, false, &limits);
+        assert!(all.has_room(50_000, &limits, now));
+        assert!(!all.has_room(70_000, &limits, now), "young ones are not closed for a new one");
+        let later = now + YOUNG;
+        assert!(all.has_room(70_000, &limits, later));
+        assert_eq!(closed(), [true, false, true, false, true], "it held more than a CONNECT that is waited for");
+        assert!(!all.has_room(86_000, &limits, later), "one that waits is not closed");
+        assert_eq!(closed(), [true, true, true, false, true]);
+        drop(tickets);
+        all_are_gone(&all);
+    }
+}
