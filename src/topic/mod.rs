@@ -7,6 +7,7 @@
 //! | `subscriptions` | [`SubscriptionTrie`]: from a topic to its subscribers |
 //! | `retained` | [`RetainedTree`]: from a filter to its retained messages |
 //! | `tree` | the tree of levels that both are built on |
+//! | `walk` | what a walk over either of them needs to be left and taken up again |
 //! | `exact` | the hash table of filters without a wildcard |
 //! | `subscribers` | the subscribers of one filter, from one to very many |
 //! | `hash`, `slab` | seeded hashing with tables of numbers, and storage by number |
@@ -21,7 +22,9 @@ mod strategies;
 mod subscribers;
 mod subscriptions;
 mod tree;
+mod walk;
 
 pub use name::{Levels, TopicError, TopicFilter, TopicName};
 pub use retained::RetainedTree;
-pub use subscriptions::{Beginning, FilterId, Subscribed, SubscriptionTrie};
+pub use subscriptions::{Beginning, FilterId, Subscribed, SubscriptionTrie, TooMany};
+pub use walk::{Place, Steps, Walked};

@@ -6,9 +6,8 @@
 //! the parent say whether they are there, so that a node without them costs nothing to ask. No function recurses: a
 //! topic may have 65,536 levels.
 
-use std::ops::ControlFlow;
-
 use compact_str::CompactString;
+use hashbrown::HashMap;
 
 use super::{
     hash::{self, IdTable, Seed},
@@ -26,6 +25,8 @@ pub(super) struct LevelTree<V> {
     /// Children by (parent, level), without `#` and `+`.
     table: IdTable,
     seed: Seed,
+    /// Nodes at which walks were left, and how many each. They stay until the walks have moved on.
+    pins: HashMap<u32, u32, foldhash::fast::FixedState>,
 }
 
 #[derive(Debug)]
@@ -43,7 +44,9 @@ impl<V> LevelTree<V> {
     pub(super) fn with_seed(seed: u64) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        Self { nodes, table: IdTable::new(), seed: Seed::new(seed) }
+        // clients do not choose the numbers of nodes
+        let pins = HashMap::with_hasher(foldhash::fast::FixedState::default());
+        Self { nodes, table: IdTable::new(), seed: Seed::new(seed), pins }
     }
 
     /// No node but the root.
@@ -91,9 +94,14 @@ impl<V> LevelTree<V> {
         Some(&mut self.nodes.get_mut(node)?.value)
     }
 
-    /// Removes the node if it has neither value nor children, then its parent if that has none now, and so on.
+    /// Removes the node if it has neither value nor children, then its parent if that has none now, and so on. A node
+    /// that is pinned stays, and so do those above it.
     pub(super) fn prune(&mut self, mut node: u32) {
-        while node != ROOT && self.nodes[node].value.is_none() && self.nodes[node].first_child == NONE {
+        while node != ROOT
+            && self.nodes[node].value.is_none()
+            && self.nodes[node].first_child == NONE
+            && !self.is_pinned(node)
+        {
             node = self.remove_leaf(node);
         }
         if self.is_empty() && self.nodes[ROOT].value.is_none() {
@@ -101,6 +109,39 @@ impl<V> LevelTree<V> {
             self.nodes.remove(ROOT);
             self.nodes.insert(Node::default());
         }
+    }
+
+    /// A walk is left at this node: the node stays where it is, and its number with it, until it is unpinned as often as
+    /// it was pinned. Children that are added later stand in front of their siblings: a walk that has begun with a
+    /// node's children misses them, and whoever walks has to know of them otherwise.
+    pub(super) fn pin(&mut self, node: u32) {
+        if node != ROOT {
+            *self.pins.entry(node).or_insert(0) += 1;
+        }
+    }
+
+    /// The walk goes on, or nobody needs its end.
+    pub(super) fn unpin(&mut self, node: u32) {
+        let Some(pins) = self.pins.get_mut(&node) else { return };
+        *pins -= 1;
+        if *pins == 0 {
+            self.pins.remove(&node);
+            if self.pins.is_empty() {
+                self.pins.shrink_to_fit();
+            }
+            self.prune(node);
+        }
+    }
+
+    #[inline]
+    fn is_pinned(&self, node: u32) -> bool {
+        !self.pins.is_empty() && self.pins.contains_key(&node)
+    }
+
+    /// How many walks are left somewhere.
+    #[cfg(test)]
+    pub(super) fn pins(&self) -> usize {
+        self.pins.values().map(|&pins| pins as usize).sum()
     }
 
     /// What [`Self::literal_child`] wants to know of a level.
@@ -161,6 +202,12 @@ impl<V> LevelTree<V> {
         some(self.nodes[node].next)
     }
 
+    /// The node above; of a first level, and of the root, that is the root.
+    #[inline]
+    pub(super) fn parent(&self, node: u32) -> u32 {
+        self.nodes[node].parent()
+    }
+
     /// The text of the node's own level.
     pub(super) fn level(&self, node: u32) -> &str {
         &self.nodes[node].level
@@ -191,32 +238,6 @@ impl<V> LevelTree<V> {
         }
         up.reverse();
         up.join("/")
-    }
-
-    /// Calls `f` with each value at `top` and below it, until it breaks.
-    pub(super) fn try_for_each_below(&self, top: u32, mut f: impl FnMut(&V) -> ControlFlow<()>) -> ControlFlow<()> {
-        let mut at = top;
-        loop {
-            let mut node = &self.nodes[at];
-            if let Some(value) = &node.value {
-                f(value)?;
-            }
-            if node.first_child != NONE {
-                at = node.first_child;
-                continue;
-            }
-            loop {
-                if at == top {
-                    return ControlFlow::Continue(());
-                }
-                if node.next != NONE {
-                    at = node.next;
-                    break;
-                }
-                at = node.parent();
-                node = &self.nodes[at];
-            }
-        }
     }
 
     /// Adds a child that is not there.
@@ -373,14 +394,28 @@ mod tests {
         let node = put(&mut tree, &path, 1);
         assert_eq!(tree.node_count(), 65_537);
         assert_eq!(tree.path(node), path);
-        let mut seen = 0;
-        let all = tree.try_for_each_below(ROOT, |value| {
-            seen += value;
-            ControlFlow::Continue(())
-        });
-        assert!(all.is_continue());
-        assert_eq!(seen, 1);
         take(&mut tree, &path);
         assert_eq!(tree.node_count(), 1);
+    }
+
+    #[test]
+    fn a_pinned_node_stays_until_it_is_unpinned_as_often() {
+        let mut tree = LevelTree::with_seed(7);
+        let node = put(&mut tree, "a/b/c", 1);
+        tree.pin(node);
+        tree.pin(node);
+        take(&mut tree, "a/b/c");
+        put(&mut tree, "x", 2);
+        assert_eq!((tree.find("a/b/c"), tree.value(node)), (Some(node), None));
+        tree.unpin(node);
+        assert_eq!((tree.find("a/b/c"), tree.pins()), (Some(node), 1));
+        tree.unpin(node);
+        assert_eq!((tree.find("a"), tree.node_count(), tree.pins()), (None, 2, 0));
+        // the root needs no pin, and one that was never set is none
+        tree.pin(ROOT);
+        tree.unpin(ROOT);
+        tree.unpin(99);
+        take(&mut tree, "x");
+        assert_eq!((tree.is_empty(), tree.node_count(), tree.pins()), (true, 1, 0));
     }
 }

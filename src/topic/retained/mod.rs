@@ -10,7 +10,8 @@ use smallvec::SmallVec;
 
 use super::{
     TopicFilter, TopicName,
-    tree::{LevelTree, ROOT},
+    tree::LevelTree,
+    walk::{Place, Steps, Walked},
 };
 
 /// Messages by Topic Name, at most one each. `M` carries its own topic where that is wanted.
@@ -19,9 +20,6 @@ pub struct RetainedTree<M> {
     tree: LevelTree<M>,
     len: usize,
 }
-
-/// The first of the nodes still to be tried at a `+`, and what the filter asks of the levels below them.
-type Branches<'f> = (Option<u32>, Option<&'f str>);
 
 impl<M> RetainedTree<M> {
     /// No messages. `seed` should be random, so that no client knows which topics collide in the hash table.
@@ -75,24 +73,75 @@ impl<M> RetainedTree<M> {
         filter: &TopicFilter,
         mut f: impl FnMut(&M) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let mut branches: SmallVec<[Branches<'_>; 8]> = SmallVec::new();
-        let mut from = Some((ROOT, Some(filter.as_str())));
-        while let Some((node, levels)) = from {
-            branches.extend(self.descend(node, levels, &mut f)?);
-            from = None;
-            while let Some((branch, levels)) = branches.last_mut() {
-                if let Some(node) = *branch {
-                    *branch = self.tree.next_sibling(node);
-                    if self.is_visible(node) {
-                        from = Some((node, *levels));
-                        break;
-                    }
-                } else {
-                    branches.pop();
+        let mut steps = Steps::unbounded();
+        match self.walk(filter, Place::default(), &mut steps, |message, _| f(message)) {
+            Walked::Whole => ControlFlow::Continue(()),
+            Walked::Broken | Walked::Left(_) => ControlFlow::Break(()),
+        }
+    }
+
+    /// Calls `f` with each message whose topic `filter` matches, from a place on, until it breaks or so many `steps`
+    /// were taken: one for each node, and as many more as `f` takes. A walk that was left goes on from its place, which
+    /// has to be [pinned](Self::pin) with the tree locked as it was walked. Messages that are there all the time are
+    /// found once; those that come or go meanwhile may be found or not.
+    pub fn walk(
+        &self,
+        filter: &TopicFilter,
+        from: Place,
+        steps: &mut Steps,
+        mut f: impl FnMut(&M, &mut Steps) -> ControlFlow<()>,
+    ) -> Walked {
+        let mut levels: SmallVec<[&str; 16]> = filter.as_str().split('/').collect();
+        // from this depth on, everything matches
+        let all_from = if levels.last() == Some(&"#") { levels.len() - 1 } else { usize::MAX };
+        levels.truncate(all_from);
+        let Place { mut node, depth } = from;
+        let mut depth = depth as usize;
+        loop {
+            if !steps.take(1) {
+                return Walked::Left(Place { node, depth: depth as u32 });
+            }
+            let below = if !self.is_visible(node, depth) && (all_from == 0 || levels[0] == "+") {
+                None
+            } else if depth >= all_from || depth == levels.len() {
+                // `a/#` matches `a` too (section 4.7.1.2), and `#` nothing without a level: the root has no message
+                if let Some(message) = self.tree.value(node)
+                    && f(message, steps).is_break()
+                {
+                    return Walked::Broken;
                 }
+                if depth >= all_from { self.tree.first_child(node) } else { None }
+            } else if levels[depth] == "+" {
+                self.tree.first_child(node)
+            } else {
+                self.tree.child(node, levels[depth])
+            };
+            if let Some(below) = below {
+                (node, depth) = (below, depth + 1);
+                continue;
+            }
+            loop {
+                if depth == 0 {
+                    return Walked::Whole;
+                }
+                let stands_for_any = depth > all_from || levels[depth - 1] == "+";
+                if stands_for_any && let Some(next) = self.tree.next_sibling(node) {
+                    node = next;
+                    break;
+                }
+                (node, depth) = (self.tree.parent(node), depth - 1);
             }
         }
-        ControlFlow::Continue(())
+    }
+
+    /// A walk is left at this place.
+    pub fn pin(&mut self, place: Place) {
+        self.tree.pin(place.node);
+    }
+
+    /// The walk has gone on from there, or is given up.
+    pub fn unpin(&mut self, place: Place) {
+        self.tree.unpin(place.node);
     }
 
     /// How many messages there are.
@@ -105,53 +154,10 @@ impl<M> RetainedTree<M> {
         self.len == 0
     }
 
-    /// Follows `levels` down from `node`, to the end or to the first `+`. Returns the first node that this `+` stands
-    /// for, and the levels after it.
-    fn descend<'f>(
-        &self,
-        mut node: u32,
-        mut levels: Option<&'f str>,
-        f: &mut impl FnMut(&M) -> ControlFlow<()>,
-    ) -> ControlFlow<(), Option<Branches<'f>>> {
-        while let Some(text) = levels {
-            let (level, rest) = match text.split_once('/') {
-                Some((level, rest)) => (level, Some(rest)),
-                None => (text, None),
-            };
-            match level {
-                "#" => {
-                    self.try_for_each_below(node, f)?;
-                    return ControlFlow::Continue(None);
-                }
-                "+" => return ControlFlow::Continue(Some((self.tree.first_child(node), rest))),
-                _ => match self.tree.child(node, level) {
-                    Some(child) => node = child,
-                    None => return ControlFlow::Continue(None),
-                },
-            }
-            levels = rest;
-        }
-        self.tree.value(node).into_iter().try_for_each(f)?;
-        ControlFlow::Continue(None)
-    }
-
-    /// What `#` after the path of `node` stands for: its own message too (section 4.7.1.2).
-    fn try_for_each_below(&self, node: u32, f: &mut impl FnMut(&M) -> ControlFlow<()>) -> ControlFlow<()> {
-        if node != ROOT {
-            return self.tree.try_for_each_below(node, f);
-        }
-        let mut child = self.tree.first_child(ROOT);
-        while let Some(node) = child {
-            if self.is_visible(node) {
-                self.tree.try_for_each_below(node, &mut *f)?;
-            }
-            child = self.tree.next_sibling(node);
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Does a wildcard in the place of this node stand for it? Not for `$` in the first level [MQTT-4.7.2-1].
-    fn is_visible(&self, node: u32) -> bool {
-        !(self.tree.is_first_level(node) && self.tree.level(node).starts_with('$'))
+    /// Does a wildcard in the place of this node, so many levels down, stand for it? Not for `$` in the first level
+    /// [MQTT-4.7.2-1].
+    #[inline]
+    fn is_visible(&self, node: u32, depth: usize) -> bool {
+        depth != 1 || !self.tree.level(node).starts_with('$')
     }
 }

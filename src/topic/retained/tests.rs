@@ -123,4 +123,63 @@ proptest! {
         }
         prop_assert_eq!(tree.tree.node_count(), 1);
     }
+
+    /// Of the messages that are there all the time, a walk finds each once, whatever comes and goes beside them; and
+    /// nothing that is not there.
+    #[test]
+    fn a_walk_in_steps_finds_what_stays(
+        stay in vec(a_topic(), 0..20),
+        others in vec((a_topic(), prop::option::weighted(0.5, Just(()))), 1..100),
+        text in a_filter(),
+        each in 1..4_u32,
+    ) {
+        let (mut tree, mut stays, mut others) = (RetainedTree::new(1), BTreeMap::new(), others.into_iter());
+        for (number, text) in (1..).zip(stay) {
+            tree.insert(topic(&text), number);
+            stays.insert(text, number);
+        }
+        // what comes and goes has numbers of its own
+        let mut number = 1_000;
+        let mut change = |tree: &mut RetainedTree<u32>, count| {
+            for (text, is_there) in others.by_ref().take(count).filter(|(text, _)| !stays.contains_key(text)) {
+                number += 1;
+                match is_there {
+                    Some(()) => tree.insert(topic(&text), number),
+                    None => tree.remove(topic(&text)),
+                };
+            }
+        };
+        change(&mut tree, 20);
+        let filter = TopicFilter::new(&text).unwrap();
+        let (mut found, mut from) = (Vec::new(), Place::default());
+        loop {
+            let mut steps = Steps::new(each);
+            let walked = tree.walk(filter, from, &mut steps, |&message, _| {
+                found.push(message);
+                ControlFlow::Continue(())
+            });
+            let Walked::Left(place) = walked else {
+                tree.unpin(from);
+                break;
+            };
+            prop_assert_eq!(steps.taken(), each);
+            tree.pin(place);
+            tree.unpin(from);
+            change(&mut tree, 3);
+            from = place;
+        }
+        found.retain(|message| *message < 1_000);
+        found.sort();
+        let mut expected: Vec<_> =
+            stays.iter().filter(|(text, _)| filter.matches(topic(text))).map(|(_, message)| *message).collect();
+        expected.sort();
+        prop_assert_eq!(found, expected);
+        change(&mut tree, usize::MAX);
+        prop_assert_eq!(tree.tree.pins(), 0);
+        let mut all = Vec::new();
+        for filter in ["#", "$s/#"] {
+            tree.for_each_match(TopicFilter::new(filter).unwrap(), |message| all.push(*message));
+        }
+        prop_assert_eq!(all.len(), tree.len());
+    }
 }

@@ -15,6 +15,7 @@ use super::{
     hash::Seed,
     subscribers::{Removal, Subscribers},
     tree::{LevelTree, ROOT},
+    walk::{Place as WalkPlace, Steps, Walked},
 };
 use crate::types::SubscriptionOptions;
 
@@ -37,6 +38,13 @@ pub struct SubscriptionTrie<S> {
 /// filter; then it may be given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
+
+/// A topic for which more nodes have to be visited than was allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// As many were.
+    pub visited: usize,
+}
 
 /// What a Topic Filter has in front of its wildcards, as far as it is told: what the topics that it matches begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +168,18 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
 
     /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A
     /// subscriber with several such filters is named once for each.
-    pub fn for_each_match(&self, topic: &TopicName, mut f: impl FnMut(&S, SubscriptionOptions)) {
+    pub fn for_each_match(&self, topic: &TopicName, f: impl FnMut(&S, SubscriptionOptions)) {
+        let _never_too_many = self.match_within(topic, usize::MAX, f);
+    }
+
+    /// The same, unless far more nodes than `most` have to be visited for it: then it is given up, and what `f` was
+    /// told is not all. Gives how many were visited.
+    pub fn match_within(
+        &self,
+        topic: &TopicName,
+        most: usize,
+        mut f: impl FnMut(&S, SubscriptionOptions),
+    ) -> Result<usize, TooMany> {
         let mut name = |subscribers: &Subscribers<S>| {
             for (subscriber, options) in subscribers.as_slice() {
                 f(subscriber, *options);
@@ -171,8 +190,79 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
             found.and_then(|id| self.exact.value(id)).into_iter().for_each(&mut name);
         }
         if !self.tree.is_empty() {
-            self.for_each_node(topic, |node| self.tree.value(node).into_iter().for_each(&mut name));
+            return self.for_each_node(topic, most, |node| self.tree.value(node).into_iter().for_each(&mut name));
         }
+        Ok(0)
+    }
+
+    /// The same in steps, one for each node: from a place on, until no step is left. `f` is told each subscription that
+    /// is there from the first step to the last; one that comes or goes meanwhile may be told or not. A walk that was
+    /// left goes on from its place, which has to be [pinned](Self::pin) with the trie locked as it was walked.
+    pub fn walk(
+        &self,
+        topic: &TopicName,
+        from: WalkPlace,
+        steps: &mut Steps,
+        mut f: impl FnMut(&S, SubscriptionOptions),
+    ) -> Walked {
+        let mut name = |subscribers: Option<&Subscribers<S>>, steps: &mut Steps| {
+            let list = subscribers.map_or(&[][..], |subscribers| subscribers.as_slice());
+            list.iter().for_each(|(subscriber, options)| f(subscriber, *options));
+            // the list of one filter is told as a whole
+            steps.take(u32::try_from(list.len()).unwrap_or(u32::MAX));
+        };
+        let levels: SmallVec<[&str; 16]> = topic.levels().collect();
+        let WalkPlace { mut node, depth } = from;
+        let mut depth = depth as usize;
+        loop {
+            if !steps.take(1) {
+                return Walked::Left(WalkPlace { node, depth: depth as u32 });
+            }
+            if node == ROOT {
+                name(self.exact.find(topic.as_str(), &self.seed).and_then(|id| self.exact.value(id)), steps);
+            }
+            // a wildcard in the first level does not match `$` [MQTT-4.7.2-1]
+            let wildcards = depth > 0 || !topic.is_dollar();
+            if wildcards && let Some(all) = self.tree.multi_level_child(node) {
+                name(self.tree.value(all), steps);
+            }
+            let below = if depth == levels.len() {
+                name(self.tree.value(node), steps);
+                None
+            } else {
+                let literal = || self.tree.literal_child(node, levels[depth], self.tree.level_hash(levels[depth]));
+                let any = if wildcards { self.tree.single_level_child(node) } else { None };
+                any.or_else(literal)
+            };
+            if let Some(below) = below {
+                (node, depth) = (below, depth + 1);
+                continue;
+            }
+            loop {
+                if depth == 0 {
+                    return Walked::Whole;
+                }
+                let (parent, level) = (self.tree.parent(node), levels[depth - 1]);
+                // behind `+` comes the level itself
+                if self.tree.single_level_child(parent) == Some(node)
+                    && let Some(literal) = self.tree.literal_child(parent, level, self.tree.level_hash(level))
+                {
+                    node = literal;
+                    break;
+                }
+                (node, depth) = (parent, depth - 1);
+            }
+        }
+    }
+
+    /// A walk is left at this place.
+    pub fn pin(&mut self, place: WalkPlace) {
+        self.tree.pin(place.node);
+    }
+
+    /// The walk has gone on from there, or is given up.
+    pub fn unpin(&mut self, place: WalkPlace) {
+        self.tree.unpin(place.node);
     }
 
     /// How many subscriptions there are: pairs of filter and subscriber.
@@ -194,7 +284,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
     ///
     /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and
     /// their look-ups do not wait for each other.
-    fn for_each_node(&self, topic: &TopicName, mut f: impl FnMut(u32)) {
+    fn for_each_node(&self, topic: &TopicName, most: usize, mut f: impl FnMut(u32)) -> Result<usize, TooMany> {
         // Level after level stands behind the one before: from `from` on are those that match so far.
         let mut nodes: SmallVec<[u32; 32]> = smallvec![ROOT];
         let mut from = 0;
@@ -219,7 +309,10 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
                 }
             }
             if nodes.len() == end {
-                return;
+                return Ok(end);
+            }
+            if nodes.len() > most {
+                return Err(TooMany { visited: nodes.len() });
             }
             from = end;
             wildcards = true;
@@ -229,6 +322,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
             // `a/#` matches `a` as well (section 4.7.1.2).
             self.tree.multi_level_child(node).into_iter().for_each(&mut f);
         }
+        Ok(nodes.len())
     }
 
     fn subscribers(&self, id: FilterId) -> Option<&Subscribers<S>> {

@@ -67,6 +67,52 @@ fn overlapping_filters_of_one_subscriber_are_each_named() {
     assert_eq!(matches(&trie, "$a/b"), []);
 }
 
+/// What a walk tells that is left after each so many steps, with what happens meanwhile.
+fn walk(
+    trie: &mut SubscriptionTrie<u8>,
+    topic: &str,
+    each: u32,
+    mut meanwhile: impl FnMut(&mut SubscriptionTrie<u8>),
+) -> Vec<(u8, QoS)> {
+    let (mut found, mut from) = (Vec::new(), WalkPlace::default());
+    loop {
+        let mut steps = Steps::new(each);
+        let walked = trie.walk(TopicName::new(topic).unwrap(), from, &mut steps, |&subscriber, options| {
+            found.push((subscriber, options.qos));
+        });
+        let Walked::Left(place) = walked else {
+            trie.unpin(from);
+            break;
+        };
+        assert!(steps.taken() >= each);
+        trie.pin(place);
+        trie.unpin(from);
+        meanwhile(trie);
+        from = place;
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_match_that_would_visit_too_many_nodes_is_given_up() {
+    let mut trie = SubscriptionTrie::new(1);
+    for n in 0..1 << 10 {
+        let levels: Vec<_> = (0..10).map(|bit| if n >> bit & 1 == 0 { "x" } else { "+" }).collect();
+        trie.subscribe(filter(&levels.join("/")), 7, options(QoS::AtMostOnce));
+    }
+    let topic = ["x"; 10].join("/");
+    let name = TopicName::new(&topic).unwrap();
+    let (mut told, most) = (0, 100);
+    let Err(TooMany { visited }) = trie.match_within(name, most, |_, _| told += 1) else { panic!("not given up") };
+    assert!(visited > most && visited <= 3 * most, "{visited}");
+    // one of the filters has no wildcard, and no node
+    assert_eq!(told, 1);
+    assert_eq!(trie.match_within(name, 2_046, |_, _| told += 1), Ok(2_046));
+    assert_eq!(told, 1 + (1 << 10));
+    assert_eq!(walk(&mut trie, &topic, 50, |_| {}).len(), 1 << 10);
+}
+
 #[test]
 fn the_deepest_topic_overflows_no_stack() {
     let mut trie = SubscriptionTrie::new(1);
@@ -167,7 +213,8 @@ proptest! {
             let expected = list.iter().filter(|kept| filter(&kept.0).matches(name)).map(|kept| (kept.1, kept.2));
             let mut expected: Vec<_> = expected.collect();
             expected.sort();
-            prop_assert_eq!(matches(&trie, &topic), expected, "{}", topic);
+            prop_assert_eq!(matches(&trie, &topic), expected.as_slice(), "{}", topic);
+            prop_assert_eq!(walk(&mut trie, &topic, 1, |_| {}), expected, "{} in steps", topic);
         }
         for (_, subscriber, _, id) in list.drain(..) {
             prop_assert!(trie.remove(id, &subscriber));
@@ -191,5 +238,36 @@ proptest! {
         let mut expected: Vec<_> = list.iter().map(|kept| (kept.1, kept.2)).collect();
         expected.sort();
         prop_assert_eq!(matches(&trie, "a/b"), expected);
+    }
+
+    /// Of the subscriptions that are there all the time, a walk misses none and tells none twice, whatever comes and
+    /// goes beside them.
+    #[test]
+    fn a_walk_in_steps_tells_what_stays(
+        stay in vec((a_filter(), 0..8_u8), 1..30),
+        others in vec(a_step(), 1..100),
+        topic in a_topic(),
+        each in 1..4_u32,
+    ) {
+        let (mut trie, mut list) = (SubscriptionTrie::new(1), Vec::new());
+        for (text, subscriber) in stay {
+            apply(Step::Subscribe(text, 100 + subscriber, QoS::AtLeastOnce), &mut trie, &mut list);
+        }
+        let name = TopicName::new(&topic).unwrap();
+        let mut expected: Vec<_> = list.iter().filter(|kept| filter(&kept.0).matches(name)).map(|kept| kept.1).collect();
+        expected.sort();
+        let (mut others, mut others_list) = (others.into_iter(), Vec::new());
+        for step in others.by_ref().take(20) {
+            apply(step, &mut trie, &mut others_list);
+        }
+        let found = walk(&mut trie, &topic, each, |trie| {
+            others.by_ref().take(3).for_each(|step| apply(step, trie, &mut others_list));
+        });
+        let found: Vec<_> = found.into_iter().map(|(subscriber, _)| subscriber).filter(|s| *s >= 100).collect();
+        prop_assert_eq!(found, expected);
+        for (_, subscriber, _, id) in list.drain(..).chain(others_list) {
+            prop_assert!(trie.remove(id, &subscriber));
+        }
+        prop_assert_eq!((trie.tree.node_count(), trie.tree.pins()), (1, 0));
     }
 }
