@@ -272,7 +272,7 @@ impl World {
         let mut bytes = out.contiguous().expect("small payloads stand in one piece");
         while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
             if frame.first >> 4 == 3 {
-                let publish = codec::decode_publish(frame).unwrap();
+                let publish = codec::decode_publish(ProtocolVersion::V311, frame).unwrap();
                 // QoS 2 is answered as QoS 1 now and then: by the client that is wrong
                 self.sent[client].extend(publish.packet_id.map(|id| (publish.qos != QoS::ExactlyOnce, id)));
                 if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, publish.packet_id) {

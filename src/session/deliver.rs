@@ -1,5 +1,7 @@
 //! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
 
+use std::ops::Range;
+
 use super::{
     Attached, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange, SessionNumber,
     Stored, Turn,
@@ -112,7 +114,7 @@ impl Session {
             false => queue,
         };
         let number = outbound.next_number();
-        let queued = Queued { number, message: message.clone(), qos, retain, subscribed: false };
+        let queued = Queued { number, message: message.clone(), qos, retain };
         let dropped = outbound.enqueue(queued, queue);
         outbound.tell(|before, now| journal.holds(before, now));
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
@@ -134,17 +136,19 @@ impl Session {
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer. `max` may wait; `false`: so many do, and this one is dropped.
+    /// before anything newer. `number`: one of those that were [reserved](Self::reserve_numbers), rising from one message
+    /// to the next; `None`: nothing newer has come. `max` may wait; `false`: so many do, and this one is dropped.
     pub fn deliver_retained(
         &mut self,
         message: &Message,
         granted: QoS,
+        number: Option<u64>,
         max: usize,
         turn: &mut Turn<'_, impl Journal>,
     ) -> bool {
         let qos = message.qos().min(granted);
         let outbound = self.outbound.get_or_insert_default();
-        let Some(number) = outbound.enqueue_retained(message.clone(), qos, max) else {
+        let Some(number) = outbound.enqueue_retained(message.clone(), qos, number, max) else {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
@@ -155,6 +159,12 @@ impl Session {
                 turn.journal.changed(session, SessionChange::Queued { number, message, qos, retain: true, sent: None });
         }
         true
+    }
+
+    /// Reserves numbers for retained messages that are looked up in steps: messages that come from now on are newer, and
+    /// are sent behind them. They have to wait for a SUBACK until all are looked up.
+    pub fn reserve_numbers(&mut self, count: usize) -> Range<u64> {
+        self.outbound.get_or_insert_default().reserve_numbers(count as u64)
     }
 
     /// Forgets the messages that wait, or would be sent again, and that the client may not receive. (What it was sent

@@ -1,7 +1,7 @@
 //! [`Outbound`]: QoS 1 and 2 messages on their way to one client: those in flight, in the order they were sent, and the
 //! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use smallvec::SmallVec;
 
@@ -33,11 +33,12 @@ pub(super) struct Outbound {
     acknowledged: u16,
     queue: Queue,
     queued_bytes: usize,
-    /// Of `queue`, the retained messages of new subscriptions, which have a bound of their own.
-    retained: usize,
-    /// Of `queue`, those of QoS 0.
+    /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later than
+    /// messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
+    brought: VecDeque<Queued>,
+    /// Of `queue` and `brought`, those of QoS 0.
     qos0: usize,
-    /// For each SUBACK that is due and not sent yet: messages in `queue` with numbers above this wait for it.
+    /// For each SUBACK that is due and not sent yet: messages that wait, with numbers above this, wait for it.
     /// Ascending.
     subacks: Vec<u64>,
     /// What the gauges count of all this.
@@ -83,7 +84,7 @@ impl InFlight {
 impl Outbound {
     #[inline]
     pub(super) fn backlog(&self) -> Backlog {
-        Backlog { messages: self.queue.len() + self.inflight.len(), bytes: self.queued_bytes }
+        Backlog { messages: self.queue.len() + self.brought.len() + self.inflight.len(), bytes: self.queued_bytes }
     }
 
     /// Tells the gauges what became of the backlog since they were told.
@@ -110,7 +111,7 @@ impl Outbound {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.inflight.is_empty() && self.queue.is_empty()
+        self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty()
     }
 
     /// The number of a message that comes now.
@@ -275,11 +276,13 @@ impl Outbound {
     /// is given and its state.
     pub(super) fn restore_queued(&mut self, queued: Queued) {
         self.last_number = queued.number;
-        match queued.subscribed {
-            true => self.retained += 1,
-            false => self.queued_bytes += queued.message.size(),
+        // what a store keeps of RETAIN does not say why: most are what a subscription brought
+        if queued.retain {
+            self.brought.push_back(queued);
+        } else {
+            self.queued_bytes += queued.message.size();
+            self.queue.push_back(queued);
         }
-        self.queue.push_back(queued);
     }
 
     /// The other half of it: a message that was in flight.
@@ -295,7 +298,7 @@ impl Outbound {
         let size = new.message.size();
         let mut dropped = Overflow::new();
         let others = |queue: &Self| {
-            let waiting = queue.queue.len() - queue.retained;
+            let waiting = queue.queue.len();
             // those of QoS 0 that waited for a SUBACK may be more than the limit for a moment, and push out no others
             let is_over = new.qos != QoS::AtMostOnce && waiting > limits.messages;
             if is_over { waiting.saturating_sub(queue.qos0) } else { waiting }
@@ -329,17 +332,31 @@ impl Outbound {
         dropped
     }
 
-    /// Queues a retained message of a new subscription, unless `max` of them wait already: its number.
+    /// Queues a retained message of a new subscription, unless `max` of them wait already: its number. `number`: one
+    /// that was [reserved](Self::reserve_numbers); `None`: it comes behind all that came before it.
     #[inline]
-    pub(super) fn enqueue_retained(&mut self, message: Message, qos: QoS, max: usize) -> Option<u64> {
-        if self.retained >= max {
+    pub(super) fn enqueue_retained(
+        &mut self,
+        message: Message,
+        qos: QoS,
+        number: Option<u64>,
+        max: usize,
+    ) -> Option<u64> {
+        if self.brought.len() >= max {
             return None;
         }
-        let number = self.next_number();
-        self.retained += 1;
+        let number = number.unwrap_or_else(|| self.next_number());
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
-        self.queue.push_back(Queued { number, message, qos, retain: true, subscribed: true });
+        self.brought.push_back(Queued { number, message, qos, retain: true });
         Some(number)
+    }
+
+    /// Reserves numbers for retained messages that are looked up in steps: messages that come meanwhile are newer, and
+    /// are sent behind them.
+    pub(super) fn reserve_numbers(&mut self, count: u64) -> Range<u64> {
+        let first = self.last_number + 1;
+        self.last_number += count;
+        first..first + count
     }
 
     /// The number of the last message that came.
@@ -367,28 +384,36 @@ impl Outbound {
     /// Is there anything to be sent, perhaps?
     #[inline]
     pub(super) fn has_waiting(&self) -> bool {
-        !self.queue.is_empty() || !self.held.is_empty() || self.resend.is_some()
+        !self.queue.is_empty() || !self.brought.is_empty() || !self.held.is_empty() || self.resend.is_some()
     }
 
     /// Has a message that comes now nothing in front of it?
     #[inline]
     pub(super) fn is_clear(&self) -> bool {
-        self.queue.is_empty() && self.subacks.is_empty() && self.resend.is_none()
+        self.queue.is_empty() && self.brought.is_empty() && self.subacks.is_empty() && self.resend.is_none()
     }
 
     /// The message whose turn it is, if the window has a place for it and no SUBACK has to be sent first.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
         let free = self.has_place(window);
-        let next = self.queue.front().filter(|m| free || m.qos == QoS::AtMostOnce)?;
+        let (brought, queued) = (self.brought.front(), self.queue.front());
+        let is_brought = brought.is_some_and(|brought| queued.is_none_or(|queued| brought.number < queued.number));
+        let next = if is_brought { brought } else { queued };
+        let next = next.filter(|m| free || m.qos == QoS::AtMostOnce)?;
         if self.subacks.first().is_some_and(|&before| next.number > before) {
             return None;
         }
-        let next = self.queue.pop_front()?;
-        if next.subscribed {
-            self.retained -= 1;
+        let next = if is_brought {
+            let next = self.brought.pop_front()?;
+            if self.brought.is_empty() {
+                self.brought = VecDeque::new();
+            }
+            next
         } else {
+            let next = self.queue.pop_front()?;
             self.queued_bytes -= next.message.size();
-        }
+            next
+        };
         self.qos0 -= usize::from(next.qos == QoS::AtMostOnce);
         Some(next)
     }
@@ -396,7 +421,7 @@ impl Outbound {
     /// QoS 0 messages or retained ones are waiting: newer messages of the same topic, QoS 0 too, must not overtake them
     /// [MQTT-4.6.0-6]. Or a SUBACK is due.
     pub(super) fn holds_back_qos0(&self) -> bool {
-        self.retained > 0 || self.qos0 > 0 || !self.subacks.is_empty()
+        !self.brought.is_empty() || self.qos0 > 0 || !self.subacks.is_empty()
     }
 
     /// QoS 0 messages are waiting.
@@ -421,20 +446,18 @@ impl Outbound {
     }
 
     fn forget_queued(&mut self, mut goes: impl FnMut(&Queued) -> bool) {
-        let (mut bytes, mut retained, mut qos0) = (0, 0, 0);
-        self.queue.retain(|m| {
-            if !goes(m) {
-                return true;
+        let (mut bytes, mut qos0) = (0, 0);
+        let mut stays = |m: &Queued, counts: bool| {
+            let goes = goes(m);
+            if goes {
+                qos0 += usize::from(m.qos == QoS::AtMostOnce);
+                bytes += if counts { m.message.size() } else { 0 };
             }
-            qos0 += usize::from(m.qos == QoS::AtMostOnce);
-            match m.subscribed {
-                true => retained += 1,
-                false => bytes += m.message.size(),
-            }
-            false
-        });
+            !goes
+        };
+        self.brought.retain(|m| stays(m, false));
+        self.queue.retain(|m| stays(m, true));
         self.queued_bytes -= bytes;
-        self.retained -= retained;
         self.qos0 -= qos0;
     }
 }

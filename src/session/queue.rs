@@ -19,8 +19,6 @@ pub(super) struct Queued {
     pub(super) qos: QoS,
     /// Sent with RETAIN.
     pub(super) retain: bool,
-    /// A retained message that a new subscription brings: those have a bound of their own.
-    pub(super) subscribed: bool,
 }
 
 /// Messages that wait, by rising number.
@@ -34,7 +32,6 @@ pub(super) enum Queue {
 #[derive(Debug, Default)]
 pub(super) struct ByTopic {
     messages: BTreeMap<u64, Queued>,
-    /// Those that count against the limits.
     topics: BTreeSet<OfTopic>,
     /// The same, those first that are not the newest of their topic: whether one is, and its number.
     next_to_go: BTreeSet<(bool, u64)>,
@@ -114,23 +111,18 @@ impl Queue {
         }
     }
 
-    /// Of those that count against the limits, takes out the one that has waited longest.
+    /// Takes out the one that has waited longest.
     pub(super) fn take_oldest(&mut self) -> Option<Queued> {
         match self {
-            Self::InOrder(queue) => {
-                // retained messages of a new subscription stand in front, but for those of a second subscription
-                let at = queue.iter().position(|m| !m.subscribed)?;
-                queue.remove(at)
-            }
+            Self::InOrder(queue) => queue.pop_front(),
             Self::ByTopic(queue) => {
-                let oldest = [false, true].into_iter().filter_map(|newest| queue.first_to_go(newest)).min()?;
+                let (&oldest, _) = queue.messages.first_key_value()?;
                 queue.remove(oldest)
             }
         }
     }
 
-    /// Of those that count against the limits, takes out the one that gives way to `new`, if the newest of each topic
-    /// is to stay.
+    /// Takes out the one that gives way to `new`, if the newest of each topic is to stay.
     ///
     /// A topic pushes out its own messages first: one that has many takes nothing from others. Where each is the newest
     /// of its topic, one has to be lost: that which has waited longest is the most likely to be outdated, and was sent
@@ -166,27 +158,23 @@ impl Queue {
 
 impl ByTopic {
     fn push(&mut self, new: Queued) {
-        if !new.subscribed {
-            let key = OfTopic { message: new.message.clone(), number: new.number };
-            let before = self.topics.range(..&key).next_back().filter(|before| before.is_beside(&key));
-            if let Some(before) = before {
-                self.next_to_go.remove(&(true, before.number));
-                self.next_to_go.insert((false, before.number));
-            }
-            self.next_to_go.insert((true, new.number));
-            self.topics.insert(key);
+        let key = OfTopic { message: new.message.clone(), number: new.number };
+        let before = self.topics.range(..&key).next_back().filter(|before| before.is_beside(&key));
+        if let Some(before) = before {
+            self.next_to_go.remove(&(true, before.number));
+            self.next_to_go.insert((false, before.number));
         }
+        self.next_to_go.insert((true, new.number));
+        self.topics.insert(key);
         self.messages.insert(new.number, new);
     }
 
     /// Takes one out: never the newest of a topic of which others stay.
     fn remove(&mut self, number: u64) -> Option<Queued> {
         let gone = self.messages.remove(&number)?;
-        if !gone.subscribed {
-            self.topics.remove(&OfTopic { message: gone.message.clone(), number });
-            if !self.next_to_go.remove(&(false, number)) {
-                self.next_to_go.remove(&(true, number));
-            }
+        self.topics.remove(&OfTopic { message: gone.message.clone(), number });
+        if !self.next_to_go.remove(&(false, number)) {
+            self.next_to_go.remove(&(true, number));
         }
         Some(gone)
     }

@@ -56,8 +56,7 @@ impl Session {
             let outbound = session.outbound.get_or_insert_default();
             match state {
                 RestoredState::Queued { message, qos, retain } => {
-                    // what a store keeps of RETAIN does not say why: most are what a subscription brought
-                    outbound.restore_queued(Queued { number, message, qos, retain, subscribed: retain });
+                    outbound.restore_queued(Queued { number, message, qos, retain });
                 }
                 RestoredState::Sent { sent, message, qos, retain } => {
                     let state = SendState::Published { qos, retain, message: Some(message) };

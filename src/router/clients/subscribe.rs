@@ -145,7 +145,7 @@ impl Router {
                 turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }
-            if session.deliver_retained(message, options.qos, max, &mut turn) {
+            if session.deliver_retained(message, options.qos, None, max, &mut turn) {
                 return ControlFlow::Continue(());
             }
             let payload = message.payload().len();

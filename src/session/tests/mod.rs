@@ -529,9 +529,33 @@ fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
     let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
     let (session, mut turn) = end.parts();
-    assert!(session.deliver_retained(&retained, QoS::AtLeastOnce, usize::MAX, &mut turn));
+    assert!(session.deliver_retained(&retained, QoS::AtLeastOnce, None, usize::MAX, &mut turn));
     assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued));
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
     assert_eq!(end.messages(), [(2, b"retained".to_vec()), (0, b"newer".to_vec())]);
+}
+
+#[test]
+fn retained_messages_that_are_looked_up_in_steps_come_in_front_of_newer_messages() {
+    let mut end = End::new(LIMITS);
+    end.attach();
+    assert!(matches!(end.deliver(b"older", QoS::AtMostOnce), Delivery::Sent));
+    let before = end.session.last_number();
+    end.session.wait_for_suback(before);
+    let mut numbers = end.session.reserve_numbers(3);
+    for (step, payload) in [b"first", b"other"].into_iter().enumerate() {
+        let newer = format!("newer {step}");
+        assert!(matches!(end.deliver(newer.as_bytes(), QoS::AtMostOnce), Delivery::Queued));
+        let retained = Message::new(TopicName::new("t").unwrap(), payload, QoS::AtMostOnce);
+        let (session, mut turn) = end.parts();
+        assert!(session.deliver_retained(&retained, QoS::AtMostOnce, numbers.next(), 2, &mut turn));
+        assert!(!session.deliver_retained(&retained, QoS::AtMostOnce, None, step + 1, &mut turn));
+    }
+    assert_eq!(end.messages(), [(0, b"older".to_vec())]);
+    let (session, mut turn) = end.parts();
+    session.suback_sent(before, &mut turn);
+    let messages = ["first", "other", "newer 0", "newer 1"].map(|payload| (0, payload.as_bytes().to_vec()));
+    assert_eq!(end.messages(), messages);
+    assert_eq!(end.session.backlog(), Backlog::default());
 }

@@ -11,21 +11,20 @@ struct Waiting {
     number: u64,
     topic: u8,
     qos: QoS,
-    subscribed: bool,
 }
 
 impl Waiting {
     fn queued(self) -> Queued {
         let topic = format!("t/{}", self.topic);
         let message = Message::new(TopicName::new(&topic).unwrap(), &self.number.to_be_bytes(), self.qos);
-        let Self { number, qos, subscribed, .. } = self;
-        Queued { number, message, qos, retain: subscribed, subscribed }
+        let Self { number, qos, .. } = self;
+        Queued { number, message, qos, retain: false }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Push(u8, QoS, bool),
+    Push(u8, QoS),
     Pop,
     TakeOldest,
     TakeOutdatedBy(u8),
@@ -35,7 +34,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let qos = || prop_oneof![Just(QoS::AtMostOnce), Just(QoS::AtLeastOnce)];
     prop_oneof![
-        12 => (0..20u8, qos(), proptest::bool::weighted(0.1)).prop_map(|(t, q, s)| Step::Push(t, q, s)),
+        12 => (0..20u8, qos()).prop_map(|(t, q)| Step::Push(t, q)),
         4 => Just(Step::Pop),
         2 => Just(Step::TakeOldest),
         6 => (0..25u8).prop_map(Step::TakeOutdatedBy),
@@ -45,10 +44,10 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Where the one is that gives way to a new message of this topic.
 fn gives_way(waiting: &VecDeque<Waiting>, topic: u8) -> Option<usize> {
-    let counted = || waiting.iter().enumerate().filter(|(_, w)| !w.subscribed);
-    let is_outdated = |(at, w): &(usize, &Waiting)| counted().any(|(later, x)| later > *at && x.topic == w.topic);
-    let same = counted().find(|(_, w)| w.topic == topic);
-    same.or_else(|| counted().find(is_outdated)).or_else(|| counted().next()).map(|(at, _)| at)
+    let all = || waiting.iter().enumerate();
+    let is_outdated = |(at, w): &(usize, &Waiting)| all().any(|(later, x)| later > *at && x.topic == w.topic);
+    let same = all().find(|(_, w)| w.topic == topic);
+    same.or_else(|| all().find(is_outdated)).or_else(|| all().next()).map(|(at, _)| at)
 }
 
 proptest! {
@@ -57,25 +56,22 @@ proptest! {
     /// Whether it knows its topics or not, and whenever it learns or forgets them.
     #[test]
     fn it_is_what_a_plain_list_is(full in 0..150u8, steps in vec(step(), 1..300)) {
-        let first = (0..full).map(|n| Step::Push(n % 20, QoS::AtLeastOnce, false));
+        let first = (0..full).map(|n| Step::Push(n % 20, QoS::AtLeastOnce));
         let (mut queue, mut waiting, mut number) = (Queue::default(), VecDeque::<Waiting>::new(), 0);
         for step in first.chain(steps) {
             number += 1;
             let (got, expected) = match step {
-                Step::Push(topic, qos, subscribed) => {
-                    let new = Waiting { number, topic, qos, subscribed };
+                Step::Push(topic, qos) => {
+                    let new = Waiting { number, topic, qos };
                     queue.push_back(new.queued());
                     queue.learn_topics();
                     waiting.push_back(new);
                     (None, None)
                 }
                 Step::Pop => (queue.pop_front(), waiting.pop_front()),
-                Step::TakeOldest => {
-                    let at = waiting.iter().position(|w| !w.subscribed);
-                    (queue.take_oldest(), at.and_then(|at| waiting.remove(at)))
-                }
+                Step::TakeOldest => (queue.take_oldest(), waiting.pop_front()),
                 Step::TakeOutdatedBy(topic) => {
-                    let new = Waiting { number, topic, qos: QoS::AtLeastOnce, subscribed: false };
+                    let new = Waiting { number, topic, qos: QoS::AtLeastOnce };
                     let gone = gives_way(&waiting, topic).and_then(|at| waiting.remove(at));
                     (queue.take_outdated_by(&new.queued().message), gone)
                 }
