@@ -240,7 +240,7 @@ impl<'a> Load<'a> {
     fn new(store: &'a DiskStore) -> Self {
         for n in 0..SESSIONS {
             let client = ClientId::from(format!("client {n}").as_str());
-            let _ = store.append(Record::SessionStarted { session: session(n), client, will: None });
+            let _ = store.append(Record::SessionStarted { session: session(n), client, owner: None, will: None });
         }
         let topic = std::str::from_utf8(&TOPIC).ok().and_then(|text| TopicName::new(text).ok()).expect("a Topic Name");
         Self { store, waker: Waker::from(Arc::new(Unpark(thread::current()))), topic }

@@ -34,7 +34,10 @@ pub use ports::{
     Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
     Pending, Proof, Refusal, Rights, Verdict,
 };
-pub use ports::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
+pub use ports::{
+    Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
+    SessionOwner, Store,
+};
 pub use sessions::{ConnectionId, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};

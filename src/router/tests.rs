@@ -166,6 +166,7 @@ impl World {
         let session = RestoredSession {
             session: number,
             client: "Restored".into(),
+            owner: None,
             away: Duration::ZERO,
             subscriptions: Vec::new(),
             messages: vec![message(1), message(2)],
@@ -173,7 +174,8 @@ impl World {
             will: None,
             due: Vec::new(),
         };
-        let restored = Restored { sessions: vec![session], retained: Vec::new(), next_session: number };
+        let restored =
+            Restored { sessions: vec![session], retained: Vec::new(), wills: Vec::new(), next_session: number };
         router.restore(&mut threads[1], restored, now);
         Self { router, rules, threads, thread: 0, now, clients: Default::default(), sent: Default::default() }
     }

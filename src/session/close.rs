@@ -193,9 +193,8 @@ impl CloseReason {
         }
     }
 
-    /// Does the Will go out? On every end but a DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3]; at a shutdown it is left to
-    /// a restart, as section 3.1.2.5 allows.
+    /// Does the Will go out? On every end but a DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3].
     pub fn publishes_will(&self) -> bool {
-        !matches!(self, Self::ClientDisconnect | Self::ServerShutdown)
+        !matches!(self, Self::ClientDisconnect)
     }
 }

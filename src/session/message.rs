@@ -12,7 +12,7 @@ use triomphe::ThinArc;
 use crate::{
     codec::{self, Publish},
     topic::TopicName,
-    types::{ClientId, PacketId, QoS},
+    types::{ClientId, PacketId, QoS, UserName},
 };
 
 /// A shared Application Message: topic, payload, QoS. A clone costs a count; topic and payload are one allocation.
@@ -121,6 +121,8 @@ pub struct Outgoing<'a> {
     pub retain: bool,
     /// The client that published it, also by its Will; `None`: the broker itself.
     pub from: Option<&'a ClientId>,
+    /// The user of that client.
+    pub user: Option<&'a UserName>,
     frame: Option<FrameBytes<'a>>,
     message: OnceCell<Message>,
 }
@@ -139,7 +141,7 @@ pub const LARGE_PAYLOAD: usize = 8 << 10;
 impl<'a> Outgoing<'a> {
     /// A message that comes from within the broker.
     pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
-        Self { topic, payload, qos, retain: false, from: None, frame: None, message: OnceCell::new() }
+        Self { topic, payload, qos, retain: false, from: None, user: None, frame: None, message: OnceCell::new() }
     }
 
     /// The same message, published with this RETAIN.
@@ -147,9 +149,9 @@ impl<'a> Outgoing<'a> {
         Self { retain, ..self }
     }
 
-    /// The same message, published by this client.
-    pub fn with_sender(self, client: &'a ClientId) -> Self {
-        Self { from: Some(client), ..self }
+    /// The same message, published by this client of this user.
+    pub fn with_sender(self, client: &'a ClientId, user: Option<&'a UserName>) -> Self {
+        Self { from: Some(client), user, ..self }
     }
 
     /// The message of a client's PUBLISH; `frame` is all its bytes, fixed header included.
@@ -165,6 +167,7 @@ impl<'a> Outgoing<'a> {
             qos: publish.qos,
             retain: publish.retain,
             from: Some(client),
+            user: None,
             frame: frame
                 .len()
                 .checked_sub(tail)
@@ -219,6 +222,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             qos: message.qos(),
             retain: false,
             from: None,
+            user: None,
             frame: None,
             message: OnceCell::from(message.clone()),
         }

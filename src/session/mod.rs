@@ -257,6 +257,11 @@ impl Session {
         will
     }
 
+    /// Takes the Will of the connected client, to be published.
+    pub fn take_will(&mut self) -> Option<StoredWill> {
+        self.attached.as_mut()?.will.take()
+    }
+
     // ---- subscriptions: the index holds them, the session knows which are its ---
 
     /// The filters this session is subscribed to.

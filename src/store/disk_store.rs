@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 
 use super::{
     commit::{Handover, Settings, Statistics, Threads, Writer, driver, random},
-    log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, data_dir},
-    recovery::{self, recover, restored},
+    log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, VERSION, data_dir},
+    recovery::{self, down_time, recover, restored},
 };
 use crate::{
     clock::Clock,
@@ -100,6 +100,13 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
             torn.offset
         );
     }
+    if let Some(version) = recovered.version.filter(|&version| version < VERSION) {
+        tracing::warn!(
+            data_dir = %options.data_dir.display(),
+            "format {version} becomes format {VERSION}: an earlier dunlin cannot read the directory afterwards"
+        );
+    }
+    let last = recovered.last;
     let statistics = Arc::new(Statistics::default());
     let SegmentBytes { first, most } = options.segment_bytes;
     let first = first.max(MIN_SEGMENT_BYTES);
@@ -111,14 +118,15 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         let path = options.data_dir.clone();
         return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
     }
-    let restored = restored(writer.index(), driver::milliseconds(options.clock.wall()));
+    let age = last.age.saturating_add(down_time(last, driver::milliseconds(options.clock.wall())));
+    let restored = restored(writer.index(), age);
     let interval = match options.sync {
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),
     };
     let (next_message, clock) = (writer.index().next_message, options.clock.clone());
     let shared = Arc::new(Handover::new(next_message, options.max_pending_bytes, statistics, clock));
-    let started = driver::start(shared.clone(), writer, interval);
+    let started = driver::start(shared.clone(), writer, interval, age);
     let threads = started.map_err(|error| OpenError::Io {
         path: options.data_dir.clone(),
         what: "cannot start the store's threads",

@@ -22,7 +22,7 @@ pub struct Client {
     pub(crate) connection: ConnectionId,
     pub(crate) id: ClientId,
     /// When this connection began: after a take-over, the session may belong to another user.
-    user: Option<UserName>,
+    pub(crate) user: Option<UserName>,
     pub(crate) version: ProtocolVersion,
     /// See [`Connect::bridge`].
     pub(crate) bridge: bool,

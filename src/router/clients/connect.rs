@@ -8,6 +8,7 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{Event, Identity, Origin, Peer, Record},
+        publish::WillKept,
         sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef, SlotState},
         thread::{Action, Count},
     },
@@ -37,14 +38,16 @@ struct TakenOver {
     will: Option<StoredWill>,
     /// The rights of the client whose Will that is.
     access: Option<Arc<Access>>,
-    /// The number of the session, if it goes on and a store keeps it.
-    session: Option<SessionNumber>,
+    /// Where a store has it.
+    kept: Option<WillKept>,
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
     expiry: Option<ExpiryKey>,
     /// When what became of the session is kept.
     stored: Stored,
+    /// When the Will of the connection that begins is kept.
+    will_stored: Stored,
 }
 
 /// A connection that begins, of a client that is let in.
@@ -54,6 +57,7 @@ struct Begins<'a> {
     waker: Waker,
     will: Option<StoredWill>,
     access: Option<Arc<Access>>,
+    user: Option<UserName>,
     origin: Origin,
 }
 
@@ -109,7 +113,7 @@ impl Router {
             session_present,
         };
         let attach = |local: &mut RouterThread| {
-            let begins = Begins { connect, connection, waker, will, access, origin };
+            let begins = Begins { connect, connection, waker, will, access, user: user.clone(), origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event);
             if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
@@ -119,11 +123,17 @@ impl Router {
             if taken_over.old.is_none() {
                 self.sessions.client_came();
             }
-            let stored = taken_over.stored;
+            let (stored, will_stored) = (taken_over.stored, taken_over.will_stored);
             self.clear_away(local, &client, taken_over);
-            (slot, session_present, stored)
+            (slot, session_present, stored, will_stored)
         };
-        let ((slot, session_present, stored), panicked) = local.finish(|local| self.together(|| attach(local)));
+        let (attached, panicked) = local.finish(|local| self.together(|| attach(local)));
+        let (slot, session_present, mut stored, will_stored) = attached;
+        if let (Stored::By(_), Some(will)) = (will_stored, &connect.will)
+            && self.will_is_awaited(local, will.topic, will.retain)
+        {
+            stored = stored.and(will_stored);
+        }
         let client = Client::new(client, user, slot, connection, connect, stored);
         if panicked {
             let (reason, now) = (CloseReason::Panicked, local.observers.now);
@@ -197,6 +207,11 @@ impl Router {
             taken_over.will = state.session.detach(&mut self.turn(local));
             // what its last packets may do is still looked at by these
             taken_over.access = state.access.clone();
+            let number = state.will_number.take();
+            if taken_over.will.is_none() {
+                self.forget_will(number);
+            }
+            taken_over.kept = number.map(WillKept::Alone);
             let reason = CloseReason::SessionTakenOver;
             local.observers.observe(&Event::Disconnect { client, reason: &reason });
         }
@@ -209,7 +224,7 @@ impl Router {
             taken_over.ended = Some((slot.clone(), subscriptions));
             return Some(begins);
         }
-        let Begins { connect, connection, waker, will, access, origin } = begins;
+        let Begins { connect, connection, waker, will, access, origin, .. } = begins;
         slot.attach(&mut state, connection, waker);
         // before what waits goes out: it may have waited for somebody else
         self.set_access(&mut state, access);
@@ -217,8 +232,8 @@ impl Router {
         local.observers.observe(&event(true));
         if let Some(session) = state.session.number() {
             // a client that comes back for its messages gets them though nothing more can be stored
-            let _ = self.store(|| Record::Attached { session, will: will.clone() });
-            taken_over.session = Some(session);
+            let _ = self.store(|| Record::Attached { session, owner: None, will: will.clone() });
+            taken_over.kept = Some(WillKept::With(session));
         }
         // what it notes is told at the end of this statement: the session is still locked
         state.session.attach(connect.version, true, will, &mut self.turn(local));
@@ -235,15 +250,24 @@ impl Router {
         begins: Begins<'_>,
         taken_over: &mut TakenOver,
     ) -> SlotRef {
-        let Begins { connect, connection, waker, will, access, origin } = begins;
+        let Begins { connect, connection, waker, will, access, user, origin } = begins;
         let expiry = if connect.clean_session { Expiry::WithConnection } else { Expiry::Never };
         let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
-            let started = self.store(|| Record::SessionStarted { session, client: client.clone(), will: will.clone() });
+            let started = self.store(|| Record::SessionStarted {
+                session,
+                client: client.clone(),
+                owner: None,
+                will: will.clone(),
+            });
             taken_over.stored = taken_over.stored.and(started);
         } else {
             // the end of one that was there before may not be durable yet, nor have been waited for
             taken_over.stored = taken_over.stored.and(self.not_before(self.sessions.ended_by()));
+        }
+        let mut will_number = None;
+        if let Some(will) = will.as_ref().filter(|_| number.is_none()) {
+            (will_number, taken_over.will_stored) = self.store_will(local, client, user.as_ref(), will);
         }
         let mut session = Session::new(client.clone(), expiry, number);
         session.attach(connect.version, false, will, &mut self.turn(local));
@@ -255,6 +279,7 @@ impl Router {
         }
         state.access = access;
         state.origin = origin;
+        state.will_number = will_number;
         drop(state);
         slot
     }
@@ -277,7 +302,8 @@ impl Router {
             local.wakes.push(old);
         }
         if let Some(will) = taken_over.will {
-            self.publish_will(local, client, taken_over.session, taken_over.access, will);
+            let kept = taken_over.kept.unwrap_or(WillKept::Not);
+            self.publish_will(local, client, kept, taken_over.access, will);
         }
     }
 
@@ -301,6 +327,10 @@ impl Router {
         slot.detach(&mut state);
         let client = state.session.id().clone();
         let will = state.session.detach(&mut self.turn(local)).filter(|_| reason.publishes_will());
+        let will_number = state.will_number.take();
+        if will.is_none() {
+            self.forget_will(will_number);
+        }
         let kept = state.session.expiry().within(local.limits.session_expiry);
         let ends = kept.is_some_and(|kept| kept.is_zero());
         let mut subscriptions = Vec::new();
@@ -309,8 +339,7 @@ impl Router {
         } else if let Some(at) = kept.and_then(|kept| now.checked_add(kept)) {
             state.expiry = Some((at, connection.0));
         }
-        // a Will that the shutdown did not publish is published after the restart
-        let session = state.session.number().filter(|_| !ends && *reason != CloseReason::ServerShutdown);
+        let session = state.session.number().filter(|_| !ends);
         if let Some(session) = session {
             let _ = self.store(|| Record::Detached { session });
         }
@@ -327,7 +356,7 @@ impl Router {
             self.sessions.expire_at(key, slot.clone());
         }
         if let Some(will) = will {
-            self.publish_will(local, &client, session, access, will);
+            self.publish_will(local, &client, WillKept::of(session, will_number), access, will);
         }
         dropped
     }

@@ -1,7 +1,7 @@
 //! Packets of a connected client, through its session.
 
 use super::{
-    super::{Router, RouterThread, ports::Event, sessions::SlotRef, thread::Count},
+    super::{Router, RouterThread, ports::Event, publish::Sender, sessions::SlotRef, thread::Count},
     client::{Client, answer},
     subscribe::Subscribed,
 };
@@ -130,16 +130,17 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
             return Ok(());
         }
-        let Client { id: name, slot, connection, last, .. } = client;
+        let Client { id: name, user, slot, connection, last, .. } = client;
+        let sender = Sender { client: name, user: user.as_ref() };
         let access = || self.access_of(slot, *connection);
         let Some(id) = publish.packet_id else {
-            if let Stored::By(commit) = self.publish_from(local, name, access, last, publish, bytes)? {
+            if let Stored::By(commit) = self.publish_from(local, sender, access, last, publish, bytes)? {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
             return Ok(());
         };
         let result = self.together(|| {
-            let stored = self.publish_from(local, name, access, last, publish, bytes)?;
+            let stored = self.publish_from(local, sender, access, last, publish, bytes)?;
             Ok(self.received(local, slot, id, publish.qos, stored))
         });
         self.answer_publish(local, client, id, publish.qos, result, replies)
@@ -289,7 +290,9 @@ impl Router {
         deferred: &Deferred,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let outgoing = Outgoing::from(&deferred.message).with_retain(deferred.retain).with_sender(&client.id);
+        let outgoing = Outgoing::from(&deferred.message)
+            .with_retain(deferred.retain)
+            .with_sender(&client.id, client.user.as_ref());
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let result = self.together(|| {

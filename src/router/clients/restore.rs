@@ -10,12 +10,12 @@ impl Router {
     /// connected when the process ended are published, sessions whose clients have been away too long end at the next
     /// [`expire_sessions`](Self::expire_sessions).
     pub fn restore(&self, local: &mut RouterThread, restored: Restored, now: Instant) {
-        let Restored { mut sessions, retained, next_session } = restored;
+        let Restored { mut sessions, retained, wills, next_session } = restored;
         self.sessions.set_next_number(next_session);
-        for message in retained {
-            self.retained.restore(message);
+        for retained in retained {
+            self.retained.restore(retained.message);
         }
-        self.restore_wills(&mut sessions);
+        self.restore_wills(&mut sessions, wills);
         for session in sessions {
             self.restore_session(local, session, now);
         }

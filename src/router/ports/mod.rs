@@ -15,4 +15,7 @@ pub use clients::{
     Pending, Proof, Refusal, Rights, Verdict,
 };
 pub(crate) use plug_in::caught;
-pub use store::{Condition, QueuedCopy, Record, Restored, RestoredSession, Store};
+pub use store::{
+    Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
+    SessionOwner, Store,
+};

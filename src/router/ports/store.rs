@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
 
 use crate::{
     session::{CommitSeq, Message, RestoredMessage, SessionChange, SessionNumber, Stored, StoredWill},
-    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
 /// Keeps what must survive the process. Without one, "kept" means in memory.
@@ -93,6 +93,8 @@ pub enum Record {
         session: SessionNumber,
         /// Whose.
         client: ClientId,
+        /// The user who has it.
+        owner: Option<Box<SessionOwner>>,
         /// The Will of the connection.
         will: Option<StoredWill>,
     },
@@ -100,6 +102,8 @@ pub enum Record {
     Attached {
         /// Of its session.
         session: SessionNumber,
+        /// The user who has it from now on.
+        owner: Option<Box<SessionOwner>>,
         /// The Will of the new connection.
         will: Option<StoredWill>,
     },
@@ -123,6 +127,22 @@ pub enum Record {
         /// Of its session.
         session: SessionNumber,
         /// Of its `WillDue`.
+        number: u64,
+    },
+    /// The Will of a connected client whose session is not kept.
+    WillKept {
+        /// Its number: the order in which such clients came, among the numbers of Wills that are due.
+        number: u64,
+        /// The client.
+        client: ClientId,
+        /// The client's user.
+        user: Option<UserName>,
+        /// What is to be published if its connection does not end in order.
+        will: StoredWill,
+    },
+    /// It is published, or its client took it back.
+    WillGone {
+        /// Of its `WillKept`.
         number: u64,
     },
     /// The session ends: by a clean session, or because it expired.
@@ -196,10 +216,12 @@ pub enum Record {
         /// Of the client's PUBLISH.
         packet_id: PacketId,
     },
-    /// A retained message, in place of the one its topic had.
+    /// A retained message, in place of the one its topic had. The store notes when that was.
     Retained {
         /// Its topic is the key.
         message: Message,
+        /// Who published it.
+        publisher: Option<Publisher>,
     },
     /// A topic has no retained message any more.
     RetainedCleared {
@@ -238,15 +260,73 @@ pub struct QueuedCopy {
     pub retain: bool,
 }
 
+/// The user whose a session is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOwner {
+    /// The user name.
+    pub user: UserName,
+    /// What let the user in.
+    pub login: Login,
+}
+
+/// What let a user in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The password file.
+    PasswordFile,
+    /// A token.
+    Token,
+    /// A certificate.
+    Certificate,
+    /// What the embedding program plugged in.
+    PlugIn,
+}
+
+/// Who published a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    /// The Client Identifier.
+    pub client: ClientId,
+    /// The user name.
+    pub user: Option<UserName>,
+}
+
 /// What a [`Store`] kept, as it was when the process ended.
 #[derive(Debug)]
 pub struct Restored {
     /// In no particular order.
     pub sessions: Vec<RestoredSession>,
     /// One a topic.
-    pub retained: Vec<Message>,
+    pub retained: Vec<RestoredRetained>,
+    /// Of clients that were connected when the process ended and whose sessions are not kept; or of before, and still
+    /// due.
+    pub wills: Vec<RestoredWill>,
     /// The first number for sessions to come.
     pub next_session: SessionNumber,
+}
+
+/// A retained message.
+#[derive(Debug)]
+pub struct RestoredRetained {
+    /// The message.
+    pub message: Message,
+    /// When it was retained, in milliseconds since 1970; `None`: by an earlier version, which did not note it.
+    pub time: Option<u64>,
+    /// Who published it.
+    pub publisher: Option<Publisher>,
+}
+
+/// A Will that a [`WillKept`](Record::WillKept) was about.
+#[derive(Debug)]
+pub struct RestoredWill {
+    /// Its number.
+    pub number: u64,
+    /// Whose.
+    pub client: ClientId,
+    /// The client's user.
+    pub user: Option<UserName>,
+    /// What is to be published.
+    pub will: StoredWill,
 }
 
 /// A session as it was.
@@ -256,11 +336,13 @@ pub struct RestoredSession {
     pub session: SessionNumber,
     /// Whose.
     pub client: ClientId,
+    /// The user who has it; `None`: anonymous, or from an earlier version, which did not note it.
+    pub owner: Option<SessionOwner>,
     /// The client was connected when the process ended: its Will is still to be published.
     pub will: Option<StoredWill>,
     /// Wills that were due before, by rising number.
     pub due: Vec<(u64, StoredWill)>,
-    /// How long the client has been away, by the system's clock.
+    /// How long the client has been away.
     pub away: Duration,
     /// Filters that were valid when they were subscribed to.
     pub subscriptions: Vec<(Box<str>, SubscriptionOptions)>,
@@ -272,6 +354,7 @@ pub struct RestoredSession {
 
 impl Default for Restored {
     fn default() -> Self {
-        Self { sessions: Vec::new(), retained: Vec::new(), next_session: SessionNumber(NonZeroU64::MIN) }
+        let next_session = SessionNumber(NonZeroU64::MIN);
+        Self { sessions: Vec::new(), retained: Vec::new(), wills: Vec::new(), next_session }
     }
 }

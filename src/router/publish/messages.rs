@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     Router, RouterThread, SysPublish,
-    ports::{Authorize, DropReason, Event, Record},
+    ports::{Authorize, DropReason, Event, Publisher, Record},
     sessions::Access,
     subscriptions::{Matched, RetainedBounds},
     thread::{Action, Copies, Recorder},
@@ -13,7 +13,7 @@ use crate::{
     codec::Publish,
     session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored, Turn},
     topic::TopicName,
-    types::{ClientId, QoS, SubscriptionOptions},
+    types::{ClientId, QoS, SubscriptionOptions, UserName},
 };
 
 /// The tree of topics that belong to the server.
@@ -30,6 +30,18 @@ fn is_own_connection_state(topic: &TopicName, client: &ClientId) -> bool {
 /// sessions in it. Beside that many deliveries, a look-up costs nothing.
 const MAX_REMEMBERED: usize = 256;
 
+/// Who publishes a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) user: Option<&'a UserName>,
+}
+
+/// For the store: who published a message.
+fn publisher_of(outgoing: &Outgoing<'_>) -> Option<Publisher> {
+    Some(Publisher { client: outgoing.from?.clone(), user: outgoing.user.cloned() })
+}
+
 /// What a publisher may do, `None` for everything; the error ends its connection.
 type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
@@ -40,13 +52,14 @@ impl Router {
     pub(crate) fn publish_from(
         &self,
         local: &mut RouterThread,
-        client: &ClientId,
+        sender: Sender<'_>,
         access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
         publish: &Publish<'_>,
         frame: &[u8],
     ) -> Result<Stored, CloseReason> {
-        let outgoing = Outgoing::from_publish(client, publish, frame);
+        let mut outgoing = Outgoing::from_publish(sender.client, publish, frame);
+        outgoing.user = sender.user;
         let stored = self.publish_as(local, access, last, &outgoing)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
@@ -155,10 +168,9 @@ impl Router {
         let limits = &local.limits;
         let message = outgoing.message();
         let bounds = RetainedBounds { messages: limits.max_retained_messages, bytes: limits.max_retained_bytes };
-        match self
-            .retained
-            .set(topic, message.clone(), bounds, || self.store(|| Record::Retained { message: message.clone() }))
-        {
+        match self.retained.set(topic, message.clone(), bounds, || {
+            self.store(|| Record::Retained { message: message.clone(), publisher: publisher_of(outgoing) })
+        }) {
             Ok(stored) => stored,
             Err(_full) => {
                 local.observers.not_published(outgoing, DropReason::RetainedFull);

@@ -8,4 +8,5 @@
 mod messages;
 mod wills;
 
-pub(crate) use wills::Wills;
+pub(crate) use messages::Sender;
+pub(crate) use wills::{WillKept, Wills};

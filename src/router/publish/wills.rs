@@ -1,11 +1,15 @@
 //! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that
-//! sets off, a Will waits for room, with the store where its session is kept; it stays due when its client comes back.
+//! sets off, a Will waits for room, with the store where that has it; it stays due when its client comes back.
+//!
+//! A store has the Will of a connected client with its session, or by itself where the session is not kept: so that it
+//! is published at the next start if the broker is killed.
 
 use std::{
     collections::VecDeque,
+    num::NonZeroU64,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -13,13 +17,15 @@ use parking_lot::Mutex;
 
 use super::super::{
     Router, RouterThread,
-    ports::{DropReason, Event, Record, RestoredSession},
+    ports::{DropReason, Event, Record, RestoredSession, RestoredWill},
     sessions::Access,
+    subscriptions::Matched,
     thread::Action,
 };
 use crate::{
-    session::{CloseReason, Outgoing, SessionNumber, StoredWill},
-    types::{ClientId, QoS},
+    session::{CloseReason, Outgoing, SessionNumber, Stored, StoredWill},
+    topic::TopicName,
+    types::{ClientId, QoS, UserName},
 };
 
 /// Wills that wait for room on the disk.
@@ -28,6 +34,9 @@ pub(crate) struct Wills {
     due: Mutex<DueWills>,
     /// There are some: what they need room for comes first.
     wait: AtomicBool,
+    /// Of the last one that a store has with a session as due, or by itself: of one client, the one that is published
+    /// first has the lower number.
+    last: AtomicU64,
 }
 
 /// The oldest first; all together as much as may be queued for one session.
@@ -35,17 +44,32 @@ pub(crate) struct Wills {
 struct DueWills {
     queue: VecDeque<DueWill>,
     bytes: usize,
-    /// Of the last one.
-    number: u64,
 }
 
 struct DueWill {
-    /// Unique within its session; rises with each that becomes due while others wait.
     number: u64,
     client: ClientId,
-    /// A store keeps it with this session.
-    session: Option<SessionNumber>,
+    user: Option<UserName>,
+    kept: WillKept,
     will: StoredWill,
+}
+
+/// Where a store has a Will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WillKept {
+    /// Nowhere.
+    Not,
+    /// With this session.
+    With(SessionNumber),
+    /// By itself, under this number.
+    Alone(NonZeroU64),
+}
+
+impl WillKept {
+    /// Of a connection: of its session, which goes on, or by itself.
+    pub(crate) fn of(session: Option<SessionNumber>, number: Option<NonZeroU64>) -> Self {
+        number.map(Self::Alone).or(session.map(Self::With)).unwrap_or(Self::Not)
+    }
 }
 
 impl Wills {
@@ -63,20 +87,26 @@ impl Wills {
     fn add(
         &self,
         client: &ClientId,
-        session: Option<SessionNumber>,
+        user: Option<UserName>,
+        kept: WillKept,
         will: StoredWill,
         record: impl FnOnce(u64, &StoredWill),
     ) {
         let mut due = self.due.lock();
-        let number = due.number + 1;
+        let number = self.next_number();
         record(number, &will);
-        due.push(DueWill { number, client: client.clone(), session, will });
+        due.push(DueWill { number, client: client.clone(), user, kept, will });
         self.wait.store(true, Ordering::Release);
+    }
+
+    fn next_number(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Those that waited before a restart, in their order.
     fn restore(&self, wills: Vec<DueWill>) {
         self.wait.store(!wills.is_empty(), Ordering::Release);
+        self.last.store(wills.last().map_or(0, |last| last.number), Ordering::Relaxed);
         let mut due = self.due.lock();
         wills.into_iter().for_each(|will| due.push(will));
     }
@@ -97,7 +127,6 @@ impl Wills {
 
 impl DueWills {
     fn push(&mut self, due: DueWill) {
-        self.number = self.number.max(due.number);
         self.bytes += due.size();
         self.queue.push_back(due);
     }
@@ -122,26 +151,87 @@ impl DueWill {
 }
 
 impl Router {
+    /// Has a store keep the Will of a client that connects, and whose session it does not keep, unless nothing would be
+    /// kept of it when it is published. Gives its number, and when it is kept. If there is no room, it is not.
+    ///
+    /// To be called before anybody can end the connection.
+    pub(crate) fn store_will(
+        &self,
+        local: &RouterThread,
+        client: &ClientId,
+        user: Option<&UserName>,
+        will: &StoredWill,
+    ) -> (Option<NonZeroU64>, Stored) {
+        let may_be_kept = will.retain || will.message.qos() != QoS::AtMostOnce;
+        if self.ports.store.is_none() || !may_be_kept || self.store_refuses(local).is_some() {
+            return (None, Stored::Done);
+        }
+        let number = self.wills.next_number();
+        let (client, user, will) = (client.clone(), user.cloned(), will.clone());
+        (NonZeroU64::new(number), self.store(|| Record::WillKept { number, client, user, will }))
+    }
+
+    /// Would something of this Will be kept if it were published now? To be asked when the store has it: a session that
+    /// subscribes after this was asked has that it did so recorded later.
+    pub(crate) fn will_is_awaited(&self, local: &mut RouterThread, topic: &TopicName, retain: bool) -> bool {
+        let waits = |matched: &Matched| {
+            matched.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
+        };
+        retain || waits(&self.subscriptions.matching(&mut local.cache, topic))
+    }
+
+    /// A Will that a store has by itself is published, or is not to be.
+    pub(crate) fn forget_will(&self, number: Option<NonZeroU64>) {
+        if let Some(number) = number {
+            // nobody waits for it
+            let _ = self.store(|| Record::WillGone { number: number.get() });
+        }
+    }
+
     /// The Will of a client, with its rights, whose connection ended: it is published, or it is not admitted, which is
-    /// said; or it waits for room. `session`: the number of its session, if a store keeps that.
+    /// said; or it waits for room.
     ///
     /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
     pub(crate) fn publish_will(
         &self,
         local: &mut RouterThread,
         client: &ClientId,
-        session: Option<SessionNumber>,
+        kept: WillKept,
         access: Option<Arc<Access>>,
         will: StoredWill,
     ) {
-        let outgoing = Outgoing::from(&will.message).with_sender(client);
-        match self.admit(local, Action::Will, access, &outgoing) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(reason) => return tracing::info!(client = %client, %reason, "Will not published"),
+        let user = access.as_deref().and_then(Access::user).map(UserName::from);
+        let outgoing = Outgoing::from(&will.message).with_sender(client, user.as_ref());
+        let admitted = self.admit(local, Action::Will, access, &outgoing);
+        if let Err(reason) = &admitted {
+            tracing::info!(client = %client, %reason, "Will not published");
         }
-        if !self.try_publish_will(local, client, &will) {
-            self.postpone_will(local, client, session, will);
+        if matches!(admitted, Ok(true)) && !self.try_publish_will(local, client, user.as_ref(), &will) {
+            return self.postpone_will(local, client, user, kept, will);
+        }
+        if let WillKept::Alone(number) = kept {
+            self.forget_will(Some(number));
+        }
+    }
+
+    /// Publishes the Wills of all clients that are connected, as the server ends: before their connections do, so that
+    /// those that wait for them get them. `wake` is to call the wakers, with nothing locked.
+    pub fn publish_all_wills(&self, local: &mut RouterThread, mut wake: impl FnMut(&mut RouterThread)) {
+        for slot in self.sessions.all() {
+            self.together(|| {
+                let mut state = slot.lock();
+                let Some(will) = state.session.take_will() else { return };
+                let client = state.session.id().clone();
+                let (session, access) = (state.session.number(), state.access.clone());
+                let kept = WillKept::of(session, state.will_number.take());
+                if let Some(session) = session {
+                    // what the store has of its Will goes with what that sets off
+                    let _ = self.store(|| Record::Detached { session });
+                }
+                drop(state);
+                self.publish_will(local, &client, kept, access, will);
+            });
+            wake(local);
         }
     }
 
@@ -163,10 +253,14 @@ impl Router {
             }
             let Some(due) = self.wills.pop() else { return };
             let published = self.together(|| {
-                let published = self.try_publish_will(local, &due.client, &due.will);
-                if let Some(session) = due.session.filter(|_| published) {
-                    // kept with what it set off: after a crash it is published once
-                    let _ = self.store(|| Record::WillPublished { session, number: due.number });
+                let published = self.try_publish_will(local, &due.client, due.user.as_ref(), &due.will);
+                // kept with what it set off: after a crash it is published once
+                match due.kept {
+                    WillKept::With(session) if published => {
+                        let _ = self.store(|| Record::WillPublished { session, number: due.number });
+                    }
+                    WillKept::Alone(number) if published => self.forget_will(Some(number)),
+                    _ => {}
                 }
                 published
             });
@@ -176,30 +270,44 @@ impl Router {
         }
     }
 
-    /// Wills that a store kept with its sessions: those that were due, and behind them those of clients which were
-    /// connected when the process ended. They are published by [`publish_due_wills`](Self::publish_due_wills).
-    pub(crate) fn restore_wills(&self, sessions: &mut [RestoredSession]) {
+    /// Wills that a store kept: those that were due, or that it had by themselves, and behind them those that it had
+    /// with the sessions of clients which were connected when the process ended. They are published by
+    /// [`publish_due_wills`](Self::publish_due_wills).
+    pub(crate) fn restore_wills(&self, sessions: &mut [RestoredSession], wills: Vec<RestoredWill>) {
+        let user_of = |session: &RestoredSession| session.owner.as_ref().map(|owner| owner.user.clone());
         let mut due = Vec::new();
-        for RestoredSession { session, client, due: waiting, .. } in &mut *sessions {
-            for (number, will) in waiting.drain(..) {
-                due.push(DueWill { number, client: client.clone(), session: Some(*session), will });
+        for RestoredWill { number, client, user, will } in wills {
+            let kept = WillKept::of(None, NonZeroU64::new(number));
+            due.push(DueWill { number, client, user, kept, will });
+        }
+        for session in &mut *sessions {
+            let (user, kept) = (user_of(session), WillKept::With(session.session));
+            for (number, will) in session.due.drain(..) {
+                due.push(DueWill { number, client: session.client.clone(), user: user.clone(), kept, will });
             }
         }
         due.sort_by_key(|due| due.number);
         self.wills.restore(due);
-        for RestoredSession { session, client, will, .. } in sessions {
-            if let Some(will) = will.take() {
+        for restored in sessions {
+            if let Some(will) = restored.will.take() {
+                let (session, user) = (restored.session, user_of(restored));
                 self.together(|| {
-                    let _ = self.store(|| Record::Detached { session: *session });
-                    self.keep_will(client, Some(*session), will);
+                    let _ = self.store(|| Record::Detached { session });
+                    self.keep_will(&restored.client, user.clone(), WillKept::With(session), will.clone());
                 });
             }
         }
     }
 
     /// `false`: there is no room for what it sets off, and nobody got it.
-    fn try_publish_will(&self, local: &mut RouterThread, client: &ClientId, will: &StoredWill) -> bool {
-        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client);
+    fn try_publish_will(
+        &self,
+        local: &mut RouterThread,
+        client: &ClientId,
+        user: Option<&UserName>,
+        will: &StoredWill,
+    ) -> bool {
+        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client, user);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
         if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
             return false;
@@ -221,20 +329,24 @@ impl Router {
         &self,
         local: &mut RouterThread,
         client: &ClientId,
-        session: Option<SessionNumber>,
+        user: Option<UserName>,
+        kept: WillKept,
         will: StoredWill,
     ) {
         let (topic, payload) = (will.message.topic(), will.message.payload().len());
         if self.wills.are_full(local.limits.session.max_queued_bytes) {
+            if let WillKept::Alone(number) = kept {
+                self.forget_will(Some(number));
+            }
             return local.observers.dropped(client, topic, payload, DropReason::WillsFull);
         }
         tracing::info!(client = %client, "Will not published yet: there is no room in data_dir");
-        self.keep_will(client, session, will);
+        self.keep_will(client, user, kept, will);
     }
 
-    fn keep_will(&self, client: &ClientId, session: Option<SessionNumber>, will: StoredWill) {
-        self.wills.add(client, session, will, |number, will| {
-            if let Some(session) = session {
+    fn keep_will(&self, client: &ClientId, user: Option<UserName>, kept: WillKept, will: StoredWill) {
+        self.wills.add(client, user, kept, will, |number, will| {
+            if let WillKept::With(session) = kept {
                 let _ = self.store(|| Record::WillDue { session, number, will: will.clone() });
             }
         });

@@ -4,6 +4,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
+    num::NonZeroU64,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     task::Waker,
     time::Instant,
@@ -41,6 +42,8 @@ pub(crate) struct SlotState {
     pub(crate) origin: Origin,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
+    /// Under which a store has the Will of its connected client, where it does not keep the session.
+    pub(crate) will_number: Option<NonZeroU64>,
     /// The session is no more: whoever still holds the handle must not use it.
     pub(crate) ended: bool,
     /// When it ends if its client stays away: its key in the router's list.
@@ -82,6 +85,7 @@ impl SlotRef {
             restored_unauthenticated,
             origin: Origin::default(),
             waker: None,
+            will_number: None,
             ended: false,
             expiry: None,
             started_by: CommitSeq::default(),

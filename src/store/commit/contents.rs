@@ -69,10 +69,11 @@ impl From<Vec<Record>> for Contents {
 #[inline]
 pub(crate) fn size_of_record(record: &Record) -> usize {
     let held = match record {
-        Record::Queued { message, .. } | Record::Retained { message } => message.size(),
+        Record::Queued { message, .. } | Record::Retained { message, .. } => message.size(),
         Record::SessionStarted { will: Some(will), .. }
         | Record::Attached { will: Some(will), .. }
-        | Record::WillDue { will, .. } => will.message.size(),
+        | Record::WillDue { will, .. }
+        | Record::WillKept { will, .. } => will.message.size(),
         Record::Subscribed { filter: text, .. }
         | Record::Unsubscribed { filter: text, .. }
         | Record::RetainedCleared { topic: text } => text.len(),

@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    super::log::{DATA_DIR, Failure, File, Files, Pool, is_full},
+    super::log::{DATA_DIR, Failure, File, Files, Pool, Time, is_full},
     batches::{Fsync, MOST_ON_THE_WAY},
     contents::Contents,
     handover::Handover,
@@ -42,11 +42,12 @@ impl Threads {
     }
 }
 
-/// Starts them.
+/// Starts them. `age` is that of the log now, in milliseconds.
 pub(crate) fn start<F: Files>(
     shared: Arc<Handover>,
     writer: Writer<F>,
     interval: Option<Duration>,
+    age: u64,
 ) -> io::Result<Threads> {
     let ends = Arc::new(AtomicBool::new(false));
     let (pool, its_end, clock) = (writer.pool().clone(), ends.clone(), shared.clock.clone());
@@ -58,6 +59,8 @@ pub(crate) fn start<F: Files>(
         shared: shared.clone(),
         writer,
         interval,
+        age,
+        started: now,
         sync_due: None,
         mark_due: now + MARK,
         retry_due: now,
@@ -82,6 +85,9 @@ struct Driver<F: Files> {
     writer: Writer<F>,
     /// Between one fsync and the next, where acknowledgements do not wait for it.
     interval: Option<Duration>,
+    /// The age of the log, in milliseconds, when this began.
+    age: u64,
+    started: Instant,
     sync_due: Option<Instant>,
     /// When the log is to say that the clients that are connected still are.
     mark_due: Instant,
@@ -123,11 +129,11 @@ impl<F: Files> Driver<F> {
                 self.mark_due = self.now() + MARK;
             } else if batch.closing {
                 self.writer.sync()?;
-                self.writer.mark(self.wall())?;
+                self.writer.mark(self.time())?;
                 return self.writer.sync();
             } else if self.mark_due <= self.now() {
                 // not synced: after a power cut they have been away a little longer
-                self.writer.mark(self.wall())?;
+                self.writer.mark(self.time())?;
                 self.mark_due = self.now() + MARK;
             }
             if self.writer.is_full() && self.retry_due <= self.now() {
@@ -154,7 +160,7 @@ impl<F: Files> Driver<F> {
     fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!contents.is_empty());
-        if self.writer.commit(contents, self.wall())? == Progress::Stuck {
+        if self.writer.commit(contents, self.time())? == Progress::Stuck {
             // they have their room, and are not stuck
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
@@ -211,7 +217,7 @@ impl<F: Files> Driver<F> {
             let number = self.shared.take_anyway(contents);
             if !contents.is_empty() {
                 last = Some(number);
-                self.writer.join(contents, self.wall());
+                self.writer.join(contents, self.time());
             }
             if self.writer.retry()? == Progress::Done {
                 // first: whoever finds it stuck finds that nothing becomes durable
@@ -225,8 +231,10 @@ impl<F: Files> Driver<F> {
         self.shared.clock.now()
     }
 
-    fn wall(&self) -> u64 {
-        milliseconds(self.shared.clock.wall())
+    fn time(&self) -> Time {
+        let runs = self.now().saturating_duration_since(self.started).as_millis();
+        let age = self.age.saturating_add(u64::try_from(runs).unwrap_or(u64::MAX));
+        Time { wall: milliseconds(self.shared.clock.wall()), age }
     }
 }
 

@@ -75,7 +75,7 @@ impl Handover {
     #[inline]
     pub(crate) fn append(&self, record: Record) -> Stored {
         let mut pending = self.pending.lock();
-        if let Record::Queued { message, .. } | Record::Retained { message } = &record {
+        if let Record::Queued { message, .. } | Record::Retained { message, .. } = &record {
             self.name(message);
         }
         let gone = pending.push(record, || self.clock.now());

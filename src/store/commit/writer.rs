@@ -12,8 +12,8 @@ use super::{
     super::{
         index::{Cursor, Emitted, Index, SegmentId},
         log::{
-            About, DATA_DIR, Failure, File, Files, HEADER, Header, Pool, READY, RESERVE, RecoveryError, SegmentBytes,
-            Sizes, Spare, format, is_full, names, pool, write_all_at, zero_fill,
+            About, DATA_DIR, Failure, File, Files, HEADER, Header, Key, Pool, READY, RESERVE, RecoveryError,
+            SegmentBytes, Sizes, Spare, Time, VERSION, format, is_full, names, pool, write_all_at, zero_fill,
         },
         recovery::Recovered,
     },
@@ -55,7 +55,7 @@ pub(crate) struct Writer<F: Files> {
     /// The frame that is being made; or the one that has its place and could not be written there.
     frame: Vec<u8>,
     unwritten: Option<Unwritten>,
-    now: u64,
+    now: Time,
     salt: u64,
     next_segment: u64,
     next_frame: u64,
@@ -85,7 +85,7 @@ struct Current<F> {
     file: Arc<F>,
     len: u64,
     end: u64,
-    /// When it began, in milliseconds since 1970.
+    /// When it began: the age of the log.
     began: u64,
     /// It was the reserve: half of it is for what makes room.
     reserve: bool,
@@ -152,7 +152,7 @@ impl<F: Files> Writer<F> {
             current: None,
             frame: Vec::new(),
             unwritten: None,
-            now: 0,
+            now: recovered.last,
             next_segment: recovered.next_segment,
             next_frame: recovered.next_frame,
             synced: recovered.next_frame - 1,
@@ -188,15 +188,15 @@ impl<F: Files> Writer<F> {
         self.full
     }
 
-    /// Writes what the records leave to be written, all of it or nothing. `now` is in milliseconds since 1970.
-    pub(crate) fn commit(&mut self, contents: &mut Contents, now: u64) -> Result<Progress, Failure> {
+    /// Writes what the records leave to be written, all of it or nothing.
+    pub(crate) fn commit(&mut self, contents: &mut Contents, now: Time) -> Result<Progress, Failure> {
         self.alive()?;
         self.join(contents, now);
         self.write()
     }
 
     /// Notes what the records leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
-    pub(crate) fn join(&mut self, contents: &mut Contents, now: u64) {
+    pub(crate) fn join(&mut self, contents: &mut Contents, now: Time) {
         self.now = now;
         contents.drain(|record, others| self.index.apply(record, others, now));
         self.statistics.batches.add(1);
@@ -290,7 +290,7 @@ impl<F: Files> Writer<F> {
     }
 
     /// Moves everything to the tail: nothing of the segments that were there is needed any more.
-    pub(crate) fn rewrite(&mut self, now: u64) -> Result<Progress, Failure> {
+    pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
         self.now = now;
         for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
             let mut cursor = Cursor::default();
@@ -309,7 +309,7 @@ impl<F: Files> Writer<F> {
     }
 
     /// A frame that says no more than that all before it is on the disk, and when that was.
-    pub(crate) fn mark(&mut self, now: u64) -> Result<(), Failure> {
+    pub(crate) fn mark(&mut self, now: Time) -> Result<(), Failure> {
         self.alive()?;
         self.now = now;
         if self.current.is_some() && self.unwritten.is_none() && self.index.dirty.is_empty() {
@@ -388,7 +388,7 @@ impl<F: Files> Writer<F> {
         self.index.settle(id as SegmentId);
         let oldest = self.index.segment_use.oldest().into();
         let about = About { number: self.next_frame, synced: self.synced, oldest, time: self.now };
-        let Some(start) = format::finish(&mut self.frame, about, format::seed(self.salt, id)) else {
+        let Some(start) = format::finish(&mut self.frame, about, Key::new(self.salt, id, VERSION)) else {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, "4 GiB in one batch");
             return Err(self.fail(&names::segment(id), "cannot write", &error));
         };
@@ -448,7 +448,7 @@ impl<F: Files> Writer<F> {
                 self.full |= reserve;
                 self.segments.push_back(Segment { id, len: from.len });
                 self.index.segment_use.push(id as SegmentId);
-                let (file, end, began) = (Arc::new(file), HEADER as u64, self.now);
+                let (file, end, began) = (Arc::new(file), HEADER as u64, self.now.age);
                 self.current = Some(Current { id, file, len: from.len, end, began, reserve });
                 self.look_for_room();
                 Ok(())
@@ -470,8 +470,7 @@ impl<F: Files> Writer<F> {
     /// The last segment is filled: how large are the next ones?
     fn choose_size(&mut self) {
         let (Some(current), disk) = (&self.current, self.disk().unwrap_or(u64::MAX)) else { return };
-        // a clock that was set back tells nothing
-        let took = self.now.checked_sub(current.began).map_or(Duration::MAX, Duration::from_millis);
+        let took = Duration::from_millis(self.now.age.saturating_sub(current.began));
         self.sizes.filled(current.len, took, self.index.live_bytes, disk);
         self.pool.set_segment_bytes(self.sizes.next());
     }
@@ -515,6 +514,7 @@ impl<F: Files> Writer<F> {
     /// the file has its old name.
     fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
         let header = Header {
+            version: VERSION,
             id,
             first_frame: self.next_frame,
             oldest: self.oldest,

@@ -1,21 +1,22 @@
 //! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is
 //! noted, so that a batch writes the outcome and not the way there (`emit` does).
 
-use std::{iter, ops::Range};
+use std::{collections::BTreeMap, iter, ops::Range};
 
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    body::{Body, RetainedSlot},
+    super::log::Time,
+    body::{Body, Origin, RetainedSlot},
     segment_use::{SegmentUse, UNWRITTEN},
     session::{
-        DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
-        subscription_cost,
+        ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
     },
     slab::Slab,
+    will::KeptWill,
 };
 use crate::{
-    router::{QueuedCopy, Record},
+    router::{QueuedCopy, Record, SessionOwner},
     session::{Message, StoredWill},
     types::{PacketId, SubscriptionOptions},
 };
@@ -27,6 +28,10 @@ pub(crate) struct Index {
     by_number: HashMap<u64, u32, Hasher>,
     pub(crate) bodies: Slab<Body>,
     pub(crate) retained_by_topic: HashTable<RetainedSlot>,
+    /// Of retained messages, by their slots: when they were retained, and who published them.
+    pub(crate) origins: HashMap<u32, Origin, Hasher>,
+    /// Of connected clients whose sessions are not kept, by their numbers.
+    pub(crate) wills: BTreeMap<u64, KeptWill>,
     pub(crate) hasher: Hasher,
     /// What the next frame is to say. Each thing is in it once, by its flag; ends may be in it twice.
     pub(crate) dirty: Vec<Dirty>,
@@ -54,6 +59,8 @@ pub(crate) enum Dirty {
     Done(u32, u64),
     WillDue(u32, u64),
     WillPublished(u32, u64),
+    WillKept(u64),
+    WillGone(u64),
     Received(u32, PacketId),
     ReceiptReleased(u32, PacketId),
     Retained(u32),
@@ -61,30 +68,32 @@ pub(crate) enum Dirty {
 }
 
 impl Index {
-    /// Applies what happened, in its order; `now` in milliseconds since 1970. What it says of sessions and messages
+    /// Applies what happened, in its order. What it says of sessions and messages
     /// that are not known is passed over. `others` are more copies of what it queues.
     #[inline]
-    pub(crate) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: u64) {
+    pub(crate) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: Time) {
         match record {
-            Record::SessionStarted { session, client, will } => {
+            Record::SessionStarted { session, client, owner, will } => {
                 let session = session.0.get();
                 self.next_session = self.next_session.max(session + 1);
                 if self.by_number.contains_key(&session) {
-                    return self.attach(session, will);
+                    return self.attach(session, owner, will);
                 }
-                let slot = self.insert_session(Session::new(session, client, will, None));
+                let slot = self.insert_session(Session::new(session, client, owner.map(|owner| *owner), will, None));
                 self.mark_session(slot);
             }
-            Record::Attached { session, will } => self.attach(session.0.get(), will),
+            Record::Attached { session, owner, will } => self.attach(session.0.get(), owner, will),
             Record::Detached { session } => {
                 self.change_session(session.0.get(), |session| {
                     session.will = None;
                     // one whose client was gone when the process ended has been away since then
-                    session.away_since.get_or_insert(now);
+                    session.away_since.get_or_insert(now.age);
                 });
             }
             Record::WillDue { session, number, will } => self.will_due(session.0.get(), number, will),
             Record::WillPublished { session, number } => self.will_published(session.0.get(), number),
+            Record::WillKept { number, client, user, will } => self.will_kept(number, client, user, will),
+            Record::WillGone { number } => self.will_gone(number),
             Record::SessionEnded { session } => self.end_session(session.0.get()),
             Record::Subscribed { session, filter, options } => self.subscribe(session.0.get(), filter, options),
             Record::Unsubscribed { session, filter } => {
@@ -126,26 +135,17 @@ impl Index {
                 self.live_bytes += RECEIVED_COST;
                 self.dirty.push(Dirty::Received(slot, packet_id));
             }
-            Record::ReceiptReleased { session, packet_id } => {
-                let Some((slot, session)) = self.session(session.0.get()) else { return };
-                let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
-                let Some(gone) = session.received.remove(at) else { return };
-                self.live_bytes -= RECEIVED_COST;
-                self.segment_use.leave(gone.place.home, RECEIVED_COST);
-                if gone.place.home != UNWRITTEN {
-                    self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
-                }
-            }
-            Record::Retained { message } => {
+            Record::ReceiptReleased { session, packet_id } => self.release_receipt(session.0.get(), packet_id),
+            Record::Retained { message, publisher } => {
                 let body = self.body(message);
-                self.retain(body);
+                self.retain(body, Some(Origin { time: now.wall, publisher }));
             }
             Record::RetainedCleared { topic } => self.clear_retained(topic),
         }
     }
 
     #[inline]
-    fn session(&mut self, number: u64) -> Option<(u32, &mut Session)> {
+    pub(crate) fn session(&mut self, number: u64) -> Option<(u32, &mut Session)> {
         let slot = *self.by_number.get(&number)?;
         Some((slot, self.sessions.get_mut(slot)?))
     }
@@ -169,8 +169,9 @@ impl Index {
         }
     }
 
-    fn attach(&mut self, session: u64, will: Option<StoredWill>) {
+    fn attach(&mut self, session: u64, owner: Option<Box<SessionOwner>>, will: Option<StoredWill>) {
         self.change_session(session, |session| {
+            session.owner = owner.map(|owner| *owner);
             session.will = will;
             session.away_since = None;
         });
@@ -217,28 +218,6 @@ impl Index {
         }
     }
 
-    fn will_due(&mut self, session: u64, number: u64, will: StoredWill) {
-        let Some((slot, session)) = self.session(session) else { return };
-        if session.due.contains_key(&number) {
-            return;
-        }
-        let cost = due_cost(&will);
-        session.due.insert(number, DueWill { will, place: Place { home: UNWRITTEN, dirty: true } });
-        self.live_bytes += cost;
-        self.dirty.push(Dirty::WillDue(slot, number));
-    }
-
-    fn will_published(&mut self, session: u64, number: u64) {
-        let Some((slot, session)) = self.session(session) else { return };
-        let Some(gone) = session.due.remove(&number) else { return };
-        let cost = due_cost(&gone.will);
-        self.live_bytes -= cost;
-        self.segment_use.leave(gone.place.home, cost);
-        if gone.place.home != UNWRITTEN {
-            self.dirty.push(Dirty::WillPublished(slot, number));
-        }
-    }
-
     fn subscribe(&mut self, session: u64, filter: Box<str>, options: SubscriptionOptions) {
         let Some((slot, session)) = self.session(session) else { return };
         if let Some(old) = session.subscriptions.get_mut(&filter) {
@@ -255,6 +234,17 @@ impl Index {
         session.subscriptions.insert(filter.clone(), Subscription { options, place });
         self.live_bytes += subscription_cost(&filter);
         self.dirty.push(Dirty::Subscribed(slot, filter));
+    }
+
+    fn release_receipt(&mut self, session: u64, packet_id: PacketId) {
+        let Some((slot, session)) = self.session(session) else { return };
+        let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
+        let Some(gone) = session.received.remove(at) else { return };
+        self.live_bytes -= RECEIVED_COST;
+        self.segment_use.leave(gone.place.home, RECEIVED_COST);
+        if gone.place.home != UNWRITTEN {
+            self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
+        }
     }
 
     fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
@@ -350,15 +340,16 @@ mod tests {
                     Record::SessionStarted {
                         session: session_number(session),
                         client: ClientId::from("c"),
+                        owner: None,
                         will: None,
                     },
                     &[],
-                    0,
+                    Time::default(),
                 );
             }
             let message = message(7, "t", b"x");
             let [copy, too @ ..] = [1, 2, 3].map(|session| copy(session, 1));
-            index.apply(Record::Queued { message, copy, sent: None }, &too, 0);
+            index.apply(Record::Queued { message, copy, sent: None }, &too, Time::default());
             let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
             assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
             assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
@@ -369,17 +360,17 @@ mod tests {
     fn a_message_that_was_forgotten_is_new_when_it_comes_again() {
         let mut index = Index::default();
         index.apply(
-            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), owner: None, will: None },
             &[],
-            0,
+            Time::default(),
         );
         let queue = |index: &mut Index, message: &Message, number| {
             let message = message.clone();
-            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], Time::default());
         };
         let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
         queue(&mut index, &once, 1);
-        index.apply(Record::Completed { session: session_number(1), number: 1, count: 1 }, &[], 0);
+        index.apply(Record::Completed { session: session_number(1), number: 1, count: 1 }, &[], Time::default());
         // the next one has its place
         index.settle(0);
         queue(&mut index, &other, 2);
@@ -396,14 +387,19 @@ mod tests {
         let mut index = Index::default();
         for session in [1, 2] {
             index.apply(
-                Record::SessionStarted { session: session_number(session), client: ClientId::from("c"), will: None },
+                Record::SessionStarted {
+                    session: session_number(session),
+                    client: ClientId::from("c"),
+                    owner: None,
+                    will: None,
+                },
                 &[],
-                0,
+                Time::default(),
             );
         }
         let mut queue = |number, others: &[QueuedCopy]| {
             let message = message(number, "t", b"x");
-            index.apply(Record::Queued { message, copy: copy(1, 1), sent: None }, others, 0);
+            index.apply(Record::Queued { message, copy: copy(1, 1), sent: None }, others, Time::default());
         };
         queue(7, &[]);
         queue(8, &[copy(2, 1)]);
@@ -424,15 +420,15 @@ mod tests {
     fn what_is_new_of_a_session_is_noted_once_and_what_comes_before_it_by_itself() {
         let mut index = Index::default();
         index.apply(
-            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), will: None },
+            Record::SessionStarted { session: session_number(1), client: ClientId::from("c"), owner: None, will: None },
             &[],
-            0,
+            Time::default(),
         );
         index.segment_use.push(1);
         index.settle(1);
         let mut queue = |number: u64| {
             let message = message(number, "t", b"x");
-            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], 0);
+            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], Time::default());
         };
         [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
         let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));
@@ -447,7 +443,7 @@ mod tests {
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
         // the next frame has what comes after
         let live = index.segment_use.get(1).records;
-        index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], 0);
+        index.apply(Record::Completed { session: session_number(1), number: 6, count: 1 }, &[], Time::default());
         assert_eq!(index.segment_use.get(1).records, live - 2);
         assert_eq!(index.encode(&mut bytes).records, 1);
     }

@@ -5,7 +5,7 @@ use hashbrown::hash_table::Entry;
 
 use super::{
     apply::{Dirty, Index},
-    body::{Body, BodyFlags, RetainedSlot, body_cost, hash_of, message_number},
+    body::{Body, BodyFlags, Origin, RetainedSlot, body_cost, hash_of, message_number, origin_cost},
     segment_use::UNWRITTEN,
 };
 use crate::session::Message;
@@ -29,7 +29,8 @@ impl Index {
     pub(crate) fn insert_body(&mut self, message: Message) -> u32 {
         self.next_message = self.next_message.max(message_number(&message) + 1);
         self.live_bytes += body_cost(&message);
-        let slot = self.bodies.insert(Body { message, home: UNWRITTEN, refs: 0, flags: BodyFlags::default() });
+        let slot =
+            self.bodies.insert(Body { message, home: UNWRITTEN, refs: 0, home_extra: 0, flags: BodyFlags::default() });
         if let Some(body) = self.bodies.get(slot) {
             body.message.set_store_place(slot);
         }
@@ -61,7 +62,7 @@ impl Index {
         if let Some(gone) = self.bodies.remove(slot) {
             let cost = body_cost(&gone.message);
             self.live_bytes -= cost;
-            self.segment_use.leave(gone.home, cost);
+            self.segment_use.leave(gone.home, cost + u64::from(gone.home_extra));
         }
     }
 
@@ -73,7 +74,7 @@ impl Index {
     }
 
     /// Makes a message the retained one of its topic.
-    pub(crate) fn retain(&mut self, slot: u32) {
+    pub(crate) fn retain(&mut self, slot: u32, origin: Option<Origin>) {
         let Self { retained_by_topic, bodies, hasher, .. } = self;
         let Some(topic) = bodies.get(slot).map(|body| body.message.topic().as_str()) else { return };
         let hash = hash_of(hasher, topic);
@@ -86,7 +87,12 @@ impl Index {
             }
         };
         if old == Some(slot) {
+            // told once more, as the same message
             return;
+        }
+        if let Some(origin) = origin {
+            self.live_bytes += u64::from(origin_cost(&origin));
+            self.origins.insert(slot, origin);
         }
         let topic_in_log = old.is_some_and(|old| self.end_retained(old));
         if let Some(body) = self.bodies.get_mut(slot) {
@@ -99,8 +105,8 @@ impl Index {
     }
 
     /// The log has a message as the retained one of its topic.
-    pub(crate) fn restore_retained(&mut self, slot: u32) {
-        self.retain(slot);
+    pub(crate) fn restore_retained(&mut self, slot: u32, origin: Option<Origin>) {
+        self.retain(slot, origin);
         // nothing is to be written for it
         self.dirty.pop_if(|dirty| matches!(dirty, Dirty::Retained(retained) if *retained == slot));
         if let Some(body) = self.bodies.get_mut(slot) {
@@ -112,6 +118,9 @@ impl Index {
     fn end_retained(&mut self, slot: u32) -> bool {
         let Some(body) = self.bodies.get_mut(slot) else { return false };
         let in_log = body.flags.topic_in_log;
+        if let Some(origin) = self.origins.remove(&slot) {
+            self.live_bytes -= u64::from(origin_cost(&origin));
+        }
         body.flags.retained = false;
         body.flags.topic_in_log = false;
         self.forget_unused(slot);

@@ -3,7 +3,7 @@
 use std::{hash::BuildHasher, num::NonZeroU64};
 
 use super::{segment_use::SegmentId, session::Hasher, slab::Slab};
-use crate::session::Message;
+use crate::{router::Publisher, session::Message};
 
 /// A message that sessions are to be sent, or a retained one.
 #[derive(Debug)]
@@ -12,7 +12,16 @@ pub(crate) struct Body {
     pub(crate) home: SegmentId,
     /// How many entries have it.
     pub(crate) refs: u32,
+    /// Bytes that its latest record has for its [`Origin`].
+    pub(crate) home_extra: u32,
     pub(crate) flags: BodyFlags,
+}
+
+/// When a message was retained, in milliseconds since 1970, and who published it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) time: u64,
+    pub(crate) publisher: Option<Publisher>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +54,15 @@ pub(crate) fn body_cost(message: &Message) -> u64 {
     BODY_COST + message.size() as u64
 }
 
+/// Bytes that an origin takes in a record, about.
+pub(crate) fn origin_cost(origin: &Origin) -> u32 {
+    let publisher = origin.publisher.as_ref().map_or(0, |publisher| {
+        let user = publisher.user.as_ref().map_or(0, |user| 2 + user.as_str().len());
+        2 + publisher.client.as_str().len() + user
+    });
+    u32::try_from(ORIGIN_COST + publisher).unwrap_or(u32::MAX)
+}
+
 /// The number under which a message is kept.
 #[inline]
 pub(crate) fn message_number(message: &Message) -> u64 {
@@ -57,3 +75,5 @@ pub(crate) fn hash_of(hasher: &Hasher, topic: &str) -> u32 {
 
 /// Bytes of a record beside topic and payload, about.
 const BODY_COST: u64 = 10;
+/// The same of an origin beside its texts.
+const ORIGIN_COST: usize = 9;

@@ -2,15 +2,17 @@
 //! still has is noted as changed.
 
 use super::{
-    super::log::{Encoder, EntryState, LogRecord, Will},
+    super::log::{Away, Encoder, EntryState, LogRecord, Origin, Owner, Will},
     apply::{Dirty, Index},
-    body::{Body, body_cost, message_number},
+    body::{self, Body, body_cost, message_number, origin_cost},
     segment_use::{SegmentId, UNWRITTEN},
     session::{ENTRY_COST, Entry, RECEIVED_COST, Session, due_cost, subscription_cost},
+    will::KeptWill,
 };
 use crate::{
     session::StoredWill,
     topic::{TopicFilter, TopicName},
+    types::UserName,
 };
 
 /// What [`Index::encode`] wrote.
@@ -27,6 +29,7 @@ pub(crate) struct Cursor {
     session: u32,
     /// The entry within it.
     number: u64,
+    will: u64,
     body: u32,
 }
 
@@ -78,7 +81,7 @@ impl Index {
             }
             Dirty::Body(slot) => {
                 let body = self.bodies.get(*slot)?;
-                (body_record(body), Some(body.home))
+                (body_record(self, *slot, body), Some(body.home))
             }
             Dirty::Entry(slot, number) => {
                 let session = session(slot)?;
@@ -107,12 +110,18 @@ impl Index {
                 // where its body is written too, that says it
                 let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
                 let message = message_number(&body.message);
-                (LogRecord::Retained { message, topic: body.message.topic() }, Some(body.home))
+                let origin = self.origins.get(slot).map(origin);
+                (LogRecord::Retained { message, topic: body.message.topic(), origin }, Some(body.home))
+            }
+            Dirty::WillKept(number) => {
+                let kept = self.wills.get(number)?;
+                (will_record(*number, kept), Some(kept.place.home))
             }
             Dirty::Ended(_)
             | Dirty::Unsubscribed(..)
             | Dirty::Done(..)
             | Dirty::WillPublished(..)
+            | Dirty::WillGone(_)
             | Dirty::ReceiptReleased(..)
             | Dirty::Cleared(_) => (self.end_of(dirty)?, None),
         })
@@ -141,6 +150,7 @@ impl Index {
                 let session = session(slot)?;
                 LogRecord::WillPublished { session: session.number, number: *number }
             }
+            Dirty::WillGone(number) => LogRecord::WillGone { number: *number },
             Dirty::ReceiptReleased(slot, packet_id) => {
                 let session = session(slot)?;
                 if session.received.iter().any(|r| r.packet_id == *packet_id) {
@@ -166,7 +176,7 @@ impl Index {
     /// What was noted is written in this segment.
     pub(crate) fn settle(&mut self, home: SegmentId) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        let segment_use = &mut self.segment_use;
+        let (segment_use, origins) = (&mut self.segment_use, &self.origins);
         let mut moves = |from: &mut SegmentId, left: u64, entered: u64| {
             segment_use.leave(*from, left);
             segment_use.enter(home, entered);
@@ -192,7 +202,9 @@ impl Index {
                     body.flags.dirty = false;
                     body.flags.topic_in_log |= body.flags.retained;
                     let cost = body_cost(&body.message);
-                    moves(&mut body.home, cost, cost);
+                    let extra = origins.get(&slot).map_or(0, origin_cost);
+                    moves(&mut body.home, cost + u64::from(body.home_extra), cost + u64::from(extra));
+                    body.home_extra = extra;
                 }
                 Dirty::Entry(slot, number) => {
                     let entry = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number));
@@ -224,18 +236,27 @@ impl Index {
                     let Some(body) = self.bodies.get_mut(slot) else { continue };
                     body.flags.topic_in_log |= body.flags.retained;
                 }
+                Dirty::WillKept(number) => {
+                    let Some(kept) = self.wills.get_mut(&number) else { continue };
+                    kept.place.dirty = false;
+                    let cost = kept.cost();
+                    moves(&mut kept.place.home, cost, cost);
+                }
                 Dirty::Ended(_)
                 | Dirty::Unsubscribed(..)
                 | Dirty::Done(..)
                 | Dirty::WillPublished(..)
+                | Dirty::WillGone(_)
                 | Dirty::ReceiptReleased(..)
                 | Dirty::Cleared(_) => {}
             }
         }
-        if dirty.capacity() > MOST_KEPT {
-            dirty = Vec::new();
-        }
-        self.dirty = dirty;
+        self.recycle(dirty);
+    }
+
+    /// What it has for further notes; `dirty` is empty.
+    fn recycle(&mut self, dirty: Vec<Dirty>) {
+        self.dirty = if dirty.capacity() > MOST_KEPT { Vec::new() } else { dirty };
         self.sessions.recycle();
         self.bodies.recycle();
     }
@@ -243,7 +264,7 @@ impl Index {
     /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may
     /// be more behind the cursor.
     pub(crate) fn collect(&mut self, home: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
-        let Self { sessions, bodies, dirty, .. } = self;
+        let Self { sessions, bodies, wills, dirty, .. } = self;
         let (mut bytes, mut looked) = (0, 0);
         while cursor.session < sessions.end() {
             let slot = cursor.session;
@@ -271,6 +292,18 @@ impl Index {
             (cursor.session, cursor.number) = (slot + 1, 0);
             if bytes >= most || looked >= looks {
                 return true;
+            }
+        }
+        for (&number, kept) in wills.range_mut(cursor.will..) {
+            if bytes >= most || looked >= looks {
+                return true;
+            }
+            cursor.will = number + 1;
+            looked += 1;
+            if kept.place.home == home && !kept.place.dirty {
+                kept.place.dirty = true;
+                dirty.push(Dirty::WillKept(number));
+                bytes += kept.cost();
             }
         }
         while cursor.body < bodies.end() {
@@ -326,8 +359,9 @@ pub(crate) fn session_record(session: &Session) -> LogRecord<'_> {
     LogRecord::Session {
         session: session.number,
         client: session.client.as_str(),
-        away_since: session.away_since,
+        away: session.away_since.map(Away::Age),
         will: session.will.as_ref().map(will),
+        owner: session.owner.as_ref().map(|owner| Owner { user: owner.user.as_str(), login: owner.login }),
     }
 }
 
@@ -335,13 +369,29 @@ fn will(will: &StoredWill) -> Will<'_> {
     Will { qos: will.message.qos(), retain: will.retain, topic: will.message.topic(), payload: will.message.payload() }
 }
 
-pub(crate) fn body_record(body: &Body) -> LogRecord<'_> {
+pub(crate) fn will_record(number: u64, kept: &KeptWill) -> LogRecord<'_> {
+    let user = kept.user.as_ref().map(UserName::as_str);
+    LogRecord::WillKept { number, client: kept.client.as_str(), user, will: will(&kept.will) }
+}
+
+fn origin(origin: &body::Origin) -> Origin<'_> {
+    let publisher = origin.publisher.as_ref();
+    Origin {
+        time: origin.time,
+        client: publisher.map(|publisher| publisher.client.as_str()),
+        user: publisher.and_then(|publisher| publisher.user.as_ref()).map(UserName::as_str),
+    }
+}
+
+/// `slot` is the body's.
+pub(crate) fn body_record<'a>(index: &'a Index, slot: u32, body: &'a Body) -> LogRecord<'a> {
     LogRecord::Body {
         message: message_number(&body.message),
         qos: body.message.qos(),
         retained: body.flags.retained,
         topic: body.message.topic(),
         payload: body.message.payload(),
+        origin: index.origins.get(&slot).map(origin),
     }
 }
 

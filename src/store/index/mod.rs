@@ -6,6 +6,7 @@
 //! | `session`, `body` | what is kept of a session, and of a message |
 //! | `bodies` | the messages of an [`Index`] |
 //! | `emit` | from what changed to the records of the log; what a segment still has that lives |
+//! | `will`, `wills` | Wills of connected clients; those, and Wills that wait for room, of an [`Index`] |
 //! | `segment_use`, `slab` | how much lives in which segment; things by small numbers |
 
 pub(super) mod apply;
@@ -15,12 +16,15 @@ pub(super) mod emit;
 pub(super) mod segment_use;
 pub(super) mod session;
 pub(super) mod slab;
+pub(super) mod will;
+pub(super) mod wills;
 
 pub(crate) use apply::Index;
-pub(crate) use body::body_cost;
-pub(crate) use emit::{Cursor, Emitted, body_record, session_record};
+pub(crate) use body::{Origin, body_cost, origin_cost};
+pub(crate) use emit::{Cursor, Emitted, body_record, session_record, will_record};
 pub(crate) use segment_use::SegmentId;
 pub(crate) use session::{
     DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
     subscription_cost,
 };
+pub(crate) use will::KeptWill;

@@ -9,6 +9,7 @@ use super::{
     segment_use::{SegmentId, UNWRITTEN},
 };
 use crate::{
+    router::SessionOwner,
     session::StoredWill,
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -21,10 +22,11 @@ pub(crate) type Hasher = foldhash::fast::RandomState;
 pub(crate) struct Session {
     pub(crate) number: u64,
     pub(crate) client: ClientId,
+    pub(crate) owner: Option<SessionOwner>,
     pub(crate) will: Option<StoredWill>,
     /// Wills that are still to be published, by their numbers.
     pub(crate) due: BTreeMap<u64, DueWill>,
-    /// Milliseconds since 1970; `None`: the client is connected.
+    /// Milliseconds since the log began; `None`: the client is connected.
     pub(crate) away_since: Option<u64>,
     pub(crate) place: Place,
     /// Bytes of its record, now and where it was written.
@@ -136,10 +138,17 @@ impl Entry {
 }
 
 impl Session {
-    pub(crate) fn new(number: u64, client: ClientId, will: Option<StoredWill>, away_since: Option<u64>) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        client: ClientId,
+        owner: Option<SessionOwner>,
+        will: Option<StoredWill>,
+        away_since: Option<u64>,
+    ) -> Self {
         let mut session = Self {
             number,
             client,
+            owner,
             will,
             due: BTreeMap::new(),
             away_since,
@@ -159,7 +168,8 @@ impl Session {
 
     pub(crate) fn record_cost(&self) -> u32 {
         let will = self.will.as_ref().map_or(0, |will| will.message.size() + WILL_COST);
-        u32::try_from(SESSION_COST + self.client.as_str().len() + will).unwrap_or(u32::MAX)
+        let owner = self.owner.as_ref().map_or(0, |owner| owner.user.as_str().len() + OWNER_COST);
+        u32::try_from(SESSION_COST + self.client.as_str().len() + will + owner).unwrap_or(u32::MAX)
     }
 
     /// Where the entry with this number is, or would be.
@@ -275,6 +285,7 @@ const DONE: u32 = u32::MAX - 1;
 /// Bytes of each kind of record beside its text, about: what "live" counts.
 const SESSION_COST: usize = 14;
 const WILL_COST: usize = 4;
+const OWNER_COST: usize = 5;
 const DUE_COST: usize = 9;
 const SUBSCRIPTION_COST: u64 = 6;
 pub(crate) const ENTRY_COST: u64 = 12;

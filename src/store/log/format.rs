@@ -6,14 +6,18 @@ use super::varint::{self, Reader};
 pub(crate) const HEADER: usize = 64;
 /// Bytes of a frame before what its length counts.
 pub(crate) const PREFIX: usize = 16;
-/// What this program writes, and the only one it reads.
-pub(crate) const VERSION: u32 = 1;
+/// What this program writes.
+pub(crate) const VERSION: u32 = 2;
+/// The oldest that it reads.
+pub(crate) const OLDEST_VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"dunlin\r\n";
 
 /// The first bytes of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
+    /// Of the format of this segment.
+    pub(crate) version: u32,
     /// Rises by one with each segment; never used again.
     pub(crate) id: u64,
     /// The number of its first frame.
@@ -39,7 +43,7 @@ impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         let fields =
             [self.id, self.first_frame, self.oldest, self.next_session, self.next_message, self.salt].into_iter();
         for (at, field) in fields.enumerate() {
@@ -56,12 +60,12 @@ impl Header {
             return Err(BadHeader::Damaged);
         }
         let version = u32_at(bytes, 8);
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(BadHeader::Version(version));
         }
         let [id, first_frame, oldest, next_session, next_message, salt] =
             std::array::from_fn(|at| u64_at(bytes, 16 + 8 * at));
-        Ok(Self { id, first_frame, oldest, next_session, next_message, salt })
+        Ok(Self { version, id, first_frame, oldest, next_session, next_message, salt })
     }
 
     fn sum(bytes: &[u8; HEADER]) -> u32 {
@@ -72,10 +76,30 @@ impl Header {
     }
 }
 
-/// With what the checksums of a segment's frames begin: two segments of a log never share it, so that a frame that is
-/// whole in one is none in another.
-pub(crate) fn seed(salt: u64, id: u64) -> u32 {
-    salt as u32 ^ id as u32
+/// What is needed to read the frames of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// With what their checksums begin: two segments of a log never share it, so that a frame that is whole in one is
+    /// none in another.
+    pub(crate) seed: u32,
+    /// Of the segment's format.
+    pub(crate) version: u32,
+}
+
+impl Key {
+    pub(crate) fn new(salt: u64, id: u64, version: u32) -> Self {
+        Self { seed: salt as u32 ^ id as u32, version }
+    }
+}
+
+/// When something happens, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Time {
+    /// Since 1970, by a clock that may be set.
+    pub(crate) wall: u64,
+    /// Since the log began, by one that nobody sets; of the time that nobody ran on the log, what is known by `wall`.
+    /// Frames of format 1 do not have it: 0.
+    pub(crate) age: u64,
 }
 
 /// What a frame says of itself.
@@ -87,8 +111,7 @@ pub(crate) struct About {
     pub(crate) synced: u64,
     /// The first segment that is needed once this frame is on the disk.
     pub(crate) oldest: u64,
-    /// Milliseconds since 1970.
-    pub(crate) time: u64,
+    pub(crate) time: Time,
 }
 
 /// A frame whose checksum is right.
@@ -108,25 +131,28 @@ pub(crate) fn begin(out: &mut Vec<u8>) {
 
 /// Completes the frame that `out` holds; gives where in `out` it begins. `None`: it is too long for its length to be
 /// written.
-pub(crate) fn finish(out: &mut [u8], about: About, seed: u32) -> Option<usize> {
+pub(crate) fn finish(out: &mut [u8], about: About, key: Key) -> Option<usize> {
     // what it says of itself has a length that varies, and stands directly before the records
     let mut varying = Vec::with_capacity(MOST_ABOUT);
     varint::put(&mut varying, about.number - 1 - about.synced);
     varint::put(&mut varying, about.oldest);
-    varint::put(&mut varying, about.time);
+    varint::put(&mut varying, about.time.wall);
+    if key.version > 1 {
+        varint::put(&mut varying, about.time.age);
+    }
     let start = MOST_ABOUT - varying.len();
     let frame = &mut out[start..];
     let len = u32::try_from(frame.len() - PREFIX).ok()?;
     frame[..4].copy_from_slice(&len.to_le_bytes());
     frame[8..16].copy_from_slice(&about.number.to_le_bytes());
     frame[PREFIX..PREFIX + varying.len()].copy_from_slice(&varying);
-    let sum = sum(frame, seed);
+    let sum = sum(frame, key.seed);
     frame[4..8].copy_from_slice(&sum.to_le_bytes());
     Some(start)
 }
 
 /// The frame at `at`, if there is a whole one.
-pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u32) -> Option<Frame<'_>> {
+pub(crate) fn frame_at(bytes: &[u8], at: usize, key: Key) -> Option<Frame<'_>> {
     let rest = bytes.get(at..)?;
     if rest.len() < PREFIX {
         return None;
@@ -137,9 +163,11 @@ pub(crate) fn frame_at(bytes: &[u8], at: usize, seed: u32) -> Option<Frame<'_>> 
     let mut body = Reader(&frame[PREFIX..]);
     let number = u64_at(frame, 8);
     let synced = number.checked_sub(1)?.checked_sub(body.number().ok()?)?;
-    let about = About { number, synced, oldest: body.number().ok()?, time: body.number().ok()? };
+    let (oldest, wall) = (body.number().ok()?, body.number().ok()?);
+    let age = if key.version > 1 { body.number().ok()? } else { 0 };
+    let about = About { number, synced, oldest, time: Time { wall, age } };
     // last, as it costs most
-    if sum(frame, seed) != u32_at(frame, 4) {
+    if sum(frame, key.seed) != u32_at(frame, 4) {
         return None;
     }
     Some(Frame { about, records: body.0, end: at + frame.len() })
@@ -156,14 +184,14 @@ fn used(bytes: &[u8]) -> usize {
 pub(crate) fn find_frame(
     bytes: &[u8],
     from: usize,
-    seed: u32,
+    key: Key,
     numbers: std::ops::RangeInclusive<u64>,
 ) -> Option<(usize, Frame<'_>)> {
     // most of a segment is zeros that nothing was written over yet: no frame begins there, as its number is not 0
     let last = bytes.len().checked_sub(PREFIX)?.min(used(bytes));
     (from..=last)
         .filter(|&at| numbers.contains(&u64_at(bytes, at + 8)))
-        .find_map(|at| frame_at(bytes, at, seed).map(|frame| (at, frame)))
+        .find_map(|at| frame_at(bytes, at, key).map(|frame| (at, frame)))
 }
 
 /// The number that stands where that of a frame at `at` would.
@@ -187,14 +215,17 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// The most bytes of what a frame says of itself behind its prefix.
-const MOST_ABOUT: usize = 30;
+const MOST_ABOUT: usize = 40;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TIME: Time = Time { wall: 1 << 40, age: 1 << 30 };
+
     fn header() -> Header {
         Header {
+            version: VERSION,
             id: 7,
             first_frame: 40,
             oldest: 3,
@@ -204,11 +235,16 @@ mod tests {
         }
     }
 
-    fn frame(number: u64, records: &[u8], seed: u32) -> Vec<u8> {
+    const fn key(seed: u32) -> Key {
+        Key { seed, version: VERSION }
+    }
+
+    fn frame(number: u64, records: &[u8], key: Key) -> Vec<u8> {
         let mut out = Vec::new();
         begin(&mut out);
         out.extend_from_slice(records);
-        let start = finish(&mut out, About { number, synced: number - 1, oldest: 3, time: 1 << 40 }, seed).unwrap();
+        let about = About { number, synced: number - 1, oldest: 3, time: TIME };
+        let start = finish(&mut out, about, key).unwrap();
         out.split_off(start)
     }
 
@@ -229,47 +265,59 @@ mod tests {
     #[test]
     fn a_later_version_is_told_from_damage() {
         let mut bytes = header().encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         let sum = Header::sum(&bytes);
         bytes[12..16].copy_from_slice(&sum.to_le_bytes());
-        assert_eq!(Header::decode(&bytes), Err(BadHeader::Version(2)));
+        assert_eq!(Header::decode(&bytes), Err(BadHeader::Version(3)));
     }
 
     #[test]
     fn a_frame_comes_back_and_no_bit_of_it_may_change() {
-        let bytes = frame(41, b"records", 5);
-        let back = frame_at(&bytes, 0, 5).unwrap();
-        assert_eq!(back.about, About { number: 41, synced: 40, oldest: 3, time: 1 << 40 });
+        let bytes = frame(41, b"records", key(5));
+        let back = frame_at(&bytes, 0, key(5)).unwrap();
+        assert_eq!(back.about, About { number: 41, synced: 40, oldest: 3, time: TIME });
         assert_eq!((back.records, back.end), (&b"records"[..], bytes.len()));
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(frame_at(&bytes, 0, 5).is_none(), "bit {bit}");
+            assert!(frame_at(&bytes, 0, key(5)).is_none(), "bit {bit}");
         }
         for cut in 0..bytes.len() {
-            assert!(frame_at(&bytes[..cut], 0, 5).is_none());
+            assert!(frame_at(&bytes[..cut], 0, key(5)).is_none());
         }
-        assert!(frame_at(&[0; 100], 0, 0).is_none());
+        assert!(frame_at(&[0; 100], 0, key(0)).is_none());
+    }
+
+    #[test]
+    fn a_frame_of_format_1_has_no_age() {
+        let first = Key { version: 1, ..key(5) };
+        let bytes = frame(41, b"records", first);
+        assert_eq!(bytes.len() + 5, frame(41, b"records", key(5)).len());
+        let back = frame_at(&bytes, 0, first).unwrap();
+        assert_eq!((back.about.time, back.records), (Time { age: 0, ..TIME }, &b"records"[..]));
     }
 
     #[test]
     fn a_frame_of_one_segment_is_none_in_any_other() {
         let salt = header().salt;
-        let bytes = frame(41, b"records", seed(salt, 7));
+        let bytes = frame(41, b"records", Key::new(salt, 7, VERSION));
         let others = (0..100_000).filter(|&id| id != 7);
-        assert_eq!(others.filter(|&id| frame_at(&bytes, 0, seed(salt, id)).is_some()).count(), 0);
+        assert_eq!(others.filter(|&id| frame_at(&bytes, 0, Key::new(salt, id, VERSION)).is_some()).count(), 0);
     }
 
     #[test]
     fn a_frame_is_found_wherever_it_begins() {
         let mut bytes = vec![0xAB; 37];
-        bytes.extend(frame(41, b"one", 5));
+        bytes.extend(frame(41, b"one", key(5)));
         bytes.extend([1, 2, 3]);
         let second = bytes.len();
-        bytes.extend(frame(43, b"two", 5));
-        assert_eq!(find_frame(&bytes, 0, 5, 41..=50).map(|(at, _)| at), Some(37));
-        assert_eq!(find_frame(&bytes, 0, 5, 42..=50).map(|(at, frame)| (at, frame.about.number)), Some((second, 43)));
-        assert!(find_frame(&bytes, 0, 6, 0..=50).is_none());
-        assert!(find_frame(&bytes[..10], 0, 5, 0..=50).is_none());
+        bytes.extend(frame(43, b"two", key(5)));
+        assert_eq!(find_frame(&bytes, 0, key(5), 41..=50).map(|(at, _)| at), Some(37));
+        assert_eq!(
+            find_frame(&bytes, 0, key(5), 42..=50).map(|(at, frame)| (at, frame.about.number)),
+            Some((second, 43))
+        );
+        assert!(find_frame(&bytes, 0, key(6), 0..=50).is_none());
+        assert!(find_frame(&bytes[..10], 0, key(5), 0..=50).is_none());
     }
 }

@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `format`, `names` | headers of segments and frames; names of files |
-//! | `record`, `records`, `varint` | what the log says; a frame's records as bytes, and back |
+//! | `record`, `records`, `optional`, `varint` | what the log says; a frame's records as bytes, and back |
 //! | `files`, `disk`, `direct` | what is asked of a file system; the real one; writes around its cache |
 //! | `pool`, `sizes` | files that wait to be segments; how large they are |
 //! | `data_dir`, `owner` | the directory: permissions, the lock; to whom it belongs |
@@ -17,6 +17,7 @@ pub(super) mod error;
 pub(super) mod files;
 pub(crate) mod format;
 pub(crate) mod names;
+pub(super) mod optional;
 pub(super) mod owner;
 pub(crate) mod pool;
 pub(super) mod record;
@@ -29,11 +30,12 @@ pub(crate) use disk::Disk;
 pub(crate) use error::{DATA_DIR, RecoveryError};
 pub use error::{Damage, Failure, OpenError};
 pub(crate) use files::{File, Files, is_full, read_all, write_all_at, zero_fill};
-pub(crate) use format::{About, BadHeader, Frame, HEADER, Header};
+pub(crate) use format::{About, BadHeader, Frame, HEADER, Header, Key, Time, VERSION};
 pub use names::is_stored_in;
+pub(crate) use optional::{Origin, Owner};
 pub use owner::chown;
 pub(crate) use pool::{Pool, READY, RESERVE, Spare};
-pub(crate) use record::{EntryState, LogRecord, MAX_SENT, Will};
+pub(crate) use record::{Away, EntryState, LogRecord, MAX_SENT, Will};
 pub(crate) use records::{Decoder, Encoder};
 pub use sizes::SegmentBytes;
 pub(crate) use sizes::Sizes;

@@ -2,7 +2,10 @@
 //! one thing, or its end, so that a later one stands in place of an earlier one. `records` has them one after the
 //! other.
 
-use super::varint::{self, Reader, Why};
+use super::{
+    optional::{self, Origin, Owner},
+    varint::{self, Reader, Why},
+};
 use crate::{
     topic::{TopicFilter, TopicName},
     types::{PacketId, QoS, SubscriptionOptions},
@@ -11,16 +14,16 @@ use crate::{
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogRecord<'a> {
-    /// A session: whose it is, since when (ms since 1970) the client is away, its Will.
-    Session { session: u64, client: &'a str, away_since: Option<u64>, will: Option<Will<'a>> },
+    /// A session: of which client, whether that is away, its Will, the user whose it is.
+    Session { session: u64, client: &'a str, away: Option<Away>, will: Option<Will<'a>>, owner: Option<Owner<'a>> },
     /// It is no more, and nothing of it is.
     Ended { session: u64 },
     /// A subscription.
     Subscribed { session: u64, filter: &'a TopicFilter, options: SubscriptionOptions },
     /// It is no more.
     Unsubscribed { session: u64, filter: &'a TopicFilter },
-    /// A message, and whether it is the retained message of its topic from here on.
-    Body { message: u64, qos: QoS, retained: bool, topic: &'a TopicName, payload: &'a [u8] },
+    /// A message, and whether it is the retained message of its topic from here on; from whom it is then.
+    Body { message: u64, qos: QoS, retained: bool, topic: &'a TopicName, payload: &'a [u8], origin: Option<Origin<'a>> },
     /// What a session is to be sent.
     Entry { session: u64, number: u64, entry: EntryState },
     /// It is no more.
@@ -30,13 +33,26 @@ pub(crate) enum LogRecord<'a> {
     /// It is no more.
     ReceiptReleased { session: u64, packet_id: PacketId },
     /// A message that has a record is the retained message of its topic from here on.
-    Retained { message: u64, topic: &'a TopicName },
+    Retained { message: u64, topic: &'a TopicName, origin: Option<Origin<'a>> },
     /// The topic has none.
     Cleared { topic: &'a TopicName },
     /// A Will of a session that is still to be published.
     WillDue { session: u64, number: u64, will: Will<'a> },
     /// It is published.
     WillPublished { session: u64, number: u64 },
+    /// The Will of a client, and its user, whose session nothing is kept of.
+    WillKept { number: u64, client: &'a str, user: Option<&'a str>, will: Will<'a> },
+    /// It is published, or its client took it back.
+    WillGone { number: u64 },
+}
+
+/// Since when a client is away, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// Since 1970, as format 1 has it: by a clock that may have been set since.
+    Wall(u64),
+    /// Since the log began.
+    Age(u64),
 }
 
 /// A Will.
@@ -63,15 +79,18 @@ impl<'a> LogRecord<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.tag());
         match *self {
-            Self::Session { session, client, away_since, will } => {
+            Self::Session { session, client, away, will, owner } => {
                 varint::put(out, session);
                 varint::put_bytes(out, client.as_bytes());
-                out.push(u8::from(away_since.is_some()) | u8::from(will.is_some()) << 1);
-                if let Some(since) = away_since {
+                out.push(u8::from(away.is_some()) | u8::from(will.is_some()) << 1);
+                if let Some(Away::Wall(since) | Away::Age(since)) = away {
                     varint::put(out, since);
                 }
                 if let Some(will) = will {
                     will.encode(out);
+                }
+                if self.tag() == SESSION {
+                    optional::put(out, |out| owner.iter().for_each(|owner| owner.put(out)));
                 }
             }
             Self::Ended { session } => varint::put(out, session),
@@ -84,11 +103,14 @@ impl<'a> LogRecord<'a> {
                 varint::put(out, session);
                 varint::put_bytes(out, filter.as_str().as_bytes());
             }
-            Self::Body { message, qos, retained, topic, payload } => {
+            Self::Body { message, qos, retained, topic, payload, origin } => {
                 varint::put(out, message);
                 out.push(qos as u8 | u8::from(retained) << 2);
                 varint::put_bytes(out, topic.as_str().as_bytes());
                 varint::put_bytes(out, payload);
+                if let Some(origin) = origin {
+                    optional::put(out, |out| origin.put(out));
+                }
             }
             Self::Entry { session, number, entry } => {
                 varint::put(out, session);
@@ -100,8 +122,7 @@ impl<'a> LogRecord<'a> {
                 }
             }
             Self::Done { session, number } | Self::WillPublished { session, number } => {
-                varint::put(out, session);
-                varint::put(out, number);
+                [session, number].into_iter().for_each(|number| varint::put(out, number));
             }
             Self::WillDue { session, number, will } => {
                 varint::put(out, session);
@@ -109,55 +130,72 @@ impl<'a> LogRecord<'a> {
                 will.encode(out);
             }
             Self::Received { session, packet_id, arrival } => {
-                varint::put(out, session);
-                varint::put(out, packet_id.get().into());
-                varint::put(out, arrival);
+                [session, packet_id.get().into(), arrival].into_iter().for_each(|number| varint::put(out, number));
             }
             Self::ReceiptReleased { session, packet_id } => {
                 varint::put(out, session);
                 varint::put(out, packet_id.get().into());
             }
-            Self::Retained { message, topic } => {
+            Self::Retained { message, topic, origin } => {
                 varint::put(out, message);
                 varint::put_bytes(out, topic.as_str().as_bytes());
+                if let Some(origin) = origin {
+                    optional::put(out, |out| origin.put(out));
+                }
             }
             Self::Cleared { topic } => varint::put_bytes(out, topic.as_str().as_bytes()),
+            Self::WillKept { number, client, user, will } => {
+                varint::put(out, number);
+                varint::put_bytes(out, client.as_bytes());
+                will.encode(out);
+                optional::put(out, |out| {
+                    user.iter().for_each(|user| optional::put_field(out, optional::USER, user.as_bytes()));
+                });
+            }
+            Self::WillGone { number } => varint::put(out, number),
         }
     }
 
-    /// Beside these there is [`NEXT_DELIVERY`].
+    /// Beside these there is [`NEXT_DELIVERY`]. What format 1 can say, it says as that does.
     fn tag(&self) -> u8 {
         match self {
-            Self::Session { .. } => 1,
+            Self::Session { away: None | Some(Away::Wall(_)), owner: None, .. } => 1,
+            Self::Session { .. } => SESSION,
             Self::Ended { .. } => 2,
             Self::Subscribed { .. } => 3,
             Self::Unsubscribed { .. } => 4,
-            Self::Body { .. } => 5,
+            Self::Body { origin: None, .. } => 5,
+            Self::Body { .. } => BODY,
             Self::Entry { .. } => 6,
             Self::Done { .. } => 7,
             Self::Received { .. } => 8,
             Self::ReceiptReleased { .. } => 9,
-            Self::Retained { .. } => 10,
+            Self::Retained { origin: None, .. } => 10,
+            Self::Retained { .. } => RETAINED,
             Self::Cleared { .. } => 11,
             Self::WillDue { .. } => 12,
             Self::WillPublished { .. } => 13,
+            Self::WillKept { .. } => WILL_KEPT,
+            Self::WillGone { .. } => WILL_GONE,
         }
     }
 
     /// Takes the next record off the front.
     pub(crate) fn decode(from: &mut Reader<'a>) -> Result<Self, Why> {
         Ok(match from.byte()? {
-            1 => {
+            tag @ (1 | SESSION) => {
                 let (session, client) = (id(from)?, from.text()?);
                 let has = from.byte()?;
                 if has > 3 {
                     return Err("has flags that are not known");
                 }
+                let since = if tag == 1 { Away::Wall } else { Away::Age };
                 Self::Session {
                     session,
                     client,
-                    away_since: if has & 1 == 0 { None } else { Some(from.number()?) },
+                    away: if has & 1 == 0 { None } else { Some(since(from.number()?)) },
                     will: if has & 2 == 0 { None } else { Some(will(from)?) },
+                    owner: if tag == 1 { None } else { Owner::read(from)? },
                 }
             }
             2 => Self::Ended { session: id(from)? },
@@ -167,10 +205,12 @@ impl<'a> LogRecord<'a> {
                 Self::Subscribed { session, filter: filter(from)?, options: qos.into() }
             }
             4 => Self::Unsubscribed { session: id(from)?, filter: filter(from)? },
-            5 => {
+            tag @ (5 | BODY) => {
                 let message = id(from)?;
                 let (qos, retained) = qos_and_retain(from.byte()?)?;
-                Self::Body { message, qos, retained, topic: topic(from)?, payload: payload(from)? }
+                let (topic, payload) = (topic(from)?, payload(from)?);
+                let origin = if tag == 5 { None } else { Origin::read(from)? };
+                Self::Body { message, qos, retained, topic, payload, origin }
             }
             6 => {
                 let (session, number, flags) = (id(from)?, from.number()?, from.byte()?);
@@ -188,10 +228,23 @@ impl<'a> LogRecord<'a> {
             7 => Self::Done { session: id(from)?, number: from.number()? },
             8 => Self::Received { session: id(from)?, packet_id: packet_id(from)?, arrival: from.number()? },
             9 => Self::ReceiptReleased { session: id(from)?, packet_id: packet_id(from)? },
-            10 => Self::Retained { message: id(from)?, topic: topic(from)? },
+            10 => Self::Retained { message: id(from)?, topic: topic(from)?, origin: None },
+            RETAINED => Self::Retained { message: id(from)?, topic: topic(from)?, origin: Origin::read(from)? },
             11 => Self::Cleared { topic: topic(from)? },
             12 => Self::WillDue { session: id(from)?, number: from.number()?, will: will(from)? },
             13 => Self::WillPublished { session: id(from)?, number: from.number()? },
+            WILL_KEPT => {
+                let (number, client, will) = (id(from)?, from.text()?, will(from)?);
+                let mut user = None;
+                optional::read(from, |kind, field| {
+                    if kind == optional::USER {
+                        user = Some(optional::text(field)?);
+                    }
+                    Ok(())
+                })?;
+                Self::WillKept { number, client, user, will }
+            }
+            WILL_GONE => Self::WillGone { number: id(from)? },
             _ => return Err("is of a kind that is not known"),
         })
     }
@@ -246,6 +299,12 @@ fn packet_id(from: &mut Reader<'_>) -> Result<PacketId, Why> {
 /// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message
 /// is beyond that one's.
 pub(crate) const NEXT_DELIVERY: u8 = 14;
+/// Those of format 2, with optional fields at their end; 17 and 18 are for subscriptions and deliveries of MQTT 5.
+const BODY: u8 = 15;
+const SESSION: u8 = 16;
+const RETAINED: u8 = 19;
+const WILL_KEPT: u8 = 20;
+const WILL_GONE: u8 = 21;
 /// The largest place in the order of sending: beyond what a session reaches in a thousand years.
 pub(crate) const MAX_SENT: u64 = (1 << 60) - 1;
 /// More than a packet holds.
@@ -262,29 +321,40 @@ pub(crate) mod tests {
         let packet_id = PacketId::new(65_535).unwrap();
         let (qos, session, number) = (QoS::ExactlyOnce, 300, 70_000);
         let will = Will { qos, retain: true, topic, payload: b"gone" };
+        // one that is longer than its length in one byte
+        let owner = Owner { user: Box::leak("u".repeat(300).into_boxed_str()), login: crate::router::Login::Token };
+        let origin = Origin { time: 1 << 41, client: Some("client"), user: Some("user") };
         let entry = |sent: Option<u64>, message| LogRecord::Entry {
             session,
             number,
             entry: EntryState { qos, retain: sent.is_none(), sent, message },
         };
         vec![
-            LogRecord::Session { session, client: "client", away_since: None, will: Some(will) },
-            LogRecord::Session { session: 1, client: "", away_since: Some(1 << 41), will: None },
+            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: None },
+            LogRecord::Session { session: 1, client: "", away: Some(Away::Wall(1 << 41)), will: None, owner: None },
+            LogRecord::Session { session: 1, client: "", away: Some(Away::Age(1 << 33)), will: None, owner: None },
+            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: Some(owner) },
+            LogRecord::Session { session, client: "c", away: Some(Away::Age(0)), will: None, owner: Some(owner) },
             LogRecord::Ended { session },
             LogRecord::Subscribed { session, filter, options: qos.into() },
             LogRecord::Unsubscribed { session, filter },
-            LogRecord::Body { message: 1 << 33, qos, retained: true, topic, payload: b"payload" },
-            LogRecord::Body { message: 1, qos: QoS::AtMostOnce, retained: false, topic, payload: b"" },
+            LogRecord::Body { message: 1 << 33, qos, retained: true, topic, payload: b"payload", origin: None },
+            LogRecord::Body { message: 1, qos: QoS::AtMostOnce, retained: false, topic, payload: b"", origin: None },
+            LogRecord::Body { message: 2, qos, retained: true, topic, payload: b"", origin: Some(origin) },
             entry(None, Some(77)),
             entry(Some(MAX_SENT), Some(77)),
             entry(Some(1), None),
             LogRecord::Done { session, number },
             LogRecord::Received { session, packet_id, arrival: 12 },
             LogRecord::ReceiptReleased { session, packet_id },
-            LogRecord::Retained { message: 77, topic },
+            LogRecord::Retained { message: 77, topic, origin: None },
+            LogRecord::Retained { message: 77, topic, origin: Some(Origin { client: None, user: None, ..origin }) },
             LogRecord::Cleared { topic },
             LogRecord::WillDue { session, number, will },
             LogRecord::WillPublished { session, number },
+            LogRecord::WillKept { number, client: "client", user: None, will },
+            LogRecord::WillKept { number, client: "client", user: Some("user"), will },
+            LogRecord::WillGone { number },
         ]
     }
 
@@ -307,9 +377,11 @@ pub(crate) mod tests {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),
-            (&[15], "is of a kind that is not known"),
+            (&[17], "is of a kind that is not known"),
             (&[2, 0], "has a number that none has"),
             (&[1, 1, 0, 4], "has flags that are not known"),
+            (&[16, 1, 0, 4], "has flags that are not known"),
+            (&[16, 1, 0, 0, 2, 2], "has a length beyond its end"),
             (&[1, 1, 1, 0xFF, 0], "has text that is not UTF-8"),
             (&[3, 1, 3, 1, b'a'], "has a QoS that is none"),
             (&[3, 1, 1, 0], "has a Topic Filter that is none"),

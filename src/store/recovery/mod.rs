@@ -13,4 +13,4 @@ pub(super) mod restore;
 
 pub(crate) use recover::{Found, Position, Recovered, recover};
 pub use replay::Dangling;
-pub(crate) use restore::restored;
+pub(crate) use restore::{down_time, restored};

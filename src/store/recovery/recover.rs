@@ -10,8 +10,8 @@ use super::{
     super::{
         index::{Index, SegmentId},
         log::{
-            About, BadHeader, Damage, Decoder, File, Files, Frame, HEADER, Header, LogRecord, RecoveryError, format,
-            names, read_all,
+            About, BadHeader, Damage, Decoder, File, Files, Frame, HEADER, Header, Key, LogRecord, RecoveryError, Time,
+            VERSION, format, names, read_all,
         },
     },
     replay::{Dangling, Replay},
@@ -35,6 +35,10 @@ pub(crate) struct Recovered {
     /// The first segment that the last frame needs.
     pub(crate) oldest: u64,
     pub(crate) salt: Option<u64>,
+    /// When the last frame was written.
+    pub(crate) last: Time,
+    /// The format of the last segment.
+    pub(crate) version: Option<u32>,
 }
 
 /// A segment.
@@ -92,6 +96,7 @@ pub(crate) fn recover(
         }
     }
     walk.salt = headers.values().next_back().map(|header| header.salt);
+    walk.versions = headers.iter().map(|(&id, header)| (id, header.version)).collect();
 
     let mut bytes = Vec::new();
     let last = walk.find_last(files, &mut present, &headers, &mut bytes)?;
@@ -109,7 +114,8 @@ pub(crate) fn recover(
             walk.segment(id, id == last, headers.get(&id), &bytes, next_first, visit);
         }
     }
-    let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt } = walk;
+    let version = walk.versions.values().next_back().copied();
+    let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt, .. } = walk;
     let first = segments.first().map_or(1, |found| found.id) as SegmentId;
     let end = last.unwrap_or(0) as SegmentId;
     let (index, dangling) = replay.finish(first..=end, last_time);
@@ -131,6 +137,8 @@ pub(crate) fn recover(
         next_frame,
         oldest,
         salt,
+        last: last_time,
+        version,
     })
 }
 
@@ -139,7 +147,7 @@ struct Segment<'a> {
     file: String,
     is_last: bool,
     bytes: &'a [u8],
-    seed: u32,
+    key: Key,
     /// The first frame of the next segment, as far as it is known.
     next_first: Option<u64>,
 }
@@ -153,7 +161,9 @@ struct Walk {
     damage: Vec<Damage>,
     obsolete: Vec<String>,
     next_frame: u64,
-    last_time: u64,
+    last_time: Time,
+    /// The formats of the segments whose headers can be read.
+    versions: BTreeMap<u64, u32>,
     oldest: u64,
     salt: Option<u64>,
 }
@@ -167,7 +177,8 @@ impl Default for Walk {
             damage: Vec::new(),
             obsolete: Vec::new(),
             next_frame: 1,
-            last_time: 0,
+            last_time: Time::default(),
+            versions: BTreeMap::new(),
             oldest: 1,
             salt: None,
         }
@@ -175,6 +186,13 @@ impl Default for Walk {
 }
 
 impl Walk {
+    /// With which the frames of a segment are read. One whose header is damaged is of the format of its neighbour.
+    fn key(&self, id: u64) -> Key {
+        let before = self.versions.range(..=id).next_back();
+        let version = before.or_else(|| self.versions.range(id..).next()).map_or(VERSION, |(_, &version)| version);
+        Key::new(self.salt.unwrap_or(0), id, version)
+    }
+
     fn damaged(&mut self, file: &str, offset: usize, what: impl Into<String>) {
         self.damage.push(Damage { file: file.to_owned(), offset: offset as u64, what: what.into() });
     }
@@ -191,7 +209,7 @@ impl Walk {
         read(files, name, bytes)?;
         let began = match self.salt {
             _ if headers.contains_key(&id) => true,
-            Some(salt) => format::find_frame(bytes, 0, format::seed(salt, id), 1..=u64::MAX).is_some(),
+            Some(_) => format::find_frame(bytes, 0, self.key(id), 1..=u64::MAX).is_some(),
             // the first of all segments: zeros until it is written to
             None => bytes.iter().skip(HEADER).any(|&byte| byte != 0),
         };
@@ -205,19 +223,19 @@ impl Walk {
 
     /// What the last frame of the last segment says that it needs.
     fn oldest_needed(&self, last: u64, header: Option<&Header>, bytes: &[u8]) -> u64 {
-        let seed = format::seed(self.salt.unwrap_or(0), last);
+        let key = self.key(last);
         let mut oldest = header.map_or(0, |header| header.oldest);
         let mut expected = header.map(|header| header.first_frame);
         let mut at = HEADER;
         loop {
             let from = expected.unwrap_or(1);
             let next = match expected {
-                Some(number) => frame_from(bytes, at, seed, number),
-                None => format::find_frame(bytes, at, seed, 1..=u64::MAX),
+                Some(number) => frame_from(bytes, at, key, number),
+                None => format::find_frame(bytes, at, key, 1..=u64::MAX),
             };
             let Some((_, frame)) = next else { break };
             // what is cut off needs nothing; damage is told later, and does not hide what a later frame says
-            if expected.is_some_and(|number| frame.about.number != number) && !known_synced(bytes, next, seed, from) {
+            if expected.is_some_and(|number| frame.about.number != number) && !known_synced(bytes, next, key, from) {
                 break;
             }
             oldest = oldest.max(frame.about.oldest);
@@ -235,8 +253,8 @@ impl Walk {
         next_first: Option<u64>,
         visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
     ) {
-        let seed = format::seed(self.salt.unwrap_or(0), id);
-        let segment = Segment { file: names::segment(id), is_last, bytes, seed, next_first };
+        let key = self.key(id);
+        let segment = Segment { file: names::segment(id), is_last, bytes, key, next_first };
         self.begin_segment(&segment.file, header);
         let (len, end) = (bytes.len() as u64, HEADER as u64);
         let mut found = Found { id, len, end, unsynced: end, frames: 0, records: 0 };
@@ -277,9 +295,9 @@ impl Walk {
 
     /// The frame at `at`, or the next one behind what is damaged there; `None`: the segment's frames end here.
     fn next_frame_of<'a>(&mut self, segment: &Segment<'a>, at: usize) -> Option<Frame<'a>> {
-        let &Segment { ref file, is_last, bytes, seed, next_first } = segment;
+        let &Segment { ref file, is_last, bytes, key, next_first } = segment;
         let expected = self.next_frame;
-        let here = format::frame_at(bytes, at, seed).filter(|frame| frame.about.number >= expected);
+        let here = format::frame_at(bytes, at, key).filter(|frame| frame.about.number >= expected);
         if here.is_some_and(|frame| frame.about.number == expected) {
             return here;
         }
@@ -289,9 +307,9 @@ impl Walk {
         let later = here.map(|frame| (at, frame)).or_else(|| {
             let most = most_frames(bytes, expected);
             let numbers = expected + 1..=next_first.map_or(most, |first| first - 1);
-            format::find_frame(bytes, at, seed, numbers)
+            format::find_frame(bytes, at, key, numbers)
         });
-        let must_be_here = !is_last || known_synced(bytes, later, seed, expected);
+        let must_be_here = !is_last || known_synced(bytes, later, key, expected);
         if let Some((later_at, frame)) = later.filter(|_| must_be_here) {
             let lost = missing(expected, frame.about.number);
             self.damaged(file, at, format!("{lost} damaged: {} bytes, and whole frames follow", later_at - at));
@@ -301,7 +319,7 @@ impl Walk {
             if format::number_at(bytes, at) == Some(expected) {
                 self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected });
             }
-        } else if let Some(first) = next_first {
+        } else if let Some(first) = next_first.filter(|&first| first > expected) {
             let lost = missing(expected, first);
             self.damaged(file, at, format!("{lost} missing at the end of this segment"));
         }
@@ -341,21 +359,21 @@ impl Walk {
 
 /// Was the frame `expected` on the disk when one of those that follow was written? Otherwise a power cut may have taken
 /// it and left them, and nothing of them was acknowledged.
-fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, seed: u32, expected: u64) -> bool {
+fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, key: Key, expected: u64) -> bool {
     while let Some((_, frame)) = later {
         if frame.about.synced >= expected {
             return true;
         }
-        later = frame_from(bytes, frame.end, seed, frame.about.number + 1);
+        later = frame_from(bytes, frame.end, key, frame.about.number + 1);
     }
     false
 }
 
 /// The next whole frame at `at` or behind it, with at least this number.
-fn frame_from(bytes: &[u8], at: usize, seed: u32, number: u64) -> Option<(usize, Frame<'_>)> {
-    match format::frame_at(bytes, at, seed) {
+fn frame_from(bytes: &[u8], at: usize, key: Key, number: u64) -> Option<(usize, Frame<'_>)> {
+    match format::frame_at(bytes, at, key) {
         Some(frame) if frame.about.number >= number => Some((at, frame)),
-        _ => format::find_frame(bytes, at, seed, number..=most_frames(bytes, number)),
+        _ => format::find_frame(bytes, at, key, number..=most_frames(bytes, number)),
     }
 }
 

@@ -7,14 +7,15 @@ use hashbrown::HashMap;
 
 use super::super::{
     index::{
-        DueWill, ENTRY_COST, Entry, Hasher, Index, Place, RECEIVED_COST, Received, SegmentId, Session, Subscription,
-        body_cost, due_cost, subscription_cost,
+        DueWill, ENTRY_COST, Entry, Hasher, Index, KeptWill, Origin, Place, RECEIVED_COST, Received, SegmentId,
+        Session, Subscription, body_cost, due_cost, origin_cost, subscription_cost,
     },
-    log::{EntryState, LogRecord, Will},
+    log::{self, Away, EntryState, LogRecord, Owner, Time, Will},
 };
 use crate::{
+    router::{Publisher, SessionOwner},
     session::{Message, StoredWill},
-    types::{ClientId, PacketId, SubscriptionOptions},
+    types::{ClientId, PacketId, SubscriptionOptions, UserName},
 };
 
 type Map<K, V> = HashMap<K, V, Hasher>;
@@ -24,7 +25,8 @@ type Map<K, V> = HashMap<K, V, Hasher>;
 pub(crate) struct Replay {
     sessions: Map<u64, Known>,
     bodies: Map<u64, Body>,
-    retained: Map<Box<str>, u64>,
+    retained: Map<Box<str>, (u64, Option<Origin>)>,
+    wills: BTreeMap<u64, KeptWill>,
     next_session: u64,
     next_message: u64,
 }
@@ -32,11 +34,20 @@ pub(crate) struct Replay {
 /// What is known of a session, whose own record may be still to come.
 #[derive(Debug, Default)]
 struct Known {
-    head: Option<(ClientId, Option<u64>, Option<StoredWill>, SegmentId)>,
+    head: Option<Head>,
     subscriptions: Map<Box<str>, (SubscriptionOptions, SegmentId)>,
     deliveries: Deliveries,
     due: BTreeMap<u64, (StoredWill, SegmentId)>,
     received: Map<PacketId, (u64, SegmentId)>,
+}
+
+#[derive(Debug)]
+struct Head {
+    client: ClientId,
+    away: Option<Away>,
+    will: Option<StoredWill>,
+    owner: Option<SessionOwner>,
+    home: SegmentId,
 }
 
 /// A message, until the index has it.
@@ -44,6 +55,8 @@ struct Known {
 struct Body {
     message: Option<Message>,
     home: SegmentId,
+    /// Bytes that its record has for an [`Origin`].
+    extra: u32,
     slot: u32,
 }
 
@@ -125,9 +138,9 @@ impl Replay {
     /// The next record of the log, in the segment `home`.
     pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: SegmentId) {
         match *record {
-            LogRecord::Session { session, client, away_since, will } => {
-                let will = will.map(stored_will);
-                self.session(session).head = Some((ClientId::from(client), away_since, will, home));
+            LogRecord::Session { session, client, away, will, owner } => {
+                let (client, will, owner) = (client.into(), will.map(stored_will), owner.map(session_owner));
+                self.session(session).head = Some(Head { client, away, will, owner, home });
             }
             LogRecord::Ended { session } => {
                 self.floors(session + 1, 0);
@@ -139,15 +152,17 @@ impl Replay {
             LogRecord::Unsubscribed { session, filter } => {
                 self.session(session).subscriptions.remove(filter.as_str());
             }
-            LogRecord::Body { message, qos, retained, topic, payload } => {
+            LogRecord::Body { message, qos, retained, topic, payload, origin } => {
                 self.floors(0, message + 1);
                 let body = Message::new(topic, payload, qos);
                 if let Some(number) = std::num::NonZeroU64::new(message) {
                     body.set_store_number(number);
                 }
-                self.bodies.insert(message, Body { message: Some(body), home, slot: 0 });
+                let origin = origin.map(self::origin);
+                let extra = origin.as_ref().map_or(0, origin_cost);
+                self.bodies.insert(message, Body { message: Some(body), home, extra, slot: 0 });
                 if retained {
-                    self.retain(topic.as_str(), message);
+                    self.retain(topic.as_str(), message, origin);
                 }
             }
             LogRecord::Entry { session, number, entry } => {
@@ -163,9 +178,9 @@ impl Replay {
             LogRecord::ReceiptReleased { session, packet_id } => {
                 self.session(session).received.remove(&packet_id);
             }
-            LogRecord::Retained { message, topic } => {
+            LogRecord::Retained { message, topic, origin } => {
                 self.floors(0, message + 1);
-                self.retain(topic.as_str(), message);
+                self.retain(topic.as_str(), message, origin.map(self::origin));
             }
             LogRecord::Cleared { topic } => {
                 self.retained.remove(topic.as_str());
@@ -176,6 +191,12 @@ impl Replay {
             LogRecord::WillPublished { session, number } => {
                 self.session(session).due.remove(&number);
             }
+            LogRecord::WillKept { number, client, user, will } => {
+                let (client, user, will) = (ClientId::from(client), user.map(UserName::from), stored_will(will));
+                let place = Place { home, dirty: false };
+                self.wills.insert(number, KeptWill { client, user, will, place });
+            }
+            LogRecord::WillGone { number } => drop(self.wills.remove(&number)),
         }
     }
 
@@ -184,21 +205,22 @@ impl Replay {
         self.sessions.entry(session).or_default()
     }
 
-    fn retain(&mut self, topic: &str, message: u64) {
+    fn retain(&mut self, topic: &str, message: u64, origin: Option<Origin>) {
         match self.retained.get_mut(topic) {
-            Some(place) => *place = message,
+            Some(place) => *place = (message, origin),
             None => {
-                self.retained.insert(topic.into(), message);
+                self.retained.insert(topic.into(), (message, origin));
             }
         }
     }
 
-    /// All records were there. `last_time` is when the last of them was written: clients that were connected then have
-    /// been away since. What refers to nothing is left out, and told.
+    /// All records were there. `last` is when the last of them was written: clients that were connected then have been
+    /// away since. So have, as far as anybody knows, those of format 1: it says when they left by a clock that may have
+    /// been set. What refers to nothing is left out, and told.
     pub(crate) fn finish(
         mut self,
         segments: std::ops::RangeInclusive<SegmentId>,
-        last_time: u64,
+        last: Time,
     ) -> (Index, Vec<Dangling>) {
         let mut dangling = Vec::new();
         let mut index = Index::default();
@@ -208,14 +230,18 @@ impl Replay {
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
             let deliveries = known.deliveries.records;
-            let Some((client, away_since, will, home)) = known.head else {
+            let Some(Head { client, away, will, owner, home }) = known.head else {
                 let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
                 }
                 continue;
             };
-            let mut session = Session::new(number, client, will, Some(away_since.unwrap_or(last_time)));
+            let away_since = match away {
+                Some(Away::Age(since)) => Some(since),
+                Some(Away::Wall(_)) | None => None,
+            };
+            let mut session = Session::new(number, client, owner, will, Some(away_since.unwrap_or(last.age)));
             session.place.home = home;
             session.home_cost = session.cost;
             index.segment_use.enter(home, session.cost.into());
@@ -231,14 +257,7 @@ impl Replay {
                 index.live_bytes += cost;
                 session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
             }
-            let mut received: Vec<_> = known.received.into_iter().collect();
-            received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
-            for (packet_id, (arrival, home)) in received {
-                index.segment_use.enter(home, RECEIVED_COST);
-                index.live_bytes += RECEIVED_COST;
-                session.next_arrival = arrival.saturating_add(1);
-                session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
-            }
+            receipts(&mut index, &mut session, known.received);
             session.entries.reserve(deliveries.len());
             let slot = index.insert_session(session);
             if away_since.is_none() {
@@ -264,9 +283,13 @@ impl Replay {
                 index.add_entry(slot, entry);
             }
         }
-        for (topic, message) in std::mem::take(&mut self.retained) {
+        for (number, kept) in std::mem::take(&mut self.wills) {
+            index.segment_use.enter(kept.place.home, kept.cost());
+            index.insert_will(number, kept);
+        }
+        for (topic, (message, origin)) in std::mem::take(&mut self.retained) {
             match self.body(&mut index, message) {
-                Some(body) => index.restore_retained(body),
+                Some(body) => index.restore_retained(body, origin),
                 None => dangling.push(Dangling::Retained { topic: topic.into() }),
             }
         }
@@ -277,18 +300,39 @@ impl Replay {
     fn body(&mut self, index: &mut Index, message: u64) -> Option<u32> {
         let body = self.bodies.get_mut(&message)?;
         if let Some(message) = body.message.take() {
-            index.segment_use.enter(body.home, body_cost(&message));
+            index.segment_use.enter(body.home, body_cost(&message) + u64::from(body.extra));
             body.slot = index.insert_body(message);
             if let Some(kept) = index.bodies.get_mut(body.slot) {
-                kept.home = body.home;
+                (kept.home, kept.home_extra) = (body.home, body.extra);
             }
         }
         Some(body.slot)
     }
 }
 
+/// What a session has received, in its order.
+fn receipts(index: &mut Index, session: &mut Session, received: Map<PacketId, (u64, SegmentId)>) {
+    let mut received: Vec<_> = received.into_iter().collect();
+    received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
+    for (packet_id, (arrival, home)) in received {
+        index.segment_use.enter(home, RECEIVED_COST);
+        index.live_bytes += RECEIVED_COST;
+        session.next_arrival = arrival.saturating_add(1);
+        session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
+    }
+}
+
 fn stored_will(will: Will<'_>) -> StoredWill {
     StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain }
+}
+
+fn session_owner(owner: Owner<'_>) -> SessionOwner {
+    SessionOwner { user: owner.user.into(), login: owner.login }
+}
+
+fn origin(origin: log::Origin<'_>) -> Origin {
+    let publisher = |client: &str| Publisher { client: client.into(), user: origin.user.map(UserName::from) };
+    Origin { time: origin.time, publisher: origin.client.map(publisher) }
 }
 
 /// Records of a session that may be out of order, at least.

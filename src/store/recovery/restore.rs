@@ -2,32 +2,51 @@
 
 use std::{num::NonZeroU64, time::Duration};
 
-use super::super::index::{Entry, Index, Session};
+use super::super::{
+    index::{Entry, Index, Session},
+    log::Time,
+};
 use crate::{
-    router::{Restored, RestoredSession},
+    router::{Restored, RestoredRetained, RestoredSession, RestoredWill},
     session::{RestoredMessage, RestoredState, SessionNumber},
 };
 
-/// All that is kept. `now` is in milliseconds since 1970.
-pub(crate) fn restored(index: &Index, now: u64) -> Restored {
-    let sessions = index.sessions.iter().map(|(_, session)| restored_session(index, session, now)).collect();
-    let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained);
+/// How long nobody has run on a log whose last frame is of `last`, in milliseconds, by the wall clock. One that was set
+/// back since, or that had not been set by then, says nothing.
+pub(crate) fn down_time(last: Time, wall: u64) -> u64 {
+    if last.wall < NOT_SET { 0 } else { wall.saturating_sub(last.wall) }
+}
+
+/// All that is kept. `age` is that of the log now.
+pub(crate) fn restored(index: &Index, age: u64) -> Restored {
+    let sessions = index.sessions.iter().map(|(_, session)| restored_session(index, session, age)).collect();
+    let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained).map(|(slot, body)| {
+        let (time, publisher) = index.origins.get(&slot).map_or((None, None), |o| (Some(o.time), o.publisher.clone()));
+        RestoredRetained { message: body.message.clone(), time, publisher }
+    });
+    let wills = index.wills.iter().map(|(&number, kept)| RestoredWill {
+        number,
+        client: kept.client.clone(),
+        user: kept.user.clone(),
+        will: kept.will.clone(),
+    });
     Restored {
         sessions,
-        retained: retained.map(|(_, body)| body.message.clone()).collect(),
+        retained: retained.collect(),
+        wills: wills.collect(),
         next_session: number(index.next_session),
     }
 }
 
-fn restored_session(index: &Index, session: &Session, now: u64) -> RestoredSession {
+fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSession {
     let filters = session.subscriptions.iter();
     RestoredSession {
         session: number(session.number),
         client: session.client.clone(),
+        owner: session.owner.clone(),
         will: session.will.clone(),
         due: session.due.iter().map(|(&number, due)| (number, due.will.clone())).collect(),
-        // a clock that was set back makes nobody away for less than no time
-        away: Duration::from_millis(session.away_since.map_or(0, |since| now.saturating_sub(since))),
+        away: Duration::from_millis(session.away_since.map_or(0, |since| age.saturating_sub(since))),
         subscriptions: filters.map(|(filter, subscription)| (filter.clone(), subscription.options)).collect(),
         messages: session.live_entries().filter_map(|entry| restored_message(index, entry)).collect(),
         received: session.received.iter().map(|received| received.packet_id).collect(),
@@ -49,3 +68,6 @@ fn restored_message(index: &Index, entry: &Entry) -> Option<RestoredMessage> {
 fn number(number: u64) -> SessionNumber {
     SessionNumber(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
 }
+
+/// A clock that is before 2025, in milliseconds since 1970, was not set.
+const NOT_SET: u64 = 1_735_689_600_000;

@@ -23,6 +23,7 @@ fn start(session: u64) -> Record {
     Record::SessionStarted {
         session: session_number(session),
         client: ClientId::from(format!("client {session}").as_str()),
+        owner: None,
         will: None,
     }
 }
@@ -85,7 +86,7 @@ fn what_ends_in_its_batch_is_not_written() {
         Record::ReceiptReleased { session: session_number(1), packet_id: PacketId::MIN },
         start(2),
         Record::SessionEnded { session: session_number(2) },
-        Record::Retained { message: message(2, "r", b"x") },
+        Record::Retained { message: message(2, "r", b"x"), publisher: None },
         Record::RetainedCleared { topic: "r".into() },
     ];
     assert_eq!(commit(&mut world, records), 0);
@@ -111,7 +112,7 @@ fn a_message_is_written_once_for_all_its_sessions() {
 #[test]
 fn a_topic_retained_twice_is_written_once() {
     let mut world = World::new(0, settings(64 << 10));
-    let retained = |number| Record::Retained { message: message(number, "r", &[number as u8; 1000]) };
+    let retained = |number| Record::Retained { message: message(number, "r", &[number as u8; 1000]), publisher: None };
     commit(&mut world, (1..=20).map(retained).collect());
     assert!(look(&world.files).segments[0].end < 1200);
 }
@@ -119,9 +120,11 @@ fn a_topic_retained_twice_is_written_once() {
 #[test]
 fn a_retained_message_that_was_replaced_and_cleared_at_once_stays_gone() {
     let mut world = World::new(0, settings(SEGMENT));
-    commit(&mut world, vec![Record::Retained { message: message(1, "r", b"old") }]);
-    let records =
-        vec![Record::Retained { message: message(2, "r", b"new") }, Record::RetainedCleared { topic: "r".into() }];
+    commit(&mut world, vec![Record::Retained { message: message(1, "r", b"old"), publisher: None }]);
+    let records = vec![
+        Record::Retained { message: message(2, "r", b"new"), publisher: None },
+        Record::RetainedCleared { topic: "r".into() },
+    ];
     commit(&mut world, records);
     assert!(world.model.retained.is_empty());
     world.power_cut();
@@ -206,7 +209,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     assert_eq!(away(&world, 25_001), [5_000, 0, 0]);
     // the next start says the same, whatever was written between
     world.now = 50_000;
-    commit(&mut world, vec![Record::Attached { session: session_number(3), will: None }]);
+    commit(&mut world, vec![Record::Attached { session: session_number(3), owner: None, will: None }]);
     world.restart();
     assert_eq!(away(&world, 60_001), [40_000, 30_000, 10_000]);
 }

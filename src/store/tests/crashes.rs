@@ -9,7 +9,7 @@ use super::{
         writer::Progress,
     },
     simulated::Fault,
-    world::{World, settings},
+    world::{World, settings, time},
 };
 
 /// Power cuts at any operation on a file.
@@ -78,7 +78,7 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
             let mut fsyncs = Vec::new();
             for _ in 0..world.rng.below(30) {
                 if world.rng.one_in(4) {
-                    world.writer.mark(world.now).unwrap();
+                    world.writer.mark(time(world.now)).unwrap();
                 }
                 let before = world.writer.last_frame();
                 let number = batches.begin_next(Instant::now());

@@ -9,12 +9,12 @@ use super::{
     },
     model::Model,
     simulated::{Fault, Rng, Simulated},
-    world::{World, copy, look, message, open, session_number, settings},
+    world::{World, copy, look, message, open, session_number, settings, time},
 };
 use crate::{
-    router::{QueuedCopy, Record},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner},
     session::StoredWill,
-    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
 const SEGMENT: u64 = 4096;
@@ -30,24 +30,40 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
         Record::Queued { message, copy, sent: None }
     };
     let options = SubscriptionOptions::from(qos);
+    let (client, user) = (ClientId::from("third"), Some(UserName::from("maria")));
+    let publisher = Some(Publisher { client: client.clone(), user: user.clone() });
+    let kept_will = gone.clone();
+    let kept =
+        |number| Record::WillKept { number, client: client.clone(), user: user.clone(), will: kept_will.clone() };
+    let owner = |user: &str| Some(Box::new(SessionOwner { user: user.into(), login: Login::Token }));
     // as in a broker, a message is one however often it is handed over
     let (one, three, both) = (message(1, "t", b"one"), message(3, "r", b"three"), message(4, "t", b"both"));
     let base = vec![
-        Record::SessionStarted { session, client: ClientId::from("first"), will: will.clone() },
+        Record::SessionStarted { session, client: ClientId::from("first"), owner: owner("maria"), will: will.clone() },
         Record::Subscribed { session, filter: "old/#".into(), options },
         queued(1, one.clone()),
         queued(2, message(2, "t", b"two")),
         Record::Sent { session, number: 2, sent: 1, count: 1 },
         Record::Received { session, packet_id: PacketId::MIN },
-        Record::Retained { message: three.clone() },
+        Record::Retained { message: three.clone(), publisher: None },
         Record::WillDue { session, number: 1, will: gone.clone() },
+        kept(5),
     ];
     let batches = vec![
-        vec![Record::SessionStarted { session: session_number(2), client: ClientId::from("second"), will }],
-        vec![Record::Attached { session, will: None }],
+        vec![Record::SessionStarted {
+            session: session_number(2),
+            client: ClientId::from("second"),
+            owner: None,
+            will,
+        }],
+        vec![Record::Attached { session, owner: None, will: None }],
         vec![Record::Detached { session }],
         vec![Record::WillDue { session, number: 2, will: gone }],
         vec![Record::WillPublished { session, number: 1 }],
+        vec![kept(6)],
+        vec![Record::WillGone { number: 5 }],
+        vec![Record::Attached { session, owner: owner("jon"), will: None }],
+        vec![Record::Retained { message: message(4, "r", b"published by a user"), publisher: publisher.clone() }],
         vec![Record::SessionEnded { session }],
         vec![Record::Subscribed { session, filter: "new/+".into(), options }],
         vec![Record::Unsubscribed { session, filter: "old/#".into() }],
@@ -60,10 +76,10 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
         vec![Record::Completed { session, number: 1, count: 1 }],
         vec![Record::Received { session, packet_id }],
         vec![Record::ReceiptReleased { session, packet_id: PacketId::MIN }],
-        vec![Record::Retained { message: message(4, "r", b"another") }],
-        vec![Record::Retained { message: one }],
+        vec![Record::Retained { message: message(4, "r", b"another"), publisher: None }],
+        vec![Record::Retained { message: one, publisher: None }],
         vec![Record::RetainedCleared { topic: "r".into() }],
-        vec![queued(3, both.clone()), Record::Retained { message: both }],
+        vec![queued(3, both.clone()), Record::Retained { message: both, publisher: None }],
     ];
     (base, batches)
 }
@@ -78,9 +94,9 @@ fn last_frame(files: &Simulated) -> (String, usize, usize) {
     let found = look(files).segments.pop().unwrap();
     let name = names::segment(found.id);
     let bytes = files.bytes(&name);
-    let seed = format::seed(settings(SEGMENT).salt, found.id);
+    let key = format::Key::new(settings(SEGMENT).salt, found.id, format::VERSION);
     let (mut at, mut start) = (format::HEADER, 0);
-    while let Some(frame) = format::frame_at(&bytes, at, seed) {
+    while let Some(frame) = format::frame_at(&bytes, at, key) {
         (start, at) = (at, frame.end);
     }
     (name, start, at)
@@ -115,7 +131,7 @@ fn each_kind_of_record_may_be_cut_at_any_byte() {
                 let mut expected = expected.clone();
                 let record = Record::Received { session: session_number(1), packet_id: PacketId::new(99).unwrap() };
                 expected.apply(&record);
-                writer.commit(&mut vec![record].into(), 5).unwrap();
+                writer.commit(&mut vec![record].into(), time(5)).unwrap();
                 assert_eq!(Model::from(&look(&files).index), expected);
             }
         }
@@ -130,7 +146,7 @@ fn log() -> World {
         assert_eq!(world.commit_random(), Ok(Progress::Done));
         world.writer.clean(2048).unwrap();
     }
-    world.writer.mark(world.now).unwrap();
+    world.writer.mark(time(world.now)).unwrap();
     world.writer.sync().unwrap();
     assert!(world.files.segments().len() >= 3, "{:?}", world.files.segments());
     world
@@ -181,7 +197,12 @@ fn damage_in_the_last_frame_looks_like_a_torn_end() {
     let before = world.model.clone();
     commit(
         &mut world,
-        vec![Record::SessionStarted { session: session_number(50), client: ClientId::from("last"), will: None }],
+        vec![Record::SessionStarted {
+            session: session_number(50),
+            client: ClientId::from("last"),
+            owner: None,
+            will: None,
+        }],
     );
     let (name, start, end) = last_frame(&world.files);
     for at in start..end {

@@ -53,7 +53,7 @@ impl Driven {
         let statistics = Arc::new(Statistics::default());
         let writer = Writer::open(Arc::new(files.clone()), recovered, settings, statistics.clone()).unwrap();
         let shared = Arc::new(Handover::new(1, 1 << 20, statistics, Clock::system()));
-        let threads = Some(driver::start(shared.clone(), writer, interval).unwrap());
+        let threads = Some(driver::start(shared.clone(), writer, interval, 0).unwrap());
         Self { shared, threads }
     }
 
@@ -68,7 +68,7 @@ impl Driven {
 
     fn retain_at(&self, topic: &str, payload: &[u8]) -> CommitSeq {
         let message = Message::new(TopicName::new(topic).unwrap(), payload, QoS::AtLeastOnce);
-        self.append(Record::Retained { message })
+        self.append(Record::Retained { message, publisher: None })
     }
 
     pub(super) fn append(&self, record: Record) -> CommitSeq {

@@ -11,7 +11,7 @@ use super::{
     },
     model::Model,
     simulated::Fault,
-    world::{World, message, settings},
+    world::{World, message, settings, time},
 };
 use crate::router::Record;
 
@@ -32,7 +32,7 @@ fn after_a_failed_write_or_fsync_nothing_more_is_done() {
         failures.insert(failure.what);
         let (operations, syncs) = (world.files.operations(), world.files.syncs());
         // the disk works again, and nobody may believe it
-        assert_eq!(world.writer.commit(&mut Contents::default(), 0), Err(failure.clone()));
+        assert_eq!(world.writer.commit(&mut Contents::default(), time(0)), Err(failure.clone()));
         assert_eq!(world.writer.retry(), Err(failure.clone()));
         assert_eq!(world.writer.sync(), Err(failure.clone()));
         assert_eq!(world.writer.clean(1), Err(failure));
@@ -141,7 +141,7 @@ fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
             // as at the end
             _ => {
                 world.writer.sync().unwrap();
-                world.writer.mark(world.now).unwrap();
+                world.writer.mark(time(world.now)).unwrap();
                 world.writer.sync().unwrap();
             }
         }
@@ -161,7 +161,7 @@ fn a_segment_that_has_no_room_to_begin_begins_later() {
             let mut world = World::new(n, settings(SEGMENT));
             world.files.break_at(n, Fault::Full);
             let payload = vec![b'x'; if large { 2 * SEGMENT as usize } else { 10 }];
-            let record = Record::Retained { message: message(1, "t", &payload) };
+            let record = Record::Retained { message: message(1, "t", &payload), publisher: None };
             world.model.apply(&record);
             if world.commit(vec![record]) == Ok(Progress::Stuck) {
                 delayed += 1;
@@ -245,7 +245,7 @@ fn the_cleaner_always_has_room_on_a_small_disk() {
         world.files.set_room(Some(topics * 600 * 5 / 2 + 8 * SEGMENT));
         for number in 1..=4000 {
             let topic = format!("topic/{}", if number <= topics { number } else { 1 + world.rng.next() % topics });
-            let record = Record::Retained { message: message(number, &topic, &[b'x'; 550]) };
+            let record = Record::Retained { message: message(number, &topic, &[b'x'; 550]), publisher: None };
             world.model.apply(&record);
             assert_eq!(world.commit(vec![record]), Ok(Progress::Done), "{number} of {topics} topics");
             // a step for each batch, as the store's thread does at least
@@ -266,7 +266,10 @@ fn what_lives_in_front_of_what_is_gone_does_not_keep_a_disk_full() {
         let mut number = 0;
         while !world.writer.is_full() {
             number += 1;
-            let record = Record::Retained { message: message(number, &format!("topic/{number}"), &[b'x'; 550]) };
+            let record = Record::Retained {
+                message: message(number, &format!("topic/{number}"), &[b'x'; 550]),
+                publisher: None,
+            };
             world.model.apply(&record);
             assert_eq!(world.commit(vec![record]), Ok(Progress::Done));
             while world.writer.clean(2000).unwrap() {}

@@ -361,7 +361,7 @@ const SESSION: SessionNumber = SessionNumber(NonZeroU64::MIN);
 fn connected(files: &Simulated) -> Driven {
     let store = Driven::slow(files);
     let client = ClientId::from("client");
-    store.wait(store.append(Record::SessionStarted { session: SESSION, client, will: None }));
+    store.wait(store.append(Record::SessionStarted { session: SESSION, client, owner: None, will: None }));
     store.learn();
     store
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{super::index::apply::Index, world::session_number};
 use crate::{
-    router::Record,
+    router::{Publisher, Record, SessionOwner},
     session::{Message, SessionNumber},
     types::QoS,
 };
@@ -13,8 +13,15 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Model {
     pub(super) sessions: BTreeMap<SessionNumber, Session>,
-    pub(super) retained: BTreeMap<String, Content>,
+    pub(super) retained: BTreeMap<String, Retained>,
+    pub(super) wills: BTreeMap<u64, Will>,
 }
+
+/// What it is, and who published it, if that is known.
+pub(super) type Retained = (Content, Option<Publisher>);
+
+/// Of which client and user, what, and RETAIN.
+pub(super) type Will = (Publisher, Content, bool);
 
 /// Topic, payload, QoS.
 pub(super) type Content = (String, Vec<u8>, QoS);
@@ -22,6 +29,7 @@ pub(super) type Content = (String, Vec<u8>, QoS);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) client: String,
+    pub(super) owner: Option<SessionOwner>,
     pub(super) will: Option<(Content, bool)>,
     pub(super) due: BTreeMap<u64, (Content, bool)>,
     pub(super) subscriptions: BTreeMap<String, QoS>,
@@ -44,14 +52,15 @@ pub(super) fn content(message: &Message) -> Content {
 impl Model {
     pub(super) fn apply(&mut self, record: &Record) {
         match record {
-            Record::SessionStarted { session, client, will } => {
+            Record::SessionStarted { session, client, owner, will } => {
                 let will = will.as_ref().map(|will| (content(&will.message), will.retain));
-                let new = Session { client: client.to_string(), will, ..Session::default() };
+                let owner = owner.as_deref().cloned();
+                let new = Session { client: client.to_string(), owner, will, ..Session::default() };
                 self.sessions.insert(*session, new);
             }
-            Record::Attached { session, will } => {
+            Record::Attached { session, owner, will } => {
                 let will = will.as_ref().map(|will| (content(&will.message), will.retain));
-                self.change(*session, |session| session.will = will);
+                self.change(*session, |session| (session.owner, session.will) = (owner.as_deref().cloned(), will));
             }
             Record::Detached { session } => self.change(*session, |session| session.will = None),
             Record::WillDue { session, number, will } => {
@@ -62,6 +71,11 @@ impl Model {
             Record::WillPublished { session, number } => {
                 self.change(*session, |session| drop(session.due.remove(number)));
             }
+            Record::WillKept { number, client, user, will } => {
+                let publisher = Publisher { client: client.clone(), user: user.clone() };
+                self.wills.insert(*number, (publisher, content(&will.message), will.retain));
+            }
+            Record::WillGone { number } => drop(self.wills.remove(number)),
             Record::SessionEnded { session } => drop(self.sessions.remove(session)),
             Record::Subscribed { session, filter, options } => {
                 self.change(*session, |session| {
@@ -94,8 +108,9 @@ impl Model {
             Record::ReceiptReleased { session, packet_id } => {
                 self.change(*session, |session| session.received.retain(|id| *id != packet_id.get()));
             }
-            Record::Retained { message } => {
-                self.retained.insert(message.topic().as_str().to_owned(), content(message));
+            Record::Retained { message, publisher } => {
+                let topic = message.topic().as_str().to_owned();
+                self.retained.insert(topic, (content(message), publisher.clone()));
             }
             Record::RetainedCleared { topic } => drop(self.retained.remove(&**topic)),
         }
@@ -123,6 +138,7 @@ impl From<&Index> for Model {
             let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options.qos));
             let model = Session {
                 client: session.client.to_string(),
+                owner: session.owner.clone(),
                 will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
                 due: session.due.iter().map(|(&n, due)| (n, (content(&due.will.message), due.will.retain))).collect(),
                 subscriptions: subscriptions.collect(),
@@ -131,12 +147,14 @@ impl From<&Index> for Model {
             };
             (session_number(session.number), model)
         });
-        let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained);
-        Self {
-            sessions: sessions.collect(),
-            retained: retained
-                .map(|(_, body)| (body.message.topic().as_str().to_owned(), content(&body.message)))
-                .collect(),
-        }
+        let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained).map(|(slot, body)| {
+            let publisher = index.origins.get(&slot).and_then(|origin| origin.publisher.clone());
+            (body.message.topic().as_str().to_owned(), (content(&body.message), publisher))
+        });
+        let wills = index.wills.iter().map(|(&number, kept)| {
+            let publisher = Publisher { client: kept.client.clone(), user: kept.user.clone() };
+            (number, (publisher, content(&kept.will.message), kept.will.retain))
+        });
+        Self { sessions: sessions.collect(), retained: retained.collect(), wills: wills.collect() }
     }
 }

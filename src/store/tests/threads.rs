@@ -74,7 +74,7 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
             let store = &store;
             scope.spawn(move || {
                 let (session, client) = (number(thread), ClientId::from(format!("client {thread}").as_str()));
-                let _ = store.append(Record::SessionStarted { session, client, will: None });
+                let _ = store.append(Record::SessionStarted { session, client, owner: None, will: None });
                 let filter = TopicFilter::new("t").unwrap();
                 let options = SubscriptionOptions::from(QoS::AtLeastOnce);
                 wait(store, store.append(Record::Subscribed { session, filter: filter.as_str().into(), options }));
@@ -131,7 +131,7 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
     let (store, _) = open(&options(dir.path())).unwrap();
     for session in 1..=SESSIONS {
         let client = ClientId::from(format!("client {session}").as_str());
-        let _ = store.append(Record::SessionStarted { session: number(session), client, will: None });
+        let _ = store.append(Record::SessionStarted { session: number(session), client, owner: None, will: None });
     }
     // the last number of each session: its lock
     let sessions: Vec<_> = (1..=SESSIONS).map(|session| (session, Mutex::new(0))).collect();
@@ -201,7 +201,7 @@ fn an_interval_is_done_when_it_is_written() {
     let sync = Sync::Interval(Duration::from_secs(3600));
     let (store, _) = open(&Options { sync, ..options(dir.path()) }).unwrap();
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-    wait(&store, store.append(Record::Retained { message }));
+    wait(&store, store.append(Record::Retained { message, publisher: None }));
     assert_eq!(store.statistics().fsyncs.get(), 0);
     store.close().unwrap();
     drop(store);
@@ -217,7 +217,7 @@ fn an_interval_ends_by_the_clock_that_is_turned() {
     let (store, _) = open(&options).unwrap();
     let append = || {
         let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-        wait(&store, store.append(Record::Retained { message }));
+        wait(&store, store.append(Record::Retained { message, publisher: None }));
     };
     append();
     test.turn(HOUR / 2);
@@ -240,7 +240,7 @@ fn too_much_that_waits_is_busy() {
     let mut last = Stored::Done;
     // while a group is open no batch is taken
     store.together(&mut || {
-        last = store.append(Record::Retained { message: message.clone() });
+        last = store.append(Record::Retained { message: message.clone(), publisher: None });
         busy = store.condition() == Condition::Busy;
     });
     assert!(busy);

@@ -21,7 +21,7 @@ fn fill(path: &Path) {
     let (store, _) = open(&options(path)).unwrap();
     let session = SessionNumber(std::num::NonZeroU64::MIN);
     let client = ClientId::from("keeper");
-    let _ = store.append(Record::SessionStarted { session, client, will: None });
+    let _ = store.append(Record::SessionStarted { session, client, owner: None, will: None });
     let filter = TopicFilter::new("t/#").unwrap();
     let options = SubscriptionOptions::from(QoS::AtLeastOnce);
     wait(&store, store.append(Record::Subscribed { session, filter: filter.as_str().into(), options }));
@@ -34,7 +34,7 @@ fn fill(path: &Path) {
         wait(&store, store.append(Record::of(session, change)));
     }
     let message = Message::new(topic, b"kept", QoS::AtMostOnce);
-    wait(&store, store.append(Record::Retained { message }));
+    wait(&store, store.append(Record::Retained { message, publisher: None }));
     store.close().unwrap();
 }
 

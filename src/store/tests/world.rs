@@ -9,17 +9,17 @@ use super::{
             statistics::Statistics,
             writer::{Progress, Settings, Writer},
         },
-        log::{error::Failure, sizes::SegmentBytes},
+        log::{Time, error::Failure, sizes::SegmentBytes},
         recovery::recover::{Recovered, recover},
     },
     model::Model,
     simulated::{Rng, Simulated},
 };
 use crate::{
-    router::{QueuedCopy, Record},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner},
     session::{Message, SessionNumber, StoredWill},
     topic::TopicName,
-    types::{ClientId, PacketId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
 /// A log and what it may hold.
@@ -36,6 +36,7 @@ pub(super) struct World {
     next_session: u64,
     next_message: u64,
     next_sent: u64,
+    next_will: u64,
     last_message: Option<Message>,
     /// The last number that each session gave to a message.
     last_numbers: HashMap<SessionNumber, u64>,
@@ -81,6 +82,11 @@ pub(in crate::store) fn session_number(number: u64) -> SessionNumber {
     SessionNumber(number.try_into().unwrap())
 }
 
+/// By both clocks.
+pub(in crate::store) fn time(now: u64) -> Time {
+    Time { wall: now, age: now }
+}
+
 /// Of a message of QoS 1.
 pub(in crate::store) fn copy(session: u64, number: u64) -> QueuedCopy {
     QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false }
@@ -100,6 +106,7 @@ impl World {
             next_session: 1,
             next_message: 1,
             next_sent: 1,
+            next_will: 1,
             last_message: None,
             last_numbers: HashMap::new(),
             waiting: Vec::new(),
@@ -127,7 +134,7 @@ impl World {
     pub(super) fn commit(&mut self, contents: impl Into<Contents>) -> Result<Progress, Failure> {
         self.now += 1;
         self.possible.push(self.model.clone());
-        let progress = self.writer.commit(&mut contents.into(), self.now)?;
+        let progress = self.writer.commit(&mut contents.into(), time(self.now))?;
         self.synced(progress)
     }
 
@@ -194,7 +201,20 @@ impl World {
         let Some(&session) = sessions.get(self.rng.below(sessions.len())) else { return self.start(contents) };
         let packet_id = PacketId::new(1 + self.rng.below(5) as u16).unwrap();
         let filter = ["a/#", "+/b", "c", "d/e/f"][self.rng.below(4)];
-        match self.rng.below(20) {
+        match self.rng.below(22) {
+            20 => {
+                let number = self.model.wills.keys().max().map_or(self.next_will, |last| last + 1);
+                self.next_will = number + 1;
+                let message = Message::new(TopicName::new("will").unwrap(), b"gone", QoS::AtLeastOnce);
+                let will = StoredWill { message, retain: self.rng.one_in(2) };
+                let client = ClientId::from(format!("comes and goes {number}").as_str());
+                contents.list.push(Record::WillKept { number, client, user: self.user(), will });
+            }
+            21 => {
+                let wills: Vec<u64> = self.model.wills.keys().copied().collect();
+                let Some(&number) = wills.get(self.rng.below(wills.len())) else { return };
+                contents.list.push(Record::WillGone { number });
+            }
             0 if sessions.len() < 5 => return self.start(contents),
             1 if self.rng.one_in(4) => contents.list.push(Record::SessionEnded { session }),
             1 => {
@@ -205,8 +225,8 @@ impl World {
                 }
             }
             2 => {
-                let will = self.will();
-                contents.list.push(Record::Attached { session, will });
+                let (owner, will) = (self.owner(), self.will());
+                contents.list.push(Record::Attached { session, owner, will });
             }
             3 => {
                 let options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
@@ -255,7 +275,7 @@ impl World {
         let number = self.next_session;
         self.next_session += 1;
         let (session, client) = (session_number(number), ClientId::from(format!("client {number}").as_str()));
-        let record = Record::SessionStarted { session, client, will: self.will() };
+        let record = Record::SessionStarted { session, client, owner: self.owner(), will: self.will() };
         self.model.apply(&record);
         contents.list.push(record);
     }
@@ -292,7 +312,11 @@ impl World {
         let [message, _] = messages;
         self.last_message = Some(message.clone());
         if self.rng.one_in(3) {
-            let record = Record::Retained { message };
+            let number = message.store_number().unwrap().get();
+            let client = ClientId::from(format!("publisher {number}").as_str());
+            let user = (number % 2 == 0).then(|| UserName::from("maria"));
+            let publisher = (number % 3 > 0).then_some(Publisher { client, user });
+            let record = Record::Retained { message, publisher };
             self.model.apply(&record);
             contents.list.push(record);
         }
@@ -320,6 +344,16 @@ impl World {
 
     fn topic(&mut self) -> &'static str {
         ["a/b", "c", "d", "e/f/g", "h"][self.rng.below(5)]
+    }
+
+    fn user(&mut self) -> Option<UserName> {
+        let names = ["maria", "jon", "a name of more than a few bytes"];
+        self.rng.one_in(2).then(|| UserName::from(names[self.rng.below(3)]))
+    }
+
+    fn owner(&mut self) -> Option<Box<SessionOwner>> {
+        let logins = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn];
+        self.user().map(|user| Box::new(SessionOwner { user, login: logins[self.rng.below(4)] }))
     }
 
     fn will(&mut self) -> Option<StoredWill> {

@@ -2,15 +2,24 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::log::{LogRecord, Will};
-use crate::types::QoS;
+use super::super::log::{Away, LogRecord, Origin, Will};
+use crate::{router::Login, types::QoS};
 
 /// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
 pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
     let value = match *record {
-        LogRecord::Session { session, client, away_since, will } => {
+        LogRecord::Session { session, client, away, will, owner } => {
             let will = will.map(|will| self::will(&will));
-            json!({"record": "session", "session": session, "client": client, "away_since_ms": away_since, "will": will})
+            let (wall, age) = match away {
+                Some(Away::Wall(since)) => (Some(since), None),
+                Some(Away::Age(since)) => (None, Some(since)),
+                None => (None, None),
+            };
+            let owner = owner.map(|owner| json!({"user": owner.user, "login": login(owner.login)}));
+            json!({
+                "record": "session", "session": session, "client": client, "away_since_ms": wall,
+                "away_since_age_ms": age, "owner": owner, "will": will,
+            })
         }
         LogRecord::Ended { session } => json!({"record": "session_ended", "session": session}),
         LogRecord::Subscribed { session, filter, options } => {
@@ -19,10 +28,10 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
         LogRecord::Unsubscribed { session, filter } => {
             json!({"record": "unsubscribed", "session": session, "filter": filter.as_str()})
         }
-        LogRecord::Body { message, qos: published, retained, topic, payload: bytes } => {
+        LogRecord::Body { message, qos: published, retained, topic, payload: bytes, origin } => {
             let value = json!({
                 "record": "message", "message": message, "topic": topic.as_str(),
-                "qos": qos(published), "retained": retained,
+                "qos": qos(published), "retained": retained, "origin": origin.map(self::origin),
             });
             return with_payload(value, bytes);
         }
@@ -44,8 +53,9 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
         LogRecord::ReceiptReleased { session, packet_id } => {
             json!({"record": "receipt_released", "session": session, "packet_id": packet_id.get()})
         }
-        LogRecord::Retained { message, topic } => {
-            json!({"record": "retained", "message": message, "topic": topic.as_str()})
+        LogRecord::Retained { message, topic, origin } => {
+            let origin = origin.map(self::origin);
+            json!({"record": "retained", "message": message, "topic": topic.as_str(), "origin": origin})
         }
         LogRecord::Cleared { topic } => json!({"record": "retained_cleared", "topic": topic.as_str()}),
         LogRecord::WillDue { session, number, will } => {
@@ -54,8 +64,26 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
         LogRecord::WillPublished { session, number } => {
             json!({"record": "will_published", "session": session, "number": number})
         }
+        LogRecord::WillKept { number, client, user, will } => {
+            let will = self::will(&will);
+            json!({"record": "will_kept", "number": number, "client": client, "user": user, "will": will})
+        }
+        LogRecord::WillGone { number } => json!({"record": "will_gone", "number": number}),
     };
     object(value)
+}
+
+fn origin(origin: Origin<'_>) -> Value {
+    json!({"time_ms": origin.time, "client": origin.client, "user": origin.user})
+}
+
+fn login(login: Login) -> &'static str {
+    match login {
+        Login::PasswordFile => "file",
+        Login::Token => "token",
+        Login::Certificate => "certificate",
+        Login::PlugIn => "plug-in",
+    }
 }
 
 fn will(will: &Will<'_>) -> Map<String, Value> {

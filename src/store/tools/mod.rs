@@ -15,8 +15,8 @@ use thiserror::Error;
 
 use super::{
     commit::{Progress, Settings, Statistics, Writer, milliseconds, random},
-    index::{Index, body_record, session_record},
-    log::{Disk, Failure, LogRecord, OpenError, SegmentBytes, data_dir, names},
+    index::{Index, body_record, session_record, will_record},
+    log::{Disk, Failure, LogRecord, OpenError, SegmentBytes, Time, data_dir, names},
     recovery::{Recovered, recover},
 };
 use crate::{clock::Clock, topic::TopicFilter};
@@ -104,7 +104,8 @@ pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), Tool
         object.insert("file".into(), position.file.into());
         object.insert("offset".into(), position.offset.into());
         object.insert("frame".into(), position.about.number.into());
-        object.insert("time_ms".into(), position.about.time.into());
+        object.insert("time_ms".into(), position.about.time.wall.into());
+        object.insert("age_ms".into(), position.about.time.age.into());
         failed = line(out, object);
     })?;
     failed?;
@@ -135,8 +136,8 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     for dangling in &recovered.dangling {
         writeln!(out, "lost: {dangling}")?;
     }
-    let time = milliseconds(Clock::system().wall());
-    let aside = data_dir.join(format!("damaged-{}", time / 1000));
+    let time = Time { wall: milliseconds(Clock::system().wall()), age: recovered.last.age };
+    let aside = data_dir.join(format!("damaged-{}", time.wall / 1000));
     let old = keep_aside(data_dir, &aside).map_err(|error| ToolError::Aside { path: aside.clone(), error })?;
 
     let live = recovered.index.live_bytes;
@@ -192,8 +193,11 @@ fn keep_aside(data_dir: &Path, aside: &Path) -> io::Result<Vec<String>> {
 }
 
 fn dump_live(index: &Index, out: &mut impl Write) -> io::Result<()> {
-    for (_, body) in index.bodies.iter() {
-        line(out, json::record(&body_record(body)))?;
+    for (slot, body) in index.bodies.iter() {
+        line(out, json::record(&body_record(index, slot, body)))?;
+    }
+    for (&number, kept) in &index.wills {
+        line(out, json::record(&will_record(number, kept)))?;
     }
     for (_, session) in index.sessions.iter() {
         line(out, json::record(&session_record(session)))?;
