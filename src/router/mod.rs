@@ -42,7 +42,8 @@ pub use sessions::{ConnectionId, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
 pub use thread::RouterThread;
-pub use thread::{Count, Counters};
+pub use thread::{Count, Counters, LongestTurn};
+pub use thread::{STEPS_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
 
 use std::{
     sync::Arc,
@@ -56,6 +57,7 @@ use sessions::Permissions;
 use sessions::Sessions;
 use subscriptions::RetainedStore;
 use subscriptions::Subscriptions;
+use thread::Work;
 
 use crate::{
     session::{Backlog, SessionLimits},
@@ -157,6 +159,7 @@ impl Router {
     #[inline]
     pub fn refresh(&self, local: &mut RouterThread, now: Instant) {
         local.observers.begin(now);
+        local.work = Work::default();
         let current = self.limits.load();
         if !Arc::ptr_eq(&current, &local.limits) {
             local.limits = current.clone();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Count, Router, RouterThread};
+use super::{Count, LongestTurn, Router, RouterThread};
 use crate::{session::Backlog, topic::TopicName};
 
 /// Publishes the `$SYS` topics of a router; only those whose value changed since the last time.
@@ -121,6 +121,10 @@ impl SysTopics {
         for (name, count) in COUNTS {
             set(name, router.counters.get(count).to_string());
         }
+        let LongestTurn { nodes, deliveries, took } = router.counters.longest_turn();
+        set("turns/maximum/nodes", nodes.to_string());
+        set("turns/maximum/deliveries", deliveries.to_string());
+        set("turns/maximum/microseconds", took.as_micros().to_string());
 
         let counts = LOADS.map(|(_, count)| router.counters.get(count));
         let (elapsed, before) = match &self.previous {

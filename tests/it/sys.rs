@@ -62,7 +62,14 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 ];
 
 /// What mosquitto has not.
-const OURS: [&str; 3] = ["publish/bytes/dropped", "retained messages/bytes", "logins/waiting"];
+const OURS: [&str; 6] = [
+    "publish/bytes/dropped",
+    "retained messages/bytes",
+    "logins/waiting",
+    "turns/maximum/nodes",
+    "turns/maximum/deliveries",
+    "turns/maximum/microseconds",
+];
 
 /// What it has not either: a counter for each limit.
 const LIMITS: [&str; 22] = [
@@ -265,6 +272,9 @@ fn the_values_are_those_of_the_exchange_before() {
         ("store/messages/count", 2 + retained),
         ("store/messages/bytes", waiting_bytes + retained_bytes),
         ("limits/max_queued", 2),
+        ("turns/maximum/nodes", 0),
+        ("turns/maximum/deliveries", 0),
+        ("turns/maximum/microseconds", 0),
     ];
     for (name, value) in expected {
         assert_eq!(got.remove(name), Some(value.to_string()), "{name}");

@@ -30,7 +30,12 @@ impl<S: Stream> Connection<S> {
         }
         let writes = worker.writes;
         self.exchange(worker, cx, now)?;
+        let is_behind = self.is_behind();
         let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
+        if is_behind {
+            (open.farewell, open.until) = (Farewell::Busy, Tick::NEVER);
+            return Ok(());
+        }
         let wrote = worker.writes != writes;
         let patience = worker.deadlines.tick(now + worker.patience);
         (open.farewell, open.until) = match worker.shared.router.unfinished(&open.client, self.writing.is_some()) {

@@ -21,8 +21,9 @@ impl<S: Stream> Connection<S> {
     pub(crate) fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
-            Phase::Open(open) => {
+            Phase::Open(mut open) => {
                 let now = worker.now();
+                worker.shared.router.abandon(&mut worker.local, &mut open.client);
                 let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
                 worker.shared.gate.left();
                 let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
@@ -74,8 +75,9 @@ impl<S> Drop for Connection<S> {
             worker.buffer.resize(SHARED_BUFFER, 0);
             let reason = if panicked { CloseReason::Panicked } else { CloseReason::ServerShutdown };
             match open {
-                Some(open) => {
+                Some(mut open) => {
                     let now = worker.now();
+                    worker.shared.router.abandon(&mut worker.local, &mut open.client);
                     let dropped = worker.shared.router.end(&mut worker.local, &open.client, &reason, now);
                     worker.shared.gate.left();
                     let duration = deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `task` | [`Connection`]: how far it has come |
 //! | `turn` | what its task does each time that it is woken; its reading half |
+//! | `behind` | what a turn was too short for |
 //! | `reader` | bytes from a socket, cut into whole frames |
 //! | `writing` | its writing half |
 //! | `connecting` | what is held before CONNACK |
@@ -13,6 +14,7 @@
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
 
 mod admission;
+mod behind;
 mod connecting;
 pub(crate) mod draining;
 mod ending;

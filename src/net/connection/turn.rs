@@ -108,13 +108,19 @@ impl<S: Stream> Connection<S> {
         now: Instant,
     ) -> Result<bool, CloseReason> {
         let mut taken = 0;
-        while taken < BYTES_A_TURN {
+        while taken < BYTES_A_TURN && !worker.local.work.is_spent(0) {
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
                     // that it is not heard is not its silence; how long this may last is for the write timeout to say
                     self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
                 }
                 return Ok(true);
+            }
+            if self.is_behind() {
+                if self.catch_up(worker, cx, now)? {
+                    continue;
+                }
+                break;
             }
             let is_paced = worker.shared.rates.are_set();
             let Some(room) = self.room(worker, cx, now, is_paced) else { return Ok(false) };
@@ -199,7 +205,7 @@ impl<S: Stream> Connection<S> {
         behind > worker.local.limits().session.max_outbound_bytes
     }
 
-    /// Handles all whole frames of `bytes`, holds the rest.
+    /// Handles all whole frames of `bytes`, holds the rest; or keeps what the turn is too short for.
     pub(crate) fn handle(
         &mut self,
         worker: &mut Worker,
@@ -207,6 +213,21 @@ impl<S: Stream> Connection<S> {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), CloseReason> {
+        if let Some(handled) = self.handle_frames(worker, cx, bytes, now)? {
+            self.reader.keep(&bytes[handled..]);
+        }
+        Ok(())
+    }
+
+    /// Handles all whole frames of `bytes`, holds the rest. `Some`: the turn was too short, and this many bytes are
+    /// handled.
+    pub(crate) fn handle_frames(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<Option<usize>, CloseReason> {
         if let Phase::Open(open) = &self.phase
             && !open.client.is_attached()
         {
@@ -223,10 +244,12 @@ impl<S: Stream> Connection<S> {
             if let Phase::Asking(waiting) = &mut self.phase {
                 waiting.keep(rest);
                 self.note_held(worker);
-                break Ok(());
+                break Ok(None);
             }
             let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
             match codec::frame(self.version(), rest, largest) {
+                // the first is always handled: a turn begins with work to spare
+                Ok(Cut::Frame(_)) if worker.local.work.is_spent(frames) => break Ok(Some(at)),
                 Ok(Cut::Frame(frame)) => {
                     let mut handled = Handled::one(frame);
                     let result = self.handle_frame(worker, cx, frame, rest, &mut handled);
@@ -245,12 +268,13 @@ impl<S: Stream> Connection<S> {
                         self.reader.hold(rest, need);
                         self.note_held(worker);
                     }
-                    break Ok(());
+                    break Ok(None);
                 }
                 Err(error) => break Err(self.no_packet(rest, error.into())),
             }
         };
         worker.local.count(Count::MessagesReceived, frames);
+        worker.local.work.add_packets(frames);
         if frames > 0 {
             self.progress = 0;
             if let Phase::Open(open) = &self.phase {
@@ -258,7 +282,7 @@ impl<S: Stream> Connection<S> {
             }
         }
         if worker.shared.rates.are_set() && result.is_ok() {
-            return self.note_published(worker, &bytes[..at], now);
+            self.note_published(worker, &bytes[..at], now)?;
         }
         result
     }
@@ -447,6 +471,9 @@ impl<S: Stream> Future for Connection<S> {
         let this = &mut *self;
         Worker::with(|worker| {
             let result = this.turn(worker, cx);
+            if worker.local.work.is_told() {
+                worker.local.tell_turn(worker.now());
+            }
             let Err(reason) = result else {
                 worker.local.wake();
                 return Poll::Pending;

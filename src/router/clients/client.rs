@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::super::{
-    Router, RouterThread,
-    ports::{Condition, Store},
-    sessions::{ConnectionId, SlotRef, SlotState},
-    subscriptions::Matched,
-    thread::{Count, Observers},
+use super::{
+    super::{
+        Router, RouterThread,
+        ports::{Condition, Store},
+        sessions::{ConnectionId, SlotRef, SlotState},
+        subscriptions::Matched,
+        thread::{Count, Observers},
+    },
+    operation::Operation,
 };
 use crate::{
     codec::Connect,
@@ -28,15 +31,17 @@ pub struct Client {
     pub(crate) bridge: bool,
     /// The answer to its last PUBLISH.
     pub(crate) last: Option<Arc<Matched>>,
-    /// What waits for the store; with the memory store, never anything.
+    /// What waits: mostly nothing; with the memory store, never anything but a packet that a turn was too short for.
     pub(crate) awaited: Option<Box<Awaited>>,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     pub(crate) touched: bool,
 }
 
-/// What of a client waits for the store.
+/// What of a client waits: for the store, or for its next turn.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
+    /// A packet that a turn was too short for.
+    operation: Option<Box<Operation>>,
     /// Its CONNACK, and all that comes behind it.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
@@ -62,7 +67,7 @@ enum Released {
     /// All whose commit is durable.
     All,
     /// Those up to a SUBACK, which retained messages may follow: see
-    /// [`Subscribed::behind`](super::subscribe::Subscribed::behind).
+    /// [`push_suback`](HeldAcks::push_suback).
     Suback(Option<u64>),
     /// The client is not accepted yet.
     NotAccepted,
@@ -113,6 +118,40 @@ impl Client {
     /// The version it speaks.
     pub fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    /// Is something left to do for its last packet? Then no other packet is to be handled, but
+    /// [`Router::resume`] to be called in its next turn.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.operation.is_some())
+    }
+
+    /// There is something left to do for its last packet.
+    pub(crate) fn set_operation(&mut self, operation: Box<Operation>) {
+        self.awaited.get_or_insert_default().operation = Some(operation);
+    }
+
+    /// What is left to do for its last packet; it is to be done, or [set](Self::set_operation) again.
+    pub(crate) fn take_operation(&mut self) -> Option<Box<Operation>> {
+        let operation = self.awaited.as_mut()?.operation.take()?;
+        self.forget_awaited();
+        Some(operation)
+    }
+
+    /// Gives the memory back, where nothing waits any more.
+    fn forget_awaited(&mut self) {
+        let is_empty = |awaited: &Awaited| {
+            let Awaited { operation, accepted, acks, unacknowledged, woken_by } = awaited;
+            operation.is_none()
+                && accepted.is_none()
+                && acks.is_empty()
+                && unacknowledged.is_none()
+                && woken_by.is_none()
+        };
+        if self.awaited.as_deref().is_some_and(is_empty) {
+            self.awaited = None;
+        }
     }
 
     /// Its CONNACK, or acknowledgements of its packets, wait for the store.
@@ -238,8 +277,10 @@ impl Router {
                 }
                 self.wake_by(client, commit);
             }
-            None if awaited.woken_by.is_none_or(|commit| commit <= done) => client.awaited = None,
-            None => {}
+            None => {
+                awaited.woken_by = awaited.woken_by.filter(|&commit| commit > done);
+                client.forget_awaited();
+            }
         }
         Ok(if accepted { Released::All } else { Released::NotAccepted })
     }

@@ -1,12 +1,18 @@
 //! Packets of a connected client, through its session.
 
 use super::{
-    super::{Router, RouterThread, ports::Event, publish::Sender, sessions::SlotRef, thread::Count},
+    super::{
+        Router, RouterThread,
+        ports::Event,
+        publish::{Leave, Publishing, Sender, Step},
+        sessions::SlotRef,
+        thread::Count,
+    },
     client::{Client, answer},
-    subscribe::Subscribed,
+    operation::Operation,
 };
 use crate::{
-    codec::{self, Cut, Frame, Packet, PacketType, Properties, Publish, Suback, Unsuback},
+    codec::{self, Cut, Frame, Packet, PacketType, Publish},
     session::{Action, CloseReason, Deferred, Message, Outgoing, ProtocolError, Stored},
     types::{PacketId, QoS},
 };
@@ -133,17 +139,78 @@ impl Router {
         let Client { id: name, user, slot, connection, last, .. } = client;
         let sender = Sender { client: name, user: user.as_ref() };
         let access = || self.access_of(slot, *connection);
+        let mut leave = Leave::anywhere();
         let Some(id) = publish.packet_id else {
-            if let Stored::By(commit) = self.publish_from(local, sender, access, last, publish, bytes)? {
+            let stored = self.publish_from(local, sender, access, last, publish, bytes, &mut leave)?;
+            if let Stored::By(commit) = stored {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
+            }
+            if let Some(publishing) = leave.take() {
+                self.leave(local, client, Operation::Publish { publishing, packet_id: None });
             }
             return Ok(());
         };
+        if publish.qos == QoS::ExactlyOnce {
+            leave = Leave::while_matching();
+        }
         let result = self.together(|| {
-            let stored = self.publish_from(local, sender, access, last, publish, bytes)?;
+            let stored = self.publish_from(local, sender, access, last, publish, bytes, &mut leave)?;
+            if leave.is_left() {
+                return Ok(stored);
+            }
             Ok(self.received(local, slot, id, publish.qos, stored))
         });
+        if let Some(publishing) = leave.take() {
+            self.leave(local, client, Operation::Publish { publishing, packet_id: Some(id) });
+            return Ok(());
+        }
         self.answer_publish(local, client, id, publish.qos, result, replies)
+    }
+
+    /// Goes on with a PUBLISH; `true`: it is published, and answered if it is to be.
+    pub(crate) fn go_on_publishing(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        publishing: &mut Box<Publishing>,
+        packet_id: Option<PacketId>,
+        replies: &mut Vec<u8>,
+    ) -> Result<bool, CloseReason> {
+        drop(self.own(client)?);
+        let qos = publishing.qos();
+        let Client { id: name, user, slot, last, .. } = &mut *client;
+        let sender = Sender { client: name, user: user.as_ref() };
+        let result = self.together(|| {
+            let stored = match self.publish_step(local, sender, last, publishing) {
+                Step::Left => return Ok(None),
+                Step::Done(stored) => stored,
+                Step::Matched(matched) => {
+                    // at QoS 2, what it sets off is kept together with that it was received
+                    let once = qos == QoS::ExactlyOnce;
+                    let mut leave = if once { Leave::nowhere() } else { Leave::anywhere() };
+                    let stored = self.publish_matched(local, matched, &publishing.outgoing(sender), &mut leave)?;
+                    if let Some(left) = leave.take() {
+                        *publishing = left;
+                        return Ok(None);
+                    }
+                    stored
+                }
+            };
+            Ok(Some(packet_id.map_or(stored, |id| self.received(local, slot, id, qos, stored))))
+        });
+        let result = match result {
+            Ok(None) => return Ok(false),
+            Ok(Some(stored)) => Ok(stored),
+            Err(reason) => Err(reason),
+        };
+        match (packet_id, result) {
+            (Some(id), result) => self.answer_publish(local, client, id, qos, result, replies)?,
+            (None, Ok(Stored::By(commit))) => {
+                client.awaited.get_or_insert_default().unacknowledged = Some(commit);
+            }
+            (None, result) => drop(result?),
+        }
+        Ok(true)
     }
 
     /// Is this QoS 2 PUBLISH to be published now?
@@ -200,48 +267,9 @@ impl Router {
                         (options.no_local, options.retain_as_published) = (true, true);
                     }
                 }
-                let (subscribed, panicked) = local
-                    .finish(|local| self.subscribe(local, &client.id, &client.slot, client.connection, &subscribe));
-                let Subscribed { codes, stored, behind } = subscribed?;
-                tracing::debug!(client = %client.id, filters = ?subscribe.filters, ?codes, "subscribe");
-                if !client.slot.is_owned_by(client.connection) {
-                    // retained messages wait in a session that is another connection's by now, which was told nothing
-                    client.slot.signal(&client.slot.lock(), &mut local.wakes);
-                    return Err(CloseReason::SessionTakenOver);
-                }
-                if panicked {
-                    return Err(CloseReason::Panicked);
-                }
-                local.count(Count::MessagesSent, 1);
-                let (packet_id, properties) = (subscribe.packet_id, Properties::default());
-                let suback = Suback { packet_id, codes, properties };
-                let write = |out: &mut Vec<u8>| codec::encode::suback(out, client.version, &suback);
-                let held = match (&mut client.awaited, stored) {
-                    (None, Stored::Done) => {
-                        write(replies);
-                        false
-                    }
-                    (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
-                };
-                if !held {
-                    self.suback_sent(local, client, replies, behind)?;
-                }
+                self.subscribe(local, client, &subscribe, replies)?;
             }
-            Packet::Unsubscribe(unsubscribe) => {
-                // not from what the session's next connection has
-                drop(self.own(client)?);
-                let (stored, panicked) =
-                    local.finish(|local| self.unsubscribe(local, &client.slot, &client.id, &unsubscribe));
-                if panicked {
-                    return Err(CloseReason::Panicked);
-                }
-                tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
-                let (packet_id, properties) = (unsubscribe.packet_id, Properties::default());
-                let unsuback = Unsuback { packet_id, codes: Vec::new(), properties };
-                answer(&local.observers, &mut client.awaited, stored, replies, |out| {
-                    codec::encode::unsuback(out, client.version, &unsuback);
-                });
-            }
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(local, client, &unsubscribe, replies)?,
             Packet::Pingreq => {
                 local.observers.observe(&Event::Ping { client: &client.id });
                 match &mut client.awaited {
@@ -296,7 +324,7 @@ impl Router {
         let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let result = self.together(|| {
-            let stored = self.publish_as(local, access, &mut None, &outgoing)?;
+            let stored = self.publish_as(local, access, &mut None, &outgoing, &mut Leave::nowhere())?;
             Ok(self.received(local, &client.slot, id, qos, stored))
         });
         self.answer_publish(local, client, id, qos, result, replies)

@@ -6,7 +6,9 @@
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `client` | a connected client, and what there is to write for it |
 //! | `exchange` | its packets, through its session |
-//! | `subscribe` | its subscriptions and the retained messages they bring |
+//! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
+//! | `filters` | the Topic Filters of one packet |
+//! | `operation` | a packet that a turn is too short for |
 //! | `unfinished` | what is still on its way |
 //! | `restore` | sessions and retained messages as a store kept them |
 
@@ -14,9 +16,12 @@ mod access;
 mod client;
 mod connect;
 mod exchange;
+mod filters;
+mod operation;
 mod restore;
 mod subscribe;
 mod unfinished;
+mod unsubscribe;
 
 pub use client::{Client, Flush};
 pub use connect::Connected;

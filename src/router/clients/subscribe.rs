@@ -1,107 +1,239 @@
-//! Subscriptions, and the retained messages they bring (MQTT 3.1.1 sections 3.8 to 3.11).
+//! SUBSCRIBE, and the retained messages that it brings (MQTT 3.1.1 sections 3.8 and 3.9).
 
-use std::ops::ControlFlow;
+use std::{
+    fmt,
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
-use super::super::{
-    Router, RouterThread,
-    ports::{DropReason, Event, Record},
-    sessions::{Access, ConnectionId, SlotRef, SlotState},
-    thread::Count,
+use super::{
+    super::{
+        Router, RouterThread,
+        ports::{DropReason, Event, Record},
+        sessions::{Access, SlotRef, SlotState},
+        subscriptions::Present,
+        thread::Count,
+    },
+    client::Client,
+    filters::{Filters, KeptFilters, Seen},
+    operation::Operation,
 };
 use crate::{
-    codec::{ReasonCode, SubackCode, Subscribe, Unsubscribe},
+    codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
-    topic::{FilterId, TopicFilter},
-    types::{ClientId, SubscriptionOptions},
+    topic::{FilterId, Place, Steps, TopicFilter},
+    types::{PacketId, SubscriptionOptions},
 };
 
-/// What became of a SUBSCRIBE.
-pub(crate) struct Subscribed {
-    /// For each filter.
-    pub(crate) codes: Vec<SubackCode>,
+/// A SUBSCRIBE on its way. Its filters go into the trie first, then the retained messages of each are looked up; each in
+/// as many steps as it takes, with nothing locked in between. The SUBACK follows, behind it the retained messages, then
+/// what was published meanwhile.
+pub(crate) struct Subscribing {
+    packet_id: PacketId,
+    /// The number of the last message before the SUBSCRIBE.
+    before: u64,
+    access: Option<Arc<Access>>,
+    /// Nothing more can be stored.
+    refuses: bool,
+    /// Filters that the client has.
+    held: usize,
+    /// For each filter that was looked at.
+    codes: Vec<SubackCode>,
+    /// The retained messages when all filters were in the trie. What was retained since is delivered as it is published:
+    /// it is newer than other messages of its topic that may wait by now.
+    present: Option<Present>,
+    /// Filters in front of this have their retained messages.
+    next: usize,
+    seen: Seen,
+    /// Where the walk over those of the next filter was left.
+    place: Option<Place>,
+    /// The numbers of retained messages, where they are looked up in more than one step: in front of what is published
+    /// meanwhile.
+    numbers: Option<Range<u64>>,
+    /// The session was told that the SUBACK is due.
+    waits: bool,
+    /// It takes more than one turn.
+    is_left: bool,
+    /// There were retained messages.
+    brings: bool,
     /// When what was granted is durable.
-    pub(crate) stored: Stored,
-    /// Messages wait until the session's [`suback_sent`](crate::session::Session::suback_sent) is told this: the number
-    /// of the last message before the SUBSCRIBE.
-    pub(crate) behind: Option<u64>,
+    stored: Stored,
+}
+
+impl fmt::Debug for Subscribing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribing").field("packet_id", &self.packet_id).finish_non_exhaustive()
+    }
+}
+
+/// Filters for which the trie is locked once.
+const FILTERS_AT_ONCE: usize = 256;
+
+impl Subscribing {
+    /// Where its walk stands.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.place
+    }
+
+    /// As many retained messages may wait for a session as there are, and a queue's worth more.
+    fn max(&self, local: &RouterThread) -> usize {
+        let messages = self.present.map_or(0, |present| present.messages);
+        messages.saturating_add(local.limits.session.max_queued_messages)
+    }
 }
 
 impl Router {
-    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4]. An error: the session is
-    /// another connection's by now.
+    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4], except that retained messages
+    /// are looked up once where the same filter comes again with the same QoS. An error: the session is another
+    /// connection's by now.
     pub(crate) fn subscribe(
         &self,
         local: &mut RouterThread,
-        client: &ClientId,
-        slot: &SlotRef,
-        connection: ConnectionId,
+        client: &mut Client,
         subscribe: &Subscribe<'_>,
-    ) -> Result<Subscribed, CloseReason> {
-        let (mut held, access, before) = {
-            let mut state = slot.lock();
-            if !slot.is_owned_by(connection) {
-                return Err(CloseReason::SessionTakenOver);
-            }
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let mut subscribing = self.begin_subscribing(local, client, subscribe)?;
+        let filters = Filters::Packet(&subscribe.filters);
+        if !self.go_on_subscribing(local, client, &mut subscribing, &filters, replies)? {
+            let filters = KeptFilters::new(subscribe.filters.iter().copied());
+            self.leave(local, client, Operation::Subscribe { subscribing, filters });
+        }
+        Ok(())
+    }
+
+    fn begin_subscribing(
+        &self,
+        local: &RouterThread,
+        client: &Client,
+        subscribe: &Subscribe<'_>,
+    ) -> Result<Subscribing, CloseReason> {
+        let is_kept = client.slot.is_kept();
+        let (held, access, before) = {
+            let mut state = self.own(client)?;
             let before = state.session.last_number();
-            if slot.is_kept() {
+            if is_kept {
                 // its SUBACK waits for the store, and messages of the new subscriptions come as soon as they are there
                 state.session.wait_for_suback(before);
             }
             (state.session.subscriptions().len(), state.access.clone(), before)
         };
-        let mut codes = Vec::with_capacity(subscribe.filters.len());
-        let mut added = Vec::with_capacity(subscribe.filters.len());
+        Ok(Subscribing {
+            packet_id: subscribe.packet_id,
+            before,
+            access,
+            refuses: is_kept && self.store_refuses(local).is_some(),
+            held,
+            codes: Vec::with_capacity(subscribe.filters.len()),
+            present: None,
+            next: 0,
+            seen: Seen::default(),
+            place: None,
+            numbers: None,
+            waits: is_kept,
+            is_left: false,
+            brings: false,
+            stored: Stored::Done,
+        })
+    }
+
+    /// Goes on with a SUBSCRIBE; `true`: it is answered.
+    pub(crate) fn go_on_subscribing(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        subscribing: &mut Subscribing,
+        filters: &Filters<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<bool, CloseReason> {
+        let (is_done, panicked) = local.finish(|local| {
+            self.take_filters(local, client, subscribing, filters)
+                && self.look_up_retained(local, client, subscribing, filters)
+        });
+        let is_owned = if is_done { client.is_attached() } else { self.let_others_wait(local, client, subscribing) };
+        if !is_owned {
+            // retained messages wait in a session that is another connection's by now, which was told nothing
+            client.slot.signal(&client.slot.lock(), &mut local.wakes);
+        }
+        if panicked || !is_owned {
+            if let Some(place) = subscribing.place.take() {
+                self.retained.give_up(place);
+            }
+            return Err(if is_owned { CloseReason::Panicked } else { CloseReason::SessionTakenOver });
+        }
+        if !is_done {
+            return Ok(false);
+        }
+        tracing::debug!(client = %client.id, ?filters, codes = ?subscribing.codes, "subscribe");
+        self.answer_subscribe(local, client, subscribing, replies)?;
+        Ok(true)
+    }
+
+    /// Puts the filters into the trie, as many as the turn is long enough for; `true`: all of them are.
+    fn take_filters(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        subscribing: &mut Subscribing,
+        filters: &Filters<'_>,
+    ) -> bool {
+        while subscribing.codes.len() < filters.len() {
+            if local.work.is_spent(0) || !client.is_attached() {
+                return false;
+            }
+            let begin = subscribing.codes.len();
+            let end = filters.len().min(begin + FILTERS_AT_ONCE);
+            let added = self.insert_filters(local, client, subscribing, filters, begin..end);
+            for place in begin..end {
+                if let SubackCode::Failure(reason) = subscribing.codes[place] {
+                    let user = subscribing.access.as_deref().and_then(Access::user);
+                    let (filter, why) = (filters.get(place).0.as_str(), why(reason, subscribing.refuses));
+                    local.observers.denials.tell_refused(&client.id, user, filter, why);
+                }
+            }
+            if !self.own_subscriptions(&client.slot, &added) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn insert_filters(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        subscribing: &mut Subscribing,
+        filters: &Filters<'_>,
+        places: Range<usize>,
+    ) -> Vec<FilterId> {
+        let Subscribing { access, refuses, held, codes, .. } = subscribing;
+        let mut added = Vec::with_capacity(places.len());
         // asked before the lock: a plug-in may take its time
-        let refuses = slot.is_kept() && self.store_refuses(local).is_some();
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
             false => may_subscribe(local, access.as_deref(), filter),
         };
-        let allowed: Vec<_> = subscribe.filters.iter().map(|&(f, _)| may(f)).collect();
-        {
-            let mut subscriptions = self.subscriptions.change();
-            for (&(filter, options), allowed) in subscribe.filters.iter().zip(allowed) {
-                if let Err(reason) = allowed {
-                    codes.push(SubackCode::Failure(reason));
-                    continue;
-                }
-                if held >= local.limits.max_subscriptions && !subscriptions.has(filter, slot) {
-                    local.count(Count::RefusedSubscriptions, 1);
-                    codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
-                    continue;
-                }
-                if let Some(id) = subscriptions.subscribe(filter, slot, options) {
-                    held += 1;
-                    added.push(id);
-                }
-                codes.push(SubackCode::Granted(options.qos));
+        let allowed: Vec<_> = places.clone().map(|place| may(filters.get(place).0)).collect();
+        let mut subscriptions = self.subscriptions.change();
+        for (place, allowed) in places.zip(allowed) {
+            let (filter, options) = filters.get(place);
+            local.work.add_nodes(steps_of(filter));
+            if let Err(reason) = allowed {
+                codes.push(SubackCode::Failure(reason));
+                continue;
             }
-        }
-        for (&(filter, _), code) in subscribe.filters.iter().zip(&codes) {
-            if let SubackCode::Failure(reason) = code {
-                let user = access.as_deref().and_then(Access::user);
-                local.observers.denials.tell_refused(client, user, filter.as_str(), why(*reason, refuses));
+            if *held >= local.limits.max_subscriptions && !subscriptions.has(filter, &client.slot) {
+                local.count(Count::RefusedSubscriptions, 1);
+                codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
+                continue;
             }
-        }
-        if !self.own_subscriptions(slot, &added) {
-            return Ok(Subscribed { codes, stored: Stored::Done, behind: None });
-        }
-        let granted = subscribe.filters.iter().zip(&codes).filter(|(_, code)| matches!(code, SubackCode::Granted(_)));
-        let (mut stored, mut brings) = (Stored::Done, false);
-        for (&(filter, options), _) in granted {
-            local.observers.observe(&Event::Subscribe { client, filter, qos: options.qos });
-            brings |= self.send_retained(local, slot, filter, options);
-            stored = stored.and(self.store_subscription(slot, filter, Some(options)));
-        }
-        let behind = (brings || slot.is_kept()).then_some(before);
-        if brings && !slot.is_kept() {
-            let mut state = slot.lock();
-            // the session's next connection has no such SUBACK to send
-            if slot.is_owned_by(connection) {
-                state.session.wait_for_suback(before);
+            if let Some(id) = subscriptions.subscribe(filter, &client.slot, options) {
+                *held += 1;
+                added.push(id);
             }
+            codes.push(SubackCode::Granted(options.qos));
         }
-        Ok(Subscribed { codes, stored, behind })
+        added
     }
 
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
@@ -116,36 +248,79 @@ impl Router {
         false
     }
 
+    /// Looks up the retained messages of filters that were granted, as many as the turn is long enough for; `true`: of
+    /// all of them.
+    fn look_up_retained(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        subscribing: &mut Subscribing,
+        filters: &Filters<'_>,
+    ) -> bool {
+        if subscribing.present.is_none() {
+            self.begin_look_up(local, client, subscribing);
+        }
+        while subscribing.next < filters.len() {
+            let place = subscribing.next;
+            if let SubackCode::Granted(_) = subscribing.codes[place] {
+                if local.work.is_spent(0) || !client.is_attached() {
+                    return false;
+                }
+                let (filter, options) = filters.get(place);
+                let is_new = subscribing.place.is_none();
+                if is_new {
+                    local.observers.observe(&Event::Subscribe { client: &client.id, filter, qos: options.qos });
+                }
+                if (!is_new || subscribing.seen.add(filters, place))
+                    && !self.send_retained(local, client, subscribing, filter, options)
+                {
+                    return false;
+                }
+                let stored = self.store_subscription(&client.slot, filter, Some(options));
+                subscribing.stored = subscribing.stored.and(stored);
+            }
+            subscribing.next += 1;
+        }
+        true
+    }
+
     /// The retained messages that match, in front of whatever is published from now on. They are looked up with the
-    /// session locked: a message that is retained at the same time is delivered either by this or after it.
+    /// session locked: a message that is retained at the same time is delivered either by this or after it. `true`: these
+    /// are all.
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
     /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what
-    /// each filter would bring then counts as one message dropped. Gives whether there were any.
+    /// each filter would bring then counts as one message dropped.
     fn send_retained(
         &self,
         local: &mut RouterThread,
-        slot: &SlotRef,
+        client: &Client,
+        subscribing: &mut Subscribing,
         filter: &TopicFilter,
         options: SubscriptionOptions,
     ) -> bool {
-        let (retained, _) = self.retained.size();
-        let max = retained.saturating_add(local.limits.session.max_queued_messages);
-        let mut state = slot.lock();
+        let max = subscribing.max(local);
+        let mut steps = Steps::new(local.work.left());
+        let mut found = 0;
+        let mut state = client.slot.lock();
         let mut turn = self.turn(local);
         let SlotState { session, access, ended, .. } = &mut *state;
         if *ended {
             return false;
         }
         let limited = access.as_deref().filter(|access| access.limits_reading());
-        let before = session.last_number();
-        self.retained.try_for_each_match(filter, |message| {
+        let Subscribing { place, present, numbers, brings, .. } = subscribing;
+        let up_to = present.map_or(u64::MAX, |present| present.up_to);
+        *place = self.retained.walk(filter, *place, up_to, &mut steps, |message| {
+            found += 1;
             let observers = &turn.journal.recorder.observers;
             if limited.is_some_and(|access| !observers.call(false, || access.may_receive(message.topic()))) {
                 turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }
-            if session.deliver_retained(message, options.qos, None, max, &mut turn) {
+            let number = numbers.as_mut().and_then(Iterator::next);
+            if session.deliver_retained(message, options.qos, number, max, &mut turn) {
+                *brings = true;
                 return ControlFlow::Continue(());
             }
             let payload = message.payload().len();
@@ -154,10 +329,87 @@ impl Router {
             // the others would be dropped too: to find them would only keep other clients waiting
             ControlFlow::Break(())
         });
-        session.last_number() > before
+        drop(turn);
+        drop(state);
+        local.work.add_deliveries(found);
+        local.work.add_nodes((steps.taken() as usize).saturating_sub(found).max(1));
+        subscribing.place.is_none()
     }
 
-    fn store_subscription(&self, slot: &SlotRef, filter: &TopicFilter, options: Option<SubscriptionOptions>) -> Stored {
+    /// There is more to do in the next turn. What is published until then waits for the SUBACK, and for the retained
+    /// messages that are still to be looked up.
+    ///
+    /// What came between the first look-up and this goes in front of those, as what came before the first look-up does.
+    fn let_others_wait(&self, local: &RouterThread, client: &Client, subscribing: &mut Subscribing) -> bool {
+        let Ok(mut state) = self.own(client) else { return false };
+        if !subscribing.waits {
+            subscribing.waits = true;
+            state.session.wait_for_suback(subscribing.before);
+        }
+        subscribing.is_left = true;
+        if subscribing.present.is_some() {
+            self.reserve_numbers(local, &mut state, subscribing);
+        }
+        true
+    }
+
+    /// All filters are in the trie: what is retained up to now is what they bring.
+    fn begin_look_up(&self, local: &RouterThread, client: &Client, subscribing: &mut Subscribing) {
+        if !subscribing.is_left {
+            subscribing.present = Some(self.retained.present());
+            return;
+        }
+        // in one step: what comes to the session from now on is newer
+        let mut state = client.slot.lock();
+        subscribing.present = Some(self.retained.present());
+        self.reserve_numbers(local, &mut state, subscribing);
+    }
+
+    fn reserve_numbers(&self, local: &RouterThread, state: &mut SlotState, subscribing: &mut Subscribing) {
+        if subscribing.numbers.is_none() {
+            subscribing.numbers = Some(state.session.reserve_numbers(subscribing.max(local)));
+        }
+    }
+
+    /// The SUBACK, once what it grants is kept; and behind it what it brings.
+    fn answer_subscribe(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        subscribing: &mut Subscribing,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let Subscribing { packet_id, before, codes, waits, brings, stored, .. } = subscribing;
+        let (before, waits, brings, stored) = (*before, *waits, *brings, *stored);
+        let codes = std::mem::take(codes);
+        let suback = Suback { packet_id: *packet_id, codes, properties: Properties::default() };
+        let behind = (brings || waits).then_some(before);
+        if brings && !waits {
+            let mut state = client.slot.lock();
+            // the session's next connection has no such SUBACK to send
+            if client.is_attached() {
+                state.session.wait_for_suback(before);
+            }
+        }
+        local.count(Count::MessagesSent, 1);
+        let write = |out: &mut Vec<u8>| codec::encode::suback(out, client.version, &suback);
+        let held = match (&mut client.awaited, stored) {
+            (None, Stored::Done) => {
+                write(replies);
+                false
+            }
+            (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
+        };
+        if held { Ok(()) } else { self.suback_sent(local, client, replies, behind) }
+    }
+
+    /// When it is durable that the session has this subscription, or has it no more.
+    pub(crate) fn store_subscription(
+        &self,
+        slot: &SlotRef,
+        filter: &TopicFilter,
+        options: Option<SubscriptionOptions>,
+    ) -> Stored {
         if !slot.is_kept() {
             return Stored::Done;
         }
@@ -172,27 +424,6 @@ impl Router {
         }
     }
 
-    /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
-    pub(crate) fn unsubscribe(
-        &self,
-        local: &mut RouterThread,
-        slot: &SlotRef,
-        client: &ClientId,
-        unsubscribe: &Unsubscribe<'_>,
-    ) -> Stored {
-        let mut stored = Stored::Done;
-        for filter in &unsubscribe.filters {
-            let id = self.subscriptions.change().unsubscribe(filter, slot);
-            if let Some(id) = id {
-                slot.lock().session.remove_subscription(id);
-                local.observers.observe(&Event::Unsubscribe { client, filter });
-            }
-            // also where it is gone already: that it is may not be durable yet
-            stored = stored.and(self.store_subscription(slot, filter, None));
-        }
-        stored
-    }
-
     /// Takes the subscriptions of a session that ended out of the trie.
     pub(crate) fn remove_subscriptions(&self, slot: &SlotRef, filters: &[FilterId]) {
         if filters.is_empty() {
@@ -203,6 +434,11 @@ impl Router {
             subscriptions.remove(id, slot);
         }
     }
+}
+
+/// How much it is to look for this filter in the trie: a step for each level, about.
+pub(crate) fn steps_of(filter: &TopicFilter) -> usize {
+    1 + memchr::memchr_iter(b'/', filter.as_str().as_bytes()).count()
 }
 
 /// For the log: why a filter is refused; `None` where the client may not subscribe to it.

@@ -18,7 +18,7 @@ pub enum Unfinished {
 impl Router {
     /// What can still be sent to a client. `unwritten`: its connection holds bytes that the socket has not taken.
     pub fn unfinished(&self, client: &Client, unwritten: bool) -> Unfinished {
-        if client.is_owed() {
+        if client.is_busy() || client.is_owed() {
             return Unfinished::Here;
         }
         let state = client.slot.lock();

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::super::{
-    Router, RouterThread, SysPublish,
-    ports::{Authorize, DropReason, Event, Publisher, Record},
-    sessions::Access,
-    subscriptions::{Matched, RetainedBounds},
-    thread::{Action, Copies, Recorder},
+use super::{
+    super::{
+        Router, RouterThread, SysPublish,
+        ports::{Authorize, DropReason, Event, Publisher, Record},
+        sessions::Access,
+        subscriptions::{Matched, RetainedBounds, Target},
+        thread::{Action, Copies, Recorder, WHOLE_FANOUT, WHOLE_MATCH},
+    },
+    sender::Sender,
+    steps::Leave,
 };
 use crate::{
     codec::Publish,
@@ -30,13 +34,6 @@ fn is_own_connection_state(topic: &TopicName, client: &ClientId) -> bool {
 /// sessions in it. Beside that many deliveries, a look-up costs nothing.
 const MAX_REMEMBERED: usize = 256;
 
-/// Who publishes a message.
-#[derive(Clone, Copy)]
-pub(crate) struct Sender<'a> {
-    pub(crate) client: &'a ClientId,
-    pub(crate) user: Option<&'a UserName>,
-}
-
 /// For the store: who published a message.
 fn publisher_of(outgoing: &Outgoing<'_>) -> Option<Publisher> {
     Some(Publisher { client: outgoing.from?.clone(), user: outgoing.user.cloned() })
@@ -47,8 +44,10 @@ type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
 impl Router {
     /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was
-    /// answered with: a client that repeats a topic is not matched again. An error ends the connection.
+    /// answered with: a client that repeats a topic is not matched again. An error ends the connection. What a turn is
+    /// too short for is in `leave` then.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // a struct of them would be built for each message
     pub(crate) fn publish_from(
         &self,
         local: &mut RouterThread,
@@ -57,10 +56,11 @@ impl Router {
         last: &mut Option<Arc<Matched>>,
         publish: &Publish<'_>,
         frame: &[u8],
+        leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
         let mut outgoing = Outgoing::from_publish(sender.client, publish, frame);
         outgoing.user = sender.user;
-        let stored = self.publish_as(local, access, last, &outgoing)?;
+        let stored = self.publish_as(local, access, last, &outgoing, leave)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
         }
@@ -74,8 +74,9 @@ impl Router {
         access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
         outgoing: &Outgoing<'_>,
+        leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
-        let (topic, retain) = (outgoing.topic, outgoing.retain);
+        let topic = outgoing.topic;
         let repeated = last.as_ref().filter(|m| m.topic() == topic && self.subscriptions.is_fresh(m)).cloned();
         let matched = match repeated {
             Some(matched) => matched,
@@ -84,12 +85,43 @@ impl Router {
                 if !self.admit(local, Action::Publish, access()?, outgoing)? {
                     return Ok(Stored::Done);
                 }
-                let matched = self.subscriptions.matching(&mut local.cache, topic);
+                let Some(matched) = self.matching(local, topic, leave.may_match_in_steps()) else {
+                    leave.match_first(self.subscriptions.begin_matching(topic), permissions, outgoing);
+                    return Ok(Stored::Done);
+                };
                 // an admission that is remembered is one by the rules in force
                 *last = (permissions == self.permissions.version()).then(|| matched.clone());
                 matched
             }
         };
+        self.publish_matched(local, matched, outgoing, leave)
+    }
+
+    /// Who gets this topic's messages. `None`: it takes many steps to find out, and they may be taken one by one.
+    #[inline]
+    pub(crate) fn matching(&self, local: &mut RouterThread, topic: &TopicName, in_steps: bool) -> Option<Arc<Matched>> {
+        let most = if in_steps { WHOLE_MATCH } else { usize::MAX };
+        match self.subscriptions.matching(&mut local.cache, topic, most) {
+            Ok((matched, visited)) => {
+                local.work.add_nodes(visited);
+                Some(matched)
+            }
+            Err(too_many) => {
+                local.work.add_nodes(too_many.visited);
+                None
+            }
+        }
+    }
+
+    /// An admitted message, and who gets it.
+    pub(crate) fn publish_matched(
+        &self,
+        local: &mut RouterThread,
+        matched: Arc<Matched>,
+        outgoing: &Outgoing<'_>,
+        leave: &mut Leave,
+    ) -> Result<Stored, CloseReason> {
+        let (topic, retain) = (outgoing.topic, outgoing.retain);
         // to clear one makes room
         let retains = retain && !outgoing.payload.is_empty();
         if outgoing.qos != QoS::AtMostOnce
@@ -107,11 +139,22 @@ impl Router {
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one
         // too
         let matched = if retain && !self.subscriptions.is_fresh(&matched) {
-            self.subscriptions.matching(&mut local.cache, topic)
+            let Some(matched) = self.matching(local, topic, leave.may_deliver_in_steps()) else {
+                leave.match_again(self.subscriptions.begin_matching(topic), kept, outgoing);
+                return Ok(kept);
+            };
+            matched
         } else {
             matched
         };
-        Ok(kept.and(self.deliver(local, &matched, outgoing)))
+        if matched.targets.len() > WHOLE_FANOUT
+            && leave.may_deliver_in_steps()
+            && matched.targets.len() > local.work.left() as usize
+        {
+            leave.deliver(matched, kept, outgoing);
+            return Ok(kept);
+        }
+        Ok(kept.and(self.deliver(local, &matched, &matched.targets, outgoing)))
     }
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has
@@ -190,30 +233,40 @@ impl Router {
             payload: payload.len(),
         });
         self.retained.set_own(outgoing.message().clone());
-        let matched = self.subscriptions.matching(&mut local.cache, topic);
-        // QoS 0: nothing waits for the store
-        let _ = self.deliver(local, &matched, &outgoing);
+        // in one go: a match that takes long makes nothing of the broker's own wait
+        if let Some(matched) = self.matching(local, topic, false) {
+            // QoS 0: nothing waits for the store
+            let _ = self.deliver(local, &matched, &matched.targets, &outgoing);
+        }
     }
 
+    /// Hands a message to sessions that are to get it: `targets` are of `matched`.
     #[inline]
-    fn deliver(&self, local: &mut RouterThread, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
+    pub(crate) fn deliver(
+        &self,
+        local: &mut RouterThread,
+        matched: &Matched,
+        targets: &[Target],
+        outgoing: &Outgoing<'_>,
+    ) -> Stored {
+        local.work.add_deliveries(targets.len());
         match matched.has_options {
-            false => self.deliver_all::<false>(local, matched, outgoing),
-            true => self.deliver_by_options(local, matched, outgoing),
+            false => self.deliver_all::<false>(local, targets, outgoing),
+            true => self.deliver_by_options(local, targets, outgoing),
         }
     }
 
     /// A function of its own, so that publishers to subscriptions without options do not pay for them.
     #[inline(never)]
-    fn deliver_by_options(&self, local: &mut RouterThread, matched: &Matched, outgoing: &Outgoing<'_>) -> Stored {
-        self.deliver_all::<true>(local, matched, outgoing)
+    fn deliver_by_options(&self, local: &mut RouterThread, targets: &[Target], outgoing: &Outgoing<'_>) -> Stored {
+        self.deliver_all::<true>(local, targets, outgoing)
     }
 
     #[inline(always)]
     fn deliver_all<const OPTIONS: bool>(
         &self,
         local: &mut RouterThread,
-        matched: &Matched,
+        targets: &[Target],
         outgoing: &Outgoing<'_>,
     ) -> Stored {
         let RouterThread { pool, wakes, limits, observers, copies, .. } = local;
@@ -222,7 +275,7 @@ impl Router {
         let now = observers.now;
         let journal = Recorder { copies: copies.as_mut(), ..self.recorder(observers) };
         let mut turn = Turn { now, limits: &limits.session, pool, journal };
-        for target in &matched.targets {
+        for target in targets {
             let mut state = target.slot.lock();
             if state.ended {
                 continue;

@@ -3,10 +3,14 @@
 //! | module | owns |
 //! |---|---|
 //! | `messages` | from a message to the sessions that get it |
+//! | `steps` | messages that a turn is too short for |
 //! | `wills` | Wills that are due |
 
 mod messages;
+mod sender;
+mod steps;
 mod wills;
 
-pub(crate) use messages::Sender;
+pub(crate) use sender::Sender;
+pub(crate) use steps::{Leave, Publishing, Step};
 pub(crate) use wills::{WillKept, Wills};

@@ -15,12 +15,15 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::super::{
-    Router, RouterThread,
-    ports::{DropReason, Event, Record, RestoredSession, RestoredWill},
-    sessions::Access,
-    subscriptions::Matched,
-    thread::Action,
+use super::{
+    super::{
+        Router, RouterThread,
+        ports::{DropReason, Event, Record, RestoredSession, RestoredWill},
+        sessions::Access,
+        subscriptions::Matched,
+        thread::Action,
+    },
+    steps::Leave,
 };
 use crate::{
     session::{CloseReason, Outgoing, SessionNumber, Stored, StoredWill},
@@ -177,7 +180,7 @@ impl Router {
         let waits = |matched: &Matched| {
             matched.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
         };
-        retain || waits(&self.subscriptions.matching(&mut local.cache, topic))
+        retain || self.matching(local, topic, false).is_some_and(|matched| waits(&matched))
     }
 
     /// A Will that a store has by itself is published, or is not to be.
@@ -314,7 +317,7 @@ impl Router {
         }
         // that its client may publish it was found when it became due
         let mut published = None;
-        match self.publish_as(local, || Ok(None), &mut published, &outgoing) {
+        match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
             // not admitted, which was said

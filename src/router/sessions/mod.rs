@@ -13,7 +13,7 @@ mod rights;
 mod slot;
 
 pub(crate) use map::{Expired, Sessions};
-pub(crate) use permissions::Permissions;
+pub(crate) use permissions::{Permissions, Version};
 pub(crate) use rights::Access;
 pub use slot::{ConnectionId, SlotRef};
 pub(crate) use slot::{ExpiryKey, SlotState};

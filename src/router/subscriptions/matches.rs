@@ -2,6 +2,7 @@
 //! answer changes. [`Generations`] says whether one did.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, Hasher},
     sync::{
         Arc,
@@ -11,11 +12,11 @@ use std::{
 
 use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashTable;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
 use super::super::sessions::SlotRef;
 use crate::{
-    topic::{Beginning, SubscriptionTrie, TopicName},
+    topic::{Beginning, Place, Steps, SubscriptionTrie, TooMany, TopicName, Walked},
     types::SubscriptionOptions,
 };
 
@@ -37,6 +38,11 @@ pub struct Matched {
 }
 
 impl Matched {
+    fn new(topic: &TopicName, stamp: Stamp, targets: Box<[Target]>) -> Self {
+        let has_options = targets.iter().any(|t| t.options.no_local || t.options.retain_as_published);
+        Self { topic: topic.as_str().into(), stamp, targets, has_options }
+    }
+
     /// The topic.
     pub fn topic(&self) -> &TopicName {
         TopicName::from_valid(&self.topic)
@@ -199,28 +205,41 @@ const MAX_ANSWERS: usize = 65_536;
 const MAX_TARGETS: usize = 1 << 20;
 
 impl MatchCache {
-    /// Who gets this topic's messages.
+    /// Who gets this topic's messages, and how many nodes were visited to find that out: far more than `most` are too
+    /// many.
     pub(crate) fn get(
         &mut self,
         topic: &TopicName,
+        most: usize,
         generations: &Generations,
         trie: &RwLock<SubscriptionTrie<SlotRef>>,
-    ) -> Arc<Matched> {
-        let Self { answers, hasher, targets, merge } = self;
-        let hash = hasher.hash_one(topic.as_str());
-        let found = answers.find_mut(hash, |m| *m.topic == *topic.as_str());
-        if let Some(matched) = &found
+    ) -> Result<(Arc<Matched>, usize), TooMany> {
+        let hash = self.hasher.hash_one(topic.as_str());
+        if let Some(matched) = self.answers.find(hash, |m| *m.topic == *topic.as_str())
             && generations.is_fresh(matched)
         {
-            return Arc::clone(matched);
+            return Ok((Arc::clone(matched), 0));
         }
         // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
         let stamp = generations.stamp(Places::of(topic));
-        trie.read().for_each_match(topic, |slot, options| merge.push(Target { slot: slot.clone(), options }));
-        merge_overlapping(merge);
-        let has_options = merge.iter().any(|t| t.options.no_local || t.options.retain_as_published);
-        let topic_text = topic.as_str().into();
-        let matched = Arc::new(Matched { topic: topic_text, stamp, targets: merge.drain(..).collect(), has_options });
+        let merge = &mut self.merge;
+        let name = |slot: &SlotRef, options| merge.push(Target { slot: slot.clone(), options });
+        let matching = trie.read().match_within(topic, most, name);
+        let visited = matching.inspect_err(|_| self.merge.clear())?;
+        merge_overlapping(&mut self.merge);
+        let matched = Arc::new(Matched::new(topic, stamp, self.merge.drain(..).collect()));
+        self.remember(hash, &matched);
+        Ok((matched, visited))
+    }
+
+    /// The answer of a match in steps.
+    pub(crate) fn add(&mut self, matched: &Arc<Matched>) {
+        self.remember(self.hasher.hash_one(&*matched.topic), matched);
+    }
+
+    fn remember(&mut self, hash: u64, matched: &Arc<Matched>) {
+        let Self { answers, hasher, targets, .. } = self;
+        let found = answers.find_mut(hash, |m| m.topic == matched.topic);
         let kept = *targets - found.as_ref().map_or(0, |stale| stale.targets.len());
         match found {
             Some(stale) if kept + matched.targets.len() <= MAX_TARGETS => {
@@ -228,7 +247,7 @@ impl MatchCache {
                 *stale = matched.clone();
             }
             // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
-            _ if matched.targets.is_empty() || topic.as_str().len() > MAX_TOPIC => {}
+            _ if matched.targets.is_empty() || matched.topic.len() > MAX_TOPIC => {}
             _ => {
                 if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
                     answers.clear();
@@ -238,7 +257,6 @@ impl MatchCache {
                 answers.insert_unique(hash, matched.clone(), |m| hasher.hash_one(&*m.topic));
             }
         }
-        matched
     }
 
     /// Forgets stale answers: they keep sessions in memory that ended.
@@ -257,6 +275,73 @@ impl MatchCache {
     }
 }
 
+/// A match that is done in steps, since it visits many nodes.
+#[derive(Debug)]
+pub(crate) struct Matching {
+    stamp: Stamp,
+    /// Where the walk was left, and the node is pinned.
+    place: Option<Place>,
+    targets: Vec<Target>,
+    /// Where in `targets` a session is, by its address.
+    places: HashMap<usize, usize>,
+}
+
+impl Matching {
+    /// Nothing is done yet. What changes from now on makes the answer stale.
+    pub(crate) fn new(topic: &TopicName, generations: &Generations) -> Self {
+        let stamp = generations.stamp(Places::of(topic));
+        Self { stamp, place: None, targets: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Goes on; `true`: it is done.
+    pub(crate) fn go_on(
+        &mut self,
+        topic: &TopicName,
+        steps: &mut Steps,
+        trie: &RwLock<SubscriptionTrie<SlotRef>>,
+    ) -> bool {
+        let Self { place, targets, places, .. } = self;
+        let trie = trie.upgradable_read();
+        let walked =
+            trie.walk(topic, place.unwrap_or_default(), steps, |slot, options| match places.entry(slot.address()) {
+                Entry::Occupied(at) => merge_options(&mut targets[*at.get()].options, options),
+                Entry::Vacant(at) => {
+                    at.insert(targets.len());
+                    targets.push(Target { slot: slot.clone(), options });
+                }
+            });
+        let left = if let Walked::Left(place) = walked { Some(place) } else { None };
+        if left.is_some() || place.is_some() {
+            // with nothing unlocked in between: the node is still there
+            let mut trie = RwLockUpgradableReadGuard::upgrade(trie);
+            left.into_iter().for_each(|place| trie.pin(place));
+            place.iter().for_each(|place| trie.unpin(*place));
+        }
+        *place = left;
+        left.is_none()
+    }
+
+    /// The answer, which is taken out.
+    pub(crate) fn finish(&mut self, topic: &TopicName) -> Arc<Matched> {
+        let stamp = Stamp { all: AtomicU64::new(*self.stamp.all.get_mut()), ..self.stamp };
+        Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into()))
+    }
+
+    /// It is not gone on with.
+    pub(crate) fn give_up(self, trie: &RwLock<SubscriptionTrie<SlotRef>>) {
+        if let Some(place) = self.place {
+            trie.write().unpin(place);
+        }
+    }
+}
+
+/// What two filters of one session ask for together.
+fn merge_options(kept: &mut SubscriptionOptions, other: SubscriptionOptions) {
+    kept.qos = kept.qos.max(other.qos);
+    kept.no_local &= other.no_local;
+    kept.retain_as_published |= other.retain_as_published;
+}
+
 /// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1]; its own messages unless
 /// all of them refuse those, and RETAIN as published if one of them asks for it.
 fn merge_overlapping(targets: &mut Vec<Target>) {
@@ -267,8 +352,7 @@ fn merge_overlapping(targets: &mut Vec<Target>) {
     targets.dedup_by(|next, kept| {
         let same = next.slot == kept.slot;
         if same {
-            kept.options.no_local &= next.options.no_local;
-            kept.options.retain_as_published |= next.options.retain_as_published;
+            merge_options(&mut kept.options, next.options);
         }
         same
     });
@@ -320,7 +404,7 @@ mod tests {
         };
         let publish_all = |cache: &mut MatchCache| {
             for n in 0..TOPICS {
-                cache.get(TopicName::new(&n.to_string()).unwrap(), &generations, &trie);
+                let _ = cache.get(TopicName::new(&n.to_string()).unwrap(), usize::MAX, &generations, &trie).unwrap();
                 assert!(cache.targets <= MAX_TARGETS, "{} targets", cache.targets);
                 if n % 100 == 0 {
                     assert_eq!(cache.targets, cache.answers.iter().map(|m| m.targets.len()).sum::<usize>());

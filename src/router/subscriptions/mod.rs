@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use matches::MatchCache;
 pub use matches::Matched;
-pub(crate) use retained::{RetainedBounds, RetainedStore};
+pub(crate) use matches::{MatchCache, Matching, Target};
+pub(crate) use retained::{Present, RetainedBounds, RetainedStore};
 pub(crate) use table::Subscriptions;

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
 use crate::{
     session::{Message, Stored},
-    topic::{RetainedTree, TopicFilter, TopicName},
+    topic::{Place, RetainedTree, Steps, TopicFilter, TopicName, Walked},
 };
 
 /// The retained messages.
@@ -16,6 +16,8 @@ pub(crate) struct RetainedStore {
 
 struct Inner {
     tree: RetainedTree<Retained>,
+    /// Messages ever retained: the number of the last one.
+    changes: u64,
     all: Size,
     /// Of `all`, those of clients: the ones that limits are for.
     clients: Size,
@@ -29,8 +31,16 @@ struct Size {
 
 struct Retained {
     message: Message,
-    /// The broker's own: `$SYS`.
-    own: bool,
+    /// Twice its number, which rises with each that is retained; one more for the broker's own: `$SYS`.
+    number_and_own: u64,
+}
+
+/// How many retained messages there are, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present {
+    pub(crate) messages: usize,
+    /// The number of the last one that was retained. Those with higher ones came later.
+    pub(crate) up_to: u64,
 }
 
 /// The store is full: the message is not retained.
@@ -47,7 +57,7 @@ pub(crate) struct RetainedBounds {
 impl RetainedStore {
     pub(crate) fn new(seed: u64) -> Self {
         let tree = RetainedTree::new(seed);
-        Self { inner: RwLock::new(Inner { tree, all: Size::default(), clients: Size::default() }) }
+        Self { inner: RwLock::new(Inner { tree, changes: 0, all: Size::default(), clients: Size::default() }) }
     }
 
     /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at
@@ -59,13 +69,13 @@ impl RetainedStore {
         bounds: RetainedBounds,
         record: impl FnOnce() -> Stored,
     ) -> Result<Stored, Full> {
-        let new = Retained { message, own: false };
-        let size = new.size_if(true);
         let mut inner = self.inner.write();
+        let new = Retained::new(message, inner.changes + 1, false);
+        let size = new.size_if(true);
         let clients = inner.clients;
         let mut fits = true;
         let replaced = inner.tree.replace(topic, |old| {
-            let old = old.map_or(Size::default(), |old| old.size_if(!old.own));
+            let old = old.map_or(Size::default(), |old| old.size_if(!old.is_own()));
             let one_more = old.messages == 0;
             fits = clients.bytes - old.bytes + size.bytes <= bounds.bytes
                 && (!one_more || clients.messages < bounds.messages);
@@ -74,6 +84,7 @@ impl RetainedStore {
         if !fits {
             return Err(Full);
         }
+        inner.changes += 1;
         inner.account(size, size, replaced.as_ref());
         let stored = record();
         drop(inner);
@@ -83,12 +94,12 @@ impl RetainedStore {
 
     /// One that a store kept: the limits were asked when it came.
     pub(crate) fn restore(&self, message: Message) {
-        self.inner.write().insert(Retained { message, own: false });
+        self.inner.write().insert(message, false);
     }
 
     /// Keeps a message of the broker itself, beyond the limits of clients.
     pub(crate) fn set_own(&self, message: Message) {
-        let replaced = self.inner.write().insert(Retained { message, own: true });
+        let replaced = self.inner.write().insert(message, true);
         drop(replaced);
     }
 
@@ -103,12 +114,47 @@ impl RetainedStore {
         record(old.is_some())
     }
 
-    /// Those that a filter matches, until `each` breaks.
-    pub(crate) fn try_for_each_match(&self, filter: &TopicFilter, mut each: impl FnMut(&Message) -> ControlFlow<()>) {
+    /// What there is now.
+    pub(crate) fn present(&self) -> Present {
         let inner = self.inner.read();
-        if !inner.tree.is_empty() {
-            let _all_or_not = inner.tree.try_for_each_match(filter, |retained| each(&retained.message));
+        Present { messages: inner.all.messages, up_to: inner.changes }
+    }
+
+    /// Those that a filter matches and that were retained up to that number, until `each` breaks or no step is left: one
+    /// for each node, one for each message. `Some`: the walk was left there, and goes on when this is called with it; or
+    /// it is to be [given up](Self::give_up).
+    pub(crate) fn walk(
+        &self,
+        filter: &TopicFilter,
+        from: Option<Place>,
+        up_to: u64,
+        steps: &mut Steps,
+        mut each: impl FnMut(&Message) -> ControlFlow<()>,
+    ) -> Option<Place> {
+        let inner = self.inner.upgradable_read();
+        if inner.tree.is_empty() && from.is_none() {
+            return None;
         }
+        let walked = inner.tree.walk(filter, from.unwrap_or_default(), steps, |retained, steps| {
+            if retained.number() > up_to {
+                return ControlFlow::Continue(());
+            }
+            steps.take(1);
+            each(&retained.message)
+        });
+        let left = if let Walked::Left(place) = walked { Some(place) } else { None };
+        if left.is_some() || from.is_some() {
+            // with nothing unlocked in between: the node is still there
+            let mut inner = RwLockUpgradableReadGuard::upgrade(inner);
+            left.into_iter().for_each(|place| inner.tree.pin(place));
+            from.into_iter().for_each(|place| inner.tree.unpin(place));
+        }
+        left
+    }
+
+    /// A walk that was left is not taken up again.
+    pub(crate) fn give_up(&self, place: Place) {
+        self.inner.write().tree.unpin(place);
     }
 
     /// How many, and bytes of topics and payloads.
@@ -120,10 +166,11 @@ impl RetainedStore {
 
 impl Inner {
     /// Gives what was there before.
-    fn insert(&mut self, new: Retained) -> Option<Retained> {
-        let (all, clients) = (new.size_if(true), new.size_if(!new.own));
-        let topic = new.message.clone();
-        let replaced = self.tree.insert(topic.topic(), new);
+    fn insert(&mut self, message: Message, own: bool) -> Option<Retained> {
+        self.changes += 1;
+        let new = Retained::new(message.clone(), self.changes, own);
+        let (all, clients) = (new.size_if(true), new.size_if(!own));
+        let replaced = self.tree.insert(message.topic(), new);
         self.account(all, clients, replaced.as_ref());
         replaced
     }
@@ -138,11 +185,23 @@ impl Inner {
 
     fn forget(&mut self, old: &Retained) {
         self.all.subtract(old.size_if(true));
-        self.clients.subtract(old.size_if(!old.own));
+        self.clients.subtract(old.size_if(!old.is_own()));
     }
 }
 
 impl Retained {
+    fn new(message: Message, number: u64, own: bool) -> Self {
+        Self { message, number_and_own: number << 1 | u64::from(own) }
+    }
+
+    fn number(&self) -> u64 {
+        self.number_and_own >> 1
+    }
+
+    fn is_own(&self) -> bool {
+        self.number_and_own & 1 != 0
+    }
+
     /// Its size, or none.
     fn size_if(&self, counts: bool) -> Size {
         if counts { Size { messages: 1, bytes: self.message.size() } } else { Size::default() }

@@ -6,10 +6,10 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::{
     super::sessions::SlotRef,
-    matches::{Generations, MatchCache, Matched},
+    matches::{Generations, MatchCache, Matched, Matching},
 };
 use crate::{
-    topic::{FilterId, SubscriptionTrie, TopicFilter, TopicName},
+    topic::{FilterId, Steps, SubscriptionTrie, TooMany, TopicFilter, TopicName},
     types::SubscriptionOptions,
 };
 
@@ -41,10 +41,31 @@ impl Subscriptions {
         Changes { trie: self.trie.write(), generations: &self.generations }
     }
 
-    /// Who gets this topic's messages.
+    /// Who gets this topic's messages, and how many nodes were visited to find that out; an error if there are far more
+    /// than `most` to visit.
     #[inline]
-    pub(crate) fn matching(&self, cache: &mut MatchCache, topic: &TopicName) -> Arc<Matched> {
-        cache.get(topic, &self.generations, &self.trie)
+    pub(crate) fn matching(
+        &self,
+        cache: &mut MatchCache,
+        topic: &TopicName,
+        most: usize,
+    ) -> Result<(Arc<Matched>, usize), TooMany> {
+        cache.get(topic, most, &self.generations, &self.trie)
+    }
+
+    /// The same in steps: nothing is done yet.
+    pub(crate) fn begin_matching(&self, topic: &TopicName) -> Matching {
+        Matching::new(topic, &self.generations)
+    }
+
+    /// Goes on with it; `true`: it is done.
+    pub(crate) fn go_on_matching(&self, matching: &mut Matching, topic: &TopicName, steps: &mut Steps) -> bool {
+        matching.go_on(topic, steps, &self.trie)
+    }
+
+    /// The match is not needed any more.
+    pub(crate) fn give_up_matching(&self, matching: Matching) {
+        matching.give_up(&self.trie);
     }
 
     /// Is the answer still right?

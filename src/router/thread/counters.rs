@@ -1,9 +1,12 @@
 //! [`Counters`]: what `$SYS` and metrics report, counted through the [`Observe`] port, by each thread in a shard of its
 //! own, so that counting costs no shared cache line.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use super::super::ports::{DropReason, Event, Observe};
@@ -31,6 +34,20 @@ struct Held {
 pub struct Shard {
     counts: [AtomicU64; Count::ALL],
     held: Held,
+    /// See [`LongestTurn`].
+    longest: [AtomicU64; 3],
+}
+
+/// The most that one turn of a connection did, of each kind: not all of it in the same turn. Turns that did little do
+/// not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LongestTurn {
+    /// Nodes of the subscriptions and of the retained messages that it visited.
+    pub nodes: u64,
+    /// Sessions that it handed messages to.
+    pub deliveries: u64,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// What is counted.
@@ -122,7 +139,8 @@ pub enum Count {
 
 impl Default for Shard {
     fn default() -> Self {
-        Self { counts: std::array::from_fn(|_| AtomicU64::new(0)), held: Held::default() }
+        let counts = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { counts, held: Held::default(), longest: Default::default() }
     }
 }
 
@@ -163,7 +181,26 @@ impl Counters {
     }
 }
 
+impl Counters {
+    /// The longest turns of all threads.
+    pub fn longest_turn(&self) -> LongestTurn {
+        let shards = self.shards.lock();
+        let longest = |n: usize| shards.iter().map(|s| s.longest[n].load(Ordering::Relaxed)).max().unwrap_or(0);
+        LongestTurn { nodes: longest(0), deliveries: longest(1), took: Duration::from_micros(longest(2)) }
+    }
+}
+
 impl Shard {
+    /// A turn is over. To be called by the shard's own thread.
+    pub(crate) fn longest_turn(&self, nodes: u32, deliveries: u32, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        for (longest, this) in self.longest.iter().zip([nodes.into(), deliveries.into(), took]) {
+            if longest.load(Ordering::Relaxed) < this {
+                longest.store(this, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Adds to a counter. To be called by the shard's own thread.
     #[inline]
     pub fn add(&self, count: Count, n: u64) {

@@ -17,6 +17,7 @@ use super::{
     },
     counters::{Count, Shard},
     denials::{Action, Denials},
+    work::Work,
 };
 use crate::{
     session::{Backlog, BufPool, Message, Outgoing},
@@ -32,6 +33,8 @@ pub struct RouterThread {
     pub(crate) cache: MatchCache,
     pub(crate) limits: Arc<RouterLimits>,
     pub(crate) observers: Observers,
+    /// What was done in this turn.
+    pub work: Work,
     /// For whom a message is queued, beside the first; empty between one message and the next.
     pub(crate) copies: Vec<QueuedCopy>,
     /// Wills that waited are published now.
@@ -175,6 +178,7 @@ impl RouterThread {
                 finishes: Cell::default(),
                 panicked: Cell::default(),
             },
+            work: Work::default(),
             copies: Vec::new(),
             publishes_wills: false,
         }
@@ -202,6 +206,13 @@ impl RouterThread {
         let panicked = self.observers.panicked.get();
         self.observers.panicked.set(before || panicked);
         (result, panicked)
+    }
+
+    /// A turn of a connection is over, and it is `now`; to be told if the turn's work [is worth it](Work::is_told).
+    #[cold]
+    pub fn tell_turn(&self, now: Instant) {
+        let (nodes, deliveries) = self.work.done();
+        self.observers.shard.longest_turn(nodes, deliveries, now.saturating_duration_since(self.observers.now));
     }
 
     /// Wakes every connection that there is something for. To be called when no lock is held, at the end of a turn:

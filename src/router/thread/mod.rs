@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `local` | what each thread has for itself |
+//! | `work` | what was done in a turn |
 //! | `recorder` | what a store and observers are told of a session's messages |
 //! | `counters`, `denials` | what happened, in numbers; what clients are denied, as lines of the log |
 
@@ -10,9 +11,11 @@ mod counters;
 mod denials;
 mod local;
 mod recorder;
+mod work;
 
-pub use counters::{Count, Counters};
+pub use counters::{Count, Counters, LongestTurn};
 pub(crate) use denials::Action;
 pub(crate) use local::Observers;
 pub use local::RouterThread;
 pub(crate) use recorder::{Copies, Recorder};
+pub use work::{STEPS_A_TURN, WHOLE_FANOUT, WHOLE_MATCH, Work};

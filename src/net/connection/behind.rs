@@ -1,0 +1,44 @@
+//! What a turn was too short for: a packet that was begun, and packets that were read behind it. Nothing is read before
+//! they are handled, in the connection's next turns.
+
+use std::{task::Context, time::Instant};
+
+use super::{
+    super::{transport::Stream, worker::Worker},
+    task::{Connection, Phase, keep_alive_deadline},
+};
+use crate::session::CloseReason;
+
+impl<S: Stream> Connection<S> {
+    /// Is there something left to do of an earlier turn?
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.reader.has_unhandled() || matches!(&self.phase, Phase::Open(open) if open.client.is_busy())
+    }
+
+    /// Goes on with it. `false`: this turn is too short for it, too.
+    #[cold]
+    pub(crate) fn catch_up(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        now: Instant,
+    ) -> Result<bool, CloseReason> {
+        if let Phase::Open(open) = &mut self.phase {
+            // that its packets waited is not the client's silence
+            self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+            let Worker { shared, local, replies, .. } = worker;
+            shared.router.resume(local, &mut open.client, replies)?;
+            if open.client.is_busy() {
+                return Ok(false);
+            }
+        }
+        if let Some(unhandled) = self.reader.take_unhandled()
+            && let Some(handled) = self.handle_frames(worker, cx, unhandled.bytes(), now)?
+        {
+            self.reader.put_back(unhandled, handled);
+            return Ok(!self.is_behind());
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,123 @@
+//! [`Filters`]: the Topic Filters of one packet, in the packet or kept beyond it; and [`Seen`]: which of them were looked
+//! up already.
+
+use std::{fmt, hash::BuildHasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use crate::{topic::TopicFilter, types::SubscriptionOptions};
+
+/// The filters of a SUBSCRIBE, in order, and what is asked for each.
+#[derive(Clone, Copy)]
+pub(crate) enum Filters<'a> {
+    Packet(&'a [(&'a TopicFilter, SubscriptionOptions)]),
+    Kept(&'a KeptFilters),
+}
+
+/// Copies of filters: the packet is gone.
+#[derive(Debug)]
+pub(crate) struct KeptFilters {
+    text: String,
+    /// Where each ends in the text.
+    ends: Vec<(usize, SubscriptionOptions)>,
+}
+
+/// Filters that were looked up, each with its QoS, by their places among all.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    places: HashTable<usize>,
+    hasher: RandomState,
+}
+
+impl KeptFilters {
+    pub(crate) fn new<'a>(filters: impl Iterator<Item = (&'a TopicFilter, SubscriptionOptions)>) -> Self {
+        let mut kept = Self { text: String::new(), ends: Vec::with_capacity(filters.size_hint().0) };
+        for (filter, options) in filters {
+            kept.text.push_str(filter.as_str());
+            kept.ends.push((kept.text.len(), options));
+        }
+        kept
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The filter in this place.
+    pub(crate) fn get(&self, place: usize) -> (&TopicFilter, SubscriptionOptions) {
+        let begin = place.checked_sub(1).map_or(0, |before| self.ends[before].0);
+        let (end, options) = self.ends[place];
+        (TopicFilter::from_valid(&self.text[begin..end]), options)
+    }
+}
+
+impl Filters<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Packet(filters) => filters.len(),
+            Self::Kept(kept) => kept.len(),
+        }
+    }
+
+    /// The filter in this place.
+    pub(crate) fn get(&self, place: usize) -> (&TopicFilter, SubscriptionOptions) {
+        match self {
+            Self::Packet(filters) => filters[place],
+            Self::Kept(kept) => kept.get(place),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&TopicFilter, SubscriptionOptions)> {
+        (0..self.len()).map(|place| self.get(place))
+    }
+}
+
+impl fmt::Debug for Filters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+impl Seen {
+    /// The filter in this place is looked up. `false`: the same one was, at the same QoS.
+    pub(crate) fn add(&mut self, filters: &Filters<'_>, place: usize) -> bool {
+        if filters.len() == 1 {
+            return true;
+        }
+        let key = |place: usize| {
+            let (filter, options) = filters.get(place);
+            (filter.as_str(), options.qos)
+        };
+        let Self { places, hasher } = self;
+        let hash = hasher.hash_one(key(place).0);
+        if places.find(hash, |&seen| key(seen) == key(place)).is_some() {
+            return false;
+        }
+        places.insert_unique(hash, place, |&seen| hasher.hash_one(key(seen).0));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::QoS;
+
+    #[test]
+    fn kept_filters_are_those_of_the_packet_and_each_is_seen_once_at_each_qos() {
+        let filter = |text| TopicFilter::new(text).unwrap();
+        let packet: Vec<_> = [("a/+", 0), ("#", 1), ("a/+", 1), ("a/+", 0), ("/", 2), ("#", 1)]
+            .into_iter()
+            .map(|(text, qos)| (filter(text), SubscriptionOptions::from(QoS::from_bits(qos).unwrap())))
+            .collect();
+        let kept = KeptFilters::new(packet.iter().copied());
+        let (packet, kept) = (Filters::Packet(&packet), Filters::Kept(&kept));
+        assert_eq!(format!("{packet:?}"), format!("{kept:?}"));
+        let mut seen = Seen::default();
+        let new: Vec<_> = (0..kept.len()).filter(|&place| seen.add(&kept, place)).collect();
+        assert_eq!(new, [0, 1, 2, 4]);
+        assert_eq!(packet.iter().count(), 6);
+    }
+}

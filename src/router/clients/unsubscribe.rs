@@ -1,0 +1,118 @@
+//! UNSUBSCRIBE (MQTT 3.1.1 sections 3.10 and 3.11).
+
+use super::{
+    super::{Router, RouterThread, ports::Event},
+    client::{Client, answer},
+    filters::KeptFilters,
+    operation::Operation,
+    subscribe::steps_of,
+};
+use crate::{
+    codec::{self, Properties, Unsuback, Unsubscribe},
+    session::{CloseReason, Stored},
+    topic::TopicFilter,
+    types::{PacketId, SubscriptionOptions},
+};
+
+/// An UNSUBSCRIBE on its way.
+#[derive(Debug)]
+pub(crate) struct Unsubscribing {
+    packet_id: PacketId,
+    /// Filters in front of this are given up.
+    next: usize,
+    stored: Stored,
+}
+
+impl Router {
+    /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
+    pub(crate) fn unsubscribe(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        unsubscribe: &Unsubscribe<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let mut unsubscribing = Unsubscribing { packet_id: unsubscribe.packet_id, next: 0, stored: Stored::Done };
+        if self.give_up_filters(local, client, &mut unsubscribing, |place| unsubscribe.filters.get(place).copied())? {
+            tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
+            self.unsubscribed(local, client, &unsubscribing, replies);
+        } else {
+            let options = SubscriptionOptions::default();
+            let filters = KeptFilters::new(unsubscribe.filters.iter().map(|filter| (*filter, options)));
+            self.leave(local, client, Operation::Unsubscribe { unsubscribing, filters });
+        }
+        Ok(())
+    }
+
+    /// Goes on with one that was left; `true`: it is answered.
+    pub(crate) fn go_on_unsubscribing(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        unsubscribing: &mut Unsubscribing,
+        filters: &KeptFilters,
+        replies: &mut Vec<u8>,
+    ) -> Result<bool, CloseReason> {
+        let filter = |place| (place < filters.len()).then(|| filters.get(place).0);
+        let is_done = self.give_up_filters(local, client, unsubscribing, filter)?;
+        if is_done {
+            tracing::debug!(client = %client.id, filters = filters.len(), "unsubscribe");
+            self.unsubscribed(local, client, unsubscribing, replies);
+        }
+        Ok(is_done)
+    }
+
+    fn give_up_filters<'f>(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        unsubscribing: &mut Unsubscribing,
+        filters: impl Fn(usize) -> Option<&'f TopicFilter>,
+    ) -> Result<bool, CloseReason> {
+        // not from what the session's next connection has
+        drop(self.own(client)?);
+        let (is_done, panicked) = local.finish(|local| self.give_up_some(local, client, unsubscribing, filters));
+        if panicked { Err(CloseReason::Panicked) } else { Ok(is_done) }
+    }
+
+    /// As many as the turn is long enough for; `true`: all of them.
+    fn give_up_some<'f>(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        unsubscribing: &mut Unsubscribing,
+        filters: impl Fn(usize) -> Option<&'f TopicFilter>,
+    ) -> bool {
+        while let Some(filter) = filters(unsubscribing.next) {
+            if local.work.is_spent(0) {
+                return false;
+            }
+            local.work.add_nodes(steps_of(filter));
+            let id = self.subscriptions.change().unsubscribe(filter, &client.slot);
+            if let Some(id) = id {
+                client.slot.lock().session.remove_subscription(id);
+                local.observers.observe(&Event::Unsubscribe { client: &client.id, filter });
+            }
+            // also where it is gone already: that it is may not be durable yet
+            let stored = self.store_subscription(&client.slot, filter, None);
+            unsubscribing.stored = unsubscribing.stored.and(stored);
+            unsubscribing.next += 1;
+        }
+        true
+    }
+
+    fn unsubscribed(
+        &self,
+        local: &RouterThread,
+        client: &mut Client,
+        unsubscribing: &Unsubscribing,
+        replies: &mut Vec<u8>,
+    ) {
+        let Unsubscribing { packet_id, stored, .. } = *unsubscribing;
+        let unsuback = Unsuback { packet_id, codes: Vec::new(), properties: Properties::default() };
+        let version = client.version;
+        answer(&local.observers, &mut client.awaited, stored, replies, |out| {
+            codec::encode::unsuback(out, version, &unsuback);
+        });
+    }
+}

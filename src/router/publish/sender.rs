@@ -1,0 +1,10 @@
+//! [`Sender`]: whose message is published.
+
+use crate::types::{ClientId, UserName};
+
+/// Who publishes a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) user: Option<&'a UserName>,
+}

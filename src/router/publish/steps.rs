@@ -1,0 +1,187 @@
+//! Publishing that a turn is too short for: [`Publishing`] is a message that was left on its way, and [`Leave`] says
+//! where it may be.
+//!
+//! Clients' own PUBLISH packets are left: at QoS 0 and 1 while they are matched and while they are delivered; at QoS 2
+//! while they are matched, as what one sets off in a store is one group of records with its receipt. Messages that no
+//! connection drives (Wills, `$SYS`, QoS 2 messages that had to wait for a place) are published in one go.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        Router, RouterThread,
+        sessions::Version,
+        subscriptions::{Matched, Matching},
+    },
+    sender::Sender,
+};
+use crate::{
+    session::{Message, Outgoing, Stored},
+    topic::Steps,
+    types::QoS,
+};
+
+/// Where publishing may be left, and where it was.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    at: LeaveAt,
+    left: Option<Box<Publishing>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeaveAt {
+    Nowhere,
+    Matching,
+    Anywhere,
+}
+
+/// A client's message on its way to its subscribers.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    message: Message,
+    retain: bool,
+    /// When what it set off so far is durable.
+    stored: Stored,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Who gets it? `permissions`: the version of those by which it was admitted.
+    MatchFirst { matching: Matching, permissions: Version },
+    /// It is retained by now. Who gets it, those among them that subscribed meanwhile?
+    MatchAgain { matching: Matching },
+    /// Those in front of `next` have it.
+    Deliver { matched: Arc<Matched>, next: usize },
+}
+
+/// What became of a message that is published in steps.
+pub(crate) enum Step {
+    /// It is published.
+    Done(Stored),
+    /// It is known who gets it.
+    Matched(Arc<Matched>),
+    /// There is more to do.
+    Left,
+}
+
+impl Leave {
+    /// All is done in one go.
+    pub(crate) fn nowhere() -> Self {
+        Self { at: LeaveAt::Nowhere, left: None }
+    }
+
+    /// It may be left while nothing has come of it yet.
+    pub(crate) fn while_matching() -> Self {
+        Self { at: LeaveAt::Matching, left: None }
+    }
+
+    /// It may be left at each step.
+    pub(crate) fn anywhere() -> Self {
+        Self { at: LeaveAt::Anywhere, left: None }
+    }
+
+    /// Was it left?
+    #[inline]
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// What was left.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Box<Publishing>> {
+        self.left.take()
+    }
+
+    #[inline]
+    pub(super) fn may_match_in_steps(&self) -> bool {
+        self.at != LeaveAt::Nowhere
+    }
+
+    #[inline]
+    pub(super) fn may_deliver_in_steps(&self) -> bool {
+        self.at == LeaveAt::Anywhere
+    }
+
+    #[cold]
+    pub(super) fn match_first(&mut self, matching: Matching, permissions: Version, outgoing: &Outgoing<'_>) {
+        self.leave(outgoing, Stored::Done, Stage::MatchFirst { matching, permissions });
+    }
+
+    #[cold]
+    pub(super) fn match_again(&mut self, matching: Matching, stored: Stored, outgoing: &Outgoing<'_>) {
+        self.leave(outgoing, stored, Stage::MatchAgain { matching });
+    }
+
+    #[cold]
+    pub(super) fn deliver(&mut self, matched: Arc<Matched>, stored: Stored, outgoing: &Outgoing<'_>) {
+        self.leave(outgoing, stored, Stage::Deliver { matched, next: 0 });
+    }
+
+    fn leave(&mut self, outgoing: &Outgoing<'_>, stored: Stored, stage: Stage) {
+        let (message, retain) = (outgoing.message().clone(), outgoing.retain);
+        self.left = Some(Box::new(Publishing { message, retain, stored, stage }));
+    }
+}
+
+impl Publishing {
+    /// The message, as its client sent it.
+    pub(crate) fn outgoing<'a>(&'a self, sender: Sender<'a>) -> Outgoing<'a> {
+        Outgoing::from(&self.message).with_retain(self.retain).with_sender(sender.client, sender.user)
+    }
+
+    /// The QoS at which it was published.
+    pub(crate) fn qos(&self) -> QoS {
+        self.message.qos()
+    }
+}
+
+impl Router {
+    /// Goes on with a message as far as this turn goes. `last`: see [`publish_from`](Self::publish_from).
+    ///
+    /// To be called within a store's group.
+    pub(crate) fn publish_step(
+        &self,
+        local: &mut RouterThread,
+        sender: Sender<'_>,
+        last: &mut Option<Arc<Matched>>,
+        publishing: &mut Publishing,
+    ) -> Step {
+        let Publishing { message, retain, stored, stage } = publishing;
+        let outgoing = Outgoing::from(&*message).with_retain(*retain).with_sender(sender.client, sender.user);
+        loop {
+            match stage {
+                Stage::MatchFirst { matching, .. } | Stage::MatchAgain { matching } => {
+                    let mut steps = Steps::new(local.work.left());
+                    let is_whole = self.subscriptions.go_on_matching(matching, outgoing.topic, &mut steps);
+                    local.work.add_nodes(steps.taken() as usize);
+                    if !is_whole {
+                        return Step::Left;
+                    }
+                    let matched = matching.finish(outgoing.topic);
+                    local.cache.add(&matched);
+                    if let Stage::MatchFirst { permissions, .. } = stage {
+                        // an admission that is remembered is one by the rules in force
+                        *last = (*permissions == self.permissions.version()).then(|| matched.clone());
+                        return Step::Matched(matched);
+                    }
+                    *stage = Stage::Deliver { matched, next: 0 };
+                }
+                Stage::Deliver { matched, next } => {
+                    let rest = &matched.targets[*next..];
+                    let now = &rest[..rest.len().min(local.work.left() as usize)];
+                    *next += now.len();
+                    *stored = stored.and(self.deliver(local, matched, now, &outgoing));
+                    return if *next < matched.targets.len() { Step::Left } else { Step::Done(*stored) };
+                }
+            }
+        }
+    }
+
+    /// The message is not gone on with: its connection has ended.
+    pub(crate) fn give_up_publishing(&self, publishing: Publishing) {
+        if let Stage::MatchFirst { matching, .. } | Stage::MatchAgain { matching } = publishing.stage {
+            self.subscriptions.give_up_matching(matching);
+        }
+    }
+}

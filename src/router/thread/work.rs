@@ -1,0 +1,80 @@
+//! [`Work`]: what a connection has done of its turn, so that no turn takes long; and the longest turns.
+
+/// What a connection may do in one turn, in steps: a node that is visited, a delivery and a packet are one each. It
+/// takes about a millisecond. What it has left to do after that is for its next turn.
+///
+/// A turn goes beyond it by what is not worth to be left: see [`WHOLE_MATCH`] and [`WHOLE_FANOUT`].
+pub const STEPS_A_TURN: u32 = 8_192;
+
+/// A match that visits up to this many nodes is done in one go; one that visits more is given up, at three times as
+/// many at most, and begun again in steps.
+pub const WHOLE_MATCH: usize = 1_024;
+
+/// A message to as many sessions is delivered in one go.
+pub const WHOLE_FANOUT: usize = 256;
+
+/// Turns of fewer steps are not told: they cost no look at the clock.
+const TOLD: u32 = 1_024;
+
+/// What was done in a turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Nodes of the subscriptions and of the retained messages that were visited.
+    nodes: u32,
+    /// Sessions that messages were handed to.
+    deliveries: u32,
+    packets: u32,
+}
+
+impl Work {
+    /// Is the turn over, with so many packets more?
+    #[inline]
+    pub fn is_spent(&self, packets: u64) -> bool {
+        u64::from(self.nodes) + u64::from(self.deliveries) + u64::from(self.packets) + packets
+            >= u64::from(STEPS_A_TURN)
+    }
+
+    /// Steps that are left.
+    pub fn left(&self) -> u32 {
+        STEPS_A_TURN.saturating_sub(self.steps())
+    }
+
+    /// Packets were handled.
+    #[inline]
+    pub fn add_packets(&mut self, packets: u64) {
+        self.packets = self.packets.saturating_add(packets as u32);
+    }
+
+    /// Nodes were visited.
+    #[inline]
+    pub(crate) fn add_nodes(&mut self, nodes: usize) {
+        self.nodes = self.nodes.saturating_add(nodes as u32);
+    }
+
+    /// A message was handed to so many sessions, or so many messages to one.
+    #[inline]
+    pub(crate) fn add_deliveries(&mut self, deliveries: usize) {
+        self.deliveries = self.deliveries.saturating_add(deliveries as u32);
+    }
+
+    /// The turn is over: something was left that the rest of it is too short for.
+    pub(crate) fn spend(&mut self) {
+        self.packets = STEPS_A_TURN;
+    }
+
+    /// Is it worth to be told?
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.steps() >= TOLD
+    }
+
+    /// Nodes and deliveries.
+    pub(crate) fn done(&self) -> (u32, u32) {
+        (self.nodes, self.deliveries)
+    }
+
+    #[inline]
+    fn steps(&self) -> u32 {
+        self.nodes.saturating_add(self.deliveries).saturating_add(self.packets)
+    }
+}
