@@ -20,6 +20,8 @@ mod filters;
 mod operation;
 mod restore;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod unfinished;
 mod unsubscribe;
 

@@ -157,6 +157,12 @@ impl RetainedStore {
         self.inner.write().tree.unpin(place);
     }
 
+    /// See [`RetainedTree::nodes_and_pins`].
+    #[cfg(test)]
+    pub(crate) fn nodes_and_pins(&self) -> (usize, usize) {
+        self.inner.read().tree.nodes_and_pins()
+    }
+
     /// How many, and bytes of topics and payloads.
     pub(crate) fn size(&self) -> (usize, usize) {
         let Size { messages, bytes } = self.inner.read().all;

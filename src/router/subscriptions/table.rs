@@ -36,6 +36,12 @@ impl Subscriptions {
         self.trie.read().len()
     }
 
+    /// See [`SubscriptionTrie::nodes_and_pins`].
+    #[cfg(test)]
+    pub(crate) fn nodes_and_pins(&self) -> (usize, usize) {
+        self.trie.read().nodes_and_pins()
+    }
+
     /// Locks them.
     pub(crate) fn change(&self) -> Changes<'_> {
         Changes { trie: self.trie.write(), generations: &self.generations }

@@ -62,6 +62,12 @@ impl Work {
         self.packets = STEPS_A_TURN;
     }
 
+    /// A turn of which so many steps are left.
+    #[cfg(test)]
+    pub(crate) fn with_left(steps: u32) -> Self {
+        Self { packets: STEPS_A_TURN - steps, ..Self::default() }
+    }
+
     /// Is it worth to be told?
     #[inline]
     pub fn is_told(&self) -> bool {

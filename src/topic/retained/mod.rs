@@ -144,6 +144,12 @@ impl<M> RetainedTree<M> {
         self.tree.unpin(place.node);
     }
 
+    /// How many nodes there are, the root included, and how many walks are left somewhere.
+    #[cfg(test)]
+    pub fn nodes_and_pins(&self) -> (usize, usize) {
+        (self.tree.node_count(), self.tree.pins())
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.len

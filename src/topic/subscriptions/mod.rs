@@ -265,6 +265,12 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         self.tree.unpin(place.node);
     }
 
+    /// How many nodes there are, the root included, and how many walks are left somewhere.
+    #[cfg(test)]
+    pub fn nodes_and_pins(&self) -> (usize, usize) {
+        (self.tree.node_count(), self.tree.pins())
+    }
+
     /// How many subscriptions there are: pairs of filter and subscriber.
     pub fn len(&self) -> usize {
         self.len

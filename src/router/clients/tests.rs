@@ -1,0 +1,446 @@
+//! Packets that turns are too short for: what their clients and others are sent, whatever happens between the steps.
+
+use std::{
+    collections::BTreeMap,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use proptest::{collection::vec, prelude::*};
+
+use super::{super::*, *};
+use crate::{
+    codec::{self, Connect, Cut, PublishFlags},
+    router::thread::Work,
+    session::CloseReason,
+    types::{PacketId, ProtocolVersion, QoS, QueueFull},
+};
+
+/// A router, and the thread that it is used by. All turns are as long as is said.
+struct World {
+    router: Router,
+    local: RouterThread,
+}
+
+/// What a client was sent: a type of packet, and of a PUBLISH its topic, payload and RETAIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Sent {
+    Packet(u8),
+    Message(String, String, bool),
+}
+
+const LONG: u32 = STEPS_A_TURN;
+
+impl World {
+    fn new() -> Self {
+        let session = SessionLimits {
+            max_inflight_out: 20,
+            max_inflight_in: 20,
+            max_queued_messages: 1_000,
+            max_queued_bytes: 1 << 20,
+            queue_full: QueueFull::DropNewest,
+            queue_qos0: false,
+            max_outbound_bytes: 1 << 20,
+        };
+        let limits = RouterLimits {
+            session,
+            max_client_id_length: 100,
+            max_topic_length: 1_000,
+            max_topic_levels: 100,
+            max_retained_messages: 100_000,
+            max_retained_bytes: 1 << 30,
+            max_subscriptions: 100_000,
+            max_sessions: 100_000,
+            session_expiry: Some(Duration::from_secs(60)),
+            sys_publish: SysPublish::Drop,
+        };
+        let router = Router::new(limits, Ports::default(), 7);
+        let local = router.local(Instant::now());
+        Self { router, local }
+    }
+
+    fn connect(&mut self, client_id: &str, clean_session: bool) -> Client {
+        let connect = Connect {
+            version: ProtocolVersion::V311,
+            bridge: false,
+            clean_session,
+            keep_alive: 0,
+            client_id,
+            will: None,
+            username: None,
+            password: None,
+            properties: Default::default(),
+        };
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
+        let Self { router, local } = self;
+        let (id, waker) = (client_id.into(), Waker::noop().clone());
+        let mut client = router.connect(local, &connect, id, Identity::default(), peer, waker).unwrap().client;
+        assert_eq!(self.sent(&mut client, &mut Vec::new())[0], Sent::Packet(2));
+        client
+    }
+
+    /// A packet, in a turn of so many steps.
+    fn handle(&mut self, client: &mut Client, bytes: &[u8], steps: u32) -> Result<Vec<u8>, CloseReason> {
+        let Self { router, local } = self;
+        local.work = Work::with_left(steps);
+        let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 24) else { unreachable!() };
+        let mut replies = Vec::new();
+        router.handle_frame(local, client, frame, bytes, &mut Handled::one(frame), &mut replies)?;
+        // where it is left, no other packet is handled in this turn
+        assert!(!client.is_busy() || local.work.is_spent(0));
+        Ok(replies)
+    }
+
+    /// One more turn of so many steps.
+    fn resume(&mut self, client: &mut Client, steps: u32, replies: &mut Vec<u8>) {
+        self.local.work = Work::with_left(steps);
+        self.router.resume(&mut self.local, client, replies).unwrap();
+        assert!(!client.is_busy() || self.local.work.is_spent(0));
+    }
+
+    /// All that there is to write for a client.
+    fn sent(&mut self, client: &mut Client, replies: &mut Vec<u8>) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        loop {
+            let flush = self.router.flush(&mut self.local, client, replies, 0);
+            let Flush::Write(Some(out)) = flush else {
+                assert!(matches!(flush, Flush::Write(None)), "{flush:?}");
+                return sent;
+            };
+            let mut bytes = out.contiguous().expect("small payloads stand in one piece");
+            while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
+                sent.push(match frame.first >> 4 {
+                    3 => {
+                        let publish = codec::decode_publish(ProtocolVersion::V311, frame).unwrap();
+                        let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
+                        Sent::Message(publish.topic.as_str().to_owned(), payload, publish.retain)
+                    }
+                    other => Sent::Packet(other),
+                });
+                bytes = &bytes[frame.len..];
+            }
+            self.local.pool.put(out);
+        }
+    }
+
+    /// A PUBLISH in one turn after another, each of so many steps; gives how many it took, and the answer.
+    fn publish(&mut self, client: &mut Client, publish: &[u8], steps: u32) -> (usize, Vec<Sent>) {
+        let mut replies = self.handle(client, publish, steps).unwrap();
+        let mut turns = 1;
+        while client.is_busy() {
+            assert!(replies.is_empty());
+            self.resume(client, steps, &mut replies);
+            turns += 1;
+        }
+        (turns, self.sent(client, &mut replies))
+    }
+
+    fn retain(&mut self, client: &mut Client, topic: &str, payload: &str) {
+        self.publish(client, &publish(topic, payload, QoS::AtMostOnce, true), LONG);
+    }
+
+    fn end(&mut self, mut client: Client) {
+        self.router.abandon(&mut self.local, &mut client);
+        self.router.end(&mut self.local, &client, &CloseReason::ConnectionLost, Instant::now());
+    }
+
+    /// Nothing is left of walks.
+    fn expect_no_pins(&self) {
+        assert_eq!(self.router.retained.nodes_and_pins().1, 0);
+        assert_eq!(self.router.subscriptions.nodes_and_pins().1, 0);
+    }
+}
+
+fn publish(topic: &str, payload: &str, qos: QoS, retain: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let flags = PublishFlags { dup: false, qos, retain };
+    let id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+    codec::encode::publish(&mut bytes, flags, TopicName::new(topic).unwrap(), id, payload.as_bytes());
+    bytes
+}
+
+fn packet(first: u8, filters: &[&str], qos: Option<QoS>) -> Vec<u8> {
+    let mut body = vec![0, 1];
+    for filter in filters {
+        body.extend_from_slice(&u16::try_from(filter.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(filter.as_bytes());
+        body.extend(qos.map(|qos| qos as u8));
+    }
+    let mut bytes = vec![first];
+    let mut length = body.len();
+    while length > 127 {
+        bytes.push((length % 128) as u8 | 0x80);
+        length /= 128;
+    }
+    bytes.push(length as u8);
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+fn subscribe(filters: &[&str]) -> Vec<u8> {
+    packet(0x82, filters, Some(QoS::AtMostOnce))
+}
+
+fn unsubscribe(filters: &[&str]) -> Vec<u8> {
+    packet(0xA2, filters, None)
+}
+
+const TOPICS: [&str; 6] = ["a", "a/b", "a/c", "b", "b/c/d", "c/x/y"];
+const FILTERS: [&str; 6] = ["#", "+/#", "a/#", "+/+", "a/b", "+/c/d"];
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// One turn of the subscriber, of so many steps.
+    Step(u32),
+    /// A message; without a payload if it clears the topic.
+    Publish { topic: usize, retain: bool, clear: bool },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => (1..6_u32).prop_map(Event::Step),
+        3 => (0..TOPICS.len(), any::<bool>(), any::<bool>())
+            .prop_map(|(topic, retain, clear)| Event::Publish { topic, retain, clear: retain && clear }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is published, retained and cleared between the steps: the SUBACK comes first, then of each topic what was
+    /// retained when the look-up began, unless it was cleared or replaced meanwhile, then all that was published since,
+    /// in its order.
+    #[test]
+    fn retained_messages_in_steps_come_as_if_they_were_looked_up_at_once(
+        before in vec(0..TOPICS.len(), 0..12),
+        filters in vec(0..FILTERS.len(), 1..4),
+        events in vec(event(), 0..60),
+        first in 1..8_u32,
+        clean: bool,
+    ) {
+        let mut world = World::new();
+        let (mut publisher, mut subscriber) = (world.connect("p", true), world.connect("s", clean));
+        let mut values = (1..).map(|value: u32| value.to_string());
+        let mut retained = BTreeMap::new();
+        for topic in before {
+            let value = values.next().unwrap();
+            world.retain(&mut publisher, TOPICS[topic], &value);
+            retained.insert(TOPICS[topic], value);
+        }
+        let filters: Vec<_> = filters.into_iter().map(|filter| FILTERS[filter]).collect();
+        let mut replies = world.handle(&mut subscriber, &subscribe(&filters), first).unwrap();
+        let mut sent = world.sent(&mut subscriber, &mut replies);
+        let mut live: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        // what is retained when all filters are in the trie, and is not replaced since
+        let mut unchanged = retained.clone();
+        let all_in = |client: &Client| world_has_filters(client, &filters);
+        let mut are_in = all_in(&subscriber);
+        for event in events {
+            match event {
+                Event::Step(steps) => {
+                    world.resume(&mut subscriber, steps, &mut replies);
+                    if !are_in && all_in(&subscriber) {
+                        (are_in, unchanged) = (true, retained.clone());
+                    }
+                }
+                Event::Publish { topic, retain, clear } => {
+                    let topic = TOPICS[topic];
+                    let value = if clear { String::new() } else { values.next().unwrap() };
+                    world.publish(&mut publisher, &publish(topic, &value, QoS::AtMostOnce, retain), LONG);
+                    if retain {
+                        unchanged.remove(topic);
+                        match clear {
+                            true => retained.remove(topic),
+                            false => retained.insert(topic, value.clone()),
+                        };
+                    }
+                    if are_in {
+                        live.entry(topic).or_default().push(value);
+                    }
+                }
+            }
+            sent.extend(world.sent(&mut subscriber, &mut replies));
+        }
+        while subscriber.is_busy() {
+            prop_assert_eq!(&sent, &[]);
+            world.resume(&mut subscriber, 3, &mut replies);
+            if !are_in && all_in(&subscriber) {
+                (are_in, unchanged) = (true, retained.clone());
+            }
+        }
+        sent.extend(world.sent(&mut subscriber, &mut replies));
+        // messages may come in front of the SUBACK only if they came while filters were still put into the trie
+        prop_assert_eq!(&sent[0], &Sent::Packet(9));
+        for topic in TOPICS {
+            let name = TopicName::new(topic).unwrap();
+            let matches = filters.iter().filter(|f| TopicFilter::new(f).unwrap().matches(name)).count();
+            let got = |with: bool| {
+                sent.iter().filter_map(move |sent| match sent {
+                    Sent::Message(of, payload, retain) if *of == topic && *retain == with => Some(payload.as_str()),
+                    _ => None,
+                })
+            };
+            let is_brought = |sent: &Sent| matches!(sent, Sent::Message(of, _, true) if *of == topic);
+            let is_live = |sent: &Sent| matches!(sent, Sent::Message(of, _, false) if *of == topic);
+            if let (Some(brought), Some(live)) = (sent.iter().rposition(is_brought), sent.iter().position(is_live)) {
+                prop_assert!(brought < live, "{} in {:?}", topic, sent);
+            }
+            if matches == 0 {
+                prop_assert_eq!(got(true).chain(got(false)).count(), 0);
+                continue;
+            }
+            let expected = live.get(topic).map_or(&[][..], |values| values);
+            let since = got(false).collect::<Vec<_>>();
+            prop_assert!(since.ends_with(&expected.iter().map(String::as_str).collect::<Vec<_>>()), "{:?}", since);
+            // of what was there all the time nothing is missing, and each filter brings it once
+            let distinct = filters.iter().collect::<std::collections::BTreeSet<_>>().into_iter();
+            let times = distinct.filter(|f| TopicFilter::new(f).unwrap().matches(name)).count();
+            if let Some(value) = unchanged.get(topic) {
+                prop_assert_eq!(got(true).collect::<Vec<_>>(), vec![value.as_str(); times], "{}", topic);
+            }
+            // nothing older than what was brought comes behind it
+            let newest = got(true).filter_map(|value| value.parse::<u32>().ok()).max().unwrap_or(0);
+            prop_assert!(since.iter().filter_map(|value| value.parse::<u32>().ok()).all(|value| value > newest));
+        }
+        world.end(subscriber);
+        world.expect_no_pins();
+    }
+}
+
+/// Are all of them its session's?
+fn world_has_filters(client: &Client, filters: &[&str]) -> bool {
+    let distinct = filters.iter().collect::<std::collections::BTreeSet<_>>().len();
+    client.slot.lock().session.subscriptions().len() == distinct
+}
+
+/// A world with so many retained messages `t/<n>`.
+fn retained(count: usize) -> (World, Client) {
+    let mut world = World::new();
+    let mut publisher = world.connect("publisher", true);
+    for n in 0..count {
+        world.retain(&mut publisher, &format!("t/{n}"), "x");
+    }
+    (world, publisher)
+}
+
+#[test]
+fn a_connection_that_ends_in_the_middle_of_a_subscribe_leaves_nothing() {
+    let (mut world, mut publisher) = retained(100);
+    for clean in [true, false] {
+        let mut subscriber = world.connect("s", clean);
+        assert_eq!(world.handle(&mut subscriber, &subscribe(&["#", "t/+"]), 50), Ok(vec![]));
+        assert!(subscriber.is_busy());
+        assert_eq!(world.router.retained.nodes_and_pins().1, 1);
+        // its filters are the session's, as they would be just before the SUBACK
+        assert_eq!(world.router.subscription_count(), 2);
+        world.end(subscriber);
+        assert_eq!(world.router.subscription_count(), if clean { 0 } else { 2 });
+    }
+    world.expect_no_pins();
+    for n in 0..100 {
+        world.retain(&mut publisher, &format!("t/{n}"), "");
+    }
+    assert_eq!(world.router.retained.nodes_and_pins(), (1, 0));
+}
+
+#[test]
+fn a_session_that_is_taken_over_in_the_middle_of_a_subscribe_is_the_other_connections() {
+    let (mut world, _publisher) = retained(100);
+    let mut first = world.connect("s", false);
+    assert_eq!(world.handle(&mut first, &subscribe(&["#"]), 50), Ok(vec![]));
+    let mut second = world.connect("s", false);
+    world.local.work = Work::with_left(LONG);
+    let resumed = world.router.resume(&mut world.local, &mut first, &mut Vec::new());
+    assert_eq!(resumed, Err(CloseReason::SessionTakenOver));
+    world.end(first);
+    world.expect_no_pins();
+    let mut replies = world.handle(&mut second, &subscribe(&["t/5"]), LONG).unwrap();
+    let sent = world.sent(&mut second, &mut replies);
+    assert_eq!(sent.last(), Some(&Sent::Message("t/5".into(), "x".into(), true)));
+}
+
+#[test]
+fn each_filter_of_a_packet_is_taken_and_given_up_however_short_the_turns_are() {
+    let mut world = World::new();
+    let mut client = world.connect("c", true);
+    let filters: Vec<_> = (0..1_000).map(|n| format!("{n}/+")).collect();
+    let filters: Vec<_> = filters.iter().map(String::as_str).collect();
+    for (bytes, answer, held) in [(subscribe(&filters), 9, 1_000), (unsubscribe(&filters), 11, 0)] {
+        let mut replies = world.handle(&mut client, &bytes, 100).unwrap();
+        let mut turns = 1;
+        while client.is_busy() {
+            assert!(replies.is_empty());
+            world.resume(&mut client, 100, &mut replies);
+            turns += 1;
+        }
+        assert!(turns >= 10, "{turns} turns");
+        assert_eq!(world.sent(&mut client, &mut replies), [Sent::Packet(answer)]);
+        assert_eq!(world.router.subscription_count(), held);
+    }
+    assert_eq!(world.router.subscriptions.nodes_and_pins(), (1, 0));
+}
+
+#[test]
+fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
+    let mut world = World::new();
+    // eight levels, each `x` or `+`: 256 filters match, and twice as many nodes are visited; ten sessions share them
+    let filters: Vec<_> = (0..1 << 12)
+        .map(|n| (0..12).map(|bit| if n >> bit & 1 == 0 { "x" } else { "+" }).collect::<Vec<_>>().join("/"))
+        .collect();
+    let mut subscribers: Vec<_> = (0..10).map(|n| world.connect(&format!("s{n}"), true)).collect();
+    for (n, filters) in filters.chunks(410).enumerate() {
+        let filters: Vec<_> = filters.iter().map(String::as_str).collect();
+        let mut replies = world.handle(&mut subscribers[n], &subscribe(&filters), LONG).unwrap();
+        world.sent(&mut subscribers[n], &mut replies);
+    }
+    let mut others: Vec<_> = (0..300).map(|n| world.connect(&format!("o{n}"), true)).collect();
+    let mut publisher = world.connect("p", true);
+    let topic = ["x"; 12].join("/");
+    for (n, (qos, answer)) in
+        [(QoS::AtMostOnce, vec![]), (QoS::AtLeastOnce, vec![4]), (QoS::ExactlyOnce, vec![5])].into_iter().enumerate()
+    {
+        let answer: Vec<_> = answer.into_iter().map(Sent::Packet).collect();
+        for retain in [false, true] {
+            // what is remembered of the topic is stale
+            let stale = format!("x/+/{n}{retain}");
+            world.handle(&mut subscribers[0], &subscribe(&[&stale]), LONG).unwrap();
+            world.sent(&mut subscribers[0], &mut Vec::new());
+            let (turns, sent) = world.publish(&mut publisher, &publish(&topic, "in steps", qos, retain), 500);
+            assert!(turns > 8, "{turns} turns");
+            assert_eq!(sent, answer);
+            let message = Sent::Message(topic.clone(), "in steps".into(), false);
+            for subscriber in &mut subscribers {
+                assert_eq!(world.sent(subscriber, &mut Vec::new()), [message.clone()]);
+            }
+            // it is remembered
+            let (turns, _) = world.publish(&mut publisher, &publish(&topic, "again", qos, false), 500);
+            assert_eq!(turns, 1);
+            subscribers.iter_mut().for_each(|subscriber| drop(world.sent(subscriber, &mut Vec::new())));
+            if qos == QoS::ExactlyOnce {
+                world.handle(&mut publisher, &[0x62, 2, 0, 1], LONG).unwrap();
+                world.sent(&mut publisher, &mut Vec::new());
+            }
+        }
+    }
+    // one that ends while it is matched
+    world.handle(&mut subscribers[0], &subscribe(&["x/+/stale"]), LONG).unwrap();
+    let mut ends = world.connect("ends", true);
+    world.handle(&mut ends, &publish(&topic, "never", QoS::ExactlyOnce, false), 500).unwrap();
+    world.resume(&mut ends, 500, &mut Vec::new());
+    assert_eq!(world.router.subscriptions.nodes_and_pins().1, 1);
+    world.end(ends);
+    world.expect_no_pins();
+    // and one message to very many
+    for other in &mut others {
+        let mut replies = world.handle(other, &subscribe(&["wide"]), LONG).unwrap();
+        world.sent(other, &mut replies);
+    }
+    // what does not fit into the first turn is left as a whole
+    for (qos, expected) in [(QoS::AtMostOnce, 4), (QoS::AtLeastOnce, 4), (QoS::ExactlyOnce, 1)] {
+        let (turns, _) = world.publish(&mut publisher, &publish("wide", "to all", qos, false), 120);
+        assert_eq!(turns, expected, "{qos:?}");
+        for other in &mut others {
+            assert_eq!(world.sent(other, &mut Vec::new()), [Sent::Message("wide".into(), "to all".into(), false)]);
+        }
+    }
+}
