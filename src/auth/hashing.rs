@@ -23,6 +23,7 @@ use super::{
     known::{Known, Tag, Wrong},
     queue::{Next, Queue},
     throttle::{Held, Throttle, Whose, group},
+    tokens::Now,
 };
 use crate::{
     clock::{Clock, Stopwatch},
@@ -218,7 +219,7 @@ impl HashingQueue {
         let ask = &job.ask;
         let user = ask.user.as_deref();
         // it may have been found out while it waited
-        if let Some(identity) = self.known.right(&ask.tag, &ask.policy, user, now) {
+        if let Some(identity) = self.known.right(&ask.tag, &ask.policy, user, Now::of(&self.clock)) {
             job.tell(Ok(identity), Duration::ZERO);
             return state;
         }

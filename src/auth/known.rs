@@ -13,7 +13,12 @@ use std::{
 use parking_lot::Mutex;
 use ring::{hmac, rand::SystemRandom};
 
-use super::{Policy, password::Hash, proven_by_password};
+use super::{
+    Policy,
+    password::Hash,
+    proven_by_password,
+    tokens::{Now, Shown},
+};
 use crate::router::{Identity, Proof};
 
 /// Stands for a user name and a password.
@@ -72,17 +77,19 @@ impl Known {
     }
 
     /// The identity that these credentials proved, if they did lately and would again.
-    pub(super) fn right(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Instant) -> Option<Identity> {
+    pub(super) fn right(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Now) -> Option<Identity> {
         let mut table = self.right.lock();
-        let identity = match table.get(tag, now, |_| RIGHT)? {
+        let identity = match table.get(tag, now.monotonic(), |_| RIGHT)? {
             Right::Password(hash) => {
-                let now = policy.users.as_ref().zip(user).filter(|(users, user)| users.get(user) == Some(&**hash));
-                now.map(|(_, user)| proven_by_password(user, hash.clone()))
+                let same = policy.users.as_ref().zip(user).filter(|(users, user)| users.get(user) == Some(&**hash));
+                same.map(|(_, user)| proven_by_password(user, hash.clone()))
             }
             Right::Token(identity) => {
-                let by = identity.evidence.as_ref().map(|evidence| Arc::as_ptr(evidence).cast::<()>());
-                let holds = policy.tokens.as_ref().zip(by).is_some_and(|(tokens, by)| tokens.has(by));
-                (holds && identity.until.is_none_or(|until| until > now)).then(|| (**identity).clone())
+                let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Shown>());
+                let holds = policy.tokens.as_ref().zip(shown).filter(|(tokens, shown)| tokens.has(shown));
+                // the clock may have been set since
+                let until = holds.and_then(|(_, shown)| shown.until(now));
+                until.map(|until| Identity { until, ..(**identity).clone() })
             }
         };
         if identity.is_none() {
@@ -181,7 +188,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (known, policy, start) = (Known::default(), policy(&dir, b"secret"), Instant::now());
         let tag = known.tag(Some("bob"), b"secret");
-        let passes = |policy: &Policy, now| known.right(&tag, policy, Some("bob"), now);
+        let passes = |policy: &Policy, now| known.right(&tag, policy, Some("bob"), Now::at(now));
         assert!(passes(&policy, start).is_none());
         known.note(tag, &policy.check(Some("bob"), b"secret", &Clock::system()), start);
         for after in [1, 300, 590, 889] {
@@ -205,10 +212,10 @@ mod tests {
         known.note(other, &before.check(Some("bob"), b"other", &Clock::system()), now);
         assert_eq!(known.wrong(&other, &before, Some("bob"), now), Some("wrong password (auth.password_file)"));
         let after = policy(&dir, b"other");
-        assert!(known.right(&tag, &after, Some("bob"), now).is_none());
+        assert!(known.right(&tag, &after, Some("bob"), Now::at(now)).is_none());
         assert_eq!(known.wrong(&other, &after, Some("bob"), now), None, "it is the right one now");
         // also where the old file comes back
-        assert!(known.right(&tag, &before, Some("bob"), now).is_none());
+        assert!(known.right(&tag, &before, Some("bob"), Now::at(now)).is_none());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{
     Checked, Policy,
     hashing::{self, Ask, Busy, Hashing},
     known::Known,
+    tokens::Now,
 };
 use crate::{
     clock::Clock,
@@ -44,12 +45,12 @@ impl Logins {
         user: Option<&str>,
         password: &[u8],
     ) -> Verdict {
-        let (tag, now) = (self.known.tag(user, password), self.clock.now());
+        let (tag, now) = (self.known.tag(user, password), Now::of(&self.clock));
         if let Some(identity) = self.known.right(&tag, &policy, user, now) {
             return Ok(identity).into();
         }
         let first = policy.settings.failed_login_delay;
-        if let Some(why) = self.known.wrong(&tag, &policy, user, now) {
+        if let Some(why) = self.known.wrong(&tag, &policy, user, now.monotonic()) {
             return Verdict::Queued(Box::pin(refuse(self.clock.clone(), why, first.unwrap_or_default())));
         }
         let ask = Ask {
@@ -61,6 +62,11 @@ impl Logins {
             tag,
         };
         Verdict::Queued(Box::pin(self.clone().compared(ask, first)))
+    }
+
+    /// The clock by which tokens end.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// How many logins wait.

@@ -49,7 +49,7 @@ use known::Wrong;
 use login::Logins;
 use password::Hash;
 use rights::ClientRights;
-use tokens::{Tokens, Verified};
+use tokens::{Now, Shown, Tokens};
 use users::Line;
 
 use crate::{
@@ -129,6 +129,9 @@ impl Policy {
         // tokens and certificates have names of their own
         if let (Some(users), Some(rules), None, None) = (&users, &rules, &tokens, settings.other_login) {
             warn_of_strangers(users, rules, &mut warnings);
+        }
+        if let (Some(users), Some(rules)) = (&users, &rules) {
+            warn_of_names_in_patterns(users, rules, &mut warnings);
         }
         let proven = users.is_some() || tokens.is_some() || settings.other_login.is_some();
         if !proven && rules.as_ref().is_some_and(Rules::names_users) {
@@ -249,6 +252,27 @@ fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc<Hash>)], w
     }
 }
 
+/// Warns of users whose names are more, or less, in a pattern than one level of a topic; the first few by name.
+fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
+    const NAMED: usize = 10;
+    let Some(line) = rules.patterns().iter().find(|rule| rule.filter.contains("%u")).map(|rule| rule.line) else {
+        return;
+    };
+    let mut names: Vec<_> = users.names().filter(|name| name.contains(['/', '+', '#'])).collect();
+    names.sort_unstable();
+    let file = rules.file();
+    for name in names.iter().take(NAMED) {
+        let what = match name.contains(['+', '#']) {
+            true => "has + or # in it, and no pattern holds for such a user",
+            false => "has / in it, which parts levels: such a user may reach topics that are meant for others",
+        };
+        warnings.push(format!("{file}:{line}: %u stands in a pattern, and the user name {name:?} {what}"));
+    }
+    if names.len() > NAMED {
+        warnings.push(format!("{file}:{line}: the same of {} more users", names.len() - NAMED));
+    }
+}
+
 /// Warns of rules for users whom the password file lacks; the first few by name.
 fn warn_of_strangers(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     const NAMED: usize = 10;
@@ -321,6 +345,13 @@ impl Authenticate for Auth {
         }
         let asked = if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
         match (username, password) {
+            (_, Some(password))
+                if policy.tokens.is_some() && Tokens::is_one(password) && !self.logins.clock().is_set() =>
+            {
+                let why =
+                    "it gives a token, and the clock of this machine is not set: nobody can tell whether it has ended";
+                Err(Refusal::new(ReasonCode::ServerUnavailable, why)).into()
+            }
             // a line with the hash of an empty password locks its user out, as for mosquitto
             (_, Some(b"")) if asked => {
                 let why = "it gives an empty password (auth.password_file, auth.token_…)";
@@ -358,8 +389,10 @@ impl Authenticate for Auth {
                 proved.is_some() && proved == now
             }
             Proof::Token => {
-                let proved = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Verified>());
-                policy.tokens.as_ref().zip(proved).is_some_and(|(tokens, by)| tokens.would_take(by))
+                let shown = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Shown>());
+                let now = Now::of(self.logins.clock());
+                let holds = |(tokens, shown): (&Tokens, &Shown)| tokens.would_take(shown) && shown.until(now).is_some();
+                policy.tokens.as_ref().zip(shown).is_some_and(holds)
             }
             Proof::Certificate => true,
         }

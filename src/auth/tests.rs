@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use ring::hmac;
+use serde_json::{Value, json};
+
 use super::*;
-use crate::router::Peer;
+use crate::{TestClock, router::Peer, types::Secret};
 
 fn settings(dir: &tempfile::TempDir) -> Settings {
     let password_file = dir.path().join("passwords");
@@ -187,5 +191,161 @@ fn a_pattern_denies_only_what_no_rule_of_the_user_allows() {
     {
         let explained = policy.explain(&Question { user, client: "c", publish: false, topic });
         assert_eq!(explained.allowed, allowed, "{user:?} {topic}: {explained}");
+    }
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+fn takes_tokens(clock: Clock, leeway: u64) -> Auth {
+    let leeway = Duration::from_secs(leeway);
+    let tokens = TokenSettings { secret: Some(Secret(SECRET.into())), leeway, ..TokenSettings::default() };
+    let settings = Settings { tokens, failed_login_delay: None, ..Settings::default() };
+    Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), clock)
+}
+
+fn token(header: &Value, claims: &Value) -> String {
+    let mut token = format!("{}.{}", BASE64.encode(header.to_string()), BASE64.encode(claims.to_string()));
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), token.as_bytes());
+    token += &format!(".{}", BASE64.encode(signature));
+    token
+}
+
+/// Seconds since 1970 by this clock.
+fn seconds(clock: &TestClock) -> f64 {
+    clock.clock().wall().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn a_token_is_refused_for_what_is_wrong_with_it() {
+    let clock = TestClock::new();
+    let now = seconds(&clock);
+    let auth = takes_tokens(clock.clock(), 0);
+    let good = json!({ "alg": "HS256" });
+    let table = [
+        (json!({ "alg": "HS256", "crit": ["b64"], "b64": false }), json!({ "exp": now + 60.0 }), Err("(crit)")),
+        (json!({ "alg": "HS256", "crit": [] }), json!({ "exp": now + 60.0 }), Err("(crit)")),
+        (good.clone(), json!({}), Err("the token has no exp")),
+        (good.clone(), json!({ "exp": null }), Err("claims are not as they should be")),
+        (good.clone(), json!({ "exp": "2040" }), Err("claims are not as they should be")),
+        (good.clone(), json!({ "exp": now - 0.5 }), Err("has ended")),
+        (good.clone(), json!({ "exp": -1e300 }), Err("has ended")),
+        (good.clone(), json!({ "exp": now + 60.0, "nbf": now + 30.25 }), Err("not valid yet")),
+        (good.clone(), json!({ "exp": now + 60.5, "nbf": now - 0.25 }), Ok(Some(60))),
+        (good.clone(), json!({ "exp": now as u64 + 60 }), Ok(Some(59))),
+        (good.clone(), json!({ "exp": 1e300 }), Ok(None)),
+        (good, json!({ "exp": u64::MAX }), Ok(None)),
+    ];
+    for (header, mut claims, expected) in table {
+        claims["sub"] = json!("bob");
+        let got = ask(&auth, Some("bob"), Some(token(&header, &claims).as_bytes()), true);
+        match (got, expected) {
+            (Ok(Identity { until: None, .. }), Ok(None)) => {}
+            (Ok(Identity { until: Some(until), .. }), Ok(Some(about))) => {
+                let left = until.duration_since(clock.clock().now()).as_secs();
+                assert!((about - 2..=about).contains(&left), "{claims}: {left} s");
+            }
+            (Err(refusal), Err(why)) => {
+                assert_eq!(refusal.code, ReasonCode::BadUserNameOrPassword);
+                assert!(refusal.why.contains(why), "{header} {claims}: {}", refusal.why);
+            }
+            (got, _) => panic!("{header} {claims}: {:?}", got.map(|identity| identity.until)),
+        }
+    }
+}
+
+#[test]
+fn a_token_ends_by_the_clock_that_is_set_meanwhile() {
+    const DAY: i64 = 24 * 60 * 60;
+    let clock = TestClock::new();
+    let right = seconds(&clock);
+    let auth = takes_tokens(clock.clock(), 30);
+    let claims = json!({ "sub": "bob", "exp": right + 3600.0 });
+    let token = token(&json!({ "alg": "HS256" }), &claims);
+    let give = || ask(&auth, Some("bob"), Some(token.as_bytes()), true);
+    // two days slow: the token seems to be good for two days more
+    clock.set_wall(-2 * DAY);
+    let identity = give().ok().unwrap();
+    let left = |identity: &Identity| identity.until.unwrap().duration_since(clock.clock().now()).as_secs() as i64;
+    assert!((2 * DAY + 3600..=2 * DAY + 3630).contains(&left(&identity)));
+    // the clock is set: it is known by now, and ends when it says
+    clock.set_wall(2 * DAY);
+    let again = give().ok().unwrap();
+    assert!((3600..=3630).contains(&left(&again)), "{} s", left(&again));
+    assert!(auth.knows(&identity));
+    // two days fast, and back
+    clock.set_wall(2 * DAY);
+    assert!(!auth.knows(&identity));
+    assert!(give().err().unwrap().why.contains("has ended"));
+    clock.set_wall(-2 * DAY);
+    clock.turn(Duration::from_secs(11)); // what was wrong is remembered so long
+    assert!(give().is_ok());
+    // a clock that shows nothing tells nothing of tokens, and refuses nobody for good
+    clock.set_wall(-(right as i64) + 100);
+    let refusal = give().err().unwrap();
+    assert_eq!(refusal.code, ReasonCode::ServerUnavailable);
+    assert!(refusal.why.contains("the clock of this machine is not set"), "{}", refusal.why);
+}
+
+#[test]
+fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), TestClock::new());
+    let settings = Settings { failed_login_delay: Some(Duration::from_secs(3600)), ..settings(&dir) };
+    let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), clock.clock());
+    assert!(ask(&auth, Some("bob"), Some(b"secret"), true).is_ok());
+    for by in [1_000_000_000, -2_000_000_000] {
+        clock.set_wall(by);
+        // known: it is not compared, so that it costs the throttle nothing
+        let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener: true, listener: 0 };
+        let verdict = auth.authenticate(&Credentials {
+            client_id: "c",
+            username: Some("bob"),
+            certificate_name: None,
+            names_in_certificates: false,
+            password: Some(b"secret"),
+            peer,
+        });
+        assert!(matches!(verdict, Verdict::Decided(Ok(_))), "after the clock was set by {by} s");
+    }
+    // three wrong ones are free, the fourth waits an hour by the clock that nobody sets
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let wrong: Vec<_> = (0..4).map(|n| format!("wrong {n}")).collect();
+    for password in &wrong[..3] {
+        assert!(ask(&auth, Some("bob"), Some(password.as_bytes()), true).is_err());
+    }
+    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener: true, listener: 0 };
+    let Verdict::Queued(mut pending) = auth.authenticate(&Credentials {
+        client_id: "c",
+        username: Some("bob"),
+        certificate_name: None,
+        names_in_certificates: false,
+        password: Some(wrong[3].as_bytes()),
+        peer,
+    }) else {
+        panic!("it is compared")
+    };
+    clock.set_wall(1_000_000_000);
+    let delayed = runtime.block_on(async { clock.clock().timeout(Duration::from_millis(200), &mut pending).await });
+    assert!(delayed.is_err(), "the delay is not over because the clock was set");
+    clock.turn(Duration::from_secs(3601));
+    assert!(runtime.block_on(pending).is_err());
+}
+
+#[test]
+fn user_names_that_a_pattern_makes_something_else_of_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let (password_file, acl_file) = (dir.path().join("passwords"), dir.path().join("acl"));
+    for user in ["bob", "a/b", "c+"] {
+        edit(&password_file, user, PasswordChange::Set(b"x")).unwrap();
+    }
+    let settings =
+        Settings { password_file: Some(password_file), acl_file: Some(acl_file.clone()), ..Settings::default() };
+    for (rules, expected) in [("pattern read x/%c\n", 0), ("pattern read x/%c\npattern write u/%u\n", 2)] {
+        fs::write(&acl_file, rules).unwrap();
+        let warnings = Policy::load(&settings).unwrap().warnings().to_vec();
+        assert_eq!(warnings.len(), expected, "{warnings:?}");
+        if expected > 0 {
+            assert!(warnings[0].contains("acl:2: ") && warnings[0].contains("\"a/b\" has / in it"), "{warnings:?}");
+            assert!(warnings[1].contains("\"c+\" has + or # in it, and no pattern holds"), "{warnings:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! [`Tokens`]: JSON Web Tokens (RFC 7519) as passwords: HS256, RS256 and ES256 (RFC 7518). A key's kind says with which
 //! algorithm it is used, whatever a token's header says.
 //!
-//! `exp` has to be there; `nbf` is checked where it is there, `iss` and `aud` where the configuration names them. A
-//! claim `acl`, with lists of Topic Filters `publish` and `subscribe`, narrows what the rules allow; a list that is not
-//! there is empty.
+//! `exp` has to be there; both it and `nbf` may have fractions of seconds (NumericDate). `nbf` is checked where it is
+//! there, `iss` and `aud` where the configuration names them. A claim `acl`, with lists of Topic Filters `publish` and
+//! `subscribe`, narrows what the rules allow; a list that is not there is empty.
 
 use std::{
     path::{Path, PathBuf},
@@ -76,7 +76,7 @@ struct Key {
     verified: Arc<Verified>,
 }
 
-/// By what a token was found good: evidence, with which a client that gave one is looked at again after a reload.
+/// By what a token was found good.
 #[derive(PartialEq, Eq)]
 pub(super) struct Verified {
     algorithm: Algorithm,
@@ -99,7 +99,8 @@ impl Key {
 /// The claims that mean something here beside those that are checked.
 #[derive(Deserialize)]
 struct Claims {
-    exp: u64,
+    #[serde(default, deserialize_with = "given")]
+    exp: Option<f64>,
     #[serde(default, deserialize_with = "given")]
     nbf: Option<f64>,
     #[serde(default, deserialize_with = "given")]
@@ -108,11 +109,48 @@ struct Claims {
     others: serde_json::Map<String, Value>,
 }
 
+/// A token that was found good: evidence, with which a client that gave it is looked at again.
+pub(super) struct Shown {
+    by: Arc<Verified>,
+    /// When it ends, leeway included: seconds since 1970.
+    end: f64,
+}
+
 /// The same moment, as tokens tell it and as connections do.
 #[derive(Clone, Copy)]
-struct Now {
+pub(super) struct Now {
     wall: SystemTime,
     monotonic: Instant,
+}
+
+impl Now {
+    pub(super) fn of(clock: &Clock) -> Self {
+        Self { wall: clock.wall(), monotonic: clock.now() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(monotonic: Instant) -> Self {
+        Self { wall: Clock::system().wall(), monotonic }
+    }
+
+    pub(super) fn monotonic(self) -> Instant {
+        self.monotonic
+    }
+
+    /// Since 1970; less than zero before.
+    fn seconds(self) -> f64 {
+        self.wall.duration_since(UNIX_EPOCH).map_or_else(|e| -e.duration().as_secs_f64(), |since| since.as_secs_f64())
+    }
+}
+
+impl Shown {
+    /// When the token ends: the clock that tokens tell the time by may have been set since it was shown. `None`: it has
+    /// ended. An end beyond what a clock can say is none.
+    pub(super) fn until(&self, now: Now) -> Option<Option<Instant>> {
+        let left = self.end - now.seconds();
+        let until = || Duration::try_from_secs_f64(left).ok().and_then(|left| now.monotonic.checked_add(left));
+        (left > 0.0).then(until)
+    }
 }
 
 /// What narrows a client's rights.
@@ -168,31 +206,32 @@ impl Tokens {
     /// Who a client is that gives this token, and this user name if any; the error says why it is not let in.
     pub(super) fn check(&self, token: &[u8], user: Option<&str>, clock: &Clock) -> Result<Identity, &'static str> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
+        // extensions that have to be understood (RFC 7515 section 4.1.11), and none is
+        if header.crit.is_some() {
+            return Err("the token's header asks for extensions that are not understood (crit)");
+        }
         let fits = |key: &&Key| {
             key.verified.algorithm == header.alg && (key.id.is_none() || header.kid.is_none() || key.id == header.kid)
         };
         let mut refused = "the token is of an algorithm, or names a key, that is not configured (auth.token_…)";
         for key in self.keys.iter().filter(fits) {
             match jsonwebtoken::decode::<Claims>(token, &key.key, &self.validation(key.verified.algorithm)) {
-                Ok(decoded) => {
-                    let now = Now { wall: clock.wall(), monotonic: clock.now() };
-                    self.check_time(&decoded.claims, now.wall)?;
-                    return self.identity(decoded.claims, user, key, now);
-                }
+                Ok(decoded) => return self.identity(decoded.claims, user, key, Now::of(clock)),
                 Err(error) => refused = told(error.kind()),
             }
         }
         Err(refused)
     }
 
-    /// Is this the evidence of one of these very keys, as they were read?
-    pub(super) fn has(&self, evidence: *const ()) -> bool {
-        self.keys.iter().any(|key| std::ptr::addr_eq(Arc::as_ptr(&key.verified), evidence))
+    /// Was this token found good by one of these very keys, as they were read?
+    pub(super) fn has(&self, shown: &Shown) -> bool {
+        self.keys.iter().any(|key| Arc::ptr_eq(&key.verified, &shown.by))
     }
 
-    /// Would a token that was found good by this still be? What is asked of its claims may be less now, not something
-    /// else.
-    pub(super) fn would_take(&self, by: &Verified) -> bool {
+    /// Would this token still be found good, but for its end? What is asked of its claims may be less now, not
+    /// something else.
+    pub(super) fn would_take(&self, shown: &Shown) -> bool {
+        let by = &*shown.by;
         let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;
         self.keys.iter().map(|key| &*key.verified).any(|now| {
             (now.algorithm, &now.material) == (by.algorithm, &by.material)
@@ -204,10 +243,10 @@ impl Tokens {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // by the broker's clock: see `check_time`
+        // by the broker's clock, and with fractions: see `end`
         validation.validate_exp = false;
         validation.validate_aud = self.settings.audience.is_some();
-        let mut required = vec!["exp"];
+        let mut required = Vec::new();
         if let Some(audience) = &self.settings.audience {
             validation.set_audience(&[audience]);
             required.push("aud");
@@ -220,21 +259,18 @@ impl Tokens {
         validation
     }
 
-    /// Has it begun, and not ended? The leeway is for clocks that differ a little.
-    fn check_time(&self, claims: &Claims, now: SystemTime) -> Result<(), &'static str> {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let leeway = self.settings.leeway.as_secs();
-        if claims.exp < now.saturating_sub(leeway) {
-            return Err(told(&ErrorKind::ExpiredSignature));
-        }
-        // the standard allows fractions of seconds
-        if claims.nbf.is_some_and(|nbf| nbf.round() > now.saturating_add(leeway) as f64) {
+    /// When it ends, in seconds since 1970, if it has begun. The leeway is for clocks that differ a little.
+    fn end(&self, claims: &Claims, now: Now) -> Result<f64, &'static str> {
+        let leeway = self.settings.leeway.as_secs_f64();
+        if claims.nbf.is_some_and(|nbf| nbf - leeway > now.seconds()) {
             return Err(told(&ErrorKind::ImmatureSignature));
         }
-        Ok(())
+        claims.exp.map(|exp| exp + leeway).ok_or("the token has no exp: every token has to say when it ends")
     }
 
     fn identity(&self, claims: Claims, user: Option<&str>, key: &Key, now: Now) -> Result<Identity, &'static str> {
+        let shown = Shown { by: key.verified.clone(), end: self.end(&claims, now)? };
+        let until = shown.until(now).ok_or(told(&ErrorKind::ExpiredSignature))?;
         let user = match &self.settings.user_claim {
             None => user,
             Some(claim) => match (claims.others.get(claim).and_then(Value::as_str), user) {
@@ -245,17 +281,12 @@ impl Tokens {
                 (claimed, _) => claimed,
             },
         };
-        let end =
-            UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp)).and_then(|e| e.checked_add(self.settings.leeway));
-        let left = end.map(|end| end.duration_since(now.wall).unwrap_or_default());
-        // an end beyond what a clock can say is none
-        let until = left.and_then(|left| now.monotonic.checked_add(left));
         let narrowed = match claims.acl {
             Some(acl) if acl.is_valid() => Some(Arc::new(acl) as Arc<dyn Rights>),
             Some(_) => return Err("the token's claim acl has something in it that is no Topic Filter"),
             None => None,
         };
-        let evidence = Some(key.verified.clone() as Arc<_>);
+        let evidence = Some(Arc::new(shown) as Arc<_>);
         Ok(Identity {
             user: user.map(Into::into),
             proof: Proof::Token,
@@ -384,7 +415,13 @@ fn told(error: &ErrorKind) -> &'static str {
         ErrorKind::ImmatureSignature => "the token is not valid yet (nbf, auth.token_leeway)",
         ErrorKind::InvalidIssuer => "the token is by another issuer (iss, auth.token_issuer)",
         ErrorKind::InvalidAudience => "the token is for another audience (aud, auth.token_audience)",
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim that is asked for (exp, aud, iss)",
+        ErrorKind::MissingRequiredClaim(claim) if claim == "iss" => {
+            "the token names no issuer (iss, auth.token_issuer)"
+        }
+        ErrorKind::MissingRequiredClaim(claim) if claim == "aud" => {
+            "the token names no audience (aud, auth.token_audience)"
+        }
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks a claim that is asked for",
         ErrorKind::Json(_) => "the token's claims are not as they should be (exp, nbf, acl)",
         _ => "the password is no token that could be read",
     }

@@ -91,6 +91,11 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
+    /// Their names, in no order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(|name| &**name)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.by_name.len()

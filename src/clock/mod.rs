@@ -42,6 +42,8 @@ enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
+/// 1 January 2026: before that there was no such program.
+const BORN: Duration = Duration::from_secs(1_767_225_600);
 /// How often a thread that waits for a turned clock looks at it.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
@@ -66,6 +68,12 @@ impl Clock {
             Kind::System => system::wall(),
             Kind::Turned(turned) => turned.wall(),
         }
+    }
+
+    /// Does [`wall`](Self::wall) tell a time at all? A machine without a battery for its clock starts in 1970, or when
+    /// its disk was last written, until it has asked others.
+    pub fn is_set(&self) -> bool {
+        self.wall().duration_since(SystemTime::UNIX_EPOCH).is_ok_and(|since| since >= BORN)
     }
 
     /// Waits until that moment has come.

@@ -7,7 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     time::{Duration, Instant, SystemTime},
@@ -38,7 +38,7 @@ impl TestClock {
     /// Moves it forward by so much, and wakes all that is due by then, in the order in which it is due. What something
     /// that was woken sets anew counts from the new time on.
     pub fn turn(&self, by: Duration) {
-        let Turned { ahead, timers } = &*self.0;
+        let Turned { ahead, timers, .. } = &*self.0;
         ahead.fetch_add(u64::try_from(by.as_nanos()).expect("less than 500 years"), Ordering::SeqCst);
         let now = self.0.now();
         let due = {
@@ -47,6 +47,12 @@ impl TestClock {
             std::mem::replace(&mut timers.by_time, later)
         };
         due.into_values().for_each(Waker::wake);
+    }
+
+    /// Sets what it tells people to this many seconds from what it says now, as an operator or NTP does. Nobody is
+    /// woken: for everything that waits, time goes on as before.
+    pub fn set_wall(&self, by: i64) {
+        self.0.set_by.fetch_add(by, Ordering::SeqCst);
     }
 
     #[cfg(test)]
@@ -59,6 +65,8 @@ impl TestClock {
 pub(super) struct Turned {
     /// Of the system's clock, in nanoseconds.
     ahead: AtomicU64,
+    /// What people are told is this many seconds ahead of that.
+    set_by: AtomicI64,
     timers: Mutex<Timers>,
 }
 
@@ -79,7 +87,10 @@ impl Turned {
     }
 
     pub(super) fn wall(&self) -> SystemTime {
-        system::wall() + self.ahead()
+        let set_by = self.set_by.load(Ordering::SeqCst);
+        let by = Duration::from_secs(set_by.unsigned_abs());
+        let wall = system::wall() + self.ahead();
+        if set_by < 0 { wall - by } else { wall + by }
     }
 
     pub(super) fn left_until(&self, at: Instant) -> Duration {

@@ -120,8 +120,12 @@ const CLIENT_CERTIFICATES: Choice<ClientCertificates> = Choice(&[
     ("required", ClientCertificates::Required),
 ]);
 
-const IDENTITY: Choice<CertificateIdentity> =
-    Choice(&[("common-name", CertificateIdentity::CommonName), ("subject", CertificateIdentity::Subject)]);
+const IDENTITY: Choice<CertificateIdentity> = Choice(&[
+    ("common-name", CertificateIdentity::CommonName),
+    ("subject", CertificateIdentity::Subject),
+    ("san-dns", CertificateIdentity::Dns),
+    ("san-uri", CertificateIdentity::Uri),
+]);
 
 const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
 
@@ -210,8 +214,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
             "TLS: the revocation lists of those authorities, in PEM; a client whose certificate is on one is refused, and \
              so is one whose authority has none.";
         identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
-            "What of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, or the \
-             whole subject as in \"CN=lamp,O=Example\". With proxy_protocol, unless this listener itself asks for \
+            "What of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, the whole \
+             subject as in \"CN=lamp,O=Example\", or the first DNS name or URI of its Subject Alternative Names. With proxy_protocol, unless this listener itself asks for \
              certificates: the Common Name that the proxy reports of a certificate that it has verified.";
         tls_records in rest: TLS_RECORDS,
             "TLS: whether each MQTT packet is sent in a TLS record of its own (and over wss in a WebSocket frame of its \

@@ -70,6 +70,10 @@ pub enum CertificateIdentity {
     CommonName,
     /// Its whole subject, as RFC 4514 writes it.
     Subject,
+    /// The first DNS name among its Subject Alternative Names.
+    Dns,
+    /// The first URI among them.
+    Uri,
 }
 
 impl ListenerConfig {
@@ -161,7 +165,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         &certificates,
         "it is for TLS; write transport = \"tls\" (or \"wss\") too, or proxy_protocol = true for a proxy that speaks TLS",
     )?;
-    if listener.names_by_proxy() && listener.identity == Some(CertificateIdentity::Subject) {
+    if listener.names_by_proxy() && listener.identity != Some(CertificateIdentity::CommonName) {
         return Err(("identity", "a proxy reports the common name alone; write identity = \"common-name\""));
     }
     let websocket = [

@@ -5,7 +5,7 @@
 use std::{
     num::NonZeroU32,
     task::Waker,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// Deadlines of one thread's connections.
@@ -17,6 +17,9 @@ pub(super) struct Deadlines {
     /// When each connection became a client's.
     since: Vec<Tick>,
     wakers: Vec<Option<Waker>>,
+    /// What the clock that people read showed when the thread began, as far as is known now: milliseconds since
+    /// 1970.
+    wall_start: i64,
     free: Vec<Key>,
 }
 
@@ -54,7 +57,8 @@ impl Tick {
 
 impl Deadlines {
     pub(super) fn new(start: Instant) -> Self {
-        Self { start, at: Vec::new(), since: Vec::new(), wakers: Vec::new(), free: Vec::new() }
+        let (at, since) = (Vec::new(), Vec::new());
+        Self { start, at, since, wakers: Vec::new(), wall_start: 0, free: Vec::new() }
     }
 
     /// A place for one more connection, whose task is woken when its deadline has passed.
@@ -90,6 +94,41 @@ impl Deadlines {
     pub(super) fn tick(&self, at: Instant) -> Tick {
         let since = at.saturating_duration_since(self.start).as_millis().div_ceil(TICK.as_millis());
         u32::try_from(since).map_or(Tick::NEVER, Tick)
+    }
+
+    /// People's clock shows `wall`. `true`: it was set since it was last told: all connections are to be looked at.
+    pub(super) fn set_wall(&mut self, now: Instant, wall: SystemTime) -> bool {
+        let milliseconds = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
+        let since_1970 = match wall.duration_since(UNIX_EPOCH) {
+            Ok(since) => milliseconds(since),
+            Err(before) => -milliseconds(before.duration()),
+        };
+        let start = since_1970.saturating_sub(milliseconds(now.saturating_duration_since(self.start)));
+        // it is also slowed and hastened a little, all the time
+        let was_set = start.abs_diff(self.wall_start) > 1000;
+        if was_set {
+            self.wall_start = start;
+        }
+        was_set
+    }
+
+    /// The end of a token, which ends by people's clock, to the second: a [`Tick`] of its own kind, for
+    /// [`tick_of_token`](Self::tick_of_token) alone, since that clock may be set meanwhile.
+    pub(super) fn end_of_token(&self, until: Instant) -> Tick {
+        let left = i64::try_from(until.saturating_duration_since(self.start).as_millis());
+        let end = left.ok().and_then(|left| self.wall_start.checked_add(left)?.checked_add(999));
+        end.and_then(|end| u32::try_from(end / 1000).ok()).map_or(Tick::NEVER, Tick)
+    }
+
+    /// When a token with this end ends, by what people's clock shows now.
+    #[inline]
+    pub(super) fn tick_of_token(&self, end: Tick) -> Tick {
+        if end == Tick::NEVER {
+            return end;
+        }
+        let left = (i64::from(end.0) * 1000).saturating_sub(self.wall_start);
+        let ticks = left.max(0).unsigned_abs() / TICK.as_millis() as u64;
+        u32::try_from(ticks).map_or(Tick::NEVER, Tick)
     }
 
     /// Has this tick passed?
@@ -174,5 +213,25 @@ mod tests {
         assert_eq!(deadlines.connected_for(first, at(250)), Duration::ZERO);
         assert_eq!(deadlines.connected_for(first, at(3_660_200)), Duration::from_secs(3660));
         assert_eq!(deadlines.connected_for(second, at(90_062_300)), Duration::from_millis(1300));
+    }
+
+    #[test]
+    fn a_token_ends_by_a_clock_that_is_set() {
+        let start = Instant::now();
+        let mut deadlines = Deadlines::new(start);
+        let (now, wall) = (start + Duration::from_secs(100), |seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+        // 1970, then what it is
+        assert!(deadlines.set_wall(now, wall(150)));
+        let end = deadlines.end_of_token(now + Duration::from_secs(1_800_000_000));
+        assert_eq!(deadlines.tick_of_token(end), Tick::NEVER, "beyond what ticks can say");
+        assert!(!deadlines.set_wall(now + Duration::from_secs(5), wall(155)));
+        assert!(deadlines.set_wall(now, wall(1_799_999_000)));
+        assert_eq!(deadlines.tick_of_token(end), deadlines.tick(now + Duration::from_secs(1_150)));
+        // back again: it is not over yet
+        assert!(deadlines.set_wall(now, wall(1_799_990_000)));
+        assert_eq!(deadlines.tick_of_token(end), deadlines.tick(now + Duration::from_secs(10_150)));
+        assert!(deadlines.set_wall(now, wall(1_900_000_000)));
+        assert!(deadlines.has_passed(deadlines.tick_of_token(end), now));
+        assert_eq!(deadlines.tick_of_token(Tick::NEVER), Tick::NEVER);
     }
 }

@@ -13,14 +13,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     connection::{Connection, SHARED_BUFFER, draining},
-    deadlines::Deadlines,
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
-    transport::ANSWERS_A_TURN,
+    transport::{ANSWERS_A_TURN, TlsSettings},
     worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Ticket, Worker},
 };
 use crate::{
@@ -35,6 +34,8 @@ enum Command {
     Listener(Listener, Arc<ListenerState>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
     /// The listener of that number closes; then its sender is dropped.
     Close(u16, oneshot::Sender<()>),
+    /// Clients of the listener of that number are judged by these settings from now on.
+    Judge(u16, Box<TlsSettings>),
     /// To be answered.
     Ping(std::sync::mpsc::Sender<()>),
     /// Threads stop accepting, then flush for at most this long, then end.
@@ -80,11 +81,16 @@ impl Workers {
     }
 
     /// Asks something else of connections that come to that listener from now on; who is connected stays so, by what it
-    /// began with. Where there is no such listener, nothing happens.
+    /// began with, unless its certificate is no longer good. Where there is no such listener, nothing happens.
     pub fn replace(&self, number: u16, listener_options: ListenerOptions) {
         let state = self.listeners.lock().get(&number).cloned();
         if let Some(state) = state {
             self.tell(number, &state.endpoint, &listener_options);
+            if let Some(settings) = listener_options.tls.as_ref().filter(|tls| tls.verifier.is_some()) {
+                for index in 0..self.senders.len() {
+                    self.send(index, Command::Judge(number, settings.clone().into()));
+                }
+            }
             state.replace(listener_options);
         }
     }
@@ -166,21 +172,9 @@ impl Pings {
 
 /// The life of one thread.
 async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let (idle, now) = (Arc::new(Notify::new()), shared.clock.now());
-    let worker = Worker {
-        shared: shared.clone(),
-        local: shared.router.local(now),
-        buffer: vec![0; SHARED_BUFFER],
-        replies: Vec::new(),
-        deadlines: Deadlines::new(now),
-        paced: HashMap::new(),
-        handshakes: Arc::new(Semaphore::new(ANSWERS_A_TURN)),
-        unwritten: 0,
-        writes: 0,
-        draining: false,
-        patience: Duration::ZERO,
-        idle: idle.clone(),
-    };
+    let now = shared.clock.now();
+    let worker = Worker::new(shared.clone(), vec![0; SHARED_BUFFER], ANSWERS_A_TURN, now);
+    let idle = worker.idle.clone();
     worker.begin();
     let mut deadlines = tokio::spawn(watch_deadlines(shared.clone()));
     let housekeeper = (index == 0).then(|| tokio::spawn(housekeeping(shared.clone())));
@@ -221,6 +215,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                 }
                 drop(closed);
             }
+            Some(Command::Judge(listener, settings)) => judge_anew(&shared, listener, *settings),
             Some(Command::Ping(answer)) => answer_ping(&answer).await,
             Some(Command::Stop(grace)) => break grace,
             None => break Duration::ZERO,
@@ -244,6 +239,24 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     if let Some(task) = housekeeper {
         task.abort();
     }
+}
+
+/// Certificates of a listener's clients are judged by these settings from now on: those of connected clients once more,
+/// a few at a time, since each is a signature to check and others have their turn meanwhile.
+fn judge_anew(shared: &Arc<NetShared>, listener: u16, settings: TlsSettings) {
+    const AT_ONCE: usize = 16;
+    const EVERY: Duration = Duration::from_millis(10);
+    let connections: Vec<_> = Worker::with(|worker| {
+        worker.judges.change(listener, settings);
+        worker.deadlines.all().collect()
+    });
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        for some in connections.chunks(AT_ONCE) {
+            some.iter().for_each(std::task::Waker::wake_by_ref);
+            shared.clock.sleep(EVERY).await;
+        }
+    });
 }
 
 /// A thread serves if its connections have their turn, not if it hears this alone.
@@ -295,6 +308,7 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
                 shared.router.tidy(&mut worker.local);
                 tidied = now;
             }
+            worker.look_at_wall(now);
             (worker.deadlines.due(now, &mut due), if worker.draining { AT_MOST_DRAINING } else { AT_MOST })
         });
         due.drain(..).for_each(|waker: std::task::Waker| waker.wake());

@@ -345,6 +345,8 @@ fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, Li
         name: config.identity.map(|identity| match identity {
             CertificateIdentity::CommonName => CertificateName::CommonName,
             CertificateIdentity::Subject => CertificateName::Subject,
+            CertificateIdentity::Dns => CertificateName::Dns,
+            CertificateIdentity::Uri => CertificateName::Uri,
         }),
     });
     let files = TlsFiles { certificate, key, clients, http: config.transport.has_websocket() };

@@ -102,6 +102,9 @@ pub enum CloseReason {
     /// are served.
     #[error("what let the client in is not configured any more (auth.password_file, auth.token_…, allow_anonymous)")]
     UserGone,
+    /// The certificate that the client showed is revoked, or its authority is not believed any more.
+    #[error("the client's certificate is no longer good (client_ca_file, revocation_list_file): {0}")]
+    CertificateGone(Box<str>),
     /// A PUBLISH to a topic that the client may not publish to.
     #[error("the client may not publish to this topic")]
     NotAuthorized,
@@ -170,7 +173,9 @@ impl CloseReason {
             }
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::Refused { code, .. } => *code,
-            Self::NotAuthorized | Self::TokenEnded | Self::UserGone => ReasonCode::NotAuthorized,
+            Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::CertificateGone(_) => {
+                ReasonCode::NotAuthorized
+            }
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull | Self::PublishRate | Self::MadeRoom => ReasonCode::QuotaExceeded,
             Self::StoreFailed

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::support::{
     raw::{Client, Connect, Message, connack, puback},
     running::{Running, accepted},
-    secure::{Certs, connect, expect, ping, revocation_list, secure, serial, tcp},
+    secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
 };
 
 /// A broker with its files.
@@ -159,7 +159,7 @@ fn a_certificate_is_swapped_under_load_and_no_connection_is_lost() {
 }
 
 #[test]
-fn a_client_that_is_revoked_and_one_of_another_authority_are_refused_from_then_on() {
+fn a_client_that_is_revoked_and_one_of_another_authority_are_disconnected_and_refused() {
     // a certificate alone is no user name
     let secured = format!("allow_anonymous = true\n{SECURE}");
     let mut setup = Setup::new(&secured, &[]);
@@ -178,25 +178,28 @@ fn a_client_that_is_revoked_and_one_of_another_authority_are_refused_from_then_o
     assert!(changed.contains("client_certificates = \"required\" (was \"off\")"), "{changed}");
     ping(&mut nameless);
     is_refused(address, &setup.certs.client());
-    let mut stays = secure(address, &lamp);
-    connect(&mut stays, "stays");
+    let mut lasts = secure(address, &lamp);
+    connect(&mut lasts, "lasts");
 
     setup.write("revoked.pem", &revocation_list(&setup.certs, &[&serial(&setup.path("client.pem"))], 2100));
     assert_eq!(setup.hangup(), format!("revocation list of listener tls://{address}"));
+    assert_eq!(rest(&mut lasts), b"");
     // also one that kept what it needs to resume its session
     is_refused(address, &lamp);
-    ping(&mut stays);
+    // one that was not asked for a certificate when it came
+    ping(&mut nameless);
 
     setup.write("revoked.pem", &revocation_list(&setup.certs, &[], 2100));
     setup.hangup();
-    connect(&mut secure(address, &lamp), "again");
+    let mut again = secure(address, &lamp);
+    connect(&mut again, "again");
     let others = Certs::new();
     fs::copy(others.path("ca.pem"), setup.path("clients.pem")).unwrap();
     setup.write("revoked.pem", &revocation_list(&others, &[], 2100));
     let name = format!("listener tls://{address}");
     assert_eq!(setup.hangup(), format!("client CA of {name}, revocation list of {name}"));
+    assert_eq!(rest(&mut again), b"");
     is_refused(address, &lamp);
-    ping(&mut stays);
 }
 
 // ---- what is wrong ----

@@ -82,8 +82,8 @@ pub(crate) struct Open {
     pub(crate) keep_alive: u16,
     pub(crate) farewell: Farewell,
     pub(crate) last_read: LastRead,
-    /// When its client's token ends. While the server shuts down, until when the client is waited for, in place of
-    /// that.
+    /// When its client's token ends, as [`Deadlines::end_of_token`](super::super::deadlines::Deadlines::end_of_token)
+    /// gives it. While the server shuts down, until when the client is waited for, in place of that.
     pub(crate) until: Tick,
 }
 

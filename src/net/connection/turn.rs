@@ -400,7 +400,7 @@ impl<S: Stream> Connection<S> {
             session_present: connected.session_present,
             keep_alive: connect.keep_alive,
         };
-        let until = connected.until.map_or(Tick::NEVER, |until| worker.deadlines.tick(until));
+        let until = connected.until.map_or(Tick::NEVER, |until| worker.end_of_token(until));
         let client = connected.client;
         let last_read = if only_checks_health {
             worker.shared.lines.health_check(&self.caller.peer(), ReasonCode::Success);
@@ -452,10 +452,15 @@ impl<S: Stream> Connection<S> {
                 }
             });
         }
-        let until = if let Phase::Open(open) = &self.phase { open.until } else { Tick::NEVER };
+        let until = match &self.phase {
+            Phase::Open(open) if worker.draining => open.until,
+            Phase::Open(open) => worker.deadlines.tick_of_token(open.until),
+            _ => Tick::NEVER,
+        };
         if worker.deadlines.has_passed(until, now) {
             return Err(CloseReason::TokenEnded);
         }
+        self.socket.judge_again(&worker.judges).map_err(CloseReason::CertificateGone)?;
         let silent = self.socket.keep_open(cx, &worker.deadlines, now).map_err(|error| network(&error))?;
         if let Some(key) = self.deadline {
             worker.deadlines.set(key, self.read_by.min(self.write_by).min(until).min(silent));

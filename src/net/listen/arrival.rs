@@ -10,7 +10,9 @@ use tokio::net::TcpStream;
 use super::{
     super::{
         connection::Connection,
-        transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade},
+        transport::{
+            Cork, HandshakeError, Judged, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade,
+        },
         worker::{NetShared, NoPlace, Ticket, Worker},
     },
     options::ListenerOptions,
@@ -113,7 +115,7 @@ async fn pass(
             let asks_names = by_proxy || settings.name.is_some();
             let places = Worker::with(|worker| worker.handshakes.clone());
             let (stream, own) = handshake(Cork::new(socket), settings, &places).await?;
-            Beneath::Tls(Box::new(Tls::new(stream, own.or(name), asks_names)))
+            Beneath::Tls(Box::new(Tls::new(stream, own.or(name), asks_names, Judged::by(settings, peer.listener))))
         }
     };
     let Some(options) = &listener_options.websocket else {

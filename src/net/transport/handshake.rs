@@ -18,7 +18,7 @@ use tokio_rustls::{
 
 use super::{
     spoken::{Noting, TLS, spoken},
-    tls::TlsSettings,
+    tls::{NameError, TlsSettings},
 };
 
 /// So many ClientHellos are answered on a thread before everything else that is ready there has its turn: an answer is
@@ -40,8 +40,8 @@ pub(crate) enum HandshakeError {
     Alpn { offered: String, spoken: String },
     #[error("the TLS session that the client resumed began with a certificate that is no longer good: {0}")]
     NoLongerGood(rustls::Error),
-    #[error("the client's certificate has no name that could be its user name (identity)")]
-    NoName,
+    #[error(transparent)]
+    Name(#[from] NameError),
 }
 
 /// TLS over `socket`, and the client's name where its certificate has it. The places are those of the thread,
@@ -107,7 +107,7 @@ fn judge(settings: &TlsSettings, connection: &ServerConnection) -> Result<Option
         let now = settings.config.time_provider.current_time().ok_or(rustls::Error::FailedToGetCurrentTime);
         now.and_then(|now| verifier.verify_client_cert(shown, others, now)).map_err(HandshakeError::NoLongerGood)?;
     }
-    settings.name.map(|name| name.of(shown).ok_or(HandshakeError::NoName)).transpose()
+    Ok(settings.name.map(|name| name.of(shown)).transpose()?)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | `stream` | [`Stream`]: what a connection needs of them |
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
+//! | `judges` | certificates of connected clients that are judged once more |
 //! | `websocket` | WebSocket |
 //! | `proxy` | PROXY headers |
 //! | `packets` | where packets end in what is written, for transports that send each by itself |
@@ -12,6 +13,7 @@
 
 mod cork;
 mod handshake;
+mod judges;
 mod packets;
 mod proxied;
 pub(crate) mod proxy;
@@ -26,6 +28,7 @@ mod websocket;
 
 pub(crate) use cork::Cork;
 pub(crate) use handshake::{ANSWERS_A_TURN, HandshakeError, handshake};
+pub(crate) use judges::{Judged, Judges};
 pub(crate) use proxied::Proxied;
 pub(crate) use proxy::ProxyError;
 pub use proxy::{Certificate, Header, ProxyOptions, header};

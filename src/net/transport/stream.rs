@@ -7,7 +7,10 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::super::deadlines::{Deadlines, Tick};
+use super::{
+    super::deadlines::{Deadlines, Tick},
+    judges::Judges,
+};
 use crate::session::CloseReason;
 
 /// A stream of bytes in both directions, and what else its transport knows.
@@ -31,6 +34,12 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// be called again although nothing arrived.
     fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
         Ok(Tick::NEVER)
+    }
+
+    /// Is what the client showed of itself still good, by what its listener asks now? The error says why not. Called in
+    /// each turn.
+    fn judge_again(&mut self, _judges: &Judges) -> Result<(), Box<str>> {
+        Ok(())
     }
 
     /// Bytes that were written and that the socket has not taken: a transport may collect them.

@@ -6,18 +6,26 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use thiserror::Error;
 use tokio_rustls::rustls::{
     self, RootCertStore, ServerConfig,
     pki_types::{
-        CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime,
         pem::{self, PemObject},
     },
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    time_provider::TimeProvider,
 };
-use x509_cert::{Certificate, certificate::Rfc5280, crl::CertificateList, der::Decode};
+use x509_cert::{
+    Certificate,
+    certificate::Rfc5280,
+    crl::CertificateList,
+    der::Decode,
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
 
 use super::subject;
 
@@ -59,6 +67,19 @@ pub enum CertificateName {
     CommonName,
     /// The whole subject, as OpenSSL and mosquitto write it (RFC 2253).
     Subject,
+    /// The first DNS name among its Subject Alternative Names.
+    Dns,
+    /// The first URI among them.
+    Uri,
+}
+
+/// Why a certificate gives no user name.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(crate) enum NameError {
+    #[error("the client's certificate has no name that could be its user name (identity)")]
+    None,
+    #[error("the name in the client's certificate has a NUL character in it, which no user name may have (identity)")]
+    Nul,
 }
 
 /// TLS as it is to be spoken: everything is read and fits together.
@@ -113,6 +134,15 @@ pub enum TlsError {
         /// The certificate's file.
         certificate: PathBuf,
     },
+    /// A revocation list is of the version that has no extensions (RFC 5280 section 5.1.2.1 asks for version 2).
+    #[error(
+        "{} has a revocation list of version 1 in it, and version 2 is asked for; give the authority a crlnumber file and \
+         crl_extensions (openssl.cnf), and make the list again: openssl ca -gencrl", .file.display()
+    )]
+    OldList {
+        /// Which.
+        file: PathBuf,
+    },
     /// TLS cannot be spoken with what is in a file.
     #[error("{} cannot be used: {why}; make another one", .file.display())]
     Unusable {
@@ -157,6 +187,7 @@ impl TlsSettings {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer =
             rustls::crypto::ring::Ticketer::new().map_err(|error| unusable(&files.certificate, &error))?;
+        config.time_provider = Arc::new(JudgingTime { written: newest(files) });
         let name = files.clients.as_ref().and_then(|clients| clients.name);
         Ok((Self { config: Arc::new(config), verifier, name, contents }, warnings))
     }
@@ -168,16 +199,61 @@ impl TlsSettings {
 }
 
 impl CertificateName {
-    /// The name in a certificate (DER); `None` where it has none.
-    pub(crate) fn of(self, certificate: &[u8]) -> Option<Box<str>> {
-        let certificate = Certificate::from_der(certificate).ok()?;
-        let subject = certificate.tbs_certificate().subject();
-        let name = match self {
-            Self::CommonName => subject.common_name().ok()??.value().into_owned(),
-            Self::Subject => subject::text(subject)?,
-        };
-        (!name.is_empty()).then(|| name.into())
+    /// The name in a certificate (DER).
+    pub(crate) fn of(self, certificate: &[u8]) -> Result<Box<str>, NameError> {
+        match self.read(certificate) {
+            // the one character that no name in MQTT can have [MQTT-1.5.3-2]; others could not write it in a rule
+            Some(name) if name.contains('\0') => Err(NameError::Nul),
+            Some(name) if !name.is_empty() => Ok(name.into()),
+            _ => Err(NameError::None),
+        }
     }
+
+    fn read(self, certificate: &[u8]) -> Option<String> {
+        let certificate = Certificate::from_der(certificate).ok()?;
+        let certificate = certificate.tbs_certificate();
+        let names = || Some(certificate.get_extension::<SubjectAltName>().ok()??.1.0);
+        match self {
+            Self::CommonName => Some(certificate.subject().common_name().ok()??.value().into_owned()),
+            Self::Subject => subject::text(certificate.subject()),
+            Self::Dns => names()?.into_iter().find_map(|name| match name {
+                GeneralName::DnsName(name) => Some(name.as_str().into()),
+                _ => None,
+            }),
+            Self::Uri => names()?.into_iter().find_map(|name| match name {
+                GeneralName::UniformResourceIdentifier(name) => Some(name.as_str().into()),
+                _ => None,
+            }),
+        }
+    }
+}
+
+/// The time by which clients' certificates are judged. A machine whose clock is not set yet would find each of them not
+/// valid yet: for it, it is as late as when the newest of the listener's files was written, at least.
+#[derive(Debug)]
+struct JudgingTime {
+    written: SystemTime,
+}
+
+impl TimeProvider for JudgingTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let clock = Clock::system();
+        let now = self.at(clock.wall(), clock.is_set());
+        now.duration_since(UNIX_EPOCH).ok().map(UnixTime::since_unix_epoch)
+    }
+}
+
+impl JudgingTime {
+    fn at(&self, wall: SystemTime, is_set: bool) -> SystemTime {
+        if is_set { wall } else { wall.max(self.written) }
+    }
+}
+
+/// When the newest of these files was written.
+fn newest(files: &TlsFiles) -> SystemTime {
+    let clients = files.clients.iter().flat_map(|clients| [Some(&clients.authorities), clients.revoked.as_ref()]);
+    let all = [Some(&files.certificate), Some(&files.key)].into_iter().chain(clients).flatten();
+    all.filter_map(|file| fs::metadata(file).ok()?.modified().ok()).max().unwrap_or(UNIX_EPOCH)
 }
 
 fn verifier(
@@ -198,6 +274,9 @@ fn verifier(
             .map_err(|error| not_pem(file, WHAT, &error))?;
         if lists.is_empty() {
             return Err(missing(file, WHAT, "it is made by `openssl ca -gencrl`, and begins with BEGIN X509 CRL"));
+        }
+        if lists.iter().any(is_version_1) {
+            return Err(TlsError::OldList { file: file.clone() });
         }
         warnings.extend(lists.iter().filter_map(|list| stale_warning(file, list)));
         // as with OpenSSL's X509_V_FLAG_CRL_CHECK: the client's own certificate, not those of the authorities
@@ -270,6 +349,23 @@ fn stale_warning(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option
     ))
 }
 
+/// A list begins with its version, which the first one has not: then the algorithm is the first (RFC 5280 section 5.1).
+fn is_version_1(list: &CertificateRevocationListDer<'_>) -> bool {
+    const SEQUENCE: u8 = 0x30;
+    let within = |der: &'_ [u8]| -> Option<usize> {
+        match der {
+            [SEQUENCE, length, ..] if *length < 0x80 => Some(2),
+            [SEQUENCE, length, ..] if *length <= 0x84 => Some(2 + usize::from(length & 0x7f)),
+            _ => None,
+        }
+    };
+    let content = within(list).and_then(|list_at| {
+        let to_sign = list.get(list_at..)?;
+        to_sign.get(within(to_sign)?..)
+    });
+    content.is_some_and(|content| content.first() == Some(&SEQUENCE))
+}
+
 fn mode_warning(file: &Path) -> Option<String> {
     const BY_OTHERS: u32 = 0o007;
     let mode = fs::metadata(file).ok()?.permissions().mode();
@@ -304,4 +400,43 @@ fn missing(file: &Path, what: &'static str, hint: &'static str) -> TlsError {
 
 fn unusable(file: &Path, why: &impl ToString) -> TlsError {
     TlsError::Unusable { file: file.into(), why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_not_set_is_as_late_as_the_files() {
+        let [boot, written, later] = [100, 1_800_000_000, 1_900_000_000].map(|s| UNIX_EPOCH + Duration::from_secs(s));
+        let time = JudgingTime { written };
+        assert_eq!(time.at(boot, false), written);
+        // one that is set is believed, whatever the files say
+        assert_eq!((time.at(later, true), time.at(boot, true)), (later, boot));
+        assert_eq!(JudgingTime { written: UNIX_EPOCH }.at(boot, false), boot);
+    }
+
+    #[test]
+    fn names_are_read_from_the_alternative_names_and_a_nul_is_none() {
+        use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "la\0mp");
+        params.subject_alt_names = vec![
+            SanType::IpAddress([127, 0, 0, 1].into()),
+            SanType::URI("spiffe://example.org/lamp".try_into().unwrap()),
+            SanType::DnsName("lamp.example.org".try_into().unwrap()),
+            SanType::DnsName("other.example.org".try_into().unwrap()),
+        ];
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let name = |of: CertificateName| of.of(certificate.der());
+        assert_eq!(name(CertificateName::Dns), Ok("lamp.example.org".into()));
+        assert_eq!(name(CertificateName::Uri), Ok("spiffe://example.org/lamp".into()));
+        assert_eq!(name(CertificateName::CommonName), Err(NameError::Nul));
+        let bare = CertificateParams::default().self_signed(&KeyPair::generate().unwrap()).unwrap();
+        for of in [CertificateName::Dns, CertificateName::Uri] {
+            assert_eq!(of.of(bare.der()), Err(NameError::None));
+        }
+    }
 }

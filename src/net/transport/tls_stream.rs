@@ -12,7 +12,12 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{cork::Cork, packets::Packets, stream::Stream};
+use super::{
+    cork::Cork,
+    judges::{Judged, Judges},
+    packets::Packets,
+    stream::Stream,
+};
 use crate::session::CloseReason;
 
 /// TLS over TCP.
@@ -20,6 +25,7 @@ pub(crate) struct Tls {
     stream: tokio_rustls::server::TlsStream<Cork<TcpStream>>,
     name: Option<Box<str>>,
     asks_names: bool,
+    judged: Judged,
     /// Where what is written is MQTT, and each packet is to have a record: where the next packet begins.
     packets: Option<Packets>,
     /// See [`Stream::take_unread`].
@@ -33,8 +39,9 @@ impl Tls {
         stream: tokio_rustls::server::TlsStream<Cork<TcpStream>>,
         name: Option<Box<str>>,
         asks_names: bool,
+        judged: Judged,
     ) -> Self {
-        Self { stream, name, asks_names, packets: None, unread: 0 }
+        Self { stream, name, asks_names, judged, packets: None, unread: 0 }
     }
 
     /// From now on each write is a record, or several if it is long, and they are sent at the next flush.
@@ -59,6 +66,10 @@ impl Stream for Tls {
 
     fn names_in_certificates(&self) -> bool {
         self.asks_names
+    }
+
+    fn judge_again(&mut self, judges: &Judges) -> Result<(), Box<str>> {
+        self.judged.again(judges, self.stream.get_ref().1)
     }
 
     fn held(&self) -> usize {

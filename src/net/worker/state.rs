@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -11,7 +12,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    super::deadlines::{Deadlines, Key},
+    super::{
+        deadlines::{Deadlines, Key, Tick},
+        transport::Judges,
+    },
     gate::Gate,
     limits::NetLimits,
     lines::Lines,
@@ -43,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) deadlines: Deadlines,
     /// Clients that hold to rates, where there are some.
     pub(crate) paced: HashMap<Key, Paced>,
+    /// How certificates of connected clients are judged by now.
+    pub(crate) judges: Judges,
     /// For those whose TLS handshake is computed.
     pub(crate) handshakes: Arc<Semaphore>,
     /// Bytes that large reads on this thread gave, less those written since.
@@ -62,6 +68,26 @@ thread_local! {
 }
 
 impl Worker {
+    /// Of a thread that begins now. `buffer`: what its connections read into; `handshakes`: how many TLS handshakes are
+    /// computed in a turn.
+    pub(crate) fn new(shared: Arc<NetShared>, buffer: Vec<u8>, handshakes: usize, now: Instant) -> Self {
+        Self {
+            local: shared.router.local(now),
+            buffer,
+            replies: Vec::new(),
+            deadlines: Deadlines::new(now),
+            paced: HashMap::new(),
+            judges: Judges::default(),
+            handshakes: Arc::new(Semaphore::new(handshakes)),
+            unwritten: 0,
+            writes: 0,
+            draining: false,
+            patience: Duration::ZERO,
+            idle: Arc::new(Notify::new()),
+            shared,
+        }
+    }
+
     /// This thread serves connections from now on.
     pub(crate) fn begin(self) {
         WORKER.set(Some(self));
@@ -76,6 +102,19 @@ impl Worker {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.now()
+    }
+
+    /// See [`Deadlines::end_of_token`].
+    pub(crate) fn end_of_token(&mut self, until: Instant) -> Tick {
+        self.look_at_wall(self.now());
+        self.deadlines.end_of_token(until)
+    }
+
+    /// Tokens end by a clock that may be set.
+    pub(crate) fn look_at_wall(&mut self, now: Instant) {
+        if self.deadlines.set_wall(now, self.shared.clock.wall()) {
+            self.deadlines.all().for_each(Waker::wake);
+        }
     }
 
     /// A connection is no more.

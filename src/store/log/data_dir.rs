@@ -82,6 +82,29 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     Ok(Lock { _file: file })
 }
 
+/// The right to read a directory that nobody else uses: the same as [`lock`], and where nothing can be written there,
+/// as with a copy on a disk that is mounted to be read alone, without leaving a trace. `None`: nobody has ever used it.
+pub(crate) fn lock_to_read(path: &Path) -> Result<Option<Lock>, OpenError> {
+    let denied = match lock(path) {
+        Err(denied @ OpenError::Permission { .. }) => denied,
+        other => return other.map(Some),
+    };
+    if rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).is_err() {
+        return Err(denied);
+    }
+    let file = match fs::File::open(path.join(names::LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(denied),
+    };
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(Lock { _file: file })),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path: path.to_owned(), pid: None }),
+        // a file system of which others know nothing
+        Err(_) => Ok(None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

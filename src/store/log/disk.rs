@@ -17,13 +17,20 @@ use super::{
 pub struct Disk {
     path: PathBuf,
     direct: bool,
+    /// Nothing is written there.
+    only_read: bool,
 }
 
 impl Disk {
     /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page
     /// cache where that can be.
     pub fn new(path: &Path, direct: bool) -> Self {
-        Self { path: path.to_owned(), direct }
+        Self { path: path.to_owned(), direct, only_read: false }
+    }
+
+    /// The same, to be read alone: nothing has to be writable.
+    pub(crate) fn to_read(path: &Path) -> Self {
+        Self { path: path.to_owned(), direct: false, only_read: true }
     }
 
     fn to_append(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
@@ -58,7 +65,7 @@ impl Files for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        let file = fs::File::options().read(true).write(true).open(self.path.join(name))?;
+        let file = fs::File::options().read(true).write(!self.only_read).open(self.path.join(name))?;
         Ok(DiskFile { file, direct: None, cached: AtomicBool::new(false) })
     }
 

@@ -53,8 +53,8 @@ pub enum ToolError {
 
 /// Reads all of the log: a line for each segment, then what is kept, then what is wrong. `true`: nothing is.
 pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
-    let _lock = data_dir::lock(data_dir)?;
-    let recovered = read(data_dir, &mut |_, _| {})?;
+    let _lock = data_dir::lock_to_read(data_dir)?;
+    let recovered = read(&Disk::to_read(data_dir), data_dir, &mut |_, _| {})?;
     for found in &recovered.segments {
         let live = recovered.index.segment_use.get(found.id as u32);
         writeln!(
@@ -94,9 +94,9 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
 /// Writes what is kept as JSON, an object a line; with `all`, instead, each record of the log in its order, with its
 /// place. Damage is an object too.
 pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
-    let _lock = data_dir::lock(data_dir)?;
+    let _lock = data_dir::lock_to_read(data_dir)?;
     let mut failed = Ok(());
-    let recovered = read(data_dir, &mut |position, record| {
+    let recovered = read(&Disk::to_read(data_dir), data_dir, &mut |position, record| {
         if !all || failed.is_err() {
             return;
         }
@@ -125,7 +125,7 @@ pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), Tool
 /// `damaged-<seconds since 1970>/` within the directory, and says what is lost. Safe to interrupt and to repeat.
 pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock(data_dir)?;
-    let recovered = read(data_dir, &mut |_, _| {})?;
+    let recovered = read(&Disk::new(data_dir, false), data_dir, &mut |_, _| {})?;
     if recovered.damage.is_empty() {
         writeln!(out, "no damage: nothing to repair")?;
         return Ok(());
@@ -167,10 +167,11 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
 }
 
 fn read(
+    disk: &Disk,
     data_dir: &Path,
     visit: &mut dyn FnMut(super::recovery::Position<'_>, &LogRecord<'_>),
 ) -> Result<Recovered, OpenError> {
-    recover(&Disk::new(data_dir, false), visit).map_err(|error| error.within(data_dir))
+    recover(disk, visit).map_err(|error| error.within(data_dir))
 }
 
 /// Gives each segment a second name in `aside`, on the disk; gives their names.

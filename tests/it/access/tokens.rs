@@ -193,6 +193,30 @@ fn a_connection_ends_with_its_token() {
 }
 
 #[test]
+fn a_connection_ends_with_its_token_by_the_clock_that_is_set_meanwhile() {
+    const DAY: i64 = 24 * 60 * 60;
+    let recorder = Arc::<Recorder>::default();
+    let observe = recorder.clone();
+    let broker = Broker::build(config(|_| {}), |b| b.observe(observe));
+    // a machine that starts two days late
+    broker.set_wall(-2 * DAY);
+    let tokens = [3600, 3 * DAY as u64].map(|left| hs256(&json!({ "sub": "bob", "exp": now() + left })));
+    let ids = ["hour", "days"];
+    let mut clients: Vec<_> =
+        ids.iter().zip(&tokens).map(|(id, token)| broker.connect(&Connect::new(id).user("bob", token), 0)).collect();
+    broker.set_wall(2 * DAY);
+    clients.iter_mut().for_each(|client| client.expect_nothing_pending());
+    // the hour passes
+    broker.turn(std::time::Duration::from_secs(3700));
+    recorder.wait_for("disconnect hour TokenEnded");
+    clients[0].expect_closed();
+    clients[1].expect_nothing_pending();
+    // the clock is found to be days late
+    broker.set_wall(4 * DAY);
+    recorder.wait_for("disconnect days TokenEnded");
+}
+
+#[test]
 fn a_claim_narrows_what_the_rules_allow() {
     let files = Files::new();
     let base = files.config(&["eve"], "user eve\ntopic #\nuser bob\ntopic a/#\ntopic read b/#\n");

@@ -4,10 +4,15 @@ use std::{
     fs,
     os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
+    process::Command,
 };
 
 use super::place::{Place, away, refused, text_of};
-use crate::support::raw::Message;
+use crate::support::{
+    command::text,
+    namespace::{As, alone, ran},
+    raw::Message,
+};
 
 #[test]
 fn a_second_broker_on_the_directory_is_told_who_has_it() {
@@ -189,4 +194,31 @@ fn a_directory_of_something_else_is_left_alone() {
     broker.begin("client").expect_nothing_pending();
     broker.stop();
     assert_eq!(fs::read_to_string(notes).unwrap(), "mine");
+}
+
+#[test]
+fn a_copy_that_can_only_be_read_is_checked() {
+    let name = "persistence::directory::a_copy_that_can_only_be_read_is_checked";
+    alone(name, As::Anybody, |dir| {
+        let place = Place::within(dir);
+        with_messages(&place);
+        let data_dir = place.data_dir();
+        // with the lock file of its broker, and without
+        for has_lock in [true, false] {
+            if !has_lock {
+                fs::remove_file(data_dir.join("LOCK")).unwrap();
+            }
+            ran(Command::new("mount").arg("--bind").args([&data_dir, &data_dir]));
+            ran(Command::new("mount").args(["-o", "remount,ro,bind"]).arg(&data_dir));
+            for tool in ["check", "dump"] {
+                let output = place.run(&["store", tool]);
+                let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| text(bytes));
+                assert!(output.status.success(), "{tool}: {said}{errors}");
+                assert!(tool == "dump" || said.contains("no damage"), "{said}");
+            }
+            let output = place.run(&["store", "repair"]);
+            assert!(!output.status.success() && text(&output.stderr).contains("Read-only file system"));
+            ran(Command::new("umount").arg(&data_dir));
+        }
+    });
 }

@@ -143,6 +143,11 @@ impl Broker {
         self.clock.turn(by);
     }
 
+    /// Sets the clock that people read, by so many seconds.
+    pub fn set_wall(&self, by: i64) {
+        self.clock.set_wall(by);
+    }
+
     /// Turns its clock forward again and again until an event has happened.
     #[track_caller]
     pub fn turn_until(&self, by: Duration, has_happened: impl Fn() -> bool) {

@@ -40,6 +40,13 @@ impl Certs {
         dunlin::certs::make(self.0.path(), &["localhost".into()], "lamp", true).unwrap();
     }
 
+    /// Another certificate for `lamp`, which has this DNS name too.
+    pub fn name_lamp(&self, dns: &str) {
+        let key = rcgen::KeyPair::from_pem(&fs::read_to_string(self.path("client.key")).unwrap()).unwrap();
+        let params = rcgen::CertificateParams::new([dns.to_owned()]).unwrap();
+        fs::write(self.path("client.pem"), params.signed_by(&key, &authority(self)).unwrap().pem()).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -138,16 +145,19 @@ pub fn serial(certificate: &Path) -> Vec<u8> {
     certificate.tbs_certificate().serial_number().as_bytes().to_vec()
 }
 
-/// A revocation list of the authority, with these serial numbers on it, good until a year begins.
-pub fn revocation_list(certs: &Certs, serials: &[&[u8]], until: i32) -> String {
-    use rcgen::{
-        CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
-    };
-    let key = KeyPair::from_pem(&fs::read_to_string(certs.path("ca.key")).unwrap()).unwrap();
+/// What signs certificates and lists.
+fn authority(certs: &Certs) -> rcgen::Issuer<'static, rcgen::KeyPair> {
+    let key = rcgen::KeyPair::from_pem(&fs::read_to_string(certs.path("ca.key")).unwrap()).unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(rcgen::DnType::CommonName, "dunlin development CA");
     params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    rcgen::Issuer::new(params, key)
+}
+
+/// A revocation list of the authority, with these serial numbers on it, good until a year begins.
+pub fn revocation_list(certs: &Certs, serials: &[&[u8]], until: i32) -> String {
+    use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd};
     let revoked = |serial: &&[u8]| RevokedCertParams {
         serial_number: SerialNumber::from_slice(serial),
         revocation_time: date_time_ymd(2024, 1, 1),
@@ -162,5 +172,5 @@ pub fn revocation_list(certs: &Certs, serials: &[&[u8]], until: i32) -> String {
         revoked_certs: serials.iter().map(revoked).collect(),
         key_identifier_method: KeyIdMethod::Sha256,
     };
-    list.signed_by(&Issuer::from_params(&params, key)).unwrap().pem().unwrap()
+    list.signed_by(&authority(certs)).unwrap().pem().unwrap()
 }

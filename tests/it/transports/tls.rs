@@ -16,8 +16,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 
+use super::websocket::{BINARY, frame, upgrade};
 use crate::support::{
-    Broker, config,
+    Broker, Recorder, config,
     raw::{Client, Connect, connack},
     reload, run,
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
@@ -191,6 +192,71 @@ fn a_certificate_that_is_revoked_is_refused() {
 }
 
 #[test]
+fn a_connected_client_whose_certificate_is_revoked_is_disconnected() {
+    let certs = Certs::new();
+    let list = certs.path("revoked.pem");
+    for transport in [Transport::Tls, Transport::Wss] {
+        fs::write(&list, revocation_list(&certs, &[], 2100)).unwrap();
+        let listener = ListenerConfig {
+            revocation_list_file: Some(list.clone()),
+            allow_anonymous: Some(true),
+            ..with_clients(&certs, ClientCertificates::Optional)
+        };
+        let all = with(ListenerConfig { transport, ..listener });
+        let recorder = Arc::<Recorder>::default();
+        let observe = recorder.clone();
+        let broker = Broker::build(all.clone(), |b| b.observe(observe));
+        let open = |config: &Arc<ClientConfig>, id: &str| {
+            let mut client = secure(broker.address(), config);
+            if transport == Transport::Wss {
+                client = upgrade(client);
+                client.write_all(&frame(BINARY, &Connect::new(id).frame())).unwrap();
+                expect(&mut client, &[&[BINARY, 4][..], &connack(0, 0)].concat());
+            } else {
+                connect(&mut client, id);
+            }
+            client
+        };
+        let (mut lamp, _other) = (open(&certs.lamp(), "lamp"), open(&certs.client(), "other"));
+        // a list that revokes others ends nothing
+        fs::write(&list, revocation_list(&certs, &[&[1, 2, 3]], 2100)).unwrap();
+        reload(&broker.server, &all).unwrap();
+        let _again = open(&certs.lamp(), "again");
+        fs::write(&list, revocation_list(&certs, &[&serial(&certs.path("client.pem"))], 2100)).unwrap();
+        reload(&broker.server, &all).unwrap();
+        for id in ["lamp", "again"] {
+            recorder.wait_for(&format!("disconnect {id} CertificateGone(\"invalid peer certificate: Revoked\")"));
+        }
+        assert_eq!(
+            rest(&mut lamp).len(),
+            if transport == Transport::Wss { 4 } else { 0 },
+            "no more than a close frame"
+        );
+        assert_eq!(recorder.lines("disconnect").len(), 2);
+    }
+}
+
+#[test]
+fn the_name_may_be_an_alternative_one() {
+    let certs = Certs::new();
+    let names = Arc::<Names>::default();
+    let plug = names.clone();
+    let listener = ListenerConfig {
+        identity: Some(CertificateIdentity::Dns),
+        ..with_clients(&certs, ClientCertificates::Optional)
+    };
+    let broker = Broker::build(with(listener), |builder: Builder| builder.authenticate(plug));
+    // what `dunlin certs` makes for a client has none
+    let mut nameless = secure(broker.address(), &certs.lamp());
+    let _ = nameless.write_all(&Connect::new("lamp").frame());
+    assert_eq!(nameless.read(&mut [0; 4]).unwrap_or(0), 0);
+    certs.name_lamp("lamp.example.org");
+    connect(&mut secure(broker.address(), &certs.lamp()), "lamp");
+    let name = Some("lamp.example.org".to_owned());
+    assert_eq!(*names.0.lock(), [(name.clone(), name)]);
+}
+
+#[test]
 fn files_that_are_wrong_are_named_with_what_to_do() {
     let (certs, others) = (Certs::new(), Certs::new());
     let file = |name: &str, text: &str| {
@@ -237,8 +303,12 @@ fn files_that_are_wrong_are_named_with_what_to_do() {
         ),
         (ListenerConfig { client_ca_file: Some(certs.path("none")), ..clients.clone() }, "none: No such file"),
         (
-            ListenerConfig { revocation_list_file: Some(certs.path("ca.pem")), ..clients },
+            ListenerConfig { revocation_list_file: Some(certs.path("ca.pem")), ..clients.clone() },
             "ca.pem has no revocation list",
+        ),
+        (
+            ListenerConfig { revocation_list_file: Some(old_revocation_list(&certs)), ..clients },
+            "old.crl has a revocation list of version 1 in it, and version 2 is asked for; give the authority a crlnumber",
         ),
         (ListenerConfig { key_file: None, ..good }, "TLS needs a certificate_file and a key_file"),
     ];
@@ -250,6 +320,21 @@ fn files_that_are_wrong_are_named_with_what_to_do() {
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(dunlin::Server::check(&wrong).unwrap_err().to_string(), error.to_string());
     }
+}
+
+/// As `openssl ca` makes one for an authority that has neither a number for its lists nor extensions.
+fn old_revocation_list(certs: &Certs) -> std::path::PathBuf {
+    let dir = certs.dir();
+    fs::write(dir.join("index.txt"), "").unwrap();
+    let text = "[ca]\ndefault_ca = c\n[c]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 30000\n";
+    fs::write(dir.join("old.cnf"), text).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args("ca -config old.cnf -gencrl -keyfile ca.key -cert ca.pem -out old.crl".split(' '))
+        .current_dir(dir)
+        .output()
+        .expect("openssl is there");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    dir.join("old.crl")
 }
 
 #[test]

@@ -17,6 +17,7 @@ use tungstenite::protocol::frame::{
 use super::{
     super::{
         super::deadlines::{Deadlines, Tick},
+        judges::Judges,
         packets::Packets,
         stream::Stream,
         tls_stream::front,
@@ -189,6 +190,10 @@ impl<S: Stream> Stream for WebSocket<S> {
 
     /// A ping (RFC 6455 section 5.5.2) after a silence, since proxies close connections that are silent for longer. The
     /// answer proves nothing to MQTT: its Keep Alive holds all the same.
+    fn judge_again(&mut self, judges: &Judges) -> Result<(), Box<str>> {
+        self.socket.judge_again(judges)
+    }
+
     fn keep_open(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, now: Instant) -> io::Result<Tick> {
         if self.ping_after == 0 || self.closing != Closing::Open {
             return Ok(Tick::NEVER);
