@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     super::{
         Router, RouterThread, SysPublish,
-        ports::{Authorize, DropReason, Event, Publisher, Record},
+        ports::{Authorize, Condition, DropReason, Event, Publisher, Record, Store},
         sessions::Access,
         subscriptions::{Matched, RetainedBounds, Target},
         thread::{Action, Copies, Recorder, WHOLE_FANOUT, WHOLE_MATCH},
@@ -17,7 +17,7 @@ use crate::{
     codec::Publish,
     session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored, Turn},
     topic::TopicName,
-    types::{ClientId, QoS, SubscriptionOptions, UserName},
+    types::{ClientId, QoS, SubscriptionOptions},
 };
 
 /// The tree of topics that belong to the server.
@@ -122,11 +122,9 @@ impl Router {
         leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
         let (topic, retain) = (outgoing.topic, outgoing.retain);
-        // to clear one makes room
-        let retains = retain && !outgoing.payload.is_empty();
         if outgoing.qos != QoS::AtMostOnce
             && let Some(reason) = self.store_refuses(local)
-            && (retains || matched.targets.iter().any(|t| t.slot.is_kept() && t.options.qos != QoS::AtMostOnce))
+            && self.needs_room(&matched, outgoing)
         {
             return Err(reason);
         }
@@ -155,6 +153,26 @@ impl Router {
             return Ok(kept);
         }
         Ok(kept.and(self.deliver(local, &matched, &matched.targets, outgoing)))
+    }
+
+    /// Does the store grow by this message? To clear a retained one makes room, and one that is no longer than the one
+    /// it replaces takes none: they are taken from the reserve. So is the copy of one that clears, for sessions that
+    /// are kept, as it is small and can not come again; that of another one is not.
+    fn needs_room(&self, matched: &Matched, outgoing: &Outgoing<'_>) -> bool {
+        let is_reserved = outgoing.retain && self.is_reserved_for(outgoing);
+        match outgoing.payload.is_empty() {
+            true if is_reserved => return false,
+            false if outgoing.retain && !is_reserved => return true,
+            _ => {}
+        }
+        matched.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
+    }
+
+    /// The disk has no room but the reserve, and this retained message makes room, or takes none.
+    pub(super) fn is_reserved_for(&self, outgoing: &Outgoing<'_>) -> bool {
+        let is_full = |store: &Arc<dyn Store>| store.condition() == Condition::Full;
+        self.ports.store.as_ref().is_some_and(is_full)
+            && self.retained.has_room_of(outgoing.topic, outgoing.payload.len())
     }
 
     /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has
@@ -203,7 +221,7 @@ impl Router {
                 }
             });
         }
-        if self.store_refuses(local).is_some() {
+        if self.store_refuses(local).is_some() && !self.is_reserved_for(outgoing) {
             // QoS 0: its sender is told nothing
             local.observers.not_published(outgoing, DropReason::StoreFull);
             return Stored::Done;

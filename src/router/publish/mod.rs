@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `messages` | from a message to the sessions that get it |
+//! | `sender` | whose message it is |
 //! | `steps` | messages that a turn is too short for |
 //! | `wills` | Wills that are due |
 

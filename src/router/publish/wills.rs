@@ -312,7 +312,11 @@ impl Router {
     ) -> bool {
         let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client, user);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
-        if will.retain && outgoing.qos == QoS::AtMostOnce && self.store_refuses(local) == Some(CloseReason::StoreFull) {
+        if will.retain
+            && outgoing.qos == QoS::AtMostOnce
+            && self.store_refuses(local) == Some(CloseReason::StoreFull)
+            && !self.is_reserved_for(&outgoing)
+        {
             return false;
         }
         // that its client may publish it was found when it became due

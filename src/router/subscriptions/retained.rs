@@ -114,6 +114,13 @@ impl RetainedStore {
         record(old.is_some())
     }
 
+    /// Has the topic a client's message whose payload is of so many bytes at least? Then one of so many in its place
+    /// takes no more room.
+    pub(crate) fn has_room_of(&self, topic: &TopicName, payload: usize) -> bool {
+        let inner = self.inner.read();
+        inner.tree.get(topic).is_some_and(|old| !old.is_own() && old.message.payload().len() >= payload)
+    }
+
     /// What there is now.
     pub(crate) fn present(&self) -> Present {
         let inner = self.inner.read();

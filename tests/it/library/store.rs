@@ -650,6 +650,76 @@ fn retained_messages_are_acknowledged_when_they_are_kept() {
 }
 
 #[test]
+fn what_is_retained_is_cleared_and_made_shorter_on_a_full_disk() {
+    let (broker, store) = broker();
+    // its session is kept, and it is away
+    let mut keeper = keeper(&broker, &store);
+    keeper.send(&subscribe(9, &[("r/#", 1)]));
+    store.expect_records(1);
+    store.keep_all();
+    keeper.expect(&suback(9, &[1]));
+    keeper.disconnect();
+    store.expect_records(1);
+    let mut publisher = broker.client("pub");
+    let topics = ["r/0", "r/1", "r/2", "alone", "other"];
+    for topic in topics {
+        publisher.publish(Message::new(topic, "12345").retain());
+    }
+    store.records();
+    store.set_condition(Condition::Full);
+    // nobody whose session is kept is to have it: it takes the place of the one that is there, at every QoS
+    for (qos, payload) in [(0, "abcde"), (1, "abcd"), (2, "abc")] {
+        publisher.send(&Message::new("alone", payload).qos(qos).id(qos.into()).retain().frame());
+        store.expect_records(1);
+        assert_eq!(store.records(), [format!("retained alone {payload}")]);
+        store.keep_all();
+        match qos {
+            0 => {}
+            1 => publisher.expect(&puback(1)),
+            _ => publisher.expect(&pubrec(2)),
+        }
+    }
+    // one that is longer needs room, and one that is new
+    for topic in ["alone", "new"] {
+        publisher.publish(Message::new(topic, "longer").retain());
+        assert_eq!(store.records(), [""; 0]);
+        let mut refused = broker.client("refused");
+        refused.send(&Message::new(topic, "longer").qos(1).id(1).retain().frame());
+        refused.expect_closed();
+    }
+    // what is queued for a session that is kept as well needs room too
+    let mut refused = broker.client("refused");
+    refused.send(&Message::new("r/1", "abc").qos(1).id(1).retain().frame());
+    refused.expect_closed();
+    assert_eq!(store.records(), [""; 0]);
+    // but for what clears: once
+    for (qos, topic) in [(0, "r/0"), (1, "r/1"), (2, "r/2")] {
+        publisher.send(&Message::new(topic, "").qos(qos).id(u16::from(qos) * 10).retain().frame());
+        // at a QoS it is queued for the keeper too
+        store.expect_records(if qos == 0 { 1 } else { 2 });
+        assert_eq!(store.records()[0], format!("cleared {topic}"));
+        store.keep_all();
+        match qos {
+            0 => {}
+            1 => publisher.expect(&puback(10)),
+            _ => publisher.expect(&pubrec(20)),
+        }
+    }
+    let mut refused = broker.client("refused");
+    refused.send(&Message::new("r/1", "").qos(1).id(1).retain().frame());
+    refused.expect_closed();
+    assert_eq!(broker.retained("#", 2), [("alone".into(), "abc".into()), ("other".into(), "12345".into())]);
+    // a Will that clears is published as well
+    broker.connect(&Connect::new("gone").will(&Message::new("other", "").retain()), 0).abort();
+    store.expect_records(1);
+    assert_eq!(store.records(), ["cleared other"]);
+    store.set_condition(Condition::Stuck);
+    refused = broker.client("refused");
+    refused.send(&Message::new("alone", "a").qos(1).id(1).retain().frame());
+    refused.expect_closed();
+}
+
+#[test]
 fn qos_0_waits_for_nothing() {
     let (broker, store) = broker();
     let mut keeper = keeper(&broker, &store);

@@ -63,6 +63,39 @@ fn a_full_disk_stops_what_needs_it_and_nothing_else() {
 }
 
 #[test]
+fn retained_messages_are_cleared_and_made_shorter_on_a_full_disk() {
+    on_a_small_disk("full_disk::retained_messages_are_cleared_and_made_shorter_on_a_full_disk", |place| {
+        let mut broker = start(place);
+        away(&broker, "subscriber", "kept", 1);
+        away(&broker, "watcher", "r/+", 2);
+        for topic in ["r/0", "r/1", "r/2", "changed"] {
+            broker.client("publisher").publish(Message::new(topic, "12345").qos(1).retain());
+        }
+        fill(&mut broker);
+        expect_condition(&broker, "full");
+        let mut publisher = broker.client("publisher");
+        for qos in 0..3 {
+            publisher.publish(Message::new(&format!("r/{qos}"), "").qos(qos).retain());
+            publisher.publish(Message::new("changed", &format!("{qos}")).qos(qos).retain());
+        }
+        broker.kill();
+        let broker = start(place);
+        let retained = broker.client("reader").subscribe_retained(&[("r/#", 0), ("changed", 0)], 1);
+        assert_eq!(retained[0].text(), "2");
+        // who was away is told, where it asked for a QoS
+        let mut watcher = broker.resume("watcher");
+        for _ in 0..3 {
+            assert_eq!(watcher.take().text(), "12345");
+        }
+        for qos in 1..3 {
+            watcher.expect_message(&format!("r/{qos}"), "", qos);
+        }
+        watcher.expect_nothing_pending();
+        broker.stop();
+    });
+}
+
+#[test]
 fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
     on_a_small_disk("full_disk::room_on_the_disk_is_used_as_soon_as_it_is_there", |place| {
         let filler = filler(place);
