@@ -56,6 +56,7 @@ pub struct Server {
     workers: Workers,
     /// Behind the router's port; closed when nobody appends any more.
     store: Option<Arc<DiskStore>>,
+    clock: Clock,
     listeners: Listeners,
     addresses: Vec<SocketAddr>,
     /// Held for as long as a reload takes: there is one at a time.
@@ -211,7 +212,7 @@ impl Server {
             persistence::restore(&router, restored, clock.now());
         }
         let count = config.worker_threads();
-        let workers = Workers::start(router.clone(), net_limits(&config), count, clock);
+        let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
         let listeners = Listeners::open(bound, &workers, anonymity, passed)?;
         let listening = listeners.all();
@@ -222,7 +223,7 @@ impl Server {
         };
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
-        Ok(Self { router, workers, store, listeners, addresses, config, auth, ready_file })
+        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file })
     }
 
     /// Where it listened when it had started, in the order of the config, with the ports that the system picked in
@@ -268,18 +269,20 @@ impl Server {
         self.config.lock().await.shutdown_grace
     }
 
-    /// Stops accepting, writes what is queued to connected clients for at most the configured grace, closes all
-    /// connections, ends the threads and closes the store. An error is the store's: what was acknowledged is kept all
-    /// the same.
+    /// Publishes the Wills of connected clients, stops accepting, writes what is queued to connected clients for at
+    /// most the configured grace, closes all connections, ends the threads and closes the store. An error is the
+    /// store's: what was acknowledged is kept all the same.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
         let grace = self.config.into_inner().shutdown_grace;
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
         drop(self.ready_file);
-        let (mut workers, store) = (self.workers, self.store);
+        let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
         std::thread::spawn(move || {
+            // while those that wait for them are still connected
+            router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
             let _ = done.send(store.map_or(Ok(()), |store| store.close()));
         });

@@ -220,6 +220,7 @@ impl Clients {
             scope.spawn(move || comers.come(broker, third));
             scope.spawn(move || bursts.come(broker, fourth));
         });
+        self.willers.iter_mut().for_each(|willer| willer.killed(broker.killed_at()));
     }
 
     /// All finish what they began; then all must be as acknowledged.

@@ -1,7 +1,10 @@
 //! [`Willer`]: a client that vanishes or says goodbye, and its Wills; [`Watcher`]: gets them, and judges them when all
 //! is settled.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crate::{
     inbox::{END, Inbox},
@@ -13,8 +16,10 @@ use crate::{
     wire::{Broker, Connection},
 };
 
-/// Wills of QoS 1 and 2, retained and not.
-const WILLERS: usize = 4;
+/// Wills of QoS 1 and 2, retained and not, of clients with persistent sessions and with none.
+const WILLERS: usize = 8;
+/// A DISCONNECT that the broker has answered by closing the connection is kept after this time.
+const KEPT_AFTER: Duration = Duration::from_millis(100);
 
 /// All of them.
 pub fn willers() -> Vec<Willer> {
@@ -29,11 +34,13 @@ enum Fate {
     Published,
     /// That its client sent DISCONNECT is kept: it is not.
     Discarded,
+    /// The broker had closed the connection by then, after a DISCONNECT: that is kept a moment later.
+    Left(Instant),
     /// Neither is known to be kept.
     Open,
 }
 
-/// A client with a persistent session, and a Will with each of its connections.
+/// A client with a Will with each of its connections.
 pub struct Willer {
     number: usize,
     has_session: bool,
@@ -47,12 +54,14 @@ impl Willer {
         let mut earlier = None;
         while let Some(mut connection) = self.connect(broker) {
             let Some(present) = connection.accepted() else { return };
-            assert!(present || !self.has_session, "the session of willer {} is lost", self.number);
-            self.has_session = true;
-            // that it is back is not waited for; what comes behind it is
-            connection.send(&unsubscribe(1, &["any"]));
-            let Some(frame) = connection.read() else { return };
-            assert_eq!(frame.bytes(), ack(0xB0, 1));
+            assert!(present == self.has_session || present && !is_clean(self.number), "willer {}", self.number);
+            if !is_clean(self.number) {
+                self.has_session = true;
+                // that it is back is not waited for; what comes behind it is
+                connection.send(&unsubscribe(1, &["any"]));
+                let Some(frame) = connection.read() else { return };
+                assert_eq!(frame.bytes(), ack(0xB0, 1));
+            }
             let current = self.fates.len() - 1;
             self.fates[current] = Fate::Published;
             drop(earlier.take());
@@ -60,6 +69,10 @@ impl Willer {
                 0 => {
                     self.fates[current] = Fate::Open;
                     connection.disconnect();
+                    self.fates[current] = Fate::Left(Instant::now());
+                    if random.once_in(2) {
+                        continue;
+                    }
                     // what is acknowledged is kept, and what the broker did before
                     if self.acknowledged(broker).is_none() {
                         return;
@@ -72,6 +85,15 @@ impl Willer {
                 // the next connection takes the session over
                 1 => earlier = Some(connection),
                 _ => drop(connection),
+            }
+        }
+    }
+
+    /// The broker was killed then.
+    pub fn killed(&mut self, at: Instant) {
+        for fate in &mut self.fates {
+            if let Fate::Left(left) = *fate {
+                *fate = if left + KEPT_AFTER <= at { Fate::Discarded } else { Fate::Open };
             }
         }
     }
@@ -98,7 +120,8 @@ impl Willer {
         let mut connection = Connection::open(broker)?;
         let will = will(self.number, self.fates.len());
         self.fates.push(Fate::Open);
-        connection.send(&Connect::new(&format!("willer-{}", self.number)).persistent().will(&will).frame());
+        let connect = Connect::new(&format!("willer-{}", self.number)).will(&will);
+        connection.send(&if is_clean(self.number) { connect } else { connect.persistent() }.frame());
         Some(connection)
     }
 }
@@ -151,7 +174,7 @@ impl Watcher {
                 let right = match fate {
                     Fate::Published => count > 0,
                     Fate::Discarded => count == 0,
-                    Fate::Open => true,
+                    Fate::Open | Fate::Left(_) => true,
                 };
                 assert!(right, "Will {nth} of willer {number}: {fate:?}, and it came {count} times");
             }
@@ -193,6 +216,10 @@ fn will(willer: usize, nth: usize) -> Message {
 
 fn is_retained(willer: usize) -> bool {
     willer >= WILLERS / 2
+}
+
+fn is_clean(willer: usize) -> bool {
+    willer / 2 % 2 == 1
 }
 
 fn topic_of(willer: usize) -> String {

@@ -3,7 +3,11 @@
 use std::{
     io::{BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -21,13 +25,15 @@ pub struct Broker {
     /// Until the kill; below 1 where there is none.
     left: AtomicI64,
     killed: AtomicBool,
+    killed_at: OnceLock<Instant>,
 }
 
 impl Broker {
     /// One that is not killed before [`kill_after`](Self::kill_after) says so.
     pub fn new(process: Running) -> Self {
         let address = process.addresses[0];
-        Self { address, process: Mutex::new(process), left: AtomicI64::new(0), killed: AtomicBool::new(false) }
+        let (process, left, killed) = (Mutex::new(process), AtomicI64::new(0), AtomicBool::new(false));
+        Self { address, process, left, killed, killed_at: OnceLock::new() }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -43,12 +49,18 @@ impl Broker {
     pub fn heard(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.killed.store(true, Ordering::SeqCst);
+            let _ = self.killed_at.set(Instant::now());
             self.process.lock().kill();
         }
     }
 
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::SeqCst)
+    }
+
+    /// When it was killed; now, if it was not.
+    pub fn killed_at(&self) -> Instant {
+        self.killed_at.get().copied().unwrap_or_else(Instant::now)
     }
 
     pub fn into_process(self) -> Running {

@@ -218,10 +218,10 @@ impl Router {
     }
 
     /// Publishes the Wills of all clients that are connected, as the server ends: before their connections do, so that
-    /// those that wait for them get them. `wake` is to call the wakers, with nothing locked.
-    pub fn publish_all_wills(&self, local: &mut RouterThread, mut wake: impl FnMut(&mut RouterThread)) {
+    /// those that wait for them get them.
+    pub fn publish_all_wills(&self, local: &mut RouterThread) {
         for slot in self.sessions.all() {
-            self.together(|| {
+            let publish = |local: &mut RouterThread| {
                 let mut state = slot.lock();
                 let Some(will) = state.session.take_will() else { return };
                 let client = state.session.id().clone();
@@ -233,8 +233,10 @@ impl Router {
                 }
                 drop(state);
                 self.publish_will(local, &client, kept, access, will);
-            });
-            wake(local);
+            };
+            // no plug-in that panics keeps the others' from being published
+            local.finish(|local| self.together(|| publish(local)));
+            local.wake();
         }
     }
 

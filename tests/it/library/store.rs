@@ -880,6 +880,41 @@ fn a_will_that_finds_no_room_is_published_once_when_there_is() {
 }
 
 #[test]
+fn only_a_will_that_something_is_kept_of_is_recorded_and_one_that_is_awaited_before_its_connack() {
+    let (broker, store) = broker();
+    let (mut keeper, mut observer) = (broker.begin("keeper"), broker.client("observer"));
+    keeper.subscribe(&[("awaited", 1), ("at qos 0", 0)]);
+    store.records();
+    broker.client("without").disconnect();
+    let at_qos_0 = broker.connect(&Connect::new("at qos 0").will(&Message::new("awaited", "gone")), 0);
+    at_qos_0.disconnect();
+    observer.expect_nothing_pending();
+    assert_eq!(store.records(), [""; 0]);
+
+    // what nobody waits for yet is recorded too: somebody may, later
+    store.hold();
+    let mut early = broker.connect(&Connect::new("early").will(&Message::new("later", "gone").qos(1)), 0);
+    let mut low = broker.connect(&Connect::new("low").will(&Message::new("at qos 0", "gone").qos(1)), 0);
+    assert_eq!(store.records(), ["will 1 of early later", "will 2 of low at qos 0"]);
+    for will in [Message::new("awaited", "gone").qos(1), Message::new("kept", "gone").retain()] {
+        let mut client = broker.open();
+        client.send(&Connect::new("client").will(&will).frame());
+        store.expect_records(1);
+        client.expect_no_bytes();
+        store.keep_all();
+        client.expect(&[0x20, 2, 0, 0]);
+        client.disconnect();
+        store.expect_records(2);
+        store.records();
+    }
+    for client in [&mut early, &mut low] {
+        client.send(&[0xE0, 0]);
+        client.expect_closed();
+    }
+    assert_eq!(store.records(), ["will 1 gone", "will 2 gone"]);
+}
+
+#[test]
 fn what_is_said_when_there_is_room_again_comes_after_the_wills_that_waited_for_it() {
     let (broker, store) = broker();
     let mut lamp = broker.open();

@@ -10,6 +10,7 @@
 //! | `earlier_versions` | data directories of earlier versions |
 //! | `full_disk` | a disk without room |
 //! | `small_disk` | how much of a disk is taken, and a disk that has little |
+//! | `wills` | Wills of clients that are connected when the broker ends |
 //! | `access` | what users and rules do to what was kept |
 //! | `place` | a data directory and brokers on it |
 
@@ -22,3 +23,4 @@ mod place;
 mod restart;
 mod retained;
 mod small_disk;
+mod wills;
