@@ -27,6 +27,7 @@
 //! | `Handover::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
 //! | `Sessions::map` of the router (a shard) | which slot has a Client Identifier | a group |
 //! | a slot of the router | one session and its connection | a group, a shard of `Sessions::map` |
+//! | `Owners::named` of the router | how many sessions each user has | any of the above |
 //! | `Subscriptions::trie` of the router | the trie | a group |
 //! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
 //! | `Sessions::expiries` of the router | when sessions end | a group |

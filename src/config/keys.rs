@@ -355,7 +355,8 @@ const LIMITS: Table<Config> = Table {
         max_subscriptions: count(1), "Subscriptions of one client.";
         max_sessions: count(1),
             "Sessions in all, those of clients that are away among them; a client that would need one more (Clean Session \
-             0) is refused.";
+             0) is refused. When more than half are used, so is a client of a user that has half of them, and at least \
+             1,000; clients that prove no user name are one user, if others do.";
         session_expiry: OrWord { form: span(SECOND, CENTURY), word: "never", zero: false },
             "How long the session of a client that is away is kept (Clean Session 0).";
     },

@@ -38,7 +38,7 @@ pub use ports::{
     Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
     SessionOwner, Store,
 };
-pub use sessions::{ConnectionId, SlotRef};
+pub use sessions::{ConnectionId, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
 pub use thread::RouterThread;

@@ -1,4 +1,4 @@
-//! The gauges of what sessions hold of messages, against a walk over all sessions.
+//! What the router counts: what sessions hold of messages, against a walk over all of them; and whose they are.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -331,4 +331,47 @@ proptest! {
         prop_assert_eq!(world.router.session_count(), 0);
         prop_assert_eq!(world.router.backlog(), Backlog::default());
     }
+}
+
+#[test]
+fn a_user_that_has_half_of_the_sessions_gets_no_more_and_others_do() {
+    let (router, now) =
+        (Router::new(RouterLimits { max_sessions: 2_400, ..limits() }, Ports::default(), 7), Instant::now());
+    let mut local = router.local(now);
+    let mut come = |user: Option<&str>, n: usize| {
+        let identity = Identity {
+            user: user.map(Into::into),
+            proof: if user.is_some() { Proof::Password } else { Proof::None },
+            ..Identity::default()
+        };
+        let name = format!("{}{n}", user.unwrap_or("nobody"));
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
+        let connect = connect(&name, false);
+        router.connect(&mut local, &connect, name.as_str().into(), identity, peer, Waker::noop().clone())
+    };
+    let first: Vec<_> = (0..1_200).map(|n| come(Some("a"), n).unwrap().client).collect();
+    // there is nobody else, and nobody has more than half
+    let more = come(Some("a"), 1_200).unwrap().client;
+    let refused = |result: Result<Connected, CloseReason>| match result {
+        Err(CloseReason::Refused { code, why }) => {
+            assert_eq!(code, codec::ReasonCode::QuotaExceeded);
+            assert!(why.contains("its user has"), "{why}");
+        }
+        other => panic!("refused, not {other:?}"),
+    };
+    refused(come(Some("a"), 1_201));
+    // who has a session may come back to it, and others may begin
+    assert!(come(Some("a"), 7).unwrap().session_present);
+    come(Some("b"), 1).unwrap();
+    (0..1_000).for_each(|n| _ = come(None, n).unwrap());
+    come(None, 1_000).unwrap();
+    let mut local = router.local(now);
+    assert_eq!(router.counters().get(Count::RefusedSessions), 1);
+    // sessions that expire make room
+    for client in [&first[0], &first[1], &more] {
+        router.end(&mut local, client, &CloseReason::ClientDisconnect, now);
+    }
+    router.expire_sessions(&mut local, now + Duration::from_secs(61));
+    assert_eq!(router.session_count(), 1_201 + 1 + 1_001 - 3);
+    come(Some("a"), 1_201).unwrap();
 }

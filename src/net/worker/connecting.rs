@@ -17,6 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::limits::NetLimits;
+use crate::router::SHARE_AT_LEAST;
 
 /// The connections whose CONNECT is not answered yet.
 #[derive(Debug, Default)]
@@ -76,8 +77,6 @@ pub(crate) enum NoPlace {
     AddressFull,
 }
 
-/// An address or a user may have as many as this however many others there are.
-const SHARE_AT_LEAST: usize = 1_000;
 /// A connection that was accepted a shorter time ago is not closed so that a new one has room.
 const YOUNG: Duration = Duration::from_secs(3);
 /// Of those that hold most, how many are looked at for one that is not young.

@@ -138,12 +138,22 @@ impl Router {
             state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
             state.session.tell_backlog_to(|before, now| self.counters.holds(before, now));
         }
+        let owner = access.as_ref().and_then(|access| access.owner());
+        if owner != state.owner() {
+            self.sessions.owners.remove(state.owner());
+            self.sessions.owners.add(owner);
+        }
         state.access = access;
         state.restored_unauthenticated = false;
     }
 }
 
 impl SlotState {
+    /// The user whose session it is, if that was proved.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.access.as_ref().and_then(|access| access.owner())
+    }
+
     /// May the session's client receive a message of this topic?
     #[inline]
     pub(crate) fn may_receive(&self, topic: &TopicName, observers: &Observers) -> bool {

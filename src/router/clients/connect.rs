@@ -96,9 +96,11 @@ impl Router {
             None => None,
         };
         // counting them visits every shard: not for clients whose session ends with them
-        if !connect.clean_session && self.sessions.has_no_room(&client, local.limits.max_sessions) {
+        let owner = access.as_ref().and_then(|access| access.owner());
+        if !connect.clean_session
+            && let Some(why) = self.sessions.no_room(&client, owner, local.limits.max_sessions)
+        {
             local.count(Count::RefusedSessions, 1);
-            let why = "there are as many sessions as limits.max_sessions allows";
             return Err(refused(ReasonCode::QuotaExceeded, why));
         }
         if !connect.clean_session && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
@@ -277,6 +279,7 @@ impl Router {
         if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
             state.started_by = commit;
         }
+        self.sessions.owners.add(access.as_ref().and_then(|access| access.owner()));
         state.access = access;
         state.origin = origin;
         state.will_number = will_number;
@@ -371,6 +374,7 @@ impl Router {
     /// records of a session that takes its place.
     fn end_session(&self, local: &mut RouterThread, state: &mut SlotState) -> (Vec<FilterId>, Stored) {
         state.ended = true;
+        self.sessions.owners.remove(state.owner());
         let subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
         let Some(session) = state.session.number() else { return (subscriptions, Stored::Done) };
         let stored = self.store(|| Record::SessionEnded { session });

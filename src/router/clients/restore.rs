@@ -44,6 +44,8 @@ impl Router {
                 self.sessions.expire_at(key, slot.clone());
             }
         }
+        // whose it is shows when its client is back
+        self.sessions.owners.add(None);
         self.sessions.restore(client, slot);
     }
 }

@@ -13,7 +13,10 @@ use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
-use super::slot::{ConnectionId, ExpiryKey, SlotRef};
+use super::{
+    owners::Owners,
+    slot::{ConnectionId, ExpiryKey, SlotRef},
+};
 #[cfg(test)]
 use crate::session::Backlog;
 use crate::{
@@ -35,6 +38,8 @@ pub(crate) struct Sessions {
     connected_maximum: AtomicUsize,
     /// Makes Client Identifiers for clients that send none.
     names: RandomState,
+    /// Whose they are.
+    pub(crate) owners: Owners,
 }
 
 /// What [`Sessions::next_expired`] found.
@@ -58,6 +63,7 @@ impl Default for Sessions {
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
             names: RandomState::default(),
+            owners: Owners::default(),
         }
     }
 }
@@ -80,9 +86,18 @@ impl Sessions {
         self.map.remove_if(client, |_, now| now == slot);
     }
 
-    /// Has this client no session, and are there as many as there may be? Counting them visits every shard.
-    pub(crate) fn has_no_room(&self, client: &ClientId, most: usize) -> bool {
-        self.map.len() >= most && !self.map.contains_key(client)
+    /// Why there is no session for a client of this user that has none; `most`: there may be so many. Counting them
+    /// visits every shard.
+    pub(crate) fn no_room(&self, client: &ClientId, user: Option<&str>, most: usize) -> Option<&'static str> {
+        let all = self.map.len();
+        let why = if all >= most {
+            "there are as many sessions as limits.max_sessions allows"
+        } else if self.owners.has_share(user, all, most) {
+            "more than half of limits.max_sessions is used, and its user has as many sessions as one may have"
+        } else {
+            return None;
+        };
+        (!self.map.contains_key(client)).then_some(why)
     }
 
     /// Has this client a session that a store keeps?

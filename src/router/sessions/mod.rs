@@ -4,15 +4,18 @@
 //! |---|---|
 //! | `slot` | the place of one session, and the connection attached to it |
 //! | `rights` | who its client is, and what it may do |
+//! | `owners` | how many sessions each user has |
 //! | `map` | which session has a Client Identifier; who is connected; when sessions end |
 //! | `permissions` | whether users and rules changed |
 
 mod map;
+mod owners;
 mod permissions;
 mod rights;
 mod slot;
 
 pub(crate) use map::{Expired, Sessions};
+pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
 pub(crate) use rights::Access;
 pub use slot::{ConnectionId, SlotRef};

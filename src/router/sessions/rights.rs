@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::ports::{Identity, Rights};
+use super::super::ports::{Identity, Proof, Rights};
 use crate::topic::{TopicFilter, TopicName};
 
 /// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there
@@ -40,6 +40,11 @@ impl Access {
     /// The User Name in force.
     pub(crate) fn user(&self) -> Option<&str> {
         self.identity.user.as_deref()
+    }
+
+    /// The user whose sessions these are: one that was proved.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.user().filter(|_| self.identity.proof != Proof::None)
     }
 
     pub(crate) fn limits_reading(&self) -> bool {

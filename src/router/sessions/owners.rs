@@ -1,0 +1,98 @@
+//! [`Owners`]: how many sessions each user has, so that none takes all of them.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use parking_lot::Mutex;
+
+/// Of what is bounded for all together, an address or a user may have so many however many others there are.
+pub const SHARE_AT_LEAST: usize = 1_000;
+
+/// How many sessions each user has. A user is one that was proved; all other clients are one user, of no name, if there
+/// are sessions of users that have one: among clients that cannot be told apart, no share can be told.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    named: Mutex<HashMap<Box<str>, usize>>,
+    all_named: AtomicUsize,
+    nameless: AtomicUsize,
+}
+
+impl Owners {
+    /// One more session of this user.
+    pub(crate) fn add(&self, user: Option<&str>) {
+        let Some(user) = user else {
+            self.nameless.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.all_named.fetch_add(1, Ordering::Relaxed);
+        let mut named = self.named.lock();
+        match named.get_mut(user) {
+            Some(count) => *count += 1,
+            None => _ = named.insert(user.into(), 1),
+        }
+    }
+
+    /// One of this user's sessions is no more, or another's.
+    pub(crate) fn remove(&self, user: Option<&str>) {
+        let Some(user) = user else {
+            self.nameless.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        self.all_named.fetch_sub(1, Ordering::Relaxed);
+        let mut named = self.named.lock();
+        match named.get_mut(user) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => _ = named.remove(user),
+        }
+    }
+
+    /// Of `all` sessions, of which there may be `most`, has this user its share?
+    pub(crate) fn has_share(&self, user: Option<&str>, all: usize, most: usize) -> bool {
+        let half = most / 2;
+        if all <= half {
+            return false;
+        }
+        let has = match user {
+            Some(user) => self.named.lock().get(user).copied().unwrap_or(0),
+            None if self.all_named.load(Ordering::Relaxed) == 0 => return false,
+            None => self.nameless.load(Ordering::Relaxed),
+        };
+        has >= half.max(SHARE_AT_LEAST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_is_enough_for_a_user_once_half_is_used() {
+        let owners = Owners::default();
+        (0..2_000).for_each(|_| owners.add(Some("a")));
+        assert!(!owners.has_share(Some("a"), 2_000, 4_000), "others have the other half");
+        assert!(owners.has_share(Some("a"), 2_001, 4_000));
+        assert!(!owners.has_share(Some("b"), 2_001, 4_000));
+        assert!(!owners.has_share(None, 2_001, 4_000));
+        owners.remove(Some("a"));
+        assert!(!owners.has_share(Some("a"), 2_001, 4_000));
+        // not below a thousand
+        assert!(owners.has_share(Some("a"), 2_001, 100));
+        (0..1_000).for_each(|_| owners.remove(Some("a")));
+        assert!(!owners.has_share(Some("a"), 2_001, 100));
+        (0..999).for_each(|_| owners.remove(Some("a")));
+        assert!(owners.named.lock().is_empty());
+    }
+
+    #[test]
+    fn clients_without_a_name_share_with_users_that_have_one() {
+        let owners = Owners::default();
+        (0..1_500).for_each(|_| owners.add(None));
+        assert!(!owners.has_share(None, 1_500, 1_600));
+        owners.add(Some("a"));
+        assert!(owners.has_share(None, 1_501, 1_600));
+        owners.remove(Some("a"));
+        assert!(!owners.has_share(None, 1_500, 1_600));
+    }
+}
