@@ -95,9 +95,10 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     if let Some(torn) = &recovered.torn {
         tracing::warn!(
             file = %options.data_dir.join(&torn.file).display(),
-            "the log ends within frame {}, at byte {}: cut off; none of it was acknowledged",
+            "the log ends within frame {}, at byte {}: cut off{}",
             torn.frame,
-            torn.offset
+            torn.offset,
+            torn.acknowledged(),
         );
     }
     if let Some(version) = recovered.version.filter(|&version| version < VERSION) {

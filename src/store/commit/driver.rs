@@ -53,6 +53,10 @@ pub(crate) fn start<F: Files>(
     let (pool, its_end, clock) = (writer.pool().clone(), ends.clone(), shared.clock.clone());
     let preparer = thread::Builder::new().name("store-files".into());
     let preparer = preparer.spawn(move || prepare(&pool, &its_end, &clock))?;
+    let (shown, its_end) = (shared.clone(), ends.clone());
+    let files = writer.files().clone();
+    let watcher = thread::Builder::new().name("store-watch".into());
+    let watcher = watcher.spawn(move || watch(&*files, &shown, &its_end))?;
     let now = shared.clock.now();
     let (to_sync, written) = mpsc::channel();
     let driver = Driver {
@@ -66,9 +70,10 @@ pub(crate) fn start<F: Files>(
         retry_due: now,
         to_sync,
         preparer: preparer.thread().clone(),
+        watcher: watcher.thread().clone(),
         ends,
     };
-    let mut others = vec![preparer];
+    let mut others = vec![preparer, watcher];
     let written = Arc::new(Mutex::new(written));
     // all end when the driver does
     for n in 0..MOST_ON_THE_WAY {
@@ -89,13 +94,14 @@ struct Driver<F: Files> {
     age: u64,
     started: Instant,
     sync_due: Option<Instant>,
-    /// When the log is to say that the clients that are connected still are.
+    /// When the log is to say that the clients that are connected still are; where all are away, it has more time.
     mark_due: Instant,
     /// When it is tried again whether there is room.
     retry_due: Instant,
     /// To the threads that bring it to the disk.
     to_sync: mpsc::Sender<Written<F::File>>,
     preparer: Thread,
+    watcher: Thread,
     ends: Arc<AtomicBool>,
 }
 
@@ -130,8 +136,10 @@ impl<F: Files> Driver<F> {
             } else if batch.closing {
                 self.writer.sync()?;
                 self.writer.mark(self.time())?;
-                return self.writer.sync();
-            } else if self.mark_due <= self.now() {
+                self.writer.sync()?;
+                self.writer.end();
+                return Ok(());
+            } else if self.next_mark().is_some_and(|due| due <= self.now()) {
                 // not synced: after a power cut they have been away a little longer
                 self.writer.mark(self.time())?;
                 self.mark_due = self.now() + MARK;
@@ -196,8 +204,16 @@ impl<F: Files> Driver<F> {
             return Some(now);
         }
         let retry = self.writer.is_full().then_some(self.retry_due);
-        let mark = (self.writer.index().connected > 0).then_some(self.mark_due);
-        [retry, self.sync_due, mark].into_iter().flatten().min()
+        [retry, self.sync_due, self.next_mark()].into_iter().flatten().min()
+    }
+
+    /// When the log is to say how old it is.
+    fn next_mark(&self) -> Option<Instant> {
+        let index = self.writer.index();
+        match index.connected {
+            0 => index.has_sessions().then(|| self.mark_due + MARK_AWAY),
+            _ => Some(self.mark_due),
+        }
     }
 
     /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it,
@@ -243,6 +259,7 @@ impl<F: Files> Drop for Driver<F> {
         tell_panic(&self.shared);
         self.ends.store(true, Ordering::Release);
         self.preparer.unpark();
+        self.watcher.unpark();
     }
 }
 
@@ -274,6 +291,17 @@ fn tell_panic(shared: &Handover) {
     }
 }
 
+/// Looks whether the directory is still there: what is written to files that no name leads to is lost.
+fn watch<F: Files>(files: &F, shared: &Handover, ends: &AtomicBool) {
+    while !ends.load(Ordering::Acquire) {
+        if !files.is_there() {
+            let gone = io::Error::new(io::ErrorKind::NotFound, "the directory is not where it was");
+            return shared.fail(Failure::new(DATA_DIR, "removed, or renamed", &gone));
+        }
+        shared.clock.park_until(shared.clock.now() + LOOK);
+    }
+}
+
 /// Makes files for segments to come while there are too few.
 fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
     while !ends.load(Ordering::Acquire) {
@@ -294,10 +322,14 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
     }
 }
 
+/// How often it is looked whether the directory is there.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long until it is tried again whether there is room.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the log may say nothing while clients are connected.
 const MARK: Duration = Duration::from_secs(60);
+/// How much longer while all clients are away: what they have been away by then is known by the wall clock alone.
+const MARK_AWAY: Duration = Duration::from_secs(3600);
 /// Bytes that a step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;

@@ -144,6 +144,11 @@ impl Index {
         }
     }
 
+    /// Is any session kept?
+    pub(crate) fn has_sessions(&self) -> bool {
+        !self.by_number.is_empty()
+    }
+
     #[inline]
     pub(crate) fn session(&mut self, number: u64) -> Option<(u32, &mut Session)> {
         let slot = *self.by_number.get(&number)?;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Seek, Write},
+    io::{self, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
@@ -14,7 +14,8 @@ use super::{error::OpenError, names, owner::chown};
 /// The right to use a data directory; it ends with this value, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: fs::File,
+    _directory: Option<fs::File>,
+    _file: Option<fs::File>,
 }
 
 /// Makes the directory if there is none, for its owner alone; with its name on the disk.
@@ -36,14 +37,7 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
 
 /// Checks that it may be used, and takes it.
 pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
-    let metadata = fs::metadata(path).map_err(|error| OpenError::Io {
-        path: path.to_owned(),
-        what: "cannot look at the data directory",
-        error,
-    })?;
-    if !metadata.is_dir() {
-        return Err(OpenError::NotADirectory { path: path.to_owned() });
-    }
+    let metadata = is_directory(path)?;
     let denied = |what| move |error: rustix::io::Errno| (what, io::Error::from(error));
     rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK)
         .map_err(denied("cannot read the data directory"))
@@ -58,6 +52,8 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
         );
     }
 
+    // the directory too: the file may be removed while a broker runs
+    let directory = lock_directory(path, FlockOperation::NonBlockingLockExclusive)?;
     let name = path.join(names::LOCK);
     let failed = |error| {
         let (what, chown) = ("cannot open the lock file", chown(path));
@@ -65,44 +61,65 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     };
     let options = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut file = options.map_err(failed)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let read = file.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
-            return Err(OpenError::Locked { path: path.to_owned(), pid: read });
-        }
-        Err(error) => {
-            let (path, error) = (name, error.into());
-            return Err(OpenError::Io { path, what: "cannot lock the data directory", error });
-        }
-    }
+    lock_file(path, &file, FlockOperation::NonBlockingLockExclusive)?;
     // who it is helps whoever comes second; the lock holds without it
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(Lock { _file: file })
+    Ok(Lock { _directory: directory, _file: Some(file) })
 }
 
-/// The right to read a directory that nobody else uses: the same as [`lock`], and where nothing can be written there,
-/// as with a copy on a disk that is mounted to be read alone, without leaving a trace. `None`: nobody has ever used it.
-pub(crate) fn lock_to_read(path: &Path) -> Result<Option<Lock>, OpenError> {
-    let denied = match lock(path) {
-        Err(denied @ OpenError::Permission { .. }) => denied,
-        other => return other.map(Some),
-    };
-    if rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).is_err() {
-        return Err(denied);
+/// Checks that it may be read, and takes it: others may read it meanwhile, and no broker may use it. Nothing in it is
+/// changed, so that this works where nothing can be.
+pub(crate) fn lock_to_read(path: &Path) -> Result<Lock, OpenError> {
+    is_directory(path)?;
+    rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).map_err(|error| OpenError::Permission {
+        path: path.to_owned(),
+        what: "cannot read the data directory",
+        error: error.into(),
+        chown: chown(path),
+    })?;
+    let directory = lock_directory(path, FlockOperation::NonBlockingLockShared)?;
+    // a copy may have none, or one that may not be read
+    let file = fs::File::open(path.join(names::LOCK)).ok();
+    if let Some(file) = &file {
+        lock_file(path, file, FlockOperation::NonBlockingLockShared)?;
     }
-    let file = match fs::File::open(path.join(names::LOCK)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(_) => return Err(denied),
-    };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(Some(Lock { _file: file })),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path: path.to_owned(), pid: None }),
-        // a file system of which others know nothing
+    Ok(Lock { _directory: directory, _file: file })
+}
+
+fn is_directory(path: &Path) -> Result<fs::Metadata, OpenError> {
+    let (failed, what) = (path.to_owned(), "cannot look at the data directory");
+    let metadata = fs::metadata(path).map_err(|error| OpenError::Io { path: failed, what, error })?;
+    match metadata.is_dir() {
+        true => Ok(metadata),
+        false => Err(OpenError::NotADirectory { path: path.to_owned() }),
+    }
+}
+
+/// `None`: this file system cannot lock directories.
+fn lock_directory(path: &Path, how: FlockOperation) -> Result<Option<fs::File>, OpenError> {
+    let Ok(directory) = fs::File::open(path) else { return Ok(None) };
+    match rustix::fs::flock(&directory, how) {
+        Ok(()) => Ok(Some(directory)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
         Err(_) => Ok(None),
     }
+}
+
+fn lock_file(path: &Path, file: &fs::File, how: FlockOperation) -> Result<(), OpenError> {
+    match rustix::fs::flock(file, how) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(locked(path)),
+        Err(error) => {
+            let (path, error) = (path.join(names::LOCK), error.into());
+            Err(OpenError::Io { path, what: "cannot lock the data directory", error })
+        }
+    }
+}
+
+/// Another process has it: which, as far as its lock file says so.
+fn locked(path: &Path) -> OpenError {
+    let pid = fs::read_to_string(path.join(names::LOCK)).ok().and_then(|pid| pid.trim().parse().ok());
+    OpenError::Locked { path: path.to_owned(), pid }
 }
 
 #[cfg(test)]
@@ -118,8 +135,22 @@ mod tests {
         let first = lock(&path).unwrap();
         let refused = lock(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
+        assert!(matches!(lock_to_read(&path), Err(OpenError::Locked { pid: Some(_), .. })));
+        // also where the file is gone
+        fs::remove_file(path.join(names::LOCK)).unwrap();
+        assert!(matches!(lock(&path), Err(OpenError::Locked { pid: None, .. })));
         drop(first);
         lock(&path).unwrap();
+    }
+
+    #[test]
+    fn those_that_read_do_not_keep_each_other_out_and_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = [lock_to_read(dir.path()).unwrap(), lock_to_read(dir.path()).unwrap()];
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(matches!(lock(dir.path()), Err(OpenError::Locked { .. })));
+        drop(readers);
+        lock(dir.path()).unwrap();
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -17,20 +17,22 @@ use super::{
 pub struct Disk {
     path: PathBuf,
     direct: bool,
-    /// Nothing is written there.
-    only_read: bool,
+    /// Files are opened to be read.
+    read_only: bool,
+    /// Which directory it is: its device and its number there. `None`: nobody knows.
+    which: Option<(u64, u64)>,
 }
 
 impl Disk {
     /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page
     /// cache where that can be.
     pub fn new(path: &Path, direct: bool) -> Self {
-        Self { path: path.to_owned(), direct, only_read: false }
+        Self { path: path.to_owned(), direct, read_only: false, which: which(path) }
     }
 
-    /// The same, to be read alone: nothing has to be writable.
-    pub(crate) fn to_read(path: &Path) -> Self {
-        Self { path: path.to_owned(), direct: false, only_read: true }
+    /// The same, to be read: nothing in it can be changed.
+    pub fn to_read(path: &Path) -> Self {
+        Self { read_only: true, ..Self::new(path, false) }
     }
 
     fn to_append(&self, name: &str, options: &fs::OpenOptions) -> io::Result<DiskFile> {
@@ -39,6 +41,10 @@ impl Disk {
         let direct = if self.direct { Direct::open(&path) } else { None };
         Ok(DiskFile { file, direct, cached: AtomicBool::new(false) })
     }
+}
+
+fn which(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|directory| (directory.dev(), directory.ino()))
 }
 
 /// A file in it.
@@ -65,7 +71,7 @@ impl Files for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<DiskFile> {
-        let file = fs::File::options().read(true).write(!self.only_read).open(self.path.join(name))?;
+        let file = fs::File::options().read(true).write(!self.read_only).open(self.path.join(name))?;
         Ok(DiskFile { file, direct: None, cached: AtomicBool::new(false) })
     }
 
@@ -87,6 +93,10 @@ impl Files for Disk {
 
     fn sync_dir(&self) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()
+    }
+
+    fn is_there(&self) -> bool {
+        self.which.is_none() || which(&self.path) == self.which
     }
 
     fn room(&self) -> Option<u64> {

@@ -34,6 +34,11 @@ pub trait Files: Send + Sync + 'static {
     /// Names that were given and taken so far survive a power cut.
     fn sync_dir(&self) -> io::Result<()>;
 
+    /// Is the directory still where it was? Where nobody can tell, it is.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Bytes that the disk has room for, beside what it holds. `None`: nobody knows.
     fn room(&self) -> Option<u64>;
 }

@@ -6,6 +6,7 @@
 //! | `format`, `names` | headers of segments and frames; names of files |
 //! | `record`, `records`, `optional`, `varint` | what the log says; a frame's records as bytes, and back |
 //! | `files`, `disk`, `direct` | what is asked of a file system; the real one; writes around its cache |
+//! | `ends` | where the log ends, beside the log |
 //! | `pool`, `sizes` | files that wait to be segments; how large they are |
 //! | `data_dir`, `owner` | the directory: permissions, the lock; to whom it belongs |
 //! | `error` | what can be wrong with all of that |
@@ -13,6 +14,7 @@
 pub(crate) mod data_dir;
 pub(super) mod direct;
 pub(super) mod disk;
+pub(super) mod ends;
 pub(super) mod error;
 pub(super) mod files;
 pub(crate) mod format;
@@ -27,6 +29,7 @@ pub(super) mod varint;
 
 pub(crate) use data_dir::Lock;
 pub(crate) use disk::Disk;
+pub(crate) use ends::{End, Last};
 pub(crate) use error::{DATA_DIR, RecoveryError};
 pub use error::{Damage, Failure, OpenError};
 pub(crate) use files::{File, Files, is_full, read_all, write_all_at, zero_fill};

@@ -2,6 +2,10 @@
 
 /// The file that a running broker holds locked.
 pub(crate) const LOCK: &str = "LOCK";
+/// Where the log ends, after an end in order.
+pub(crate) const END: &str = "END";
+/// Which segment began last.
+pub(crate) const LAST: &str = "LAST";
 
 pub(crate) fn segment(id: u64) -> String {
     format!("{id:016x}.log")
@@ -36,7 +40,8 @@ pub(crate) fn unfinished(name: &str) -> String {
 }
 
 pub(crate) fn is_unfinished(name: &str) -> bool {
-    name.strip_suffix(".new").is_some_and(|name| spare_number(name).is_some() || segment_id(name).is_some())
+    let made = |name: &str| name == END || spare_number(name).is_some() || segment_id(name).is_some();
+    name.strip_suffix(".new").is_some_and(made)
 }
 
 #[cfg(test)]

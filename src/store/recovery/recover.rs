@@ -10,8 +10,8 @@ use super::{
     super::{
         index::{Index, SegmentId},
         log::{
-            About, BadHeader, Damage, Decoder, File, Files, Frame, HEADER, Header, Key, LogRecord, RecoveryError, Time,
-            VERSION, format, names, read_all,
+            About, BadHeader, Damage, Decoder, End, File, Files, Frame, HEADER, Header, Key, Last, LogRecord,
+            RecoveryError, Time, VERSION, format, names, read_all,
         },
     },
     replay::{Dangling, Replay},
@@ -62,6 +62,20 @@ pub(crate) struct Torn {
     pub(crate) offset: u64,
     /// The frame that began there.
     pub(crate) frame: u64,
+    /// The log is known to end before it: nothing of it was acknowledged.
+    pub(crate) beyond_end: bool,
+}
+
+impl Torn {
+    /// What is known of whether it was acknowledged.
+    pub(crate) fn acknowledged(&self) -> &'static str {
+        match self.beyond_end {
+            true => "; none of it was acknowledged",
+            false => {
+                "; none of it was acknowledged if it was being written when the broker ended, and not damaged since"
+            }
+        }
+    }
 }
 
 /// Where a record is.
@@ -114,6 +128,9 @@ pub(crate) fn recover(
             walk.segment(id, id == last, headers.get(&id), &bytes, next_first, visit);
         }
     }
+    let noted = Last::read(files).map_err(RecoveryError::io(names::LAST, "cannot read it"))?;
+    let end = End::read(files).map_err(RecoveryError::io(names::END, "cannot read it"))?;
+    walk.look_at_the_end(last, noted, end);
     let version = walk.versions.values().next_back().copied();
     let Walk { replay, segments, torn, mut damage, obsolete, next_frame, last_time, oldest, salt, .. } = walk;
     let first = segments.first().map_or(1, |found| found.id) as SegmentId;
@@ -133,7 +150,7 @@ pub(crate) fn recover(
         dangling,
         obsolete,
         spares: recovered_spares,
-        next_segment: last.unwrap_or(0) + 1,
+        next_segment: last.unwrap_or(0).max(noted) + 1,
         next_frame,
         oldest,
         salt,
@@ -317,13 +334,41 @@ impl Walk {
         }
         if is_last {
             if format::number_at(bytes, at) == Some(expected) {
-                self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected });
+                self.torn = Some(Torn { file: file.clone(), offset: at as u64, frame: expected, beyond_end: false });
             }
         } else if let Some(first) = next_first.filter(|&first| first > expected) {
             let lost = missing(expected, first);
             self.damaged(file, at, format!("{lost} missing at the end of this segment"));
         }
         None
+    }
+
+    /// Is all there that was written, as far as it is said beside the log? `last` is the last segment, `noted` the last
+    /// one that is known to have begun, `end` what an end in order left.
+    fn look_at_the_end(&mut self, last: Option<u64>, noted: u64, end: Option<Result<End, ()>>) {
+        let found = self.segments.last().map_or((0, 0), |found| (found.id, found.end));
+        let lost =
+            "the last segment is missing, or nothing is left of its beginning: it had begun, and what it held is lost";
+        match end {
+            Some(Ok(End { segment, frame, length })) if found < (segment, length) || self.next_frame <= frame => {
+                let offset = if found.0 == segment { found.1 } else { 0 };
+                let what = if found.0 < segment {
+                    format!("{lost}; the log was ended with frame {frame}")
+                } else {
+                    let lost = missing(self.next_frame.min(frame), frame + 1);
+                    format!("{lost} missing: the log was ended in order, with frame {frame} at byte {length}")
+                };
+                self.damaged(&names::segment(segment), offset as usize, what);
+                self.torn = None;
+            }
+            Some(Err(())) => self.damaged(names::END, 0, "it does not say where the log ended"),
+            _ if noted > last.unwrap_or(0) => {
+                self.damaged(&names::segment(noted), 0, lost);
+                self.torn = None;
+            }
+            Some(Ok(_)) => self.torn.iter_mut().for_each(|torn| torn.beyond_end = true),
+            None => {}
+        }
     }
 
     /// Applies a frame's records; gives how many.

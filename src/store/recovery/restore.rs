@@ -71,3 +71,17 @@ fn number(number: u64) -> SessionNumber {
 
 /// A clock that is before 2025, in milliseconds since 1970, was not set.
 const NOT_SET: u64 = 1_735_689_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wall_clock_tells_how_long_nobody_ran_unless_it_was_set_back_or_not_set_before() {
+        let last = |wall| Time { wall, age: 7 };
+        assert_eq!(down_time(last(NOT_SET), NOT_SET + 5), 5);
+        assert_eq!(down_time(last(NOT_SET + 5), NOT_SET), 0);
+        assert_eq!(down_time(last(NOT_SET - 1), NOT_SET + 5), 0);
+        assert_eq!(down_time(last(300_000), u64::MAX), 0);
+    }
+}

@@ -5,8 +5,11 @@ use proptest::prelude::*;
 use super::{
     super::{
         commit::writer::{Progress, Settings},
-        log::sizes::SegmentBytes,
-        recovery::{recover::recover, restore::restored},
+        log::{Time, sizes::SegmentBytes},
+        recovery::{
+            recover::recover,
+            restore::{down_time, restored},
+        },
     },
     model::Model,
     world::{World, copy, look, message, open, session_number, settings},
@@ -214,6 +217,26 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     assert_eq!(away(&world, 60_001), [40_000, 30_000, 10_000]);
 }
 
+/// A machine without a clock of its own: it is 1970 until the network tells.
+#[test]
+fn a_clock_that_is_set_makes_nobody_away_for_longer() {
+    const NOW: u64 = 1_800_000_000_000;
+    let mut world = World::new(0, settings(SEGMENT));
+    let mut at = |wall, age, record| {
+        let mut contents = vec![record].into();
+        world.writer.commit(&mut contents, Time { wall, age }).unwrap();
+        world.writer.sync().unwrap();
+    };
+    at(1_000, 0, start(1));
+    at(2_000, 1_000, Record::Detached { session: session_number(1) });
+    at(NOW, 6_000, queued(1, 1, 1, b"acknowledged when the clock was set"));
+    let recovered = look(&world.files);
+    assert_eq!(recovered.last, Time { wall: NOW, age: 6_000 });
+    // it starts again three seconds later
+    let age = recovered.last.age + down_time(recovered.last, NOW + 3_000);
+    assert_eq!(restored(&recovered.index, age).sessions[0].away.as_millis(), 8_000);
+}
+
 #[test]
 fn what_is_restored_says_how_far_each_message_came() {
     let mut world = World::new(0, settings(SEGMENT));
@@ -249,7 +272,7 @@ fn opening_may_be_interrupted() {
             world.writer.clean(512).unwrap();
         }
         world.files.power_cut(&mut world.rng);
-        world.files.break_at(1 + round % 5, super::simulated::Fault::Broken);
+        world.files.break_at(1 + round % 11, super::simulated::Fault::Broken);
         let recovered = recover(&world.files, &mut |_, _| {}).unwrap();
         let statistics = Default::default();
         let _ = super::super::commit::writer::Writer::open(

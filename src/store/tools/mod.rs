@@ -54,7 +54,7 @@ pub enum ToolError {
 /// Reads all of the log: a line for each segment, then what is kept, then what is wrong. `true`: nothing is.
 pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
-    let recovered = read(&Disk::to_read(data_dir), data_dir, &mut |_, _| {})?;
+    let recovered = read(data_dir, &mut |_, _| {})?;
     for found in &recovered.segments {
         let live = recovered.index.segment_use.get(found.id as u32);
         writeln!(
@@ -73,8 +73,11 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     if let Some(torn) = &recovered.torn {
         writeln!(
             out,
-            "{}, byte {}: the end of frame {} is not there; it was not acknowledged, and the next start cuts it off",
-            torn.file, torn.offset, torn.frame
+            "{}, byte {}: the end of frame {} is not there, and the next start cuts it off{}",
+            torn.file,
+            torn.offset,
+            torn.frame,
+            torn.acknowledged()
         )?;
     }
     for damage in &recovered.damage {
@@ -96,7 +99,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
 pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let mut failed = Ok(());
-    let recovered = read(&Disk::to_read(data_dir), data_dir, &mut |position, record| {
+    let recovered = read(data_dir, &mut |position, record| {
         if !all || failed.is_err() {
             return;
         }
@@ -125,7 +128,7 @@ pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), Tool
 /// `damaged-<seconds since 1970>/` within the directory, and says what is lost. Safe to interrupt and to repeat.
 pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock(data_dir)?;
-    let recovered = read(&Disk::new(data_dir, false), data_dir, &mut |_, _| {})?;
+    let recovered = read(data_dir, &mut |_, _| {})?;
     if recovered.damage.is_empty() {
         writeln!(out, "no damage: nothing to repair")?;
         return Ok(());
@@ -167,11 +170,10 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
 }
 
 fn read(
-    disk: &Disk,
     data_dir: &Path,
     visit: &mut dyn FnMut(super::recovery::Position<'_>, &LogRecord<'_>),
 ) -> Result<Recovered, OpenError> {
-    recover(disk, visit).map_err(|error| error.within(data_dir))
+    recover(&Disk::to_read(data_dir), visit).map_err(|error| error.within(data_dir))
 }
 
 /// Gives each segment a second name in `aside`, on the disk; gives their names.

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::{FileExt, PermissionsExt},
     path::Path,
     process::Command,
+    time::{Duration, Instant},
 };
 
 use super::place::{Place, away, refused, text_of};
@@ -21,9 +22,93 @@ fn a_second_broker_on_the_directory_is_told_who_has_it() {
     let said = place.refused();
     let holder = format!("another dunlin (process {}) uses this data directory", broker.id());
     assert!(said.contains(text_of(&place.data_dir())) && said.contains(&holder), "{said}");
+    // also where the lock file is gone
+    fs::remove_file(place.data_dir().join("LOCK")).unwrap();
+    assert!(place.refused().contains("another dunlin uses this data directory"));
     broker.client("client").expect_nothing_pending();
     broker.stop();
     place.start().stop();
+}
+
+#[test]
+fn a_directory_that_goes_while_the_broker_runs_ends_it() {
+    for renamed in [false, true] {
+        let place = Place::new();
+        let mut broker = place.start();
+        let mut publisher = broker.client("publisher");
+        publisher.publish(Message::new("kept", "m").qos(1).retain());
+        match renamed {
+            true => fs::rename(place.data_dir(), place.path().join("elsewhere")).unwrap(),
+            // the broker may make a file meanwhile
+            false => {
+                while place.data_dir().exists() {
+                    let _ = fs::remove_dir_all(place.data_dir());
+                }
+            }
+        }
+        let removed = Instant::now();
+        let said = broker.wait_for("nothing more is acknowledged");
+        assert!(said.contains("data_dir: removed, or renamed"), "{said}");
+        assert!(removed.elapsed() < Duration::from_secs(5), "{:?}", removed.elapsed());
+        assert_eq!(broker.exit_code(), Some(1));
+    }
+}
+
+#[test]
+fn a_lost_end_is_damage_after_an_end_in_order_and_a_lost_segment_after_a_kill_too() {
+    for killed in [false, true] {
+        let place = Place::new();
+        let (file, end) = with_messages(&place);
+        if killed {
+            // the next start writes no END, and its segment is the second
+            let mut broker = place.start();
+            broker.client("publisher").publish(Message::new("t", "last").qos(1));
+            broker.kill();
+        }
+        let last = place.segments().pop().unwrap();
+        let bytes = fs::read(&last).unwrap();
+        let write = |bytes: &[u8]| fs::write(&last, bytes).unwrap();
+        let mut damages: Vec<Box<dyn Fn() + '_>> = vec![
+            Box::new(|| write(&[])),
+            Box::new(|| write(&bytes[..63])),
+            Box::new(|| write(&vec![0; bytes.len()])),
+            Box::new(|| fs::remove_file(&last).unwrap()),
+        ];
+        if !killed {
+            damages.push(Box::new(|| write(&bytes[..64])));
+            damages.push(Box::new(|| write(&[&bytes[..end as usize / 2], &vec![0; bytes.len()][..]].concat())));
+            damages.push(Box::new(|| write(&bytes[..end as usize - 1])));
+            damages.push(Box::new(|| fs::write(place.data_dir().join("END"), "").unwrap()));
+        }
+        for (n, damage) in damages.iter().enumerate() {
+            damage();
+            let said = told(&place, "check", 1);
+            assert!(
+                said.contains("damage in 1 place(s)") && !said.contains("none of it was acknowledged"),
+                "{n}: {said}"
+            );
+            assert!(place.refused().contains("dunlin store repair"));
+            write(&bytes);
+        }
+        drop(file);
+    }
+}
+
+#[test]
+fn a_copy_that_cannot_be_written_to_is_checked() {
+    let place = Place::new();
+    with_messages(&place);
+    fs::remove_file(place.data_dir().join("LOCK")).unwrap();
+    let modes = |files, directory| {
+        for entry in fs::read_dir(place.data_dir()).unwrap() {
+            fs::set_permissions(entry.unwrap().path(), fs::Permissions::from_mode(files)).unwrap();
+        }
+        fs::set_permissions(place.data_dir(), fs::Permissions::from_mode(directory)).unwrap();
+    };
+    modes(0o400, 0o500);
+    assert_eq!(told(&place, "check", 0).lines().last(), Some("no damage"));
+    assert!(!place.data_dir().join("LOCK").exists(), "root may write everywhere, and does not");
+    modes(0o600, 0o700);
 }
 
 #[test]
@@ -90,7 +175,8 @@ fn flip(file: &fs::File, at: u64) {
 fn a_torn_end_is_cut_off_and_said_in_one_line() {
     let place = Place::new();
     let (file, end) = with_messages(&place);
-    // the last frame did not come to the disk as a whole
+    // as if it had been killed, and the last frame did not come to the disk as a whole
+    fs::remove_file(place.data_dir().join("END")).unwrap();
     file.write_all_at(&[0; 7], end - 7).unwrap();
     let broker = place.start();
     let said: Vec<_> = broker.read.iter().filter(|line| line.contains("WARN")).collect();

@@ -20,12 +20,16 @@ fn a_directory_of_an_earlier_version_is_read_whole() {
         let place = Place::new();
         unpack(directory, &place.data_dir());
         // an end in order between: what this version writes of it is read, too
-        start(&place).stop();
-        holds_everything(&start(&place));
+        let broker = start(&place);
+        assert!(broker.read.iter().any(|line| line.contains("format 1 becomes format 2")), "{:?}", broker.read);
+        broker.stop();
+        let broker = start(&place);
+        assert!(!broker.read.iter().any(|line| line.contains("becomes format")), "{:?}", broker.read);
+        holds_everything(&broker);
     }
 }
 
-/// These sessions are older than they may be by default.
+/// Nobody has run on these for longer than sessions may be away by default.
 fn start(place: &Place) -> Running {
     place.configured("[limits]\nsession_expiry = \"never\"\n")
 }

@@ -1,6 +1,8 @@
 //! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
 //! test can stop it anywhere; `driver` drives it.
 
+mod clean;
+
 use std::{
     collections::VecDeque,
     io,
@@ -12,7 +14,7 @@ use super::{
     super::{
         index::{Cursor, Emitted, Index, SegmentId},
         log::{
-            About, DATA_DIR, Failure, File, Files, HEADER, Header, Key, Pool, READY, RESERVE, RecoveryError,
+            About, DATA_DIR, End, Failure, File, Files, HEADER, Header, Key, Last, Pool, READY, RESERVE, RecoveryError,
             SegmentBytes, Sizes, Spare, Time, VERSION, format, is_full, names, pool, write_all_at, zero_fill,
         },
         recovery::Recovered,
@@ -64,6 +66,8 @@ pub(crate) struct Writer<F: Files> {
     /// The first segment that the last frame that was written needs.
     oldest: u64,
     cleaning: Option<(SegmentId, Cursor)>,
+    /// `None`: there was no room for it.
+    last_begun: Option<Last<F::File>>,
     sizes: Sizes,
     /// The disk has room for a few segments more, and is full soon unless the log is cleaned.
     short: bool,
@@ -114,6 +118,17 @@ impl<F: Files> Writer<F> {
         settings: Settings,
         statistics: Arc<Statistics>,
     ) -> Result<Self, RecoveryError> {
+        End::remove(&*files).map_err(RecoveryError::io(names::END, "cannot remove it"))?;
+        let last_begun = Last::open(&*files).and_then(|mut last| {
+            last.note(recovered.segments.last().map_or(0, |found| found.id))?;
+            Ok(last)
+        });
+        let last_begun = match last_begun {
+            Ok(last) => Some(last),
+            // a full disk keeps nobody from starting
+            Err(error) if is_full(&error) => None,
+            Err(error) => return Err(RecoveryError::io(names::LAST, "cannot write it")(error)),
+        };
         if let Some(last) = recovered.segments.last().filter(|_| !settings.keep_freed) {
             let name = names::segment(last.id);
             let ended = files.open(&name).and_then(|file| end_at(&file, last));
@@ -158,6 +173,7 @@ impl<F: Files> Writer<F> {
             synced: recovered.next_frame - 1,
             oldest: recovered.oldest,
             cleaning: None,
+            last_begun,
             sizes,
             short: false,
             full: false,
@@ -171,6 +187,10 @@ impl<F: Files> Writer<F> {
 
     pub(crate) fn index(&self) -> &Index {
         &self.index
+    }
+
+    pub(crate) fn files(&self) -> &Arc<F> {
+        &self.files
     }
 
     pub(crate) fn pool(&self) -> &Arc<Pool<F>> {
@@ -263,51 +283,6 @@ impl<F: Files> Writer<F> {
         self.current.as_ref().is_some_and(|current| current.file.syncs_overlap())
     }
 
-    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after
-    /// the next [`sync`](Self::sync). `true`: there is more to do.
-    pub(crate) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
-        self.alive()?;
-        let Some(first) = self.segments.front().map(|segment| segment.id as SegmentId) else { return Ok(false) };
-        if !self.wants_cleaning(first) {
-            self.cleaning = None;
-            return Ok(false);
-        }
-        let (home, mut cursor) = self.cleaning.filter(|(home, _)| *home == first).unwrap_or((first, Cursor::default()));
-        let more = self.index.collect(home, &mut cursor, most, LOOKS);
-        self.cleaning = Some((home, cursor));
-        if self.write()? == Progress::Stuck {
-            return Ok(false);
-        }
-        let left = self.index.segment_use.get(home).records;
-        debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
-        if left == 0 {
-            if self.oldest <= home.into() && self.write_frame()? == Progress::Stuck {
-                return Ok(false);
-            }
-            self.sync()?;
-        }
-        Ok(true)
-    }
-
-    /// Moves everything to the tail: nothing of the segments that were there is needed any more.
-    pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
-        self.now = now;
-        for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
-            let mut cursor = Cursor::default();
-            while self.index.segment_use.get(home).records > 0 {
-                self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
-                if self.write()? == Progress::Stuck {
-                    return Ok(Progress::Stuck);
-                }
-            }
-        }
-        if self.write_frame()? == Progress::Stuck {
-            return Ok(Progress::Stuck);
-        }
-        self.sync()?;
-        Ok(Progress::Done)
-    }
-
     /// A frame that says no more than that all before it is on the disk, and when that was.
     pub(crate) fn mark(&mut self, now: Time) -> Result<(), Failure> {
         self.alive()?;
@@ -316,6 +291,25 @@ impl<F: Files> Writer<F> {
             self.write_frame()?;
         }
         Ok(())
+    }
+
+    /// This segment began: that is on the disk when this returns. What finds no room is not worth an end.
+    fn note_begun(&mut self, id: u64) -> io::Result<()> {
+        let noted = match &mut self.last_begun {
+            Some(last) => last.note(id),
+            place => Last::open(&*self.files).and_then(|last| place.insert(last).note(id)),
+        };
+        noted.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
+    }
+
+    /// All is written and on the disk, and nothing more is: says so beside the log.
+    pub(crate) fn end(&self) {
+        let Some(last) = self.segments.back() else { return };
+        let length = self.current.as_ref().map_or(last.len, |current| current.end);
+        let end = End { segment: last.id, frame: self.last_frame(), length };
+        if let Err(error) = end.write(&*self.files) {
+            tracing::warn!(%error, "cannot write the file END in data_dir: the next start cannot tell whether the log is whole");
+        }
     }
 
     /// Segments of the log, and spares.
@@ -330,27 +324,6 @@ impl<F: Files> Writer<F> {
 
     fn log_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
-    }
-
-    fn wants_cleaning(&self, first: SegmentId) -> bool {
-        let Some(current) = &self.current else { return false };
-        // what is stuck is not on the disk: what it ended is still needed there
-        if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as SegmentId == first {
-            return false;
-        }
-        let (live, segment) = (self.index.live_bytes, self.pool.segment_bytes());
-        let needed = self.index.segment_use.get(first).bytes;
-        // with less, cleaning would only move what lives
-        let gains = self.log_bytes() > live + live / 4 + 3 * segment;
-        if self.full {
-            // only what frees a segment for certain
-            let room = (current.len - current.end + self.pool.bytes()).saturating_sub(current.len / 16);
-            return gains && needed + needed / 4 + 512 <= room;
-        }
-        // little that keeps much: moving it costs next to nothing, and a file that is used again needs no zeros
-        let len = self.segments.front().map_or(0, |segment| segment.len);
-        let cheap = self.segments.len() > 2 && needed <= len / 32;
-        cheap || self.short && gains || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
     /// Writes the frame that is stuck, if there is one, and then what is noted.
@@ -444,6 +417,10 @@ impl<F: Files> Writer<F> {
         let (from, reserve) = self.file_for(HEADER as u64 + needed, grows)?;
         match self.begin_segment(id, &from.name) {
             Ok(file) => {
+                // before anything in it is acknowledged; what finds no room is not worth a stop
+                if let Err(error) = self.note_begun(id) {
+                    return Err(Roll::Failed(self.fail(names::LAST, "cannot write", &error)));
+                }
                 self.next_segment += 1;
                 self.full |= reserve;
                 self.segments.push_back(Segment { id, len: from.len });
@@ -535,25 +512,6 @@ impl<F: Files> Writer<F> {
         Ok(file)
     }
 
-    /// Gives back the segments that the log on the disk does not need.
-    fn free(&mut self) -> Result<(), Failure> {
-        self.alive()?;
-        while self.segments.len() > 1
-            && let Some(first) = self.segments.front().filter(|segment| segment.id < self.oldest)
-        {
-            let name = names::segment(first.id);
-            if !self.settings.keep_freed
-                && let Err(error) = self.pool.recycle(&name, first.len)
-            {
-                return Err(self.fail(&name, "cannot remove a segment", &error));
-            }
-            let id = first.id as SegmentId;
-            self.segments.pop_front();
-            self.index.segment_use.pop_through(id);
-        }
-        Ok(())
-    }
-
     fn fail(&mut self, file: &str, what: &'static str, error: &io::Error) -> Failure {
         self.failed.get_or_init(|| Failure::new(file, what, error)).clone()
     }
@@ -570,8 +528,6 @@ impl<F: Files> Writer<F> {
     }
 }
 
-/// Things that one step of cleaning looks at.
-const LOOKS: usize = 100_000;
 /// Segments that the log may have beyond twice what is live.
 const SLACK_SEGMENTS: u64 = 4;
 /// A frame's buffer that is kept from one batch to the next.

@@ -1,0 +1,99 @@
+//! Cleaning: what lives in the oldest segment moves to the tail, and segments that nothing needs are given back.
+
+use super::{
+    super::super::{
+        index::{Cursor, SegmentId},
+        log::{Failure, Files, Time, names},
+    },
+    Progress, SLACK_SEGMENTS, Writer,
+};
+
+impl<F: Files> Writer<F> {
+    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after
+    /// the next [`sync`](Self::sync). `true`: there is more to do.
+    pub(crate) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
+        self.alive()?;
+        let Some(first) = self.segments.front().map(|segment| segment.id as SegmentId) else { return Ok(false) };
+        if !self.wants_cleaning(first) {
+            self.cleaning = None;
+            return Ok(false);
+        }
+        let (home, mut cursor) = self.cleaning.filter(|(home, _)| *home == first).unwrap_or((first, Cursor::default()));
+        let more = self.index.collect(home, &mut cursor, most, LOOKS);
+        self.cleaning = Some((home, cursor));
+        if self.write()? == Progress::Stuck {
+            return Ok(false);
+        }
+        let left = self.index.segment_use.get(home).records;
+        debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
+        if left == 0 {
+            if self.oldest <= home.into() && self.write_frame()? == Progress::Stuck {
+                return Ok(false);
+            }
+            self.sync()?;
+        }
+        Ok(true)
+    }
+
+    /// Moves everything to the tail: nothing of the segments that were there is needed any more.
+    pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
+        self.now = now;
+        for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
+            let mut cursor = Cursor::default();
+            while self.index.segment_use.get(home).records > 0 {
+                self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
+                if self.write()? == Progress::Stuck {
+                    return Ok(Progress::Stuck);
+                }
+            }
+        }
+        if self.write_frame()? == Progress::Stuck {
+            return Ok(Progress::Stuck);
+        }
+        self.sync()?;
+        Ok(Progress::Done)
+    }
+
+    fn wants_cleaning(&self, first: SegmentId) -> bool {
+        let Some(current) = &self.current else { return false };
+        // what is stuck is not on the disk: what it ended is still needed there
+        if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as SegmentId == first {
+            return false;
+        }
+        let (live, segment) = (self.index.live_bytes, self.pool.segment_bytes());
+        let needed = self.index.segment_use.get(first).bytes;
+        // with less, cleaning would only move what lives
+        let gains = self.log_bytes() > live + live / 4 + 3 * segment;
+        if self.full {
+            // only what frees a segment for certain
+            let room = (current.len - current.end + self.pool.bytes()).saturating_sub(current.len / 16);
+            return gains && needed + needed / 4 + 512 <= room;
+        }
+        // little that keeps much: moving it costs next to nothing, and a file that is used again needs no zeros
+        let len = self.segments.front().map_or(0, |segment| segment.len);
+        let cheap = self.segments.len() > 2 && needed <= len / 32;
+        cheap || self.short && gains || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
+    }
+
+    /// Gives back the segments that the log on the disk does not need.
+    pub(super) fn free(&mut self) -> Result<(), Failure> {
+        self.alive()?;
+        while self.segments.len() > 1
+            && let Some(first) = self.segments.front().filter(|segment| segment.id < self.oldest)
+        {
+            let name = names::segment(first.id);
+            if !self.settings.keep_freed
+                && let Err(error) = self.pool.recycle(&name, first.len)
+            {
+                return Err(self.fail(&name, "cannot remove a segment", &error));
+            }
+            let id = first.id as SegmentId;
+            self.segments.pop_front();
+            self.index.segment_use.pop_through(id);
+        }
+        Ok(())
+    }
+}
+
+/// Things that one step of cleaning looks at.
+const LOOKS: usize = 100_000;
