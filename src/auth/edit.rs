@@ -133,6 +133,10 @@ fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     if let (Some(line), false) = (line, placed) {
         out.extend([line, "\n"]);
     }
+    // a file without a byte is refused by a broker: it would be one that is just being written
+    if out.is_empty() {
+        out.push_str("# no users\n");
+    }
     out
 }
 

@@ -17,6 +17,22 @@ pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError>
     Ok(bytes)
 }
 
+/// The same of a file that always has something in it: an empty one is one that somebody is writing, or a mistake.
+pub(super) fn read_not_empty(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError> {
+    let bytes = read(path, key)?;
+    match bytes.is_empty() {
+        false => Ok(bytes),
+        true => Err(AuthError::Setting {
+            key,
+            problem: format!(
+                "{} is empty (0 bytes), as if somebody was just writing it; for a file that says nothing, write a line \
+                 that begins with #",
+                path.display()
+            ),
+        }),
+    }
+}
+
 /// Opens a file to read, and refuses what is not a regular file: a FIFO would keep the reader waiting.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");

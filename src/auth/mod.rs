@@ -107,7 +107,8 @@ impl Policy {
         const ACL: &str = "auth.acl_file";
         let (mut warnings, mut contents) = (Vec::new(), Contents::default());
         let users = settings.password_file.as_deref().map(|path| {
-            let text = files::read_secret(path, PASSWORDS, &mut warnings)?;
+            let text = files::read_not_empty(path, PASSWORDS)?;
+            files::warn_of_others(path, PASSWORDS, &mut warnings);
             contents.add("users (auth.password_file)", &text);
             let (file, mut lines) = (path.display().to_string(), Vec::new());
             let each = |line: Line<'_>| lines.push((line.number, Box::from(line.name), line.hash.clone()));
@@ -116,7 +117,7 @@ impl Policy {
             Ok(users)
         });
         let rules = settings.acl_file.as_deref().map(|path| {
-            let text = files::read(path, ACL)?;
+            let text = files::read_not_empty(path, ACL)?;
             contents.add("rules (auth.acl_file)", &text);
             Rules::parse(&text, &path.display().to_string())
         });

@@ -13,7 +13,7 @@ use std::{
     path::{Component, Path, PathBuf},
     pin::pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use notify::{
@@ -61,18 +61,40 @@ impl Watch {
     }
 
     /// Ends when one of the files is another than it was, and nothing more happened for a moment: who writes several
-    /// files is not caught between them.
+    /// files is not caught between them. One that another was renamed to is whole; one that was written to where it is
+    /// may be in the middle of that, and counts when it was left alone for a second.
     pub async fn changed(&mut self) {
         loop {
             self.happened.notified().await;
             let latest = self.clock.now() + AT_MOST;
-            while self.clock.timeout(QUIET, pin!(self.happened.notified())).await.is_ok() && self.clock.now() < latest {
-            }
-            self.arm();
-            if self.seen.iter().any(|(file, seen)| *seen != Identity::of(file)) {
-                return self.look();
+            while self.has_changed(latest).await {
+                if self.clock.now() >= latest || self.is_whole() || self.is_left_alone().await {
+                    return self.look();
+                }
             }
         }
+    }
+
+    /// Is one of the files another than it was, once nothing happens for a moment?
+    async fn has_changed(&mut self, latest: Instant) -> bool {
+        while self.clock.timeout(QUIET, pin!(self.happened.notified())).await.is_ok() && self.clock.now() < latest {}
+        self.arm();
+        self.seen.iter().any(|(file, seen)| *seen != Identity::of(file))
+    }
+
+    /// Is every file that is another one that was renamed?
+    fn is_whole(&self) -> bool {
+        self.seen.iter().all(|(file, seen)| {
+            let now = Identity::of(file);
+            *seen == now || now.is_some_and(|now| now.was_renamed(seen.as_ref()))
+        })
+    }
+
+    /// Does nothing more happen to any file for [`LEFT_ALONE`]?
+    async fn is_left_alone(&self) -> bool {
+        let all = || self.seen.keys().map(|file| Identity::of(file)).collect::<Vec<_>>();
+        let before = all();
+        self.clock.timeout(LEFT_ALONE, pin!(self.happened.notified())).await.is_err() && all() == before
     }
 
     /// Watches the directories that matter now, where they are others than before.
@@ -110,6 +132,11 @@ impl Watch {
 }
 
 impl Identity {
+    /// Was the file written before it came here? A rename changes its inode, and not its contents.
+    fn was_renamed(&self, before: Option<&Self>) -> bool {
+        before.is_none_or(|before| before.device_and_inode != self.device_and_inode) && self.changed > self.modified
+    }
+
     /// `None`: there is no file.
     fn of(file: &Path) -> Option<Self> {
         let about = fs::metadata(file).ok()?;
@@ -166,8 +193,10 @@ fn steps(path: &Path) -> VecDeque<OsString> {
 
 /// Who writes files is done when nothing happened for this long.
 const QUIET: Duration = Duration::from_millis(200);
+/// One that was written where it is counts when nothing happened to it for this long.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 /// One who is never done is not waited for.
-const AT_MOST: Duration = Duration::from_secs(2);
+const AT_MOST: Duration = Duration::from_secs(10);
 /// As for Linux.
 const MOST_LINKS: usize = 40;
 const INSTEAD: &str = "SIGHUP still reads the configuration again";
@@ -202,5 +231,49 @@ mod tests {
         assert_eq!(of("store/current/key"), ["config", "one/deep", "store"]);
         symlink("round", root.join("store/round")).unwrap();
         assert_eq!(of("store/round"), ["store"]);
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_counts_when_it_was_left_alone_and_one_that_was_renamed_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("acl"), dir.path().join("other"));
+        fs::write(&file, "topic a\n").unwrap();
+        let clock = crate::TestClock::new();
+        let mut watch = Watch { clock: clock.clock(), ..Watch::default() };
+        watch.follow(std::slice::from_ref(&file));
+        assert!(watch.is_whole(), "nothing changed");
+        // an editor has truncated it, and is about to write
+        fs::write(&file, "").unwrap();
+        assert!(!watch.is_whole());
+        let happened = watch.happened.clone();
+        let writes = async {
+            fs::write(&file, "topic b\n").unwrap();
+            happened.notify_one();
+        };
+        assert!(!run(async { tokio::join!(watch.is_left_alone(), writes) }).0);
+        // what came of it may have been told of late
+        let told = async { while clock_is_waited_for(&watch, &clock).await {} };
+        run(async { tokio::time::timeout(Duration::from_secs(20), told).await }).unwrap();
+        assert!(!watch.is_whole(), "it is another one than was read");
+        watch.look();
+        // one that was written elsewhere
+        fs::write(&other, "topic c\n").unwrap();
+        fs::File::options().write(true).open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+        fs::rename(&other, &file).unwrap();
+        assert!(watch.is_whole());
+        watch.look();
+        // gone: it may come back
+        fs::remove_file(&file).unwrap();
+        assert!(!watch.is_whole());
+    }
+
+    /// Turns the clock while the files are waited for. `true`: something happened meanwhile.
+    async fn clock_is_waited_for(watch: &Watch, clock: &crate::TestClock) -> bool {
+        let turns = async { clock.turn(LEFT_ALONE) };
+        !tokio::join!(watch.is_left_alone(), turns).0
     }
 }

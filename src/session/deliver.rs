@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::{
     Attached, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange, SessionNumber,
     Stored, Turn,
-    outbound::{InFlight, Outbound, QueueLimits, SendState},
+    inflight::{InFlight, SendState},
+    outbound::{Outbound, QueueLimits},
     packet_ids,
     queue::Queued,
 };
@@ -136,8 +137,9 @@ impl Session {
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer. `number`: one of those that were [reserved](Self::reserve_numbers), rising from one message
-    /// to the next; `None`: nothing newer has come. `max` may wait; `false`: so many do, and this one is dropped.
+    /// before anything newer. `number`: one of those that were [reserved](Self::reserve_numbers), rising from one
+    /// message to the next; `None`: nothing newer has come. `max` may wait; `false`: so many do, and this one is
+    /// dropped.
     pub fn deliver_retained(
         &mut self,
         message: &Message,
@@ -161,25 +163,26 @@ impl Session {
         true
     }
 
-    /// Reserves numbers for retained messages that are looked up in steps: messages that come from now on are newer, and
-    /// are sent behind them. They have to wait for a SUBACK until all are looked up.
+    /// Reserves numbers for retained messages that are looked up in steps: messages that come from now on are newer,
+    /// and are sent behind them. They have to wait for a SUBACK until all are looked up.
     pub fn reserve_numbers(&mut self, count: usize) -> Range<u64> {
         self.outbound.get_or_insert_default().reserve_numbers(count as u64)
     }
 
-    /// Forgets the messages that wait, or would be sent again, and that the client may not receive. (What it was sent
-    /// since it connected it has: its acknowledgements are to be understood.)
+    /// Sorts out which of the messages that wait, or would be sent again, the client `may` read now: the others are
+    /// skipped from now on, and stay until it may or the session ends. (What it was sent since it connected it has: its
+    /// acknowledgements are to be understood.) Those that it may read again are in their places.
     ///
-    /// `forget` is called with the number of each that a store has to forget.
-    pub fn forget_unreadable(&mut self, may: impl Fn(&TopicName) -> bool, mut forget: impl FnMut(SessionNumber, u64)) {
-        let Some(outbound) = &mut self.outbound else { return };
-        outbound.forget(self.attached.is_some(), |number, message| {
-            let goes = !may(message.topic());
-            if let Some(session) = self.number.filter(|_| goes) {
-                forget(session, number);
-            }
-            goes
-        });
+    /// Gives how many are skipped that were not before. To be called when the client's rights are others, and then
+    /// [`tell_backlog`](Self::tell_backlog), and [`fill`](Self::fill) if it is connected.
+    pub fn skip_unreadable(&mut self, may: impl Fn(&TopicName) -> bool) -> usize {
+        let connected = self.attached.is_some();
+        self.outbound.as_mut().map_or(0, |outbound| outbound.sort_out(connected, |message| may(message.topic())))
+    }
+
+    /// Messages that are skipped.
+    pub fn skipped(&self) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.skipped())
     }
 
     /// Is there anything for [`fill`](Self::fill) to do, perhaps?
@@ -234,9 +237,9 @@ impl Session {
         let Turn { limits, pool, journal, .. } = turn;
         if outbound.waits_for().is_some() {
             while attached.collected() < room
-                && let Some(next) = outbound.next_held(journal.done())
+                && let Some((next, again)) = outbound.next_held(journal.done())
             {
-                write_inflight(attached.out(pool), next, false);
+                write_inflight(attached.out(pool), next, again);
             }
         }
         while attached.collected() < room {

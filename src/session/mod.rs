@@ -1,16 +1,18 @@
 //! One client's protocol state. Pure: no sockets, no clock, no locks; bytes come out, packets and messages come in.
 //!
 //! [`Session`] is the Session State of MQTT 3.1.1 section 4.1, and what a connected client adds to it. Its parts:
-//! `outbound` (in-flight window) with its `queue`, `inbound` (QoS 2 messages that the client has not released),
-//! `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket), [`HeldAcks`] (acknowledgements
-//! that wait for the store), [`Message`] and [`Outgoing`] (what is delivered), [`CloseReason`] (why a connection
-//! ended). It does not know who subscribes to what, nor other sessions: that is the router's.
+//! `outbound` (in-flight window) with its `queue` and what is `unreadable` in it, `inbound` (QoS 2 messages that the
+//! client has not released), `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket),
+//! [`HeldAcks`] (acknowledgements that wait for the store), [`Message`] and [`Outgoing`] (what is delivered),
+//! [`CloseReason`] (why a connection ended). It does not know who subscribes to what, nor other sessions: that is the
+//! router's.
 
 mod acks;
 mod close;
 mod deliver;
 mod expiry;
 mod inbound;
+mod inflight;
 mod journal;
 mod message;
 mod out_buf;
@@ -21,6 +23,7 @@ mod restore;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unreadable;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
@@ -163,7 +166,7 @@ impl Session {
     }
 
     /// Tells the journal what became of the backlog. To be called before the session is unlocked, by a caller of
-    /// [`handle_packet`](Self::handle_packet), [`fill`](Self::fill) or [`forget_unreadable`](Self::forget_unreadable):
+    /// [`handle_packet`](Self::handle_packet), [`fill`](Self::fill) or [`skip_unreadable`](Self::skip_unreadable):
     /// one call for many of those; everything else that changes the backlog tells it itself.
     #[inline]
     pub fn tell_backlog(&mut self, journal: &mut impl Journal) {

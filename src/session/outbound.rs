@@ -8,10 +8,12 @@ use smallvec::SmallVec;
 use super::{
     acks::{CommitSeq, Stored},
     close::ProtocolError,
+    inflight::{InFlight, SendState},
     journal::{Backlog, Journal},
     message::Message,
     packet_ids,
     queue::{Queue, Queued},
+    unreadable::Unreadable,
 };
 use crate::types::{PacketId, QoS, QueueFull};
 
@@ -33,35 +35,18 @@ pub(super) struct Outbound {
     acknowledged: u16,
     queue: Queue,
     queued_bytes: usize,
-    /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later than
-    /// messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
+    /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later
+    /// than messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
     brought: VecDeque<Queued>,
     /// Of `queue` and `brought`, those of QoS 0.
     qos0: usize,
     /// For each SUBACK that is due and not sent yet: messages that wait, with numbers above this, wait for it.
     /// Ascending.
     subacks: Vec<u64>,
+    /// Those that the client may not read now; mostly none.
+    unreadable: Option<Box<Unreadable>>,
     /// What the gauges count of all this.
     told: Backlog,
-}
-
-/// A message that was sent and not completed.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    /// Its place in the order of sending.
-    pub(super) seq: u64,
-    /// Its place in the order in which messages came.
-    pub(super) number: u64,
-    pub(super) state: SendState,
-}
-
-/// How far a message in flight has come.
-#[derive(Debug)]
-pub(super) enum SendState {
-    /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
-    Published { qos: QoS, retain: bool, message: Option<Message> },
-    /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
-    Released,
 }
 
 /// Messages that a full queue had no place for, and their numbers.
@@ -75,16 +60,11 @@ pub(super) struct QueueLimits {
     pub(super) full: QueueFull,
 }
 
-impl InFlight {
-    pub(super) fn packet_id(&self) -> PacketId {
-        packet_ids::of(self.seq)
-    }
-}
-
 impl Outbound {
     #[inline]
     pub(super) fn backlog(&self) -> Backlog {
-        Backlog { messages: self.queue.len() + self.brought.len() + self.inflight.len(), bytes: self.queued_bytes }
+        let waiting = self.queue.len() + self.brought.len() + self.skipped();
+        Backlog { messages: waiting + self.inflight.len(), bytes: self.queued_bytes }
     }
 
     /// Tells the gauges what became of the backlog since they were told.
@@ -111,7 +91,12 @@ impl Outbound {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty()
+        self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty() && self.skipped() == 0
+    }
+
+    /// Messages that the client may not read now.
+    pub(super) fn skipped(&self) -> usize {
+        self.unreadable.as_ref().map_or(0, |unreadable| unreadable.len())
     }
 
     /// The number of a message that comes now.
@@ -127,6 +112,7 @@ impl Outbound {
         // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
         while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
             && self.find(packet_ids::of(seq), seq).is_some()
+            || self.unreadable.as_ref().is_some_and(|skipped| skipped.has_packet_id(packet_ids::of(seq)))
         {
             seq += 1;
         }
@@ -192,13 +178,15 @@ impl Outbound {
     }
 
     /// The next of them that may be sent, everything up to `done` being durable.
-    pub(super) fn next_held(&mut self, done: CommitSeq) -> Option<&InFlight> {
+    /// `true`: it was sent before.
+    pub(super) fn next_held(&mut self, done: CommitSeq) -> Option<(&InFlight, bool)> {
         loop {
             self.held.front().filter(|&&(_, commit)| commit <= done)?;
             let (seq, _) = self.held.pop_front()?;
             // one that its client acknowledged unseen is no more
             if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
-                return self.inflight.get(at);
+                let again = self.unreadable.as_mut().is_some_and(|unreadable| unreadable.take_returned(seq));
+                return self.inflight.get(at).map(|sent| (sent, again));
             }
         }
     }
@@ -270,6 +258,9 @@ impl Outbound {
         self.acknowledged = 0;
         self.resend = None;
         self.subacks = Vec::new();
+        if let Some(unreadable) = &mut self.unreadable {
+            unreadable.forget_returned();
+        }
     }
 
     /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending
@@ -298,13 +289,19 @@ impl Outbound {
         let size = new.message.size();
         let mut dropped = Overflow::new();
         let others = |queue: &Self| {
-            let waiting = queue.queue.len();
+            let waiting = queue.queue.len() + queue.unreadable.as_ref().map_or(0, |skipped| skipped.queued());
             // those of QoS 0 that waited for a SUBACK may be more than the limit for a moment, and push out no others
             let is_over = new.qos != QoS::AtMostOnce && waiting > limits.messages;
             if is_over { waiting.saturating_sub(queue.qos0) } else { waiting }
         };
         while others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
+            let skipped = self.unreadable.as_mut().filter(|_| size <= limits.bytes).and_then(|all| all.take_oldest());
+            if let Some(skipped) = skipped {
+                self.queued_bytes -= skipped.message.size();
+                dropped.push((skipped.number, skipped.message));
+                continue;
+            }
             let older = match limits.full {
                 _ if size > limits.bytes => None,
                 QueueFull::DropNewest => None,
@@ -432,17 +429,77 @@ impl Outbound {
     /// Forgets QoS 0 messages that wait, for a client that went away.
     pub(super) fn forget_qos0(&mut self) {
         self.forget_queued(|m| m.qos == QoS::AtMostOnce);
+        if let Some(unreadable) = &mut self.unreadable {
+            self.queued_bytes -= unreadable.forget_qos0();
+        }
     }
 
-    /// Forgets messages that wait, and those that are to be sent again, of which the client has acknowledged nothing:
-    /// all that `goes`, asked with a message's number, says yes to.
-    pub(super) fn forget(&mut self, connected: bool, mut goes: impl FnMut(u64, &Message) -> bool) {
-        self.forget_queued(|m| goes(m.number, &m.message));
+    /// Sorts out what the client `may` read, of the messages that wait and of those that are to be sent again, of which
+    /// the client has acknowledged nothing: what it may not is skipped, what it may again is put back in its place.
+    /// Gives how many are skipped that were not before.
+    pub(super) fn sort_out(&mut self, connected: bool, may: impl Fn(&Message) -> bool) -> usize {
+        let mut skipped = self.unreadable.take().unwrap_or_default();
+        let back = skipped.take_readable(|m| may(&m.message));
+        let sent = skipped.take_readable_inflight(|sent| sent.sent_again().is_none_or(&may));
+        let stay = skipped.len();
         let again_from = if connected { self.resend.unwrap_or(u64::MAX) } else { 0 };
-        self.inflight.retain(|sent| match &sent.state {
-            SendState::Published { message: Some(message), .. } => sent.seq < again_from || !goes(sent.number, message),
-            _ => true,
-        });
+        self.skip_queued(&mut skipped, &may);
+        let goes = |sent: &InFlight| sent.seq >= again_from && sent.sent_again().is_some_and(|message| !may(message));
+        if self.inflight.iter().any(goes) {
+            let (gone, rest): (VecDeque<_>, _) = std::mem::take(&mut self.inflight).into_iter().partition(goes);
+            self.inflight = rest;
+            gone.into_iter().for_each(|sent| skipped.skip_inflight(sent));
+            if let Some(from) = self.resend {
+                self.resend = self.inflight.iter().map(|sent| sent.seq).find(|seq| *seq >= from);
+            }
+        }
+        let newly = skipped.len() - stay;
+        self.put_back(back);
+        for sent in sent {
+            self.put_back_inflight(sent, connected, &mut skipped);
+        }
+        self.unreadable = (!skipped.is_empty()).then_some(skipped);
+        newly
+    }
+
+    fn skip_queued(&mut self, skipped: &mut Unreadable, may: &impl Fn(&Message) -> bool) {
+        let mut qos0 = 0;
+        let mut stays = |m: &Queued, is_brought: bool| {
+            let stays = may(&m.message);
+            if !stays {
+                qos0 += usize::from(m.qos == QoS::AtMostOnce);
+                skipped.skip(m.clone(), is_brought);
+            }
+            stays
+        };
+        self.brought.retain(|m| stays(m, true));
+        self.queue.retain(|m| stays(m, false));
+        self.qos0 -= qos0;
+    }
+
+    /// Messages that wait, by rising number, get their places again.
+    fn put_back(&mut self, messages: Vec<(Queued, bool)>) {
+        if messages.is_empty() {
+            return;
+        }
+        self.qos0 += messages.iter().filter(|(m, _)| m.qos == QoS::AtMostOnce).count();
+        let (brought, queued): (Vec<_>, Vec<_>) = messages.into_iter().partition(|(_, is_brought)| *is_brought);
+        self.brought.extend(brought.into_iter().map(|(message, _)| message));
+        self.brought.make_contiguous().sort_by_key(|m| m.number);
+        self.queue.merge(queued.into_iter().map(|(message, _)| message));
+    }
+
+    /// One that was sent and not acknowledged is in flight again. Where its client is connected and was sent again all
+    /// that it is sent again, it is sent once more.
+    fn put_back_inflight(&mut self, sent: InFlight, connected: bool, skipped: &mut Unreadable) {
+        let seq = sent.seq;
+        let at = self.inflight.partition_point(|other| other.seq < seq);
+        self.inflight.insert(at, sent);
+        if connected && self.resend.is_none_or(|from| seq < from) && !self.is_held(seq) {
+            let at = self.held.partition_point(|&(held, _)| held < seq);
+            self.held.insert(at, (seq, CommitSeq::default()));
+            skipped.note_returned(seq);
+        }
     }
 
     fn forget_queued(&mut self, mut goes: impl FnMut(&Queued) -> bool) {

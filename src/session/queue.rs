@@ -111,6 +111,17 @@ impl Queue {
         }
     }
 
+    /// Takes messages into their places, by their numbers.
+    pub(super) fn merge(&mut self, messages: impl Iterator<Item = Queued>) {
+        let mut all: VecDeque<Queued> = match std::mem::take(self) {
+            Self::InOrder(queue) => queue,
+            Self::ByTopic(queue) => queue.messages.into_values().collect(),
+        };
+        all.extend(messages);
+        all.make_contiguous().sort_by_key(|m| m.number);
+        *self = Self::InOrder(all);
+    }
+
     /// Takes out the one that has waited longest.
     pub(super) fn take_oldest(&mut self) -> Option<Queued> {
         match self {

@@ -1,6 +1,6 @@
 //! A session's messages as a store kept them: from [`RestoredMessage`]s back to a [`Session`].
 
-use super::{Expiry, Message, Session, SessionNumber, outbound::SendState, queue::Queued};
+use super::{Expiry, Message, Session, SessionNumber, inflight::SendState, queue::Queued};
 use crate::types::{ClientId, PacketId, QoS};
 
 /// A QoS 1 or 2 message of a session as it was.

@@ -49,7 +49,7 @@ fn passwd_sets_changes_and_deletes() {
     assert!(told(&["passwd", "users", "bob", "--batch"], "other\r\n").contains("has a new password"));
     assert_ne!(fs::read_to_string(&file).unwrap(), line);
     assert!(told(&["passwd", "--delete", "users", "bob"], "").contains("deleted"));
-    assert_eq!(fs::read_to_string(&file).unwrap(), "");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "# no users\n");
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn relative_paths_are_beside_their_file_and_those_of_flags_in_the_working_direct
     fs::write(dir.path().join("etc/dunlin.toml"), file).unwrap();
     fs::write(dir.path().join("etc/dunlin.d/a.toml"), "[auth]\npassword_file = 'passwords'\n").unwrap();
     fs::write(dir.path().join("etc/acl"), "topic #\n").unwrap();
-    fs::write(dir.path().join("etc/dunlin.d/passwords"), "").unwrap();
+    fs::write(dir.path().join("etc/dunlin.d/passwords"), "# nobody\n").unwrap();
     let summary = told(dir.path(), &[], &["--check", "-c", "etc/dunlin.toml"]);
     for expected in ["unix:etc/sock", "\"etc/ready\"", "\"etc/acl\"", "\"etc/dunlin.d/passwords\""] {
         assert!(summary.contains(expected), "{expected} is not in\n{summary}");

@@ -377,7 +377,8 @@ fn listeners_come_go_and_change_and_their_clients_stay() {
 fn users_and_rules_are_those_of_the_files() {
     const USERS: &str = "allow_anonymous = false\n[auth]\npassword_file = 'DIR/passwords'\nacl_file = 'DIR/acl'\n\
                          [[listener]]\naddress = '127.0.0.1:0'\n";
-    let mut setup = Setup::new(USERS, &[("passwords", ""), ("acl", "user eve\ntopic a\nuser bob\ntopic a\n")]);
+    let mut setup =
+        Setup::new(USERS, &[("passwords", "# nobody\n"), ("acl", "user eve\ntopic a\nuser bob\ntopic a\n")]);
     let address = setup.address(0);
     let join = |name: &str, code: u8| {
         let mut client = Client::open(address);

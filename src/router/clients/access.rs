@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::super::{
     Router, RouterThread,
-    ports::{Credentials, Identity, Peer, Proof, Record, Refusal, Verdict, caught},
+    ports::{Credentials, Identity, Peer, Proof, Refusal, Verdict, caught},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
     thread::{Count, Observers},
 };
@@ -83,22 +83,36 @@ impl Router {
 
     /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the
     /// others are treated by the new rules at their next packet, and what waits for them that they may not receive any
-    /// more is dropped.
+    /// more is skipped until they may again.
     ///
     /// To be called after the ports answer by the new rules.
     pub fn permissions_changed(&self) {
         // who connects at this time compares it before and after: see `connect`
         self.permissions.change();
         let mut wakes = Vec::new();
+        let (mut skipped, mut of_sessions) = (0, 0);
         for slot in self.sessions.all() {
             let mut state = slot.lock();
             if state.ended {
                 continue;
             }
-            self.recompile(&mut state);
-            if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
+            let newly_skipped = self.recompile(&mut state);
+            skipped += newly_skipped;
+            of_sessions += usize::from(newly_skipped > 0);
+            // it may read more than before
+            let waits = state.session.has_waiting();
+            if waits || state.access.as_ref().is_some_and(|access| access.is_revoked()) {
                 slot.signal(&state, &mut wakes);
             }
+        }
+        if skipped > 0 {
+            tracing::warn!(
+                target: "dunlin::router",
+                messages = skipped,
+                sessions = of_sessions,
+                "messages that wait may not be received by their clients any more: they are skipped, and delivered when they \
+                 may be again (auth.acl_file)"
+            );
         }
         // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
         // answer after this sees that the number is another
@@ -107,10 +121,11 @@ impl Router {
         wakes.into_iter().for_each(Waker::wake);
     }
 
-    /// The rights of a session's client as they follow from the ports now.
-    pub(crate) fn recompile(&self, state: &mut SlotState) {
+    /// The rights of a session's client as they follow from the ports now. Gives how many messages are skipped that
+    /// were not before.
+    pub(crate) fn recompile(&self, state: &mut SlotState) -> usize {
         if state.restored_unauthenticated {
-            return;
+            return 0;
         }
         let nobody = || Identity { origin: state.origin, ..Identity::default() };
         let identity = state.access.as_ref().map_or_else(nobody, |access| access.identity.clone());
@@ -124,19 +139,21 @@ impl Router {
             );
             Some(Arc::new(Access::nothing(user)))
         });
-        self.set_access(state, access);
+        self.set_access(state, access)
     }
 
-    /// Puts rights in force. Messages that wait and may not be received by them are forgotten: who returns to a session
-    /// may be another user than the one it was begun by.
-    pub(crate) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) {
-        if let Some(access) = access.as_ref().filter(|access| access.limits_reading) {
-            let forget = |session, number| {
-                // nobody waits for it to be kept
-                let _ = self.store(|| Record::Completed { session, number, count: 1 });
-            };
-            state.session.forget_unreadable(|topic| access.may_receive(topic), forget);
+    /// Puts rights in force. Messages that wait and may not be received by them are skipped, and stay: whoever wrote
+    /// the rules may have made a mistake, or be in the middle of it. Gives how many are skipped that were not before.
+    pub(crate) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) -> usize {
+        let limited = access.as_ref().filter(|access| access.limits_reading);
+        let mut skipped = 0;
+        if limited.is_some() || state.session.skipped() > 0 {
+            // one that a plug-in panics about is skipped too
+            let may =
+                |topic: &TopicName| limited.is_none_or(|access| caught(|| access.may_receive(topic)).unwrap_or(false));
+            skipped = state.session.skip_unreadable(may);
             state.session.tell_backlog_to(|before, now| self.counters.holds(before, now));
+            self.counters.add_skipped(skipped);
         }
         let owner = access.as_ref().and_then(|access| access.owner());
         if owner != state.owner() {
@@ -145,6 +162,7 @@ impl Router {
         }
         state.access = access;
         state.restored_unauthenticated = false;
+        skipped
     }
 }
 

@@ -229,7 +229,17 @@ impl Router {
         let Begins { connect, connection, waker, will, access, origin, .. } = begins;
         slot.attach(&mut state, connection, waker);
         // before what waits goes out: it may have waited for somebody else
-        self.set_access(&mut state, access);
+        let skipped = self.set_access(&mut state, access);
+        if skipped > 0 {
+            let (client, user) = (client.as_str(), state.access.as_deref().and_then(Access::user));
+            tracing::info!(
+                target: "dunlin::router",
+                client,
+                user,
+                messages = skipped,
+                "messages that wait for this client may not be received by it: they are skipped (auth.acl_file)"
+            );
+        }
         state.origin = origin;
         local.observers.observe(&event(true));
         if let Some(session) = state.session.number() {

@@ -16,6 +16,8 @@ use crate::session::Backlog;
 #[derive(Debug, Default)]
 pub struct Counters {
     shards: parking_lot::Mutex<Vec<Arc<Shard>>>,
+    /// Messages that are skipped as their subscriber may not receive them: found by any thread.
+    skipped: AtomicU64,
     /// What is counted by threads that have no shard, seldom.
     elsewhere: Held,
 }
@@ -158,7 +160,15 @@ impl Counters {
 
     /// What all threads together counted.
     pub fn get(&self, count: Count) -> u64 {
-        self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum()
+        let counted: u64 = self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum();
+        counted + if count == Count::DeniedDeliveries { self.skipped.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// So many messages that wait are skipped from now on: their subscriber may not receive them.
+    pub(crate) fn add_skipped(&self, messages: usize) {
+        if messages > 0 {
+            self.skipped.fetch_add(messages as u64, Ordering::Relaxed);
+        }
     }
 
     /// What all sessions hold of messages; at most about that while threads are changing it.

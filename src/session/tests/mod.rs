@@ -169,7 +169,11 @@ impl End {
     }
 
     fn deliver(&mut self, payload: &[u8], qos: QoS) -> Delivery {
-        let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload, qos);
+        self.deliver_to("t", payload, qos)
+    }
+
+    fn deliver_to(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Delivery {
+        let outgoing = Outgoing::new(TopicName::new(topic).unwrap(), payload, qos);
         let (session, mut turn) = self.parts();
         session.deliver(&outgoing, How { qos, retain: false }, &mut turn)
     }
@@ -211,6 +215,24 @@ impl End {
         let sent = self.session.take_out().map_or_else(Vec::new, |out| frames(*out));
         self.session.set_writing(0);
         sent
+    }
+
+    /// The client comes, and acknowledges messages of QoS 1 until no more come: their payloads.
+    fn all_messages(&mut self) -> Vec<String> {
+        let (session, mut turn) = self.parts();
+        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        let mut all = Vec::new();
+        loop {
+            let messages = self.messages();
+            if messages.is_empty() {
+                self.detach();
+                return all;
+            }
+            for (packet_id, payload) in messages {
+                all.push(String::from_utf8(payload).unwrap());
+                assert_eq!(name(self.handle(Packet::Puback(id(packet_id).into()))), "none");
+            }
+        }
     }
 
     /// The identifiers and payloads of the messages that are sent.

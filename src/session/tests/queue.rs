@@ -164,3 +164,56 @@ fn a_policy_that_changes_holds_for_what_waits_already() {
     }
     assert_eq!(end.session.backlog().messages, 100);
 }
+
+/// Of topics `a` and `b` in turn.
+fn with_two_topics(end: &mut End, count: usize) {
+    for n in 0..count {
+        let topic = if n % 2 == 0 { "a" } else { "b" };
+        assert!(matches!(end.deliver_to(topic, format!("{n}").as_bytes(), QoS::AtLeastOnce), Delivery::Queued));
+    }
+}
+
+#[test]
+fn messages_that_may_not_be_read_are_skipped_and_come_back_to_their_places() {
+    for queue_full in [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast] {
+        let mut end =
+            End::new(SessionLimits { max_queued_messages: 200, max_queued_bytes: 10_000, queue_full, ..LIMITS });
+        end.detach();
+        with_two_topics(&mut end, 100);
+        let before = end.session.backlog();
+        assert_eq!(end.session.skip_unreadable(|topic| topic.as_str() != "a"), 50);
+        assert_eq!(end.session.skip_unreadable(|topic| topic.as_str() != "a"), 0, "they are skipped already");
+        assert_eq!((end.session.backlog(), end.session.skipped()), (before, 50));
+        with_two_topics(&mut end, 2);
+        assert_eq!(end.session.skip_unreadable(|topic| topic.as_str() != "b"), 51, "the others now");
+        assert_eq!(end.session.skip_unreadable(|_| true), 0);
+        assert_eq!(end.session.skipped(), 0);
+        let expected: Vec<_> = (0..100).chain(0..2).map(|n| format!("{n}")).collect();
+        assert_eq!(end.all_messages(), expected);
+        assert_eq!(end.session.backlog(), Backlog::default());
+    }
+}
+
+#[test]
+fn what_is_skipped_is_the_first_to_go_when_the_queue_is_full() {
+    for queue_full in [QueueFull::DropNewest, QueueFull::DropOldest, QueueFull::KeepLast] {
+        let mut end = End::new(SessionLimits { max_queued_messages: 10, queue_full, ..LIMITS });
+        end.detach();
+        with_two_topics(&mut end, 10);
+        assert_eq!(end.session.skip_unreadable(|topic| topic.as_str() != "a"), 5);
+        for n in 10..13 {
+            assert!(matches!(end.deliver_to("b", format!("{n}").as_bytes(), QoS::AtLeastOnce), Delivery::Queued));
+        }
+        assert_eq!((end.session.backlog().messages, end.session.skipped(), end.session.take_dropped()), (10, 2, 3));
+        assert_eq!(end.session.skip_unreadable(|_| true), 0);
+        assert_eq!(end.all_messages(), ["1", "3", "5", "6", "7", "8", "9", "10", "11", "12"]);
+    }
+    // those of QoS 0 that wait for a client which is away go where they are not kept
+    let mut end = End::new(SessionLimits { queue_qos0: true, ..LIMITS });
+    end.detach();
+    assert!(matches!(end.deliver_to("a", b"0", QoS::AtMostOnce), Delivery::Queued));
+    assert_eq!(end.session.skip_unreadable(|_| false), 1);
+    end.limits.queue_qos0 = false;
+    end.detach();
+    assert_eq!((end.session.backlog(), end.session.skipped()), (Backlog::default(), 0));
+}

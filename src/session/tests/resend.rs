@@ -71,9 +71,10 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
     assert_eq!(name(end.handle(Packet::Pubrec(id(4).into()))), "release 4");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(4).into()))), "none");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(9).into()))), "none");
-    let mut forgotten = Vec::new();
-    end.session.forget_unreadable(|_| false, |_, number| forgotten.push(number));
-    assert_eq!(forgotten, [10, 5, 7, 8], "and what was sent is not forgotten");
+    let before = end.session.backlog();
+    // 5, 7, 8 in flight and 10 in the queue; what was sent is not skipped
+    assert_eq!((end.session.skip_unreadable(|_| false), end.session.skipped()), (4, 4));
+    assert_eq!(end.session.backlog(), before);
     let mut ids = Vec::new();
     loop {
         let frames = end.sent();
@@ -91,6 +92,24 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
     assert_eq!(ids, [1, 2, 3, 6]);
     // nothing is in front of a new message
     assert!(matches!(end.deliver(b"new", QoS::AtLeastOnce), Delivery::Sent));
+    assert_eq!(end.messages(), [(10, b"new".to_vec())]);
+    // the right is back: what was in flight is sent again as that, under its own identifiers, then what waited
+    assert_eq!(end.session.skip_unreadable(|_| true), 0);
+    let mut again = Vec::new();
+    loop {
+        let (session, mut turn) = end.parts();
+        session.fill(&mut turn);
+        let frames = end.sent();
+        if frames.is_empty() {
+            break;
+        }
+        again.extend(frames.iter().map(|frame| match decode(frame) {
+            Packet::Publish(p) => (p.packet_id.map(PacketId::get), p.dup),
+            other => panic!("{other:?}"),
+        }));
+    }
+    assert_eq!(again, [(Some(5), true), (Some(7), true), (Some(8), true), (Some(11), false)]);
+    assert_eq!((end.session.skipped(), end.session.waits_for()), (0, None));
 }
 
 #[test]

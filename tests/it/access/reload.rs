@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use dunlin::{Config, auth, router::Count};
+use dunlin::{Config, auth, router::Count, session::Backlog};
 
 use super::{Files, password};
 use crate::support::{
     Broker, Recorder,
-    raw::{Connect, Message},
+    raw::{Connect, Message, puback, pubcomp, pubrec, pubrel},
     reload,
 };
 
@@ -65,6 +65,86 @@ fn rules_change_at_the_next_packet() {
     away.expect_message("b", "x", 1);
     away.expect_message("b", "x", 1);
     away.expect_nothing_pending();
+}
+
+#[test]
+fn a_reload_deletes_nothing_that_waits() {
+    const ALL: &str = "topic #\nuser r\ntopic read #\n";
+    let files = Files::new();
+    let config = files.config(&[], ALL);
+    let broker = Broker::new(config.clone());
+    let change = |rules: &str| {
+        files.write("acl", rules);
+        reload(&broker.server, &config).unwrap();
+    };
+    let connect = Connect::new("r").user("r", "x").persistent();
+    let mut reader = broker.connect(&connect, 0);
+    reader.subscribe(&[("#", 2)]);
+    let mut publisher = broker.client("p");
+    // one that was sent and is not acknowledged, and more that wait
+    publisher.publish(Message::new("a", "sent").qos(2));
+    let sent = reader.expect_any().message().expect("a PUBLISH");
+    reader.abort();
+    for n in 0..30 {
+        publisher.publish(Message::new(["a", "b", "c"][n % 3], &format!("{n}")).qos(1));
+    }
+    change("topic #\nuser r\ntopic read b\n");
+    broker.expect_counts(&[(Count::DeniedDeliveries, 21)]);
+    let mut reader = broker.connect(&connect, 1);
+    for n in (1..30).step_by(3) {
+        reader.expect_message("b", &format!("{n}"), 1);
+    }
+    reader.expect_nothing_pending();
+    // a part of the right is back while the client is there
+    change("topic #\nuser r\ntopic read b\ntopic read c\n");
+    for n in (2..30).step_by(3) {
+        reader.expect_message("c", &format!("{n}"), 1);
+    }
+    reader.expect_nothing_pending();
+    // and all of it: what was sent once is sent again as that
+    change(ALL);
+    let again = reader.expect_any().message().expect("a PUBLISH");
+    assert_eq!((again.id, again.dup, again.text()), (sent.id, true, "sent"));
+    reader.send(&pubrec(sent.id));
+    let (mut texts, mut released) = (Vec::new(), false);
+    while texts.len() < 10 || !released {
+        let frame = reader.expect_any();
+        if let Some(message) = frame.message() {
+            texts.push(message.text().to_owned());
+            reader.send(&puback(message.id));
+        } else {
+            assert_eq!(frame.bytes(), pubrel(sent.id));
+            released = true;
+            reader.send(&pubcomp(sent.id));
+        }
+    }
+    assert_eq!(texts, (0..30).step_by(3).map(|n| n.to_string()).collect::<Vec<_>>());
+    reader.expect_nothing_pending();
+    assert_eq!(broker.server.counters().held(), Backlog::default());
+}
+
+#[test]
+fn an_empty_file_is_not_one_that_says_nothing() {
+    let files = Files::new();
+    let config = files.config(&["bob"], "user bob\ntopic #\n");
+    let broker = Broker::new(config.clone());
+    let connect = Connect::new("bob").user("bob", &password("bob"));
+    let mut bob = broker.connect(&connect, 0);
+    for (name, key) in [("acl", "auth.acl_file"), ("passwords", "auth.password_file")] {
+        let text = std::fs::read(files.path(name)).unwrap();
+        files.write(name, "");
+        let error = reload(&broker.server, &config).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("is empty (0 bytes)"), "{error}");
+        assert_eq!(dunlin::server::check_files(&config).unwrap_err().to_string(), error);
+        files.write(name, text);
+    }
+    bob.expect_nothing_pending();
+    // the last user goes, and the file has a line
+    auth::edit(&files.path("passwords"), "bob", auth::PasswordChange::Delete).unwrap();
+    assert_eq!(std::fs::read_to_string(files.path("passwords")).unwrap(), "# no users\n");
+    reload(&broker.server, &config).unwrap();
+    bob.expect_closed();
+    broker.refuses(&connect, 4);
 }
 
 #[test]

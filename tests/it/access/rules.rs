@@ -91,7 +91,7 @@ fn what_is_sent_behind_a_connect_waits_for_the_verdict() {
 #[test]
 fn refused_logins_are_counted() {
     let files = Files::new();
-    let broker = Broker::new(files.config(&["bob"], ""));
+    let broker = Broker::new(files.config(&["bob"], "# none\n"));
     broker.refuses(&Connect::new("c").user("bob", "wrong"), 4);
     broker.refuses(&Connect::new("c").user("eve", "wrong"), 4);
     broker.connect(&Connect::new("c").user("bob", &password("bob")), 0).expect_nothing_pending();

@@ -49,6 +49,41 @@ fn rules_that_change_after_a_restart_leave_what_waits_for_a_client_alone() {
 }
 
 #[test]
+fn what_may_not_be_read_outlives_a_restart_and_comes_when_it_may() {
+    let place = Place::new();
+    const ALL: &str = "user bob\ntopic #\n";
+    let mut broker = with_rules(&place, ALL);
+    let mut client = broker.connect(&of("bob", "c"), 0);
+    client.subscribe(&[("#", 1)]);
+    client.disconnect();
+    let mut publisher = broker.connect(&of("bob", "p"), 0);
+    for (topic, payload) in [("a", "1"), ("b", "2"), ("a", "3")] {
+        publisher.publish(Message::new(topic, payload).qos(1));
+    }
+    broker.kill();
+    // somebody made a mistake, for two starts and a reload
+    for _ in 0..2 {
+        let mut broker = with_rules(&place, "user bob\ntopic write #\n");
+        broker.connect(&of("bob", "c"), 1).expect_nothing_pending();
+        broker.signal("HUP");
+        broker.wait_for("was read again");
+        broker.kill();
+    }
+    let broker = with_rules(&place, "user bob\ntopic read b\n");
+    let mut client = broker.connect(&of("bob", "c"), 1);
+    client.expect_message("b", "2", 1);
+    client.expect_nothing_pending();
+    fs::write(place.path().join("acl"), ALL).unwrap();
+    broker.signal("HUP");
+    client.expect_message("a", "1", 1);
+    client.expect_message("a", "3", 1);
+    client.expect_nothing_pending();
+    client.disconnect();
+    broker.stop();
+    with_rules(&place, ALL).connect(&of("bob", "c"), 1).expect_nothing_pending();
+}
+
+#[test]
 fn a_will_that_was_admitted_is_published_after_a_restart_and_no_other() {
     let place = Place::new();
     // what a nameless client may is not what bob may

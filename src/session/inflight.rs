@@ -1,0 +1,37 @@
+//! [`InFlight`]: a message that was sent and not completed (MQTT 3.1.1 sections 4.3, 4.4).
+
+use super::{message::Message, packet_ids};
+use crate::types::{PacketId, QoS};
+
+/// A message that was sent and not completed.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    /// Its place in the order of sending.
+    pub(super) seq: u64,
+    /// Its place in the order in which messages came.
+    pub(super) number: u64,
+    pub(super) state: SendState,
+}
+
+/// How far a message in flight has come.
+#[derive(Debug)]
+pub(super) enum SendState {
+    /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
+    Published { qos: QoS, retain: bool, message: Option<Message> },
+    /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
+    Released,
+}
+
+impl InFlight {
+    pub(super) fn packet_id(&self) -> PacketId {
+        packet_ids::of(self.seq)
+    }
+
+    /// The message that is sent again on the next connection; `None`: only its identifier is.
+    pub(super) fn sent_again(&self) -> Option<&Message> {
+        match &self.state {
+            SendState::Published { message, .. } => message.as_ref(),
+            SendState::Released => None,
+        }
+    }
+}

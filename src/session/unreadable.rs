@@ -1,0 +1,94 @@
+//! [`Unreadable`]: messages of one session that its client may not read now. They are skipped until the client may: the
+//! way of all others leads past them. They count for the queue's bounds, and are the first to go when it is full.
+
+use std::collections::BTreeMap;
+
+use super::{inflight::InFlight, queue::Queued};
+use crate::types::QoS;
+
+/// Messages that are skipped.
+#[derive(Debug, Default)]
+pub(super) struct Unreadable {
+    /// Those that wait, by number; `true`: a subscription brought it.
+    waiting: BTreeMap<u64, (Queued, bool)>,
+    /// Of `waiting`, those that count for the queue's bounds.
+    queued: usize,
+    /// Those that were sent on an earlier connection and not acknowledged, by `seq`.
+    inflight: Vec<InFlight>,
+    /// Of those in flight again, the ones that are to be sent once more on this connection: their `seq`.
+    returned: Vec<u64>,
+}
+
+impl Unreadable {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.inflight.len()
+    }
+
+    /// Nothing is skipped, and nothing of that is left to be sent.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.inflight.is_empty() && self.returned.is_empty()
+    }
+
+    /// How many of them count for the bound of messages.
+    pub(super) fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(super) fn skip(&mut self, message: Queued, is_brought: bool) {
+        self.queued += usize::from(!is_brought);
+        self.waiting.insert(message.number, (message, is_brought));
+    }
+
+    pub(super) fn skip_inflight(&mut self, sent: InFlight) {
+        let at = self.inflight.partition_point(|other| other.seq < sent.seq);
+        self.inflight.insert(at, sent);
+    }
+
+    /// The queue is full: takes out the oldest that counts for that.
+    pub(super) fn take_oldest(&mut self) -> Option<Queued> {
+        let (&number, _) = self.waiting.iter().find(|(_, (_, is_brought))| !is_brought)?;
+        self.queued -= 1;
+        self.waiting.remove(&number).map(|(message, _)| message)
+    }
+
+    /// Takes out those that `may` be read, by rising number; `true`: a subscription brought it.
+    pub(super) fn take_readable(&mut self, mut may: impl FnMut(&Queued) -> bool) -> Vec<(Queued, bool)> {
+        let numbers: Vec<_> = self.waiting.iter().filter(|(_, (m, _))| may(m)).map(|(number, _)| *number).collect();
+        let taken: Vec<_> = numbers.iter().filter_map(|number| self.waiting.remove(number)).collect();
+        self.queued -= taken.iter().filter(|(_, is_brought)| !is_brought).count();
+        taken
+    }
+
+    /// The same of those that were sent, by rising `seq`.
+    pub(super) fn take_readable_inflight(&mut self, mut may: impl FnMut(&InFlight) -> bool) -> Vec<InFlight> {
+        self.inflight.extract_if(.., |sent| may(sent)).collect()
+    }
+
+    /// The client is connected, and one that was sent before it came may be read again: it is sent once more.
+    pub(super) fn note_returned(&mut self, seq: u64) {
+        self.returned.push(seq);
+    }
+
+    /// Is it one of those? It is sent now.
+    pub(super) fn take_returned(&mut self, seq: u64) -> bool {
+        let at = self.returned.iter().position(|&returned| returned == seq);
+        at.map(|at| self.returned.swap_remove(at)).is_some()
+    }
+
+    /// The client is gone: all that is in flight is sent again anyway.
+    pub(super) fn forget_returned(&mut self) {
+        self.returned = Vec::new();
+    }
+
+    /// Forgets those of QoS 0. Gives the bytes of those that counted.
+    pub(super) fn forget_qos0(&mut self) -> usize {
+        let gone = self.take_readable(|message| message.qos == QoS::AtMostOnce);
+        gone.iter().filter(|(_, is_brought)| !is_brought).map(|(message, _)| message.message.size()).sum()
+    }
+
+    /// Is the number of this one taken by a message that is skipped? Its Packet Identifier is not given to another.
+    pub(super) fn has_packet_id(&self, id: crate::types::PacketId) -> bool {
+        self.inflight.iter().any(|sent| sent.packet_id() == id)
+    }
+}
