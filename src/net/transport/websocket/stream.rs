@@ -222,6 +222,16 @@ impl<S: Stream> Stream for WebSocket<S> {
     }
 }
 
+impl<S: Stream> WebSocket<S> {
+    fn read_from_socket(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if read.is_pending() {
+            self.barren = 0;
+        }
+        read
+    }
+}
+
 impl<S: Stream> AsyncRead for WebSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
@@ -237,16 +247,22 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if this.early.is_empty() {
-                let read = Pin::new(&mut this.socket).poll_read(cx, buf);
-                if read.is_pending() {
-                    this.barren = 0;
-                }
-                ready!(read)?;
+            if this.early.is_empty() && buf.remaining() >= SMALL {
+                ready!(this.read_from_socket(cx, buf))?;
             } else {
+                if this.early.is_empty() {
+                    // where the end of a packet is awaited, control frames would be read a few bytes at a time
+                    let mut space = [0; SMALL];
+                    let mut small = ReadBuf::new(&mut space);
+                    ready!(this.read_from_socket(cx, &mut small))?;
+                    this.early.extend_from_slice(small.filled());
+                }
                 let part = this.early.len().min(buf.remaining());
                 buf.put_slice(&this.early[..part]);
-                this.early = this.early.split_off(part);
+                this.early.drain(..part);
+                if this.early.is_empty() {
+                    this.early = Vec::new();
+                }
             }
             let read = buf.filled().len() - before;
             if read == 0 {
@@ -358,6 +374,9 @@ fn close_code(reason: &CloseReason) -> u16 {
 /// Room for the header of a binary frame; what a control frame needed more is given back.
 const KEPT: usize = 16;
 
+/// Where fewer bytes are asked for, as many are read.
+const SMALL: usize = 1 << 10;
+
 /// After so many bytes without payload, others have their turn.
 const BARREN_A_TURN: u32 = 64 << 10;
 
@@ -378,6 +397,7 @@ mod tests {
     struct Endless {
         bytes: &'static [u8],
         sent: usize,
+        reads: usize,
     }
 
     /// Nobody reads that much in one turn.
@@ -386,6 +406,7 @@ mod tests {
     impl AsyncRead for Endless {
         fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             assert!(self.sent < FAR_TOO_MUCH, "{} bytes in one turn", self.sent);
+            self.reads += 1;
             while buf.remaining() > 0 {
                 let from = self.sent % self.bytes.len();
                 let part = buf.remaining().min(self.bytes.len() - from);
@@ -536,7 +557,7 @@ mod tests {
         for bytes in [PINGS, EMPTY, ONE_IN_MANY] {
             let wakes = Arc::<Wakes>::default();
             let waker = Waker::from(wakes.clone());
-            let mut socket = WebSocket::new(Endless { bytes, sent: 0 }, Vec::new(), 1 << 20, None);
+            let mut socket = WebSocket::new(Endless { bytes, sent: 0, reads: 0 }, Vec::new(), 1 << 20, None);
             let mut space = vec![0; 8192];
             for turn in 1..4 {
                 // as a connection reads: until nothing is there
@@ -550,5 +571,17 @@ mod tests {
                 assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it goes on in its next turn");
             }
         }
+    }
+
+    #[test]
+    fn control_frames_are_not_read_byte_by_byte_where_one_byte_of_a_packet_is_awaited() {
+        let bytes = &[0x89, 0x80, 1, 2, 3, 4];
+        let mut socket = WebSocket::new(Endless { bytes, sent: 0, reads: 0 }, Vec::new(), 1 << 20, None);
+        let mut space = [0];
+        let mut buf = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut socket).poll_read(&mut Context::from_waker(Waker::noop()), &mut buf);
+        assert!(read.is_pending(), "others have their turn");
+        let Endless { sent, reads, .. } = socket.socket;
+        assert!(sent > BARREN_A_TURN as usize && reads <= sent / SMALL, "{reads} reads of {sent} bytes");
     }
 }
