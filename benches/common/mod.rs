@@ -119,5 +119,7 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 /// Hands one packet to the router.
 pub fn handle(router: &Router, local: &mut RouterThread, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
     let frame = cut(bytes);
+    // each packet in a turn of its own
+    local.work = Default::default();
     router.handle_frame(local, client, frame, bytes, &mut Handled::one(frame), replies).expect("valid");
 }
