@@ -43,7 +43,7 @@ pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
 pub use thread::RouterThread;
 pub use thread::{Count, Counters, LongestTurn};
-pub use thread::{STEPS_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
+pub use thread::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
 
 use std::{
     sync::Arc,

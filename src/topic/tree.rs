@@ -111,8 +111,8 @@ impl<V> LevelTree<V> {
         }
     }
 
-    /// A walk is left at this node: the node stays where it is, and its number with it, until it is unpinned as often as
-    /// it was pinned. Children that are added later stand in front of their siblings: a walk that has begun with a
+    /// A walk is left at this node: the node stays where it is, and its number with it, until it is unpinned as often
+    /// as it was pinned. Children that are added later stand in front of their siblings: a walk that has begun with a
     /// node's children misses them, and whoever walks has to know of them otherwise.
     pub(super) fn pin(&mut self, node: u32) {
         if node != ROOT {

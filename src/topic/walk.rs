@@ -1,5 +1,5 @@
-//! [`Place`] and [`Steps`]: walks over a tree that can be left and taken up again, so that no walk takes long in one go.
-//! Owns neither tree nor walk.
+//! [`Place`] and [`Steps`]: walks over a tree that can be left and taken up again, so that no walk takes long in one
+//! go. Owns neither tree nor walk.
 
 /// Where a walk that was left goes on. While its node is pinned, it stays where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! [`Connection`]: one connection, and how far it has come. What it does in a turn is the business of `turn`.
 
 use std::{
+    future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
+    task::Context,
     time::{Duration, Instant},
 };
 
@@ -132,6 +135,13 @@ pub(crate) fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant
         0 => Tick::NEVER,
         seconds => worker.deadlines.tick(now + Duration::from_millis(u64::from(seconds) * 1500)),
     }
+}
+
+/// The turn is over, and there is more to do: the task has its next turn when all others that wait had theirs, and the
+/// system was asked which sockets have something. (A task that wakes itself is run dozens of times before that.)
+pub(crate) fn go_on_later(cx: &mut Context<'_>) {
+    // pending at first, which is all that is wanted of it: the runtime wakes this task
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
 pub(crate) fn network(error: &io::Error) -> CloseReason {

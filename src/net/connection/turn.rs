@@ -18,7 +18,7 @@ use super::{
     },
     farewell::Farewell,
     reader::Got,
-    task::{Connection, LastRead, Open, Phase, keep_alive_deadline, network},
+    task::{Connection, LastRead, Open, Phase, go_on_later, keep_alive_deadline, network},
     waiting::BEHIND_CONNECT,
 };
 use crate::{
@@ -176,7 +176,7 @@ impl<S: Stream> Connection<S> {
                 open.farewell = Farewell::Busy;
             }
         }
-        cx.waker().wake_by_ref();
+        go_on_later(cx);
         Ok(false)
     }
 

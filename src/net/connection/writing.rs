@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 
 use super::{
     super::{deadlines::Tick, transport::Stream, worker::Worker},
-    task::{Connection, Phase, network},
+    task::{Connection, Phase, go_on_later, network},
 };
 use crate::{
     router::{Count, Flush},
@@ -39,7 +39,7 @@ impl<S: Stream> Connection<S> {
                 Flush::Write(out) => self.writing = out,
             }
         }
-        cx.waker().wake_by_ref();
+        go_on_later(cx);
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! [`Filters`]: the Topic Filters of one packet, in the packet or kept beyond it; and [`Seen`]: which of them were looked
-//! up already.
+//! [`Filters`]: the Topic Filters of one packet, in the packet or kept beyond it; and [`Seen`]: which of them were
+//! looked up already.
 
 use std::{fmt, hash::BuildHasher};
 
@@ -68,6 +68,11 @@ impl Filters<'_> {
         }
     }
 
+    /// Has one of them a wildcard?
+    pub(crate) fn have_wildcards(&self) -> bool {
+        self.iter().any(|(filter, _)| filter.has_wildcard())
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&TopicFilter, SubscriptionOptions)> {
         (0..self.len()).map(|place| self.get(place))
@@ -98,6 +103,11 @@ impl Seen {
         places.insert_unique(hash, place, |&seen| hasher.hash_one(key(seen).0));
         true
     }
+}
+
+/// How much it is to look for this filter in the trie: a step for each level, about.
+pub(crate) fn steps_of(filter: &TopicFilter) -> usize {
+    1 + memchr::memchr_iter(b'/', filter.as_str().as_bytes()).count()
 }
 
 #[cfg(test)]

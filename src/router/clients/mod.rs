@@ -8,7 +8,7 @@
 //! | `exchange` | its packets, through its session |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `filters` | the Topic Filters of one packet |
-//! | `operation` | a packet that a turn is too short for |
+//! | `operation`, `resume` | a packet that a turn is too short for |
 //! | `unfinished` | what is still on its way |
 //! | `restore` | sessions and retained messages as a store kept them |
 
@@ -19,6 +19,7 @@ mod exchange;
 mod filters;
 mod operation;
 mod restore;
+mod resume;
 mod subscribe;
 #[cfg(test)]
 mod tests;

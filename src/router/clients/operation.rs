@@ -1,14 +1,13 @@
-//! [`Operation`]: a client's packet that a turn is too short for. It is gone on with in the client's next turns, before
-//! any later packet of the client.
+//! [`Operation`]: a client's packet that a turn is too short for, and how far it has come. What is done with it is not
+//! known here.
+
+use std::{fmt, ops::Range, sync::Arc};
 
 use super::{
-    super::{Router, RouterThread, publish::Publishing},
-    client::Client,
-    filters::{Filters, KeptFilters},
-    subscribe::Subscribing,
-    unsubscribe::Unsubscribing,
+    super::{RouterThread, publish::Publishing, sessions::Access, subscriptions::Present},
+    filters::{KeptFilters, Seen},
 };
-use crate::{session::CloseReason, types::PacketId};
+use crate::{codec::SubackCode, session::Stored, topic::Place, types::PacketId};
 
 /// What is left to do for a packet.
 #[derive(Debug)]
@@ -18,59 +17,60 @@ pub(crate) enum Operation {
     Publish { publishing: Box<Publishing>, packet_id: Option<PacketId> },
 }
 
-impl Router {
-    /// Goes on with what an earlier turn was too short for, as far as this one goes. An error ends the connection.
-    pub fn resume(
-        &self,
-        local: &mut RouterThread,
-        client: &mut Client,
-        replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
-        let Some(mut operation) = client.take_operation() else { return Ok(()) };
-        let done = match &mut *operation {
-            Operation::Subscribe { subscribing, filters } => {
-                self.go_on_subscribing(local, client, subscribing, &Filters::Kept(filters), replies)
-            }
-            Operation::Unsubscribe { unsubscribing, filters } => {
-                self.go_on_unsubscribing(local, client, unsubscribing, filters, replies)
-            }
-            Operation::Publish { publishing, packet_id } => {
-                self.go_on_publishing(local, client, publishing, *packet_id, replies)
-            }
-        };
-        if done != Ok(true) {
-            // at an error too: what it holds is given back when the connection ends
-            client.set_operation(operation);
-            local.work.spend();
-        }
-        done.map(|_| ())
-    }
+/// A SUBSCRIBE on its way. Its filters go into the trie first, then the retained messages of each are looked up; each
+/// in as many steps as it takes, with nothing locked in between. The SUBACK follows, behind it the retained messages,
+/// then what was published meanwhile.
+pub(crate) struct Subscribing {
+    pub(super) packet_id: PacketId,
+    /// The number of the last message before the SUBSCRIBE.
+    pub(super) before: u64,
+    pub(super) access: Option<Arc<Access>>,
+    /// Nothing more can be stored.
+    pub(super) refuses: bool,
+    /// Filters that the client has.
+    pub(super) held: usize,
+    /// For each filter that was looked at.
+    pub(super) codes: Vec<SubackCode>,
+    /// The retained messages when all filters were in the trie. What was retained since is delivered as it is
+    /// published: it is newer than other messages of its topic that may wait by now.
+    pub(super) present: Option<Present>,
+    /// Filters in front of this have their retained messages.
+    pub(super) next: usize,
+    pub(super) seen: Seen,
+    /// Where the walk over those of the next filter was left.
+    pub(super) place: Option<Place>,
+    /// The numbers of retained messages, where they are looked up in more than one step: in front of what is published
+    /// meanwhile.
+    pub(super) numbers: Option<Range<u64>>,
+    /// The session was told that the SUBACK is due.
+    pub(super) waits: bool,
+    /// It takes more than one turn.
+    pub(super) is_left: bool,
+    /// There were retained messages.
+    pub(super) brings: bool,
+    /// When what was granted is durable.
+    pub(super) stored: Stored,
+}
 
-    /// The turn is too short for this.
-    #[cold]
-    pub(crate) fn leave(&self, local: &mut RouterThread, client: &mut Client, operation: Operation) {
-        client.set_operation(Box::new(operation));
-        local.work.spend();
+impl fmt::Debug for Subscribing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribing").field("packet_id", &self.packet_id).finish_non_exhaustive()
     }
+}
 
-    /// The client's connection ends: what is left to do for its last packet is not done. To be called before
-    /// [`end`](Self::end).
-    pub fn abandon(&self, _: &mut RouterThread, client: &mut Client) {
-        let Some(operation) = client.take_operation() else { return };
-        match *operation {
-            // what is in the trie by now is the session's, as if the connection had ended just before the SUBACK
-            Operation::Subscribe { subscribing, .. } => {
-                if let Some(place) = subscribing.place() {
-                    self.retained.give_up(place);
-                }
-            }
-            Operation::Unsubscribe { .. } => {}
-            Operation::Publish { publishing, packet_id } => {
-                self.give_up_publishing(*publishing);
-                if let Some(id) = packet_id {
-                    client.slot.lock().session.refuse(id);
-                }
-            }
-        }
+impl Subscribing {
+    /// As many retained messages may wait for a session as there are, and a queue's worth more.
+    pub(super) fn max(&self, local: &RouterThread) -> usize {
+        let messages = self.present.map_or(0, |present| present.messages);
+        messages.saturating_add(local.limits.session.max_queued_messages)
     }
+}
+
+/// An UNSUBSCRIBE on its way.
+#[derive(Debug)]
+pub(crate) struct Unsubscribing {
+    pub(super) packet_id: PacketId,
+    /// Filters in front of this are given up.
+    pub(super) next: usize,
+    pub(super) stored: Stored,
 }

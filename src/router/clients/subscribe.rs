@@ -1,86 +1,27 @@
 //! SUBSCRIBE, and the retained messages that it brings (MQTT 3.1.1 sections 3.8 and 3.9).
 
-use std::{
-    fmt,
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::ops::{ControlFlow, Range};
 
 use super::{
     super::{
         Router, RouterThread,
         ports::{DropReason, Event, Record},
         sessions::{Access, SlotRef, SlotState},
-        subscriptions::Present,
         thread::Count,
     },
     client::Client,
-    filters::{Filters, KeptFilters, Seen},
-    operation::Operation,
+    filters::{Filters, KeptFilters, Seen, steps_of},
+    operation::{Operation, Subscribing},
 };
 use crate::{
     codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
-    topic::{FilterId, Place, Steps, TopicFilter},
-    types::{PacketId, SubscriptionOptions},
+    topic::{FilterId, Steps, TopicFilter},
+    types::SubscriptionOptions,
 };
-
-/// A SUBSCRIBE on its way. Its filters go into the trie first, then the retained messages of each are looked up; each in
-/// as many steps as it takes, with nothing locked in between. The SUBACK follows, behind it the retained messages, then
-/// what was published meanwhile.
-pub(crate) struct Subscribing {
-    packet_id: PacketId,
-    /// The number of the last message before the SUBSCRIBE.
-    before: u64,
-    access: Option<Arc<Access>>,
-    /// Nothing more can be stored.
-    refuses: bool,
-    /// Filters that the client has.
-    held: usize,
-    /// For each filter that was looked at.
-    codes: Vec<SubackCode>,
-    /// The retained messages when all filters were in the trie. What was retained since is delivered as it is published:
-    /// it is newer than other messages of its topic that may wait by now.
-    present: Option<Present>,
-    /// Filters in front of this have their retained messages.
-    next: usize,
-    seen: Seen,
-    /// Where the walk over those of the next filter was left.
-    place: Option<Place>,
-    /// The numbers of retained messages, where they are looked up in more than one step: in front of what is published
-    /// meanwhile.
-    numbers: Option<Range<u64>>,
-    /// The session was told that the SUBACK is due.
-    waits: bool,
-    /// It takes more than one turn.
-    is_left: bool,
-    /// There were retained messages.
-    brings: bool,
-    /// When what was granted is durable.
-    stored: Stored,
-}
-
-impl fmt::Debug for Subscribing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscribing").field("packet_id", &self.packet_id).finish_non_exhaustive()
-    }
-}
 
 /// Filters for which the trie is locked once.
 const FILTERS_AT_ONCE: usize = 256;
-
-impl Subscribing {
-    /// Where its walk stands.
-    pub(crate) fn place(&self) -> Option<Place> {
-        self.place
-    }
-
-    /// As many retained messages may wait for a session as there are, and a queue's worth more.
-    fn max(&self, local: &RouterThread) -> usize {
-        let messages = self.present.map_or(0, |present| present.messages);
-        messages.saturating_add(local.limits.session.max_queued_messages)
-    }
-}
 
 impl Router {
     /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4], except that retained messages
@@ -258,7 +199,7 @@ impl Router {
         filters: &Filters<'_>,
     ) -> bool {
         if subscribing.present.is_none() {
-            self.begin_look_up(local, client, subscribing);
+            self.begin_look_up(local, client, subscribing, filters);
         }
         while subscribing.next < filters.len() {
             let place = subscribing.next;
@@ -285,8 +226,8 @@ impl Router {
     }
 
     /// The retained messages that match, in front of whatever is published from now on. They are looked up with the
-    /// session locked: a message that is retained at the same time is delivered either by this or after it. `true`: these
-    /// are all.
+    /// session locked: a message that is retained at the same time is delivered either by this or after it. `true`:
+    /// these are all.
     ///
     /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
     /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what
@@ -300,7 +241,7 @@ impl Router {
         options: SubscriptionOptions,
     ) -> bool {
         let max = subscribing.max(local);
-        let mut steps = Steps::new(local.work.left());
+        let mut steps = Steps::new(local.work.nodes_left());
         let mut found = 0;
         let mut state = client.slot.lock();
         let mut turn = self.turn(local);
@@ -339,7 +280,8 @@ impl Router {
     /// There is more to do in the next turn. What is published until then waits for the SUBACK, and for the retained
     /// messages that are still to be looked up.
     ///
-    /// What came between the first look-up and this goes in front of those, as what came before the first look-up does.
+    /// Where few messages are retained, that is told the session only here, and what came since the first look-up goes
+    /// in front of those, as what came before it does.
     fn let_others_wait(&self, local: &RouterThread, client: &Client, subscribing: &mut Subscribing) -> bool {
         let Ok(mut state) = self.own(client) else { return false };
         if !subscribing.waits {
@@ -354,13 +296,25 @@ impl Router {
     }
 
     /// All filters are in the trie: what is retained up to now is what they bring.
-    fn begin_look_up(&self, local: &RouterThread, client: &Client, subscribing: &mut Subscribing) {
-        if !subscribing.is_left {
-            subscribing.present = Some(self.retained.present());
+    fn begin_look_up(
+        &self,
+        local: &RouterThread,
+        client: &Client,
+        subscribing: &mut Subscribing,
+        filters: &Filters<'_>,
+    ) {
+        let present = self.retained.present();
+        let takes_long = || present.messages > local.work.nodes_left() as usize && filters.have_wildcards();
+        if !subscribing.is_left && !takes_long() {
+            subscribing.present = Some(present);
             return;
         }
         // in one step: what comes to the session from now on is newer
         let mut state = client.slot.lock();
+        if !subscribing.waits && client.is_attached() {
+            subscribing.waits = true;
+            state.session.wait_for_suback(subscribing.before);
+        }
         subscribing.present = Some(self.retained.present());
         self.reserve_numbers(local, &mut state, subscribing);
     }
@@ -434,11 +388,6 @@ impl Router {
             subscriptions.remove(id, slot);
         }
     }
-}
-
-/// How much it is to look for this filter in the trie: a step for each level, about.
-pub(crate) fn steps_of(filter: &TopicFilter) -> usize {
-    1 + memchr::memchr_iter(b'/', filter.as_str().as_bytes()).count()
 }
 
 /// For the log: why a filter is refused; `None` where the client may not subscribe to it.

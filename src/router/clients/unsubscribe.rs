@@ -3,25 +3,15 @@
 use super::{
     super::{Router, RouterThread, ports::Event},
     client::{Client, answer},
-    filters::KeptFilters,
-    operation::Operation,
-    subscribe::steps_of,
+    filters::{KeptFilters, steps_of},
+    operation::{Operation, Unsubscribing},
 };
 use crate::{
     codec::{self, Properties, Unsuback, Unsubscribe},
     session::{CloseReason, Stored},
     topic::TopicFilter,
-    types::{PacketId, SubscriptionOptions},
+    types::SubscriptionOptions,
 };
-
-/// An UNSUBSCRIBE on its way.
-#[derive(Debug)]
-pub(crate) struct Unsubscribing {
-    packet_id: PacketId,
-    /// Filters in front of this are given up.
-    next: usize,
-    stored: Stored,
-}
 
 impl Router {
     /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].

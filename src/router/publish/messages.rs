@@ -147,7 +147,7 @@ impl Router {
         };
         if matched.targets.len() > WHOLE_FANOUT
             && leave.may_deliver_in_steps()
-            && matched.targets.len() > local.work.left() as usize
+            && matched.targets.len() > local.work.deliveries_left() as usize
         {
             leave.deliver(matched, kept, outgoing);
             return Ok(kept);

@@ -152,7 +152,7 @@ impl Router {
         loop {
             match stage {
                 Stage::MatchFirst { matching, .. } | Stage::MatchAgain { matching } => {
-                    let mut steps = Steps::new(local.work.left());
+                    let mut steps = Steps::new(local.work.nodes_left());
                     let is_whole = self.subscriptions.go_on_matching(matching, outgoing.topic, &mut steps);
                     local.work.add_nodes(steps.taken() as usize);
                     if !is_whole {
@@ -169,7 +169,7 @@ impl Router {
                 }
                 Stage::Deliver { matched, next } => {
                     let rest = &matched.targets[*next..];
-                    let now = &rest[..rest.len().min(local.work.left() as usize)];
+                    let now = &rest[..rest.len().min(local.work.deliveries_left() as usize)];
                     *next += now.len();
                     *stored = stored.and(self.deliver(local, matched, now, &outgoing));
                     return if *next < matched.targets.len() { Step::Left } else { Step::Done(*stored) };

@@ -127,9 +127,9 @@ impl RetainedStore {
         Present { messages: inner.all.messages, up_to: inner.changes }
     }
 
-    /// Those that a filter matches and that were retained up to that number, until `each` breaks or no step is left: one
-    /// for each node, one for each message. `Some`: the walk was left there, and goes on when this is called with it; or
-    /// it is to be [given up](Self::give_up).
+    /// Those that a filter matches and that were retained up to that number, until `each` breaks or no step is left:
+    /// one for each node, one for each message. `Some`: the walk was left there, and goes on when this is called with
+    /// it; or it is to be [given up](Self::give_up).
     pub(crate) fn walk(
         &self,
         filter: &TopicFilter,

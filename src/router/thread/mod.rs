@@ -18,4 +18,4 @@ pub(crate) use denials::Action;
 pub(crate) use local::Observers;
 pub use local::RouterThread;
 pub(crate) use recorder::{Copies, Recorder};
-pub use work::{STEPS_A_TURN, WHOLE_FANOUT, WHOLE_MATCH, Work};
+pub use work::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH, Work};

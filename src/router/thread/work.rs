@@ -1,10 +1,17 @@
 //! [`Work`]: what a connection has done of its turn, so that no turn takes long; and the longest turns.
 
-/// What a connection may do in one turn, in steps: a node that is visited, a delivery and a packet are one each. It
-/// takes about a millisecond. What it has left to do after that is for its next turn.
+/// Nodes of the subscriptions and of the retained messages that a connection may visit in one turn, if it does nothing
+/// else: that takes about a millisecond. What it has left to do after that is for its next turn.
 ///
 /// A turn goes beyond it by what is not worth to be left: see [`WHOLE_MATCH`] and [`WHOLE_FANOUT`].
-pub const STEPS_A_TURN: u32 = 8_192;
+pub const NODES_A_TURN: u32 = 8_192;
+
+/// Sessions that a connection may hand messages to in one turn, if it does nothing else.
+pub const DELIVERIES_A_TURN: u32 = NODES_A_TURN * NODE;
+
+/// What a node costs, and a packet, where a delivery costs one.
+const NODE: u32 = 4;
+const PACKET: u32 = 2;
 
 /// A match that visits up to this many nodes is done in one go; one that visits more is given up, at three times as
 /// many at most, and begun again in steps.
@@ -13,8 +20,8 @@ pub const WHOLE_MATCH: usize = 1_024;
 /// A message to as many sessions is delivered in one go.
 pub const WHOLE_FANOUT: usize = 256;
 
-/// Turns of fewer steps are not told: they cost no look at the clock.
-const TOLD: u32 = 1_024;
+/// Turns that cost less are not told: they cost no look at the clock.
+const TOLD: u32 = DELIVERIES_A_TURN / 8;
 
 /// What was done in a turn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,13 +37,17 @@ impl Work {
     /// Is the turn over, with so many packets more?
     #[inline]
     pub fn is_spent(&self, packets: u64) -> bool {
-        u64::from(self.nodes) + u64::from(self.deliveries) + u64::from(self.packets) + packets
-            >= u64::from(STEPS_A_TURN)
+        u64::from(self.cost()) + packets * u64::from(PACKET) >= u64::from(DELIVERIES_A_TURN)
     }
 
-    /// Steps that are left.
-    pub fn left(&self) -> u32 {
-        STEPS_A_TURN.saturating_sub(self.steps())
+    /// Nodes that may be visited in the rest of the turn.
+    pub fn nodes_left(&self) -> u32 {
+        self.deliveries_left().div_ceil(NODE)
+    }
+
+    /// Messages that may be delivered in the rest of the turn.
+    pub fn deliveries_left(&self) -> u32 {
+        DELIVERIES_A_TURN.saturating_sub(self.cost())
     }
 
     /// Packets were handled.
@@ -59,19 +70,19 @@ impl Work {
 
     /// The turn is over: something was left that the rest of it is too short for.
     pub(crate) fn spend(&mut self) {
-        self.packets = STEPS_A_TURN;
+        self.packets = DELIVERIES_A_TURN;
     }
 
-    /// A turn of which so many steps are left.
+    /// A turn in which so many nodes are left.
     #[cfg(test)]
-    pub(crate) fn with_left(steps: u32) -> Self {
-        Self { packets: STEPS_A_TURN - steps, ..Self::default() }
+    pub(crate) fn with_left(nodes: u32) -> Self {
+        Self { packets: (DELIVERIES_A_TURN - nodes * NODE) / PACKET, ..Self::default() }
     }
 
     /// Is it worth to be told?
     #[inline]
     pub fn is_told(&self) -> bool {
-        self.steps() >= TOLD
+        self.cost() >= TOLD
     }
 
     /// Nodes and deliveries.
@@ -80,7 +91,8 @@ impl Work {
     }
 
     #[inline]
-    fn steps(&self) -> u32 {
-        self.nodes.saturating_add(self.deliveries).saturating_add(self.packets)
+    fn cost(&self) -> u32 {
+        let (nodes, packets) = (self.nodes.saturating_mul(NODE), self.packets.saturating_mul(PACKET));
+        nodes.saturating_add(packets).saturating_add(self.deliveries)
     }
 }

@@ -9,3 +9,4 @@ mod reading;
 mod reload;
 mod retained;
 mod sessions;
+mod turns;

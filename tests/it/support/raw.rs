@@ -247,6 +247,11 @@ impl Client {
         self.expect_closed();
     }
 
+    /// To write on another thread, where the broker has to be read from meanwhile.
+    pub fn writer(&self) -> TcpStream {
+        self.stream.get_ref().try_clone().expect("another handle of the socket")
+    }
+
     /// Ends the connection without a DISCONNECT.
     pub fn abort(self) {
         // An error says that the broker has closed it already.

@@ -1,0 +1,67 @@
+//! Packets that a turn is too short for are gone on with in the client's next turns, before any later packet of the
+//! client.
+
+use super::{
+    super::{Router, RouterThread},
+    client::Client,
+    filters::Filters,
+    operation::Operation,
+};
+use crate::session::CloseReason;
+
+impl Router {
+    /// Goes on with what an earlier turn was too short for, as far as this one goes. An error ends the connection.
+    pub fn resume(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let Some(mut operation) = client.take_operation() else { return Ok(()) };
+        let done = match &mut *operation {
+            Operation::Subscribe { subscribing, filters } => {
+                self.go_on_subscribing(local, client, subscribing, &Filters::Kept(filters), replies)
+            }
+            Operation::Unsubscribe { unsubscribing, filters } => {
+                self.go_on_unsubscribing(local, client, unsubscribing, filters, replies)
+            }
+            Operation::Publish { publishing, packet_id } => {
+                self.go_on_publishing(local, client, publishing, *packet_id, replies)
+            }
+        };
+        if done != Ok(true) {
+            // at an error too: what it holds is given back when the connection ends
+            client.set_operation(operation);
+            local.work.spend();
+        }
+        done.map(|_| ())
+    }
+
+    /// The turn is too short for this.
+    #[cold]
+    pub(crate) fn leave(&self, local: &mut RouterThread, client: &mut Client, operation: Operation) {
+        client.set_operation(Box::new(operation));
+        local.work.spend();
+    }
+
+    /// The client's connection ends: what is left to do for its last packet is not done. To be called before
+    /// [`end`](Self::end).
+    pub fn abandon(&self, _: &mut RouterThread, client: &mut Client) {
+        let Some(operation) = client.take_operation() else { return };
+        match *operation {
+            // what is in the trie by now is the session's, as if the connection had ended just before the SUBACK
+            Operation::Subscribe { subscribing, .. } => {
+                if let Some(place) = subscribing.place {
+                    self.retained.give_up(place);
+                }
+            }
+            Operation::Unsubscribe { .. } => {}
+            Operation::Publish { publishing, packet_id } => {
+                self.give_up_publishing(*publishing);
+                if let Some(id) = packet_id {
+                    client.slot.lock().session.refuse(id);
+                }
+            }
+        }
+    }
+}
