@@ -21,7 +21,7 @@ pub enum Command {
     Certs(CertsArgs),
     /// Say whether a broker on this machine answers.
     Health(Health),
-    /// Look at or repair a data directory that no broker uses at the time.
+    /// Look at, repair, copy or convert a data directory.
     Store(StoreArgs),
 }
 
@@ -50,7 +50,9 @@ pub struct Init {
     pub host: Vec<String>,
 }
 
-/// `dunlin store check|dump|repair --data-dir DIR`
+/// `dunlin store check|dump|repair|backup|export|import --data-dir DIR`
+///
+/// No broker may use the directory at the time, but for backup.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct StoreArgs {
     /// What to do.
@@ -75,6 +77,32 @@ pub enum StoreAction {
         /// Print every record of the log instead, in its order.
         #[arg(long)]
         all: bool,
+    },
+    /// Copy it, also while a broker uses it: all that was acknowledged before, as a data directory.
+    Backup {
+        /// The data directory.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Where the copy is made: a directory that is not there, or empty.
+        dir: PathBuf,
+    },
+    /// Print what is kept, a JSON object a line, for `import`; or write it as a data directory for an earlier dunlin.
+    Export {
+        /// The data directory.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
+        /// Write a data directory of this format: 1, of dunlin 0.1. What it cannot have is said.
+        #[arg(long, value_name = "FORMAT", value_parser = clap::value_parser!(u32).range(1..=1), requires = "dir")]
+        format: Option<u32>,
+        /// Where that is made: a directory that is not there, or empty.
+        #[arg(requires = "format")]
+        dir: Option<PathBuf>,
+    },
+    /// Make a data directory of what `export` printed, on standard input.
+    Import {
+        /// The data directory, in which nothing is stored yet.
+        #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+        data_dir: PathBuf,
     },
     /// Put files that are damaged aside, keep what of them is readable, and say what is lost.
     Repair {

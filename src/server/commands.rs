@@ -34,6 +34,12 @@ fn store(action: &StoreAction) -> Result<bool, CommandError> {
     let done = match action {
         StoreAction::Check { data_dir } => tools::check(data_dir, &mut out),
         StoreAction::Dump { data_dir, all } => tools::dump(data_dir, *all, &mut out).map(|()| true),
+        StoreAction::Backup { data_dir, dir } => tools::backup(data_dir, dir, &mut out).map(|()| true),
+        StoreAction::Export { data_dir, dir: Some(dir), .. } => {
+            tools::export_format_1(data_dir, dir, &mut out).map(|()| true)
+        }
+        StoreAction::Export { data_dir, .. } => tools::export(data_dir, &mut out).map(|()| true),
+        StoreAction::Import { data_dir } => tools::import(data_dir, io::stdin().lock(), &mut out).map(|()| true),
         StoreAction::Repair { data_dir } => tools::repair(data_dir, &mut out).map(|()| true),
     };
     match done {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::{
     commit::{Handover, Settings, Statistics, Threads, Writer, driver, random},
     log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, VERSION, data_dir},
-    recovery::{self, down_time, recover, restored},
+    recovery::{self, Progress, down_time, recover, restored},
 };
 use crate::{
     clock::Clock,
@@ -85,8 +85,11 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
     let files = Arc::new(Disk::new(&options.data_dir, options.sync == Sync::BeforeAck));
-    let mut count =
-        |_: recovery::Position<'_>, _: &log::LogRecord<'_>| _ = options.progress.fetch_add(1, Ordering::Relaxed);
+    let mut progress = Progress::of_log("restoring data_dir", &*files, |line| tracing::info!("{line}"));
+    let mut count = |position: recovery::Position<'_>, _: &log::LogRecord<'_>| {
+        options.progress.fetch_add(1, Ordering::Relaxed);
+        progress.read(position.file, position.offset);
+    };
     let recovered = recover(&*files, &mut count).map_err(|error| error.within(&options.data_dir))?;
     if let Some((damage, more)) = recovered.damage.split_first() {
         let (data_dir, damage) = (options.data_dir.clone(), damage.clone());
@@ -104,7 +107,8 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     if let Some(version) = recovered.version.filter(|&version| version < VERSION) {
         tracing::warn!(
             data_dir = %options.data_dir.display(),
-            "format {version} becomes format {VERSION}: an earlier dunlin cannot read the directory afterwards"
+            "format {version} becomes format {VERSION}: an earlier dunlin cannot read the directory afterwards; \
+             `dunlin store export --format {version}` writes one that it can"
         );
     }
     let last = recovered.last;

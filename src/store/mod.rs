@@ -13,7 +13,7 @@
 //! | `recovery` | a start on what is there |
 //! | `commit` | batches, and the threads that bring them to the disk |
 //! | `disk_store` | [`DiskStore`]: the router's port |
-//! | [`tools`] | `dunlin store check`, `dump` and `repair` |
+//! | [`tools`] | `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import` |
 
 mod commit;
 mod disk_store;

@@ -1,13 +1,27 @@
 //! What people are told, and that a repair keeps all that can be read.
 
-use std::{fs, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
-use super::super::{DiskStore, OpenError, Options, SegmentBytes, open, tools};
+use super::{
+    super::{
+        DiskStore, OpenError, Options, SegmentBytes,
+        log::{Away, Disk, LogRecord},
+        open,
+        recovery::{Position, Recovered, recover},
+        tools,
+    },
+    model::Model,
+};
 use crate::{
-    router::{Record, Store},
-    session::{Message, SessionChange, SessionNumber},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner, Store},
+    session::{Message, SessionChange, SessionNumber, StoredWill},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, QoS, SubscriptionOptions},
+    types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
 const MESSAGES: u64 = 200;
@@ -130,4 +144,164 @@ fn no_tool_runs_beside_a_broker() {
     let (_store, _) = open(&options(dir.path())).unwrap();
     let refused = tools::check(dir.path(), &mut Vec::new()).unwrap_err();
     assert!(matches!(refused, tools::ToolError::Open(OpenError::Locked { .. })), "{refused}");
+}
+
+/// What each kind of record leaves, of a user and of nobody.
+fn fill_with_all(path: &Path) {
+    fill(path);
+    let (store, _) = open(&options(path)).unwrap();
+    let session = SessionNumber(9.try_into().unwrap());
+    let owner = Some(Box::new(SessionOwner { user: "maria".into(), login: Login::Certificate }));
+    let topic = TopicName::new("t/will").unwrap();
+    let will = |payload: &[u8]| StoredWill { message: Message::new(topic, payload, QoS::ExactlyOnce), retain: true };
+    let publisher = Some(Publisher { client: "device".into(), user: Some("jon".into()) });
+    let message = Message::new(TopicName::new("r").unwrap(), &[0xFE, 0, 1], QoS::AtLeastOnce);
+    let queued = Message::new(topic, b"queued", QoS::ExactlyOnce);
+    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true };
+    let client = ClientId::from("of maria");
+    let last = [
+        Record::SessionStarted { session, client: client.clone(), owner, will: Some(will(b"of a session")) },
+        Record::WillDue { session, number: 3, will: will(b"due") },
+        Record::WillKept { number: 4, client, user: Some("maria".into()), will: will(&[0xFF]) },
+        Record::Received { session, packet_id: PacketId::new(7).unwrap() },
+        Record::Received { session, packet_id: PacketId::new(3).unwrap() },
+        Record::Queued { message: queued.clone(), copy: copy(5), sent: None },
+        Record::Queued { message: queued.clone(), copy: copy(6), sent: Some(2) },
+        Record::Queued { message: queued, copy: copy(7), sent: Some(3) },
+        Record::Released { session, number: 7 },
+        Record::Retained { message, publisher },
+    ]
+    .map(|record| store.append(record));
+    wait(&store, last[last.len() - 1]);
+    store.close().unwrap();
+}
+
+fn model(path: &Path) -> (Model, Recovered) {
+    let recovered = recover(&Disk::to_read(path), &mut |_, _| {}).unwrap();
+    assert_eq!(recovered.damage, []);
+    (Model::from(&recovered.index), recovered)
+}
+
+#[test]
+fn what_is_exported_is_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fill_with_all(&from);
+    let (_, lines) = run(|out| tools::export(&from, out).map(|()| true));
+    let (_, said) = run(|out| tools::import(&to, lines.as_bytes(), out).map(|()| true));
+    assert!(said.contains("2 sessions, 1 subscriptions, 203 messages to deliver"), "{said}");
+    assert_eq!(model(&to).0, model(&from).0);
+    let (_, again) = run(|out| tools::export(&to, out).map(|()| true));
+    let sorted = |lines: &str| {
+        // by then they have been away for longer
+        let mut lines: Vec<_> = lines.lines().filter(|line| !line.contains("away_ms")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&again), sorted(&lines));
+    assert!(run(|out| tools::check(&to, out)).0);
+    let refused = tools::import(&to, lines.as_bytes(), &mut Vec::new()).unwrap_err().to_string();
+    assert!(refused.contains("is there and not empty"), "{refused}");
+    let (store, restored) = open(&options(&to)).unwrap();
+    let owned = restored.sessions.iter().find(|session| session.owner.is_some()).unwrap();
+    assert_eq!((owned.client.as_str(), owned.received.len(), restored.wills.len()), ("of maria", 2, 1));
+    store.close().unwrap();
+}
+
+#[test]
+fn a_line_that_is_no_export_is_named_and_nothing_is_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = r#"{"record":"session","session":1,"client":"c"}"#;
+    let table = [
+        ("[]", "invalid type"),
+        (r#"{"record":"session","session":0,"client":"c"}"#, "\"session\" is a number that none has"),
+        (r#"{"record":"subscription","session":1,"qos":1,"filter":"a/#/b"}"#, "\"filter\" "),
+        (r#"{"record":"subscription","session":1,"qos":3,"filter":"a"}"#, "\"qos\" is none"),
+        (r#"{"record":"message","message":1,"qos":1,"topic":"a","payload_hex":"0"}"#, "\"payload_hex\" is not"),
+        (r#"{"record":"completed","session":1,"number":1}"#, "none that is imported"),
+    ];
+    for (line, why) in table {
+        let refused = tools::import(dir.path(), format!("{session}\n{line}\n").as_bytes(), &mut Vec::new());
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.starts_with("line 2: ") && refused.contains(why), "{refused}");
+    }
+    // a reference to nothing
+    let line = r#"{"record":"delivery","session":1,"number":1,"qos":1,"message":5}"#;
+    assert!(tools::import(dir.path(), format!("{session}\n{line}\n").as_bytes(), &mut Vec::new()).is_err());
+    tools::import(dir.path(), session.as_bytes(), &mut Vec::new()).unwrap();
+}
+
+#[test]
+fn a_directory_of_format_1_has_what_that_can_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fill_with_all(&from);
+    let (_, said) = run(|out| tools::export_format_1(&from, &to, out).map(|()| true));
+    for part in ["of 1 sessions: the user", "of 2 retained messages: the time", "of 1 Wills of clients"] {
+        assert!(said.contains(&format!("not in format 1, {part}")), "{said}");
+    }
+    let mut visit = |position: Position<'_>, record: &LogRecord<'_>| {
+        assert_eq!(position.about.time.age, 0);
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        assert!(bytes[0] <= 14, "{record:?}");
+        if let LogRecord::Session { away, .. } = record {
+            assert!(matches!(away, Some(Away::Wall(since)) if *since > 1_700_000_000_000), "{away:?}");
+        }
+    };
+    let recovered = recover(&Disk::to_read(&to), &mut visit).unwrap();
+    assert_eq!((&recovered.damage[..], recovered.version), (&[][..], Some(1)));
+    let mut expected = model(&from).0;
+    expected.wills.clear();
+    expected.sessions.values_mut().for_each(|session| session.owner = None);
+    expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
+    assert_eq!(Model::from(&recovered.index), expected);
+    // and is read by this version
+    open(&options(&to)).unwrap().0.close().unwrap();
+}
+
+/// Segments are filled, cleaned and written over while they are copied.
+#[test]
+fn a_backup_beside_a_store_that_is_written_to_is_whole_and_has_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("from");
+    fill_with_all(&from);
+    let (store, _) = open(&options(&from)).unwrap();
+    let (acknowledged, ends) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 1.. {
+                let payload = format!("{n} {}", "x".repeat(2000));
+                let message = Message::new(TopicName::new("n").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
+                wait(&store, store.append(Record::Retained { message, publisher: None }));
+                acknowledged.store(n, Ordering::SeqCst);
+                if ends.load(Ordering::SeqCst) {
+                    return;
+                }
+            }
+        });
+        for round in 0..8 {
+            let to = dir.path().join(format!("copy {round}"));
+            let before = acknowledged.load(Ordering::SeqCst);
+            run(|out| tools::backup(&from, &to, out).map(|()| true));
+            let (model, recovered) = model(&to);
+            assert!(recovered.torn.is_none() && recovered.obsolete.is_empty());
+            let number = model.retained.get("n").map_or(0, |((_, payload, _), _)| {
+                std::str::from_utf8(payload).unwrap().split(' ').next().unwrap().parse().unwrap()
+            });
+            assert!(number >= before, "{number} of {before}");
+            assert_eq!(model.sessions.len(), 2);
+            let (copy, restored) = open(&options(&to)).unwrap();
+            assert_eq!(restored.sessions.len(), 2);
+            copy.close().unwrap();
+            // until all segments were another's
+            while acknowledged.load(Ordering::SeqCst) < before + 100 {
+                std::thread::yield_now();
+            }
+        }
+        ends.store(true, Ordering::SeqCst);
+    });
+    store.close().unwrap();
+    let refused = tools::backup(&from, dir.path(), &mut Vec::new()).unwrap_err().to_string();
+    assert!(refused.contains("is there and not empty"), "{refused}");
 }

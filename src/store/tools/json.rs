@@ -86,6 +86,12 @@ fn login(login: Login) -> &'static str {
     }
 }
 
+/// The same, back.
+pub(super) fn login_of(text: &str) -> Option<Login> {
+    let all = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn];
+    all.into_iter().find(|&login| self::login(login) == text)
+}
+
 fn will(will: &Will<'_>) -> Map<String, Value> {
     let mut object = Map::new();
     object.insert("topic".into(), will.topic.as_str().into());

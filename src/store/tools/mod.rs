@@ -1,7 +1,15 @@
-//! `dunlin store check`, `dump` and `repair`: for people who look after a data directory. Each takes the directory's
-//! lock, so that none runs beside a broker, and writes what it found to `out`.
+//! `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import`: for people who look after a data directory.
+//! Each but `backup` takes the directory's lock, so that none runs beside a broker, and writes what it found to `out`.
 
+mod backup;
+mod export;
+mod fresh;
+mod import;
 mod json;
+
+pub use backup::backup;
+pub use export::{export, export_format_1};
+pub use import::import;
 
 use std::{
     fs, io,
@@ -15,11 +23,11 @@ use thiserror::Error;
 
 use super::{
     commit::{Progress, Settings, Statistics, Writer, milliseconds, random},
-    index::{Index, body_record, session_record, will_record},
-    log::{Disk, Failure, LogRecord, OpenError, SegmentBytes, Time, data_dir, names},
-    recovery::{Recovered, recover},
+    index::Index,
+    log::{Disk, End, Failure, File, Files, Last, LogRecord, OpenError, SegmentBytes, Time, data_dir, names},
+    recovery::{Progress as Shown, Recovered, recover},
 };
-use crate::{clock::Clock, topic::TopicFilter};
+use crate::clock::Clock;
 
 /// Why a tool could not do what it is for.
 #[derive(Debug, Error)]
@@ -41,6 +49,23 @@ pub enum ToolError {
         /// About.
         needed: u64,
     },
+    /// What is to be made is there.
+    #[error("{}: is there and not empty; name another directory", path.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The lines that are to be imported cannot be read.
+    #[error("cannot read what is to be imported: {0}")]
+    Input(io::Error),
+    /// A line is not one that an export writes.
+    #[error("line {number}: {why}; nothing was imported")]
+    Line {
+        /// The first is 1.
+        number: u64,
+        /// What is wrong.
+        why: String,
+    },
     /// What is damaged cannot be kept aside.
     #[error("{}: cannot keep the damaged files aside: {error}; nothing was changed", path.display())]
     Aside {
@@ -54,7 +79,7 @@ pub enum ToolError {
 /// Reads all of the log: a line for each segment, then what is kept, then what is wrong. `true`: nothing is.
 pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
-    let recovered = read(data_dir, &mut |_, _| {})?;
+    let recovered = read(data_dir, "checking", &mut |_, _| {})?;
     for found in &recovered.segments {
         let live = recovered.index.segment_use.get(found.id as u32);
         writeln!(
@@ -99,7 +124,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
 pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let mut failed = Ok(());
-    let recovered = read(data_dir, &mut |position, record| {
+    let recovered = read(data_dir, "reading", &mut |position, record| {
         if !all || failed.is_err() {
             return;
         }
@@ -128,7 +153,7 @@ pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), Tool
 /// `damaged-<seconds since 1970>/` within the directory, and says what is lost. Safe to interrupt and to repeat.
 pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock(data_dir)?;
-    let recovered = read(data_dir, &mut |_, _| {})?;
+    let recovered = read(data_dir, "reading", &mut |_, _| {})?;
     if recovered.damage.is_empty() {
         writeln!(out, "no damage: nothing to repair")?;
         return Ok(());
@@ -169,11 +194,42 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     Ok(())
 }
 
+/// `what` is done meanwhile.
 fn read(
     data_dir: &Path,
+    what: &'static str,
     visit: &mut dyn FnMut(super::recovery::Position<'_>, &LogRecord<'_>),
 ) -> Result<Recovered, OpenError> {
-    recover(&Disk::to_read(data_dir), visit).map_err(|error| error.within(data_dir))
+    let files = Disk::to_read(data_dir);
+    let mut progress = Shown::of_log(what, &files, |line| eprintln!("{line}"));
+    let mut visit = |position: super::recovery::Position<'_>, record: &LogRecord<'_>| {
+        progress.read(position.file, position.offset);
+        visit(position, record);
+    };
+    recover(&files, &mut visit).map_err(|error| error.within(data_dir))
+}
+
+/// An error if there is damage: what is read of it is not all.
+fn damaged(data_dir: &Path, recovered: &Recovered) -> Result<(), ToolError> {
+    match recovered.damage.split_first() {
+        None => Ok(()),
+        Some((damage, more)) => {
+            let (data_dir, damage) = (data_dir.to_owned(), damage.clone());
+            Err(OpenError::Damaged { data_dir, damage, more: more.len() }.into())
+        }
+    }
+}
+
+/// A log that was made is as one whose broker ended in order.
+fn finish(files: &Disk, recovered: &Recovered) -> io::Result<()> {
+    if let Some(last) = recovered.segments.last() {
+        let file = files.open(&names::segment(last.id))?;
+        file.set_len(last.end)?;
+        file.sync_data()?;
+        Last::open(files)?.note(last.id)?;
+        End { segment: last.id, frame: recovered.next_frame - 1, length: last.end }.write(files)?;
+    }
+    files.sync_dir()
 }
 
 /// Gives each segment a second name in `aside`, on the disk; gives their names.
@@ -196,29 +252,7 @@ fn keep_aside(data_dir: &Path, aside: &Path) -> io::Result<Vec<String>> {
 }
 
 fn dump_live(index: &Index, out: &mut impl Write) -> io::Result<()> {
-    for (slot, body) in index.bodies.iter() {
-        line(out, json::record(&body_record(index, slot, body)))?;
-    }
-    for (&number, kept) in &index.wills {
-        line(out, json::record(&will_record(number, kept)))?;
-    }
-    for (_, session) in index.sessions.iter() {
-        line(out, json::record(&session_record(session)))?;
-        let number = session.number;
-        for (filter, subscription) in &session.subscriptions {
-            let (filter, options) = (TopicFilter::from_valid(filter), subscription.options);
-            line(out, json::record(&LogRecord::Subscribed { session: number, filter, options }))?;
-        }
-        for entry in session.live_entries() {
-            let (number, state) = (entry.number, index.entry_state(entry));
-            line(out, json::record(&LogRecord::Entry { session: session.number, number, entry: state }))?;
-        }
-        for received in &session.received {
-            let (packet_id, arrival) = (received.packet_id, received.arrival);
-            line(out, json::record(&LogRecord::Received { session: number, packet_id, arrival }))?;
-        }
-    }
-    Ok(())
+    export::each_record(index, &mut |record| line(out, json::record(record)))
 }
 
 fn line(out: &mut impl Write, object: serde_json::Map<String, serde_json::Value>) -> io::Result<()> {

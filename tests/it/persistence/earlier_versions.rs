@@ -1,9 +1,13 @@
 //! Data directories as earlier versions left them, in `tests/data/data_dirs`: this version starts on each, with all in
 //! it. `make` beside them wrote them, and killed the broker; a directory is named after the commit of its broker.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
-use super::place::Place;
+use super::place::{Place, text_of};
 use crate::support::{
     raw::{Connect, Message, puback, pubcomp, pubrec, pubrel},
     running::Running,
@@ -25,8 +29,26 @@ fn a_directory_of_an_earlier_version_is_read_whole() {
         broker.stop();
         let broker = start(&place);
         assert!(!broker.read.iter().any(|line| line.contains("becomes format")), "{:?}", broker.read);
+        // all of it is in a copy that is made beside the broker, in one for an earlier version, and in what is exported
+        let copies = [Place::new(), Place::new(), Place::new()];
+        let [copy, earlier, imported] = copies.each_ref();
+        told(place.run(&["store", "backup", text_of(&copy.data_dir())]));
         holds_everything(&broker);
+        told(copy.run(&["store", "export", "--format", "1", text_of(&earlier.data_dir())]));
+        fs::write(imported.path().join("lines"), told(copy.run(&["store", "export"]))).unwrap();
+        let mut import = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        import.env_clear().args(["store", "import", "--data-dir", text_of(&imported.data_dir())]);
+        let lines = fs::File::open(imported.path().join("lines")).unwrap();
+        told(import.stdin(lines).output().unwrap());
+        copies.iter().for_each(|copy| holds_everything(&start(copy)));
     }
+}
+
+/// What a command printed that succeeds.
+#[track_caller]
+fn told(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Nobody has run on these for longer than sessions may be away by default.

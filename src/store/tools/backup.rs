@@ -1,0 +1,127 @@
+//! `dunlin store backup`: a copy of a data directory, also of one that a broker uses.
+//!
+//! The log makes that possible without a word between the two. Segments are copied in their order, the last one last. A
+//! segment that was given back meanwhile, and written over, is not needed: the frame that says so was written before,
+//! and is in the copy of the last segment. What is copied of that is a beginning of its frames, and any beginning of a
+//! log is whole.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use super::{
+    super::{
+        log::{Disk, Files, HEADER, Header, Key, OpenError, format, names},
+        recovery::{Progress, recover},
+    },
+    ToolError, damaged, finish, kept,
+};
+
+/// Copies what is kept in `data_dir` to the directory `to`, which is made, or empty.
+pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), ToolError> {
+    if !data_dir.is_dir() {
+        return Err(OpenError::NotADirectory { path: data_dir.to_owned() }.into());
+    }
+    make(to)?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| ToolError::Open(OpenError::Io { path, what: "cannot copy it", error })
+    };
+    copy_segments(data_dir, to).map_err(failed(data_dir))?;
+    let files = Disk::new(to, false);
+    let recovered = recover(&files, &mut |_, _| {}).map_err(|error| error.within(to))?;
+    damaged(data_dir, &recovered)?;
+    for name in &recovered.obsolete {
+        files.remove(name).map_err(failed(to))?;
+    }
+    finish(&files, &recovered).map_err(failed(to))?;
+    writeln!(out, "kept: {}", kept(&recovered.index))?;
+    writeln!(out, "{} is a data directory with all that was acknowledged before this began", to.display())?;
+    Ok(())
+}
+
+/// Makes a directory for a copy; one that is there has to be empty.
+pub(super) fn make(to: &Path) -> Result<(), ToolError> {
+    match fs::DirBuilder::new().mode(0o700).create(to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let empty = fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_none());
+            if empty { Ok(()) } else { Err(ToolError::NotEmpty { path: to.to_owned() }) }
+        }
+        Err(error) => Err(OpenError::Create { path: to.to_owned(), error }.into()),
+    }
+}
+
+fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
+    let files = Disk::to_read(data_dir);
+    let mut progress = Progress::of_log("copying", &files, |line| eprintln!("{line}"));
+    let (mut from, mut done) = (0, 0);
+    loop {
+        let mut segments: Vec<u64> = files.list()?.iter().filter_map(|name| names::segment_id(name)).collect();
+        segments.retain(|&id| id >= from);
+        segments.sort_unstable();
+        let Some(last) = segments.pop() else { return Ok(()) };
+        for id in segments {
+            let name = names::segment(id);
+            match fs::copy(data_dir.join(&name), to.join(&name)) {
+                Ok(bytes) => {
+                    fs::File::open(to.join(&name))?.sync_all()?;
+                    done += bytes;
+                }
+                // given back since
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+            progress.at(done);
+        }
+        let name = names::segment(last);
+        match read_last(&data_dir.join(&name)) {
+            Ok(bytes) => {
+                let mut file = fs::File::create(to.join(&name))?;
+                file.write_all(&bytes)?;
+                file.sync_all()?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // once more, where it was not the last one any more by then
+        if files.list()?.iter().filter_map(|name| names::segment_id(name)).max() <= Some(last) {
+            return Ok(());
+        }
+        from = last;
+    }
+}
+
+/// The frames of a segment that is written to: those up to the first that is not whole. One that is whole and comes
+/// after that shows that some were written while this was read, which is tried again then.
+fn read_last(path: &Path) -> io::Result<Vec<u8>> {
+    let mut tries = 0;
+    loop {
+        let mut bytes = fs::read(path)?;
+        let Ok(header) = Header::decode(&bytes) else { return Ok(bytes) };
+        // two segments of one log differ in their number alone
+        let key = Key::new(header.salt, header.id, header.version);
+        let (mut at, mut number) = (HEADER, header.first_frame);
+        while let Some(frame) = format::frame_at(&bytes, at, key).filter(|frame| frame.about.number == number) {
+            (at, number) = (frame.end, number + 1);
+        }
+        tries += 1;
+        if format::find_frame(&bytes, at, key, number + 1..=u64::MAX).is_none() {
+            bytes.truncate(at);
+            return Ok(bytes);
+        }
+        if tries == TRIES {
+            // damage, which is told as such
+            return Ok(bytes);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How often a segment is read until no frame is missing.
+const TRIES: u32 = 100;

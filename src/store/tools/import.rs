@@ -1,0 +1,210 @@
+//! `dunlin store import`: a data directory from the JSON lines that `export` writes.
+
+use std::{
+    io::{BufRead, Write},
+    path::Path,
+};
+
+use serde_json::{Map, Value};
+
+use super::{
+    super::{
+        commit::milliseconds,
+        log::{
+            Away, Disk, EntryState, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will, data_dir,
+            is_stored_in,
+        },
+        recovery::recover,
+    },
+    ToolError, damaged, finish,
+    fresh::FreshLog,
+    json, kept,
+};
+use crate::{
+    clock::Clock,
+    topic::{TopicFilter, TopicName},
+    types::{PacketId, QoS},
+};
+
+type Object = Map<String, Value>;
+
+/// Makes a data directory, where none is stored yet, of what `lines` say.
+pub fn import(data_dir: &Path, lines: impl BufRead, out: &mut impl Write) -> Result<(), ToolError> {
+    data_dir::create(data_dir)?;
+    let _lock = data_dir::lock(data_dir)?;
+    if is_stored_in(data_dir) {
+        return Err(ToolError::NotEmpty { path: data_dir.to_owned() });
+    }
+    let failed = |error| OpenError::Io { path: data_dir.to_owned(), what: "cannot write it", error };
+    let files = Disk::new(data_dir, false);
+    let time = Time { wall: milliseconds(Clock::system().wall()), age: AGE };
+    let mut log = FreshLog::new(&files, VERSION, time).map_err(failed)?;
+    let written = put_lines(&mut log, lines, &failed);
+    // half of it would be taken for all
+    let taken_back = |_: &ToolError| drop(std::fs::remove_file(data_dir.join(super::super::log::names::segment(1))));
+    written.inspect_err(taken_back)?;
+    log.finish(1, 1).map_err(failed)?;
+    let recovered = recover(&files, &mut |_, _| {}).map_err(|error| error.within(data_dir))?;
+    damaged(data_dir, &recovered).inspect_err(taken_back)?;
+    finish(&files, &recovered).map_err(failed)?;
+    writeln!(out, "kept: {}", kept(&recovered.index))?;
+    Ok(())
+}
+
+fn put_lines<F: super::super::log::File>(
+    log: &mut FreshLog<F>,
+    lines: impl BufRead,
+    failed: &impl Fn(std::io::Error) -> OpenError,
+) -> Result<(), ToolError> {
+    let mut progress = super::super::recovery::Progress::new("importing", 0, |line| eprintln!("{line}"));
+    let mut done = 0;
+    for (text, number) in lines.lines().zip(1..) {
+        let text = text.map_err(ToolError::Input)?;
+        done += text.len() as u64 + 1;
+        progress.at(done);
+        let wrong = |why: String| ToolError::Line { number, why };
+        let object: Object = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let mut payload = Vec::new();
+        let record = record(&object, &mut payload).map_err(wrong)?;
+        log.put(&record).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// What a line says. `payload` takes the bytes of one.
+fn record<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<LogRecord<'a>, String> {
+    Ok(match text(object, "record")? {
+        "session" => LogRecord::Session {
+            session: id(object, "session")?,
+            client: text(object, "client")?,
+            away: Some(Away::Age(AGE.saturating_sub(optional_number(object, "away_ms")?.unwrap_or(0)))),
+            owner: match inner(object, "owner")? {
+                Some(owner) => Some(Owner {
+                    user: text(owner, "user")?,
+                    login: json::login_of(text(owner, "login")?).ok_or("\"login\" is none that is known")?,
+                }),
+                None => None,
+            },
+            will: inner(object, "will")?.map(|object| will(object, payload)).transpose()?,
+        },
+        "subscription" => {
+            let filter = TopicFilter::new(text(object, "filter")?).map_err(|error| format!("\"filter\" {error}"))?;
+            LogRecord::Subscribed { session: id(object, "session")?, filter, options: qos(object)?.into() }
+        }
+        "message" => LogRecord::Body {
+            message: id(object, "message")?,
+            qos: qos(object)?,
+            retained: flag(object, "retained")?,
+            topic: topic(object)?,
+            origin: match inner(object, "origin")? {
+                Some(origin) => Some(Origin {
+                    time: number(origin, "time_ms")?,
+                    client: optional_text(origin, "client")?,
+                    user: optional_text(origin, "user")?,
+                }),
+                None => None,
+            },
+            payload: bytes(object, payload)?,
+        },
+        "delivery" => {
+            let (sent, message) = (optional_number(object, "sent")?, optional_number(object, "message")?);
+            if sent.is_none() && message.is_none() || sent.is_some_and(|sent| sent == 0 || sent > MAX_SENT) {
+                return Err("a message that was neither queued nor sent".into());
+            }
+            let entry = EntryState { qos: qos(object)?, retain: flag(object, "retain")?, sent, message };
+            LogRecord::Entry { session: id(object, "session")?, number: number(object, "number")?, entry }
+        }
+        "received" => {
+            let packet_id = u16::try_from(number(object, "packet_id")?).ok().and_then(PacketId::new);
+            let packet_id = packet_id.ok_or("\"packet_id\" is none")?;
+            LogRecord::Received { session: id(object, "session")?, packet_id, arrival: number(object, "arrival")? }
+        }
+        "will_due" => {
+            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload)?;
+            LogRecord::WillDue { session: id(object, "session")?, number: number(object, "number")?, will }
+        }
+        "will_kept" => {
+            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload)?;
+            let (client, user) = (text(object, "client")?, optional_text(object, "user")?);
+            LogRecord::WillKept { number: id(object, "number")?, client, user, will }
+        }
+        other => return Err(format!("\"record\" is {other:?}, which is none that is imported")),
+    })
+}
+
+fn will<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<Will<'a>, String> {
+    let (qos, retain, topic) = (qos(object)?, flag(object, "retain")?, topic(object)?);
+    Ok(Will { qos, retain, topic, payload: bytes(object, payload)? })
+}
+
+fn inner<'a>(object: &'a Object, key: &str) -> Result<Option<&'a Object>, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(inner)) => Ok(Some(inner)),
+        Some(_) => Err(format!("{key:?} is not an object")),
+    }
+}
+
+fn optional_text<'a>(object: &'a Object, key: &str) -> Result<Option<&'a str>, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("{key:?} is not a text")),
+    }
+}
+
+fn text<'a>(object: &'a Object, key: &str) -> Result<&'a str, String> {
+    optional_text(object, key)?.ok_or_else(|| format!("{key:?} is missing"))
+}
+
+fn optional_number(object: &Object, key: &str) -> Result<Option<u64>, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_u64().map(Some).ok_or_else(|| format!("{key:?} is not a number of 0 and above")),
+    }
+}
+
+fn number(object: &Object, key: &str) -> Result<u64, String> {
+    optional_number(object, key)?.ok_or_else(|| format!("{key:?} is missing"))
+}
+
+/// One that is given to things.
+fn id(object: &Object, key: &str) -> Result<u64, String> {
+    match number(object, key)? {
+        0 | u64::MAX => Err(format!("{key:?} is a number that none has")),
+        id => Ok(id),
+    }
+}
+
+fn flag(object: &Object, key: &str) -> Result<bool, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(format!("{key:?} is neither true nor false")),
+    }
+}
+
+fn qos(object: &Object) -> Result<QoS, String> {
+    let bits = u8::try_from(number(object, "qos")?).ok();
+    bits.and_then(QoS::from_bits).ok_or_else(|| "\"qos\" is none".into())
+}
+
+fn topic(object: &Object) -> Result<&TopicName, String> {
+    TopicName::new(text(object, "topic")?).map_err(|error| format!("\"topic\" {error}"))
+}
+
+fn bytes<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
+    if let Some(text) = optional_text(object, "payload")? {
+        return Ok(text.as_bytes());
+    }
+    let hex = text(object, "payload_hex")?;
+    let wrong = || "\"payload_hex\" is not pairs of hexadecimal digits".to_owned();
+    for pair in hex.as_bytes().chunks(2) {
+        let digits = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2).ok_or_else(wrong)?;
+        payload.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+    }
+    Ok(payload)
+}
+
+/// The age of a log that begins with what was kept elsewhere, in milliseconds: beyond what any client was away.
+const AGE: u64 = 100 * 365 * 24 * 3_600_000;
