@@ -19,15 +19,15 @@ pub struct Disk {
     direct: bool,
     /// Files are opened to be read.
     read_only: bool,
-    /// Which directory it is: its device and its number there. `None`: nobody knows.
-    which: Option<(u64, u64)>,
+    /// The directory itself, wherever its name leads by now. `None`: it could not be opened.
+    directory: Option<fs::File>,
 }
 
 impl Disk {
     /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page
     /// cache where that can be.
     pub fn new(path: &Path, direct: bool) -> Self {
-        Self { path: path.to_owned(), direct, read_only: false, which: which(path) }
+        Self { path: path.to_owned(), direct, read_only: false, directory: fs::File::open(path).ok() }
     }
 
     /// The same, to be read: nothing in it can be changed.
@@ -41,10 +41,6 @@ impl Disk {
         let direct = if self.direct { Direct::open(&path) } else { None };
         Ok(DiskFile { file, direct, cached: AtomicBool::new(false) })
     }
-}
-
-fn which(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|directory| (directory.dev(), directory.ino()))
 }
 
 /// A file in it.
@@ -96,7 +92,11 @@ impl Files for Disk {
     }
 
     fn is_there(&self) -> bool {
-        self.which.is_none() || which(&self.path) == self.which
+        let Some(directory) = self.directory.as_ref().and_then(|directory| directory.metadata().ok()) else {
+            return true;
+        };
+        let named = fs::metadata(&self.path);
+        named.is_ok_and(|named| (named.dev(), named.ino()) == (directory.dev(), directory.ino()))
     }
 
     fn room(&self) -> Option<u64> {

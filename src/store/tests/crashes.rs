@@ -4,9 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    super::commit::{
-        batches::{Batches, Fsync},
-        writer::Progress,
+    super::{
+        commit::{
+            batches::{Batches, Fsync},
+            writer::Progress,
+        },
+        log::Files,
     },
     simulated::Fault,
     world::{World, settings, time},
@@ -107,4 +110,33 @@ fn frames_that_are_on_their_way_together_survive_power_cuts_in_their_order() {
         }
     }
     assert!(overtaken > 100 && without > 100, "{overtaken}, {without}");
+}
+
+/// Ends in order that are cut short anywhere, and starts after them: what is said beside the log never says too much.
+#[test]
+fn an_end_in_order_that_is_cut_short_is_no_damage() {
+    let mut told = 0;
+    for seed in 400..440 {
+        let mut world = World::new(seed, settings(4096));
+        for _ in 0..20 {
+            for _ in 0..world.rng.below(10) {
+                assert_eq!(world.commit_random(), Ok(Progress::Done));
+                world.writer.clean(512).unwrap();
+            }
+            world.writer.mark(time(world.now)).unwrap();
+            world.writer.sync().unwrap();
+            let next = world.rng.below(8) as u64;
+            world.files.break_at(1 + next, Fault::Broken);
+            world.writer.end();
+            world.files.power_cut(&mut world.rng);
+            let names = world.files.list().unwrap();
+            told += usize::from(names.iter().any(|name| name == "END"));
+            world.restart();
+            assert!(
+                !world.files.list().unwrap().iter().any(|name| name == "END"),
+                "it is gone before anything is written"
+            );
+        }
+    }
+    assert!(told > 50, "{told}");
 }
