@@ -31,6 +31,8 @@ pub fn limits() -> RouterLimits {
         max_sessions: 100_000,
         session_expiry: Some(Duration::from_secs(60)),
         sys_publish: SysPublish::Drop,
+        session_owner: Default::default(),
+        client_id: Default::default(),
     }
 }
 

@@ -55,7 +55,9 @@ use users::Line;
 use crate::{
     clock::{Clock, Stopwatch},
     codec::ReasonCode,
-    router::{Authenticate, Authorize, Credentials, Identity, Origin, Proof, Refusal, Rights, Verdict},
+    router::{
+        Authenticate, Authorize, Credentials, Identity, Login, Origin, Proof, Refusal, Rights, SessionOwner, Verdict,
+    },
     types::{ClientId, Contents},
 };
 
@@ -77,6 +79,8 @@ pub struct Settings {
     pub denied_publish_disconnects: bool,
     /// The least delay of refusals after failed logins from one address; `None`: there is none.
     pub failed_login_delay: Option<Duration>,
+    /// A listener takes user names from certificates.
+    pub certificate_names: bool,
     /// `auth.token_…`.
     pub tokens: TokenSettings,
 }
@@ -396,6 +400,25 @@ impl Authenticate for Auth {
                 policy.tokens.as_ref().zip(shown).is_some_and(holds)
             }
             Proof::Certificate => true,
+        }
+    }
+
+    fn login(&self, identity: &Identity) -> Option<Login> {
+        match identity.proof {
+            Proof::None => None,
+            Proof::Password => Some(Login::PasswordFile),
+            Proof::Token => Some(Login::Token),
+            Proof::Certificate => Some(Login::Certificate),
+        }
+    }
+
+    fn is_configured(&self, owner: &SessionOwner) -> bool {
+        let policy = self.policy.load();
+        match owner.login {
+            Login::PasswordFile => policy.users.as_ref().is_some_and(|users| users.contains(owner.user.as_str())),
+            Login::Token => policy.tokens.is_some(),
+            Login::Certificate => policy.settings.certificate_names,
+            Login::PlugIn => false,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     lists::{Address, List, Mode, Network, Text},
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
 };
-use crate::types::{QueueFull, Secret, TlsRecords, Transport};
+use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, TlsRecords, Transport};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -125,6 +125,13 @@ const IDENTITY: Choice<CertificateIdentity> = Choice(&[
     ("subject", CertificateIdentity::Subject),
     ("san-dns", CertificateIdentity::Dns),
     ("san-uri", CertificateIdentity::Uri),
+]);
+
+const CLIENT_ID: Choice<ClientIdBinding> = Choice(&[
+    ("any", ClientIdBinding::Any),
+    ("is-user", ClientIdBinding::IsUser),
+    ("begins-with-user", ClientIdBinding::BeginsWithUser),
+    ("from-user", ClientIdBinding::FromUser),
 ]);
 
 const TLS_RECORDS: Choice<TlsRecords> = Choice(&[("packet", TlsRecords::Packet), ("batch", TlsRecords::Batch)]);
@@ -259,6 +266,16 @@ const AUTH: Table<Config> = Table {
         acl_file: OptionalPath,
             "What users may do: an ACL file as mosquitto's. Without one everybody may do everything; with one, only what a \
              rule allows. \"dunlin explain\" says which.";
+        session_owner: Choice(&[("user", SessionOwnership::User), ("anyone", SessionOwnership::Anyone)]),
+            "Whose a session is. With \"user\", a client whose Client Identifier is that of a connection or a kept session \
+             of another user is refused, while that user is configured (MQTT 3.1.1: code 2); a session that no user has, \
+             because its client was anonymous or dunlin was older, goes to the next client that is let in. With \"anyone\", \
+             every client that is let in takes over, or ends, any session.";
+        client_id: CLIENT_ID,
+            "How Client Identifiers are bound to user names: not at all (\"any\"); the identifier has to be the user name \
+             (\"is-user\"); it has to be the user name, or begin with it and go on with neither a letter nor a digit, as \
+             bob-1 (\"begins-with-user\"); or the user name takes its place, as with mosquitto's \
+             use_username_as_clientid (\"from-user\"). But for \"any\", clients without a user name are refused.";
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
             "What happens when a client publishes what it may not: acknowledged and dropped, or disconnected.";
         failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },

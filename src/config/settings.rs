@@ -11,7 +11,7 @@ use super::{
     listener::{ClientCertificates, ListenerConfig},
     origins::Origins,
 };
-use crate::types::{QueueFull, Secret};
+use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -199,6 +199,10 @@ pub struct AuthConfig {
     pub user: Option<VariableUser>,
     /// What users may do, in mosquitto's format.
     pub acl_file: Option<PathBuf>,
+    /// Who may have a session that another user has.
+    pub session_owner: SessionOwnership,
+    /// How Client Identifiers are bound to user names.
+    pub client_id: ClientIdBinding,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
     /// How long refusals are delayed, at least, once some from the same address failed; `None`: never.
@@ -281,6 +285,8 @@ impl Default for AuthConfig {
             password_file: None,
             user: None,
             acl_file: None,
+            session_owner: SessionOwnership::default(),
+            client_id: ClientIdBinding::default(),
             denied_publish: DeniedPublish::default(),
             failed_login_delay: Some(Duration::from_millis(250)),
             token_secret: None,

@@ -26,10 +26,10 @@ mod sys;
 mod tests;
 mod thread;
 
-pub use clients::Connected;
 pub use clients::Handled;
 pub use clients::Unfinished;
 pub use clients::{Client, Flush};
+pub use clients::{Connected, HEALTH_CHECK};
 pub use ports::{
     Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
     Pending, Proof, Refusal, Rights, Verdict,
@@ -62,7 +62,7 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::ClientId,
+    types::{ClientId, ClientIdBinding, SessionOwnership},
 };
 
 /// The bounds that the router and its sessions hold to.
@@ -88,6 +88,10 @@ pub struct RouterLimits {
     pub session_expiry: Option<Duration>,
     /// What becomes of a client's PUBLISH to `$SYS/…`.
     pub sys_publish: SysPublish,
+    /// Who may have a session that another user has.
+    pub session_owner: SessionOwnership,
+    /// How Client Identifiers are bound to user names.
+    pub client_id: ClientIdBinding,
 }
 
 /// What becomes of a client's PUBLISH to `$SYS/…`.

@@ -133,6 +133,8 @@ fn limits() -> RouterLimits {
         max_sessions: 10,
         session_expiry: Some(Duration::from_secs(60)),
         sys_publish: SysPublish::Drop,
+        session_owner: Default::default(),
+        client_id: Default::default(),
     }
 }
 

@@ -44,6 +44,9 @@ fn settings(config: &Config) -> Settings {
         acl_file,
         denied_publish,
         failed_login_delay,
+        // the router's
+        session_owner: _,
+        client_id: _,
         token_secret,
         token_secret_file,
         token_key_file,
@@ -61,6 +64,7 @@ fn settings(config: &Config) -> Settings {
         acl_file,
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
+        certificate_names: config.listeners.iter().any(|listener| listener.identity.is_some()),
         tokens: TokenSettings {
             secret: token_secret,
             secret_file: token_secret_file,

@@ -353,6 +353,8 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_subscriptions,
         max_sessions,
         session_expiry,
+        session_owner: config.auth.session_owner,
+        client_id: config.auth.client_id,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,
             SysPublish::Disconnect => router::SysPublish::Disconnect,

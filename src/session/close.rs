@@ -154,6 +154,9 @@ pub enum ProtocolError {
     /// Too long, or too many levels.
     #[error("a topic is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")]
     TopicTooLarge,
+    /// `$health` is for a CONNECT alone.
+    #[error("a health check ($health) may send nothing behind its CONNECT")]
+    HealthCheck,
     /// A topic that is none.
     #[error("a topic {0}")]
     Topic(#[from] TopicError),

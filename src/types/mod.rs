@@ -1,6 +1,6 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
-//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SubscriptionOptions`], [`Contents`], [`Secret`]. Nothing here does
-//! anything.
+//! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`], [`SubscriptionOptions`],
+//! [`Contents`], [`Secret`]. Nothing here does anything.
 
 mod contents;
 mod listening;
@@ -151,6 +151,30 @@ impl fmt::Display for ProtocolVersion {
             Self::V5 => "5",
         })
     }
+}
+
+/// Who may have a session that another user has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionOwnership {
+    /// Nobody, while that user is configured.
+    #[default]
+    User,
+    /// Every client that is let in.
+    Anyone,
+}
+
+/// How a Client Identifier is bound to the client's user name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientIdBinding {
+    /// Not at all.
+    #[default]
+    Any,
+    /// It is the user name.
+    IsUser,
+    /// It begins with it.
+    BeginsWithUser,
+    /// The user name takes its place, whatever the client gives.
+    FromUser,
 }
 
 /// Which message is dropped when a session's queue is full.

@@ -16,8 +16,8 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    codec::{self, Connect, Cut, Packet},
-    router::{Identity, Pending, Refusal, Verdict},
+    codec::{self, Connect, Cut, Packet, ReasonCode},
+    router::{HEALTH_CHECK, Identity, Pending, Refusal, Verdict},
     session::CloseReason,
     types::{ClientId, ProtocolVersion},
 };
@@ -38,6 +38,14 @@ impl<S: Stream> Connection<S> {
         let (mut client, verdict) =
             asked.inspect_err(|reason| self.say_refused(worker, connect, connect.client_id, reason, false))?;
         let check = behind.is_empty() && self.is_health_check(worker, connect);
+        if !check && connect.client_id == HEALTH_CHECK {
+            let why =
+                "$health is the Client Identifier of dunlin health, which says nothing else and is on this machine";
+            let refusal = Refusal::new(ReasonCode::ClientIdentifierNotValid, why);
+            let reason = worker.shared.router.refuse(&worker.local, refusal);
+            self.say_refused(worker, connect, connect.client_id, &reason, false);
+            return Err(reason);
+        }
         if check {
             client = Self::health_check_id(worker);
         }

@@ -30,7 +30,7 @@ impl<S: Stream> Connection<S> {
                 // said where there were any
                 let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
                 // a health check has its line already
-                if open.last_read != LastRead::HealthCheck {
+                if open.last_read != LastRead::HealthCheck || *reason == ProtocolError::HealthCheck.into() {
                     worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
                 }
             }

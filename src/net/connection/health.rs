@@ -2,16 +2,15 @@
 //! log above debug, and meet no other client.
 
 use super::{
-    super::{
-        transport::Stream,
-        worker::{Beginning, Worker},
-    },
-    task::{Connection, Phase},
+    super::{transport::Stream, worker::Worker},
+    task::Connection,
 };
-use crate::{codec::Connect, types::ClientId};
-
-/// The Client Identifier of a health check.
-pub const HEALTH_CHECK: &str = "$health";
+pub use crate::router::HEALTH_CHECK;
+use crate::{
+    codec::{Connect, PacketType},
+    session::{CloseReason, ProtocolError},
+    types::ClientId,
+};
 
 impl<S: Stream> Connection<S> {
     /// Is this the CONNECT of a health check? It comes from this machine and says nothing else than its identifier.
@@ -31,12 +30,12 @@ impl<S: Stream> Connection<S> {
         worker.shared.router.generated_client_id(HEALTH_CHECK)
     }
 
-    /// A client that began as a health check does sent something more: it is logged as any other from now on.
+    /// A client that began as a health check does sends something more: it may leave, and do nothing else.
     #[cold]
-    pub(crate) fn is_no_health_check(&self, worker: &Worker) {
-        let peer = self.peer();
-        let Phase::Open(open) = &self.phase else { return };
-        let beginning = Beginning { clean_session: true, session_present: false, keep_alive: open.keep_alive };
-        worker.shared.lines.connected(&peer, &(&open.client).into(), &beginning);
+    pub(crate) fn is_no_health_check(&self, begins: Option<&u8>) -> Result<(), CloseReason> {
+        match begins {
+            Some(first) if first >> 4 == PacketType::Disconnect as u8 => Ok(()),
+            _ => Err(ProtocolError::HealthCheck.into()),
+        }
     }
 }

@@ -147,9 +147,11 @@ impl<S: Stream> Connection<S> {
             if let Phase::Open(open) = &mut self.phase
                 && bytes > 0
             {
-                let last_read = if much { LastRead::Much } else { LastRead::Little };
-                if std::mem::replace(&mut open.last_read, last_read) == LastRead::HealthCheck {
-                    self.is_no_health_check(worker);
+                if open.last_read == LastRead::HealthCheck {
+                    let begins = matches!(got, Got::Shared(_)).then_some(&worker.buffer[0]);
+                    self.is_no_health_check(begins)?;
+                } else {
+                    open.last_read = if much { LastRead::Much } else { LastRead::Little };
                 }
             }
             match got {

@@ -7,12 +7,13 @@ use dashmap::Entry;
 use super::{
     super::{
         Router, RouterThread,
-        ports::{Event, Identity, Origin, Peer, Record},
+        ports::{Event, Identity, Origin, Peer, Record, SessionOwner},
         publish::WillKept,
         sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef, SlotState},
         thread::{Action, Count},
     },
     client::Client,
+    ownership::Claim,
 };
 use crate::{
     codec::{Connect, ReasonCode},
@@ -57,6 +58,7 @@ struct Begins<'a> {
     waker: Waker,
     will: Option<StoredWill>,
     access: Option<Arc<Access>>,
+    whose: Option<Box<SessionOwner>>,
     user: Option<UserName>,
     origin: Origin,
 }
@@ -73,6 +75,8 @@ impl Router {
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
+        let client = self.bind_client_id(local, connect, client, &identity)?;
+        let whose = self.owner_of(&identity);
         let permissions = self.permissions.version();
         let until = identity.until;
         let user = identity.user.as_deref().map(UserName::from);
@@ -82,19 +86,7 @@ impl Router {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
-        let will = match &connect.will {
-            Some(will) if !local.limits.allows_name(will.topic) => return Err(ProtocolError::TopicTooLarge.into()),
-            // it is not kept: after a restart nobody would know whose it was
-            Some(will) if access.as_ref().is_some_and(|access| !access.may_publish(will.topic)) => {
-                let payload = will.payload.len();
-                local.observers.may_not_publish(Action::Will, &client, access.as_deref(), will.topic, payload);
-                None
-            }
-            Some(will) => {
-                Some(StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain })
-            }
-            None => None,
-        };
+        let will = self.admitted_will(local, connect, &client, access.as_ref())?;
         // counting them visits every shard: not for clients whose session ends with them
         let owner = access.as_ref().and_then(|access| access.owner());
         if !connect.clean_session
@@ -115,8 +107,8 @@ impl Router {
             session_present,
         };
         let attach = |local: &mut RouterThread| {
-            let begins = Begins { connect, connection, waker, will, access, user: user.clone(), origin };
-            let (slot, session_present, taken_over) = self.attach(local, &client, begins, event);
+            let begins = Begins { connect, connection, waker, will, access, whose, user: user.clone(), origin };
+            let (slot, session_present, taken_over) = self.attach(local, &client, begins, event)?;
             if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
                 self.recompile(&mut slot.lock());
@@ -127,10 +119,10 @@ impl Router {
             }
             let (stored, will_stored) = (taken_over.stored, taken_over.will_stored);
             self.clear_away(local, &client, taken_over);
-            (slot, session_present, stored, will_stored)
+            Ok::<_, CloseReason>((slot, session_present, stored, will_stored))
         };
         let (attached, panicked) = local.finish(|local| self.together(|| attach(local)));
-        let (slot, session_present, mut stored, will_stored) = attached;
+        let (slot, session_present, mut stored, will_stored) = attached?;
         if let (Stored::By(_), Some(will)) = (will_stored, &connect.will)
             && self.will_is_awaited(local, will.topic, will.retain)
         {
@@ -145,6 +137,27 @@ impl Router {
         Ok(Connected { client, session_present, until })
     }
 
+    /// The Will of a CONNECT, if its client may publish it.
+    fn admitted_will(
+        &self,
+        local: &mut RouterThread,
+        connect: &Connect<'_>,
+        client: &ClientId,
+        access: Option<&Arc<Access>>,
+    ) -> Result<Option<StoredWill>, CloseReason> {
+        let Some(will) = &connect.will else { return Ok(None) };
+        if !local.limits.allows_name(will.topic) {
+            return Err(ProtocolError::TopicTooLarge.into());
+        }
+        // it is not kept: after a restart nobody would know whose it was
+        if let Some(access) = access.filter(|access| !access.may_publish(will.topic)) {
+            local.observers.may_not_publish(Action::Will, client, Some(access), will.topic, will.payload.len());
+            return Ok(None);
+        }
+        let message = Message::new(will.topic, will.payload, will.qos);
+        Ok(Some(StoredWill { message, retain: will.retain }))
+    }
+
     pub(crate) fn client_id(&self, local: &RouterThread, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
         let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
         let id = connect.client_id;
@@ -156,6 +169,9 @@ impl Router {
                 return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
             }
             return Ok(self.sessions.new_client_id("auto"));
+        }
+        if id.starts_with('$') && id != HEALTH_CHECK {
+            return Err(refused("Client Identifiers that begin with $ are the broker's own"));
         }
         if id.len() > local.limits.max_client_id_length {
             local.count(Count::ClientIdsTooLong, 1);
@@ -173,20 +189,20 @@ impl Router {
         client: &ClientId,
         mut begins: Begins<'_>,
         event: impl Fn(bool) -> Event<'e>,
-    ) -> (SlotRef, bool, TakenOver) {
+    ) -> Result<(SlotRef, bool, TakenOver), CloseReason> {
         let mut taken_over = TakenOver::default();
         let mut entry = self.sessions.entry(client);
         if let Entry::Occupied(occupied) = &mut entry {
             let slot = occupied.get().clone();
-            match self.take_over(local, client, &slot, begins, &event, &mut taken_over) {
-                None => return (slot, true, taken_over),
+            match self.take_over(local, client, &slot, begins, &event, &mut taken_over)? {
+                None => return Ok((slot, true, taken_over)),
                 Some(not_resumed) => begins = not_resumed,
             }
         }
         local.observers.observe(&event(false));
         let slot = self.begin_session(local, client, begins, &mut taken_over);
         entry.insert(slot.clone());
-        (slot, false, taken_over)
+        Ok((slot, false, taken_over))
     }
 
     /// Ends the connection that a session has, if it has one, and resumes the session or ends that too; in that case
@@ -199,11 +215,12 @@ impl Router {
         begins: Begins<'c>,
         event: &impl Fn(bool) -> Event<'e>,
         taken_over: &mut TakenOver,
-    ) -> Option<Begins<'c>> {
+    ) -> Result<Option<Begins<'c>>, CloseReason> {
         let mut state = slot.lock();
         if state.ended {
-            return Some(begins);
+            return Ok(Some(begins));
         }
+        let claim = self.claim(local, client, &state, begins.whose.as_deref())?;
         taken_over.old = slot.detach(&mut state);
         if taken_over.old.is_some() {
             taken_over.will = state.session.detach(&mut self.turn(local));
@@ -218,15 +235,16 @@ impl Router {
             local.observers.observe(&Event::Disconnect { client, reason: &reason });
         }
         taken_over.expiry = state.expiry.take();
-        if begins.connect.clean_session || !state.session.expiry().outlives_connection() {
+        let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
+        if is_discarded || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded
             let subscriptions;
             (subscriptions, taken_over.stored) = self.end_session(local, &mut state);
             drop(state);
             taken_over.ended = Some((slot.clone(), subscriptions));
-            return Some(begins);
+            return Ok(Some(begins));
         }
-        let Begins { connect, connection, waker, will, access, origin, .. } = begins;
+        let Begins { connect, connection, waker, will, access, whose, origin, .. } = begins;
         slot.attach(&mut state, connection, waker);
         // before what waits goes out: it may have waited for somebody else
         let skipped = self.set_access(&mut state, access);
@@ -244,14 +262,19 @@ impl Router {
         local.observers.observe(&event(true));
         if let Some(session) = state.session.number() {
             // a client that comes back for its messages gets them though nothing more can be stored
-            let _ = self.store(|| Record::Attached { session, owner: None, will: will.clone() });
+            let attached = self.store(|| Record::Attached { session, owner: whose.clone(), will: will.clone() });
+            // but that it is another user's from now on is kept
+            if state.whose.as_ref().map(|owner| &owner.user) != whose.as_ref().map(|owner| &owner.user) {
+                taken_over.stored = attached;
+            }
             taken_over.kept = Some(WillKept::With(session));
         }
+        state.whose = whose;
         // what it notes is told at the end of this statement: the session is still locked
         state.session.attach(connect.version, true, will, &mut self.turn(local));
         // the connection that began it may not have been told that it is kept
-        taken_over.stored = self.not_before(state.started_by);
-        None
+        taken_over.stored = taken_over.stored.and(self.not_before(state.started_by));
+        Ok(None)
     }
 
     /// A new session, of a client that has none or whose session ended.
@@ -262,14 +285,14 @@ impl Router {
         begins: Begins<'_>,
         taken_over: &mut TakenOver,
     ) -> SlotRef {
-        let Begins { connect, connection, waker, will, access, user, origin } = begins;
+        let Begins { connect, connection, waker, will, access, whose, user, origin } = begins;
         let expiry = if connect.clean_session { Expiry::WithConnection } else { Expiry::Never };
         let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
             let started = self.store(|| Record::SessionStarted {
                 session,
                 client: client.clone(),
-                owner: None,
+                owner: whose.clone(),
                 will: will.clone(),
             });
             taken_over.stored = taken_over.stored.and(started);
@@ -291,6 +314,7 @@ impl Router {
         }
         self.sessions.owners.add(access.as_ref().and_then(|access| access.owner()));
         state.access = access;
+        state.whose = whose;
         state.origin = origin;
         state.will_number = will_number;
         drop(state);
@@ -421,6 +445,10 @@ impl Router {
         }
     }
 }
+
+/// The Client Identifier of a health check, which whoever drives connections looks at: the one that begins with `$` and
+/// may come from the network.
+pub const HEALTH_CHECK: &str = "$health";
 
 fn refused(code: ReasonCode, why: &'static str) -> CloseReason {
     CloseReason::Refused { code, why: why.into() }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `access` | asking who a client is, and for its rights |
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
+//! | `ownership` | whose a session is, and which Client Identifiers a user may have |
 //! | `client` | a connected client, and what there is to write for it |
 //! | `exchange` | its packets, through its session |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
@@ -18,6 +19,7 @@ mod connect;
 mod exchange;
 mod filters;
 mod operation;
+mod ownership;
 mod restore;
 mod resume;
 mod subscribe;
@@ -27,6 +29,6 @@ mod unfinished;
 mod unsubscribe;
 
 pub use client::{Client, Flush};
-pub use connect::Connected;
+pub use connect::{Connected, HEALTH_CHECK};
 pub use exchange::Handled;
 pub use unfinished::Unfinished;

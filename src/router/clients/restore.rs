@@ -23,7 +23,7 @@ impl Router {
     }
 
     fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
-        let RestoredSession { session: number, client, away, subscriptions, messages, received, .. } = restored;
+        let RestoredSession { session: number, client, away, subscriptions, messages, received, owner, .. } = restored;
         let mut session = Session::restore(client.clone(), number, messages, received);
         session.tell_backlog(&mut self.recorder(&mut local.observers));
         let slot = SlotRef::restored(session);
@@ -35,6 +35,7 @@ impl Router {
             }
         }
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
+        slot.lock().whose = owner.map(Box::new);
         if let Some(expiry) = local.limits.session_expiry {
             // one that is due ends at once
             let left = expiry.saturating_sub(away);

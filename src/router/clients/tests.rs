@@ -53,6 +53,8 @@ impl World {
             max_sessions: 100_000,
             session_expiry: Some(Duration::from_secs(60)),
             sys_publish: SysPublish::Drop,
+            session_owner: Default::default(),
+            client_id: Default::default(),
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());

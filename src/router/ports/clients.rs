@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::store::{Login, SessionOwner};
 use crate::{
     codec::ReasonCode,
     session::{CloseReason, Outgoing},
@@ -198,6 +199,18 @@ pub trait Authenticate: Send + Sync {
     fn knows(&self, identity: &Identity) -> bool {
         let _ = identity;
         true
+    }
+
+    /// What let this client in, if that makes its sessions those of its user; `None`: they are nobody's, as the name
+    /// was not proved.
+    fn login(&self, identity: &Identity) -> Option<Login> {
+        identity.user.as_ref().map(|_| Login::PlugIn)
+    }
+
+    /// Can this user still be let in, by what let it in before? If not, its sessions go to others that ask for them.
+    /// Called with locks held: be quick, and do not call the router.
+    fn is_configured(&self, owner: &SessionOwner) -> bool {
+        owner.login == Login::PlugIn
     }
 }
 

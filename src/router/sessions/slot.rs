@@ -13,7 +13,10 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
-use super::{super::ports::Origin, rights::Access};
+use super::{
+    super::ports::{Origin, SessionOwner},
+    rights::Access,
+};
 use crate::session::{CommitSeq, Session};
 
 /// A handle of a session's place. Two are equal if they are the same place.
@@ -35,6 +38,8 @@ pub(crate) struct SlotState {
     pub(crate) session: Session,
     /// Who its client is and what it may do; `None` where nobody asks.
     pub(crate) access: Option<std::sync::Arc<Access>>,
+    /// Whose it is; `None`: no user's, and the next client's that is let in.
+    pub(crate) whose: Option<Box<SessionOwner>>,
     /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
     /// waits for it until the client is back.
     pub(crate) restored_unauthenticated: bool,
@@ -82,6 +87,7 @@ impl SlotRef {
         let state = SlotState {
             session,
             access: None,
+            whose: None,
             restored_unauthenticated,
             origin: Origin::default(),
             waker: None,

@@ -27,7 +27,7 @@ use crate::support::{
     reload,
 };
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
@@ -36,6 +36,11 @@ fn now() -> u64 {
 fn hs256(claims: &Value) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     token(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |message| hmac::sign(&key, message).as_ref().to_vec())
+}
+
+/// For this user.
+pub fn for_an_hour(user: &str) -> String {
+    hs256(&json!({ "sub": user, "exp": now() + 3600 }))
 }
 
 fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {

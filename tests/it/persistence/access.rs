@@ -4,7 +4,7 @@ use std::fs;
 
 use super::place::{Place, text_of};
 use crate::support::{
-    raw::{Connect, Message},
+    raw::{Client, Connect, Message},
     running::Running,
 };
 
@@ -99,4 +99,55 @@ fn a_will_that_was_admitted_is_published_after_a_restart_and_no_other() {
     let [got] = &reader.subscribe_retained(&[("#", 0)], 1)[..] else { panic!("one Will") };
     assert_eq!((got.topic.as_str(), got.text()), ("bobs", "bye"));
     reader.expect_nothing_pending();
+}
+
+#[test]
+fn a_session_has_its_user_after_a_kill() {
+    let place = Place::new();
+    let (users, acl) = (place.path().join("users"), place.path().join("acl"));
+    for user in ["bob", "eve"] {
+        dunlin::auth::edit(&users, user, dunlin::auth::PasswordChange::Set(b"x")).unwrap();
+    }
+    fs::write(&acl, "topic #\nuser bob\ntopic #\nuser eve\ntopic #\n").unwrap();
+    let config = format!(
+        "allow_anonymous = true\n[auth]\npassword_file = {:?}\nacl_file = {:?}\n",
+        text_of(&users),
+        text_of(&acl)
+    );
+    let mut broker = place.configured(&config);
+    let mut client = broker.connect(&of("bob", "c"), 0);
+    client.subscribe(&[("t", 1)]);
+    broker.begin("nameless").disconnect();
+    broker.kill();
+
+    let mut broker = place.configured(&config);
+    broker.client("p").publish(Message::new("t", "for bob").qos(1));
+    for connect in [of("eve", "c"), Connect::new("c")] {
+        let mut refused = Client::open(broker.addresses[0]);
+        refused.send(&connect.frame());
+        refused.expect_refused(2);
+    }
+    let line = broker.wait_for("refused");
+    for part in [
+        "user \"bob\" (auth.password_file)",
+        "user \"eve\" asks for it",
+        "auth.session_owner = \"anyone\" and a reload",
+    ] {
+        assert!(line.replace("\\", "").contains(part), "{part} is not in {line}");
+    }
+    broker.connect(&of("bob", "c"), 1).expect_message("t", "for bob", 1);
+    // bob's from now on
+    broker.connect(&of("bob", "nameless"), 1).disconnect();
+    broker.kill();
+    let mut broker = place.configured(&config);
+    let mut refused = Client::open(broker.addresses[0]);
+    refused.send(&of("eve", "nameless").frame());
+    refused.expect_refused(2);
+    broker.kill();
+    // one whose user is gone ends
+    dunlin::auth::edit(&users, "bob", dunlin::auth::PasswordChange::Delete).unwrap();
+    let mut broker = place.configured(&config);
+    broker.connect(&of("eve", "c"), 0).disconnect();
+    let line = broker.wait_for("session ended: its user is not configured any more");
+    assert!(line.contains("client=c") && line.contains("user=bob"), "{line}");
 }

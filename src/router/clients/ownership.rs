@@ -1,0 +1,138 @@
+//! Whose a session is, and which Client Identifiers a user may have. A client that names another user's identifier
+//! takes neither that user's messages nor its session.
+
+use super::super::{
+    Router, RouterThread,
+    ports::{Identity, Login, SessionOwner, caught},
+    sessions::SlotState,
+    thread::Count,
+};
+use crate::{
+    codec::{Connect, ReasonCode},
+    session::CloseReason,
+    types::{ClientId, ClientIdBinding, SessionOwnership, UserName},
+};
+
+/// What becomes of a session when a client asks for it.
+pub(crate) enum Claim {
+    /// It is the client's from now on.
+    Granted,
+    /// It ends, and the client gets a new one: its user is not configured any more.
+    Ends,
+}
+
+impl Router {
+    /// The Client Identifier that the client has, as it is bound to its user name (`auth.client_id`). `client` is the
+    /// one that it gave, or was given.
+    pub(crate) fn bind_client_id(
+        &self,
+        local: &RouterThread,
+        connect: &Connect<'_>,
+        client: ClientId,
+        identity: &Identity,
+    ) -> Result<ClientId, CloseReason> {
+        let binding = local.limits.client_id;
+        // the broker's own are nobody's
+        if binding == ClientIdBinding::Any || client.as_str().starts_with('$') {
+            return Ok(client);
+        }
+        let Some(user) = identity.user.as_deref() else {
+            local.count(Count::RefusedLogins, 1);
+            let why = "auth.client_id binds Client Identifiers to user names, and the client has none";
+            return Err(CloseReason::Refused { code: ReasonCode::NotAuthorized, why: why.into() });
+        };
+        let is_given = !connect.client_id.is_empty();
+        let wrong = |asked: &str| {
+            local.count(Count::RefusedLogins, 1);
+            let why = format!("the Client Identifier of user {user:?} has to {asked} its user name (auth.client_id)");
+            Err(CloseReason::Refused { code: ReasonCode::ClientIdentifierNotValid, why: why.into() })
+        };
+        match binding {
+            ClientIdBinding::IsUser if is_given && client.as_str() != user => wrong("be"),
+            ClientIdBinding::IsUser | ClientIdBinding::FromUser => Ok(ClientId::from(user)),
+            ClientIdBinding::BeginsWithUser if !is_given => Ok(self.sessions.new_client_id(user)),
+            ClientIdBinding::BeginsWithUser if !begins_with(client.as_str(), user) => {
+                wrong("be, or begin with (and go on with neither a letter nor a digit),")
+            }
+            ClientIdBinding::Any | ClientIdBinding::BeginsWithUser => Ok(client),
+        }
+    }
+
+    /// The user whose sessions a client's are; `None`: nobody's, as its name was not proved.
+    pub(crate) fn owner_of(&self, identity: &Identity) -> Option<Box<SessionOwner>> {
+        let login = self.ports.authenticate.as_ref()?.login(identity)?;
+        Some(Box::new(SessionOwner { user: UserName::from(identity.user.as_deref()?), login }))
+    }
+
+    /// May a client of this user have the session? The error refuses its CONNECT.
+    pub(crate) fn claim(
+        &self,
+        local: &RouterThread,
+        client: &ClientId,
+        state: &SlotState,
+        comer: Option<&SessionOwner>,
+    ) -> Result<Claim, CloseReason> {
+        let Some(owner) = &state.whose else { return Ok(Claim::Granted) };
+        if local.limits.session_owner == SessionOwnership::Anyone || comer.is_some_and(|comer| comer.user == owner.user)
+        {
+            return Ok(Claim::Granted);
+        }
+        let user = owner.user.as_str();
+        // a plug-in that panics has not said that the user is gone
+        let is_configured = |authenticate: &std::sync::Arc<dyn super::super::Authenticate>| {
+            caught(|| authenticate.is_configured(owner)).unwrap_or(true)
+        };
+        if !self.ports.authenticate.as_ref().is_some_and(is_configured) {
+            let (client, login) = (client.as_str(), owner.login.name());
+            tracing::info!(target: "dunlin::router", client, user, login, "session ended: its user is not configured any more");
+            return Ok(Claim::Ends);
+        }
+        local.count(Count::RefusedLogins, 1);
+        let comer =
+            comer.map_or_else(|| "an anonymous client".into(), |comer| format!("user {:?}", comer.user.as_str()));
+        let why = format!(
+            "the session with this Client Identifier is that of user {user:?} ({}), and {comer} asks for it; \
+             auth.session_owner = \"anyone\" and a reload would let it in",
+            owner.login.name()
+        );
+        Err(CloseReason::Refused { code: ReasonCode::ClientIdentifierNotValid, why: why.into() })
+    }
+}
+
+impl Login {
+    fn name(self) -> &'static str {
+        match self {
+            Self::PasswordFile => "auth.password_file",
+            Self::Token => "auth.token_…",
+            Self::Certificate => "a certificate",
+            Self::PlugIn => "a plug-in",
+        }
+    }
+}
+
+/// Is this the user's name, or does it begin with it? `bobby` does not begin with `bob`.
+fn begins_with(client: &str, user: &str) -> bool {
+    client.strip_prefix(user).is_some_and(|rest| rest.chars().next().is_none_or(|next| !next.is_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_begins_with_the_whole_name_of_its_user() {
+        let table = [
+            ("bob", true),
+            ("bob-1", true),
+            ("bob/kitchen", true),
+            ("bobby", false),
+            ("bob1", false),
+            ("bo", false),
+            ("Bob", false),
+            ("bobä", false),
+        ];
+        for (client, expected) in table {
+            assert_eq!(begins_with(client, "bob"), expected, "{client}");
+        }
+    }
+}
