@@ -50,6 +50,8 @@ fn a_session_is_its_users_alone() {
     // his own, wherever he comes from
     let mut bob = broker.connect(&of("bob", "lamp").persistent(), 1);
     bob.expect_message("t", "for bob", 1);
+    // its acknowledgement has arrived
+    bob.expect_nothing_pending();
     let mut again = broker.connect(&of("bob", "lamp").persistent(), 1);
     bob.expect_closed();
     again.expect_nothing_pending();

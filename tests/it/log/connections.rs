@@ -46,7 +46,7 @@ fn a_connection_says_who_through_what_and_for_how_long() {
         "allow_anonymous = true\n[[listener]]\naddress = '127.0.0.1:0'\n\
          [[listener]]\naddress = 'tls://127.0.0.1:0'\ncertificate_file = 'DIR/server.pem'\nkey_file = 'DIR/server.key'\n\
          client_certificates = 'optional'\nclient_ca_file = 'DIR/ca.pem'\nidentity = 'common-name'\n\
-         [auth]\npassword_file = 'DIR/passwords'\n",
+         [auth]\npassword_file = 'DIR/passwords'\nsession_owner = 'anyone'\n",
         &[],
     );
     let [plain, tls] = running.addresses[..] else { panic!("{:?}", running.addresses) };
