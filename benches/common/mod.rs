@@ -25,6 +25,8 @@ pub fn limits() -> RouterLimits {
         max_client_id_length: 65_535,
         max_topic_length: 65_535,
         max_topic_levels: 128,
+        max_queued_bytes_total: usize::MAX,
+        max_memory: None,
         max_retained_messages: 1_000,
         max_retained_bytes: 1 << 20,
         max_subscriptions: 1_000,

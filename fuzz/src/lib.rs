@@ -335,7 +335,7 @@ impl End {
             self.take();
         }
         assert!(self.inflight.len() <= self.limits.max_inflight_out);
-        let Backlog { messages, bytes } = self.session.backlog();
+        let Backlog { messages, bytes, .. } = self.session.backlog();
         assert!(messages <= self.inflight.len() + self.limits.max_queued_messages + self.retained);
         assert!(bytes <= self.limits.max_queued_bytes);
     }

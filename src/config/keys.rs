@@ -11,6 +11,7 @@ use super::{
     listen::ListenAddress,
     listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
     lists::{Address, List, Mode, Network, Text},
+    memory_bound::OfMemory,
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
 };
 use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, TlsRecords, Transport};
@@ -335,6 +336,10 @@ const LIMITS: Table<Config> = Table {
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
+        max_queued_bytes_total: OfMemory(Size { min: 1 << 20, max: MOST_BYTES }),
+            "Bytes of memory for the messages that wait or are in flight in all sessions together; one that several sessions \
+             hold counts once. When they are used up, every queue is full: queue_full says what goes. \"auto\" is a quarter \
+             of the machine's memory, or of what the control group may have; 0 and \"none\" are no bound.";
         queue_full: Choice(&[
             ("drop-newest", QueueFull::DropNewest),
             ("drop-oldest", QueueFull::DropOldest),
@@ -376,6 +381,11 @@ const LIMITS: Table<Config> = Table {
              1,000; clients that prove no user name are one user, if others do.";
         session_expiry: OrWord { form: span(SECOND, CENTURY), word: "never", zero: false },
             "How long the session of a client that is away is kept (Clean Session 0).";
+        max_memory: OfMemory(Size { min: 16 << 20, max: MOST_BYTES }),
+            "Bytes of memory that the process may have, as the system counts them (resident). From 90 % on, new connections \
+             and retained messages of new topics are refused; from 95 % on, new subscriptions too; from 100 % on, every queue \
+             is full. \"auto\" is three quarters of the machine's memory, or of what the control group may have; 0 and \
+             \"none\" are no bound.";
     },
 };
 

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     listener::{ClientCertificates, ListenerConfig},
+    memory_bound::MemoryBound,
     origins::Origins,
 };
 use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership};
@@ -127,6 +128,8 @@ pub struct Limits {
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
     pub max_queued_bytes: usize,
+    /// Bytes of memory for what waits and is in flight in all sessions; the default is a quarter of it.
+    pub max_queued_bytes_total: MemoryBound,
     /// Which message goes when a session's queue is full.
     pub queue_full: QueueFull,
     /// Queue QoS 0 messages too for a session whose client is away.
@@ -157,6 +160,8 @@ pub struct Limits {
     pub max_sessions: usize,
     /// How long the session of a client that is away is kept (clean session 0); `None`: for ever.
     pub session_expiry: Option<Duration>,
+    /// Bytes of memory that the process may have; the default is three quarters of it.
+    pub max_memory: MemoryBound,
 }
 
 /// What happens to a client that publishes faster than it may.
@@ -372,6 +377,7 @@ impl Default for Limits {
             max_inflight_in: 100,
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,
+            max_queued_bytes_total: MemoryBound::Auto,
             queue_full: QueueFull::default(),
             queue_qos0: false,
             max_outbound_bytes: 8 * MIB,
@@ -386,6 +392,7 @@ impl Default for Limits {
             max_subscriptions: 10_000,
             max_sessions: 1_000_000,
             session_expiry: Some(Duration::from_secs(14 * 24 * 60 * 60)),
+            max_memory: MemoryBound::Auto,
         }
     }
 }

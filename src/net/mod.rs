@@ -11,7 +11,8 @@
 //! | `worker` | what a thread has, and what all of them share |
 //! | `transport` | what a connection is spoken over |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
-//! | `memory` | how much of it the process has, for `$SYS` |
+//! | `memory` | how much of it the process has |
+//! | `trim` | what was freed goes back to the system |
 
 mod connection;
 mod deadlines;
@@ -19,6 +20,7 @@ mod listen;
 mod memory;
 mod threads;
 mod transport;
+mod trim;
 mod worker;
 
 pub use connection::HEALTH_CHECK;

@@ -20,11 +20,12 @@ use super::{
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
     transport::{ANSWERS_A_TURN, TlsSettings},
+    trim::{Trimmer, trim},
     worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Ticket, Worker},
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    router::{Peer, Router, SysTopics},
+    router::{Count, Peer, Router, SysTopics},
     types::Endpoint,
 };
 
@@ -321,14 +322,24 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
 async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
+    const MEASURE_EVERY: Duration = Duration::from_secs(1);
     /// Wills at once: others on this thread have their turn.
     const WILLS: usize = 10_000;
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
     let mut summed_up = clock.now();
+    let (mut measured, mut trimmer) = (None, Trimmer::new(clock.now()));
     loop {
         let now = clock.now();
+        router.sum_up_queues();
+        if measured.is_none_or(|last| now - last >= MEASURE_EVERY) {
+            measured = Some(now);
+            let is_short = memory::of_process().resident.is_some_and(|resident| router.note_memory(resident));
+            if trimmer.is_due(work(router), is_short, now) {
+                trim();
+            }
+        }
         let interval = shared.limits.load().sys_interval;
         Worker::with(|worker| {
             router.refresh(&mut worker.local, now);
@@ -350,4 +361,14 @@ async fn housekeeping(shared: Arc<NetShared>) {
         }
         clock.sleep_until(now + EVERY).await;
     }
+}
+
+/// Packets, and KiB of messages, since the start; a connection that ended and a session that expired free as much as
+/// some of them.
+fn work(router: &Router) -> u64 {
+    const OF_ONE: u64 = 20;
+    let count = |count| router.counters().get(count);
+    let packets = count(Count::MessagesReceived) + count(Count::MessagesSent);
+    let bytes = count(Count::PublishBytesReceived) + count(Count::PublishBytesSent);
+    packets + bytes / 1024 + OF_ONE * (count(Count::Disconnects) + count(Count::SessionsExpired))
 }

@@ -41,6 +41,7 @@ pub use ports::{
 pub use sessions::{ConnectionId, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
+use thread::Refused;
 pub use thread::RouterThread;
 pub use thread::{Count, Counters, LongestTurn};
 pub use thread::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
@@ -76,6 +77,10 @@ pub struct RouterLimits {
     pub max_topic_length: usize,
     /// Levels of a Topic Name or Topic Filter.
     pub max_topic_levels: usize,
+    /// Bytes of memory for what waits and is in flight in all sessions.
+    pub max_queued_bytes_total: usize,
+    /// Bytes of memory that the process may have; `None`: as many as there are.
+    pub max_memory: Option<u64>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
     /// Bytes (topics and payloads) of all retained messages.
@@ -135,6 +140,8 @@ pub struct Router {
 impl Router {
     /// An empty router. `seed` is random: it keeps clients from choosing topics that collide in its tables.
     pub fn new(limits: RouterLimits, ports: Ports, seed: u64) -> Self {
+        let counters = Counters::default();
+        counters.pressure().set_most_queued(limits.max_queued_bytes_total);
         Self {
             sessions: Sessions::default(),
             subscriptions: Subscriptions::new(seed),
@@ -143,7 +150,7 @@ impl Router {
             permissions: Permissions::default(),
             limits: ArcSwap::from_pointee(limits),
             ports,
-            counters: Counters::default(),
+            counters,
         }
     }
 
@@ -154,6 +161,7 @@ impl Router {
 
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
     pub fn set_limits(&self, limits: RouterLimits) {
+        self.counters.pressure().set_most_queued(limits.max_queued_bytes_total);
         self.limits.store(Arc::new(limits));
         // a topic that was admitted under the old ones is looked at again
         self.subscriptions.make_all_stale();
@@ -183,6 +191,38 @@ impl Router {
         if number > 0 {
             tracing::info!(target: "dunlin::router", number, "denied again, or too often to be told one by one");
         }
+    }
+
+    /// Twice in a second or so, by one thread: sums up what all queues hold. In between, each thread knows what it adds
+    /// itself.
+    pub fn sum_up_queues(&self) {
+        let limit = self.limits.load().max_queued_bytes_total;
+        self.counters.sum_up_queued();
+        match self.counters.pressure().queues_were_full() {
+            (false, true) => {
+                tracing::warn!(limit, "all queues together hold limits.max_queued_bytes_total: they are full")
+            }
+            (true, false) => tracing::info!("all queues together hold less than limits.max_queued_bytes_total again"),
+            _ => {}
+        }
+    }
+
+    /// Once in a second or so, by one thread: the process has so many bytes of memory. `true`: what is new is refused,
+    /// or nearly so.
+    pub fn note_memory(&self, resident: u64) -> bool {
+        let most = self.limits.load().max_memory;
+        let (before, now) = self.counters.pressure().set_memory(resident, most.unwrap_or(u64::MAX));
+        if now > before {
+            tracing::warn!(resident, limit = most, "memory is short (limits.max_memory): {}", now.told());
+        } else if now < before {
+            tracing::info!(resident, limit = most, "memory is less short (limits.max_memory): {}", now.told());
+        }
+        most.is_some_and(|most| resident >= most / 8 * 7)
+    }
+
+    /// Are new connections refused for want of memory?
+    pub fn refuses_connections(&self) -> bool {
+        self.counters.pressure().refuses(Refused::Newcomers)
     }
 
     /// What was counted.

@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 33] = [
+const COUNTS: [(&str, Count); 35] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -71,6 +71,8 @@ const COUNTS: [(&str, Count); 33] = [
     ("limits/max_client_id_length", Count::ClientIdsTooLong),
     ("limits/max_inflight_in", Count::DeferredInflight),
     ("limits/max_queued", Count::DroppedQueueFull),
+    ("limits/max_queued_bytes_total", Count::DroppedQueuesFull),
+    ("limits/max_memory", Count::RefusedMemory),
     ("limits/max_outbound_bytes", Count::DroppedOutboundFull),
     ("limits/max_retained", Count::DroppedRetainedFull),
     ("limits/store_full", Count::DroppedStoreFull),
@@ -147,10 +149,10 @@ impl SysTopics {
 }
 
 /// What is counted at this moment.
-fn gauges(router: &Router) -> [(&'static str, usize); 14] {
+fn gauges(router: &Router) -> [(&'static str, usize); 15] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
-    let Backlog { messages: queued, bytes: queued_bytes } = router.backlog();
+    let Backlog { messages: queued, bytes: queued_bytes, cost } = router.backlog();
     let (retained, retained_bytes) = router.retained.size();
     [
         ("clients/total", sessions),
@@ -163,6 +165,7 @@ fn gauges(router: &Router) -> [(&'static str, usize); 14] {
         ("messages/stored", queued + retained),
         ("store/messages/count", queued + retained),
         ("store/messages/bytes", queued_bytes + retained_bytes),
+        ("store/queues/memory", cost),
         ("subscriptions/count", router.subscription_count()),
         // none until there are shared subscriptions (MQTT 5)
         ("shared_subscriptions/count", 0),

@@ -1,6 +1,7 @@
 //! What the router counts: what sessions hold of messages, against a walk over all of them; and whose they are.
 
 use std::{
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
     task::Waker,
 };
@@ -127,6 +128,8 @@ fn limits() -> RouterLimits {
         max_client_id_length: 100,
         max_topic_length: 100,
         max_topic_levels: 10,
+        max_queued_bytes_total: usize::MAX,
+        max_memory: None,
         max_retained_messages: 10,
         max_retained_bytes: 1_000,
         max_subscriptions: 10,
@@ -251,6 +254,15 @@ impl World {
         }
     }
 
+    /// What all that waits and is in flight costs, each message once.
+    fn cost(&self) -> usize {
+        let (mut messages, mut places) = (BTreeMap::new(), 0);
+        self.router.sessions.all().iter().for_each(|slot| {
+            places += slot.lock().session.costs(|message| _ = messages.insert(message.address(), message.cost()));
+        });
+        places + messages.values().sum::<usize>()
+    }
+
     /// Bytes from a client; what it may not send ends its connection.
     fn handle(&mut self, client: usize, mut bytes: &[u8]) {
         while !bytes.is_empty()
@@ -321,10 +333,14 @@ proptest! {
     #[test]
     fn the_gauges_are_what_all_sessions_hold(steps in proptest::collection::vec(step(), 1..200)) {
         let mut world = World::new();
-        prop_assert_eq!(world.router.backlog(), Backlog { messages: 2, bytes: 10 });
+        let Backlog { messages, bytes, .. } = world.router.backlog();
+        prop_assert_eq!((messages, bytes), (2, 10));
         for step in steps {
             world.take(step.clone());
-            prop_assert_eq!(world.router.backlog(), world.router.sessions.walk_backlogs(), "after {:?}", step);
+            let counted = world.router.backlog();
+            let Backlog { messages, bytes, .. } = world.router.sessions.walk_backlogs();
+            prop_assert_eq!((counted.messages, counted.bytes), (messages, bytes), "after {:?}", step);
+            prop_assert_eq!(counted.cost, world.cost(), "after {:?}", step);
         }
         for client in 0..CLIENTS.len() {
             world.take(Step::End { client });

@@ -7,6 +7,7 @@ mod commands;
 mod health;
 mod init;
 mod listeners;
+mod machine;
 mod passwords;
 mod persistence;
 mod pulse;
@@ -332,8 +333,11 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_subscriptions,
         max_sessions,
         session_expiry,
+        max_queued_bytes_total,
+        max_memory,
         ..
     } = config.limits;
+    let memory = machine::memory();
     RouterLimits {
         session: SessionLimits {
             // with a window of nothing, nothing would ever move
@@ -348,6 +352,8 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_client_id_length,
         max_topic_length,
         max_topic_levels,
+        max_queued_bytes_total: machine::bound(max_queued_bytes_total, 1, memory).unwrap_or(usize::MAX),
+        max_memory: machine::bound(max_memory, 3, memory).map(|bytes| bytes as u64),
         max_retained_messages,
         max_retained_bytes,
         max_subscriptions,

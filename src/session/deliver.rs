@@ -82,7 +82,7 @@ impl Session {
         let How { qos, retain } = how;
         let number = outbound.next_number();
         let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
-        outbound.tell_one_more(&mut turn.journal);
+        outbound.tell(|before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number {
             let message = outgoing.message();
             let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
@@ -106,6 +106,7 @@ impl Session {
             messages: limits.max_queued_messages,
             bytes: limits.max_queued_bytes,
             full: limits.queue_full,
+            all_are_full: journal.queues_are_full(),
         };
         let message = outgoing.message();
         let outbound = self.outbound.get_or_insert_default();
@@ -154,7 +155,7 @@ impl Session {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
-        outbound.tell_one_more(&mut turn.journal);
+        outbound.tell(|before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
             let _ =

@@ -89,6 +89,9 @@ pub struct Backlog {
     pub messages: usize,
     /// Bytes (topics and payloads) of those that wait, without the retained messages of new subscriptions.
     pub bytes: usize,
+    /// Bytes of memory for them, modulo the size of an address: only the sum over all sessions means anything. What
+    /// several sessions hold is in it once: added where it was held first, taken off where it is held last.
+    pub cost: usize,
 }
 
 /// Is told what becomes of a session's messages.
@@ -109,6 +112,11 @@ pub trait Journal {
 
     /// Everything up to this commit is durable.
     fn done(&self) -> CommitSeq;
+
+    /// All queues together hold as much as they may: this one is full, whatever it holds.
+    fn queues_are_full(&self) -> bool {
+        false
+    }
 
     /// The session holds `now`, where it was said to hold `before`: for gauges over all sessions.
     fn holds(&mut self, before: Backlog, now: Backlog) {
@@ -136,6 +144,10 @@ impl<J: Journal> Journal for &mut J {
 
     fn done(&self) -> CommitSeq {
         (**self).done()
+    }
+
+    fn queues_are_full(&self) -> bool {
+        (**self).queues_are_full()
     }
 
     #[inline]

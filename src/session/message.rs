@@ -25,6 +25,8 @@ struct Head {
     /// Bytes between topic and payload: those of the Packet Identifier, where it came with one.
     gap: u8,
     qos: QoS,
+    /// Places in queues and windows that hold it: see [`Message::hold`].
+    holders: AtomicU32,
     /// [`Message::store_place`].
     store_place: AtomicU32,
     /// [`Message::store_number`]; 0: none yet.
@@ -46,6 +48,7 @@ impl Message {
             topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
             gap,
             qos,
+            holders: AtomicU32::new(0),
             store_place: AtomicU32::new(0),
             store_number: AtomicU64::new(0),
         };
@@ -99,11 +102,38 @@ impl Message {
         self.0.header.header.store_place.store(place, Ordering::Relaxed);
     }
 
+    /// One more place of a session holds it. Gives the bytes of memory that are held from now on: none if others hold
+    /// it already.
+    pub(super) fn hold(&self) -> usize {
+        if self.0.header.header.holders.fetch_add(1, Ordering::Relaxed) == 0 { self.cost() } else { 0 }
+    }
+
+    /// One of them does not any more. Gives the bytes that none holds from now on.
+    pub(super) fn release(&self) -> usize {
+        if self.0.header.header.holders.fetch_sub(1, Ordering::Relaxed) == 1 { self.cost() } else { 0 }
+    }
+
+    /// Bytes of memory for it, about: with the counts in front of it, and what an allocation takes.
+    pub fn cost(&self) -> usize {
+        const IN_FRONT: usize = 2 * size_of::<usize>() + size_of::<Head>();
+        (IN_FRONT + self.0.slice.len() + ALLOCATION).next_multiple_of(ALLOCATION_UNIT)
+    }
+
+    /// Where it is: two are the same message if they are there.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> usize {
+        self.0.slice.as_ptr() as usize
+    }
+
     /// Bytes of topic and payload: what limits count.
     pub fn size(&self) -> usize {
         usize::from(self.0.header.header.topic_len) + self.payload().len()
     }
 }
+
+/// Bytes that the allocator needs for each allocation, which are multiples of a unit.
+const ALLOCATION: usize = 8;
+const ALLOCATION_UNIT: usize = 16;
 
 /// An Application Message on its way to its subscribers.
 ///

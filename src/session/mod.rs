@@ -181,6 +181,12 @@ impl Session {
         }
     }
 
+    /// Names each message that it holds, and gives the bytes of the places for them: for tests.
+    #[cfg(test)]
+    pub(crate) fn costs(&self, name: impl FnMut(&Message)) -> usize {
+        self.outbound.as_ref().map_or(0, |outbound| outbound.costs(name))
+    }
+
     /// The session ends: what it holds of messages is no more. Gives its subscriptions.
     pub fn end(&mut self, journal: &mut impl Journal) -> Vec<FilterId> {
         self.forget_outbound(journal);
@@ -189,10 +195,9 @@ impl Session {
     }
 
     fn forget_outbound(&mut self, journal: &mut impl Journal) {
-        if let Some(outbound) = self.outbound.take()
-            && outbound.told() != Backlog::default()
-        {
-            journal.holds(outbound.told(), Backlog::default());
+        if let Some(mut outbound) = self.outbound.take() {
+            outbound.clear();
+            outbound.tell(|before, now| journal.holds(before, now));
         }
     }
 

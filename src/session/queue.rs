@@ -37,6 +37,11 @@ pub(super) struct ByTopic {
     next_to_go: BTreeSet<(bool, u64)>,
 }
 
+/// Bytes of memory for one message in a list, which has room for half as many again, on average.
+pub(super) const QUEUED_COST: usize = size_of::<Queued>() * 3 / 2;
+/// Bytes of memory for one message in three trees, whose nodes are two thirds full.
+const BY_TOPIC: usize = (size_of::<(u64, Queued)>() + size_of::<OfTopic>() + size_of::<(bool, u64)>()) * 3 / 2;
+
 /// A queue that is no longer than this needs no index until it is full.
 const SHORT: usize = 64;
 
@@ -52,6 +57,15 @@ impl Queue {
         match self {
             Self::InOrder(queue) => queue.len(),
             Self::ByTopic(queue) => queue.messages.len(),
+        }
+    }
+
+    /// Bytes of memory for the places of what waits, about.
+    #[inline]
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::InOrder(queue) => queue.len() * QUEUED_COST,
+            Self::ByTopic(queue) => queue.messages.len() * BY_TOPIC,
         }
     }
 
@@ -120,6 +134,14 @@ impl Queue {
         all.extend(messages);
         all.make_contiguous().sort_by_key(|m| m.number);
         *self = Self::InOrder(all);
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_each(&self, f: impl FnMut(&Queued)) {
+        match self {
+            Self::InOrder(queue) => queue.iter().for_each(f),
+            Self::ByTopic(queue) => queue.messages.values().for_each(f),
+        }
     }
 
     /// Takes out the one that has waited longest.

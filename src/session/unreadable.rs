@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{inflight::InFlight, queue::Queued};
+use super::{inflight::InFlight, message::Message, queue::Queued};
 use crate::types::QoS;
 
 /// Messages that are skipped.
@@ -81,10 +81,21 @@ impl Unreadable {
         self.returned = Vec::new();
     }
 
-    /// Forgets those of QoS 0. Gives the bytes of those that counted.
-    pub(super) fn forget_qos0(&mut self) -> usize {
+    /// Takes out those of QoS 0. Gives those that counted for the bounds.
+    pub(super) fn take_qos0(&mut self) -> Vec<Message> {
         let gone = self.take_readable(|message| message.qos == QoS::AtMostOnce);
-        gone.iter().filter(|(_, is_brought)| !is_brought).map(|(message, _)| message.message.size()).sum()
+        gone.into_iter().filter(|(_, is_brought)| !is_brought).map(|(queued, _)| queued.message).collect()
+    }
+
+    /// Those that are held here and nowhere else: all but the retained messages of new subscriptions.
+    pub(super) fn counted(&self) -> impl Iterator<Item = &Message> {
+        let waiting = self.waiting.values().filter(|(_, is_brought)| !is_brought).map(|(queued, _)| &queued.message);
+        waiting.chain(self.inflight.iter().filter_map(InFlight::sent_again))
+    }
+
+    /// Bytes of memory for the places of all, about.
+    pub(super) fn cost(&self) -> usize {
+        self.waiting.len() * WAITING_COST + self.inflight.len() * size_of::<InFlight>()
     }
 
     /// Is the number of this one taken by a message that is skipped? Its Packet Identifier is not given to another.
@@ -92,3 +103,6 @@ impl Unreadable {
         self.inflight.iter().any(|sent| sent.packet_id() == id)
     }
 }
+
+/// Bytes of memory for one that waits, in a tree whose nodes are two thirds full.
+const WAITING_COST: usize = size_of::<(u64, (Queued, bool))>() * 3 / 2;

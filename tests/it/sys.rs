@@ -62,7 +62,8 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 ];
 
 /// What mosquitto has not.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
+    "store/queues/memory",
     "publish/bytes/dropped",
     "retained messages/bytes",
     "logins/waiting",
@@ -72,7 +73,7 @@ const OURS: [&str; 6] = [
 ];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 22] = [
+const LIMITS: [&str; 24] = [
     "max_connections",
     "max_connecting",
     "max_connecting_bytes",
@@ -83,6 +84,8 @@ const LIMITS: [&str; 22] = [
     "max_client_id_length",
     "max_inflight_in",
     "max_queued",
+    "max_queued_bytes_total",
+    "max_memory",
     "max_outbound_bytes",
     "max_retained",
     "store_full",
@@ -246,6 +249,8 @@ fn the_values_are_those_of_the_exchange_before() {
     assert!(retained >= 1 && retained_bytes >= "kept12345".len() as u64);
     let (heap, heap_maximum) = (take("heap/current"), take("heap/maximum"));
     assert!((1 << 20..1 << 40).contains(&heap) && heap <= heap_maximum, "{heap} bytes, at most {heap_maximum}");
+    let queues = take("store/queues/memory");
+    assert!((2 * 80..2 * 150).contains(&queues), "{queues} bytes for two small messages");
     let waiting_bytes = (2 * "t/x".len() + "onetwo".len()) as u64;
     let ((packets_received, bytes_received), (packets_sent, bytes_sent)) = (Traffic::of(&received), Traffic::of(&sent));
     let expected = [

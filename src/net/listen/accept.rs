@@ -63,7 +63,11 @@ pub(crate) async fn accept(
                     Worker::with(|w| w.local.count(Count::SocketsOpened, 1));
                     note_accepted(&shared, waited, &mut storms);
                     let from = state.unproxied(peer.address);
-                    match shared.gate.enter(from, base, &shared.limits.load(), shared.clock.now()) {
+                    let entered = match shared.router.refuses_connections() {
+                        true => Err((Count::RefusedMemory, "the process has nearly limits.max_memory")),
+                        false => shared.gate.enter(from, base, &shared.limits.load(), shared.clock.now()),
+                    };
+                    match entered {
                         Ok(ticket) => deal(client, peer, state.listener_options(), ticket),
                         Err((counter, why)) => {
                             Worker::with(|w| w.local.count(counter, 1));

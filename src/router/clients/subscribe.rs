@@ -7,7 +7,7 @@ use super::{
         Router, RouterThread,
         ports::{DropReason, Event, Record},
         sessions::{Access, SlotRef, SlotState},
-        thread::Count,
+        thread::{Count, Refused},
     },
     client::Client,
     filters::{Filters, KeptFilters, Seen, steps_of},
@@ -128,7 +128,9 @@ impl Router {
             for place in begin..end {
                 if let SubackCode::Failure(reason) = subscribing.codes[place] {
                     let user = subscribing.access.as_deref().and_then(Access::user);
-                    let (filter, why) = (filters.get(place).0.as_str(), why(reason, subscribing.refuses));
+                    let no_memory = local.observers.refuses(Refused::Subscriptions);
+                    let why = why(reason, subscribing.refuses, no_memory);
+                    let filter = filters.get(place).0.as_str();
                     local.observers.denials.tell_refused(&client.id, user, filter, why);
                 }
             }
@@ -150,6 +152,7 @@ impl Router {
         let Subscribing { access, refuses, held, codes, .. } = subscribing;
         let mut added = Vec::with_capacity(places.len());
         // asked before the lock: a plug-in may take its time
+        let no_memory = local.observers.refuses(Refused::Subscriptions);
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
             false => may_subscribe(local, access.as_deref(), filter),
@@ -163,8 +166,9 @@ impl Router {
                 codes.push(SubackCode::Failure(reason));
                 continue;
             }
-            if *held >= local.limits.max_subscriptions && !subscriptions.has(filter, &client.slot) {
-                local.count(Count::RefusedSubscriptions, 1);
+            let is_full = *held >= local.limits.max_subscriptions;
+            if (no_memory || is_full) && !subscriptions.has(filter, &client.slot) {
+                local.count(if no_memory { Count::RefusedMemory } else { Count::RefusedSubscriptions }, 1);
                 codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
                 continue;
             }
@@ -391,13 +395,14 @@ impl Router {
 }
 
 /// For the log: why a filter is refused; `None` where the client may not subscribe to it.
-fn why(reason: ReasonCode, store_refuses: bool) -> Option<&'static str> {
+fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'static str> {
     match reason {
         ReasonCode::NotAuthorized => None,
         ReasonCode::SharedSubscriptionsNotSupported => Some("shared subscriptions ($share) are not served yet"),
         ReasonCode::TopicFilterInvalid => {
             Some("it is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")
         }
+        _ if no_memory => Some("the process has nearly as much memory as limits.max_memory allows"),
         _ if store_refuses => Some("it cannot be stored: there is no room in data_dir"),
         _ => Some("its client has as many subscriptions as limits.max_subscriptions allows"),
     }

@@ -47,6 +47,8 @@ impl World {
             max_client_id_length: 100,
             max_topic_length: 1_000,
             max_topic_levels: 100,
+            max_queued_bytes_total: usize::MAX,
+            max_memory: None,
             max_retained_messages: 100_000,
             max_retained_bytes: 1 << 30,
             max_subscriptions: 100_000,

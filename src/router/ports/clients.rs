@@ -363,6 +363,10 @@ pub enum Event<'a> {
 pub enum DropReason {
     /// `limits.max_queued_messages` or `limits.max_queued_bytes` of a session.
     QueueFull,
+    /// `limits.max_queued_bytes_total`: all queues together are full.
+    QueuesFull,
+    /// `limits.max_memory`: not queued, or delivered and not retained.
+    MemoryFull,
     /// `limits.max_outbound_bytes`: the client reads too slowly.
     OutboundFull,
     /// There is no room on the disk: delivered, but not retained.
@@ -382,6 +386,10 @@ impl DropReason {
     pub fn why(self) -> &'static str {
         match self {
             Self::QueueFull => "its client's queue is full (limits.max_queued_messages, limits.max_queued_bytes)",
+            Self::QueuesFull => "all queues together are full (limits.max_queued_bytes_total)",
+            Self::MemoryFull => {
+                "the process has as much memory as it may (limits.max_memory): not queued, or delivered and not retained"
+            }
             Self::OutboundFull => "its client reads too slowly (limits.max_outbound_bytes)",
             Self::RetainedFull => {
                 "not retained, but delivered: the store is full (limits.max_retained_messages, \

@@ -8,7 +8,7 @@ use super::{
         ports::{Authorize, Condition, DropReason, Event, Publisher, Record, Store},
         sessions::Access,
         subscriptions::{Matched, RetainedBounds, Target},
-        thread::{Action, Copies, Recorder, WHOLE_FANOUT, WHOLE_MATCH},
+        thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
     sender::Sender,
     steps::Leave,
@@ -228,13 +228,17 @@ impl Router {
         }
         let limits = &local.limits;
         let message = outgoing.message();
-        let bounds = RetainedBounds { messages: limits.max_retained_messages, bytes: limits.max_retained_bytes };
+        // what a topic has already is replaced
+        let no_memory = local.observers.refuses(Refused::Newcomers);
+        let messages = if no_memory { 0 } else { limits.max_retained_messages };
+        let bounds = RetainedBounds { messages, bytes: limits.max_retained_bytes };
         match self.retained.set(topic, message.clone(), bounds, || {
             self.store(|| Record::Retained { message: message.clone(), publisher: publisher_of(outgoing) })
         }) {
             Ok(stored) => stored,
             Err(_full) => {
-                local.observers.not_published(outgoing, DropReason::RetainedFull);
+                let reason = if no_memory { DropReason::MemoryFull } else { DropReason::RetainedFull };
+                local.observers.not_published(outgoing, reason);
                 Stored::Done
             }
         }

@@ -120,7 +120,11 @@ impl Sessions {
     pub(crate) fn walk_backlogs(&self) -> Backlog {
         self.map.iter().fold(Backlog::default(), |all, entry| {
             let of_one = entry.value().lock().session.backlog();
-            Backlog { messages: all.messages + of_one.messages, bytes: all.bytes + of_one.bytes }
+            Backlog {
+                messages: all.messages + of_one.messages,
+                bytes: all.bytes + of_one.bytes,
+                cost: all.cost.wrapping_add(of_one.cost),
+            }
         })
     }
 

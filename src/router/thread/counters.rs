@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::super::ports::{DropReason, Event, Observe};
+use super::{
+    super::ports::{DropReason, Event, Observe},
+    pressure::Pressure,
+};
 use crate::session::Backlog;
 
 /// The counters of one broker.
@@ -20,6 +23,7 @@ pub struct Counters {
     skipped: AtomicU64,
     /// What is counted by threads that have no shard, seldom.
     elsewhere: Held,
+    pressure: Arc<Pressure>,
 }
 
 /// A gauge of what sessions hold of messages. Each part of it may be below zero, modulo 2⁶⁴: what one thread adds,
@@ -28,6 +32,7 @@ pub struct Counters {
 struct Held {
     messages: AtomicU64,
     bytes: AtomicU64,
+    cost: AtomicU64,
 }
 
 /// What one thread counted. Only that thread writes.
@@ -38,6 +43,9 @@ pub struct Shard {
     held: Held,
     /// See [`LongestTurn`].
     longest: [AtomicU64; 3],
+    /// Its part of the cost when all parts were summed up last.
+    summed_up: AtomicU64,
+    pressure: Arc<Pressure>,
 }
 
 /// The most that one turn of a connection did, of each kind: not all of it in the same turn. Turns that did little do
@@ -78,6 +86,10 @@ pub enum Count {
     PublishBytesDropped,
     /// Dropped: a session's queue was full.
     DroppedQueueFull,
+    /// Dropped: all queues together were full, `limits.max_queued_bytes_total`.
+    DroppedQueuesFull,
+    /// Refused or dropped: the process has as much memory as it may, `limits.max_memory`.
+    RefusedMemory,
     /// Dropped: a client read too slowly.
     DroppedOutboundFull,
     /// Not retained: the retained store was full.
@@ -141,8 +153,13 @@ pub enum Count {
 
 impl Default for Shard {
     fn default() -> Self {
-        let counts = std::array::from_fn(|_| AtomicU64::new(0));
-        Self { counts, held: Held::default(), longest: Default::default() }
+        Self {
+            counts: std::array::from_fn(|_| AtomicU64::new(0)),
+            held: Held::default(),
+            summed_up: AtomicU64::new(0),
+            pressure: Arc::default(),
+            longest: Default::default(),
+        }
     }
 }
 
@@ -153,7 +170,7 @@ impl Count {
 impl Counters {
     /// A shard for one more thread.
     pub fn shard(&self) -> Arc<Shard> {
-        let shard = Arc::<Shard>::default();
+        let shard = Arc::new(Shard { pressure: self.pressure.clone(), ..Shard::default() });
         self.shards.lock().push(shard.clone());
         shard
     }
@@ -180,14 +197,29 @@ impl Counters {
             // one thread's addition may be seen later than another's subtraction
             usize::try_from(sum.cast_signed()).unwrap_or(0)
         };
-        Backlog { messages: sum(|held| &held.messages), bytes: sum(|held| &held.bytes) }
+        Backlog { messages: sum(|held| &held.messages), bytes: sum(|held| &held.bytes), cost: sum(|held| &held.cost) }
     }
 
     /// A session holds `now`, where it was said to hold `before`. For threads without a shard.
     pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
-        let Held { messages, bytes } = &self.elsewhere;
+        let Held { messages, bytes, cost } = &self.elsewhere;
         messages.fetch_add((now.messages as u64).wrapping_sub(before.messages as u64), Ordering::Relaxed);
         bytes.fetch_add((now.bytes as u64).wrapping_sub(before.bytes as u64), Ordering::Relaxed);
+        cost.fetch_add(now.cost.wrapping_sub(before.cost).cast_signed() as u64, Ordering::Relaxed);
+    }
+
+    /// What all threads ask before they take more.
+    pub(crate) fn pressure(&self) -> &Pressure {
+        &self.pressure
+    }
+
+    /// Sums up what all queues hold, which each thread adds to from then on: are they full?
+    pub(crate) fn sum_up_queued(&self) -> bool {
+        for shard in &*self.shards.lock() {
+            shard.summed_up.store(shard.held.cost.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.pressure.set_queued(self.held().cost);
+        self.pressure.queues_are_full(0)
     }
 }
 
@@ -225,6 +257,20 @@ impl Shard {
         if now.bytes != before.bytes {
             add_alone(&self.held.bytes, (now.bytes as u64).wrapping_sub(before.bytes as u64));
         }
+        if now.cost != before.cost {
+            // a part of it may be below zero, in as many bits as an address has
+            add_alone(&self.held.cost, now.cost.wrapping_sub(before.cost).cast_signed() as u64);
+        }
+    }
+
+    /// Do all queues together hold as much as they may?
+    pub(crate) fn queues_are_full(&self) -> bool {
+        let added = self.held.cost.load(Ordering::Relaxed).wrapping_sub(self.summed_up.load(Ordering::Relaxed));
+        self.pressure.queues_are_full(added as usize)
+    }
+
+    pub(crate) fn pressure(&self) -> &Pressure {
+        &self.pressure
     }
 }
 
@@ -259,6 +305,8 @@ impl Observe for Shard {
                 self.add(Count::PublishBytesDropped, *payload as u64);
                 let reason = match reason {
                     DropReason::QueueFull => Count::DroppedQueueFull,
+                    DropReason::QueuesFull => Count::DroppedQueuesFull,
+                    DropReason::MemoryFull => Count::RefusedMemory,
                     DropReason::OutboundFull => Count::DroppedOutboundFull,
                     DropReason::RetainedFull => Count::DroppedRetainedFull,
                     DropReason::StoreFull | DropReason::WillsFull => Count::DroppedStoreFull,

@@ -17,6 +17,7 @@ use super::{
     },
     counters::{Count, Shard},
     denials::{Action, Denials},
+    pressure::Refused,
     work::Work,
 };
 use crate::{
@@ -105,6 +106,16 @@ impl Observers {
     #[inline]
     pub(crate) fn count(&self, count: Count, n: u64) {
         self.shard.add(count, n);
+    }
+
+    /// Do all queues together hold as much as they may?
+    pub(crate) fn queues_are_full(&self) -> bool {
+        self.shard.queues_are_full()
+    }
+
+    /// Is this refused for want of memory?
+    pub(crate) fn refuses(&self, what: Refused) -> bool {
+        self.shard.pressure().refuses(what)
     }
 
     /// A session holds `now`, where it was said to hold `before`.

@@ -5,11 +5,13 @@
 //! | `local` | what each thread has for itself |
 //! | `work` | what was done in a turn |
 //! | `recorder` | what a store and observers are told of a session's messages |
+//! | `pressure` | whether there is memory for more |
 //! | `counters`, `denials` | what happened, in numbers; what clients are denied, as lines of the log |
 
 mod counters;
 mod denials;
 mod local;
+mod pressure;
 mod recorder;
 mod work;
 
@@ -17,5 +19,6 @@ pub use counters::{Count, Counters, LongestTurn};
 pub(crate) use denials::Action;
 pub(crate) use local::Observers;
 pub use local::RouterThread;
+pub(crate) use pressure::Refused;
 pub(crate) use recorder::{Copies, Recorder};
 pub use work::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH, Work};

@@ -6,7 +6,9 @@ use super::{
         QueuedCopy, Record, Router, RouterThread,
         ports::{Condition, DropReason, Store},
     },
+    counters::Counters,
     local::Observers,
+    pressure::Refused,
 };
 use crate::{
     session::{
@@ -19,6 +21,7 @@ use crate::{
 pub(crate) struct Recorder<'a, 'c> {
     pub(crate) observers: &'a mut Observers,
     pub(crate) store: Option<&'a dyn Store>,
+    pub(crate) counters: &'a Counters,
     /// When all that was recorded is durable.
     pub(crate) stored: Stored,
     /// Of the message that is delivered, where it may have several.
@@ -42,7 +45,12 @@ impl Journal for Recorder<'_, '_> {
     }
 
     fn dropped(&mut self, client: &ClientId, message: &Message) {
-        self.observers.dropped(client, message.topic(), message.payload().len(), DropReason::QueueFull);
+        let reason = match self.queues_are_full() {
+            true if self.observers.refuses(Refused::Queueing) => DropReason::MemoryFull,
+            true => DropReason::QueuesFull,
+            false => DropReason::QueueFull,
+        };
+        self.observers.dropped(client, message.topic(), message.payload().len(), reason);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
@@ -60,6 +68,11 @@ impl Journal for Recorder<'_, '_> {
 
     fn done(&self) -> CommitSeq {
         self.store.map_or(CommitSeq(u64::MAX), |store| store.done())
+    }
+
+    fn queues_are_full(&self) -> bool {
+        // what other threads took away is known for certain by the sum alone
+        self.observers.queues_are_full() && self.counters.sum_up_queued()
     }
 
     #[inline]
@@ -105,6 +118,10 @@ impl Journal for Coalescing<'_> {
 
     fn done(&self) -> CommitSeq {
         self.recorder.done()
+    }
+
+    fn queues_are_full(&self) -> bool {
+        self.recorder.queues_are_full()
     }
 
     #[inline]
@@ -183,7 +200,13 @@ impl Router {
     /// Who is told what becomes of messages.
     #[inline]
     pub(crate) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
-        Recorder { observers, store: self.ports.store.as_deref(), stored: Stored::Done, copies: None }
+        Recorder {
+            observers,
+            store: self.ports.store.as_deref(),
+            counters: &self.counters,
+            stored: Stored::Done,
+            copies: None,
+        }
     }
 
     /// For a session that is locked; the turn is over, and what it noted told, before the session is unlocked.

@@ -1,6 +1,7 @@
 //! [`Outbound`]: QoS 1 and 2 messages on their way to one client: those in flight, in the order they were sent, and the
 //! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
+mod cost;
 mod sort_out;
 
 use std::{collections::VecDeque, ops::Range};
@@ -11,7 +12,7 @@ use super::{
     acks::{CommitSeq, Stored},
     close::ProtocolError,
     inflight::{InFlight, SendState},
-    journal::{Backlog, Journal},
+    journal::Backlog,
     message::Message,
     packet_ids,
     queue::{Queue, Queued},
@@ -47,6 +48,9 @@ pub(super) struct Outbound {
     subacks: Vec<u64>,
     /// Those that the client may not read now; mostly none.
     unreadable: Option<Box<Unreadable>>,
+    /// Bytes of messages in `queue`, `inflight` and `unreadable`: see [`Backlog::cost`]. Retained messages of new
+    /// subscriptions are held elsewhere.
+    memory: usize,
     /// What the gauges count of all this.
     told: Backlog,
 }
@@ -60,38 +64,11 @@ pub(super) struct QueueLimits {
     pub(super) messages: usize,
     pub(super) bytes: usize,
     pub(super) full: QueueFull,
+    /// All queues together hold as much as they may.
+    pub(super) all_are_full: bool,
 }
 
 impl Outbound {
-    #[inline]
-    pub(super) fn backlog(&self) -> Backlog {
-        let waiting = self.queue.len() + self.brought.len() + self.skipped();
-        Backlog { messages: waiting + self.inflight.len(), bytes: self.queued_bytes }
-    }
-
-    /// Tells the gauges what became of the backlog since they were told.
-    #[inline]
-    pub(super) fn tell(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
-        let (before, now) = (self.told, self.backlog());
-        if before != now {
-            self.told = now;
-            holds(before, now);
-        }
-    }
-
-    /// Tells them of one message more that waits or is in flight, and of no bytes.
-    #[inline]
-    pub(super) fn tell_one_more(&mut self, journal: &mut impl Journal) {
-        let before = self.told;
-        self.told.messages += 1;
-        journal.holds(before, self.told);
-    }
-
-    /// What the gauges count of all this.
-    pub(super) fn told(&self) -> Backlog {
-        self.told
-    }
-
     pub(super) fn is_idle(&self) -> bool {
         self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty() && self.skipped() == 0
     }
@@ -119,6 +96,9 @@ impl Outbound {
             seq += 1;
         }
         self.last_seq = seq;
+        if let Some(message) = &message {
+            self.count_in(message);
+        }
         self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, message } });
         seq
     }
@@ -221,14 +201,16 @@ impl Outbound {
     pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         let InFlight { number, state, .. } = &mut self.inflight[at];
+        let number = *number;
         match state {
             SendState::Published { qos: QoS::AtLeastOnce, .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
             SendState::Published { .. } => {
-                *state = SendState::Released;
+                let published = std::mem::replace(state, SendState::Released);
+                self.count_out_sent(&published);
                 self.acknowledged = self.acknowledged.saturating_add(1);
-                Ok(Some(*number))
+                Ok(Some(number))
             }
-            SendState::Released => Ok(Some(*number)),
+            SendState::Released => Ok(Some(number)),
         }
     }
 
@@ -245,7 +227,9 @@ impl Outbound {
     #[inline(always)]
     fn complete(&mut self, at: usize) -> Option<u64> {
         self.acknowledged = self.acknowledged.saturating_add(1);
-        self.inflight.remove(at).map(|gone| gone.number)
+        let gone = self.inflight.remove(at)?;
+        self.count_out_sent(&gone.state);
+        Some(gone.number)
     }
 
     /// Is there a place in a window of at most `max` messages? It opens that far for a client that has shown that it
@@ -274,6 +258,7 @@ impl Outbound {
             self.brought.push_back(queued);
         } else {
             self.queued_bytes += queued.message.size();
+            self.count_in(&queued.message);
             self.queue.push_back(queued);
         }
     }
@@ -282,6 +267,9 @@ impl Outbound {
     pub(super) fn restore_inflight(&mut self, seq: u64, number: u64, state: SendState) {
         self.last_number = self.last_number.max(number);
         self.last_seq = self.last_seq.max(seq);
+        if let SendState::Published { message: Some(message), .. } = &state {
+            self.count_in(message);
+        }
         let at = self.inflight.partition_point(|m| m.seq < seq);
         self.inflight.insert(at, InFlight { seq, number, state });
     }
@@ -296,11 +284,15 @@ impl Outbound {
             let is_over = new.qos != QoS::AtMostOnce && waiting > limits.messages;
             if is_over { waiting.saturating_sub(queue.qos0) } else { waiting }
         };
-        while others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
+        // where all queues together are full, this one gives up as much as it takes
+        let mut owed = if limits.all_are_full { size } else { 0 };
+        while owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
             let skipped = self.unreadable.as_mut().filter(|_| size <= limits.bytes).and_then(|all| all.take_oldest());
             if let Some(skipped) = skipped {
                 self.queued_bytes -= skipped.message.size();
+                owed = owed.saturating_sub(skipped.message.size());
+                self.count_out(&skipped.message);
                 dropped.push((skipped.number, skipped.message));
                 continue;
             }
@@ -313,6 +305,8 @@ impl Outbound {
             match older {
                 Some(older) => {
                     self.queued_bytes -= older.message.size();
+                    owed = owed.saturating_sub(older.message.size());
+                    self.count_out(&older.message);
                     self.qos0 -= usize::from(older.qos == QoS::AtMostOnce);
                     dropped.push((older.number, older.message));
                 }
@@ -323,6 +317,7 @@ impl Outbound {
             }
         }
         self.queued_bytes += size;
+        self.count_in(&new.message);
         self.qos0 += usize::from(new.qos == QoS::AtMostOnce);
         self.queue.push_back(new);
         if limits.full == QueueFull::KeepLast {
@@ -411,6 +406,7 @@ impl Outbound {
         } else {
             let next = self.queue.pop_front()?;
             self.queued_bytes -= next.message.size();
+            self.count_out(&next.message);
             next
         };
         self.qos0 -= usize::from(next.qos == QoS::AtMostOnce);
@@ -431,23 +427,29 @@ impl Outbound {
     /// Forgets QoS 0 messages that wait, for a client that went away.
     pub(super) fn forget_qos0(&mut self) {
         self.forget_queued(|m| m.qos == QoS::AtMostOnce);
-        if let Some(unreadable) = &mut self.unreadable {
-            self.queued_bytes -= unreadable.forget_qos0();
+        let skipped = self.unreadable.as_mut().map_or_else(Vec::new, |unreadable| unreadable.take_qos0());
+        for message in skipped {
+            self.queued_bytes -= message.size();
+            self.count_out(&message);
         }
     }
 
     fn forget_queued(&mut self, mut goes: impl FnMut(&Queued) -> bool) {
-        let (mut bytes, mut qos0) = (0, 0);
+        let (mut bytes, mut qos0, mut memory) = (0, 0, self.memory);
         let mut stays = |m: &Queued, counts: bool| {
             let goes = goes(m);
             if goes {
                 qos0 += usize::from(m.qos == QoS::AtMostOnce);
-                bytes += if counts { m.message.size() } else { 0 };
+                if counts {
+                    bytes += m.message.size();
+                    memory = memory.wrapping_sub(m.message.release());
+                }
             }
             !goes
         };
         self.brought.retain(|m| stays(m, false));
         self.queue.retain(|m| stays(m, true));
+        self.memory = memory;
         self.queued_bytes -= bytes;
         self.qos0 -= qos0;
     }

@@ -143,7 +143,7 @@ fn what_is_in_flight_does_not_give_way() {
     assert_eq!(end.dropped_for("t=3"), "t=2");
     end.handle(Packet::Pubcomp(id(1).into())).unwrap();
     assert_eq!(end.messages(), [(2, b"3".to_vec())]);
-    assert_eq!(end.session.backlog(), backlog(1, 0));
+    assert_eq!(backlog(&end.session), (1, 0));
 }
 
 #[test]

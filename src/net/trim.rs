@@ -1,0 +1,87 @@
+//! Memory that was freed goes back to the system. glibc's allocator keeps what others may need soon, in each thread's
+//! part of it, and gives it back when it is told so, which takes some milliseconds: it is told on a thread of its own,
+//! when there was much to do and now is not.
+
+use std::time::{Duration, Instant};
+
+/// When freed memory is given back.
+#[derive(Debug)]
+pub(super) struct Trimmer {
+    looked: Instant,
+    work: u64,
+    /// Work since memory was given back last.
+    untrimmed: u64,
+}
+
+/// How often it is looked whether there is little to do: so within a minute of that, memory is given back.
+const EVERY: Duration = Duration::from_secs(20);
+/// The same if the process has nearly as much memory as it may.
+const EVERY_UNDER_PRESSURE: Duration = Duration::from_secs(5);
+/// Work in that time that is little: a thousand packets in a second.
+const LITTLE: u64 = 20_000;
+/// After less work than this there is nothing to give back.
+const WORTH: u64 = 5_000;
+
+impl Trimmer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { looked: now, work: 0, untrimmed: 0 }
+    }
+
+    /// Is it time? `work`: packets and KiB since the start.
+    pub(super) fn is_due(&mut self, work: u64, is_under_pressure: bool, now: Instant) -> bool {
+        if now < self.looked + if is_under_pressure { EVERY_UNDER_PRESSURE } else { EVERY } {
+            return false;
+        }
+        let done = work.saturating_sub(self.work);
+        (self.looked, self.work) = (now, work);
+        self.untrimmed += done;
+        let is_due = is_under_pressure || self.untrimmed >= WORTH && done < LITTLE;
+        if is_due {
+            self.untrimmed = 0;
+        }
+        is_due
+    }
+}
+
+/// Gives back what was freed. Other allocators than glibc's do so by themselves.
+pub(super) fn trim() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // nobody waits for it; without a thread, the next time
+        let _ = std::thread::Builder::new().name("dunlin-trim".into()).spawn(|| {
+            #[allow(unsafe_code)]
+            unsafe extern "C" {
+                /// See malloc_trim(3).
+                safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+            }
+            malloc_trim(0)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_when_there_was_much_to_do_and_now_is_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut trimmer = Trimmer::new(start);
+        let table = [
+            (10, 1_000_000, false, false),
+            (20, 1_000_000, false, false),
+            (30, 1_000_001, false, false),
+            (40, 1_000_002, false, true),
+            (60, 1_000_100, false, false),
+            (80, 1_004_999, false, false),
+            (100, 1_005_002, false, true),
+            (104, 1_005_002, true, false),
+            (105, 1_500_000, true, true),
+            (125, 1_500_000, false, false),
+        ];
+        for (seconds, work, is_under_pressure, expected) in table {
+            assert_eq!(trimmer.is_due(work, is_under_pressure, at(seconds)), expected, "after {seconds} s");
+        }
+    }
+}

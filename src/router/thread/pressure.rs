@@ -1,0 +1,155 @@
+//! [`Pressure`]: what all queues hold and what memory the process has, against their bounds: what is refused for that.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+/// What is refused while the process has nearly as much memory as it may: each with those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Refused {
+    Nothing,
+    /// New connections, and retained messages of topics that have none.
+    Newcomers,
+    /// Subscriptions too.
+    Subscriptions,
+    /// Messages for queues too.
+    Queueing,
+}
+
+/// From so many hundredths of the bound on, what is refused.
+const STEPS: [(u64, Refused); 3] = [(100, Refused::Queueing), (95, Refused::Subscriptions), (90, Refused::Newcomers)];
+
+/// What was refused stays so until there are so many hundredths less: a state must not begin and end all the time.
+const SLACK: u64 = 2;
+
+/// What all threads ask before they take more.
+#[derive(Debug)]
+pub(crate) struct Pressure {
+    refused: AtomicU8,
+    /// What all queues may hold, and held when it was summed up last.
+    most_queued: AtomicUsize,
+    queued: AtomicUsize,
+    were_full: AtomicBool,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self {
+            refused: AtomicU8::new(Refused::Nothing as u8),
+            most_queued: AtomicUsize::new(usize::MAX),
+            queued: AtomicUsize::new(0),
+            were_full: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Pressure {
+    /// Is this refused for want of memory?
+    #[inline]
+    pub(crate) fn refuses(&self, what: Refused) -> bool {
+        self.refused.load(Ordering::Relaxed) >= what as u8
+    }
+
+    /// Do all queues hold as much as they may? `added`: what this thread added since they were summed up.
+    #[inline]
+    pub(crate) fn queues_are_full(&self, added: usize) -> bool {
+        let queued = self.queued.load(Ordering::Relaxed).wrapping_add(added).cast_signed();
+        self.refuses(Refused::Queueing)
+            || queued >= 0 && queued.cast_unsigned() > self.most_queued.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_most_queued(&self, most: usize) {
+        self.most_queued.store(most, Ordering::Relaxed);
+    }
+
+    /// All queues hold so much.
+    pub(crate) fn set_queued(&self, queued: usize) {
+        self.queued.store(queued, Ordering::Relaxed);
+    }
+
+    /// For the log: were the queues full when this was asked last, and are they?
+    pub(crate) fn queues_were_full(&self) -> (bool, bool) {
+        let are = self.queued.load(Ordering::Relaxed) > self.most_queued.load(Ordering::Relaxed);
+        (self.were_full.swap(are, Ordering::Relaxed), are)
+    }
+
+    /// The process has so much memory: what was refused for that, and what is.
+    pub(crate) fn set_memory(&self, resident: u64, most: u64) -> (Refused, Refused) {
+        let before = from(self.refused.load(Ordering::Relaxed));
+        let [begins, stays] = [0, SLACK].map(|slack| refused(resident, most, slack));
+        let now = begins.max(stays.min(before));
+        self.refused.store(now as u8, Ordering::Relaxed);
+        (before, now)
+    }
+}
+
+/// What is refused with so much memory, if each step is so many hundredths lower.
+fn refused(resident: u64, most: u64, slack: u64) -> Refused {
+    let is_over = |percent: u64| u128::from(resident) * 100 >= u128::from(most) * u128::from(percent - slack);
+    STEPS.into_iter().find(|(percent, _)| is_over(*percent)).map_or(Refused::Nothing, |(_, refused)| refused)
+}
+
+fn from(refused: u8) -> Refused {
+    STEPS.into_iter().map(|(_, step)| step).find(|step| *step as u8 == refused).unwrap_or(Refused::Nothing)
+}
+
+impl Refused {
+    /// For the log.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing is refused any more",
+            Self::Newcomers => "new connections and new retained topics are refused",
+            Self::Subscriptions => "new connections, new retained topics and new subscriptions are refused",
+            Self::Queueing => {
+                "new connections, new retained topics and new subscriptions are refused, and queues take no more"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_step_begins_at_its_part_of_the_bound_and_ends_a_little_below() {
+        let pressure = Pressure::default();
+        let table = [
+            (0, Refused::Nothing),
+            (899, Refused::Nothing),
+            (900, Refused::Newcomers),
+            (885, Refused::Newcomers),
+            (879, Refused::Nothing),
+            (885, Refused::Nothing),
+            (949, Refused::Newcomers),
+            (950, Refused::Subscriptions),
+            (1_000, Refused::Queueing),
+            (990, Refused::Queueing),
+            (979, Refused::Subscriptions),
+            (929, Refused::Newcomers),
+            (2_000, Refused::Queueing),
+            (100, Refused::Nothing),
+        ];
+        for (resident, expected) in table {
+            pressure.set_memory(resident, 1_000);
+            let steps = [Refused::Newcomers, Refused::Subscriptions, Refused::Queueing];
+            assert_eq!(steps.map(|step| pressure.refuses(step)), steps.map(|step| step <= expected), "{resident}");
+        }
+        pressure.set_memory(u64::MAX - 1, u64::MAX);
+        assert!(pressure.refuses(Refused::Subscriptions));
+    }
+
+    #[test]
+    fn queues_are_full_with_what_a_thread_added_since_they_were_summed_up() {
+        let pressure = Pressure::default();
+        assert!(!pressure.queues_are_full(1 << 40));
+        pressure.set_most_queued(100);
+        pressure.set_queued(90);
+        assert_eq!(pressure.queues_were_full(), (false, false));
+        assert_eq!([10, 11, 0_usize.wrapping_sub(50)].map(|n| pressure.queues_are_full(n)), [false, true, false]);
+        pressure.set_queued(101);
+        assert_eq!(pressure.queues_were_full(), (false, true));
+        assert!(!pressure.queues_are_full(0_usize.wrapping_sub(102)), "others took it away");
+        pressure.set_queued(0);
+        assert_eq!(pressure.queues_were_full(), (true, false));
+    }
+}
