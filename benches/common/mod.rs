@@ -29,6 +29,7 @@ pub fn limits() -> RouterLimits {
         max_memory: None,
         max_retained_messages: 1_000,
         max_retained_bytes: 1 << 20,
+        max_subscription_bytes: usize::MAX,
         max_subscriptions: 1_000,
         max_sessions: 100_000,
         session_expiry: Some(Duration::from_secs(60)),

@@ -373,8 +373,12 @@ const LIMITS: Table<Config> = Table {
              back does not slow down those who are connected.";
         max_retained_messages: count(0), "Retained messages in all; 0 keeps none.";
         max_retained_bytes: Size { min: 0, max: MOST_BYTES },
-            "Bytes (topics and payloads) of all retained messages; 0 keeps none.";
+            "Bytes of memory for all retained messages and their topics; 0 keeps none. A topic takes about 70 bytes for each \
+             level that no other topic has.";
         max_subscriptions: count(1), "Subscriptions of one client.";
+        max_subscription_bytes: Size { min: 1 << 20, max: MOST_BYTES },
+            "Bytes of memory for the subscriptions of all clients; one more is refused. A filter takes about 80 bytes for each \
+             level that no other filter has.";
         max_sessions: count(1),
             "Sessions in all, those of clients that are away among them; a client that would need one more (Clean Session \
              0) is refused. When more than half are used, so is a client of a user that has half of them, and at least \

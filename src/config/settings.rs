@@ -151,10 +151,12 @@ pub struct Limits {
     pub connect_rate: Option<u32>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
-    /// Bytes (topics and payloads) of all retained messages.
+    /// Bytes of memory for all retained messages and their topics.
     pub max_retained_bytes: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
+    /// Bytes of memory for the subscriptions of all clients.
+    pub max_subscription_bytes: usize,
     /// Sessions in all, those of clients that are away among them; a client that would need one more (clean session 0)
     /// is refused.
     pub max_sessions: usize,
@@ -390,6 +392,7 @@ impl Default for Limits {
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * MIB,
             max_subscriptions: 10_000,
+            max_subscription_bytes: 1024 * MIB,
             max_sessions: 1_000_000,
             session_expiry: Some(Duration::from_secs(14 * 24 * 60 * 60)),
             max_memory: MemoryBound::Auto,

@@ -83,8 +83,10 @@ pub struct RouterLimits {
     pub max_memory: Option<u64>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
-    /// Bytes (topics and payloads) of all retained messages.
+    /// Bytes of memory for all retained messages and their topics.
     pub max_retained_bytes: usize,
+    /// Bytes of memory for the subscriptions of all clients.
+    pub max_subscription_bytes: usize,
     /// Subscriptions of one client.
     pub max_subscriptions: usize,
     /// Sessions in all, those of clients that are away among them.

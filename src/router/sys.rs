@@ -149,7 +149,7 @@ impl SysTopics {
 }
 
 /// What is counted at this moment.
-fn gauges(router: &Router) -> [(&'static str, usize); 15] {
+fn gauges(router: &Router) -> [(&'static str, usize); 17] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
     let Backlog { messages: queued, bytes: queued_bytes, cost } = router.backlog();
@@ -166,6 +166,8 @@ fn gauges(router: &Router) -> [(&'static str, usize); 15] {
         ("store/messages/count", queued + retained),
         ("store/messages/bytes", queued_bytes + retained_bytes),
         ("store/queues/memory", cost),
+        ("subscriptions/memory", router.subscriptions.memory()),
+        ("retained messages/memory", router.retained.memory()),
         ("subscriptions/count", router.subscription_count()),
         // none until there are shared subscriptions (MQTT 5)
         ("shared_subscriptions/count", 0),

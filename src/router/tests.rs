@@ -132,6 +132,7 @@ fn limits() -> RouterLimits {
         max_memory: None,
         max_retained_messages: 10,
         max_retained_bytes: 1_000,
+        max_subscription_bytes: usize::MAX,
         max_subscriptions: 10,
         max_sessions: 10,
         session_expiry: Some(Duration::from_secs(60)),

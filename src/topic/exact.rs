@@ -13,6 +13,8 @@ use super::{
 pub(super) struct ExactTable<V> {
     entries: Slab<Entry<V>>,
     table: IdTable,
+    /// Bytes of texts too long to stand in their entries.
+    texts: usize,
 }
 
 #[derive(Debug)]
@@ -24,11 +26,16 @@ struct Entry<V> {
 
 impl<V> ExactTable<V> {
     pub(super) const fn new() -> Self {
-        Self { entries: Slab::new(), table: IdTable::new() }
+        Self { entries: Slab::new(), table: IdTable::new(), texts: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Bytes of memory, about, without what the values point to.
+    pub(super) fn memory(&self) -> usize {
+        self.entries.len() * (size_of::<Entry<V>>() + IdTable::PLACE) + self.texts
     }
 
     /// The number of a text that is there.
@@ -39,7 +46,9 @@ impl<V> ExactTable<V> {
 
     /// Adds a text that is not there.
     pub(super) fn insert(&mut self, text: &str, value: V, seed: &Seed) -> u32 {
-        let id = self.entries.insert(Entry { text: text.into(), value: Some(value) });
+        let entry = Entry { text: text.into(), value: Some(value) };
+        self.texts += hash::memory_of(&entry.text);
+        let id = self.entries.insert(entry);
         self.table.insert(hash::narrow(seed.text(text)), id);
         id
     }
@@ -48,6 +57,7 @@ impl<V> ExactTable<V> {
     pub(super) fn remove(&mut self, id: u32, seed: &Seed) {
         if self.value(id).is_some() {
             let entry = self.entries.remove(id);
+            self.texts -= hash::memory_of(&entry.text);
             self.table.remove(hash::narrow(seed.text(&entry.text)), id);
         }
     }

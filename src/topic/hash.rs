@@ -3,6 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use compact_str::CompactString;
 use foldhash::{SharedSeed, fast::FoldHasher};
 use hashbrown::HashTable;
 
@@ -49,6 +50,11 @@ pub(super) const fn under(parent: u32, text_hash: u64) -> u32 {
     ((text_hash ^ parent as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
+/// Bytes of memory for a text beyond the place where it stands: an allocation, where it is too long for that.
+pub(super) fn memory_of(text: &CompactString) -> usize {
+    if text.is_heap_allocated() { (text.capacity() + 8).next_multiple_of(16) } else { 0 }
+}
+
 /// Numbers by hash: eight bytes each. The hash stands beside the number, so that growth does not touch the things
 /// themselves and a look-up that misses hardly ever does.
 #[derive(Debug, Default)]
@@ -71,6 +77,9 @@ impl Slot {
 }
 
 impl IdTable {
+    /// Bytes of memory for one number: a slot and a tag, in a table that is two thirds full on average.
+    pub(super) const PLACE: usize = (size_of::<Slot>() + 1) * 3 / 2;
+
     pub(super) const fn new() -> Self {
         Self { slots: HashTable::new() }
     }

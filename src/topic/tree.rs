@@ -25,6 +25,8 @@ pub(super) struct LevelTree<V> {
     /// Children by (parent, level), without `#` and `+`.
     table: IdTable,
     seed: Seed,
+    /// Bytes of levels too long to stand in their nodes.
+    texts: usize,
     /// Nodes at which walks were left, and how many each. They stay until the walks have moved on.
     pins: HashMap<u32, u32, foldhash::fast::FixedState>,
 }
@@ -46,7 +48,7 @@ impl<V> LevelTree<V> {
         nodes.insert(Node::default());
         // clients do not choose the numbers of nodes
         let pins = HashMap::with_hasher(foldhash::fast::FixedState::default());
-        Self { nodes, table: IdTable::new(), seed: Seed::new(seed), pins }
+        Self { nodes, table: IdTable::new(), seed: Seed::new(seed), texts: 0, pins }
     }
 
     /// No node but the root.
@@ -59,6 +61,11 @@ impl<V> LevelTree<V> {
     pub(super) fn node_count(&self) -> usize {
         assert!(self.table.len() < self.nodes.len());
         self.nodes.len()
+    }
+
+    /// Bytes of memory for the nodes, about, without what their values point to, and without the root.
+    pub(super) fn memory(&self) -> usize {
+        (self.nodes.len() - 1) * (size_of::<Node<V>>() + IdTable::PLACE) + self.texts
     }
 
     /// The node of `path`, where it exists.
@@ -251,6 +258,7 @@ impl<V> LevelTree<V> {
         let next = after.map_or(self.nodes[parent].first_child, |id| self.nodes[id].next);
         let previous = after.unwrap_or(NONE);
         let level = CompactString::from(level);
+        self.texts += hash::memory_of(&level);
         let text_hash = self.level_hash(&level);
         let id = self.nodes.insert(Node { parent, first_child: NONE, next, previous, level, value: None });
         match after {
@@ -270,6 +278,7 @@ impl<V> LevelTree<V> {
     /// Removes a node without children and returns its parent.
     fn remove_leaf(&mut self, id: u32) -> u32 {
         let node = self.nodes.remove(id);
+        self.texts -= hash::memory_of(&node.level);
         let parent = node.parent();
         match node.previous {
             NONE => self.nodes[parent].first_child = node.next,

@@ -62,8 +62,10 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 ];
 
 /// What mosquitto has not.
-const OURS: [&str; 7] = [
+const OURS: [&str; 9] = [
     "store/queues/memory",
+    "subscriptions/memory",
+    "retained messages/memory",
     "publish/bytes/dropped",
     "retained messages/bytes",
     "logins/waiting",
@@ -249,6 +251,8 @@ fn the_values_are_those_of_the_exchange_before() {
     assert!(retained >= 1 && retained_bytes >= "kept12345".len() as u64);
     let (heap, heap_maximum) = (take("heap/current"), take("heap/maximum"));
     assert!((1 << 20..1 << 40).contains(&heap) && heap <= heap_maximum, "{heap} bytes, at most {heap_maximum}");
+    let [subscriptions, memory] = ["subscriptions/memory", "retained messages/memory"].map(&mut take);
+    assert!(subscriptions > 100 && memory > 100, "{subscriptions} and {memory} bytes");
     let queues = take("store/queues/memory");
     assert!((2 * 80..2 * 150).contains(&queues), "{queues} bytes for two small messages");
     let waiting_bytes = (2 * "t/x".len() + "onetwo".len()) as u64;

@@ -166,7 +166,8 @@ impl Router {
                 codes.push(SubackCode::Failure(reason));
                 continue;
             }
-            let is_full = *held >= local.limits.max_subscriptions;
+            let most_bytes = local.limits.max_subscription_bytes;
+            let is_full = *held >= local.limits.max_subscriptions || subscriptions.memory() >= most_bytes;
             if (no_memory || is_full) && !subscriptions.has(filter, &client.slot) {
                 local.count(if no_memory { Count::RefusedMemory } else { Count::RefusedSubscriptions }, 1);
                 codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
@@ -404,7 +405,10 @@ fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'sta
         }
         _ if no_memory => Some("the process has nearly as much memory as limits.max_memory allows"),
         _ if store_refuses => Some("it cannot be stored: there is no room in data_dir"),
-        _ => Some("its client has as many subscriptions as limits.max_subscriptions allows"),
+        _ => Some(
+            "its client has as many subscriptions as limits.max_subscriptions allows, or all clients together as \
+             limits.max_subscription_bytes does",
+        ),
     }
 }
 

@@ -51,6 +51,7 @@ impl World {
             max_memory: None,
             max_retained_messages: 100_000,
             max_retained_bytes: 1 << 30,
+            max_subscription_bytes: usize::MAX,
             max_subscriptions: 100_000,
             max_sessions: 100_000,
             session_expiry: Some(Duration::from_secs(60)),

@@ -21,12 +21,17 @@ struct Inner {
     all: Size,
     /// Of `all`, those of clients: the ones that limits are for.
     clients: Size,
+    /// Of the memory for topics, what those of the broker itself take.
+    own_topics: usize,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Size {
     messages: usize,
+    /// Topics and payloads.
     bytes: usize,
+    /// Bytes of memory for the messages.
+    memory: usize,
 }
 
 struct Retained {
@@ -47,7 +52,7 @@ pub(crate) struct Present {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// How many retained messages clients may have, and of how many bytes.
+/// How many retained messages clients may have, and how many bytes of memory for them and their topics.
 #[derive(Clone, Copy)]
 pub(crate) struct RetainedBounds {
     pub(crate) messages: usize,
@@ -57,7 +62,15 @@ pub(crate) struct RetainedBounds {
 impl RetainedStore {
     pub(crate) fn new(seed: u64) -> Self {
         let tree = RetainedTree::new(seed);
-        Self { inner: RwLock::new(Inner { tree, changes: 0, all: Size::default(), clients: Size::default() }) }
+        Self {
+            inner: RwLock::new(Inner {
+                tree,
+                changes: 0,
+                all: Size::default(),
+                clients: Size::default(),
+                own_topics: 0,
+            }),
+        }
     }
 
     /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at
@@ -72,13 +85,13 @@ impl RetainedStore {
         let mut inner = self.inner.write();
         let new = Retained::new(message, inner.changes + 1, false);
         let size = new.size_if(true);
-        let clients = inner.clients;
+        let Inner { clients, own_topics, .. } = *inner;
         let mut fits = true;
-        let replaced = inner.tree.replace(topic, |old| {
+        let replaced = inner.tree.replace(topic, |old, topics| {
             let old = old.map_or(Size::default(), |old| old.size_if(!old.is_own()));
             let one_more = old.messages == 0;
-            fits = clients.bytes - old.bytes + size.bytes <= bounds.bytes
-                && (!one_more || clients.messages < bounds.messages);
+            let memory = clients.memory - old.memory + size.memory + topics.saturating_sub(own_topics);
+            fits = memory <= bounds.bytes && (!one_more || clients.messages < bounds.messages);
             fits.then_some(new)
         });
         if !fits {
@@ -99,7 +112,11 @@ impl RetainedStore {
 
     /// Keeps a message of the broker itself, beyond the limits of clients.
     pub(crate) fn set_own(&self, message: Message) {
-        let replaced = self.inner.write().insert(message, true);
+        let mut inner = self.inner.write();
+        let before = inner.tree.memory();
+        let replaced = inner.insert(message, true);
+        inner.own_topics += inner.tree.memory() - before;
+        drop(inner);
         drop(replaced);
     }
 
@@ -172,8 +189,14 @@ impl RetainedStore {
 
     /// How many, and bytes of topics and payloads.
     pub(crate) fn size(&self) -> (usize, usize) {
-        let Size { messages, bytes } = self.inner.read().all;
+        let Size { messages, bytes, .. } = self.inner.read().all;
         (messages, bytes)
+    }
+
+    /// Bytes of memory for those of clients and their topics, about.
+    pub(crate) fn memory(&self) -> usize {
+        let inner = self.inner.read();
+        inner.clients.memory + inner.tree.memory().saturating_sub(inner.own_topics)
     }
 }
 
@@ -217,7 +240,11 @@ impl Retained {
 
     /// Its size, or none.
     fn size_if(&self, counts: bool) -> Size {
-        if counts { Size { messages: 1, bytes: self.message.size() } } else { Size::default() }
+        if counts {
+            Size { messages: 1, bytes: self.message.size(), memory: self.message.cost() }
+        } else {
+            Size::default()
+        }
     }
 }
 
@@ -225,10 +252,12 @@ impl Size {
     fn add(&mut self, other: Self) {
         self.messages += other.messages;
         self.bytes += other.bytes;
+        self.memory += other.memory;
     }
 
     fn subtract(&mut self, other: Self) {
         self.messages -= other.messages;
         self.bytes -= other.bytes;
+        self.memory -= other.memory;
     }
 }

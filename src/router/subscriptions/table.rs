@@ -36,6 +36,11 @@ impl Subscriptions {
         self.trie.read().len()
     }
 
+    /// Bytes of memory for all of them, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.trie.read().memory()
+    }
+
     /// See [`SubscriptionTrie::nodes_and_pins`].
     #[cfg(test)]
     pub(crate) fn nodes_and_pins(&self) -> (usize, usize) {
@@ -92,6 +97,11 @@ impl Subscriptions {
 }
 
 impl Changes<'_> {
+    /// Bytes of memory for all subscriptions, about.
+    pub(crate) fn memory(&self) -> usize {
+        self.trie.memory()
+    }
+
     /// Does the session subscribe to this filter?
     pub(crate) fn has(&self, filter: &TopicFilter, slot: &SlotRef) -> bool {
         self.trie.id(filter).is_some_and(|id| self.trie.options(id, slot).is_some())

@@ -29,14 +29,19 @@ impl<M> RetainedTree<M> {
 
     /// Keeps `message` for `topic` and returns the one it replaces [MQTT-3.3.1-5].
     pub fn insert(&mut self, topic: &TopicName, message: M) -> Option<M> {
-        self.replace(topic, |_| Some(message))
+        self.replace(topic, |_, _| Some(message))
     }
 
-    /// Keeps what `new` gives for `topic`, which is told what is there; returns what that replaces. Where it gives
-    /// nothing, all stays as it is.
-    pub fn replace(&mut self, topic: &TopicName, new: impl FnOnce(Option<&M>) -> Option<M>) -> Option<M> {
+    /// Bytes of memory for the topics, about, without what the messages point to.
+    pub fn memory(&self) -> usize {
+        self.tree.memory()
+    }
+
+    /// Keeps what `new` gives for `topic`, which is told what is there, and the [`memory`](Self::memory) for the topics
+    /// with this one; returns what that replaces. Where it gives nothing, all stays as it is.
+    pub fn replace(&mut self, topic: &TopicName, new: impl FnOnce(Option<&M>, usize) -> Option<M>) -> Option<M> {
         let node = self.tree.find_or_insert(topic.as_str());
-        let Some(message) = new(self.tree.value(node)) else {
+        let Some(message) = new(self.tree.value(node), self.tree.memory()) else {
             self.tree.prune(node);
             return None;
         };

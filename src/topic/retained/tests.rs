@@ -35,7 +35,7 @@ fn what_is_refused_leaves_all_as_it_was() {
     let mut tree = RetainedTree::new(1);
     let nodes = tree.tree.node_count();
     assert_eq!(
-        tree.replace(topic("a/b/c"), |old| {
+        tree.replace(topic("a/b/c"), |old, _| {
             assert_eq!(old, None);
             None
         }),
@@ -45,15 +45,15 @@ fn what_is_refused_leaves_all_as_it_was() {
     tree.insert(topic("a/b"), 1);
     let nodes = tree.tree.node_count();
     assert_eq!(
-        tree.replace(topic("a/b"), |old| {
+        tree.replace(topic("a/b"), |old, _| {
             assert_eq!(old, Some(&1));
             None
         }),
         None
     );
-    assert_eq!(tree.replace(topic("a/b/c"), |_| None), None);
+    assert_eq!(tree.replace(topic("a/b/c"), |_, _| None), None);
     assert_eq!((tree.tree.node_count(), tree.len(), matches(&tree, "#")), (nodes, 1, vec![1]));
-    assert_eq!(tree.replace(topic("a/b"), |old| old.map(|old| old + 1)), Some(1));
+    assert_eq!(tree.replace(topic("a/b"), |old, _| old.map(|old| old + 1)), Some(1));
     assert_eq!(matches(&tree, "#"), [2]);
 }
 

@@ -265,6 +265,13 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         self.tree.unpin(place.node);
     }
 
+    /// Bytes of memory for all of them, about.
+    pub fn memory(&self) -> usize {
+        // the first subscriber of a filter stands with it; the others in lists, which have room for half as many again
+        let others = self.len - self.filters();
+        self.exact.memory() + self.tree.memory() + others * (size_of::<(S, SubscriptionOptions)>() * 3 / 2)
+    }
+
     /// How many nodes there are, the root included, and how many walks are left somewhere.
     #[cfg(test)]
     pub fn nodes_and_pins(&self) -> (usize, usize) {

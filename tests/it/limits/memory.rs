@@ -1,6 +1,6 @@
 //! Bounds over all clients together: what all queues hold, and what memory the process has.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use dunlin::{
     config::{Limits, MemoryBound, QueueFull},
@@ -9,7 +9,8 @@ use dunlin::{
 
 use crate::support::{
     Broker,
-    raw::{Connect, Message, suback, subscribe},
+    raw::{Client, Connect, Message, suback, subscribe},
+    running::Running,
 };
 
 #[test]
@@ -97,4 +98,90 @@ fn when_memory_is_short_what_is_new_is_refused_and_what_is_there_goes_on() {
     assert_eq!(broker.retained("retained/#", 1), [("retained".to_owned(), "new".to_owned())]);
     broker.connect(&Connect::new("another"), 0).expect_nothing_pending();
     broker.expect_counts(&[(Count::RefusedMemory, 4)]);
+}
+
+/// The value of a topic under `$SYS/broker/`, once the broker has published all of them anew.
+fn counted(broker: &Running, name: &str) -> usize {
+    let mut watcher = broker.client("watcher");
+    watcher.send(&subscribe(1, &[("$SYS/broker/uptime", 0)]));
+    watcher.expect(&suback(1, &[0]));
+    // the retained one, one that may come from the same time, and one that does not
+    (0..3).for_each(|_| _ = watcher.receive());
+    watcher.send(&subscribe(2, &[(&format!("$SYS/broker/{name}"), 0)]));
+    watcher.expect(&suback(2, &[0]));
+    loop {
+        let message = watcher.receive();
+        if message.topic.ends_with(name) {
+            return message.text().parse().expect("a number");
+        }
+    }
+}
+
+#[test]
+fn what_is_counted_is_what_it_costs() {
+    const DEEP: usize = 10_000;
+    let deep = |n: usize, end: &str| format!("{n}{}{end}", "/a".repeat(DEEP));
+    let retain = |client: &mut Client, n: usize, topic: &str| {
+        client.publish(Message::new(topic, &format!("{n:16}")).qos(1).retain());
+    };
+    type Fill<'a> = &'a (dyn Fn(&mut Client, usize) + Sync);
+    let cases: [(&str, usize, Fill<'_>); 5] = [
+        ("retained messages/memory", 30, &|client, n| retain(client, n, &deep(n, ""))),
+        ("retained messages/memory", 20_000, &|client, n| retain(client, n, &format!("house/{n}/state"))),
+        ("subscriptions/memory", 30, &|client, n| client.subscribe(&[(&deep(n, "/+"), 0)])),
+        ("subscriptions/memory", 20_000, &|client, n| {
+            client.subscribe(&[(&format!("house/{n}/a longer name of something"), 0)]);
+        }),
+        ("store/queues/memory", 20_000, &|client, n| client.publish(Message::new("t", &format!("{n:16}")).qos(1))),
+    ];
+    let measure = |name: &str, count: usize, fill: Fill<'_>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dunlin"));
+        command.env_clear().args(["--listen", "127.0.0.1:0"]).envs([
+            ("DUNLIN_LIMITS_MAX_TOPIC_LEVELS", "65535"),
+            ("DUNLIN_LIMITS_MAX_SUBSCRIPTIONS", "1000000"),
+            ("DUNLIN_LIMITS_MAX_QUEUED_MESSAGES", "1000000"),
+            ("DUNLIN_SYS_INTERVAL", "100ms"),
+        ]);
+        let mut broker = Running::run(&mut command);
+        broker.wait_until_ready();
+        let mut away = broker.begin("away");
+        away.subscribe(&[("t", 1)]);
+        away.disconnect();
+        let mut client = broker.client("client");
+        (0..20).for_each(|n| fill(&mut client, n));
+        let (counted_before, before) = (counted(&broker, name), broker.memory());
+        (20..20 + count).for_each(|n| fill(&mut client, n));
+        let (counted, grown) = (counted(&broker, name) - counted_before, broker.memory().saturating_sub(before));
+        // the session of the subscriber knows its filters by number, and a mebibyte is what a process takes for others
+        let ratio = grown as f64 / counted as f64;
+        assert!((0.67..1.5).contains(&ratio), "{name}, {count} times: {counted} counted, {grown} resident");
+        broker.stop();
+    };
+    std::thread::scope(|scope| {
+        for (name, count, fill) in cases {
+            scope.spawn(move || measure(name, count, fill));
+        }
+    });
+}
+
+#[test]
+fn one_filter_beyond_the_memory_for_them_is_refused() {
+    let limits = Limits { max_subscription_bytes: 1 << 20, max_topic_levels: 65_535, ..Limits::default() };
+    let broker = Broker::limits(limits);
+    let (mut client, mut other) = (broker.client("client"), broker.client("other"));
+    let filter = |n: usize| format!("{n}{}/+", "/a".repeat(10_000));
+    client.subscribe(&[(&filter(1), 0)]);
+    client.send(&subscribe(2, &[(&filter(2), 0)]));
+    let answer = client.expect_any().bytes();
+    // one of 20 KB takes more than half of a mebibyte
+    let beyond = if answer == suback(2, &[0]) { 3 } else { 2 };
+    for client in [&mut client, &mut other] {
+        client.send(&subscribe(4, &[(&filter(beyond), 0), ("small", 0)]));
+        client.expect(&suback(4, &[0x80, 0x80]));
+    }
+    client.send(&subscribe(5, &[(&filter(1), 1)]));
+    client.expect(&suback(5, &[1]));
+    client.unsubscribe(&[&filter(1), &filter(2)]);
+    other.subscribe(&[("small", 0)]);
+    broker.expect_counts(&[(Count::RefusedSubscriptions, if beyond == 2 { 5 } else { 4 })]);
 }

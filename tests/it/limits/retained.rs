@@ -47,21 +47,24 @@ fn one_retained_message_too_many_is_delivered_and_not_retained() {
 
 #[test]
 fn retained_bytes_are_bounded_and_the_old_message_stays_where_the_new_one_has_no_room() {
-    let broker = Broker::limits(Limits { max_retained_bytes: 10, ..Limits::default() });
+    // each takes a little more than its payload: all of them less than the last 700
+    let broker = Broker::limits(Limits { max_retained_bytes: 10_700, ..Limits::default() });
     let mut publisher = broker.client("pub");
-    retain(&mut publisher, "a", "1234");
-    retain(&mut publisher, "b", "1234");
+    let of = |thousands: usize| "x".repeat(1_000 * thousands);
+    let mut retain = |topic: &str, thousands: usize| retain(&mut publisher, topic, &of(thousands));
+    retain("a", 5);
+    retain("b", 5);
     broker.expect_counts(&[(Count::DroppedRetainedFull, 0)]);
-    retain(&mut publisher, "c", "1");
-    retain(&mut publisher, "a", "12345");
-    broker.expect_counts(&[(Count::DroppedRetainedFull, 2), (Count::PublishBytesDropped, 6)]);
-    assert_eq!(broker.retained("#", 2), pairs(&[("a", "1234"), ("b", "1234")]));
-    retain(&mut publisher, "a", "12");
-    retain(&mut publisher, "c", "1");
-    retain(&mut publisher, "b", "");
-    retain(&mut publisher, "c", "123456");
+    retain("c", 2);
+    retain("a", 6);
+    broker.expect_counts(&[(Count::DroppedRetainedFull, 2), (Count::PublishBytesDropped, 8_000)]);
+    assert_eq!(broker.retained("#", 2), pairs(&[("a", &of(5)), ("b", &of(5))]));
+    retain("a", 3);
+    retain("c", 2);
+    retain("b", 0);
+    retain("c", 7);
     broker.expect_counts(&[(Count::DroppedRetainedFull, 2)]);
-    assert_eq!(broker.retained("#", 2), pairs(&[("a", "12"), ("c", "123456")]));
+    assert_eq!(broker.retained("#", 2), pairs(&[("a", &of(3)), ("c", &of(7))]));
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn a_limit_of_nothing_retains_nothing() {
 #[test]
 fn what_the_broker_retains_itself_takes_no_place_of_the_clients() {
     let sys = SysConfig { interval: Some(std::time::Duration::from_secs(3600)), ..Config::default().sys };
-    let limits = Limits { max_retained_messages: 1, max_retained_bytes: 20, ..Limits::default() };
+    let limits = Limits { max_retained_messages: 1, max_retained_bytes: 400, ..Limits::default() };
     let broker = Broker::new(Config { limits, sys, ..config() });
     let (mut watcher, mut publisher) = (broker.client("watcher"), broker.client("pub"));
     // the last of them
