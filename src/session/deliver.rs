@@ -82,7 +82,12 @@ impl Session {
         let How { qos, retain } = how;
         let number = outbound.next_number();
         let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
-        outbound.tell(|before, now| turn.journal.holds(before, now));
+        let holds = |before, now| turn.journal.holds(before, now);
+        if keep {
+            outbound.tell(holds)
+        } else {
+            outbound.tell_one_more(holds)
+        }
         if let Some(session) = self.number {
             let message = outgoing.message();
             let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };

@@ -13,10 +13,12 @@ use super::{
 impl Outbound {
     #[inline]
     pub(in super::super) fn backlog(&self) -> Backlog {
+        let waiting = self.queue.len() + self.brought.len() + self.skipped();
+        let places = if waiting == 0 { 0 } else { self.places() };
         Backlog {
-            messages: self.queue.len() + self.brought.len() + self.skipped() + self.inflight.len(),
+            messages: waiting + self.inflight.len(),
             bytes: self.queued_bytes,
-            cost: self.memory.wrapping_add(self.places()),
+            cost: self.memory.wrapping_add(places),
         }
     }
 
@@ -30,11 +32,18 @@ impl Outbound {
         }
     }
 
-    /// Bytes of memory for the places of what waits, is in flight and is skipped.
+    /// Tells them of one more message in flight that is not kept: all that changed since.
     #[inline]
+    pub(in super::super) fn tell_one_more(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
+        let before = self.told;
+        self.told.messages += 1;
+        holds(before, self.told);
+    }
+
+    /// Bytes of memory for the places of what waits and is skipped.
     fn places(&self) -> usize {
         let skipped = self.unreadable.as_ref().map_or(0, |unreadable| unreadable.cost());
-        self.queue.cost() + self.brought.len() * QUEUED_COST + self.inflight.len() * size_of::<InFlight>() + skipped
+        self.queue.cost() + self.brought.len() * QUEUED_COST + skipped
     }
 
     #[inline]
