@@ -77,7 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(client, which)| Step::Acknowledge { client, which }),
         4 => (client, prop_oneof![Just(0), Just(1 << 20)])
             .prop_map(|(client, unwritten)| Step::Flush { client, unwritten }),
-        1 => any::<bool>().prop_map(|limit| Step::Rules { limit }),
+        4 => any::<bool>().prop_map(|limit| Step::Rules { limit }),
         1 => Just(Step::Expire),
         1 => (full, any::<bool>(), any::<bool>())
             .prop_map(|(full, queue_qos0, thread)| Step::Policy { full, queue_qos0, thread }),
@@ -255,7 +255,20 @@ impl World {
         }
     }
 
-    /// What all that waits and is in flight costs, each message once.
+    /// The gauges are what a walk over all sessions finds.
+    fn compare(&self, after: &Step) {
+        let counted = self.router.backlog();
+        let Backlog { messages, bytes, .. } = self.router.sessions.walk_backlogs();
+        assert_eq!((counted.messages, counted.bytes), (messages, bytes), "after {after:?}");
+        assert_eq!(counted.cost, self.cost(), "after {after:?}");
+    }
+
+    /// Messages that their clients may not read now.
+    fn skipped(&self) -> usize {
+        self.router.sessions.all().iter().map(|slot| slot.lock().session.skipped()).sum()
+    }
+
+    /// What all that waits, is in flight or is skipped costs, each message once.
     fn cost(&self) -> usize {
         let (mut messages, mut places) = (BTreeMap::new(), 0);
         self.router.sessions.all().iter().for_each(|slot| {
@@ -338,10 +351,7 @@ proptest! {
         prop_assert_eq!((messages, bytes), (2, 10));
         for step in steps {
             world.take(step.clone());
-            let counted = world.router.backlog();
-            let Backlog { messages, bytes, .. } = world.router.sessions.walk_backlogs();
-            prop_assert_eq!((counted.messages, counted.bytes), (messages, bytes), "after {:?}", step);
-            prop_assert_eq!(counted.cost, world.cost(), "after {:?}", step);
+            world.compare(&step);
         }
         for client in 0..CLIENTS.len() {
             world.take(Step::End { client });
@@ -350,6 +360,65 @@ proptest! {
         prop_assert_eq!(world.router.session_count(), 0);
         prop_assert_eq!(world.router.backlog(), Backlog::default());
     }
+}
+
+#[test]
+fn what_is_skipped_is_in_the_gauges_until_it_is_dropped_or_its_session_ends() {
+    const SECRET: usize = 3;
+    let [a, b, c] = [0, 1, 2];
+    let publish = |topic, qos| Step::Publish { client: a, topic, qos, retain: false, size: 10 };
+    let policy = |queue_qos0, thread| Step::Policy { full: QueueFull::DropOldest, queue_qos0, thread };
+    let come = |client| Step::Connect { client, clean: false };
+    let flush = |client| Step::Flush { client, unwritten: 0 };
+    let [limit, free] = [true, false].map(|limit| Step::Rules { limit });
+    let mut world = World::new();
+    // each step, and how many messages are skipped after it
+    for (at, (step, skipped)) in [
+        (come(a), 0),
+        (come(b), 0),
+        (Step::Subscribe { client: b, filter: 0, qos: QoS::ExactlyOnce }, 0),
+        (Step::End { client: b }, 0),
+        (policy(true, false), 0),
+        (publish(SECRET, QoS::AtLeastOnce), 0),
+        (publish(SECRET, QoS::AtMostOnce), 0),
+        (publish(SECRET, QoS::ExactlyOnce), 0),
+        (limit.clone(), 3),
+        (publish(0, QoS::AtLeastOnce), 3),
+        // the queue is full: the oldest that is skipped makes room
+        (publish(0, QoS::AtLeastOnce), 2),
+        (free.clone(), 0),
+        (limit.clone(), 2),
+        // of QoS 0, it is forgotten when the client goes
+        (policy(false, true), 2),
+        (come(b), 2),
+        (Step::End { client: b }, 1),
+        (free.clone(), 0),
+        // one message waits for one client and is in flight to another
+        (come(c), 0),
+        (Step::Subscribe { client: c, filter: SECRET, qos: QoS::AtLeastOnce }, 0),
+        (publish(SECRET, QoS::AtLeastOnce), 0),
+        (flush(c), 0),
+        (limit.clone(), 2),
+        (Step::End { client: c }, 2),
+        (limit.clone(), 3),
+        (free.clone(), 0),
+        (limit.clone(), 3),
+        (come(c), 3),
+        (free.clone(), 0),
+        (flush(c), 0),
+        (Step::End { client: c }, 0),
+        (limit, 3),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.take(step.clone());
+        world.compare(&step);
+        assert_eq!(world.skipped(), skipped, "step {at}, {step:?}");
+    }
+    world.take(Step::End { client: a });
+    world.take(Step::Expire);
+    assert_eq!((world.router.session_count(), world.router.backlog()), (0, Backlog::default()));
 }
 
 #[test]

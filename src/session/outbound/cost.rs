@@ -1,12 +1,7 @@
 //! What a session's messages cost, and what the gauges are told of it.
 
 use super::{
-    super::{
-        inflight::{InFlight, SendState},
-        journal::Backlog,
-        message::Message,
-        queue::QUEUED_COST,
-    },
+    super::{inflight::SendState, journal::Backlog, message::Message, queue::QUEUED_COST},
     Outbound,
 };
 
@@ -79,7 +74,7 @@ impl Outbound {
     #[cfg(test)]
     pub(in super::super) fn costs(&self, mut name: impl FnMut(&Message)) -> usize {
         self.queue.for_each(|m| name(&m.message));
-        self.inflight.iter().filter_map(InFlight::sent_again).for_each(&mut name);
+        self.inflight.iter().filter_map(|sent| sent.sent_again()).for_each(&mut name);
         self.unreadable.iter().flat_map(|unreadable| unreadable.counted()).for_each(name);
         self.places()
     }

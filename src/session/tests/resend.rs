@@ -71,10 +71,10 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
     assert_eq!(name(end.handle(Packet::Pubrec(id(4).into()))), "release 4");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(4).into()))), "none");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(9).into()))), "none");
-    let before = end.session.backlog();
+    let before = backlog(&end.session);
     // 5, 7, 8 in flight and 10 in the queue; what was sent is not skipped
     assert_eq!((end.session.skip_unreadable(|_| false), end.session.skipped()), (4, 4));
-    assert_eq!(end.session.backlog(), before);
+    assert_eq!(backlog(&end.session), before);
     let mut ids = Vec::new();
     loop {
         let frames = end.sent();
