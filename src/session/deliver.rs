@@ -81,13 +81,10 @@ impl Session {
         }
         let How { qos, retain } = how;
         let number = outbound.next_number();
-        let seq = outbound.begin(number, qos, retain, keep.then(|| outgoing.message().clone()));
-        let holds = |before, now| turn.journal.holds(before, now);
-        if keep {
-            outbound.tell(holds)
-        } else {
-            outbound.tell_one_more(holds)
-        }
+        let kept = keep.then(|| outgoing.message().clone());
+        let held = kept.as_ref().map_or(0, |message| outbound.count_in(message));
+        let seq = outbound.begin(number, qos, retain, kept);
+        outbound.tell_one_sent(held, |before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number {
             let message = outgoing.message();
             let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
@@ -160,7 +157,7 @@ impl Session {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
-        outbound.tell(|before, now| turn.journal.holds(before, now));
+        outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
             let _ =
@@ -255,6 +252,9 @@ impl Session {
             let mut id = None;
             if qos != QoS::AtMostOnce {
                 let keep = self.expiry.outlives_connection().then(|| message.clone());
+                if let Some(message) = &keep {
+                    outbound.count_in(message);
+                }
                 let seq = outbound.begin(number, qos, retain, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {

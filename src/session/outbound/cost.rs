@@ -27,12 +27,19 @@ impl Outbound {
         }
     }
 
-    /// Tells them of one more message in flight that is not kept: all that changed since.
+    /// Tells them of one more message in flight, which made so many bytes be held: see [`count_in`](Self::count_in).
     #[inline]
-    pub(in super::super) fn tell_one_more(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
+    pub(in super::super) fn tell_one_sent(&mut self, held: usize, holds: impl FnOnce(Backlog, Backlog)) {
         let before = self.told;
         self.told.messages += 1;
+        self.told.cost = before.cost.wrapping_add(held);
         holds(before, self.told);
+    }
+
+    /// The same of one more retained message of a new subscription.
+    #[inline]
+    pub(in super::super) fn tell_one_brought(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
+        self.tell_one_sent(QUEUED_COST, holds);
     }
 
     /// Bytes of memory for the places of what waits and is skipped.
@@ -41,9 +48,12 @@ impl Outbound {
         self.queue.cost() + self.brought.len() * QUEUED_COST + skipped
     }
 
+    /// One more place here holds the message. Gives the bytes that no place of any session held before.
     #[inline]
-    pub(super) fn count_in(&mut self, message: &Message) {
-        self.memory = self.memory.wrapping_add(message.hold());
+    pub(in super::super) fn count_in(&mut self, message: &Message) -> usize {
+        let held = message.hold();
+        self.memory = self.memory.wrapping_add(held);
+        held
     }
 
     #[inline]
@@ -60,7 +70,9 @@ impl Outbound {
 
     /// Forgets everything that waits, is in flight or is skipped.
     pub(in super::super) fn clear(&mut self) {
-        self.forget_queued(|_| true);
+        if !(self.queue.is_empty() && self.brought.is_empty()) {
+            self.forget_queued(|_| true);
+        }
         for sent in std::mem::take(&mut self.inflight) {
             self.count_out_sent(&sent.state);
         }

@@ -85,7 +85,7 @@ impl Outbound {
     }
 
     /// Takes a place in the window for the message with this number: its place in the order of sending, from which its
-    /// [`packet_id`](packet_ids::of) follows.
+    /// [`packet_id`](packet_ids::of) follows. `message`: where it is kept, [counted](Self::count_in) by the caller.
     pub(super) fn begin(&mut self, number: u64, qos: QoS, retain: bool, message: Option<Message>) -> u64 {
         let mut seq = self.last_seq + 1;
         // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
@@ -96,9 +96,6 @@ impl Outbound {
             seq += 1;
         }
         self.last_seq = seq;
-        if let Some(message) = &message {
-            self.count_in(message);
-        }
         self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, message } });
         seq
     }
@@ -426,7 +423,9 @@ impl Outbound {
 
     /// Forgets QoS 0 messages that wait, for a client that went away.
     pub(super) fn forget_qos0(&mut self) {
-        self.forget_queued(|m| m.qos == QoS::AtMostOnce);
+        if self.qos0 > 0 {
+            self.forget_queued(|m| m.qos == QoS::AtMostOnce);
+        }
         let skipped = self.unreadable.as_mut().map_or_else(Vec::new, |unreadable| unreadable.take_qos0());
         for message in skipped {
             self.queued_bytes -= message.size();
