@@ -36,6 +36,9 @@ pub fn limits() -> RouterLimits {
         sys_publish: SysPublish::Drop,
         session_owner: Default::default(),
         client_id: Default::default(),
+        max_packet_size: 2_000_000,
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 10,
     }
 }
 

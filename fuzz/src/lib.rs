@@ -11,7 +11,7 @@ use dunlin::{
     router::Rights,
     session::{
         Action, Backlog, BufPool, Deferred, Delivery, Expiry, How, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session,
-        SessionLimits, Stored, Turn,
+        SessionLimits, Stored, Turn, Welcome,
     },
     topic::{RetainedTree, SubscriptionTrie, TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, QueueFull, SubscriptionOptions},
@@ -232,7 +232,7 @@ impl End {
             return;
         }
         let (session, mut turn) = self.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
         let before = self.inflight.clone();
         let mut frames = self.take();
         assert_eq!(frames[0], [0x20, 2, 1, 0]);
@@ -265,11 +265,12 @@ impl End {
         let outgoing = Outgoing::new(TopicName::new(topic).expect("a topic"), &payload, qos);
         let connected = self.session.is_connected();
         let (session, mut turn) = self.parts();
-        match session.deliver(&outgoing, How { qos, retain: false }, &mut turn) {
+        match session.deliver(&outgoing, How::from(qos), &mut turn) {
             Delivery::Sent => assert!(connected),
             Delivery::NotConnected => assert!(!connected && qos == QoS::AtMostOnce),
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
             Delivery::Queued => {}
+            Delivery::TooLarge => panic!("a client of MQTT 3.1.1 says no size"),
         }
     }
 
@@ -309,7 +310,7 @@ impl End {
                 publish.packet_id.into_iter().for_each(|id| _ = session.received(id, Stored::Done, &mut turn));
                 true
             }
-            Ok(Action::Complete(_, _, Some(next))) => {
+            Ok(Action::Complete(.., Some(next))) => {
                 let _ = session.received(next.packet_id, Stored::Done, &mut turn);
                 true
             }

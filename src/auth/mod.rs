@@ -367,6 +367,10 @@ impl Authenticate for Auth {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
+            (None, Some(_)) if credentials.username.is_none() && !policy.is_open() => {
+                let why = "it gives a password without a user name, and the password is no token (auth.token_…)";
+                Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
+            }
             (Some(_), _) if credentials.names_in_certificates => {
                 let why = "its listener takes user names from certificates (identity), and it gives one without";
                 Err(Refusal::new(ReasonCode::NotAuthorized, why)).into()

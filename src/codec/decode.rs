@@ -2,6 +2,8 @@
 //! packet may come when, and from whom, is the session's, except that [`decode_from_client`] refuses what only servers
 //! send.
 
+use std::num::NonZeroU32;
+
 use crate::{
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions},
@@ -347,10 +349,12 @@ fn subscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Su
         return Err(DecodeError::SubscribeEmpty);
     }
     let mut filters = Vec::with_capacity(likely_filters(cursor));
+    let identifier = properties.number(PropertyId::SubscriptionIdentifier).and_then(NonZeroU32::new);
     while !cursor.is_empty() {
         let filter = cursor.topic_filter()?;
         if version == ProtocolVersion::V5 {
-            let options = subscription_options(cursor.u8(Field::SubscriptionOptions)?)?;
+            let mut options = subscription_options(cursor.u8(Field::SubscriptionOptions)?)?;
+            options.identifier = identifier;
             if options.no_local && filter.as_str().starts_with(SHARE_PREFIX) {
                 return Err(DecodeError::SharedNoLocal);
             }
@@ -378,6 +382,7 @@ fn subscription_options(bits: u8) -> Result<SubscriptionOptions, DecodeError> {
         no_local: bits & 0b100 != 0,
         retain_as_published: bits & 0b1000 != 0,
         retain_handling: RetainHandling::from_bits(bits >> 4).ok_or(DecodeError::RetainHandling)?,
+        identifier: None,
     })
 }
 

@@ -1,14 +1,16 @@
 //! Packets of MQTT 3.1, 3.1.1 and 5 → bytes, appended to a buffer. [`encode`] writes any packet; the functions beside
 //! it write what a broker sends all day, without a [`Packet`] in between. Owns no buffer and sends nothing.
 
+use smallvec::SmallVec;
+
 use crate::{
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
 };
 
 use super::{
-    Ack, BRIDGE, Connack, Connect, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, PacketType, Properties, Publish,
-    ReasonCode, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe,
+    Ack, BRIDGE, Connack, Connect, EncodeError, Field, MAX_REMAINING_LENGTH, Packet, PacketType, Properties,
+    PropertyId, Publish, ReasonCode, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe,
     properties::{variable, variable_len},
 };
 
@@ -82,12 +84,107 @@ pub(crate) fn publish_header_of(
     }
 }
 
+/// What a PUBLISH of MQTT 5 to a subscriber says beside its fields (section 3.3.2.3).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PublishProperties<'a> {
+    /// The publisher's properties, without those below.
+    pub of_publisher: &'a [u8],
+    /// Message Expiry Interval, in seconds.
+    pub expiry: Option<u32>,
+    /// Topic Alias.
+    pub alias: Option<Alias>,
+    /// Subscription Identifiers, as properties on the wire: see [`identifier`].
+    pub identifiers: &'a [u8],
+}
+
+/// A Topic Alias as a PUBLISH has it (section 3.3.2.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// Above 0.
+    pub number: u16,
+    /// The PUBLISH says which topic it stands for from now on.
+    pub is_new: bool,
+}
+
+impl PublishProperties<'_> {
+    /// Nothing is the subscriber's own: neither Topic Alias nor Subscription Identifiers.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.alias.is_none() && self.identifiers.is_empty()
+    }
+
+    /// The PUBLISH says its Topic Name.
+    pub fn names_topic(&self) -> bool {
+        self.alias.is_none_or(|alias| alias.is_new)
+    }
+
+    /// Their bytes, without those of their length.
+    pub fn len(&self) -> usize {
+        let [expiry, alias] = [if self.expiry.is_some() { 5 } else { 0 }, if self.alias.is_some() { 3 } else { 0 }];
+        self.of_publisher.len() + expiry + alias + self.identifiers.len()
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Bytes of a whole PUBLISH of MQTT 5, its fixed header included.
+pub fn publish_len_5(topic_len: usize, qos: QoS, properties: &PublishProperties<'_>, payload_len: usize) -> usize {
+    let body = publish_body_len_5(topic_len, qos != QoS::AtMostOnce, properties.len(), payload_len);
+    header_len(body) + body
+}
+
+const fn publish_body_len_5(topic_len: usize, has_packet_id: bool, properties: usize, payload_len: usize) -> usize {
+    publish_body_len(topic_len, has_packet_id, payload_len) + variable_len(properties) + properties
+}
+
+/// Appends all of a PUBLISH of MQTT 5 but its payload. Preconditions as [`publish`].
+pub fn publish_header_5(
+    out: &mut Vec<u8>,
+    flags: PublishFlags,
+    topic: &[u8],
+    packet_id: Option<PacketId>,
+    properties: &PublishProperties<'_>,
+    payload_len: usize,
+) {
+    let length = properties.len();
+    let body = publish_body_len_5(topic.len(), packet_id.is_some(), length, payload_len);
+    out.reserve(5 + body - payload_len);
+    header(out, flags.first_byte(), body);
+    binary(out, topic);
+    if let Some(id) = packet_id {
+        out.extend_from_slice(&id.get().to_be_bytes());
+    }
+    variable(out, length as u32);
+    if let Some(Alias { number, .. }) = properties.alias {
+        out.push(PropertyId::TopicAlias as u8);
+        out.extend_from_slice(&number.to_be_bytes());
+    }
+    if let Some(expiry) = properties.expiry {
+        out.push(PropertyId::MessageExpiryInterval as u8);
+        out.extend_from_slice(&expiry.to_be_bytes());
+    }
+    out.extend_from_slice(properties.of_publisher);
+    out.extend_from_slice(properties.identifiers);
+}
+
+/// Appends a Subscription Identifier, no more than 268,435,455, as a property.
+pub fn identifier(out: &mut SmallVec<[u8; 16]>, number: u32) {
+    let mut bytes = Vec::with_capacity(5);
+    bytes.push(PropertyId::SubscriptionIdentifier as u8);
+    variable(&mut bytes, number);
+    out.extend_from_slice(&bytes);
+}
+
 /// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and
 /// nothing was appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
 pub fn connack(out: &mut Vec<u8>, version: ProtocolVersion, connack: &Connack<'_>) -> bool {
     let Connack { session_present, reason, properties } = *connack;
     debug_assert!(!session_present || reason == ReasonCode::Success, "a refusal has no Session Present");
     if version == ProtocolVersion::V5 {
+        let reason = if reason.is_for(PacketType::Connack) { reason } else { ReasonCode::UnspecifiedError };
         header(out, 0x20, 2 + properties_len(&properties));
         out.extend_from_slice(&[u8::from(session_present), reason as u8]);
         write_properties(out, &properties);
@@ -267,7 +364,7 @@ fn publish_with_properties(out: &mut Vec<u8>, packet: &Publish<'_>) -> Result<()
 }
 
 /// Bytes of properties and of their length.
-fn properties_len(properties: &Properties<'_>) -> usize {
+pub fn properties_len(properties: &Properties<'_>) -> usize {
     let length = properties.as_bytes().len();
     variable_len(length) + length
 }

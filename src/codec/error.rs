@@ -81,7 +81,7 @@ pub enum DecodeError {
     #[error("Protocol Name is neither `MQTT` nor `MQIsdp` [MQTT-3.1.2-1]")]
     ProtocolName,
     /// CONNECT of a version this codec does not speak. The server answers CONNACK with return code 1, then closes.
-    #[error("{not_yet}Protocol Level {0} is not supported [MQTT-3.1.2-2]", not_yet = not_yet(*.0))]
+    #[error("Protocol Level {0} is not supported [MQTT-3.1.2-2]")]
     UnsupportedLevel(u8),
     /// CONNECT with bit 0 of the Connect Flags set.
     #[error("CONNECT has its reserved flag set [MQTT-3.1.2-3]")]
@@ -173,11 +173,6 @@ pub enum DecodeError {
     /// SUBSCRIBE to a shared subscription with No Local.
     #[error("SUBSCRIBE has No Local for a shared subscription [MQTT-3.8.3-4]")]
     SharedNoLocal,
-}
-
-/// What operators call a Protocol Level that is known, and not served.
-fn not_yet(level: u8) -> &'static str {
-    if level == 5 { "MQTT 5 is not served yet: " } else { "" }
 }
 
 impl DecodeError {

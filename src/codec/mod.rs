@@ -31,7 +31,7 @@ pub use decode::{
     decode, decode_from_client, decode_publish, decode_publish_from_client, decode_publish_with_topic,
     publish_topic_bytes,
 };
-pub use encode::{PublishFlags, encode, publish_len};
+pub use encode::{Alias, PublishFlags, PublishProperties, encode, properties_len, publish_len, publish_len_5};
 pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, frame, packet_len};
 pub use packet::*;

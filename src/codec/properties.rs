@@ -65,6 +65,30 @@ impl<'a> Properties<'a> {
         Ok(Self { bytes, there })
     }
 
+    /// Bytes that were those of properties, found valid, and which were there.
+    pub(crate) fn from_checked(bytes: &'a [u8], there: u64) -> Self {
+        Self { bytes, there }
+    }
+
+    /// Properties of a PUBLISH that were stored; `None`: they are none.
+    pub(crate) fn of_stored(bytes: &'a [u8]) -> Option<Self> {
+        Self::checked(bytes, Carrier::Packet(PacketType::Publish)).ok()
+    }
+
+    /// Which are there, for [`from_checked`](Self::from_checked).
+    pub(crate) fn there(&self) -> u64 {
+        self.there
+    }
+
+    /// All but these, in their order.
+    pub fn without(&self, others: &[PropertyId]) -> PropertiesBuf {
+        let mut left = PropertiesBuf::default();
+        for (id, value) in self.iter().filter(|(id, _)| !others.contains(id)) {
+            left.push(id, value);
+        }
+        left
+    }
+
     /// There are none.
     #[inline]
     pub fn is_empty(&self) -> bool {

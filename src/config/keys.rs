@@ -334,6 +334,12 @@ const LIMITS: Table<Config> = Table {
              client has acknowledged 20, they are 20 at most.";
         max_inflight_in: Whole { min: 1, max: u16::MAX },
             "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
+        receive_maximum: Whole { min: 1, max: u16::MAX },
+            "QoS 1 and 2 messages that a client of MQTT 5 may have sent and that are not acknowledged; CONNACK says so to it. As many again \
+             are taken and wait; a client that sends more is disconnected.";
+        topic_alias_maximum: Whole { min: 0, max: u16::MAX },
+            "Topic Aliases (numbers in place of topics, MQTT 5) that each client may use, and that the broker uses towards each \
+             client that takes them; 0 turns them off.";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
         max_queued_bytes_total: OfMemory(Size { min: 1 << 20, max: MOST_BYTES }),

@@ -124,6 +124,10 @@ pub struct Limits {
     /// QoS 2 messages taken from a client and not released by it; further ones wait unacknowledged. (QoS 1 messages are
     /// acknowledged as soon as they are kept.)
     pub max_inflight_in: u16,
+    /// QoS 1 and 2 messages that a client of MQTT 5 may send and that are not acknowledged (Receive Maximum).
+    pub receive_maximum: u16,
+    /// Topic Aliases that a client of MQTT 5 may use, and the broker towards each.
+    pub topic_alias_maximum: u16,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
@@ -377,6 +381,8 @@ impl Default for Limits {
             max_topic_levels: 201,
             max_inflight_out: 100,
             max_inflight_in: 100,
+            receive_maximum: u16::MAX,
+            topic_alias_maximum: 10,
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,
             max_queued_bytes_total: MemoryBound::Auto,

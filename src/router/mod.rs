@@ -99,6 +99,12 @@ pub struct RouterLimits {
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
     pub client_id: ClientIdBinding,
+    /// Bytes of a packet of a client, fixed header included.
+    pub max_packet_size: usize,
+    /// QoS 1 and 2 messages that a client of MQTT 5 may send and that are not acknowledged.
+    pub receive_maximum: u16,
+    /// Topic Aliases of each client, and towards each client.
+    pub topic_alias_maximum: u16,
 }
 
 /// What becomes of a client's PUBLISH to `$SYS/…`.

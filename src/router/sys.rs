@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 35] = [
+const COUNTS: [(&str, Count); 37] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -81,6 +81,8 @@ const COUNTS: [(&str, Count); 35] = [
     ("limits/sys_publish", Count::DroppedSysTopic),
     ("limits/not_authorized", Count::DroppedNotAuthorized),
     ("limits/denied_deliveries", Count::DeniedDeliveries),
+    ("limits/expired", Count::DroppedExpired),
+    ("limits/packet_too_large", Count::DroppedTooLarge),
     ("limits/refused_logins", Count::RefusedLogins),
     ("limits/protocol_errors", Count::ProtocolErrors),
     ("limits/publish_rate", Count::PublishRate),

@@ -139,6 +139,9 @@ fn limits() -> RouterLimits {
         sys_publish: SysPublish::Drop,
         session_owner: Default::default(),
         client_id: Default::default(),
+        max_packet_size: 2_000_000,
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 10,
     }
 }
 
@@ -173,6 +176,7 @@ impl World {
             session: number,
             client: "Restored".into(),
             owner: None,
+            lasts: None,
             away: Duration::ZERO,
             subscriptions: Vec::new(),
             messages: vec![message(1), message(2)],

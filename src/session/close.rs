@@ -5,7 +5,7 @@ use std::{borrow::Cow, io};
 use thiserror::Error;
 
 use crate::{
-    codec::{Connack, DecodeError, ReasonCode},
+    codec::{Connack, DecodeError, PacketType, ReasonCode},
     topic::TopicError,
 };
 
@@ -16,6 +16,9 @@ pub enum CloseReason {
     /// DISCONNECT (3.14): the one end that publishes no Will.
     #[error("the client sent DISCONNECT")]
     ClientDisconnect,
+    /// DISCONNECT of MQTT 5 with a reason other than "Normal disconnection": it publishes the Will.
+    #[error("the client sent DISCONNECT with the Reason Code {0:?}")]
+    ClientGaveUp(ReasonCode),
     /// The client closed the network connection without a DISCONNECT.
     #[error("the client closed the connection without DISCONNECT")]
     ConnectionLost,
@@ -157,6 +160,18 @@ pub enum ProtocolError {
     /// `$health` is for a CONNECT alone.
     #[error("a health check ($health) may send nothing behind its CONNECT")]
     HealthCheck,
+    /// PUBLISH with an alias above those that the server takes.
+    #[error("PUBLISH has the Topic Alias {0}, above the Topic Alias Maximum [MQTT-3.3.2-9]")]
+    TopicAliasTooLarge(u16),
+    /// PUBLISH with an alias that stands for no topic.
+    #[error("PUBLISH has the Topic Alias {0}, which stands for no topic yet (MQTT 5 section 3.3.2.3.4)")]
+    TopicAliasUnknown(u16),
+    /// DISCONNECT that would keep a session for which CONNECT said that it ends with its connection.
+    #[error("DISCONNECT has a Session Expiry Interval, and that of CONNECT was 0 (MQTT 5 section 3.14.2.2.2)")]
+    ExpiryRaised,
+    /// More messages than the server said that it takes at a time.
+    #[error("more messages are unacknowledged than Receive Maximum allows (limits.receive_maximum) [MQTT-3.3.4-7]")]
+    ReceiveMaximum,
     /// A topic that is none.
     #[error("a topic {0}")]
     Topic(#[from] TopicError),
@@ -167,6 +182,7 @@ impl CloseReason {
     pub fn code(&self) -> ReasonCode {
         match self {
             Self::ClientDisconnect => ReasonCode::Success,
+            Self::ClientGaveUp(code) => *code,
             Self::KeepAliveTimeout { .. } | Self::PacketTooSlow { .. } => ReasonCode::KeepAliveTimeout,
             Self::SessionTakenOver => ReasonCode::SessionTakenOver,
             Self::Malformed(error) => error.reason(),
@@ -174,6 +190,8 @@ impl CloseReason {
             Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => {
                 ReasonCode::QuotaExceeded
             }
+            Self::Protocol(ProtocolError::TopicAliasTooLarge(_)) => ReasonCode::TopicAliasInvalid,
+            Self::Protocol(ProtocolError::ReceiveMaximum) => ReasonCode::ReceiveMaximumExceeded,
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::Refused { code, .. } => *code,
             Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::CertificateGone(_) => {
@@ -188,6 +206,18 @@ impl CloseReason {
             | Self::ConnectTimeout { .. }
             | Self::WriteTimeout { .. }
             | Self::Panicked => ReasonCode::UnspecifiedError,
+        }
+    }
+
+    /// The Reason Code of the DISCONNECT by which a client of MQTT 5 is told; `None`: it ended the connection itself.
+    pub fn disconnect_code(&self) -> Option<ReasonCode> {
+        match self {
+            Self::ClientDisconnect | Self::ClientGaveUp(_) | Self::ConnectionLost | Self::Network(_) => None,
+            reason => Some(
+                Some(reason.code())
+                    .filter(|code| code.is_for(PacketType::Disconnect))
+                    .unwrap_or(ReasonCode::UnspecifiedError),
+            ),
         }
     }
 

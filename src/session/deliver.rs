@@ -1,17 +1,17 @@
 //! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
 
-use std::ops::Range;
+use std::{ops::Range, time::Instant};
 
 use super::{
-    Attached, CommitSeq, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange, SessionNumber,
-    Stored, Turn,
+    Attached, BufPool, CommitSeq, Gone, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
+    SessionLimits, SessionNumber, Stored, Turn,
     inflight::{InFlight, SendState},
     outbound::{Outbound, QueueLimits},
     packet_ids,
     queue::Queued,
 };
 use crate::{
-    codec::{self, PublishFlags},
+    codec::{self, PublishFlags, PublishProperties},
     topic::TopicName,
     types::{PacketId, QoS},
 };
@@ -28,21 +28,31 @@ pub enum Delivery {
     OutboundFull,
     /// A QoS 0 message, and the client is away.
     NotConnected,
+    /// It is larger than the client takes: dropped, as if it had been sent [MQTT-3.1.2-25].
+    TooLarge,
 }
 
 /// How a message is sent to one subscriber.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub struct How<'a> {
     /// At most that of the message, and that which its subscription was granted [MQTT-3.8.4-6].
     pub qos: QoS,
     /// RETAIN: 0, unless the subscription asks for it as it was published [MQTT-3.3.1-9].
     pub retain: bool,
+    /// The Subscription Identifiers of the subscriptions that match (MQTT 5 section 3.3.4), as properties on the wire.
+    pub identifiers: &'a [u8],
+}
+
+impl From<QoS> for How<'_> {
+    fn from(qos: QoS) -> Self {
+        Self { qos, retain: false, identifiers: &[] }
+    }
 }
 
 impl Session {
     /// A message for this session.
     #[inline]
-    pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How, turn: &mut Turn<'_, impl Journal>) -> Delivery {
+    pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How<'_>, turn: &mut Turn<'_, impl Journal>) -> Delivery {
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             match &mut self.attached {
@@ -55,8 +65,7 @@ impl Session {
                         self.dropped = self.dropped.saturating_add(1);
                         return Delivery::OutboundFull;
                     }
-                    write_outgoing(attached.out(turn.pool), outgoing, how, None);
-                    return Delivery::Sent;
+                    return attached.write_outgoing(outgoing, how, None, turn);
                 }
                 _ => return self.enqueue(outgoing, how, turn),
             }
@@ -68,7 +77,7 @@ impl Session {
     fn deliver_acknowledged(
         &mut self,
         outgoing: &Outgoing<'_>,
-        how: How,
+        how: How<'_>,
         turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
         let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
@@ -76,31 +85,37 @@ impl Session {
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
         let keep = self.expiry.outlives_connection();
         let outbound = self.outbound.get_or_insert_default();
-        if !(fits && outbound.is_clear() && outbound.has_place(turn.limits.max_inflight_out)) {
+        if !(fits && outbound.is_clear() && outbound.has_place(attached.window(turn.limits))) {
             return self.enqueue(outgoing, how, turn);
         }
-        let How { qos, retain } = how;
+        if attached.is_too_small_for(outgoing, how, turn.now) {
+            self.dropped = self.dropped.saturating_add(1);
+            return Delivery::TooLarge;
+        }
+        let How { qos, retain, identifiers } = how;
         let number = outbound.next_number();
-        let kept = keep.then(|| outgoing.message().clone());
+        // a store writes it once for all that are told the same
+        let owned = (!identifiers.is_empty() && keep).then(|| outgoing.message().with_identifiers(identifiers));
+        let message = || owned.as_ref().unwrap_or_else(|| outgoing.message());
+        let kept = keep.then(|| message().clone());
         let held = kept.as_ref().map_or(0, |message| outbound.count_in(message));
         let seq = outbound.begin(number, qos, retain, kept);
         outbound.tell_one_sent(held, |before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number {
-            let message = outgoing.message();
+            let message = message();
             let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
             let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
             }
         }
-        write_outgoing(attached.out(turn.pool), outgoing, how, Some(packet_ids::of(seq)));
-        Delivery::Sent
+        attached.write_outgoing(outgoing, how, Some(packet_ids::of(seq)), turn)
     }
 
     fn enqueue(
         &mut self,
         outgoing: &Outgoing<'_>,
-        How { qos, retain }: How,
+        How { qos, retain, identifiers }: How<'_>,
         turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
         let Turn { limits, journal, .. } = turn;
@@ -110,7 +125,8 @@ impl Session {
             full: limits.queue_full,
             all_are_full: journal.queues_are_full(),
         };
-        let message = outgoing.message();
+        let owned = (!identifiers.is_empty()).then(|| outgoing.message().with_identifiers(identifiers));
+        let message = owned.as_ref().unwrap_or_else(|| outgoing.message());
         let outbound = self.outbound.get_or_insert_default();
         // QoS 0 messages that wait for a SUBACK would be on their way without it: their bytes are bounded alone
         let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
@@ -124,7 +140,7 @@ impl Session {
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
         let mut taken = true;
         for (gone, message) in dropped {
-            journal.dropped(&self.id, &message);
+            journal.dropped(&self.id, &message, Gone::QueueFull);
             if gone == number {
                 taken = false;
             } else if let Some(session) = self.number {
@@ -237,18 +253,31 @@ impl Session {
                 return;
             }
         }
-        let Turn { limits, pool, journal, .. } = turn;
+        let Turn { now, limits, pool, journal } = turn;
         if outbound.waits_for().is_some() {
             while attached.collected() < room
                 && let Some((next, again)) = outbound.next_held(journal.done())
             {
-                write_inflight(attached.out(pool), next, again);
+                attached.write_inflight(pool, next, again, *now);
             }
         }
         while attached.collected() < room {
-            let Some(Queued { number, message, qos, retain, .. }) = outbound.next(limits.max_inflight_out) else {
+            let Some(Queued { number, message, qos, retain, .. }) = outbound.next(attached.window(limits)) else {
                 break;
             };
+            let gone = match () {
+                () if message.is_expired(*now) => Some(Gone::Expired),
+                () if !attached.takes(&message, qos, *now) => Some(Gone::TooLarge),
+                () => None,
+            };
+            if let Some(gone) = gone {
+                self.dropped = self.dropped.saturating_add(1);
+                journal.dropped(&self.id, &message, gone);
+                if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
+                    journal.noted(session, SessionChange::Completed { number, count: 1 });
+                }
+                continue;
+            }
             let mut id = None;
             if qos != QoS::AtMostOnce {
                 let keep = self.expiry.outlives_connection().then(|| message.clone());
@@ -272,8 +301,7 @@ impl Session {
                 }
             }
             // not before there is something for it: an empty buffer would be taken, written and asked for for ever
-            let out = attached.out(pool);
-            write_message(out, &message, PublishFlags { dup: false, qos, retain }, id);
+            attached.write_message(pool, &message, PublishFlags { dup: false, qos, retain }, id, *now);
             journal.sent(&self.id, &message, qos);
         }
     }
@@ -295,6 +323,7 @@ fn resend(
     turn: &mut Turn<'_, impl Journal>,
 ) {
     while attached.collected() < room
+        && outbound.resent() < attached.window(turn.limits).max(1)
         && let Some(sent) = outbound.next_resend()
     {
         if let (SendState::Released, Some(session)) = (&sent.state, session) {
@@ -305,38 +334,143 @@ fn resend(
                 continue;
             }
         }
-        write_inflight(attached.out(turn.pool), sent, true);
+        attached.write_inflight(turn.pool, sent, true, turn.now);
     }
 }
 
-/// Appends the PUBLISH or PUBREL of a message in flight.
-fn write_inflight(out: &mut OutBuf, sent: &InFlight, dup: bool) {
-    match &sent.state {
-        SendState::Published { qos, retain, message: Some(message) } => {
-            let flags = PublishFlags { dup, qos: *qos, retain: *retain };
-            write_message(out, message, flags, Some(sent.packet_id()));
+impl Attached {
+    /// How many QoS 1 and 2 messages may be in flight to the client.
+    #[inline]
+    fn window(&self, limits: &SessionLimits) -> usize {
+        self.dialect.as_ref().map_or(limits.max_inflight_out, |dialect| dialect.window(limits.max_inflight_out))
+    }
+
+    /// Is the message larger than the client takes?
+    #[inline]
+    fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
+        self.dialect.as_ref().is_some_and(|dialect| {
+            let properties = PublishProperties {
+                of_publisher: outgoing.extras.properties.as_bytes(),
+                ..own_properties(outgoing, how, now)
+            };
+            !dialect.takes(outgoing.topic.as_str().as_bytes(), how.qos, &properties, outgoing.payload.len())
+        })
+    }
+
+    /// The same of one that waited.
+    #[inline]
+    fn takes(&self, message: &Message, qos: QoS, now: Instant) -> bool {
+        self.dialect.as_ref().is_none_or(|dialect| {
+            dialect.takes(message.topic_bytes(), qos, &message.publish_properties(now), message.payload().len())
+        })
+    }
+
+    /// Appends a PUBLISH of a message that is being published.
+    #[inline(always)]
+    fn write_outgoing<J>(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        how: How<'_>,
+        id: Option<PacketId>,
+        turn: &mut Turn<'_, J>,
+    ) -> Delivery {
+        if self.dialect.is_some() {
+            return self.write_outgoing_5(outgoing, how, id, turn);
         }
-        SendState::Published { message: None, .. } => {
-            debug_assert!(false, "a session that outlives its connections keeps its messages");
+        let out = self.out(turn.pool);
+        let How { qos, retain, .. } = how;
+        if outgoing.payload.len() < LARGE_PAYLOAD {
+            outgoing.write_small(out.bytes_mut(), qos, retain, id);
+        } else {
+            write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain }, id);
         }
-        SendState::Released => codec::encode::pubrel(out.bytes_mut(), sent.packet_id()),
+        Delivery::Sent
+    }
+
+    /// The same in MQTT 5.
+    #[inline(never)]
+    fn write_outgoing_5<J>(
+        &mut self,
+        outgoing: &Outgoing<'_>,
+        how: How<'_>,
+        id: Option<PacketId>,
+        turn: &mut Turn<'_, J>,
+    ) -> Delivery {
+        if self.is_too_small_for(outgoing, how, turn.now) {
+            return Delivery::TooLarge;
+        }
+        let mut own = own_properties(outgoing, how, turn.now);
+        let (topic, payload) = (outgoing.topic.as_str().as_bytes(), outgoing.payload.len());
+        if let Some(dialect) = &mut self.dialect {
+            let properties = PublishProperties { of_publisher: outgoing.extras.properties.as_bytes(), ..own };
+            own.alias = dialect.alias(topic, how.qos, &properties, payload);
+        }
+        let out = self.out(turn.pool);
+        let flags = PublishFlags { dup: false, qos: how.qos, retain: how.retain };
+        if payload < LARGE_PAYLOAD {
+            outgoing.write_small_5(out.bytes_mut(), flags, id, own);
+        } else {
+            let properties = PublishProperties { of_publisher: outgoing.extras.properties.as_bytes(), ..own };
+            write_message_5(out, outgoing.message(), flags, id, &properties);
+        }
+        Delivery::Sent
+    }
+
+    /// Appends the PUBLISH or PUBREL of a message in flight.
+    fn write_inflight(&mut self, pool: &mut BufPool, sent: &InFlight, dup: bool, now: Instant) {
+        match &sent.state {
+            SendState::Published { qos, retain, message: Some(message) } => {
+                let flags = PublishFlags { dup, qos: *qos, retain: *retain };
+                self.write_message(pool, message, flags, Some(sent.packet_id()), now);
+            }
+            SendState::Published { message: None, .. } => {
+                debug_assert!(false, "a session that outlives its connections keeps its messages");
+            }
+            SendState::Released => codec::encode::pubrel(self.out(pool).bytes_mut(), sent.packet_id()),
+        }
+    }
+
+    /// Appends a PUBLISH of a message that was kept.
+    fn write_message(
+        &mut self,
+        pool: &mut BufPool,
+        message: &Message,
+        flags: PublishFlags,
+        id: Option<PacketId>,
+        now: Instant,
+    ) {
+        let Some(dialect) = &mut self.dialect else { return write_message(self.out(pool), message, flags, id) };
+        let mut properties = message.publish_properties(now);
+        properties.alias = dialect.alias(message.topic_bytes(), flags.qos, &properties, message.payload().len());
+        write_message_5(self.out(pool), message, flags, id, &properties);
     }
 }
 
-/// Appends a PUBLISH of a message that is being published.
-#[inline(always)]
-fn write_outgoing(out: &mut OutBuf, outgoing: &Outgoing<'_>, How { qos, retain }: How, id: Option<PacketId>) {
-    if outgoing.payload.len() < LARGE_PAYLOAD {
-        outgoing.write_small(out.bytes_mut(), qos, retain, id);
-    } else {
-        write_message(out, outgoing.message(), PublishFlags { dup: false, qos, retain }, id);
-    }
+/// What of a PUBLISH of MQTT 5 is not its publisher's.
+fn own_properties<'a>(outgoing: &Outgoing<'_>, how: How<'a>, now: Instant) -> PublishProperties<'a> {
+    PublishProperties { expiry: outgoing.expiry(now), identifiers: how.identifiers, ..PublishProperties::default() }
 }
 
-/// Appends a PUBLISH of a message that was kept.
 fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {
+    codec::encode::publish_header_of(out.bytes_mut(), flags, message.topic_bytes(), id, message.payload().len());
+    write_payload(out, message);
+}
+
+fn write_message_5(
+    out: &mut OutBuf,
+    message: &Message,
+    flags: PublishFlags,
+    id: Option<PacketId>,
+    properties: &PublishProperties<'_>,
+) {
+    let (topic, payload) = (message.topic_bytes(), message.payload().len());
+    let topic = if properties.names_topic() { topic } else { &[] };
+    codec::encode::publish_header_5(out.bytes_mut(), flags, topic, id, properties, payload);
+    write_payload(out, message);
+}
+
+fn write_payload(out: &mut OutBuf, message: &Message) {
     let payload = message.payload();
-    codec::encode::publish_header_of(out.bytes_mut(), flags, message.topic_bytes(), id, payload.len());
     if payload.len() < LARGE_PAYLOAD {
         out.bytes_mut().extend_from_slice(payload);
     } else {

@@ -14,6 +14,24 @@ pub enum Expiry {
 }
 
 impl Expiry {
+    /// What a Session Expiry Interval says (MQTT 5 section 3.1.2.11.2).
+    pub fn of_seconds(interval: Option<u32>) -> Self {
+        match interval {
+            None | Some(0) => Self::WithConnection,
+            Some(u32::MAX) => Self::Never,
+            Some(seconds) => Self::After(seconds),
+        }
+    }
+
+    /// How many seconds it lasts, for a store; `None`: until its client ends it.
+    pub fn lasts(self) -> Option<u32> {
+        match self {
+            Self::WithConnection => Some(0),
+            Self::After(seconds) => Some(seconds),
+            Self::Never => None,
+        }
+    }
+
     /// Is the session kept while its client is away?
     #[inline]
     pub fn outlives_connection(self) -> bool {

@@ -125,11 +125,11 @@ impl Inbound {
         self.push(id, ReceiptState::Published { kept: true });
     }
 
-    /// PUBREL: the identifier is free again. `true`: a store keeps that it was not.
-    pub(super) fn release(&mut self, id: PacketId) -> bool {
-        let at = self.unreleased.iter().position(|r| r.packet_id == id);
-        at.and_then(|at| self.unreleased.remove(at))
-            .is_some_and(|receipt| receipt.state == ReceiptState::Published { kept: true })
+    /// PUBREL: the identifier is free again. `Some(true)`: a store keeps that it was not; `None`: it was free.
+    pub(super) fn release(&mut self, id: PacketId) -> Option<bool> {
+        let at = self.unreleased.iter().position(|r| r.packet_id == id)?;
+        let receipt = self.unreleased.remove(at)?;
+        Some(receipt.state == ReceiptState::Published { kept: true })
     }
 
     /// A message that waited for a place is taken now, if there is one: it is to be published.

@@ -94,13 +94,24 @@ pub struct Backlog {
     pub cost: usize,
 }
 
+/// Why a message that was to be sent is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The queue had no place for it.
+    QueueFull,
+    /// Its Message Expiry Interval passed.
+    Expired,
+    /// It is larger than the client takes.
+    TooLarge,
+}
+
 /// Is told what becomes of a session's messages.
 pub trait Journal {
     /// A message that waited is on its way: to whom, and at which QoS.
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS);
 
-    /// A message that waited, or came, found the queue full and is no more: whose it was.
-    fn dropped(&mut self, client: &ClientId, message: &Message);
+    /// A message that waited, or came, is no more: whose it was, and why.
+    fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone);
 
     /// A change of a session that is kept. The answer says when it is durable.
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored;
@@ -130,8 +141,8 @@ impl<J: Journal> Journal for &mut J {
         (**self).sent(client, message, qos);
     }
 
-    fn dropped(&mut self, client: &ClientId, message: &Message) {
-        (**self).dropped(client, message);
+    fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
+        (**self).dropped(client, message, why);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
@@ -160,7 +171,7 @@ impl<J: Journal> Journal for &mut J {
 impl Journal for () {
     fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}
 
-    fn dropped(&mut self, _: &ClientId, _: &Message) {}
+    fn dropped(&mut self, _: &ClientId, _: &Message, _: Gone) {}
 
     fn changed(&mut self, _: SessionNumber, _: SessionChange<'_>) -> Stored {
         Stored::Done

@@ -4,13 +4,17 @@
 use std::{
     cell::OnceCell,
     num::NonZeroU64,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use triomphe::ThinArc;
 
 use crate::{
-    codec::{self, Publish},
+    codec::{self, Properties, PropertyId, Publish, PublishProperties},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, UserName},
 };
@@ -31,19 +35,71 @@ struct Head {
     store_place: AtomicU32,
     /// [`Message::store_number`]; 0: none yet.
     store_number: AtomicU64,
+    more: Option<Box<More>>,
+}
+
+/// What only messages of MQTT 5 have, and those that expire.
+#[derive(Debug)]
+struct More {
+    /// Bytes in front of the payload: those of [`Extras::properties`].
+    properties: usize,
+    /// Bytes behind these: those of [`Extras::identifiers`].
+    identifiers: usize,
+    there: u64,
+    expires: OnceLock<Instant>,
+}
+
+/// What a message has beside topic, payload and QoS.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias, Message Expiry Interval
+    /// and Subscription Identifiers.
+    pub properties: Properties<'a>,
+    /// When it expires.
+    pub expires: Option<Instant>,
+    /// The Subscription Identifiers of the subscriptions for which it waits, as properties on the wire.
+    pub identifiers: &'a [u8],
+}
+
+impl Extras<'_> {
+    fn is_empty(&self) -> bool {
+        self.properties.is_empty() && self.expires.is_none() && self.identifiers.is_empty()
+    }
 }
 
 impl Message {
     /// Copies topic and payload.
     pub fn new(topic: &TopicName, payload: &[u8], qos: QoS) -> Self {
         let text = topic.as_str().as_bytes();
-        let mut bytes = Vec::with_capacity(text.len() + payload.len());
-        bytes.extend_from_slice(text);
-        bytes.extend_from_slice(payload);
-        Self::from_contiguous(&bytes, text.len(), 0, qos)
+        Self::from_contiguous(&[text, payload].concat(), text.len(), 0, qos, None)
     }
 
-    fn from_contiguous(bytes: &[u8], topic_len: usize, gap: u8, qos: QoS) -> Self {
+    /// Copies all of it.
+    pub fn with(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>) -> Self {
+        if extras.is_empty() {
+            return Self::new(topic, payload, qos);
+        }
+        let Extras { properties, expires, identifiers } = extras;
+        let (text, of_publisher) = (topic.as_str().as_bytes(), properties.as_bytes());
+        let more = More {
+            properties: of_publisher.len(),
+            identifiers: identifiers.len(),
+            there: properties.there(),
+            expires: expires.map_or_else(OnceLock::new, OnceLock::from),
+        };
+        let all = [text, of_publisher, identifiers, payload].concat();
+        Self::from_contiguous(&all, text.len(), 0, qos, Some(Box::new(more)))
+    }
+
+    /// The same message for a subscriber who is to be told these Subscription Identifiers.
+    pub fn with_identifiers(&self, identifiers: &[u8]) -> Self {
+        match identifiers.is_empty() {
+            true => self.clone(),
+            false => Self::with(self.topic(), self.payload(), self.qos(), Extras { identifiers, ..self.extras() }),
+        }
+    }
+
+    fn from_contiguous(bytes: &[u8], topic_len: usize, gap: u8, qos: QoS, more: Option<Box<More>>) -> Self {
         let head = Head {
             topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
             gap,
@@ -51,6 +107,7 @@ impl Message {
             holders: AtomicU32::new(0),
             store_place: AtomicU32::new(0),
             store_number: AtomicU64::new(0),
+            more,
         };
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
@@ -67,8 +124,68 @@ impl Message {
 
     /// Application Message.
     pub fn payload(&self) -> &[u8] {
-        let Head { topic_len, gap, .. } = self.0.header.header;
-        &self.0.slice[usize::from(topic_len) + usize::from(gap)..]
+        let Head { topic_len, gap, more, .. } = &self.0.header.header;
+        let before = usize::from(*topic_len)
+            + usize::from(*gap)
+            + more.as_ref().map_or(0, |more| more.properties + more.identifiers);
+        &self.0.slice[before..]
+    }
+
+    /// Properties, when it expires, and for which subscriptions it waits.
+    pub fn extras(&self) -> Extras<'_> {
+        let Head { topic_len, more, .. } = &self.0.header.header;
+        let Some(More { properties, identifiers, there, expires }) = more.as_deref() else { return Extras::default() };
+        let (properties, rest) = self.0.slice[usize::from(*topic_len)..].split_at(*properties);
+        let properties = Properties::from_checked(properties, *there);
+        Extras { properties, expires: expires.get().copied(), identifiers: &rest[..*identifiers] }
+    }
+
+    /// Properties and Subscription Identifiers as on the wire, for a store.
+    pub fn stored_properties(&self) -> &[u8] {
+        let Head { topic_len, more, .. } = &self.0.header.header;
+        let length = more.as_ref().map_or(0, |more| more.properties + more.identifiers);
+        &self.0.slice[usize::from(*topic_len)..][..length]
+    }
+
+    /// A message that a store kept, with what [`stored_properties`](Self::stored_properties) gave. `expires`: it has an
+    /// end, which [`set_expiry`](Self::set_expiry) says. `None`: these are no properties.
+    pub fn restored(topic: &TopicName, payload: &[u8], qos: QoS, stored: &[u8], expires: bool) -> Option<Self> {
+        let all = Properties::of_stored(stored)?;
+        let own = all.without(&[PropertyId::SubscriptionIdentifier]);
+        let properties = own.as_properties();
+        let identifiers = stored.get(properties.as_bytes().len()..)?;
+        if properties.is_empty() && identifiers.is_empty() && !expires {
+            return Some(Self::new(topic, payload, qos));
+        }
+        let more = More {
+            properties: properties.as_bytes().len(),
+            identifiers: identifiers.len(),
+            there: properties.there(),
+            expires: OnceLock::new(),
+        };
+        let text = topic.as_str().as_bytes();
+        let all = [text, properties.as_bytes(), identifiers, payload].concat();
+        Some(Self::from_contiguous(&all, text.len(), 0, qos, Some(Box::new(more))))
+    }
+
+    /// When one that a store kept expires. Once.
+    pub fn set_expiry(&self, at: Instant) {
+        if let Some(more) = &self.0.header.header.more {
+            let _first_counts = more.expires.set(at);
+        }
+    }
+
+    /// Has its Message Expiry Interval passed?
+    #[inline]
+    pub fn is_expired(&self, now: Instant) -> bool {
+        self.0.header.header.more.as_ref().is_some_and(|more| more.expires.get().is_some_and(|at| *at <= now))
+    }
+
+    /// What its PUBLISH says in MQTT 5, to be sent now.
+    pub(super) fn publish_properties(&self, now: Instant) -> PublishProperties<'_> {
+        let Extras { properties, expires, identifiers } = self.extras();
+        let expiry = expires.map(|at| seconds_until(at, now));
+        PublishProperties { of_publisher: properties.as_bytes(), expiry, alias: None, identifiers }
     }
 
     /// The QoS it was published at.
@@ -116,7 +233,8 @@ impl Message {
     /// Bytes of memory for it, about: with the counts in front of it, and what an allocation takes.
     pub fn cost(&self) -> usize {
         const IN_FRONT: usize = 2 * size_of::<usize>() + size_of::<Head>();
-        (IN_FRONT + self.0.slice.len() + ALLOCATION).next_multiple_of(ALLOCATION_UNIT)
+        let more = self.0.header.header.more.as_ref().map_or(0, |_| size_of::<More>() + ALLOCATION);
+        (IN_FRONT + self.0.slice.len() + more + ALLOCATION).next_multiple_of(ALLOCATION_UNIT)
     }
 
     /// Where it is: two are the same message if they are there.
@@ -125,15 +243,23 @@ impl Message {
         self.0.slice.as_ptr() as usize
     }
 
-    /// Bytes of topic and payload: what limits count.
+    /// Bytes of topic, properties and payload: what limits count.
     pub fn size(&self) -> usize {
-        usize::from(self.0.header.header.topic_len) + self.payload().len()
+        let Head { topic_len, gap, .. } = &self.0.header.header;
+        debug_assert!(self.0.slice.len() >= usize::from(*topic_len) + usize::from(*gap));
+        self.0.slice.len() - usize::from(*gap)
     }
 }
 
 /// Bytes that the allocator needs for each allocation, which are multiples of a unit.
 const ALLOCATION: usize = 8;
 const ALLOCATION_UNIT: usize = 16;
+/// What is left of a Message Expiry Interval, in seconds: waiting takes whole seconds off [MQTT-3.3.2-6].
+pub fn seconds_until(at: Instant, now: Instant) -> u32 {
+    let left = at.saturating_duration_since(now);
+    let up = u64::from(left.subsec_nanos() > 0);
+    u32::try_from(left.as_secs() + up).unwrap_or(u32::MAX)
+}
 
 /// An Application Message on its way to its subscribers.
 ///
@@ -153,6 +279,8 @@ pub struct Outgoing<'a> {
     pub from: Option<&'a ClientId>,
     /// The user of that client.
     pub user: Option<&'a UserName>,
+    /// Properties, and when it expires; nobody is subscribed yet.
+    pub extras: Extras<'a>,
     frame: Option<FrameBytes<'a>>,
     message: OnceCell<Message>,
 }
@@ -162,6 +290,8 @@ pub struct Outgoing<'a> {
 struct FrameBytes<'a> {
     bytes: &'a [u8],
     topic_at: usize,
+    /// It has properties: the bytes are those of MQTT 5.
+    is_5: bool,
 }
 
 /// Payloads of at least this many bytes are shared by all subscribers and written from where they are; smaller ones
@@ -171,7 +301,22 @@ pub const LARGE_PAYLOAD: usize = 8 << 10;
 impl<'a> Outgoing<'a> {
     /// A message that comes from within the broker.
     pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
-        Self { topic, payload, qos, retain: false, from: None, user: None, frame: None, message: OnceCell::new() }
+        Self {
+            topic,
+            payload,
+            qos,
+            retain: false,
+            from: None,
+            user: None,
+            extras: Extras::default(),
+            frame: None,
+            message: OnceCell::new(),
+        }
+    }
+
+    /// The same message, with these properties and this end.
+    pub fn with_extras(self, extras: Extras<'a>) -> Self {
+        Self { extras, ..self }
     }
 
     /// The same message, published with this RETAIN.
@@ -198,45 +343,99 @@ impl<'a> Outgoing<'a> {
             retain: publish.retain,
             from: Some(client),
             user: None,
-            frame: frame
-                .len()
-                .checked_sub(tail)
-                .filter(|_| is_shortest)
-                .map(|topic_at| FrameBytes { bytes: frame, topic_at }),
+            extras: Extras::default(),
+            frame: frame.len().checked_sub(tail).filter(|_| is_shortest).map(|topic_at| FrameBytes {
+                bytes: frame,
+                topic_at,
+                is_5: false,
+            }),
             message: OnceCell::new(),
         }
+    }
+
+    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes, where
+    /// they may be passed on as they are: not those with a Topic Alias.
+    pub fn from_publish_5(
+        client: &'a ClientId,
+        publish: &Publish<'a>,
+        extras: Extras<'a>,
+        frame: Option<&'a [u8]>,
+    ) -> Self {
+        let plain = Self { extras, ..Self::from_publish(client, publish, &[]) };
+        let of_properties = codec::properties_len(&publish.properties);
+        let frame = frame.and_then(|bytes| {
+            let found = Self::from_publish(client, publish, bytes).frame?;
+            let topic_at = found.topic_at.checked_sub(of_properties)?;
+            Some(FrameBytes { topic_at, is_5: true, ..found })
+        });
+        Self { frame, ..plain }
     }
 
     /// The shared form, made at the first call.
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
-            Some(FrameBytes { bytes, topic_at }) => {
+            _ if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.qos, self.extras),
+            Some(FrameBytes { bytes, topic_at, .. }) => {
                 let topic_len = self.topic.as_str().len();
                 let gap = bytes.len() - self.payload.len() - topic_at - topic_len;
-                let gap = u8::try_from(gap).expect("a Packet Identifier or nothing");
-                Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos)
+                let gap = u8::try_from(gap).expect("a Packet Identifier and the length of no properties, at most");
+                Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos, None)
             }
             None => Message::new(self.topic, self.payload, self.qos),
         })
     }
 
-    /// Bytes of topic and payload.
+    /// Bytes of topic, properties and payload.
     pub fn size(&self) -> usize {
-        self.topic.as_str().len() + self.payload.len()
+        self.topic.as_str().len() + self.extras.properties.as_bytes().len() + self.payload.len()
+    }
+
+    /// The Message Expiry Interval with which it is sent now, in seconds.
+    pub(super) fn expiry(&self, now: Instant) -> Option<u32> {
+        self.extras.expires.map(|at| seconds_until(at, now))
     }
 
     /// Appends a PUBLISH of this message without DUP, payload included.
     #[inline(always)]
     pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
-        let Some(FrameBytes { bytes, topic_at }) = self.frame.filter(|_| qos == self.qos) else {
+        let Some(found) = self.frame.filter(|frame| qos == self.qos && !frame.is_5) else {
             let flags = codec::PublishFlags { dup: false, qos, retain };
             return codec::encode::publish(out, flags, self.topic, packet_id, self.payload);
         };
+        self.write_frame(out, found, retain, packet_id);
+    }
+
+    /// The same in MQTT 5, with what the subscriber alone is told.
+    #[inline]
+    pub(super) fn write_small_5(
+        &self,
+        out: &mut Vec<u8>,
+        flags: codec::PublishFlags,
+        packet_id: Option<PacketId>,
+        own: PublishProperties<'_>,
+    ) {
+        match self.frame.filter(|frame| flags.qos == self.qos && frame.is_5 && own.is_plain()) {
+            Some(found) => self.write_frame(out, found, flags.retain, packet_id),
+            None => {
+                let of_publisher = self.extras.properties.as_bytes();
+                let properties = PublishProperties { of_publisher, ..own };
+                // a topic that the client knows by its alias is not said again
+                let topic = if own.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
+                codec::encode::publish_header_5(out, flags, topic, packet_id, &properties, self.payload.len());
+                out.extend_from_slice(self.payload);
+            }
+        }
+    }
+
+    /// The publisher's own bytes.
+    #[inline(always)]
+    fn write_frame(&self, out: &mut Vec<u8>, frame: FrameBytes<'_>, retain: bool, packet_id: Option<PacketId>) {
+        let FrameBytes { bytes, topic_at, .. } = frame;
         let start = out.len();
         out.extend_from_slice(bytes);
         // the publisher's DUP does not travel on [MQTT-3.3.1-3], nor its RETAIN unless that was asked for
         // [MQTT-3.3.1-9]
-        out[start] = 0x30 | (qos as u8) << 1 | u8::from(retain);
+        out[start] = 0x30 | (self.qos as u8) << 1 | u8::from(retain);
         if let Some(id) = packet_id {
             let at = start + topic_at + self.topic.as_str().len();
             out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
@@ -253,6 +452,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             retain: false,
             from: None,
             user: None,
+            extras: message.extras(),
             frame: None,
             message: OnceCell::from(message.clone()),
         }

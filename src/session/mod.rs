@@ -10,6 +10,7 @@
 mod acks;
 mod close;
 mod deliver;
+mod dialect;
 mod expiry;
 mod inbound;
 mod inflight;
@@ -28,19 +29,23 @@ mod unreadable;
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
 pub use deliver::{Delivery, How};
+pub use dialect::ClientSays;
 pub use expiry::Expiry;
 pub use inbound::Deferred;
-pub use journal::{Backlog, Journal, SessionChange, SessionNumber};
-pub use message::{LARGE_PAYLOAD, Message, Outgoing};
+pub use journal::{Backlog, Gone, Journal, SessionChange, SessionNumber};
+pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing, seconds_until};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
 pub use turn::Turn;
 
+use std::sync::Arc;
+
+use dialect::Dialect;
 use inbound::{Inbound, Seen};
 use outbound::Outbound;
 
 use crate::{
-    codec::{self, Connack, Packet, Publish, Subscribe, Unsubscribe},
+    codec::{self, Connack, Packet, PropertiesBuf, Publish, ReasonCode, Subscribe, Unsubscribe},
     topic::FilterId,
     types::{ClientId, PacketId, ProtocolVersion, QoS, QueueFull},
 };
@@ -97,6 +102,34 @@ struct Attached {
     /// Bytes that the driver took and the socket has not taken yet.
     writing: usize,
     will: Option<StoredWill>,
+    /// `None`: it speaks MQTT 3.1 or 3.1.1.
+    dialect: Option<Box<Dialect>>,
+}
+
+/// How a client that begins is told so, and spoken to from then on.
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome<'a> {
+    /// The version that it speaks.
+    pub version: ProtocolVersion,
+    /// That it is accepted.
+    pub connack: Connack<'a>,
+    /// What it said of itself; before MQTT 5, nothing.
+    pub says: ClientSays,
+}
+
+impl Welcome<'_> {
+    /// Of a client that says nothing of itself and is told nothing more.
+    pub fn plain(version: ProtocolVersion, session_present: bool) -> Self {
+        Self { version, connack: Connack::accepted(session_present), says: ClientSays::default() }
+    }
+}
+
+impl<'a> Welcome<'a> {
+    /// Of a client that says nothing of itself, and is told this.
+    pub fn new(version: ProtocolVersion, session_present: bool, told: &'a PropertiesBuf) -> Self {
+        let connack = Connack { properties: told.as_properties(), ..Connack::accepted(session_present) };
+        Self { version, connack, says: ClientSays::default() }
+    }
 }
 
 /// What a packet asks of others than the session.
@@ -108,9 +141,9 @@ pub enum Action<'a> {
     Publish(Publish<'a>),
     /// The client released a QoS 2 message: send PUBCOMP, once that is durable. Its place may go to one that had to
     /// wait: publish that, then send its PUBREC.
-    Complete(PacketId, Stored, Option<Deferred>),
+    Complete(PacketId, ReasonCode, Stored, Option<Deferred>),
     /// The client has a QoS 2 message: send PUBREL, once that is durable.
-    Release(PacketId, Stored),
+    Release(PacketId, ReasonCode, Stored),
     /// A QoS 2 PUBLISH that was taken before: send its PUBREC once more, and nothing else.
     Repeated(PacketId),
     /// A QoS 2 PUBLISH beyond the window: hand it to [`Session::defer`].
@@ -148,6 +181,11 @@ impl Session {
     /// How long it outlives its connections.
     pub fn expiry(&self) -> Expiry {
         self.expiry
+    }
+
+    /// The client asks for another one.
+    pub fn set_expiry(&mut self, expiry: Expiry) {
+        self.expiry = expiry;
     }
 
     /// Under which a store keeps it; `None`: none does.
@@ -222,19 +260,15 @@ impl Session {
 
     /// A client is here: CONNACK goes out first, then what was in flight, in its order, with DUP [MQTT-4.4.0-1], then
     /// what waits; of both as much as the socket takes, see [`fill`](Self::fill).
-    pub fn attach(
-        &mut self,
-        version: ProtocolVersion,
-        session_present: bool,
-        will: Option<StoredWill>,
-        turn: &mut Turn<'_, impl Journal>,
-    ) {
+    pub fn attach(&mut self, welcome: &Welcome<'_>, will: Option<StoredWill>, turn: &mut Turn<'_, impl Journal>) {
         let mut out = turn.pool.take();
-        codec::encode::connack(out.bytes_mut(), version, &Connack::accepted(session_present));
+        let Welcome { version, connack, says } = *welcome;
+        codec::encode::connack(out.bytes_mut(), version, &connack);
         if let Some(outbound) = &mut self.outbound {
             outbound.begin_resend();
         }
-        self.attached = Some(Attached { out: Some(out), writing: 0, will });
+        let dialect = (version == ProtocolVersion::V5).then(|| Box::new(Dialect::new(says)));
+        self.attached = Some(Attached { out: Some(out), writing: 0, will, dialect });
         self.fill(turn);
         self.tell_backlog(&mut turn.journal);
     }
@@ -268,6 +302,15 @@ impl Session {
     /// Takes the Will of the connected client, to be published.
     pub fn take_will(&mut self) -> Option<StoredWill> {
         self.attached.as_mut()?.will.take()
+    }
+
+    /// Which topic a PUBLISH of the connected client means by its Topic Alias, of which the client may have `most`; it is
+    /// remembered where the PUBLISH says which. `None`: it has no alias.
+    pub fn resolve_alias(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
+        match self.attached.as_mut().and_then(|attached| attached.dialect.as_mut()) {
+            Some(dialect) => dialect.known.resolve(publish, most),
+            None => Ok(None),
+        }
     }
 
     // ---- subscriptions: the index holds them, the session knows which are its ---
@@ -312,15 +355,25 @@ impl Session {
                 }
             }
             Packet::Pubrec(ack) => {
+                if ack.reason.is_error() {
+                    // the client does not want it: it is done with (MQTT 5 section 4.3.3)
+                    if let Some(outbound) = &mut self.outbound {
+                        let refused = outbound.handle_refused(ack.packet_id)?;
+                        self.forget(refused, &mut turn.journal);
+                        self.fill(turn);
+                    }
+                    return Ok(Action::None);
+                }
                 let mut stored = Stored::Done;
-                if let Some(outbound) = &mut self.outbound
-                    && let Some(number) = outbound.handle_pubrec(ack.packet_id)?
-                    && let Some(session) = self.number
-                {
+                let found = match &mut self.outbound {
+                    Some(outbound) => outbound.handle_pubrec(ack.packet_id)?,
+                    None => None,
+                };
+                if let (Some(number), Some(session)) = (found, self.number) {
                     // a client that completed a message knows nothing of it any more: it must not be sent once more
                     stored = turn.journal.changed(session, SessionChange::Released { number });
                 }
-                return Ok(Action::Release(ack.packet_id, stored));
+                return Ok(Action::Release(ack.packet_id, known(found.is_some()), stored));
             }
             Packet::Pubcomp(ack) => {
                 if let Some(outbound) = &mut self.outbound {
@@ -362,13 +415,15 @@ impl Session {
 
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
     fn complete<'a>(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Action<'a> {
-        let Some(inbound) = &mut self.inbound else { return Action::Complete(id, Stored::Done, None) };
-        if inbound.release(id)
+        let Some(inbound) = &mut self.inbound else { return Action::Complete(id, known(false), Stored::Done, None) };
+        let released = inbound.release(id);
+        let found = known(released.is_some());
+        if released == Some(true)
             && let Some(session) = self.number
         {
             inbound.set_stored(turn.journal.changed(session, SessionChange::ReceiptReleased { packet_id: id }));
         }
-        Action::Complete(id, inbound.stored(), inbound.next_deferred(turn.limits.max_inflight_in))
+        Action::Complete(id, found, inbound.stored(), inbound.next_deferred(turn.limits.max_inflight_in))
     }
 
     /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.
@@ -443,6 +498,11 @@ impl Session {
             attached.writing = bytes;
         }
     }
+}
+
+/// What an answer to an acknowledgement says: was its Packet Identifier in use?
+fn known(found: bool) -> ReasonCode {
+    if found { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound }
 }
 
 impl Attached {

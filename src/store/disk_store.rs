@@ -124,7 +124,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
         return Err(OpenError::TooSmall { path, has, needs: segment_bytes.least_disk() });
     }
     let age = last.age.saturating_add(down_time(last, driver::milliseconds(options.clock.wall())));
-    let restored = restored(writer.index(), age);
+    let restored = restored(writer.index(), age, options.clock.now());
     let interval = match options.sync {
         Sync::BeforeAck => None,
         Sync::Interval(interval) => Some(interval),

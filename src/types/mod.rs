@@ -9,7 +9,7 @@ mod secret;
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    num::NonZeroU16,
+    num::{NonZeroU16, NonZeroU32},
 };
 
 use triomphe::ThinArc;
@@ -203,6 +203,15 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// Retain Handling: which retained messages it brings.
     pub retain_handling: RetainHandling,
+    /// Subscription Identifier: the subscriber is told it with each message.
+    pub identifier: Option<NonZeroU32>,
+}
+
+impl SubscriptionOptions {
+    /// Does it ask for more than a QoS when messages are delivered?
+    pub fn is_special(&self) -> bool {
+        self.no_local || self.retain_as_published || self.identifier.is_some()
+    }
 }
 
 /// Whether a SUBSCRIBE brings the retained messages that match (MQTT 5 section 3.8.3.1).

@@ -75,7 +75,7 @@ const OURS: [&str; 9] = [
 ];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 24] = [
+const LIMITS: [&str; 26] = [
     "max_connections",
     "max_connecting",
     "max_connecting_bytes",
@@ -96,6 +96,8 @@ const LIMITS: [&str; 24] = [
     "sys_publish",
     "not_authorized",
     "denied_deliveries",
+    "expired",
+    "packet_too_large",
     "refused_logins",
     "protocol_errors",
     "publish_rate",

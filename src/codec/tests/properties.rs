@@ -5,7 +5,7 @@ use proptest::{collection::vec, option, prelude::*};
 use super::*;
 use crate::{
     topic::{TopicFilter, TopicName},
-    types::{PacketId, QoS},
+    types::{PacketId, QoS, SubscriptionOptions},
 };
 
 /// A packet of one version that owns what a [`Packet`] borrows.
@@ -127,7 +127,11 @@ impl Owned {
                 packet_id: *packet_id,
                 filters: filters
                     .iter()
-                    .map(|(filter, qos)| (TopicFilter::new(filter).unwrap(), (*qos).into()))
+                    .map(|(filter, qos)| {
+                        let identifier = properties.number(PropertyId::SubscriptionIdentifier);
+                        let identifier = identifier.and_then(std::num::NonZeroU32::new);
+                        (TopicFilter::new(filter).unwrap(), SubscriptionOptions { identifier, ..(*qos).into() })
+                    })
                     .collect(),
                 properties,
             }),

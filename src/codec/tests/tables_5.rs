@@ -1,5 +1,7 @@
 //! Each packet type of MQTT 5 both ways, in bytes written out by hand.
 
+use std::num::NonZeroU32;
+
 use super::{
     tables::{both_ways, filter, id, topic},
     *,
@@ -177,10 +179,12 @@ fn subscribe_and_suback() {
         no_local: true,
         retain_as_published: true,
         retain_handling: RetainHandling::DoNotSend,
+        identifier: NonZeroU32::new(9),
     };
+    let second = SubscriptionOptions { identifier: NonZeroU32::new(9), ..QoS::AtLeastOnce.into() };
     let packet = Subscribe {
         packet_id: id(1),
-        filters: vec![(filter("a"), options), (filter("b"), SubscriptionOptions::from(QoS::AtLeastOnce))],
+        filters: vec![(filter("a"), options), (filter("b"), second)],
         properties: said.as_properties(),
     };
     both_ways(V5, Packet::Subscribe(packet), b"\x82\x0D\x00\x01\x02\x0B\x09\x00\x01a\x2E\x00\x01b\x01");

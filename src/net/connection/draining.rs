@@ -31,14 +31,11 @@ impl<S: Stream> Connection<S> {
         let writes = worker.writes;
         self.exchange(worker, cx, now)?;
         let is_behind = self.is_behind();
-        let Phase::Open(open) = &mut self.phase else { return Err(CloseReason::ServerShutdown) };
-        if is_behind {
-            (open.farewell, open.until) = (Farewell::Busy, Tick::NEVER);
-            return Ok(());
-        }
+        let Phase::Open(open) = &self.phase else { return Err(CloseReason::ServerShutdown) };
         let wrote = worker.writes != writes;
         let patience = worker.deadlines.tick(now + worker.patience);
-        (open.farewell, open.until) = match worker.shared.router.unfinished(&open.client, self.writing.is_some()) {
+        let next = match worker.shared.router.unfinished(&open.client, self.writing.is_some()) {
+            _ if is_behind => (Farewell::Busy, Tick::NEVER),
             Unfinished::Here => (Farewell::Busy, Tick::NEVER),
             Unfinished::Client if open.farewell == Farewell::Waiting && !wrote => {
                 if worker.deadlines.has_passed(until, now) {
@@ -51,12 +48,16 @@ impl<S: Stream> Connection<S> {
                 return Err(CloseReason::ServerShutdown);
             }
             Unfinished::Nothing | Unfinished::Kept => {
+                self.say_why(worker, cx, now, &CloseReason::ServerShutdown);
                 if let Poll::Ready(Err(error)) = Pin::new(&mut self.socket).poll_shutdown(cx) {
                     return Err(network(&error));
                 }
                 (Farewell::Written, patience)
             }
         };
+        if let Phase::Open(open) = &mut self.phase {
+            (open.farewell, open.until) = next;
+        }
         Ok(())
     }
 }

@@ -359,9 +359,6 @@ impl<S: Stream> Connection<S> {
         bytes: &[u8],
     ) -> Result<(), CloseReason> {
         match codec::decode(ProtocolVersion::default(), frame) {
-            Ok(Packet::Connect(connect)) if connect.version == ProtocolVersion::V5 => {
-                self.refuse_version(worker, DecodeError::UnsupportedLevel(5))
-            }
             Ok(Packet::Connect(connect)) => {
                 let (whole, behind) = bytes.split_at(frame.len);
                 self.ask(worker, cx, &connect, whole, behind)
@@ -490,6 +487,8 @@ impl<S: Stream> Future for Connection<S> {
                 let now = worker.now();
                 let _ = this.write(worker, cx, now);
             }
+            let now = worker.now();
+            this.say_why(worker, cx, now, &reason);
             this.socket.goodbye(cx, &reason);
             this.end(worker, &reason);
             Poll::Ready(())

@@ -12,9 +12,11 @@ use tokio::io::AsyncWrite;
 
 use super::{
     super::{deadlines::Tick, transport::Stream, worker::Worker},
+    farewell::Farewell,
     task::{Connection, Phase, go_on_later, network},
 };
 use crate::{
+    codec::{self, Properties},
     router::{Count, Flush},
     session::{CloseReason, OutBuf},
 };
@@ -76,6 +78,21 @@ impl<S: Stream> Connection<S> {
             worker.local.pool.put(done);
         }
         Ok(())
+    }
+
+    /// Tells a client of MQTT 5 why the server closes the connection (MQTT 5 section 3.14), as far as the socket takes
+    /// it, behind what is being written. Not one that closes it itself, nor one that was not accepted [MQTT-3.14.0-1].
+    pub(crate) fn say_why(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant, reason: &CloseReason) {
+        let Phase::Open(open) = &self.phase else { return };
+        if open.farewell == Farewell::Written || !open.client.is_told_why_it_ends() {
+            return;
+        }
+        let Some(code) = reason.disconnect_code() else { return };
+        let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
+        codec::encode::disconnect(out.bytes_mut(), code, &Properties::default());
+        worker.local.count(Count::MessagesSent, 1);
+        // the connection ends whether or not it is taken
+        let _ = self.write_held(worker, cx, now);
     }
 
     /// The socket takes nothing: how long it may do so. What a transport collects it takes at once: only what the

@@ -10,7 +10,7 @@ use super::super::{
     thread::{Count, Observers},
 };
 use crate::{
-    codec::{Connect, ReasonCode},
+    codec::{Connect, PropertyId, ReasonCode},
     session::CloseReason,
     topic::TopicName,
     types::ClientId,
@@ -28,6 +28,10 @@ impl Router {
         certificate: (Option<&str>, bool),
     ) -> Result<(ClientId, Verdict), CloseReason> {
         let client = self.client_id(local, connect)?;
+        if connect.properties.has(PropertyId::AuthenticationMethod) {
+            let why = "its CONNECT has an Authentication Method, and none is served [MQTT-4.12.0-1]".into();
+            return Err(CloseReason::Refused { code: ReasonCode::BadAuthenticationMethod, why });
+        }
         let (certificate_name, names_in_certificates) = certificate;
         let username = certificate_name.or(connect.username);
         let Some(authenticate) = &self.ports.authenticate else {

@@ -33,6 +33,8 @@ pub struct Client {
     pub(crate) last: Option<Arc<Matched>>,
     /// What waits: mostly nothing; with the memory store, never anything but a packet that a turn was too short for.
     pub(crate) awaited: Option<Box<Awaited>>,
+    /// Its CONNACK is on its way.
+    is_welcomed: bool,
     /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
     pub(crate) touched: bool,
 }
@@ -96,6 +98,7 @@ impl Client {
             bridge: connect.bridge,
             last: None,
             awaited,
+            is_welcomed: false,
             touched: true,
         }
     }
@@ -113,6 +116,11 @@ impl Client {
     /// The User Name in force when it connected.
     pub fn user(&self) -> Option<&str> {
         self.user.as_ref().map(UserName::as_str)
+    }
+
+    /// It speaks MQTT 5, and has its CONNACK: a DISCONNECT tells it why its connection ends.
+    pub fn is_told_why_it_ends(&self) -> bool {
+        self.version == ProtocolVersion::V5 && self.is_welcomed
     }
 
     /// The version it speaks.
@@ -236,6 +244,7 @@ impl Router {
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way
         // until then, and what it queued or dropped meanwhile signals nobody
+        client.is_welcomed |= out.is_some();
         client.touched = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
             if self.is_stuck(commit) {

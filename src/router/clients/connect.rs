@@ -14,10 +14,13 @@ use super::{
     },
     client::Client,
     ownership::Claim,
+    welcome,
 };
 use crate::{
-    codec::{Connect, ReasonCode},
-    session::{CloseReason, CommitSeq, Expiry, Message, ProtocolError, Session, SessionNumber, Stored, StoredWill},
+    codec::{Connect, PropertiesBuf, ReasonCode},
+    session::{
+        ClientSays, CloseReason, CommitSeq, Expiry, ProtocolError, Session, SessionNumber, Stored, StoredWill, Welcome,
+    },
     topic::FilterId,
     types::{ClientId, ProtocolVersion, UserName},
 };
@@ -54,6 +57,12 @@ struct TakenOver {
 /// A connection that begins, of a client that is let in.
 struct Begins<'a> {
     connect: &'a Connect<'a>,
+    /// How long its session is to last.
+    expiry: Expiry,
+    /// What its CONNACK says beside that it is accepted.
+    told: PropertiesBuf,
+    /// What it says of itself.
+    says: ClientSays,
     connection: ConnectionId,
     waker: Waker,
     will: Option<StoredWill>,
@@ -87,15 +96,15 @@ impl Router {
             return Err(CloseReason::UserGone);
         }
         let will = self.admitted_will(local, connect, &client, access.as_ref())?;
+        let expiry = welcome::expiry_of(connect);
+        let is_kept = expiry.outlives_connection();
         // counting them visits every shard: not for clients whose session ends with them
         let owner = access.as_ref().and_then(|access| access.owner());
-        if !connect.clean_session
-            && let Some(why) = self.sessions.no_room(&client, owner, local.limits.max_sessions)
-        {
+        if is_kept && let Some(why) = self.sessions.no_room(&client, owner, local.limits.max_sessions) {
             local.count(Count::RefusedSessions, 1);
             return Err(refused(ReasonCode::QuotaExceeded, why));
         }
-        if !connect.clean_session && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
+        if is_kept && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
             let why = "a new session cannot be stored: there is no room in data_dir";
             return Err(refused(ReasonCode::ServerUnavailable, why));
         }
@@ -107,7 +116,10 @@ impl Router {
             session_present,
         };
         let attach = |local: &mut RouterThread| {
-            let begins = Begins { connect, connection, waker, will, access, whose, user: user.clone(), origin };
+            let told = welcome::properties(connect, &client, &local.limits);
+            let says = welcome::says(connect, &local.limits);
+            let user = user.clone();
+            let begins = Begins { connect, expiry, told, says, connection, waker, will, access, whose, user, origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event)?;
             if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
@@ -154,8 +166,7 @@ impl Router {
             local.observers.may_not_publish(Action::Will, client, Some(access), will.topic, will.payload.len());
             return Ok(None);
         }
-        let message = Message::new(will.topic, will.payload, will.qos);
-        Ok(Some(StoredWill { message, retain: will.retain }))
+        Ok(Some(welcome::will_of(will)))
     }
 
     pub(crate) fn client_id(&self, local: &RouterThread, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
@@ -165,7 +176,7 @@ impl Router {
             if connect.version == ProtocolVersion::V31 {
                 return Err(refused("MQTT 3.1 asks for a Client Identifier"));
             }
-            if !connect.clean_session {
+            if !connect.clean_session && connect.version == ProtocolVersion::V311 {
                 return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
             }
             return Ok(self.sessions.new_client_id("auto"));
@@ -244,7 +255,7 @@ impl Router {
             taken_over.ended = Some((slot.clone(), subscriptions));
             return Ok(Some(begins));
         }
-        let Begins { connect, connection, waker, will, access, whose, origin, .. } = begins;
+        let Begins { connect, expiry, told, says, connection, waker, will, access, whose, origin, .. } = begins;
         slot.attach(&mut state, connection, waker);
         // before what waits goes out: it may have waited for somebody else
         let skipped = self.set_access(&mut state, access);
@@ -271,7 +282,9 @@ impl Router {
         }
         state.whose = whose;
         // what it notes is told at the end of this statement: the session is still locked
-        state.session.attach(connect.version, true, will, &mut self.turn(local));
+        self.set_expiry(&mut state.session, expiry);
+        let welcome = Welcome { says, ..Welcome::new(connect.version, true, &told) };
+        state.session.attach(&welcome, will, &mut self.turn(local));
         // the connection that began it may not have been told that it is kept
         taken_over.stored = taken_over.stored.and(self.not_before(state.started_by));
         Ok(None)
@@ -285,8 +298,7 @@ impl Router {
         begins: Begins<'_>,
         taken_over: &mut TakenOver,
     ) -> SlotRef {
-        let Begins { connect, connection, waker, will, access, whose, user, origin } = begins;
-        let expiry = if connect.clean_session { Expiry::WithConnection } else { Expiry::Never };
+        let Begins { connect, expiry, told, says, connection, waker, will, access, whose, user, origin } = begins;
         let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
             let started = self.store(|| Record::SessionStarted {
@@ -295,7 +307,10 @@ impl Router {
                 owner: whose.clone(),
                 will: will.clone(),
             });
-            taken_over.stored = taken_over.stored.and(started);
+            let lasts = expiry
+                .lasts()
+                .map_or(Stored::Done, |seconds| self.store(|| Record::Lasts { session, seconds: Some(seconds) }));
+            taken_over.stored = taken_over.stored.and(started).and(lasts);
         } else {
             // the end of one that was there before may not be durable yet, nor have been waited for
             taken_over.stored = taken_over.stored.and(self.not_before(self.sessions.ended_by()));
@@ -305,7 +320,8 @@ impl Router {
             (will_number, taken_over.will_stored) = self.store_will(local, client, user.as_ref(), will);
         }
         let mut session = Session::new(client.clone(), expiry, number);
-        session.attach(connect.version, false, will, &mut self.turn(local));
+        let welcome = Welcome { says, ..Welcome::new(connect.version, false, &told) };
+        session.attach(&welcome, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
         let mut state = slot.lock();
         slot.attach(&mut state, connection, waker);
@@ -319,6 +335,17 @@ impl Router {
         state.will_number = will_number;
         drop(state);
         slot
+    }
+
+    /// The session lasts as its client asks from now on.
+    pub(crate) fn set_expiry(&self, session: &mut Session, expiry: Expiry) {
+        if session.expiry() != expiry {
+            session.set_expiry(expiry);
+            if let Some(number) = session.number() {
+                // nobody is told before something later is durable
+                let _ = self.store(|| Record::Lasts { session: number, seconds: expiry.lasts() });
+            }
+        }
     }
 
     /// The number of one more session that a store keeps, if one does.

@@ -9,12 +9,14 @@ use super::{
         thread::Count,
     },
     client::{Client, answer},
+    incoming::Incoming,
     operation::Operation,
 };
 use crate::{
-    codec::{self, Cut, Frame, Packet, PacketType, Publish},
-    session::{Action, CloseReason, Deferred, Message, Outgoing, ProtocolError, Stored},
-    types::{PacketId, QoS},
+    codec::{self, Ack, Cut, Disconnect, Frame, Packet, PacketType, PropertiesBuf, PropertyId, Publish, ReasonCode},
+    session::{Action, CloseReason, Deferred, Expiry, Outgoing, ProtocolError, Stored},
+    topic::TopicName,
+    types::{PacketId, ProtocolVersion, QoS},
 };
 
 /// What of a client's bytes was handled.
@@ -61,7 +63,11 @@ impl Router {
                 }
                 _ => codec::decode_publish_from_client(client.version, frame)?,
             };
-            return self.handle_publish(local, client, &publish, &bytes[..frame.len], replies);
+            if client.version == ProtocolVersion::V5 {
+                return self.handle_publish_5(local, client, &publish, &bytes[..frame.len], replies);
+            }
+            let incoming = Incoming::plain(client.version, &publish, &bytes[..frame.len]);
+            return self.handle_publish(local, client, &incoming, replies);
         }
         if frame.is_acknowledgement() {
             return self.handle_acks(local, client, frame, bytes, handled, replies);
@@ -91,12 +97,12 @@ impl Router {
             client.may_be_owed_more(turn.limits)?;
             let packet = codec::decode_from_client(client.version, frame)?;
             match state.session.handle_packet(packet, &mut turn)? {
-                Action::Release(id, stored) => {
-                    let write = |out: &mut Vec<u8>| codec::encode::pubrel(out, id);
+                Action::Release(id, reason, stored) => {
+                    let write = |out: &mut Vec<u8>| write_ack(out, client.version, PacketType::Pubrel, id, reason);
                     answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                 }
-                Action::Complete(id, stored, next) => {
-                    let write = |out: &mut Vec<u8>| codec::encode::pubcomp(out, id);
+                Action::Complete(id, reason, stored, next) => {
+                    let write = |out: &mut Vec<u8>| write_ack(out, client.version, PacketType::Pubcomp, id, reason);
                     answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
                     if next.is_some() {
                         break next;
@@ -129,11 +135,11 @@ impl Router {
         &self,
         local: &mut RouterThread,
         client: &mut Client,
-        publish: &Publish<'_>,
-        bytes: &[u8],
+        incoming: &Incoming<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, publish, replies)? {
+        let publish = &incoming.publish;
+        if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
             return Ok(());
         }
         let Client { id: name, user, slot, connection, last, .. } = client;
@@ -141,7 +147,8 @@ impl Router {
         let access = || self.access_of(slot, *connection);
         let mut leave = Leave::anywhere();
         let Some(id) = publish.packet_id else {
-            let stored = self.publish_from(local, sender, access, last, publish, bytes, &mut leave)?;
+            let stored =
+                self.publish_from(local, access, last, &incoming.outgoing(sender.client, sender.user), &mut leave)?;
             if let Stored::By(commit) = stored {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
@@ -154,8 +161,9 @@ impl Router {
             leave = Leave::while_matching();
         }
         let result = self.together(|| {
-            let stored = self.publish_from(local, sender, access, last, publish, bytes, &mut leave)?;
-            if leave.is_left() {
+            let stored =
+                self.publish_from(local, access, last, &incoming.outgoing(sender.client, sender.user), &mut leave)?;
+            if leave.is_left() || leave.outcome().is_error() {
                 return Ok(stored);
             }
             Ok(self.received(local, slot, id, publish.qos, stored))
@@ -164,7 +172,26 @@ impl Router {
             self.leave(local, client, Operation::Publish { publishing, packet_id: Some(id) });
             return Ok(());
         }
-        self.answer_publish(local, client, id, publish.qos, result, replies)
+        let answer = Answer { packet_id: id, qos: publish.qos, outcome: leave.outcome() };
+        self.answer_publish(local, client, answer, result, replies)
+    }
+
+    /// A PUBLISH of MQTT 5: its topic may be one that its alias stands for.
+    fn handle_publish_5(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        publish: &Publish<'_>,
+        bytes: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let topic = match publish.properties.has(PropertyId::TopicAlias) {
+            true => self.own(client)?.session.resolve_alias(publish, local.limits.topic_alias_maximum)?,
+            false => None,
+        };
+        let (topic, mut left) = (topic.as_deref().map(TopicName::from_valid), PropertiesBuf::default());
+        let incoming = Incoming::with_properties(publish, topic, &mut left, bytes, local.observers.now);
+        self.handle_publish(local, client, &incoming, replies)
     }
 
     /// Goes on with a PUBLISH; `true`: it is published, and answered if it is to be.
@@ -180,6 +207,7 @@ impl Router {
         let qos = publishing.qos();
         let Client { id: name, user, slot, last, .. } = &mut *client;
         let sender = Sender { client: name, user: user.as_ref() };
+        let mut outcome = ReasonCode::Success;
         let result = self.together(|| {
             let stored = match self.publish_step(local, sender, last, publishing) {
                 Step::Left => return Ok(None),
@@ -189,6 +217,7 @@ impl Router {
                     let once = qos == QoS::ExactlyOnce;
                     let mut leave = if once { Leave::nowhere() } else { Leave::anywhere() };
                     let stored = self.publish_matched(local, matched, &publishing.outgoing(sender), &mut leave)?;
+                    outcome = leave.outcome();
                     if let Some(left) = leave.take() {
                         *publishing = left;
                         return Ok(None);
@@ -204,7 +233,9 @@ impl Router {
             Err(reason) => Err(reason),
         };
         match (packet_id, result) {
-            (Some(id), result) => self.answer_publish(local, client, id, qos, result, replies)?,
+            (Some(packet_id), result) => {
+                self.answer_publish(local, client, Answer { packet_id, qos, outcome }, result, replies)?;
+            }
             (None, Ok(Stored::By(commit))) => {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
@@ -218,13 +249,13 @@ impl Router {
         &self,
         local: &mut RouterThread,
         client: &mut Client,
-        publish: &Publish<'_>,
+        incoming: &Incoming<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
         client.touched = true;
         let action = {
             let mut state = self.own(client)?;
-            state.session.handle_packet(Packet::Publish(*publish), &mut self.turn(local))?
+            state.session.handle_packet(Packet::Publish(incoming.publish), &mut self.turn(local))?
         };
         match action {
             Action::Publish(_) => Ok(true),
@@ -234,19 +265,18 @@ impl Router {
                 answer(&local.observers, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
             }
-            Action::Defer(publish) => {
-                self.defer(local, client, &publish)?;
+            Action::Defer(_) => {
+                self.defer(local, client, incoming)?;
                 Ok(false)
             }
             _ => Ok(false),
         }
     }
 
-    fn defer(&self, local: &mut RouterThread, client: &Client, publish: &Publish<'_>) -> Result<(), CloseReason> {
+    fn defer(&self, local: &mut RouterThread, client: &Client, incoming: &Incoming<'_>) -> Result<(), CloseReason> {
         local.count(Count::DeferredInflight, 1);
-        let Some(packet_id) = publish.packet_id else { return Ok(()) };
-        let message = Message::new(publish.topic, publish.payload, publish.qos);
-        let deferred = Deferred { packet_id, retain: publish.retain, message };
+        let Some(packet_id) = incoming.publish.packet_id else { return Ok(()) };
+        let deferred = Deferred { packet_id, retain: incoming.publish.retain, message: incoming.message() };
         let mut state = self.own(client)?;
         Ok(state.session.defer(deferred, &self.turn(local))?)
     }
@@ -285,7 +315,7 @@ impl Router {
                     }
                 }
             }
-            Packet::Disconnect(_) => return Err(CloseReason::ClientDisconnect),
+            Packet::Disconnect(disconnect) => return Err(self.disconnected(client, &disconnect)?),
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
             Packet::Auth(_) => return Err(ProtocolError::NoAuthentication.into()),
             _ => return Err(ProtocolError::ServerPacket.into()),
@@ -321,13 +351,32 @@ impl Router {
         let outgoing = Outgoing::from(&deferred.message)
             .with_retain(deferred.retain)
             .with_sender(&client.id, client.user.as_ref());
-        let (id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
+        let (packet_id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
+        let mut leave = Leave::nowhere();
         let result = self.together(|| {
-            let stored = self.publish_as(local, access, &mut None, &outgoing, &mut Leave::nowhere())?;
-            Ok(self.received(local, &client.slot, id, qos, stored))
+            let stored = self.publish_as(local, access, &mut None, &outgoing, &mut leave)?;
+            if leave.outcome().is_error() {
+                return Ok(stored);
+            }
+            Ok(self.received(local, &client.slot, packet_id, qos, stored))
         });
-        self.answer_publish(local, client, id, qos, result, replies)
+        self.answer_publish(local, client, Answer { packet_id, qos, outcome: leave.outcome() }, result, replies)
+    }
+
+    /// The client is done: why its connection ends. Its session lasts as its DISCONNECT says (MQTT 5 section 3.14.2.2.2).
+    fn disconnected(&self, client: &Client, disconnect: &Disconnect<'_>) -> Result<CloseReason, CloseReason> {
+        if let Some(interval) = disconnect.properties.number(PropertyId::SessionExpiryInterval) {
+            let mut state = self.own(client)?;
+            if interval > 0 && !state.session.expiry().outlives_connection() {
+                return Err(ProtocolError::ExpiryRaised.into());
+            }
+            self.set_expiry(&mut state.session, Expiry::of_seconds(Some(interval)));
+        }
+        Ok(match disconnect.reason {
+            ReasonCode::Success => CloseReason::ClientDisconnect,
+            code => CloseReason::ClientGaveUp(code),
+        })
     }
 
     /// A message was published; at QoS 2, that it was has to be kept with what it set off.
@@ -345,24 +394,54 @@ impl Router {
         &self,
         local: &mut RouterThread,
         client: &mut Client,
-        id: PacketId,
-        qos: QoS,
+        Answer { packet_id, qos, outcome }: Answer,
         result: Result<Stored, CloseReason>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let stored = match result {
-            Ok(stored) => stored,
+        let (stored, outcome) = match result {
+            Ok(stored) => (stored, outcome),
+            // MQTT 5 has words for it
+            Err(reason) if client.version == ProtocolVersion::V5 && reason.code().is_for(PacketType::Puback) => {
+                (Stored::Done, reason.code())
+            }
             Err(reason) => {
                 if qos == QoS::ExactlyOnce {
-                    client.slot.lock().session.refuse(id);
+                    client.slot.lock().session.refuse(packet_id);
                 }
                 return Err(reason);
             }
         };
-        let write = if qos == QoS::ExactlyOnce { codec::encode::pubrec } else { codec::encode::puback };
-        answer(&local.observers, &mut client.awaited, stored, replies, |out| write(out, id));
+        let is_once = qos == QoS::ExactlyOnce;
+        if outcome.is_error() && is_once {
+            // the exchange ends with this PUBREC (MQTT 5 section 4.3.3)
+            client.slot.lock().session.refuse(packet_id);
+        }
+        if outcome == ReasonCode::Success || client.version != ProtocolVersion::V5 {
+            let write = if is_once { codec::encode::pubrec } else { codec::encode::puback };
+            answer(&local.observers, &mut client.awaited, stored, replies, |out| write(out, packet_id));
+        } else {
+            let packet = if is_once { PacketType::Pubrec } else { PacketType::Puback };
+            answer(&local.observers, &mut client.awaited, stored, replies, |out| {
+                write_ack(out, ProtocolVersion::V5, packet, packet_id, outcome);
+            });
+        }
         Ok(())
     }
+}
+
+/// How a PUBLISH is answered.
+struct Answer {
+    packet_id: PacketId,
+    qos: QoS,
+    /// What MQTT 5 says of it, unless it failed.
+    outcome: ReasonCode,
+}
+
+/// An acknowledgement with a Reason Code, which versions before MQTT 5 do not say.
+#[inline]
+fn write_ack(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, packet_id: PacketId, reason: ReasonCode) {
+    let reason = if version == ProtocolVersion::V5 { reason } else { ReasonCode::Success };
+    codec::encode::ack_with(out, packet, &Ack { reason, ..Ack::from(packet_id) });
 }
 
 /// Acknowledgements for which a session is locked at once: what others send its client waits meanwhile.

@@ -6,7 +6,9 @@
 //! | `connect` | sessions beginning, being taken over, going away, expiring |
 //! | `ownership` | whose a session is, and which Client Identifiers a user may have |
 //! | `client` | a connected client, and what there is to write for it |
+//! | `welcome` | what CONNECT and CONNACK of MQTT 5 say |
 //! | `exchange` | its packets, through its session |
+//! | `incoming` | a PUBLISH of a client, and what it means |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `filters` | the Topic Filters of one packet |
 //! | `operation`, `resume` | a packet that a turn is too short for |
@@ -18,6 +20,7 @@ mod client;
 mod connect;
 mod exchange;
 mod filters;
+mod incoming;
 mod operation;
 mod ownership;
 mod restore;
@@ -27,6 +30,7 @@ mod subscribe;
 mod tests;
 mod unfinished;
 mod unsubscribe;
+mod welcome;
 
 pub use client::{Client, Flush};
 pub use connect::{Connected, HEALTH_CHECK};

@@ -7,7 +7,12 @@ use super::{
     super::{RouterThread, publish::Publishing, sessions::Access, subscriptions::Present},
     filters::{KeptFilters, Seen},
 };
-use crate::{codec::SubackCode, session::Stored, topic::Place, types::PacketId};
+use crate::{
+    codec::{ReasonCode, SubackCode},
+    session::Stored,
+    topic::Place,
+    types::{PacketId, RetainHandling, SubscriptionOptions},
+};
 
 /// What is left to do for a packet.
 #[derive(Debug)]
@@ -37,6 +42,8 @@ pub(crate) struct Subscribing {
     /// Filters in front of this have their retained messages.
     pub(super) next: usize,
     pub(super) seen: Seen,
+    /// Filters that the client had before, and whose retained messages it wants only if it had not.
+    pub(super) had: Vec<usize>,
     /// Where the walk over those of the next filter was left.
     pub(super) place: Option<Place>,
     /// The numbers of retained messages, where they are looked up in more than one step: in front of what is published
@@ -59,6 +66,15 @@ impl fmt::Debug for Subscribing {
 }
 
 impl Subscribing {
+    /// Does this filter bring its retained messages?
+    pub(super) fn wants_retained(&self, options: SubscriptionOptions, place: usize) -> bool {
+        match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => self.had.binary_search(&place).is_err(),
+            RetainHandling::DoNotSend => false,
+        }
+    }
+
     /// As many retained messages may wait for a session as there are, and a queue's worth more.
     pub(super) fn max(&self, local: &RouterThread) -> usize {
         let messages = self.present.map_or(0, |present| present.messages);
@@ -73,4 +89,6 @@ pub(crate) struct Unsubscribing {
     /// Filters in front of this are given up.
     pub(super) next: usize,
     pub(super) stored: Stored,
+    /// For each of them, in MQTT 5.
+    pub(super) codes: Vec<ReasonCode>,
 }

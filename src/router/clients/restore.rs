@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::super::{Restored, RestoredSession, Router, RouterThread, sessions::SlotRef};
-use crate::{session::Session, topic::TopicFilter};
+use crate::{
+    session::{Expiry, Session},
+    topic::TopicFilter,
+};
 
 impl Router {
     /// Takes over what a store kept. To be called once, before any client is accepted: Wills of clients that were
@@ -23,8 +26,11 @@ impl Router {
     }
 
     fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
-        let RestoredSession { session: number, client, away, subscriptions, messages, received, owner, .. } = restored;
+        let RestoredSession { session: number, client, away, lasts, subscriptions, messages, received, owner, .. } =
+            restored;
+        let expiry = Expiry::of_seconds(Some(lasts.unwrap_or(u32::MAX)));
         let mut session = Session::restore(client.clone(), number, messages, received);
+        session.set_expiry(expiry);
         session.tell_backlog(&mut self.recorder(&mut local.observers));
         let slot = SlotRef::restored(session);
         let mut filters = Vec::with_capacity(subscriptions.len());
@@ -36,7 +42,7 @@ impl Router {
         }
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
         slot.lock().whose = owner.map(Box::new);
-        if let Some(expiry) = local.limits.session_expiry {
+        if let Some(expiry) = expiry.within(local.limits.session_expiry) {
             // one that is due ends at once
             let left = expiry.saturating_sub(away);
             if let Some(at) = now.checked_add(left) {

@@ -2,6 +2,8 @@
 
 use std::ops::{ControlFlow, Range};
 
+use smallvec::SmallVec;
+
 use super::{
     super::{
         Router, RouterThread,
@@ -17,7 +19,7 @@ use crate::{
     codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
     topic::{FilterId, Steps, TopicFilter},
-    types::SubscriptionOptions,
+    types::{RetainHandling, SubscriptionOptions},
 };
 
 /// Filters for which the trie is locked once.
@@ -69,6 +71,7 @@ impl Router {
             present: None,
             next: 0,
             seen: Seen::default(),
+            had: Vec::new(),
             place: None,
             numbers: None,
             waits: is_kept,
@@ -149,7 +152,7 @@ impl Router {
         filters: &Filters<'_>,
         places: Range<usize>,
     ) -> Vec<FilterId> {
-        let Subscribing { access, refuses, held, codes, .. } = subscribing;
+        let Subscribing { access, refuses, held, codes, had, .. } = subscribing;
         let mut added = Vec::with_capacity(places.len());
         // asked before the lock: a plug-in may take its time
         let no_memory = local.observers.refuses(Refused::Subscriptions);
@@ -173,9 +176,13 @@ impl Router {
                 codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
                 continue;
             }
-            if let Some(id) = subscriptions.subscribe(filter, &client.slot, options) {
-                *held += 1;
-                added.push(id);
+            match subscriptions.subscribe(filter, &client.slot, options) {
+                Some(id) => {
+                    *held += 1;
+                    added.push(id);
+                }
+                None if options.retain_handling == RetainHandling::SendIfNew => had.push(place),
+                None => {}
             }
             codes.push(SubackCode::Granted(options.qos));
         }
@@ -217,7 +224,8 @@ impl Router {
                 if is_new {
                     local.observers.observe(&Event::Subscribe { client: &client.id, filter, qos: options.qos });
                 }
-                if (!is_new || subscribing.seen.add(filters, place))
+                if subscribing.wants_retained(options, place)
+                    && (!is_new || subscribing.seen.add(filters, place))
                     && !self.send_retained(local, client, subscribing, filter, options)
                 {
                     return false;
@@ -254,6 +262,10 @@ impl Router {
         if *ended {
             return false;
         }
+        let mut identifier = SmallVec::new();
+        if let Some(number) = options.identifier {
+            codec::encode::identifier(&mut identifier, number.get());
+        }
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let Subscribing { place, present, numbers, brings, .. } = subscribing;
         let up_to = present.map_or(u64::MAX, |present| present.up_to);
@@ -264,7 +276,11 @@ impl Router {
                 turn.journal.recorder.observers.may_not_receive(session.id(), limited, message.topic());
                 return ControlFlow::Continue(());
             }
+            if message.is_expired(turn.now) {
+                return ControlFlow::Continue(());
+            }
             let number = numbers.as_mut().and_then(Iterator::next);
+            let message = &message.with_identifiers(&identifier);
             if session.deliver_retained(message, options.qos, number, max, &mut turn) {
                 *brings = true;
                 return ControlFlow::Continue(());

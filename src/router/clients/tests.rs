@@ -58,6 +58,9 @@ impl World {
             sys_publish: SysPublish::Drop,
             session_owner: Default::default(),
             client_id: Default::default(),
+            max_packet_size: 2_000_000,
+            receive_maximum: u16::MAX,
+            topic_alias_maximum: 10,
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());

@@ -7,10 +7,10 @@ use super::{
     operation::{Operation, Unsubscribing},
 };
 use crate::{
-    codec::{self, Properties, Unsuback, Unsubscribe},
+    codec::{self, Properties, ReasonCode, Unsuback, Unsubscribe},
     session::{CloseReason, Stored},
     topic::TopicFilter,
-    types::SubscriptionOptions,
+    types::{ProtocolVersion, SubscriptionOptions},
 };
 
 impl Router {
@@ -22,10 +22,11 @@ impl Router {
         unsubscribe: &Unsubscribe<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let mut unsubscribing = Unsubscribing { packet_id: unsubscribe.packet_id, next: 0, stored: Stored::Done };
+        let mut unsubscribing =
+            Unsubscribing { packet_id: unsubscribe.packet_id, next: 0, stored: Stored::Done, codes: Vec::new() };
         if self.give_up_filters(local, client, &mut unsubscribing, |place| unsubscribe.filters.get(place).copied())? {
             tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
-            self.unsubscribed(local, client, &unsubscribing, replies);
+            self.unsubscribed(local, client, &mut unsubscribing, replies);
         } else {
             let options = SubscriptionOptions::default();
             let filters = KeptFilters::new(unsubscribe.filters.iter().map(|filter| (*filter, options)));
@@ -83,6 +84,11 @@ impl Router {
                 client.slot.lock().session.remove_subscription(id);
                 local.observers.observe(&Event::Unsubscribe { client: &client.id, filter });
             }
+            if client.version == ProtocolVersion::V5 {
+                let had = id.is_some();
+                let code = if had { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
+                unsubscribing.codes.push(code);
+            }
             // also where it is gone already: that it is may not be durable yet
             let stored = self.store_subscription(&client.slot, filter, None);
             unsubscribing.stored = unsubscribing.stored.and(stored);
@@ -95,11 +101,12 @@ impl Router {
         &self,
         local: &RouterThread,
         client: &mut Client,
-        unsubscribing: &Unsubscribing,
+        unsubscribing: &mut Unsubscribing,
         replies: &mut Vec<u8>,
     ) {
-        let Unsubscribing { packet_id, stored, .. } = *unsubscribing;
-        let unsuback = Unsuback { packet_id, codes: Vec::new(), properties: Properties::default() };
+        let (packet_id, stored) = (unsubscribing.packet_id, unsubscribing.stored);
+        let codes = std::mem::take(&mut unsubscribing.codes);
+        let unsuback = Unsuback { packet_id, codes, properties: Properties::default() };
         let version = client.version;
         answer(&local.observers, &mut client.awaited, stored, replies, |out| {
             codec::encode::unsuback(out, version, &unsuback);

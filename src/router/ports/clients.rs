@@ -379,6 +379,10 @@ pub enum DropReason {
     SysTopic,
     /// The client may not publish to this topic.
     NotAuthorized,
+    /// Its Message Expiry Interval passed before its client could be sent it.
+    Expired,
+    /// It is larger than its client takes (MQTT 5 section 3.1.2.11.4).
+    PacketTooLarge,
 }
 
 impl DropReason {
@@ -402,6 +406,8 @@ impl DropReason {
             }
             Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
             Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
+            Self::Expired => "its Message Expiry Interval passed before its client could be sent it",
+            Self::PacketTooLarge => "it is larger than the Maximum Packet Size that its client takes",
         }
     }
 }

@@ -98,6 +98,13 @@ pub enum Record {
         /// The Will of the connection.
         will: Option<StoredWill>,
     },
+    /// How long a session lasts while its client is away, if it is not until its client ends it.
+    Lasts {
+        /// Which.
+        session: SessionNumber,
+        /// `None`: until its client ends it.
+        seconds: Option<u32>,
+    },
     /// The client is back.
     Attached {
         /// Of its session.
@@ -338,6 +345,8 @@ pub struct RestoredSession {
     pub client: ClientId,
     /// The user who has it; `None`: anonymous, or from an earlier version, which did not note it.
     pub owner: Option<SessionOwner>,
+    /// How many seconds it lasts while its client is away; `None`: until its client ends it.
+    pub lasts: Option<u32>,
     /// The client was connected when the process ended: its Will is still to be published.
     pub will: Option<StoredWill>,
     /// Wills that were due before, by rising number.

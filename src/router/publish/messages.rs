@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{
     super::{
         Router, RouterThread, SysPublish,
@@ -10,11 +12,10 @@ use super::{
         subscriptions::{Matched, RetainedBounds, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
-    sender::Sender,
     steps::Leave,
 };
 use crate::{
-    codec::Publish,
+    codec::ReasonCode,
     session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored, Turn},
     topic::TopicName,
     types::{ClientId, QoS, SubscriptionOptions},
@@ -44,23 +45,17 @@ type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
 impl Router {
     /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was
-    /// answered with: a client that repeats a topic is not matched again. An error ends the connection. What a turn is
-    /// too short for is in `leave` then.
+    /// answered with: a client that repeats a topic is not matched again. An error ends the connection.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // a struct of them would be built for each message
     pub(crate) fn publish_from(
         &self,
         local: &mut RouterThread,
-        sender: Sender<'_>,
         access: impl FnOnce() -> Asked,
         last: &mut Option<Arc<Matched>>,
-        publish: &Publish<'_>,
-        frame: &[u8],
+        outgoing: &Outgoing<'_>,
         leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
-        let mut outgoing = Outgoing::from_publish(sender.client, publish, frame);
-        outgoing.user = sender.user;
-        let stored = self.publish_as(local, access, last, &outgoing, leave)?;
+        let stored = self.publish_as(local, access, last, outgoing, leave)?;
         if last.as_ref().is_some_and(|matched| matched.targets.len() > MAX_REMEMBERED) {
             *last = None;
         }
@@ -83,6 +78,7 @@ impl Router {
             None => {
                 let permissions = self.permissions.version();
                 if !self.admit(local, Action::Publish, access()?, outgoing)? {
+                    leave.set_outcome(ReasonCode::NotAuthorized);
                     return Ok(Stored::Done);
                 }
                 let Some(matched) = self.matching(local, topic, leave.may_match_in_steps()) else {
@@ -122,6 +118,9 @@ impl Router {
         leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
         let (topic, retain) = (outgoing.topic, outgoing.retain);
+        if matched.targets.is_empty() {
+            leave.set_outcome(ReasonCode::NoMatchingSubscribers);
+        }
         if outgoing.qos != QoS::AtMostOnce
             && let Some(reason) = self.store_refuses(local)
             && self.needs_room(&matched, outgoing)
@@ -273,21 +272,28 @@ impl Router {
     ) -> Stored {
         local.work.add_deliveries(targets.len());
         match matched.has_options {
-            false => self.deliver_all::<false>(local, targets, outgoing),
-            true => self.deliver_by_options(local, targets, outgoing),
+            false => self.deliver_all::<false>(local, matched, targets, outgoing),
+            true => self.deliver_by_options(local, matched, targets, outgoing),
         }
     }
 
     /// A function of its own, so that publishers to subscriptions without options do not pay for them.
     #[inline(never)]
-    fn deliver_by_options(&self, local: &mut RouterThread, targets: &[Target], outgoing: &Outgoing<'_>) -> Stored {
-        self.deliver_all::<true>(local, targets, outgoing)
+    fn deliver_by_options(
+        &self,
+        local: &mut RouterThread,
+        matched: &Matched,
+        targets: &[Target],
+        outgoing: &Outgoing<'_>,
+    ) -> Stored {
+        self.deliver_all::<true>(local, matched, targets, outgoing)
     }
 
     #[inline(always)]
     fn deliver_all<const OPTIONS: bool>(
         &self,
         local: &mut RouterThread,
+        matched: &Matched,
         targets: &[Target],
         outgoing: &Outgoing<'_>,
     ) -> Stored {
@@ -311,7 +317,12 @@ impl Router {
             if OPTIONS && no_local && outgoing.from == Some(session.id()) {
                 continue;
             }
-            let how = How { qos: outgoing.qos.min(granted), retain: OPTIONS && retain_as_published && outgoing.retain };
+            let identifiers = if OPTIONS { matched.identifiers(target) } else { SmallVec::new() };
+            let how = How {
+                qos: outgoing.qos.min(granted),
+                retain: OPTIONS && retain_as_published && outgoing.retain,
+                identifiers: &identifiers,
+            };
             match session.deliver(outgoing, how, &mut turn) {
                 Delivery::Sent => {
                     let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
@@ -324,6 +335,10 @@ impl Router {
                     turn.journal.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
                 }
                 Delivery::NotConnected => {}
+                Delivery::TooLarge => {
+                    let payload = outgoing.payload.len();
+                    turn.journal.observers.dropped(session.id(), outgoing.topic, payload, DropReason::PacketTooLarge);
+                }
             }
         }
         let stored = turn.journal.stored;

@@ -16,6 +16,7 @@ use super::{
     sender::Sender,
 };
 use crate::{
+    codec::ReasonCode,
     session::{Message, Outgoing, Stored},
     topic::Steps,
     types::QoS,
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) struct Leave {
     at: LeaveAt,
     left: Option<Box<Publishing>>,
+    outcome: ReasonCode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,17 +70,28 @@ pub(crate) enum Step {
 impl Leave {
     /// All is done in one go.
     pub(crate) fn nowhere() -> Self {
-        Self { at: LeaveAt::Nowhere, left: None }
+        Self { at: LeaveAt::Nowhere, left: None, outcome: ReasonCode::Success }
     }
 
     /// It may be left while nothing has come of it yet.
     pub(crate) fn while_matching() -> Self {
-        Self { at: LeaveAt::Matching, left: None }
+        Self { at: LeaveAt::Matching, left: None, outcome: ReasonCode::Success }
     }
 
     /// It may be left at each step.
     pub(crate) fn anywhere() -> Self {
-        Self { at: LeaveAt::Anywhere, left: None }
+        Self { at: LeaveAt::Anywhere, left: None, outcome: ReasonCode::Success }
+    }
+
+    /// What became of the message, as MQTT 5 tells its publisher.
+    #[inline]
+    pub(crate) fn outcome(&self) -> ReasonCode {
+        self.outcome
+    }
+
+    #[inline]
+    pub(super) fn set_outcome(&mut self, outcome: ReasonCode) {
+        self.outcome = outcome;
     }
 
     /// Was it left?

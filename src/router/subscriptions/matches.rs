@@ -13,9 +13,11 @@ use std::{
 use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
+use smallvec::SmallVec;
 
 use super::super::sessions::SlotRef;
 use crate::{
+    codec::encode,
     topic::{Beginning, Place, Steps, SubscriptionTrie, TooMany, TopicName, Walked},
     types::SubscriptionOptions,
 };
@@ -33,14 +35,33 @@ pub struct Matched {
     topic: Box<str>,
     stamp: Stamp,
     pub(crate) targets: Box<[Target]>,
-    /// One of the targets has No Local or Retain As Published.
+    /// One of the targets has No Local, Retain As Published or a Subscription Identifier.
     pub(crate) has_options: bool,
+    /// Subscription Identifiers of sessions that have more than one: by the session's address.
+    more_identifiers: Box<[(usize, u32)]>,
 }
 
 impl Matched {
-    fn new(topic: &TopicName, stamp: Stamp, targets: Box<[Target]>) -> Self {
-        let has_options = targets.iter().any(|t| t.options.no_local || t.options.retain_as_published);
-        Self { topic: topic.as_str().into(), stamp, targets, has_options }
+    fn new(topic: &TopicName, stamp: Stamp, targets: Box<[Target]>, mut more: Vec<(usize, u32)>) -> Self {
+        let has_options = targets.iter().any(|target| target.options.is_special());
+        more.sort_unstable();
+        Self { topic: topic.as_str().into(), stamp, targets, has_options, more_identifiers: more.into() }
+    }
+
+    /// The Subscription Identifiers of all filters of this session that match (MQTT 5 section 3.3.4), as
+    /// properties on the wire.
+    pub(crate) fn identifiers(&self, target: &Target) -> SmallVec<[u8; 16]> {
+        let mut all = SmallVec::new();
+        if let Some(identifier) = target.options.identifier {
+            encode::identifier(&mut all, identifier.get());
+        }
+        if !self.more_identifiers.is_empty() {
+            let of_session = target.slot.address();
+            let from = self.more_identifiers.partition_point(|(address, _)| *address < of_session);
+            let more = self.more_identifiers[from..].iter().take_while(|(address, _)| *address == of_session);
+            more.for_each(|&(_, identifier)| encode::identifier(&mut all, identifier));
+        }
+        all
     }
 
     /// The topic.
@@ -226,8 +247,9 @@ impl MatchCache {
         let name = |slot: &SlotRef, options| merge.push(Target { slot: slot.clone(), options });
         let matching = trie.read().match_within(topic, most, name);
         let visited = matching.inspect_err(|_| self.merge.clear())?;
-        merge_overlapping(&mut self.merge);
-        let matched = Arc::new(Matched::new(topic, stamp, self.merge.drain(..).collect()));
+        let mut more = Vec::new();
+        merge_overlapping(&mut self.merge, &mut more);
+        let matched = Arc::new(Matched::new(topic, stamp, self.merge.drain(..).collect(), more));
         self.remember(hash, &matched);
         Ok((matched, visited))
     }
@@ -284,13 +306,14 @@ pub(crate) struct Matching {
     targets: Vec<Target>,
     /// Where in `targets` a session is, by its address.
     places: HashMap<usize, usize>,
+    more_identifiers: Vec<(usize, u32)>,
 }
 
 impl Matching {
     /// Nothing is done yet. What changes from now on makes the answer stale.
     pub(crate) fn new(topic: &TopicName, generations: &Generations) -> Self {
         let stamp = generations.stamp(Places::of(topic));
-        Self { stamp, place: None, targets: Vec::new(), places: HashMap::new() }
+        Self { stamp, place: None, targets: Vec::new(), places: HashMap::new(), more_identifiers: Vec::new() }
     }
 
     /// Goes on; `true`: it is done.
@@ -300,11 +323,11 @@ impl Matching {
         steps: &mut Steps,
         trie: &RwLock<SubscriptionTrie<SlotRef>>,
     ) -> bool {
-        let Self { place, targets, places, .. } = self;
+        let Self { place, targets, places, more_identifiers, .. } = self;
         let trie = trie.upgradable_read();
         let walked =
             trie.walk(topic, place.unwrap_or_default(), steps, |slot, options| match places.entry(slot.address()) {
-                Entry::Occupied(at) => merge_options(&mut targets[*at.get()].options, options),
+                Entry::Occupied(at) => merge_options(&mut targets[*at.get()], options, more_identifiers),
                 Entry::Vacant(at) => {
                     at.insert(targets.len());
                     targets.push(Target { slot: slot.clone(), options });
@@ -324,7 +347,8 @@ impl Matching {
     /// The answer, which is taken out.
     pub(crate) fn finish(&mut self, topic: &TopicName) -> Arc<Matched> {
         let stamp = Stamp { all: AtomicU64::new(*self.stamp.all.get_mut()), ..self.stamp };
-        Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into()))
+        let more = std::mem::take(&mut self.more_identifiers);
+        Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into(), more))
     }
 
     /// It is not gone on with.
@@ -335,16 +359,22 @@ impl Matching {
     }
 }
 
-/// What two filters of one session ask for together.
-fn merge_options(kept: &mut SubscriptionOptions, other: SubscriptionOptions) {
+/// What two filters of one session ask for together; `more`: see [`Matched::more_identifiers`].
+fn merge_options(target: &mut Target, other: SubscriptionOptions, more: &mut Vec<(usize, u32)>) {
+    let kept = &mut target.options;
     kept.qos = kept.qos.max(other.qos);
     kept.no_local &= other.no_local;
     kept.retain_as_published |= other.retain_as_published;
+    match (kept.identifier, other.identifier) {
+        (None, identifier) => kept.identifier = identifier,
+        (Some(_), Some(identifier)) => more.push((target.slot.address(), identifier.get())),
+        (Some(_), None) => {}
+    }
 }
 
 /// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1]; its own messages unless
 /// all of them refuse those, and RETAIN as published if one of them asks for it.
-fn merge_overlapping(targets: &mut Vec<Target>) {
+fn merge_overlapping(targets: &mut Vec<Target>, more: &mut Vec<(usize, u32)>) {
     if targets.len() < 2 {
         return;
     }
@@ -352,7 +382,7 @@ fn merge_overlapping(targets: &mut Vec<Target>) {
     targets.dedup_by(|next, kept| {
         let same = next.slot == kept.slot;
         if same {
-            merge_options(&mut kept.options, next.options);
+            merge_options(kept, next.options, more);
         }
         same
     });
@@ -381,7 +411,7 @@ mod tests {
             target(0, QoS::AtLeastOnce, false, false),
             target(1, QoS::AtMostOnce, true, false),
         ];
-        merge_overlapping(&mut targets);
+        merge_overlapping(&mut targets, &mut Vec::new());
         targets.sort_by_key(|t| t.options.qos);
         let options: Vec<_> = targets.iter().map(|t| t.options).collect();
         let expected = [

@@ -100,6 +100,10 @@ pub enum Count {
     DroppedSysTopic,
     /// Dropped: not authorized.
     DroppedNotAuthorized,
+    /// Dropped: the Message Expiry Interval passed.
+    DroppedExpired,
+    /// Dropped: larger than the client takes.
+    DroppedTooLarge,
     /// Sockets accepted.
     SocketsOpened,
     /// Connections that a client opened with success.
@@ -312,6 +316,8 @@ impl Observe for Shard {
                     DropReason::StoreFull | DropReason::WillsFull => Count::DroppedStoreFull,
                     DropReason::SysTopic => Count::DroppedSysTopic,
                     DropReason::NotAuthorized => Count::DroppedNotAuthorized,
+                    DropReason::Expired => Count::DroppedExpired,
+                    DropReason::PacketTooLarge => Count::DroppedTooLarge,
                 };
                 self.add(reason, 1);
             }

@@ -4,7 +4,7 @@
 use super::{
     super::{
         QueuedCopy, Record, Router, RouterThread,
-        ports::{Condition, DropReason, Store},
+        ports::{Condition, DropReason, Event, Store},
     },
     counters::Counters,
     local::Observers,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     session::{
-        Backlog, CloseReason, CommitSeq, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
+        Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
     },
     types::{ClientId, QoS},
 };
@@ -44,20 +44,33 @@ impl Journal for Recorder<'_, '_> {
         self.observers.sent(client, message, qos);
     }
 
-    fn dropped(&mut self, client: &ClientId, message: &Message) {
-        let reason = match self.queues_are_full() {
-            true if self.observers.refuses(Refused::Queueing) => DropReason::MemoryFull,
-            true => DropReason::QueuesFull,
-            false => DropReason::QueueFull,
-        };
-        self.observers.dropped(client, message.topic(), message.payload().len(), reason);
+    fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
+        let (topic, payload) = (message.topic(), message.payload().len());
+        match why {
+            Gone::QueueFull => {
+                let reason = match self.queues_are_full() {
+                    true if self.observers.refuses(Refused::Queueing) => DropReason::MemoryFull,
+                    true => DropReason::QueuesFull,
+                    false => DropReason::QueueFull,
+                };
+                self.observers.dropped(client, topic, payload, reason);
+            }
+            Gone::TooLarge => self.observers.dropped(client, topic, payload, DropReason::PacketTooLarge),
+            // as its publisher asked for: no line in the log
+            Gone::Expired => {
+                self.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::Expired });
+            }
+        }
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {
         let Some(store) = self.store else { return Stored::Done };
         let record = || store.append(Record::of(session, change));
         let stored = match (change, &mut self.copies) {
-            (SessionChange::Queued { number, qos, retain, sent: None, .. }, Some(copies)) => {
+            // one with Subscription Identifiers is its subscriber's alone
+            (SessionChange::Queued { number, qos, retain, sent: None, message }, Some(copies))
+                if message.extras().identifiers.is_empty() =>
+            {
                 copies.add(QueuedCopy { session, number, qos, retain }, record)
             }
             _ => record(),
@@ -95,8 +108,8 @@ impl Journal for Coalescing<'_> {
         self.recorder.sent(client, message, qos);
     }
 
-    fn dropped(&mut self, client: &ClientId, message: &Message) {
-        self.recorder.dropped(client, message);
+    fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone) {
+        self.recorder.dropped(client, message, why);
     }
 
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored {

@@ -146,6 +146,11 @@ impl Outbound {
         }
     }
 
+    /// How many of those in flight, of which the client has acknowledged nothing more, were sent again so far.
+    pub(super) fn resent(&self) -> usize {
+        self.resend.map_or(0, |from| self.inflight.partition_point(|m| m.seq < from))
+    }
+
     /// The commit that the first message that is held waits for.
     pub(super) fn waits_for(&self) -> Option<CommitSeq> {
         self.held.front().map(|&(_, commit)| commit)
@@ -208,6 +213,15 @@ impl Outbound {
                 Ok(Some(number))
             }
             SendState::Released => Ok(Some(number)),
+        }
+    }
+
+    /// A PUBREC with an error: the message is completed, as by a PUBACK.
+    pub(super) fn handle_refused(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
+        let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
+        match self.inflight[at].state {
+            SendState::Published { qos: QoS::AtLeastOnce, .. } => Err(ProtocolError::WrongAcknowledgement(id.get())),
+            _ => Ok(self.complete(at)),
         }
     }
 

@@ -123,7 +123,7 @@ impl Journal for Told {
         self.sent.push((qos, message.payload().len()));
     }
 
-    fn dropped(&mut self, _: &ClientId, message: &Message) {
+    fn dropped(&mut self, _: &ClientId, message: &Message, _: Gone) {
         self.dropped.push(message.clone());
     }
 
@@ -161,7 +161,7 @@ impl End {
     /// The packets that are sent at once.
     fn attach(&mut self) -> Vec<Vec<u8>> {
         let (session, mut turn) = self.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
         self.sent()
     }
 
@@ -177,14 +177,14 @@ impl End {
     fn deliver_to(&mut self, topic: &str, payload: &[u8], qos: QoS) -> Delivery {
         let outgoing = Outgoing::new(TopicName::new(topic).unwrap(), payload, qos);
         let (session, mut turn) = self.parts();
-        session.deliver(&outgoing, How { qos, retain: false }, &mut turn)
+        session.deliver(&outgoing, How::from(qos), &mut turn)
     }
 
     /// The payloads that a delivery of this one pushed out of the queue.
     fn dropped(&mut self, payload: &str) -> Vec<String> {
         let outgoing = Outgoing::new(TopicName::new("t").unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
         let mut turn = turn(&self.limits, &mut self.pool, Told::default());
-        let how = How { qos: QoS::AtLeastOnce, retain: false };
+        let how = How::from(QoS::AtLeastOnce);
         match self.session.deliver(&outgoing, how, &mut turn) {
             Delivery::Queued => {
                 turn.journal.dropped.iter().map(|m| String::from_utf8(m.payload().to_vec()).unwrap()).collect()
@@ -199,7 +199,7 @@ impl End {
         let action = session.handle_packet(packet, &mut turn);
         let published = match &action {
             Ok(Action::Publish(publish)) => publish.packet_id,
-            Ok(Action::Complete(_, _, next)) => next.as_ref().map(|next| next.packet_id),
+            Ok(Action::Complete(_, _, _, next)) => next.as_ref().map(|next| next.packet_id),
             _ => None,
         };
         if let Some(id) = published {
@@ -222,7 +222,7 @@ impl End {
     /// The client comes, and acknowledges messages of QoS 1 until no more come: their payloads.
     fn all_messages(&mut self) -> Vec<String> {
         let (session, mut turn) = self.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
         let mut all = Vec::new();
         loop {
             let messages = self.messages();
@@ -271,9 +271,9 @@ fn name(action: Result<Action<'_>, ProtocolError>) -> String {
         Ok(Action::Publish(p)) => format!("publish {}", p.packet_id.map_or(0, PacketId::get)),
         Ok(Action::Repeated(id)) => format!("repeated {id}"),
         Ok(Action::Defer(p)) => format!("defer {}", p.packet_id.map_or(0, PacketId::get)),
-        Ok(Action::Complete(id, Stored::Done, None)) => format!("complete {id}"),
-        Ok(Action::Complete(id, Stored::Done, Some(next))) => format!("complete {id}, publish {}", next.packet_id),
-        Ok(Action::Release(id, Stored::Done)) => format!("release {id}"),
+        Ok(Action::Complete(id, _, Stored::Done, None)) => format!("complete {id}"),
+        Ok(Action::Complete(id, _, Stored::Done, Some(next))) => format!("complete {id}, publish {}", next.packet_id),
+        Ok(Action::Release(id, _, Stored::Done)) => format!("release {id}"),
         Ok(other) => format!("{other:?}"),
         Err(error) => format!("error: {error:?}"),
     }

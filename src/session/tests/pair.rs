@@ -120,7 +120,7 @@ impl Pair {
         let full = pending > 0 && pending + size > self.limits.max_outbound_bytes;
         self.delivered.push((number, topic, qos));
         let mut turn = turn(&self.limits, &mut self.pool, Told::default());
-        match self.session.deliver(&outgoing, How { qos, retain: false }, &mut turn) {
+        match self.session.deliver(&outgoing, How::from(qos), &mut turn) {
             Delivery::Sent => {
                 assert!(self.session.is_connected() && !full);
                 if qos != QoS::AtMostOnce {
@@ -128,6 +128,7 @@ impl Pair {
                     self.inflight.push_back(Flight { number, qos, retain: false, id: None, released: false });
                 }
             }
+            Delivery::TooLarge => panic!("a client of MQTT 3.1.1 says no size"),
             Delivery::Queued => {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());
@@ -230,8 +231,8 @@ impl Pair {
                 assert!(self.taken.contains(&id), "{id} is not one that was taken");
                 codec::encode::pubrec(&mut replies, id);
             }
-            Action::Release(id, _) => codec::encode::pubrel(&mut replies, id),
-            Action::Complete(id, _, next) => {
+            Action::Release(id, ..) => codec::encode::pubrel(&mut replies, id),
+            Action::Complete(id, _, _, next) => {
                 codec::encode::pubcomp(&mut replies, id);
                 if let Some(Deferred { packet_id, message, .. }) = next {
                     self.publish(message.topic(), message.payload(), message.qos(), Some(packet_id), &mut replies);
@@ -352,7 +353,7 @@ impl Pair {
             return;
         }
         let mut attaching = turn(&self.limits, &mut self.pool, Told::default());
-        self.session.attach(ProtocolVersion::V311, true, None, &mut attaching);
+        self.session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut attaching);
         let sent = attaching.journal.sent;
         let again: Vec<Flight> = self.inflight.iter().copied().collect();
         self.began(sent);

@@ -99,7 +99,7 @@ impl End {
         let (topic, payload) = message.split_once('=').unwrap();
         let outgoing = Outgoing::new(TopicName::new(topic).unwrap(), payload.as_bytes(), QoS::AtLeastOnce);
         let mut turn = turn(&self.limits, &mut self.pool, Told::default());
-        let how = How { qos: QoS::AtLeastOnce, retain: false };
+        let how = How::from(QoS::AtLeastOnce);
         let Delivery::Queued = self.session.deliver(&outgoing, how, &mut turn) else { panic!("it waits") };
         let dropped = turn.journal.dropped.iter();
         let dropped = dropped.map(|m| format!("{}={}", m.topic().as_str(), std::str::from_utf8(m.payload()).unwrap()));

@@ -27,7 +27,7 @@ fn what_is_in_flight_is_sent_again_in_order_and_as_fast_as_the_socket_takes_it()
         let mut end = End::new(SessionLimits { max_inflight_out: 5_000, max_outbound_bytes: 30_000, ..LIMITS });
         end.session = with_inflight(COUNT, size);
         let (session, mut turn) = end.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
         let (mut sent, mut buffers) = (Vec::new(), 0);
         loop {
             assert!(end.session.pending() <= 30_000 + size + 20, "{} bytes at once", end.session.pending());
@@ -66,7 +66,7 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
     let mut end = End::new(SessionLimits { max_inflight_out: 100, max_outbound_bytes: 2_000, ..LIMITS });
     end.session = with_inflight(9, 1_000);
     let (session, mut turn) = end.parts();
-    session.attach(ProtocolVersion::V311, true, None, &mut turn);
+    session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
     // 1 and 2 are on their way; what the client had from the connection before, it may acknowledge at once
     assert_eq!(name(end.handle(Packet::Pubrec(id(4).into()))), "release 4");
     assert_eq!(name(end.handle(Packet::Pubcomp(id(4).into()))), "none");
@@ -118,7 +118,7 @@ fn the_client_that_leaves_while_it_is_sent_everything_again_is_sent_everything_a
     end.session = with_inflight(9, 1_000);
     for _ in 0..3 {
         let (session, mut turn) = end.parts();
-        session.attach(ProtocolVersion::V311, true, None, &mut turn);
+        session.attach(&Welcome::plain(ProtocolVersion::V311, true), None, &mut turn);
         assert_eq!(end.messages().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2]);
         end.detach();
     }

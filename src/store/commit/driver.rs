@@ -45,7 +45,7 @@ impl Threads {
 /// Starts them. `age` is that of the log now, in milliseconds.
 pub(crate) fn start<F: Files>(
     shared: Arc<Handover>,
-    writer: Writer<F>,
+    mut writer: Writer<F>,
     interval: Option<Duration>,
     age: u64,
 ) -> io::Result<Threads> {
@@ -58,6 +58,7 @@ pub(crate) fn start<F: Files>(
     let watcher = thread::Builder::new().name("store-watch".into());
     let watcher = watcher.spawn(move || watch(&*files, &shown, &its_end))?;
     let now = shared.clock.now();
+    writer.begins(now, age);
     let (to_sync, written) = mpsc::channel();
     let driver = Driver {
         shared: shared.clone(),

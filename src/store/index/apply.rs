@@ -1,7 +1,7 @@
 //! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is
 //! noted, so that a batch writes the outcome and not the way there (`emit` does).
 
-use std::{collections::BTreeMap, iter, ops::Range};
+use std::{collections::BTreeMap, iter, ops::Range, time::Instant};
 
 use hashbrown::{HashMap, HashTable};
 
@@ -40,6 +40,8 @@ pub(crate) struct Index {
     pub(crate) live_bytes: u64,
     /// Sessions of which a client is connected.
     pub(crate) connected: u64,
+    /// When the store began, and how old the log was then, in milliseconds; `None`: it is only read.
+    pub(crate) began: Option<(Instant, u64)>,
     /// The first numbers for sessions and messages to come.
     pub(crate) next_session: u64,
     pub(crate) next_message: u64,
@@ -81,6 +83,9 @@ impl Index {
                 }
                 let slot = self.insert_session(Session::new(session, client, owner.map(|owner| *owner), will, None));
                 self.mark_session(slot);
+            }
+            Record::Lasts { session, seconds } => {
+                self.change_session(session.0.get(), |session| session.lasts = seconds);
             }
             Record::Attached { session, owner, will } => self.attach(session.0.get(), owner, will),
             Record::Detached { session } => {

@@ -1,6 +1,8 @@
 //! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they
 //! are, and the retained ones by topic.
 
+use std::time::Instant;
+
 use hashbrown::hash_table::Entry;
 
 use super::{
@@ -18,7 +20,8 @@ impl Index {
         if self.bodies.get(known).is_some_and(|body| message_number(&body.message) == message_number(&message)) {
             return known;
         }
-        let slot = self.insert_body(message);
+        let expires = message.extras().expires.map(|at| self.age_at(at));
+        let slot = self.insert_body(message, expires);
         if let Some(body) = self.bodies.get_mut(slot) {
             body.flags.dirty = true;
         }
@@ -26,11 +29,24 @@ impl Index {
         slot
     }
 
-    pub(crate) fn insert_body(&mut self, message: Message) -> u32 {
+    /// The age of the log at a time, in milliseconds.
+    fn age_at(&self, time: Instant) -> u64 {
+        let (began, age) = self.began.unwrap_or((time, 0));
+        let since = time.saturating_duration_since(began).as_millis();
+        age.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn insert_body(&mut self, message: Message, expires: Option<u64>) -> u32 {
         self.next_message = self.next_message.max(message_number(&message) + 1);
         self.live_bytes += body_cost(&message);
-        let slot =
-            self.bodies.insert(Body { message, home: UNWRITTEN, refs: 0, home_extra: 0, flags: BodyFlags::default() });
+        let slot = self.bodies.insert(Body {
+            message,
+            home: UNWRITTEN,
+            expires,
+            refs: 0,
+            home_extra: 0,
+            flags: BodyFlags::default(),
+        });
         if let Some(body) = self.bodies.get(slot) {
             body.message.set_store_place(slot);
         }

@@ -10,6 +10,8 @@ use crate::{router::Publisher, session::Message};
 pub(crate) struct Body {
     pub(crate) message: Message,
     pub(crate) home: SegmentId,
+    /// The age of the log at which it expires, in milliseconds.
+    pub(crate) expires: Option<u64>,
     /// How many entries have it.
     pub(crate) refs: u32,
     /// Bytes that its latest record has for its [`Origin`].

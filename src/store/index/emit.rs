@@ -2,7 +2,7 @@
 //! still has is noted as changed.
 
 use super::{
-    super::log::{Away, Encoder, EntryState, LogRecord, Origin, Owner, Will},
+    super::log::{Away, Encoder, EntryState, Extras, LogRecord, Origin, Owner, Will},
     apply::{Dirty, Index},
     body::{self, Body, body_cost, message_number, origin_cost},
     segment_use::{SegmentId, UNWRITTEN},
@@ -362,6 +362,7 @@ pub(crate) fn session_record(session: &Session) -> LogRecord<'_> {
         away: session.away_since.map(Away::Age),
         will: session.will.as_ref().map(will),
         owner: session.owner.as_ref().map(|owner| Owner { user: owner.user.as_str(), login: owner.login }),
+        lasts: session.lasts,
     }
 }
 
@@ -392,6 +393,7 @@ pub(crate) fn body_record<'a>(index: &'a Index, slot: u32, body: &'a Body) -> Lo
         topic: body.message.topic(),
         payload: body.message.payload(),
         origin: index.origins.get(&slot).map(origin),
+        extras: Extras { properties: body.message.stored_properties(), expires: body.expires },
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) number: u64,
     pub(crate) client: ClientId,
     pub(crate) owner: Option<SessionOwner>,
+    /// How many seconds it lasts while its client is away; `None`: until its client ends it.
+    pub(crate) lasts: Option<u32>,
     pub(crate) will: Option<StoredWill>,
     /// Wills that are still to be published, by their numbers.
     pub(crate) due: BTreeMap<u64, DueWill>,
@@ -149,6 +151,7 @@ impl Session {
             number,
             client,
             owner,
+            lasts: None,
             will,
             due: BTreeMap::new(),
             away_since,

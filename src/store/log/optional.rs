@@ -1,7 +1,9 @@
 //! The optional fields of records: each with its kind and its length, so that a reader skips those it does not know.
 
+use std::num::NonZeroU32;
+
 use super::varint::{self, Reader, Why};
-use crate::router::Login;
+use crate::{router::Login, types::SubscriptionOptions};
 
 /// Whose a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +56,19 @@ impl<'a> Owner<'a> {
         put_field(out, LOGIN, &[login_byte(self.login)]);
     }
 
-    /// Of the fields of a session; `None`: it has no owner.
-    pub(crate) fn read(from: &mut Reader<'a>) -> Result<Option<Self>, Why> {
-        let (mut user, mut login) = (None, Login::PasswordFile);
+    /// Of the fields of a session: its owner, if it has one, and how many seconds it lasts, unless its client ends it.
+    pub(crate) fn read(from: &mut Reader<'a>) -> Result<(Option<Self>, Option<u32>), Why> {
+        let (mut user, mut login, mut lasts) = (None, Login::PasswordFile, None);
         read(from, |kind, mut field| {
             match kind {
                 USER => user = Some(text(field)?),
                 LOGIN => login = login_of(field.byte()?)?,
+                LASTS => lasts = u32::try_from(field.number()?).ok(),
                 _ => {}
             }
             Ok(())
         })?;
-        Ok(user.map(|user| Self { user, login }))
+        Ok((user.map(|user| Self { user, login }), lasts))
     }
 }
 
@@ -80,20 +83,86 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Of the fields of a message; `None`: nobody knows.
-    pub(crate) fn read(from: &mut Reader<'a>) -> Result<Option<Self>, Why> {
-        let (mut time, mut client, mut user) = (None, None, None);
+    /// Of the fields of a message: where it comes from, `None` where nobody knows, and what else there is of it.
+    pub(crate) fn read(from: &mut Reader<'a>) -> Result<(Option<Self>, Extras<'a>), Why> {
+        let (mut time, mut client, mut user, mut extras) = (None, None, None, Extras::default());
         read(from, |kind, mut field| {
             match kind {
                 TIME => time = Some(field.number()?),
                 CLIENT => client = Some(text(field)?),
                 USER => user = Some(text(field)?),
-                _ => {}
+                _ => extras.take(kind, field)?,
             }
             Ok(())
         })?;
-        Ok(time.map(|time| Self { time, client, user }))
+        Ok((time.map(|time| Self { time, client, user }), extras))
     }
+}
+
+/// What a message of MQTT 5 has beside topic and payload, and one that expires.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras<'a> {
+    /// Properties, as on the wire.
+    pub(crate) properties: &'a [u8],
+    /// The age of the log at which it expires, in milliseconds.
+    pub(crate) expires: Option<u64>,
+}
+
+impl<'a> Extras<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.properties.is_empty() && self.expires.is_none()
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        if !self.properties.is_empty() {
+            put_field(out, PROPERTIES, self.properties);
+        }
+        if let Some(expires) = self.expires {
+            varint::put(out, EXPIRES);
+            varint::put_sized(out, |out| varint::put(out, expires));
+        }
+    }
+
+    /// One of the fields of a message, if it is one of these.
+    pub(crate) fn take(&mut self, kind: u64, mut field: Reader<'a>) -> Result<(), Why> {
+        match kind {
+            PROPERTIES => self.properties = field.0,
+            EXPIRES => self.expires = Some(field.number()?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a subscription asks for beside a QoS.
+pub(crate) fn put_options(out: &mut Vec<u8>, options: &SubscriptionOptions) {
+    let bits = u8::from(options.no_local) << 2 | u8::from(options.retain_as_published) << 3;
+    put_field(out, OPTIONS, &[bits]);
+    if let Some(identifier) = options.identifier {
+        varint::put(out, IDENTIFIER);
+        varint::put_sized(out, |out| varint::put(out, identifier.get().into()));
+    }
+}
+
+/// Of the fields of a subscription.
+pub(crate) fn read_options(from: &mut Reader<'_>, options: &mut SubscriptionOptions) -> Result<(), Why> {
+    read(from, |kind, mut field| {
+        match kind {
+            OPTIONS => {
+                let bits = field.byte()?;
+                (options.no_local, options.retain_as_published) = (bits & 0b100 != 0, bits & 0b1000 != 0);
+            }
+            IDENTIFIER => options.identifier = u32::try_from(field.number()?).ok().and_then(NonZeroU32::new),
+            _ => {}
+        }
+        Ok(())
+    })
+}
+
+/// How long a session lasts, where that is not until its client ends it: seconds.
+pub(crate) fn put_lasts(out: &mut Vec<u8>, seconds: u32) {
+    varint::put(out, LASTS);
+    varint::put_sized(out, |out| varint::put(out, seconds.into()));
 }
 
 fn login_byte(login: Login) -> u8 {
@@ -120,6 +189,11 @@ pub(crate) const USER: u64 = 1;
 const LOGIN: u64 = 2;
 const TIME: u64 = 3;
 const CLIENT: u64 = 4;
+const PROPERTIES: u64 = 5;
+const EXPIRES: u64 = 6;
+const OPTIONS: u64 = 7;
+const IDENTIFIER: u64 = 8;
+pub(crate) const LASTS: u64 = 9;
 
 #[cfg(test)]
 mod tests {
@@ -140,8 +214,8 @@ mod tests {
             });
         }
         let mut reader = Reader(&bytes);
-        assert_eq!(Owner::read(&mut reader), Ok(Some(owner)));
-        assert_eq!(Origin::read(&mut reader), Ok(Some(origin)));
+        assert_eq!(Owner::read(&mut reader), Ok((Some(owner), None)));
+        assert_eq!(Origin::read(&mut reader), Ok((Some(origin), Extras::default())));
         assert!(reader.0.is_empty());
     }
 
@@ -152,7 +226,7 @@ mod tests {
         }
         assert_eq!(Owner::read(&mut Reader(&[3, 2, 1, 9])), Err("has a way of login that is not known"));
         assert_eq!(Owner::read(&mut Reader(&[3, 1, 1, 0xFF])), Err("has text that is not UTF-8"));
-        assert_eq!(Owner::read(&mut Reader(&[0])), Ok(None));
-        assert_eq!(Origin::read(&mut Reader(&[0])), Ok(None));
+        assert_eq!(Owner::read(&mut Reader(&[0])), Ok((None, None)));
+        assert_eq!(Origin::read(&mut Reader(&[0])), Ok((None, Extras::default())));
     }
 }

@@ -3,7 +3,7 @@
 //! other.
 
 use super::{
-    optional::{self, Origin, Owner},
+    optional::{self, Extras, Origin, Owner},
     varint::{self, Reader, Why},
 };
 use crate::{
@@ -15,7 +15,15 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogRecord<'a> {
     /// A session: of which client, whether that is away, its Will, the user whose it is.
-    Session { session: u64, client: &'a str, away: Option<Away>, will: Option<Will<'a>>, owner: Option<Owner<'a>> },
+    Session {
+        session: u64,
+        client: &'a str,
+        away: Option<Away>,
+        will: Option<Will<'a>>,
+        owner: Option<Owner<'a>>,
+        /// How many seconds it lasts; `None`: until its client ends it.
+        lasts: Option<u32>,
+    },
     /// It is no more, and nothing of it is.
     Ended { session: u64 },
     /// A subscription.
@@ -23,7 +31,15 @@ pub(crate) enum LogRecord<'a> {
     /// It is no more.
     Unsubscribed { session: u64, filter: &'a TopicFilter },
     /// A message, and whether it is the retained message of its topic from here on; from whom it is then.
-    Body { message: u64, qos: QoS, retained: bool, topic: &'a TopicName, payload: &'a [u8], origin: Option<Origin<'a>> },
+    Body {
+        message: u64,
+        qos: QoS,
+        retained: bool,
+        topic: &'a TopicName,
+        payload: &'a [u8],
+        origin: Option<Origin<'a>>,
+        extras: Extras<'a>,
+    },
     /// What a session is to be sent.
     Entry { session: u64, number: u64, entry: EntryState },
     /// It is no more.
@@ -79,7 +95,7 @@ impl<'a> LogRecord<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.tag());
         match *self {
-            Self::Session { session, client, away, will, owner } => {
+            Self::Session { session, client, away, will, owner, lasts } => {
                 varint::put(out, session);
                 varint::put_bytes(out, client.as_bytes());
                 out.push(u8::from(away.is_some()) | u8::from(will.is_some()) << 1);
@@ -90,7 +106,10 @@ impl<'a> LogRecord<'a> {
                     will.encode(out);
                 }
                 if self.tag() == SESSION {
-                    optional::put(out, |out| owner.iter().for_each(|owner| owner.put(out)));
+                    optional::put(out, |out| {
+                        owner.iter().for_each(|owner| owner.put(out));
+                        lasts.iter().for_each(|&seconds| optional::put_lasts(out, seconds));
+                    });
                 }
             }
             Self::Ended { session } => varint::put(out, session),
@@ -98,18 +117,24 @@ impl<'a> LogRecord<'a> {
                 varint::put(out, session);
                 out.push(options.qos as u8);
                 varint::put_bytes(out, filter.as_str().as_bytes());
+                if self.tag() == SUBSCRIBED {
+                    optional::put(out, |out| optional::put_options(out, &options));
+                }
             }
             Self::Unsubscribed { session, filter } => {
                 varint::put(out, session);
                 varint::put_bytes(out, filter.as_str().as_bytes());
             }
-            Self::Body { message, qos, retained, topic, payload, origin } => {
+            Self::Body { message, qos, retained, topic, payload, origin, extras } => {
                 varint::put(out, message);
                 out.push(qos as u8 | u8::from(retained) << 2);
                 varint::put_bytes(out, topic.as_str().as_bytes());
                 varint::put_bytes(out, payload);
-                if let Some(origin) = origin {
-                    optional::put(out, |out| origin.put(out));
+                if self.tag() == BODY {
+                    optional::put(out, |out| {
+                        origin.iter().for_each(|origin| origin.put(out));
+                        extras.put(out);
+                    });
                 }
             }
             Self::Entry { session, number, entry } => {
@@ -159,12 +184,13 @@ impl<'a> LogRecord<'a> {
     /// Beside these there is [`NEXT_DELIVERY`]. What format 1 can say, it says as that does.
     fn tag(&self) -> u8 {
         match self {
-            Self::Session { away: None | Some(Away::Wall(_)), owner: None, .. } => 1,
+            Self::Session { away: None | Some(Away::Wall(_)), owner: None, lasts: None, .. } => 1,
             Self::Session { .. } => SESSION,
             Self::Ended { .. } => 2,
+            Self::Subscribed { options, .. } if options.is_special() => SUBSCRIBED,
             Self::Subscribed { .. } => 3,
             Self::Unsubscribed { .. } => 4,
-            Self::Body { origin: None, .. } => 5,
+            Self::Body { origin: None, extras, .. } if extras.is_empty() => 5,
             Self::Body { .. } => BODY,
             Self::Entry { .. } => 6,
             Self::Done { .. } => 7,
@@ -190,27 +216,28 @@ impl<'a> LogRecord<'a> {
                     return Err("has flags that are not known");
                 }
                 let since = if tag == 1 { Away::Wall } else { Away::Age };
-                Self::Session {
-                    session,
-                    client,
-                    away: if has & 1 == 0 { None } else { Some(since(from.number()?)) },
-                    will: if has & 2 == 0 { None } else { Some(will(from)?) },
-                    owner: if tag == 1 { None } else { Owner::read(from)? },
-                }
+                let away = if has & 1 == 0 { None } else { Some(since(from.number()?)) };
+                let will = if has & 2 == 0 { None } else { Some(will(from)?) };
+                let (owner, lasts) = if tag == 1 { (None, None) } else { Owner::read(from)? };
+                Self::Session { session, client, away, will, owner, lasts }
             }
             2 => Self::Ended { session: id(from)? },
-            3 => {
-                let (session, options) = (id(from)?, from.byte()?);
-                let qos = QoS::from_bits(options).ok_or("has a QoS that is none")?;
-                Self::Subscribed { session, filter: filter(from)?, options: qos.into() }
+            tag @ (3 | SUBSCRIBED) => {
+                let (session, qos) = (id(from)?, from.byte()?);
+                let qos = QoS::from_bits(qos).ok_or("has a QoS that is none")?;
+                let (filter, mut options) = (filter(from)?, SubscriptionOptions::from(qos));
+                if tag == SUBSCRIBED {
+                    optional::read_options(from, &mut options)?;
+                }
+                Self::Subscribed { session, filter, options }
             }
             4 => Self::Unsubscribed { session: id(from)?, filter: filter(from)? },
             tag @ (5 | BODY) => {
                 let message = id(from)?;
                 let (qos, retained) = qos_and_retain(from.byte()?)?;
                 let (topic, payload) = (topic(from)?, payload(from)?);
-                let origin = if tag == 5 { None } else { Origin::read(from)? };
-                Self::Body { message, qos, retained, topic, payload, origin }
+                let (origin, extras) = if tag == 5 { Default::default() } else { Origin::read(from)? };
+                Self::Body { message, qos, retained, topic, payload, origin, extras }
             }
             6 => {
                 let (session, number, flags) = (id(from)?, from.number()?, from.byte()?);
@@ -229,7 +256,7 @@ impl<'a> LogRecord<'a> {
             8 => Self::Received { session: id(from)?, packet_id: packet_id(from)?, arrival: from.number()? },
             9 => Self::ReceiptReleased { session: id(from)?, packet_id: packet_id(from)? },
             10 => Self::Retained { message: id(from)?, topic: topic(from)?, origin: None },
-            RETAINED => Self::Retained { message: id(from)?, topic: topic(from)?, origin: Origin::read(from)? },
+            RETAINED => Self::Retained { message: id(from)?, topic: topic(from)?, origin: Origin::read(from)?.0 },
             11 => Self::Cleared { topic: topic(from)? },
             12 => Self::WillDue { session: id(from)?, number: from.number()?, will: will(from)? },
             13 => Self::WillPublished { session: id(from)?, number: from.number()? },
@@ -299,9 +326,10 @@ fn packet_id(from: &mut Reader<'_>) -> Result<PacketId, Why> {
 /// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message
 /// is beyond that one's.
 pub(crate) const NEXT_DELIVERY: u8 = 14;
-/// Those of format 2, with optional fields at their end; 17 and 18 are for subscriptions and deliveries of MQTT 5.
+/// Those of format 2, with optional fields at their end.
 const BODY: u8 = 15;
 const SESSION: u8 = 16;
+const SUBSCRIBED: u8 = 17;
 const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
@@ -329,18 +357,87 @@ pub(crate) mod tests {
             number,
             entry: EntryState { qos, retain: sent.is_none(), sent, message },
         };
+        let special = SubscriptionOptions {
+            no_local: true,
+            retain_as_published: true,
+            identifier: std::num::NonZeroU32::new(268_435_455),
+            ..QoS::AtLeastOnce.into()
+        };
+        let extras = Extras { properties: b"\x01\x01", expires: Some(1 << 40) };
         vec![
-            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: None },
-            LogRecord::Session { session: 1, client: "", away: Some(Away::Wall(1 << 41)), will: None, owner: None },
-            LogRecord::Session { session: 1, client: "", away: Some(Away::Age(1 << 33)), will: None, owner: None },
-            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: Some(owner) },
-            LogRecord::Session { session, client: "c", away: Some(Away::Age(0)), will: None, owner: Some(owner) },
+            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: None, lasts: None },
+            LogRecord::Session {
+                session: 1,
+                client: "",
+                away: Some(Away::Wall(1 << 41)),
+                will: None,
+                owner: None,
+                lasts: None,
+            },
+            LogRecord::Session {
+                session: 1,
+                client: "",
+                away: Some(Away::Age(1 << 33)),
+                will: None,
+                owner: None,
+                lasts: None,
+            },
+            LogRecord::Session {
+                session,
+                client: "client",
+                away: None,
+                will: Some(will),
+                owner: Some(owner),
+                lasts: None,
+            },
+            LogRecord::Session {
+                session,
+                client: "c",
+                away: Some(Away::Age(0)),
+                will: None,
+                owner: Some(owner),
+                lasts: None,
+            },
+            LogRecord::Session {
+                session,
+                client: "c",
+                away: Some(Away::Age(5)),
+                will: None,
+                owner: None,
+                lasts: Some(3_600),
+            },
             LogRecord::Ended { session },
             LogRecord::Subscribed { session, filter, options: qos.into() },
+            LogRecord::Subscribed { session, filter, options: special },
             LogRecord::Unsubscribed { session, filter },
-            LogRecord::Body { message: 1 << 33, qos, retained: true, topic, payload: b"payload", origin: None },
-            LogRecord::Body { message: 1, qos: QoS::AtMostOnce, retained: false, topic, payload: b"", origin: None },
-            LogRecord::Body { message: 2, qos, retained: true, topic, payload: b"", origin: Some(origin) },
+            LogRecord::Body { message: 3, qos, retained: false, topic, payload: b"p", origin: None, extras },
+            LogRecord::Body {
+                message: 1 << 33,
+                qos,
+                retained: true,
+                topic,
+                payload: b"payload",
+                origin: None,
+                extras: Extras::default(),
+            },
+            LogRecord::Body {
+                message: 1,
+                qos: QoS::AtMostOnce,
+                retained: false,
+                topic,
+                payload: b"",
+                origin: None,
+                extras: Extras::default(),
+            },
+            LogRecord::Body {
+                message: 2,
+                qos,
+                retained: true,
+                topic,
+                payload: b"",
+                origin: Some(origin),
+                extras: Extras::default(),
+            },
             entry(None, Some(77)),
             entry(Some(MAX_SENT), Some(77)),
             entry(Some(1), None),
@@ -377,7 +474,7 @@ pub(crate) mod tests {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),
-            (&[17], "is of a kind that is not known"),
+            (&[18], "is of a kind that is not known"),
             (&[2, 0], "has a number that none has"),
             (&[1, 1, 0, 4], "has flags that are not known"),
             (&[16, 1, 0, 4], "has flags that are not known"),

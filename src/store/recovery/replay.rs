@@ -47,6 +47,7 @@ struct Head {
     away: Option<Away>,
     will: Option<StoredWill>,
     owner: Option<SessionOwner>,
+    lasts: Option<u32>,
     home: SegmentId,
 }
 
@@ -54,6 +55,7 @@ struct Head {
 #[derive(Debug)]
 struct Body {
     message: Option<Message>,
+    expires: Option<u64>,
     home: SegmentId,
     /// Bytes that its record has for an [`Origin`].
     extra: u32,
@@ -138,9 +140,9 @@ impl Replay {
     /// The next record of the log, in the segment `home`.
     pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: SegmentId) {
         match *record {
-            LogRecord::Session { session, client, away, will, owner } => {
+            LogRecord::Session { session, client, away, will, owner, lasts } => {
                 let (client, will, owner) = (client.into(), will.map(stored_will), owner.map(session_owner));
-                self.session(session).head = Some(Head { client, away, will, owner, home });
+                self.session(session).head = Some(Head { client, away, will, owner, lasts, home });
             }
             LogRecord::Ended { session } => {
                 self.floors(session + 1, 0);
@@ -152,15 +154,18 @@ impl Replay {
             LogRecord::Unsubscribed { session, filter } => {
                 self.session(session).subscriptions.remove(filter.as_str());
             }
-            LogRecord::Body { message, qos, retained, topic, payload, origin } => {
+            LogRecord::Body { message, qos, retained, topic, payload, origin, extras } => {
                 self.floors(0, message + 1);
-                let body = Message::new(topic, payload, qos);
+                // what are no properties was written by nobody: the message is more than they
+                let body = Message::restored(topic, payload, qos, extras.properties, extras.expires.is_some())
+                    .unwrap_or_else(|| Message::new(topic, payload, qos));
                 if let Some(number) = std::num::NonZeroU64::new(message) {
                     body.set_store_number(number);
                 }
                 let origin = origin.map(self::origin);
                 let extra = origin.as_ref().map_or(0, origin_cost);
-                self.bodies.insert(message, Body { message: Some(body), home, extra, slot: 0 });
+                self.bodies
+                    .insert(message, Body { message: Some(body), expires: extras.expires, home, extra, slot: 0 });
                 if retained {
                     self.retain(topic.as_str(), message, origin);
                 }
@@ -230,7 +235,7 @@ impl Replay {
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
             let deliveries = known.deliveries.records;
-            let Some(Head { client, away, will, owner, home }) = known.head else {
+            let Some(Head { client, away, will, owner, lasts, home }) = known.head else {
                 let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
@@ -242,6 +247,7 @@ impl Replay {
                 Some(Away::Wall(_)) | None => None,
             };
             let mut session = Session::new(number, client, owner, will, Some(away_since.unwrap_or(last.age)));
+            session.lasts = lasts;
             session.place.home = home;
             session.home_cost = session.cost;
             index.segment_use.enter(home, session.cost.into());
@@ -301,7 +307,7 @@ impl Replay {
         let body = self.bodies.get_mut(&message)?;
         if let Some(message) = body.message.take() {
             index.segment_use.enter(body.home, body_cost(&message) + u64::from(body.extra));
-            body.slot = index.insert_body(message);
+            body.slot = index.insert_body(message, body.expires);
             if let Some(kept) = index.bodies.get_mut(body.slot) {
                 (kept.home, kept.home_extra) = (body.home, body.extra);
             }

@@ -1,6 +1,9 @@
 //! From the index to what the router is given at a start.
 
-use std::{num::NonZeroU64, time::Duration};
+use std::{
+    num::NonZeroU64,
+    time::{Duration, Instant},
+};
 
 use super::super::{
     index::{Entry, Index, Session},
@@ -17,8 +20,14 @@ pub(crate) fn down_time(last: Time, wall: u64) -> u64 {
     if last.wall < NOT_SET { 0 } else { wall.saturating_sub(last.wall) }
 }
 
-/// All that is kept. `age` is that of the log now.
-pub(crate) fn restored(index: &Index, age: u64) -> Restored {
+/// All that is kept. `age` is that of the log `now`.
+pub(crate) fn restored(index: &Index, age: u64, now: Instant) -> Restored {
+    for (_, body) in index.bodies.iter() {
+        if let Some(expires) = body.expires {
+            let left = Duration::from_millis(expires.saturating_sub(age));
+            body.message.set_expiry(now.checked_add(left).unwrap_or(now));
+        }
+    }
     let sessions = index.sessions.iter().map(|(_, session)| restored_session(index, session, age)).collect();
     let retained = index.bodies.iter().filter(|(_, body)| body.flags.retained).map(|(slot, body)| {
         let (time, publisher) = index.origins.get(&slot).map_or((None, None), |o| (Some(o.time), o.publisher.clone()));
@@ -44,6 +53,7 @@ fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSessi
         session: number(session.number),
         client: session.client.clone(),
         owner: session.owner.clone(),
+        lasts: session.lasts,
         will: session.will.clone(),
         due: session.due.iter().map(|(&number, due)| (number, due.will.clone())).collect(),
         away: Duration::from_millis(session.away_since.map_or(0, |since| age.saturating_sub(since))),

@@ -202,7 +202,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     world.now = 30_000;
     commit(&mut world, vec![start(3)]);
     let away = |world: &World, now| {
-        let mut sessions = restored(world.writer.index(), now).sessions;
+        let mut sessions = restored(world.writer.index(), now, std::time::Instant::now()).sessions;
         sessions.sort_by_key(|session| session.session);
         sessions.into_iter().map(|session| session.away.as_millis()).collect::<Vec<_>>()
     };
@@ -234,7 +234,7 @@ fn a_clock_that_is_set_makes_nobody_away_for_longer() {
     assert_eq!(recovered.last, Time { wall: NOW, age: 6_000 });
     // it starts again three seconds later
     let age = recovered.last.age + down_time(recovered.last, NOW + 3_000);
-    assert_eq!(restored(&recovered.index, age).sessions[0].away.as_millis(), 8_000);
+    assert_eq!(restored(&recovered.index, age, std::time::Instant::now()).sessions[0].away.as_millis(), 8_000);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn what_is_restored_says_how_far_each_message_came() {
     );
     commit(&mut world, vec![Record::Released { session: session_number(1), number: 3 }]);
     world.restart();
-    let restored = restored(world.writer.index(), 0);
+    let restored = restored(world.writer.index(), 0, std::time::Instant::now());
     let states: Vec<_> = restored.sessions[0].messages.iter().map(|message| (message.number, &message.state)).collect();
     assert!(matches!(
         states[..],

@@ -6,7 +6,7 @@ use super::{super::index::apply::Index, world::session_number};
 use crate::{
     router::{Publisher, Record, SessionOwner},
     session::{Message, SessionNumber},
-    types::QoS,
+    types::{QoS, SubscriptionOptions},
 };
 
 /// All that is kept, but for whether a client is connected.
@@ -23,16 +23,17 @@ pub(super) type Retained = (Content, Option<Publisher>);
 /// Of which client and user, what, and RETAIN.
 pub(super) type Will = (Publisher, Content, bool);
 
-/// Topic, payload, QoS.
-pub(super) type Content = (String, Vec<u8>, QoS);
+/// Topic, payload, QoS, properties and Subscription Identifiers.
+pub(super) type Content = (String, Vec<u8>, QoS, Vec<u8>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) client: String,
     pub(super) owner: Option<SessionOwner>,
+    pub(super) lasts: Option<u32>,
     pub(super) will: Option<(Content, bool)>,
     pub(super) due: BTreeMap<u64, (Content, bool)>,
-    pub(super) subscriptions: BTreeMap<String, QoS>,
+    pub(super) subscriptions: BTreeMap<String, SubscriptionOptions>,
     pub(super) messages: BTreeMap<u64, Entry>,
     pub(super) received: Vec<u16>,
 }
@@ -46,7 +47,8 @@ pub(super) struct Entry {
 }
 
 pub(super) fn content(message: &Message) -> Content {
-    (message.topic().as_str().to_owned(), message.payload().to_vec(), message.qos())
+    let properties = message.stored_properties().to_vec();
+    (message.topic().as_str().to_owned(), message.payload().to_vec(), message.qos(), properties)
 }
 
 impl Model {
@@ -58,6 +60,7 @@ impl Model {
                 let new = Session { client: client.to_string(), owner, will, ..Session::default() };
                 self.sessions.insert(*session, new);
             }
+            Record::Lasts { session, seconds } => self.change(*session, |session| session.lasts = *seconds),
             Record::Attached { session, owner, will } => {
                 let will = will.as_ref().map(|will| (content(&will.message), will.retain));
                 self.change(*session, |session| (session.owner, session.will) = (owner.as_deref().cloned(), will));
@@ -79,7 +82,7 @@ impl Model {
             Record::SessionEnded { session } => drop(self.sessions.remove(session)),
             Record::Subscribed { session, filter, options } => {
                 self.change(*session, |session| {
-                    session.subscriptions.insert(filter.to_string(), options.qos);
+                    session.subscriptions.insert(filter.to_string(), *options);
                 });
             }
             Record::Unsubscribed { session, filter } => {
@@ -135,9 +138,10 @@ impl From<&Index> for Model {
                 let content = entry.body().map(body);
                 (entry.number, Entry { content, qos: entry.qos(), retain: entry.retain(), sent: entry.sent() })
             });
-            let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options.qos));
+            let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options));
             let model = Session {
                 client: session.client.to_string(),
+                lasts: session.lasts,
                 owner: session.owner.clone(),
                 will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
                 due: session.due.iter().map(|(&n, due)| (n, (content(&due.will.message), due.will.retain))).collect(),

@@ -286,7 +286,7 @@ fn a_backup_beside_a_store_that_is_written_to_is_whole_and_has_what_was_acknowle
             run(|out| tools::backup(&from, &to, out).map(|()| true));
             let (model, recovered) = model(&to);
             assert!(recovered.torn.is_none() && recovered.obsolete.is_empty());
-            let number = model.retained.get("n").map_or(0, |((_, payload, _), _)| {
+            let number = model.retained.get("n").map_or(0, |((_, payload, ..), _)| {
                 std::str::from_utf8(payload).unwrap().split(' ').next().unwrap().parse().unwrap()
             });
             assert!(number >= before, "{number} of {before}");

@@ -16,8 +16,9 @@ use super::{
     simulated::{Rng, Simulated},
 };
 use crate::{
+    codec::{PropertiesBuf, PropertyId, PropertyValue},
     router::{Login, Publisher, QueuedCopy, Record, SessionOwner},
-    session::{Message, SessionNumber, StoredWill},
+    session::{Extras, Message, SessionNumber, StoredWill},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
@@ -227,9 +228,17 @@ impl World {
             2 => {
                 let (owner, will) = (self.owner(), self.will());
                 contents.list.push(Record::Attached { session, owner, will });
+                let seconds = self.rng.one_in(2).then(|| self.rng.next() as u32);
+                contents.list.push(Record::Lasts { session, seconds });
             }
             3 => {
-                let options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
+                let mut options = SubscriptionOptions::from(QoS::from_bits(self.rng.below(3) as u8).unwrap());
+                if self.rng.one_in(2) {
+                    // as MQTT 5 asks for it
+                    options.no_local = self.rng.one_in(2);
+                    options.retain_as_published = self.rng.one_in(2);
+                    options.identifier = std::num::NonZeroU32::new(self.rng.below(3) as u32 * 100_000_000);
+                }
                 contents.list.push(Record::Subscribed { session, filter: filter.into(), options });
             }
             4 => contents.list.push(Record::Unsubscribed { session, filter: filter.into() }),
@@ -339,7 +348,16 @@ impl World {
         self.next_message += 1;
         let length = self.rng.below(self.payload);
         let payload: Vec<u8> = (0..length).map(|_| self.rng.next() as u8).collect();
-        message(number, self.topic(), &payload)
+        if self.rng.one_in(2) {
+            return message(number, self.topic(), &payload);
+        }
+        // as MQTT 5 has it: a User Property, and Subscription Identifier 7
+        let mut properties = PropertiesBuf::default();
+        properties.push(PropertyId::UserProperty, PropertyValue::Pair("name", &"v".repeat(self.rng.below(200))));
+        let extras = Extras { properties: properties.as_properties(), identifiers: b"\x0B\x07", expires: None };
+        let message = Message::with(TopicName::new(self.topic()).unwrap(), &payload, QoS::AtLeastOnce, extras);
+        message.set_store_number(NonZeroU64::new(number).unwrap());
+        message
     }
 
     fn topic(&mut self) -> &'static str {

@@ -8,7 +8,7 @@ use super::{
     super::{
         commit::milliseconds,
         index::{Index, body_record, session_record, will_record},
-        log::{Away, Disk, Files, LogRecord, OpenError, Time, Will, data_dir},
+        log::{Away, Disk, Extras, Files, LogRecord, OpenError, Time, Will, data_dir},
         recovery::{Recovered, down_time},
     },
     ToolError,
@@ -28,7 +28,11 @@ pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
         if let LogRecord::Session { away: Some(Away::Age(since)), .. } = *record {
             object.insert("away_ms".into(), now.age.saturating_sub(since).into());
         }
+        if let LogRecord::Body { extras: Extras { expires: Some(at), .. }, .. } = *record {
+            object.insert("expires_ms".into(), at.saturating_sub(now.age).into());
+        }
         // how old this log is says nothing elsewhere
+        object.remove("expires_age_ms");
         object.remove("away_since_ms");
         object.remove("away_since_age_ms");
         without_nulls(&mut object);

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, Write},
+    num::NonZeroU32,
     path::Path,
 };
 
@@ -11,8 +12,8 @@ use super::{
     super::{
         commit::milliseconds,
         log::{
-            Away, Disk, EntryState, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will, data_dir,
-            is_stored_in,
+            Away, Disk, EntryState, Extras, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
+            data_dir, is_stored_in,
         },
         recovery::recover,
     },
@@ -22,8 +23,9 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    codec::Properties,
     topic::{TopicFilter, TopicName},
-    types::{PacketId, QoS},
+    types::{PacketId, QoS, SubscriptionOptions},
 };
 
 type Object = Map<String, Value>;
@@ -64,15 +66,19 @@ fn put_lines<F: super::super::log::File>(
         progress.at(done);
         let wrong = |why: String| ToolError::Line { number, why };
         let object: Object = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let mut payload = Vec::new();
-        let record = record(&object, &mut payload).map_err(wrong)?;
+        let (mut payload, mut properties) = (Vec::new(), Vec::new());
+        let record = record(&object, &mut payload, &mut properties).map_err(wrong)?;
         log.put(&record).map_err(failed)?;
     }
     Ok(())
 }
 
 /// What a line says. `payload` takes the bytes of one.
-fn record<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<LogRecord<'a>, String> {
+fn record<'a>(
+    object: &'a Object,
+    payload: &'a mut Vec<u8>,
+    properties: &'a mut Vec<u8>,
+) -> Result<LogRecord<'a>, String> {
     Ok(match text(object, "record")? {
         "session" => LogRecord::Session {
             session: id(object, "session")?,
@@ -86,10 +92,19 @@ fn record<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<LogRecord<
                 None => None,
             },
             will: inner(object, "will")?.map(|object| will(object, payload)).transpose()?,
+            lasts: optional_number(object, "lasts_s")?.and_then(|seconds| u32::try_from(seconds).ok()),
         },
         "subscription" => {
             let filter = TopicFilter::new(text(object, "filter")?).map_err(|error| format!("\"filter\" {error}"))?;
-            LogRecord::Subscribed { session: id(object, "session")?, filter, options: qos(object)?.into() }
+            let options = SubscriptionOptions {
+                no_local: optional_flag(object, "no_local")?,
+                retain_as_published: optional_flag(object, "retain_as_published")?,
+                identifier: optional_number(object, "identifier")?
+                    .and_then(|number| u32::try_from(number).ok())
+                    .and_then(NonZeroU32::new),
+                ..qos(object)?.into()
+            };
+            LogRecord::Subscribed { session: id(object, "session")?, filter, options }
         }
         "message" => LogRecord::Body {
             message: id(object, "message")?,
@@ -103,6 +118,12 @@ fn record<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<LogRecord<
                     user: optional_text(origin, "user")?,
                 }),
                 None => None,
+            },
+            extras: Extras {
+                properties: Some(hex_bytes(object, "properties_hex", properties)?)
+                    .filter(|bytes| Properties::of_stored(bytes).is_some())
+                    .ok_or("\"properties_hex\" is not the properties of a PUBLISH")?,
+                expires: optional_number(object, "expires_ms")?.map(|left| AGE.saturating_add(left)),
             },
             payload: bytes(object, payload)?,
         },
@@ -197,13 +218,26 @@ fn bytes<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<&'a [u8], S
     if let Some(text) = optional_text(object, "payload")? {
         return Ok(text.as_bytes());
     }
-    let hex = text(object, "payload_hex")?;
-    let wrong = || "\"payload_hex\" is not pairs of hexadecimal digits".to_owned();
+    text(object, "payload_hex")?;
+    hex_bytes(object, "payload_hex", payload)
+}
+
+/// Bytes in hexadecimal digits; none where there are no such.
+fn hex_bytes<'a>(object: &'a Object, key: &str, bytes: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
+    let hex = optional_text(object, key)?.unwrap_or_default();
+    let wrong = || format!("{key:?} is not pairs of hexadecimal digits");
     for pair in hex.as_bytes().chunks(2) {
         let digits = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2).ok_or_else(wrong)?;
-        payload.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
     }
-    Ok(payload)
+    Ok(bytes)
+}
+
+fn optional_flag(object: &Object, key: &str) -> Result<bool, String> {
+    match object.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(_) => flag(object, key),
+    }
 }
 
 /// The age of a log that begins with what was kept elsewhere, in milliseconds: beyond what any client was away.

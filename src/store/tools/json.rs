@@ -8,7 +8,7 @@ use crate::{router::Login, types::QoS};
 /// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
 pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
     let value = match *record {
-        LogRecord::Session { session, client, away, will, owner } => {
+        LogRecord::Session { session, client, away, will, owner, lasts } => {
             let will = will.map(|will| self::will(&will));
             let (wall, age) = match away {
                 Some(Away::Wall(since)) => (Some(since), None),
@@ -18,20 +18,27 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
             let owner = owner.map(|owner| json!({"user": owner.user, "login": login(owner.login)}));
             json!({
                 "record": "session", "session": session, "client": client, "away_since_ms": wall,
-                "away_since_age_ms": age, "owner": owner, "will": will,
+                "away_since_age_ms": age, "owner": owner, "will": will, "lasts_s": lasts,
             })
         }
         LogRecord::Ended { session } => json!({"record": "session_ended", "session": session}),
         LogRecord::Subscribed { session, filter, options } => {
-            json!({"record": "subscription", "session": session, "filter": filter.as_str(), "qos": qos(options.qos)})
+            json!({
+                "record": "subscription", "session": session, "filter": filter.as_str(), "qos": qos(options.qos),
+                "no_local": options.no_local.then_some(true),
+                "retain_as_published": options.retain_as_published.then_some(true),
+                "identifier": options.identifier,
+            })
         }
         LogRecord::Unsubscribed { session, filter } => {
             json!({"record": "unsubscribed", "session": session, "filter": filter.as_str()})
         }
-        LogRecord::Body { message, qos: published, retained, topic, payload: bytes, origin } => {
+        LogRecord::Body { message, qos: published, retained, topic, payload: bytes, origin, extras } => {
+            let properties = (!extras.properties.is_empty()).then(|| hex(extras.properties));
             let value = json!({
                 "record": "message", "message": message, "topic": topic.as_str(),
                 "qos": qos(published), "retained": retained, "origin": origin.map(self::origin),
+                "properties_hex": properties, "expires_age_ms": extras.expires,
             });
             return with_payload(value, bytes);
         }

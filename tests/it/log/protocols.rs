@@ -101,14 +101,17 @@ fn an_alpn_refusal_says_what_is_offered_and_what_is_spoken() {
 }
 
 #[test]
-fn mqtt_5_is_refused_as_what_it_is() {
+fn a_version_that_is_not_served_is_refused_as_what_it_is() {
     let mut running = Running::start(&[]);
     let mut client = Client::open(running.addresses[0]);
-    client.send(b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00");
+    client.send(b"\x10\x0d\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x00");
     client.expect_refused(1);
     let line = running.wait_for(" refused ");
     assert_eq!(field(&line, "code"), Some("1"), "{line}");
-    assert!(field(&line, "reason").is_some_and(|reason| reason.contains("MQTT 5 is not served yet")), "{line}");
+    assert!(
+        field(&line, "reason").is_some_and(|reason| reason.contains("Protocol Level 6 is not supported")),
+        "{line}"
+    );
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     assert_eq!(running.read.iter().filter(|line| line.contains("peer=")).count(), 1, "{}", running.read.join("\n"));

@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -183,6 +183,11 @@ impl<F: Files> Writer<F> {
         writer.look_for_room();
         writer.count();
         Ok(writer)
+    }
+
+    /// The log is so old, in milliseconds, at this time.
+    pub(crate) fn begins(&mut self, now: Instant, age: u64) {
+        self.index.began = Some((now, age));
     }
 
     pub(crate) fn index(&self) -> &Index {

@@ -1,0 +1,215 @@
+//! [`Dialect`]: how a client of MQTT 5 is spoken to: what it said of itself in its CONNECT, and which Topic Aliases it
+//! knows. Clients of MQTT 3.1 and 3.1.1 have none.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::close::ProtocolError;
+use crate::{
+    codec::{Alias, PropertyId, Publish, PublishProperties, publish_len_5},
+    types::QoS,
+};
+
+/// What a client of MQTT 5 says in its CONNECT of how it is to be spoken to (section 3.1.2.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientSays {
+    /// Receive Maximum: QoS 1 and 2 messages that may be sent to it and not be acknowledged.
+    pub receive_maximum: u16,
+    /// Maximum Packet Size, in bytes.
+    pub maximum_packet_size: u32,
+    /// How many Topic Aliases it takes, and the server uses.
+    pub topic_alias_maximum: u16,
+    /// Request Problem Information: it may be told more than a Reason Code.
+    pub problem_information: bool,
+}
+
+impl Default for ClientSays {
+    fn default() -> Self {
+        Self {
+            receive_maximum: u16::MAX,
+            maximum_packet_size: u32::MAX,
+            topic_alias_maximum: 0,
+            problem_information: true,
+        }
+    }
+}
+
+/// How one connection's client is spoken to.
+#[derive(Debug)]
+pub(super) struct Dialect {
+    says: ClientSays,
+    aliases: Aliases,
+    /// What the client's own aliases stand for.
+    pub(super) known: KnownTopics,
+}
+
+impl Dialect {
+    pub(super) fn new(says: ClientSays) -> Self {
+        Self { says, aliases: Aliases::default(), known: KnownTopics::default() }
+    }
+
+    /// Of `most` messages in flight, how many it takes [MQTT-3.3.4-9].
+    #[inline]
+    pub(super) fn window(&self, most: usize) -> usize {
+        most.min(self.says.receive_maximum.into())
+    }
+
+    /// Does it take a PUBLISH with this topic, these properties and so much payload [MQTT-3.1.2-24]?
+    pub(super) fn takes(&self, topic: &[u8], qos: QoS, properties: &PublishProperties<'_>, payload: usize) -> bool {
+        publish_len_5(topic.len(), qos, properties, payload) <= self.says.maximum_packet_size as usize
+    }
+
+    /// The Topic Alias that a PUBLISH, which is sent now, has.
+    pub(super) fn alias(
+        &mut self,
+        topic: &[u8],
+        qos: QoS,
+        properties: &PublishProperties<'_>,
+        payload: usize,
+    ) -> Option<Alias> {
+        if self.says.topic_alias_maximum == 0 || topic.len() <= ALIAS_LEN {
+            return None;
+        }
+        // one that is new makes the packet longer
+        let with_new = PublishProperties { alias: Some(Alias { number: 1, is_new: true }), ..*properties };
+        let may_be_new = self.takes(topic, qos, &with_new, payload);
+        self.aliases.of(topic, self.says.topic_alias_maximum, may_be_new)
+    }
+}
+
+/// Bytes of the property Topic Alias: a topic that is no longer is not worth one.
+const ALIAS_LEN: usize = 3;
+
+/// Which topics a client knows by a number. Where there are more topics than numbers, those keep theirs that are sent
+/// most.
+#[derive(Debug, Default)]
+struct Aliases {
+    numbers: BTreeMap<Box<[u8]>, u16>,
+    /// By number, from 1 on.
+    used: Vec<Used>,
+    /// Where the next topic without a number looks for one.
+    hand: usize,
+}
+
+#[derive(Debug)]
+struct Used {
+    topic: Box<[u8]>,
+    /// Rises when it is used, falls when another topic would like to have its number.
+    uses: u32,
+}
+
+impl Aliases {
+    fn of(&mut self, topic: &[u8], most: u16, may_be_new: bool) -> Option<Alias> {
+        if let Some(&number) = self.numbers.get(topic) {
+            let used = &mut self.used[usize::from(number) - 1];
+            used.uses = used.uses.saturating_add(1);
+            return Some(Alias { number, is_new: false });
+        }
+        if !may_be_new {
+            return None;
+        }
+        let at = if self.used.len() < usize::from(most) {
+            self.used.push(Used { topic: topic.into(), uses: 0 });
+            self.used.len() - 1
+        } else {
+            let at = self.hand;
+            self.hand = (at + 1) % self.used.len();
+            let used = &mut self.used[at];
+            if used.uses > 0 {
+                used.uses -= 1;
+                return None;
+            }
+            self.numbers.remove(&used.topic);
+            used.topic = topic.into();
+            at
+        };
+        let number = u16::try_from(at + 1).ok()?;
+        self.numbers.insert(topic.into(), number);
+        Some(Alias { number, is_new: true })
+    }
+}
+
+/// The Topic Aliases of a client, by number, from 1 on.
+#[derive(Debug, Default)]
+pub(super) struct KnownTopics(Vec<Option<Arc<str>>>);
+
+impl KnownTopics {
+    /// Which topic a PUBLISH means by its alias; it is remembered where the PUBLISH says which. `None`: it has none.
+    pub(super) fn resolve(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
+        let Some(number) = publish.properties.short(PropertyId::TopicAlias) else { return Ok(None) };
+        if number > most {
+            return Err(ProtocolError::TopicAliasTooLarge(number));
+        }
+        let Self(known) = self;
+        let at = usize::from(number) - 1;
+        let topic = publish.topic.as_str();
+        if topic.is_empty() {
+            let meant = known.get(at).cloned().flatten();
+            return meant.map(Some).ok_or(ProtocolError::TopicAliasUnknown(number));
+        }
+        if known.len() <= at {
+            known.resize(at + 1, None);
+        }
+        let place = &mut known[at];
+        let topic = match place {
+            Some(same) if **same == *topic => same.clone(),
+            _ => place.insert(topic.into()).clone(),
+        };
+        Ok(Some(topic))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client's side: what each number stands for, as the PUBLISH packets said.
+    fn resolve(known: &mut BTreeMap<u16, String>, topic: &str, alias: Option<Alias>) {
+        match alias {
+            None => {}
+            Some(Alias { number, is_new: true }) => _ = known.insert(number, topic.to_owned()),
+            Some(Alias { number, is_new: false }) => assert_eq!(known[&number], topic),
+        }
+    }
+
+    #[test]
+    fn an_alias_stands_for_the_topic_that_it_was_given_and_those_sent_most_keep_theirs() {
+        let says = ClientSays { topic_alias_maximum: 2, ..ClientSays::default() };
+        let (mut dialect, mut known) = (Dialect::new(says), BTreeMap::new());
+        let mut send = |topic: &str| {
+            let alias = dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
+            assert!(alias.is_none_or(|alias| (1..=2).contains(&alias.number)));
+            resolve(&mut known, topic, alias);
+            alias.is_some_and(|alias| !alias.is_new)
+        };
+        assert!(!send("often/1") && !send("often/2"));
+        let mut short = 0;
+        for n in 0..1_000 {
+            short += usize::from(send("often/1")) + usize::from(send("often/2"));
+            send(&format!("rare/{n}"));
+        }
+        assert!(short > 1_900, "{short} of 2000");
+        assert!(!send("abc"), "a short topic needs none");
+    }
+
+    #[test]
+    fn what_a_client_takes_is_counted_to_the_byte() {
+        for payload in 0..300 {
+            let properties = PublishProperties { expiry: Some(1), ..PublishProperties::default() };
+            let length = publish_len_5(3, QoS::AtLeastOnce, &properties, payload);
+            let says = |maximum_packet_size| ClientSays { maximum_packet_size, ..ClientSays::default() };
+            let takes = |most| Dialect::new(says(most)).takes(b"a/b", QoS::AtLeastOnce, &properties, payload);
+            assert!(takes(length as u32) && !takes(length as u32 - 1));
+        }
+    }
+
+    #[test]
+    fn a_new_alias_does_not_make_a_packet_too_long() {
+        let properties = PublishProperties::default();
+        let length = publish_len_5(7, QoS::AtMostOnce, &properties, 5) as u32;
+        let says = ClientSays { maximum_packet_size: length, topic_alias_maximum: 9, ..ClientSays::default() };
+        assert_eq!(Dialect::new(says).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5), None);
+        let says = ClientSays { maximum_packet_size: length + 3, ..says };
+        let alias = Dialect::new(says).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5);
+        assert_eq!(alias, Some(Alias { number: 1, is_new: true }));
+    }
+}
