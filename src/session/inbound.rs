@@ -84,6 +84,11 @@ impl Inbound {
         Seen::New
     }
 
+    /// Messages that are not released, and those that wait to be taken.
+    pub(super) fn len(&self) -> usize {
+        self.unreleased.len() + self.deferred.len()
+    }
+
     /// Is it beyond all of `unreleased`, as the next identifier of most clients is? Then none of them has it.
     fn is_next(&self, id: PacketId) -> bool {
         let (Some(first), Some(last)) = (self.unreleased.front(), self.unreleased.back()) else { return true };

@@ -353,22 +353,16 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes, where
-    /// they may be passed on as they are: not those with a Topic Alias.
-    pub fn from_publish_5(
-        client: &'a ClientId,
-        publish: &Publish<'a>,
-        extras: Extras<'a>,
-        frame: Option<&'a [u8]>,
-    ) -> Self {
-        let plain = Self { extras, ..Self::from_publish(client, publish, &[]) };
+    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none where
+    /// they may not be passed on as they are, such as those with a Topic Alias.
+    pub fn from_publish_5(client: &'a ClientId, publish: &Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
+        let plain = Self::from_publish(client, publish, frame);
         let of_properties = codec::properties_len(&publish.properties);
-        let frame = frame.and_then(|bytes| {
-            let found = Self::from_publish(client, publish, bytes).frame?;
+        let frame = plain.frame.and_then(|found| {
             let topic_at = found.topic_at.checked_sub(of_properties)?;
             Some(FrameBytes { topic_at, is_5: true, ..found })
         });
-        Self { frame, ..plain }
+        Self { extras, frame, ..plain }
     }
 
     /// The shared form, made at the first call.

@@ -466,6 +466,11 @@ impl Session {
         self.inbound.get_or_insert_default().defer(deferred, turn.limits.max_queued_bytes)
     }
 
+    /// QoS 2 messages of the client that it has not released, those among them that wait to be taken.
+    pub fn unreleased(&self) -> usize {
+        self.inbound.as_ref().map_or(0, |inbound| inbound.len())
+    }
+
     // ---- bytes to the socket ----
 
     /// Answers to packets of the connected client: they go out behind what is there already.

@@ -179,7 +179,14 @@ impl SlotState {
     /// May the session's client receive a message of this topic?
     #[inline]
     pub(crate) fn may_receive(&self, topic: &TopicName, observers: &Observers) -> bool {
-        let limited = self.access.as_ref().filter(|access| access.limits_reading);
-        limited.is_none_or(|access| observers.call(false, || access.may_receive(topic)))
+        match &self.access {
+            Some(access) if access.limits_reading => asked_to_receive(access, topic, observers),
+            _ => true,
+        }
     }
+}
+
+#[inline(never)]
+fn asked_to_receive(access: &Access, topic: &TopicName, observers: &Observers) -> bool {
+    observers.call(false, || access.may_receive(topic))
 }

@@ -123,6 +123,12 @@ impl Client {
         self.version == ProtocolVersion::V5 && self.is_welcomed
     }
 
+    /// About how many of its packets wait to be acknowledged.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        // a PUBACK or PUBREC has four bytes, or a few more
+        self.awaited.as_ref().map_or(0, |awaited| awaited.acks.size() / 4)
+    }
+
     /// The version it speaks.
     pub fn version(&self) -> ProtocolVersion {
         self.version

@@ -66,7 +66,7 @@ impl Router {
             if client.version == ProtocolVersion::V5 {
                 return self.handle_publish_5(local, client, &publish, &bytes[..frame.len], replies);
             }
-            let incoming = Incoming::plain(client.version, &publish, &bytes[..frame.len]);
+            let incoming = Incoming::plain(&publish, &bytes[..frame.len]);
             return self.handle_publish(local, client, &incoming, replies);
         }
         if frame.is_acknowledgement() {
@@ -138,7 +138,7 @@ impl Router {
         incoming: &Incoming<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let publish = &incoming.publish;
+        let publish = incoming.publish;
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
             return Ok(());
         }
@@ -185,12 +185,21 @@ impl Router {
         bytes: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
+        let window = usize::from(local.limits.receive_maximum);
+        if publish.packet_id.is_some() && window < usize::from(u16::MAX) {
+            // as many again are taken and wait
+            let unreleased = self.own(client)?.session.unreleased();
+            if unreleased + client.unacknowledged() >= 2 * window {
+                return Err(ProtocolError::ReceiveMaximum.into());
+            }
+        }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
             true => self.own(client)?.session.resolve_alias(publish, local.limits.topic_alias_maximum)?,
             false => None,
         };
-        let (topic, mut left) = (topic.as_deref().map(TopicName::from_valid), PropertiesBuf::default());
-        let incoming = Incoming::with_properties(publish, topic, &mut left, bytes, local.observers.now);
+        let topic = topic.as_deref().map_or(publish.topic, TopicName::from_valid);
+        let (publish, mut left) = (Publish { topic, ..*publish }, PropertiesBuf::default());
+        let incoming = Incoming::with_properties(&publish, &mut left, bytes, local.observers.now);
         self.handle_publish(local, client, &incoming, replies)
     }
 
@@ -255,7 +264,7 @@ impl Router {
         client.touched = true;
         let action = {
             let mut state = self.own(client)?;
-            state.session.handle_packet(Packet::Publish(incoming.publish), &mut self.turn(local))?
+            state.session.handle_packet(Packet::Publish(*incoming.publish), &mut self.turn(local))?
         };
         match action {
             Action::Publish(_) => Ok(true),

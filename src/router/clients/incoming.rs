@@ -1,23 +1,22 @@
 //! [`Incoming`]: a client's PUBLISH with what it means: the topic that a Topic Alias stands for, when the message
 //! expires, and which properties go on to subscribers (MQTT 5 section 3.3.2.3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     codec::{PropertiesBuf, PropertyId, Publish},
     session::{Extras, Message, Outgoing},
-    topic::TopicName,
-    types::{ClientId, ProtocolVersion, UserName},
+    types::{ClientId, UserName},
 };
 
 /// A PUBLISH of a client.
 pub(crate) struct Incoming<'a> {
     /// Its topic is that which an alias stands for.
-    pub(crate) publish: Publish<'a>,
-    version: ProtocolVersion,
-    extras: Extras<'a>,
-    /// Its bytes, where they can be passed on as they are.
-    frame: Option<&'a [u8]>,
+    pub(crate) publish: &'a Publish<'a>,
+    /// `None`: it is of MQTT 3.1 or 3.1.1.
+    extras: Option<Extras<'a>>,
+    /// Its bytes; none where they cannot be passed on as they are.
+    frame: &'a [u8],
 }
 
 /// Properties that end here: what they say is said to each subscriber anew, or to none.
@@ -26,14 +25,13 @@ const NOT_PASSED_ON: [PropertyId; 2] = [PropertyId::TopicAlias, PropertyId::Mess
 impl<'a> Incoming<'a> {
     /// Of MQTT 3.1 or 3.1.1.
     #[inline]
-    pub(crate) fn plain(version: ProtocolVersion, publish: &Publish<'a>, frame: &'a [u8]) -> Self {
-        Self { publish: *publish, version, extras: Extras::default(), frame: Some(frame) }
+    pub(crate) fn plain(publish: &'a Publish<'a>, frame: &'a [u8]) -> Self {
+        Self { publish, extras: None, frame }
     }
 
-    /// Of MQTT 5. `topic` is what its alias stands for, if it has one; `left`: room for its properties.
+    /// Of MQTT 5. `left`: room for its properties.
     pub(crate) fn with_properties(
-        publish: &Publish<'a>,
-        topic: Option<&'a TopicName>,
+        publish: &'a Publish<'a>,
         left: &'a mut PropertiesBuf,
         frame: &'a [u8],
         now: Instant,
@@ -41,27 +39,24 @@ impl<'a> Incoming<'a> {
         let said = publish.properties;
         let expires = said
             .number(PropertyId::MessageExpiryInterval)
-            .and_then(|seconds| now.checked_add(std::time::Duration::from_secs(seconds.into())));
+            .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into())));
         let properties = if NOT_PASSED_ON.iter().any(|&id| said.has(id)) {
             *left = said.without(&NOT_PASSED_ON);
             left.as_properties()
         } else {
             said
         };
-        Self {
-            publish: Publish { topic: topic.unwrap_or(publish.topic), ..*publish },
-            version: ProtocolVersion::V5,
-            extras: Extras { properties, expires, identifiers: &[] },
-            frame: topic.is_none().then_some(frame),
-        }
+        let is_as_it_was = !said.has(PropertyId::TopicAlias);
+        let extras = Some(Extras { properties, expires, identifiers: &[] });
+        Self { publish, extras, frame: if is_as_it_was { frame } else { &[] } }
     }
 
     /// On its way.
     #[inline]
     pub(crate) fn outgoing(&self, client: &'a ClientId, user: Option<&'a UserName>) -> Outgoing<'a> {
-        let mut outgoing = match self.version {
-            ProtocolVersion::V5 => Outgoing::from_publish_5(client, &self.publish, self.extras, self.frame),
-            _ => Outgoing::from_publish(client, &self.publish, self.frame.unwrap_or_default()),
+        let mut outgoing = match self.extras {
+            None => Outgoing::from_publish(client, self.publish, self.frame),
+            Some(extras) => Outgoing::from_publish_5(client, self.publish, extras, self.frame),
         };
         outgoing.user = user;
         outgoing
@@ -69,6 +64,6 @@ impl<'a> Incoming<'a> {
 
     /// A copy to keep.
     pub(crate) fn message(&self) -> Message {
-        Message::with(self.publish.topic, self.publish.payload, self.publish.qos, self.extras)
+        Message::with(self.publish.topic, self.publish.payload, self.publish.qos, self.extras.unwrap_or_default())
     }
 }
