@@ -93,7 +93,8 @@ struct Aliases {
 #[derive(Debug)]
 struct Used {
     topic: Box<[u8]>,
-    /// Rises when it is used, falls when another topic would like to have its number.
+    /// Rises when it is used, falls when another topic would like to have its number. It begins with 1: where topics
+    /// take turns and there is one more than numbers, they would else take each other's before any is used.
     uses: u32,
 }
 
@@ -108,7 +109,7 @@ impl Aliases {
             return None;
         }
         let at = if self.used.len() < usize::from(most) {
-            self.used.push(Used { topic: topic.into(), uses: 0 });
+            self.used.push(Used { topic: topic.into(), uses: 1 });
             self.used.len() - 1
         } else {
             let at = self.hand;
@@ -119,7 +120,7 @@ impl Aliases {
                 return None;
             }
             self.numbers.remove(&used.topic);
-            used.topic = topic.into();
+            *used = Used { topic: topic.into(), uses: 1 };
             at
         };
         let number = u16::try_from(at + 1).ok()?;
