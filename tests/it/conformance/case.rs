@@ -89,6 +89,11 @@ impl Case {
         format!("{}/{rest}", self.name)
     }
 
+    /// Where its broker listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Turns the clock of a broker of its own.
     pub fn turn(&self, by: Duration) {
         self.own.as_ref().expect("a clock that others do not need").turn(by);

@@ -6,12 +6,14 @@
 //! | `running` | the binary in a process of its own, and its log |
 //! | `command` | the binary that is run to its end |
 //! | `raw` | frames as bytes, and a socket to send and read them through |
+//! | `five` | the same for MQTT 5 |
 //! | `secure` | clients over TLS, and certificates |
 //! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
 //! | `namespace` | a network and mounts of a test's own |
 //! | `random` | numbers that a seed decides |
 
 pub mod command;
+pub mod five;
 pub mod malformed;
 pub mod namespace;
 pub mod random;
