@@ -51,7 +51,7 @@ impl From<QoS> for How<'_> {
 
 impl Session {
     /// A message for this session.
-    #[inline]
+    #[inline(always)]
     pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How<'_>, turn: &mut Turn<'_, impl Journal>) -> Delivery {
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());

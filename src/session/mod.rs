@@ -520,7 +520,10 @@ impl Attached {
     /// Bytes that the driver has not taken.
     #[inline]
     fn collected(&self) -> usize {
-        self.out.as_ref().map_or(0, |out| out.len())
+        match &self.out {
+            Some(out) => out.len(),
+            None => 0,
+        }
     }
 
     #[inline]

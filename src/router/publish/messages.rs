@@ -110,6 +110,7 @@ impl Router {
     }
 
     /// An admitted message, and who gets it.
+    #[inline(always)]
     pub(crate) fn publish_matched(
         &self,
         local: &mut RouterThread,
