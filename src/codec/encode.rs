@@ -140,6 +140,18 @@ const fn publish_body_len_5(topic_len: usize, has_packet_id: bool, properties: u
     publish_body_len(topic_len, has_packet_id, payload_len) + variable_len(properties) + properties
 }
 
+/// Bytes of a whole CONNACK of MQTT 5.
+pub fn connack_len_5(properties: &Properties<'_>) -> usize {
+    let body = 2 + properties_len(properties);
+    header_len(body) + body
+}
+
+/// Bytes of a whole SUBACK or UNSUBACK of MQTT 5 without properties, for so many filters.
+pub const fn suback_len_5(filters: usize) -> usize {
+    let body = 3 + filters;
+    header_len(body) + body
+}
+
 /// Appends all of a PUBLISH of MQTT 5 but its payload. Preconditions as [`publish`].
 pub fn publish_header_5(
     out: &mut Vec<u8>,

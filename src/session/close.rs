@@ -169,6 +169,9 @@ pub enum ProtocolError {
     /// DISCONNECT that would keep a session for which CONNECT said that it ends with its connection.
     #[error("DISCONNECT has a Session Expiry Interval, and that of CONNECT was 0 (MQTT 5 section 3.14.2.2.2)")]
     ExpiryRaised,
+    /// CONNACK, SUBACK or UNSUBACK would be larger than the client takes.
+    #[error("the answer is larger than the Maximum Packet Size that the client said [MQTT-3.1.2-24]")]
+    AnswerTooLarge,
     /// More messages than the server said that it takes at a time.
     #[error("more messages are unacknowledged than Receive Maximum allows (limits.receive_maximum) [MQTT-3.3.4-7]")]
     ReceiveMaximum,
@@ -190,6 +193,7 @@ impl CloseReason {
             Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => {
                 ReasonCode::QuotaExceeded
             }
+            Self::Protocol(ProtocolError::AnswerTooLarge) => ReasonCode::PacketTooLarge,
             Self::Protocol(ProtocolError::TopicAliasTooLarge(_)) => ReasonCode::TopicAliasInvalid,
             Self::Protocol(ProtocolError::ReceiveMaximum) => ReasonCode::ReceiveMaximumExceeded,
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,

@@ -53,9 +53,14 @@ impl Dialect {
         most.min(self.says.receive_maximum.into())
     }
 
+    /// Does it take a packet of so many bytes [MQTT-3.1.2-24]?
+    pub(super) fn takes_bytes(&self, bytes: usize) -> bool {
+        bytes <= self.says.maximum_packet_size as usize
+    }
+
     /// Does it take a PUBLISH with this topic, these properties and so much payload [MQTT-3.1.2-24]?
     pub(super) fn takes(&self, topic: &[u8], qos: QoS, properties: &PublishProperties<'_>, payload: usize) -> bool {
-        publish_len_5(topic.len(), qos, properties, payload) <= self.says.maximum_packet_size as usize
+        self.takes_bytes(publish_len_5(topic.len(), qos, properties, payload))
     }
 
     /// The Topic Alias that a PUBLISH, which is sent now, has.

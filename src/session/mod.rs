@@ -273,6 +273,15 @@ impl Session {
         self.tell_backlog(&mut turn.journal);
     }
 
+    /// Does the client take an answer of so many bytes? If not, none is to be sent, and nothing done that asks for it.
+    pub fn takes_answer(&self, bytes: usize) -> Result<(), ProtocolError> {
+        let dialect = self.attached.as_ref().and_then(|attached| attached.dialect.as_ref());
+        match dialect.is_none_or(|dialect| dialect.takes_bytes(bytes)) {
+            true => Ok(()),
+            false => Err(ProtocolError::AnswerTooLarge),
+        }
+    }
+
     /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
     pub fn detach(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<StoredWill> {
         let attached = self.attached.take();

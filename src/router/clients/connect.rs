@@ -95,6 +95,7 @@ impl Router {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
+        let (told, says) = welcome::both(connect, &client, &local.limits)?;
         let will = self.admitted_will(local, connect, &client, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
         let is_kept = expiry.outlives_connection();
@@ -116,8 +117,6 @@ impl Router {
             session_present,
         };
         let attach = |local: &mut RouterThread| {
-            let told = welcome::properties(connect, &client, &local.limits);
-            let says = welcome::says(connect, &local.limits);
             let user = user.clone();
             let begins = Begins { connect, expiry, told, says, connection, waker, will, access, whose, user, origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event)?;

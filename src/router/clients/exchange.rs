@@ -300,6 +300,7 @@ impl Router {
         match packet {
             Packet::Subscribe(mut subscribe) => {
                 client.touched = true;
+                self.own(client)?.session.takes_answer(codec::encode::suback_len_5(subscribe.filters.len()))?;
                 if client.bridge {
                     // as MQTT 5 lets bridges say for themselves
                     for (_, options) in &mut subscribe.filters {
@@ -308,7 +309,10 @@ impl Router {
                 }
                 self.subscribe(local, client, &subscribe, replies)?;
             }
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(local, client, &unsubscribe, replies)?,
+            Packet::Unsubscribe(unsubscribe) => {
+                self.own(client)?.session.takes_answer(codec::encode::suback_len_5(unsubscribe.filters.len()))?;
+                self.unsubscribe(local, client, &unsubscribe, replies)?;
+            }
             Packet::Pingreq => {
                 local.observers.observe(&Event::Ping { client: &client.id });
                 match &mut client.awaited {

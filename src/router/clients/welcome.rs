@@ -3,8 +3,8 @@
 
 use super::super::RouterLimits;
 use crate::{
-    codec::{Connect, PropertiesBuf, PropertyId, Will},
-    session::{ClientSays, Expiry, Extras, Message, StoredWill},
+    codec::{self, Connect, PropertiesBuf, PropertyId, Will},
+    session::{ClientSays, Expiry, Extras, Message, ProtocolError, StoredWill},
     types::{ClientId, ProtocolVersion},
 };
 
@@ -17,8 +17,21 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
     }
 }
 
+/// What a client that is accepted is told, and what it says of itself; or it does not take as much as it is to be told.
+pub(crate) fn both(
+    connect: &Connect<'_>,
+    client: &ClientId,
+    limits: &RouterLimits,
+) -> Result<(PropertiesBuf, ClientSays), ProtocolError> {
+    let (told, says) = (properties(connect, client, limits), says(connect, limits));
+    if codec::encode::connack_len_5(&told.as_properties()) > says.maximum_packet_size as usize {
+        return Err(ProtocolError::AnswerTooLarge);
+    }
+    Ok((told, says))
+}
+
 /// What a client says of itself.
-pub(crate) fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
+fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
     let (properties, default) = (&connect.properties, ClientSays::default());
     ClientSays {
         receive_maximum: properties.short(PropertyId::ReceiveMaximum).unwrap_or(default.receive_maximum),
@@ -34,7 +47,7 @@ pub(crate) fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
 }
 
 /// What a client that is accepted is told.
-pub(crate) fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -> PropertiesBuf {
+fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -> PropertiesBuf {
     let mut told = PropertiesBuf::default();
     if connect.version != ProtocolVersion::V5 {
         return told;
