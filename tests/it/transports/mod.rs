@@ -7,4 +7,4 @@ mod process;
 mod proxy;
 mod records;
 mod tls;
-mod websocket;
+pub mod websocket;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::support::{
-    five::{Connect, Properties, Publish, ack_with, property, suback, subscribe},
+    five::{Connect, Properties, Publish, ack_with, property, suback, subscribe, unsubscribe},
     raw::{PINGREQ, PINGRESP, ack},
 };
 
@@ -119,6 +119,35 @@ fn a_message_larger_than_the_client_takes_is_dropped_for_it_as_if_it_had_been_se
             subscriber.expect_payloads(&[&payload, "1", "2"]);
             subscriber.leave();
         }
+    }
+}
+
+#[test]
+fn an_answer_that_is_larger_than_the_client_takes_is_not_sent_and_the_connection_closes() {
+    let case = case!();
+    let filters = [("a", 0); 30];
+    let asks = [subscribe(1, &Properties::new(), &filters), unsubscribe(1, &filters.map(|(filter, _)| filter))];
+    for client_id in ["", "small"] {
+        let connect = |most| Connect::new(client_id).with(maximum_packet_size(most));
+        let mut client = case.open();
+        client.send(&connect(1_000).frame());
+        let needed = client.expect_any().bytes().len() as u32;
+        for most in [1, 5, needed - 1] {
+            let mut client = case.open();
+            client.send(&connect(most).frame());
+            client.expect_closed();
+        }
+        case.accepted(&connect(needed), 0);
+    }
+    for ask in asks {
+        // two bytes of header, three in front of the Reason Codes
+        let mut client = case.says("small", maximum_packet_size(34));
+        client.send(&ask);
+        client.expect_disconnect(0x95);
+        let mut client = case.says("small", maximum_packet_size(35));
+        client.send(&ask);
+        assert_eq!(client.expect_any().bytes().len(), 35);
+        client.expect_nothing_pending();
     }
 }
 

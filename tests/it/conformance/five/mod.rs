@@ -11,6 +11,8 @@ mod malformed;
 mod publish;
 mod retained;
 mod subscribe;
+mod transport;
+mod versions;
 mod will;
 
 use super::case::Case;

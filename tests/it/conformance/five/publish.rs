@@ -206,6 +206,59 @@ fn topic_aliases_towards_a_client_are_within_its_maximum_and_end_with_its_connec
 }
 
 #[test]
+fn also_topic_aliases_are_right_for_retained_queued_and_large_messages_and_those_sent_again() {
+    let case = case!();
+    let connect =
+        Connect::new(&case.id("sub")).with(Properties::new().short(property::TOPIC_ALIAS_MAXIMUM, 3)).lasting(1_000);
+    let (topics, mut publisher) = (["one", "two"].map(|topic| case.topic(topic)), case.five("pub"));
+    let large = "large ".repeat(20_000);
+    for topic in &topics {
+        publisher.publish(&Publish::new(topic, topic).qos(1).retain());
+    }
+    let mut subscriber = case.accepted(&connect, 0);
+    for connection in 0..3 {
+        let mut known = std::collections::BTreeMap::new();
+        let mut expect = |came: Publish, topic: &str, payload: &str| {
+            if let Some(alias) = came.properties.number(property::TOPIC_ALIAS) {
+                let meant = known.entry(alias).or_insert_with(|| came.topic.clone());
+                assert!(came.topic.is_empty() || came.topic == *meant);
+                assert_eq!(*meant, topic);
+            } else {
+                assert_eq!(came.topic, topic);
+            }
+            assert!(came.text() == payload);
+        };
+        for topic in &topics {
+            if connection > 0 {
+                // in flight, then queued
+                for payload in ["small", &large] {
+                    expect(subscriber.take(), topic, payload);
+                }
+            }
+        }
+        for topic in &topics {
+            let id = subscriber.fresh_id();
+            subscriber.send(&subscribe(id, &Properties::new(), &[(topic, 1)]));
+            subscriber.expect_any();
+            expect(subscriber.take(), topic, topic);
+        }
+        for topic in &topics {
+            for payload in [&large, "small", &large] {
+                publisher.publish(&Publish::new(topic, payload).qos(1));
+                expect(subscriber.take(), topic, payload);
+            }
+        }
+        publisher.publish(&Publish::new(&topics[0], "small").qos(1));
+        expect(subscriber.receive(), &topics[0], "small");
+        subscriber.leave();
+        for (topic, payload) in [(0, &large[..]), (1, "small"), (1, &large)] {
+            publisher.publish(&Publish::new(&topics[topic], payload).qos(1));
+        }
+        subscriber = case.accepted(&connect, 1);
+    }
+}
+
+#[test]
 fn the_expiry_interval_is_counted_down_while_a_message_waits() {
     let Some(case) = case_with!(Limits::default()) else { return };
     let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
@@ -304,6 +357,37 @@ fn ill_formed_text_is_not_passed_on() {
         client.expect_disconnect(0x81);
     }
     watcher.expect_nothing_pending();
+}
+
+#[test]
+fn a_publish_of_qos_3_is_malformed() {
+    let case = case!();
+    for first in [0x36, 0x37, 0x3E, 0x3F] {
+        let mut client = case.five("three");
+        client.send(&frame(first, &[&text(case.topic("t"))[..], b"\0\x01\0m"].concat()));
+        client.expect_disconnect(0x81);
+    }
+}
+
+#[test]
+fn a_topic_as_long_as_can_be_said_passes() {
+    let Some(case) = case_with!(Limits { max_topic_length: 65_535, ..Limits::default() }) else { return };
+    let (topic, mut client) = ("t".repeat(65_535), case.five("both"));
+    client.subscribe(&[(&topic, 1)]);
+    client.publish(&Publish::new(&topic, "m").qos(1));
+    let came = client.take();
+    assert_eq!((came.topic, came.payload), (topic, b"m".to_vec()));
+}
+
+#[test]
+fn also_the_longest_expiry_interval_is_passed_on() {
+    let case = case!();
+    let (topic, mut client) = (case.topic("t"), case.five("both"));
+    client.subscribe(&[(&topic, 1)]);
+    for seconds in [u32::MAX, u32::MAX - 1, 1 << 31] {
+        client.publish(&Publish::new(&topic, "m").qos(1).expires(seconds));
+        assert_eq!(client.take().properties.number(property::MESSAGE_EXPIRY), Some(seconds));
+    }
 }
 
 #[test]

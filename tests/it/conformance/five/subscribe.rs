@@ -2,9 +2,12 @@
 
 use dunlin::config::Limits;
 
-use crate::support::five::{
-    Connect, Five, NO_LOCAL, Properties, Publish, RETAIN_AS_PUBLISHED, property, suback, subscribe, unsuback,
-    unsubscribe,
+use crate::support::{
+    five::{
+        Connect, Five, NO_LOCAL, Properties, Publish, RETAIN_AS_PUBLISHED, property, suback, subscribe, unsuback,
+        unsubscribe,
+    },
+    raw::{ack, frame, text},
 };
 
 #[test]
@@ -120,7 +123,7 @@ fn no_message_is_lost_while_a_subscription_is_replaced() {
             Some(publish) => {
                 messages += 1;
                 assert_eq!(publish.text(), messages.to_string());
-                client.send(&crate::support::raw::ack(0x40, publish.id));
+                client.send(&ack(0x40, publish.id));
             }
             None => answers += 1,
         }
@@ -190,13 +193,13 @@ fn what_was_begun_before_unsubscribe_is_completed() {
     publisher.publish(&Publish::new(&topic, "2").qos(2));
     let (one, two) = (client.receive(), client.receive());
     assert_eq!(client.give_up(&[&topic]), [0]);
-    client.send(&crate::support::raw::ack(0x50, two.id));
-    client.expect(&crate::support::raw::ack(0x62, two.id));
+    client.send(&ack(0x50, two.id));
+    client.expect(&ack(0x62, two.id));
     client.leave();
     let mut client = case.lasting("sub", 1);
     assert_eq!(client.take(), one.dup());
-    client.expect(&crate::support::raw::ack(0x62, two.id));
-    client.send(&crate::support::raw::ack(0x70, two.id));
+    client.expect(&ack(0x62, two.id));
+    client.send(&ack(0x70, two.id));
     client.expect_nothing_pending();
 }
 
@@ -215,6 +218,21 @@ fn packets_with_wrong_flags_or_filters_are_malformed() {
         for packet in [subscribe(1, &Properties::new(), &[("a", 0), (filter, 0)]), unsubscribe(1, &["a", filter])] {
             let mut client = case.five("filter");
             client.context = filter.to_owned();
+            client.send(&packet);
+            client.expect_disconnect(0x81);
+        }
+    }
+}
+
+#[test]
+fn ill_formed_filters_are_malformed() {
+    let case = case!();
+    for filter in [&b"\xFF"[..], b"a/\xC3(", b"\xED\xA0\x80"] {
+        let filter = text(filter);
+        for packet in
+            [frame(0x82, &[b"\0\x01\0", &filter[..], &[0]].concat()), frame(0xA2, &[b"\0\x01\0", &filter[..]].concat())]
+        {
+            let mut client = case.five("ill-formed");
             client.send(&packet);
             client.expect_disconnect(0x81);
         }
