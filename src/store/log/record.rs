@@ -95,23 +95,7 @@ impl<'a> LogRecord<'a> {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.tag());
         match *self {
-            Self::Session { session, client, away, will, owner, lasts } => {
-                varint::put(out, session);
-                varint::put_bytes(out, client.as_bytes());
-                out.push(u8::from(away.is_some()) | u8::from(will.is_some()) << 1);
-                if let Some(Away::Wall(since) | Away::Age(since)) = away {
-                    varint::put(out, since);
-                }
-                if let Some(will) = will {
-                    will.encode(out);
-                }
-                if self.tag() == SESSION {
-                    optional::put(out, |out| {
-                        owner.iter().for_each(|owner| owner.put(out));
-                        lasts.iter().for_each(|&seconds| optional::put_lasts(out, seconds));
-                    });
-                }
-            }
+            Self::Session { .. } => self.encode_session(out),
             Self::Ended { session } => varint::put(out, session),
             Self::Subscribed { session, filter, options } => {
                 varint::put(out, session);
@@ -178,6 +162,25 @@ impl<'a> LogRecord<'a> {
                 });
             }
             Self::WillGone { number } => varint::put(out, number),
+        }
+    }
+
+    fn encode_session(&self, out: &mut Vec<u8>) {
+        let Self::Session { session, client, away, will, owner, lasts } = *self else { return };
+        varint::put(out, session);
+        varint::put_bytes(out, client.as_bytes());
+        out.push(u8::from(away.is_some()) | u8::from(will.is_some()) << 1);
+        if let Some(Away::Wall(since) | Away::Age(since)) = away {
+            varint::put(out, since);
+        }
+        if let Some(will) = will {
+            will.encode(out);
+        }
+        if self.tag() == SESSION {
+            optional::put(out, |out| {
+                owner.iter().for_each(|owner| owner.put(out));
+                lasts.iter().for_each(|&seconds| optional::put_lasts(out, seconds));
+            });
         }
     }
 
