@@ -52,8 +52,8 @@ struct More {
 /// What a message has beside topic, payload and QoS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extras<'a> {
-    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias, Message Expiry Interval
-    /// and Subscription Identifiers.
+    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias, Message Expiry
+    /// Interval and Subscription Identifiers.
     pub properties: Properties<'a>,
     /// When it expires.
     pub expires: Option<Instant>,
@@ -330,6 +330,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// The message of a client's PUBLISH; `frame` is all its bytes, fixed header included.
+    #[inline(always)]
     pub fn from_publish(client: &'a ClientId, publish: &Publish<'a>, frame: &'a [u8]) -> Self {
         let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
         // a Remaining Length that ends with a zero is longer than need be: decoders of others may refuse it
@@ -353,8 +354,8 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none where
-    /// they may not be passed on as they are, such as those with a Topic Alias.
+    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none
+    /// where they may not be passed on as they are, such as those with a Topic Alias.
     pub fn from_publish_5(client: &'a ClientId, publish: &Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
         let plain = Self::from_publish(client, publish, frame);
         let of_properties = codec::properties_len(&publish.properties);

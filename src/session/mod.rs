@@ -313,8 +313,8 @@ impl Session {
         self.attached.as_mut()?.will.take()
     }
 
-    /// Which topic a PUBLISH of the connected client means by its Topic Alias, of which the client may have `most`; it is
-    /// remembered where the PUBLISH says which. `None`: it has no alias.
+    /// Which topic a PUBLISH of the connected client means by its Topic Alias, of which the client may have `most`; it
+    /// is remembered where the PUBLISH says which. `None`: it has no alias.
     pub fn resolve_alias(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
         match self.attached.as_mut().and_then(|attached| attached.dialect.as_mut()) {
             Some(dialect) => dialect.known.resolve(publish, most),

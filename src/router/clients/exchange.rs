@@ -377,7 +377,8 @@ impl Router {
         self.answer_publish(local, client, Answer { packet_id, qos, outcome: leave.outcome() }, result, replies)
     }
 
-    /// The client is done: why its connection ends. Its session lasts as its DISCONNECT says (MQTT 5 section 3.14.2.2.2).
+    /// The client is done: why its connection ends. Its session lasts as its DISCONNECT says (MQTT 5 section
+    /// 3.14.2.2.2).
     fn disconnected(&self, client: &Client, disconnect: &Disconnect<'_>) -> Result<CloseReason, CloseReason> {
         if let Some(interval) = disconnect.properties.number(PropertyId::SessionExpiryInterval) {
             let mut state = self.own(client)?;

@@ -263,7 +263,7 @@ impl Router {
     }
 
     /// Hands a message to sessions that are to get it: `targets` are of `matched`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver(
         &self,
         local: &mut RouterThread,

@@ -73,7 +73,7 @@ impl Observers {
         self.finishes.set(false);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         self.shard.observe(event);
         if let Some(other) = &self.other {

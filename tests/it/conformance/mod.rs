@@ -1,5 +1,5 @@
-//! A function for each normative statement of MQTT 3.1.1 that a server can be held to, over a raw socket; `five` has those
-//! of MQTT 5.
+//! A function for each normative statement of MQTT 3.1.1 that a server can be held to, over a raw socket; `five` has
+//! those of MQTT 5.
 //!
 //! [`statements`] is the table of all statements, and [`coverage`] fails when a statement has neither a test nor a
 //! reason. A test `mqtt_3_1_0_2_…` belongs to `[MQTT-3.1.0-2]`; a test `also_…` to what the standard says without a
