@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::close::ProtocolError;
 use crate::{
-    codec::{Alias, PropertyId, Publish, PublishProperties, publish_len_5},
+    codec::{Alias, Properties, PropertyId, Publish, PublishProperties, publish_len_5},
     types::QoS,
 };
 
@@ -37,20 +37,41 @@ impl Default for ClientSays {
 #[derive(Debug)]
 pub(super) struct Dialect {
     says: ClientSays,
+    /// The server's own Receive Maximum and Topic Alias Maximum, as the client was told: they hold for its connection,
+    /// whatever becomes of the limits meanwhile.
+    receive_maximum: u16,
+    topic_alias_maximum: u16,
     aliases: Aliases,
     /// What the client's own aliases stand for.
-    pub(super) known: KnownTopics,
+    known: KnownTopics,
 }
 
 impl Dialect {
-    pub(super) fn new(says: ClientSays) -> Self {
-        Self { says, aliases: Aliases::default(), known: KnownTopics::default() }
+    /// `told`: what its CONNACK says.
+    pub(super) fn new(says: ClientSays, told: &Properties<'_>) -> Self {
+        Self {
+            says,
+            receive_maximum: told.short(PropertyId::ReceiveMaximum).unwrap_or(u16::MAX),
+            topic_alias_maximum: told.short(PropertyId::TopicAliasMaximum).unwrap_or_default(),
+            aliases: Aliases::default(),
+            known: KnownTopics::default(),
+        }
     }
 
     /// Of `most` messages in flight, how many it takes [MQTT-3.3.4-9].
     #[inline]
     pub(super) fn window(&self, most: usize) -> usize {
         most.min(self.says.receive_maximum.into())
+    }
+
+    /// How many of its own QoS 1 and 2 messages may be unacknowledged.
+    pub(super) fn receive_maximum(&self) -> usize {
+        self.receive_maximum.into()
+    }
+
+    /// Which topic a PUBLISH means by its Topic Alias.
+    pub(super) fn resolve(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
+        self.known.resolve(publish, self.topic_alias_maximum)
     }
 
     /// Does it take a packet of so many bytes [MQTT-3.1.2-24]?
@@ -136,11 +157,11 @@ impl Aliases {
 
 /// The Topic Aliases of a client, by number, from 1 on.
 #[derive(Debug, Default)]
-pub(super) struct KnownTopics(Vec<Option<Arc<str>>>);
+struct KnownTopics(Vec<Option<Arc<str>>>);
 
 impl KnownTopics {
     /// Which topic a PUBLISH means by its alias; it is remembered where the PUBLISH says which. `None`: it has none.
-    pub(super) fn resolve(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
+    fn resolve(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
         let Some(number) = publish.properties.short(PropertyId::TopicAlias) else { return Ok(None) };
         if number > most {
             return Err(ProtocolError::TopicAliasTooLarge(number));
@@ -180,7 +201,7 @@ mod tests {
     #[test]
     fn an_alias_stands_for_the_topic_that_it_was_given_and_those_sent_most_keep_theirs() {
         let says = ClientSays { topic_alias_maximum: 2, ..ClientSays::default() };
-        let (mut dialect, mut known) = (Dialect::new(says), BTreeMap::new());
+        let (mut dialect, mut known) = (Dialect::new(says, &Properties::default()), BTreeMap::new());
         let mut send = |topic: &str| {
             let alias = dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
             assert!(alias.is_none_or(|alias| (1..=2).contains(&alias.number)));
@@ -203,7 +224,9 @@ mod tests {
             let properties = PublishProperties { expiry: Some(1), ..PublishProperties::default() };
             let length = publish_len_5(3, QoS::AtLeastOnce, &properties, payload);
             let says = |maximum_packet_size| ClientSays { maximum_packet_size, ..ClientSays::default() };
-            let takes = |most| Dialect::new(says(most)).takes(b"a/b", QoS::AtLeastOnce, &properties, payload);
+            let takes = |most| {
+                Dialect::new(says(most), &Properties::default()).takes(b"a/b", QoS::AtLeastOnce, &properties, payload)
+            };
             assert!(takes(length as u32) && !takes(length as u32 - 1));
         }
     }
@@ -213,9 +236,9 @@ mod tests {
         let properties = PublishProperties::default();
         let length = publish_len_5(7, QoS::AtMostOnce, &properties, 5) as u32;
         let says = ClientSays { maximum_packet_size: length, topic_alias_maximum: 9, ..ClientSays::default() };
-        assert_eq!(Dialect::new(says).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5), None);
+        assert_eq!(Dialect::new(says, &Properties::default()).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5), None);
         let says = ClientSays { maximum_packet_size: length + 3, ..says };
-        let alias = Dialect::new(says).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5);
+        let alias = Dialect::new(says, &Properties::default()).alias(b"a/b/c/d", QoS::AtMostOnce, &properties, 5);
         assert_eq!(alias, Some(Alias { number: 1, is_new: true }));
     }
 }

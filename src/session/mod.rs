@@ -267,7 +267,7 @@ impl Session {
         if let Some(outbound) = &mut self.outbound {
             outbound.begin_resend();
         }
-        let dialect = (version == ProtocolVersion::V5).then(|| Box::new(Dialect::new(says)));
+        let dialect = (version == ProtocolVersion::V5).then(|| Box::new(Dialect::new(says, &connack.properties)));
         self.attached = Some(Attached { out: Some(out), writing: 0, will, dialect });
         self.fill(turn);
         self.tell_backlog(&mut turn.journal);
@@ -313,11 +313,11 @@ impl Session {
         self.attached.as_mut()?.will.take()
     }
 
-    /// Which topic a PUBLISH of the connected client means by its Topic Alias, of which the client may have `most`; it
-    /// is remembered where the PUBLISH says which. `None`: it has no alias.
-    pub fn resolve_alias(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
+    /// Which topic a PUBLISH of the connected client means by its Topic Alias; it is remembered where the PUBLISH says
+    /// which. `None`: it has no alias.
+    pub fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
         match self.attached.as_mut().and_then(|attached| attached.dialect.as_mut()) {
-            Some(dialect) => dialect.known.resolve(publish, most),
+            Some(dialect) => dialect.resolve(publish),
             None => Ok(None),
         }
     }
@@ -413,7 +413,8 @@ impl Session {
         publish: Publish<'a>,
         limits: &SessionLimits,
     ) -> Result<Action<'a>, ProtocolError> {
-        Ok(match self.inbound.get_or_insert_default().receive(id, limits.max_inflight_in) {
+        let window = self.inbound_window(limits);
+        Ok(match self.inbound.get_or_insert_default().receive(id, window) {
             Seen::New => Action::Publish(publish),
             Seen::Repeated => Action::Repeated(id),
             Seen::Publishing => return Err(ProtocolError::StillPublishing),
@@ -422,8 +423,20 @@ impl Session {
         })
     }
 
+    /// The server's Receive Maximum, as the client was told; as much as can be said for one of a version before MQTT 5.
+    pub fn receive_maximum(&self) -> usize {
+        let dialect = self.attached.as_ref().and_then(|attached| attached.dialect.as_ref());
+        dialect.map_or(u16::MAX.into(), |dialect| dialect.receive_maximum())
+    }
+
+    /// How many QoS 2 messages of the client are taken and not released; others wait.
+    fn inbound_window(&self, limits: &SessionLimits) -> usize {
+        limits.max_inflight_in.min(self.receive_maximum())
+    }
+
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
     fn complete<'a>(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Action<'a> {
+        let window = self.inbound_window(turn.limits);
         let Some(inbound) = &mut self.inbound else { return Action::Complete(id, known(false), Stored::Done, None) };
         let released = inbound.release(id);
         let found = known(released.is_some());
@@ -432,7 +445,7 @@ impl Session {
         {
             inbound.set_stored(turn.journal.changed(session, SessionChange::ReceiptReleased { packet_id: id }));
         }
-        Action::Complete(id, found, inbound.stored(), inbound.next_deferred(turn.limits.max_inflight_in))
+        Action::Complete(id, found, inbound.stored(), inbound.next_deferred(window))
     }
 
     /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.

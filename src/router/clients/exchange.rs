@@ -185,16 +185,16 @@ impl Router {
         bytes: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let window = usize::from(local.limits.receive_maximum);
-        if publish.packet_id.is_some() && window < usize::from(u16::MAX) {
+        if publish.packet_id.is_some() && local.limits.receive_maximum < u16::MAX {
+            let state = self.own(client)?;
             // as many again are taken and wait
-            let unreleased = self.own(client)?.session.unreleased();
-            if unreleased + client.unacknowledged() >= 2 * window {
+            let most = 2 * state.session.receive_maximum();
+            if state.session.unreleased() + client.unacknowledged() >= most {
                 return Err(ProtocolError::ReceiveMaximum.into());
             }
         }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
-            true => self.own(client)?.session.resolve_alias(publish, local.limits.topic_alias_maximum)?,
+            true => self.own(client)?.session.resolve_alias(publish)?,
             false => None,
         };
         let topic = topic.as_deref().map_or(publish.topic, TopicName::from_valid);
