@@ -9,6 +9,8 @@ mod delivery;
 mod disconnect;
 mod malformed;
 mod publish;
+mod receive;
+mod restart;
 mod retained;
 mod subscribe;
 mod transport;

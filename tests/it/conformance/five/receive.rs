@@ -1,0 +1,110 @@
+//! Sections 3.3.4 and 4.9: the server's own Receive Maximum, and QoS 2 messages that wait to be taken.
+
+use dunlin::config::Limits;
+
+use crate::support::{
+    Broker,
+    five::{Connect, Five, Properties, Publish, ack_with, property},
+    raw::ack,
+};
+
+#[test]
+fn a_client_that_sends_more_than_twice_the_receive_maximum_is_told() {
+    let Some(case) = case_with!(Limits { receive_maximum: 2, ..Limits::default() }) else { return };
+    let (topic, mut watcher) = (case.topic("t"), case.five("watcher"));
+    watcher.subscribe(&[(&topic, 0)]);
+    let mut client = case.five("pub");
+    let publish = |id: u16| Publish::new(&topic, &id.to_string()).qos(2).id(id).frame();
+    // within the window, again and again, at both QoS
+    for _ in 0..10 {
+        for qos in [1, 2] {
+            client.publish(&Publish::new(&topic, "m").qos(qos));
+            client.publish(&Publish::new(&topic, "m").qos(qos));
+            assert_eq!((watcher.take().text(), watcher.take().text()), ("m", "m"));
+        }
+    }
+    client.send(&(101..=104).flat_map(publish).collect::<Vec<_>>());
+    client.expect(&ack(0x50, 101));
+    client.expect(&ack(0x50, 102));
+    // QoS 0 is not counted
+    client.publish(&Publish::new(&topic, "0"));
+    client.send(&publish(105));
+    loop {
+        let next = client.expect_any();
+        if next.first == 0xE0 {
+            assert_eq!(next.bytes(), [0xE0, 1, 0x93]);
+            break;
+        }
+    }
+    client.expect_closed();
+}
+
+#[test]
+fn also_messages_that_wait_to_be_taken_keep_their_topic_and_their_properties() {
+    let Some(case) = case_with!(Limits { max_inflight_in: 1, ..Limits::default() }) else { return };
+    let (topic, mut subscriber, mut client) = (case.topic("t"), case.five("sub"), case.five("pub"));
+    subscriber.subscribe(&[(&topic, 1)]);
+    let own = Properties::new().user("z", "1").user("a", "2").text(property::CORRELATION_DATA, [0, 0xFF]);
+    let with = |topic: &str, payload: &str, id| {
+        let Properties(alias) = Properties::new().short(property::TOPIC_ALIAS, 1);
+        let properties = Properties([alias, own.0.clone()].concat());
+        Publish::new(topic, payload).qos(2).id(id).with(properties)
+    };
+    client.send(&with(&topic, "1", 1).frame());
+    client.expect(&ack(0x50, 1));
+    let another = case.topic("another");
+    // the alias stands for another topic before the second and third are taken
+    client.send(&[with("", "2", 2).frame(), with(&another, "3", 3).frame(), with("", "4", 4).frame()].concat());
+    client.expect_nothing_pending();
+    for id in 1..=4 {
+        client.send(&ack(0x62, id));
+        let mut answers = vec![client.expect_any().bytes()];
+        if id < 4 {
+            answers.push(client.expect_any().bytes());
+        }
+        let taken = if id == 1 { ack(0x50, 2) } else { ack_with(0x50, id + 1, 0x10) };
+        let mut expected = vec![ack(0x70, id), taken];
+        expected.truncate(answers.len());
+        answers.sort_by_key(|answer| std::cmp::Reverse(answer[0]));
+        assert_eq!(answers, expected);
+    }
+    for payload in ["1", "2"] {
+        let came = subscriber.take();
+        assert_eq!((came.topic.as_str(), came.text(), &came.properties), (&topic[..], payload, &own));
+    }
+    subscriber.expect_nothing_pending();
+}
+
+#[test]
+fn also_what_connack_said_holds_for_the_connection_though_the_limits_are_others_now() {
+    let limits = Limits { receive_maximum: 4, topic_alias_maximum: 3, ..Limits::default() };
+    let mut broker = Broker::limits(limits);
+    let (mut client, connack) = Five::connect(broker.address(), &Connect::new("pub"));
+    let number = |id| connack.properties.number(id);
+    assert_eq!([property::RECEIVE_MAXIMUM, property::TOPIC_ALIAS_MAXIMUM].map(number), [Some(4), Some(3)]);
+    broker.reload(|config| (config.limits.receive_maximum, config.limits.topic_alias_maximum) = (1, 0));
+    for id in 1..=4 {
+        let alias = Properties::new().short(property::TOPIC_ALIAS, 3);
+        client.send(&Publish::new(if id == 1 { "t" } else { "" }, "m").qos(2).id(id).with(alias).frame());
+        client.expect(&ack_with(0x50, id, 0x10));
+    }
+    client.expect_nothing_pending();
+    // one that connects now is told so
+    let (_, connack) = Five::connect(broker.address(), &Connect::new("other"));
+    let number = |id| connack.properties.number(id);
+    assert_eq!([property::RECEIVE_MAXIMUM, property::TOPIC_ALIAS_MAXIMUM].map(number), [Some(1), None]);
+}
+
+#[test]
+fn also_an_identifier_that_is_released_with_an_error_is_free() {
+    let case = case!();
+    let (topic, mut subscriber, mut client) = (case.topic("t"), case.five("sub"), case.five("pub"));
+    subscriber.subscribe(&[(&topic, 0)]);
+    for payload in ["1", "2"] {
+        client.send(&Publish::new(&topic, payload).qos(2).id(3).frame());
+        client.expect(&ack(0x50, 3));
+        client.send(&ack_with(0x62, 3, 0x92));
+        client.expect(&ack(0x70, 3));
+    }
+    subscriber.expect_payloads(&["1", "2"]);
+}
