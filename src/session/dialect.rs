@@ -124,11 +124,14 @@ struct Used {
     uses: u32,
 }
 
+/// More uses do not count: a topic that is sent no more loses its number some time, however often it was sent.
+const MOST_USES: u32 = 100;
+
 impl Aliases {
     fn of(&mut self, topic: &[u8], most: u16, may_be_new: bool) -> Option<Alias> {
         if let Some(&number) = self.numbers.get(topic) {
             let used = &mut self.used[usize::from(number) - 1];
-            used.uses = used.uses.saturating_add(1);
+            used.uses = (used.uses + 1).min(MOST_USES);
             return Some(Alias { number, is_new: false });
         }
         if !may_be_new {
@@ -216,6 +219,18 @@ mod tests {
         }
         assert!(short > 1_900, "{short} of 2000");
         assert!(!send("abc"), "a short topic needs none");
+    }
+
+    #[test]
+    fn a_topic_that_is_sent_no_more_loses_its_alias() {
+        let says = ClientSays { topic_alias_maximum: 2, ..ClientSays::default() };
+        let mut dialect = Dialect::new(says, &Properties::default());
+        let mut send = |topic: &str| dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
+        for _ in 0..100_000 {
+            assert!(send("before/1").is_some() && send("before/2").is_some());
+        }
+        let waits = (0..100_000).take_while(|_| send("now/1").is_none()).count();
+        assert!(waits < 500, "{waits} messages");
     }
 
     #[test]
