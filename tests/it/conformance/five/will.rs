@@ -2,8 +2,8 @@
 
 use super::Case;
 use crate::support::{
-    five::{Connect, Five, Properties, Publish, disconnect, property},
-    raw::{DISCONNECT, PINGREQ},
+    five::{Connect, Five, Properties, Publish, disconnect, disconnect_with, property},
+    raw::{self, DISCONNECT, PINGREQ},
 };
 
 fn connect(case: &Case, will: &Publish) -> Connect {
@@ -93,6 +93,41 @@ fn a_will_has_its_qos_its_retain_flag_and_its_properties_in_their_order() {
             }
         }
     }
+}
+
+#[test]
+fn also_a_will_passes_between_the_versions() {
+    let case = case!();
+    let (topic, mut old, mut new) = (case.topic("will"), case.client("old"), case.five("new"));
+    old.subscribe(&[(&topic, 1)]);
+    new.subscribe(&[(&topic, 1)]);
+    let properties = Properties::new().user("a", "b");
+    case.accepted(&connect(&case, &Publish::new(&topic, "new").qos(1).with(properties.clone())), 0).end();
+    old.expect_message(&topic, "new", 1);
+    let came = new.take();
+    assert_eq!((came.text(), &came.properties), ("new", &properties));
+    let will = raw::Message::new(&topic, "old").qos(1);
+    case.connect(&raw::Connect::new(&case.id("old will")).will(&will), 0).abort();
+    old.expect_message(&topic, "old", 1);
+    let came = new.take();
+    assert_eq!((came.text(), &came.properties), ("old", &Properties::new()));
+}
+
+#[test]
+fn also_a_disconnect_with_will_publishes_it_once_and_keeps_the_session() {
+    let case = case!();
+    let (topic, mut watcher) = (case.topic("will"), case.five("watcher"));
+    watcher.subscribe(&[(&topic, 1)]);
+    let with_will = |will: &str| connect(&case, &Publish::new(&topic, will).qos(1)).lasting(1_000);
+    let expiry = Properties::new().int(property::SESSION_EXPIRY, 2_000);
+    case.accepted(&with_will("first"), 0).leave_with(&disconnect_with(0x04, &expiry));
+    watcher.expect_payloads(&["first"]);
+    // a session that goes on has the Will of its connection, and none without one
+    case.accepted(&Connect::new(&case.id("with a will")).lasting(1_000), 1).end();
+    case.accepted(&with_will("second"), 1).end();
+    watcher.expect_payloads(&["second"]);
+    case.accepted(&with_will("third"), 1).leave();
+    watcher.expect_nothing_pending();
 }
 
 impl Five {
