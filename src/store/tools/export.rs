@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{clock::Clock, topic::TopicFilter};
 
-/// Writes what is kept to `out`, an object a line: [`import`](super::import) takes them.
+/// Writes what is kept to `out`, an object a line: `dunlin store import` takes them.
 pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let (recovered, now) = whole(data_dir, "exporting")?;
