@@ -1,7 +1,7 @@
 //! Where one packet ends and the next begins: [`frame`] cuts the first packet off a run of bytes (MQTT 3.1.1 section
 //! 2.2). Owns the fixed header and the table of what each packet type may say there; what follows it is `decode`'s.
 
-use crate::types::ProtocolVersion;
+use crate::types::{PacketId, ProtocolVersion};
 
 use super::{DecodeError, PacketType};
 
@@ -79,6 +79,17 @@ impl Frame<'_> {
     #[inline]
     pub fn is_acknowledgement(&self) -> bool {
         (PacketType::Puback as u8..=PacketType::Pubcomp as u8).contains(&(self.first >> 4))
+    }
+
+    /// Of a PUBACK that says no more than which packet it acknowledges: that packet's identifier.
+    #[inline]
+    pub fn plain_puback(&self) -> Option<PacketId> {
+        match *self.body {
+            [high, low] if self.first >> 4 == PacketType::Puback as u8 => {
+                PacketId::new(u16::from_be_bytes([high, low]))
+            }
+            _ => None,
+        }
     }
 
     /// May a client send this, or is it a server's (section 2.2.1)?

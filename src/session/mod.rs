@@ -356,13 +356,7 @@ impl Session {
                 None => return Ok(Action::Publish(publish)),
                 Some(id) => return self.receive(id, publish, turn.limits),
             },
-            Packet::Puback(ack) => {
-                if let Some(outbound) = &mut self.outbound {
-                    let completed = outbound.handle_puback(ack.packet_id)?;
-                    self.forget(completed, &mut turn.journal);
-                    self.fill(turn);
-                }
-            }
+            Packet::Puback(ack) => self.handle_puback(ack.packet_id, turn)?,
             Packet::Pubrec(ack) => {
                 if ack.reason.is_error() {
                     // the client does not want it: it is done with (MQTT 5 section 4.3.3)
@@ -405,6 +399,17 @@ impl Session {
             }
         }
         Ok(Action::None)
+    }
+
+    /// A PUBACK, whatever its Reason Code.
+    #[inline(always)]
+    pub fn handle_puback(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
+        if let Some(outbound) = &mut self.outbound {
+            let completed = outbound.handle_puback(id)?;
+            self.forget(completed, &mut turn.journal);
+            self.fill(turn);
+        }
+        Ok(())
     }
 
     fn receive<'a>(

@@ -95,8 +95,15 @@ impl Router {
         let mut turn = self.turn(local);
         let deferred = loop {
             client.may_be_owed_more(turn.limits)?;
-            let packet = codec::decode_from_client(client.version, frame)?;
-            match state.session.handle_packet(packet, &mut turn)? {
+            let action = match frame.plain_puback() {
+                // most are: no more of them is decoded
+                Some(id) => state.session.handle_puback(id, &mut turn).map(|()| Action::None)?,
+                None => {
+                    let packet = codec::decode_from_client(client.version, frame)?;
+                    state.session.handle_packet(packet, &mut turn)?
+                }
+            };
+            match action {
                 Action::Release(id, reason, stored) => {
                     let write = |out: &mut Vec<u8>| write_ack(out, client.version, PacketType::Pubrel, id, reason);
                     answer(turn.journal.recorder.observers, &mut client.awaited, stored, replies, write);
