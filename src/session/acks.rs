@@ -54,6 +54,11 @@ impl HeldAcks {
         self.runs.is_empty()
     }
 
+    /// How many wait, about: those that say no more than they have to.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / 4
+    }
+
     /// Bytes of memory, about.
     pub fn size(&self) -> usize {
         self.bytes.len() + self.runs.len() * size_of::<Run>()

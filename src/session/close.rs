@@ -198,9 +198,9 @@ impl CloseReason {
             Self::Protocol(ProtocolError::ReceiveMaximum) => ReasonCode::ReceiveMaximumExceeded,
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::Refused { code, .. } => *code,
-            Self::NotAuthorized | Self::TokenEnded | Self::UserGone | Self::CertificateGone(_) => {
-                ReasonCode::NotAuthorized
-            }
+            Self::NotAuthorized => ReasonCode::NotAuthorized,
+            Self::TokenEnded => ReasonCode::MaximumConnectTime,
+            Self::UserGone | Self::CertificateGone(_) => ReasonCode::AdministrativeAction,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull | Self::PublishRate | Self::MadeRoom => ReasonCode::QuotaExceeded,
             Self::StoreFailed

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     codec::{self, PublishFlags, PublishProperties},
     topic::TopicName,
-    types::{PacketId, QoS},
+    types::{ClientId, PacketId, QoS},
 };
 
 /// What became of a message that was handed to a session.
@@ -118,12 +118,13 @@ impl Session {
         How { qos, retain, identifiers }: How<'_>,
         turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
-        let Turn { limits, journal, .. } = turn;
+        let Turn { now, limits, journal, .. } = turn;
         let queue = QueueLimits {
             messages: limits.max_queued_messages,
             bytes: limits.max_queued_bytes,
             full: limits.queue_full,
             all_are_full: journal.queues_are_full(),
+            now: *now,
         };
         let owned = (!identifiers.is_empty()).then(|| outgoing.message().with_identifiers(identifiers));
         let message = owned.as_ref().unwrap_or_else(|| outgoing.message());
@@ -140,7 +141,8 @@ impl Session {
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
         let mut taken = true;
         for (gone, message) in dropped {
-            journal.dropped(&self.id, &message, Gone::QueueFull);
+            let why = if message.is_expired(*now) { Gone::Expired } else { Gone::QueueFull };
+            journal.dropped(&self.id, &message, why);
             if gone == number {
                 taken = false;
             } else if let Some(session) = self.number {
@@ -169,7 +171,8 @@ impl Session {
     ) -> bool {
         let qos = message.qos().min(granted);
         let outbound = self.outbound.get_or_insert_default();
-        let Some(number) = outbound.enqueue_retained(message.clone(), qos, number, max) else {
+        let max_copied = turn.limits.max_queued_bytes;
+        let Some(number) = outbound.enqueue_retained(message.clone(), qos, number, max, max_copied) else {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
@@ -248,7 +251,7 @@ impl Session {
         }
         let room = below.min(turn.limits.max_outbound_bytes).saturating_sub(attached.writing);
         if outbound.is_resending() {
-            resend(outbound, self.number, attached, room, turn);
+            resend(outbound, &self.id, self.number, attached, room, turn);
             if outbound.is_resending() {
                 return;
             }
@@ -317,6 +320,7 @@ impl Session {
 #[inline(never)]
 fn resend(
     outbound: &mut Outbound,
+    client: &ClientId,
     session: Option<SessionNumber>,
     attached: &mut Attached,
     room: usize,
@@ -333,6 +337,18 @@ fn resend(
                 outbound.hold_released(seq, commit);
                 continue;
             }
+        }
+        if let SendState::Published { qos, message: Some(message), .. } = &sent.state
+            && !attached.takes(message, *qos, turn.now)
+        {
+            // its connection before took larger ones [MQTT-3.1.2-24]
+            let (seq, number, message) = (sent.seq, sent.number, message.clone());
+            outbound.discard(seq);
+            turn.journal.dropped(client, &message, Gone::TooLarge);
+            if let Some(session) = session {
+                turn.journal.noted(session, SessionChange::Completed { number, count: 1 });
+            }
+            continue;
         }
         attached.write_inflight(turn.pool, sent, true, turn.now);
     }

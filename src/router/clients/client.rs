@@ -125,8 +125,7 @@ impl Client {
 
     /// About how many of its packets wait to be acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
-        // a PUBACK or PUBREC has four bytes, or a few more
-        self.awaited.as_ref().map_or(0, |awaited| awaited.acks.size() / 4)
+        self.awaited.as_ref().map_or(0, |awaited| awaited.acks.len())
     }
 
     /// The version it speaks.

@@ -196,7 +196,7 @@ impl Router {
             let state = self.own(client)?;
             // as many again are taken and wait
             let most = 2 * state.session.receive_maximum();
-            if state.session.unreleased() + client.unacknowledged() >= most {
+            if state.session.unreleased().max(client.unacknowledged()) >= most {
                 return Err(ProtocolError::ReceiveMaximum.into());
             }
         }

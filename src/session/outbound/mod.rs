@@ -4,7 +4,11 @@
 mod cost;
 mod sort_out;
 
-use std::{collections::VecDeque, ops::Range};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use smallvec::SmallVec;
 
@@ -41,6 +45,10 @@ pub(super) struct Outbound {
     /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later
     /// than messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
     brought: VecDeque<Queued>,
+    /// Bytes of those in `brought` that are copies, about.
+    copied: usize,
+    /// When what had expired was taken out last.
+    swept: Option<Instant>,
     /// Of `queue` and `brought`, those of QoS 0.
     qos0: usize,
     /// For each SUBACK that is due and not sent yet: messages that wait, with numbers above this, wait for it.
@@ -66,6 +74,8 @@ pub(super) struct QueueLimits {
     pub(super) full: QueueFull,
     /// All queues together hold as much as they may.
     pub(super) all_are_full: bool,
+    /// What has expired by now goes first.
+    pub(super) now: Instant,
 }
 
 impl Outbound {
@@ -243,6 +253,24 @@ impl Outbound {
         Some(gone.number)
     }
 
+    /// One that is to be sent again, and that its client does not take: it is completed.
+    pub(super) fn discard(&mut self, seq: u64) {
+        if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
+            self.complete(at);
+        }
+    }
+
+    /// Takes out those that expired, from the first on.
+    fn take_expired(&mut self, now: Instant, gone: &mut Overflow) {
+        self.forget_queued(|m| {
+            let expired = m.message.is_expired(now);
+            if expired {
+                gone.push((m.number, m.message.clone()));
+            }
+            expired
+        });
+    }
+
     /// Is there a place in a window of at most `max` messages? It opens that far for a client that has shown that it
     /// acknowledges what it is sent.
     pub(super) fn has_place(&self, max: usize) -> bool {
@@ -297,6 +325,11 @@ impl Outbound {
         };
         // where all queues together are full, this one gives up as much as it takes
         let mut owed = if limits.all_are_full { size } else { 0 };
+        let is_full = owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes;
+        if is_full && self.swept.is_none_or(|at| limits.now.saturating_duration_since(at) >= SWEEP_EVERY) {
+            self.swept = Some(limits.now);
+            self.take_expired(limits.now, &mut dropped);
+        }
         while owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
             let skipped = self.unreadable.as_mut().filter(|_| size <= limits.bytes).and_then(|all| all.take_oldest());
@@ -340,15 +373,26 @@ impl Outbound {
     /// Queues a retained message of a new subscription, unless `max` of them wait already: its number. `number`: one
     /// that was [reserved](Self::reserve_numbers); `None`: it comes behind all that came before it.
     #[inline]
+    /// One with Subscription Identifiers is a copy: of those, `max_copied` bytes may wait.
     pub(super) fn enqueue_retained(
         &mut self,
         message: Message,
         qos: QoS,
         number: Option<u64>,
         max: usize,
+        max_copied: usize,
     ) -> Option<u64> {
         if self.brought.len() >= max {
             return None;
+        }
+        if self.brought.is_empty() {
+            self.copied = 0;
+        }
+        if !message.extras().identifiers.is_empty() {
+            if self.copied > 0 && self.copied + message.size() > max_copied {
+                return None;
+            }
+            self.copied += message.size();
         }
         let number = number.unwrap_or_else(|| self.next_number());
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
@@ -410,6 +454,9 @@ impl Outbound {
         }
         let next = if is_brought {
             let next = self.brought.pop_front()?;
+            if !next.message.extras().identifiers.is_empty() {
+                self.copied = self.copied.saturating_sub(next.message.size());
+            }
             if self.brought.is_empty() {
                 self.brought = VecDeque::new();
             }
@@ -470,3 +517,5 @@ impl Outbound {
 
 /// Messages in flight, at most, to a client that has not acknowledged as many yet: mosquitto's window.
 const FIRST_WINDOW: u16 = 20;
+/// A full queue looks for what has expired once in this time, at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -282,3 +282,24 @@ fn ping_is_answered() {
     client.expect(&suback(1, &[1]));
     client.expect(PINGRESP);
 }
+
+#[test]
+fn also_what_is_sent_again_is_not_larger_than_the_client_takes_now() {
+    let case = case!();
+    let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
+    for qos in 1..3 {
+        let id = case.id(&format!("sub {qos}"));
+        let mut subscriber = case.accepted(&Connect::new(&id).lasting(1_000), 0);
+        subscriber.subscribe(&[(&topic, qos)]);
+        for payload in ["x".repeat(500), "small".to_owned()] {
+            publisher.publish(&Publish::new(&topic, &payload).qos(qos));
+            assert_eq!(subscriber.receive().text(), payload);
+        }
+        // neither is acknowledged
+        subscriber.leave();
+        let connect = Connect::new(&id).with(maximum_packet_size(100)).lasting(1_000);
+        let mut subscriber = case.accepted(&connect, 1);
+        assert_eq!(subscriber.receive().text(), "small");
+        subscriber.leave();
+    }
+}

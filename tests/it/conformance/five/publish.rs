@@ -435,3 +435,16 @@ fn an_answer_has_the_packet_identifier_of_what_it_answers() {
 fn rounded(publish: &Publish) -> Option<u32> {
     publish.properties.number(property::MESSAGE_EXPIRY).map(|seconds| seconds.div_ceil(10) * 10)
 }
+
+#[test]
+fn also_what_has_expired_gives_way_to_a_new_message_in_a_full_queue() {
+    let Some(case) = case_with!(Limits { max_queued_messages: 3, ..Limits::default() }) else { return };
+    let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
+    case.lasting("away", 0).leave_subscribed(&topic);
+    for _ in 0..3 {
+        publisher.publish(&Publish::new(&topic, "old").qos(1).expires(5));
+    }
+    case.turn(6 * SECOND);
+    publisher.publish(&Publish::new(&topic, "fresh").qos(1));
+    case.lasting("away", 1).expect_payloads(&["fresh"]);
+}

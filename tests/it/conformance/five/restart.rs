@@ -82,3 +82,27 @@ fn also_sessions_subscriptions_and_messages_are_the_same_after_a_restart() {
     assert_eq!((came.text(), came.retain), ("kept", true));
     assert_eq!(came.properties.0[5..], properties.0);
 }
+
+/// What waits for the store counts once.
+#[test]
+fn also_a_client_may_use_the_whole_receive_maximum_while_the_store_is_waited_for() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let mut config = Config { data_dir: Some(directory.path().into()), ..config() };
+    config.limits.receive_maximum = 5;
+    let broker = Broker::new(config);
+    let mut kept = Five::accepted(broker.address(), &Connect::new("kept").lasting(1_000), 0);
+    kept.subscribe(&[("t", 2)]);
+    let mut publisher = client_of(&broker, "pub");
+    for round in 0..20 {
+        for qos in [1, 2] {
+            let publish = |id: u16| Publish::new("t", "m").qos(qos).id(id).frame();
+            publisher.send(&(1..=5).flat_map(publish).collect::<Vec<_>>());
+            let ack = if qos == 1 { 0x40 } else { 0x50 };
+            (1..=5).for_each(|id| assert_eq!(publisher.expect_ack(ack, id), 0, "round {round}"));
+            for id in (1..=5).filter(|_| qos == 2) {
+                publisher.send(&[0x62, 2, 0, id as u8]);
+                assert_eq!(publisher.expect_ack(0x70, id), 0);
+            }
+        }
+    }
+}
