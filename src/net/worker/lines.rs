@@ -172,7 +172,7 @@ impl Lines {
         );
     }
 
-    /// A client got a CONNACK with this return code. `about` is `None` if its version of MQTT is not served.
+    /// A client got a CONNACK with this Reason Code, or the return code that stands for it before MQTT 5. `about` is `None` if its version of MQTT is not served.
     pub(crate) fn refused(&self, peer: &Peer, about: Option<&About<'_>>, code: ReasonCode, reason: &dyn fmt::Display) {
         if !is_read() {
             return;
@@ -180,6 +180,10 @@ impl Lines {
         let client = about.map(|about| about.client);
         let user = about.and_then(|about| about.user);
         let version = about.map(|about| display(about.version));
+        let code = match about {
+            Some(About { version: ProtocolVersion::V5, .. }) => Some(code as u8),
+            _ => code.connect_return_code(),
+        };
         let listener = self.listener(peer);
         // by its address alone: who it says it is was not proved, and would hide the lines of that client
         let shown = self.ends(None, peer, Duration::ZERO, reason);
@@ -190,7 +194,7 @@ impl Lines {
             %peer,
             listener = listener.as_deref(),
             version,
-            code = code.connect_return_code(),
+            code,
             %reason,
             "refused"
         );

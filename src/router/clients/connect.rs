@@ -462,11 +462,16 @@ impl Router {
                 continue;
             }
             let (subscriptions, _) = self.end_session(local, &mut state);
-            let client = state.session.id().clone();
+            let (client, expiry) = (state.session.id().clone(), state.session.expiry());
             drop(state);
             self.forget(&slot, &client, &subscriptions);
-            tracing::info!(client = %client, "session expired (limits.session_expiry)");
-            let after = local.limits.session_expiry.unwrap_or_default();
+            let most = local.limits.session_expiry;
+            let why = match expiry.within(None) {
+                Some(asked) if most.is_none_or(|most| asked < most) => "its client's Session Expiry Interval",
+                _ => "limits.session_expiry",
+            };
+            tracing::info!(client = %client, "session expired ({why})");
+            let after = expiry.within(most).unwrap_or_default();
             local.observers.observe(&Event::SessionExpired { client: &client, after });
         }
     }
