@@ -172,7 +172,8 @@ impl Lines {
         );
     }
 
-    /// A client got a CONNACK with this Reason Code, or the return code that stands for it before MQTT 5. `about` is `None` if its version of MQTT is not served.
+    /// A client got a CONNACK with this Reason Code, or the return code that stands for it before MQTT 5. `about` is
+    /// `None` if its version of MQTT is not served.
     pub(crate) fn refused(&self, peer: &Peer, about: Option<&About<'_>>, code: ReasonCode, reason: &dyn fmt::Display) {
         if !is_read() {
             return;
