@@ -213,6 +213,11 @@ impl CloseReason {
         }
     }
 
+    /// Of a PUBLISH: its client is told in PUBACK or PUBREC if it speaks MQTT 5, and stays connected.
+    pub fn is_for_acknowledgement(&self) -> bool {
+        matches!(self, Self::StoreFull | Self::StoreFailed | Self::Protocol(ProtocolError::TopicTooLarge))
+    }
+
     /// The Reason Code of the DISCONNECT by which a client of MQTT 5 is told; `None`: it ended the connection itself.
     pub fn disconnect_code(&self) -> Option<ReasonCode> {
         match self {

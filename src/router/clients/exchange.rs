@@ -422,7 +422,7 @@ impl Router {
         let (stored, outcome) = match result {
             Ok(stored) => (stored, outcome),
             // MQTT 5 has words for it
-            Err(reason) if client.version == ProtocolVersion::V5 && reason.code().is_for(PacketType::Puback) => {
+            Err(reason) if client.version == ProtocolVersion::V5 && reason.is_for_acknowledgement() => {
                 (Stored::Done, reason.code())
             }
             Err(reason) => {

@@ -7,6 +7,7 @@ use dunlin::{config::DeniedPublish, router::Count};
 use super::{Files, password};
 use crate::support::{
     Broker, Recorder,
+    five::{self, Five},
     raw::{Connect, Message, PINGREQ, PINGRESP, connack, subscribe},
 };
 
@@ -42,6 +43,13 @@ fn a_denied_message_may_end_its_connection() {
     client.expect_closed();
     recorder.wait_for("disconnect c NotAuthorized");
     broker.expect_counts(&[(Count::DroppedNotAuthorized, 1)]);
+    // MQTT 5 could say it in a PUBACK or PUBREC: the key asks for the end of the connection all the same
+    let denied = || five::Publish::new("no", "");
+    for publish in [denied(), denied().qos(1).id(9), denied().qos(2).id(9)] {
+        let mut client = Five::accepted(broker.address(), &five::Connect::new("five"), 0);
+        client.send(&publish.frame());
+        client.expect_disconnect(0x87);
+    }
 }
 
 #[test]
