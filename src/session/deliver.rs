@@ -365,10 +365,7 @@ impl Attached {
     #[inline]
     fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
         self.dialect.as_ref().is_some_and(|dialect| {
-            let properties = PublishProperties {
-                of_publisher: outgoing.extras.properties.as_bytes(),
-                ..own_properties(outgoing, how, now)
-            };
+            let properties = outgoing.publish_properties(how.identifiers, now);
             !dialect.takes(outgoing.topic.as_str().as_bytes(), how.qos, &properties, outgoing.payload.len())
         })
     }
@@ -412,21 +409,20 @@ impl Attached {
         id: Option<PacketId>,
         turn: &mut Turn<'_, J>,
     ) -> Delivery {
-        if self.is_too_small_for(outgoing, how, turn.now) {
+        // one with a Packet Identifier was looked at before it was counted as in flight
+        if id.is_none() && self.is_too_small_for(outgoing, how, turn.now) {
             return Delivery::TooLarge;
         }
-        let mut own = own_properties(outgoing, how, turn.now);
+        let mut properties = outgoing.publish_properties(how.identifiers, turn.now);
         let (topic, payload) = (outgoing.topic.as_str().as_bytes(), outgoing.payload.len());
         if let Some(dialect) = &mut self.dialect {
-            let properties = PublishProperties { of_publisher: outgoing.extras.properties.as_bytes(), ..own };
-            own.alias = dialect.alias(topic, how.qos, &properties, payload);
+            properties.alias = dialect.alias(topic, how.qos, &properties, payload);
         }
         let out = self.out(turn.pool);
         let flags = PublishFlags { dup: false, qos: how.qos, retain: how.retain };
         if payload < LARGE_PAYLOAD {
-            outgoing.write_small_5(out.bytes_mut(), flags, id, own);
+            outgoing.write_small_5(out.bytes_mut(), flags, id, &properties);
         } else {
-            let properties = PublishProperties { of_publisher: outgoing.extras.properties.as_bytes(), ..own };
             write_message_5(out, outgoing.message(), flags, id, &properties);
         }
         Delivery::Sent
@@ -460,11 +456,6 @@ impl Attached {
         properties.alias = dialect.alias(message.topic_bytes(), flags.qos, &properties, message.payload().len());
         write_message_5(self.out(pool), message, flags, id, &properties);
     }
-}
-
-/// What of a PUBLISH of MQTT 5 is not its publisher's.
-fn own_properties<'a>(outgoing: &Outgoing<'_>, how: How<'a>, now: Instant) -> PublishProperties<'a> {
-    PublishProperties { expiry: outgoing.expiry(now), identifiers: how.identifiers, ..PublishProperties::default() }
 }
 
 fn write_message(out: &mut OutBuf, message: &Message, flags: PublishFlags, id: Option<PacketId>) {

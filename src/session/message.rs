@@ -67,6 +67,15 @@ impl Extras<'_> {
     }
 }
 
+impl<'a> Extras<'a> {
+    /// What a PUBLISH says in MQTT 5, to be sent now.
+    fn publish_properties(&self, now: Instant) -> PublishProperties<'a> {
+        let expiry = self.expires.map(|at| seconds_until(at, now));
+        let (of_publisher, identifiers) = (self.properties.as_bytes(), self.identifiers);
+        PublishProperties { of_publisher, expiry, alias: None, identifiers }
+    }
+}
+
 impl Message {
     /// Copies topic and payload.
     pub fn new(topic: &TopicName, payload: &[u8], qos: QoS) -> Self {
@@ -79,6 +88,11 @@ impl Message {
         if extras.is_empty() {
             return Self::new(topic, payload, qos);
         }
+        Self::with_place_for(topic, payload, qos, extras)
+    }
+
+    /// The same, with a place for when it expires.
+    fn with_place_for(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>) -> Self {
         let Extras { properties, expires, identifiers } = extras;
         let (text, of_publisher) = (topic.as_str().as_bytes(), properties.as_bytes());
         let more = More {
@@ -157,15 +171,8 @@ impl Message {
         if properties.is_empty() && identifiers.is_empty() && !expires {
             return Some(Self::new(topic, payload, qos));
         }
-        let more = More {
-            properties: properties.as_bytes().len(),
-            identifiers: identifiers.len(),
-            there: properties.there(),
-            expires: OnceLock::new(),
-        };
-        let text = topic.as_str().as_bytes();
-        let all = [text, properties.as_bytes(), identifiers, payload].concat();
-        Some(Self::from_contiguous(&all, text.len(), 0, qos, Some(Box::new(more))))
+        let extras = Extras { properties, expires: None, identifiers };
+        Some(Self::with_place_for(topic, payload, qos, extras))
     }
 
     /// When one that a store kept expires. Once.
@@ -183,9 +190,7 @@ impl Message {
 
     /// What its PUBLISH says in MQTT 5, to be sent now.
     pub(super) fn publish_properties(&self, now: Instant) -> PublishProperties<'_> {
-        let Extras { properties, expires, identifiers } = self.extras();
-        let expiry = expires.map(|at| seconds_until(at, now));
-        PublishProperties { of_publisher: properties.as_bytes(), expiry, alias: None, identifiers }
+        self.extras().publish_properties(now)
     }
 
     /// The QoS it was published at.
@@ -254,8 +259,9 @@ impl Message {
 /// Bytes that the allocator needs for each allocation, which are multiples of a unit.
 const ALLOCATION: usize = 8;
 const ALLOCATION_UNIT: usize = 16;
+
 /// What is left of a Message Expiry Interval, in seconds: waiting takes whole seconds off [MQTT-3.3.2-6].
-pub fn seconds_until(at: Instant, now: Instant) -> u32 {
+fn seconds_until(at: Instant, now: Instant) -> u32 {
     let left = at.saturating_duration_since(now);
     let up = u64::from(left.subsec_nanos() > 0);
     u32::try_from(left.as_secs() + up).unwrap_or(u32::MAX)
@@ -312,11 +318,6 @@ impl<'a> Outgoing<'a> {
             frame: None,
             message: OnceCell::new(),
         }
-    }
-
-    /// The same message, with these properties and this end.
-    pub fn with_extras(self, extras: Extras<'a>) -> Self {
-        Self { extras, ..self }
     }
 
     /// The same message, published with this RETAIN.
@@ -385,9 +386,9 @@ impl<'a> Outgoing<'a> {
         self.topic.as_str().len() + self.extras.properties.as_bytes().len() + self.payload.len()
     }
 
-    /// The Message Expiry Interval with which it is sent now, in seconds.
-    pub(super) fn expiry(&self, now: Instant) -> Option<u32> {
-        self.extras.expires.map(|at| seconds_until(at, now))
+    /// What its PUBLISH says in MQTT 5 to a subscriber with these Subscription Identifiers, to be sent now.
+    pub(super) fn publish_properties<'b>(&'b self, identifiers: &'b [u8], now: Instant) -> PublishProperties<'b> {
+        Extras { identifiers, ..self.extras }.publish_properties(now)
     }
 
     /// Appends a PUBLISH of this message without DUP, payload included.
@@ -400,23 +401,21 @@ impl<'a> Outgoing<'a> {
         self.write_frame(out, found, retain, packet_id);
     }
 
-    /// The same in MQTT 5, with what the subscriber alone is told.
+    /// The same in MQTT 5.
     #[inline]
     pub(super) fn write_small_5(
         &self,
         out: &mut Vec<u8>,
         flags: codec::PublishFlags,
         packet_id: Option<PacketId>,
-        own: PublishProperties<'_>,
+        properties: &PublishProperties<'_>,
     ) {
-        match self.frame.filter(|frame| flags.qos == self.qos && frame.is_5 && own.is_plain()) {
+        match self.frame.filter(|frame| flags.qos == self.qos && frame.is_5 && properties.is_plain()) {
             Some(found) => self.write_frame(out, found, flags.retain, packet_id),
             None => {
-                let of_publisher = self.extras.properties.as_bytes();
-                let properties = PublishProperties { of_publisher, ..own };
                 // a topic that the client knows by its alias is not said again
-                let topic = if own.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
-                codec::encode::publish_header_5(out, flags, topic, packet_id, &properties, self.payload.len());
+                let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
+                codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
                 out.extend_from_slice(self.payload);
             }
         }

@@ -33,7 +33,7 @@ pub use dialect::ClientSays;
 pub use expiry::Expiry;
 pub use inbound::Deferred;
 pub use journal::{Backlog, Gone, Journal, SessionChange, SessionNumber};
-pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing, seconds_until};
+pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
 pub use turn::Turn;
