@@ -350,7 +350,9 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
     Ok(())
 }
 
-fn ack_of(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, said: &Ack<'_>) {
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP: all that it says in MQTT 5, its Packet Identifier before.
+#[inline]
+pub fn ack_of(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, said: &Ack<'_>) {
     match version {
         ProtocolVersion::V5 => ack_with(out, packet, said),
         _ => ack_with(out, packet, &Ack::from(said.packet_id)),
@@ -510,12 +512,7 @@ fn header(out: &mut Vec<u8>, first: u8, length: usize) {
 
 /// Bytes of the fixed header before `length` bytes.
 const fn header_len(length: usize) -> usize {
-    match length {
-        0..0x80 => 2,
-        0x80..0x4000 => 3,
-        0x4000..0x20_0000 => 4,
-        _ => 5,
-    }
+    1 + variable_len(length)
 }
 
 #[inline]

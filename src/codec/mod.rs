@@ -34,8 +34,8 @@ pub use decode::{
 pub use encode::{Alias, PublishFlags, PublishProperties, encode, properties_len, publish_len, publish_len_5};
 pub use error::{DecodeError, EncodeError, Field};
 pub use frame::{Cut, Frame, MAX_REMAINING_LENGTH, frame, packet_len};
+use packet::BRIDGE;
 pub use packet::*;
-use packet::{BRIDGE, SHARE_PREFIX};
 pub use packet_type::PacketType;
 pub use properties::{Properties, PropertiesBuf, PropertyValue};
 pub use property::{Carrier, PropertyId};

@@ -68,7 +68,7 @@ pub struct Connect<'a> {
 }
 
 /// What the Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
-pub(super) const SHARE_PREFIX: &str = "$share/";
+pub const SHARE_PREFIX: &str = "$share/";
 
 /// The bit of the Protocol Level that says that the client is a bridge.
 pub(super) const BRIDGE: u8 = 0x80;

@@ -18,18 +18,11 @@ pub struct ClientSays {
     pub maximum_packet_size: u32,
     /// How many Topic Aliases it takes, and the server uses.
     pub topic_alias_maximum: u16,
-    /// Request Problem Information: it may be told more than a Reason Code.
-    pub problem_information: bool,
 }
 
 impl Default for ClientSays {
     fn default() -> Self {
-        Self {
-            receive_maximum: u16::MAX,
-            maximum_packet_size: u32::MAX,
-            topic_alias_maximum: 0,
-            problem_information: true,
-        }
+        Self { receive_maximum: u16::MAX, maximum_packet_size: u32::MAX, topic_alias_maximum: 0 }
     }
 }
 

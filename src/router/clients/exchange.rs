@@ -307,7 +307,7 @@ impl Router {
         match packet {
             Packet::Subscribe(mut subscribe) => {
                 client.touched = true;
-                self.own(client)?.session.takes_answer(codec::encode::suback_len_5(subscribe.filters.len()))?;
+                self.takes_answer(client, subscribe.filters.len())?;
                 if client.bridge {
                     // as MQTT 5 lets bridges say for themselves
                     for (_, options) in &mut subscribe.filters {
@@ -317,7 +317,7 @@ impl Router {
                 self.subscribe(local, client, &subscribe, replies)?;
             }
             Packet::Unsubscribe(unsubscribe) => {
-                self.own(client)?.session.takes_answer(codec::encode::suback_len_5(unsubscribe.filters.len()))?;
+                self.takes_answer(client, unsubscribe.filters.len())?;
                 self.unsubscribe(local, client, &unsubscribe, replies)?;
             }
             Packet::Pingreq => {
@@ -339,6 +339,14 @@ impl Router {
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
             Packet::Auth(_) => return Err(ProtocolError::NoAuthentication.into()),
             _ => return Err(ProtocolError::ServerPacket.into()),
+        }
+        Ok(())
+    }
+
+    /// May the client be sent a SUBACK or UNSUBACK for so many filters? Clients of MQTT 5 alone set a bound.
+    fn takes_answer(&self, client: &Client, filters: usize) -> Result<(), CloseReason> {
+        if client.version == ProtocolVersion::V5 {
+            self.own(client)?.session.takes_answer(codec::encode::suback_len_5(filters))?;
         }
         Ok(())
     }
@@ -461,8 +469,7 @@ struct Answer {
 /// An acknowledgement with a Reason Code, which versions before MQTT 5 do not say.
 #[inline]
 fn write_ack(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, packet_id: PacketId, reason: ReasonCode) {
-    let reason = if version == ProtocolVersion::V5 { reason } else { ReasonCode::Success };
-    codec::encode::ack_with(out, packet, &Ack { reason, ..Ack::from(packet_id) });
+    codec::encode::ack_of(out, version, packet, &Ack { reason, ..Ack::from(packet_id) });
 }
 
 /// Acknowledgements for which a session is locked at once: what others send its client waits meanwhile.

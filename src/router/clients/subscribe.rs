@@ -16,7 +16,7 @@ use super::{
     operation::{Operation, Subscribing},
 };
 use crate::{
-    codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
+    codec::{self, Properties, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
     topic::{FilterId, Steps, TopicFilter},
     types::{RetainHandling, SubscriptionOptions},
@@ -427,9 +427,6 @@ fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'sta
         ),
     }
 }
-
-/// What a Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
-const SHARE_PREFIX: &str = "$share/";
 
 fn may_subscribe(local: &RouterThread, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
     if !local.limits.allows_filter(filter) {

@@ -40,9 +40,6 @@ fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
             .short(PropertyId::TopicAliasMaximum)
             .unwrap_or_default()
             .min(limits.topic_alias_maximum),
-        problem_information: properties
-            .flag(PropertyId::RequestProblemInformation)
-            .unwrap_or(default.problem_information),
     }
 }
 
