@@ -369,7 +369,7 @@ fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
     while !out.is_empty() {
         let mut slices = [IoSlice::new(&[]); 3];
-        let filled = out.io_slices(&mut slices);
+        let filled = out.io_slices(&mut slices, usize::MAX);
         let before = bytes.len();
         slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
         assert!(bytes.len() > before, "bytes left, but nothing to write");

@@ -163,6 +163,11 @@ impl Deadlines {
         (next != Tick::NEVER).then(|| self.start + TICK * next.0)
     }
 
+    /// The waker of that connection, if it has not ended.
+    pub(super) fn waker(&self, key: Key) -> Option<Waker> {
+        self.wakers[key.place()].clone()
+    }
+
     /// The wakers of all.
     pub(super) fn all(&self) -> impl Iterator<Item = Waker> + '_ {
         self.wakers.iter().flatten().cloned()

@@ -7,6 +7,7 @@ use std::{
     io,
     pin::pin,
     sync::Arc,
+    task::Waker,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -178,6 +179,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     let idle = worker.idle.clone();
     worker.begin();
     let mut deadlines = tokio::spawn(watch_deadlines(shared.clone()));
+    let large_writes = tokio::spawn(give_turns_to_large_writes());
     let housekeeper = (index == 0).then(|| tokio::spawn(housekeeping(shared.clone())));
     let mut listeners = HashMap::<u16, tokio::task::JoinHandle<()>>::new();
     let mut dealt = 0;
@@ -237,6 +239,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     }
     Worker::with(|worker| shared.router.tidy(&mut worker.local));
     deadlines.abort();
+    large_writes.abort();
     if let Some(task) = housekeeper {
         task.abort();
     }
@@ -254,7 +257,7 @@ fn judge_anew(shared: &Arc<NetShared>, listener: u16, settings: TlsSettings) {
     let shared = shared.clone();
     tokio::spawn(async move {
         for some in connections.chunks(AT_ONCE) {
-            some.iter().for_each(std::task::Waker::wake_by_ref);
+            some.iter().for_each(Waker::wake_by_ref);
             shared.clock.sleep(EVERY).await;
         }
     });
@@ -312,9 +315,27 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
             worker.look_at_wall(now);
             (worker.deadlines.due(now, &mut due), if worker.draining { AT_MOST_DRAINING } else { AT_MOST })
         });
-        due.drain(..).for_each(|waker: std::task::Waker| waker.wake());
+        due.drain(..).for_each(|waker: Waker| waker.wake());
         let next = next.map_or(now + at_most, |next| next.clamp(now + AT_LEAST, now + at_most));
         clock.sleep_until(next).await;
+    }
+}
+
+/// Wakes the connections of this thread that wait for their turn to write much.
+async fn give_turns_to_large_writes() {
+    let awaited = Worker::with(|worker| worker.large_writes.awaited.clone());
+    let mut next = Vec::new();
+    loop {
+        if next.is_empty() {
+            awaited.notified().await;
+        }
+        // those whose sockets have something are in front of those that are woken below
+        tokio::task::yield_now().await;
+        next = Worker::with(|worker| {
+            let next = worker.large_writes.next();
+            next.into_iter().filter_map(|key| worker.deadlines.waker(key)).collect()
+        });
+        next.iter().for_each(Waker::wake_by_ref);
     }
 }
 

@@ -55,13 +55,16 @@ impl OutBuf {
         self.large.push(LargePayload { at: self.bytes.len(), message, written: 0 });
     }
 
-    /// What to write next, in order, into `slices`; how many were filled.
-    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// What to write next, in order, into `slices`, `most` bytes of it; how many were filled.
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>], most: usize) -> usize {
         let (mut from, mut filled, room) = (self.written, 0, slices.len());
+        let mut left = most;
         let mut push = |part: &'a [u8]| {
+            let part = &part[..part.len().min(left)];
             if !part.is_empty() && filled < room {
                 slices[filled] = IoSlice::new(part);
                 filled += 1;
+                left -= part.len();
             }
         };
         // more payloads than slices: the rest has its turn when these are written
@@ -155,9 +158,10 @@ mod tests {
         let mut got = Vec::new();
         while !buf.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
-            let n = buf.io_slices(&mut slices);
+            let n = buf.io_slices(&mut slices, 5);
             assert!(n > 0, "bytes left, but nothing to write");
             let all: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).collect();
+            assert!(all.len() <= 5, "{} bytes", all.len());
             let now = step.min(all.len());
             got.extend_from_slice(&all[..now]);
             buf.advance(now);

@@ -82,7 +82,10 @@ impl<S: Stream> Connection<S> {
             return false;
         }
         self.gave_way = worker.writes;
-        cx.waker().wake_by_ref();
+        match self.deadline {
+            Some(key) if worker.large_writes.are_many() => worker.large_writes.wait(key),
+            _ => cx.waker().wake_by_ref(),
+        }
         true
     }
 

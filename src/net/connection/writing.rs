@@ -11,7 +11,11 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{
-    super::{deadlines::Tick, transport::Stream, worker::Worker},
+    super::{
+        deadlines::Tick,
+        transport::Stream,
+        worker::{A_TURN, LARGE, Worker},
+    },
     farewell::Farewell,
     task::{Connection, Phase, go_on_later, network},
 };
@@ -48,11 +52,21 @@ impl<S: Stream> Connection<S> {
     /// Writes what was taken from the session, as much as the socket takes.
     fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         let Some(out) = &mut self.writing else { return Ok(()) };
+        let mut written = 0;
         while !out.is_empty() {
+            if out.len() >= LARGE
+                && worker.large_writes.is_over(written)
+                && let Some(key) = self.deadline
+            {
+                worker.large_writes.wait(key);
+                return Ok(());
+            }
             match write_some(Pin::new(&mut self.socket), cx, out) {
                 Poll::Ready(Ok(0)) => return Err(CloseReason::ConnectionLost),
                 Poll::Ready(Ok(n)) => {
                     out.advance(n);
+                    written += n;
+                    worker.large_writes.note(n);
                     self.write_by = Tick::NEVER;
                     worker.unwritten = worker.unwritten.saturating_sub(n);
                     worker.writes = worker.writes.wrapping_add(1);
@@ -104,16 +118,16 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Writes what comes first, in one call.
+/// Writes what comes first, as much as a turn allows, in one call.
 fn write_some(
     socket: Pin<&mut (impl AsyncWrite + Unpin)>,
     cx: &mut Context<'_>,
     out: &OutBuf,
 ) -> Poll<io::Result<usize>> {
     if let Some(bytes) = out.contiguous() {
-        return socket.poll_write(cx, bytes);
+        return socket.poll_write(cx, &bytes[..bytes.len().min(A_TURN)]);
     }
     let mut slices = [IoSlice::new(&[]); SLICES];
-    let filled = out.io_slices(&mut slices);
+    let filled = out.io_slices(&mut slices, A_TURN);
     Poll::Ready(ready!(socket.poll_write_vectored(cx, &slices[..filled])))
 }

@@ -17,6 +17,7 @@ use super::{
         transport::Judges,
     },
     gate::Gate,
+    large_writes::LargeWrites,
     limits::NetLimits,
     lines::Lines,
     rates::{ConnectRate, Paced, PublishRates},
@@ -53,6 +54,7 @@ pub(crate) struct Worker {
     pub(crate) handshakes: Arc<Semaphore>,
     /// Bytes that large reads on this thread gave, less those written since.
     pub(crate) unwritten: usize,
+    pub(crate) large_writes: LargeWrites,
     /// How often something was written on this thread, as far as it fits.
     pub(crate) writes: u16,
     /// The server shuts down: connections write what they have and end.
@@ -80,6 +82,7 @@ impl Worker {
             judges: Judges::default(),
             handshakes: Arc::new(Semaphore::new(handshakes)),
             unwritten: 0,
+            large_writes: LargeWrites::default(),
             writes: 0,
             draining: false,
             patience: Duration::ZERO,
@@ -120,6 +123,7 @@ impl Worker {
     /// A connection is no more.
     pub(crate) fn forget(&mut self, key: Key) {
         self.deadlines.remove(key);
+        self.large_writes.forget(key);
         self.paced.remove(&key);
     }
 

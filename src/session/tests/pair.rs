@@ -547,7 +547,7 @@ pub(super) fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
     while !out.is_empty() {
         let mut slices = [std::io::IoSlice::new(&[]); 4];
-        let filled = out.io_slices(&mut slices);
+        let filled = out.io_slices(&mut slices, usize::MAX);
         let before = bytes.len();
         slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
         out.advance(bytes.len() - before);
