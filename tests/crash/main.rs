@@ -42,10 +42,11 @@ use std::{
 };
 
 use bursts::Bursts;
+use dunlin::auth::{PasswordChange, edit};
 use inbox::END;
 use publisher::{Publisher, Stream};
 use retained::Retainer;
-use sessions::Comers;
+use sessions::{Comers, USERS};
 use subscriber::Subscriber;
 use subscriptions::Chooser;
 use support::{
@@ -101,13 +102,18 @@ impl Place {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory").keep();
         println!("in {}", dir.display());
         let data_dir = dir.join(DATA);
-        let text = format!("data_dir = '{}'\n[limits]\nmax_queued_messages = 1000000000\n", data_dir.display());
+        let password_file = dir.join(PASSWORDS);
+        for user in USERS {
+            edit(&password_file, user, PasswordChange::Set(user.as_bytes())).expect("the user can be added");
+        }
+        let text = format!(
+            "data_dir = '{}'\nallow_anonymous = true\n[auth]\npassword_file = '{}'\n[limits]\nmax_queued_messages = \
+             1000000000\n",
+            data_dir.display(),
+            password_file.display()
+        );
         fs::write(dir.join("dunlin.toml"), text).expect("the configuration can be written");
         Self(dir)
-    }
-
-    fn data_dir(&self) -> PathBuf {
-        self.0.join(DATA)
     }
 
     fn flags(&self) -> [String; 2] {
@@ -124,7 +130,7 @@ impl Place {
         let workers = if random.once_in(3) { 4 } else { 1 };
         if random.once_in(4) {
             let delay = Duration::from_micros(200 + random.below(4_000) as u64);
-            let mut process = Running::run(&mut slow_disk::command(&self.data_dir(), workers, delay));
+            let mut process = Running::run(&mut slow_disk::command(&self.0, workers, delay));
             process.wait_until_ready();
             return Broker::new(process);
         }
@@ -160,6 +166,8 @@ struct Clients {
 
 /// The data directory, beside the configuration.
 const DATA: &str = "data";
+/// The password file, there too.
+const PASSWORDS: &str = "passwords";
 /// How many messages each publisher has in flight.
 const WINDOWS: [usize; 3] = [1, 8, 40];
 

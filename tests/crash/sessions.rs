@@ -1,4 +1,4 @@
-//! [`Comers`]: sessions that begin and end, and which of them must be there.
+//! [`Comers`]: sessions that begin and end, which of them must be there, and whose they are.
 
 use crate::{
     support::{random::Random, raw::Connect},
@@ -6,6 +6,10 @@ use crate::{
 };
 
 const CLIENTS: usize = 6;
+/// Users whom the broker knows, each by a password that is the name. The first clients are theirs in turn; the last
+/// ones are anonymous.
+pub const USERS: [&str; 2] = ["bob", "eve"];
+const OWNED: usize = 4;
 
 /// Clients that come with or without Clean Session and go at once.
 pub struct Comers {
@@ -35,9 +39,14 @@ impl Comers {
         }
     }
 
-    /// Each comes once more, and finds its session or not, as it must be.
+    /// Each comes once more, and finds its session or not, as it must be. A session that is kept lets no other user in.
     pub fn check(&mut self, broker: &Broker) {
         for n in 0..CLIENTS {
+            if n < OWNED && self.possible[n] == [true] {
+                let mut other = Connection::open(broker).expect("nobody kills it");
+                other.send(&Self::of(n, n + 1).frame());
+                other.refused(2);
+            }
             let mut connection = Connection::open(broker).expect("nobody kills it");
             self.ask(n, false, &mut connection);
             let present = connection.accepted().expect("nobody kills it");
@@ -47,8 +56,15 @@ impl Comers {
     }
 
     fn ask(&self, n: usize, clean: bool, connection: &mut Connection<'_>) {
-        let connect = Connect::new(&format!("comer-{n}"));
+        let connect = Self::of(n, n);
         connection.send(&if clean { connect } else { connect.persistent() }.frame());
+    }
+
+    /// The Client Identifier of client `n`, the user of client `user`.
+    fn of(n: usize, user: usize) -> Connect {
+        let connect = Connect::new(&format!("comer-{n}"));
+        let user = USERS[user % USERS.len()];
+        if n < OWNED { connect.user(user, user) } else { connect }
     }
 
     fn accepted(&mut self, n: usize, clean: bool, present: bool) {

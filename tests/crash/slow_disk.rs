@@ -3,26 +3,30 @@
 
 use std::{
     env,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use dunlin::{
     Config,
-    config::{Limits, ListenerConfig},
+    config::{AuthConfig, Limits, ListenerConfig},
     server::Builder,
 };
+
+use super::{DATA, PASSWORDS};
 
 /// What the broker's process runs; nothing where it is run as a test.
 #[test]
 fn broker() {
-    let Some(data_dir) = env::var_os(DATA_DIR) else { return };
+    let Some(place) = env::var_os(PLACE).map(PathBuf::from) else { return };
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let number = |variable| env::var(variable).ok().and_then(|text| text.parse().ok());
     let config = Config {
         listeners: vec![ListenerConfig::tcp(([127, 0, 0, 1], 0).into())],
-        data_dir: Some(PathBuf::from(data_dir)),
+        data_dir: Some(place.join(DATA)),
+        allow_anonymous: Some(true),
+        auth: AuthConfig { password_file: Some(place.join(PASSWORDS)), ..AuthConfig::default() },
         workers: number(WORKERS),
         limits: Limits { max_queued_messages: 1_000_000_000, ..Limits::default() },
         ..Config::default()
@@ -35,15 +39,16 @@ fn broker() {
     });
 }
 
-/// The process: so many worker threads, and so much added to each fsync.
-pub fn command(data_dir: &std::path::Path, workers: usize, delay: Duration) -> Command {
+/// The process, with the data directory and the password file of that place: so many worker threads, and so much added
+/// to each fsync.
+pub fn command(place: &Path, workers: usize, delay: Duration) -> Command {
     let mut command = Command::new(env::current_exe().expect("this test binary"));
     command.args(["--exact", "slow_disk::broker", "--nocapture"]).stdout(Stdio::null());
     let microseconds = delay.as_micros().to_string();
-    command.env_clear().env(DATA_DIR, data_dir).env(WORKERS, workers.to_string()).env(MICROSECONDS, microseconds);
+    command.env_clear().env(PLACE, place).env(WORKERS, workers.to_string()).env(MICROSECONDS, microseconds);
     command
 }
 
-const DATA_DIR: &str = "DUNLIN_TEST_DATA_DIR";
+const PLACE: &str = "DUNLIN_TEST_PLACE";
 const WORKERS: &str = "DUNLIN_TEST_WORKERS";
 const MICROSECONDS: &str = "DUNLIN_TEST_SYNC_DELAY";

@@ -111,6 +111,12 @@ impl<'b> Connection<'b> {
         Some(present)
     }
 
+    /// CONNACK with this return code.
+    pub fn refused(&mut self, code: u8) {
+        let frame = self.read().expect("nobody kills it");
+        assert_eq!(frame.bytes(), connack(0, code));
+    }
+
     /// Waits until the broker has taken the CONNECT that was sent: `true`, it answered; `false`, it closed instead, for
     /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was
     /// killed.
