@@ -30,6 +30,7 @@
 //! | `Owners::named` of the router | how many sessions each user has | any of the above |
 //! | `Subscriptions::trie` of the router | the trie | a group |
 //! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
+//! | `Sessions::expiring` of the router | sessions in whose queues messages wait that expire | a group, one slot |
 //! | `Sessions::expiries` of the router | when sessions end | a group |
 //! | `Wills::due` of the router | Wills that wait for room | a group |
 //! | `Handover::pending` of the store | the batch that collects, and those on their way | any of the above |

@@ -339,13 +339,19 @@ async fn give_turns_to_large_writes() {
     }
 }
 
-/// Publishes `$SYS`, ends sessions whose clients stayed away.
+/// Publishes `$SYS`, ends sessions whose clients stayed away, removes messages that expired.
 async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     const MEASURE_EVERY: Duration = Duration::from_secs(1);
     /// Wills at once: others on this thread have their turn.
     const WILLS: usize = 10_000;
+    /// The same of retained messages that expired.
+    const RETAINED: usize = 2_048;
+    /// Where there are more of them.
+    const SOON: Duration = Duration::from_millis(10);
+    /// Sessions of which messages are looked at that expire.
+    const EXPIRING: usize = 2_000;
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
@@ -362,12 +368,17 @@ async fn housekeeping(shared: Arc<NetShared>) {
             }
         }
         let interval = shared.limits.load().sys_interval;
+        let mut every = EVERY;
         Worker::with(|worker| {
             router.refresh(&mut worker.local, now);
             // no plug-in that panics ends the housekeeping
             worker.local.finish(|local| {
                 router.expire_sessions(local, now);
                 router.publish_due_wills(local, WILLS);
+                router.drop_expired(local, now, EXPIRING);
+                if router.remove_expired(local, now, RETAINED) {
+                    every = SOON;
+                }
                 if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
                     sys.publish(router, local, memory::of_process(), now);
                     published = Some(now);
@@ -380,7 +391,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
             router.sum_up_denials();
             summed_up = now;
         }
-        clock.sleep_until(now + EVERY).await;
+        clock.sleep_until(now + every).await;
     }
 }
 

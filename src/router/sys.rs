@@ -49,12 +49,13 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 37] = [
+const COUNTS: [(&str, Count); 38] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
     ("bytes/received", Count::BytesReceived),
     ("bytes/sent", Count::BytesSent),
+    ("retained messages/expired", Count::RetainedExpired),
     ("publish/messages/received", Count::PublishReceived),
     ("publish/messages/sent", Count::PublishSent),
     ("publish/messages/dropped", Count::PublishDropped),

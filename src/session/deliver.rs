@@ -128,6 +128,11 @@ impl Session {
         };
         let owned = (!identifiers.is_empty()).then(|| outgoing.message().with_identifiers(identifiers));
         let message = owned.as_ref().unwrap_or_else(|| outgoing.message());
+        if message.is_expired(*now) {
+            self.dropped = self.dropped.saturating_add(1);
+            journal.dropped(&self.id, message, Gone::Expired);
+            return Delivery::Queued;
+        }
         let outbound = self.outbound.get_or_insert_default();
         // QoS 0 messages that wait for a SUBACK would be on their way without it: their bytes are bounded alone
         let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
@@ -205,6 +210,30 @@ impl Session {
     /// Messages that are skipped.
     pub fn skipped(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.skipped())
+    }
+
+    /// Do messages wait that expire, perhaps?
+    #[inline]
+    pub fn expires(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|outbound| outbound.expires())
+    }
+
+    /// Drops those of the messages that wait which have expired. To be called now and then while some
+    /// [expire](Self::expires).
+    pub fn drop_expired(&mut self, now: Instant, journal: &mut impl Journal) {
+        let Some(outbound) = &mut self.outbound else { return };
+        let gone = outbound.take_expired(now);
+        if gone.is_empty() {
+            return;
+        }
+        outbound.tell(|before, now| journal.holds(before, now));
+        self.dropped = self.dropped.saturating_add(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+        for (number, message) in gone {
+            journal.dropped(&self.id, &message, Gone::Expired);
+            if let Some(session) = self.number {
+                journal.noted(session, SessionChange::Completed { number, count: 1 });
+            }
+        }
     }
 
     /// Is there anything for [`fill`](Self::fill) to do, perhaps?

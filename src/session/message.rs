@@ -182,10 +182,16 @@ impl Message {
         }
     }
 
+    /// When it expires.
+    #[inline]
+    pub fn expires(&self) -> Option<Instant> {
+        self.0.header.header.more.as_ref().and_then(|more| more.expires.get().copied())
+    }
+
     /// Has its Message Expiry Interval passed?
     #[inline]
     pub fn is_expired(&self, now: Instant) -> bool {
-        self.0.header.header.more.as_ref().is_some_and(|more| more.expires.get().is_some_and(|at| *at <= now))
+        self.expires().is_some_and(|at| at <= now)
     }
 
     /// What its PUBLISH says in MQTT 5, to be sent now.

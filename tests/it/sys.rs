@@ -62,12 +62,13 @@ const MOSQUITTO_LOADS: [&str; 9] = [
 ];
 
 /// What mosquitto has not.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "store/queues/memory",
     "subscriptions/memory",
     "retained messages/memory",
     "publish/bytes/dropped",
     "retained messages/bytes",
+    "retained messages/expired",
     "logins/waiting",
     "turns/maximum/nodes",
     "turns/maximum/deliveries",

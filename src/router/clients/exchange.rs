@@ -3,7 +3,7 @@
 use super::{
     super::{
         Router, RouterThread,
-        ports::Event,
+        ports::{DropReason, Event},
         publish::{Leave, Publishing, Sender, Step},
         sessions::SlotRef,
         thread::Count,
@@ -382,8 +382,15 @@ impl Router {
         let (packet_id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let mut leave = Leave::nowhere();
+        let is_expired = deferred.message.is_expired(local.observers.now);
         let result = self.together(|| {
-            let stored = self.publish_as(local, access, &mut None, &outgoing, &mut leave)?;
+            let stored = if is_expired {
+                let (client, topic, payload) = (&client.id, outgoing.topic, outgoing.payload.len());
+                local.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::Expired });
+                Stored::Done
+            } else {
+                self.publish_as(local, access, &mut None, &outgoing, &mut leave)?
+            };
             if leave.outcome().is_error() {
                 return Ok(stored);
             }

@@ -42,6 +42,7 @@ impl Router {
         }
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
         slot.lock().whose = owner.map(Box::new);
+        self.list_expiring(&slot, &mut slot.lock());
         if let Some(expiry) = expiry.within(local.limits.session_expiry) {
             // one that is due ends at once
             let left = expiry.saturating_sub(away);

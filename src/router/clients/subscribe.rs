@@ -292,6 +292,7 @@ impl Router {
             ControlFlow::Break(())
         });
         drop(turn);
+        self.list_expiring(&client.slot, &mut state);
         drop(state);
         local.work.add_deliveries(found);
         local.work.add_nodes((steps.taken() as usize).saturating_sub(found).max(1));

@@ -379,7 +379,8 @@ pub enum DropReason {
     SysTopic,
     /// The client may not publish to this topic.
     NotAuthorized,
-    /// Its Message Expiry Interval passed before its client could be sent it.
+    /// Its Message Expiry Interval passed before its client could be sent it; or while a QoS 2 message of the client
+    /// waited for `limits.max_inflight_in`.
     Expired,
     /// It is larger than its client takes (MQTT 5 section 3.1.2.11.4).
     PacketTooLarge,

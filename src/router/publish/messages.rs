@@ -330,6 +330,7 @@ impl Router {
                     turn.journal.observers.observe(&Event::Deliver { client, topic, qos: how.qos, payload });
                     target.slot.signal(&state, wakes);
                 }
+                Delivery::Queued if outgoing.extras.expires.is_some() => self.list_expiring(&target.slot, &mut state),
                 Delivery::Queued => {}
                 Delivery::OutboundFull => {
                     let payload = outgoing.payload.len();

@@ -2,7 +2,7 @@
 //! that are away end.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     hash::BuildHasher,
     num::NonZeroU64,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -28,6 +28,8 @@ use crate::{
 pub(crate) struct Sessions {
     map: DashMap<ClientId, SlotRef, RandomState>,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
+    /// Those in whose queues messages wait that expire, in the order in which they are looked at.
+    expiring: Mutex<VecDeque<SlotRef>>,
     /// Of the next connection.
     next_connection: AtomicU64,
     /// The number of the next session that a store keeps.
@@ -57,6 +59,7 @@ impl Default for Sessions {
         Self {
             map: DashMap::with_hasher(RandomState::default()),
             expiries: Mutex::default(),
+            expiring: Mutex::default(),
             next_connection: AtomicU64::new(0),
             next_number: AtomicU64::new(1),
             ended_by: AtomicU64::new(0),
@@ -193,6 +196,28 @@ impl Sessions {
         }
         let (key, slot) = first.remove_entry();
         Expired::Session(key, slot)
+    }
+
+    // ---- the end of messages ----
+
+    /// Messages that expire wait in the queue of this session, which is not listed.
+    pub(crate) fn list_expiring(&self, slot: SlotRef) {
+        self.expiring.lock().push_back(slot);
+    }
+
+    /// How many are listed.
+    pub(crate) fn expiring(&self) -> usize {
+        self.expiring.lock().len()
+    }
+
+    /// Takes the one off the list that was not looked at for the longest time.
+    pub(crate) fn next_expiring(&self) -> Option<SlotRef> {
+        let mut listed = self.expiring.lock();
+        let next = listed.pop_front();
+        if listed.is_empty() && listed.capacity() > 64 {
+            *listed = VecDeque::new();
+        }
+        next
     }
 
     /// A session ended: when that is kept.

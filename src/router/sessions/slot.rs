@@ -49,6 +49,8 @@ pub(crate) struct SlotState {
     waker: Option<Waker>,
     /// Under which a store has the Will of its connected client, where it does not keep the session.
     pub(crate) will_number: Option<NonZeroU64>,
+    /// It is in the list of sessions in whose queues messages wait that expire.
+    pub(crate) is_listed: bool,
     /// The session is no more: whoever still holds the handle must not use it.
     pub(crate) ended: bool,
     /// When it ends if its client stays away: its key in the router's list.
@@ -92,6 +94,7 @@ impl SlotRef {
             origin: Origin::default(),
             waker: None,
             will_number: None,
+            is_listed: false,
             ended: false,
             expiry: None,
             started_by: CommitSeq::default(),

@@ -1,6 +1,6 @@
 //! [`RetainedStore`]: the retained messages (MQTT 3.1.1 section 3.3.1.3), within limits.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeMap, ops::ControlFlow, time::Instant};
 
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 
@@ -23,6 +23,8 @@ struct Inner {
     clients: Size,
     /// Of the memory for topics, what those of the broker itself take.
     own_topics: usize,
+    /// Those that expire, by when they do and by their numbers.
+    due: BTreeMap<(Instant, u64), Message>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,6 +71,7 @@ impl RetainedStore {
                 all: Size::default(),
                 clients: Size::default(),
                 own_topics: 0,
+                due: BTreeMap::new(),
             }),
         }
     }
@@ -83,6 +86,7 @@ impl RetainedStore {
         record: impl FnOnce() -> Stored,
     ) -> Result<Stored, Full> {
         let mut inner = self.inner.write();
+        let (expires, listed) = (message.expires(), message.clone());
         let new = Retained::new(message, inner.changes + 1, false);
         let size = new.size_if(true);
         let Inner { clients, own_topics, .. } = *inner;
@@ -99,6 +103,10 @@ impl RetainedStore {
         }
         inner.changes += 1;
         inner.account(size, size, replaced.as_ref());
+        if let Some(at) = expires {
+            let number = inner.changes;
+            inner.due.insert((at, number), listed);
+        }
         let stored = record();
         drop(inner);
         drop(replaced);
@@ -129,6 +137,26 @@ impl RetainedStore {
             inner.forget(old);
         }
         record(old.is_some())
+    }
+
+    /// Removes those that have expired, the first first and `most` at most, and has each recorded. Gives how many; if
+    /// they are as many, there may be more.
+    pub(crate) fn remove_expired(&self, now: Instant, most: usize, mut record: impl FnMut(&TopicName)) -> usize {
+        if self.inner.read().first_due().is_none_or(|first| first > now) {
+            return 0;
+        }
+        let mut gone = Vec::new();
+        let mut inner = self.inner.write();
+        while gone.len() < most && inner.first_due().is_some_and(|first| first <= now) {
+            let Some((_, message)) = inner.due.pop_first() else { break };
+            if let Some(old) = inner.tree.remove(message.topic()) {
+                inner.forget(&old);
+            }
+            record(message.topic());
+            gone.push(message);
+        }
+        drop(inner);
+        gone.len()
     }
 
     /// Has the topic a client's message whose payload is of so many bytes at least? Then one of so many in its place
@@ -208,6 +236,9 @@ impl Inner {
         let (all, clients) = (new.size_if(true), new.size_if(!own));
         let replaced = self.tree.insert(message.topic(), new);
         self.account(all, clients, replaced.as_ref());
+        if let Some(at) = message.expires() {
+            self.due.insert((at, self.changes), message);
+        }
         replaced
     }
 
@@ -219,7 +250,15 @@ impl Inner {
         }
     }
 
+    /// When the first of them expires.
+    fn first_due(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|(&(at, _), _)| at)
+    }
+
     fn forget(&mut self, old: &Retained) {
+        if let Some(at) = old.message.expires() {
+            self.due.remove(&(at, old.number()));
+        }
         self.all.subtract(old.size_if(true));
         self.clients.subtract(old.size_if(!old.is_own()));
     }
@@ -241,7 +280,8 @@ impl Retained {
     /// Its size, or none.
     fn size_if(&self, counts: bool) -> Size {
         if counts {
-            Size { messages: 1, bytes: self.message.size(), memory: self.message.cost() }
+            let listed = if self.message.expires().is_some() { DUE_COST } else { 0 };
+            Size { messages: 1, bytes: self.message.size(), memory: self.message.cost() + listed }
         } else {
             Size::default()
         }
@@ -259,5 +299,68 @@ impl Size {
         self.messages -= other.messages;
         self.bytes -= other.bytes;
         self.memory -= other.memory;
+    }
+}
+
+/// Bytes of memory for one in the list of those that expire, about: the nodes of a tree are two thirds full.
+const DUE_COST: usize = size_of::<((Instant, u64), Message)>() * 3 / 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{session::Extras, types::QoS};
+
+    const BOUNDS: RetainedBounds = RetainedBounds { messages: 3, bytes: usize::MAX };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn message(topic: &str, expires: Option<Instant>) -> Message {
+        let extras = Extras { expires, ..Extras::default() };
+        Message::with(TopicName::new(topic).unwrap(), b"payload", QoS::AtMostOnce, extras)
+    }
+
+    fn set(store: &RetainedStore, topic: &str, expires: Option<Instant>) -> Result<Stored, Full> {
+        store.set(TopicName::new(topic).unwrap(), message(topic, expires), BOUNDS, || Stored::Done)
+    }
+
+    fn removed(store: &RetainedStore, now: Instant, most: usize) -> Vec<String> {
+        let mut topics = Vec::new();
+        let count = store.remove_expired(now, most, |topic| topics.push(topic.as_str().to_owned()));
+        assert_eq!(count, topics.len());
+        topics
+    }
+
+    #[test]
+    fn what_has_expired_is_removed_in_its_order_and_no_longer_counts() {
+        let (store, now) = (RetainedStore::new(7), Instant::now());
+        assert!(set(&store, "stays", None).is_ok());
+        let (size, memory) = (store.size(), store.memory());
+        assert!(set(&store, "a/later", Some(now + 2 * SECOND)).is_ok());
+        assert!(set(&store, "a/sooner", Some(now + SECOND)).is_ok());
+        assert_eq!(set(&store, "one too many", None), Err(Full));
+        assert_eq!(removed(&store, now, 9), [""; 0]);
+        assert_eq!(removed(&store, now + 2 * SECOND, 1), ["a/sooner"]);
+        assert!(set(&store, "a/third", Some(now + 9 * SECOND)).is_ok());
+        assert_eq!(removed(&store, now + 2 * SECOND, 9), ["a/later"]);
+        assert_eq!(removed(&store, now + 9 * SECOND, 9), ["a/third"]);
+        assert_eq!((store.size(), store.memory(), store.inner.read().due.len()), (size, memory, 0));
+    }
+
+    #[test]
+    fn what_is_replaced_or_cleared_before_takes_nothing_with_it() {
+        let (store, now) = (RetainedStore::new(7), Instant::now());
+        for expires in [Some(now + SECOND), Some(now + 3 * SECOND), Some(now + 2 * SECOND)] {
+            assert!(set(&store, "replaced", expires).is_ok());
+            assert!(set(&store, "cleared", expires).is_ok());
+            assert!(set(&store, "stays", expires).is_ok());
+        }
+        assert!(set(&store, "stays", None).is_ok());
+        let _ = store.clear(TopicName::new("cleared").unwrap(), |_| Stored::Done);
+        store.restore(message("from before", Some(now + 2 * SECOND)));
+        assert_eq!(removed(&store, now + SECOND, 9), [""; 0]);
+        assert_eq!(removed(&store, now + 3 * SECOND, 9), ["replaced", "from before"]);
+        assert_eq!(store.size().0, 1);
+        assert!(store.inner.read().due.is_empty());
     }
 }

@@ -102,6 +102,8 @@ pub enum Count {
     DroppedNotAuthorized,
     /// Dropped: the Message Expiry Interval passed.
     DroppedExpired,
+    /// Not retained any more: the Message Expiry Interval passed.
+    RetainedExpired,
     /// Dropped: larger than the client takes.
     DroppedTooLarge,
     /// Sockets accepted.

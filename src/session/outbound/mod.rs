@@ -47,8 +47,9 @@ pub(super) struct Outbound {
     brought: VecDeque<Queued>,
     /// Bytes of those in `brought` that are copies, about.
     copied: usize,
-    /// When what had expired was taken out last.
-    swept: Option<Instant>,
+    /// When what has expired of `queue` and `brought` is to be looked for: not before the first of them expires;
+    /// `None`: none of them does.
+    look_at: Option<Instant>,
     /// Of `queue` and `brought`, those of QoS 0.
     qos0: usize,
     /// For each SUBACK that is due and not sent yet: messages that wait, with numbers above this, wait for it.
@@ -260,15 +261,37 @@ impl Outbound {
         }
     }
 
-    /// Takes out those that expired, from the first on.
-    fn take_expired(&mut self, now: Instant, gone: &mut Overflow) {
+    /// Do messages wait that expire, perhaps?
+    pub(super) fn expires(&self) -> bool {
+        self.look_at.is_some()
+    }
+
+    /// Takes out those that have expired. It visits all that wait, no more than once in [`SWEEP_EVERY`].
+    pub(super) fn take_expired(&mut self, now: Instant) -> Overflow {
+        let mut gone = Overflow::new();
+        if self.look_at.is_none_or(|at| at > now) {
+            return gone;
+        }
+        let mut first: Option<Instant> = None;
         self.forget_queued(|m| {
-            let expired = m.message.is_expired(now);
-            if expired {
+            let Some(at) = m.message.expires() else { return false };
+            if at <= now {
                 gone.push((m.number, m.message.clone()));
+            } else {
+                first = Some(first.map_or(at, |first| first.min(at)));
             }
-            expired
+            at <= now
         });
+        self.look_at = first.map(|first| first.max(now + SWEEP_EVERY));
+        gone
+    }
+
+    /// This message waits.
+    #[inline]
+    fn note_expiry(&mut self, message: &Message) {
+        if let Some(at) = message.expires() {
+            self.look_at = Some(self.look_at.map_or(at, |first| first.min(at)));
+        }
     }
 
     /// Is there a place in a window of at most `max` messages? It opens that far for a client that has shown that it
@@ -292,6 +315,7 @@ impl Outbound {
     /// is given and its state.
     pub(super) fn restore_queued(&mut self, queued: Queued) {
         self.last_number = queued.number;
+        self.note_expiry(&queued.message);
         // what a store keeps of RETAIN does not say why: most are what a subscription brought
         if queued.retain {
             self.brought.push_back(queued);
@@ -326,9 +350,8 @@ impl Outbound {
         // where all queues together are full, this one gives up as much as it takes
         let mut owed = if limits.all_are_full { size } else { 0 };
         let is_full = owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes;
-        if is_full && self.swept.is_none_or(|at| limits.now.saturating_duration_since(at) >= SWEEP_EVERY) {
-            self.swept = Some(limits.now);
-            self.take_expired(limits.now, &mut dropped);
+        if is_full {
+            dropped = self.take_expired(limits.now);
         }
         while owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
             // a message that is larger than the whole queue may be pushes nobody out
@@ -362,6 +385,7 @@ impl Outbound {
         }
         self.queued_bytes += size;
         self.count_in(&new.message);
+        self.note_expiry(&new.message);
         self.qos0 += usize::from(new.qos == QoS::AtMostOnce);
         self.queue.push_back(new);
         if limits.full == QueueFull::KeepLast {
@@ -395,6 +419,7 @@ impl Outbound {
             self.copied += message.size();
         }
         let number = number.unwrap_or_else(|| self.next_number());
+        self.note_expiry(&message);
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
         self.brought.push_back(Queued { number, message, qos, retain: true });
         Some(number)
@@ -517,5 +542,5 @@ impl Outbound {
 
 /// Messages in flight, at most, to a client that has not acknowledged as many yet: mosquitto's window.
 const FIRST_WINDOW: u16 = 20;
-/// A full queue looks for what has expired once in this time, at most.
+/// A queue is searched for what has expired once in this time, at most.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

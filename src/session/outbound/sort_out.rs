@@ -57,6 +57,7 @@ impl Outbound {
         if messages.is_empty() {
             return;
         }
+        messages.iter().for_each(|(m, _)| self.note_expiry(&m.message));
         self.qos0 += messages.iter().filter(|(m, _)| m.qos == QoS::AtMostOnce).count();
         let (brought, queued): (Vec<_>, Vec<_>) = messages.into_iter().partition(|(_, is_brought)| *is_brought);
         self.brought.extend(brought.into_iter().map(|(message, _)| message));

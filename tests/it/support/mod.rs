@@ -85,7 +85,15 @@ impl Broker {
 
     /// With what `plug` plugs in.
     pub fn build(config: Config, plug: impl FnOnce(Builder) -> Builder) -> Self {
-        let clock = TestClock::new();
+        Self::build_on(TestClock::new(), config, plug)
+    }
+
+    /// With a clock that goes on when the broker ends.
+    pub fn with_clock(config: Config, clock: TestClock) -> Self {
+        Self::build_on(clock, config, |builder| builder)
+    }
+
+    fn build_on(clock: TestClock, config: Config, plug: impl FnOnce(Builder) -> Builder) -> Self {
         Self { server: start(plug(Builder::new(config.clone()).clock(clock.clock()))), config, clock }
     }
 

@@ -7,6 +7,7 @@ mod acknowledgements;
 mod connect;
 mod delivery;
 mod disconnect;
+mod expiry;
 mod malformed;
 mod publish;
 mod receive;
