@@ -27,6 +27,8 @@ pub fn limits() -> RouterLimits {
         max_topic_levels: 128,
         max_queued_bytes_total: usize::MAX,
         max_memory: None,
+        message_expiry: None,
+        retained_expiry: None,
         max_retained_messages: 1_000,
         max_retained_bytes: 1 << 20,
         max_subscription_bytes: usize::MAX,

@@ -377,6 +377,13 @@ const LIMITS: Table<Config> = Table {
             "How many connections are accepted in a second on all listeners together, and with them TLS handshakes begun; \
              what a second brings may come at once. Further ones wait in the system's queue. So a storm of clients that come \
              back does not slow down those who are connected.";
+        message_expiry: EXPIRY,
+            "How long after it was published a message may still be sent to a client, at most: it bounds the Message Expiry \
+             Interval (MQTT 5) of messages that have one, and all others have it, those of clients of 3.1 and 3.1.1 and Wills \
+             too. What is retained is bounded by retained_expiry alone.";
+        retained_expiry: EXPIRY,
+            "How long a message stays retained, at most, unless it is replaced: the same for the copy that the broker retains. \
+             It is removed then, also if the broker did not run meanwhile.";
         max_retained_messages: count(0), "Retained messages in all; 0 keeps none.";
         max_retained_bytes: Size { min: 0, max: MOST_BYTES },
             "Bytes of memory for all retained messages and their topics; 0 keeps none. A topic takes about 70 bytes for each \
@@ -414,6 +421,8 @@ const SYS: Table<Config> = Table {
              other.";
     },
 };
+
+const EXPIRY: OrWord<Span> = OrWord { form: span(SECOND, CENTURY), word: "off", zero: false };
 
 const fn span(min: Duration, max: Duration) -> Span {
     Span { min, max }

@@ -153,6 +153,10 @@ pub struct Limits {
     pub publish_rate_action: PublishRateAction,
     /// Connections that are accepted in a second, on all listeners together; `None`: as many as come.
     pub connect_rate: Option<u32>,
+    /// How long a message is delivered and waits after it was published, at most; `None`: as its publisher says.
+    pub message_expiry: Option<Duration>,
+    /// How long a message stays retained, at most; `None`: as long as its publisher says.
+    pub retained_expiry: Option<Duration>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
     /// Bytes of memory for all retained messages and their topics.
@@ -395,6 +399,8 @@ impl Default for Limits {
             publish_burst: Duration::from_secs(1),
             publish_rate_action: PublishRateAction::default(),
             connect_rate: None,
+            message_expiry: None,
+            retained_expiry: None,
             max_retained_messages: 1_000_000,
             max_retained_bytes: 1024 * MIB,
             max_subscriptions: 10_000,

@@ -81,6 +81,10 @@ pub struct RouterLimits {
     pub max_queued_bytes_total: usize,
     /// Bytes of memory that the process may have; `None`: as many as there are.
     pub max_memory: Option<u64>,
+    /// How long a message is delivered and waits, at most; `None`: as long as its publisher says.
+    pub message_expiry: Option<Duration>,
+    /// How long a message stays retained, at most; `None`: as long as its publisher says.
+    pub retained_expiry: Option<Duration>,
     /// Retained messages in all.
     pub max_retained_messages: usize,
     /// Bytes of memory for all retained messages and their topics.

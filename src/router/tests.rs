@@ -130,6 +130,8 @@ fn limits() -> RouterLimits {
         max_topic_levels: 10,
         max_queued_bytes_total: usize::MAX,
         max_memory: None,
+        message_expiry: None,
+        retained_expiry: None,
         max_retained_messages: 10,
         max_retained_bytes: 1_000,
         max_subscription_bytes: usize::MAX,

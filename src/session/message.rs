@@ -331,6 +331,19 @@ impl<'a> Outgoing<'a> {
         Self { retain, ..self }
     }
 
+    /// The same message, but expiring at this time at the latest.
+    pub fn expiring(&self, latest: Instant) -> Self {
+        let expires = Some(self.extras.expires.map_or(latest, |own| own.min(latest)));
+        let is_same = expires == self.extras.expires;
+        Self {
+            extras: Extras { expires, ..self.extras },
+            // one of MQTT 5 has an interval that is another's, or none
+            frame: self.frame.filter(|frame| is_same || !frame.is_5),
+            message: if is_same { self.message.clone() } else { OnceCell::new() },
+            ..*self
+        }
+    }
+
     /// The same message, published by this client of this user.
     pub fn with_sender(self, client: &'a ClientId, user: Option<&'a UserName>) -> Self {
         Self { from: Some(client), user, ..self }

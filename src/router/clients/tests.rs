@@ -49,6 +49,8 @@ impl World {
             max_topic_levels: 100,
             max_queued_bytes_total: usize::MAX,
             max_memory: None,
+            message_expiry: None,
+            retained_expiry: None,
             max_retained_messages: 100_000,
             max_retained_bytes: 1 << 30,
             max_subscription_bytes: usize::MAX,

@@ -133,7 +133,16 @@ impl Router {
         if let Some(forward) = &self.ports.forward {
             local.observers.call((), || forward.forward(outgoing));
         }
-        let kept = if retain { self.retain(local, outgoing) } else { Stored::Done };
+        let bounded;
+        let delivered = match local.limits.message_expiry {
+            None => outgoing,
+            Some(most) => {
+                bounded = outgoing.expiring(local.observers.now + most);
+                &bounded
+            }
+        };
+        let kept = if retain { self.retain(local, outgoing, delivered) } else { Stored::Done };
+        let outgoing = delivered;
         // who subscribed since the look-up may have been sent the retained message before this one: it gets this one
         // too
         let matched = if retain && !self.subscriptions.is_fresh(&matched) {
@@ -208,7 +217,8 @@ impl Router {
         if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
 
-    fn retain(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>) -> Stored {
+    /// `delivered`: the same, as it is delivered.
+    fn retain(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>, delivered: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
             // one that waits for an acknowledgement waits for whoever cleared it before, too
@@ -227,7 +237,11 @@ impl Router {
             return Stored::Done;
         }
         let limits = &local.limits;
-        let message = outgoing.message();
+        let bounded = limits.retained_expiry.map(|most| outgoing.expiring(local.observers.now + most));
+        let retained = bounded.as_ref().unwrap_or(outgoing);
+        // where both expire at the same time, they are one
+        let is_delivered = retained.extras.expires == delivered.extras.expires;
+        let message = if is_delivered { delivered.message() } else { retained.message() };
         // what a topic has already is replaced
         let no_memory = local.observers.refuses(Refused::Newcomers);
         let messages = if no_memory { 0 } else { limits.max_retained_messages };

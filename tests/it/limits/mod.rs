@@ -1,6 +1,7 @@
 //! Every limit: what the client beyond it sees, that others see nothing of it, and what is counted.
 
 mod connections;
+mod expiry;
 mod memory;
 mod outbound;
 mod packets;
