@@ -1,8 +1,16 @@
 //! Sections 3.3.1.3 and 3.8.3.1: retained messages, and what subscriptions ask of them.
 
+use dunlin::Config;
+
+use super::client_of;
 use crate::support::{
-    five::{Five, Properties, Publish, RETAIN_AS_PUBLISHED, RETAIN_IF_NEW, RETAIN_NEVER, property, suback, subscribe},
-    raw::Message,
+    Broker, config,
+    five::{
+        Connect, Five, NO_LOCAL, Properties, Publish, RETAIN_AS_PUBLISHED, RETAIN_IF_NEW, RETAIN_NEVER, disconnect,
+        property, suback, subscribe,
+    },
+    raw::{self, Message},
+    shut_down,
 };
 
 /// Subscribes, and gives what comes with it: payload and RETAIN.
@@ -137,4 +145,132 @@ fn subscription_identifiers_come_with_retained_messages() {
     // nor is it another when it is sent again
     client.leave();
     assert_eq!(case.lasting("sub", 1).take(), came.dup());
+}
+
+/// Whether a subscription is there is the session's to say, not the connection's, and nothing but the Topic Filter
+/// tells one from another.
+#[test]
+fn also_a_subscription_is_new_only_where_its_session_has_none_with_that_filter() {
+    let case = case!();
+    let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
+    publisher.publish(&Publish::new(&topic, "kept").retain());
+    let mut client = case.lasting("sub", 0);
+    assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW | 1), kept("kept"));
+    // another QoS, other options and an identifier make it no new one
+    for options in [0, 2, 1 | NO_LOCAL, 1 | RETAIN_AS_PUBLISHED] {
+        assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW | options), []);
+    }
+    client.subscribe_as(9, &topic, RETAIN_IF_NEW | 1);
+    assert_eq!(pending(&mut client), []);
+    // another filter that matches the same is one
+    assert_eq!(ask(&mut client, &case.topic("+"), RETAIN_IF_NEW), kept("kept"));
+    // given up and made again, whatever it asks for
+    for handling in [0, RETAIN_IF_NEW] {
+        client.give_up(&[&topic]);
+        assert_eq!(ask(&mut client, &topic, handling), kept("kept"));
+    }
+    // one that was refused what it asked for before is there all the same
+    client.give_up(&[&topic]);
+    assert_eq!(ask(&mut client, &topic, RETAIN_NEVER), []);
+    assert_eq!(ask(&mut client, &topic, RETAIN_IF_NEW), []);
+    // taken over, it is the same session; begun anew, another
+    let mut second = case.lasting("sub", 1);
+    assert_eq!(ask(&mut second, &topic, RETAIN_IF_NEW), []);
+    let mut third = case.five("sub");
+    assert_eq!(ask(&mut third, &topic, RETAIN_IF_NEW), kept("kept"));
+    third.leave();
+    let mut fourth = case.lasting("sub", 0);
+    assert_eq!(ask(&mut fourth, &topic, RETAIN_IF_NEW), kept("kept"));
+    fourth.leave();
+    // nor does the version of the client count
+    let mut old = case.resume("sub");
+    old.send(&raw::subscribe(1, &[(&topic, 0)]));
+    old.expect(&raw::suback(1, &[0]));
+    let came = old.receive();
+    assert_eq!((came.text(), came.retain), ("kept", true));
+}
+
+#[test]
+fn also_a_subscription_of_before_a_restart_is_not_new() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let start = || Broker::new(Config { data_dir: Some(directory.path().into()), ..config() });
+    let connect = Connect::new("sub").lasting(1_000);
+    let broker = start();
+    client_of(&broker, "pub").publish(&Publish::new("t", "kept").retain());
+    let mut client = Five::accepted(broker.address(), &connect, 0);
+    assert_eq!(ask(&mut client, "t", RETAIN_IF_NEW | RETAIN_AS_PUBLISHED | 1), kept("kept"));
+    client.leave();
+    shut_down(broker.server);
+    let broker = start();
+    let mut client = Five::accepted(broker.address(), &connect, 1);
+    assert_eq!(pending(&mut client), []);
+    assert_eq!(ask(&mut client, "t", RETAIN_IF_NEW | RETAIN_AS_PUBLISHED | 1), []);
+    assert_eq!(ask(&mut client, "t", RETAIN_AS_PUBLISHED | 1), kept("kept"));
+    shut_down(broker.server);
+}
+
+#[test]
+fn also_retain_is_as_published_while_one_of_the_subscriptions_that_match_asks_for_it() {
+    let case = case!();
+    let (topic, mut publisher, mut client) = (case.topic("t"), case.five("pub"), case.five("sub"));
+    let all = case.topic("#");
+    let live = |client: &mut Five, publisher: &mut Five| {
+        publisher.publish(&Publish::new(&topic, "m").qos(1).retain());
+        let came = client.take();
+        client.expect_nothing_pending();
+        came.retain
+    };
+    client.subscribe(&[(&topic, 1 | RETAIN_NEVER), (&all, 1 | RETAIN_NEVER | RETAIN_AS_PUBLISHED)]);
+    assert!(live(&mut client, &mut publisher));
+    // a subscription in its place counts from then on
+    client.subscribe(&[(&all, 1 | RETAIN_NEVER)]);
+    assert!(!live(&mut client, &mut publisher));
+    client.subscribe(&[(&topic, 1 | RETAIN_NEVER | RETAIN_AS_PUBLISHED)]);
+    assert!(live(&mut client, &mut publisher));
+    client.give_up(&[&topic]);
+    assert!(!live(&mut client, &mut publisher));
+}
+
+#[test]
+fn also_retain_is_the_same_when_a_message_is_sent_again_and_in_a_will() {
+    let case = case!();
+    let topics = ["asks", "plain"].map(|topic| case.topic(topic));
+    let mut client = case.lasting("sub", 0);
+    client.subscribe(&[(&topics[0], 2 | RETAIN_AS_PUBLISHED), (&topics[1], 2)]);
+    for (topic, asks) in topics.iter().zip([true, false]) {
+        for retain in [true, false] {
+            for qos in [0, 1, 2] {
+                let will = Publish { retain, ..Publish::new(topic, "gone").qos(qos) };
+                case.accepted(&Connect::new(&case.id("dies")).will(&will), 0).leave_with(&disconnect(0x04));
+                let came = client.take();
+                assert_eq!((came.text(), came.retain), ("gone", asks && retain));
+            }
+        }
+        for (retain, qos) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+            let publish = Publish { retain, ..Publish::new(topic, "live").qos(qos) };
+            case.five("pub").publish(&publish);
+            let sent = client.receive();
+            assert_eq!((sent.text(), sent.retain), ("live", asks && retain));
+            client.leave();
+            client = case.lasting("sub", 1);
+            assert_eq!(client.take(), sent.dup());
+        }
+    }
+}
+
+/// It says that it removes, and is no message that is retained.
+#[test]
+fn also_an_empty_retained_message_is_as_published_and_brings_nothing_later() {
+    let case = case!();
+    let (topic, mut publisher) = (case.topic("t"), case.five("pub"));
+    let mut asks = case.five("asks");
+    asks.subscribe(&[(&topic, 1 | RETAIN_AS_PUBLISHED)]);
+    for payload in ["kept", "", ""] {
+        publisher.publish(&Publish::new(&topic, payload).qos(1).retain().expires(100));
+        let came = asks.take();
+        assert_eq!((came.text(), came.retain), (payload, true));
+    }
+    for handling in [0, RETAIN_IF_NEW, RETAIN_NEVER] {
+        assert_eq!(ask(&mut case.five("late"), &topic, handling | 1), []);
+    }
 }
