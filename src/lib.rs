@@ -69,7 +69,7 @@ pub mod types;
 pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 
 pub use clock::{Clock, TestClock};
-pub use codec::ReasonCode;
+pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
 pub use router::{
     Authenticate, Authorize, Counters, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer,
@@ -78,4 +78,4 @@ pub use router::{
 pub use server::{Builder, Server, ServerError};
 pub use session::{CloseReason, Outgoing};
 pub use topic::{TopicFilter, TopicName};
-pub use types::{ClientId, QoS};
+pub use types::{ClientId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions};

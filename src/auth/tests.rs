@@ -7,7 +7,12 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{TestClock, router::Peer, types::Secret};
+use crate::{
+    TestClock,
+    codec::Properties,
+    router::Peer,
+    types::{ProtocolVersion, Secret},
+};
 
 fn settings(dir: &tempfile::TempDir) -> Settings {
     let password_file = dir.path().join("passwords");
@@ -15,16 +20,23 @@ fn settings(dir: &tempfile::TempDir) -> Settings {
     Settings { password_file: Some(password_file), ..Settings::default() }
 }
 
-fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
-    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
-    match auth.authenticate(&Credentials {
+/// Of a client that says nothing of itself.
+fn anonymous(peer: Peer) -> Credentials<'static> {
+    Credentials {
         client_id: "c",
-        username,
+        username: None,
         certificate_name: None,
         names_in_certificates: false,
-        password,
+        password: None,
         peer,
-    }) {
+        version: ProtocolVersion::V5,
+        properties: Properties::default(),
+    }
+}
+
+fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
+    let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
+    match auth.authenticate(&Credentials { username, password, ..anonymous(peer) }) {
         Verdict::Decided(verdict) => verdict,
         Verdict::Later(pending) | Verdict::Queued(pending) => {
             tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
@@ -163,10 +175,8 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
         let auth = Auth::new(Policy::load(&settings).unwrap(), listeners, Clock::system());
         let asked = |listener, certificate_name: Option<&str>| {
             let peer = Peer { address: ([192, 0, 2, 1], 5000).into(), loopback_listener: false, listener };
-            let (client_id, username, password) = ("c", None, None);
             let names_in_certificates = certificate_name.is_some();
-            let credentials =
-                Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
+            let credentials = Credentials { certificate_name, names_in_certificates, ..anonymous(peer) };
             match auth.authenticate(&credentials) {
                 Verdict::Decided(verdict) => verdict,
                 Verdict::Later(_) | Verdict::Queued(_) => panic!("at once"),
@@ -296,14 +306,8 @@ fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
         clock.set_wall(by);
         // known: it is not compared, so that it costs the throttle nothing
         let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener: true, listener: 0 };
-        let verdict = auth.authenticate(&Credentials {
-            client_id: "c",
-            username: Some("bob"),
-            certificate_name: None,
-            names_in_certificates: false,
-            password: Some(b"secret"),
-            peer,
-        });
+        let bob = Credentials { username: Some("bob"), password: Some(b"secret"), ..anonymous(peer) };
+        let verdict = auth.authenticate(&bob);
         assert!(matches!(verdict, Verdict::Decided(Ok(_))), "after the clock was set by {by} s");
     }
     // three wrong ones are free, the fourth waits an hour by the clock that nobody sets
@@ -313,16 +317,8 @@ fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
         assert!(ask(&auth, Some("bob"), Some(password.as_bytes()), true).is_err());
     }
     let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener: true, listener: 0 };
-    let Verdict::Queued(mut pending) = auth.authenticate(&Credentials {
-        client_id: "c",
-        username: Some("bob"),
-        certificate_name: None,
-        names_in_certificates: false,
-        password: Some(wrong[3].as_bytes()),
-        peer,
-    }) else {
-        panic!("it is compared")
-    };
+    let bob = Credentials { username: Some("bob"), password: Some(wrong[3].as_bytes()), ..anonymous(peer) };
+    let Verdict::Queued(mut pending) = auth.authenticate(&bob) else { panic!("it is compared") };
     clock.set_wall(1_000_000_000);
     let delayed = runtime.block_on(async { clock.clock().timeout(Duration::from_millis(200), &mut pending).await });
     assert!(delayed.is_err(), "the delay is not over because the clock was set");

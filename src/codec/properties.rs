@@ -221,6 +221,13 @@ pub struct PropertiesBuf {
     there: u64,
 }
 
+/// A copy.
+impl From<Properties<'_>> for PropertiesBuf {
+    fn from(Properties { bytes, there }: Properties<'_>) -> Self {
+        Self { bytes: bytes.to_vec(), there }
+    }
+}
+
 impl PropertiesBuf {
     /// Adds one behind the others. The value has to be of the property's type, and text no longer than 65,535 bytes:
     /// `false` where it is not, and nothing was added.

@@ -5,12 +5,12 @@ use std::{sync::Arc, task::Waker};
 
 use super::super::{
     Router, RouterThread,
-    ports::{Credentials, Identity, Peer, Proof, Refusal, Verdict, caught},
+    ports::{Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict, caught},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
     thread::{Count, Observers},
 };
 use crate::{
-    codec::{Connect, PropertyId, ReasonCode},
+    codec::{Connect, PropertiesBuf, PropertyId, ReasonCode},
     session::CloseReason,
     topic::TopicName,
     types::ClientId,
@@ -39,7 +39,17 @@ impl Router {
             return Ok((client, Ok(identity).into()));
         };
         let (client_id, password) = (client.as_str(), connect.password);
-        let credentials = Credentials { client_id, username, certificate_name, names_in_certificates, password, peer };
+        let (version, properties) = (connect.version, connect.properties);
+        let credentials = Credentials {
+            client_id,
+            username,
+            certificate_name,
+            names_in_certificates,
+            password,
+            peer,
+            version,
+            properties,
+        };
         let verdict = authenticate.authenticate(&credentials);
         Ok((client, verdict))
     }
@@ -53,21 +63,28 @@ impl Router {
         CloseReason::Refused { code, why }
     }
 
+    /// The properties of a CONNECT, where rights follow from them.
+    pub(crate) fn read_properties(&self, connect: &Connect<'_>) -> Option<Arc<PropertiesBuf>> {
+        let authorize = self.ports.authorize.as_ref().filter(|_| !connect.properties.is_empty())?;
+        authorize.reads_properties().then(|| Arc::new(connect.properties.into()))
+    }
+
     /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do
     /// everything.
     pub(crate) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
-        let nobody = identity.user.is_none() && identity.proof == Proof::None;
+        let nobody = identity.user.is_none() && identity.proof == Proof::None && identity.properties.is_none();
         if !revoked && rights.is_none() && nobody && identity.narrowed.is_none() {
             return None;
         }
-        let mut limits = rights.iter().chain(&identity.narrowed);
-        let limits_reading = limits.any(|rights| rights.limits_reading());
+        let any = |is: fn(&dyn Rights) -> bool| rights.iter().chain(&identity.narrowed).any(|rights| is(&**rights));
+        let limits_reading = any(|rights| rights.limits_reading());
+        let reads_messages = any(|rights| rights.reads_messages());
         if revoked || rights.is_some() || identity.narrowed.is_some() {
             self.permissions.limit();
         }
-        Some(Arc::new(Access { identity, rights, limits_reading, revoked }))
+        Some(Arc::new(Access { identity, rights, limits_reading, reads_messages, revoked }))
     }
 
     /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
@@ -131,7 +148,8 @@ impl Router {
         if state.restored_unauthenticated {
             return 0;
         }
-        let nobody = || Identity { origin: state.origin, ..Identity::default() };
+        let (origin, version) = (state.origin, state.version);
+        let nobody = || Identity { origin, version, ..Identity::default() };
         let identity = state.access.as_ref().map_or_else(nobody, |access| access.identity.clone());
         let user = identity.user.clone();
         let access = caught(|| self.access(state.session.id(), identity)).unwrap_or_else(|| {

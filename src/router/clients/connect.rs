@@ -90,6 +90,8 @@ impl Router {
         let until = identity.until;
         let user = identity.user.as_deref().map(UserName::from);
         identity.origin = peer.into();
+        identity.version = connect.version;
+        identity.properties = self.read_properties(connect);
         let origin = identity.origin;
         let access = self.access(&client, identity);
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
@@ -113,8 +115,10 @@ impl Router {
         let event = |session_present| Event::Connect {
             client: &client,
             peer: peer.address,
+            version: connect.version,
             clean_session: connect.clean_session,
             session_present,
+            properties: connect.properties,
         };
         let attach = |local: &mut RouterThread| {
             let user = user.clone();
@@ -269,6 +273,7 @@ impl Router {
             );
         }
         state.origin = origin;
+        state.version = connect.version;
         local.observers.observe(&event(true));
         if let Some(session) = state.session.number() {
             // a client that comes back for its messages gets them though nothing more can be stored
@@ -331,6 +336,7 @@ impl Router {
         state.access = access;
         state.whose = whose;
         state.origin = origin;
+        state.version = connect.version;
         state.will_number = will_number;
         drop(state);
         slot

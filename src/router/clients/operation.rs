@@ -8,7 +8,7 @@ use super::{
     filters::{KeptFilters, Seen},
 };
 use crate::{
-    codec::{ReasonCode, SubackCode},
+    codec::{PropertiesBuf, ReasonCode, SubackCode},
     session::Stored,
     topic::Place,
     types::{PacketId, RetainHandling, SubscriptionOptions},
@@ -27,6 +27,8 @@ pub(crate) enum Operation {
 /// then what was published meanwhile.
 pub(crate) struct Subscribing {
     pub(super) packet_id: PacketId,
+    /// Of the packet, where somebody is told of them.
+    pub(super) properties: PropertiesBuf,
     /// The number of the last message before the SUBSCRIBE.
     pub(super) before: u64,
     pub(super) access: Option<Arc<Access>>,
@@ -86,6 +88,8 @@ impl Subscribing {
 #[derive(Debug)]
 pub(crate) struct Unsubscribing {
     pub(super) packet_id: PacketId,
+    /// Of the packet, where somebody is told of them.
+    pub(super) properties: PropertiesBuf,
     /// Filters in front of this are given up.
     pub(super) next: usize,
     pub(super) stored: Stored,

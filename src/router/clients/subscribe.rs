@@ -63,6 +63,7 @@ impl Router {
         };
         Ok(Subscribing {
             packet_id: subscribe.packet_id,
+            properties: local.observers.told_of(subscribe.properties),
             before,
             access,
             refuses: is_kept && self.store_refuses(local).is_some(),
@@ -222,7 +223,8 @@ impl Router {
                 let (filter, options) = filters.get(place);
                 let is_new = subscribing.place.is_none();
                 if is_new {
-                    local.observers.observe(&Event::Subscribe { client: &client.id, filter, qos: options.qos });
+                    let (client, qos, properties) = (&client.id, options.qos, subscribing.properties.as_properties());
+                    local.observers.observe(&Event::Subscribe { client, filter, qos, options, properties });
                 }
                 if subscribing.wants_retained(options, place)
                     && (!is_new || subscribing.seen.add(filters, place))

@@ -22,8 +22,10 @@ impl Router {
         unsubscribe: &Unsubscribe<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
+        let properties = local.observers.told_of(unsubscribe.properties);
+        let packet_id = unsubscribe.packet_id;
         let mut unsubscribing =
-            Unsubscribing { packet_id: unsubscribe.packet_id, next: 0, stored: Stored::Done, codes: Vec::new() };
+            Unsubscribing { packet_id, properties, next: 0, stored: Stored::Done, codes: Vec::new() };
         if self.give_up_filters(local, client, &mut unsubscribing, |place| unsubscribe.filters.get(place).copied())? {
             tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
             self.unsubscribed(local, client, &mut unsubscribing, replies);
@@ -82,7 +84,8 @@ impl Router {
             let id = self.subscriptions.change().unsubscribe(filter, &client.slot);
             if let Some(id) = id {
                 client.slot.lock().session.remove_subscription(id);
-                local.observers.observe(&Event::Unsubscribe { client: &client.id, filter });
+                let (client, properties) = (&client.id, unsubscribing.properties.as_properties());
+                local.observers.observe(&Event::Unsubscribe { client, filter, properties });
             }
             if client.version == ProtocolVersion::V5 {
                 let had = id.is_some();

@@ -14,10 +14,10 @@ use std::{
 
 use super::store::{Login, SessionOwner};
 use crate::{
-    codec::ReasonCode,
+    codec::{Properties, PropertiesBuf, ReasonCode},
     session::{CloseReason, Outgoing},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, QoS},
+    types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
 /// Where a connection comes from. Its text is that of its address.
@@ -97,6 +97,10 @@ pub struct Credentials<'a> {
     pub password: Option<&'a [u8]>,
     /// Where it comes from.
     pub peer: Peer,
+    /// The version that it speaks.
+    pub version: ProtocolVersion,
+    /// The properties of its CONNECT, User Properties among them; before MQTT 5, none.
+    pub properties: Properties<'a>,
 }
 
 /// Why a client may not connect.
@@ -131,6 +135,11 @@ pub struct Identity {
     pub evidence: Option<Arc<dyn Any + Send + Sync>>,
     /// Where it came in. The router fills this in from the connection's [`Peer`].
     pub origin: Origin,
+    /// The version that it speaks. The router fills this in from its CONNECT.
+    pub version: ProtocolVersion,
+    /// The properties of its CONNECT, User Properties among them. The router fills this in where there are some and
+    /// [`Authorize::reads_properties`] says that they are read.
+    pub properties: Option<Arc<PropertiesBuf>>,
 }
 
 /// Where a client came in.
@@ -226,12 +235,31 @@ pub trait Authorize: Send + Sync {
     fn denied_publish_disconnects(&self) -> bool {
         false
     }
+
+    /// Does [`rights`](Self::rights) read [`Identity::properties`]? Only then are they kept, for as long as the client
+    /// is connected or its session waits for it.
+    fn reads_properties(&self) -> bool {
+        false
+    }
 }
 
 /// What one client may do. An answer for a topic that it publishes to may be remembered while it repeats the topic.
 pub trait Rights: Send + Sync {
     /// May it publish to this topic, with a PUBLISH or a Will?
     fn may_publish(&self, topic: &TopicName) -> bool;
+
+    /// May it publish this message, of a topic that it may publish to? Asked for each message, where
+    /// [`reads_messages`](Self::reads_messages): with its QoS, RETAIN, payload and properties.
+    fn may_publish_message(&self, message: &Outgoing<'_>) -> bool {
+        let _ = message;
+        true
+    }
+
+    /// Does [`may_publish_message`](Self::may_publish_message) ever return `false`? Then every message is asked about,
+    /// also where the client repeats a topic.
+    fn reads_messages(&self) -> bool {
+        false
+    }
 
     /// May it subscribe to this filter? If not, its SUBACK says 0x80.
     fn may_subscribe(&self, filter: &TopicFilter) -> bool;
@@ -272,10 +300,14 @@ pub enum Event<'a> {
         client: &'a ClientId,
         /// From where.
         peer: PeerAddress,
-        /// Clean Session of its CONNECT.
+        /// The version that it speaks.
+        version: ProtocolVersion,
+        /// Clean Session of its CONNECT; in MQTT 5, Clean Start.
         clean_session: bool,
         /// There was Session State for it.
         session_present: bool,
+        /// The properties of its CONNECT, User Properties among them; before MQTT 5, none.
+        properties: Properties<'a>,
     },
     /// A client's connection ended.
     Disconnect {
@@ -292,6 +324,10 @@ pub enum Event<'a> {
         filter: &'a TopicFilter,
         /// At which QoS.
         qos: QoS,
+        /// The same QoS, what MQTT 5 asks for beside it, and the Subscription Identifier.
+        options: SubscriptionOptions,
+        /// The properties of its SUBSCRIBE, User Properties among them; before MQTT 5, none.
+        properties: Properties<'a>,
     },
     /// A subscription was given up.
     Unsubscribe {
@@ -299,6 +335,8 @@ pub enum Event<'a> {
         client: &'a ClientId,
         /// From what.
         filter: &'a TopicFilter,
+        /// The properties of its UNSUBSCRIBE, which are User Properties; before MQTT 5, none.
+        properties: Properties<'a>,
     },
     /// A message was accepted.
     Publish {
@@ -312,6 +350,11 @@ pub enum Event<'a> {
         retain: bool,
         /// Bytes of the payload.
         payload: usize,
+        /// Its properties as they are passed on, User Properties among them: without Topic Alias and Message Expiry
+        /// Interval. Before MQTT 5, none.
+        properties: Properties<'a>,
+        /// When it expires: when its Message Expiry Interval has passed.
+        expires: Option<Instant>,
     },
     /// A message was put on its way to a connected client.
     Deliver {
@@ -323,6 +366,8 @@ pub enum Event<'a> {
         qos: QoS,
         /// Bytes of the payload.
         payload: usize,
+        /// Its properties, as its publisher set them; they are not sent to a client of MQTT 3.1 or 3.1.1.
+        properties: Properties<'a>,
     },
     /// A message was dropped.
     Drop {
@@ -347,6 +392,8 @@ pub enum Event<'a> {
         client: &'a ClientId,
         /// To what.
         topic: &'a TopicName,
+        /// Its properties, User Properties among them; before MQTT 5, none.
+        properties: Properties<'a>,
     },
     /// A session whose client stayed away ended.
     SessionExpired {

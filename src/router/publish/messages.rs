@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::{
     super::{
         Router, RouterThread, SysPublish,
-        ports::{Authorize, Condition, DropReason, Event, Publisher, Record, Store},
+        ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
         sessions::Access,
         subscriptions::{Matched, RetainedBounds, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
@@ -76,8 +76,11 @@ impl Router {
         let matched = match repeated {
             Some(matched) => matched,
             None => {
-                let permissions = self.permissions.version();
-                if !self.admit(local, Action::Publish, access()?, outgoing)? {
+                let (permissions, access) = (self.permissions.version(), access()?);
+                // an admission that is remembered is one by the rules in force, and holds for each message
+                let is_remembered = access.as_ref().is_none_or(|access| !access.reads_messages);
+                let permissions = is_remembered.then_some(permissions);
+                if !self.admit(local, Action::Publish, access, outgoing)? {
                     leave.set_outcome(ReasonCode::NotAuthorized);
                     return Ok(Stored::Done);
                 }
@@ -85,8 +88,7 @@ impl Router {
                     leave.match_first(self.subscriptions.begin_matching(topic), permissions, outgoing);
                     return Ok(Stored::Done);
                 };
-                // an admission that is remembered is one by the rules in force
-                *last = (permissions == self.permissions.version()).then(|| matched.clone());
+                *last = (permissions == Some(self.permissions.version())).then(|| matched.clone());
                 matched
             }
         };
@@ -128,8 +130,7 @@ impl Router {
         {
             return Err(reason);
         }
-        let payload = outgoing.payload.len();
-        local.observers.observe(&Event::Publish { client: outgoing.from, topic, qos: outgoing.qos, retain, payload });
+        local.observers.published(outgoing);
         if let Some(forward) = &self.ports.forward {
             local.observers.call((), || forward.forward(outgoing));
         }
@@ -206,7 +207,9 @@ impl Router {
         let disconnects = if is_sys && !is_own_connection_state(topic, client) {
             local.observers.not_published(outgoing, DropReason::SysTopic);
             local.limits.sys_publish == SysPublish::Disconnect
-        } else if access.as_ref().is_some_and(|access| !local.observers.call(false, || access.may_publish(topic))) {
+        } else if access.as_ref().is_some_and(|access| {
+            !local.observers.call(false, || access.may_publish(topic) && access.may_publish_message(outgoing))
+        }) {
             local.observers.may_not_publish(action, client, access.as_deref(), topic, payload);
             let disconnects =
                 |authorize: &Arc<dyn Authorize>| local.observers.call(false, || authorize.denied_publish_disconnects());
@@ -261,13 +264,7 @@ impl Router {
     /// A message of the broker itself, retained: `$SYS`.
     pub(crate) fn publish_own(&self, local: &mut RouterThread, topic: &TopicName, payload: &[u8]) {
         let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
-        local.observers.observe(&Event::Publish {
-            client: None,
-            topic,
-            qos: QoS::AtMostOnce,
-            retain: true,
-            payload: payload.len(),
-        });
+        local.observers.published(&outgoing);
         self.retained.set_own(outgoing.message().clone());
         // in one go: a match that takes long makes nothing of the broker's own wait
         if let Some(matched) = self.matching(local, topic, false) {
@@ -340,8 +337,7 @@ impl Router {
             };
             match session.deliver(outgoing, how, &mut turn) {
                 Delivery::Sent => {
-                    let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-                    turn.journal.observers.observe(&Event::Deliver { client, topic, qos: how.qos, payload });
+                    turn.journal.observers.delivered(session.id(), outgoing, how.qos);
                     target.slot.signal(&state, wakes);
                 }
                 Delivery::Queued if outgoing.extras.expires.is_some() => self.list_expiring(&target.slot, &mut state),

@@ -49,8 +49,9 @@ pub(crate) struct Publishing {
 
 #[derive(Debug)]
 enum Stage {
-    /// Who gets it? `permissions`: the version of those by which it was admitted.
-    MatchFirst { matching: Matching, permissions: Version },
+    /// Who gets it? `permissions`: the version of those by which it was admitted; `None`: the next message of its topic
+    /// has to be admitted anew.
+    MatchFirst { matching: Matching, permissions: Option<Version> },
     /// It is retained by now. Who gets it, those among them that subscribed meanwhile?
     MatchAgain { matching: Matching },
     /// Those in front of `next` have it.
@@ -117,7 +118,7 @@ impl Leave {
     }
 
     #[cold]
-    pub(super) fn match_first(&mut self, matching: Matching, permissions: Version, outgoing: &Outgoing<'_>) {
+    pub(super) fn match_first(&mut self, matching: Matching, permissions: Option<Version>, outgoing: &Outgoing<'_>) {
         self.leave(outgoing, Stored::Done, Stage::MatchFirst { matching, permissions });
     }
 
@@ -175,7 +176,7 @@ impl Router {
                     local.cache.add(&matched);
                     if let Stage::MatchFirst { permissions, .. } = stage {
                         // an admission that is remembered is one by the rules in force
-                        *last = (*permissions == self.permissions.version()).then(|| matched.clone());
+                        *last = (*permissions == Some(self.permissions.version())).then(|| matched.clone());
                         return Step::Matched(matched);
                     }
                     *stage = Stage::Deliver { matched, next: 0 };

@@ -204,7 +204,7 @@ impl Router {
         will: StoredWill,
     ) {
         let user = access.as_deref().and_then(Access::user).map(UserName::from);
-        let outgoing = Outgoing::from(&will.message).with_sender(client, user.as_ref());
+        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client, user.as_ref());
         let admitted = self.admit(local, Action::Will, access, &outgoing);
         if let Err(reason) = &admitted {
             tracing::info!(client = %client, %reason, "Will not published");
@@ -325,7 +325,10 @@ impl Router {
         let mut published = None;
         match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
             // nobody waits for an acknowledgement of a Will
-            Ok(_) if published.is_some() => local.observers.observe(&Event::Will { client, topic: outgoing.topic }),
+            Ok(_) if published.is_some() => {
+                let (topic, properties) = (outgoing.topic, outgoing.extras.properties);
+                local.observers.observe(&Event::Will { client, topic, properties });
+            }
             // not admitted, which was said
             Ok(_) => {}
             Err(CloseReason::StoreFull) => return false,

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::super::ports::{Identity, Proof, Rights};
-use crate::topic::{TopicFilter, TopicName};
+use crate::{
+    session::Outgoing,
+    topic::{TopicFilter, TopicName},
+};
 
 /// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there
 /// is nothing to ask and nothing to know, there is none.
@@ -12,6 +15,8 @@ pub(crate) struct Access {
     /// `None`: everything.
     pub(crate) rights: Option<Arc<dyn Rights>>,
     pub(crate) limits_reading: bool,
+    /// Each message that it publishes is asked about.
+    pub(crate) reads_messages: bool,
     /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: for
     /// what waits there the rules of the client that began it hold. They are asked again for a client that returns.
     pub(crate) revoked: bool,
@@ -21,11 +26,16 @@ impl Access {
     /// That of a client whose rights nobody can tell.
     pub(crate) fn nothing(user: Option<Box<str>>) -> Self {
         let identity = Identity { user, ..Identity::default() };
-        Self { identity, rights: Some(Arc::new(Nothing)), limits_reading: true, revoked: true }
+        Self { identity, rights: Some(Arc::new(Nothing)), limits_reading: true, reads_messages: false, revoked: true }
     }
 
     pub(crate) fn may_publish(&self, topic: &TopicName) -> bool {
         !self.revoked && self.all(|rights| rights.may_publish(topic))
+    }
+
+    /// May it publish this message, of a topic that it may publish to?
+    pub(crate) fn may_publish_message(&self, message: &Outgoing<'_>) -> bool {
+        !self.reads_messages || self.all(|rights| rights.may_publish_message(message))
     }
 
     pub(crate) fn may_subscribe(&self, filter: &TopicFilter) -> bool {

@@ -17,7 +17,10 @@ use super::{
     super::ports::{Origin, SessionOwner},
     rights::Access,
 };
-use crate::session::{CommitSeq, Session};
+use crate::{
+    session::{CommitSeq, Session},
+    types::ProtocolVersion,
+};
 
 /// A handle of a session's place. Two are equal if they are the same place.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub(crate) struct SlotState {
     pub(crate) restored_unauthenticated: bool,
     /// Where its client came in; for one of whom nothing else is known, `access` does not say it.
     pub(crate) origin: Origin,
+    /// The version that its client speaks, or spoke last.
+    pub(crate) version: ProtocolVersion,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
     /// Under which a store has the Will of its connected client, where it does not keep the session.
@@ -92,6 +97,7 @@ impl SlotRef {
             whose: None,
             restored_unauthenticated,
             origin: Origin::default(),
+            version: ProtocolVersion::default(),
             waker: None,
             will_number: None,
             is_listed: false,

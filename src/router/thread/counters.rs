@@ -287,6 +287,13 @@ fn add_alone(counter: &AtomicU64, n: u64) {
 }
 
 impl Shard {
+    /// A client's message of so many bytes was accepted.
+    #[inline]
+    pub(crate) fn published(&self, payload: usize) {
+        self.add(Count::PublishReceived, 1);
+        self.add(Count::PublishBytesReceived, payload as u64);
+    }
+
     /// A message of so many bytes is on its way to a client.
     #[inline]
     pub(crate) fn delivered(&self, payload: usize) {
@@ -301,10 +308,7 @@ impl Observe for Shard {
     #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Publish { client: Some(_), payload, .. } => {
-                self.add(Count::PublishReceived, 1);
-                self.add(Count::PublishBytesReceived, *payload as u64);
-            }
+            Event::Publish { client: Some(_), payload, .. } => self.published(*payload),
             Event::Publish { .. } => {}
             Event::Deliver { payload, .. } => self.delivered(*payload),
             Event::Drop { reason, payload, .. } => {

@@ -21,6 +21,7 @@ use super::{
     work::Work,
 };
 use crate::{
+    codec::{Properties, PropertiesBuf},
     session::{Backlog, BufPool, Message, Outgoing},
     topic::TopicName,
     types::{ClientId, QoS},
@@ -93,13 +94,61 @@ impl Observers {
         })
     }
 
+    /// A copy of a packet's properties, where others than the counters are told of them.
+    pub(crate) fn told_of(&self, properties: Properties<'_>) -> PropertiesBuf {
+        self.other.as_ref().map_or_else(PropertiesBuf::default, |_| properties.into())
+    }
+
+    /// A message was accepted.
+    #[inline(always)]
+    pub(crate) fn published(&self, outgoing: &Outgoing<'_>) {
+        if outgoing.from.is_some() {
+            self.shard.published(outgoing.payload.len());
+        }
+        if self.other.is_some() {
+            self.tell_published(outgoing);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_published(&self, outgoing: &Outgoing<'_>) {
+        let Some(other) = &self.other else { return };
+        let Outgoing { from: client, topic, qos, retain, extras, .. } = *outgoing;
+        let (payload, properties, expires) = (outgoing.payload.len(), extras.properties, extras.expires);
+        let event = Event::Publish { client, topic, qos, retain, payload, properties, expires };
+        self.call((), || other.observe(&event));
+    }
+
+    /// A message is on its way to `client`.
+    #[inline(always)]
+    pub(crate) fn delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) {
+        let payload = outgoing.payload.len();
+        self.shard.delivered(payload);
+        if self.other.is_some() {
+            self.tell_delivered(client, outgoing.topic, qos, payload, outgoing.extras.properties);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_delivered(
+        &self,
+        client: &ClientId,
+        topic: &TopicName,
+        qos: QoS,
+        payload: usize,
+        properties: Properties<'_>,
+    ) {
+        let Some(other) = &self.other else { return };
+        self.call((), || other.observe(&Event::Deliver { client, topic, qos, payload, properties }));
+    }
+
     /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
     #[inline]
     pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
         let payload = message.payload().len();
         self.shard.delivered(payload);
-        if let Some(other) = &self.other {
-            self.call((), || other.observe(&Event::Deliver { client, topic: message.topic(), qos, payload }));
+        if self.other.is_some() {
+            self.tell_delivered(client, message.topic(), qos, payload, message.extras().properties);
         }
     }
 

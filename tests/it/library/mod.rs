@@ -7,3 +7,4 @@ mod panics;
 mod permissions;
 mod races;
 mod store;
+mod versions;

@@ -526,6 +526,11 @@ impl Five {
         self.leave();
     }
 
+    /// Ends the connection without a DISCONNECT.
+    pub fn abort(self) {
+        self.client.abort();
+    }
+
     /// DISCONNECT, then waits until the broker has closed.
     #[track_caller]
     pub fn leave(self) {

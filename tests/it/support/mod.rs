@@ -31,11 +31,12 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD as BASE64};
 use dunlin::{
     Builder, Config, Server, TestClock,
+    codec::Properties,
     config::{Limits, SysConfig},
     router::{Count, Event, Observe},
     server::ServerError,
     session::CloseReason,
-    types::QoS,
+    types::{ProtocolVersion, QoS},
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -279,29 +280,44 @@ impl Recorder {
 fn line(event: &Event<'_>) -> String {
     let at = |qos: &QoS| *qos as u8;
     match event {
-        Event::Connect { client, peer, clean_session, session_present } => {
+        Event::Connect { client, peer, version, clean_session, session_present, properties } => {
             assert!(peer.ip().is_loopback() && peer.port() != 0);
-            format!("connect {client} clean={clean_session} present={session_present}")
+            let version = if *version == ProtocolVersion::V5 { " v5" } else { "" };
+            let properties = listed(properties);
+            format!("connect {client} clean={clean_session} present={session_present}{version}{properties}")
         }
         Event::Disconnect { client, reason: CloseReason::WriteTimeout { .. } } => {
             format!("disconnect {client} WriteTimeout")
         }
         Event::Disconnect { client, reason } => format!("disconnect {client} {reason:?}"),
-        Event::Subscribe { client, filter, qos } => format!("subscribe {client} {} qos={}", filter.as_str(), at(qos)),
-        Event::Unsubscribe { client, filter } => format!("unsubscribe {client} {}", filter.as_str()),
-        Event::Publish { client, topic, qos, retain, payload } => {
-            let client = client.map_or("(broker)", |c| c.as_str());
-            format!("publish {client} {} qos={} retain={retain} {payload} bytes", topic.as_str(), at(qos))
+        Event::Subscribe { client, filter, qos, options, properties } => {
+            assert_eq!(options.qos, *qos);
+            let no_local = if options.no_local { " no-local" } else { "" };
+            format!("subscribe {client} {} qos={}{no_local}{}", filter.as_str(), at(qos), listed(properties))
         }
-        Event::Deliver { client, topic, qos, payload } => {
-            format!("deliver {client} {} qos={} {payload} bytes", topic.as_str(), at(qos))
+        Event::Unsubscribe { client, filter, properties } => {
+            format!("unsubscribe {client} {}{}", filter.as_str(), listed(properties))
+        }
+        Event::Publish { client, topic, qos, retain, payload, properties, expires } => {
+            let client = client.map_or("(broker)", |c| c.as_str());
+            let (topic, properties) = (topic.as_str(), listed(properties));
+            let expires = if expires.is_some() { " expires" } else { "" };
+            format!("publish {client} {topic} qos={} retain={retain} {payload} bytes{expires}{properties}", at(qos))
+        }
+        Event::Deliver { client, topic, qos, payload, properties } => {
+            format!("deliver {client} {} qos={} {payload} bytes{}", topic.as_str(), at(qos), listed(properties))
         }
         Event::Drop { client, topic, payload, reason } => {
             format!("drop {client} {} {payload} bytes {reason:?}", topic.as_str())
         }
         Event::Ping { client } => format!("ping {client}"),
-        Event::Will { client, topic } => format!("will {client} {}", topic.as_str()),
+        Event::Will { client, topic, properties } => format!("will {client} {}{}", topic.as_str(), listed(properties)),
         Event::SessionExpired { client, after } => format!("expired {client} {after:?}"),
         other => format!("{other:?}"),
     }
+}
+
+/// Nothing where there are none.
+fn listed(properties: &Properties<'_>) -> String {
+    if properties.is_empty() { String::new() } else { format!(" {properties:?}") }
 }
