@@ -367,7 +367,7 @@ impl Authenticate for Auth {
                 let why = "it gives a user name and no password (auth.password_file, auth.token_…)";
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }
-            (None, Some(_)) if credentials.username.is_none() && !policy.is_open() => {
+            (None, Some(_)) if credentials.username.is_none() && policy.has_login() => {
                 let why = "it gives a password without a user name, and the password is no token (auth.token_…)";
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
             }

@@ -167,6 +167,26 @@ fn a_policy_is_replaced_as_one_or_not_at_all() {
 }
 
 #[test]
+fn a_password_without_a_user_name_makes_no_anonymous_client_while_a_login_is_configured() {
+    let dir = tempfile::tempdir().unwrap();
+    let allow_anonymous = Some(true);
+    let tokens = TokenSettings { secret: Some(Secret(SECRET.into())), ..TokenSettings::default() };
+    let other_login = Some(OtherLogin::Certificates);
+    for (settings, is_let_in) in [
+        (Settings { allow_anonymous, ..Settings::default() }, true),
+        (Settings { allow_anonymous, ..settings(&dir) }, false),
+        (Settings { allow_anonymous, tokens, ..Settings::default() }, false),
+        (Settings { allow_anonymous, other_login, ..Settings::default() }, false),
+    ] {
+        let auth = Auth::new(Policy::load(&settings).unwrap(), Listeners::default(), Clock::system());
+        assert!(ask(&auth, None, None, true).is_ok(), "an anonymous client");
+        let alone = ask(&auth, None, Some(b"a password"), true);
+        assert_eq!(alone.as_ref().err().map(|refusal| refusal.code), (!is_let_in).then_some(CODE), "{settings:?}");
+    }
+    const CODE: ReasonCode = ReasonCode::BadUserNameOrPassword;
+}
+
+#[test]
 fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
     let dir = tempfile::tempdir().unwrap();
     for own in [true, false] {
