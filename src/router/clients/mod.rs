@@ -3,7 +3,8 @@
 //! | module | owns |
 //! |---|---|
 //! | `access` | asking who a client is, and for its rights |
-//! | `connect` | sessions beginning, being taken over, going away, expiring |
+//! | `connect` | sessions beginning and being taken over |
+//! | `leave` | connections ending, and sessions |
 //! | `ownership` | whose a session is, and which Client Identifiers a user may have |
 //! | `client` | a connected client, and what there is to write for it |
 //! | `welcome` | what CONNECT and CONNACK of MQTT 5 say |
@@ -21,6 +22,7 @@ mod connect;
 mod exchange;
 mod filters;
 mod incoming;
+mod leave;
 mod operation;
 mod ownership;
 mod restore;
