@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Policy,
-    filters::{covers, overlap},
+    filters::{common, covers},
     rights::{ClientRights, Decision},
     rules::{Permission, Rule, Want},
 };
@@ -75,7 +75,7 @@ fn of_topic(rights: &ClientRights, topic: &TopicName, want: Want, file: &str) ->
 
 /// The subscription is granted; whether a message comes is decided for each.
 fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explanation {
-    let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().filter(|f| overlap(f, filter)).is_some();
+    let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().and_then(|f| common(f, filter)).is_some();
     let denies_all = |rule: &&&Rule| {
         rule.access == Permission::Deny && TopicFilter::new(&rule.filter).is_ok_and(|f| covers(f, filter))
     };
@@ -89,10 +89,11 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
     }
     rules.extend(patterns);
     rules.sort_by_key(|rule| rule.line);
-    let allowed = rules.iter().any(|rule| rule.access.allows(Want::Read));
+    let allowed = rights.may_read_some(filter);
     if !allowed {
-        let because = format!("no message would be delivered: {file}: no rule allows to read any of it");
-        return Explanation { allowed, because };
+        let reads = rules.iter().any(|rule| rule.access.allows(Want::Read));
+        let why = if reads { "rules deny all that others allow of it" } else { "no rule allows to read any of it" };
+        return Explanation { allowed, because: format!("no message would be delivered: {file}: {why}") };
     }
     let speak = rules.iter().filter(|rule| rule.access == Permission::Deny || rule.access.allows(Want::Read));
     let lines: Vec<_> = speak.map(|rule| format!("\n  {}", said(rule, file))).collect();

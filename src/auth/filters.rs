@@ -20,26 +20,41 @@ pub(super) fn covers(outer: &TopicFilter, inner: &TopicFilter) -> bool {
     }
 }
 
-/// Is there a topic that both match?
-pub(super) fn overlap(a: &TopicFilter, b: &TopicFilter) -> bool {
+/// The filter that matches the topics which both match; `None`: there are none.
+pub(super) fn common(a: &TopicFilter, b: &TopicFilter) -> Option<String> {
     let dollar = |x: &TopicFilter, y: &TopicFilter| x.as_str().starts_with('$') && y.as_str().starts_with(['+', '#']);
     if dollar(a, b) || dollar(b, a) {
-        return false;
+        return None;
     }
     let (mut a, mut b) = (a.levels(), b.levels());
+    let mut levels = Vec::new();
     loop {
         match (a.next(), b.next()) {
-            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-            (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
-            (Some(x), Some(y)) if x == y => {}
-            _ => return false,
+            // # stands for no level too
+            (Some("#") | None, None) | (None, Some("#")) => break,
+            (Some("#"), Some(level)) => {
+                levels.push(level);
+                levels.extend(b);
+                break;
+            }
+            (Some(level), Some("#")) => {
+                levels.push(level);
+                levels.extend(a);
+                break;
+            }
+            (Some("+"), Some(level)) | (Some(level), Some("+")) => levels.push(level),
+            (Some(x), Some(y)) if x == y => levels.push(x),
+            _ => return None,
         }
     }
+    // the level in front of /# alone is no topic
+    Some(levels.join("/")).filter(|common| !common.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topic::TopicName;
 
     #[test]
     fn what_two_filters_have_in_common() {
@@ -61,7 +76,41 @@ mod tests {
         ];
         for (a, b, covered, common) in table {
             let [x, y] = [a, b].map(|text| TopicFilter::new(text).unwrap());
+            let overlap = |x, y| super::common(x, y).is_some();
             assert_eq!((covers(x, y), overlap(x, y), overlap(y, x)), (covered, common, common), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_matches_both_of_two_filters_matches_what_they_have_in_common() {
+        let of = |levels: &[&str], most: usize| {
+            let mut all = vec![String::new()];
+            for n in 0..most {
+                let longer = all.iter().filter(|text| text.split('/').count() == n || n == 0);
+                let longer = longer.flat_map(|text| levels.iter().map(move |level| (text, level)));
+                let longer: Vec<_> = longer
+                    .map(|(text, level)| if n == 0 { (*level).to_owned() } else { format!("{text}/{level}") })
+                    .collect();
+                all.extend(longer);
+            }
+            all.retain(|text| !text.is_empty());
+            all
+        };
+        let filters: Vec<_> =
+            of(&["a", "b", "$x", "+", "#"], 3).into_iter().filter(|text| TopicFilter::new(text).is_ok()).collect();
+        let topics = of(&["a", "b", "$x"], 4);
+        for a in &filters {
+            for b in &filters {
+                let [x, y] = [a, b].map(|text| TopicFilter::new(text).unwrap());
+                let common = common(x, y);
+                let common = common.as_deref().map(|text| TopicFilter::new(text).expect(text));
+                for topic in &topics {
+                    let topic = TopicName::new(topic).unwrap();
+                    let both = x.matches(topic) && y.matches(topic);
+                    let found = common.is_some_and(|filter| filter.matches(topic));
+                    assert_eq!(found, both, "{a} {b} {topic:?}: {common:?}");
+                }
+            }
         }
     }
 }

@@ -7,11 +7,15 @@
 //! 3. the patterns, as 1;
 //! 4. what nothing allows is denied.
 //!
-//! Subscribing is always allowed; messages that may not be read are not delivered.
+//! Subscribing is always allowed, as with mosquitto; messages that may not be read are not delivered. A client of MQTT
+//! 5 is told where none can be.
 
 use std::sync::Arc;
 
-use super::rules::{Permission, Rule, RuleSet, Rules, Want};
+use super::{
+    filters::{common, covers},
+    rules::{Permission, Rule, RuleSet, Rules, Want},
+};
 use crate::{
     router::Rights,
     topic::{TopicFilter, TopicName},
@@ -78,19 +82,69 @@ impl ClientRights {
         }
     }
 
+    /// May the client read messages of any topic that this filter matches? `true` also where only several denying rules
+    /// together leave nothing, and where there are too many rules to look at while others wait.
+    pub(super) fn may_read_some(&self, filter: &TopicFilter) -> bool {
+        if let Ok(topic) = TopicName::new(filter.as_str()) {
+            return self.decide(topic, Want::Read).allows();
+        }
+        let mut left = MOST_RULES;
+        let user = || self.of_user();
+        // a pattern allows what neither a rule of the user denies, nor another pattern
+        leaves_some(filter, user(), user(), &mut left)
+            || leaves_some(filter, self.of_patterns(), user().chain(self.of_patterns()), &mut left)
+    }
+
     /// The rules of the client's user, which are asked first.
-    pub(super) fn of_user(&self) -> impl Iterator<Item = &Rule> {
+    pub(super) fn of_user(&self) -> impl Iterator<Item = &Rule> + Clone {
         self.user.as_deref().into_iter().flat_map(RuleSet::rules)
     }
 
     /// The patterns with the client's names, which are asked where no rule of its user decides.
-    pub(super) fn of_patterns(&self) -> impl Iterator<Item = &Rule> {
+    pub(super) fn of_patterns(&self) -> impl Iterator<Item = &Rule> + Clone {
         let patterns = match &self.patterns {
             Patterns::Filled(rules) => Some(rules),
             Patterns::Dangerous(_) => None,
         };
         patterns.into_iter().flat_map(RuleSet::rules)
     }
+}
+
+/// Rules that are looked at for one filter.
+const MOST_RULES: usize = 1_024;
+
+/// Does one of `rules` allow to read something that the filter matches, and none of `others` denies all of that? Takes
+/// the rules that it looks at off `left`; `true` where that are too few.
+fn leaves_some<'a>(
+    filter: &TopicFilter,
+    rules: impl Iterator<Item = &'a Rule>,
+    others: impl Iterator<Item = &'a Rule> + Clone,
+    left: &mut usize,
+) -> bool {
+    for rule in rules {
+        let Some(fewer) = left.checked_sub(1) else { return true };
+        *left = fewer;
+        if !rule.access.allows(Want::Read) {
+            continue;
+        }
+        let Some(common) = common(TopicFilter::from_valid(&rule.filter), filter) else { continue };
+        let Ok(common) = TopicFilter::new(&common) else { return true };
+        let denies_all =
+            |other: &Rule| other.access == Permission::Deny && covers(TopicFilter::from_valid(&other.filter), common);
+        let mut denied = false;
+        for other in others.clone() {
+            let Some(fewer) = left.checked_sub(1) else { return true };
+            *left = fewer;
+            if denies_all(other) {
+                denied = true;
+                break;
+            }
+        }
+        if !denied {
+            return true;
+        }
+    }
+    false
 }
 
 impl Rules {
@@ -111,6 +165,10 @@ impl Rights for ClientRights {
 
     fn may_receive(&self, topic: &TopicName) -> bool {
         self.decide(topic, Want::Read).allows()
+    }
+
+    fn may_receive_some(&self, filter: &TopicFilter) -> bool {
+        self.may_read_some(filter)
     }
 
     fn limits_reading(&self) -> bool {
@@ -159,5 +217,54 @@ mod tests {
             let got = (rights.may_receive(name), rights.may_publish(name));
             assert_eq!(got, (read, write), "{client} {user:?} {topic} by\n{rules}");
         }
+    }
+
+    #[test]
+    fn a_filter_of_which_nothing_may_be_read() {
+        const RULES: &str = "topic read $SYS/#\nuser bob\ntopic read b/#\ntopic deny b/secret/#\ntopic read c/1\n\
+                             topic deny c/1\ntopic write w/#\npattern read u/%u/#\npattern deny u/%u/no\n\
+                             pattern read b/secret/%c\npattern deny b/open\npattern read n/+/no\npattern deny n/#\n";
+        let table = [
+            ("#", Some("bob"), true),
+            ("+", Some("bob"), true),
+            ("+/+", Some("bob"), true),
+            ("b/#", Some("bob"), true),
+            ("b", Some("bob"), true),
+            ("b/secret", Some("bob"), false),
+            ("b/secret/#", Some("bob"), false),
+            ("b/secret/+", Some("bob"), false),
+            ("+/secret/x", Some("bob"), false),
+            ("b/+", Some("bob"), true),
+            // what a rule of the user allows, no pattern denies
+            ("b/open", Some("bob"), true),
+            ("+/open", Some("bob"), true),
+            ("c/+", Some("bob"), false),
+            ("c/#", Some("bob"), false),
+            ("w/#", Some("bob"), false),
+            ("u/#", Some("bob"), true),
+            ("u/bob/no", Some("bob"), false),
+            ("u/+/no", Some("bob"), false),
+            ("u/+/yes", Some("bob"), true),
+            ("u/eve/#", Some("bob"), false),
+            ("n/#", Some("bob"), false),
+            ("x/#", Some("bob"), false),
+            ("$SYS/#", Some("bob"), false),
+            ("#", None, true),
+            ("$SYS/#", None, true),
+            ("$SYS/broker/+", None, true),
+            ("u/#", None, false),
+            ("b/secret/#", Some("eve"), true),
+            ("b/#", Some("+"), false),
+        ];
+        let rules = Rules::parse(RULES.as_bytes(), "f").unwrap();
+        for (filter, user, some) in table {
+            let rights = ClientRights::new(&rules, "c1", user);
+            assert_eq!(rights.may_read_some(TopicFilter::new(filter).unwrap()), some, "{filter} {user:?}");
+        }
+        // too many to look at: granted, and each message is looked at
+        let many: String = (0..5_000).map(|n| format!("topic read many/{n}\n")).collect();
+        let rights = ClientRights::new(&Rules::parse(many.as_bytes(), "f").unwrap(), "c1", None);
+        let reads = |filter| rights.may_read_some(TopicFilter::new(filter).unwrap());
+        assert_eq!([reads("none/+"), reads("none/1"), reads("many/4999")], [true, false, true]);
     }
 }

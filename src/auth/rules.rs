@@ -119,7 +119,7 @@ impl RuleSet {
     }
 
     /// All of them, in no order.
-    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> {
+    pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> + Clone {
         self.exact.values().flatten().chain(&self.wild)
     }
 }

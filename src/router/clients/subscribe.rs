@@ -19,7 +19,7 @@ use crate::{
     codec::{self, Properties, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
     topic::{FilterId, Steps, TopicFilter},
-    types::{RetainHandling, SubscriptionOptions},
+    types::{ProtocolVersion, RetainHandling, SubscriptionOptions},
 };
 
 /// Filters for which the trie is locked once.
@@ -159,7 +159,7 @@ impl Router {
         let no_memory = local.observers.refuses(Refused::Subscriptions);
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
-            false => may_subscribe(local, access.as_deref(), filter),
+            false => may_subscribe(local, access.as_deref(), client.version, filter),
         };
         let allowed: Vec<_> = places.clone().map(|place| may(filters.get(place).0)).collect();
         let mut subscriptions = self.subscriptions.change();
@@ -431,7 +431,12 @@ fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'sta
     }
 }
 
-fn may_subscribe(local: &RouterThread, access: Option<&Access>, filter: &TopicFilter) -> Result<(), ReasonCode> {
+fn may_subscribe(
+    local: &RouterThread,
+    access: Option<&Access>,
+    version: ProtocolVersion,
+    filter: &TopicFilter,
+) -> Result<(), ReasonCode> {
     if !local.limits.allows_filter(filter) {
         local.count(Count::TopicsTooLarge, 1);
         return Err(ReasonCode::TopicFilterInvalid);
@@ -442,6 +447,10 @@ fn may_subscribe(local: &RouterThread, access: Option<&Access>, filter: &TopicFi
     }
     match access {
         Some(access) if !access.may_subscribe(filter) => Err(ReasonCode::NotAuthorized),
+        // clients of 3.1.1 were always granted such filters, here and by mosquitto, and may take 0x80 for a fault
+        Some(access) if version == ProtocolVersion::V5 && !access.may_receive_some(filter) => {
+            Err(ReasonCode::NotAuthorized)
+        }
         _ => Ok(()),
     }
 }

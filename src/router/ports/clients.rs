@@ -271,6 +271,14 @@ pub trait Rights: Send + Sync {
         true
     }
 
+    /// May it receive messages of any topic that this filter matches? If certainly not, a client of MQTT 5 is told so
+    /// in its SUBACK (0x87). Before MQTT 5, the subscription is granted, and nothing comes. Asked where
+    /// [`limits_reading`](Self::limits_reading), for each filter that it [may subscribe](Self::may_subscribe) to.
+    fn may_receive_some(&self, filter: &TopicFilter) -> bool {
+        let _ = filter;
+        true
+    }
+
     /// Does [`may_receive`](Self::may_receive) ever say no?
     fn limits_reading(&self) -> bool {
         false

@@ -47,6 +47,10 @@ impl Access {
         !self.limits_reading || self.all(|rights| rights.may_receive(topic))
     }
 
+    pub(crate) fn may_receive_some(&self, filter: &TopicFilter) -> bool {
+        !self.limits_reading || self.all(|rights| rights.may_receive_some(filter))
+    }
+
     /// The User Name in force.
     pub(crate) fn user(&self) -> Option<&str> {
         self.identity.user.as_deref()

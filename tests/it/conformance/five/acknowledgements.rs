@@ -1,6 +1,6 @@
 //! Sections 3.4 to 3.7 and 4.3: which Reason Codes acknowledgements have, and what follows from those of a client.
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
 use dunlin::{
     ClientId, Config, TopicFilter, TopicName,
@@ -10,7 +10,7 @@ use dunlin::{
 
 use super::client_of;
 use crate::support::{
-    Broker,
+    Broker, config,
     five::{Connect, Five, Properties, Publish, ack_with, property, subscribe, unsubscribe},
     raw::{self, Message, PINGREQ, ack},
 };
@@ -103,6 +103,31 @@ fn filters_that_may_not_be_subscribed_are_refused_with_0x87_in_their_place() {
     let mut old = broker.client("old");
     old.send(&raw::subscribe(1, &[("open/a", 2), ("closed", 1)]));
     old.expect(&raw::suback(1, &[2, 0x80]));
+}
+
+#[test]
+fn also_a_filter_of_which_no_rule_allows_anything_is_refused_with_0x87() {
+    const RULES: &str = "topic read open/#\ntopic deny open/no/#\ntopic write out/#\npattern read own/%c/#\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let acl_file = directory.path().join("acl");
+    fs::write(&acl_file, RULES).expect("an ACL file");
+    let auth = AuthConfig { acl_file: Some(acl_file.clone()), ..AuthConfig::default() };
+    let mut broker = Broker::new(Config { auth, ..config() });
+    let mut client = client_of(&broker, "sub");
+    let filters = [("open/a", 2), ("open/no/a", 0), ("+/no/+", 1), ("out/#", 0), ("own/sub/+", 1), ("own/+/a", 0)];
+    let none = [("other/#", 0), ("own/others/#", 0), ("$SYS/#", 0), ("#", 2), ("open/#", 1)];
+    assert_eq!(client.ask(&Properties::new(), &filters), [2, 0x87, 0x87, 0x87, 1, 0]);
+    assert_eq!(client.ask(&Properties::new(), &none), [0x87, 0x87, 0x87, 2, 1]);
+    // granted in 3.1.1, as ever and by mosquitto: nothing comes
+    let mut old = broker.client("old");
+    old.subscribe(&[("open/no/a", 0), ("other/#", 2)]);
+    // what was granted stays, and new rules decide about what comes
+    fs::write(&acl_file, "topic readwrite other/#\n").expect("an ACL file");
+    broker.reload(|_| {});
+    assert_eq!(client.ask(&Properties::new(), &[("open/a", 2), ("other/#", 2)]), [0x87, 2]);
+    client.publish(&Publish::new("other/x", "m"));
+    client.expect_payloads(&["m"]);
+    old.expect_message("other/x", "m", 0);
 }
 
 #[test]
