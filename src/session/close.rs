@@ -166,6 +166,9 @@ pub enum ProtocolError {
     /// PUBLISH with an alias that stands for no topic.
     #[error("PUBLISH has the Topic Alias {0}, which stands for no topic yet (MQTT 5 section 3.3.2.3.4)")]
     TopicAliasUnknown(u16),
+    /// One more topic is not remembered.
+    #[error("PUBLISH has a new Topic Alias, and all queues together are full (limits.max_queued_bytes_total)")]
+    NoRoomForAlias,
     /// DISCONNECT that would keep a session for which CONNECT said that it ends with its connection.
     #[error("DISCONNECT has a Session Expiry Interval, and that of CONNECT was 0 (MQTT 5 section 3.14.2.2.2)")]
     ExpiryRaised,
@@ -190,9 +193,9 @@ impl CloseReason {
             Self::SessionTakenOver => ReasonCode::SessionTakenOver,
             Self::Malformed(error) => error.reason(),
             Self::Protocol(ProtocolError::TopicTooLarge | ProtocolError::Topic(_)) => ReasonCode::TopicNameInvalid,
-            Self::Protocol(ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged) => {
-                ReasonCode::QuotaExceeded
-            }
+            Self::Protocol(
+                ProtocolError::TooManyUnreleased | ProtocolError::TooManyUnacknowledged | ProtocolError::NoRoomForAlias,
+            ) => ReasonCode::QuotaExceeded,
             Self::Protocol(ProtocolError::AnswerTooLarge) => ReasonCode::PacketTooLarge,
             Self::Protocol(ProtocolError::TopicAliasTooLarge(_)) => ReasonCode::TopicAliasInvalid,
             Self::Protocol(ProtocolError::ReceiveMaximum) => ReasonCode::ReceiveMaximumExceeded,

@@ -67,6 +67,12 @@ impl Dialect {
         self.known.resolve(publish, self.topic_alias_maximum)
     }
 
+    /// Bytes of memory for the topics that its own aliases stand for.
+    pub(super) fn memory(&self) -> usize {
+        let KnownTopics { places, texts } = &self.known;
+        places.capacity() * size_of::<Option<Arc<str>>>() + texts
+    }
+
     /// Does it take a packet of so many bytes [MQTT-3.1.2-24]?
     pub(super) fn takes_bytes(&self, bytes: usize) -> bool {
         bytes <= self.says.maximum_packet_size as usize
@@ -107,7 +113,12 @@ struct Aliases {
     used: Vec<Used>,
     /// Where the next topic without a number looks for one.
     hand: usize,
+    /// Bytes of the topics that have one.
+    bytes: usize,
 }
+
+/// More bytes of topics have no numbers: so little need not be counted.
+const MOST_BYTES: usize = 16 << 10;
 
 #[derive(Debug)]
 struct Used {
@@ -130,9 +141,11 @@ impl Aliases {
         if !may_be_new {
             return None;
         }
-        let at = if self.used.len() < usize::from(most) {
+        let at = if self.used.len() < usize::from(most) && self.bytes + topic.len() <= MOST_BYTES {
             self.used.push(Used { topic: topic.into(), uses: 1 });
             self.used.len() - 1
+        } else if self.used.is_empty() {
+            return None;
         } else {
             let at = self.hand;
             self.hand = (at + 1) % self.used.len();
@@ -141,10 +154,16 @@ impl Aliases {
                 used.uses -= 1;
                 return None;
             }
+            let others = self.bytes - used.topic.len();
+            if others + topic.len() > MOST_BYTES {
+                return None;
+            }
+            self.bytes = others;
             self.numbers.remove(&used.topic);
             *used = Used { topic: topic.into(), uses: 1 };
             at
         };
+        self.bytes += topic.len();
         let number = u16::try_from(at + 1).ok()?;
         self.numbers.insert(topic.into(), number);
         Some(Alias { number, is_new: true })
@@ -153,7 +172,14 @@ impl Aliases {
 
 /// The Topic Aliases of a client, by number, from 1 on.
 #[derive(Debug, Default)]
-struct KnownTopics(Vec<Option<Arc<str>>>);
+struct KnownTopics {
+    places: Vec<Option<Arc<str>>>,
+    /// Bytes of memory for the topics in them.
+    texts: usize,
+}
+
+/// What a topic takes beside its text: its counts of references.
+const TEXT_COST: usize = 2 * size_of::<usize>();
 
 impl KnownTopics {
     /// Which topic a PUBLISH means by its alias; it is remembered where the PUBLISH says which. `None`: it has none.
@@ -162,22 +188,25 @@ impl KnownTopics {
         if number > most {
             return Err(ProtocolError::TopicAliasTooLarge(number));
         }
-        let Self(known) = self;
+        let Self { places, texts } = self;
         let at = usize::from(number) - 1;
         let topic = publish.topic.as_str();
         if topic.is_empty() {
-            let meant = known.get(at).cloned().flatten();
+            let meant = places.get(at).cloned().flatten();
             return meant.map(Some).ok_or(ProtocolError::TopicAliasUnknown(number));
         }
-        if known.len() <= at {
-            known.resize(at + 1, None);
+        if places.len() <= at {
+            places.resize(at + 1, None);
         }
-        let place = &mut known[at];
-        let topic = match place {
-            Some(same) if **same == *topic => same.clone(),
-            _ => place.insert(topic.into()).clone(),
-        };
-        Ok(Some(topic))
+        let place = &mut places[at];
+        if let Some(same) = place.as_ref().filter(|known| ***known == *topic) {
+            return Ok(Some(same.clone()));
+        }
+        *texts += TEXT_COST + topic.len();
+        if let Some(before) = place.replace(topic.into()) {
+            *texts -= TEXT_COST + before.len();
+        }
+        Ok(place.clone())
     }
 }
 
@@ -224,6 +253,27 @@ mod tests {
         }
         let waits = (0..100_000).take_while(|_| send("now/1").is_none()).count();
         assert!(waits < 500, "{waits} messages");
+    }
+
+    #[test]
+    fn long_topics_have_aliases_up_to_a_bound_in_all() {
+        let says = ClientSays { topic_alias_maximum: 1_000, ..ClientSays::default() };
+        let mut dialect = Dialect::new(says, &Properties::default());
+        let mut known = BTreeMap::new();
+        for round in 0..50 {
+            for n in 0..100 {
+                let topic = format!("{n}/{}", "x".repeat(100 * (1 + (n + round) % 30)));
+                let alias = dialect.alias(topic.as_bytes(), QoS::AtMostOnce, &PublishProperties::default(), 1);
+                resolve(&mut known, &topic, alias);
+                let used: usize = dialect.aliases.used.iter().map(|used| used.topic.len()).sum();
+                assert!(used == dialect.aliases.bytes && used <= MOST_BYTES, "{used} bytes");
+                assert_eq!(dialect.aliases.used.len(), dialect.aliases.numbers.len());
+            }
+        }
+        assert!(known.len() > 5, "{}", known.len());
+        let longest = [b'x'; MOST_BYTES + 1];
+        let mut dialect = Dialect::new(says, &Properties::default());
+        assert_eq!(dialect.alias(&longest, QoS::AtMostOnce, &PublishProperties::default(), 1), None);
     }
 
     #[test]

@@ -94,6 +94,13 @@ pub struct Backlog {
     pub cost: usize,
 }
 
+impl Backlog {
+    /// What is held beside messages: so many bytes of memory.
+    pub(super) fn of_cost(cost: usize) -> Self {
+        Self { cost, ..Self::default() }
+    }
+}
+
 /// Why a message that was to be sent is no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {

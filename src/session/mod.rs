@@ -301,7 +301,10 @@ impl Session {
                 self.inbound = None;
             }
         }
-        let Attached { out, will, .. } = attached?;
+        let Attached { out, will, dialect, .. } = attached?;
+        if let Some(held) = dialect.map(|dialect| dialect.memory()).filter(|held| *held > 0) {
+            turn.journal.holds(Backlog::of_cost(held), Backlog::default());
+        }
         if let Some(out) = out {
             turn.pool.put(out);
         }
@@ -315,11 +318,24 @@ impl Session {
 
     /// Which topic a PUBLISH of the connected client means by its Topic Alias; it is remembered where the PUBLISH says
     /// which. `None`: it has no alias.
-    pub fn resolve_alias(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
-        match self.attached.as_mut().and_then(|attached| attached.dialect.as_mut()) {
-            Some(dialect) => dialect.resolve(publish),
-            None => Ok(None),
+    pub fn resolve_alias(
+        &mut self,
+        publish: &Publish<'_>,
+        turn: &mut Turn<'_, impl Journal>,
+    ) -> Result<Option<Arc<str>>, ProtocolError> {
+        let Some(dialect) = self.attached.as_mut().and_then(|attached| attached.dialect.as_mut()) else {
+            return Ok(None);
+        };
+        let before = dialect.memory();
+        let topic = dialect.resolve(publish)?;
+        let now = dialect.memory();
+        if now != before {
+            turn.journal.holds(Backlog::of_cost(before), Backlog::of_cost(now));
+            if now > before.max(FEW_ALIASES) && turn.journal.queues_are_full() {
+                return Err(ProtocolError::NoRoomForAlias);
+            }
         }
+        Ok(topic)
     }
 
     // ---- subscriptions: the index holds them, the session knows which are its ---
@@ -531,6 +547,9 @@ impl Session {
         }
     }
 }
+
+/// Bytes for a client's own Topic Aliases that it may have though all queues together are full.
+const FEW_ALIASES: usize = 4 << 10;
 
 /// What an answer to an acknowledgement says: was its Packet Identifier in use?
 fn known(found: bool) -> ReasonCode {

@@ -201,7 +201,7 @@ impl Router {
             }
         }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
-            true => self.own(client)?.session.resolve_alias(publish)?,
+            true => self.own(client)?.session.resolve_alias(publish, &mut self.turn(local))?,
             false => None,
         };
         let topic = topic.as_deref().map_or(publish.topic, TopicName::from_valid);

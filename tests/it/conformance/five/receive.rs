@@ -1,9 +1,13 @@
 //! Sections 3.3.4 and 4.9: the server's own Receive Maximum, and QoS 2 messages that wait to be taken.
 
-use dunlin::config::Limits;
+use dunlin::{
+    Config,
+    config::{Limits, MemoryBound},
+};
 
+use super::client_of;
 use crate::support::{
-    Broker,
+    Broker, config,
     five::{Connect, Five, Properties, Publish, ack_with, property},
     raw::ack,
 };
@@ -107,4 +111,46 @@ fn also_an_identifier_that_is_released_with_an_error_is_free() {
         client.expect(&ack(0x70, 3));
     }
     subscriber.expect_payloads(&["1", "2"]);
+}
+
+#[test]
+fn also_topics_of_a_clients_aliases_count_with_what_waits_and_are_bounded_with_it() {
+    let limits =
+        Limits { topic_alias_maximum: 100, max_queued_bytes_total: MemoryBound::Bytes(1 << 20), ..Limits::default() };
+    // what the threads hold together is summed up twice in a second: here there is one
+    let broker = Broker::new(Config { limits, workers: Some(1), ..config() });
+    let held = || broker.server.counters().held().cost;
+    let topic = |size: usize| "t".repeat(size);
+    let says = |number: u16, size| {
+        let alias = Properties::new().short(property::TOPIC_ALIAS, number);
+        Publish::new(&topic(size), "m").with(alias)
+    };
+    let before = held();
+    let mut client = client_of(&broker, "pub");
+    client.publish(&says(1, 60_000));
+    assert!((before + 60_000..before + 62_000).contains(&held()), "{}", held() - before);
+    // the same again, by its name and by its number, and another in its place
+    client.publish(&says(1, 60_000));
+    client.publish(&says(1, 0));
+    client.publish(&says(1, 10_000));
+    assert!((before + 10_000..before + 12_000).contains(&held()), "{}", held() - before);
+    for number in 2..=18 {
+        client.publish(&says(number, 60_000));
+    }
+    client.send(&says(19, 60_000).frame());
+    client.expect_disconnect(0x97);
+    assert_eq!(held(), before, "they end with their connection");
+    // while another holds it all, a client has room for a few
+    let mut other = client_of(&broker, "other");
+    for number in 1..=17 {
+        other.publish(&says(number, 60_000));
+    }
+    other.publish(&says(18, 27_000));
+    let mut client = client_of(&broker, "pub");
+    client.publish(&says(1, 2_000));
+    client.publish(&says(1, 0));
+    client.send(&says(2, 3_000).frame());
+    client.expect_disconnect(0x97);
+    other.leave();
+    assert_eq!(held(), before);
 }
