@@ -41,6 +41,7 @@ pub fn limits() -> RouterLimits {
         max_packet_size: 2_000_000,
         receive_maximum: u16::MAX,
         topic_alias_maximum: 10,
+        says: Default::default(),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 /// # Errors
 ///
 /// The first thing wrong with the bytes. [`DecodeError::UnsupportedLevel`] asks for a CONNACK before the connection is
-/// closed; all others just close it [MQTT-4.8.0-1].
+/// closed; all others just close it [MQTT-4.8.0-1], but in MQTT 5 (section 4.13): see [`version_of_connect`].
 #[inline]
 pub fn decode<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet<'a>, DecodeError> {
     if frame.first >> 4 == PacketType::Publish as u8 {
@@ -211,6 +211,21 @@ fn check_method(properties: &Properties<'_>) -> Result<(), DecodeError> {
     match properties.has(PropertyId::AuthenticationData) && !properties.has(PropertyId::AuthenticationMethod) {
         true => Err(DecodeError::DataWithoutMethod),
         false => Ok(()),
+    }
+}
+
+/// The version of the CONNECT that `bytes` begin with, whether it is served or not: one that is not may be that of a
+/// bridge of MQTT 5, which sets a bit of the level as those of 3.1.1 do. `None`: they are of no CONNECT, or too few.
+pub fn version_of_connect(bytes: &[u8]) -> Option<ProtocolVersion> {
+    let (&first, rest) = bytes.split_first()?;
+    if first >> 4 != PacketType::Connect as u8 {
+        return None;
+    }
+    let length = 1 + rest.iter().take(4).position(|byte| byte & 0x80 == 0)?;
+    match protocol(&mut Cursor::new(&rest[length..])) {
+        Ok(protocol) => Some(protocol.version),
+        Err(DecodeError::UnsupportedLevel(level)) if level == BRIDGE | 5 => Some(ProtocolVersion::V5),
+        Err(_) => None,
     }
 }
 

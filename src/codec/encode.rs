@@ -146,6 +146,12 @@ pub fn connack_len_5(properties: &Properties<'_>) -> usize {
     header_len(body) + body
 }
 
+/// Bytes of a whole DISCONNECT of MQTT 5 with a Reason Code and these properties.
+pub fn disconnect_len(properties: &Properties<'_>) -> usize {
+    let body = 1 + properties_len(properties);
+    header_len(body) + body
+}
+
 /// Bytes of a whole SUBACK or UNSUBACK of MQTT 5 without properties, for so many filters.
 pub const fn suback_len_5(filters: usize) -> usize {
     let body = 3 + filters;

@@ -80,7 +80,8 @@ pub enum DecodeError {
     /// CONNECT whose Protocol Name is neither `MQTT` nor `MQIsdp`.
     #[error("Protocol Name is neither `MQTT` nor `MQIsdp` [MQTT-3.1.2-1]")]
     ProtocolName,
-    /// CONNECT of a version this codec does not speak. The server answers CONNACK with return code 1, then closes.
+    /// CONNECT of a version this codec does not speak. The server answers CONNACK with return code 1, as MQTT 3.1.1
+    /// demands, then closes.
     #[error("Protocol Level {0} is not supported [MQTT-3.1.2-2]")]
     UnsupportedLevel(u8),
     /// CONNECT with bit 0 of the Connect Flags set.

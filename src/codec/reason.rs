@@ -173,11 +173,18 @@ impl ReasonCode {
         self as u8 >= 0x80
     }
 
+    /// It refuses a client that another server could serve.
+    pub fn is_for_another_server(self) -> bool {
+        matches!(self, Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded | Self::ServerShuttingDown)
+    }
+
     /// The Connect Return code by which MQTT 3.1 and 3.1.1 say this, or what comes nearest. `None`: they have no word
     /// for it, and the connection closes without a CONNACK [MQTT-3.2.2-6].
     pub fn connect_return_code(self) -> Option<u8> {
         let said = match self {
             Self::QuotaExceeded | Self::ServerShuttingDown => Self::ServerUnavailable,
+            // of a Will: the nearest of those that say that its client need not try again as it is
+            Self::QosNotSupported | Self::RetainNotSupported => Self::ClientIdentifierNotValid,
             reason => reason,
         };
         CONNECT_RETURN_CODES.iter().position(|&reason| reason == said).and_then(|code| u8::try_from(code).ok())
@@ -201,6 +208,7 @@ mod tests {
         }
         assert_eq!(ReasonCode::from_connect_return_code(6), None);
         assert_eq!(ReasonCode::QuotaExceeded.connect_return_code(), Some(3));
+        assert_eq!(ReasonCode::QosNotSupported.connect_return_code(), Some(2));
         assert_eq!(ReasonCode::MalformedPacket.connect_return_code(), None);
     }
 }

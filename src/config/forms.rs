@@ -333,6 +333,38 @@ impl Form for OptionalText {
     }
 }
 
+/// A text that MQTT can carry as one string (MQTT 5 section 1.5.4), in one line; the empty one is none.
+pub(super) struct OptionalString {
+    /// Bytes.
+    pub most: usize,
+}
+
+impl Form for OptionalString {
+    type Value = Option<String>;
+
+    fn expected(&self) -> String {
+        OptionalText.expected()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Self::Value, Misfit> {
+        let text = OptionalText.read(written)?;
+        let is_long = |text: &String| text.len() > self.most;
+        match &text {
+            Some(long) if is_long(long) => {
+                Err(Misfit::Said(format!("it has {} bytes, more than {}", long.len(), self.most)))
+            }
+            Some(odd) if odd.contains(char::is_control) => {
+                Err(Misfit::Said(format!("{} has a control character in it", quoted(odd))))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    fn write(&self, value: &Self::Value) -> String {
+        OptionalText.write(value)
+    }
+}
+
 /// A text that is never shown; an empty one means none. `write` gives a hash that tells secrets apart within this
 /// process; `Key::shown` hides that too.
 pub(super) struct OptionalSecret;

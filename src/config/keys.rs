@@ -7,7 +7,10 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::{
-    forms::{self, Choice, Form, OptionalPath, OptionalSecret, OptionalText, OrWord, Size, Span, Switch, Whole},
+    forms::{
+        self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
+        Whole,
+    },
     listen::ListenAddress,
     listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
     lists::{Address, List, Mode, Network, Text},
@@ -194,6 +197,14 @@ pub(super) const TOP: Table<Config> = Table {
         watch: Switch,
             "Whether a change of this file, or of a file that it names (certificates, keys, users, rules), is put in force \
              at once, as by SIGHUP.";
+        server_reference: OptionalString { most: LONGEST_STRING },
+            "Another server, as \"other.example.org:1883\" (several with a blank in between). Clients of MQTT 5 are told of it \
+             when this one shuts down (DISCONNECT 0x9C, \"use another server\", in place of 0x8B) and when it refuses a \
+             client for want of room or because it cannot serve it now (CONNACK 0x9C, in place of 0x88, 0x89 and 0x97).";
+        response_information: OptionalString { most: LONGEST_STRING },
+            "What a client of MQTT 5 is told that asks for Response Information: mostly the beginning of the topics for the \
+             answers to its requests, as \"answers/%c\". %c is its Client Identifier and %u its user name; a client \
+             without a user name, or with a + or # in a name that is asked for, is told nothing.";
     },
 };
 
@@ -340,6 +351,19 @@ const LIMITS: Table<Config> = Table {
         topic_alias_maximum: Whole { min: 0, max: u16::MAX },
             "Topic Aliases (numbers in place of topics, MQTT 5) that each client may use, and that the broker uses towards each \
              client that takes them; 0 turns them off.";
+        max_qos: Whole { min: 0, max: 2 },
+            "The greatest QoS at which clients may publish, from their next connection on. Subscriptions are granted that QoS \
+             at most. A client that publishes above it is disconnected, and one whose Will is above it is refused; CONNACK \
+             tells clients of MQTT 5 before.";
+        retain_available: Switch,
+            "Whether clients may publish messages that are retained, from their next connection on. If not, CONNACK says so \
+             to clients of MQTT 5: one that does so all the same is disconnected, one whose Will is to be retained is \
+             refused. For clients of MQTT 3.1.1, which cannot be told, such messages are delivered and not retained. What is \
+             retained already stays, and is sent to new subscribers.";
+        max_keep_alive: OrWord { form: span(SECOND, Duration::from_secs(u16::MAX as u64)), word: "none", zero: false },
+            "The longest Keep Alive that clients may have, from their next connection on, in whole seconds. A client of MQTT 5 \
+             that asks for a longer one, or for none (0), is told this one (Server Keep Alive); one of MQTT 3.1.1 is refused \
+             (code 2).";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
         max_queued_bytes_total: OfMemory(Size { min: 1 << 20, max: MOST_BYTES }),

@@ -38,6 +38,10 @@ pub struct Config {
     /// Is a change of a file that is named here put in force without being asked? The binary's business: a server that
     /// is embedded is told by [`Server::reload`](crate::Server::reload).
     pub watch: bool,
+    /// Another server, of which clients of MQTT 5 are told when this one ends or has no room for them.
+    pub server_reference: Option<String>,
+    /// What clients of MQTT 5 are told that ask for Response Information; `%c` and `%u` are the client's names.
+    pub response_information: Option<String>,
     /// What the log says and how.
     pub log: LogConfig,
     /// The bounds of everything that a client can make grow.
@@ -128,6 +132,12 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Topic Aliases that a client of MQTT 5 may use, and the broker towards each.
     pub topic_alias_maximum: u16,
+    /// The greatest QoS at which clients may publish, and at which subscriptions are granted.
+    pub max_qos: u8,
+    /// May clients publish messages that are retained?
+    pub retain_available: bool,
+    /// The longest Keep Alive, in whole seconds; `None`: as long as each client likes.
+    pub max_keep_alive: Option<Duration>,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
@@ -332,6 +342,8 @@ impl Default for Config {
             sync: SyncMode::default(),
             sync_interval: Duration::from_secs(1),
             watch: false,
+            server_reference: None,
+            response_information: None,
             log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
@@ -387,6 +399,9 @@ impl Default for Limits {
             max_inflight_in: 100,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            max_qos: 2,
+            retain_available: true,
+            max_keep_alive: None,
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,
             max_queued_bytes_total: MemoryBound::Auto,

@@ -63,7 +63,7 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ClientIdBinding, SessionOwnership},
+    types::{ClientId, ClientIdBinding, QoS, SessionOwnership},
 };
 
 /// The bounds that the router and its sessions hold to.
@@ -109,6 +109,37 @@ pub struct RouterLimits {
     pub receive_maximum: u16,
     /// Topic Aliases of each client, and towards each client.
     pub topic_alias_maximum: u16,
+    /// What else clients are told when they connect.
+    pub says: ServerSays,
+}
+
+/// What a server says of itself when a client connects, beside what it takes at a time (MQTT 5 section 3.2.2.3). It
+/// holds for connections that begin from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSays {
+    /// Maximum QoS.
+    pub max_qos: QoS,
+    /// Retain Available.
+    pub retain_available: bool,
+    /// The longest Keep Alive, in seconds; `None`: as long as a client likes.
+    pub max_keep_alive: Option<u16>,
+    /// Server Reference: where clients find another server.
+    pub server_reference: Option<Arc<str>>,
+    /// Response Information; `%c` and `%u` in it are the client's names.
+    pub response_information: Option<Arc<str>>,
+}
+
+impl Default for ServerSays {
+    /// As if nothing were said.
+    fn default() -> Self {
+        Self {
+            max_qos: QoS::ExactlyOnce,
+            retain_available: true,
+            max_keep_alive: None,
+            server_reference: None,
+            response_information: None,
+        }
+    }
 }
 
 /// What becomes of a client's PUBLISH to `$SYS/…`.
@@ -280,6 +311,11 @@ impl RouterLimits {
         let separators = || memchr::memchr_iter(b'/', text.as_bytes()).count();
         text.len() <= self.max_topic_length
             && (text.len() < self.max_topic_levels || separators() < self.max_topic_levels)
+    }
+
+    /// Bytes of a packet of a client, as it is told.
+    fn told_packet_size(&self) -> u32 {
+        u32::try_from(self.max_packet_size).unwrap_or(u32::MAX)
     }
 
     /// Is this Topic Name within the limits?

@@ -49,7 +49,7 @@ const LOADS: [(&str, Count); 9] = [
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
 /// Counters that are published as they are.
-const COUNTS: [(&str, Count); 38] = [
+const COUNTS: [(&str, Count); 41] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -88,6 +88,9 @@ const COUNTS: [(&str, Count); 38] = [
     ("limits/protocol_errors", Count::ProtocolErrors),
     ("limits/publish_rate", Count::PublishRate),
     ("limits/connect_rate", Count::ConnectRate),
+    ("limits/max_qos", Count::RefusedQos),
+    ("limits/retain_available", Count::RefusedRetain),
+    ("limits/max_keep_alive", Count::RefusedKeepAlive),
 ];
 
 impl SysTopics {

@@ -42,6 +42,7 @@ use crate::{
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
     store::{self, DiskStore},
+    types::QoS,
 };
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
@@ -325,6 +326,9 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_inflight_in,
         receive_maximum,
         topic_alias_maximum,
+        max_qos,
+        retain_available,
+        max_keep_alive,
         max_packet_size,
         max_queued_messages,
         max_queued_bytes,
@@ -372,6 +376,14 @@ fn router_limits(config: &Config) -> RouterLimits {
         client_id: config.auth.client_id,
         receive_maximum,
         topic_alias_maximum,
+        says: router::ServerSays {
+            max_qos: QoS::from_bits(max_qos).unwrap_or(QoS::ExactlyOnce),
+            retain_available,
+            // the key is bounded
+            max_keep_alive: max_keep_alive.map(|most| u16::try_from(most.as_secs()).unwrap_or(u16::MAX)),
+            server_reference: config.server_reference.as_deref().map(Into::into),
+            response_information: config.response_information.as_deref().map(Into::into),
+        },
         max_packet_size,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,

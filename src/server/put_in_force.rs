@@ -91,7 +91,19 @@ impl Server {
 /// What is in force from now on: all but what needs a restart.
 fn replace_running(running: &mut Config, config: &Config) {
     let Config {
-        listeners, allow_anonymous, shutdown_grace, ready_file, watch, log, limits, sys, auth, warnings, ..
+        listeners,
+        allow_anonymous,
+        shutdown_grace,
+        ready_file,
+        watch,
+        server_reference,
+        response_information,
+        log,
+        limits,
+        sys,
+        auth,
+        warnings,
+        ..
     } = config.clone();
     running.log.level = log.level;
     *running = Config {
@@ -100,6 +112,8 @@ fn replace_running(running: &mut Config, config: &Config) {
         shutdown_grace,
         ready_file,
         watch,
+        server_reference,
+        response_information,
         limits,
         sys,
         auth,
@@ -119,5 +133,15 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys, or tables, that are put in force while the server runs.
-const AT_ONCE: [&str; 8] =
-    ["allow_anonymous", "shutdown_grace", "ready_file", "watch", "auth.", "log.level", "limits.", "sys."];
+const AT_ONCE: [&str; 10] = [
+    "allow_anonymous",
+    "shutdown_grace",
+    "ready_file",
+    "watch",
+    "server_reference",
+    "response_information",
+    "auth.",
+    "log.level",
+    "limits.",
+    "sys.",
+];

@@ -5,8 +5,9 @@ use std::{borrow::Cow, io};
 use thiserror::Error;
 
 use crate::{
-    codec::{Connack, DecodeError, PacketType, ReasonCode},
+    codec::{DecodeError, PacketType, ReasonCode},
     topic::TopicError,
+    types::ProtocolVersion,
 };
 
 /// Why a connection ended. Its text is what the log says.
@@ -31,7 +32,7 @@ pub enum CloseReason {
     /// [MQTT-3.1.2-24].
     #[error("nothing received for 1.5 times the Keep Alive of {keep_alive} s [MQTT-3.1.2-24]")]
     KeepAliveTimeout {
-        /// Seconds, as in the CONNECT.
+        /// Seconds, as in the CONNECT or as its CONNACK said.
         keep_alive: u16,
     },
     /// The same, in the middle of a packet: it came too slowly to count as life.
@@ -40,7 +41,7 @@ pub enum CloseReason {
          {expected} bytes have come [MQTT-3.1.2-24]"
     )]
     PacketTooSlow {
-        /// Seconds, as in the CONNECT.
+        /// Seconds, as in the CONNECT or as its CONNACK said.
         keep_alive: u16,
         /// Bytes.
         received: usize,
@@ -178,6 +179,12 @@ pub enum ProtocolError {
     /// More messages than the server said that it takes at a time.
     #[error("more messages are unacknowledged than Receive Maximum allows (limits.receive_maximum) [MQTT-3.3.4-7]")]
     ReceiveMaximum,
+    /// PUBLISH with a QoS that the server does not take.
+    #[error("PUBLISH has a QoS above limits.max_qos [MQTT-3.2.2-11]")]
+    QosNotSupported,
+    /// PUBLISH with RETAIN, which the server does not take.
+    #[error("PUBLISH has RETAIN set, and limits.retain_available is false [MQTT-3.2.2-14]")]
+    RetainNotSupported,
     /// A topic that is none.
     #[error("a topic {0}")]
     Topic(#[from] TopicError),
@@ -199,6 +206,8 @@ impl CloseReason {
             Self::Protocol(ProtocolError::AnswerTooLarge) => ReasonCode::PacketTooLarge,
             Self::Protocol(ProtocolError::TopicAliasTooLarge(_)) => ReasonCode::TopicAliasInvalid,
             Self::Protocol(ProtocolError::ReceiveMaximum) => ReasonCode::ReceiveMaximumExceeded,
+            Self::Protocol(ProtocolError::QosNotSupported) => ReasonCode::QosNotSupported,
+            Self::Protocol(ProtocolError::RetainNotSupported) => ReasonCode::RetainNotSupported,
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::Refused { code, .. } => *code,
             Self::NotAuthorized => ReasonCode::NotAuthorized,
@@ -233,12 +242,12 @@ impl CloseReason {
         }
     }
 
-    /// The CONNACK by which a client that is not accepted is told; `None`: it is not told.
-    pub fn connack(&self) -> Option<Connack<'static>> {
+    /// The Reason Code of the CONNACK by which a client of this version that is not accepted is told; `None`: it is not
+    /// told. (Before MQTT 5, a CONNECT that is wrong just closes its connection [MQTT-3.1.4-1].)
+    pub fn connack_code(&self, version: ProtocolVersion) -> Option<ReasonCode> {
         match self {
-            Self::Refused { .. } | Self::Malformed(DecodeError::UnsupportedLevel(_)) => {
-                Some(Connack::refused(self.code()))
-            }
+            Self::Refused { .. } | Self::Malformed(DecodeError::UnsupportedLevel(_)) => Some(self.code()),
+            Self::Malformed(_) | Self::Protocol(_) if version == ProtocolVersion::V5 => Some(self.code()),
             _ => None,
         }
     }

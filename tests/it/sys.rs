@@ -76,7 +76,7 @@ const OURS: [&str; 10] = [
 ];
 
 /// What it has not either: a counter for each limit.
-const LIMITS: [&str; 26] = [
+const LIMITS: [&str; 29] = [
     "max_connections",
     "max_connecting",
     "max_connecting_bytes",
@@ -103,6 +103,9 @@ const LIMITS: [&str; 26] = [
     "protocol_errors",
     "publish_rate",
     "connect_rate",
+    "max_qos",
+    "retain_available",
+    "max_keep_alive",
 ];
 
 /// With a `data_dir`, under `store/disk/`.

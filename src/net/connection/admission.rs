@@ -7,11 +7,7 @@ use std::{
 };
 
 use super::{
-    super::{
-        deadlines::Tick,
-        transport::Stream,
-        worker::{About, Worker},
-    },
+    super::{deadlines::Tick, transport::Stream, worker::Worker},
     task::{Connection, Phase, keep_alive_deadline},
     waiting::Waiting,
 };
@@ -101,7 +97,9 @@ impl<S: Stream> Connection<S> {
             return Err(CloseReason::ConnectionLost);
         };
         self.decide(worker, cx, &connect, client, verdict, only_checks_health && behind.is_empty())?;
-        self.read_by = keep_alive_deadline(worker, connect.keep_alive, now);
+        if let Phase::Open(open) = &self.phase {
+            self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
+        }
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
 
@@ -117,26 +115,5 @@ impl<S: Stream> Connection<S> {
         let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
         let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, client.clone(), identity, check));
         accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
-    }
-
-    /// CONNACK says why, where it can; the log does, with who it was: that the connection ends needs no line of its
-    /// own.
-    fn say_refused(
-        &mut self,
-        worker: &mut Worker,
-        connect: &Connect<'_>,
-        client: &str,
-        reason: &CloseReason,
-        check: bool,
-    ) {
-        if let CloseReason::Refused { code, why } = reason {
-            let user = self.socket.certificate_name().or(connect.username);
-            let about = About { client, user, version: connect.version };
-            match check {
-                true => worker.shared.lines.health_check(&self.peer(), *code),
-                false => worker.shared.lines.refused(&self.peer(), Some(&about), *code, why),
-            }
-            self.refuse(worker, connect.version, reason);
-        }
     }
 }

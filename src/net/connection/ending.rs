@@ -34,14 +34,11 @@ impl<S: Stream> Connection<S> {
                     worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
                 }
             }
-            Phase::Connecting(_) | Phase::Asking(_) => {
+            phase @ (Phase::Connecting(_) | Phase::Asking(_) | Phase::Refused) => {
                 worker.shared.gate.left();
                 // a port check sends nothing, and needs no line above debug; a refused client already has one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
-                let was_refused = matches!(
-                    reason,
-                    CloseReason::Refused { .. } | CloseReason::Malformed(DecodeError::UnsupportedLevel(_))
-                );
+                let was_refused = matches!(phase, Phase::Refused);
                 let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
                 worker.shared.lines.gone_before_connect(&self.caller.peer(), &told, !is_probe && !was_refused);
             }
@@ -66,7 +63,7 @@ impl<S> Drop for Connection<S> {
         let open = match std::mem::replace(phase, Phase::Ended) {
             Phase::Ended => return,
             Phase::Open(open) => Some(open),
-            Phase::Connecting(_) | Phase::Asking(_) => None,
+            Phase::Connecting(_) | Phase::Asking(_) | Phase::Refused => None,
         };
         let panicked = std::thread::panicking();
         Worker::with(|worker| {

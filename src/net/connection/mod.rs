@@ -9,6 +9,7 @@
 //! | `writing` | its writing half |
 //! | `connecting` | what is held before CONNACK |
 //! | `admission`, `waiting` | between CONNECT and CONNACK |
+//! | `refusal` | a client that is not let in is told so |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
@@ -22,6 +23,7 @@ mod farewell;
 mod health;
 mod pacing;
 mod reader;
+mod refusal;
 mod task;
 mod turn;
 mod waiting;

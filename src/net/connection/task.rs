@@ -75,13 +75,15 @@ pub(crate) enum Phase {
     Asking(Box<Waiting>),
     /// A client's.
     Open(Open),
+    /// Its client is refused, and a line of the log says so.
+    Refused,
     /// Everything is cleared away.
     Ended,
 }
 
 pub(crate) struct Open {
     pub(crate) client: Client,
-    /// Seconds, as in the CONNECT.
+    /// Seconds, as in the CONNECT or as its CONNACK said.
     pub(crate) keep_alive: u16,
     pub(crate) farewell: Farewell,
     pub(crate) last_read: LastRead,

@@ -22,7 +22,7 @@ use super::{
     waiting::BEHIND_CONNECT,
 };
 use crate::{
-    codec::{self, Connect, Cut, DecodeError, Frame, Packet, PacketType, ReasonCode},
+    codec::{self, Connect, Cut, Frame, Packet, PacketType, ReasonCode},
     router::{Count, Handled, Identity},
     session::{CloseReason, ProtocolError},
     types::{ClientId, ProtocolVersion},
@@ -251,7 +251,10 @@ impl<S: Stream> Connection<S> {
                 self.note_held(worker);
                 break Ok(None);
             }
-            let largest = if let Phase::Open(_) = self.phase { largest } else { largest_connect };
+            let largest = match &self.phase {
+                Phase::Open(open) => open.client.max_packet_size(largest),
+                _ => largest_connect,
+            };
             match codec::frame(self.version(), rest, largest) {
                 // the first is always handled: a turn begins with work to spare
                 Ok(Cut::Frame(_)) if worker.local.work.is_spent(frames) => break Ok(Some(at)),
@@ -275,7 +278,10 @@ impl<S: Stream> Connection<S> {
                     }
                     break Ok(None);
                 }
-                Err(error) => break Err(self.no_packet(rest, error.into())),
+                Err(error) => {
+                    let reason = self.refuse_malformed(worker, rest, error);
+                    break Err(self.no_packet(rest, reason));
+                }
             }
         };
         worker.local.count(Count::MessagesReceived, frames);
@@ -309,7 +315,7 @@ impl<S: Stream> Connection<S> {
                 let [before, after] = [before, after].map(|n| Duration::from_secs(n.into()).min(most));
                 self.read_by = self.read_by.later(after - before);
             }
-            Phase::Asking(_) | Phase::Ended => {}
+            Phase::Asking(_) | Phase::Refused | Phase::Ended => {}
         }
     }
 
@@ -349,7 +355,7 @@ impl<S: Stream> Connection<S> {
                 shared.router.handle_frame(local, &mut open.client, frame, bytes, handled, replies)
             }
             Phase::Connecting(_) => self.handle_first(worker, cx, frame, bytes),
-            Phase::Asking(_) | Phase::Ended => Ok(()),
+            Phase::Asking(_) | Phase::Refused | Phase::Ended => Ok(()),
         }
     }
 
@@ -366,18 +372,9 @@ impl<S: Stream> Connection<S> {
                 let (whole, behind) = bytes.split_at(frame.len);
                 self.ask(worker, cx, &connect, whole, behind)
             }
-            Err(error @ DecodeError::UnsupportedLevel(_)) => self.refuse_version(worker, error),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.refuse_malformed(worker, bytes, error)),
             Ok(_) => Err(ProtocolError::NotConnected.into()),
         }
-    }
-
-    /// [MQTT-3.1.2-2].
-    fn refuse_version(&mut self, worker: &mut Worker, error: DecodeError) -> Result<(), CloseReason> {
-        worker.shared.lines.refused(&self.peer(), None, error.reason(), &error);
-        let reason = error.into();
-        self.refuse(worker, ProtocolVersion::default(), &reason);
-        Err(reason)
     }
 
     /// The client is who it says it is: it begins.
@@ -400,7 +397,7 @@ impl<S: Stream> Connection<S> {
         let beginning = Beginning {
             clean_session: connect.clean_session,
             session_present: connected.session_present,
-            keep_alive: connect.keep_alive,
+            keep_alive: connected.keep_alive,
         };
         let until = connected.until.map_or(Tick::NEVER, |until| worker.end_of_token(until));
         let client = connected.client;
@@ -411,19 +408,9 @@ impl<S: Stream> Connection<S> {
             worker.shared.lines.connected(&self.caller.peer(), &(&client).into(), &beginning);
             LastRead::Little
         };
-        let (keep_alive, farewell) = (connect.keep_alive, Farewell::Idle);
+        let (keep_alive, farewell) = (connected.keep_alive, Farewell::Idle);
         self.phase = Phase::Open(Open { client, keep_alive, farewell, last_read, until });
         Ok(())
-    }
-
-    /// Writes the CONNACK that refuses, if there is one for this reason, before the connection closes.
-    pub(crate) fn refuse(&mut self, worker: &mut Worker, version: ProtocolVersion, reason: &CloseReason) {
-        let Some(connack) = reason.connack() else { return };
-        let mut out = worker.local.pool.take();
-        if codec::encode::connack(out.bytes_mut(), version, &connack) {
-            worker.local.count(Count::MessagesSent, 1);
-            self.writing = Some(out);
-        }
     }
 
     // ---- time ----

@@ -20,7 +20,7 @@ use super::{
     task::{Connection, Phase, go_on_later, network},
 };
 use crate::{
-    codec::{self, Properties},
+    codec::{self, PropertiesBuf, PropertyId, ReasonCode},
     router::{Count, Flush},
     session::{CloseReason, OutBuf},
 };
@@ -101,9 +101,20 @@ impl<S: Stream> Connection<S> {
         if open.farewell == Farewell::Written || !open.client.is_told_why_it_ends() {
             return;
         }
-        let Some(code) = reason.disconnect_code() else { return };
+        let Some(mut code) = reason.disconnect_code() else { return };
+        let mut elsewhere = PropertiesBuf::default();
+        if *reason == CloseReason::ServerShutdown
+            && let Some(reference) = &worker.local.limits().says.server_reference
+            && elsewhere.text(PropertyId::ServerReference, reference)
+        {
+            let length = codec::encode::disconnect_len(&elsewhere.as_properties());
+            match worker.shared.router.takes(&open.client, length) {
+                true => code = ReasonCode::UseAnotherServer,
+                false => elsewhere = PropertiesBuf::default(),
+            }
+        }
         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
-        codec::encode::disconnect(out.bytes_mut(), code, &Properties::default());
+        codec::encode::disconnect(out.bytes_mut(), code, &elsewhere.as_properties());
         worker.local.count(Count::MessagesSent, 1);
         // the connection ends whether or not it is taken
         let _ = self.write_held(worker, cx, now);

@@ -51,6 +51,16 @@ impl<'a> From<&'a Client> for About<'a> {
     }
 }
 
+/// A client that is refused.
+pub(crate) struct Refused<'a> {
+    /// `None`: its CONNECT cannot be read.
+    pub(crate) about: Option<About<'a>>,
+    /// `None`: it is not served.
+    pub(crate) version: Option<ProtocolVersion>,
+    /// That of its CONNACK, or for which the return code in it stands before MQTT 5.
+    pub(crate) code: ReasonCode,
+}
+
 /// What a CONNECT asked for and got.
 pub(crate) struct Beginning {
     pub(crate) clean_session: bool,
@@ -172,19 +182,19 @@ impl Lines {
         );
     }
 
-    /// A client got a CONNACK with this Reason Code, or the return code that stands for it before MQTT 5. `about` is
-    /// `None` if its version of MQTT is not served.
-    pub(crate) fn refused(&self, peer: &Peer, about: Option<&About<'_>>, code: ReasonCode, reason: &dyn fmt::Display) {
+    /// A client is refused.
+    pub(crate) fn refused(&self, peer: &Peer, refused: &Refused<'_>, reason: &dyn fmt::Display) {
         if !is_read() {
             return;
         }
+        let Refused { about, version, code } = refused;
         let client = about.map(|about| about.client);
         let user = about.and_then(|about| about.user);
-        let version = about.map(|about| display(about.version));
-        let code = match about {
-            Some(About { version: ProtocolVersion::V5, .. }) => Some(code as u8),
+        let code = match version {
+            Some(ProtocolVersion::V5) => Some(*code as u8),
             _ => code.connect_return_code(),
         };
+        let version = version.map(display);
         let listener = self.listener(peer);
         // by its address alone: who it says it is was not proved, and would hide the lines of that client
         let shown = self.ends(None, peer, Duration::ZERO, reason);

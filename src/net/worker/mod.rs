@@ -22,7 +22,7 @@ pub(crate) use connecting::{NoPlace, Ticket};
 pub(crate) use gate::Gate;
 pub(crate) use large_writes::{A_TURN, LARGE};
 pub use limits::NetLimits;
-pub(crate) use lines::{About, Beginning, Ending, Lines, Told, first_size_limit};
+pub(crate) use lines::{About, Beginning, Ending, Lines, Refused, Told, first_size_limit};
 pub use rates::ListenerRates;
 pub(crate) use rates::{ConnectRate, PublishRates, SMALLEST_PUBLISH};
 pub(crate) use state::{NetShared, Worker};

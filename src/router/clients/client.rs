@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     super::{
-        Router, RouterThread,
+        Router, RouterLimits, RouterThread,
         ports::{Condition, Store},
         sessions::{ConnectionId, SlotRef, SlotState},
         subscriptions::Matched,
         thread::{Count, Observers},
     },
+    marks::Marks,
     operation::Operation,
 };
 use crate::{
@@ -27,8 +28,9 @@ pub struct Client {
     /// When this connection began: after a take-over, the session may belong to another user.
     pub(crate) user: Option<UserName>,
     pub(crate) version: ProtocolVersion,
-    /// See [`Connect::bridge`].
-    pub(crate) bridge: bool,
+    pub(crate) marks: Marks,
+    /// Bytes of a packet that it may send, as it was told when it connected, if it speaks MQTT 5.
+    max_packet_size: u32,
     /// The answer to its last PUBLISH.
     pub(crate) last: Option<Arc<Matched>>,
     /// What waits: mostly nothing; with the memory store, never anything but a packet that a turn was too short for.
@@ -83,6 +85,7 @@ impl Client {
         slot: SlotRef,
         connection: ConnectionId,
         connect: &Connect<'_>,
+        limits: &RouterLimits,
         stored: Stored,
     ) -> Self {
         let awaited = match stored {
@@ -95,7 +98,8 @@ impl Client {
             id,
             user,
             version: connect.version,
-            bridge: connect.bridge,
+            marks: Marks::new(connect, limits),
+            max_packet_size: limits.told_packet_size(),
             last: None,
             awaited,
             is_welcomed: false,
@@ -126,6 +130,13 @@ impl Client {
     /// About how many of its packets wait to be acknowledged.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.awaited.as_ref().map_or(0, |awaited| awaited.acks.len())
+    }
+
+    /// Bytes of a packet that it may send at most, where the configuration says `now`: a client of MQTT 5 keeps what
+    /// its CONNACK said.
+    #[inline]
+    pub fn max_packet_size(&self, now: usize) -> usize {
+        if self.version == ProtocolVersion::V5 { self.max_packet_size as usize } else { now }
     }
 
     /// The version it speaks.
@@ -189,6 +200,11 @@ impl Router {
     pub(crate) fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
         let state = client.slot.lock();
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
+    }
+
+    /// Does a client take a packet of so many bytes?
+    pub fn takes(&self, client: &Client, bytes: usize) -> bool {
+        self.own(client).is_ok_and(|state| state.session.takes_answer(bytes).is_ok())
     }
 
     /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its

@@ -14,7 +14,7 @@ use super::{
     },
     client::Client,
     ownership::Claim,
-    welcome,
+    welcome::{self, HEALTH_CHECK, refused},
 };
 use crate::{
     codec::{Connect, PropertiesBuf, ReasonCode},
@@ -34,6 +34,8 @@ pub struct Connected {
     pub session_present: bool,
     /// When the connection has to end, by its client's identity.
     pub until: Option<Instant>,
+    /// The Keep Alive that holds, in seconds.
+    pub keep_alive: u16,
 }
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
@@ -97,7 +99,10 @@ impl Router {
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
         }
-        let (told, says) = welcome::both(connect, &client, &local.limits)?;
+        let keep_alive = welcome::keep_alive(connect, &local.limits).inspect_err(|_| {
+            local.count(Count::RefusedKeepAlive, 1);
+        })?;
+        let (told, says) = welcome::both(connect, &client, user.as_ref(), &local.limits)?;
         let will = self.admitted_will(local, connect, &client, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
         let is_kept = expiry.outlives_connection();
@@ -143,13 +148,13 @@ impl Router {
         {
             stored = stored.and(will_stored);
         }
-        let client = Client::new(client, user, slot, connection, connect, stored);
+        let client = Client::new(client, user, slot, connection, connect, &local.limits, stored);
         if panicked {
             let (reason, now) = (CloseReason::Panicked, local.observers.now);
             self.end(local, &client, &reason, now);
             return Err(reason);
         }
-        Ok(Connected { client, session_present, until })
+        Ok(Connected { client, session_present, until, keep_alive })
     }
 
     /// The Will of a CONNECT, if its client may publish it.
@@ -164,12 +169,16 @@ impl Router {
         if !local.limits.allows_name(will.topic) {
             return Err(ProtocolError::TopicTooLarge.into());
         }
+        let retain = welcome::will_retain(connect.version, will, &local.limits).map_err(|(count, refused)| {
+            local.count(count, 1);
+            refused
+        })?;
         // it is not kept: after a restart nobody would know whose it was
         if let Some(access) = access.filter(|access| !access.may_publish(will.topic)) {
             local.observers.may_not_publish(Action::Will, client, Some(access), will.topic, will.payload.len());
             return Ok(None);
         }
-        Ok(Some(welcome::will_of(will)))
+        Ok(Some(StoredWill { retain, ..welcome::will_of(will) }))
     }
 
     pub(crate) fn client_id(&self, local: &RouterThread, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
@@ -381,12 +390,4 @@ impl Router {
         let pending = self.ports.store.as_ref().is_some_and(|store| store.done() < commit);
         if pending { Stored::By(commit) } else { Stored::Done }
     }
-}
-
-/// The Client Identifier of a health check, which whoever drives connections looks at: the one that begins with `$` and
-/// may come from the network.
-pub const HEALTH_CHECK: &str = "$health";
-
-fn refused(code: ReasonCode, why: &'static str) -> CloseReason {
-    CloseReason::Refused { code, why: why.into() }
 }

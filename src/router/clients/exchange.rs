@@ -63,8 +63,8 @@ impl Router {
                 }
                 _ => codec::decode_publish_from_client(client.version, frame)?,
             };
-            if client.version == ProtocolVersion::V5 {
-                return self.handle_publish_5(local, client, &publish, &bytes[..frame.len], replies);
+            if client.marks.concern_publish() {
+                return self.handle_marked_publish(local, client, &publish, &bytes[..frame.len], replies);
             }
             let incoming = Incoming::plain(&publish, &bytes[..frame.len]);
             return self.handle_publish(local, client, &incoming, replies);
@@ -183,6 +183,35 @@ impl Router {
         self.answer_publish(local, client, answer, result, replies)
     }
 
+    /// A PUBLISH of MQTT 5, or of a client that may not say all that a PUBLISH can.
+    fn handle_marked_publish(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        publish: &Publish<'_>,
+        bytes: &[u8],
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let is_five = client.version == ProtocolVersion::V5;
+        if client.marks.refuse_qos(bytes[0]) {
+            local.count(Count::RefusedQos, 1);
+            return Err(ProtocolError::QosNotSupported.into());
+        }
+        if client.marks.refuse_retain(bytes[0]) {
+            local.count(Count::RefusedRetain, 1);
+            if is_five {
+                return Err(ProtocolError::RetainNotSupported.into());
+            }
+            // nothing tells a client of 3.1.1 that there are no retained messages: it is published without RETAIN
+            let publish = Publish { retain: false, ..*publish };
+            return self.handle_publish(local, client, &Incoming::plain(&publish, &[]), replies);
+        }
+        match is_five {
+            true => self.handle_publish_5(local, client, publish, bytes, replies),
+            false => self.handle_publish(local, client, &Incoming::plain(publish, bytes), replies),
+        }
+    }
+
     /// A PUBLISH of MQTT 5: its topic may be one that its alias stands for.
     fn handle_publish_5(
         &self,
@@ -192,7 +221,7 @@ impl Router {
         bytes: &[u8],
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        if publish.packet_id.is_some() && local.limits.receive_maximum < u16::MAX {
+        if publish.packet_id.is_some() && client.marks.have_receive_maximum() {
             let state = self.own(client)?;
             // as many again are taken and wait
             let most = 2 * state.session.receive_maximum();
@@ -308,11 +337,8 @@ impl Router {
             Packet::Subscribe(mut subscribe) => {
                 client.touched = true;
                 self.takes_answer(client, subscribe.filters.len())?;
-                if client.bridge {
-                    // as MQTT 5 lets bridges say for themselves
-                    for (_, options) in &mut subscribe.filters {
-                        (options.no_local, options.retain_as_published) = (true, true);
-                    }
+                if client.marks.concern_subscriptions() {
+                    subscribe.filters.iter_mut().for_each(|(_, options)| client.marks.grant(options));
                 }
                 self.subscribe(local, client, &subscribe, replies)?;
             }

@@ -9,6 +9,7 @@
 //! | `client` | a connected client, and what there is to write for it |
 //! | `welcome` | what CONNECT and CONNACK of MQTT 5 say |
 //! | `exchange` | its packets, through its session |
+//! | `marks` | what of a connection is not as with most |
 //! | `incoming` | a PUBLISH of a client, and what it means |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `filters` | the Topic Filters of one packet |
@@ -23,6 +24,7 @@ mod exchange;
 mod filters;
 mod incoming;
 mod leave;
+mod marks;
 mod operation;
 mod ownership;
 mod restore;
@@ -35,6 +37,7 @@ mod unsubscribe;
 mod welcome;
 
 pub use client::{Client, Flush};
-pub use connect::{Connected, HEALTH_CHECK};
+pub use connect::Connected;
 pub use exchange::Handled;
 pub use unfinished::Unfinished;
+pub use welcome::HEALTH_CHECK;

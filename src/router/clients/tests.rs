@@ -63,6 +63,7 @@ impl World {
             max_packet_size: 2_000_000,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            says: Default::default(),
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());

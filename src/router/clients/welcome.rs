@@ -1,11 +1,11 @@
 //! What CONNECT and CONNACK of MQTT 5 say beside what those of 3.1.1 do (MQTT 5 sections 3.1.2.11 and 3.2.2.3): how
 //! long a session lasts, what a client says of itself, what it is told.
 
-use super::super::RouterLimits;
+use super::super::{RouterLimits, ServerSays, thread::Count};
 use crate::{
-    codec::{self, Connect, PropertiesBuf, PropertyId, Will},
-    session::{ClientSays, Expiry, Extras, Message, ProtocolError, StoredWill},
-    types::{ClientId, ProtocolVersion},
+    codec::{self, Connect, Properties, PropertiesBuf, PropertyId, ReasonCode, Will},
+    session::{ClientSays, CloseReason, Expiry, Extras, Message, ProtocolError, StoredWill},
+    types::{ClientId, ProtocolVersion, QoS, UserName},
 };
 
 /// How long the session of a client lasts: as its CONNECT asks, and no longer than the server keeps any.
@@ -21,13 +21,92 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
 pub(crate) fn both(
     connect: &Connect<'_>,
     client: &ClientId,
+    user: Option<&UserName>,
     limits: &RouterLimits,
 ) -> Result<(PropertiesBuf, ClientSays), ProtocolError> {
-    let (told, says) = (properties(connect, client, limits), says(connect, limits));
-    if codec::encode::connack_len_5(&told.as_properties()) > says.maximum_packet_size as usize {
+    let (mut told, says) = (properties(connect, client, limits), says(connect, limits));
+    let fits = |told: &Properties<'_>| codec::encode::connack_len_5(told) <= says.maximum_packet_size as usize;
+    if !fits(&told.as_properties()) {
         return Err(ProtocolError::AnswerTooLarge);
     }
+    if let Some(information) = response_information(connect, client, user, limits) {
+        let without = told.clone();
+        // a client that takes no more goes without it
+        if !(told.text(PropertyId::ResponseInformation, &information) && fits(&told.as_properties())) {
+            told = without;
+        }
+    }
     Ok((told, says))
+}
+
+/// Response Information, for a client that asks for it (section 3.1.2.11.7). A wildcard in a name that is put in would
+/// make it another client's too.
+fn response_information(
+    connect: &Connect<'_>,
+    client: &ClientId,
+    user: Option<&UserName>,
+    limits: &RouterLimits,
+) -> Option<String> {
+    let wanted = limits.says.response_information.as_deref()?;
+    connect.properties.flag(PropertyId::RequestResponseInformation).filter(|asked| *asked)?;
+    let (mut filled, mut rest) = (String::with_capacity(wanted.len()), wanted);
+    // in one go: what a name brings is no placeholder itself
+    while let Some(at) = rest.find('%') {
+        filled += &rest[..at];
+        rest = &rest[at..];
+        let name = match rest.as_bytes().get(1) {
+            Some(b'c') => client.as_str(),
+            Some(b'u') => user?.as_str(),
+            _ => {
+                filled += "%";
+                rest = &rest[1..];
+                continue;
+            }
+        };
+        if name.contains(['+', '#']) {
+            return None;
+        }
+        filled += name;
+        rest = &rest[2..];
+    }
+    filled += rest;
+    Some(filled)
+}
+
+/// The Keep Alive that holds for the connection, in seconds: what the client asks for, or a shorter one that it is told
+/// of [MQTT-3.1.2-21]. A client of a version that has no word for that is refused.
+pub(crate) fn keep_alive(connect: &Connect<'_>, limits: &RouterLimits) -> Result<u16, CloseReason> {
+    let asked = connect.keep_alive;
+    match limits.says.max_keep_alive {
+        Some(most) if asked == 0 || asked > most => match connect.version {
+            ProtocolVersion::V5 => Ok(most),
+            // one that ends at once
+            _ if connect.client_id == HEALTH_CHECK => Ok(most),
+            _ => Err(refused(
+                ReasonCode::ClientIdentifierNotValid,
+                "its Keep Alive is longer than limits.max_keep_alive, or 0, which is none",
+            )),
+        },
+        _ => Ok(asked),
+    }
+}
+
+/// Is a Will retained? An error, and what counts it: it is one that the server does not take.
+pub(crate) fn will_retain(
+    version: ProtocolVersion,
+    will: &Will<'_>,
+    limits: &RouterLimits,
+) -> Result<bool, (Count, CloseReason)> {
+    let ServerSays { max_qos, retain_available, .. } = limits.says;
+    if will.qos > max_qos {
+        let why = "the QoS of its Will is above limits.max_qos [MQTT-3.2.2-12]";
+        return Err((Count::RefusedQos, refused(ReasonCode::QosNotSupported, why)));
+    }
+    if will.retain && !retain_available && version == ProtocolVersion::V5 {
+        let why = "its Will is to be retained, and limits.retain_available is false [MQTT-3.2.2-13]";
+        return Err((Count::RefusedRetain, refused(ReasonCode::RetainNotSupported, why)));
+    }
+    Ok(will.retain && retain_available)
 }
 
 /// What a client says of itself.
@@ -59,7 +138,14 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     if limits.receive_maximum < u16::MAX {
         told.number(PropertyId::ReceiveMaximum, limits.receive_maximum.into());
     }
-    told.number(PropertyId::MaximumPacketSize, u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX));
+    let ServerSays { max_qos, retain_available, max_keep_alive, .. } = limits.says;
+    if max_qos < QoS::ExactlyOnce {
+        told.flag(PropertyId::MaximumQos, max_qos == QoS::AtLeastOnce);
+    }
+    if !retain_available {
+        told.flag(PropertyId::RetainAvailable, false);
+    }
+    told.number(PropertyId::MaximumPacketSize, limits.told_packet_size());
     if connect.client_id.is_empty() {
         told.text(PropertyId::AssignedClientIdentifier, client.as_str());
     }
@@ -67,6 +153,9 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
         told.number(PropertyId::TopicAliasMaximum, limits.topic_alias_maximum.into());
     }
     told.flag(PropertyId::SharedSubscriptionAvailable, false);
+    if let Some(most) = max_keep_alive.filter(|most| connect.keep_alive == 0 || connect.keep_alive > *most) {
+        told.number(PropertyId::ServerKeepAlive, most.into());
+    }
     told
 }
 
@@ -75,4 +164,12 @@ pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
     let properties = will.properties.without(&[PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval]);
     let extras = Extras { properties: properties.as_properties(), ..Extras::default() };
     StoredWill { message: Message::with(will.topic, will.payload, will.qos, extras), retain: will.retain }
+}
+
+/// The Client Identifier of a health check, which whoever drives connections looks at: the one that begins with `$` and
+/// may come from the network.
+pub const HEALTH_CHECK: &str = "$health";
+
+pub(super) fn refused(code: ReasonCode, why: &'static str) -> CloseReason {
+    CloseReason::Refused { code, why: why.into() }
 }

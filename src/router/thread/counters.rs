@@ -155,6 +155,12 @@ pub enum Count {
     PublishRate,
     /// Connections that waited to be accepted: `limits.connect_rate`.
     ConnectRate,
+    /// Clients refused or disconnected: `limits.max_qos`.
+    RefusedQos,
+    /// Clients refused or disconnected, and messages delivered and not retained: `limits.retain_available`.
+    RefusedRetain,
+    /// Clients refused: `limits.max_keep_alive`.
+    RefusedKeepAlive,
 }
 
 impl Default for Shard {
@@ -170,7 +176,7 @@ impl Default for Shard {
 }
 
 impl Count {
-    const ALL: usize = Self::ConnectRate as usize + 1;
+    const ALL: usize = Self::RefusedKeepAlive as usize + 1;
 }
 
 impl Counters {

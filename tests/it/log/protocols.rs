@@ -6,6 +6,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::field;
 use crate::support::{
+    five,
     raw::{Client, Connect},
     running::Running,
     secure::{Certs, rest, secure, tcp},
@@ -115,6 +116,29 @@ fn a_version_that_is_not_served_is_refused_as_what_it_is() {
     running.signal("TERM");
     assert_eq!(running.exit_code(), Some(0));
     assert_eq!(running.read.iter().filter(|line| line.contains("peer=")).count(), 1, "{}", running.read.join("\n"));
+}
+
+#[test]
+fn a_connect_of_mqtt_5_that_is_wrong_is_refused_and_the_line_says_what_was_wrong() {
+    let mut running = Running::start(&[]);
+    let address = running.addresses[0];
+    let good = five::Connect::new("c");
+    let twice = five::Properties::new().byte(five::property::REQUEST_RESPONSE_INFORMATION, 1);
+    let twice = five::Properties([twice.0.clone(), twice.0].concat());
+    let table = [
+        (five::Connect { flags: 3, ..good.clone() }.frame(), 0x81, "CONNECT has its reserved flag set"),
+        (good.clone().with(twice).frame(), 0x82, "is there twice"),
+    ];
+    for (bytes, code, why) in table {
+        let mut client = Client::open(address);
+        client.send(&bytes);
+        client.expect(&five::refused(code));
+        client.expect_closed();
+        let line = running.wait_for(" refused ");
+        assert_eq!((field(&line, "code"), field(&line, "version")), (Some(&*code.to_string()), Some("5")), "{line}");
+        assert!(field(&line, "reason").is_some_and(|reason| reason.contains(why)), "{line}");
+    }
+    running.stop();
 }
 
 #[test]

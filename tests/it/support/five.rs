@@ -24,9 +24,12 @@ pub mod property {
     pub const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
     pub const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
     pub const RESPONSE_INFORMATION: u8 = 0x1A;
+    pub const SERVER_REFERENCE: u8 = 0x1C;
     pub const RECEIVE_MAXIMUM: u8 = 0x21;
     pub const TOPIC_ALIAS_MAXIMUM: u8 = 0x22;
     pub const TOPIC_ALIAS: u8 = 0x23;
+    pub const MAXIMUM_QOS: u8 = 0x24;
+    pub const RETAIN_AVAILABLE: u8 = 0x25;
     pub const USER_PROPERTY: u8 = 0x26;
     pub const MAXIMUM_PACKET_SIZE: u8 = 0x27;
     pub const SHARED_AVAILABLE: u8 = 0x2A;
@@ -321,6 +324,11 @@ pub fn unsuback(id: u16, codes: &[u8]) -> Vec<u8> {
 /// PUBACK, PUBREC, PUBREL or PUBCOMP with a Reason Code other than 0.
 pub fn ack_with(first: u8, id: u16, code: u8) -> Vec<u8> {
     frame(first, &[&id.to_be_bytes()[..], &[code]].concat())
+}
+
+/// CONNACK with a Reason Code other than 0, and nothing else.
+pub fn refused(code: u8) -> Vec<u8> {
+    frame(0x20, &[0, code, 0])
 }
 
 /// DISCONNECT with a Reason Code other than 0.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dunlin::config::Limits;
 
 use crate::support::{
-    five::{Connack, Connect, Five, Properties, Publish, disconnect_with, property},
+    five::{Connack, Connect, Five, Properties, Publish, disconnect_with, property, refused},
     raw::{DISCONNECT, PINGREQ, frame, text},
 };
 
@@ -231,10 +231,15 @@ fn a_connect_of_another_protocol_is_closed() {
         // the answer that clients of all versions understand: "unacceptable protocol version"
         client.expect_refused(1);
     }
+    // that of a bridge which sets the bit that those of 3.1.1 do: it speaks MQTT 5
+    let mut client = case.open();
+    client.send(&Connect { level: 0x85, ..Connect::new("version") }.frame());
+    client.expect(&refused(0x84));
+    client.expect_closed();
 }
 
 #[test]
-fn a_malformed_connect_is_closed_without_a_word() {
+fn a_malformed_connect_is_told_and_closed() {
     let case = case!();
     let good = Connect::new(&case.id("bad"));
     let will = good.clone().will(&Publish::new("w", "w"));
@@ -261,14 +266,43 @@ fn a_malformed_connect_is_closed_without_a_word() {
         let mut client = case.open();
         client.context = what.to_owned();
         client.send(&connect.frame());
+        client.expect(&refused(0x81));
         client.expect_closed();
     }
-    // cut anywhere
+    // cut anywhere: until the version is there, nobody knows how to say it
     let whole = good.frame();
-    for cut in 2..whole.len() {
+    let version = 2 + text("MQTT").len() + 1;
+    for cut in 2..version {
         case.assert_connect_closes(&frame(0x10, &whole[2..cut]));
     }
-    case.assert_connect_closes(&frame(0x10, &[&whole[2..], &[0]].concat()));
+    let longer = [&whole[2..], &[0]].concat();
+    for body in (version..whole.len()).map(|cut| &whole[2..cut]).chain([&longer[..]]) {
+        let mut client = case.open();
+        client.send(&frame(0x10, body));
+        client.expect(&refused(0x81));
+        client.expect_closed();
+    }
+}
+
+#[test]
+fn also_what_is_no_malformed_connect_but_more_than_is_taken_is_told() {
+    let limits = Limits { max_connect_size: 200, max_topic_length: 100, ..Limits::default() };
+    let Some(case) = case_with!(limits) else { return };
+    let long = "x".repeat(101);
+    let will = Publish::new(&long, "w");
+    let told = |bytes: &[u8], code| {
+        let mut client = case.open();
+        client.send(bytes);
+        client.expect(&refused(code));
+        client.expect_closed();
+    };
+    told(&Connect::new("will").will(&will).frame(), 0x90);
+    // before all of it has come
+    told(&Connect::new(&"x".repeat(1_000)).frame()[..20], 0x95);
+    // CONNACK is larger than the client takes: this one is as small as any
+    let least = |most| Connect::new("least").with(Properties::new().int(property::MAXIMUM_PACKET_SIZE, most)).frame();
+    told(&least(5), 0x95);
+    case.assert_connect_closes(&least(4));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod publish;
 mod receive;
 mod restart;
 mod retained;
+mod server_says;
 mod subscribe;
 mod transport;
 mod versions;

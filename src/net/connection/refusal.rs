@@ -1,0 +1,99 @@
+//! A client that is not let in: its CONNACK says why, as far as its version has a word for it, and so does the log.
+
+use super::{
+    super::{
+        transport::Stream,
+        worker::{About, Refused, Told, Worker, first_size_limit},
+    },
+    task::{Connection, Phase},
+};
+use crate::{
+    codec::{self, Connack, Connect, DecodeError, Properties, PropertiesBuf, PropertyId, ReasonCode},
+    router::Count,
+    session::CloseReason,
+    types::ProtocolVersion,
+};
+
+impl<S: Stream> Connection<S> {
+    /// CONNACK says why a client is refused, where it can; the log does, with who it was: that the connection ends
+    /// needs no line of its own. `check`: it is a health check.
+    pub(crate) fn say_refused(
+        &mut self,
+        worker: &mut Worker,
+        connect: &Connect<'_>,
+        client: &str,
+        reason: &CloseReason,
+        check: bool,
+    ) {
+        let Some(code) = reason.connack_code(connect.version) else { return };
+        let most = connect.properties.number(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
+        let code = self.answer_refused(worker, connect.version, code, most);
+        let user = self.socket.certificate_name().or(connect.username);
+        let about = Some(About { client, user, version: connect.version });
+        match (check, reason) {
+            (true, _) => worker.shared.lines.health_check(&self.peer(), code),
+            (false, CloseReason::Refused { why, .. }) => {
+                let refused = Refused { about, version: Some(connect.version), code };
+                worker.shared.lines.refused(&self.peer(), &refused, why);
+            }
+            (false, reason) => {
+                let refused = Refused { about, version: Some(connect.version), code };
+                worker.shared.lines.refused(&self.peer(), &refused, reason);
+            }
+        }
+    }
+
+    /// The first bytes of a client, `bytes`, are no CONNECT of a version that is served: a client is told so whose
+    /// version has a word for it (MQTT 5 section 4.13) [MQTT-3.1.2-2].
+    #[cold]
+    pub(crate) fn refuse_malformed(&mut self, worker: &mut Worker, bytes: &[u8], error: DecodeError) -> CloseReason {
+        let reason = CloseReason::from(error);
+        let version = codec::version_of_connect(bytes);
+        if !matches!(self.phase, Phase::Connecting(_)) {
+            return reason;
+        }
+        if let Some(code) = reason.connack_code(version.unwrap_or_default()) {
+            let told = Told { reason: &reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
+            let refused = Refused { about: None, version, code };
+            worker.shared.lines.refused(&self.peer(), &refused, &told);
+            self.answer_refused(worker, version.unwrap_or_default(), code, u32::MAX);
+        }
+        reason
+    }
+
+    /// Writes the CONNACK that refuses, before the connection closes; `most` are the bytes that its client takes. Gives
+    /// the Reason Code in it: a client of MQTT 5 that could be served elsewhere is told where, if the configuration
+    /// says so.
+    fn answer_refused(
+        &mut self,
+        worker: &mut Worker,
+        version: ProtocolVersion,
+        code: ReasonCode,
+        most: u32,
+    ) -> ReasonCode {
+        self.phase = Phase::Refused;
+        let fits = |properties: &Properties<'_>| codec::encode::connack_len_5(properties) <= most as usize;
+        let mut connack = Connack::refused(code);
+        let mut elsewhere = PropertiesBuf::default();
+        if version == ProtocolVersion::V5 {
+            if let (true, Some(reference)) =
+                (code.is_for_another_server(), &worker.local.limits().says.server_reference)
+            {
+                elsewhere.text(PropertyId::ServerReference, reference);
+            }
+            if !elsewhere.as_properties().is_empty() && fits(&elsewhere.as_properties()) {
+                connack =
+                    Connack { properties: elsewhere.as_properties(), ..Connack::refused(ReasonCode::UseAnotherServer) };
+            }
+            if !fits(&connack.properties) {
+                return connack.reason;
+            }
+        }
+        let mut out = worker.local.pool.take();
+        if codec::encode::connack(out.bytes_mut(), version, &connack) {
+            worker.local.count(Count::MessagesSent, 1);
+            self.writing = Some(out);
+        }
+        connack.reason
+    }
+}

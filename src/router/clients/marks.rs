@@ -1,0 +1,83 @@
+//! [`Marks`]: what of a connection is not as with most, in one byte: a PUBLISH of a client without any is looked at no
+//! further.
+
+use super::super::RouterLimits;
+use crate::{
+    codec::Connect,
+    types::{ProtocolVersion, QoS, SubscriptionOptions},
+};
+
+/// What holds for one connection from its CONNECT to its end, whatever becomes of the limits meanwhile: a client of
+/// MQTT 5 was told so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marks(u8);
+
+/// The bits in which the first byte of a PUBLISH says these (section 3.3.1). As a mark: the client may not set it.
+const RETAIN: u8 = 0b0001;
+const QOS_1: u8 = 0b0010;
+const QOS_2: u8 = 0b0100;
+/// The client speaks MQTT 5.
+const FIVE: u8 = 0b0001_0000;
+/// It was told a Receive Maximum.
+const RECEIVE_MAXIMUM: u8 = 0b0010_0000;
+/// See [`Connect::bridge`].
+const BRIDGE: u8 = 0b0100_0000;
+
+impl Marks {
+    /// Those of a connection that begins.
+    pub(crate) fn new(connect: &Connect<'_>, limits: &RouterLimits) -> Self {
+        let is_five = connect.version == ProtocolVersion::V5;
+        let mut marks = match limits.says.max_qos {
+            QoS::AtMostOnce => QOS_1 | QOS_2,
+            QoS::AtLeastOnce => QOS_2,
+            QoS::ExactlyOnce => 0,
+        };
+        let others = [
+            (!limits.says.retain_available, RETAIN),
+            (is_five, FIVE),
+            (is_five && limits.receive_maximum < u16::MAX, RECEIVE_MAXIMUM),
+            (connect.bridge, BRIDGE),
+        ];
+        others.iter().filter(|(is_set, _)| *is_set).for_each(|(_, mark)| marks |= mark);
+        Self(marks)
+    }
+
+    /// Is a PUBLISH to be looked at further?
+    #[inline]
+    pub(crate) fn concern_publish(self) -> bool {
+        self.0 & !BRIDGE != 0
+    }
+
+    /// Has a PUBLISH with this first byte a QoS that the client may not use?
+    pub(crate) fn refuse_qos(self, first: u8) -> bool {
+        self.0 & first & (QOS_1 | QOS_2) != 0
+    }
+
+    /// Has it RETAIN, which the client may not set?
+    pub(crate) fn refuse_retain(self, first: u8) -> bool {
+        self.0 & first & RETAIN != 0
+    }
+
+    pub(crate) fn have_receive_maximum(self) -> bool {
+        self.0 & RECEIVE_MAXIMUM != 0
+    }
+
+    /// Are subscriptions granted as they are asked for?
+    pub(crate) fn concern_subscriptions(self) -> bool {
+        self.0 & (BRIDGE | QOS_1 | QOS_2) != 0
+    }
+
+    /// A subscription as it is granted.
+    pub(crate) fn grant(self, options: &mut SubscriptionOptions) {
+        let most = match self.0 & (QOS_1 | QOS_2) {
+            0 => QoS::ExactlyOnce,
+            QOS_2 => QoS::AtLeastOnce,
+            _ => QoS::AtMostOnce,
+        };
+        options.qos = options.qos.min(most);
+        if self.0 & BRIDGE != 0 {
+            // as MQTT 5 lets bridges say for themselves
+            (options.no_local, options.retain_as_published) = (true, true);
+        }
+    }
+}
