@@ -9,6 +9,7 @@ use crate::{
 use super::{DecodeError, Field};
 
 /// What is left to read. Each method takes one field off the front, and says in its error which one was wrong.
+#[derive(Clone, Copy)]
 pub(super) struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -92,6 +93,13 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
+    /// Takes a [`text`](Self::text) off the front of which nothing else is asked.
+    #[inline]
+    pub(super) fn check_text(&mut self, field: Field) -> Result<(), DecodeError> {
+        let mut all = *self;
+        if is_plain_ascii(self.binary(field)?) { Ok(()) } else { all.text(field).map(drop) }
+    }
+
     pub(super) fn topic_name(&mut self, field: Field) -> Result<&'a TopicName, DecodeError> {
         topic_name(self.binary(field)?, field)
     }
@@ -138,18 +146,40 @@ fn is_plain(bytes: &[u8]) -> bool {
     }
 }
 
+/// True where `bytes` are at most 64, each of them ASCII and not U+0000: so they are text, and it took no calls to see
+/// it. False says nothing.
+#[inline]
+fn is_plain_ascii(bytes: &[u8]) -> bool {
+    match bytes.last_chunk() {
+        Some(last) if bytes.len() <= 64 => {
+            bytes.as_chunks().0.iter().fold(no_text(last), |found, chunk| found | no_text(chunk)) == 0
+        }
+        Some(_) => false,
+        None => bytes.iter().all(|byte| (1..0x80).contains(byte)),
+    }
+}
+
 /// Not 0 exactly where one of the eight bytes is U+0000, `+` or `#`.
 #[inline]
 fn special(chunk: &[u8; 8]) -> u64 {
-    const fn all(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
-    }
-    /// Not 0 exactly where one of the eight bytes is 0.
-    const fn zero(word: u64) -> u64 {
-        word.wrapping_sub(all(0x01)) & !word & all(0x80)
-    }
     let word = u64::from_ne_bytes(*chunk);
     zero(word) | zero(word ^ all(b'+')) | zero(word ^ all(b'#'))
+}
+
+/// Not 0 exactly where one of the eight bytes is U+0000 or not ASCII.
+#[inline]
+fn no_text(chunk: &[u8; 8]) -> u64 {
+    let word = u64::from_ne_bytes(*chunk);
+    zero(word) | word & all(0x80)
+}
+
+const fn all(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// Not 0 exactly where one of the eight bytes is 0.
+const fn zero(word: u64) -> u64 {
+    word.wrapping_sub(all(0x01)) & !word & all(0x80)
 }
 
 #[inline]

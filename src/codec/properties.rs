@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use super::{
     Carrier, DecodeError, Field, PacketType, PropertyId,
     cursor::Cursor,
@@ -60,7 +62,7 @@ impl<'a> Properties<'a> {
                 return Err(DecodeError::PropertyTwice(rule.id));
             }
             there |= 1 << id;
-            rule.value(&mut cursor)?;
+            rule.check(&mut cursor)?;
         }
         Ok(Self { bytes, there })
     }
@@ -83,10 +85,46 @@ impl<'a> Properties<'a> {
     /// All but these, in their order.
     pub fn without(&self, others: &[PropertyId]) -> PropertiesBuf {
         let mut left = PropertiesBuf::default();
-        for (id, value) in self.iter().filter(|(id, _)| !others.contains(id)) {
-            left.push(id, value);
-        }
+        self.copy_without(others, &mut left);
         left
+    }
+
+    /// The same behind what is in `left` already.
+    #[inline]
+    pub(crate) fn copy_without(&self, others: &[PropertyId], left: &mut PropertiesBuf) {
+        let others = others.iter().fold(0, |bits, &id| bits | 1 << id as u8);
+        left.there |= self.there & !others;
+        // what is left is copied in as few pieces as there are
+        let (mut at, mut copied, mut to_find) = (0, 0, self.there & others);
+        for (rule, bytes) in self.spans() {
+            if to_find == 0 {
+                break;
+            }
+            let end = at + bytes.len();
+            if others & 1 << rule.id as u8 != 0 {
+                left.bytes.extend_from_slice(&self.bytes[copied..at]);
+                copied = end;
+                if !rule.repeats {
+                    to_find &= !(1 << rule.id as u8);
+                }
+            }
+            at = end;
+        }
+        left.bytes.extend_from_slice(&self.bytes[copied..]);
+    }
+
+    /// The bytes of each, its identifier first, in their order. They are not looked at again.
+    #[inline]
+    fn spans(&self) -> impl Iterator<Item = (&'static Rule, &'a [u8])> + use<'a> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let (&id, value) = rest.split_first()?;
+            // they were found valid when they were read
+            let rule = rule_of(id)?;
+            let bytes;
+            (bytes, rest) = rest.split_at_checked(1 + rule.value_len(value)?)?;
+            Some((rule, bytes))
+        })
     }
 
     /// There are none.
@@ -109,12 +147,7 @@ impl<'a> Properties<'a> {
 
     /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (PropertyId, PropertyValue<'a>)> + use<'a> {
-        let mut cursor = Cursor::new(self.bytes);
-        std::iter::from_fn(move || {
-            // they were found valid when they were read
-            let rule = rule_of(cursor.u8(Field::Properties).ok()?)?;
-            Some((rule.id, rule.value(&mut cursor).ok()?))
-        })
+        self.spans().map_while(|(rule, bytes)| Some((rule.id, rule.value_of(bytes)?)))
     }
 
     /// What that one says; the first where several are there.
@@ -122,7 +155,8 @@ impl<'a> Properties<'a> {
         if !self.has(id) {
             return None;
         }
-        self.iter().find(|(found, _)| *found == id).map(|(_, value)| value)
+        let (rule, bytes) = self.spans().find(|(rule, _)| rule.id == id)?;
+        rule.value_of(bytes)
     }
 
     /// One that is an integer.
@@ -190,6 +224,42 @@ impl Rule {
         self.id == PropertyId::SubscriptionIdentifier
     }
 
+    /// Takes its value off the front, of which no more is asked than whether it is one.
+    #[inline]
+    fn check(&self, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+        let field = Field::Property(self.id);
+        match self.kind {
+            Kind::Text => cursor.check_text(field),
+            Kind::Pair => cursor.check_text(field).and_then(|()| cursor.check_text(field)),
+            Kind::Bytes => cursor.binary(field).map(drop),
+            Kind::U16 => cursor.u16(field).map(drop),
+            Kind::U32 => cursor.u32(field).map(drop),
+            _ => self.value(cursor).map(drop),
+        }
+    }
+
+    /// What its bytes say, its identifier first.
+    fn value_of<'a>(&self, bytes: &'a [u8]) -> Option<PropertyValue<'a>> {
+        self.value(&mut Cursor::new(bytes.get(1..)?)).ok()
+    }
+
+    /// How many bytes at the front are its value; `None`: there are too few.
+    #[inline]
+    fn value_len(&self, bytes: &[u8]) -> Option<usize> {
+        let binary = |from: usize| {
+            let length = bytes.get(from..)?.first_chunk()?;
+            Some(from + 2 + usize::from(u16::from_be_bytes(*length)))
+        };
+        match self.kind {
+            Kind::Flag => Some(1),
+            Kind::U16 | Kind::U16Above0 => Some(2),
+            Kind::U32 | Kind::U32Above0 => Some(4),
+            Kind::VariableAbove0 => Some(1 + bytes.iter().position(|byte| byte & 0x80 == 0)?),
+            Kind::Text | Kind::Topic | Kind::Bytes => binary(0),
+            Kind::Pair => binary(binary(0)?),
+        }
+    }
+
     /// Takes its value off the front.
     fn value<'a>(&self, cursor: &mut Cursor<'a>) -> Result<PropertyValue<'a>, DecodeError> {
         let field = Field::Property(self.id);
@@ -217,7 +287,8 @@ impl Rule {
 /// Properties to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PropertiesBuf {
-    bytes: Vec<u8>,
+    /// Those of most messages need no allocation.
+    bytes: SmallVec<[u8; 128]>,
     there: u64,
 }
 
@@ -297,13 +368,14 @@ impl PropertiesBuf {
 
 /// Appends a Variable Byte Integer (section 1.5.5), in as few bytes as its value allows [MQTT-1.5.5-1]; `false` where
 /// it is above 268,435,455.
-pub(super) fn variable(out: &mut Vec<u8>, number: u32) -> bool {
+#[inline]
+pub(super) fn variable(out: &mut impl Extend<u8>, number: u32) -> bool {
     let low = |shift: u32| (number >> shift) as u8 & 0x7F;
     match number {
-        0..0x80 => out.push(low(0)),
-        0x80..0x4000 => out.extend_from_slice(&[low(0) | 0x80, low(7)]),
-        0x4000..0x20_0000 => out.extend_from_slice(&[low(0) | 0x80, low(7) | 0x80, low(14)]),
-        0x20_0000..0x1000_0000 => out.extend_from_slice(&[low(0) | 0x80, low(7) | 0x80, low(14) | 0x80, low(21)]),
+        0..0x80 => out.extend([low(0)]),
+        0x80..0x4000 => out.extend([low(0) | 0x80, low(7)]),
+        0x4000..0x20_0000 => out.extend([low(0) | 0x80, low(7) | 0x80, low(14)]),
+        0x20_0000..0x1000_0000 => out.extend([low(0) | 0x80, low(7) | 0x80, low(14) | 0x80, low(21)]),
         _ => return false,
     }
     true

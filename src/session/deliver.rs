@@ -393,7 +393,7 @@ impl Attached {
     /// Is the message larger than the client takes?
     #[inline]
     fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
-        self.dialect.as_ref().is_some_and(|dialect| {
+        self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_some_and(|dialect| {
             let properties = outgoing.publish_properties(how.identifiers, now);
             !dialect.takes(outgoing.topic.as_str().as_bytes(), how.qos, &properties, outgoing.payload.len())
         })
@@ -402,7 +402,7 @@ impl Attached {
     /// The same of one that waited.
     #[inline]
     fn takes(&self, message: &Message, qos: QoS, now: Instant) -> bool {
-        self.dialect.as_ref().is_none_or(|dialect| {
+        self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_none_or(|dialect| {
             dialect.takes(message.topic_bytes(), qos, &message.publish_properties(now), message.payload().len())
         })
     }

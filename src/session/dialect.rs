@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::close::ProtocolError;
 use crate::{
-    codec::{Alias, Properties, PropertyId, Publish, PublishProperties, publish_len_5},
+    codec::{Alias, MAX_REMAINING_LENGTH, Properties, PropertyId, Publish, PublishProperties, publish_len_5},
     types::QoS,
 };
 
@@ -71,6 +71,12 @@ impl Dialect {
     pub(super) fn memory(&self) -> usize {
         let KnownTopics { places, texts } = &self.known;
         places.capacity() * size_of::<Option<Arc<str>>>() + texts
+    }
+
+    /// It takes every packet that there is.
+    #[inline]
+    pub(super) fn takes_all(&self) -> bool {
+        self.says.maximum_packet_size as usize >= MAX_REMAINING_LENGTH + 5
     }
 
     /// Does it take a packet of so many bytes [MQTT-3.1.2-24]?

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use triomphe::ThinArc;
+use triomphe::{Arc, ThinArc};
 
 use crate::{
     codec::{self, Properties, PropertyId, Publish, PublishProperties},
@@ -26,7 +26,8 @@ pub struct Message(ThinArc<Head, u8>);
 #[derive(Debug)]
 struct Head {
     topic_len: u16,
-    /// Bytes between topic and payload: those of the Packet Identifier, where it came with one.
+    /// Bytes behind the topic that are nothing any more: those of the Packet Identifier, where it came with one, and in
+    /// MQTT 5 of the length of the properties and of those that are not passed on.
     gap: u8,
     qos: QoS,
     /// Places in queues and windows that hold it: see [`Message::hold`].
@@ -46,7 +47,27 @@ struct More {
     /// Bytes behind these: those of [`Extras::identifiers`].
     identifiers: usize,
     there: u64,
-    expires: OnceLock<Instant>,
+    expires: Expires,
+}
+
+/// When a message expires.
+#[derive(Debug)]
+enum Expires {
+    Never,
+    At(Instant),
+    /// One that a store kept: when the store has said it.
+    Told(OnceLock<Instant>),
+}
+
+impl Expires {
+    #[inline]
+    fn at(&self) -> Option<Instant> {
+        match self {
+            Self::Never => None,
+            Self::At(at) => Some(*at),
+            Self::Told(told) => told.get().copied(),
+        }
+    }
 }
 
 /// What a message has beside topic, payload and QoS.
@@ -88,19 +109,16 @@ impl Message {
         if extras.is_empty() {
             return Self::new(topic, payload, qos);
         }
-        Self::with_place_for(topic, payload, qos, extras)
+        let expires = extras.expires.map_or(Expires::Never, Expires::At);
+        Self::that_expires(topic, payload, qos, extras, expires)
     }
 
-    /// The same, with a place for when it expires.
-    fn with_place_for(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>) -> Self {
-        let Extras { properties, expires, identifiers } = extras;
+    /// The same, whatever `extras` say of when it expires.
+    fn that_expires(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>, expires: Expires) -> Self {
+        let Extras { properties, identifiers, .. } = extras;
         let (text, of_publisher) = (topic.as_str().as_bytes(), properties.as_bytes());
-        let more = More {
-            properties: of_publisher.len(),
-            identifiers: identifiers.len(),
-            there: properties.there(),
-            expires: expires.map_or_else(OnceLock::new, OnceLock::from),
-        };
+        let more =
+            More { properties: of_publisher.len(), identifiers: identifiers.len(), there: properties.there(), expires };
         let all = [text, of_publisher, identifiers, payload].concat();
         Self::from_contiguous(&all, text.len(), 0, qos, Some(Box::new(more)))
     }
@@ -147,18 +165,18 @@ impl Message {
 
     /// Properties, when it expires, and for which subscriptions it waits.
     pub fn extras(&self) -> Extras<'_> {
-        let Head { topic_len, more, .. } = &self.0.header.header;
+        let Head { topic_len, gap, more, .. } = &self.0.header.header;
         let Some(More { properties, identifiers, there, expires }) = more.as_deref() else { return Extras::default() };
-        let (properties, rest) = self.0.slice[usize::from(*topic_len)..].split_at(*properties);
+        let (properties, rest) = self.0.slice[usize::from(*topic_len) + usize::from(*gap)..].split_at(*properties);
         let properties = Properties::from_checked(properties, *there);
-        Extras { properties, expires: expires.get().copied(), identifiers: &rest[..*identifiers] }
+        Extras { properties, expires: expires.at(), identifiers: &rest[..*identifiers] }
     }
 
     /// Properties and Subscription Identifiers as on the wire, for a store.
     pub fn stored_properties(&self) -> &[u8] {
-        let Head { topic_len, more, .. } = &self.0.header.header;
+        let Head { topic_len, gap, more, .. } = &self.0.header.header;
         let length = more.as_ref().map_or(0, |more| more.properties + more.identifiers);
-        &self.0.slice[usize::from(*topic_len)..][..length]
+        &self.0.slice[usize::from(*topic_len) + usize::from(*gap)..][..length]
     }
 
     /// A message that a store kept, with what [`stored_properties`](Self::stored_properties) gave. `expires`: it has an
@@ -172,20 +190,21 @@ impl Message {
             return Some(Self::new(topic, payload, qos));
         }
         let extras = Extras { properties, expires: None, identifiers };
-        Some(Self::with_place_for(topic, payload, qos, extras))
+        let expires = if expires { Expires::Told(OnceLock::new()) } else { Expires::Never };
+        Some(Self::that_expires(topic, payload, qos, extras, expires))
     }
 
     /// When one that a store kept expires. Once.
     pub fn set_expiry(&self, at: Instant) {
-        if let Some(more) = &self.0.header.header.more {
-            let _first_counts = more.expires.set(at);
+        if let Some(More { expires: Expires::Told(told), .. }) = self.0.header.header.more.as_deref() {
+            let _first_counts = told.set(at);
         }
     }
 
     /// When it expires.
     #[inline]
     pub fn expires(&self) -> Option<Instant> {
-        self.0.header.header.more.as_ref().and_then(|more| more.expires.get().copied())
+        self.0.header.header.more.as_ref().and_then(|more| more.expires.at())
     }
 
     /// Has its Message Expiry Interval passed?
@@ -389,7 +408,8 @@ impl<'a> Outgoing<'a> {
     /// The shared form, made at the first call.
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
-            _ if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.qos, self.extras),
+            Some(frame) if !self.extras.is_empty() => self.from_frame(frame),
+            None if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.qos, self.extras),
             Some(FrameBytes { bytes, topic_at, .. }) => {
                 let topic_len = self.topic.as_str().len();
                 let gap = bytes.len() - self.payload.len() - topic_at - topic_len;
@@ -398,6 +418,29 @@ impl<'a> Outgoing<'a> {
             }
             None => Message::new(self.topic, self.payload, self.qos),
         })
+    }
+
+    /// All at once as it came, then the properties that are passed on behind those that are not.
+    fn from_frame(&self, FrameBytes { bytes, topic_at, .. }: FrameBytes<'_>) -> Message {
+        let (topic_len, properties) = (self.topic.as_str().len(), self.extras.properties);
+        let before = bytes.len() - topic_at - self.payload.len() - topic_len;
+        let gap = before.checked_sub(properties.as_bytes().len()).and_then(|gap| u8::try_from(gap).ok());
+        let Some(gap) = gap.filter(|_| self.extras.identifiers.is_empty()) else {
+            return Message::with(self.topic, self.payload, self.qos, self.extras);
+        };
+        let more = More {
+            properties: properties.as_bytes().len(),
+            identifiers: 0,
+            there: properties.there(),
+            expires: self.extras.expires.map_or(Expires::Never, Expires::At),
+        };
+        let mut message = Message::from_contiguous(&bytes[topic_at..], topic_len, gap, self.qos, Some(Box::new(more)));
+        message.0.with_arc_mut(|shared| {
+            let shared = Arc::get_mut(shared).expect("nobody else has it yet");
+            shared.slice_mut()[topic_len + usize::from(gap)..][..properties.as_bytes().len()]
+                .copy_from_slice(properties.as_bytes());
+        });
+        message
     }
 
     /// Bytes of topic, properties and payload.

@@ -29,7 +29,7 @@ impl<'a> Incoming<'a> {
         Self { publish, extras: None, frame }
     }
 
-    /// Of MQTT 5. `left`: room for its properties.
+    /// Of MQTT 5. `left`: room for its properties, with nothing in it.
     pub(crate) fn with_properties(
         publish: &'a Publish<'a>,
         left: &'a mut PropertiesBuf,
@@ -41,7 +41,7 @@ impl<'a> Incoming<'a> {
             .number(PropertyId::MessageExpiryInterval)
             .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into())));
         let properties = if NOT_PASSED_ON.iter().any(|&id| said.has(id)) {
-            *left = said.without(&NOT_PASSED_ON);
+            said.copy_without(&NOT_PASSED_ON, left);
             left.as_properties()
         } else {
             said

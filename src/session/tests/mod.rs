@@ -1,5 +1,6 @@
 //! What holds for a session whatever the link does, and the corners that chance would not find.
 
+mod message;
 mod pair;
 mod queue;
 mod resend;
