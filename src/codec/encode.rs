@@ -190,10 +190,8 @@ pub fn publish_header_5(
 
 /// Appends a Subscription Identifier, no more than 268,435,455, as a property.
 pub fn identifier(out: &mut SmallVec<[u8; 16]>, number: u32) {
-    let mut bytes = Vec::with_capacity(5);
-    bytes.push(PropertyId::SubscriptionIdentifier as u8);
-    variable(&mut bytes, number);
-    out.extend_from_slice(&bytes);
+    out.push(PropertyId::SubscriptionIdentifier as u8);
+    variable(out, number);
 }
 
 /// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and
@@ -248,7 +246,13 @@ pub fn ack_with(out: &mut Vec<u8>, packet: PacketType, ack: &Ack<'_>) {
 
 /// Appends a DISCONNECT of MQTT 5 (section 3.14).
 pub fn disconnect(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties<'_>) {
-    with_reason(out, 0xE0, None, reason, properties);
+    if reason == ReasonCode::Success && properties.is_empty() {
+        return header(out, 0xE0, 0);
+    }
+    // rumqttc waits for the length of the properties, though it may be left out where there are none
+    header(out, 0xE0, 1 + properties_len(properties));
+    out.push(reason as u8);
+    write_properties(out, properties);
 }
 
 /// Appends an AUTH (MQTT 5 section 3.15).

@@ -46,6 +46,7 @@ mod log;
 mod persistence;
 mod reload;
 mod rumqttc;
+mod rumqttc_5;
 mod service;
 mod storm;
 mod sys;

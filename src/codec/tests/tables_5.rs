@@ -208,7 +208,9 @@ fn disconnect_and_auth() {
     let packet = Disconnect { reason: ReasonCode::Success, properties: none() };
     both_ways(V5, Packet::Disconnect(packet), b"\xE0\x00");
     let packet = Disconnect { reason: ReasonCode::DisconnectWithWill, ..packet };
-    both_ways(V5, Packet::Disconnect(packet), b"\xE0\x01\x04");
+    both_ways(V5, Packet::Disconnect(packet), b"\xE0\x02\x04\x00");
+    // without the length of its properties it is the same
+    assert_eq!(decode_whole(V5, b"\xE0\x01\x04"), Ok(Packet::Disconnect(packet)));
     let said = properties(&[(PropertyId::SessionExpiryInterval, PropertyValue::Number(1))]);
     let packet = Disconnect { properties: said.as_properties(), ..packet };
     both_ways(V5, Packet::Disconnect(packet), b"\xE0\x07\x04\x05\x11\x00\x00\x00\x01");

@@ -36,7 +36,7 @@ fn a_client_that_sends_more_than_twice_the_receive_maximum_is_told() {
     loop {
         let next = client.expect_any();
         if next.first == 0xE0 {
-            assert_eq!(next.bytes(), [0xE0, 1, 0x93]);
+            assert_eq!(next.bytes(), [0xE0, 2, 0x93, 0]);
             break;
         }
     }
