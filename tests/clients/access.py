@@ -146,6 +146,23 @@ def rules_for_each(_):
         equal(broker.receives("carol", "hidden", publish), ["secret", "pattern", "end"])
 
 
+def reason_codes_of_mqtt_5(_):
+    """What a client of 3.1.1 is not told: that a message was denied, that nobody subscribes, and why it may not connect."""
+    def said(broker, user, password, topic):
+        args = broker.command("mosquitto_pub", user, password, "c", "-V", "5", "-d", "-q", "1", "-t", topic, "-m", "x")
+        done = subprocess.run(args, capture_output=True, text=True, timeout=GUARD)
+        return done.stdout + done.stderr
+
+    with Broker() as broker:
+        for user, password, topic, words in (
+            ("alice", "wonder land", "other", "received PUBACK (Mid: 1, RC:135)"),
+            ("alice", "wonder land", "news/x", "received PUBACK (Mid: 1, RC:16)"),
+            ("alice", "wonderland", "news/x", "received CONNACK (134)"),
+        ):
+            output = said(broker, user, password, topic)
+            assert words in output, f"{words} is not in {output!r}"
+
+
 def a_reload_takes_users_and_rules(_):
     with Broker() as broker:
         args = [BINARY, "passwd", PASSWORDS, "dave", "--batch"]
@@ -159,4 +176,5 @@ def a_reload_takes_users_and_rules(_):
 
 
 files()
-sys.exit(run("access", [passwords_of_three_kinds, rules_for_each, a_reload_takes_users_and_rules], ["3.1.1"]))
+scenarios = [passwords_of_three_kinds, rules_for_each, reason_codes_of_mqtt_5, a_reload_takes_users_and_rules]
+sys.exit(run("access", scenarios, ["3.1.1"]))

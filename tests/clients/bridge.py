@@ -1,5 +1,5 @@
-"""Debian's mosquitto as a bridge to dunlin: bridge.py DUNLIN-BINARY. The bridge has its defaults and "topic # both 1"; where
-one of the two is killed, it tries again after a second instead of five to thirty."""
+"""Debian's mosquitto as a bridge to dunlin: bridge.py DUNLIN-BINARY. The bridge has its defaults and "topic # both 1", in each
+version that it speaks; where one of the two is killed, it tries again after a second instead of five to thirty."""
 
 import contextlib
 import queue
@@ -13,13 +13,17 @@ from scenarios import GUARD, equal, run
 
 SOON = "restart_timeout 1\n"
 COUNT = 300
+# As a bridge it says in 3.1 and 3.1.1 by a bit of the Protocol Level (0x83, 0x84) what it asks for in MQTT 5 by its
+# Subscription Options: No Local and Retain As Published.
+VERSIONS = {"3.1": "mqttv31", "3.1.1": "mqttv311", "5": "mqttv50"}
 
 
 class Mosquitto(Program):
     """A mosquitto that bridges all topics to the dunlin at that port."""
 
-    def __init__(self, to, more=""):
+    def __init__(self, version, to, more=""):
         self.port = free_port()
+        more += f"bridge_protocol_version {VERSIONS[version]}\n"
         super().__init__("mosquitto", "-c", write("mosquitto.conf", CONFIGURATION % (self.port, to) + more))
         accepts(self.port)
         self.began = time.monotonic()
@@ -51,10 +55,10 @@ def dunlin(port=0, *flags):
     return broker
 
 
-def connected_within_a_second(_):
+def connected_within_a_second(version):
     with dunlin() as broker, Client(broker.ports[0], "watcher") as watcher:
         watcher.subscribe(("$SYS/broker/connection/#", 1))
-        with Mosquitto(broker.ports[0]) as mosquitto:
+        with Mosquitto(version, broker.ports[0]) as mosquitto:
             equal(watcher.next()[:2], (STATE, "1"))
             took = time.monotonic() - mosquitto.began
             assert took < 1, f"after {took:.1f} s"
@@ -65,11 +69,11 @@ def connected_within_a_second(_):
         equal(watcher.next()[:2], (STATE, "0"))
 
 
-def each_message_once_on_each_side(_):
+def each_message_once_on_each_side(version):
     with dunlin() as broker, Client(broker.ports[0], "here") as here:
         filters = ("here/#", 2), ("there/#", 2), ("end/#", 1)
         here.subscribe(*filters)
-        with Mosquitto(broker.ports[0]) as mosquitto, Client(mosquitto.port, "there") as there:
+        with Mosquitto(version, broker.ports[0]) as mosquitto, Client(mosquitto.port, "there") as there:
             mosquitto.bridged()
             there.subscribe(*filters)
             sent = [(f"{side}/{number}/{qos}", side) for side in ("here", "there") for number in range(50) for qos in range(3)]
@@ -89,12 +93,12 @@ def each_message_once_on_each_side(_):
                 equal([message for message in got if message[3]], [])
 
 
-def retained_messages_on_both(_):
+def retained_messages_on_both(version):
     with dunlin() as broker, Client(broker.ports[0], "here") as here:
         here.publish("here/before", "1", retain=True)
         here.publish("here/cleared", "1", retain=True)
         here.subscribe(("sync/#", 1))
-        with Mosquitto(broker.ports[0]) as mosquitto, Client(mosquitto.port, "there") as there:
+        with Mosquitto(version, broker.ports[0]) as mosquitto, Client(mosquitto.port, "there") as there:
             mosquitto.bridged()
             there.subscribe(("sync/#", 1))
             here.publish("here/live", "2", retain=True)
@@ -114,7 +118,9 @@ def retained_messages_on_both(_):
                     equal(sorted(late.until("here/end")), [(topic, text, 1, True) for topic, text in expected])
 
 
-def kill_of_dunlin_loses_nothing(_):
+def kill_of_dunlin_loses_nothing(version):
+    """But the messages for a bridge of mosquitto 2.0 in MQTT 5, whose session ends with its connection: it does not say how
+    long it is to be kept. What it has for dunlin it keeps itself."""
     port = free_port()
     data = "--data-dir", path("data")
     topics = [f"{side}/{number}" for number in range(COUNT) for side in ("here", "there")]
@@ -122,7 +128,7 @@ def kill_of_dunlin_loses_nothing(_):
         broker = stack.enter_context(dunlin(port, *data))
         here = stack.enter_context(Client(port, "here", clean=False)).subscribe(("there/#", 1))
         publisher = stack.enter_context(Client(port, "publisher", clean=False))
-        mosquitto = stack.enter_context(Mosquitto(port, SOON))
+        mosquitto = stack.enter_context(Mosquitto(version, port, SOON))
         there = stack.enter_context(Client(mosquitto.port, "there")).subscribe(("here/#", 1))
         mosquitto.bridged()
         infos = []
@@ -135,7 +141,8 @@ def kill_of_dunlin_loses_nothing(_):
         stack.enter_context(dunlin(port, *data))
         for info in infos:
             info.wait_for_publish(GUARD)
-        for client, prefix in (here, "there/"), (there, "here/"):
+        both = (here, "there/"), (there, "here/")
+        for client, prefix in both[:1] if version == "5" else both:
             missing = {topic for topic in topics if topic.startswith(prefix)}
             with contextlib.suppress(queue.Empty):
                 while missing:
@@ -143,11 +150,11 @@ def kill_of_dunlin_loses_nothing(_):
             equal(missing, set())
 
 
-def kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged(_):
+def kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged(version):
     topics = [f"here/{number}" for number in range(COUNT)]
     with dunlin() as broker, Client(broker.ports[0], "here") as here:
         here.subscribe((STATE, 1))
-        with Mosquitto(broker.ports[0], SOON) as mosquitto, Client(mosquitto.port, "there") as there:
+        with Mosquitto(version, broker.ports[0], SOON) as mosquitto, Client(mosquitto.port, "there") as there:
             equal(here.next()[:2], (STATE, "1"))
             mosquitto.bridged()
             there.subscribe(("here/#", 1))
@@ -163,19 +170,27 @@ def kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged(_):
             here.publish(topic, "x")
         # dunlin answers the bridge only when the other subscriber is there
         broker.signal(signal.SIGSTOP)
-        with Mosquitto(broker.ports[0], SOON) as mosquitto, Client(mosquitto.port, "there") as there:
+        with Mosquitto(version, broker.ports[0], SOON) as mosquitto, Client(mosquitto.port, "there") as there:
             there.subscribe(("here/#", 1))
             broker.signal(signal.SIGCONT)
-            equal([there.next()[0] for _ in topics], topics)
+            got = [there.next()[0]]
+            # its acknowledgement may have been on its way when the first mosquitto was stopped
+            if got == ["here/before"]:
+                got = []
+            equal(got + [there.next()[0] for _ in topics[len(got) :]], topics)
 
 
 if __name__ == "__main__":
     BINARY = sys.argv[1]
+    kept = [kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged]
     scenarios = [
         connected_within_a_second,
         each_message_once_on_each_side,
         retained_messages_on_both,
         kill_of_dunlin_loses_nothing,
-        kill_of_mosquitto_loses_nothing_that_it_had_not_acknowledged,
     ]
-    sys.exit(run("mosquitto as a", scenarios, ["bridge:"]))
+    # in 3.1 what its Protocol Level says, the rest is that of 3.1.1
+    failed = run("mosquitto as a bridge in MQTT", scenarios[1:3], ["3.1"])
+    failed += run("mosquitto as a bridge in MQTT", scenarios + kept, ["3.1.1"])
+    failed += run("mosquitto as a bridge in MQTT", scenarios, ["5"])
+    sys.exit(min(failed, 1))

@@ -8,7 +8,7 @@ import sys
 from scenarios import GUARD, equal, run
 
 HOST, PORT = sys.argv[1:3]
-VERSIONS = {"3.1": "mqttv31", "3.1.1": "mqttv311"}
+VERSIONS = {"3.1": "mqttv31", "3.1.1": "mqttv311", "5": "mqttv5"}
 numbers = itertools.count()
 
 
@@ -29,11 +29,11 @@ def publish(version, topic, *args, qos=0, input=None):
 
 
 class Subscriber:
-    """A mosquitto_sub; subscribed when it exists, ended with the block."""
+    """A mosquitto_sub; subscribed when it exists, ended with the block. `form`: what is known of a message."""
 
-    def __init__(self, version, *args, count=None):
+    def __init__(self, version, *args, count=None, form="%t %q %r %p"):
         bounds = ["-W", GUARD] + (["-C", count] if count else [])
-        line = command("mosquitto_sub", version, "-d", "-F", "MESSAGE %t %q %r %p", *bounds, *args)
+        line = command("mosquitto_sub", version, "-d", "-F", f"MESSAGE {form}", *bounds, *args)
         # stdbuf: a line is written when it is there
         self.process = subprocess.Popen(["stdbuf", "-oL", *line], stdout=subprocess.PIPE, text=True)
         self.messages = []
@@ -118,6 +118,9 @@ def will(version):
         with Subscriber(version, "-t", topic, "-q", 2) as watcher:
             with Subscriber(version, "-t", fresh("m/other/"), *said) as mortal:
                 mortal.terminate()
+            if version == "5":
+                # its DISCONNECT says that the Will is to be sent
+                watcher.expect((topic, qos, 0, "gone"))
             publish(version, topic, "-m", "nothing came before", qos=2)
             watcher.expect((topic, 2, 0, "nothing came before"))
             with Subscriber(version, "-t", fresh("m/other/"), *said) as mortal:
