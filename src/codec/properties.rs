@@ -295,7 +295,7 @@ pub struct PropertiesBuf {
 /// A copy.
 impl From<Properties<'_>> for PropertiesBuf {
     fn from(Properties { bytes, there }: Properties<'_>) -> Self {
-        Self { bytes: bytes.to_vec(), there }
+        Self { bytes: SmallVec::from_slice(bytes), there }
     }
 }
 
