@@ -408,7 +408,7 @@ impl<'a> Outgoing<'a> {
     /// The shared form, made at the first call.
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
-            Some(frame) if !self.extras.is_empty() => self.from_frame(frame),
+            Some(frame) if !self.extras.is_empty() => self.of_frame(frame),
             None if !self.extras.is_empty() => Message::with(self.topic, self.payload, self.qos, self.extras),
             Some(FrameBytes { bytes, topic_at, .. }) => {
                 let topic_len = self.topic.as_str().len();
@@ -421,7 +421,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// All at once as it came, then the properties that are passed on behind those that are not.
-    fn from_frame(&self, FrameBytes { bytes, topic_at, .. }: FrameBytes<'_>) -> Message {
+    fn of_frame(&self, FrameBytes { bytes, topic_at, .. }: FrameBytes<'_>) -> Message {
         let (topic_len, properties) = (self.topic.as_str().len(), self.extras.properties);
         let before = bytes.len() - topic_at - self.payload.len() - topic_len;
         let gap = before.checked_sub(properties.as_bytes().len()).and_then(|gap| u8::try_from(gap).ok());

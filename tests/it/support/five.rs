@@ -333,7 +333,7 @@ pub fn refused(code: u8) -> Vec<u8> {
 
 /// DISCONNECT with a Reason Code other than 0.
 pub fn disconnect(code: u8) -> Vec<u8> {
-    frame(0xE0, &[code])
+    frame(0xE0, &[code, 0])
 }
 
 /// DISCONNECT with properties.

@@ -15,10 +15,11 @@ fn a_will_is_published_after_every_end_but_a_normal_disconnect() {
     let case = case!();
     let (topic, mut watcher) = (case.topic("will"), case.five("watcher"));
     watcher.subscribe(&[(&topic, 2)]);
-    let ends: [(&str, &[u8]); 7] = [
+    let ends: [(&str, &[u8]); 8] = [
         ("normal", DISCONNECT),
         ("normal, as said", &[0xE0, 2, 0, 0]),
         ("with Will", &disconnect(0x04)),
+        ("with Will, without the length of its properties", &[0xE0, 1, 0x04]),
         ("unspecified error", &disconnect(0x80)),
         ("malformed", &[0xF1, 0]),
         ("protocol error", &[0xF0, 0]),
