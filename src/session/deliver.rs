@@ -281,18 +281,14 @@ impl Session {
         let room = below.min(turn.limits.max_outbound_bytes).saturating_sub(attached.writing);
         if outbound.is_resending() {
             resend(outbound, &self.id, self.number, attached, room, turn);
-            if outbound.is_resending() {
-                return;
-            }
+        }
+        if outbound.has_held() {
+            send_held(outbound, &self.id, self.number, attached, room, turn);
+        }
+        if outbound.is_resending() {
+            return;
         }
         let Turn { now, limits, pool, journal } = turn;
-        if outbound.waits_for().is_some() {
-            while attached.collected() < room
-                && let Some((next, again)) = outbound.next_held(journal.done())
-            {
-                attached.write_inflight(pool, next, again, *now);
-            }
-        }
         while attached.collected() < room {
             let Some(Queued { number, message, qos, retain, .. }) = outbound.next(attached.window(limits)) else {
                 break;
@@ -338,9 +334,10 @@ impl Session {
         }
     }
 
-    /// The commit that the next message to send has to wait for.
-    pub fn waits_for(&self) -> Option<CommitSeq> {
-        self.outbound.as_ref().and_then(|outbound| outbound.waits_for())
+    /// The commit that the next message to send has to wait for, unless it waits for the client to acknowledge others.
+    pub fn waits_for(&self, limits: &SessionLimits) -> Option<CommitSeq> {
+        let (outbound, attached) = (self.outbound.as_ref()?, self.attached.as_ref()?);
+        outbound.waits_for(attached.window(limits))
     }
 }
 
@@ -373,13 +370,56 @@ fn resend(
             // its connection before took larger ones [MQTT-3.1.2-24]
             let (seq, number, message) = (sent.seq, sent.number, message.clone());
             outbound.discard(seq);
-            turn.journal.dropped(client, &message, Gone::TooLarge);
-            if let Some(session) = session {
-                turn.journal.noted(session, SessionChange::Completed { number, count: 1 });
-            }
+            give_up(client, session, number, &message, Gone::TooLarge, &mut turn.journal);
             continue;
         }
         attached.write_inflight(turn.pool, sent, true, turn.now);
+    }
+}
+
+/// Sends those in flight that the store has kept by now, until so many bytes are collected. One that has expired by now
+/// is not sent, nor one that a later connection of the client does not take.
+#[inline(never)]
+fn send_held(
+    outbound: &mut Outbound,
+    client: &ClientId,
+    session: Option<SessionNumber>,
+    attached: &mut Attached,
+    room: usize,
+    turn: &mut Turn<'_, impl Journal>,
+) {
+    while attached.collected() < room
+        && let Some((next, again)) = outbound.next_held(turn.journal.done(), attached.window(turn.limits))
+    {
+        if let SendState::Published { qos, message: Some(message), .. } = &next.state {
+            let gone = match () {
+                () if !again && message.is_expired(turn.now) => Some(Gone::Expired),
+                () if !attached.takes(message, *qos, turn.now) => Some(Gone::TooLarge),
+                () => None,
+            };
+            if let Some(gone) = gone {
+                let (seq, number, message) = (next.seq, next.number, message.clone());
+                outbound.discard(seq);
+                give_up(client, session, number, &message, gone, &mut turn.journal);
+                continue;
+            }
+        }
+        attached.write_inflight(turn.pool, next, again, turn.now);
+    }
+}
+
+/// A message that was in flight is not sent (again).
+fn give_up(
+    client: &ClientId,
+    session: Option<SessionNumber>,
+    number: u64,
+    message: &Message,
+    why: Gone,
+    journal: &mut impl Journal,
+) {
+    journal.dropped(client, message, why);
+    if let Some(session) = session {
+        journal.noted(session, SessionChange::Completed { number, count: 1 });
     }
 }
 

@@ -260,7 +260,7 @@ impl Router {
                 session.tell_backlog(&mut turn.journal);
             }
             out = session.take_out();
-            held = session.waits_for();
+            held = session.waits_for(&local.limits.session);
         }
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way

@@ -162,9 +162,26 @@ impl Outbound {
         self.resend.map_or(0, |from| self.inflight.partition_point(|m| m.seq < from))
     }
 
-    /// The commit that the first message that is held waits for.
-    pub(super) fn waits_for(&self) -> Option<CommitSeq> {
-        self.held.front().map(|&(_, commit)| commit)
+    /// Does a message wait for the store?
+    #[inline]
+    pub(super) fn has_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// The commit that the first message that is held waits for; `None`: it waits for a place in the window.
+    pub(super) fn waits_for(&self, window: usize) -> Option<CommitSeq> {
+        self.held.front().filter(|&&(seq, _)| self.may_follow(seq, window)).map(|&(_, commit)| commit)
+    }
+
+    /// Has this one, which is held, a place in a window of so many? All in front of it are to be sent before, and there
+    /// may be more of them than a client takes that came back. A PUBREL needs no place.
+    fn may_follow(&self, seq: u64, window: usize) -> bool {
+        if self.resend.is_some_and(|from| from <= seq) {
+            return false;
+        }
+        let at = self.inflight.partition_point(|m| m.seq < seq);
+        let is_published = |m: &InFlight| m.seq == seq && matches!(m.state, SendState::Published { .. });
+        at < window.max(1) || !self.inflight.get(at).is_some_and(is_published)
     }
 
     /// Is the message at this place in the order of sending one of those?
@@ -172,12 +189,15 @@ impl Outbound {
         self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
     }
 
-    /// The next of them that may be sent, everything up to `done` being durable.
-    /// `true`: it was sent before.
-    pub(super) fn next_held(&mut self, done: CommitSeq) -> Option<(&InFlight, bool)> {
+    /// The next of them that may be sent in a window of so many, everything up to `done` being durable. `true`: it was
+    /// sent before.
+    pub(super) fn next_held(&mut self, done: CommitSeq, window: usize) -> Option<(&InFlight, bool)> {
         loop {
-            self.held.front().filter(|&&(_, commit)| commit <= done)?;
-            let (seq, _) = self.held.pop_front()?;
+            let &(seq, _) = self.held.front().filter(|&&(_, commit)| commit <= done)?;
+            if !self.may_follow(seq, window) {
+                return None;
+            }
+            self.held.pop_front();
             // one that its client acknowledged unseen is no more
             if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
                 let again = self.unreadable.as_mut().is_some_and(|unreadable| unreadable.take_returned(seq));

@@ -109,7 +109,7 @@ fn what_is_acknowledged_or_may_not_be_read_any_more_before_its_turn_is_not_sent_
         }));
     }
     assert_eq!(again, [(Some(5), true), (Some(7), true), (Some(8), true), (Some(11), false)]);
-    assert_eq!((end.session.skipped(), end.session.waits_for()), (0, None));
+    assert_eq!((end.session.skipped(), end.session.waits_for(&end.limits)), (0, None));
 }
 
 #[test]
