@@ -469,11 +469,18 @@ impl Session {
         Action::Complete(id, found, inbound.stored(), inbound.next_deferred(window))
     }
 
-    /// A QoS 2 message of the client was refused, and its connection ends: when it comes again, it is a new one.
+    /// A QoS 2 message of the client was refused: when it comes again, it is a new one. Its place is free: see
+    /// [`next_deferred`](Self::next_deferred).
     pub fn refuse(&mut self, id: PacketId) {
         if let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) {
             inbound.release(id);
         }
+    }
+
+    /// A QoS 2 message of the client that waits, if there is a place for it by now: it is to be published.
+    pub fn next_deferred(&mut self, limits: &SessionLimits) -> Option<Deferred> {
+        let window = self.inbound_window(limits);
+        self.inbound.as_mut()?.next_deferred(window)
     }
 
     /// A message was completed.

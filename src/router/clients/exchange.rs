@@ -131,8 +131,10 @@ impl Router {
         if let Some(store) = &self.ports.store {
             store.settle(&mut local.wakes);
         }
-        if let Some(deferred) = deferred {
-            self.publish_deferred(local, client, &deferred, replies)?;
+        if let Some(deferred) = deferred
+            && self.publish_deferred(local, client, &deferred, replies)?
+        {
+            self.place_is_free(local, client, replies)?;
         }
         Ok(())
     }
@@ -180,7 +182,10 @@ impl Router {
             return Ok(());
         }
         let answer = Answer { packet_id: id, qos: publish.qos, outcome: leave.outcome() };
-        self.answer_publish(local, client, answer, result, replies)
+        if self.answer_publish(local, client, answer, result, replies)? {
+            self.place_is_free(local, client, replies)?;
+        }
+        Ok(())
     }
 
     /// A PUBLISH of MQTT 5, or of a client that may not say all that a PUBLISH can.
@@ -279,7 +284,9 @@ impl Router {
         };
         match (packet_id, result) {
             (Some(packet_id), result) => {
-                self.answer_publish(local, client, Answer { packet_id, qos, outcome }, result, replies)?;
+                if self.answer_publish(local, client, Answer { packet_id, qos, outcome }, result, replies)? {
+                    self.place_is_free(local, client, replies)?;
+                }
             }
             (None, Ok(Stored::By(commit))) => {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
@@ -395,13 +402,49 @@ impl Router {
         Ok(())
     }
 
+    /// A QoS 2 message was refused, and others may wait for its place.
+    #[cold]
+    fn place_is_free(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        if !self.take_deferred(local, client, replies)? {
+            self.leave(local, client, Operation::TakeDeferred);
+        }
+        Ok(())
+    }
+
+    /// Publishes QoS 2 messages that wait, until one takes the place that is free; `false`: the turn is too short.
+    pub(crate) fn take_deferred(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        replies: &mut Vec<u8>,
+    ) -> Result<bool, CloseReason> {
+        loop {
+            // unlocked before it is published
+            let next = self.own(client)?.session.next_deferred(&local.limits.session);
+            let Some(deferred) = next else { return Ok(true) };
+            if !self.publish_deferred(local, client, &deferred, replies)? {
+                return Ok(true);
+            }
+            local.work.add_packets(1);
+            if local.work.is_spent(0) {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Publishes a QoS 2 message that waited. `true`: it was refused, and its place is free.
     fn publish_deferred(
         &self,
         local: &mut RouterThread,
         client: &mut Client,
         deferred: &Deferred,
         replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
         let outgoing = Outgoing::from(&deferred.message)
             .with_retain(deferred.retain)
             .with_sender(&client.id, client.user.as_ref());
@@ -450,7 +493,8 @@ impl Router {
         slot.lock().session.received(id, stored, &mut self.turn(local))
     }
 
-    /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused.
+    /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused. `true`: that was one of QoS
+    /// 2, and its place is free.
     #[inline]
     fn answer_publish(
         &self,
@@ -459,7 +503,7 @@ impl Router {
         Answer { packet_id, qos, outcome }: Answer,
         result: Result<Stored, CloseReason>,
         replies: &mut Vec<u8>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<bool, CloseReason> {
         let (stored, outcome) = match result {
             Ok(stored) => (stored, outcome),
             // MQTT 5 has words for it
@@ -474,7 +518,8 @@ impl Router {
             }
         };
         let is_once = qos == QoS::ExactlyOnce;
-        if outcome.is_error() && is_once {
+        let is_refused = outcome.is_error() && is_once;
+        if is_refused {
             // the exchange ends with this PUBREC (MQTT 5 section 4.3.3)
             client.slot.lock().session.refuse(packet_id);
         }
@@ -487,7 +532,7 @@ impl Router {
                 write_ack(out, ProtocolVersion::V5, packet, packet_id, outcome);
             });
         }
-        Ok(())
+        Ok(is_refused)
     }
 }
 

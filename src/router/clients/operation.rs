@@ -17,9 +17,20 @@ use crate::{
 /// What is left to do for a packet.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Subscribe { subscribing: Subscribing, filters: KeptFilters },
-    Unsubscribe { unsubscribing: Unsubscribing, filters: KeptFilters },
-    Publish { publishing: Box<Publishing>, packet_id: Option<PacketId> },
+    Subscribe {
+        subscribing: Subscribing,
+        filters: KeptFilters,
+    },
+    Unsubscribe {
+        unsubscribing: Unsubscribing,
+        filters: KeptFilters,
+    },
+    Publish {
+        publishing: Box<Publishing>,
+        packet_id: Option<PacketId>,
+    },
+    /// QoS 2 messages that waited for a place, which others that were refused have given back.
+    TakeDeferred,
 }
 
 /// A SUBSCRIBE on its way. Its filters go into the trie first, then the retained messages of each are looked up; each

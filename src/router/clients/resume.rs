@@ -28,6 +28,7 @@ impl Router {
             Operation::Publish { publishing, packet_id } => {
                 self.go_on_publishing(local, client, publishing, *packet_id, replies)
             }
+            Operation::TakeDeferred => self.take_deferred(local, client, replies),
         };
         if done != Ok(true) {
             // at an error too: what it holds is given back when the connection ends
@@ -55,7 +56,7 @@ impl Router {
                     self.retained.give_up(place);
                 }
             }
-            Operation::Unsubscribe { .. } => {}
+            Operation::Unsubscribe { .. } | Operation::TakeDeferred => {}
             Operation::Publish { publishing, packet_id } => {
                 self.give_up_publishing(*publishing);
                 if let Some(id) = packet_id {

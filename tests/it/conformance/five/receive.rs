@@ -154,3 +154,24 @@ fn also_topics_of_a_clients_aliases_count_with_what_waits_and_are_bounded_with_i
     other.leave();
     assert_eq!(held(), before);
 }
+
+#[test]
+fn also_the_place_of_a_message_that_is_refused_goes_to_the_next_that_waits() {
+    // as many as one turn is too short for, too
+    for refused in [1, 20_000_u16] {
+        let Some(case) = case_with!(Limits { max_inflight_in: 1, ..Limits::default() }) else { return };
+        let (topic, mut subscriber, mut client) = (case.topic("t"), case.five("sub"), case.five("pub"));
+        subscriber.subscribe(&[(&topic, 0)]);
+        client.send(&Publish::new(&topic, "1").qos(2).id(1).frame());
+        client.expect(&ack(0x50, 1));
+        // nobody may publish to these
+        let denied = (0..refused).flat_map(|n| Publish::new("$SYS/x", "").qos(2).id(2 + n).frame());
+        client.send(&denied.chain(Publish::new(&topic, "2").qos(2).id(2 + refused).frame()).collect::<Vec<_>>());
+        client.expect_nothing_pending();
+        client.send(&ack(0x62, 1));
+        client.expect(&ack(0x70, 1));
+        (0..refused).for_each(|n| client.expect(&ack_with(0x50, 2 + n, 0x87)));
+        client.expect(&ack(0x50, 2 + refused));
+        subscriber.expect_payloads(&["1", "2"]);
+    }
+}
