@@ -24,6 +24,8 @@ pub(super) struct Inbound {
     /// Those of `deferred`, of which there may be 65,535.
     deferred_ids: HashSet<PacketId>,
     deferred_bytes: usize,
+    /// How many of `unreleased` there were when the client came.
+    carried: usize,
 }
 
 /// A message that was taken.
@@ -82,6 +84,19 @@ impl Inbound {
         }
         self.push(id, ReceiptState::Publishing);
         Seen::New
+    }
+
+    /// The client is here.
+    pub(super) fn attach(&mut self) {
+        self.carried = self.unreleased.len();
+    }
+
+    /// Of a window of `most`, how much a client has that may send `at_once` messages before it is answered. Those that
+    /// it sent on a connection before may fill it; one that does not come to sending them again, as it waits for what
+    /// it sent first, would wait for ever: it has a place more.
+    pub(super) fn window(&self, most: usize, at_once: usize) -> usize {
+        let window = most.min(at_once);
+        if at_once <= self.carried { window.max(self.carried + 1) } else { window }
     }
 
     /// Messages that are not released, and those that wait to be taken.

@@ -267,6 +267,9 @@ impl Session {
         if let Some(outbound) = &mut self.outbound {
             outbound.begin_resend();
         }
+        if let Some(inbound) = &mut self.inbound {
+            inbound.attach();
+        }
         let dialect = (version == ProtocolVersion::V5).then(|| Box::new(Dialect::new(says, &connack.properties)));
         self.attached = Some(Attached { out: Some(out), writing: 0, will, dialect });
         self.fill(turn);
@@ -452,7 +455,8 @@ impl Session {
 
     /// How many QoS 2 messages of the client are taken and not released; others wait.
     fn inbound_window(&self, limits: &SessionLimits) -> usize {
-        limits.max_inflight_in.min(self.receive_maximum())
+        let (most, at_once) = (limits.max_inflight_in, self.receive_maximum());
+        self.inbound.as_ref().map_or(most.min(at_once), |inbound| inbound.window(most, at_once))
     }
 
     /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
