@@ -1,5 +1,6 @@
 //! What holds for a session whatever the link does, and the corners that chance would not find.
 
+mod five;
 mod message;
 mod pair;
 mod queue;
@@ -11,7 +12,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::topic::TopicName;
-use pair::{Pair, decode, frames};
+use pair::{Pair, decode, frames, frames_of};
 
 // ---- whatever happens ----
 

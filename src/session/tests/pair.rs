@@ -543,7 +543,12 @@ pub(super) fn decode(frame: &[u8]) -> Packet<'_> {
 }
 
 /// The packets in a buffer, taken from it as a socket takes them.
-pub(super) fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
+pub(super) fn frames(out: OutBuf) -> Vec<Vec<u8>> {
+    frames_of(out, ProtocolVersion::V311)
+}
+
+/// The same of this version.
+pub(super) fn frames_of(mut out: OutBuf, version: ProtocolVersion) -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
     while !out.is_empty() {
         let mut slices = [std::io::IoSlice::new(&[]); 4];
@@ -553,7 +558,7 @@ pub(super) fn frames(mut out: OutBuf) -> Vec<Vec<u8>> {
         out.advance(bytes.len() - before);
     }
     let (mut frames, mut rest) = (Vec::new(), &bytes[..]);
-    while let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, rest, usize::MAX) {
+    while let Ok(Cut::Frame(frame)) = codec::frame(version, rest, usize::MAX) {
         frames.push(rest[..frame.len].to_vec());
         rest = &rest[frame.len..];
     }

@@ -29,6 +29,7 @@ impl Random {
         Self::new((self.below(1 << 30) as u64) << 30 | self.below(1 << 30) as u64 | 1)
     }
 
+    #[allow(dead_code)] // others have no use for it
     pub fn bytes(&mut self, most: usize) -> Vec<u8> {
         (0..1 + self.below(most)).map(|_| self.below(256) as u8).collect()
     }
