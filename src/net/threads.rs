@@ -339,13 +339,13 @@ async fn give_turns_to_large_writes() {
     }
 }
 
-/// Publishes `$SYS`, ends sessions whose clients stayed away, removes messages that expired.
+/// Publishes `$SYS` and Wills that waited, ends sessions whose clients stayed away, removes messages that expired.
 async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     const MEASURE_EVERY: Duration = Duration::from_secs(1);
-    /// Wills at once: others on this thread have their turn.
-    const WILLS: usize = 10_000;
+    /// Wills, or sessions that end, at once: others on this thread have their turn.
+    const AT_ONCE: usize = 10_000;
     /// The same of retained messages that expired.
     const RETAINED: usize = 2_048;
     /// Where there are more of them.
@@ -373,8 +373,8 @@ async fn housekeeping(shared: Arc<NetShared>) {
             router.refresh(&mut worker.local, now);
             // no plug-in that panics ends the housekeeping
             worker.local.finish(|local| {
-                router.expire_sessions(local, now);
-                router.publish_due_wills(local, WILLS);
+                router.expire_sessions(local, now, AT_ONCE);
+                router.publish_due_wills(local, AT_ONCE);
                 router.drop_expired(local, now, EXPIRING);
                 if router.remove_expired(local, now, RETAINED) {
                     every = SOON;

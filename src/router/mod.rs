@@ -36,7 +36,7 @@ pub use ports::{
 };
 pub use ports::{
     Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
-    SessionOwner, Store,
+    SessionOwner, Store, WillLeft,
 };
 pub use sessions::{ConnectionId, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;

@@ -185,6 +185,7 @@ impl World {
             messages: vec![message(1), message(2)],
             received: Vec::new(),
             will: None,
+            will_left: None,
             due: Vec::new(),
         };
         let restored =
@@ -252,7 +253,7 @@ impl World {
             }
             Step::Expire => {
                 self.now += Duration::from_secs(61);
-                router.expire_sessions(local, self.now);
+                router.expire_sessions(local, self.now, usize::MAX);
             }
             Step::Policy { full, queue_qos0, thread } => {
                 self.thread = usize::from(thread);
@@ -466,7 +467,7 @@ fn a_user_that_has_half_of_the_sessions_gets_no_more_and_others_do() {
     for client in [&first[0], &first[1], &more] {
         router.end(&mut local, client, &CloseReason::ClientDisconnect, now);
     }
-    router.expire_sessions(&mut local, now + Duration::from_secs(61));
+    router.expire_sessions(&mut local, now + Duration::from_secs(61), usize::MAX);
     assert_eq!(router.session_count(), 1_201 + 1 + 1_001 - 3);
     come(Some("a"), 1_201).unwrap();
 }

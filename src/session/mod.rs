@@ -4,8 +4,8 @@
 //! `outbound` (in-flight window) with its `queue` and what is `unreadable` in it, `inbound` (QoS 2 messages that the
 //! client has not released), `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket),
 //! [`HeldAcks`] (acknowledgements that wait for the store), [`Message`] and [`Outgoing`] (what is delivered),
-//! [`CloseReason`] (why a connection ended). It does not know who subscribes to what, nor other sessions: that is the
-//! router's.
+//! [`StoredWill`] (what is published for a client that is gone), [`CloseReason`] (why a connection ended). It does not
+//! know who subscribes to what, nor other sessions: that is the router's.
 
 mod acks;
 mod close;
@@ -25,6 +25,7 @@ mod restore;
 mod tests;
 mod turn;
 mod unreadable;
+mod will;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
 pub use close::{CloseReason, ProtocolError};
@@ -37,6 +38,7 @@ pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
 pub use turn::Turn;
+pub use will::StoredWill;
 
 use std::sync::Arc;
 
@@ -69,15 +71,6 @@ pub struct SessionLimits {
     pub max_outbound_bytes: usize,
 }
 
-/// A Will Message, kept until the connection ends.
-#[derive(Clone, Debug)]
-pub struct StoredWill {
-    /// Topic, payload and QoS.
-    pub message: Message,
-    /// Will Retain.
-    pub retain: bool,
-}
-
 /// One client's Session State, and the bytes on their way to it while it is connected.
 #[derive(Debug)]
 pub struct Session {
@@ -101,7 +94,8 @@ struct Attached {
     out: Option<Box<OutBuf>>,
     /// Bytes that the driver took and the socket has not taken yet.
     writing: usize,
-    will: Option<StoredWill>,
+    /// Most have none, and a box is small then.
+    will: Option<Box<StoredWill>>,
     /// `None`: it speaks MQTT 3.1 or 3.1.1.
     dialect: Option<Box<Dialect>>,
 }
@@ -271,7 +265,7 @@ impl Session {
             inbound.attach();
         }
         let dialect = (version == ProtocolVersion::V5).then(|| Box::new(Dialect::new(says, &connack.properties)));
-        self.attached = Some(Attached { out: Some(out), writing: 0, will, dialect });
+        self.attached = Some(Attached { out: Some(out), writing: 0, will: will.map(Box::new), dialect });
         self.fill(turn);
         self.tell_backlog(&mut turn.journal);
     }
@@ -311,12 +305,13 @@ impl Session {
         if let Some(out) = out {
             turn.pool.put(out);
         }
-        will
+        will.map(|will| *will)
     }
 
-    /// Takes the Will of the connected client, to be published.
-    pub fn take_will(&mut self) -> Option<StoredWill> {
-        self.attached.as_mut()?.will.take()
+    /// Takes the Will of the connected client, to be published, if this is true of it.
+    pub fn take_will_if(&mut self, is_wanted: impl FnOnce(&StoredWill) -> bool) -> Option<StoredWill> {
+        let will = self.attached.as_mut()?.will.take_if(|will| is_wanted(will))?;
+        Some(*will)
     }
 
     /// Which topic a PUBLISH of the connected client means by its Topic Alias; it is remembered where the PUBLISH says

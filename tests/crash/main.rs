@@ -273,12 +273,14 @@ impl Clients {
         let repeated: u64 = self.subscribers.iter().map(|s| s.repeated).sum();
         println!("{sent} messages published, {} acknowledgements and messages heard", self.heard);
         println!("{repeated} messages of QoS 1 came more than once");
-        let [published, discarded, open] = self
+        let [published, discarded, open, wait] = self
             .willers
             .iter()
             .map(Willer::fates)
-            .fold([0; 3], |sum, fates| std::array::from_fn(|n| sum[n] + fates[n]));
-        println!("{published} Wills had to be published, {discarded} not, {open} might be");
+            .fold([0; 4], |sum, fates| std::array::from_fn(|n| sum[n] + fates[n]));
+        println!(
+            "{published} Wills had to be published, {discarded} not, {open} might be, {wait} wait for their delay"
+        );
         println!("{} bursts of connections", self.bursts.count);
     }
 }

@@ -10,14 +10,18 @@ use crate::{
     inbox::{END, Inbox},
     retained,
     support::{
+        five::{self, Properties, Publish, property},
         random::Random,
-        raw::{Connect, Message, ack, puback, suback, subscribe, unsubscribe},
+        raw::{self, Connect, Message, ack, puback, suback, subscribe, unsubscribe},
     },
     wire::{Broker, Connection},
 };
 
 /// Wills of QoS 1 and 2, retained and not, of clients with persistent sessions and with none.
-const WILLERS: usize = 8;
+const AT_ONCE: usize = 8;
+/// And Wills of QoS 1 and 2, retained and not, whose delay is not over before the end of the test.
+const DELAYED: usize = 4;
+const WILLERS: usize = AT_ONCE + DELAYED;
 /// A DISCONNECT that the broker has answered by closing the connection is kept after this time.
 const KEPT_AFTER: Duration = Duration::from_millis(100);
 
@@ -32,8 +36,10 @@ enum Fate {
     /// That its connection began is kept, and its client sent no DISCONNECT: it is published, by the broker or the
     /// next.
     Published,
-    /// That its client sent DISCONNECT is kept: it is not.
+    /// That its client sent DISCONNECT is kept, or that it resumed the session within the delay: it is not.
     Discarded,
+    /// That its connection began is kept, and its delay is not over: it is not published yet.
+    Waits,
     /// The broker had closed the connection by then, after a DISCONNECT: that is kept a moment later.
     Left(Instant),
     /// Neither is known to be kept.
@@ -51,6 +57,9 @@ pub struct Willer {
 impl Willer {
     /// Comes and goes until the broker is killed.
     pub fn come_and_go(&mut self, broker: &Broker, mut random: Random) {
+        if is_delayed(self.number) {
+            return self.come_and_go_within_delays(broker, random);
+        }
         let mut earlier = None;
         while let Some(mut connection) = self.connect(broker) {
             let Some(present) = connection.accepted() else { return };
@@ -89,6 +98,52 @@ impl Willer {
         }
     }
 
+    /// The same with Wills that wait: each ends with the connection that follows, whenever that comes.
+    fn come_and_go_within_delays(&mut self, broker: &Broker, mut random: Random) {
+        let mut earlier = None;
+        loop {
+            let clean = random.once_in(3);
+            let before = self.fates.len().checked_sub(1).filter(|&nth| self.fates[nth] == Fate::Waits);
+            let Some(mut connection) = Connection::open(broker) else { return };
+            let connect = delayed(self.number, self.fates.len());
+            self.fates.push(Fate::Open);
+            let current = self.fates.len() - 1;
+            // until this one is answered
+            before.into_iter().for_each(|nth| self.fates[nth] = Fate::Open);
+            connection.send(&if clean { connect } else { connect.resume() }.frame());
+            let Some(present) = connection.accepted_5() else { return };
+            assert!(if clean { !present } else { present || !self.has_session }, "willer {}", self.number);
+            let fate = if present { Fate::Discarded } else { Fate::Published };
+            before.into_iter().for_each(|nth| self.fates[nth] = fate);
+            self.has_session = true;
+            // that it is back is not waited for; what comes behind it is
+            connection.send(&five::unsubscribe(1, &["any"]));
+            let Some(frame) = connection.read() else { return };
+            assert_eq!(frame.bytes(), five::unsuback(1, &[0x11]));
+            self.fates[current] = Fate::Waits;
+            drop(earlier.take());
+            match random.below(4) {
+                0 => {
+                    self.fates[current] = Fate::Open;
+                    connection.disconnect();
+                    self.fates[current] = Fate::Left(Instant::now());
+                    if self.acknowledged(broker).is_none() {
+                        return;
+                    }
+                    self.fates[current] = Fate::Discarded;
+                }
+                // the next connection takes the session over
+                1 => earlier = Some(connection),
+                2 => connection.disconnect_with(&five::disconnect(0x04)),
+                _ => drop(connection),
+            }
+            // so that it waits when the broker is killed
+            if random.once_in(8) {
+                return;
+            }
+        }
+    }
+
     /// The broker was killed then.
     pub fn killed(&mut self, at: Instant) {
         for fate in &mut self.fates {
@@ -98,9 +153,19 @@ impl Willer {
         }
     }
 
-    /// How many Wills had to be published, had to be discarded, and might be either.
-    pub fn fates(&self) -> [usize; 3] {
-        [Fate::Published, Fate::Discarded, Fate::Open].map(|fate| self.fates.iter().filter(|&&f| f == fate).count())
+    /// Of Wills that wait, this one is retained. The last one that somebody saw may not be: if the broker is killed
+    /// before it answers the connection that has a Will published, that waits once more.
+    fn expect_retained(&self, found: Option<usize>) {
+        let last = self.fates.iter().rposition(|&fate| fate == Fate::Published).filter(|_| is_retained(self.number));
+        let fate = found.map(|nth| self.fates[nth]);
+        let right = found >= last && fate.is_none_or(|fate| matches!(fate, Fate::Published | Fate::Open));
+        assert!(right, "willer {}: {found:?} is retained, {fate:?}; {last:?} was published", self.number);
+    }
+
+    /// How many Wills had to be published, had to be discarded, might be either, and still wait.
+    pub fn fates(&self) -> [usize; 4] {
+        [Fate::Published, Fate::Discarded, Fate::Open, Fate::Waits]
+            .map(|fate| self.fates.iter().filter(|&&f| f == fate).count())
     }
 
     /// Another client has something kept; `None`: the broker was killed.
@@ -173,15 +238,22 @@ impl Watcher {
                 let count = seen.get(&nth).copied().unwrap_or(0);
                 let right = match fate {
                     Fate::Published => count > 0,
-                    Fate::Discarded => count == 0,
+                    Fate::Discarded | Fate::Waits => count == 0,
                     Fate::Open | Fate::Left(_) => true,
                 };
                 assert!(right, "Will {nth} of willer {number}: {fate:?}, and it came {count} times");
             }
+            let found = retained.iter().find(|(topic, _)| *topic == topic_of(number)).map(|(_, text)| text.as_str());
+            if is_delayed(number) {
+                willer.expect_retained(found.map(|text| nth_of(text).1));
+                continue;
+            }
             let last = seen.last_key_value().filter(|_| is_retained(number)).map(|(&nth, _)| will(number, nth));
-            let found = retained.iter().find(|(topic, _)| *topic == topic_of(number));
-            let (found, last) = (found.map(|(_, text)| text.as_str()), last.as_ref().map(Message::text));
-            assert_eq!(found, last, "willer {number}: what is retained is not its last Will");
+            assert_eq!(
+                found,
+                last.as_ref().map(Message::text),
+                "willer {number}: what is retained is not its last Will"
+            );
         }
     }
 
@@ -193,8 +265,7 @@ impl Watcher {
     }
 
     fn note(&mut self, message: &Message) {
-        let (willer, nth) = message.text().split_once(' ').expect("a Will");
-        let (willer, nth): (usize, usize) = (willer.parse().expect("a number"), nth.trim().parse().expect("a number"));
+        let (willer, nth) = nth_of(message.text());
         let sent = will(willer, nth);
         assert_eq!((&message.topic, message.text(), message.qos), (&sent.topic, sent.text(), sent.qos));
         let seen = &mut self.seen[willer];
@@ -214,8 +285,27 @@ fn will(willer: usize, nth: usize) -> Message {
     if is_retained(willer) { message.retain() } else { message }
 }
 
+/// The CONNECT with the `nth` Will of a willer, with Clean Start 1; session and delay outlast the test.
+fn delayed(willer: usize, nth: usize) -> five::Connect {
+    let raw::Message { topic, payload, qos, retain, .. } = will(willer, nth);
+    let properties = Properties::new().int(property::WILL_DELAY, 50_000).user("willer", &willer.to_string());
+    let will = Publish { payload, retain, ..Publish::new(&topic, "").qos(qos).with(properties) };
+    let connect = five::Connect::new(&format!("willer-{willer}")).will(&will);
+    connect.with(Properties::new().int(property::SESSION_EXPIRY, 100_000))
+}
+
+fn is_delayed(willer: usize) -> bool {
+    willer >= AT_ONCE
+}
+
+/// Whose Will this is, and which of them.
+fn nth_of(text: &str) -> (usize, usize) {
+    let (willer, nth) = text.split_once(' ').expect("a Will");
+    (willer.parse().expect("a number"), nth.trim().parse().expect("a number"))
+}
+
 fn is_retained(willer: usize) -> bool {
-    willer >= WILLERS / 2
+    if is_delayed(willer) { willer / 2 % 2 == 1 } else { willer >= AT_ONCE / 2 }
 }
 
 fn is_clean(willer: usize) -> bool {

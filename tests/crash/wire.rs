@@ -117,6 +117,13 @@ impl<'b> Connection<'b> {
         assert_eq!(frame.bytes(), connack(0, code));
     }
 
+    /// CONNACK of MQTT 5: Session Present.
+    pub fn accepted_5(&mut self) -> Option<bool> {
+        let frame = self.read()?;
+        assert!(frame.first == 0x20 && frame.body[1] == 0, "not a CONNACK that accepts: {:02x?}", frame.bytes());
+        Some(frame.body[0] == 1)
+    }
+
     /// Waits until the broker has taken the CONNECT that was sent: `true`, it answered; `false`, it closed instead, for
     /// another with the same Client Identifier or a DISCONNECT, and what it did may not be kept yet. `None`: it was
     /// killed.
@@ -172,8 +179,13 @@ impl<'b> Connection<'b> {
     }
 
     /// DISCONNECT, then all that still comes; it is lost, as for a client that does not look any more.
-    pub fn disconnect(mut self) {
-        self.send(DISCONNECT);
+    pub fn disconnect(self) {
+        self.disconnect_with(DISCONNECT);
+    }
+
+    /// The same with a DISCONNECT that says more.
+    pub fn disconnect_with(mut self, bytes: &[u8]) {
+        self.send(bytes);
         let mut rest = Vec::new();
         // a reset is an end too
         let _ = self.stream.read_to_end(&mut rest);

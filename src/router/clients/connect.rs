@@ -8,7 +8,7 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{Event, Identity, Origin, Peer, Record, SessionOwner},
-        publish::WillKept,
+        publish::{LastWill, WillKept},
         sessions::{Access, ConnectionId, ExpiryKey, SlotRef},
         thread::{Action, Count},
     },
@@ -41,11 +41,7 @@ pub struct Connected {
 /// What a connection that takes a session over has to clear away, once no lock is held.
 #[derive(Default)]
 struct TakenOver {
-    will: Option<StoredWill>,
-    /// The rights of the client whose Will that is.
-    access: Option<Arc<Access>>,
-    /// Where a store has it.
-    kept: Option<WillKept>,
+    will: Option<LastWill>,
     old: Option<Waker>,
     /// The session that was replaced, and its subscriptions.
     ended: Option<(SlotRef, Vec<FilterId>)>,
@@ -138,7 +134,7 @@ impl Router {
                 self.sessions.client_came();
             }
             let (stored, will_stored) = (taken_over.stored, taken_over.will_stored);
-            self.clear_away(local, &client, taken_over);
+            self.clear_away(local, taken_over);
             Ok::<_, CloseReason>((slot, session_present, stored, will_stored))
         };
         let (attached, panicked) = local.finish(|local| self.together(|| attach(local)));
@@ -245,18 +241,21 @@ impl Router {
         }
         let claim = self.claim(local, client, &state, begins.whose.as_deref())?;
         taken_over.old = slot.detach(&mut state);
+        let (mut will, mut was_due) = (None, false);
         if taken_over.old.is_some() {
-            taken_over.will = state.session.detach(&mut self.turn(local));
-            // what its last packets may do is still looked at by these
-            taken_over.access = state.access.clone();
-            let number = state.will_number.take();
-            if taken_over.will.is_none() {
-                self.forget_will(number);
-            }
-            taken_over.kept = number.map(WillKept::Alone);
+            will = state.session.detach(&mut self.turn(local));
             let reason = CloseReason::SessionTakenOver;
             local.observers.observe(&Event::Disconnect { client, reason: &reason });
+        } else if let Some(waiting) = state.waiting.take() {
+            was_due = waiting.is_due(local.observers.now);
+            will = Some(waiting.will);
         }
+        let number = state.will_number.take();
+        if will.is_none() {
+            self.forget_will(number);
+        }
+        // what the client's last packets may do is still looked at by its rights as they were
+        taken_over.will = will.map(|will| LastWill::of(&state, WillKept::of(None, number), will));
         taken_over.expiry = state.expiry.take();
         let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
         if is_discarded || !state.session.expiry().outlives_connection() {
@@ -267,6 +266,8 @@ impl Router {
             taken_over.ended = Some((slot.clone(), subscriptions));
             return Ok(Some(begins));
         }
+        // [MQTT-3.1.3-9]
+        let called_off = taken_over.will.take_if(|last| last.will.delay().is_some() && !was_due).is_some();
         let Begins { connect, expiry, told, says, connection, waker, will, access, whose, origin, .. } = begins;
         slot.attach(&mut state, connection, waker);
         // before what waits goes out: it may have waited for somebody else
@@ -287,11 +288,13 @@ impl Router {
         if let Some(session) = state.session.number() {
             // a client that comes back for its messages gets them though nothing more can be stored
             let attached = self.store(|| Record::Attached { session, owner: whose.clone(), will: will.clone() });
-            // but that it is another user's from now on is kept
-            if state.whose.as_ref().map(|owner| &owner.user) != whose.as_ref().map(|owner| &owner.user) {
+            // but that it is another user's from now on is kept, and that a Will is not published any more
+            if called_off || state.whose.as_ref().map(|owner| &owner.user) != whose.as_ref().map(|owner| &owner.user) {
                 taken_over.stored = attached;
             }
-            taken_over.kept = Some(WillKept::With(session));
+            if let Some(last) = &mut taken_over.will {
+                last.kept = WillKept::With(session);
+            }
         }
         state.whose = whose;
         // what it notes is told at the end of this statement: the session is still locked
@@ -368,7 +371,7 @@ impl Router {
         self.sessions.new_number()
     }
 
-    fn clear_away(&self, local: &mut RouterThread, client: &ClientId, taken_over: TakenOver) {
+    fn clear_away(&self, local: &mut RouterThread, taken_over: TakenOver) {
         if let Some(key) = taken_over.expiry {
             self.sessions.cancel_expiry(key);
         }
@@ -379,9 +382,8 @@ impl Router {
             // it finds that its session is another's, and ends
             local.wakes.push(old);
         }
-        if let Some(will) = taken_over.will {
-            let kept = taken_over.kept.unwrap_or(WillKept::Not);
-            self.publish_will(local, client, kept, taken_over.access, will);
+        if let Some(last) = taken_over.will {
+            self.publish_will(local, last);
         }
     }
 

@@ -1,18 +1,19 @@
-//! Connections ending, and sessions: with them, or when their clients have been away for too long.
+//! Connections ending, and sessions: with them, or when their clients have been away for too long. What becomes of
+//! their Wills: published at once, or when their delay or their session is over.
 
 use std::time::Instant;
 
 use super::{
     super::{
         Router, RouterThread,
-        ports::{Event, Record},
-        publish::WillKept,
-        sessions::{Expired, SlotRef, SlotState},
+        ports::{Event, Record, WillLeft},
+        publish::{LastWill, WillKept},
+        sessions::{Expired, ExpiryKey, Looked, SlotRef, SlotState},
     },
     client::Client,
 };
 use crate::{
-    session::{CloseReason, Stored},
+    session::{CloseReason, Expiry, Stored, StoredWill},
     topic::FilterId,
     types::ClientId,
 };
@@ -44,18 +45,28 @@ impl Router {
         }
         let kept = state.session.expiry().within(local.limits.session_expiry);
         let ends = kept.is_some_and(|kept| kept.is_zero());
-        let mut subscriptions = Vec::new();
+        let (mut subscriptions, mut key) = (Vec::new(), None);
+        let last;
         if ends {
             (subscriptions, _) = self.end_session(local, &mut state);
-        } else if let Some(at) = kept.and_then(|kept| now.checked_add(kept)) {
-            state.expiry = Some((at, connection.0));
+            last = will.map(|will| LastWill::of(&state, WillKept::of(None, will_number), will));
+        } else {
+            let session = state.session.number();
+            // at the end of the process, what no store has ends with it
+            let delay = will.as_ref().and_then(StoredWill::delay).filter(|_| !is_shutdown(reason) || session.is_some());
+            let due = delay.and_then(|delay| now.checked_add(delay));
+            if let Some(session) = session {
+                let will = match due {
+                    None => WillLeft::Gone,
+                    Some(_) if is_shutdown(reason) => WillLeft::FromNextStart,
+                    Some(due) => WillLeft::Until(due),
+                };
+                let _ = self.store(|| Record::Detached { session, will });
+            }
+            let (waits, is_due) = if due.is_some() { (will, None) } else { (None, will) };
+            last = is_due.map(|will| LastWill::of(&state, WillKept::of(session, will_number), will));
+            key = state.leave(kept.and_then(|kept| now.checked_add(kept)), waits, due, connection.0);
         }
-        let session = state.session.number().filter(|_| !ends);
-        if let Some(session) = session {
-            let _ = self.store(|| Record::Detached { session });
-        }
-        let key = state.expiry;
-        let access = state.access.clone();
         // with the lock held: before anything of the client's next connection
         self.sessions.client_left();
         local.observers.observe(&Event::Disconnect { client: &client, reason });
@@ -66,8 +77,8 @@ impl Router {
         } else if let Some(key) = key {
             self.sessions.expire_at(key, slot.clone());
         }
-        if let Some(will) = will {
-            self.publish_will(local, &client, WillKept::of(session, will_number), access, will);
+        if let Some(last) = last {
+            self.publish_will(local, last);
         }
         dropped
     }
@@ -90,31 +101,101 @@ impl Router {
         (subscriptions, stored)
     }
 
-    /// Ends the sessions whose clients have been away for too long. Gives when the next one is due.
-    pub fn expire_sessions(&self, local: &mut RouterThread, now: Instant) -> Option<Instant> {
-        loop {
+    /// Ends the sessions whose clients have been away for too long, and publishes Wills whose delays are over; of both,
+    /// no more than `most` at a time. Gives when the next one is due.
+    pub fn expire_sessions(&self, local: &mut RouterThread, now: Instant, most: usize) -> Option<Instant> {
+        for _ in 0..most {
             let (key, slot) = match self.sessions.next_expired(now) {
                 Expired::Session(key, slot) => (key, slot),
                 Expired::NotBefore(at) => return Some(at),
                 Expired::None => return None,
             };
-            let mut state = slot.lock();
-            // it came back between, and may have gone away again
-            if state.ended || state.expiry != Some(key) {
-                continue;
-            }
-            let (subscriptions, _) = self.end_session(local, &mut state);
-            let (client, expiry) = (state.session.id().clone(), state.session.expiry());
-            drop(state);
-            self.forget(&slot, &client, &subscriptions);
-            let most = local.limits.session_expiry;
-            let why = match expiry.within(None) {
-                Some(asked) if most.is_none_or(|most| asked < most) => "its client's Session Expiry Interval",
-                _ => "limits.session_expiry",
-            };
-            tracing::info!(client = %client, "session expired ({why})");
-            let after = expiry.within(most).unwrap_or_default();
-            local.observers.observe(&Event::SessionExpired { client: &client, after });
+            // what becomes of a Will is kept together with what it sets off
+            self.together(|| self.look_at(local, &slot, key, now));
         }
+        Some(now)
+    }
+
+    /// A session whose client is away asked to be looked at now.
+    fn look_at(&self, local: &mut RouterThread, slot: &SlotRef, key: ExpiryKey, now: Instant) {
+        let mut state = slot.lock();
+        // the client came back between, and may have gone away again
+        if state.ended || state.expiry != Some(key) {
+            return;
+        }
+        let session = state.session.number();
+        match state.look(key, now) {
+            Looked::Due(will, next) => {
+                if let Some(session) = session {
+                    let _ = self.store(|| Record::Detached { session, will: WillLeft::Gone });
+                }
+                let last = LastWill::of(&state, WillKept::of(session, None), will);
+                drop(state);
+                if let Some(key) = next {
+                    self.sessions.expire_at(key, slot.clone());
+                }
+                self.publish_will(local, last);
+            }
+            Looked::Ends(will) => {
+                let (subscriptions, _) = self.end_session(local, &mut state);
+                let last = will.map(|will| LastWill::of(&state, WillKept::Not, will));
+                let (client, expiry) = (state.session.id().clone(), state.session.expiry());
+                drop(state);
+                self.forget(slot, &client, &subscriptions);
+                self.tell_expired(local, &client, expiry);
+                if let Some(last) = last {
+                    self.publish_will(local, last);
+                }
+            }
+        }
+    }
+
+    fn tell_expired(&self, local: &mut RouterThread, client: &ClientId, expiry: Expiry) {
+        let most = local.limits.session_expiry;
+        let why = match expiry.within(None) {
+            Some(asked) if most.is_none_or(|most| asked < most) => "its client's Session Expiry Interval",
+            _ => "limits.session_expiry",
+        };
+        tracing::info!(client = %client, "session expired ({why})");
+        let after = expiry.within(most).unwrap_or_default();
+        local.observers.observe(&Event::SessionExpired { client, after });
+    }
+
+    /// Publishes Wills as the server ends: before connections do, so that those that wait for them get them. Those of
+    /// all clients that are connected; and those with a delay, unless their sessions go on after the next start.
+    pub fn publish_all_wills(&self, local: &mut RouterThread) {
+        for slot in self.sessions.all() {
+            let publish = |local: &mut RouterThread| {
+                let mut state = slot.lock();
+                let Some(will) = take_last_will(local, &mut state) else { return };
+                let session = state.session.number();
+                let kept = WillKept::of(session, state.will_number.take());
+                if let Some(session) = session {
+                    // what the store has of its Will goes with what that sets off
+                    let _ = self.store(|| Record::Detached { session, will: WillLeft::Gone });
+                }
+                let last = LastWill::of(&state, kept, will);
+                drop(state);
+                self.publish_will(local, last);
+            };
+            // no plug-in that panics keeps the others' from being published
+            local.finish(|local| self.together(|| publish(local)));
+            local.wake();
+        }
+    }
+}
+
+fn is_shutdown(reason: &CloseReason) -> bool {
+    matches!(reason, CloseReason::ServerShutdown)
+}
+
+/// The Will that is to be published before the server ends, if there is one.
+fn take_last_will(local: &RouterThread, state: &mut SlotState) -> Option<StoredWill> {
+    let kept = state.session.expiry().within(local.limits.session_expiry);
+    let goes_on = state.session.number().is_some() && kept.is_none_or(|kept| !kept.is_zero());
+    let is_last = |will: &StoredWill| !goes_on || will.delay().is_none();
+    match state.waiting.take_if(|waiting| is_last(&waiting.will)) {
+        Some(waiting) => Some(waiting.will),
+        None => state.session.take_will_if(is_last),
     }
 }

@@ -2,16 +2,20 @@
 
 use std::time::Instant;
 
-use super::super::{Restored, RestoredSession, Router, RouterThread, sessions::SlotRef};
+use super::super::{
+    Restored, RestoredSession, Router, RouterThread,
+    ports::{Record, WillLeft},
+    sessions::SlotRef,
+};
 use crate::{
-    session::{Expiry, Session},
+    session::{Expiry, Session, StoredWill},
     topic::TopicFilter,
 };
 
 impl Router {
     /// Takes over what a store kept. To be called once, before any client is accepted: Wills of clients that were
-    /// connected when the process ended are published, sessions whose clients have been away too long end at the next
-    /// [`expire_sessions`](Self::expire_sessions).
+    /// connected when the process ended are published, or their delays begin; sessions whose clients have been away too
+    /// long end at the next [`expire_sessions`](Self::expire_sessions), which publishes Wills whose delays are over.
     pub fn restore(&self, local: &mut RouterThread, restored: Restored, now: Instant) {
         let Restored { mut sessions, retained, wills, next_session } = restored;
         self.sessions.set_next_number(next_session);
@@ -26,8 +30,8 @@ impl Router {
     }
 
     fn restore_session(&self, local: &mut RouterThread, restored: RestoredSession, now: Instant) {
-        let RestoredSession { session: number, client, away, lasts, subscriptions, messages, received, owner, .. } =
-            restored;
+        let RestoredSession { session: number, client, away, lasts, will, will_left, .. } = restored;
+        let RestoredSession { subscriptions, messages, received, owner, .. } = restored;
         let expiry = Expiry::of_seconds(Some(lasts.unwrap_or(u32::MAX)));
         let mut session = Session::restore(client.clone(), number, messages, received);
         session.set_expiry(expiry);
@@ -43,14 +47,18 @@ impl Router {
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
         slot.lock().whose = owner.map(Box::new);
         self.list_expiring(&slot, &mut slot.lock());
-        if let Some(expiry) = expiry.within(local.limits.session_expiry) {
-            // one that is due ends at once
-            let left = expiry.saturating_sub(away);
-            if let Some(at) = now.checked_add(left) {
-                let key = (at, self.sessions.new_connection().0);
-                slot.lock().expiry = Some(key);
-                self.sessions.expire_at(key, slot.clone());
-            }
+        // one that is due ends at once
+        let left = expiry.within(local.limits.session_expiry).map(|expiry| expiry.saturating_sub(away));
+        let ends = left.and_then(|left| now.checked_add(left));
+        // the broker's end is no reason to say that a client is gone: it has all of the delay to come back in
+        let due = will.as_ref().and_then(StoredWill::delay).map(|delay| will_left.unwrap_or(delay));
+        let due = due.and_then(|left| now.checked_add(left));
+        if let (Some(due), None) = (due, will_left) {
+            let _ = self.store(|| Record::Detached { session: number, will: WillLeft::Until(due) });
+        }
+        let key = slot.lock().leave(ends, will, due, self.sessions.new_connection().0);
+        if let Some(key) = key {
+            self.sessions.expire_at(key, slot.clone());
         }
         // whose it is shows when its client is back
         self.sessions.owners.add(None);

@@ -159,11 +159,16 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     told
 }
 
-/// Its Will.
+/// Its Will. What says when it is published, and for how long it is of use, is not passed on as it is.
 pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
-    let properties = will.properties.without(&[PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval]);
-    let extras = Extras { properties: properties.as_properties(), ..Extras::default() };
-    StoredWill { message: Message::with(will.topic, will.payload, will.qos, extras), retain: will.retain }
+    let own = will.properties.without(&[PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval]);
+    let extras = Extras { properties: own.as_properties(), ..Extras::default() };
+    StoredWill {
+        message: Message::with(will.topic, will.payload, will.qos, extras),
+        retain: will.retain,
+        delay: will.properties.number(PropertyId::WillDelayInterval).unwrap_or_default(),
+        expiry: will.properties.number(PropertyId::MessageExpiryInterval),
+    }
 }
 
 /// The Client Identifier of a health check, which whoever drives connections looks at: the one that begins with `$` and

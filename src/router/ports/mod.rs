@@ -17,5 +17,5 @@ pub use clients::{
 pub(crate) use plug_in::caught;
 pub use store::{
     Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
-    SessionOwner, Store,
+    SessionOwner, Store, WillLeft,
 };

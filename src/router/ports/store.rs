@@ -1,7 +1,12 @@
 //! The router's port to what keeps state beyond the process: [`Store`], what it is asked to keep ([`Record`]), and what
 //! it gives back at the next start ([`Restored`]).
 
-use std::{fmt, num::NonZeroU64, task::Waker, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroU64,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use crate::{
     session::{CommitSeq, Message, RestoredMessage, SessionChange, SessionNumber, Stored, StoredWill},
@@ -114,10 +119,12 @@ pub enum Record {
         /// The Will of the new connection.
         will: Option<StoredWill>,
     },
-    /// The client went away, now; its Will is published, discarded, or has a record of its own.
+    /// The client went away, now, unless it was away already.
     Detached {
         /// Of its session.
         session: SessionNumber,
+        /// What becomes of its Will.
+        will: WillLeft,
     },
     /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it
     /// with the session.
@@ -254,6 +261,17 @@ impl Record {
     }
 }
 
+/// What becomes of the Will of a client that went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WillLeft {
+    /// It is published, discarded, or has a record of its own; or there was none.
+    Gone,
+    /// It stays with the session, and falls due then.
+    Until(Instant),
+    /// It stays with the session; its delay begins at the next start.
+    FromNextStart,
+}
+
 /// A message's copy for one more session, see [`SessionChange::Queued`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuedCopy {
@@ -347,8 +365,11 @@ pub struct RestoredSession {
     pub owner: Option<SessionOwner>,
     /// How many seconds it lasts while its client is away; `None`: until its client ends it.
     pub lasts: Option<u32>,
-    /// The client was connected when the process ended: its Will is still to be published.
+    /// A Will that is still to be published: the client was connected when the process ended, or the delay was not
+    /// over.
     pub will: Option<StoredWill>,
+    /// What is left of its delay; `None`: all of it.
+    pub will_left: Option<Duration>,
     /// Wills that were due before, by rising number.
     pub due: Vec<(u64, StoredWill)>,
     /// How long the client has been away.

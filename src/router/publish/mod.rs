@@ -16,4 +16,4 @@ mod wills;
 
 pub(crate) use sender::Sender;
 pub(crate) use steps::{Leave, Publishing, Step};
-pub(crate) use wills::{WillKept, Wills};
+pub(crate) use wills::{LastWill, WillKept, Wills};

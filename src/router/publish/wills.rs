@@ -1,5 +1,6 @@
-//! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end. Where the store has no room for what that
-//! sets off, a Will waits for room, with the store where that has it; it stays due when its client comes back.
+//! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end, or when their delay is over
+//! (`clients/leave`). Where the store has no room for what that sets off, a Will waits for room, with the store where
+//! that has it; it stays due when its client comes back.
 //!
 //! A store has the Will of a connected client with its session, or by itself where the session is not kept: so that it
 //! is published at the next start if the broker is killed.
@@ -18,15 +19,15 @@ use parking_lot::Mutex;
 use super::{
     super::{
         Router, RouterThread,
-        ports::{DropReason, Event, Record, RestoredSession, RestoredWill},
-        sessions::Access,
+        ports::{DropReason, Event, Record, RestoredSession, RestoredWill, WillLeft},
+        sessions::{Access, SlotState},
         subscriptions::Matched,
         thread::Action,
     },
     steps::Leave,
 };
 use crate::{
-    session::{CloseReason, Outgoing, SessionNumber, Stored, StoredWill},
+    session::{CloseReason, SessionNumber, Stored, StoredWill},
     topic::TopicName,
     types::{ClientId, QoS, UserName},
 };
@@ -57,6 +58,16 @@ struct DueWill {
     will: StoredWill,
 }
 
+/// A Will that is due, and of whom it is.
+pub(crate) struct LastWill {
+    pub(crate) client: ClientId,
+    pub(crate) user: Option<UserName>,
+    /// The rights of the client.
+    pub(crate) access: Option<Arc<Access>>,
+    pub(crate) kept: WillKept,
+    pub(crate) will: StoredWill,
+}
+
 /// Where a store has a Will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WillKept {
@@ -72,6 +83,19 @@ impl WillKept {
     /// Of a connection: of its session, which goes on, or by itself.
     pub(crate) fn of(session: Option<SessionNumber>, number: Option<NonZeroU64>) -> Self {
         number.map(Self::Alone).or(session.map(Self::With)).unwrap_or(Self::Not)
+    }
+}
+
+impl LastWill {
+    /// Of the client of this session.
+    pub(crate) fn of(state: &SlotState, kept: WillKept, will: StoredWill) -> Self {
+        let (client, access) = (state.session.id().clone(), state.access.clone());
+        let user = match &state.whose {
+            // from before this process: the session is of that user
+            Some(owner) if state.restored_unauthenticated => Some(owner.user.clone()),
+            _ => access.as_deref().and_then(Access::user).map(UserName::from),
+        };
+        Self { client, user, access, kept, will }
     }
 }
 
@@ -149,7 +173,7 @@ impl DueWills {
 impl DueWill {
     /// Bytes of memory, about.
     fn size(&self) -> usize {
-        size_of::<Self>() + self.will.message.size()
+        size_of::<Self>() - size_of::<StoredWill>() + self.will.size()
     }
 }
 
@@ -191,52 +215,21 @@ impl Router {
         }
     }
 
-    /// The Will of a client, with its rights, whose connection ended: it is published, or it is not admitted, which is
-    /// said; or it waits for room.
+    /// A Will is due: it is published, or it is not admitted, which is said; or it waits for room.
     ///
     /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
-    pub(crate) fn publish_will(
-        &self,
-        local: &mut RouterThread,
-        client: &ClientId,
-        kept: WillKept,
-        access: Option<Arc<Access>>,
-        will: StoredWill,
-    ) {
-        let user = access.as_deref().and_then(Access::user).map(UserName::from);
-        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client, user.as_ref());
+    pub(crate) fn publish_will(&self, local: &mut RouterThread, last: LastWill) {
+        let LastWill { client, user, access, kept, will } = last;
+        let outgoing = will.outgoing(local.observers.now).with_sender(&client, user.as_ref());
         let admitted = self.admit(local, Action::Will, access, &outgoing);
         if let Err(reason) = &admitted {
             tracing::info!(client = %client, %reason, "Will not published");
         }
-        if matches!(admitted, Ok(true)) && !self.try_publish_will(local, client, user.as_ref(), &will) {
-            return self.postpone_will(local, client, user, kept, will);
+        if matches!(admitted, Ok(true)) && !self.try_publish_will(local, &client, user.as_ref(), &will) {
+            return self.postpone_will(local, &client, user, kept, will);
         }
         if let WillKept::Alone(number) = kept {
             self.forget_will(Some(number));
-        }
-    }
-
-    /// Publishes the Wills of all clients that are connected, as the server ends: before their connections do, so that
-    /// those that wait for them get them.
-    pub fn publish_all_wills(&self, local: &mut RouterThread) {
-        for slot in self.sessions.all() {
-            let publish = |local: &mut RouterThread| {
-                let mut state = slot.lock();
-                let Some(will) = state.session.take_will() else { return };
-                let client = state.session.id().clone();
-                let (session, access) = (state.session.number(), state.access.clone());
-                let kept = WillKept::of(session, state.will_number.take());
-                if let Some(session) = session {
-                    // what the store has of its Will goes with what that sets off
-                    let _ = self.store(|| Record::Detached { session });
-                }
-                drop(state);
-                self.publish_will(local, &client, kept, access, will);
-            };
-            // no plug-in that panics keeps the others' from being published
-            local.finish(|local| self.together(|| publish(local)));
-            local.wake();
         }
     }
 
@@ -294,10 +287,11 @@ impl Router {
         due.sort_by_key(|due| due.number);
         self.wills.restore(due);
         for restored in sessions {
-            if let Some(will) = restored.will.take() {
+            // the others wait with their sessions
+            if let Some(will) = restored.will.take_if(|will| will.delay().is_none()) {
                 let (session, user) = (restored.session, user_of(restored));
                 self.together(|| {
-                    let _ = self.store(|| Record::Detached { session });
+                    let _ = self.store(|| Record::Detached { session, will: WillLeft::Gone });
                     self.keep_will(&restored.client, user.clone(), WillKept::With(session), will.clone());
                 });
             }
@@ -312,7 +306,7 @@ impl Router {
         user: Option<&UserName>,
         will: &StoredWill,
     ) -> bool {
-        let outgoing = Outgoing::from(&will.message).with_retain(will.retain).with_sender(client, user);
+        let outgoing = will.outgoing(local.observers.now).with_sender(client, user);
         // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
         if will.retain
             && outgoing.qos == QoS::AtMostOnce

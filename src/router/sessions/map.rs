@@ -1,5 +1,5 @@
 //! [`Sessions`]: which session has a Client Identifier, how many clients are connected, and when the sessions of those
-//! that are away end.
+//! that are away, or the delays of their Wills, end.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use super::{
     owners::Owners,
-    slot::{ConnectionId, ExpiryKey, SlotRef},
+    slot::{ConnectionId, SlotRef},
+    waiting::ExpiryKey,
 };
 #[cfg(test)]
 use crate::session::Backlog;
@@ -175,7 +176,7 @@ impl Sessions {
         self.connected_maximum.load(Ordering::Relaxed)
     }
 
-    // ---- the end of sessions ----
+    // ---- the end of sessions, and of the delays of their Wills ----
 
     /// The session is looked at then.
     pub(crate) fn expire_at(&self, key: ExpiryKey, slot: SlotRef) {

@@ -5,7 +5,8 @@
 //! | `slot` | the place of one session, and the connection attached to it |
 //! | `rights` | who its client is, and what it may do |
 //! | `owners` | how many sessions each user has |
-//! | `map` | which session has a Client Identifier; who is connected; when sessions end |
+//! | `waiting` | its Will, where that waits |
+//! | `map` | which session has a Client Identifier; who is connected; when sessions are looked at |
 //! | `permissions` | whether users and rules changed |
 
 mod map;
@@ -13,10 +14,12 @@ mod owners;
 mod permissions;
 mod rights;
 mod slot;
+mod waiting;
 
 pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
 pub(crate) use rights::Access;
+pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};
-pub(crate) use slot::{ExpiryKey, SlotState};
+pub(crate) use waiting::{ExpiryKey, Looked};

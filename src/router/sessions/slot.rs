@@ -16,9 +16,10 @@ use triomphe::Arc;
 use super::{
     super::ports::{Origin, SessionOwner},
     rights::Access,
+    waiting::{ExpiryKey, Looked, WaitingWill},
 };
 use crate::{
-    session::{CommitSeq, Session},
+    session::{CommitSeq, Session, StoredWill},
     types::ProtocolVersion,
 };
 
@@ -58,8 +59,10 @@ pub(crate) struct SlotState {
     pub(crate) is_listed: bool,
     /// The session is no more: whoever still holds the handle must not use it.
     pub(crate) ended: bool,
-    /// When it ends if its client stays away: its key in the router's list.
+    /// When it is looked at if its client stays away: its key in the router's list.
     pub(crate) expiry: Option<ExpiryKey>,
+    /// The Will of the client that is away.
+    pub(crate) waiting: Option<Box<WaitingWill>>,
     /// The commit that its beginning waits for: no CONNACK is sent before.
     pub(crate) started_by: CommitSeq,
 }
@@ -70,9 +73,6 @@ pub struct ConnectionId(pub(crate) u64);
 
 /// No connection has this number.
 const NOBODY: u64 = u64::MAX;
-
-/// When a session ends, and a number that makes the key unique.
-pub(crate) type ExpiryKey = (Instant, u64);
 
 impl SlotRef {
     /// Where it is in memory: an order among handles.
@@ -103,6 +103,7 @@ impl SlotRef {
             is_listed: false,
             ended: false,
             expiry: None,
+            waiting: None,
             started_by: CommitSeq::default(),
         };
         Self(Arc::new(Slot {
@@ -170,6 +171,31 @@ impl SlotRef {
 }
 
 impl SlotState {
+    /// The client is away. Its session ends at `ends`; `will` waits, until `due` at most. Gives when the session is to
+    /// be looked at; `number` makes that unique.
+    pub(crate) fn leave(
+        &mut self,
+        ends: Option<Instant>,
+        will: Option<StoredWill>,
+        due: Option<Instant>,
+        number: u64,
+    ) -> Option<ExpiryKey> {
+        let due = due.filter(|_| will.is_some());
+        self.waiting = will.map(|will| Box::new(WaitingWill { will, due, ends }));
+        self.expiry = [ends, due].into_iter().flatten().min().map(|at| (at, number));
+        self.expiry
+    }
+
+    /// It is time to look at it; `key` says so.
+    pub(crate) fn look(&mut self, key: ExpiryKey, now: Instant) -> Looked {
+        let Some(waiting) = self.waiting.take() else { return Looked::Ends(None) };
+        let WaitingWill { will, ends, .. } = *waiting;
+        if ends.is_some_and(|at| at <= now) {
+            return Looked::Ends(Some(will));
+        }
+        let (_, number) = key;
+        Looked::Due(will, self.leave(ends, None, None, number))
+    }
     /// Wakes the task that drives the attached connection.
     pub(crate) fn waker(&self) -> Option<&Waker> {
         self.waker.as_ref()

@@ -5,6 +5,7 @@ mod message;
 mod pair;
 mod queue;
 mod resend;
+mod will;
 
 use std::time::Instant;
 

@@ -16,7 +16,7 @@ use super::{
     will::KeptWill,
 };
 use crate::{
-    router::{QueuedCopy, Record, SessionOwner},
+    router::{QueuedCopy, Record, SessionOwner, WillLeft},
     session::{Message, StoredWill},
     types::{PacketId, SubscriptionOptions},
 };
@@ -88,9 +88,11 @@ impl Index {
                 self.change_session(session.0.get(), |session| session.lasts = seconds);
             }
             Record::Attached { session, owner, will } => self.attach(session.0.get(), owner, will),
-            Record::Detached { session } => {
+            Record::Detached { session, will } => {
+                let due = if let WillLeft::Until(at) = will { Some(self.age_at(at)) } else { None };
                 self.change_session(session.0.get(), |session| {
-                    session.will = None;
+                    session.will.take_if(|_| will == WillLeft::Gone);
+                    session.will_due = due.filter(|_| session.will.is_some());
                     // one whose client was gone when the process ended has been away since then
                     session.away_since.get_or_insert(now.age);
                 });
@@ -182,7 +184,7 @@ impl Index {
     fn attach(&mut self, session: u64, owner: Option<Box<SessionOwner>>, will: Option<StoredWill>) {
         self.change_session(session, |session| {
             session.owner = owner.map(|owner| *owner);
-            session.will = will;
+            (session.will, session.will_due) = (will, None);
             session.away_since = None;
         });
     }

@@ -30,7 +30,7 @@ impl Index {
     }
 
     /// The age of the log at a time, in milliseconds.
-    fn age_at(&self, time: Instant) -> u64 {
+    pub(crate) fn age_at(&self, time: Instant) -> u64 {
         let (began, age) = self.began.unwrap_or((time, 0));
         let since = time.saturating_duration_since(began).as_millis();
         age.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))

@@ -2,7 +2,7 @@
 //! still has is noted as changed.
 
 use super::{
-    super::log::{Away, Encoder, EntryState, Extras, LogRecord, Origin, Owner, Will},
+    super::log::{Away, Encoder, EntryState, Extras, LogRecord, Origin, Owner, Will, WillExtras},
     apply::{Dirty, Index},
     body::{self, Body, body_cost, message_number, origin_cost},
     segment_use::{SegmentId, UNWRITTEN},
@@ -95,7 +95,7 @@ impl Index {
             Dirty::WillDue(slot, number) => {
                 let session = session(slot)?;
                 let due = session.due.get(number)?;
-                let record = LogRecord::WillDue { session: session.number, number: *number, will: will(&due.will) };
+                let record = LogRecord::WillDue { session: session.number, number: *number, will: log_will(&due.will) };
                 // not said to be new: the session's record had it
                 (record, None)
             }
@@ -360,19 +360,27 @@ pub(crate) fn session_record(session: &Session) -> LogRecord<'_> {
         session: session.number,
         client: session.client.as_str(),
         away: session.away_since.map(Away::Age),
-        will: session.will.as_ref().map(will),
+        will: session.will.as_ref().map(log_will),
         owner: session.owner.as_ref().map(|owner| Owner { user: owner.user.as_str(), login: owner.login }),
         lasts: session.lasts,
+        will_due: session.will_due,
     }
 }
 
-fn will(will: &StoredWill) -> Will<'_> {
-    Will { qos: will.message.qos(), retain: will.retain, topic: will.message.topic(), payload: will.message.payload() }
+pub(crate) fn log_will(will: &StoredWill) -> Will<'_> {
+    let (message, properties) = (&will.message, will.message.stored_properties());
+    Will {
+        qos: message.qos(),
+        retain: will.retain,
+        topic: message.topic(),
+        payload: message.payload(),
+        extras: WillExtras { properties, delay: will.delay, expiry: will.expiry },
+    }
 }
 
 pub(crate) fn will_record(number: u64, kept: &KeptWill) -> LogRecord<'_> {
     let user = kept.user.as_ref().map(UserName::as_str);
-    LogRecord::WillKept { number, client: kept.client.as_str(), user, will: will(&kept.will) }
+    LogRecord::WillKept { number, client: kept.client.as_str(), user, will: log_will(&kept.will) }
 }
 
 fn origin(origin: &body::Origin) -> Origin<'_> {

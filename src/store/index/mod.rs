@@ -21,7 +21,7 @@ pub(super) mod wills;
 
 pub(crate) use apply::Index;
 pub(crate) use body::{Origin, body_cost, origin_cost};
-pub(crate) use emit::{Cursor, Emitted, body_record, session_record, will_record};
+pub(crate) use emit::{Cursor, Emitted, body_record, log_will, session_record, will_record};
 pub(crate) use segment_use::SegmentId;
 pub(crate) use session::{
     DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,

@@ -26,6 +26,9 @@ pub(crate) struct Session {
     /// How many seconds it lasts while its client is away; `None`: until its client ends it.
     pub(crate) lasts: Option<u32>,
     pub(crate) will: Option<StoredWill>,
+    /// The age of the log at which the Will falls due, in milliseconds; `None`: the client is connected, or the delay
+    /// begins at the next start.
+    pub(crate) will_due: Option<u64>,
     /// Wills that are still to be published, by their numbers.
     pub(crate) due: BTreeMap<u64, DueWill>,
     /// Milliseconds since the log began; `None`: the client is connected.
@@ -153,6 +156,7 @@ impl Session {
             owner,
             lasts: None,
             will,
+            will_due: None,
             due: BTreeMap::new(),
             away_since,
             place: Place::default(),
@@ -170,7 +174,7 @@ impl Session {
     }
 
     pub(crate) fn record_cost(&self) -> u32 {
-        let will = self.will.as_ref().map_or(0, |will| will.message.size() + WILL_COST);
+        let will = self.will.as_ref().map_or(0, |will| will_cost(will) + WILL_COST);
         let owner = self.owner.as_ref().map_or(0, |owner| owner.user.as_str().len() + OWNER_COST);
         u32::try_from(SESSION_COST + self.client.as_str().len() + will + owner).unwrap_or(u32::MAX)
     }
@@ -270,7 +274,13 @@ impl Session {
 }
 
 pub(crate) fn due_cost(will: &StoredWill) -> u64 {
-    (DUE_COST + will.message.size()) as u64
+    (DUE_COST + will_cost(will)) as u64
+}
+
+/// Bytes of topic, payload and what else a Will has of its own, about.
+fn will_cost(will: &StoredWill) -> usize {
+    let intervals = usize::from(will.delay > 0) + usize::from(will.expiry.is_some());
+    will.message.size() + intervals * INTERVAL_COST
 }
 
 pub(crate) fn subscription_cost(filter: &str) -> u64 {
@@ -288,6 +298,7 @@ const DONE: u32 = u32::MAX - 1;
 /// Bytes of each kind of record beside its text, about: what "live" counts.
 const SESSION_COST: usize = 14;
 const WILL_COST: usize = 4;
+const INTERVAL_COST: usize = 5;
 const OWNER_COST: usize = 5;
 const DUE_COST: usize = 9;
 const SUBSCRIPTION_COST: u64 = 6;

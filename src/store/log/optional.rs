@@ -32,6 +32,12 @@ pub(crate) fn put_field(out: &mut Vec<u8>, kind: u64, value: &[u8]) {
     varint::put_bytes(out, value);
 }
 
+/// Appends a field that is a number.
+pub(crate) fn put_number(out: &mut Vec<u8>, kind: u64, number: u64) {
+    varint::put(out, kind);
+    varint::put_sized(out, |out| varint::put(out, number));
+}
+
 /// Takes all fields off the front, and gives `each` its kind and its value.
 pub(crate) fn read<'a>(
     from: &mut Reader<'a>,
@@ -55,27 +61,81 @@ impl<'a> Owner<'a> {
         put_field(out, USER, self.user.as_bytes());
         put_field(out, LOGIN, &[login_byte(self.login)]);
     }
+}
 
-    /// Of the fields of a session: its owner, if it has one, and how many seconds it lasts, unless its client ends it.
-    pub(crate) fn read(from: &mut Reader<'a>) -> Result<(Option<Self>, Option<u32>), Why> {
-        let (mut user, mut login, mut lasts) = (None, Login::PasswordFile, None);
+/// The fields of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionFields<'a> {
+    pub(crate) owner: Option<Owner<'a>>,
+    /// How many seconds it lasts, unless its client ends it.
+    pub(crate) lasts: Option<u32>,
+    /// Of its Will, if it has one.
+    pub(crate) will: WillExtras<'a>,
+    /// The age of the log at which that falls due, in milliseconds.
+    pub(crate) will_due: Option<u64>,
+}
+
+impl<'a> SessionFields<'a> {
+    pub(crate) fn read(from: &mut Reader<'a>) -> Result<Self, Why> {
+        let (mut user, mut login, mut fields) = (None, Login::PasswordFile, Self::default());
         read(from, |kind, mut field| {
             match kind {
                 USER => user = Some(text(field)?),
                 LOGIN => login = login_of(field.byte()?)?,
-                LASTS => lasts = u32::try_from(field.number()?).ok(),
-                _ => {}
+                LASTS => fields.lasts = u32::try_from(field.number()?).ok(),
+                WILL_DUE => fields.will_due = Some(field.number()?),
+                _ => fields.will.take(kind, field)?,
             }
             Ok(())
         })?;
-        Ok((user.map(|user| Self { user, login }), lasts))
+        Ok(Self { owner: user.map(|user| Owner { user, login }), ..fields })
+    }
+}
+
+/// What a Will of MQTT 5 has beside topic and payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WillExtras<'a> {
+    /// Properties that are passed on, as on the wire.
+    pub(crate) properties: &'a [u8],
+    /// Will Delay Interval, in seconds.
+    pub(crate) delay: u32,
+    /// Message Expiry Interval, in seconds from its publication on.
+    pub(crate) expiry: Option<u32>,
+}
+
+impl<'a> WillExtras<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        if !self.properties.is_empty() {
+            put_field(out, PROPERTIES, self.properties);
+        }
+        if self.delay > 0 {
+            put_number(out, WILL_DELAY, self.delay.into());
+        }
+        if let Some(seconds) = self.expiry {
+            put_number(out, WILL_EXPIRY, seconds.into());
+        }
+    }
+
+    /// One of the fields of a record with a Will, if it is one of these.
+    pub(crate) fn take(&mut self, kind: u64, mut field: Reader<'a>) -> Result<(), Why> {
+        match kind {
+            PROPERTIES => self.properties = field.0,
+            // an interval that is too long was written by nobody
+            WILL_DELAY => self.delay = u32::try_from(field.number()?).unwrap_or(u32::MAX),
+            WILL_EXPIRY => self.expiry = u32::try_from(field.number()?).ok(),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
 impl<'a> Origin<'a> {
     pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        varint::put(out, TIME);
-        varint::put_sized(out, |out| varint::put(out, self.time));
+        put_number(out, TIME, self.time);
         for (kind, text) in [(CLIENT, self.client), (USER, self.user)] {
             if let Some(text) = text {
                 put_field(out, kind, text.as_bytes());
@@ -118,8 +178,7 @@ impl<'a> Extras<'a> {
             put_field(out, PROPERTIES, self.properties);
         }
         if let Some(expires) = self.expires {
-            varint::put(out, EXPIRES);
-            varint::put_sized(out, |out| varint::put(out, expires));
+            put_number(out, EXPIRES, expires);
         }
     }
 
@@ -139,8 +198,7 @@ pub(crate) fn put_options(out: &mut Vec<u8>, options: &SubscriptionOptions) {
     let bits = u8::from(options.no_local) << 2 | u8::from(options.retain_as_published) << 3;
     put_field(out, OPTIONS, &[bits]);
     if let Some(identifier) = options.identifier {
-        varint::put(out, IDENTIFIER);
-        varint::put_sized(out, |out| varint::put(out, identifier.get().into()));
+        put_number(out, IDENTIFIER, identifier.get().into());
     }
 }
 
@@ -157,12 +215,6 @@ pub(crate) fn read_options(from: &mut Reader<'_>, options: &mut SubscriptionOpti
         }
         Ok(())
     })
-}
-
-/// How long a session lasts, where that is not until its client ends it: seconds.
-pub(crate) fn put_lasts(out: &mut Vec<u8>, seconds: u32) {
-    varint::put(out, LASTS);
-    varint::put_sized(out, |out| varint::put(out, seconds.into()));
 }
 
 fn login_byte(login: Login) -> u8 {
@@ -194,6 +246,9 @@ const EXPIRES: u64 = 6;
 const OPTIONS: u64 = 7;
 const IDENTIFIER: u64 = 8;
 pub(crate) const LASTS: u64 = 9;
+const WILL_DELAY: u64 = 10;
+const WILL_EXPIRY: u64 = 11;
+pub(crate) const WILL_DUE: u64 = 12;
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +269,8 @@ mod tests {
             });
         }
         let mut reader = Reader(&bytes);
-        assert_eq!(Owner::read(&mut reader), Ok((Some(owner), None)));
+        let fields = SessionFields { owner: Some(owner), ..SessionFields::default() };
+        assert_eq!(SessionFields::read(&mut reader), Ok(fields));
         assert_eq!(Origin::read(&mut reader), Ok((Some(origin), Extras::default())));
         assert!(reader.0.is_empty());
     }
@@ -222,11 +278,11 @@ mod tests {
     #[test]
     fn a_field_that_goes_beyond_the_end_of_all_is_refused() {
         for bytes in [&[3, 1, 9, b'a'][..], &[1, 1], &[5, 1, 1, b'a']] {
-            assert!(Owner::read(&mut Reader(bytes)).is_err(), "{bytes:?}");
+            assert!(SessionFields::read(&mut Reader(bytes)).is_err(), "{bytes:?}");
         }
-        assert_eq!(Owner::read(&mut Reader(&[3, 2, 1, 9])), Err("has a way of login that is not known"));
-        assert_eq!(Owner::read(&mut Reader(&[3, 1, 1, 0xFF])), Err("has text that is not UTF-8"));
-        assert_eq!(Owner::read(&mut Reader(&[0])), Ok((None, None)));
+        assert_eq!(SessionFields::read(&mut Reader(&[3, 2, 1, 9])), Err("has a way of login that is not known"));
+        assert_eq!(SessionFields::read(&mut Reader(&[3, 1, 1, 0xFF])), Err("has text that is not UTF-8"));
+        assert_eq!(SessionFields::read(&mut Reader(&[0])), Ok(SessionFields::default()));
         assert_eq!(Origin::read(&mut Reader(&[0])), Ok((None, Extras::default())));
     }
 }

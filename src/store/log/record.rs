@@ -3,7 +3,7 @@
 //! other.
 
 use super::{
-    optional::{self, Extras, Origin, Owner},
+    optional::{self, Extras, Origin, Owner, SessionFields, WillExtras},
     varint::{self, Reader, Why},
 };
 use crate::{
@@ -23,6 +23,8 @@ pub(crate) enum LogRecord<'a> {
         owner: Option<Owner<'a>>,
         /// How many seconds it lasts; `None`: until its client ends it.
         lasts: Option<u32>,
+        /// The age of the log at which its Will falls due, in milliseconds: the client is away.
+        will_due: Option<u64>,
     },
     /// It is no more, and nothing of it is.
     Ended { session: u64 },
@@ -78,6 +80,7 @@ pub(crate) struct Will<'a> {
     pub(crate) retain: bool,
     pub(crate) topic: &'a TopicName,
     pub(crate) payload: &'a [u8],
+    pub(crate) extras: WillExtras<'a>,
 }
 
 /// How far a message of a session came: waiting (a message), sent (both), released (no message).
@@ -137,6 +140,9 @@ impl<'a> LogRecord<'a> {
                 varint::put(out, session);
                 varint::put(out, number);
                 will.encode(out);
+                if self.tag() == WILL_DUE {
+                    optional::put(out, |out| will.extras.put(out));
+                }
             }
             Self::Received { session, packet_id, arrival } => {
                 [session, packet_id.get().into(), arrival].into_iter().for_each(|number| varint::put(out, number));
@@ -159,6 +165,7 @@ impl<'a> LogRecord<'a> {
                 will.encode(out);
                 optional::put(out, |out| {
                     user.iter().for_each(|user| optional::put_field(out, optional::USER, user.as_bytes()));
+                    will.extras.put(out);
                 });
             }
             Self::WillGone { number } => varint::put(out, number),
@@ -166,7 +173,7 @@ impl<'a> LogRecord<'a> {
     }
 
     fn encode_session(&self, out: &mut Vec<u8>) {
-        let Self::Session { session, client, away, will, owner, lasts } = *self else { return };
+        let Self::Session { session, client, away, will, owner, lasts, will_due } = *self else { return };
         varint::put(out, session);
         varint::put_bytes(out, client.as_bytes());
         out.push(u8::from(away.is_some()) | u8::from(will.is_some()) << 1);
@@ -179,7 +186,9 @@ impl<'a> LogRecord<'a> {
         if self.tag() == SESSION {
             optional::put(out, |out| {
                 owner.iter().for_each(|owner| owner.put(out));
-                lasts.iter().for_each(|&seconds| optional::put_lasts(out, seconds));
+                lasts.iter().for_each(|&seconds| optional::put_number(out, optional::LASTS, seconds.into()));
+                will.iter().for_each(|will| will.extras.put(out));
+                will_due.iter().for_each(|&age| optional::put_number(out, optional::WILL_DUE, age));
             });
         }
     }
@@ -187,7 +196,9 @@ impl<'a> LogRecord<'a> {
     /// Beside these there is [`NEXT_DELIVERY`]. What format 1 can say, it says as that does.
     fn tag(&self) -> u8 {
         match self {
-            Self::Session { away: None | Some(Away::Wall(_)), owner: None, lasts: None, .. } => 1,
+            Self::Session {
+                away: None | Some(Away::Wall(_)), owner: None, lasts: None, will, will_due: None, ..
+            } if will.is_none_or(|will| will.extras.is_empty()) => 1,
             Self::Session { .. } => SESSION,
             Self::Ended { .. } => 2,
             Self::Subscribed { options, .. } if options.is_special() => SUBSCRIBED,
@@ -202,7 +213,8 @@ impl<'a> LogRecord<'a> {
             Self::Retained { origin: None, .. } => 10,
             Self::Retained { .. } => RETAINED,
             Self::Cleared { .. } => 11,
-            Self::WillDue { .. } => 12,
+            Self::WillDue { will, .. } if will.extras.is_empty() => 12,
+            Self::WillDue { .. } => WILL_DUE,
             Self::WillPublished { .. } => 13,
             Self::WillKept { .. } => WILL_KEPT,
             Self::WillGone { .. } => WILL_GONE,
@@ -221,8 +233,10 @@ impl<'a> LogRecord<'a> {
                 let since = if tag == 1 { Away::Wall } else { Away::Age };
                 let away = if has & 1 == 0 { None } else { Some(since(from.number()?)) };
                 let will = if has & 2 == 0 { None } else { Some(will(from)?) };
-                let (owner, lasts) = if tag == 1 { (None, None) } else { Owner::read(from)? };
-                Self::Session { session, client, away, will, owner, lasts }
+                let fields = if tag == 1 { SessionFields::default() } else { SessionFields::read(from)? };
+                let SessionFields { owner, lasts, will: extras, will_due } = fields;
+                let will = will.map(|will| Will { extras, ..will });
+                Self::Session { session, client, away, will, owner, lasts, will_due }
             }
             2 => Self::Ended { session: id(from)? },
             tag @ (3 | SUBSCRIBED) => {
@@ -261,14 +275,21 @@ impl<'a> LogRecord<'a> {
             10 => Self::Retained { message: id(from)?, topic: topic(from)?, origin: None },
             RETAINED => Self::Retained { message: id(from)?, topic: topic(from)?, origin: Origin::read(from)?.0 },
             11 => Self::Cleared { topic: topic(from)? },
-            12 => Self::WillDue { session: id(from)?, number: from.number()?, will: will(from)? },
+            tag @ (12 | WILL_DUE) => {
+                let (session, number, mut will) = (id(from)?, from.number()?, will(from)?);
+                if tag == WILL_DUE {
+                    optional::read(from, |kind, field| will.extras.take(kind, field))?;
+                }
+                Self::WillDue { session, number, will }
+            }
             13 => Self::WillPublished { session: id(from)?, number: from.number()? },
             WILL_KEPT => {
-                let (number, client, will) = (id(from)?, from.text()?, will(from)?);
+                let (number, client, mut will) = (id(from)?, from.text()?, will(from)?);
                 let mut user = None;
                 optional::read(from, |kind, field| {
-                    if kind == optional::USER {
-                        user = Some(optional::text(field)?);
+                    match kind {
+                        optional::USER => user = Some(optional::text(field)?),
+                        _ => will.extras.take(kind, field)?,
                     }
                     Ok(())
                 })?;
@@ -311,7 +332,7 @@ fn payload<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], Why> {
 
 fn will<'a>(from: &mut Reader<'a>) -> Result<Will<'a>, Why> {
     let (qos, retain) = qos_and_retain(from.byte()?)?;
-    Ok(Will { qos, retain, topic: topic(from)?, payload: payload(from)? })
+    Ok(Will { qos, retain, topic: topic(from)?, payload: payload(from)?, extras: WillExtras::default() })
 }
 
 fn qos_and_retain(flags: u8) -> Result<(QoS, bool), Why> {
@@ -336,6 +357,7 @@ const SUBSCRIBED: u8 = 17;
 const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
+const WILL_DUE: u8 = 22;
 /// The largest place in the order of sending: beyond what a session reaches in a thousand years.
 pub(crate) const MAX_SENT: u64 = (1 << 60) - 1;
 /// More than a packet holds.
@@ -351,7 +373,11 @@ pub(crate) mod tests {
         let topic = TopicName::new("a/b").unwrap();
         let packet_id = PacketId::new(65_535).unwrap();
         let (qos, session, number) = (QoS::ExactlyOnce, 300, 70_000);
-        let will = Will { qos, retain: true, topic, payload: b"gone" };
+        let will = Will { qos, retain: true, topic, payload: b"gone", extras: WillExtras::default() };
+        // of MQTT 5
+        let extras = WillExtras { properties: b"\x01\x01", delay: 300, expiry: Some(u32::MAX) };
+        let will_5 = Will { extras, ..will };
+        let only_delayed = Will { extras: WillExtras { delay: 1, ..WillExtras::default() }, ..will };
         // one that is longer than its length in one byte
         let owner = Owner { user: Box::leak("u".repeat(300).into_boxed_str()), login: crate::router::Login::Token };
         let origin = Origin { time: 1 << 41, client: Some("client"), user: Some("user") };
@@ -368,7 +394,15 @@ pub(crate) mod tests {
         };
         let extras = Extras { properties: b"\x01\x01", expires: Some(1 << 40) };
         vec![
-            LogRecord::Session { session, client: "client", away: None, will: Some(will), owner: None, lasts: None },
+            LogRecord::Session {
+                session,
+                client: "client",
+                away: None,
+                will: Some(will),
+                owner: None,
+                lasts: None,
+                will_due: None,
+            },
             LogRecord::Session {
                 session: 1,
                 client: "",
@@ -376,6 +410,7 @@ pub(crate) mod tests {
                 will: None,
                 owner: None,
                 lasts: None,
+                will_due: None,
             },
             LogRecord::Session {
                 session: 1,
@@ -384,6 +419,7 @@ pub(crate) mod tests {
                 will: None,
                 owner: None,
                 lasts: None,
+                will_due: None,
             },
             LogRecord::Session {
                 session,
@@ -392,6 +428,7 @@ pub(crate) mod tests {
                 will: Some(will),
                 owner: Some(owner),
                 lasts: None,
+                will_due: None,
             },
             LogRecord::Session {
                 session,
@@ -400,6 +437,7 @@ pub(crate) mod tests {
                 will: None,
                 owner: Some(owner),
                 lasts: None,
+                will_due: None,
             },
             LogRecord::Session {
                 session,
@@ -408,6 +446,25 @@ pub(crate) mod tests {
                 will: None,
                 owner: None,
                 lasts: Some(3_600),
+                will_due: None,
+            },
+            LogRecord::Session {
+                session,
+                client: "c",
+                away: None,
+                will: Some(only_delayed),
+                owner: None,
+                lasts: None,
+                will_due: None,
+            },
+            LogRecord::Session {
+                session,
+                client: "c",
+                away: Some(Away::Age(5)),
+                will: Some(will_5),
+                owner: Some(owner),
+                lasts: Some(3_600),
+                will_due: Some(300_005),
             },
             LogRecord::Ended { session },
             LogRecord::Subscribed { session, filter, options: qos.into() },
@@ -451,9 +508,11 @@ pub(crate) mod tests {
             LogRecord::Retained { message: 77, topic, origin: Some(Origin { client: None, user: None, ..origin }) },
             LogRecord::Cleared { topic },
             LogRecord::WillDue { session, number, will },
+            LogRecord::WillDue { session, number, will: will_5 },
             LogRecord::WillPublished { session, number },
             LogRecord::WillKept { number, client: "client", user: None, will },
             LogRecord::WillKept { number, client: "client", user: Some("user"), will },
+            LogRecord::WillKept { number, client: "client", user: Some("user"), will: will_5 },
             LogRecord::WillGone { number },
         ]
     }

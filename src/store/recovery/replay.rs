@@ -46,6 +46,7 @@ struct Head {
     client: ClientId,
     away: Option<Away>,
     will: Option<StoredWill>,
+    will_due: Option<u64>,
     owner: Option<SessionOwner>,
     lasts: Option<u32>,
     home: SegmentId,
@@ -140,9 +141,9 @@ impl Replay {
     /// The next record of the log, in the segment `home`.
     pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: SegmentId) {
         match *record {
-            LogRecord::Session { session, client, away, will, owner, lasts } => {
+            LogRecord::Session { session, client, away, will, owner, lasts, will_due } => {
                 let (client, will, owner) = (client.into(), will.map(stored_will), owner.map(session_owner));
-                self.session(session).head = Some(Head { client, away, will, owner, lasts, home });
+                self.session(session).head = Some(Head { client, away, will, will_due, owner, lasts, home });
             }
             LogRecord::Ended { session } => {
                 self.floors(session + 1, 0);
@@ -235,7 +236,7 @@ impl Replay {
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
             let deliveries = known.deliveries.records;
-            let Some(Head { client, away, will, owner, lasts, home }) = known.head else {
+            let Some(Head { client, away, will, will_due, owner, lasts, home }) = known.head else {
                 let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
@@ -247,7 +248,7 @@ impl Replay {
                 Some(Away::Wall(_)) | None => None,
             };
             let mut session = Session::new(number, client, owner, will, Some(away_since.unwrap_or(last.age)));
-            session.lasts = lasts;
+            (session.lasts, session.will_due) = (lasts, will_due);
             session.place.home = home;
             session.home_cost = session.cost;
             index.segment_use.enter(home, session.cost.into());
@@ -329,7 +330,11 @@ fn receipts(index: &mut Index, session: &mut Session, received: Map<PacketId, (u
 }
 
 fn stored_will(will: Will<'_>) -> StoredWill {
-    StoredWill { message: Message::new(will.topic, will.payload, will.qos), retain: will.retain }
+    let Will { qos, retain, topic, payload, extras } = will;
+    // as those of a message
+    let message = Message::restored(topic, payload, qos, extras.properties, false)
+        .unwrap_or_else(|| Message::new(topic, payload, qos));
+    StoredWill { message, retain, delay: extras.delay, expiry: extras.expiry }
 }
 
 fn session_owner(owner: Owner<'_>) -> SessionOwner {

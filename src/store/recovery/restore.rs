@@ -55,6 +55,7 @@ fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSessi
         owner: session.owner.clone(),
         lasts: session.lasts,
         will: session.will.clone(),
+        will_left: session.will_due.map(|due| Duration::from_millis(due.saturating_sub(age))),
         due: session.due.iter().map(|(&number, due)| (number, due.will.clone())).collect(),
         away: Duration::from_millis(session.away_since.map_or(0, |since| age.saturating_sub(since))),
         subscriptions: filters.map(|(filter, subscription)| (filter.clone(), subscription.options)).collect(),

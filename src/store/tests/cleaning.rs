@@ -12,11 +12,11 @@ use super::{
         },
     },
     model::Model,
-    world::{World, copy, look, message, open, session_number, settings},
+    world::{World, copy, look, message, open, session_number, settings, when_old},
 };
 use crate::{
-    router::Record,
-    session::RestoredState,
+    router::{Record, RestoredSession, WillLeft},
+    session::{RestoredState, StoredWill},
     types::{ClientId, PacketId, QoS},
 };
 
@@ -198,7 +198,7 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     world.now = 10_000;
     commit(&mut world, vec![start(1), start(2)]);
     world.now = 20_000;
-    commit(&mut world, vec![Record::Detached { session: session_number(1) }]);
+    commit(&mut world, vec![Record::Detached { session: session_number(1), will: WillLeft::Gone }]);
     world.now = 30_000;
     commit(&mut world, vec![start(3)]);
     let away = |world: &World, now| {
@@ -217,6 +217,45 @@ fn a_client_is_away_since_it_went_or_since_the_last_frame() {
     assert_eq!(away(&world, 60_001), [40_000, 30_000, 10_000]);
 }
 
+#[test]
+fn a_delay_goes_on_over_a_restart_and_one_of_a_connected_client_begins_then() {
+    let mut world = World::new(0, settings(SEGMENT));
+    let will = |delay| Some(StoredWill { delay, ..StoredWill::plain(message(90, "will", b"gone"), false) });
+    let attached = |n, delay| Record::Attached { session: session_number(n), owner: None, will: will(delay) };
+    let detached = |n, will| Record::Detached { session: session_number(n), will };
+    world.now = 10_000;
+    commit(&mut world, (1..=5).map(start).collect());
+    commit(&mut world, (1..=5).map(|n| attached(n, 60)).collect());
+    world.now = 20_000;
+    commit(&mut world, vec![detached(1, WillLeft::Until(when_old(80_000)))]);
+    commit(&mut world, vec![detached(2, WillLeft::FromNextStart)]);
+    commit(&mut world, vec![detached(3, WillLeft::Until(when_old(80_000))), attached(3, 7)]);
+    commit(&mut world, vec![detached(4, WillLeft::Until(when_old(80_000))), detached(4, WillLeft::Gone)]);
+    let wills = |world: &World, now| {
+        let mut sessions = restored(world.writer.index(), now, std::time::Instant::now()).sessions;
+        sessions.sort_by_key(|session| session.session);
+        let will =
+            |session: RestoredSession| Some((session.will?.delay, session.will_left.map(|left| left.as_millis())));
+        sessions.into_iter().map(will).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        world.restart();
+        let [from_start, from_its_start] = [60, 7].map(|delay| Some((delay, None)));
+        let expected = |left| [Some((60, Some(left))), from_start, from_its_start, None, from_start];
+        assert_eq!(wills(&world, 30_000), expected(50_000));
+        // nobody ran for so long
+        assert_eq!(wills(&world, 100_000), expected(0));
+        // each is written once more
+        while world.writer.clean(1024).unwrap() {}
+        commit(&mut world, vec![start(6)]);
+        commit(&mut world, vec![Record::SessionEnded { session: session_number(6) }]);
+    }
+    // the delay of one began
+    commit(&mut world, vec![detached(5, WillLeft::Until(when_old(90_000)))]);
+    world.restart();
+    assert_eq!(wills(&world, 40_000)[4], Some((60, Some(50_000))));
+}
+
 /// A machine without a clock of its own: it is 1970 until the network tells.
 #[test]
 fn a_clock_that_is_set_makes_nobody_away_for_longer() {
@@ -228,7 +267,7 @@ fn a_clock_that_is_set_makes_nobody_away_for_longer() {
         world.writer.sync().unwrap();
     };
     at(1_000, 0, start(1));
-    at(2_000, 1_000, Record::Detached { session: session_number(1) });
+    at(2_000, 1_000, Record::Detached { session: session_number(1), will: WillLeft::Gone });
     at(NOW, 6_000, queued(1, 1, 1, b"acknowledged when the clock was set"));
     let recovered = look(&world.files);
     assert_eq!(recovered.last, Time { wall: NOW, age: 6_000 });

@@ -9,10 +9,10 @@ use super::{
     },
     model::Model,
     simulated::{Fault, Rng, Simulated},
-    world::{World, copy, look, message, open, session_number, settings, time},
+    world::{World, copy, look, message, open, session_number, settings, time, when_old},
 };
 use crate::{
-    router::{Login, Publisher, QueuedCopy, Record, SessionOwner},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner, WillLeft},
     session::StoredWill,
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
@@ -22,8 +22,8 @@ const SEGMENT: u64 = 4096;
 /// A log in which each kind of record can follow, and one batch of each kind.
 fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
     let (session, qos) = (session_number(1), QoS::ExactlyOnce);
-    let gone = StoredWill { message: message(90, "will", b"gone"), retain: true };
-    let will = Some(gone.clone());
+    let gone = StoredWill::plain(message(90, "will", b"gone"), true);
+    let (will, delayed) = (Some(gone.clone()), StoredWill { delay: 300, expiry: Some(60), ..gone.clone() });
     let packet_id = PacketId::new(7).unwrap();
     let queued = |number, message| {
         let copy = QueuedCopy { qos, ..copy(1, number) };
@@ -57,7 +57,10 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
             will,
         }],
         vec![Record::Attached { session, owner: None, will: None }],
-        vec![Record::Detached { session }],
+        vec![Record::Detached { session, will: WillLeft::Gone }],
+        vec![Record::Detached { session, will: WillLeft::Until(when_old(5_000)) }],
+        vec![Record::Attached { session, owner: None, will: Some(delayed.clone()) }],
+        vec![Record::WillDue { session, number: 3, will: delayed }],
         vec![Record::WillDue { session, number: 2, will: gone }],
         vec![Record::WillPublished { session, number: 1 }],
         vec![kept(6)],

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::index::apply::Index, world::session_number};
+use super::{
+    super::index::apply::Index,
+    world::{age_at, session_number},
+};
 use crate::{
-    router::{Publisher, Record, SessionOwner},
-    session::{Message, SessionNumber},
+    router::{Publisher, Record, SessionOwner, WillLeft},
+    session::{Message, SessionNumber, StoredWill},
     types::{QoS, SubscriptionOptions},
 };
 
@@ -14,14 +17,15 @@ use crate::{
 pub(super) struct Model {
     pub(super) sessions: BTreeMap<SessionNumber, Session>,
     pub(super) retained: BTreeMap<String, Retained>,
-    pub(super) wills: BTreeMap<u64, Will>,
+    /// And of which client and user.
+    pub(super) wills: BTreeMap<u64, (Publisher, Will)>,
 }
 
 /// What it is, and who published it, if that is known.
 pub(super) type Retained = (Content, Option<Publisher>);
 
-/// Of which client and user, what, and RETAIN.
-pub(super) type Will = (Publisher, Content, bool);
+/// What, RETAIN, the delay and the Message Expiry Interval.
+pub(super) type Will = (Content, bool, u32, Option<u32>);
 
 /// Topic, payload, QoS, properties and Subscription Identifiers.
 pub(super) type Content = (String, Vec<u8>, QoS, Vec<u8>);
@@ -31,8 +35,10 @@ pub(super) struct Session {
     pub(super) client: String,
     pub(super) owner: Option<SessionOwner>,
     pub(super) lasts: Option<u32>,
-    pub(super) will: Option<(Content, bool)>,
-    pub(super) due: BTreeMap<u64, (Content, bool)>,
+    pub(super) will: Option<Will>,
+    /// The age of the log at which it falls due.
+    pub(super) will_due: Option<u64>,
+    pub(super) due: BTreeMap<u64, Will>,
     pub(super) subscriptions: BTreeMap<String, SubscriptionOptions>,
     pub(super) messages: BTreeMap<u64, Entry>,
     pub(super) received: Vec<u16>,
@@ -51,24 +57,35 @@ pub(super) fn content(message: &Message) -> Content {
     (message.topic().as_str().to_owned(), message.payload().to_vec(), message.qos(), properties)
 }
 
+fn will(will: &StoredWill) -> Will {
+    (content(&will.message), will.retain, will.delay, will.expiry)
+}
+
 impl Model {
     pub(super) fn apply(&mut self, record: &Record) {
         match record {
             Record::SessionStarted { session, client, owner, will } => {
-                let will = will.as_ref().map(|will| (content(&will.message), will.retain));
+                let will = will.as_ref().map(self::will);
                 let owner = owner.as_deref().cloned();
                 let new = Session { client: client.to_string(), owner, will, ..Session::default() };
                 self.sessions.insert(*session, new);
             }
             Record::Lasts { session, seconds } => self.change(*session, |session| session.lasts = *seconds),
             Record::Attached { session, owner, will } => {
-                let will = will.as_ref().map(|will| (content(&will.message), will.retain));
-                self.change(*session, |session| (session.owner, session.will) = (owner.as_deref().cloned(), will));
+                let (owner, will) = (owner.as_deref().cloned(), will.as_ref().map(self::will));
+                self.change(*session, |session| {
+                    (session.owner, session.will, session.will_due) = (owner, will, None);
+                });
             }
-            Record::Detached { session } => self.change(*session, |session| session.will = None),
+            Record::Detached { session, will } => self.change(*session, |session| match will {
+                WillLeft::Gone => (session.will, session.will_due) = (None, None),
+                WillLeft::FromNextStart => session.will_due = None,
+                WillLeft::Until(at) if session.will.is_some() => session.will_due = Some(age_at(*at)),
+                WillLeft::Until(_) => session.will_due = None,
+            }),
             Record::WillDue { session, number, will } => {
                 self.change(*session, |session| {
-                    session.due.insert(*number, (content(&will.message), will.retain));
+                    session.due.insert(*number, self::will(will));
                 });
             }
             Record::WillPublished { session, number } => {
@@ -76,7 +93,7 @@ impl Model {
             }
             Record::WillKept { number, client, user, will } => {
                 let publisher = Publisher { client: client.clone(), user: user.clone() };
-                self.wills.insert(*number, (publisher, content(&will.message), will.retain));
+                self.wills.insert(*number, (publisher, self::will(will)));
             }
             Record::WillGone { number } => drop(self.wills.remove(number)),
             Record::SessionEnded { session } => drop(self.sessions.remove(session)),
@@ -143,8 +160,9 @@ impl From<&Index> for Model {
                 client: session.client.to_string(),
                 lasts: session.lasts,
                 owner: session.owner.clone(),
-                will: session.will.as_ref().map(|will| (content(&will.message), will.retain)),
-                due: session.due.iter().map(|(&n, due)| (n, (content(&due.will.message), due.will.retain))).collect(),
+                will: session.will.as_ref().map(will),
+                will_due: session.will_due,
+                due: session.due.iter().map(|(&n, due)| (n, will(&due.will))).collect(),
                 subscriptions: subscriptions.collect(),
                 messages: messages.collect(),
                 received: session.received.iter().map(|received| received.packet_id.get()).collect(),
@@ -157,7 +175,7 @@ impl From<&Index> for Model {
         });
         let wills = index.wills.iter().map(|(&number, kept)| {
             let publisher = Publisher { client: kept.client.clone(), user: kept.user.clone() };
-            (number, (publisher, content(&kept.will.message), kept.will.retain))
+            (number, (publisher, will(&kept.will)))
         });
         Self { sessions: sessions.collect(), retained: retained.collect(), wills: wills.collect() }
     }

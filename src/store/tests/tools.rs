@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use super::{
@@ -18,8 +19,10 @@ use super::{
     model::Model,
 };
 use crate::{
-    router::{Login, Publisher, QueuedCopy, Record, SessionOwner, Store},
-    session::{Message, SessionChange, SessionNumber, StoredWill},
+    clock::Clock,
+    codec::{PropertiesBuf, PropertyId, PropertyValue},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner, Store, WillLeft},
+    session::{Extras, Message, SessionChange, SessionNumber, StoredWill},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -153,7 +156,7 @@ fn fill_with_all(path: &Path) {
     let session = SessionNumber(9.try_into().unwrap());
     let owner = Some(Box::new(SessionOwner { user: "maria".into(), login: Login::Certificate }));
     let topic = TopicName::new("t/will").unwrap();
-    let will = |payload: &[u8]| StoredWill { message: Message::new(topic, payload, QoS::ExactlyOnce), retain: true };
+    let will = |payload: &[u8]| StoredWill::plain(Message::new(topic, payload, QoS::ExactlyOnce), true);
     let publisher = Some(Publisher { client: "device".into(), user: Some("jon".into()) });
     let message = Message::new(TopicName::new("r").unwrap(), &[0xFE, 0, 1], QoS::AtLeastOnce);
     let queued = Message::new(topic, b"queued", QoS::ExactlyOnce);
@@ -176,6 +179,45 @@ fn fill_with_all(path: &Path) {
     store.close().unwrap();
 }
 
+/// The delay of its Will is over an hour after it left.
+const LEFT: &str = "left an hour before its Will";
+
+/// The same, and what only MQTT 5 has.
+fn fill_with_all_of_5(path: &Path) {
+    fill_with_all(path);
+    let (store, _) = open(&options(path)).unwrap();
+    let session = SessionNumber(10.try_into().unwrap());
+    let topic = TopicName::new("t/will").unwrap();
+    let mut properties = PropertiesBuf::default();
+    properties.push(PropertyId::UserProperty, PropertyValue::Pair("a", "b"));
+    let extras = Extras { properties: properties.as_properties(), ..Extras::default() };
+    let will = |delay, expiry| {
+        let message = Message::with(topic, b"gone", QoS::AtLeastOnce, extras);
+        StoredWill { message, retain: false, delay, expiry }
+    };
+    let options = SubscriptionOptions {
+        no_local: true,
+        identifier: std::num::NonZeroU32::new(7),
+        ..SubscriptionOptions::from(QoS::AtLeastOnce)
+    };
+    let now = Clock::system().now();
+    let expires = Some(now + Duration::from_secs(7_200));
+    let message = Message::with(topic, b"expires", QoS::AtLeastOnce, Extras { expires, ..extras });
+    let copy = QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false };
+    let last = [
+        Record::SessionStarted { session, client: LEFT.into(), owner: None, will: Some(will(3_600, Some(60))) },
+        Record::Lasts { session, seconds: Some(86_400) },
+        Record::Subscribed { session, filter: "s/#".into(), options },
+        Record::Queued { message, copy, sent: None },
+        Record::WillDue { session, number: 5, will: will(1, None) },
+        Record::WillKept { number: 6, client: "clean".into(), user: None, will: will(0, Some(0)) },
+        Record::Detached { session, will: WillLeft::Until(now + Duration::from_secs(3_600)) },
+    ]
+    .map(|record| store.append(record));
+    wait(&store, last[last.len() - 1]);
+    store.close().unwrap();
+}
+
 fn model(path: &Path) -> (Model, Recovered) {
     let recovered = recover(&Disk::to_read(path), &mut |_, _| {}).unwrap();
     assert_eq!(recovered.damage, []);
@@ -186,15 +228,22 @@ fn model(path: &Path) -> (Model, Recovered) {
 fn what_is_exported_is_imported() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-    fill_with_all(&from);
+    fill_with_all_of_5(&from);
     let (_, lines) = run(|out| tools::export(&from, out).map(|()| true));
     let (_, said) = run(|out| tools::import(&to, lines.as_bytes(), out).map(|()| true));
-    assert!(said.contains("2 sessions, 1 subscriptions, 203 messages to deliver"), "{said}");
-    assert_eq!(model(&to).0, model(&from).0);
+    assert!(said.contains("3 sessions, 2 subscriptions, 204 messages to deliver"), "{said}");
+    // their logs are not as old as each other
+    let without_ages = |path| {
+        let mut model = model(path).0;
+        model.sessions.values_mut().for_each(|session| session.will_due = session.will_due.map(|_| 0));
+        model
+    };
+    assert_eq!(without_ages(&to), without_ages(&from));
     let (_, again) = run(|out| tools::export(&to, out).map(|()| true));
     let sorted = |lines: &str| {
         // by then they have been away for longer
-        let mut lines: Vec<_> = lines.lines().filter(|line| !line.contains("away_ms")).map(str::to_owned).collect();
+        let ages = |line: &&str| line.contains("away_ms") || line.contains("expires_ms");
+        let mut lines: Vec<_> = lines.lines().filter(|line| !ages(line)).map(str::to_owned).collect();
         lines.sort();
         lines
     };
@@ -204,7 +253,12 @@ fn what_is_exported_is_imported() {
     assert!(refused.contains("is there and not empty"), "{refused}");
     let (store, restored) = open(&options(&to)).unwrap();
     let owned = restored.sessions.iter().find(|session| session.owner.is_some()).unwrap();
-    assert_eq!((owned.client.as_str(), owned.received.len(), restored.wills.len()), ("of maria", 2, 1));
+    assert_eq!((owned.client.as_str(), owned.received.len(), restored.wills.len()), ("of maria", 2, 2));
+    let left = restored.sessions.iter().find(|session| session.client.as_str() == LEFT).unwrap();
+    let will = left.will.as_ref().unwrap();
+    assert_eq!((will.delay, will.expiry, will.message.extras().properties.user().count()), (3_600, Some(60), 1));
+    let left = left.will_left.unwrap();
+    assert!(left <= Duration::from_secs(3_600) && left > Duration::from_secs(3_000), "{left:?}");
     store.close().unwrap();
 }
 
@@ -218,6 +272,14 @@ fn a_line_that_is_no_export_is_named_and_nothing_is_imported() {
         (r#"{"record":"subscription","session":1,"qos":1,"filter":"a/#/b"}"#, "\"filter\" "),
         (r#"{"record":"subscription","session":1,"qos":3,"filter":"a"}"#, "\"qos\" is none"),
         (r#"{"record":"message","message":1,"qos":1,"topic":"a","payload_hex":"0"}"#, "\"payload_hex\" is not"),
+        (
+            r#"{"record":"session","session":1,"client":"c","will":{"topic":"a","payload":"","qos":0,"delay_s":4294967296}}"#,
+            "\"delay_s\" is more seconds",
+        ),
+        (
+            r#"{"record":"session","session":1,"client":"c","will":{"topic":"a","payload":"","qos":0,"properties_hex":"18"}}"#,
+            "\"properties_hex\" is not the properties",
+        ),
         (r#"{"record":"completed","session":1,"number":1}"#, "none that is imported"),
     ];
     for (line, why) in table {
@@ -235,9 +297,17 @@ fn a_line_that_is_no_export_is_named_and_nothing_is_imported() {
 fn a_directory_of_format_1_has_what_that_can_say() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-    fill_with_all(&from);
+    fill_with_all_of_5(&from);
     let (_, said) = run(|out| tools::export_format_1(&from, &to, out).map(|()| true));
-    for part in ["of 1 sessions: the user", "of 2 retained messages: the time", "of 1 Wills of clients"] {
+    for part in [
+        "of 1 sessions: the user",
+        "of 1 sessions: the Session Expiry Interval",
+        "of 1 subscriptions: No Local",
+        "of 1 messages: properties",
+        "of 2 retained messages: the time",
+        "of 2 Wills: properties",
+        "of 2 Wills of clients",
+    ] {
         assert!(said.contains(&format!("not in format 1, {part}")), "{said}");
     }
     let mut visit = |position: Position<'_>, record: &LogRecord<'_>| {
@@ -253,7 +323,14 @@ fn a_directory_of_format_1_has_what_that_can_say() {
     assert_eq!((&recovered.damage[..], recovered.version), (&[][..], Some(1)));
     let mut expected = model(&from).0;
     expected.wills.clear();
-    expected.sessions.values_mut().for_each(|session| session.owner = None);
+    for session in expected.sessions.values_mut() {
+        (session.owner, session.lasts, session.will_due) = (None, None, None);
+        session.subscriptions.values_mut().for_each(|options| *options = options.qos.into());
+        let wills = session.due.values_mut().chain(&mut session.will);
+        wills.for_each(|((.., properties), _, delay, expiry)| (*properties, *delay, *expiry) = (Vec::new(), 0, None));
+        let contents = session.messages.values_mut().filter_map(|entry| entry.content.as_mut());
+        contents.for_each(|(.., properties)| properties.clear());
+    }
     expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
     assert_eq!(Model::from(&recovered.index), expected);
     // and is read by this version

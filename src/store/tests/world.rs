@@ -1,6 +1,11 @@
 //! [`World`]: a log under random traffic, which knows what it may have kept.
 
-use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use super::{
     super::{
@@ -17,7 +22,7 @@ use super::{
 };
 use crate::{
     codec::{PropertiesBuf, PropertyId, PropertyValue},
-    router::{Login, Publisher, QueuedCopy, Record, SessionOwner},
+    router::{Login, Publisher, QueuedCopy, Record, SessionOwner, WillLeft},
     session::{Extras, Message, SessionNumber, StoredWill},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
@@ -66,7 +71,25 @@ pub(super) fn open(
     assert_eq!(recovered.damage, []);
     let torn = recovered.torn.clone();
     let statistics = Arc::new(Statistics::default());
-    (Writer::open(Arc::new(files.clone()), recovered, settings.clone(), statistics).unwrap(), torn)
+    let mut writer = Writer::open(Arc::new(files.clone()), recovered, settings.clone(), statistics).unwrap();
+    writer.begins(log_began(), 0);
+    (writer, torn)
+}
+
+/// When all logs of these tests began.
+fn log_began() -> Instant {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    *BEGAN.get_or_init(Instant::now)
+}
+
+/// How old they are then, in milliseconds.
+pub(super) fn age_at(at: Instant) -> u64 {
+    at.duration_since(log_began()).as_millis() as u64
+}
+
+/// When they are so old.
+pub(super) fn when_old(age: u64) -> Instant {
+    log_began() + Duration::from_millis(age)
 }
 
 pub(super) fn look(files: &Simulated) -> Recovered {
@@ -206,8 +229,7 @@ impl World {
             20 => {
                 let number = self.model.wills.keys().max().map_or(self.next_will, |last| last + 1);
                 self.next_will = number + 1;
-                let message = Message::new(TopicName::new("will").unwrap(), b"gone", QoS::AtLeastOnce);
-                let will = StoredWill { message, retain: self.rng.one_in(2) };
+                let will = self.new_will();
                 let client = ClientId::from(format!("comes and goes {number}").as_str());
                 contents.list.push(Record::WillKept { number, client, user: self.user(), will });
             }
@@ -219,7 +241,9 @@ impl World {
             0 if sessions.len() < 5 => return self.start(contents),
             1 if self.rng.one_in(4) => contents.list.push(Record::SessionEnded { session }),
             1 => {
-                contents.list.push(Record::Detached { session });
+                let waits = WillLeft::Until(when_old(self.rng.below(1 << 20) as u64));
+                let left = [WillLeft::Gone, WillLeft::FromNextStart, waits][self.rng.below(3)];
+                contents.list.push(Record::Detached { session, will: left });
                 if let Some(will) = self.will() {
                     let number = self.model.sessions[&session].due.keys().max().map_or(1, |last| last + 1);
                     contents.list.push(Record::WillDue { session, number, will });
@@ -375,7 +399,22 @@ impl World {
     }
 
     fn will(&mut self) -> Option<StoredWill> {
-        let message = Message::new(TopicName::new("will").unwrap(), b"gone", QoS::AtLeastOnce);
-        self.rng.one_in(3).then_some(StoredWill { message, retain: self.rng.one_in(2) })
+        self.rng.one_in(3).then(|| self.new_will())
+    }
+
+    fn new_will(&mut self) -> StoredWill {
+        let (topic, retain) = (TopicName::new("will").unwrap(), self.rng.one_in(2));
+        if self.rng.one_in(2) {
+            return StoredWill::plain(Message::new(topic, b"gone", QoS::AtLeastOnce), retain);
+        }
+        // as MQTT 5 has it
+        let mut properties = PropertiesBuf::default();
+        if self.rng.one_in(2) {
+            properties.push(PropertyId::UserProperty, PropertyValue::Pair("name", &"v".repeat(self.rng.below(200))));
+        }
+        let extras = Extras { properties: properties.as_properties(), ..Extras::default() };
+        let message = Message::with(topic, b"gone", QoS::AtLeastOnce, extras);
+        let expiry = self.rng.one_in(2).then(|| self.rng.next() as u32);
+        StoredWill { message, retain, delay: self.rng.below(1_000) as u32, expiry }
     }
 }

@@ -1,13 +1,17 @@
 //! `dunlin store export`: what is kept, as JSON lines, or as a data directory of format 1.
 
-use std::{io, io::Write, path::Path};
+use std::{
+    io::{self, Write},
+    mem,
+    path::Path,
+};
 
 use serde_json::{Map, Value};
 
 use super::{
     super::{
         commit::milliseconds,
-        index::{Index, body_record, session_record, will_record},
+        index::{Index, body_record, log_will, session_record, will_record},
         log::{Away, Disk, Extras, Files, LogRecord, OpenError, Time, Will, data_dir},
         recovery::{Recovered, down_time},
     },
@@ -25,8 +29,11 @@ pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let (recovered, now) = whole(data_dir, "exporting")?;
     each_record(&recovered.index, &mut |record| {
         let mut object = json::record(record);
-        if let LogRecord::Session { away: Some(Away::Age(since)), .. } = *record {
+        if let LogRecord::Session { away: Some(Away::Age(since)), will_due, .. } = *record {
             object.insert("away_ms".into(), now.age.saturating_sub(since).into());
+            if let Some(due) = will_due {
+                object.insert("will_left_ms".into(), due.saturating_sub(now.age).into());
+            }
         }
         if let LogRecord::Body { extras: Extras { expires: Some(at), .. }, .. } = *record {
             object.insert("expires_ms".into(), at.saturating_sub(now.age).into());
@@ -35,6 +42,7 @@ pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
         object.remove("expires_age_ms");
         object.remove("away_since_ms");
         object.remove("away_since_age_ms");
+        object.remove("will_due_age_ms");
         without_nulls(&mut object);
         line(out, object)
     })?;
@@ -48,24 +56,19 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
     make(to)?;
     let failed = |error| OpenError::Io { path: to.to_owned(), what: "cannot write it", error };
     let files = Disk::new(to, false);
-    let (mut users, mut origins, mut wills) = (0, 0, 0);
+    let mut lost = NotIn1::default();
     let written = FreshLog::new(&files, 1, now).and_then(|mut log| {
         each_record(&recovered.index, &mut |record| {
             let mut record = *record;
-            match &mut record {
-                LogRecord::Session { away, owner, .. } => {
-                    users += u64::from(owner.take().is_some());
-                    if let Some(Away::Age(since)) = *away {
-                        let wall = now.wall.saturating_sub(now.age.saturating_sub(since));
-                        *away = Some(Away::Wall(wall));
-                    }
-                }
-                LogRecord::Body { origin, .. } => origins += u64::from(origin.take().is_some()),
-                LogRecord::WillKept { .. } => {
-                    wills += 1;
-                    return Ok(());
-                }
-                _ => {}
+            if let LogRecord::WillKept { .. } = record {
+                lost.wills += 1;
+                return Ok(());
+            }
+            lost.strip(&mut record);
+            if let LogRecord::Session { away: Some(away), .. } = &mut record
+                && let Away::Age(since) = *away
+            {
+                *away = Away::Wall(now.wall.saturating_sub(now.age.saturating_sub(since)));
             }
             log.put(&record)
         })?;
@@ -73,16 +76,67 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
     });
     written.and_then(|()| files.sync_dir()).map_err(failed)?;
     writeln!(out, "kept: {}", super::kept(&recovered.index))?;
-    for (count, what) in [
-        (users, "sessions: the user"),
-        (origins, "retained messages: the time, the publisher and its user"),
-        (wills, "Wills of clients with Clean Session 1: all of it"),
-    ] {
+    for (count, what) in lost.told() {
         if count > 0 {
             writeln!(out, "not in format 1, of {count} {what}")?;
         }
     }
     Ok(())
+}
+
+/// How many things have something that format 1 can not have.
+#[derive(Debug, Default)]
+struct NotIn1 {
+    users: u64,
+    lasts: u64,
+    subscriptions: u64,
+    extras: u64,
+    origins: u64,
+    will_extras: u64,
+    wills: u64,
+}
+
+impl NotIn1 {
+    /// Takes that off.
+    fn strip(&mut self, record: &mut LogRecord<'_>) {
+        match record {
+            LogRecord::Session { owner, lasts, will, will_due, .. } => {
+                self.users += u64::from(owner.take().is_some());
+                self.lasts += u64::from(lasts.take().is_some());
+                will.iter_mut().for_each(|will| self.strip_will(will));
+                *will_due = None;
+            }
+            LogRecord::WillDue { will, .. } => self.strip_will(will),
+            LogRecord::Subscribed { options, .. } => {
+                self.subscriptions += u64::from(options.is_special());
+                *options = options.qos.into();
+            }
+            LogRecord::Body { origin, extras, .. } => {
+                self.origins += u64::from(origin.take().is_some());
+                self.extras += u64::from(!mem::take(extras).is_empty());
+            }
+            _ => {}
+        }
+    }
+
+    fn strip_will(&mut self, will: &mut Will<'_>) {
+        self.will_extras += u64::from(!mem::take(&mut will.extras).is_empty());
+    }
+
+    fn told(&self) -> [(u64, &'static str); 7] {
+        [
+            (self.users, "sessions: the user"),
+            (self.lasts, "sessions: the Session Expiry Interval (they last until their clients end them)"),
+            (self.subscriptions, "subscriptions: No Local, Retain As Published, the Subscription Identifier"),
+            (self.extras, "messages: properties and the Message Expiry Interval (they do not expire)"),
+            (self.origins, "retained messages: the time, the publisher and its user"),
+            (
+                self.will_extras,
+                "Wills: properties, the Message Expiry Interval and the delay (they are due at the start)",
+            ),
+            (self.wills, "Wills of clients with Clean Session 1: all of it"),
+        ]
+    }
 }
 
 /// All that is kept in a directory that has no damage, and what time it is there.
@@ -110,10 +164,7 @@ pub(super) fn each_record(index: &Index, each: &mut impl FnMut(&LogRecord<'_>) -
             each(&LogRecord::Subscribed { session: number, filter, options })?;
         }
         for (&due, kept) in &session.due {
-            let message = &kept.will.message;
-            let (qos, retain, topic, payload) = (message.qos(), kept.will.retain, message.topic(), message.payload());
-            let will = Will { qos, retain, topic, payload };
-            each(&LogRecord::WillDue { session: number, number: due, will })?;
+            each(&LogRecord::WillDue { session: number, number: due, will: log_will(&kept.will) })?;
         }
         for entry in session.live_entries() {
             let (number, state) = (entry.number, index.entry_state(entry));

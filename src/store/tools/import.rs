@@ -13,7 +13,7 @@ use super::{
         commit::milliseconds,
         log::{
             Away, Disk, EntryState, Extras, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
-            data_dir, is_stored_in,
+            WillExtras, data_dir, is_stored_in,
         },
         recovery::recover,
     },
@@ -84,6 +84,7 @@ fn record<'a>(
             session: id(object, "session")?,
             client: text(object, "client")?,
             away: Some(Away::Age(AGE.saturating_sub(optional_number(object, "away_ms")?.unwrap_or(0)))),
+            will_due: optional_number(object, "will_left_ms")?.map(|left| AGE.saturating_add(left)),
             owner: match inner(object, "owner")? {
                 Some(owner) => Some(Owner {
                     user: text(owner, "user")?,
@@ -91,8 +92,8 @@ fn record<'a>(
                 }),
                 None => None,
             },
-            will: inner(object, "will")?.map(|object| will(object, payload)).transpose()?,
-            lasts: optional_number(object, "lasts_s")?.and_then(|seconds| u32::try_from(seconds).ok()),
+            will: inner(object, "will")?.map(|object| will(object, payload, properties)).transpose()?,
+            lasts: seconds(object, "lasts_s")?,
         },
         "subscription" => {
             let filter = TopicFilter::new(text(object, "filter")?).map_err(|error| format!("\"filter\" {error}"))?;
@@ -120,9 +121,7 @@ fn record<'a>(
                 None => None,
             },
             extras: Extras {
-                properties: Some(hex_bytes(object, "properties_hex", properties)?)
-                    .filter(|bytes| Properties::of_stored(bytes).is_some())
-                    .ok_or("\"properties_hex\" is not the properties of a PUBLISH")?,
+                properties: properties_of(object, properties)?,
                 expires: optional_number(object, "expires_ms")?.map(|left| AGE.saturating_add(left)),
             },
             payload: bytes(object, payload)?,
@@ -141,11 +140,11 @@ fn record<'a>(
             LogRecord::Received { session: id(object, "session")?, packet_id, arrival: number(object, "arrival")? }
         }
         "will_due" => {
-            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload)?;
+            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload, properties)?;
             LogRecord::WillDue { session: id(object, "session")?, number: number(object, "number")?, will }
         }
         "will_kept" => {
-            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload)?;
+            let will = will(inner(object, "will")?.ok_or("\"will\" is missing")?, payload, properties)?;
             let (client, user) = (text(object, "client")?, optional_text(object, "user")?);
             LogRecord::WillKept { number: id(object, "number")?, client, user, will }
         }
@@ -153,9 +152,25 @@ fn record<'a>(
     })
 }
 
-fn will<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<Will<'a>, String> {
+fn will<'a>(object: &'a Object, payload: &'a mut Vec<u8>, properties: &'a mut Vec<u8>) -> Result<Will<'a>, String> {
     let (qos, retain, topic) = (qos(object)?, flag(object, "retain")?, topic(object)?);
-    Ok(Will { qos, retain, topic, payload: bytes(object, payload)? })
+    let extras = WillExtras {
+        properties: properties_of(object, properties)?,
+        delay: seconds(object, "delay_s")?.unwrap_or(0),
+        expiry: seconds(object, "expiry_s")?,
+    };
+    Ok(Will { qos, retain, topic, payload: bytes(object, payload)?, extras })
+}
+
+fn properties_of<'a>(object: &'a Object, properties: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
+    Some(hex_bytes(object, "properties_hex", properties)?)
+        .filter(|bytes| Properties::of_stored(bytes).is_some())
+        .ok_or_else(|| "\"properties_hex\" is not the properties of a PUBLISH".into())
+}
+
+fn seconds(object: &Object, key: &str) -> Result<Option<u32>, String> {
+    let seconds = optional_number(object, key)?.map(u32::try_from).transpose();
+    seconds.map_err(|_| format!("{key:?} is more seconds than an interval has"))
 }
 
 fn inner<'a>(object: &'a Object, key: &str) -> Result<Option<&'a Object>, String> {

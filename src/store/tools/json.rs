@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::log::{Away, LogRecord, Origin, Will};
+use super::super::log::{Away, LogRecord, Origin, Will, WillExtras};
 use crate::{router::Login, types::QoS};
 
 /// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
 pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
     let value = match *record {
-        LogRecord::Session { session, client, away, will, owner, lasts } => {
+        LogRecord::Session { session, client, away, will, owner, lasts, will_due } => {
             let will = will.map(|will| self::will(&will));
             let (wall, age) = match away {
                 Some(Away::Wall(since)) => (Some(since), None),
@@ -19,6 +19,7 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
             json!({
                 "record": "session", "session": session, "client": client, "away_since_ms": wall,
                 "away_since_age_ms": age, "owner": owner, "will": will, "lasts_s": lasts,
+                "will_due_age_ms": will_due,
             })
         }
         LogRecord::Ended { session } => json!({"record": "session_ended", "session": session}),
@@ -105,6 +106,16 @@ fn will(will: &Will<'_>) -> Map<String, Value> {
     payload(&mut object, will.payload);
     object.insert("qos".into(), qos(will.qos));
     object.insert("retain".into(), will.retain.into());
+    let WillExtras { properties, delay, expiry } = will.extras;
+    if !properties.is_empty() {
+        object.insert("properties_hex".into(), hex(properties).into());
+    }
+    if delay > 0 {
+        object.insert("delay_s".into(), delay.into());
+    }
+    if let Some(seconds) = expiry {
+        object.insert("expiry_s".into(), seconds.into());
+    }
     object
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use dunlin::{
     config::Limits,
-    router::{Authorize, Condition, Count, Identity, QueuedCopy, Record, Rights, Store},
+    router::{Authorize, Condition, Count, Identity, QueuedCopy, Record, Rights, Store, WillLeft},
     session::{self, CommitSeq, SessionNumber, Stored},
     topic::{TopicFilter, TopicName},
     types::ClientId,
@@ -94,7 +94,7 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record) -> String 
             format!("started {} {will}", clients[&session])
         }
         Record::Attached { session, .. } => format!("attached {}", clients[&session]),
-        Record::Detached { session } => format!("detached {}", clients[&session]),
+        Record::Detached { session, will: WillLeft::Gone } => format!("detached {}", clients[&session]),
         Record::WillDue { session, number, will } => {
             format!("due {} {number} will {}", clients[&session], will.message.topic().as_str())
         }

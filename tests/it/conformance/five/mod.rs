@@ -18,6 +18,7 @@ mod subscribe;
 mod transport;
 mod versions;
 mod will;
+mod will_delay;
 
 use super::case::Case;
 use crate::support::{

@@ -134,7 +134,7 @@ fn also_a_disconnect_with_will_publishes_it_once_and_keeps_the_session() {
 impl Five {
     /// Ends the connection without a DISCONNECT, from the client's side, once the broker has read what was sent.
     #[track_caller]
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.send(PINGREQ);
         self.expect(&[0xD0, 0]);
         drop(self);
