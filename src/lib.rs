@@ -17,27 +17,13 @@
 //! alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` holds
 //! both.
 //!
+//! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
+//!
 //! # Locks
 //!
-//! Those that are taken while another is held, in the order in which they are taken. All others are taken with nothing
-//! else held.
-//!
-//! | lock | guards | may be taken while holding |
-//! |---|---|---|
-//! | `Handover::groups` of the store, for reading | that no batch is taken within a group of records ([`together`](router::Store::together)) | nothing |
-//! | `Sessions::map` of the router (a shard) | which slot has a Client Identifier | a group |
-//! | a slot of the router | one session and its connection | a group, a shard of `Sessions::map` |
-//! | `Owners::named` of the router | how many sessions each user has | any of the above |
-//! | `Subscriptions::trie` of the router | the trie | a group |
-//! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
-//! | `Sessions::expiring` of the router | sessions in whose queues messages wait that expire | a group, one slot |
-//! | `Sessions::expiries` of the router | when sessions end | a group |
-//! | `Wills::due` of the router | Wills that wait for room | a group |
-//! | `Handover::pending` of the store | the batch that collects, and those on their way | any of the above |
-//! | `Handover::waiters` of the store | whom to wake when | any of the router's |
-//!
-//! Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no lock held,
-//! and no input or output happens with one held.
+//! The order in which locks are taken is the table "Locks" of `ARCHITECTURE.md`; `tests/tidy` finds a lock that it does
+//! not name. Never two slots, never trie and slot together, never a lock over an `.await`. Wakers are called with no
+//! lock held, and no input or output happens with one held that a connection takes.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 

@@ -3,6 +3,7 @@
 //! shown below to find what it looks for.
 
 mod circles;
+mod documents;
 mod rust;
 
 use std::{
@@ -155,21 +156,6 @@ fn a_module_with_parts_is_mod_rs() {
 }
 
 #[test]
-fn what_documents_name_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages = pages.chain(["README.md", "CHANGELOG.md", "src/store/FORMAT.md"].map(|name| root.join(name)));
-    let pages: Vec<_> = pages.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
-    assert!(pages.len() > 4);
-    let found = pages.iter().flat_map(|page| {
-        let text = fs::read_to_string(page).unwrap();
-        let gone = named_paths(&text).into_iter().filter(|(_, path)| !root.join(path).exists());
-        gone.map(|(line, path)| format!("{}:{line}: there is no {path}", page.display())).collect::<Vec<_>>()
-    });
-    assert_none(found);
-}
-
-#[test]
 fn nothing_is_left_unfinished() {
     assert_none(["src", "tests"].into_iter().flat_map(sources).flat_map(|s| unfinished(&s.name, &s.text)));
 }
@@ -315,22 +301,6 @@ fn wide_comments(name: &str, text: &str) -> Vec<String> {
     let comments = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
     let wide = comments.filter(|(_, line)| !line.contains(" | ") && line.chars().count() > MAX_COLUMNS_OF_A_COMMENT);
     wide.map(|(at, _)| format!("{name}:{}: a comment wider than {MAX_COLUMNS_OF_A_COMMENT} columns", at + 1)).collect()
-}
-
-/// The paths of this repository that a page names, in backticks or as a link, and where.
-fn named_paths(text: &str) -> Vec<(usize, String)> {
-    let folders = ["src", "tests", "benches", "config", "docs", "certs", "fuzz", ".ci"];
-    let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    let mut found = Vec::new();
-    for (at, line) in text.lines().enumerate() {
-        let words = line.split(|c: char| !is_path(c)).map(|word| word.trim_end_matches(['.', '/']));
-        // what `dunlin certs` makes is named, and not there
-        let is_made = |word: &str| word.ends_with(".pem") || word.ends_with(".key");
-        let begins = |word: &str| word.split_once('/').is_some_and(|(first, _)| folders.contains(&first));
-        let begins = |word: &str| begins(word) && !is_made(word);
-        found.extend(words.filter(|word| begins(word)).map(|word| (at + 1, word.to_owned())));
-    }
-    found
 }
 
 fn unfinished(name: &str, text: &str) -> Vec<String> {
@@ -580,10 +550,6 @@ fn no_rule_finds_what_is_right() {
     assert_eq!(
         test_modules("src/a/mod.rs", "mod b;\n#[cfg(test)]\nmod tests;\n#[cfg(test)] mod inline {}"),
         ["src/a/tests"]
-    );
-    assert_eq!(
-        named_paths("a\n`src/a.rs`, [b](docs/b.md) and tests/it/; not /src/c or src."),
-        [(2, "src/a.rs".into()), (2, "docs/b.md".into()), (2, "tests/it".into())]
     );
     assert_eq!(test_modules("src/a/b.rs", "#[cfg(test)]\nmod tests;"), ["src/a/b/tests"]);
     assert_eq!(test_modules("src/lib.rs", "#[cfg(test)]\nmod c;"), ["src/c"]);
