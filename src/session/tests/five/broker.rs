@@ -270,7 +270,8 @@ impl Broker {
         let topic;
         match &mut packet {
             Packet::Publish(publish) => {
-                let meant = self.session.resolve_alias(publish).expect("an alias that the client may use");
+                let meant = self.with(now, |session, turn| session.resolve_alias(publish, turn));
+                let meant = meant.expect("an alias that the client may use");
                 topic = meant.unwrap_or_else(|| publish.topic.as_str().into());
                 publish.topic = TopicName::from_valid(&topic);
             }
