@@ -16,9 +16,9 @@ use super::{
     operation::{Operation, Subscribing},
 };
 use crate::{
-    codec::{self, Properties, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe},
+    codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
-    topic::{FilterId, Steps, TopicFilter},
+    topic::{FilterId, SHARE_PREFIX, Steps, TopicFilter},
     types::{RetainHandling, SubscriptionOptions},
 };
 
