@@ -29,6 +29,9 @@
 //! | a slot of the router | one session and its connection | a group, a shard of `Sessions::map` |
 //! | `Owners::named` of the router | how many sessions each user has | any of the above |
 //! | `Subscriptions::trie` of the router | the trie | a group |
+//! | `Groups::inner` of the router | which groups of shared subscriptions there are | a group, `Subscriptions::trie` |
+//! | `GroupRef::members` of the router | who is in one of them | a group, one slot, `Subscriptions::trie` |
+//! | `Requeues::due` of the router | when messages that wait in their members go to others | a group, one slot |
 //! | `RetainedStore::inner` of the router | the retained tree | a group, one slot |
 //! | `Sessions::expiries` of the router | when sessions end | a group |
 //! | `Wills::due` of the router | Wills that wait for room | a group |

@@ -39,6 +39,8 @@ pub fn limits() -> RouterLimits {
         max_packet_size: 2_000_000,
         receive_maximum: u16::MAX,
         topic_alias_maximum: 10,
+        shared_subscriptions: Default::default(),
+        shared_requeue_after: Duration::from_secs(1),
     }
 }
 

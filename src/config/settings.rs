@@ -12,7 +12,7 @@ use super::{
     memory_bound::MemoryBound,
     origins::Origins,
 };
-use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership};
+use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +128,10 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Topic Aliases that a client of MQTT 5 may use, and the broker towards each.
     pub topic_alias_maximum: u16,
+    /// Which member of a group of shared subscriptions gets a message.
+    pub shared_subscriptions: SharedSubscriptions,
+    /// What waits for a member of a group for so long goes to members that have room.
+    pub shared_requeue_after: Duration,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
@@ -383,6 +387,8 @@ impl Default for Limits {
             max_inflight_in: 100,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            shared_subscriptions: SharedSubscriptions::default(),
+            shared_requeue_after: Duration::from_secs(1),
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,
             max_queued_bytes_total: MemoryBound::Auto,

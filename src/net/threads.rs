@@ -325,6 +325,8 @@ async fn housekeeping(shared: Arc<NetShared>) {
     const MEASURE_EVERY: Duration = Duration::from_secs(1);
     /// Wills at once: others on this thread have their turn.
     const WILLS: usize = 10_000;
+    /// Messages that waited in a member of a group, the same.
+    const MOVED: usize = 10_000;
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
@@ -347,6 +349,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
             worker.local.finish(|local| {
                 router.expire_sessions(local, now);
                 router.publish_due_wills(local, WILLS);
+                router.requeue_waiting(local, now, MOVED);
                 if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
                     sys.publish(router, local, memory::of_process(), now);
                     published = Some(now);

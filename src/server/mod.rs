@@ -325,6 +325,8 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_inflight_in,
         receive_maximum,
         topic_alias_maximum,
+        shared_subscriptions,
+        shared_requeue_after,
         max_packet_size,
         max_queued_messages,
         max_queued_bytes,
@@ -368,6 +370,8 @@ fn router_limits(config: &Config) -> RouterLimits {
         client_id: config.auth.client_id,
         receive_maximum,
         topic_alias_maximum,
+        shared_subscriptions,
+        shared_requeue_after,
         max_packet_size,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,

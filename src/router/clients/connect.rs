@@ -9,7 +9,7 @@ use super::{
         Router, RouterThread,
         ports::{Event, Identity, Origin, Peer, Record, SessionOwner},
         publish::WillKept,
-        sessions::{Access, ConnectionId, Expired, ExpiryKey, SlotRef, SlotState},
+        sessions::{Access, ConnectionId, Expired, ExpiryKey, GroupRef, SlotRef, SlotState, Standing},
         thread::{Action, Count},
     },
     client::Client,
@@ -19,7 +19,8 @@ use super::{
 use crate::{
     codec::{Connect, PropertiesBuf, ReasonCode},
     session::{
-        ClientSays, CloseReason, CommitSeq, Expiry, ProtocolError, Session, SessionNumber, Stored, StoredWill, Welcome,
+        ClientSays, CloseReason, CommitSeq, Expiry, Moved, ProtocolError, Session, SessionNumber, Stored, StoredWill,
+        Welcome,
     },
     topic::FilterId,
     types::{ClientId, ProtocolVersion, UserName},
@@ -45,8 +46,8 @@ struct TakenOver {
     /// Where a store has it.
     kept: Option<WillKept>,
     old: Option<Waker>,
-    /// The session that was replaced, and its subscriptions.
-    ended: Option<(SlotRef, Vec<FilterId>)>,
+    /// The session that was replaced, and what it leaves.
+    ended: Option<(SlotRef, Ended)>,
     expiry: Option<ExpiryKey>,
     /// When what became of the session is kept.
     stored: Stored,
@@ -248,10 +249,10 @@ impl Router {
         let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
         if is_discarded || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded
-            let subscriptions;
-            (subscriptions, taken_over.stored) = self.end_session(local, &mut state);
+            let ended;
+            (ended, taken_over.stored) = self.end_session(local, slot, &mut state);
             drop(state);
-            taken_over.ended = Some((slot.clone(), subscriptions));
+            taken_over.ended = Some((slot.clone(), ended));
             return Ok(Some(begins));
         }
         let Begins { connect, expiry, told, says, connection, waker, will, access, whose, origin, .. } = begins;
@@ -284,6 +285,7 @@ impl Router {
         self.set_expiry(&mut state.session, expiry);
         let welcome = Welcome { says, ..Welcome::new(connect.version, true, &told) };
         state.session.attach(&welcome, will, &mut self.turn(local));
+        note_standing(slot, &mut state, local);
         // the connection that began it may not have been told that it is kept
         taken_over.stored = taken_over.stored.and(self.not_before(state.started_by));
         Ok(None)
@@ -357,8 +359,8 @@ impl Router {
         if let Some(key) = taken_over.expiry {
             self.sessions.cancel_expiry(key);
         }
-        if let Some((slot, subscriptions)) = taken_over.ended {
-            self.remove_subscriptions(&slot, &subscriptions);
+        if let Some((slot, ended)) = taken_over.ended {
+            self.clear_ended(local, &slot, ended);
         }
         if let Some(old) = taken_over.old {
             // it finds that its session is another's, and ends
@@ -396,9 +398,10 @@ impl Router {
         }
         let kept = state.session.expiry().within(local.limits.session_expiry);
         let ends = kept.is_some_and(|kept| kept.is_zero());
-        let mut subscriptions = Vec::new();
+        note_standing(slot, &mut state, local);
+        let mut ended = Ended::default();
         if ends {
-            (subscriptions, _) = self.end_session(local, &mut state);
+            (ended, _) = self.end_session(local, slot, &mut state);
         } else if let Some(at) = kept.and_then(|kept| now.checked_add(kept)) {
             state.expiry = Some((at, connection.0));
         }
@@ -414,7 +417,8 @@ impl Router {
         drop(state);
 
         if ends {
-            self.forget(slot, &client, &subscriptions);
+            self.sessions.remove(&client, slot);
+            self.clear_ended(local, slot, ended);
         } else if let Some(key) = key {
             self.sessions.expire_at(key, slot.clone());
         }
@@ -424,22 +428,30 @@ impl Router {
         dropped
     }
 
-    /// Removes what the router has of a session that ended.
-    fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId]) {
-        self.sessions.remove(client, slot);
-        self.remove_subscriptions(slot, subscriptions);
+    /// Removes what there is of a session that ended; messages of its groups go to other members.
+    fn clear_ended(&self, local: &mut RouterThread, slot: &SlotRef, ended: Ended) {
+        let Ended { subscriptions, groups, moved } = ended;
+        self.remove_subscriptions(slot, &subscriptions);
+        self.move_to_others(local, &moved);
+        groups.iter().for_each(|group| self.subscriptions.give_back(group));
     }
 
-    /// The session is no more: gives its subscriptions, and when that it ended is kept. With its lock held: before the
+    /// The session is no more: gives what it leaves, and when that it ended is kept. With its lock held: before the
     /// records of a session that takes its place.
-    fn end_session(&self, local: &mut RouterThread, state: &mut SlotState) -> (Vec<FilterId>, Stored) {
+    fn end_session(&self, local: &mut RouterThread, slot: &SlotRef, state: &mut SlotState) -> (Ended, Stored) {
         state.ended = true;
         self.sessions.owners.remove(state.owner());
-        let subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
-        let Some(session) = state.session.number() else { return (subscriptions, Stored::Done) };
+        let mut ended = Ended::default();
+        if let Some(shared) = state.shared.take() {
+            ended.groups = shared.groups().cloned().collect();
+            ended.groups.iter().for_each(|group| _ = group.leave(slot));
+            ended.moved = shared.with_groups(state.session.shared_at_end());
+        }
+        ended.subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
+        let Some(session) = state.session.number() else { return (ended, Stored::Done) };
         let stored = self.store(|| Record::SessionEnded { session });
         self.sessions.ended(stored);
-        (subscriptions, stored)
+        (ended, stored)
     }
 
     /// When this commit is durable.
@@ -456,15 +468,21 @@ impl Router {
                 Expired::NotBefore(at) => return Some(at),
                 Expired::None => return None,
             };
-            let mut state = slot.lock();
-            // it came back between, and may have gone away again
-            if state.ended || state.expiry != Some(key) {
-                continue;
-            }
-            let (subscriptions, _) = self.end_session(local, &mut state);
-            let (client, expiry) = (state.session.id().clone(), state.session.expiry());
-            drop(state);
-            self.forget(&slot, &client, &subscriptions);
+            let end = |local: &mut RouterThread| {
+                let mut state = slot.lock();
+                // it came back between, and may have gone away again
+                if state.ended || state.expiry != Some(key) {
+                    return None;
+                }
+                let (ended, _) = self.end_session(local, &slot, &mut state);
+                let (client, expiry) = (state.session.id().clone(), state.session.expiry());
+                drop(state);
+                self.sessions.remove(&client, &slot);
+                self.clear_ended(local, &slot, ended);
+                Some((client, expiry))
+            };
+            // what it leaves is kept together with that it ended
+            let Some((client, expiry)) = self.together(|| end(local)) else { continue };
             let most = local.limits.session_expiry;
             let why = match expiry.within(None) {
                 Some(asked) if most.is_none_or(|most| asked < most) => "its client's Session Expiry Interval",
@@ -474,6 +492,23 @@ impl Router {
             let after = expiry.within(most).unwrap_or_default();
             local.observers.observe(&Event::SessionExpired { client: &client, after });
         }
+    }
+}
+
+/// What a session that ended leaves.
+#[derive(Default)]
+struct Ended {
+    subscriptions: Vec<FilterId>,
+    /// It has left these.
+    groups: Vec<GroupRef>,
+    /// Messages that are other members' now.
+    moved: Vec<(GroupRef, Moved)>,
+}
+
+/// A client came or went away: its groups are told.
+fn note_standing(slot: &SlotRef, state: &mut SlotState, local: &RouterThread) {
+    if let SlotState { shared: Some(shared), session, .. } = state {
+        shared.set_standing(slot, Standing::of(session, &local.limits.session));
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     codec::{self, Ack, Cut, Disconnect, Frame, Packet, PacketType, PropertiesBuf, PropertyId, Publish, ReasonCode},
     session::{Action, CloseReason, Deferred, Expiry, Outgoing, ProtocolError, Stored},
-    topic::TopicName,
+    topic::{SHARE_PREFIX, TopicName},
     types::{PacketId, ProtocolVersion, QoS},
 };
 
@@ -310,8 +310,10 @@ impl Router {
                 self.takes_answer(client, subscribe.filters.len())?;
                 if client.bridge {
                     // as MQTT 5 lets bridges say for themselves
-                    for (_, options) in &mut subscribe.filters {
-                        (options.no_local, options.retain_as_published) = (true, true);
+                    for (filter, options) in &mut subscribe.filters {
+                        // not where a group shares messages: one that is nobody else's would be lost [MQTT-3.8.3-4]
+                        options.no_local = !filter.as_str().starts_with(SHARE_PREFIX);
+                        options.retain_as_published = true;
                     }
                 }
                 self.subscribe(local, client, &subscribe, replies)?;

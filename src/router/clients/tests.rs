@@ -61,6 +61,8 @@ impl World {
             max_packet_size: 2_000_000,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
+            shared_subscriptions: Default::default(),
+            shared_requeue_after: Duration::from_secs(1),
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());

@@ -5,7 +5,7 @@ use super::super::RouterLimits;
 use crate::{
     codec::{self, Connect, PropertiesBuf, PropertyId, Will},
     session::{ClientSays, Expiry, Extras, Message, ProtocolError, StoredWill},
-    types::{ClientId, ProtocolVersion},
+    types::{ClientId, ProtocolVersion, SharedSubscriptions},
 };
 
 /// How long the session of a client lasts: as its CONNECT asks, and no longer than the server keeps any.
@@ -66,7 +66,9 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     if limits.topic_alias_maximum > 0 {
         told.number(PropertyId::TopicAliasMaximum, limits.topic_alias_maximum.into());
     }
-    told.flag(PropertyId::SharedSubscriptionAvailable, false);
+    if limits.shared_subscriptions == SharedSubscriptions::Off {
+        told.flag(PropertyId::SharedSubscriptionAvailable, false);
+    }
     told
 }
 

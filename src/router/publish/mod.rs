@@ -2,16 +2,25 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `delivering` | a message that is handed to sessions |
+//! | `groups` | a message to a group of shared subscriptions |
+//! | `requeue` | messages that wait in one member of a group while others could have them |
 //! | `messages` | from a message to the sessions that get it |
 //! | `sender` | whose message it is |
 //! | `steps` | messages that a turn is too short for |
 //! | `wills` | Wills that are due |
 
+mod delivering;
+mod groups;
 mod messages;
+mod requeue;
 mod sender;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod wills;
 
+pub(crate) use requeue::Requeues;
 pub(crate) use sender::Sender;
 pub(crate) use steps::{Leave, Publishing, Step};
 pub(crate) use wills::{WillKept, Wills};

@@ -6,17 +6,30 @@
 //! | `rights` | who its client is, and what it may do |
 //! | `owners` | how many sessions each user has |
 //! | `map` | which session has a Client Identifier; who is connected; when sessions end |
+//! | `group` | one group of shared subscriptions: its members, and whose turn it is |
+//! | `ring` | which member of a group a key belongs to |
+//! | `memberships` | the groups of one session |
 //! | `permissions` | whether users and rules changed |
 
+mod group;
 mod map;
+mod memberships;
 mod owners;
 mod permissions;
 mod rights;
+mod ring;
 mod slot;
 
+pub(crate) use group::Standing;
 pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
 pub(crate) use rights::Access;
 pub use slot::{ConnectionId, SlotRef};
 pub(crate) use slot::{ExpiryKey, SlotState};
+
+/// A group of sessions.
+pub(crate) type GroupRef = group::GroupRef<SlotRef>;
+
+/// A session in one.
+pub(crate) type Member = group::Member<SlotRef>;

@@ -15,7 +15,9 @@ use triomphe::Arc;
 
 use super::{
     super::ports::{Origin, SessionOwner},
+    memberships::Memberships,
     rights::Access,
+    ring::Place,
 };
 use crate::session::{CommitSeq, Session};
 
@@ -53,6 +55,8 @@ pub(crate) struct SlotState {
     pub(crate) ended: bool,
     /// When it ends if its client stays away: its key in the router's list.
     pub(crate) expiry: Option<ExpiryKey>,
+    /// The groups of shared subscriptions that it is in.
+    pub(crate) shared: Option<Box<Memberships<SlotRef>>>,
     /// The commit that its beginning waits for: no CONNACK is sent before.
     pub(crate) started_by: CommitSeq,
 }
@@ -94,6 +98,7 @@ impl SlotRef {
             will_number: None,
             ended: false,
             expiry: None,
+            shared: None,
             started_by: CommitSeq::default(),
         };
         Self(Arc::new(Slot {
@@ -181,6 +186,16 @@ impl PartialEq for SlotRef {
 }
 
 impl Eq for SlotRef {}
+
+impl Place for SlotRef {
+    fn address(&self) -> usize {
+        self.address()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_kept()
+    }
+}
 
 impl Hash for SlotRef {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -43,8 +43,14 @@ fn fill(path: &Path) {
     for number in 1..=MESSAGES {
         let payload = if number == 7 { vec![0xFF; 3] } else { vec![b'a'; 100] };
         let message = Message::new(topic, &payload, QoS::AtLeastOnce);
-        let change =
-            SessionChange::Queued { number, message: &message, qos: QoS::AtLeastOnce, retain: false, sent: None };
+        let change = SessionChange::Queued {
+            number,
+            message: &message,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            shared: false,
+            sent: None,
+        };
         wait(&store, store.append(Record::of(session, change)));
     }
     let message = Message::new(topic, b"kept", QoS::AtMostOnce);
@@ -157,7 +163,7 @@ fn fill_with_all(path: &Path) {
     let publisher = Some(Publisher { client: "device".into(), user: Some("jon".into()) });
     let message = Message::new(TopicName::new("r").unwrap(), &[0xFE, 0, 1], QoS::AtLeastOnce);
     let queued = Message::new(topic, b"queued", QoS::ExactlyOnce);
-    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true };
+    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true, shared: false };
     let client = ClientId::from("of maria");
     let last = [
         Record::SessionStarted { session, client: client.clone(), owner, will: Some(will(b"of a session")) },

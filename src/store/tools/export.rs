@@ -17,7 +17,10 @@ use super::{
     fresh::FreshLog,
     json, line, read,
 };
-use crate::{clock::Clock, topic::TopicFilter};
+use crate::{
+    clock::Clock,
+    topic::{SharedFilter, TopicFilter},
+};
 
 /// Writes what is kept to `out`, an object a line: `dunlin store import` takes them.
 pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
@@ -48,7 +51,7 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
     make(to)?;
     let failed = |error| OpenError::Io { path: to.to_owned(), what: "cannot write it", error };
     let files = Disk::new(to, false);
-    let (mut users, mut origins, mut wills) = (0, 0, 0);
+    let (mut users, mut origins, mut wills, mut groups, mut shared) = (0, 0, 0, 0, 0);
     let written = FreshLog::new(&files, 1, now).and_then(|mut log| {
         each_record(&recovered.index, &mut |record| {
             let mut record = *record;
@@ -65,6 +68,12 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
                     wills += 1;
                     return Ok(());
                 }
+                // it would take one for an ordinary filter, to which nobody publishes
+                LogRecord::Subscribed { filter, .. } if SharedFilter::of(filter).is_some() => {
+                    groups += 1;
+                    return Ok(());
+                }
+                LogRecord::Entry { entry, .. } => shared += u64::from(std::mem::take(&mut entry.shared)),
                 _ => {}
             }
             log.put(&record)
@@ -77,6 +86,8 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
         (users, "sessions: the user"),
         (origins, "retained messages: the time, the publisher and its user"),
         (wills, "Wills of clients with Clean Session 1: all of it"),
+        (groups, "shared subscriptions: all of it"),
+        (shared, "messages: that they came through a shared subscription"),
     ] {
         if count > 0 {
             writeln!(out, "not in format 1, of {count} {what}")?;

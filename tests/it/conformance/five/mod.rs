@@ -12,6 +12,7 @@ mod publish;
 mod receive;
 mod restart;
 mod retained;
+mod shared;
 mod subscribe;
 mod transport;
 mod versions;
