@@ -59,6 +59,7 @@ impl Router {
             }
         }
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
+        self.note_restored(&slot, now);
         slot.lock().whose = owner.map(Box::new);
         if let Some(expiry) = expiry.within(local.limits.session_expiry) {
             // one that is due ends at once

@@ -62,6 +62,14 @@ impl Router {
         }
     }
 
+    /// Messages of groups that waited in a session before a restart wait on.
+    pub(crate) fn note_restored(&self, slot: &SlotRef, now: Instant) {
+        let mut state = slot.lock();
+        if state.shared.is_some() && state.session.has_shared_waiting() {
+            self.requeues.note_queued(slot, &mut state, now);
+        }
+    }
+
     /// Gives how many messages were moved.
     fn requeue(&self, local: &mut RouterThread, slot: &SlotRef, now: Instant, most: usize) -> usize {
         let mut state = slot.lock();

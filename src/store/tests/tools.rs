@@ -173,7 +173,9 @@ fn fill_with_all(path: &Path) {
         Record::Received { session, packet_id: PacketId::new(3).unwrap() },
         Record::Queued { message: queued.clone(), copy: copy(5), sent: None },
         Record::Queued { message: queued.clone(), copy: copy(6), sent: Some(2) },
-        Record::Queued { message: queued, copy: copy(7), sent: Some(3) },
+        Record::Queued { message: queued.clone(), copy: copy(7), sent: Some(3) },
+        Record::Queued { message: queued, copy: QueuedCopy { shared: true, ..copy(8) }, sent: None },
+        Record::Subscribed { session, filter: "$share/g/t/#".into(), options: QoS::ExactlyOnce.into() },
         Record::Released { session, number: 7 },
         Record::Retained { message, publisher },
     ]
@@ -195,7 +197,7 @@ fn what_is_exported_is_imported() {
     fill_with_all(&from);
     let (_, lines) = run(|out| tools::export(&from, out).map(|()| true));
     let (_, said) = run(|out| tools::import(&to, lines.as_bytes(), out).map(|()| true));
-    assert!(said.contains("2 sessions, 1 subscriptions, 203 messages to deliver"), "{said}");
+    assert!(said.contains("2 sessions, 2 subscriptions, 204 messages to deliver"), "{said}");
     assert_eq!(model(&to).0, model(&from).0);
     let (_, again) = run(|out| tools::export(&to, out).map(|()| true));
     let sorted = |lines: &str| {
@@ -243,7 +245,13 @@ fn a_directory_of_format_1_has_what_that_can_say() {
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     fill_with_all(&from);
     let (_, said) = run(|out| tools::export_format_1(&from, &to, out).map(|()| true));
-    for part in ["of 1 sessions: the user", "of 2 retained messages: the time", "of 1 Wills of clients"] {
+    for part in [
+        "of 1 sessions: the user",
+        "of 2 retained messages: the time",
+        "of 1 Wills of clients",
+        "of 1 shared subscriptions: all of it",
+        "of 1 messages: that they came through a shared subscription",
+    ] {
         assert!(said.contains(&format!("not in format 1, {part}")), "{said}");
     }
     let mut visit = |position: Position<'_>, record: &LogRecord<'_>| {
@@ -259,7 +267,11 @@ fn a_directory_of_format_1_has_what_that_can_say() {
     assert_eq!((&recovered.damage[..], recovered.version), (&[][..], Some(1)));
     let mut expected = model(&from).0;
     expected.wills.clear();
-    expected.sessions.values_mut().for_each(|session| session.owner = None);
+    for session in expected.sessions.values_mut() {
+        session.owner = None;
+        session.subscriptions.retain(|filter, _| !filter.starts_with("$share/"));
+        session.messages.values_mut().for_each(|entry| entry.shared = false);
+    }
     expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
     assert_eq!(Model::from(&recovered.index), expected);
     // and is read by this version
