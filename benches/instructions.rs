@@ -1,4 +1,4 @@
-//! Instructions that six fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
+//! Instructions that eight fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
 //! `benches/instructions.txt`: more than 5 % above one of them is a failure, so that nobody makes it slower unnoticed.
 //!
 //! `cargo bench --bench instructions`; with `DUNLIN_BLESS=1` the counts become the stored ones. Counts depend on the
@@ -23,10 +23,12 @@ use dunlin::{
 
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const TOLERANCE: f64 = 1.05;
-const WORKLOADS: [(&str, fn()); 6] = [
+const WORKLOADS: [(&str, fn()); 8] = [
     ("pairs-q0", || pairs(QoS::AtMostOnce)),
     ("pairs-q1", || pairs(QoS::AtLeastOnce)),
     ("fanout-q0", fanout),
+    ("group-10", || group(10)),
+    ("group-1000", || group(1_000)),
     ("filters", filters),
     ("churn-retained", churn_retained),
     ("churn-wildcards", churn_wildcards),
@@ -123,6 +125,29 @@ fn fanout() {
     let publish = common::publish("site/line/machine", QoS::AtMostOnce, false, 64);
     for _ in 0..200 {
         handle(&router, &mut local, &mut publisher, &publish, &mut replies);
+        local.wake();
+        drain(&router, &mut local, &mut clients, QoS::AtMostOnce);
+    }
+}
+
+/// One publisher, and a group of so many members, each of which gets its part.
+fn group(members: usize) {
+    let (router, mut local, mut clients) = subscribed(0, QoS::AtMostOnce);
+    let mut replies = Vec::new();
+    for i in 0..members {
+        let mut client = connect(&router, &mut local, &format!("s{i}"));
+        let filter = common::subscribe("$share/group/site/line/machine", QoS::AtLeastOnce);
+        handle(&router, &mut local, &mut client, &filter, &mut replies);
+        clients.push(client);
+    }
+    drain(&router, &mut local, &mut clients, QoS::AtMostOnce);
+    let mut publisher = connect(&router, &mut local, "p");
+    let publish = common::publish("site/line/machine", QoS::AtMostOnce, false, 64);
+    for _ in 0..10 {
+        for _ in 0..10_000 {
+            handle(&router, &mut local, &mut publisher, &publish, &mut replies);
+        }
+        replies.clear();
         local.wake();
         drain(&router, &mut local, &mut clients, QoS::AtMostOnce);
     }

@@ -259,7 +259,10 @@ impl<'a> Load<'a> {
             for n in begin.clone() {
                 let message = Message::new(self.topic, &PAYLOAD, QoS::AtLeastOnce);
                 let (number, qos) = (n / SESSIONS + 1, QoS::AtLeastOnce);
-                append(n, SessionChange::Queued { number, message: &message, qos, retain: false, sent: None });
+                append(
+                    n,
+                    SessionChange::Queued { number, message: &message, qos, retain: false, shared: false, sent: None },
+                );
             }
             for n in end.clone() {
                 append(n, SessionChange::Completed { number: n / SESSIONS + 1, count: 1 });

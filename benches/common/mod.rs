@@ -42,6 +42,8 @@ pub fn limits() -> RouterLimits {
         receive_maximum: u16::MAX,
         topic_alias_maximum: 10,
         says: Default::default(),
+        shared_subscriptions: Default::default(),
+        shared_requeue_after: Duration::from_secs(1),
     }
 }
 

@@ -53,7 +53,9 @@ impl Policy {
                 Err(error) => answer(false, format!("nobody can publish to {:?}, which {error}", question.topic)),
             };
         }
-        match (TopicName::new(question.topic), TopicFilter::new(question.topic)) {
+        // of a shared subscription, rules see what its group asks for
+        let asked = TopicFilter::new(question.topic).map_or(question.topic, |filter| filter.behind_share().as_str());
+        match (TopicName::new(asked), TopicFilter::new(asked)) {
             (Ok(topic), _) => of_topic(&rights, topic, Want::Read, rules.file()),
             (_, Ok(filter)) => of_filter(&rights, filter, rules.file()),
             (_, Err(error)) => answer(false, format!("nobody can subscribe to {:?}, which {error}", question.topic)),

@@ -5,14 +5,13 @@
 use std::num::NonZeroU32;
 
 use crate::{
-    topic::TopicName,
+    topic::{SHARE_PREFIX, TopicName},
     types::{PacketId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions},
 };
 
 use super::{
     Ack, Auth, BRIDGE, Carrier, Connack, Connect, DecodeError, Disconnect, Field, Frame, Packet, PacketType,
-    Properties, PropertyId, Publish, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe,
-    Will,
+    Properties, PropertyId, Publish, ReasonCode, Suback, SubackCode, Subscribe, Unsuback, Unsubscribe, Will,
     cursor::{self, Cursor},
 };
 

@@ -67,9 +67,6 @@ pub struct Connect<'a> {
     pub properties: Properties<'a>,
 }
 
-/// What the Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
-pub const SHARE_PREFIX: &str = "$share/";
-
 /// The bit of the Protocol Level that says that the client is a bridge.
 pub(super) const BRIDGE: u8 = 0x80;
 

@@ -17,7 +17,7 @@ use super::{
     memory_bound::OfMemory,
     settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
 };
-use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, TlsRecords, Transport};
+use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions, TlsRecords, Transport};
 
 /// The keys of one TOML table; `T` is what they set.
 pub(super) struct Table<T: 'static> {
@@ -364,6 +364,20 @@ const LIMITS: Table<Config> = Table {
             "The longest Keep Alive that clients may have, from their next connection on, in whole seconds. A client of MQTT 5 \
              that asks for a longer one, or for none (0), is told this one (Server Keep Alive); one of MQTT 3.1.1 is refused \
              (code 2).";
+        shared_subscriptions: Choice(&[
+            ("round-robin", SharedSubscriptions::RoundRobin),
+            ("random", SharedSubscriptions::Random),
+            ("sticky", SharedSubscriptions::Sticky),
+            ("hash-client", SharedSubscriptions::HashClient),
+            ("hash-topic", SharedSubscriptions::HashTopic),
+            ("off", SharedSubscriptions::Off),
+        ]),
+            "Which member of a group gets a message, of those that subscribe to $share/group/filter: one after the other, or any, \
+             of those that are connected and have room; the same one until it is away or does not take what it is sent; the \
+             same one for the same publisher, or for the same topic, while the same members are connected. \"off\" refuses new \
+             ones; those that there are go on one after the other.";
+        shared_requeue_after: span(MILLISECOND, HOUR),
+            "What waits for a member of a group for this long, and was not sent to it, goes to members that have room.";
         max_queued_messages: count(1), "Messages queued for one session.";
         max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
         max_queued_bytes_total: OfMemory(Size { min: 1 << 20, max: MOST_BYTES }),

@@ -49,7 +49,7 @@ pub mod starter;
 mod summary;
 mod variables;
 
-pub use crate::types::{QueueFull, Secret};
+pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
 pub use changes::{KeyChange, changes, listener_changes};
 pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, StoreAction, StoreArgs};

@@ -12,7 +12,7 @@ use super::{
     memory_bound::MemoryBound,
     origins::Origins,
 };
-use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership};
+use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions};
 
 /// Everything a [`Server`](crate::Server) needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,6 +138,10 @@ pub struct Limits {
     pub retain_available: bool,
     /// The longest Keep Alive, in whole seconds; `None`: as long as each client likes.
     pub max_keep_alive: Option<Duration>,
+    /// Which member of a group of shared subscriptions gets a message.
+    pub shared_subscriptions: SharedSubscriptions,
+    /// What waits for a member of a group for so long goes to members that have room.
+    pub shared_requeue_after: Duration,
     /// Messages queued for one session.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.
@@ -402,6 +406,8 @@ impl Default for Limits {
             max_qos: 2,
             retain_available: true,
             max_keep_alive: None,
+            shared_subscriptions: SharedSubscriptions::default(),
+            shared_requeue_after: Duration::from_secs(1),
             max_queued_messages: 1_000,
             max_queued_bytes: 64 * MIB,
             max_queued_bytes_total: MemoryBound::Auto,

@@ -352,6 +352,8 @@ async fn housekeeping(shared: Arc<NetShared>) {
     const SOON: Duration = Duration::from_millis(10);
     /// Sessions of which messages are looked at that expire.
     const EXPIRING: usize = 2_000;
+    /// Messages that waited in a member of a group, the same.
+    const MOVED: usize = 10_000;
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
@@ -375,6 +377,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
             worker.local.finish(|local| {
                 router.expire_sessions(local, now, AT_ONCE);
                 router.publish_due_wills(local, AT_ONCE);
+                router.requeue_waiting(local, now, MOVED);
                 router.drop_expired(local, now, EXPIRING);
                 if router.remove_expired(local, now, RETAINED) {
                     every = SOON;

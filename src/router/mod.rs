@@ -53,6 +53,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+use publish::Requeues;
 use publish::Wills;
 use sessions::Permissions;
 use sessions::Sessions;
@@ -63,7 +64,7 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ClientIdBinding, QoS, SessionOwnership},
+    types::{ClientId, ClientIdBinding, QoS, SessionOwnership, SharedSubscriptions},
 };
 
 /// The bounds that the router and its sessions hold to.
@@ -109,6 +110,10 @@ pub struct RouterLimits {
     pub receive_maximum: u16,
     /// Topic Aliases of each client, and towards each client.
     pub topic_alias_maximum: u16,
+    /// Which member of a group of shared subscriptions gets a message.
+    pub shared_subscriptions: SharedSubscriptions,
+    /// What waits in a member of a group for so long, and was not sent, goes to members that have room.
+    pub shared_requeue_after: Duration,
     /// What else clients are told when they connect.
     pub says: ServerSays,
 }
@@ -173,6 +178,7 @@ pub struct Router {
     sessions: Sessions,
     subscriptions: Subscriptions,
     retained: RetainedStore,
+    requeues: Requeues,
     wills: Wills,
     permissions: Permissions,
     limits: ArcSwap<RouterLimits>,
@@ -185,16 +191,19 @@ impl Router {
     pub fn new(limits: RouterLimits, ports: Ports, seed: u64) -> Self {
         let counters = Counters::default();
         counters.pressure().set_most_queued(limits.max_queued_bytes_total);
-        Self {
+        let router = Self {
             sessions: Sessions::default(),
             subscriptions: Subscriptions::new(seed),
             retained: RetainedStore::new(seed.rotate_left(32)),
+            requeues: Requeues::default(),
             wills: Wills::default(),
             permissions: Permissions::default(),
             limits: ArcSwap::from_pointee(limits),
             ports,
             counters,
-        }
+        };
+        router.requeues.set_after(router.limits.load().shared_requeue_after);
+        router
     }
 
     /// The part of one more thread, which begins now.
@@ -205,6 +214,7 @@ impl Router {
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
     pub fn set_limits(&self, limits: RouterLimits) {
         self.counters.pressure().set_most_queued(limits.max_queued_bytes_total);
+        self.requeues.set_after(limits.shared_requeue_after);
         self.limits.store(Arc::new(limits));
         // a topic that was admitted under the old ones is looked at again
         self.subscriptions.make_all_stale();
@@ -298,7 +308,12 @@ impl Router {
         self.counters.held()
     }
 
-    /// (Filter, subscriber) pairs.
+    /// (Group, session) pairs of shared subscriptions.
+    pub fn shared_subscription_count(&self) -> usize {
+        self.subscriptions.shared()
+    }
+
+    /// (Filter, subscriber) pairs, without those of shared subscriptions.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.len()
     }

@@ -175,8 +175,7 @@ fn gauges(router: &Router) -> [(&'static str, usize); 17] {
         ("subscriptions/memory", router.subscriptions.memory()),
         ("retained messages/memory", router.retained.memory()),
         ("subscriptions/count", router.subscription_count()),
-        // none until there are shared subscriptions (MQTT 5)
-        ("shared_subscriptions/count", 0),
+        ("shared_subscriptions/count", router.shared_subscription_count()),
         ("retained messages/count", retained),
         ("retained messages/bytes", retained_bytes),
     ]

@@ -18,7 +18,7 @@ use crate::{
 /// Client Identifiers: those in capitals keep their sessions.
 const CLIENTS: [&str; 5] = ["a", "B", "C", "d", "Restored"];
 const TOPICS: [&str; 4] = ["t", "t/1", "t/2", "secret/x"];
-const FILTERS: [&str; 4] = ["#", "t", "t/+", "secret/x"];
+const FILTERS: [&str; 6] = ["#", "t", "t/+", "secret/x", "$share/g/t", "$share/h/#"];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -145,6 +145,8 @@ fn limits() -> RouterLimits {
         receive_maximum: u16::MAX,
         topic_alias_maximum: 10,
         says: Default::default(),
+        shared_subscriptions: Default::default(),
+        shared_requeue_after: Duration::from_secs(1),
     }
 }
 
@@ -172,6 +174,7 @@ impl World {
                 message: crate::session::Message::new(TopicName::new("t").unwrap(), b"kept", QoS::AtLeastOnce),
                 qos: QoS::AtLeastOnce,
                 retain: false,
+                shared: false,
             },
         };
         let number = SessionNumber(7.try_into().unwrap());
@@ -253,6 +256,9 @@ impl World {
             }
             Step::Expire => {
                 self.now += Duration::from_secs(61);
+                router.refresh(local, self.now);
+                router.requeue_waiting(local, self.now, 2);
+                router.requeue_waiting(local, self.now, 100);
                 router.expire_sessions(local, self.now, usize::MAX);
             }
             Step::Policy { full, queue_qos0, thread } => {

@@ -329,6 +329,8 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_qos,
         retain_available,
         max_keep_alive,
+        shared_subscriptions,
+        shared_requeue_after,
         max_packet_size,
         max_queued_messages,
         max_queued_bytes,
@@ -384,6 +386,8 @@ fn router_limits(config: &Config) -> RouterLimits {
             server_reference: config.server_reference.as_deref().map(Into::into),
             response_information: config.response_information.as_deref().map(Into::into),
         },
+        shared_subscriptions,
+        shared_requeue_after,
         max_packet_size,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,

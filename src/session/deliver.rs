@@ -4,7 +4,7 @@ use std::{ops::Range, time::Instant};
 
 use super::{
     Attached, BufPool, CommitSeq, Gone, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
-    SessionLimits, SessionNumber, Stored, Turn,
+    SessionLimits, SessionNumber, Share, Stored, Turn,
     inflight::{InFlight, SendState},
     outbound::{Outbound, QueueLimits},
     packet_ids,
@@ -41,11 +41,13 @@ pub struct How<'a> {
     pub retain: bool,
     /// The Subscription Identifiers of the subscriptions that match (MQTT 5 section 3.3.4), as properties on the wire.
     pub identifiers: &'a [u8],
+    /// The shared subscription that it comes through.
+    pub share: Share,
 }
 
 impl From<QoS> for How<'_> {
     fn from(qos: QoS) -> Self {
-        Self { qos, retain: false, identifiers: &[] }
+        Self { qos, retain: false, identifiers: &[], share: Share::NONE }
     }
 }
 
@@ -83,7 +85,8 @@ impl Session {
         let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
         let waiting = attached.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
-        let keep = self.expiry.outlives_connection();
+        // what its client does not acknowledge is another member's when the session ends
+        let keep = self.expiry.outlives_connection() || how.share.is_some() && how.qos == QoS::AtLeastOnce;
         let outbound = self.outbound.get_or_insert_default();
         if !(fits && outbound.is_clear() && outbound.has_place(attached.window(turn.limits))) {
             return self.enqueue(outgoing, how, turn);
@@ -92,18 +95,19 @@ impl Session {
             self.dropped = self.dropped.saturating_add(1);
             return Delivery::TooLarge;
         }
-        let How { qos, retain, identifiers } = how;
+        let How { qos, retain, identifiers, share } = how;
         let number = outbound.next_number();
         // a store writes it once for all that are told the same
         let owned = (!identifiers.is_empty() && keep).then(|| outgoing.message().with_identifiers(identifiers));
         let message = || owned.as_ref().unwrap_or_else(|| outgoing.message());
         let kept = keep.then(|| message().clone());
         let held = kept.as_ref().map_or(0, |message| outbound.count_in(message));
-        let seq = outbound.begin(number, qos, retain, kept);
+        let seq = outbound.begin(number, qos, retain, share, kept);
         outbound.tell_one_sent(held, |before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number {
             let message = message();
-            let change = SessionChange::Queued { number, message, qos, retain, sent: Some(seq) };
+            let change =
+                SessionChange::Queued { number, message, qos, retain, shared: share.is_some(), sent: Some(seq) };
             let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
@@ -115,7 +119,7 @@ impl Session {
     fn enqueue(
         &mut self,
         outgoing: &Outgoing<'_>,
-        How { qos, retain, identifiers }: How<'_>,
+        How { qos, retain, identifiers, share }: How<'_>,
         turn: &mut Turn<'_, impl Journal>,
     ) -> Delivery {
         let Turn { now, limits, journal, .. } = turn;
@@ -140,7 +144,7 @@ impl Session {
             false => queue,
         };
         let number = outbound.next_number();
-        let queued = Queued { number, message: message.clone(), qos, retain };
+        let queued = Queued { number, message: message.clone(), qos, retain, share };
         let dropped = outbound.enqueue(queued, queue);
         outbound.tell(|before, now| journal.holds(before, now));
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
@@ -157,7 +161,9 @@ impl Session {
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
             // the journal knows who waits for it
-            let _ = journal.changed(session, SessionChange::Queued { number, message, qos, retain, sent: None });
+            let shared = share.is_some();
+            let _ =
+                journal.changed(session, SessionChange::Queued { number, message, qos, retain, shared, sent: None });
         }
         Delivery::Queued
     }
@@ -184,8 +190,8 @@ impl Session {
         outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
-            let _ =
-                turn.journal.changed(session, SessionChange::Queued { number, message, qos, retain: true, sent: None });
+            let change = SessionChange::Queued { number, message, qos, retain: true, shared: false, sent: None };
+            let _ = turn.journal.changed(session, change);
         }
         true
     }
@@ -290,7 +296,7 @@ impl Session {
         }
         let Turn { now, limits, pool, journal } = turn;
         while attached.collected() < room {
-            let Some(Queued { number, message, qos, retain, .. }) = outbound.next(attached.window(limits)) else {
+            let Some(Queued { number, message, qos, retain, share }) = outbound.next(attached.window(limits)) else {
                 break;
             };
             let gone = match () {
@@ -308,11 +314,12 @@ impl Session {
             }
             let mut id = None;
             if qos != QoS::AtMostOnce {
-                let keep = self.expiry.outlives_connection().then(|| message.clone());
+                let keep = self.expiry.outlives_connection() || share.is_some() && qos == QoS::AtLeastOnce;
+                let keep = keep.then(|| message.clone());
                 if let Some(message) = &keep {
                     outbound.count_in(message);
                 }
-                let seq = outbound.begin(number, qos, retain, keep);
+                let seq = outbound.begin(number, qos, retain, share, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {
                     let change = SessionChange::Sent { number, sent: seq, count: 1 };
@@ -426,13 +433,13 @@ fn give_up(
 impl Attached {
     /// How many QoS 1 and 2 messages may be in flight to the client.
     #[inline]
-    fn window(&self, limits: &SessionLimits) -> usize {
+    pub(super) fn window(&self, limits: &SessionLimits) -> usize {
         self.dialect.as_ref().map_or(limits.max_inflight_out, |dialect| dialect.window(limits.max_inflight_out))
     }
 
     /// Is the message larger than the client takes?
     #[inline]
-    fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
+    pub(super) fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
         self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_some_and(|dialect| {
             let properties = outgoing.publish_properties(how.identifiers, now);
             !dialect.takes(outgoing.topic.as_str().as_bytes(), how.qos, &properties, outgoing.payload.len())
@@ -500,7 +507,7 @@ impl Attached {
     /// Appends the PUBLISH or PUBREL of a message in flight.
     fn write_inflight(&mut self, pool: &mut BufPool, sent: &InFlight, dup: bool, now: Instant) {
         match &sent.state {
-            SendState::Published { qos, retain, message: Some(message) } => {
+            SendState::Published { qos, retain, message: Some(message), .. } => {
                 let flags = PublishFlags { dup, qos: *qos, retain: *retain };
                 self.write_message(pool, message, flags, Some(sent.packet_id()), now);
             }

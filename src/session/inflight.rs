@@ -1,6 +1,6 @@
 //! [`InFlight`]: a message that was sent and not completed (MQTT 3.1.1 sections 4.3, 4.4).
 
-use super::{message::Message, packet_ids};
+use super::{message::Message, packet_ids, share::Share};
 use crate::types::{PacketId, QoS};
 
 /// A message that was sent and not completed.
@@ -17,7 +17,7 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) enum SendState {
     /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
-    Published { qos: QoS, retain: bool, message: Option<Message> },
+    Published { qos: QoS, retain: bool, share: Share, message: Option<Message> },
     /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
     Released,
 }

@@ -24,6 +24,8 @@ pub enum SessionChange<'a> {
         qos: QoS,
         /// With RETAIN: for a new subscription.
         retain: bool,
+        /// Through a shared subscription: other members may get it instead.
+        shared: bool,
         /// Its place in the order of sending, where it is sent at once; the Packet Identifier follows from it.
         sent: Option<u64>,
     },

@@ -131,6 +131,14 @@ impl Message {
         }
     }
 
+    /// The same message for a subscriber who is to be told none.
+    pub fn without_identifiers(&self) -> Self {
+        match self.extras().identifiers.is_empty() {
+            true => self.clone(),
+            false => Self::with(self.topic(), self.payload(), self.qos(), Extras { identifiers: &[], ..self.extras() }),
+        }
+    }
+
     fn from_contiguous(bytes: &[u8], topic_len: usize, gap: u8, qos: QoS, more: Option<Box<More>>) -> Self {
         let head = Head {
             topic_len: u16::try_from(topic_len).expect("a Topic Name has at most 65,535 bytes"),
@@ -268,7 +276,6 @@ impl Message {
     }
 
     /// Where it is: two are the same message if they are there.
-    #[cfg(test)]
     pub(crate) fn address(&self) -> usize {
         self.0.slice.as_ptr() as usize
     }

@@ -21,6 +21,8 @@ mod outbound;
 mod packet_ids;
 mod queue;
 mod restore;
+mod share;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -37,6 +39,7 @@ pub use journal::{Backlog, Gone, Journal, SessionChange, SessionNumber};
 pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
+pub use share::{Moved, Share};
 pub use turn::Turn;
 pub use will::StoredWill;
 
@@ -283,7 +286,8 @@ impl Session {
     pub fn detach(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<StoredWill> {
         let attached = self.attached.take();
         if let Some(outbound) = &mut self.outbound {
-            if !turn.limits.queue_qos0 {
+            // of a session that ends now, those of a group are others'
+            if !turn.limits.queue_qos0 && self.expiry.outlives_connection() {
                 outbound.forget_qos0();
             }
             outbound.detach();

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
-use super::message::Message;
+use super::{message::Message, share::Share};
 use crate::types::QoS;
 
 /// A message that waits.
@@ -19,6 +19,8 @@ pub(super) struct Queued {
     pub(super) qos: QoS,
     /// Sent with RETAIN.
     pub(super) retain: bool,
+    /// The shared subscription that it came through.
+    pub(super) share: Share,
 }
 
 /// Messages that wait, by rising number.
@@ -136,7 +138,13 @@ impl Queue {
         *self = Self::InOrder(all);
     }
 
-    #[cfg(test)]
+    pub(super) fn any(&self, f: impl FnMut(&Queued) -> bool) -> bool {
+        match self {
+            Self::InOrder(queue) => queue.iter().any(f),
+            Self::ByTopic(queue) => queue.messages.values().any(f),
+        }
+    }
+
     pub(super) fn for_each(&self, f: impl FnMut(&Queued)) {
         match self {
             Self::InOrder(queue) => queue.iter().for_each(f),

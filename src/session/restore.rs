@@ -1,6 +1,6 @@
 //! A session's messages as a store kept them: from [`RestoredMessage`]s back to a [`Session`].
 
-use super::{Expiry, Message, Session, SessionNumber, inflight::SendState, queue::Queued};
+use super::{Expiry, Message, Session, SessionNumber, Share, inflight::SendState, queue::Queued};
 use crate::types::{ClientId, PacketId, QoS};
 
 /// A QoS 1 or 2 message of a session as it was.
@@ -23,6 +23,8 @@ pub enum RestoredState {
         qos: QoS,
         /// With RETAIN.
         retain: bool,
+        /// Through a shared subscription.
+        shared: bool,
     },
     /// It was sent, and is sent again.
     Sent {
@@ -34,6 +36,8 @@ pub enum RestoredState {
         qos: QoS,
         /// With RETAIN.
         retain: bool,
+        /// Through a shared subscription.
+        shared: bool,
     },
     /// PUBREC came; PUBREL is sent again.
     Released {
@@ -55,11 +59,12 @@ impl Session {
         for RestoredMessage { number, state } in messages {
             let outbound = session.outbound.get_or_insert_default();
             match state {
-                RestoredState::Queued { message, qos, retain } => {
-                    outbound.restore_queued(Queued { number, message, qos, retain });
+                RestoredState::Queued { message, qos, retain, shared } => {
+                    outbound.restore_queued(Queued { number, message, qos, retain, share: Share::restored(shared) });
                 }
-                RestoredState::Sent { sent, message, qos, retain } => {
-                    let state = SendState::Published { qos, retain, message: Some(message) };
+                RestoredState::Sent { sent, message, qos, retain, shared } => {
+                    let share = Share::restored(shared);
+                    let state = SendState::Published { qos, retain, share, message: Some(message) };
                     outbound.restore_inflight(sent, number, state);
                 }
                 RestoredState::Released { sent } => outbound.restore_inflight(sent, number, SendState::Released),

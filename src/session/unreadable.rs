@@ -70,6 +70,26 @@ impl Unreadable {
         self.returned.push(seq);
     }
 
+    /// Is it one of those?
+    pub(super) fn has_returned(&self, seq: u64) -> bool {
+        self.returned.contains(&seq)
+    }
+
+    /// Does a message of a group wait?
+    pub(super) fn has_shared(&self) -> bool {
+        self.waiting().any(|m| m.share.is_some())
+    }
+
+    /// Those that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Queued> {
+        self.waiting.values().map(|(queued, _)| queued)
+    }
+
+    /// Those that were sent.
+    pub(super) fn sent(&self) -> impl Iterator<Item = &InFlight> {
+        self.inflight.iter()
+    }
+
     /// Is it one of those? It is sent now.
     pub(super) fn take_returned(&mut self, seq: u64) -> bool {
         let at = self.returned.iter().position(|&returned| returned == seq);

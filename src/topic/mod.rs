@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `name` | [`TopicName`] and [`TopicFilter`]: text that is valid by type, and what "matches" means |
+//! | `shared` | [`SharedFilter`]: what the filter of a shared subscription says |
 //! | `subscriptions` | [`SubscriptionTrie`]: from a topic to its subscribers |
 //! | `retained` | [`RetainedTree`]: from a filter to its retained messages |
 //! | `tree` | the tree of levels that both are built on |
@@ -16,6 +17,7 @@ mod exact;
 mod hash;
 mod name;
 mod retained;
+mod shared;
 mod slab;
 #[cfg(test)]
 mod strategies;
@@ -24,7 +26,8 @@ mod subscriptions;
 mod tree;
 mod walk;
 
-pub use name::{Levels, TopicError, TopicFilter, TopicName};
+pub use name::{Levels, SHARE_PREFIX, TopicError, TopicFilter, TopicName};
 pub use retained::RetainedTree;
+pub use shared::{ShareError, SharedFilter};
 pub use subscriptions::{Beginning, FilterId, Subscribed, SubscriptionTrie, TooMany};
 pub use walk::{Place, Steps, Walked};

@@ -5,6 +5,9 @@ use thiserror::Error;
 /// The most bytes a Topic Name or Topic Filter may have: its length travels as two bytes.
 pub const MAX_LENGTH: usize = 65_535;
 
+/// What the Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
+pub const SHARE_PREFIX: &str = "$share/";
+
 /// A valid Topic Name: what a message is published to. No wildcards, at least one character, no U+0000.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
@@ -112,13 +115,15 @@ impl TopicName {
 }
 
 impl TopicFilter {
-    /// Checks `text` as sections 4.7.1 and 4.7.3 ask.
+    /// Checks `text` as sections 4.7.1 and 4.7.3 ask. What the name of a group has to be, behind `$share/`, is for
+    /// [`SharedFilter`](super::SharedFilter) to say: it is no level that topics are compared with.
     pub fn new(text: &str) -> Result<&Self, TopicError> {
         check_text(text)?;
         if memchr::memchr(0, text.as_bytes()).is_some() {
             return Err(TopicError::Null);
         }
-        let mut levels = text.split('/').peekable();
+        let behind_name = text.strip_prefix(SHARE_PREFIX).map(|name| name.split_once('/').map_or("", |(_, rest)| rest));
+        let mut levels = behind_name.unwrap_or(text).split('/').peekable();
         while let Some(level) = levels.next() {
             match level {
                 "+" => {}

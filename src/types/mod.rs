@@ -1,6 +1,6 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
 //! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`], [`SubscriptionOptions`],
-//! [`Contents`], [`Secret`]. Nothing here does anything.
+//! [`SharedSubscriptions`], [`Contents`], [`Secret`]. Nothing here does anything.
 
 mod contents;
 mod listening;
@@ -188,6 +188,24 @@ pub enum QueueFull {
     /// The oldest of the same topic. Where none waits: the oldest for whose topic a newer one waits. Where each is the
     /// newest of its topic: the one that has waited longest.
     KeepLast,
+}
+
+/// Which member of a group of shared subscriptions gets a message (MQTT 5 section 4.8.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedSubscriptions {
+    /// One after the other, of those that are connected and have room.
+    #[default]
+    RoundRobin,
+    /// Any of those.
+    Random,
+    /// The same one until its client is away or does not take what it is sent.
+    Sticky,
+    /// By the Client Identifier of the publisher: the same one while the same members are connected.
+    HashClient,
+    /// By the topic.
+    HashTopic,
+    /// There are no new shared subscriptions; those that there are go on, as by [`RoundRobin`](Self::RoundRobin).
+    Off,
 }
 
 /// What one subscription asks for (MQTT 5 section 3.8.3.1). MQTT 3.1.1 knows the QoS alone; the subscriptions of

@@ -219,6 +219,22 @@ def overlapping_filters(version):
         client.expect_nothing()
 
 
+def shared_subscription(version):
+    topic = fresh("shared/")
+    filter = f"$share/{fresh('group')}/{topic}"
+    with Client(version) as one, Client(version) as two, Client(version) as publisher:
+        one.subscribe((filter, 1))
+        two.subscribe((filter, 1))
+        for number in range(4):
+            publisher.publish(topic, str(number), 1)
+        equal(sorted(member.next().payload.decode() for member in [one, two] * 2), ["0", "1", "2", "3"])
+        one.unsubscribe(filter)
+        for number in range(2):
+            publisher.publish(topic, str(number), 1)
+            two.expect(topic, str(number), 1)
+        one.expect_nothing()
+
+
 def large_payload(version):
     topic = fresh("large/")
     payload = bytes(i % 251 for i in range(1_000_000))
@@ -252,6 +268,7 @@ if __name__ == "__main__":
         unacknowledged_comes_again,
         wildcards,
         overlapping_filters,
+        shared_subscription,
         large_payload,
         takeover,
     ]

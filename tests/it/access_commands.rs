@@ -138,6 +138,8 @@ fn explain_names_the_line() {
         (Some("bob"), "c", "subscribe", "b/no", 1, "denied: acl:4: deny b/no"),
         (Some("bob"), "c", "subscribe", "b/#", 1, "denied: no message would be delivered: acl: no rule allows to read"),
         (Some("bob"), "c", "subscribe", "#", 0, "allowed: the subscription is granted, each message is looked at"),
+        (Some("bob"), "c", "subscribe", "$share/g/b/no", 1, "denied: acl:4: deny b/no"),
+        (None, "c", "subscribe", "$share/g/open/x", 0, "allowed: acl:1: read open/#"),
         (Some("eve"), "c", "subscribe", "r/x", 1, "denied: acl: no rule allows it"),
         (Some("bob"), "c", "publish", "a/#", 1, "denied: nobody can publish to \"a/#\""),
         (Some("bob"), "c", "subscribe", "a#", 1, "denied: nobody can subscribe to \"a#\""),

@@ -188,12 +188,12 @@ impl Traffic {
 /// Two clients are there in the end, one is away, two messages wait for it and one is retained.
 fn exchange(broker: &Broker) -> (Traffic, [Client; 2]) {
     let Traffic { mut received, mut sent } = Traffic::default();
-    let filters = [("t/+", 1), ("none", 2)];
+    let filters = [("t/+", 1), ("none", 2), ("$share/g/none", 0)];
     let mut away = broker.begin("away");
     away.subscribe(&filters);
     away.disconnect();
     received.extend([Connect::new("away").persistent().frame(), subscribe(1, &filters), DISCONNECT.to_vec()]);
-    sent.extend([connack(0, 0), suback(1, &[1, 2])]);
+    sent.extend([connack(0, 0), suback(1, &[1, 2, 0])]);
 
     let mut here = broker.client("here");
     here.subscribe(&[("t/#", 0)]);
@@ -225,9 +225,10 @@ fn exchange(broker: &Broker) -> (Traffic, [Client; 2]) {
     // a second connection of one client is not a second client
     let mut again = broker.client("here");
     here.expect_closed();
-    again.subscribe(&[("t/#", 0)]);
-    received.extend([Connect::new("here").frame(), subscribe(1, &[("t/#", 0)])]);
-    sent.extend([connack(0, 0), suback(1, &[0])]);
+    let filters = [("t/#", 0), ("$share/g/none", 0)];
+    again.subscribe(&filters);
+    received.extend([Connect::new("here").frame(), subscribe(1, &filters)]);
+    sent.extend([connack(0, 0), suback(1, &[0, 0])]);
     let traffic = Traffic { received, sent };
     // what is written may be counted after it is read
     broker.wait_for_count(Count::BytesSent, Traffic::of(&traffic.sent).1);
@@ -282,7 +283,7 @@ fn the_values_are_those_of_the_exchange_before() {
         ("publish/bytes/sent", 15),
         ("publish/bytes/dropped", 9),
         ("subscriptions/count", 3),
-        ("shared_subscriptions/count", 0),
+        ("shared_subscriptions/count", 2),
         ("messages/stored", 2 + retained),
         ("store/messages/count", 2 + retained),
         ("store/messages/bytes", waiting_bytes + retained_bytes),

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     codec::Connect,
     session::{CloseReason, CommitSeq, HeldAcks, OutBuf, ProtocolError, SessionLimits, Stored},
-    types::{ClientId, ProtocolVersion, UserName},
+    types::{ClientId, ProtocolVersion, QoS, UserName},
 };
 
 /// A connected client, as its connection holds it.
@@ -261,6 +261,12 @@ impl Router {
             }
             out = session.take_out();
             held = session.waits_for(&local.limits.session);
+        }
+        if let SlotState { shared: Some(shared), session, .. } = &mut *state
+            && shared.is_full()
+            && session.has_room(0, QoS::AtLeastOnce, &local.limits.session)
+        {
+            shared.note_ready(&client.slot);
         }
         drop(state);
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way

@@ -13,6 +13,7 @@ use super::{
         thread::{Action, Count},
     },
     client::Client,
+    leave::{Ended, note_standing},
     ownership::Claim,
     welcome::{self, HEALTH_CHECK, refused},
 };
@@ -21,7 +22,6 @@ use crate::{
     session::{
         ClientSays, CloseReason, CommitSeq, Expiry, ProtocolError, Session, SessionNumber, Stored, StoredWill, Welcome,
     },
-    topic::FilterId,
     types::{ClientId, ProtocolVersion, UserName},
 };
 
@@ -43,8 +43,8 @@ pub struct Connected {
 struct TakenOver {
     will: Option<LastWill>,
     old: Option<Waker>,
-    /// The session that was replaced, and its subscriptions.
-    ended: Option<(SlotRef, Vec<FilterId>)>,
+    /// The session that was replaced, and what it leaves.
+    ended: Option<(SlotRef, Ended)>,
     expiry: Option<ExpiryKey>,
     /// When what became of the session is kept.
     stored: Stored,
@@ -260,10 +260,10 @@ impl Router {
         let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
         if is_discarded || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded
-            let subscriptions;
-            (subscriptions, taken_over.stored) = self.end_session(local, &mut state);
+            let ended;
+            (ended, taken_over.stored) = self.end_session(local, slot, &mut state);
             drop(state);
-            taken_over.ended = Some((slot.clone(), subscriptions));
+            taken_over.ended = Some((slot.clone(), ended));
             return Ok(Some(begins));
         }
         // [MQTT-3.1.3-9]
@@ -301,6 +301,7 @@ impl Router {
         self.set_expiry(&mut state.session, expiry);
         let welcome = Welcome { says, ..Welcome::new(connect.version, true, &told) };
         state.session.attach(&welcome, will, &mut self.turn(local));
+        note_standing(slot, &mut state, local);
         // the connection that began it may not have been told that it is kept
         taken_over.stored = taken_over.stored.and(self.not_before(state.started_by));
         Ok(None)
@@ -375,8 +376,8 @@ impl Router {
         if let Some(key) = taken_over.expiry {
             self.sessions.cancel_expiry(key);
         }
-        if let Some((slot, subscriptions)) = taken_over.ended {
-            self.remove_subscriptions(&slot, &subscriptions);
+        if let Some((slot, ended)) = taken_over.ended {
+            self.clear_ended(local, &slot, ended);
         }
         if let Some(old) = taken_over.old {
             // it finds that its session is another's, and ends

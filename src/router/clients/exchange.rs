@@ -345,7 +345,7 @@ impl Router {
                 client.touched = true;
                 self.takes_answer(client, subscribe.filters.len())?;
                 if client.marks.concern_subscriptions() {
-                    subscribe.filters.iter_mut().for_each(|(_, options)| client.marks.grant(options));
+                    subscribe.filters.iter_mut().for_each(|(filter, options)| client.marks.grant(filter, options));
                 }
                 self.subscribe(local, client, &subscribe, replies)?;
             }

@@ -8,12 +8,12 @@ use super::{
         Router, RouterThread,
         ports::{Event, Record, WillLeft},
         publish::{LastWill, WillKept},
-        sessions::{Expired, ExpiryKey, Looked, SlotRef, SlotState},
+        sessions::{Expired, ExpiryKey, GroupRef, Looked, SlotRef, SlotState, Standing},
     },
     client::Client,
 };
 use crate::{
-    session::{CloseReason, Expiry, Stored, StoredWill},
+    session::{CloseReason, Expiry, Moved, Stored, StoredWill},
     topic::FilterId,
     types::ClientId,
 };
@@ -45,10 +45,11 @@ impl Router {
         }
         let kept = state.session.expiry().within(local.limits.session_expiry);
         let ends = kept.is_some_and(|kept| kept.is_zero());
-        let (mut subscriptions, mut key) = (Vec::new(), None);
+        note_standing(slot, &mut state, local);
+        let (mut ended, mut key) = (Ended::default(), None);
         let last;
         if ends {
-            (subscriptions, _) = self.end_session(local, &mut state);
+            (ended, _) = self.end_session(local, slot, &mut state);
             last = will.map(|will| LastWill::of(&state, WillKept::of(None, will_number), will));
         } else {
             let session = state.session.number();
@@ -73,7 +74,7 @@ impl Router {
         drop(state);
 
         if ends {
-            self.forget(slot, &client, &subscriptions);
+            self.forget(local, slot, &client, ended);
         } else if let Some(key) = key {
             self.sessions.expire_at(key, slot.clone());
         }
@@ -84,21 +85,40 @@ impl Router {
     }
 
     /// Removes what the router has of a session that ended.
-    fn forget(&self, slot: &SlotRef, client: &ClientId, subscriptions: &[FilterId]) {
+    fn forget(&self, local: &mut RouterThread, slot: &SlotRef, client: &ClientId, ended: Ended) {
         self.sessions.remove(client, slot);
-        self.remove_subscriptions(slot, subscriptions);
+        self.clear_ended(local, slot, ended);
     }
 
-    /// The session is no more: gives its subscriptions, and when that it ended is kept. With its lock held: before the
+    /// Removes what a session that ended leaves; messages of its groups go to other members.
+    pub(super) fn clear_ended(&self, local: &mut RouterThread, slot: &SlotRef, ended: Ended) {
+        let Ended { subscriptions, groups, moved } = ended;
+        self.remove_subscriptions(slot, &subscriptions);
+        self.move_to_others(local, &moved);
+        groups.iter().for_each(|group| self.subscriptions.give_back(group));
+    }
+
+    /// The session is no more: gives what it leaves, and when that it ended is kept. With its lock held: before the
     /// records of a session that takes its place.
-    pub(super) fn end_session(&self, local: &mut RouterThread, state: &mut SlotState) -> (Vec<FilterId>, Stored) {
+    pub(super) fn end_session(
+        &self,
+        local: &mut RouterThread,
+        slot: &SlotRef,
+        state: &mut SlotState,
+    ) -> (Ended, Stored) {
         state.ended = true;
         self.sessions.owners.remove(state.owner());
-        let subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
-        let Some(session) = state.session.number() else { return (subscriptions, Stored::Done) };
+        let mut ended = Ended::default();
+        if let Some(shared) = state.shared.take() {
+            ended.groups = shared.groups().cloned().collect();
+            ended.groups.iter().for_each(|group| _ = group.leave(slot));
+            ended.moved = shared.with_groups(state.session.shared_at_end());
+        }
+        ended.subscriptions = state.session.end(&mut self.recorder(&mut local.observers));
+        let Some(session) = state.session.number() else { return (ended, Stored::Done) };
         let stored = self.store(|| Record::SessionEnded { session });
         self.sessions.ended(stored);
-        (subscriptions, stored)
+        (ended, stored)
     }
 
     /// Ends the sessions whose clients have been away for too long, and publishes Wills whose delays are over; of both,
@@ -137,11 +157,11 @@ impl Router {
                 self.publish_will(local, last);
             }
             Looked::Ends(will) => {
-                let (subscriptions, _) = self.end_session(local, &mut state);
+                let (ended, _) = self.end_session(local, slot, &mut state);
                 let last = will.map(|will| LastWill::of(&state, WillKept::Not, will));
                 let (client, expiry) = (state.session.id().clone(), state.session.expiry());
                 drop(state);
-                self.forget(slot, &client, &subscriptions);
+                self.forget(local, slot, &client, ended);
                 self.tell_expired(local, &client, expiry);
                 if let Some(last) = last {
                     self.publish_will(local, last);
@@ -182,6 +202,23 @@ impl Router {
             local.finish(|local| self.together(|| publish(local)));
             local.wake();
         }
+    }
+}
+
+/// What a session that ended leaves.
+#[derive(Default)]
+pub(super) struct Ended {
+    subscriptions: Vec<FilterId>,
+    /// It has left these.
+    groups: Vec<GroupRef>,
+    /// Messages that are other members' now.
+    moved: Vec<(GroupRef, Moved)>,
+}
+
+/// A client came or went away: its groups are told.
+pub(super) fn note_standing(slot: &SlotRef, state: &mut SlotState, local: &RouterThread) {
+    if let SlotState { shared: Some(shared), session, .. } = state {
+        shared.set_standing(slot, Standing::of(session, &local.limits.session));
     }
 }
 

@@ -4,6 +4,7 @@
 use super::super::RouterLimits;
 use crate::{
     codec::Connect,
+    topic::{SHARE_PREFIX, TopicFilter},
     types::{ProtocolVersion, QoS, SubscriptionOptions},
 };
 
@@ -68,7 +69,7 @@ impl Marks {
     }
 
     /// A subscription as it is granted.
-    pub(crate) fn grant(self, options: &mut SubscriptionOptions) {
+    pub(crate) fn grant(self, filter: &TopicFilter, options: &mut SubscriptionOptions) {
         let most = match self.0 & (QOS_1 | QOS_2) {
             0 => QoS::ExactlyOnce,
             QOS_2 => QoS::AtLeastOnce,
@@ -77,7 +78,9 @@ impl Marks {
         options.qos = options.qos.min(most);
         if self.0 & BRIDGE != 0 {
             // as MQTT 5 lets bridges say for themselves
-            (options.no_local, options.retain_as_published) = (true, true);
+            options.retain_as_published = true;
+            // not where a group shares messages: one that is nobody else's would be lost [MQTT-3.8.3-4]
+            options.no_local = !filter.as_str().starts_with(SHARE_PREFIX);
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use std::time::Instant;
 
-use super::super::{
-    Restored, RestoredSession, Router, RouterThread,
-    ports::{Record, WillLeft},
-    sessions::SlotRef,
+use super::{
+    super::{
+        Restored, RestoredSession, Router, RouterThread,
+        ports::{Record, WillLeft},
+        sessions::SlotRef,
+    },
+    subscribe::join,
 };
 use crate::{
     session::{Expiry, Session, StoredWill},
-    topic::TopicFilter,
+    topic::{SharedFilter, TopicFilter},
 };
 
 impl Router {
@@ -38,13 +41,29 @@ impl Router {
         session.tell_backlog(&mut self.recorder(&mut local.observers));
         let slot = SlotRef::restored(session);
         let mut filters = Vec::with_capacity(subscriptions.len());
-        for (filter, options) in &subscriptions {
-            match TopicFilter::new(filter) {
-                Ok(filter) => filters.extend(self.subscriptions.change().subscribe(filter, &slot, *options)),
-                Err(error) => tracing::error!(%client, %filter, "a stored subscription is not valid: it {error}"),
+        for (text, options) in &subscriptions {
+            let filter = match TopicFilter::new(text) {
+                Ok(filter) => filter,
+                Err(error) => {
+                    tracing::error!(%client, filter = %text, "a stored subscription is not valid: it {error}");
+                    continue;
+                }
+            };
+            match SharedFilter::of(filter) {
+                None => filters.extend(self.subscriptions.change().subscribe(filter, &slot, *options)),
+                Some(Ok(shared)) => {
+                    let group = self.subscriptions.claim(filter, shared);
+                    if !join(&mut slot.lock(), &slot, local, &group, *options) {
+                        self.subscriptions.give_back(&group);
+                    }
+                }
+                Some(Err(error)) => {
+                    tracing::error!(%client, filter = %text, "a stored subscription is not valid: {error}");
+                }
             }
         }
         filters.into_iter().for_each(|id| slot.lock().session.add_subscription(id));
+        self.note_restored(&slot, now);
         slot.lock().whose = owner.map(Box::new);
         self.list_expiring(&slot, &mut slot.lock());
         // one that is due ends at once

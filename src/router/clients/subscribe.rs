@@ -8,7 +8,8 @@ use super::{
     super::{
         Router, RouterThread,
         ports::{DropReason, Event, Record},
-        sessions::{Access, SlotRef, SlotState},
+        sessions::{Access, GroupRef, Member, SlotRef, SlotState, Standing},
+        subscriptions::Changes,
         thread::{Count, Refused},
     },
     client::Client,
@@ -16,11 +17,14 @@ use super::{
     operation::{Operation, Subscribing},
 };
 use crate::{
-    codec::{self, Properties, ReasonCode, SHARE_PREFIX, Suback, SubackCode, Subscribe},
+    codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
     session::{CloseReason, Stored},
-    topic::{FilterId, Steps, TopicFilter},
-    types::{ProtocolVersion, RetainHandling, SubscriptionOptions},
+    topic::{FilterId, SHARE_PREFIX, SharedFilter, Steps, TopicFilter},
+    types::{ProtocolVersion, RetainHandling, SharedSubscriptions, SubscriptionOptions},
 };
+
+/// Bytes of `$share/`, the name of a group, and the separator behind it.
+const MOST_OF_GROUP: usize = 1_024;
 
 /// Filters for which the trie is locked once.
 const FILTERS_AT_ONCE: usize = 256;
@@ -59,7 +63,8 @@ impl Router {
                 // its SUBACK waits for the store, and messages of the new subscriptions come as soon as they are there
                 state.session.wait_for_suback(before);
             }
-            (state.session.subscriptions().len(), state.access.clone(), before)
+            let shared = state.shared.as_ref().map_or(0, |shared| shared.len());
+            (state.session.subscriptions().len() + shared, state.access.clone(), before)
         };
         Ok(Subscribing {
             packet_id: subscribe.packet_id,
@@ -138,7 +143,7 @@ impl Router {
                     local.observers.denials.tell_refused(&client.id, user, filter, why);
                 }
             }
-            if !self.own_subscriptions(&client.slot, &added) {
+            if !self.own_subscriptions(local, &client.slot, added) {
                 return false;
             }
         }
@@ -152,9 +157,9 @@ impl Router {
         subscribing: &mut Subscribing,
         filters: &Filters<'_>,
         places: Range<usize>,
-    ) -> Vec<FilterId> {
+    ) -> Added {
         let Subscribing { access, refuses, held, codes, had, .. } = subscribing;
-        let mut added = Vec::with_capacity(places.len());
+        let mut added = Added { filters: Vec::with_capacity(places.len()), groups: Vec::new() };
         // asked before the lock: a plug-in may take its time
         let no_memory = local.observers.refuses(Refused::Subscriptions);
         let may = |filter| match refuses {
@@ -172,15 +177,26 @@ impl Router {
             }
             let most_bytes = local.limits.max_subscription_bytes;
             let is_full = *held >= local.limits.max_subscriptions || subscriptions.memory() >= most_bytes;
-            if (no_memory || is_full) && !subscriptions.has(filter, &client.slot) {
+            let shared = SharedFilter::of(filter).and_then(Result::ok);
+            let has = |subscriptions: &Changes<'_>| match shared {
+                None => subscriptions.has(filter, &client.slot),
+                Some(_) => self.subscriptions.group(filter).is_some_and(|group| group.has(&client.slot)),
+            };
+            if (no_memory || is_full) && !has(&subscriptions) {
                 local.count(if no_memory { Count::RefusedMemory } else { Count::RefusedSubscriptions }, 1);
                 codes.push(SubackCode::Failure(ReasonCode::QuotaExceeded));
+                continue;
+            }
+            if let Some(shared) = shared {
+                *held += usize::from(!has(&subscriptions));
+                added.groups.push((self.subscriptions.claim(filter, shared), options));
+                codes.push(SubackCode::Granted(options.qos));
                 continue;
             }
             match subscriptions.subscribe(filter, &client.slot, options) {
                 Some(id) => {
                     *held += 1;
-                    added.push(id);
+                    added.filters.push(id);
                 }
                 None if options.retain_handling == RetainHandling::SendIfNew => had.push(place),
                 None => {}
@@ -191,15 +207,25 @@ impl Router {
     }
 
     /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
-    fn own_subscriptions(&self, slot: &SlotRef, added: &[FilterId]) -> bool {
+    fn own_subscriptions(&self, local: &RouterThread, slot: &SlotRef, added: Added) -> bool {
+        let Added { filters, groups } = added;
         let mut state = slot.lock();
-        if !state.ended {
-            added.iter().for_each(|&id| state.session.add_subscription(id));
-            return true;
+        let is_owned = !state.ended;
+        let mut surplus = Vec::new();
+        if is_owned {
+            filters.iter().for_each(|&id| state.session.add_subscription(id));
+            let joins =
+                |(group, options): (GroupRef, _)| (!join(&mut state, slot, local, &group, options)).then_some(group);
+            surplus.extend(groups.into_iter().filter_map(joins));
+        } else {
+            surplus.extend(groups.into_iter().map(|(group, _)| group));
         }
         drop(state);
-        self.remove_subscriptions(slot, added);
-        false
+        if !is_owned {
+            self.remove_subscriptions(slot, &filters);
+        }
+        surplus.iter().for_each(|group| self.subscriptions.give_back(group));
+        is_owned
     }
 
     /// Looks up the retained messages of filters that were granted, as many as the turn is long enough for; `true`: of
@@ -226,7 +252,9 @@ impl Router {
                     let (client, qos, properties) = (&client.id, options.qos, subscribing.properties.as_properties());
                     local.observers.observe(&Event::Subscribe { client, filter, qos, options, properties });
                 }
-                if subscribing.wants_retained(options, place)
+                // a group is sent no retained messages: they would be any member's
+                if !filter.as_str().starts_with(SHARE_PREFIX)
+                    && subscribing.wants_retained(options, place)
                     && (!is_new || subscribing.seen.add(filters, place))
                     && !self.send_retained(local, client, subscribing, filter, options)
                 {
@@ -414,14 +442,41 @@ impl Router {
     }
 }
 
+/// What was put into the index for a session, which is to note it.
+struct Added {
+    filters: Vec<FilterId>,
+    groups: Vec<(GroupRef, SubscriptionOptions)>,
+}
+
+/// The session is in this group from now on. `false`: it was before.
+pub(super) fn join(
+    state: &mut SlotState,
+    slot: &SlotRef,
+    local: &RouterThread,
+    group: &GroupRef,
+    options: SubscriptionOptions,
+) -> bool {
+    let SlotState { shared, session, .. } = state;
+    let standing = Standing::of(session, &local.limits.session);
+    let shared = shared.get_or_insert_default();
+    let share = shared.number_for(group);
+    let is_new = group.join(Member { slot: slot.clone(), options, share }, standing);
+    if is_new {
+        shared.add(share, group, standing);
+    }
+    is_new
+}
+
 /// For the log: why a filter is refused; `None` where the client may not subscribe to it.
 fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'static str> {
     match reason {
         ReasonCode::NotAuthorized => None,
-        ReasonCode::SharedSubscriptionsNotSupported => Some("shared subscriptions ($share) are not served yet"),
-        ReasonCode::TopicFilterInvalid => {
-            Some("it is longer than limits.max_topic_length or has more levels than limits.max_topic_levels")
+        ReasonCode::SharedSubscriptionsNotSupported => {
+            Some("there are no shared subscriptions (limits.shared_subscriptions)")
         }
+        ReasonCode::TopicFilterInvalid => Some(
+            "it is longer than limits.max_topic_length, has more levels than limits.max_topic_levels, or names no group (`$share/group/filter`)",
+        ),
         _ if no_memory => Some("the process has nearly as much memory as limits.max_memory allows"),
         _ if store_refuses => Some("it cannot be stored: there is no room in data_dir"),
         _ => Some(
@@ -437,18 +492,23 @@ fn may_subscribe(
     version: ProtocolVersion,
     filter: &TopicFilter,
 ) -> Result<(), ReasonCode> {
-    if !local.limits.allows_filter(filter) {
+    let behind = match SharedFilter::of(filter) {
+        None => filter,
+        // granted, it would never deliver
+        Some(Err(_)) => return Err(ReasonCode::TopicFilterInvalid),
+        Some(Ok(_)) if local.limits.shared_subscriptions == SharedSubscriptions::Off => {
+            return Err(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        Some(Ok(shared)) => shared.filter,
+    };
+    if !local.limits.allows_filter(behind) || filter.as_str().len() - behind.as_str().len() > MOST_OF_GROUP {
         local.count(Count::TopicsTooLarge, 1);
         return Err(ReasonCode::TopicFilterInvalid);
     }
-    if filter.as_str().starts_with(SHARE_PREFIX) {
-        // granted, it would never deliver: nobody publishes to such a topic
-        return Err(ReasonCode::SharedSubscriptionsNotSupported);
-    }
     match access {
-        Some(access) if !access.may_subscribe(filter) => Err(ReasonCode::NotAuthorized),
+        Some(access) if !access.may_subscribe(behind) => Err(ReasonCode::NotAuthorized),
         // clients of 3.1.1 were always granted such filters, here and by mosquitto, and may take 0x80 for a fault
-        Some(access) if version == ProtocolVersion::V5 && !access.may_receive_some(filter) => {
+        Some(access) if version == ProtocolVersion::V5 && !access.may_receive_some(behind) => {
             Err(ReasonCode::NotAuthorized)
         }
         _ => Ok(()),

@@ -64,6 +64,8 @@ impl World {
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
             says: Default::default(),
+            shared_subscriptions: Default::default(),
+            shared_requeue_after: Duration::from_secs(1),
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());

@@ -1,15 +1,19 @@
 //! UNSUBSCRIBE (MQTT 3.1.1 sections 3.10 and 3.11).
 
 use super::{
-    super::{Router, RouterThread, ports::Event},
+    super::{
+        Router, RouterThread,
+        ports::Event,
+        sessions::{GroupRef, SlotState},
+    },
     client::{Client, answer},
     filters::{KeptFilters, steps_of},
     operation::{Operation, Unsubscribing},
 };
 use crate::{
     codec::{self, Properties, ReasonCode, Unsuback, Unsubscribe},
-    session::{CloseReason, Stored},
-    topic::TopicFilter,
+    session::{CloseReason, Message, Stored},
+    topic::{SharedFilter, TopicFilter},
     types::{ProtocolVersion, SubscriptionOptions},
 };
 
@@ -81,6 +85,11 @@ impl Router {
                 return false;
             }
             local.work.add_nodes(steps_of(filter));
+            if let Some(shared) = SharedFilter::of(filter) {
+                self.leave_group(local, client, unsubscribing, filter, shared.ok());
+                unsubscribing.next += 1;
+                continue;
+            }
             let id = self.subscriptions.change().unsubscribe(filter, &client.slot);
             if let Some(id) = id {
                 client.slot.lock().session.remove_subscription(id);
@@ -98,6 +107,57 @@ impl Router {
             unsubscribing.next += 1;
         }
         true
+    }
+
+    /// Gives up a shared subscription; `shared`: unless it is malformed, as none is that was granted. What was not sent
+    /// is the other members'.
+    fn leave_group(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        unsubscribing: &mut Unsubscribing,
+        filter: &TopicFilter,
+        shared: Option<SharedFilter<'_>>,
+    ) {
+        let slot = &client.slot;
+        let leave = |local: &mut RouterThread, group: &GroupRef, shared: SharedFilter<'_>| {
+            let mut state = slot.lock();
+            let mut turn = self.turn(local);
+            let SlotState { shared: memberships, session, .. } = &mut *state;
+            let share = memberships.as_mut()?.remove(group)?;
+            group.leave(slot);
+            let mut moved = Vec::new();
+            if group.has_others(slot) {
+                let goes = |_, of, message: &Message| of == share && shared.filter.matches(message.topic());
+                moved = session.take_shared(usize::MAX, goes, &mut turn);
+            }
+            memberships.take_if(|memberships| memberships.is_empty());
+            Some(moved.into_iter().map(|moved| (group.clone(), moved)).collect::<Vec<_>>())
+        };
+        let (mut had, mut stored) = (false, Stored::Done);
+        self.together(|| {
+            if let Some(shared) = shared
+                && let Some(group) = self.subscriptions.group(filter)
+                && let Some(moved) = leave(local, &group, shared)
+            {
+                self.move_to_others(local, &moved);
+                self.subscriptions.give_back(&group);
+                had = true;
+            }
+            stored = self.store_subscription(slot, filter, None);
+        });
+        unsubscribing.stored = unsubscribing.stored.and(stored);
+        if had {
+            let (client, properties) = (&client.id, unsubscribing.properties.as_properties());
+            local.observers.observe(&Event::Unsubscribe { client, filter, properties });
+        }
+        if client.version == ProtocolVersion::V5 {
+            unsubscribing.codes.push(match (had, shared) {
+                (true, _) => ReasonCode::Success,
+                (false, Some(_)) => ReasonCode::NoSubscriptionExisted,
+                (false, None) => ReasonCode::TopicFilterInvalid,
+            });
+        }
     }
 
     fn unsubscribed(

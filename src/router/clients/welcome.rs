@@ -5,7 +5,7 @@ use super::super::{RouterLimits, ServerSays, thread::Count};
 use crate::{
     codec::{self, Connect, Properties, PropertiesBuf, PropertyId, ReasonCode, Will},
     session::{ClientSays, CloseReason, Expiry, Extras, Message, ProtocolError, StoredWill},
-    types::{ClientId, ProtocolVersion, QoS, UserName},
+    types::{ClientId, ProtocolVersion, QoS, SharedSubscriptions, UserName},
 };
 
 /// How long the session of a client lasts: as its CONNECT asks, and no longer than the server keeps any.
@@ -152,7 +152,9 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     if limits.topic_alias_maximum > 0 {
         told.number(PropertyId::TopicAliasMaximum, limits.topic_alias_maximum.into());
     }
-    told.flag(PropertyId::SharedSubscriptionAvailable, false);
+    if limits.shared_subscriptions == SharedSubscriptions::Off {
+        told.flag(PropertyId::SharedSubscriptionAvailable, false);
+    }
     if let Some(most) = max_keep_alive.filter(|most| connect.keep_alive == 0 || connect.keep_alive > *most) {
         told.number(PropertyId::ServerKeepAlive, most.into());
     }

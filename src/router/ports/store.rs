@@ -249,8 +249,9 @@ impl Record {
     #[inline]
     pub fn of(session: SessionNumber, change: SessionChange<'_>) -> Self {
         match change {
-            SessionChange::Queued { number, message, qos, retain, sent } => {
-                Self::Queued { message: message.clone(), copy: QueuedCopy { session, number, qos, retain }, sent }
+            SessionChange::Queued { number, message, qos, retain, shared, sent } => {
+                let copy = QueuedCopy { session, number, qos, retain, shared };
+                Self::Queued { message: message.clone(), copy, sent }
             }
             SessionChange::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
             SessionChange::Released { number } => Self::Released { session, number },
@@ -283,6 +284,8 @@ pub struct QueuedCopy {
     pub qos: QoS,
     /// With RETAIN.
     pub retain: bool,
+    /// Through a shared subscription.
+    pub shared: bool,
 }
 
 /// The user whose a session is.

@@ -8,15 +8,16 @@ use super::{
     super::{
         Router, RouterThread, SysPublish,
         ports::{Authorize, Condition, DropReason, Publisher, Record, Store},
-        sessions::Access,
+        sessions::{Access, GroupRef},
         subscriptions::{Matched, RetainedBounds, Target},
         thread::{Action, Copies, Recorder, Refused, WHOLE_FANOUT, WHOLE_MATCH},
     },
+    delivering::{Delivering, hand_over},
     steps::Leave,
 };
 use crate::{
     codec::ReasonCode,
-    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Stored, Turn},
+    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Share, Stored, Turn},
     topic::TopicName,
     types::{ClientId, QoS, SubscriptionOptions},
 };
@@ -121,7 +122,7 @@ impl Router {
         leave: &mut Leave,
     ) -> Result<Stored, CloseReason> {
         let (topic, retain) = (outgoing.topic, outgoing.retain);
-        if matched.targets.is_empty() {
+        if matched.is_empty() {
             leave.set_outcome(ReasonCode::NoMatchingSubscribers);
         }
         if outgoing.qos != QoS::AtMostOnce
@@ -155,14 +156,14 @@ impl Router {
         } else {
             matched
         };
-        if matched.targets.len() > WHOLE_FANOUT
+        if matched.receivers() > WHOLE_FANOUT
             && leave.may_deliver_in_steps()
-            && matched.targets.len() > local.work.deliveries_left() as usize
+            && matched.receivers() > local.work.deliveries_left() as usize
         {
             leave.deliver(matched, kept, outgoing);
             return Ok(kept);
         }
-        Ok(kept.and(self.deliver(local, &matched, &matched.targets, outgoing)))
+        Ok(kept.and(self.deliver(local, &matched, &matched.targets, &matched.groups, outgoing)))
     }
 
     /// Does the store grow by this message? To clear a retained one makes room, and one that is no longer than the one
@@ -175,7 +176,7 @@ impl Router {
             false if outgoing.retain && !is_reserved => return true,
             _ => {}
         }
-        matched.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
+        matched.is_kept()
     }
 
     /// The disk has no room but the reserve, and this retained message makes room, or takes none.
@@ -269,36 +270,40 @@ impl Router {
         // in one go: a match that takes long makes nothing of the broker's own wait
         if let Some(matched) = self.matching(local, topic, false) {
             // QoS 0: nothing waits for the store
-            let _ = self.deliver(local, &matched, &matched.targets, &outgoing);
+            let _ = self.deliver(local, &matched, &matched.targets, &matched.groups, &outgoing);
         }
     }
 
-    /// Hands a message to sessions that are to get it: `targets` are of `matched`.
+    /// Hands a message to sessions that are to get it: `targets` and `groups` are of `matched`.
     #[inline(always)]
     pub(crate) fn deliver(
         &self,
         local: &mut RouterThread,
         matched: &Matched,
         targets: &[Target],
+        groups: &[GroupRef],
         outgoing: &Outgoing<'_>,
     ) -> Stored {
         local.work.add_deliveries(targets.len());
         match matched.has_options {
-            false => self.deliver_all::<false>(local, matched, targets, outgoing),
-            true => self.deliver_by_options(local, matched, targets, outgoing),
+            false => self.deliver_all::<false>(local, matched, targets, &[], outgoing),
+            true => self.deliver_by_options(local, matched, targets, groups, outgoing),
         }
     }
 
-    /// A function of its own, so that publishers to subscriptions without options do not pay for them.
+    /// A function of its own, so that publishers to subscriptions without options, and without groups, do not pay for
+    /// them.
     #[inline(never)]
     fn deliver_by_options(
         &self,
         local: &mut RouterThread,
         matched: &Matched,
         targets: &[Target],
+        groups: &[GroupRef],
         outgoing: &Outgoing<'_>,
     ) -> Stored {
-        self.deliver_all::<true>(local, matched, targets, outgoing)
+        local.work.add_deliveries(groups.len());
+        self.deliver_all::<true>(local, matched, targets, groups, outgoing)
     }
 
     #[inline(always)]
@@ -307,6 +312,7 @@ impl Router {
         local: &mut RouterThread,
         matched: &Matched,
         targets: &[Target],
+        groups: &[GroupRef],
         outgoing: &Outgoing<'_>,
     ) -> Stored {
         let RouterThread { pool, wakes, limits, observers, copies, .. } = local;
@@ -324,9 +330,8 @@ impl Router {
                 turn.journal.observers.may_not_receive(state.session.id(), state.access.as_deref(), outgoing.topic);
                 continue;
             }
-            let session = &mut state.session;
             let SubscriptionOptions { qos: granted, no_local, retain_as_published, .. } = target.options;
-            if OPTIONS && no_local && outgoing.from == Some(session.id()) {
+            if OPTIONS && no_local && outgoing.from == Some(state.session.id()) {
                 continue;
             }
             let identifiers = if OPTIONS { matched.identifiers(target) } else { SmallVec::new() };
@@ -334,24 +339,17 @@ impl Router {
                 qos: outgoing.qos.min(granted),
                 retain: OPTIONS && retain_as_published && outgoing.retain,
                 identifiers: &identifiers,
+                share: Share::NONE,
             };
-            match session.deliver(outgoing, how, &mut turn) {
-                Delivery::Sent => {
-                    turn.journal.observers.delivered(session.id(), outgoing, how.qos);
-                    target.slot.signal(&state, wakes);
-                }
-                Delivery::Queued if outgoing.extras.expires.is_some() => self.list_expiring(&target.slot, &mut state),
-                Delivery::Queued => {}
-                Delivery::OutboundFull => {
-                    let payload = outgoing.payload.len();
-                    turn.journal.observers.dropped(session.id(), outgoing.topic, payload, DropReason::OutboundFull);
-                }
-                Delivery::NotConnected => {}
-                Delivery::TooLarge => {
-                    let payload = outgoing.payload.len();
-                    turn.journal.observers.dropped(session.id(), outgoing.topic, payload, DropReason::PacketTooLarge);
-                }
+            let delivery = hand_over(&target.slot, &mut state, outgoing, how, &mut turn, wakes);
+            if outgoing.extras.expires.is_some() && matches!(delivery, Delivery::Queued) {
+                self.list_expiring(&target.slot, &mut state);
             }
+        }
+        if OPTIONS {
+            let policy = limits.shared_subscriptions;
+            let mut delivering = Delivering { outgoing, turn: &mut turn, wakes, policy };
+            groups.iter().for_each(|group| self.deliver_to_group(&mut delivering, group));
         }
         let stored = turn.journal.stored;
         stored.and(copies.map_or(Stored::Done, Copies::finish))

@@ -182,11 +182,13 @@ impl Router {
                     *stage = Stage::Deliver { matched, next: 0 };
                 }
                 Stage::Deliver { matched, next } => {
-                    let rest = &matched.targets[*next..];
-                    let now = &rest[..rest.len().min(local.work.deliveries_left() as usize)];
-                    *next += now.len();
-                    *stored = stored.and(self.deliver(local, matched, now, &outgoing));
-                    return if *next < matched.targets.len() { Step::Left } else { Step::Done(*stored) };
+                    // the targets, then the groups
+                    let (begin, all) = (*next, matched.targets.len());
+                    *next = matched.receivers().min(begin + local.work.deliveries_left() as usize);
+                    let targets = &matched.targets[begin.min(all)..(*next).min(all)];
+                    let groups = &matched.groups[begin.max(all) - all..(*next).max(all) - all];
+                    *stored = stored.and(self.deliver(local, matched, targets, groups, &outgoing));
+                    return if *next < matched.receivers() { Step::Left } else { Step::Done(*stored) };
                 }
             }
         }

@@ -21,7 +21,6 @@ use super::{
         Router, RouterThread,
         ports::{DropReason, Event, Record, RestoredSession, RestoredWill, WillLeft},
         sessions::{Access, SlotState},
-        subscriptions::Matched,
         thread::Action,
     },
     steps::Leave,
@@ -201,10 +200,7 @@ impl Router {
     /// Would something of this Will be kept if it were published now? To be asked when the store has it: a session that
     /// subscribes after this was asked has that it did so recorded later.
     pub(crate) fn will_is_awaited(&self, local: &mut RouterThread, topic: &TopicName, retain: bool) -> bool {
-        let waits = |matched: &Matched| {
-            matched.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
-        };
-        retain || self.matching(local, topic, false).is_some_and(|matched| waits(&matched))
+        retain || self.matching(local, topic, false).is_some_and(|matched| matched.is_kept())
     }
 
     /// A Will that a store has by itself is published, or is not to be.

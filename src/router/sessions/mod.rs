@@ -7,15 +7,22 @@
 //! | `owners` | how many sessions each user has |
 //! | `waiting` | its Will, where that waits |
 //! | `map` | which session has a Client Identifier; who is connected; when sessions are looked at |
+//! | `group` | one group of shared subscriptions: its members, and whose turn it is |
+//! | `ring` | which member of a group a key belongs to |
+//! | `memberships` | the groups of one session |
 //! | `permissions` | whether users and rules changed |
 
+mod group;
 mod map;
+mod memberships;
 mod owners;
 mod permissions;
 mod rights;
+mod ring;
 mod slot;
 mod waiting;
 
+pub(crate) use group::Standing;
 pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
@@ -23,3 +30,9 @@ pub(crate) use rights::Access;
 pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};
 pub(crate) use waiting::{ExpiryKey, Looked};
+
+/// A group of sessions.
+pub(crate) type GroupRef = group::GroupRef<SlotRef>;
+
+/// A session in one.
+pub(crate) type Member = group::Member<SlotRef>;

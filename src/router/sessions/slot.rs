@@ -15,7 +15,9 @@ use triomphe::Arc;
 
 use super::{
     super::ports::{Origin, SessionOwner},
+    memberships::Memberships,
     rights::Access,
+    ring::Place,
     waiting::{ExpiryKey, Looked, WaitingWill},
 };
 use crate::{
@@ -63,6 +65,8 @@ pub(crate) struct SlotState {
     pub(crate) expiry: Option<ExpiryKey>,
     /// The Will of the client that is away.
     pub(crate) waiting: Option<Box<WaitingWill>>,
+    /// The groups of shared subscriptions that it is in.
+    pub(crate) shared: Option<Box<Memberships<SlotRef>>>,
     /// The commit that its beginning waits for: no CONNACK is sent before.
     pub(crate) started_by: CommitSeq,
 }
@@ -104,6 +108,7 @@ impl SlotRef {
             ended: false,
             expiry: None,
             waiting: None,
+            shared: None,
             started_by: CommitSeq::default(),
         };
         Self(Arc::new(Slot {
@@ -216,6 +221,16 @@ impl PartialEq for SlotRef {
 }
 
 impl Eq for SlotRef {}
+
+impl Place for SlotRef {
+    fn address(&self) -> usize {
+        self.address()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.is_kept()
+    }
+}
 
 impl Hash for SlotRef {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -15,11 +15,14 @@ use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use smallvec::SmallVec;
 
-use super::super::sessions::SlotRef;
+use super::{
+    super::sessions::{GroupRef, SlotRef},
+    groups::Groups,
+};
 use crate::{
     codec::encode,
     topic::{Beginning, Place, Steps, SubscriptionTrie, TooMany, TopicName, Walked},
-    types::SubscriptionOptions,
+    types::{QoS, SubscriptionOptions},
 };
 
 /// One session that gets a message, and what its filters that match ask for together: see [`merge_overlapping`].
@@ -35,17 +38,44 @@ pub struct Matched {
     topic: Box<str>,
     stamp: Stamp,
     pub(crate) targets: Box<[Target]>,
-    /// One of the targets has No Local, Retain As Published or a Subscription Identifier.
+    /// Of each of these, one member gets it.
+    pub(crate) groups: Box<[GroupRef]>,
+    /// One of the targets has No Local, Retain As Published or a Subscription Identifier; or there are groups.
     pub(crate) has_options: bool,
     /// Subscription Identifiers of sessions that have more than one: by the session's address.
     more_identifiers: Box<[(usize, u32)]>,
 }
 
 impl Matched {
-    fn new(topic: &TopicName, stamp: Stamp, targets: Box<[Target]>, mut more: Vec<(usize, u32)>) -> Self {
-        let has_options = targets.iter().any(|target| target.options.is_special());
+    fn new(
+        topic: &TopicName,
+        stamp: Stamp,
+        targets: Box<[Target]>,
+        groups: Vec<GroupRef>,
+        mut more: Vec<(usize, u32)>,
+    ) -> Self {
+        let has_options = !groups.is_empty() || targets.iter().any(|target| target.options.is_special());
         more.sort_unstable();
-        Self { topic: topic.as_str().into(), stamp, targets, has_options, more_identifiers: more.into() }
+        let (topic, groups, more_identifiers) = (topic.as_str().into(), groups.into(), more.into());
+        Self { topic, stamp, targets, groups, has_options, more_identifiers }
+    }
+
+    /// Does nobody get it?
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.groups.is_empty()
+    }
+
+    /// How many sessions get it, at most.
+    #[inline]
+    pub(crate) fn receivers(&self) -> usize {
+        self.targets.len() + self.groups.len()
+    }
+
+    /// Would a store keep it for somebody?
+    pub(crate) fn is_kept(&self) -> bool {
+        self.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
+            || self.groups.iter().any(GroupRef::keeps)
     }
 
     /// The Subscription Identifiers of all filters of this session that match (MQTT 5 section 3.3.4), as
@@ -234,6 +264,7 @@ impl MatchCache {
         most: usize,
         generations: &Generations,
         trie: &RwLock<SubscriptionTrie<SlotRef>>,
+        groups: &Groups,
     ) -> Result<(Arc<Matched>, usize), TooMany> {
         let hash = self.hasher.hash_one(topic.as_str());
         if let Some(matched) = self.answers.find(hash, |m| *m.topic == *topic.as_str())
@@ -246,10 +277,14 @@ impl MatchCache {
         let merge = &mut self.merge;
         let name = |slot: &SlotRef, options| merge.push(Target { slot: slot.clone(), options });
         let matching = trie.read().match_within(topic, most, name);
-        let visited = matching.inspect_err(|_| self.merge.clear())?;
+        let mut visited = matching.inspect_err(|_| self.merge.clear())?;
+        let mut shared = Vec::new();
+        if !groups.is_empty() {
+            visited += groups.matching(topic, most, &mut shared).inspect_err(|_| self.merge.clear())?;
+        }
         let mut more = Vec::new();
         merge_overlapping(&mut self.merge, &mut more);
-        let matched = Arc::new(Matched::new(topic, stamp, self.merge.drain(..).collect(), more));
+        let matched = Arc::new(Matched::new(topic, stamp, self.merge.drain(..).collect(), shared, more));
         self.remember(hash, &matched);
         Ok((matched, visited))
     }
@@ -269,7 +304,7 @@ impl MatchCache {
                 *stale = matched.clone();
             }
             // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
-            _ if matched.targets.is_empty() || matched.topic.len() > MAX_TOPIC => {}
+            _ if matched.is_empty() || matched.topic.len() > MAX_TOPIC => {}
             _ => {
                 if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
                     answers.clear();
@@ -307,13 +342,24 @@ pub(crate) struct Matching {
     /// Where in `targets` a session is, by its address.
     places: HashMap<usize, usize>,
     more_identifiers: Vec<(usize, u32)>,
+    groups: Vec<GroupRef>,
+    /// All targets are found: now the groups are looked for, and `place` is among theirs.
+    has_targets: bool,
 }
 
 impl Matching {
     /// Nothing is done yet. What changes from now on makes the answer stale.
     pub(crate) fn new(topic: &TopicName, generations: &Generations) -> Self {
         let stamp = generations.stamp(Places::of(topic));
-        Self { stamp, place: None, targets: Vec::new(), places: HashMap::new(), more_identifiers: Vec::new() }
+        Self {
+            stamp,
+            place: None,
+            targets: Vec::new(),
+            places: HashMap::new(),
+            more_identifiers: Vec::new(),
+            groups: Vec::new(),
+            has_targets: false,
+        }
     }
 
     /// Goes on; `true`: it is done.
@@ -322,7 +368,17 @@ impl Matching {
         topic: &TopicName,
         steps: &mut Steps,
         trie: &RwLock<SubscriptionTrie<SlotRef>>,
+        groups: &Groups,
     ) -> bool {
+        self.has_targets = self.has_targets || self.find_targets(topic, steps, trie);
+        self.has_targets && (groups.is_empty() && self.place.is_none() || self.find_groups(topic, steps, groups))
+    }
+
+    fn find_groups(&mut self, topic: &TopicName, steps: &mut Steps, groups: &Groups) -> bool {
+        groups.walk(topic, &mut self.place, steps, |group| self.groups.push(group.clone()))
+    }
+
+    fn find_targets(&mut self, topic: &TopicName, steps: &mut Steps, trie: &RwLock<SubscriptionTrie<SlotRef>>) -> bool {
         let Self { place, targets, places, more_identifiers, .. } = self;
         let trie = trie.upgradable_read();
         let walked =
@@ -348,13 +404,16 @@ impl Matching {
     pub(crate) fn finish(&mut self, topic: &TopicName) -> Arc<Matched> {
         let stamp = Stamp { all: AtomicU64::new(*self.stamp.all.get_mut()), ..self.stamp };
         let more = std::mem::take(&mut self.more_identifiers);
-        Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into(), more))
+        let groups = std::mem::take(&mut self.groups);
+        Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into(), groups, more))
     }
 
     /// It is not gone on with.
-    pub(crate) fn give_up(self, trie: &RwLock<SubscriptionTrie<SlotRef>>) {
-        if let Some(place) = self.place {
-            trie.write().unpin(place);
+    pub(crate) fn give_up(self, trie: &RwLock<SubscriptionTrie<SlotRef>>, groups: &Groups) {
+        match self.place {
+            Some(place) if self.has_targets => groups.give_up(place),
+            Some(place) => trie.write().unpin(place),
+            None => {}
         }
     }
 }
@@ -394,7 +453,6 @@ mod tests {
     use crate::{
         session::{Expiry, Session},
         topic::TopicFilter,
-        types::QoS,
     };
 
     #[test]
@@ -434,7 +492,9 @@ mod tests {
         };
         let publish_all = |cache: &mut MatchCache| {
             for n in 0..TOPICS {
-                let _ = cache.get(TopicName::new(&n.to_string()).unwrap(), usize::MAX, &generations, &trie).unwrap();
+                let _ = cache
+                    .get(TopicName::new(&n.to_string()).unwrap(), usize::MAX, &generations, &trie, &Groups::new(1))
+                    .unwrap();
                 assert!(cache.targets <= MAX_TARGETS, "{} targets", cache.targets);
                 if n % 100 == 0 {
                     assert_eq!(cache.targets, cache.answers.iter().map(|m| m.targets.len()).sum::<usize>());

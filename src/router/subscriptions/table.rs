@@ -5,51 +5,70 @@ use std::sync::Arc;
 use parking_lot::{RwLock, RwLockWriteGuard};
 
 use super::{
-    super::sessions::SlotRef,
+    super::sessions::{GroupRef, SlotRef},
+    groups::Groups,
     matches::{Generations, MatchCache, Matched, Matching},
 };
 use crate::{
-    topic::{FilterId, Steps, SubscriptionTrie, TooMany, TopicFilter, TopicName},
+    topic::{FilterId, SharedFilter, Steps, SubscriptionTrie, TooMany, TopicFilter, TopicName},
     types::SubscriptionOptions,
 };
 
 /// All subscriptions.
 pub(crate) struct Subscriptions {
     trie: RwLock<SubscriptionTrie<SlotRef>>,
+    groups: Groups,
     generations: Generations,
 }
 
 /// The subscriptions, locked for changes: an answer that one of them makes stale is stale before they are unlocked.
 pub(crate) struct Changes<'a> {
     trie: RwLockWriteGuard<'a, SubscriptionTrie<SlotRef>>,
+    groups: &'a Groups,
     generations: &'a Generations,
 }
 
 impl Subscriptions {
     /// None. `seed` keeps clients from choosing filters that collide.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { trie: RwLock::new(SubscriptionTrie::new(seed)), generations: Generations::default() }
+        Self {
+            trie: RwLock::new(SubscriptionTrie::new(seed)),
+            groups: Groups::new(seed.rotate_left(16)),
+            generations: Generations::default(),
+        }
     }
 
-    /// (Filter, subscriber) pairs.
+    /// (Filter, subscriber) pairs, without those of groups.
     pub(crate) fn len(&self) -> usize {
         self.trie.read().len()
     }
 
+    /// (Group, session) pairs.
+    pub(crate) fn shared(&self) -> usize {
+        self.groups.members()
+    }
+
     /// Bytes of memory for all of them, about.
     pub(crate) fn memory(&self) -> usize {
-        self.trie.read().memory()
+        self.trie.read().memory() + self.groups.memory()
+    }
+
+    /// Groups of shared subscriptions.
+    #[cfg(test)]
+    pub(crate) fn group_count(&self) -> usize {
+        self.groups.count()
     }
 
     /// See [`SubscriptionTrie::nodes_and_pins`].
     #[cfg(test)]
     pub(crate) fn nodes_and_pins(&self) -> (usize, usize) {
-        self.trie.read().nodes_and_pins()
+        let (nodes, pins) = self.trie.read().nodes_and_pins();
+        (nodes, pins + self.groups.pins())
     }
 
     /// Locks them.
     pub(crate) fn change(&self) -> Changes<'_> {
-        Changes { trie: self.trie.write(), generations: &self.generations }
+        Changes { trie: self.trie.write(), groups: &self.groups, generations: &self.generations }
     }
 
     /// Who gets this topic's messages, and how many nodes were visited to find that out; an error if there are far more
@@ -61,7 +80,7 @@ impl Subscriptions {
         topic: &TopicName,
         most: usize,
     ) -> Result<(Arc<Matched>, usize), TooMany> {
-        cache.get(topic, most, &self.generations, &self.trie)
+        cache.get(topic, most, &self.generations, &self.trie, &self.groups)
     }
 
     /// The same in steps: nothing is done yet.
@@ -71,12 +90,12 @@ impl Subscriptions {
 
     /// Goes on with it; `true`: it is done.
     pub(crate) fn go_on_matching(&self, matching: &mut Matching, topic: &TopicName, steps: &mut Steps) -> bool {
-        matching.go_on(topic, steps, &self.trie)
+        matching.go_on(topic, steps, &self.trie, &self.groups)
     }
 
     /// The match is not needed any more.
     pub(crate) fn give_up_matching(&self, matching: Matching) {
-        matching.give_up(&self.trie);
+        matching.give_up(&self.trie, &self.groups);
     }
 
     /// Is the answer still right?
@@ -90,6 +109,27 @@ impl Subscriptions {
         self.generations.bump_all();
     }
 
+    /// The group of this filter, if there is one.
+    pub(crate) fn group(&self, filter: &TopicFilter) -> Option<GroupRef> {
+        self.groups.get(filter)
+    }
+
+    /// A session is about to join the group of this filter, which is made if there is none. To be
+    /// [given back](Self::give_back) once, when the session has left.
+    pub(crate) fn claim(&self, filter: &TopicFilter, shared: SharedFilter<'_>) -> GroupRef {
+        self.groups.claim(filter, shared, |beginning| self.generations.bump(beginning))
+    }
+
+    /// The group with the filter of this one: it may have been left by all since, and been made anew.
+    pub(crate) fn group_like(&self, group: &GroupRef) -> Option<GroupRef> {
+        self.groups.get(TopicFilter::from_valid(group.filter()))
+    }
+
+    /// A session has left the group, or has not joined it.
+    pub(crate) fn give_back(&self, group: &GroupRef) {
+        self.groups.give_back(group, |beginning| self.generations.bump(beginning));
+    }
+
     /// Drops stale answers from a thread's memory.
     pub(crate) fn forget_stale(&self, cache: &mut MatchCache) {
         cache.forget_stale(&self.generations);
@@ -99,7 +139,7 @@ impl Subscriptions {
 impl Changes<'_> {
     /// Bytes of memory for all subscriptions, about.
     pub(crate) fn memory(&self) -> usize {
-        self.trie.memory()
+        self.trie.memory() + self.groups.memory()
     }
 
     /// Does the session subscribe to this filter?

@@ -68,10 +68,10 @@ impl Journal for Recorder<'_, '_> {
         let record = || store.append(Record::of(session, change));
         let stored = match (change, &mut self.copies) {
             // one with Subscription Identifiers is its subscriber's alone
-            (SessionChange::Queued { number, qos, retain, sent: None, message }, Some(copies))
+            (SessionChange::Queued { number, qos, retain, shared, sent: None, message }, Some(copies))
                 if message.extras().identifiers.is_empty() =>
             {
-                copies.add(QueuedCopy { session, number, qos, retain }, record)
+                copies.add(QueuedCopy { session, number, qos, retain, shared }, record)
             }
             _ => record(),
         };

@@ -2,6 +2,7 @@
 //! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
 mod cost;
+mod shared;
 mod sort_out;
 
 use std::{
@@ -20,6 +21,7 @@ use super::{
     message::Message,
     packet_ids,
     queue::{Queue, Queued},
+    share::Share,
     unreadable::Unreadable,
 };
 use crate::types::{PacketId, QoS, QueueFull};
@@ -97,7 +99,7 @@ impl Outbound {
 
     /// Takes a place in the window for the message with this number: its place in the order of sending, from which its
     /// [`packet_id`](packet_ids::of) follows. `message`: where it is kept, [counted](Self::count_in) by the caller.
-    pub(super) fn begin(&mut self, number: u64, qos: QoS, retain: bool, message: Option<Message>) -> u64 {
+    pub(super) fn begin(&mut self, number: u64, qos: QoS, retain: bool, share: Share, message: Option<Message>) -> u64 {
         let mut seq = self.last_seq + 1;
         // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
         while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
@@ -107,7 +109,7 @@ impl Outbound {
             seq += 1;
         }
         self.last_seq = seq;
-        self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, message } });
+        self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, share, message } });
         seq
     }
 
@@ -441,7 +443,7 @@ impl Outbound {
         let number = number.unwrap_or_else(|| self.next_number());
         self.note_expiry(&message);
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
-        self.brought.push_back(Queued { number, message, qos, retain: true });
+        self.brought.push_back(Queued { number, message, qos, retain: true, share: Share::NONE });
         Some(number)
     }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, iter, ops::Range, time::Instant};
 use hashbrown::{HashMap, HashTable};
 
 use super::{
-    super::log::Time,
+    super::log::{EntryState, Time},
     body::{Body, Origin, RetainedSlot},
     segment_use::{SegmentUse, UNWRITTEN},
     session::{
@@ -261,13 +261,13 @@ impl Index {
 
     fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
         let (mut message, mut body, mut refs) = (Some(message), 0, 0);
-        for (&QueuedCopy { session, number, qos, retain }, sent) in copies {
+        for (&QueuedCopy { session, number, qos, retain, shared }, sent) in copies {
             let Some(&slot) = self.by_number.get(&session.0.get()) else { continue };
             if let Some(message) = message.take() {
                 body = self.body(message);
             }
             let Some(session) = self.sessions.get_mut(slot) else { continue };
-            let mut entry = Entry::new(number, qos, retain, sent, Some(body));
+            let mut entry = Entry::new(number, EntryState { qos, retain, shared, sent, message: None }, Some(body));
             entry.set_dirty(true);
             if !session.add_entry(entry) {
                 continue;

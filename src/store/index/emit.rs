@@ -170,7 +170,7 @@ impl Index {
 
     pub(crate) fn entry_state(&self, entry: &Entry) -> EntryState {
         let message = entry.body().and_then(|slot| self.bodies.get(slot)).map(|body| message_number(&body.message));
-        EntryState { qos: entry.qos(), retain: entry.retain(), sent: entry.sent(), message }
+        EntryState { qos: entry.qos(), retain: entry.retain(), shared: entry.shared(), sent: entry.sent(), message }
     }
 
     /// What was noted is written in this segment.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use hashbrown::HashMap;
 
 use super::{
-    super::log::MAX_SENT,
+    super::log::{EntryState, MAX_SENT},
     segment_use::{SegmentId, UNWRITTEN},
 };
 use crate::{
@@ -79,8 +79,8 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
-    /// Its place in the order of sending, 0 before that; QoS, RETAIN and whether the next frame has it in the upper
-    /// bits.
+    /// Its place in the order of sending, 0 before that; in the upper bits whether it came through a shared
+    /// subscription, QoS, RETAIN and whether the next frame has it.
     bits: u64,
     /// Its message's slot.
     body: u32,
@@ -88,8 +88,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    pub(crate) fn new(number: u64, qos: QoS, retain: bool, sent: Option<u64>, body: Option<u32>) -> Self {
-        let bits = (qos as u64) << QOS_SHIFT | if retain { RETAIN } else { 0 } | sent.unwrap_or(0) & MAX_SENT;
+    /// `state` says what it is but for its message, which has this slot.
+    pub(crate) fn new(number: u64, state: EntryState, body: Option<u32>) -> Self {
+        let EntryState { qos, retain, shared, sent, .. } = state;
+        let flags = if retain { RETAIN } else { 0 } | if shared { SHARED } else { 0 };
+        let bits = (qos as u64) << QOS_SHIFT | flags | sent.unwrap_or(0) & MAX_SENT;
         Self { number, bits, body: body.unwrap_or(RELEASED), home: UNWRITTEN }
     }
 
@@ -99,6 +102,10 @@ impl Entry {
 
     pub(crate) fn retain(&self) -> bool {
         self.bits & RETAIN != 0
+    }
+
+    pub(crate) fn shared(&self) -> bool {
+        self.bits & SHARED != 0
     }
 
     pub(crate) fn sent(&self) -> Option<u64> {
@@ -287,6 +294,7 @@ pub(crate) fn subscription_cost(filter: &str) -> u64 {
     SUBSCRIPTION_COST + filter.len() as u64
 }
 
+const SHARED: u64 = 1 << 59;
 const QOS_SHIFT: u32 = 60;
 const RETAIN: u64 = 1 << 62;
 const DIRTY: u64 = 1 << 63;

@@ -88,6 +88,8 @@ pub(crate) struct Will<'a> {
 pub(crate) struct EntryState {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// Through a shared subscription.
+    pub(crate) shared: bool,
     /// Its place in the order of sending.
     pub(crate) sent: Option<u64>,
     pub(crate) message: Option<u64>,
@@ -128,6 +130,7 @@ impl<'a> LogRecord<'a> {
                 varint::put(out, session);
                 varint::put(out, number);
                 let has = u8::from(entry.sent.is_some()) << 3 | u8::from(entry.message.is_some()) << 4;
+                let has = has | u8::from(entry.shared) << 5;
                 out.push(entry.qos as u8 | u8::from(entry.retain) << 2 | has);
                 for part in [entry.sent, entry.message].into_iter().flatten() {
                     varint::put(out, part);
@@ -256,19 +259,7 @@ impl<'a> LogRecord<'a> {
                 let (origin, extras) = if tag == 5 { Default::default() } else { Origin::read(from)? };
                 Self::Body { message, qos, retained, topic, payload, origin, extras }
             }
-            6 => {
-                let (session, number, flags) = (id(from)?, from.number()?, from.byte()?);
-                if flags >= 0x20 {
-                    return Err("has flags that are not known");
-                }
-                let (qos, retain) = qos_and_retain(flags & 7)?;
-                let sent = if flags & 8 == 0 { None } else { Some(id(from)?).filter(|&sent| sent <= MAX_SENT) };
-                let message = if flags & 16 == 0 { None } else { Some(id(from)?) };
-                if sent.is_none() && (message.is_none() || flags & 8 != 0) {
-                    return Err("has a message that was neither queued nor sent");
-                }
-                Self::Entry { session, number, entry: EntryState { qos, retain, sent, message } }
-            }
+            6 => Self::decode_entry(from)?,
             7 => Self::Done { session: id(from)?, number: from.number()? },
             8 => Self::Received { session: id(from)?, packet_id: packet_id(from)?, arrival: from.number()? },
             9 => Self::ReceiptReleased { session: id(from)?, packet_id: packet_id(from)? },
@@ -298,6 +289,21 @@ impl<'a> LogRecord<'a> {
             WILL_GONE => Self::WillGone { number: id(from)? },
             _ => return Err("is of a kind that is not known"),
         })
+    }
+
+    fn decode_entry(from: &mut Reader<'a>) -> Result<Self, Why> {
+        let (session, number, flags) = (id(from)?, from.number()?, from.byte()?);
+        if flags >= 0x40 {
+            return Err("has flags that are not known");
+        }
+        let (qos, retain) = qos_and_retain(flags & 7)?;
+        let sent = if flags & 8 == 0 { None } else { Some(id(from)?).filter(|&sent| sent <= MAX_SENT) };
+        let message = if flags & 16 == 0 { None } else { Some(id(from)?) };
+        if sent.is_none() && (message.is_none() || flags & 8 != 0) {
+            return Err("has a message that was neither queued nor sent");
+        }
+        let entry = EntryState { qos, retain, shared: flags & 0x20 != 0, sent, message };
+        Ok(Self::Entry { session, number, entry })
     }
 }
 
@@ -358,8 +364,8 @@ const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
 const WILL_DUE: u8 = 22;
-/// The largest place in the order of sending: beyond what a session reaches in a thousand years.
-pub(crate) const MAX_SENT: u64 = (1 << 60) - 1;
+/// The largest place in the order of sending: beyond what a session reaches in hundreds of years.
+pub(crate) const MAX_SENT: u64 = (1 << 59) - 1;
 /// More than a packet holds.
 const MAX_PAYLOAD: usize = 1 << 29;
 
@@ -384,7 +390,7 @@ pub(crate) mod tests {
         let entry = |sent: Option<u64>, message| LogRecord::Entry {
             session,
             number,
-            entry: EntryState { qos, retain: sent.is_none(), sent, message },
+            entry: EntryState { qos, retain: sent.is_none(), shared: message == Some(1), sent, message },
         };
         let special = SubscriptionOptions {
             no_local: true,
@@ -547,7 +553,7 @@ pub(crate) mod tests {
             (&[5, 1, 1, 1, b'#', 0], "has a Topic Name that is none"),
             (&[5, 1, 8, 1, b'a', 0], "has flags that are not known"),
             (&[5, 1, 1, 1, b'a', 9], "has a length beyond its end"),
-            (&[6, 1, 1, 0x20], "has flags that are not known"),
+            (&[6, 1, 1, 0x40], "has flags that are not known"),
             (&[6, 1, 1, 1], "has a message that was neither queued nor sent"),
             (&[8, 1, 0, 0], "has a Packet Identifier that is none"),
             (&[9, 1, 0x80, 0x80, 4], "has a Packet Identifier that is none"),

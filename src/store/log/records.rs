@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn delivery(session: u64, number: u64, sent: Option<u64>, message: Option<u64>) -> LogRecord<'static> {
-        let entry = EntryState { qos: QoS::AtLeastOnce, retain: false, sent, message };
+        let entry = EntryState { qos: QoS::AtLeastOnce, retain: false, shared: false, sent, message };
         LogRecord::Entry { session, number, entry }
     }
 

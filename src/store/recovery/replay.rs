@@ -284,7 +284,7 @@ impl Replay {
                         Some(body)
                     }
                 };
-                let mut entry = Entry::new(number, state.qos, state.retain, state.sent, body);
+                let mut entry = Entry::new(number, state, body);
                 entry.home = home;
                 index.segment_use.enter(home, ENTRY_COST);
                 index.add_entry(slot, entry);

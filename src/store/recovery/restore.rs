@@ -66,10 +66,10 @@ fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSessi
 
 fn restored_message(index: &Index, entry: &Entry) -> Option<RestoredMessage> {
     let message = entry.body().and_then(|slot| index.bodies.get(slot)).map(|body| body.message.clone());
-    let (qos, retain) = (entry.qos(), entry.retain());
+    let (qos, retain, shared) = (entry.qos(), entry.retain(), entry.shared());
     let state = match (entry.sent(), message) {
-        (None, Some(message)) => RestoredState::Queued { message, qos, retain },
-        (Some(sent), Some(message)) => RestoredState::Sent { sent, message, qos, retain },
+        (None, Some(message)) => RestoredState::Queued { message, qos, retain, shared },
+        (Some(sent), Some(message)) => RestoredState::Sent { sent, message, qos, retain, shared },
         (Some(sent), None) => RestoredState::Released { sent },
         (None, None) => return None,
     };

@@ -368,7 +368,14 @@ fn connected(files: &Simulated) -> Driven {
 
 fn send(store: &Driven, number: u64) -> CommitSeq {
     let message = &Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
-    let change = SessionChange::Queued { number, message, qos: QoS::AtLeastOnce, retain: false, sent: Some(number) };
+    let change = SessionChange::Queued {
+        number,
+        message,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        shared: false,
+        sent: Some(number),
+    };
     store.append(Record::of(SESSION, change))
 }
 

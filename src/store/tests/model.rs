@@ -7,7 +7,7 @@ use super::{
     world::{age_at, session_number},
 };
 use crate::{
-    router::{Publisher, Record, SessionOwner, WillLeft},
+    router::{Publisher, QueuedCopy, Record, SessionOwner, WillLeft},
     session::{Message, SessionNumber, StoredWill},
     types::{QoS, SubscriptionOptions},
 };
@@ -49,6 +49,7 @@ pub(super) struct Entry {
     pub(super) content: Option<Content>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
+    pub(super) shared: bool,
     pub(super) sent: Option<u64>,
 }
 
@@ -109,7 +110,8 @@ impl Model {
             }
             // whoever adds copies to it applies each
             Record::Queued { message, copy, sent, .. } => {
-                let entry = Entry { content: Some(content(message)), qos: copy.qos, retain: copy.retain, sent: *sent };
+                let QueuedCopy { qos, retain, shared, .. } = *copy;
+                let entry = Entry { content: Some(content(message)), qos, retain, shared, sent: *sent };
                 self.change(copy.session, |session| drop(session.messages.insert(copy.number, entry)));
             }
             Record::Sent { session, number, sent, count } => {
@@ -153,7 +155,8 @@ impl From<&Index> for Model {
         let sessions = index.sessions.iter().map(|(_, session)| {
             let messages = session.live_entries().map(|entry| {
                 let content = entry.body().map(body);
-                (entry.number, Entry { content, qos: entry.qos(), retain: entry.retain(), sent: entry.sent() })
+                let (qos, retain, shared, sent) = (entry.qos(), entry.retain(), entry.shared(), entry.sent());
+                (entry.number, Entry { content, qos, retain, shared, sent })
             });
             let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options));
             let model = Session {

@@ -83,8 +83,14 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                     let mut stored = Stored::Done;
                     store.together(&mut || {
                         let qos = QoS::AtLeastOnce;
-                        let queued =
-                            SessionChange::Queued { number: n, message: &message, qos, retain: false, sent: None };
+                        let queued = SessionChange::Queued {
+                            number: n,
+                            message: &message,
+                            qos,
+                            retain: false,
+                            shared: false,
+                            sent: None,
+                        };
                         stored = store.append(Record::of(session, queued));
                         let received = SessionChange::Received { packet_id: PacketId::new(n as u16).unwrap() };
                         let change = store.append(Record::of(session, received));
@@ -149,12 +155,12 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
                             let mut last = last.lock();
                             *last += 1;
                             let copy = copy(*session, *last);
-                            let QueuedCopy { session, number, qos, retain } = copy;
+                            let QueuedCopy { session, number, qos, retain, shared } = copy;
                             if first.is_some() {
                                 copies.push(copy);
                             } else {
-                                let change =
-                                    SessionChange::Queued { number, message: &message, qos, retain, sent: None };
+                                let message = &message;
+                                let change = SessionChange::Queued { number, message, qos, retain, shared, sent: None };
                                 first = Some((copy, store.append(Record::of(session, change))));
                             }
                             queued.send(copy).unwrap();

@@ -46,8 +46,14 @@ fn fill(path: &Path) {
     for number in 1..=MESSAGES {
         let payload = if number == 7 { vec![0xFF; 3] } else { vec![b'a'; 100] };
         let message = Message::new(topic, &payload, QoS::AtLeastOnce);
-        let change =
-            SessionChange::Queued { number, message: &message, qos: QoS::AtLeastOnce, retain: false, sent: None };
+        let change = SessionChange::Queued {
+            number,
+            message: &message,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            shared: false,
+            sent: None,
+        };
         wait(&store, store.append(Record::of(session, change)));
     }
     let message = Message::new(topic, b"kept", QoS::AtMostOnce);
@@ -160,7 +166,7 @@ fn fill_with_all(path: &Path) {
     let publisher = Some(Publisher { client: "device".into(), user: Some("jon".into()) });
     let message = Message::new(TopicName::new("r").unwrap(), &[0xFE, 0, 1], QoS::AtLeastOnce);
     let queued = Message::new(topic, b"queued", QoS::ExactlyOnce);
-    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true };
+    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true, shared: false };
     let client = ClientId::from("of maria");
     let last = [
         Record::SessionStarted { session, client: client.clone(), owner, will: Some(will(b"of a session")) },
@@ -170,7 +176,9 @@ fn fill_with_all(path: &Path) {
         Record::Received { session, packet_id: PacketId::new(3).unwrap() },
         Record::Queued { message: queued.clone(), copy: copy(5), sent: None },
         Record::Queued { message: queued.clone(), copy: copy(6), sent: Some(2) },
-        Record::Queued { message: queued, copy: copy(7), sent: Some(3) },
+        Record::Queued { message: queued.clone(), copy: copy(7), sent: Some(3) },
+        Record::Queued { message: queued, copy: QueuedCopy { shared: true, ..copy(8) }, sent: None },
+        Record::Subscribed { session, filter: "$share/g/t/#".into(), options: QoS::ExactlyOnce.into() },
         Record::Released { session, number: 7 },
         Record::Retained { message, publisher },
     ]
@@ -203,7 +211,7 @@ fn fill_with_all_of_5(path: &Path) {
     let now = Clock::system().now();
     let expires = Some(now + Duration::from_secs(7_200));
     let message = Message::with(topic, b"expires", QoS::AtLeastOnce, Extras { expires, ..extras });
-    let copy = QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false };
+    let copy = QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false, shared: false };
     let last = [
         Record::SessionStarted { session, client: LEFT.into(), owner: None, will: Some(will(3_600, Some(60))) },
         Record::Lasts { session, seconds: Some(86_400) },
@@ -231,7 +239,7 @@ fn what_is_exported_is_imported() {
     fill_with_all_of_5(&from);
     let (_, lines) = run(|out| tools::export(&from, out).map(|()| true));
     let (_, said) = run(|out| tools::import(&to, lines.as_bytes(), out).map(|()| true));
-    assert!(said.contains("3 sessions, 2 subscriptions, 204 messages to deliver"), "{said}");
+    assert!(said.contains("3 sessions, 3 subscriptions, 205 messages to deliver"), "{said}");
     // their logs are not as old as each other
     let without_ages = |path| {
         let mut model = model(path).0;
@@ -307,6 +315,8 @@ fn a_directory_of_format_1_has_what_that_can_say() {
         "of 2 retained messages: the time",
         "of 2 Wills: properties",
         "of 2 Wills of clients",
+        "of 1 shared subscriptions: all of it",
+        "of 1 messages: that they came through a shared subscription",
     ] {
         assert!(said.contains(&format!("not in format 1, {part}")), "{said}");
     }
@@ -325,11 +335,13 @@ fn a_directory_of_format_1_has_what_that_can_say() {
     expected.wills.clear();
     for session in expected.sessions.values_mut() {
         (session.owner, session.lasts, session.will_due) = (None, None, None);
+        session.subscriptions.retain(|filter, _| !filter.starts_with("$share/"));
         session.subscriptions.values_mut().for_each(|options| *options = options.qos.into());
         let wills = session.due.values_mut().chain(&mut session.will);
         wills.for_each(|((.., properties), _, delay, expiry)| (*properties, *delay, *expiry) = (Vec::new(), 0, None));
         let contents = session.messages.values_mut().filter_map(|entry| entry.content.as_mut());
         contents.for_each(|(.., properties)| properties.clear());
+        session.messages.values_mut().for_each(|entry| entry.shared = false);
     }
     expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
     assert_eq!(Model::from(&recovered.index), expected);

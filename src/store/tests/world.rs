@@ -113,7 +113,7 @@ pub(in crate::store) fn time(now: u64) -> Time {
 
 /// Of a message of QoS 1.
 pub(in crate::store) fn copy(session: u64, number: u64) -> QueuedCopy {
-    QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false }
+    QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false, shared: false }
 }
 
 impl World {
@@ -327,10 +327,10 @@ impl World {
                 let last = self.last_numbers.entry(session).or_default();
                 *last = 1 + known.keys().max().copied().unwrap_or(0).max(*last);
                 let number = *last;
-                let (qos, retain) = (QoS::AtLeastOnce, self.rng.one_in(3));
+                let (qos, retain, shared) = (QoS::AtLeastOnce, self.rng.one_in(3), session.0.get() % 2 == 0);
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
-                let copy = QueuedCopy { qos, retain, ..copy(session.0.get(), number) };
+                let copy = QueuedCopy { qos, retain, shared, ..copy(session.0.get(), number) };
                 let record = Record::Queued { message: message.clone(), copy, sent };
                 self.model.apply(&record);
                 // others that wait come with the first that does

@@ -21,7 +21,10 @@ use super::{
     fresh::FreshLog,
     json, line, read,
 };
-use crate::{clock::Clock, topic::TopicFilter};
+use crate::{
+    clock::Clock,
+    topic::{SharedFilter, TopicFilter},
+};
 
 /// Writes what is kept to `out`, an object a line: `dunlin store import` takes them.
 pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
@@ -64,6 +67,13 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
                 lost.wills += 1;
                 return Ok(());
             }
+            // it would take one for an ordinary filter, to which nobody publishes
+            if let LogRecord::Subscribed { filter, .. } = record
+                && SharedFilter::of(filter).is_some()
+            {
+                lost.groups += 1;
+                return Ok(());
+            }
             lost.strip(&mut record);
             if let LogRecord::Session { away: Some(away), .. } = &mut record
                 && let Away::Age(since) = *away
@@ -94,6 +104,8 @@ struct NotIn1 {
     origins: u64,
     will_extras: u64,
     wills: u64,
+    groups: u64,
+    shared: u64,
 }
 
 impl NotIn1 {
@@ -115,6 +127,7 @@ impl NotIn1 {
                 self.origins += u64::from(origin.take().is_some());
                 self.extras += u64::from(!mem::take(extras).is_empty());
             }
+            LogRecord::Entry { entry, .. } => self.shared += u64::from(mem::take(&mut entry.shared)),
             _ => {}
         }
     }
@@ -123,7 +136,7 @@ impl NotIn1 {
         self.will_extras += u64::from(!mem::take(&mut will.extras).is_empty());
     }
 
-    fn told(&self) -> [(u64, &'static str); 7] {
+    fn told(&self) -> [(u64, &'static str); 9] {
         [
             (self.users, "sessions: the user"),
             (self.lasts, "sessions: the Session Expiry Interval (they last until their clients end them)"),
@@ -135,6 +148,8 @@ impl NotIn1 {
                 "Wills: properties, the Message Expiry Interval and the delay (they are due at the start)",
             ),
             (self.wills, "Wills of clients with Clean Session 1: all of it"),
+            (self.groups, "shared subscriptions: all of it"),
+            (self.shared, "messages: that they came through a shared subscription"),
         ]
     }
 }

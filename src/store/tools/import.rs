@@ -131,7 +131,8 @@ fn record<'a>(
             if sent.is_none() && message.is_none() || sent.is_some_and(|sent| sent == 0 || sent > MAX_SENT) {
                 return Err("a message that was neither queued nor sent".into());
             }
-            let entry = EntryState { qos: qos(object)?, retain: flag(object, "retain")?, sent, message };
+            let shared = optional_flag(object, "shared")?;
+            let entry = EntryState { qos: qos(object)?, retain: flag(object, "retain")?, shared, sent, message };
             LogRecord::Entry { session: id(object, "session")?, number: number(object, "number")?, entry }
         }
         "received" => {

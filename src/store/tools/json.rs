@@ -52,6 +52,7 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
             json!({
                 "record": "delivery", "session": session, "number": number, "state": state, "sent": entry.sent,
                 "message": entry.message, "qos": qos(entry.qos), "retain": entry.retain,
+                "shared": entry.shared.then_some(true),
             })
         }
         LogRecord::Done { session, number } => json!({"record": "completed", "session": session, "number": number}),

@@ -234,14 +234,23 @@ fn also_suback_comes_before_a_message_that_the_client_publishes_behind_its_subsc
 }
 
 #[test]
-fn also_a_shared_subscription_is_refused() {
+fn also_a_shared_subscription_is_granted_and_a_malformed_one_refused() {
     let case = case!();
-    let (topic, mut client) = (case.topic("t"), case.client("sub"));
+    let (topic, mut client, mut other) = (case.topic("t"), case.client("sub"), case.client("other"));
     let shared = format!("$share/group/{topic}");
-    client.send(&subscribe(1, &[(&shared, 1), (&topic, 1), ("$share/+/#", 0), ("$shared/t", 2)]));
-    client.expect(&suback(1, &[0x80, 1, 0x80, 2]));
-    case.client("pub").publish(Message::new(&topic, "payload").qos(1));
-    client.expect_message(&topic, "payload", 1);
+    client.send(&subscribe(
+        1,
+        &[(&shared, 1), ("$share/+/#", 0), ("$share/g+/t", 0), ("$share//t", 0), ("$shared/t", 2)],
+    ));
+    client.expect(&suback(1, &[1, 0x80, 0x80, 0x80, 2]));
+    other.subscribe(&[(&shared, 1)]);
+    let mut publisher = case.client("pub");
+    ["1", "2"].iter().for_each(|payload| publisher.publish(Message::new(&topic, payload).qos(1)));
+    // each has one
+    for member in [&mut client, &mut other] {
+        assert!(member.expect_any().message().is_some());
+        member.expect_nothing_pending();
+    }
 }
 
 #[test]

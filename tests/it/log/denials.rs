@@ -68,15 +68,18 @@ fn a_subscription_that_is_refused_is_a_line() {
     let mut client = Client::open(running.addresses[0]);
     client.send(&Connect::new("reader").user("bob", &token).frame());
     client.expect(&connack(0, 0));
-    client.send(&subscribe(1, &[("open/t", 1), ("closed/#", 1), ("$share/g/open/t", 1)]));
-    client.expect(&suback(1, &[1, 0x80, 0x80]));
+    client.send(&subscribe(1, &[("open/t", 1), ("closed/#", 1), ("$share/g/closed/t", 1), ("$share//open/t", 1)]));
+    client.expect(&suback(1, &[1, 0x80, 0x80, 0x80]));
     let who = [("client", "reader"), ("user", "bob")];
     let line = running.wait_for("access denied");
     has(&line, &who);
     has(&line, &[("action", "subscribe"), ("topic", "closed/#")]);
+    let line = running.wait_for("access denied");
+    has(&line, &[("action", "subscribe"), ("topic", "$share/g/closed/t")]);
     let line = running.wait_for("subscription refused");
     has(&line, &who);
-    has(&line, &[("topic", "$share/g/open/t"), ("reason", "\"shared subscriptions ($share) are not served yet\"")]);
+    has(&line, &[("topic", "$share//open/t")]);
+    assert!(line.contains("names no group (`$share/group/filter`)"), "{line}");
     running.stop();
 }
 

@@ -514,6 +514,16 @@ impl Five {
         self.expect_nothing_pending();
     }
 
+    /// The same of a message that is there, if there is one: a ping tells.
+    #[track_caller]
+    pub fn take_if_any(&mut self) -> Option<Publish> {
+        if self.early.is_empty() {
+            self.send(PINGREQ);
+            assert_eq!(self.next_answer().bytes(), PINGRESP);
+        }
+        (!self.early.is_empty()).then(|| self.take())
+    }
+
     /// A DISCONNECT with this Reason Code and nothing else, then the close [MQTT-3.14.4-2].
     #[track_caller]
     pub fn expect_disconnect(&mut self, code: u8) {

@@ -96,8 +96,8 @@ impl Rights for Open {
 fn filters_that_may_not_be_subscribed_are_refused_with_0x87_in_their_place() {
     let broker = Broker::build(crate::support::config(), |builder| builder.authorize(Arc::new(Open)));
     let mut client = client_of(&broker, "sub");
-    let filters = [("open/a", 2), ("closed", 1), ("open/b", 0), ("$share/g/open", 0), ("open/c", 1)];
-    assert_eq!(client.ask(&Properties::new(), &filters), [2, 0x87, 0, 0x9E, 1]);
+    let filters = [("open/a", 2), ("closed", 1), ("open/b", 0), ("$share/g/closed", 0), ("open/c", 1)];
+    assert_eq!(client.ask(&Properties::new(), &filters), [2, 0x87, 0, 0x87, 1]);
     assert_eq!(client.give_up(&["open/b", "closed", "open/a", "open/b"]), [0, 0x11, 0, 0x11]);
     // an old one is told 0x80 for whatever it is
     let mut old = broker.client("old");
@@ -216,8 +216,8 @@ fn answers_say_no_more_than_their_reason_whatever_a_client_takes() {
         client.expect(&ack_with(0x70, 3, 0x92));
         client.send(&ack(0x50, 3));
         client.expect(&ack_with(0x62, 3, 0x92));
-        client.send(&subscribe(4, &Properties::new(), &[("$share/g/t", 0)]));
-        client.expect(&[0x90, 4, 0, 4, 0, 0x9E]);
+        client.send(&subscribe(4, &Properties::new(), &[("$share/+/t", 0)]));
+        client.expect(&[0x90, 4, 0, 4, 0, 0x8F]);
         client.send(&unsubscribe(5, &["none"]));
         client.expect(&[0xB0, 4, 0, 5, 0, 0x11]);
         client.send(&[PINGREQ, &[0xF0, 0]].concat());

@@ -17,10 +17,10 @@ fn connack_says_what_this_server_does_otherwise_than_the_standard_assumes() {
     let (mut client, connack) = Five::connect(case.address(), &Connect::new(&case.id("new")));
     let Connack { flags, code, properties } = connack;
     assert_eq!((flags, code), (0, 0));
-    let expected = [property::MAXIMUM_PACKET_SIZE, property::TOPIC_ALIAS_MAXIMUM, property::SHARED_AVAILABLE];
+    let expected = [property::MAXIMUM_PACKET_SIZE, property::TOPIC_ALIAS_MAXIMUM];
     assert_eq!(properties.ids(), expected);
     let numbers = expected.map(|id| properties.number(id).expect("it is there"));
-    assert_eq!(numbers, [2_000_000, 10, 0]);
+    assert_eq!(numbers, [2_000_000, 10]);
     client.expect_nothing_pending();
 }
 

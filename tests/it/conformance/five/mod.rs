@@ -14,6 +14,7 @@ mod receive;
 mod restart;
 mod retained;
 mod server_says;
+mod shared;
 mod subscribe;
 mod transport;
 mod versions;

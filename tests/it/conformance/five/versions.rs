@@ -53,8 +53,8 @@ fn also_answers_have_the_form_of_each_clients_version() {
     let case = case!();
     let topic = case.topic("t");
     let mut new = case.five("new");
-    new.send(&subscribe(1, &Properties::new().user("a", "b"), &[(&topic, 1), ("$share/g/t", 1)]));
-    new.expect(&suback(1, &[1, 0x9E]));
+    new.send(&subscribe(1, &Properties::new().user("a", "b"), &[(&topic, 1), ("$share//t", 1)]));
+    new.expect(&suback(1, &[1, 0x8F]));
     let body = [&2_u16.to_be_bytes()[..], &[5, 0x26, 0, 0, 0, 0], &text("none")].concat();
     new.send(&frame(0xA2, &body));
     new.expect(&[0xB0, 4, 0, 2, 0, 0x11]);

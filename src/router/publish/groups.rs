@@ -1,0 +1,207 @@
+//! A message to a group of shared subscriptions (MQTT 5 section 4.8.2): one member gets it. Which one is found out with
+//! that member's session locked, and no other.
+
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::fast::FixedState;
+
+use super::{
+    super::{
+        Router, RouterThread,
+        ports::DropReason,
+        sessions::{GroupRef, Member, SlotRef, Standing},
+    },
+    delivering::{Delivering, hand_over},
+};
+use crate::{
+    codec::encode,
+    session::{Delivery, How, Moved, Outgoing, Turn},
+    types::{QoS, SharedSubscriptions},
+};
+
+/// What a member has to have for the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// It is sent at once.
+    Now,
+    /// It is sent at once, or there is a place in the queue.
+    InQueue,
+    /// Nothing: where the queue is full, what goes is for the queue to say.
+    Any,
+}
+
+/// What became of a message that was offered to a member.
+enum Offered {
+    Taken,
+    NoRoom,
+    /// It may not receive it.
+    NotAllowed,
+    /// It is larger than the client takes.
+    TooLarge,
+    /// It is no member any more.
+    Gone,
+}
+
+impl Router {
+    /// Hands a message to one member of the group: to one that is connected and has room, as the policy says; else to
+    /// one that is connected; else to one that is away. A member that may not receive it, or does not take one of its
+    /// size, is passed over.
+    pub(super) fn deliver_to_group(&self, delivering: &mut Delivering<'_, '_, '_, '_>, group: &GroupRef) {
+        let choice = match delivering.policy {
+            SharedSubscriptions::Random => group.at_random(),
+            _ => group.in_turn(),
+        };
+        let key = match delivering.policy {
+            SharedSubscriptions::HashClient => Some(delivering.outgoing.from.map_or(0, hash_of)),
+            SharedSubscriptions::HashTopic => Some(hash_of(delivering.outgoing.topic)),
+            _ => None,
+        };
+        let sticks = delivering.policy == SharedSubscriptions::Sticky;
+        let mut refused = None;
+        let mut offer = |member: &Member, room| match self.offer(delivering, group, member, room) {
+            refusal @ (Offered::NotAllowed | Offered::TooLarge) => {
+                refused = Some((refusal, member.slot.clone()));
+                false
+            }
+            Offered::NoRoom | Offered::Gone => false,
+            Offered::Taken => true,
+        };
+        if let Some(key) = key {
+            let mut members = (0..MOST_ASKED_FOR_PLACE).map_while(|n| group.by_key(key, true, n));
+            if members.any(|member| offer(&member, Room::InQueue)) {
+                return;
+            }
+        }
+        if sticks && group.sticky().is_some_and(|member| offer(&member, Room::InQueue)) {
+            return;
+        }
+        let mut passed = 0;
+        while passed < MOST_ASKED
+            && let Some(member) = group.nth(choice, Standing::Ready, passed)
+        {
+            if offer(&member, Room::Now) {
+                if sticks {
+                    group.stick_to(&member.slot);
+                }
+                return;
+            }
+            // one without room stands elsewhere by now, and another in its place
+            passed += usize::from(group.is_ready(&member.slot));
+        }
+        for room in [Room::InQueue, Room::Any] {
+            if let Some(key) = key
+                && group.by_key(key, false, 0).is_some_and(|member| offer(&member, room))
+            {
+                return;
+            }
+            for standing in [Standing::Full, Standing::Away] {
+                let mut members = (0..MOST_ASKED_FOR_PLACE).map_while(|n| group.nth(choice, standing, n));
+                if members.any(|member| offer(&member, room)) {
+                    return;
+                }
+            }
+        }
+        if let Some((refusal, slot)) = refused {
+            say_why(delivering, &refusal, &slot);
+        }
+    }
+
+    fn offer(
+        &self,
+        delivering: &mut Delivering<'_, '_, '_, '_>,
+        group: &GroupRef,
+        member: &Member,
+        room: Room,
+    ) -> Offered {
+        let Delivering { outgoing, turn, wakes, .. } = delivering;
+        let Member { slot, options, share } = member;
+        let mut state = slot.lock();
+        if state.ended || !state.shared.as_ref().is_some_and(|shared| shared.has(group)) {
+            return Offered::Gone;
+        }
+        if !state.may_receive(outgoing.topic, turn.journal.observers) {
+            return Offered::NotAllowed;
+        }
+        let mut identifiers = smallvec::SmallVec::<[u8; 16]>::new();
+        if let Some(identifier) = options.identifier {
+            encode::identifier(&mut identifiers, identifier.get());
+        }
+        let how = How {
+            qos: outgoing.qos.min(options.qos),
+            retain: options.retain_as_published && outgoing.retain,
+            identifiers: &identifiers,
+            share: *share,
+        };
+        let session = &state.session;
+        if session.is_too_small_for(outgoing, how, turn) {
+            return Offered::TooLarge;
+        }
+        let (bytes, limits) = (outgoing.size(), turn.limits);
+        let is_sent = session.has_room(bytes, how.qos, limits);
+        // QoS 0 messages for clients that are connected mostly do not wait
+        let waits =
+            || (how.qos != QoS::AtMostOnce || !session.is_connected()) && session.has_place_in_queue(bytes, limits);
+        let fits = match room {
+            Room::Now => is_sent,
+            Room::InQueue => is_sent || waits(),
+            Room::Any => true,
+        };
+        if !fits {
+            if room == Room::Now
+                && let Some(shared) = &mut state.shared
+            {
+                shared.note_full(slot, group);
+            }
+            return Offered::NoRoom;
+        }
+        if let Delivery::Queued = hand_over(slot, &mut state, outgoing, how, turn, wakes) {
+            if outgoing.extras.expires.is_some() {
+                self.list_expiring(slot, &mut state);
+            }
+            self.requeues.note_queued(slot, &mut state, turn.now);
+        }
+        Offered::Taken
+    }
+
+    /// Messages of groups that a session does not send go to other members.
+    ///
+    /// To be called within a store's group: what takes them from the session is kept together with this.
+    pub(crate) fn move_to_others(&self, local: &mut RouterThread, moved: &[(GroupRef, Moved)]) {
+        local.work.add_deliveries(moved.len());
+        for (group, Moved { message, retain, .. }) in moved {
+            let RouterThread { pool, wakes, limits, observers, .. } = local;
+            let (now, policy) = (observers.now, limits.shared_subscriptions);
+            let mut turn = Turn { now, limits: &limits.session, pool, journal: self.recorder(observers) };
+            let message = message.without_identifiers();
+            let outgoing = &Outgoing::from(&message).with_retain(*retain);
+            // the group's filter may have been left by all and be another group's by now
+            let group = self.subscriptions.group_like(group);
+            if let Some(group) = group {
+                self.deliver_to_group(&mut Delivering { outgoing, turn: &mut turn, wakes, policy }, &group);
+            }
+        }
+    }
+}
+
+/// Nobody who was asked gets it.
+#[cold]
+fn say_why(delivering: &mut Delivering<'_, '_, '_, '_>, refusal: &Offered, slot: &SlotRef) {
+    let Outgoing { topic, payload, .. } = delivering.outgoing;
+    let (state, observers) = (slot.lock(), &mut delivering.turn.journal.observers);
+    match refusal {
+        Offered::TooLarge => {
+            observers.dropped(state.session.id(), topic, payload.len(), DropReason::PacketTooLarge);
+        }
+        _ => observers.may_not_receive(state.session.id(), state.access.as_deref(), topic),
+    }
+}
+
+fn hash_of(key: impl Hash) -> u64 {
+    FixedState::default().hash_one(key)
+}
+
+/// Members that are ready and asked whether they may have one message, at most: rules mostly say the same to all.
+const MOST_ASKED: usize = 256;
+
+/// Members without room that are asked for a place in their queues.
+const MOST_ASKED_FOR_PLACE: usize = 16;

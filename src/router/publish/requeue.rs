@@ -1,0 +1,101 @@
+//! [`Requeues`]: messages that wait in one member of a group of shared subscriptions while others could have them.
+
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::super::{
+    Router, RouterThread,
+    sessions::{SlotRef, SlotState},
+};
+use crate::session::Message;
+
+/// Sessions in which messages of groups wait, and when those go to others.
+#[derive(Default)]
+pub(crate) struct Requeues {
+    due: Mutex<VecDeque<(Instant, SlotRef)>>,
+    /// `limits.shared_requeue_after`, in milliseconds.
+    after: AtomicU64,
+}
+
+impl Requeues {
+    pub(crate) fn set_after(&self, after: Duration) {
+        self.after.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A message of a group waits in the session, which is locked.
+    pub(super) fn note_queued(&self, slot: &SlotRef, state: &mut SlotState, now: Instant) {
+        let up_to = state.session.last_number();
+        if let Some(at) = now.checked_add(Duration::from_millis(self.after.load(Ordering::Relaxed))) {
+            self.note_due(slot, state, at, up_to);
+        }
+    }
+
+    fn note_due(&self, slot: &SlotRef, state: &mut SlotState, at: Instant, up_to: u64) {
+        if let Some(shared) = state.shared.as_mut().filter(|shared| shared.due.is_none()) {
+            shared.due = Some((at, up_to));
+            self.due.lock().push_back((at, slot.clone()));
+        }
+    }
+
+    fn next(&self, now: Instant) -> Option<SlotRef> {
+        let mut due = self.due.lock();
+        due.front().filter(|(at, _)| *at <= now)?;
+        Some(due.pop_front()?.1)
+    }
+}
+
+impl Router {
+    /// What waits in a member of a group, and was not sent for `shared_requeue_after`, goes to members that have room.
+    /// To be called now and then, by one thread; it moves about `most` messages.
+    pub fn requeue_waiting(&self, local: &mut RouterThread, now: Instant, most: usize) {
+        let mut left = most;
+        while left > 0
+            && let Some(slot) = self.requeues.next(now)
+        {
+            // looking is work too
+            left -= 1 + self.together(|| self.requeue(local, &slot, now, left - 1));
+        }
+    }
+
+    /// Messages of groups that waited in a session before a restart wait on.
+    pub(crate) fn note_restored(&self, slot: &SlotRef, now: Instant) {
+        let mut state = slot.lock();
+        if state.shared.is_some() && state.session.has_shared_waiting() {
+            self.requeues.note_queued(slot, &mut state, now);
+        }
+    }
+
+    /// Gives how many messages were moved.
+    fn requeue(&self, local: &mut RouterThread, slot: &SlotRef, now: Instant, most: usize) -> usize {
+        let mut state = slot.lock();
+        let mut turn = self.turn(local);
+        let SlotState { shared, session, .. } = &mut *state;
+        let Some(shared) = shared else { return 0 };
+        let Some((_, up_to)) = shared.due.take() else { return 0 };
+        let mut moved = Vec::new();
+        if shared.groups().any(|group| group.has_ready_beside(slot)) {
+            let goes = |number, share, message: &Message| {
+                let group = shared.group_of(share, message.topic(), 0);
+                number <= up_to && group.is_some_and(|group| group.has_ready_beside(slot))
+            };
+            moved = shared.with_groups(session.take_shared(most, goes, &mut turn));
+        }
+        let is_all = moved.len() < most;
+        drop(turn);
+        if state.session.has_shared_waiting() {
+            match is_all {
+                true => self.requeues.note_queued(slot, &mut state, now),
+                false => self.requeues.note_due(slot, &mut state, now, up_to),
+            }
+        }
+        drop(state);
+        moved.iter().for_each(|(group, _)| group.unstick(slot));
+        self.move_to_others(local, &moved);
+        moved.len()
+    }
+}

@@ -1,0 +1,62 @@
+//! What a session tells a group of shared subscriptions, and what of the group's messages goes to others when the
+//! session does not send it (MQTT 5 section 4.8.2).
+
+use super::{How, Journal, Message, Moved, Outgoing, Session, SessionChange, SessionLimits, Share, Turn};
+use crate::types::QoS;
+
+impl Session {
+    /// Would a message of so many bytes be sent at once?
+    pub fn has_room(&self, bytes: usize, qos: QoS, limits: &SessionLimits) -> bool {
+        let Some(attached) = &self.attached else { return false };
+        let waiting = attached.pending();
+        let fits = waiting == 0 || waiting + bytes <= limits.max_outbound_bytes;
+        fits && self.outbound.as_ref().is_none_or(|outbound| match qos {
+            QoS::AtMostOnce => !outbound.holds_back_qos0(),
+            _ => outbound.is_clear() && outbound.has_place(attached.window(limits)),
+        })
+    }
+
+    /// Has its queue a place for one more message of so many bytes?
+    pub fn has_place_in_queue(&self, bytes: usize, limits: &SessionLimits) -> bool {
+        let outbound = self.outbound.as_ref();
+        let has_place = |waiting| waiting < limits.max_queued_messages;
+        outbound.is_none_or(|outbound| {
+            has_place(outbound.queued()) && outbound.backlog().bytes.saturating_add(bytes) <= limits.max_queued_bytes
+        })
+    }
+
+    /// Is the message larger than its connected client takes?
+    pub fn is_too_small_for<J>(&self, outgoing: &Outgoing<'_>, how: How<'_>, turn: &Turn<'_, J>) -> bool {
+        self.attached.as_ref().is_some_and(|attached| attached.is_too_small_for(outgoing, how, turn.now))
+    }
+
+    /// Does a message of a group wait?
+    pub fn has_shared_waiting(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|outbound| outbound.has_shared_waiting())
+    }
+
+    /// The session is about to [end](Self::end): the messages of its groups that were not sent, and those of QoS 1 that
+    /// its client has not acknowledged. QoS 2 messages that were sent are no one else's [MQTT-4.8.2-5].
+    pub fn shared_at_end(&mut self) -> Vec<Moved> {
+        self.outbound.as_ref().map_or_else(Vec::new, |outbound| outbound.shared_at_end())
+    }
+
+    /// Takes out messages of its groups that wait: those that `goes` says yes to, `most` at most.
+    pub fn take_shared(
+        &mut self,
+        most: usize,
+        goes: impl Fn(u64, Share, &Message) -> bool,
+        turn: &mut Turn<'_, impl Journal>,
+    ) -> Vec<Moved> {
+        let Some(outbound) = &mut self.outbound else { return Vec::new() };
+        let (taken, acknowledged) = outbound.take_shared(most, goes);
+        if let Some(session) = self.number {
+            for number in acknowledged {
+                // those that get them have them in the same group of records
+                turn.journal.noted(session, SessionChange::Completed { number, count: 1 });
+            }
+        }
+        self.tell_backlog(&mut turn.journal);
+        taken
+    }
+}
