@@ -1,51 +1,13 @@
 //! A router without sockets, for the benches that measure it.
 
-use std::{task::Waker, time::Duration};
+use std::task::Waker;
 
 use dunlin::{
     codec::{self, Connect, Cut, Frame, PublishFlags},
-    router::{Client, Flush, Handled, Identity, Peer, Router, RouterLimits, RouterThread, SysPublish},
-    session::SessionLimits,
+    router::{Client, Flush, Handled, Identity, Peer, Router, RouterThread},
     topic::TopicName,
-    types::{PacketId, ProtocolVersion, QoS, QueueFull},
+    types::{PacketId, ProtocolVersion, QoS},
 };
-
-/// The defaults of the config, but for what would take long to reach.
-pub fn limits() -> RouterLimits {
-    RouterLimits {
-        session: SessionLimits {
-            max_inflight_out: 20,
-            max_inflight_in: 100,
-            max_queued_messages: 1_000,
-            max_queued_bytes: 64 << 20,
-            queue_full: QueueFull::DropNewest,
-            queue_qos0: false,
-            max_outbound_bytes: 8 << 20,
-        },
-        max_client_id_length: 65_535,
-        max_topic_length: 65_535,
-        max_topic_levels: 128,
-        max_queued_bytes_total: usize::MAX,
-        max_memory: None,
-        message_expiry: None,
-        retained_expiry: None,
-        max_retained_messages: 1_000,
-        max_retained_bytes: 1 << 20,
-        max_subscription_bytes: usize::MAX,
-        max_subscriptions: 1_000,
-        max_sessions: 100_000,
-        session_expiry: Some(Duration::from_secs(60)),
-        sys_publish: SysPublish::Drop,
-        session_owner: Default::default(),
-        client_id: Default::default(),
-        max_packet_size: 2_000_000,
-        receive_maximum: u16::MAX,
-        topic_alias_maximum: 10,
-        says: Default::default(),
-        shared_subscriptions: Default::default(),
-        shared_requeue_after: Duration::from_secs(1),
-    }
-}
 
 /// An accepted client.
 pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {

@@ -1,5 +1,5 @@
-//! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: whoever publishes
-//! does the matching and the pushing in its own turn, then wakes those it pushed to.
+//! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: the task of
+//! a publisher does the matching and the pushing in its own turn, then wakes those it pushed to.
 //!
 //! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients, and only
 //! what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
@@ -64,7 +64,7 @@ use thread::Work;
 use crate::{
     session::{Backlog, SessionLimits},
     topic::{TopicFilter, TopicName},
-    types::{ClientId, ClientIdBinding, QoS, SessionOwnership, SharedSubscriptions},
+    types::{ClientId, ClientIdBinding, QoS, QueueFull, SessionOwnership, SharedSubscriptions},
 };
 
 /// The bounds that the router and its sessions hold to.
@@ -116,6 +116,45 @@ pub struct RouterLimits {
     pub shared_requeue_after: Duration,
     /// What else clients are told when they connect.
     pub says: ServerSays,
+}
+
+impl Default for RouterLimits {
+    /// Those that few reach, where a bound does not matter: in benches and tests. A server's are those of its config.
+    fn default() -> Self {
+        Self {
+            session: SessionLimits {
+                max_inflight_out: 20,
+                max_inflight_in: 100,
+                max_queued_messages: 1_000,
+                max_queued_bytes: 64 << 20,
+                queue_full: QueueFull::DropNewest,
+                queue_qos0: false,
+                max_outbound_bytes: 8 << 20,
+            },
+            max_client_id_length: 65_535,
+            max_topic_length: 65_535,
+            max_topic_levels: 128,
+            max_queued_bytes_total: usize::MAX,
+            max_memory: None,
+            message_expiry: None,
+            retained_expiry: None,
+            max_retained_messages: 1_000,
+            max_retained_bytes: 1 << 20,
+            max_subscription_bytes: usize::MAX,
+            max_subscriptions: 1_000,
+            max_sessions: 100_000,
+            session_expiry: Some(Duration::from_secs(60)),
+            sys_publish: SysPublish::Drop,
+            session_owner: SessionOwnership::default(),
+            client_id: ClientIdBinding::default(),
+            max_packet_size: 2_000_000,
+            receive_maximum: u16::MAX,
+            topic_alias_maximum: 10,
+            says: ServerSays::default(),
+            shared_subscriptions: SharedSubscriptions::default(),
+            shared_requeue_after: Duration::from_secs(1),
+        }
+    }
 }
 
 /// What a server says of itself when a client connects, beside what it takes at a time (MQTT 5 section 3.2.2.3). It

@@ -128,25 +128,11 @@ fn limits() -> RouterLimits {
         max_client_id_length: 100,
         max_topic_length: 100,
         max_topic_levels: 10,
-        max_queued_bytes_total: usize::MAX,
-        max_memory: None,
-        message_expiry: None,
-        retained_expiry: None,
         max_retained_messages: 10,
         max_retained_bytes: 1_000,
-        max_subscription_bytes: usize::MAX,
         max_subscriptions: 10,
         max_sessions: 10,
-        session_expiry: Some(Duration::from_secs(60)),
-        sys_publish: SysPublish::Drop,
-        session_owner: Default::default(),
-        client_id: Default::default(),
-        max_packet_size: 2_000_000,
-        receive_maximum: u16::MAX,
-        topic_alias_maximum: 10,
-        says: Default::default(),
-        shared_subscriptions: Default::default(),
-        shared_requeue_after: Duration::from_secs(1),
+        ..RouterLimits::default()
     }
 }
 
@@ -341,7 +327,8 @@ impl World {
     }
 }
 
-fn connect(client_id: &str, clean_session: bool) -> Connect<'_> {
+/// The CONNECT of a client of 3.1.1.
+pub(crate) fn connect(client_id: &str, clean_session: bool) -> Connect<'_> {
     Connect {
         version: ProtocolVersion::V311,
         bridge: false,

@@ -156,8 +156,7 @@ impl Router {
         let access = || self.access_of(slot, *connection);
         let mut leave = Leave::anywhere();
         let Some(id) = publish.packet_id else {
-            let stored =
-                self.publish_from(local, access, last, &incoming.outgoing(sender.client, sender.user), &mut leave)?;
+            let stored = self.publish_from(local, access, last, &incoming.outgoing(sender), &mut leave)?;
             if let Stored::By(commit) = stored {
                 client.awaited.get_or_insert_default().unacknowledged = Some(commit);
             }
@@ -170,8 +169,7 @@ impl Router {
             leave = Leave::while_matching();
         }
         let result = self.together(|| {
-            let stored =
-                self.publish_from(local, access, last, &incoming.outgoing(sender.client, sender.user), &mut leave)?;
+            let stored = self.publish_from(local, access, last, &incoming.outgoing(sender), &mut leave)?;
             if leave.is_left() || leave.outcome().is_error() {
                 return Ok(stored);
             }

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::publish::Sender;
 use crate::{
     codec::{PropertiesBuf, PropertyId, Publish},
     session::{Extras, Message, Outgoing},
-    types::{ClientId, UserName},
 };
 
 /// A PUBLISH of a client.
@@ -53,7 +53,7 @@ impl<'a> Incoming<'a> {
 
     /// On its way.
     #[inline]
-    pub(crate) fn outgoing(&self, client: &'a ClientId, user: Option<&'a UserName>) -> Outgoing<'a> {
+    pub(crate) fn outgoing(&self, Sender { client, user }: Sender<'a>) -> Outgoing<'a> {
         let mut outgoing = match self.extras {
             None => Outgoing::from_publish(client, self.publish, self.frame),
             Some(extras) => Outgoing::from_publish_5(client, self.publish, extras, self.frame),

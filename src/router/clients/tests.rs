@@ -1,17 +1,13 @@
 //! Packets that turns are too short for: what their clients and others are sent, whatever happens between the steps.
 
-use std::{
-    collections::BTreeMap,
-    task::Waker,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, task::Waker, time::Instant};
 
 use proptest::{collection::vec, prelude::*};
 
 use super::{super::*, *};
 use crate::{
-    codec::{self, Connect, Cut, PublishFlags},
-    router::thread::Work,
+    codec::{self, Cut, PublishFlags},
+    router::{tests::connect, thread::Work},
     session::CloseReason,
     types::{PacketId, ProtocolVersion, QoS, QueueFull},
 };
@@ -44,28 +40,10 @@ impl World {
         };
         let limits = RouterLimits {
             session,
-            max_client_id_length: 100,
-            max_topic_length: 1_000,
-            max_topic_levels: 100,
-            max_queued_bytes_total: usize::MAX,
-            max_memory: None,
-            message_expiry: None,
-            retained_expiry: None,
             max_retained_messages: 100_000,
             max_retained_bytes: 1 << 30,
-            max_subscription_bytes: usize::MAX,
             max_subscriptions: 100_000,
-            max_sessions: 100_000,
-            session_expiry: Some(Duration::from_secs(60)),
-            sys_publish: SysPublish::Drop,
-            session_owner: Default::default(),
-            client_id: Default::default(),
-            max_packet_size: 2_000_000,
-            receive_maximum: u16::MAX,
-            topic_alias_maximum: 10,
-            says: Default::default(),
-            shared_subscriptions: Default::default(),
-            shared_requeue_after: Duration::from_secs(1),
+            ..RouterLimits::default()
         };
         let router = Router::new(limits, Ports::default(), 7);
         let local = router.local(Instant::now());
@@ -73,21 +51,13 @@ impl World {
     }
 
     fn connect(&mut self, client_id: &str, clean_session: bool) -> Client {
-        let connect = Connect {
-            version: ProtocolVersion::V311,
-            bridge: false,
-            clean_session,
-            keep_alive: 0,
-            client_id,
-            will: None,
-            username: None,
-            password: None,
-            properties: Default::default(),
-        };
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), loopback_listener: true, listener: 0 };
         let Self { router, local } = self;
         let (id, waker) = (client_id.into(), Waker::noop().clone());
-        let mut client = router.connect(local, &connect, id, Identity::default(), peer, waker).unwrap().client;
+        let mut client = router
+            .connect(local, &connect(client_id, clean_session), id, Identity::default(), peer, waker)
+            .unwrap()
+            .client;
         assert_eq!(self.sent(&mut client, &mut Vec::new())[0], Sent::Packet(2));
         client
     }

@@ -173,7 +173,7 @@ pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
     }
 }
 
-/// The Client Identifier of a health check, which whoever drives connections looks at: the one that begins with `$` and
+/// The Client Identifier of a health check, which the driver of a connection looks at: the one that begins with `$` and
 /// may come from the network.
 pub const HEALTH_CHECK: &str = "$health";
 

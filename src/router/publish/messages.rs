@@ -225,7 +225,7 @@ impl Router {
     fn retain(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>, delivered: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
-            // one that waits for an acknowledgement waits for whoever cleared it before, too
+            // one that waits for an acknowledgement waits for that of the publisher which cleared it before, too
             let acknowledged = outgoing.qos != QoS::AtMostOnce;
             return self.retained.clear(topic, |cleared| {
                 if cleared || acknowledged {

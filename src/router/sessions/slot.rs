@@ -59,7 +59,7 @@ pub(crate) struct SlotState {
     pub(crate) will_number: Option<NonZeroU64>,
     /// It is in the list of sessions in whose queues messages wait that expire.
     pub(crate) is_listed: bool,
-    /// The session is no more: whoever still holds the handle must not use it.
+    /// The session has ended: a task that still has the handle must not use it.
     pub(crate) ended: bool,
     /// When it is looked at if its client stays away: its key in the router's list.
     pub(crate) expiry: Option<ExpiryKey>,

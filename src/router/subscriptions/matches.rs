@@ -248,7 +248,7 @@ pub(crate) struct MatchCache {
     merge: Vec<Target>,
 }
 
-/// Longer topics are not remembered: whoever repeats one remembers it.
+/// Longer topics are not remembered here: a publisher that repeats one remembers it.
 const MAX_TOPIC: usize = 256;
 /// Answers kept, and targets in all of them: when there are more, all are forgotten. (With a topic a session, or with
 /// everybody subscribed to everything, the cache would otherwise become the largest thing in the process.)

@@ -43,7 +43,7 @@ pub struct RouterThread {
     pub(crate) publishes_wills: bool,
 }
 
-/// Who sees events: the counters of this thread, whoever the embedding program plugged in, and of what is dropped the
+/// Who sees events: the counters of this thread, the embedding program's observer, and of what is dropped the
 /// log.
 pub(crate) struct Observers {
     /// When this turn of the thread began.

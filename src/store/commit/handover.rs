@@ -128,7 +128,7 @@ impl Handover {
             drop(waiters);
             return waker.wake_by_ref();
         }
-        // whoever asks again for the same is woken once
+        // a task that asks again for the same is woken once
         let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
         if !asked {
             waiters.push((commit, waker.clone()));

@@ -243,7 +243,7 @@ mod tests {
         MessageKey { session: session_number(session), number }
     }
 
-    fn acknowledge(hold: &mut Hold, (session, number): (u64, u64)) -> Option<u64> {
+    fn acknowledge(hold: &mut Hold, session: u64, number: u64) -> Option<u64> {
         hold.acknowledge(key(session, number)).map(|record| match record {
             Record::Released { number, .. } => number,
             other => panic!("{other:?}"),
@@ -265,18 +265,18 @@ mod tests {
         let time = hold.time();
         assert_eq!(add(&mut hold, 0..3, &mut number, now), [7, 7, 7]);
         assert_eq!((hold.first(), hold.until(true)), (Some(7), Some(now + time)));
-        assert_eq!(acknowledge(&mut hold, (1, 1)), Some(1));
-        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
-        assert_eq!(acknowledge(&mut hold, (2, 0)), None);
+        assert_eq!(acknowledge(&mut hold, 1, 1), Some(1));
+        assert_eq!(acknowledge(&mut hold, 1, 1), None);
+        assert_eq!(acknowledge(&mut hold, 2, 0), None);
         // what comes after an acknowledgement waits for another one
         let later = now + MS / 2;
         assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
-        assert_eq!((acknowledge(&mut hold, (1, 4)), acknowledge(&mut hold, (1, 3))), (Some(4), Some(3)));
+        assert_eq!((acknowledge(&mut hold, 1, 4), acknowledge(&mut hold, 1, 3)), (Some(4), Some(3)));
         assert!(!hold.is_ready());
         assert_eq!((hold.take_ready(), hold.until(true)), (None, Some(now + time)));
-        assert_eq!(acknowledge(&mut hold, (1, 0)), Some(0));
+        assert_eq!(acknowledge(&mut hold, 1, 0), Some(0));
         assert!(!hold.is_ready());
-        assert_eq!(acknowledge(&mut hold, (1, 2)), Some(2));
+        assert_eq!(acknowledge(&mut hold, 1, 2), Some(2));
         assert!(hold.is_ready());
         assert_eq!((hold.until(false), hold.until(true)), (Some(now + time), None));
         assert_eq!(hold.take_ready(), Some(8));
@@ -290,7 +290,7 @@ mod tests {
         let parts = add(&mut hold, 0..2 * most + 1, &mut number, Instant::now());
         assert_eq!((parts[0], parts[MOST_A_PART - 1], parts[MOST_A_PART]), (1, 1, 2));
         assert_eq!((parts[2 * MOST_A_PART - 1], number), (2, 3));
-        assert!((0..most).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
+        assert!((0..most).all(|n| acknowledge(&mut hold, 1, n) == Some(n)));
         assert_eq!((hold.take_ready(), hold.first()), (Some(1), Some(2)));
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let (mut hold, mut number, most) = (hold(MS), 1, MOST_PARTS as u64);
         for n in 0..most {
             add(&mut hold, n..n + 1, &mut number, Instant::now());
-            assert_eq!((acknowledge(&mut hold, (1, n)), number), (Some(n), n + 1));
+            assert_eq!((acknowledge(&mut hold, 1, n), number), (Some(n), n + 1));
         }
         assert!(hold.add(key(1, most), message(most), number, Instant::now).is_err());
         assert_eq!(hold.take_ready(), Some(most));
@@ -330,7 +330,7 @@ mod tests {
         }
         // most of it was worth it
         add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
-        assert!((0..WORTH as u64).all(|n| acknowledge(&mut hold, (1, n)) == Some(n)));
+        assert!((0..WORTH as u64).all(|n| acknowledge(&mut hold, 1, n) == Some(n)));
         hold.end(now);
         hold.take(&mut Vec::new(), now + hold.time() * (PAUSE - 1));
         assert!(!hold.is_on());
@@ -349,10 +349,10 @@ mod tests {
         let mut number = 1;
         add(&mut hold, 0..1, &mut number, now + VALID / 2);
         assert!(hold.is_on());
-        acknowledge(&mut hold, (1, 0));
+        acknowledge(&mut hold, 1, 0);
         // one is written, the next is not
         assert!(hold.add(key(1, 1), message(1), number, || now + VALID).is_err());
-        assert_eq!(acknowledge(&mut hold, (1, 1)), None);
+        assert_eq!(acknowledge(&mut hold, 1, 1), None);
         add(&mut hold, 2..3, &mut number, now + VALID);
         let time = hold.time();
         hold.note_batch(MS, now + VALID);
