@@ -14,9 +14,9 @@ use std::{
     time::Instant,
 };
 
-use common::{connect, drain, handle, limits};
+use common::{connect, drain, handle};
 use dunlin::{
-    router::{Client, Ports, Router, RouterThread},
+    router::{Client, Ports, Router, RouterLimits, RouterThread},
     session::CloseReason,
     types::QoS,
 };
@@ -91,7 +91,7 @@ fn count(name: &str) -> u64 {
 
 /// A router, and subscribers of one topic.
 fn subscribed(subscribers: usize, qos: QoS) -> (Router, RouterThread, Vec<Client>) {
-    let router = Router::new(limits(), Ports::default(), 7);
+    let router = Router::new(RouterLimits::default(), Ports::default(), 7);
     let mut local = router.local(Instant::now());
     let mut clients: Vec<Client> = (0..subscribers).map(|i| connect(&router, &mut local, &format!("s{i}"))).collect();
     let mut replies = Vec::new();
@@ -174,7 +174,7 @@ fn filters() {
 
 /// Clients that come, retain a message, subscribe to all of them and go.
 fn churn_retained() {
-    let router = Router::new(limits(), Ports::default(), 7);
+    let router = Router::new(RouterLimits::default(), Ports::default(), 7);
     let mut local = router.local(Instant::now());
     let mut replies = Vec::new();
     let now = Instant::now();

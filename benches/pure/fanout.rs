@@ -6,10 +6,10 @@ mod common;
 
 use std::time::Instant;
 
-use common::{connect, drain, handle, limits};
+use common::{connect, drain, handle};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dunlin::{
-    router::{Client, Ports, Router},
+    router::{Client, Ports, Router, RouterLimits},
     types::QoS,
 };
 
@@ -17,7 +17,7 @@ fn fanout(c: &mut Criterion) {
     let mut group = c.benchmark_group("fanout");
     for (qos, size) in [(QoS::AtMostOnce, 64), (QoS::AtMostOnce, 64 << 10), (QoS::AtLeastOnce, 64)] {
         for subscribers in [1_usize, 10, 500] {
-            let router = Router::new(limits(), Ports::default(), 7);
+            let router = Router::new(RouterLimits::default(), Ports::default(), 7);
             let mut local = router.local(Instant::now());
             let mut replies = Vec::new();
             let mut clients: Vec<Client> =
