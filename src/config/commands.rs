@@ -1,6 +1,5 @@
 //! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`. Doing it is
-//! the business of `server`.
+//! `health`, `store`, `completions`, `man`. Doing it is the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -23,6 +22,16 @@ pub enum Command {
     Health(Health),
     /// Look at, repair, copy or convert a data directory.
     Store(StoreArgs),
+    /// Print the script by which a shell completes command lines of dunlin.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page of dunlin, or write it and those of all commands to a directory.
+    Man {
+        /// Where the pages are written, such as /usr/share/man/man1; made if it is missing.
+        dir: Option<PathBuf>,
+    },
 }
 
 /// `dunlin init [DIR]`
@@ -205,4 +214,15 @@ pub enum Action {
     Publish,
     /// To receive them.
     Subscribe,
+}
+
+/// A shell that completes command lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash.
+    Bash,
+    /// Z shell.
+    Zsh,
+    /// fish.
+    Fish,
 }

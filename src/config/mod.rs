@@ -11,7 +11,7 @@
 //!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
 //!              └► listener        one listener, and which of its settings go together
-//! reference ────► text            keys × defaults: config/dunlin.toml and the README's table
+//! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
 //! starter ──────► text            what dunlin init writes: the reference with a few keys set
 //! changes ──────► KeyChange          keys × two Configs: what differs, for the summary and a reload's log line
 //! summary ──────► text            what would run, for --check
@@ -19,7 +19,7 @@
 //! hints                           the nearest name to a wrong one
 //! foreign                         configurations of other programs
 //! origins                         which file, variable or flag set which key
-//! commands                        dunlin passwd, explain, certs, health, init: their command lines
+//! commands                        the command lines of what dunlin does beside being a broker
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -52,7 +52,7 @@ mod variables;
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
 pub use changes::{KeyChange, changes, listener_changes};
 pub use cli::Cli;
-pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, StoreAction, StoreArgs};
+pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, Shell, StoreAction, StoreArgs};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use listen::{ListenAddress, ListenAddressError};

@@ -34,6 +34,14 @@ pub enum CommandError {
     /// What was read is no password.
     #[error("{0}; nothing was changed")]
     NoPassword(String),
+    /// The manual pages.
+    #[error("cannot write the manual pages to {}: {error}", .dir.display())]
+    Pages {
+        /// Where.
+        dir: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),

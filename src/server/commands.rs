@@ -1,11 +1,12 @@
-//! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`.
+//! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`,
+//! `completions`, `man`.
 
 use std::io::{self, Write};
 
 use super::{
     access,
     command_error::CommandError,
-    health, init,
+    health, init, manual,
     passwords::{asked_twice, fits},
 };
 use crate::{
@@ -26,6 +27,8 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         }
         Command::Health(args) => say(&health::ask(cli, args)?.to_string()).map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
+        Command::Completions { shell } => manual::completions(*shell).map(|()| true),
+        Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
     }
 }
 

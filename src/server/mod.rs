@@ -8,6 +8,7 @@ mod health;
 mod init;
 mod listeners;
 mod machine;
+mod manual;
 mod passwords;
 mod persistence;
 mod pulse;

@@ -18,6 +18,7 @@
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
 //! | `init` | `dunlin init`, and that what it prints works |
+//! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration, and what its image runs |
 //! | `service` | the binary as a service of systemd |
 //! | `config_reference`, `docs` | what is written for people |
@@ -43,6 +44,7 @@ mod init;
 mod library;
 mod limits;
 mod log;
+mod manual;
 mod persistence;
 mod reload;
 mod rumqttc;

@@ -1,0 +1,50 @@
+//! `dunlin man` and `dunlin completions`: the manual pages and the completions of shells, made from the command line
+//! itself.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+use clap::CommandFactory;
+use clap_complete::generate;
+use clap_mangen::{Man, generate_to};
+
+use super::command_error::CommandError;
+use crate::config::{Cli, Shell};
+
+/// Writes the manual page of dunlin and one of each command to a directory, or the first to standard output.
+/// `dunlin-store-check.1` is the page of `dunlin store check`.
+pub(super) fn man(dir: Option<&Path>) -> Result<(), CommandError> {
+    // "help" explains itself
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        Man::new(command).render(&mut page).map_err(CommandError::Write)?;
+        return print(&page);
+    };
+    let written = fs::create_dir_all(dir).and_then(|()| generate_to(command, dir));
+    written.map_err(|error| CommandError::Pages { dir: dir.into(), error })
+}
+
+/// Prints the completions of a shell.
+pub(super) fn completions(shell: Shell) -> Result<(), CommandError> {
+    let shell = match shell {
+        Shell::Bash => clap_complete::Shell::Bash,
+        Shell::Zsh => clap_complete::Shell::Zsh,
+        Shell::Fish => clap_complete::Shell::Fish,
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "dunlin", &mut script);
+    print(&script)
+}
+
+/// The program that reads standard output may have seen enough and be gone.
+fn print(bytes: &[u8]) -> Result<(), CommandError> {
+    match io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Write(error)),
+        _ => Ok(()),
+    }
+}
