@@ -65,3 +65,8 @@ pub use server::{Builder, Server, ServerError};
 pub use session::{CloseReason, Outgoing};
 pub use topic::{TopicFilter, TopicName};
 pub use types::{ClientId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions};
+
+/// The Rust of this page runs as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+mod page_for_embedders {}

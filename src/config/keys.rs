@@ -1,5 +1,5 @@
 //! The one table of all keys: name, meaning, form, and the setting that it is. Reading a file (`file`), the commented
-//! default and the README's table (`reference`), and the summary all go through it, so that no key can be in one and
+//! default and the table in `docs` (`reference`), and the summary all go through it, so that no key can be in one and
 //! not in the others. Defaults are not here: they are those of [`Config::default`].
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The keys told to people: the commented default configuration and the README's table, both made from the table of
-//! keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
+//! The keys told to people: the commented default configuration and the table in `docs/configuration.md`, both made
+//! from the table of keys (`keys`) and [`Config::default`], so that neither can say what the code does not do.
 
 use super::{
     keys::{Key, LISTENER, Listener, TABLES, Table},
@@ -28,7 +28,7 @@ pub fn toml() -> String {
     out
 }
 
-/// The Markdown table of the README: key, default, meaning.
+/// The Markdown table in `docs/configuration.md`: key, default, meaning.
 pub fn markdown() -> String {
     let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
     let defaults = Config::default();

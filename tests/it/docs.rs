@@ -1,16 +1,22 @@
-//! The pages in `docs/` are true: every `toml` block is a configuration that is accepted, and the `sh` blocks of a page
-//! run, one after another, in a shell of their own. What a page may use:
+//! The pages in `docs/`, README.md and `certs/README.md` are true: every `toml` block is a configuration that is
+//! accepted, and the `sh` blocks of a page run, one after another, in a shell of their own. What a page may use:
 //!
 //! - `<!-- file: NAME -->` before a block: the block is written to that file, in the directory where the commands run;
 //! - `# prints: TEXT` behind a command: its output has to be that;
 //! - `<!-- installs` in a page: it runs in a checkout that was built, as root of a machine whose changes are thrown
 //!   away (overlays of /etc, /usr and /var), and is left out where the tests cannot have one;
+//! - `python` and `javascript` blocks are compiled, and run if the commands do so (those of `docs/ci.md` that need
+//!   packages are run by `tests/clients/pages`); `yaml` blocks are parsed; `rust` blocks are doc tests;
 //! - blocks of other languages (`nginx`, `haproxy`, `text`, …) are not run.
+//!
+//! In README.md a line that begins with `dunlin` and starts a broker is run in the background, and what follows waits
+//! until it accepts; so is one with `# waits` behind it. `# the first terminal prints: TEXT` is waited for.
 //!
 //! The shell has a network of its own (unshare(1)) with nothing but loopback: the pages' fixed ports are free, and
 //! nothing leaves the machine. Commands run in the background with `&` end with the shell.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -30,6 +36,7 @@ fn pages() -> Vec<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut pages: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/README.md"));
     pages.sort();
     assert!(!pages.is_empty(), "there are no pages");
     pages
@@ -81,11 +88,81 @@ fn configurations_on_the_pages_are_accepted() {
     for page in pages() {
         for block in blocks(&fs::read_to_string(&page).unwrap()).iter().filter(|block| block.language == "toml") {
             let name = format!("{}:{}", page.display(), block.line);
-            dunlin::config::parse(&block.text, &name).unwrap();
+            match block.text.parse::<toml::Table>().unwrap().contains_key("dependencies") {
+                // a part of a Cargo.toml
+                true => {}
+                false => drop(dunlin::config::parse(&block.text, &name).unwrap()),
+            }
             found += 1;
         }
     }
     assert!(found > 0, "no page has a configuration");
+}
+
+#[test]
+fn programs_and_data_on_the_pages_are_well_formed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut found = [0; 3];
+    for page in pages() {
+        for block in blocks(&fs::read_to_string(&page).unwrap()) {
+            let name = format!("{}:{}", page.display(), block.line);
+            let compile: &[&str] = match block.language.as_str() {
+                "python" => &["python3", "-m", "py_compile"],
+                "javascript" => &["node", "--check"],
+                "yaml" => {
+                    let documents = yaml_rust2::YamlLoader::load_from_str(&block.text).expect(&name);
+                    assert!(documents[0].as_hash().is_some(), "{name}");
+                    found[2] += 1;
+                    continue;
+                }
+                _ => continue,
+            };
+            found[usize::from(compile[0] == "node")] += 1;
+            let file = dir.path().join(if compile[0] == "node" { "a.mjs" } else { "a.py" });
+            fs::write(&file, &block.text).unwrap();
+            match Command::new(compile[0]).args(&compile[1..]).arg(file).output() {
+                Ok(output) => assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr)),
+                Err(error) => eprintln!("left out: {}: {error}", compile[0]),
+            }
+        }
+    }
+    assert!(found.iter().all(|&blocks| blocks > 0), "{found:?}");
+}
+
+#[test]
+fn keys_that_pages_name_exist() {
+    let (root, table) = (Path::new(env!("CARGO_MANIFEST_DIR")), dunlin::config::reference::markdown());
+    let mut found = 0;
+    for page in pages().into_iter().chain(["README.md", "SECURITY.md", "ARCHITECTURE.md"].map(|name| root.join(name))) {
+        for (line, text) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
+            let spans = text.split('`').skip(1).step_by(2);
+            let keys = spans.filter(|span| {
+                let key = span.split_once('.').filter(|(table, _)| ["limits", "auth", "sys", "log"].contains(table));
+                key.is_some_and(|(_, key)| {
+                    !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || "_0".contains(c))
+                })
+            });
+            for key in keys {
+                assert!(table.contains(&format!("| `{key}` |")), "{}:{line}: there is no key {key}", page.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 50, "{found}");
+}
+
+#[test]
+fn every_dependency_has_a_row() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    let page = fs::read_to_string(root.join("docs/dependencies.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    let rows: BTreeSet<_> = rows.flat_map(|cell| cell.split(", ")).filter(|name| *name != "crate").collect();
+    let there: BTreeSet<_> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(rows, there, "docs/dependencies.md against [dependencies] of Cargo.toml");
+    for name in manifest["dev-dependencies"].as_table().unwrap().keys().filter(|name| !there.contains(name.as_str())) {
+        assert!(page.contains(name.as_str()), "docs/dependencies.md does not name {name}");
+    }
 }
 
 #[test]
@@ -104,7 +181,8 @@ fn commands_on_the_pages_run() {
     let dunlin = Path::new(env!("CARGO_BIN_EXE_dunlin"));
     let path = format!("{}:{}", dunlin.parent().unwrap().display(), std::env::var("PATH").unwrap());
     let is_root = rustix::process::geteuid().is_root();
-    for page in pages() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    for page in pages().into_iter().chain([readme.clone()]) {
         let text = fs::read_to_string(&page).unwrap();
         let (blocks, installs) = (blocks(&text), text.contains("<!-- installs"));
         if installs && let Err(lacks) = can_install(is_root) {
@@ -122,7 +200,7 @@ fn commands_on_the_pages_run() {
                 fs::write(dir.path().join(file), &block.text).unwrap();
             }
         }
-        let script = script(&blocks);
+        let script = if page == readme { readme_script(&blocks) } else { script(&blocks) };
         let machine = if installs { MACHINE } else { ":" };
         let run = format!("python3 -c \"$UP\" && {machine} && exec timeout 60 bash -c \"$SCRIPT\"");
         let output = Command::new("unshare")
@@ -137,6 +215,37 @@ fn commands_on_the_pages_run() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {}\n{said}\n---\n{script}", page.display(), output.status);
     }
+}
+
+/// The README's blocks as one script: see the head of this file.
+fn readme_script(blocks: &[Block]) -> String {
+    let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nbroker=\n".to_owned();
+    // the one before has its port
+    script += "serve() { [[ -z $broker ]] || { kill $broker; wait $broker; }; : > log; \"$@\" 2> log & broker=$!; \
+               until grep -q 'ready, listening' log; do kill -0 $broker; done; }\n";
+    let is_broker = |line: &str| {
+        let words = line.split(' ').skip_while(|word| word.starts_with("DUNLIN_"));
+        let words: Vec<_> = words.collect();
+        words.first() == Some(&"dunlin") && words.get(1).is_none_or(|word| word.starts_with('-'))
+    };
+    // those of whoever works on it are run as they are: this is one of them
+    let for_users = blocks.iter().filter(|block| block.language == "sh" && !block.text.starts_with("cargo "));
+    for line in for_users.flat_map(|block| block.text.lines()) {
+        if is_broker(line) {
+            let (variables, command) = line.split_at(line.find("dunlin").unwrap_or_default());
+            script += &format!("{variables}serve {command}\n");
+        } else if line.ends_with("# waits") {
+            script += &format!("{} > waits &\n", line.trim_end_matches("# waits"));
+            // its subscription is there when a message arrives
+            script += "until mosquitto_pub -t bench/begin -m x && grep -q begin waits; do :; done\n";
+        } else {
+            script += &format!("{line}\n");
+            if let Some((_, text)) = line.split_once("# the first terminal prints: ") {
+                script += &format!("until grep -qx '{}' waits; do :; done\n", text.trim());
+            }
+        }
+    }
+    script
 }
 
 /// Overlays of what a page changes, which end with the process; a tmpfs has the changes.
