@@ -164,8 +164,9 @@ impl Router {
         self.set_access(state, access)
     }
 
-    /// Puts rights in force. Messages that wait and may not be received by them are skipped, and stay: the
-    /// operator may have made a mistake in the rules, or be in the middle of changing them. Gives how many are skipped that were not before.
+    /// Puts rights in force. Messages that wait and may not be received by them are skipped, and stay: the operator may
+    /// have made a mistake in the rules, or be in the middle of changing them. Gives how many are skipped that were not
+    /// before.
     pub(crate) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) -> usize {
         let limited = access.as_ref().filter(|access| access.limits_reading);
         let mut skipped = 0;
