@@ -14,9 +14,9 @@ from scenarios import GUARD, equal, run
 class Client:
     """A connected client."""
 
-    def __init__(self, id, **options):
+    def __init__(self, id, clean_session=True, **options):
         self.connected, self.closed, self.acks, self.messages, self.all_properties = (asyncio.Queue() for _ in range(5))
-        self.client = gmqtt.Client(id, **options)
+        self.client = gmqtt.Client(id, clean_session, **options)
         self.client.on_connect = lambda client, flags, code, properties: self.connected.put_nowait((flags, code))
         self.client.on_subscribe = lambda client, mid, qos, properties: self.acks.put_nowait(list(qos))
         self.client.on_disconnect = lambda client, packet, exc=None: self.closed.put_nowait(packet)
@@ -205,13 +205,34 @@ async def session_of_mqtt_5(transport):
 
 
 @in_loop
+async def a_will_with_a_delay(transport):
+    """It is sent when the session ends, and not if the client comes back to it."""
+    watcher = await Client("watcher").connect(transport, MQTTv50)
+    await watcher.subscribe("delay", 1)
+    will = gmqtt.Message("delay", "gone", qos=1, will_delay_interval=1000)
+    for clean in False, True:
+        dies = await Client("mortal", False, will_message=will, session_expiry_interval=1000).connect(transport, MQTTv50)
+        dies.client.stop_reconnect()
+        dies.client._connection._transport.abort()
+        back = await Client("mortal", clean, session_expiry_interval=0).connect(transport, MQTTv50)
+        equal(back.flags, 0 if clean else 1)
+        if clean:
+            await watcher.expect("delay", "gone", 1, False)
+        watcher.client.publish("delay", "nothing else came before", qos=1)
+        await watcher.expect("delay", "nothing else came before", 1, False)
+        await back.close()
+    await watcher.close()
+
+
+@in_loop
 async def take_over(transport):
     """gmqtt keeps the DISCONNECT of the broker to itself; then it comes back, unless it is told not to."""
     first = await Client("same", session_expiry_interval=1000).connect(transport, MQTTv50)
     first.client.stop_reconnect()
     second = await Client("same", clean_session=False, session_expiry_interval=0).connect(transport, MQTTv50)
     equal(second.flags, 1)
-    equal(await asyncio.wait_for(first.closed.get(), GUARD), b"\x8e")
+    packet = await asyncio.wait_for(first.closed.get(), GUARD)
+    equal(packet[0], 0x8E)
     await second.close()
 
 
@@ -228,6 +249,7 @@ if __name__ == "__main__":
             subscription_options,
             topic_aliases_of_the_broker,
             session_of_mqtt_5,
+            a_will_with_a_delay,
             take_over,
         ]
         failed = run("gmqtt over", scenarios + of_mqtt_5, transports)

@@ -49,6 +49,24 @@ def properties_of_a_will(version):
         watcher.expect((",text/plain,", "", ",", "b:1 a:2 gone"))
 
 
+def a_will_waits_for_its_delay(version):
+    """Until the delay ends, or the session: a client that begins a new one is not the same."""
+    topic, id = fresh("m5/delay/"), fresh("m5mortal")
+    session = ["-i", id, "-t", fresh("m5/other/"), "-c", "-x", 1000, "--will-topic", topic, "--will-payload", "gone"]
+    with Subscriber(version, "-t", topic) as watcher:
+        for delay, comes_back in (1, []), (1000, ["-i", id, "-c"]), (1000, ["-i", id]):
+            with Subscriber(version, *session, *said("will", ("will-delay-interval", str(delay)))) as mortal:
+                mortal.process.kill()
+                mortal.process.wait()
+            if comes_back:
+                with Subscriber(version, "-E", "-t", topic, *comes_back) as back:
+                    back.ends()
+            if comes_back != ["-i", id, "-c"]:
+                watcher.expect((topic, 0, 0, "gone"))
+            publish(version, topic, "-m", "nothing else came before", qos=1)
+            watcher.expect((topic, 0, 0, "nothing else came before"))
+
+
 def requests_are_answered(version):
     """By mosquitto_rr and, as it does, by topic alone in 3.1.1."""
     requests, answers = fresh("m5/requests/"), fresh("m5/answers/")
@@ -128,6 +146,7 @@ if __name__ == "__main__":
     scenarios = [
         properties_are_passed_on,
         properties_of_a_will,
+        a_will_waits_for_its_delay,
         requests_are_answered,
         topic_aliases_of_a_publisher,
         retain_handling_and_retain_as_published,

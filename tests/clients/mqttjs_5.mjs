@@ -220,6 +220,26 @@ const scenarios = {
         assert.deepEqual([payload, plain(said)], ["gone", properties]);
         return [watcher];
     },
+
+    // It is sent when the session ends, and not if the client comes back to it.
+    async a_will_with_a_delay() {
+        const [topic, clientId] = [fresh("delay/"), fresh("mortal")];
+        const watcher = await connected();
+        await watcher.subscribeAsync(topic, { qos: 1 });
+        const kept = { clientId, clean: false, properties: { sessionExpiryInterval: 1000 } };
+        for (const clean of [false, true]) {
+            const will = { topic, payload: "gone", qos: 1, properties: { willDelayInterval: 1000 } };
+            const dies = await connected({ ...kept, will });
+            dies.on("error", () => {});
+            dies.stream.destroy();
+            const back = await connected({ ...kept, clean });
+            assert.equal(back.connack.sessionPresent, !clean);
+            if (clean) assert.equal((await watcher.messages.take())[1], "gone");
+            await expectNothing(watcher);
+            await back.endAsync(false, { properties: { sessionExpiryInterval: 0 } });
+        }
+        return [watcher];
+    },
 };
 
 let failed = 0;

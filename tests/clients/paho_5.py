@@ -173,6 +173,33 @@ def properties_of_a_will(_):
                 watcher.expect(topic, how, **ALL)
 
 
+def a_will_waits_for_its_delay(_):
+    topic, id = fresh("delay/"), fresh("mortal")
+
+    def dies(payload, delay, **session):
+        said = properties(PacketTypes.WILLMESSAGE, {"WillDelayInterval": delay, "ContentType": "text/plain"})
+        will = {"topic": topic, "payload": payload, "qos": 1, "properties": said}
+        Client(id, False, will=will, **session).drop()
+
+    with Client() as watcher:
+        watcher.subscribe(topic)
+        # the delay ends
+        dies("after a second", 1, **KEPT)
+        watcher.expect(topic, "after a second", ContentType="text/plain")
+        # the client comes back before
+        dies("not at all", 1000, **KEPT)
+        with Client(id, False, **KEPT) as back:
+            equal(back.session_present, True)
+        watcher.expect_nothing()
+        # the session ends before: by its own interval, with its connection, by another client's Clean Start
+        for payload, session in ("after a second", {"SessionExpiryInterval": 1}), ("at once", {}), ("by Clean Start", KEPT):
+            dies(payload, 1000, **session)
+            if payload == "by Clean Start":
+                with Client(id) as clean:
+                    equal(clean.session_present, False)
+            watcher.expect(topic, payload, ContentType="text/plain")
+
+
 def request_and_response(_):
     requests, answers = fresh("requests/"), fresh("answers/")
     with Client() as responder, Client() as one, Client() as other:
@@ -418,6 +445,7 @@ if __name__ == "__main__":
         scenarios = [
             properties_are_passed_on,
             properties_of_a_will,
+            a_will_waits_for_its_delay,
             request_and_response,
             messages_expire,
             topic_aliases_of_a_publisher,

@@ -340,6 +340,37 @@ async fn the_will_keeps_its_properties() {
 }
 
 #[tokio::test]
+async fn the_will_waits_for_its_delay_or_the_end_of_the_session() {
+    let (_server, address) = start().await;
+    let mut watcher = Client::new(address, "watcher").await;
+    watcher.subscribe("will").await;
+    let said = LastWillProperties {
+        delay_interval: Some(1_000),
+        payload_format_indicator: None,
+        message_expiry_interval: None,
+        content_type: None,
+        response_topic: None,
+        correlation_data: None,
+        user_properties: Vec::new(),
+    };
+    let will = LastWill::new("will", "gone", QoS::AtLeastOnce, false, Some(said));
+    let kept = |options: &mut MqttOptions| {
+        options.set_clean_start(false).set_session_expiry_interval(Some(1_000));
+    };
+    let mortal = |options: &mut MqttOptions| {
+        kept(options);
+        options.set_last_will(will.clone());
+    };
+    Client::with(address, "mortal", mortal).await.drop_connection();
+    assert!(Client::with(address, "mortal", kept).await.connack.session_present);
+    watcher.expect_nothing().await;
+    Client::with(address, "mortal", mortal).await.drop_connection();
+    assert!(!Client::new(address, "mortal").await.connack.session_present);
+    watcher.expect("will", "gone").await;
+    watcher.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn what_a_client_takes_is_all_that_it_is_sent() {
     let (_server, address) = start().await;
     let mut publisher = Client::new(address, "publisher").await;
