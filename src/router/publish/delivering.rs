@@ -32,15 +32,16 @@ pub(super) fn hand_over(
 ) -> Delivery {
     let session = &mut state.session;
     let delivery = session.deliver(outgoing, how, turn);
-    let (client, topic, payload) = (session.id(), outgoing.topic, outgoing.payload.len());
-    match delivery {
+    let reason = match delivery {
         Delivery::Sent => {
-            turn.journal.observers.delivered(client, outgoing, how.qos);
+            turn.journal.observers.delivered(session.id(), outgoing, how.qos);
             slot.signal(state, wakes);
+            return delivery;
         }
-        Delivery::Queued | Delivery::NotConnected => {}
-        Delivery::OutboundFull => turn.journal.observers.dropped(client, topic, payload, DropReason::OutboundFull),
-        Delivery::TooLarge => turn.journal.observers.dropped(client, topic, payload, DropReason::PacketTooLarge),
-    }
+        Delivery::Queued | Delivery::NotConnected => return delivery,
+        Delivery::OutboundFull => DropReason::OutboundFull,
+        Delivery::TooLarge => DropReason::PacketTooLarge,
+    };
+    turn.journal.observers.dropped(session.id(), outgoing.topic, outgoing.payload.len(), reason);
     delivery
 }

@@ -156,9 +156,9 @@ impl Router {
         } else {
             matched
         };
-        if matched.receivers() > WHOLE_FANOUT
+        if matched.receivers > WHOLE_FANOUT
             && leave.may_deliver_in_steps()
-            && matched.receivers() > local.work.deliveries_left() as usize
+            && matched.receivers > local.work.deliveries_left() as usize
         {
             leave.deliver(matched, kept, outgoing);
             return Ok(kept);

@@ -184,11 +184,11 @@ impl Router {
                 Stage::Deliver { matched, next } => {
                     // the targets, then the groups
                     let (begin, all) = (*next, matched.targets.len());
-                    *next = matched.receivers().min(begin + local.work.deliveries_left() as usize);
+                    *next = matched.receivers.min(begin + local.work.deliveries_left() as usize);
                     let targets = &matched.targets[begin.min(all)..(*next).min(all)];
                     let groups = &matched.groups[begin.max(all) - all..(*next).max(all) - all];
                     *stored = stored.and(self.deliver(local, matched, targets, groups, &outgoing));
-                    return if *next < matched.receivers() { Step::Left } else { Step::Done(*stored) };
+                    return if *next < matched.receivers { Step::Left } else { Step::Done(*stored) };
                 }
             }
         }

@@ -40,6 +40,8 @@ pub struct Matched {
     pub(crate) targets: Box<[Target]>,
     /// Of each of these, one member gets it.
     pub(crate) groups: Box<[GroupRef]>,
+    /// How many sessions get it, at most.
+    pub(crate) receivers: usize,
     /// One of the targets has No Local, Retain As Published or a Subscription Identifier; or there are groups.
     pub(crate) has_options: bool,
     /// Subscription Identifiers of sessions that have more than one: by the session's address.
@@ -56,20 +58,15 @@ impl Matched {
     ) -> Self {
         let has_options = !groups.is_empty() || targets.iter().any(|target| target.options.is_special());
         more.sort_unstable();
+        let receivers = targets.len() + groups.len();
         let (topic, groups, more_identifiers) = (topic.as_str().into(), groups.into(), more.into());
-        Self { topic, stamp, targets, groups, has_options, more_identifiers }
+        Self { topic, stamp, targets, groups, receivers, has_options, more_identifiers }
     }
 
     /// Does nobody get it?
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.groups.is_empty()
-    }
-
-    /// How many sessions get it, at most.
-    #[inline]
-    pub(crate) fn receivers(&self) -> usize {
-        self.targets.len() + self.groups.len()
+        self.receivers == 0
     }
 
     /// Would a store keep it for somebody?

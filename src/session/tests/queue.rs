@@ -217,3 +217,8 @@ fn what_is_skipped_is_the_first_to_go_when_the_queue_is_full() {
     end.detach();
     assert_eq!((end.session.backlog(), end.session.skipped()), (Backlog::default(), 0));
 }
+
+#[test]
+fn a_message_that_waits_takes_24_bytes() {
+    assert_eq!(size_of::<Queued>(), 24);
+}
