@@ -74,7 +74,8 @@ fn both_let_the_same_in() {
                 AuthConfig { password_file: Some(file.clone()), failed_login_delay: None, ..config.auth.clone() };
         });
         let anybody = Connect::new("c");
-        let with = |user, password| Connect::new("c").user(user, password);
+        // each with an identifier of its own: the connection of another user may not have ended yet
+        let with = |user: &str, password| Connect::new(&format!("of {user}")).user(user, password);
         for (connect, allowed) in [
             (anybody, anonymous),
             (with("alice", "secret"), true),
