@@ -58,8 +58,8 @@ pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
 pub use router::{
-    Authenticate, Authorize, Counters, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer,
-    PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, Counters, Credentials, DropReason, Event, Exchange, Forward,
+    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use server::{Builder, Server, ServerError};
 pub use session::{CloseReason, Outgoing};

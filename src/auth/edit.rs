@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    num::NonZeroU32,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
@@ -19,6 +20,13 @@ use crate::types::without_mark;
 pub enum PasswordChange<'a> {
     /// It has this password from now on.
     Set(&'a [u8]),
+    /// The same, as keys for SCRAM, which serve logins by the password as it is, too.
+    SetScram {
+        /// The password; see [`check_scram`].
+        password: &'a [u8],
+        /// How often it is hashed, by the client at each login; 4,096 at least.
+        iterations: NonZeroU32,
+    },
     /// It is no more.
     Delete,
 }
@@ -46,7 +54,7 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
     let (old, target) = match read_replaceable(path) {
         // a symbolic link stays one
         Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && matches!(change, PasswordChange::Set(_)) => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !matches!(change, PasswordChange::Delete) => {
             nothing_there(path).map_err(unwritable)?;
             (None, path.to_owned())
         }
@@ -54,16 +62,20 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
     };
     let text = old.as_deref().unwrap_or_default();
     let known = Users::parse(text, &file)?.contains(user);
-    let (line, edited) = match change {
-        PasswordChange::Set(password) => {
-            let line = format!("{user}:{}", Hash::make(password));
-            (Some(line), if known { Edited::Changed } else { Edited::Added })
-        }
-        PasswordChange::Delete if known => (None, Edited::Deleted),
-        PasswordChange::Delete => {
+    let hash = match change {
+        PasswordChange::Set(password) => Some(Hash::make(password)),
+        PasswordChange::SetScram { password, iterations } => Some(Hash::make_scram(password, iterations)),
+        PasswordChange::Delete => None,
+    };
+    let edited = match (&hash, known) {
+        (Some(_), false) => Edited::Added,
+        (Some(_), true) => Edited::Changed,
+        (None, true) => Edited::Deleted,
+        (None, false) => {
             return Err(AuthError::UserName { name: user.into(), problem: "is not in the password file" });
         }
     };
+    let line = hash.map(|hash| format!("{user}:{hash}"));
     let text = String::from_utf8_lossy(without_mark(text));
     let new = with_line(&text, user, line.as_deref());
     let like = old.is_some().then_some(&*target);

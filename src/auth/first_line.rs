@@ -42,6 +42,17 @@ pub fn check_password(password: &[u8]) -> Result<(), &'static str> {
     }
 }
 
+/// What is wrong with a user name or a password for SCRAM, as the end of a sentence. Clients prepare both by SASLprep
+/// (RFC 4013), each as far as it knows Unicode: only what that leaves alone is the same for all of them.
+pub fn check_scram(text: &[u8]) -> Result<(), &'static str> {
+    match text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        true => Ok(()),
+        false => Err(
+            "has more in it than letters, digits and signs of ASCII, which clients would not all prove alike by SCRAM",
+        ),
+    }
+}
+
 /// In bytes [MQTT-3.1.3-12].
 const MAX_PASSWORD: usize = 65_535;
 

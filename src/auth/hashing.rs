@@ -22,6 +22,7 @@ use super::{
     Policy,
     known::{Known, Tag, Wrong},
     queue::{Next, Queue},
+    scram_proof::Proof,
     throttle::{Held, Throttle, Whose, group},
     tokens::Now,
 };
@@ -42,8 +43,40 @@ pub(super) struct Ask {
     /// The Client Identifier, for the log.
     pub(super) client: Box<str>,
     pub(super) user: Option<Box<str>>,
-    pub(super) password: Vec<u8>,
-    pub(super) tag: Tag,
+    pub(super) given: Given,
+}
+
+/// What is to be compared.
+pub(super) enum Given {
+    /// A password or a token, and what stands for it.
+    Password { password: Vec<u8>, tag: Tag },
+    /// A proof by SCRAM, which is of one exchange alone.
+    Proof(Box<Proof>),
+}
+
+impl Given {
+    /// What stands for it, if it may be given again.
+    fn tag(&self) -> Option<&Tag> {
+        match self {
+            Self::Password { tag, .. } => Some(tag),
+            Self::Proof(_) => None,
+        }
+    }
+}
+
+impl Ask {
+    /// Do both ask for the same?
+    fn is_same(&self, other: &Self) -> bool {
+        let tag = self.given.tag();
+        tag.is_some() && tag == other.given.tag() && Arc::ptr_eq(&self.policy, &other.policy)
+    }
+
+    fn check(&self, clock: &Clock) -> Result<Identity, Wrong> {
+        match &self.given {
+            Given::Password { password, .. } => self.policy.check(self.user.as_deref(), password, clock),
+            Given::Proof(proof) => proof.check(self.user.as_deref().unwrap_or_default()),
+        }
+    }
 }
 
 /// What was found, and how long a refusal is delayed.
@@ -135,7 +168,7 @@ impl Hashing {
         let mut state = shared.state.lock();
         let now = shared.clock.now();
         state.sweep();
-        let same = |job: &&mut Job| job.ask.tag == ask.tag && Arc::ptr_eq(&job.ask.policy, &ask.policy);
+        let same = |job: &&mut Job| job.ask.is_same(&ask);
         if let Some(job) = state.queue.of(whose).find(same) {
             if job.waiters.len().is_power_of_two() {
                 job.waiters.retain(|waiter| !waiter.is_closed());
@@ -219,24 +252,28 @@ impl HashingQueue {
         let ask = &job.ask;
         let user = ask.user.as_deref();
         // it may have been found out while it waited
-        if let Some(identity) = self.known.right(&ask.tag, &ask.policy, user, Now::of(&self.clock)) {
-            job.tell(Ok(identity), Duration::ZERO);
-            return state;
-        }
         let first = ask.policy.settings.failed_login_delay;
-        if let Some(why) = self.known.wrong(&ask.tag, &ask.policy, user, now) {
-            job.tell(Err(why), first.unwrap_or_default());
-            return state;
+        if let Some(tag) = ask.given.tag() {
+            if let Some(identity) = self.known.right(tag, &ask.policy, user, Now::of(&self.clock)) {
+                job.tell(Ok(identity), Duration::ZERO);
+                return state;
+            }
+            if let Some(why) = self.known.wrong(tag, &ask.policy, user, now) {
+                job.tell(Err(why), first.unwrap_or_default());
+                return state;
+            }
         }
         if let Some(first) = first {
             state.throttle.begin(whose, first, now);
         }
         drop(state);
         let comparing = Stopwatch::start();
-        let found = catch_unwind(AssertUnwindSafe(|| ask.policy.check(user, &ask.password, &self.clock)));
+        let found = catch_unwind(AssertUnwindSafe(|| ask.check(&self.clock)));
         let found = found.unwrap_or(Err(Wrong { why: "comparing its password failed", compared: None }));
         let (after, took) = (self.clock.now(), comparing.took());
-        self.known.note(ask.tag, &found, after);
+        if let Some(tag) = ask.given.tag() {
+            self.known.note(*tag, &found, after);
+        }
         let mut state = self.state.lock();
         // of the last eight or so
         state.takes = if state.takes.is_zero() { took } else { (state.takes * 7 + took) / 8 };
@@ -254,10 +291,8 @@ impl HashingQueue {
         }
         if let Ok(identity) = &found {
             // those who came while it was compared need no place
-            for late in state.queue.of(whose).filter(|late| late.ask.tag == ask.tag) {
-                if Arc::ptr_eq(&late.ask.policy, &ask.policy) {
-                    late.waiters.drain(..).for_each(|waiter| _ = waiter.send((Ok(identity.clone()), Duration::ZERO)));
-                }
+            for late in state.queue.of(whose).filter(|late| late.ask.is_same(ask)) {
+                late.waiters.drain(..).for_each(|waiter| _ = waiter.send((Ok(identity.clone()), Duration::ZERO)));
             }
         }
         job.tell(found.map_err(|wrong| wrong.why), delay);
@@ -363,8 +398,10 @@ mod tests {
                 address: [192, 0, 2, 1].into(),
                 client: "c".into(),
                 user: Some("bob".into()),
-                password: password.into(),
-                tag: self.known.tag(Some("bob"), password.as_bytes()),
+                given: Given::Password {
+                    password: password.into(),
+                    tag: self.known.tag(Some("bob"), password.as_bytes()),
+                },
             };
             self.hashing.ask(ask).unwrap()
         }

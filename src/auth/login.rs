@@ -2,6 +2,7 @@
 //! once; everything else waits for its turn to be compared, and a refusal for as long as the throttle says.
 
 use std::{
+    net::IpAddr,
     pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -9,22 +10,36 @@ use std::{
 
 use super::{
     Checked, Policy,
-    hashing::{self, Ask, Busy, Hashing},
+    hashing::{self, Ask, Busy, Given, Hashing},
     known::Known,
+    scram_proof::{Proof, Secret},
     tokens::Now,
 };
 use crate::{
     clock::Clock,
     codec::ReasonCode,
-    router::{Credentials, Refusal, Verdict},
+    router::{Admitted, Credentials, Refusal, Verdict},
 };
 
 /// What is known of logins, and the threads that find out more.
 pub(super) struct Logins {
     clock: Clock,
     known: Arc<Known>,
+    secret: Secret,
     /// Started with the first login.
     hashing: OnceLock<Option<Hashing>>,
+}
+
+/// Who asks to be let in, for the throttle and the log.
+pub(super) struct Proves {
+    address: IpAddr,
+    client: Box<str>,
+}
+
+impl Proves {
+    pub(super) fn of(credentials: &Credentials<'_>) -> Self {
+        Self { address: credentials.peer.address.ip(), client: credentials.client_id.into() }
+    }
 }
 
 /// A login waits no longer than this for refusals of others from its address.
@@ -34,7 +49,7 @@ const TOO_MANY: &str =
 
 impl Logins {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, known: Arc::default(), hashing: OnceLock::new() }
+        Self { clock, known: Arc::default(), secret: Secret::default(), hashing: OnceLock::new() }
     }
 
     /// Is this `user`, who gives this `password`?
@@ -51,17 +66,36 @@ impl Logins {
         }
         let first = policy.settings.failed_login_delay;
         if let Some(why) = self.known.wrong(&tag, &policy, user, now.monotonic()) {
-            return Verdict::Queued(Box::pin(refuse(self.clock.clone(), why, first.unwrap_or_default())));
+            let refused = refuse(self.clock.clone(), why, first.unwrap_or_default());
+            return Verdict::Queued(Box::pin(async { refused.await.into() }));
         }
-        let ask = Ask {
-            policy,
-            address: credentials.peer.address.ip(),
-            client: credentials.client_id.into(),
-            user: user.map(Into::into),
-            password: password.to_vec(),
-            tag,
-        };
-        Verdict::Queued(Box::pin(self.clone().compared(ask, first)))
+        let Proves { address, client } = Proves::of(credentials);
+        let (user, given) = (user.map(Into::into), Given::Password { password: password.to_vec(), tag });
+        let ask = Ask { policy, address, client, user, given };
+        let compared = self.clone().compared(ask, first);
+        Verdict::Queued(Box::pin(async { compared.await.into() }))
+    }
+
+    /// Is this `user`, who gives this proof? If so, it is told `told`. Nothing is remembered of a proof: it holds once.
+    pub(super) fn proof(
+        self: Arc<Self>,
+        policy: Arc<Policy>,
+        Proves { address, client }: Proves,
+        user: Box<str>,
+        proof: Proof,
+        told: Vec<u8>,
+    ) -> Verdict {
+        let first = policy.settings.failed_login_delay;
+        let ask = Ask { policy, address, client, user: Some(user), given: Given::Proof(Box::new(proof)) };
+        let compared = self.compared(ask, first);
+        Verdict::Queued(Box::pin(async move {
+            Verdict::Decided(compared.await.map(|identity| Admitted { identity, data: Some(told) }))
+        }))
+    }
+
+    /// From which what users that do not exist are told follows.
+    pub(super) fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// The clock by which tokens end.

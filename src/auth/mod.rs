@@ -7,6 +7,7 @@
 //! | `variable_user` | a user whom environment variables name |
 //! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
+//! | `scram`, `scram_proof`, `scram_exchange` | logins by SCRAM: keys; comparing proofs; messages |
 //! | `login`, `known` | the way of a login to its verdict; logins that were decided lately |
 //! | `hashing`, `queue`, `throttle` | comparing passwords on other threads, in fair turns, and guesses slowly |
 //! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
@@ -26,6 +27,9 @@ mod password;
 mod queue;
 mod rights;
 mod rules;
+mod scram;
+mod scram_exchange;
+mod scram_proof;
 mod signatures;
 mod throttle;
 mod tokens;
@@ -35,7 +39,7 @@ mod variable_user;
 pub use edit::{Edited, PasswordChange, edit};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
-pub use first_line::{FirstLine, check_password};
+pub use first_line::{FirstLine, check_password, check_scram};
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;
@@ -49,6 +53,7 @@ use known::Wrong;
 use login::Logins;
 use password::Hash;
 use rights::ClientRights;
+use scram::Mechanism;
 use tokens::{Now, Shown, Tokens};
 use users::Line;
 
@@ -56,7 +61,8 @@ use crate::{
     clock::{Clock, Stopwatch},
     codec::ReasonCode,
     router::{
-        Authenticate, Authorize, Credentials, Identity, Login, Origin, Proof, Refusal, Rights, SessionOwner, Verdict,
+        Authenticate, Authentication, Authorize, Credentials, Identity, Login, Origin, Proof, Refusal, Rights,
+        SessionOwner, Verdict,
     },
     types::{ClientId, Contents},
 };
@@ -71,6 +77,8 @@ pub struct Settings {
     pub other_login: Option<OtherLogin>,
     /// `auth.password_file`.
     pub password_file: Option<PathBuf>,
+    /// `auth.scram_from_password_file`: what `mosquitto_passwd` wrote serves SCRAM-SHA-512.
+    pub scram_from_password_file: bool,
     /// A user beside those of the password file.
     pub variable_user: Option<VariableUser>,
     /// `auth.acl_file`.
@@ -128,6 +136,15 @@ impl Policy {
         let (mut users, rules) = (users.transpose()?, rules.transpose()?);
         if let Some(user) = &settings.variable_user {
             user.add_to(users.get_or_insert_default(), &mut contents, &mut warnings)?;
+        }
+        if let Some(users) = &mut users
+            && let Some((lines, least)) = users.serve_scram(settings.scram_from_password_file)
+        {
+            warnings.push(format!(
+                "auth.scram_from_password_file = true: SCRAM-SHA-512 is served from {lines} $7$ lines (the fewest iterations \
+                 are {least}; RFC 7677 asks for 4096): whoever reads such a line can log in with it, without knowing the \
+                 password; better is: dunlin passwd --scram"
+            ));
         }
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
@@ -325,6 +342,31 @@ impl Auth {
         policy.anonymous(origin, listener)
     }
 
+    /// A client that names an Authentication Method has to prove by that who it is, whatever else it shows.
+    fn by_method(
+        &self,
+        policy: Arc<Policy>,
+        credentials: &Credentials<'_>,
+        Authentication { method, data }: Authentication<'_>,
+    ) -> Verdict {
+        let data = data.unwrap_or_default();
+        let refused = |code, why| Err(Refusal::new(code, why)).into();
+        match Mechanism::named(method) {
+            Some(mechanism) => scram_exchange::begin(&self.logins, policy, mechanism, credentials, data),
+            None if method != JWT || policy.tokens.is_none() => {
+                refused(ReasonCode::BadAuthenticationMethod, "its Authentication Method is not served")
+            }
+            None if !Tokens::is_one(data) => {
+                refused(ReasonCode::NotAuthorized, "its Authentication Data is no token, as OAUTH2-JWT asks for")
+            }
+            None if !self.logins.clock().is_set() => refused(ReasonCode::ServerUnavailable, CLOCK_NOT_SET),
+            None => {
+                let user = credentials.username.filter(|user| !user.is_empty());
+                self.logins.verdict(policy, credentials, user, data)
+            }
+        }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
@@ -333,6 +375,10 @@ impl Auth {
 
 type Checked = Result<Identity, Refusal>;
 
+/// The Authentication Method whose data are a token.
+const JWT: &str = "OAUTH2-JWT";
+const CLOCK_NOT_SET: &str =
+    "it gives a token, and the clock of this machine is not set: nobody can tell whether it has ended";
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
                               auth.password_file or tokens, a client is believed the user name that it gives";
 /// How long a password file is looked at for empty passwords, at most.
@@ -342,6 +388,9 @@ impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
         let policy = self.policy();
         let Credentials { password, peer, .. } = credentials;
+        if let Some(authentication) = credentials.authentication {
+            return self.by_method(policy, credentials, authentication);
+        }
         // an empty one names nobody, as for mosquitto
         let username = credentials.username.filter(|user| !user.is_empty());
         if let Some(name) = credentials.certificate_name {
@@ -353,9 +402,7 @@ impl Authenticate for Auth {
             (_, Some(password))
                 if policy.tokens.is_some() && Tokens::is_one(password) && !self.logins.clock().is_set() =>
             {
-                let why =
-                    "it gives a token, and the clock of this machine is not set: nobody can tell whether it has ended";
-                Err(Refusal::new(ReasonCode::ServerUnavailable, why)).into()
+                Err(Refusal::new(ReasonCode::ServerUnavailable, CLOCK_NOT_SET)).into()
             }
             // a line with the hash of an empty password locks its user out, as for mosquitto
             (_, Some(b"")) if asked => {
@@ -380,6 +427,12 @@ impl Authenticate for Auth {
                 self.anonymous(&policy, (*peer).into()).map(|()| identity).into()
             }
         }
+    }
+
+    fn serves(&self, method: &str) -> bool {
+        let policy = self.policy.load();
+        let by_scram = |mechanism| policy.users.as_ref().is_some_and(|users| !users.scram_costs(mechanism).is_empty());
+        if method == JWT { policy.tokens.is_some() } else { Mechanism::named(method).is_some_and(by_scram) }
     }
 
     fn waiting(&self) -> usize {

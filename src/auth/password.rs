@@ -1,21 +1,29 @@
-//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have. Making one,
-//! reading one, and comparing a password with one; no files, no threads.
+//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have and one more.
+//! Making one, reading one, and comparing a password with one; no files, no threads.
 //!
 //! | form | text | is |
 //! |---|---|---|
 //! | `$6$` | `$6$salt$hash`, base64 | SHA-512 of password and salt: mosquitto before 2.0 |
 //! | `$7$` | `$7$iterations$salt$hash`, base64 | PBKDF2-HMAC-SHA512 (RFC 8018): mosquitto 2.0 |
+//! | `$scram$` | `$scram$iterations$salt$stored$server$stored$server`, base64 | the keys of SCRAM-SHA-256, then those of SCRAM-SHA-512 (RFC 5802, RFC 7677): this alone |
 //! | argon2id | `$argon2id$v=19$m=…,t=…,p=…$salt$hash`, base64 without padding | RFC 9106, as libargon2 writes it: mosquitto 2.1, and this |
+
+use std::num::NonZeroU32;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::{
     Engine,
     alphabet::STANDARD,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD_NO_PAD},
+    engine::{
+        DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig,
+        general_purpose::{STANDARD as STANDARD_PAD, STANDARD_NO_PAD},
+    },
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
+
+use super::scram::{Cost, Keys, Mechanism};
 
 /// What a password is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +36,19 @@ pub(super) struct Hash {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Sha512,
-    Pbkdf2 { iterations: u32 },
-    Argon2id { version: u32, memory: u32, passes: u32, lanes: u32 },
+    Pbkdf2 {
+        iterations: u32,
+    },
+    Argon2id {
+        version: u32,
+        memory: u32,
+        passes: u32,
+        lanes: u32,
+    },
+    /// Its hash is the four keys.
+    Scram {
+        iterations: NonZeroU32,
+    },
 }
 
 impl Hash {
@@ -41,6 +60,7 @@ impl Hash {
         let kind = match kind {
             "6" => Kind::Sha512,
             "7" => Kind::Pbkdf2 { iterations: number(next("number of iterations")?, "iterations", MOST_ITERATIONS)? },
+            "scram" => Kind::Scram { iterations: scram_iterations(next("number of iterations")?)? },
             "argon2id" => {
                 let version = named(next("version")?, "v", 0x13)?;
                 if version != 0x10 && version != 0x13 {
@@ -62,12 +82,16 @@ impl Hash {
             other => return Err(format!("a hash of an unknown kind, {:?}; {KNOWN}", shortened(other))),
         };
         let salt = bytes(next("salt")?, "salt")?;
-        let hash = bytes(next("hash")?, "hash")?;
+        let hash = match kind {
+            Kind::Scram { .. } => scram_keys(next)?,
+            _ => bytes(next("hash")?, "hash")?,
+        };
         if parts.next().is_some() {
             return Err("there is something behind the hash".into());
         }
         let whole = match kind {
             Kind::Argon2id { .. } => (16..=64).contains(&hash.len()),
+            Kind::Scram { .. } => true,
             _ => hash.len() == SHA512_BYTES,
         };
         match (whole, (1..=64).contains(&salt.len())) {
@@ -92,8 +116,64 @@ impl Hash {
         Self { kind: OURS, salt: Box::new(*salt), hash: OURS.digest(password, salt, 32).into() }
     }
 
+    /// The keys of SCRAM for a password, as text.
+    pub(super) fn make_scram(password: &[u8], iterations: NonZeroU32) -> String {
+        let mut salt = [0; 16];
+        SystemRandom::new().fill(&mut salt).expect("the system gives random bytes");
+        let keys = [Mechanism::Sha256, Mechanism::Sha512]
+            .map(|mechanism| Keys::of_password(mechanism, password, &salt, iterations));
+        let mut text = format!("$scram${iterations}${}", STANDARD_PAD.encode(salt));
+        for key in keys.iter().flat_map(|keys| [&keys.stored, &keys.server]) {
+            text.push('$');
+            text.push_str(&STANDARD_PAD.encode(key));
+        }
+        text
+    }
+
+    /// The keys of SCRAM that this has; `from_pbkdf2`: a `$7$` line has some too, those of SCRAM-SHA-512.
+    pub(super) fn scram(&self, mechanism: Mechanism, from_pbkdf2: bool) -> Option<Keys> {
+        match self.kind {
+            Kind::Scram { iterations } => {
+                let (sha256, sha512) = self.hash.split_at(2 * Mechanism::Sha256.length());
+                let keys = if mechanism == Mechanism::Sha256 { sha256 } else { sha512 };
+                let (stored, server) = keys.split_at(mechanism.length());
+                let (stored, server) = (stored.into(), server.into());
+                Some(Keys { mechanism, salt: self.salt.clone(), iterations, stored, server })
+            }
+            Kind::Pbkdf2 { iterations } if from_pbkdf2 && mechanism == Mechanism::Sha512 => {
+                Some(Keys::of_salted(mechanism, &self.hash, &self.salt, NonZeroU32::new(iterations)?))
+            }
+            _ => None,
+        }
+    }
+
+    /// What a login by SCRAM with it costs the client, if there is one.
+    pub(super) fn scram_cost(&self, mechanism: Mechanism, from_pbkdf2: bool) -> Option<Cost> {
+        let iterations = match self.kind {
+            Kind::Scram { iterations } => iterations,
+            Kind::Pbkdf2 { iterations } if from_pbkdf2 && mechanism == Mechanism::Sha512 => {
+                NonZeroU32::new(iterations)?
+            }
+            _ => return None,
+        };
+        Some(Cost { iterations, salt: self.salt.len() })
+    }
+
+    /// Iterations of a `$7$` line.
+    pub(super) fn pbkdf2_iterations(&self) -> Option<u32> {
+        match self.kind {
+            Kind::Pbkdf2 { iterations } => Some(iterations),
+            _ => None,
+        }
+    }
+
     /// Is it this password? Takes as long as the hash costs, and no less where it is not.
     pub(super) fn is_of(&self, password: &[u8]) -> bool {
+        if let Kind::Scram { iterations } = self.kind {
+            // one of its keys is enough
+            let keys = Keys::of_password(Mechanism::Sha256, password, &self.salt, iterations);
+            return keys.stored.ct_eq(&self.hash[..Mechanism::Sha256.length()]).into();
+        }
         self.kind.digest(password, &self.salt, self.hash.len()).ct_eq(&self.hash).into()
     }
 
@@ -108,6 +188,7 @@ impl Hash {
             Kind::Sha512 => [6, 0, 0, 0],
             Kind::Pbkdf2 { iterations } => [7, iterations, 0, 0],
             Kind::Argon2id { memory, passes, lanes, .. } => [8, memory, passes, lanes],
+            Kind::Scram { iterations } => [9, iterations.get(), 0, 0],
         }
     }
 }
@@ -131,6 +212,8 @@ impl Kind {
         match self {
             Self::Sha512 => out.copy_from_slice(&Sha512::new().chain_update(password).chain_update(salt).finalize()),
             Self::Pbkdf2 { iterations } => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut out),
+            // compared by its keys
+            Self::Scram { .. } => out.clear(),
             Self::Argon2id { .. } => {
                 let hashed = self.argon2().and_then(|argon2| argon2.hash_password_into(password, salt, &mut out));
                 // a password or salt of a length that argon2 does not take is nobody's: what is left is no hash
@@ -141,6 +224,28 @@ impl Kind {
         }
         out
     }
+}
+
+fn scram_iterations(text: &str) -> Result<NonZeroU32, String> {
+    let iterations = text.parse().ok().filter(|number| (LEAST_SCRAM_ITERATIONS..=MOST_ITERATIONS).contains(number));
+    iterations.and_then(NonZeroU32::new).ok_or_else(|| {
+        format!("iterations: {:?} is no number from {LEAST_SCRAM_ITERATIONS} to {MOST_ITERATIONS}", shortened(text))
+    })
+}
+
+/// The four keys of SCRAM, one behind the other.
+fn scram_keys<'a>(mut next: impl FnMut(&str) -> Result<&'a str, String>) -> Result<Box<[u8]>, String> {
+    let mut keys = Vec::new();
+    for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
+        for what in ["stored key", "server key"] {
+            let key = bytes(next(what)?, what)?;
+            if key.len() != mechanism.length() {
+                return Err(format!("a {what} of {} bytes is not whole", key.len()));
+            }
+            keys.extend_from_slice(&key);
+        }
+    }
+    Ok(keys.into())
 }
 
 /// Text in base64, padded or not.
@@ -171,12 +276,14 @@ fn shortened(text: &str) -> String {
 /// something else: 19 MiB.
 const OURS: Kind = Kind::Argon2id { version: 0x13, memory: 19_456, passes: 2, lanes: 1 };
 const SHA512_BYTES: usize = 64;
-const MOST_ITERATIONS: u32 = 10_000_000;
+/// RFC 7677 section 4.
+pub(super) const LEAST_SCRAM_ITERATIONS: u32 = 4096;
+pub(super) const MOST_ITERATIONS: u32 = 10_000_000;
 /// In KiB. More than this for each login would be the end of the broker.
 const MOST_MEMORY: u32 = 1 << 20;
 const MOST_PASSES: u32 = 1_000;
 const MOST_LANES: u32 = 64;
-const KNOWN: &str = "known are $6$, $7$ and $argon2id$, as mosquitto_passwd and \"dunlin passwd\" write them";
+const KNOWN: &str = "known are $6$, $7$, $argon2id$ and $scram$, as mosquitto_passwd and \"dunlin passwd\" write them";
 const NO_HASH: &str =
     "no hash of a password: it does not begin with \"$\"; \"dunlin passwd\" or \"mosquitto_passwd\" makes one";
 
@@ -210,6 +317,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_scram_are_those_of_their_password() {
+        let iterations = NonZeroU32::new(4096).unwrap();
+        let text = Hash::make_scram(b"pencil", iterations);
+        assert!(text.starts_with("$scram$4096$") && text != Hash::make_scram(b"pencil", iterations), "{text}");
+        let hash = Hash::parse(&text).unwrap();
+        assert!(hash.is_of(b"pencil") && !hash.is_of(b"pencil ") && !hash.decoy().is_of(b"pencil"));
+        for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
+            let keys = hash.scram(mechanism, false).unwrap();
+            assert!(keys == Keys::of_password(mechanism, b"pencil", &keys.salt, iterations));
+        }
+        // what mosquitto_passwd wrote has those of one mechanism, where that is asked for
+        let hash = Hash::parse("$7$101$LLGT7/feVyZegqdF$Yzvq5OFn8Mi3AgahDENE6I0UcvywQcJHgl4vmxJVb1N+Y8J6ViCLb82my4Z+bcbztX/5/DFGJg32jEsxLRIlgA==").unwrap();
+        assert!(hash.scram(Mechanism::Sha512, false).is_none() && hash.scram(Mechanism::Sha256, true).is_none());
+        let keys = hash.scram(Mechanism::Sha512, true).unwrap();
+        assert!(keys == Keys::of_password(Mechanism::Sha512, b"secret", &keys.salt, NonZeroU32::new(101).unwrap()));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_hash_is_said() {
         let table = [
             ("secret", "no hash of a password"),
@@ -226,6 +351,9 @@ mod tests {
             ("$argon2id$v=19$m=19456,t=2$AAAA$AAAA", "costs such as m=19456,t=2,p=1 are expected"),
             ("$argon2id$v=19$m=1,t=2,p=1$AAAAAAAAAAAA$AAAA", "no costs of argon2"),
             ("$argon2id$v=19$m=9999999,t=2,p=1$AAAA$AAAA", "m: \"9999999\" is no number from 1 to 1048576"),
+            ("$scram$4095$AAAA$AAAA", "iterations: \"4095\" is no number from 4096 to 10000000"),
+            ("$scram$4096$AAAA$AAAA", "a stored key of 3 bytes is not whole"),
+            ("$scram$4096$AAAA", "the hash ends where its stored key should be"),
             ("$argon2i$v=19$m=19456,t=2,p=1$AAAA$AAAA", "a hash of an unknown kind, \"argon2i\""),
         ];
         for (text, problem) in table {

@@ -28,6 +28,7 @@ fn anonymous(peer: Peer) -> Credentials<'static> {
         certificate_name: None,
         names_in_certificates: false,
         password: None,
+        authentication: None,
         peer,
         version: ProtocolVersion::V5,
         properties: Properties::default(),
@@ -36,11 +37,17 @@ fn anonymous(peer: Peer) -> Credentials<'static> {
 
 fn ask(auth: &Auth, username: Option<&str>, password: Option<&[u8]>, loopback_listener: bool) -> Checked {
     let peer = Peer { address: ([127, 0, 0, 1], 5000).into(), loopback_listener, listener: 0 };
-    match auth.authenticate(&Credentials { username, password, ..anonymous(peer) }) {
-        Verdict::Decided(verdict) => verdict,
+    decided(auth.authenticate(&Credentials { username, password, ..anonymous(peer) }))
+}
+
+/// What a verdict is in the end.
+fn decided(verdict: Verdict) -> Checked {
+    match verdict {
+        Verdict::Decided(verdict) => verdict.map(|admitted| admitted.identity),
         Verdict::Later(pending) | Verdict::Queued(pending) => {
-            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending)
+            decided(tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(pending))
         }
+        Verdict::Continue { .. } => panic!("it is not asked for more"),
     }
 }
 
@@ -198,8 +205,8 @@ fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
             let names_in_certificates = certificate_name.is_some();
             let credentials = Credentials { certificate_name, names_in_certificates, ..anonymous(peer) };
             match auth.authenticate(&credentials) {
-                Verdict::Decided(verdict) => verdict,
-                Verdict::Later(_) | Verdict::Queued(_) => panic!("at once"),
+                Verdict::Decided(verdict) => verdict.map(|admitted| admitted.identity),
+                _ => panic!("at once"),
             }
         };
         assert_eq!((asked(0, None).is_ok(), asked(1, None).is_ok(), asked(9, None).is_ok()), (!own, own, !own));
@@ -343,7 +350,7 @@ fn delays_and_what_is_remembered_do_not_depend_on_what_the_clock_is_set_to() {
     let delayed = runtime.block_on(async { clock.clock().timeout(Duration::from_millis(200), &mut pending).await });
     assert!(delayed.is_err(), "the delay is not over because the clock was set");
     clock.turn(Duration::from_secs(3601));
-    assert!(runtime.block_on(pending).is_err());
+    assert!(decided(runtime.block_on(pending)).is_err());
 }
 
 #[test]
@@ -364,4 +371,33 @@ fn user_names_that_a_pattern_makes_something_else_of_are_warned_of() {
             assert!(warnings[1].contains("\"c+\" has + or # in it, and no pattern holds"), "{warnings:?}");
         }
     }
+}
+
+#[test]
+fn lines_of_mosquitto_that_serve_scram_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let password_file = dir.path().join("passwords");
+    let keys = PasswordChange::SetScram { password: b"pencil", iterations: 4096.try_into().unwrap() };
+    edit(&password_file, "bob", keys).unwrap();
+    let settings = Settings { password_file: Some(password_file.clone()), ..Settings::default() };
+    let load = |scram_from_password_file| {
+        let policy = Policy::load(&Settings { scram_from_password_file, ..settings.clone() }).unwrap();
+        let warnings = policy.warnings().to_vec();
+        let auth = Auth::new(policy, Listeners::default(), Clock::system());
+        let serves = ["SCRAM-SHA-256", "SCRAM-SHA-512", "SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "OAUTH2-JWT", ""];
+        (serves.map(|method| auth.serves(method)), warnings)
+    };
+    let both = [true, true, false, false, false, false];
+    for setting in [false, true] {
+        assert_eq!(load(setting), (both, Vec::new()));
+    }
+    let hash = "Yzvq5OFn8Mi3AgahDENE6I0UcvywQcJHgl4vmxJVb1N+Y8J6ViCLb82my4Z+bcbztX/5/DFGJg32jEsxLRIlgA==";
+    fs::write(&password_file, format!("eve:$7$101$LLGT7/feVyZegqdF${hash}\n")).unwrap();
+    assert_eq!(load(false), ([false; 6], Vec::new()));
+    let (serves, warnings) = load(true);
+    assert_eq!(serves, [false, true, false, false, false, false]);
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("from 1 $7$ lines (the fewest iterations are 101;"),
+        "{warnings:?}"
+    );
 }

@@ -2,12 +2,16 @@
 //! that begin with `#` and empty ones say nothing.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
-use super::{AuthError, password::Hash};
+use super::{
+    AuthError,
+    password::Hash,
+    scram::{Cost, Mechanism},
+};
 use crate::types::without_mark;
 
 /// The users of a password file.
@@ -18,6 +22,10 @@ pub struct Users {
     /// always has the same one. So names that nobody has cost what those that somebody has cost, in a file of several
     /// kinds too.
     decoys: Vec<Arc<Hash>>,
+    /// What logins by SCRAM cost, each once: by SCRAM-SHA-256, by SCRAM-SHA-512.
+    scram: [Vec<Cost>; 2],
+    /// `$7$` lines serve SCRAM-SHA-512.
+    takes_pbkdf2: bool,
     hasher: RandomState,
 }
 
@@ -62,7 +70,7 @@ impl Users {
         let mut of_cost = HashMap::new();
         let decoy = |hash: &Arc<Hash>| of_cost.entry(hash.cost()).or_insert_with(|| Arc::new(hash.decoy())).clone();
         let decoys = hashes.iter().map(decoy).collect();
-        Ok(Self { by_name, decoys, hasher: RandomState::new() })
+        Ok(Self { by_name, decoys, ..Self::default() })
     }
 
     /// Adds a user, or gives one another password; `true`: there was one of that name.
@@ -72,6 +80,30 @@ impl Users {
         }
         self.decoys.push(Arc::new(hash.decoy()));
         self.by_name.insert(name.into(), Arc::new(hash)).is_some()
+    }
+
+    /// Finds out which logins by SCRAM there are. To be called when all users are there. Gives how many `$7$` lines
+    /// serve it, and the fewest iterations of one.
+    pub(super) fn serve_scram(&mut self, takes_pbkdf2: bool) -> Option<(usize, u32)> {
+        self.takes_pbkdf2 = takes_pbkdf2;
+        self.scram = [Mechanism::Sha256, Mechanism::Sha512].map(|mechanism| {
+            let costs = self.by_name.values().filter_map(|hash| hash.scram_cost(mechanism, takes_pbkdf2));
+            costs.collect::<BTreeSet<_>>().into_iter().collect()
+        });
+        let pbkdf2 = self.by_name.values().filter_map(|hash| hash.pbkdf2_iterations());
+        let (count, least) =
+            pbkdf2.fold((0, u32::MAX), |(count, least), iterations| (count + 1, least.min(iterations)));
+        (takes_pbkdf2 && count > 0).then_some((count, least))
+    }
+
+    /// What logins by SCRAM cost, each once; none: there are none.
+    pub(super) fn scram_costs(&self, mechanism: Mechanism) -> &[Cost] {
+        &self.scram[usize::from(mechanism == Mechanism::Sha512)]
+    }
+
+    /// Do `$7$` lines serve SCRAM-SHA-512?
+    pub(super) fn takes_pbkdf2(&self) -> bool {
+        self.takes_pbkdf2
     }
 
     /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`:
@@ -109,7 +141,13 @@ impl Users {
 
 impl Default for Users {
     fn default() -> Self {
-        Self { by_name: HashMap::new(), decoys: vec![Arc::default()], hasher: RandomState::new() }
+        Self {
+            by_name: HashMap::new(),
+            decoys: vec![Arc::default()],
+            scram: Default::default(),
+            takes_pbkdf2: false,
+            hasher: RandomState::new(),
+        }
     }
 }
 

@@ -255,6 +255,11 @@ pub fn disconnect(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties
     write_properties(out, properties);
 }
 
+/// Bytes of a whole AUTH with these properties.
+pub fn auth_len(properties: &Properties<'_>) -> usize {
+    disconnect_len(properties)
+}
+
 /// Appends an AUTH (MQTT 5 section 3.15).
 pub fn auth(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties<'_>) {
     with_reason(out, 0xF0, None, reason, properties);

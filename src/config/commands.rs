@@ -127,6 +127,7 @@ pub enum StoreAction {
 /// replaced as one, with its mode and owner.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(group = ArgGroup::new("how").args(["batch", "delete"]))]
+#[command(group = ArgGroup::new("what").args(["scram", "delete"]))]
 pub struct Passwd {
     /// The password file.
     pub file: PathBuf,
@@ -137,6 +138,16 @@ pub struct Passwd {
     /// Take the password from standard input: its first line.
     #[arg(long)]
     pub batch: bool,
+
+    /// Write keys for SCRAM-SHA-256 and SCRAM-SHA-512, with which clients of MQTT 5 prove that they know the password
+    /// without sending it. Other clients log in by the password as before.
+    #[arg(long)]
+    pub scram: bool,
+
+    /// How often a client hashes the password at each login by SCRAM: more make guesses slower for who reads the file,
+    /// and logins for the client.
+    #[arg(long, value_name = "N", default_value = "4096", requires = "scram", value_parser = clap::value_parser!(u32).range(4096..=10_000_000))]
+    pub iterations: u32,
 
     /// Delete the user.
     #[arg(long)]

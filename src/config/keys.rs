@@ -275,6 +275,10 @@ const AUTH: Table<Config> = Table {
         password_file: OptionalPath,
             "The users: a password file as mosquitto's, which \"dunlin passwd\" and mosquitto_passwd write. A client that \
              gives a user name then has to prove it.";
+        scram_from_password_file: Switch,
+            "Whether lines that mosquitto_passwd wrote ($7$) serve SCRAM-SHA-512, too. Whoever reads such a line can then log \
+             in with it as if it were the password. Lines of \"dunlin passwd --scram\" serve SCRAM-SHA-256 and \
+             SCRAM-SHA-512 in any case.";
         acl_file: OptionalPath,
             "What users may do: an ACL file as mosquitto's. Without one everybody may do everything; with one, only what a \
              rule allows. \"dunlin explain\" says which.";

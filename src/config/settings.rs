@@ -224,6 +224,8 @@ pub enum SysPublish {
 pub struct AuthConfig {
     /// Users and the hashes of their passwords, in mosquitto's format.
     pub password_file: Option<PathBuf>,
+    /// Its lines of `mosquitto_passwd` serve SCRAM-SHA-512, too.
+    pub scram_from_password_file: bool,
     /// A user beside those of the password file, whom `DUNLIN_USER` and `DUNLIN_USER_PASSWORD_FILE` give.
     pub user: Option<VariableUser>,
     /// What users may do, in mosquitto's format.
@@ -312,6 +314,7 @@ impl Default for AuthConfig {
     fn default() -> Self {
         Self {
             password_file: None,
+            scram_from_password_file: false,
             user: None,
             acl_file: None,
             session_owner: SessionOwnership::default(),

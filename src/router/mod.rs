@@ -28,11 +28,12 @@ mod thread;
 
 pub use clients::Handled;
 pub use clients::Unfinished;
+pub use clients::{CameFrom, auth_properties};
 pub use clients::{Client, Flush};
 pub use clients::{Connected, HEALTH_CHECK};
 pub use ports::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
-    Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, Credentials, DropReason, Event, Exchange, Forward, Identity,
+    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use ports::{
     Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,

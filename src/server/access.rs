@@ -40,6 +40,7 @@ pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthErro
 fn settings(config: &Config) -> Settings {
     let AuthConfig {
         password_file,
+        scram_from_password_file,
         user,
         acl_file,
         denied_publish,
@@ -60,6 +61,7 @@ fn settings(config: &Config) -> Settings {
         allow_anonymous: config.allow_anonymous,
         other_login: None,
         password_file,
+        scram_from_password_file,
         variable_user: user.map(|VariableUser { name, password_file }| auth::VariableUser { name, password_file }),
         acl_file,
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,

@@ -1,13 +1,16 @@
 //! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`,
 //! `completions`, `man`.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    num::NonZeroU32,
+};
 
 use super::{
     access,
     command_error::CommandError,
     health, init, manual,
-    passwords::{asked_twice, fits},
+    passwords::{asked_twice, fits, fits_scram},
 };
 use crate::{
     auth::{self, Edited, FirstLine, PasswordChange, Question},
@@ -62,7 +65,16 @@ fn change_password(passwd: &Passwd) -> Result<(), CommandError> {
             asked_twice(&format!("Password for {user}: "))?.into_bytes()
         };
         fits(&password, "the password")?;
-        auth::edit(file, user, PasswordChange::Set(&password))?
+        let change = match NonZeroU32::new(passwd.iterations).filter(|_| passwd.scram) {
+            Some(iterations) => {
+                for (text, name) in [(user.as_bytes(), "the user name"), (&password[..], "the password")] {
+                    fits_scram(text, name)?;
+                }
+                PasswordChange::SetScram { password: &password, iterations }
+            }
+            None => PasswordChange::Set(&password),
+        };
+        auth::edit(file, user, change)?
     };
     let done = match edited {
         Edited::Added => "added",

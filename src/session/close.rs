@@ -102,6 +102,12 @@ pub enum CloseReason {
     /// A token that let the client in is not valid any longer.
     #[error("the client's token ended")]
     TokenEnded,
+    /// The client did not prove once more who it is, or not in time.
+    #[error("authentication failed: {0}")]
+    AuthenticationFailed(Cow<'static, str>),
+    /// AUTH with another method than CONNECT.
+    #[error("AUTH names another Authentication Method than CONNECT did [MQTT-4.12.0-5]")]
+    BadAuthenticationMethod,
     /// What let the client in is not in the configuration any more: its user, password or key, or that nameless clients
     /// are served.
     #[error("what let the client in is not configured any more (auth.password_file, auth.token_…, allow_anonymous)")]
@@ -141,6 +147,12 @@ pub enum ProtocolError {
     /// AUTH of a client that authenticates otherwise.
     #[error("AUTH from a client whose CONNECT had no Authentication Method [MQTT-4.12.0-7]")]
     NoAuthentication,
+    /// Another packet than AUTH before the client is let in.
+    #[error("a packet other than AUTH and DISCONNECT before the client has proved who it is [MQTT-3.1.2-30]")]
+    NotAuthenticated,
+    /// AUTH that nobody asked for, or that begins another exchange while there is one.
+    #[error("AUTH out of turn: with a Reason Code that does not fit the exchange (MQTT 5 section 4.12)")]
+    AuthOutOfTurn,
     /// PUBACK for a QoS 2 message, PUBREC for a QoS 1 message and the like.
     #[error("the acknowledgement of Packet Identifier {0} does not fit the QoS of that message (section 4.3)")]
     WrongAcknowledgement(u16),
@@ -210,7 +222,8 @@ impl CloseReason {
             Self::Protocol(ProtocolError::RetainNotSupported) => ReasonCode::RetainNotSupported,
             Self::Protocol(_) | Self::WrongProtocol { .. } => ReasonCode::ProtocolError,
             Self::Refused { code, .. } => *code,
-            Self::NotAuthorized => ReasonCode::NotAuthorized,
+            Self::NotAuthorized | Self::AuthenticationFailed(_) => ReasonCode::NotAuthorized,
+            Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::TokenEnded => ReasonCode::MaximumConnectTime,
             Self::UserGone | Self::CertificateGone(_) => ReasonCode::AdministrativeAction,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
@@ -247,7 +260,11 @@ impl CloseReason {
     pub fn connack_code(&self, version: ProtocolVersion) -> Option<ReasonCode> {
         match self {
             Self::Refused { .. } | Self::Malformed(DecodeError::UnsupportedLevel(_)) => Some(self.code()),
-            Self::Malformed(_) | Self::Protocol(_) if version == ProtocolVersion::V5 => Some(self.code()),
+            Self::Malformed(_) | Self::Protocol(_) | Self::AuthenticationFailed(_) | Self::BadAuthenticationMethod
+                if version == ProtocolVersion::V5 =>
+            {
+                Some(self.code())
+            }
             _ => None,
         }
     }

@@ -43,12 +43,15 @@ const REEXPORTS: &[(&str, &[&str])] = &[
     (
         "router",
         &[
+            "Admitted",
             "Authenticate",
+            "Authentication",
             "Authorize",
             "Counters",
             "Credentials",
             "DropReason",
             "Event",
+            "Exchange",
             "Forward",
             "Identity",
             "Observe",

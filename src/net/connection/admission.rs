@@ -9,14 +9,25 @@ use std::{
 use super::{
     super::{deadlines::Tick, transport::Stream, worker::Worker},
     task::{Connection, Phase, keep_alive_deadline},
-    waiting::Waiting,
+    waiting::{Applicant, Waiting},
 };
 use crate::{
     codec::{self, Connect, Cut, Packet, ReasonCode},
-    router::{HEALTH_CHECK, Identity, Pending, Refusal, Verdict},
+    router::{Admitted, HEALTH_CHECK, Pending, Refusal, Verdict},
     session::CloseReason,
     types::{ClientId, ProtocolVersion},
 };
+
+/// A client that asks to be let in.
+pub(crate) struct Applies<'a> {
+    pub(crate) connect: &'a Connect<'a>,
+    /// The frame of that.
+    pub(crate) frame: &'a [u8],
+    /// The Client Identifier that it has or was given.
+    pub(crate) client: ClientId,
+    /// It is a health check.
+    pub(crate) check: bool,
+}
 
 impl<S: Stream> Connection<S> {
     /// A CONNECT, and its frame with what came behind it: its client is accepted, refused, or waits for the verdict.
@@ -45,36 +56,43 @@ impl<S: Stream> Connection<S> {
         if check {
             client = Self::health_check_id(worker);
         }
+        self.follow(worker, cx, Applies { connect, frame, client, check }, verdict)
+    }
+
+    /// Does what the verdict on a client says, which is still [`Phase::Connecting`].
+    fn follow(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        applies: Applies<'_>,
+        verdict: Verdict,
+    ) -> Result<(), CloseReason> {
         match verdict {
-            Verdict::Decided(verdict) => self.decide(worker, cx, connect, client, verdict, check),
-            Verdict::Later(pending) => {
-                self.await_verdict(cx, client, check, frame, pending);
-                Ok(())
-            }
+            Verdict::Decided(verdict) => self.decide(worker, cx, applies, verdict),
+            Verdict::Later(pending) => self.await_verdict(cx, applies, pending),
             Verdict::Queued(pending) => {
                 self.read_by = Tick::NEVER;
-                self.await_verdict(cx, client, check, frame, pending);
-                Ok(())
+                self.await_verdict(cx, applies, pending)
             }
+            Verdict::Continue { data, exchange } => self.challenge(worker, applies, &data, exchange),
         }
     }
 
-    fn await_verdict(
-        &mut self,
-        cx: &Context<'_>,
-        client: ClientId,
-        only_checks_health: bool,
-        frame: &[u8],
-        pending: Pending,
-    ) {
-        let (connect, behind) = (frame.to_vec(), Vec::new());
-        let Phase::Connecting(ticket) = std::mem::replace(&mut self.phase, Phase::Ended) else {
-            unreachable!("a CONNECT is asked about once")
-        };
-        let waiting = Waiting { pending, ticket, client, connect, behind, ended: false, only_checks_health };
+    fn await_verdict(&mut self, cx: &Context<'_>, applies: Applies<'_>, pending: Pending) -> Result<(), CloseReason> {
+        let waiting = Waiting { pending, applicant: self.applicant(applies), behind: Vec::new(), ended: false };
         self.phase = Phase::Asking(Box::new(waiting));
         // the turn goes on with asking for the verdict: who is to wake this task has to know it
         cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// What is kept of a client whose CONNECT is not answered now.
+    pub(crate) fn applicant(&mut self, applies: Applies<'_>) -> Applicant {
+        let Phase::Connecting(ticket) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+            unreachable!("a CONNECT is asked about once, and each AUTH")
+        };
+        let Applies { frame, client, check, .. } = applies;
+        Applicant { ticket, client, connect: frame.to_vec(), only_checks_health: check }
     }
 
     /// Where a verdict is awaited: is it there? Then what waited behind the CONNECT has its turn.
@@ -87,33 +105,51 @@ impl<S: Stream> Connection<S> {
         let Phase::Asking(waiting) = &mut self.phase else { return Ok(()) };
         let Poll::Ready(verdict) = waiting.pending.as_mut().poll(cx) else { return Ok(()) };
         let Phase::Asking(waiting) = std::mem::replace(&mut self.phase, Phase::Ended) else { return Ok(()) };
-        let Waiting { ticket, client, connect, behind, only_checks_health, .. } = *waiting;
-        self.phase = Phase::Connecting(ticket);
-        // it was decoded before it was asked about
-        let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), &connect, connect.len()) else {
-            return Err(CloseReason::ConnectionLost);
-        };
-        let Packet::Connect(connect) = codec::decode(ProtocolVersion::default(), frame)? else {
-            return Err(CloseReason::ConnectionLost);
-        };
-        self.decide(worker, cx, &connect, client, verdict, only_checks_health && behind.is_empty())?;
+        let Waiting { applicant, behind, .. } = *waiting;
+        self.resume(worker, cx, applicant, behind.is_empty(), || verdict)?;
         if let Phase::Open(open) = &self.phase {
             self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
         }
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
 
+    /// The verdict on a client has come, or is found now. `is_all`: it sent nothing more.
+    pub(crate) fn resume(
+        &mut self,
+        worker: &mut Worker,
+        cx: &Context<'_>,
+        applicant: Applicant,
+        is_all: bool,
+        verdict: impl FnOnce() -> Verdict,
+    ) -> Result<(), CloseReason> {
+        let Applicant { ticket, client, connect: frame, only_checks_health } = applicant;
+        self.phase = Phase::Connecting(ticket);
+        let connect = decoded(&frame)?;
+        let applies = Applies { connect: &connect, frame: &frame, client, check: only_checks_health && is_all };
+        self.follow(worker, cx, applies, verdict())
+    }
+
     fn decide(
         &mut self,
         worker: &mut Worker,
         cx: &Context<'_>,
-        connect: &Connect<'_>,
-        client: ClientId,
-        verdict: Result<Identity, Refusal>,
-        check: bool,
+        applies: Applies<'_>,
+        verdict: Result<Admitted, Refusal>,
     ) -> Result<(), CloseReason> {
-        let identity = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
-        let accepted = identity.and_then(|identity| self.accept(worker, cx, connect, client.clone(), identity, check));
+        let Applies { connect, client, check, .. } = applies;
+        let admitted = verdict.map_err(|refusal| worker.shared.router.refuse(&worker.local, refusal));
+        let accepted = admitted.and_then(|admitted| self.accept(worker, cx, connect, client.clone(), admitted, check));
         accepted.inspect_err(|reason| self.say_refused(worker, connect, client.as_str(), reason, check))
+    }
+}
+
+/// The CONNECT of a client whose verdict was awaited: it was decoded before it was asked about.
+pub(crate) fn decoded(frame: &[u8]) -> Result<Box<Connect<'_>>, CloseReason> {
+    let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), frame, frame.len()) else {
+        return Err(CloseReason::ConnectionLost);
+    };
+    match codec::decode(ProtocolVersion::default(), frame)? {
+        Packet::Connect(connect) => Ok(connect),
+        _ => Err(CloseReason::ConnectionLost),
     }
 }

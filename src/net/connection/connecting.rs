@@ -14,8 +14,12 @@ impl<S: Stream> Connection<S> {
             Phase::Connecting(ticket) => ticket.hold(self.reader.memory(), false, &limits()),
             // the password is compared from a copy
             Phase::Asking(waiting) => {
-                let bytes = 2 * waiting.connect.capacity() + waiting.behind.capacity();
-                waiting.ticket.hold(bytes, true, &limits());
+                let bytes = 2 * waiting.applicant.connect.capacity() + waiting.behind.capacity();
+                waiting.applicant.ticket.hold(bytes, true, &limits());
+            }
+            Phase::Challenged(challenged) => {
+                let bytes = challenged.applicant.connect.capacity() + self.reader.memory();
+                challenged.applicant.ticket.hold(bytes, false, &limits());
             }
             _ => {}
         }
@@ -25,7 +29,8 @@ impl<S: Stream> Connection<S> {
     pub(crate) fn makes_room(&self, worker: &Worker) -> Result<(), CloseReason> {
         let ticket = match &self.phase {
             Phase::Connecting(ticket) => ticket,
-            Phase::Asking(waiting) => &waiting.ticket,
+            Phase::Asking(waiting) => &waiting.applicant.ticket,
+            Phase::Challenged(challenged) => &challenged.applicant.ticket,
             _ => return Ok(()),
         };
         if !ticket.watch().is_closed() {

@@ -34,7 +34,7 @@ impl<S: Stream> Connection<S> {
                     worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
                 }
             }
-            phase @ (Phase::Connecting(_) | Phase::Asking(_) | Phase::Refused) => {
+            phase @ (Phase::Connecting(_) | Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused) => {
                 worker.shared.gate.left();
                 // a port check sends nothing, and needs no line above debug; a refused client already has one
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
@@ -63,7 +63,7 @@ impl<S> Drop for Connection<S> {
         let open = match std::mem::replace(phase, Phase::Ended) {
             Phase::Ended => return,
             Phase::Open(open) => Some(open),
-            Phase::Connecting(_) | Phase::Asking(_) | Phase::Refused => None,
+            Phase::Connecting(_) | Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused => None,
         };
         let panicked = std::thread::panicking();
         Worker::with(|worker| {

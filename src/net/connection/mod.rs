@@ -9,12 +9,14 @@
 //! | `writing` | its writing half |
 //! | `connecting` | what is held before CONNACK |
 //! | `admission`, `waiting` | between CONNECT and CONNACK |
+//! | `authentication` | exchanges of AUTH packets, before CONNACK and after |
 //! | `refusal` | a client that is not let in is told so |
 //! | `health` | the connections of `dunlin health` |
 //! | `ending` | its end |
 //! | `draining`, `farewell` | its last turns, when the server shuts down |
 
 mod admission;
+mod authentication;
 mod behind;
 mod connecting;
 pub(crate) mod draining;

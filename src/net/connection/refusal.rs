@@ -89,11 +89,11 @@ impl<S: Stream> Connection<S> {
                 return connack.reason;
             }
         }
-        let mut out = worker.local.pool.take();
+        let mut out = self.writing.take().unwrap_or_else(|| worker.local.pool.take());
         if codec::encode::connack(out.bytes_mut(), version, &connack) {
             worker.local.count(Count::MessagesSent, 1);
-            self.writing = Some(out);
         }
+        self.writing = Some(out);
         connack.reason
     }
 }

@@ -17,7 +17,7 @@ use super::{
     },
     farewell::Farewell,
     reader::Reader,
-    waiting::Waiting,
+    waiting::{Challenged, Waiting},
 };
 use crate::{
     router::{Client, Peer, PeerAddress},
@@ -73,6 +73,8 @@ pub(crate) enum Phase {
     Connecting(Ticket),
     /// It has come, and the verdict on its client is awaited.
     Asking(Box<Waiting>),
+    /// Its client was sent an AUTH, and the client's own is awaited.
+    Challenged(Box<Challenged>),
     /// A client's.
     Open(Open),
     /// Its client is refused, and a line of the log says so.

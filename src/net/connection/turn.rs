@@ -16,6 +16,7 @@ use super::{
         transport::{MQTT, Stream, spoken},
         worker::{Beginning, Worker},
     },
+    authentication::too_late,
     farewell::Farewell,
     reader::Got,
     task::{Connection, LastRead, Open, Phase, go_on_later, keep_alive_deadline, network},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     codec::{self, Connect, Cut, Frame, Packet, PacketType, ReasonCode},
-    router::{Count, Handled, Identity},
+    router::{Admitted, Count, Handled},
     session::{CloseReason, ProtocolError},
     types::{ClientId, ProtocolVersion},
 };
@@ -61,6 +62,7 @@ impl<S: Stream> Connection<S> {
         self.makes_room(worker)?;
         self.ask_again(worker, cx, now)?;
         let waits = if self.gives_way(worker, cx) { false } else { self.read(worker, cx, now)? };
+        self.authenticate_again(worker, cx)?;
         self.write(worker, cx, now)?;
         if waits && !self.reads_too_slowly(worker) {
             // the socket was not asked for bytes, and tells nobody of those that it has
@@ -189,7 +191,7 @@ impl<S: Stream> Connection<S> {
     #[inline]
     fn room(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant, is_paced: bool) -> Option<usize> {
         let room = match &self.phase {
-            Phase::Connecting(_) => self.reader.need() + BEHIND_CONNECT,
+            Phase::Connecting(_) | Phase::Challenged(_) => self.reader.need() + BEHIND_CONNECT,
             Phase::Asking(waiting) => Some(waiting.room()).filter(|room| *room > 0)?,
             _ if is_paced => self.paced_room(worker, cx, now)?,
             _ => usize::MAX,
@@ -315,7 +317,7 @@ impl<S: Stream> Connection<S> {
                 let [before, after] = [before, after].map(|n| Duration::from_secs(n.into()).min(most));
                 self.read_by = self.read_by.later(after - before);
             }
-            Phase::Asking(_) | Phase::Refused | Phase::Ended => {}
+            Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused | Phase::Ended => {}
         }
     }
 
@@ -332,6 +334,7 @@ impl<S: Stream> Connection<S> {
     fn version(&self) -> ProtocolVersion {
         match &self.phase {
             Phase::Open(open) => open.client.version(),
+            Phase::Challenged(_) => ProtocolVersion::V5,
             _ => ProtocolVersion::default(),
         }
     }
@@ -355,6 +358,7 @@ impl<S: Stream> Connection<S> {
                 shared.router.handle_frame(local, &mut open.client, frame, bytes, handled, replies)
             }
             Phase::Connecting(_) => self.handle_first(worker, cx, frame, bytes),
+            Phase::Challenged(_) => self.hear_answer(worker, cx, frame),
             Phase::Asking(_) | Phase::Refused | Phase::Ended => Ok(()),
         }
     }
@@ -384,11 +388,11 @@ impl<S: Stream> Connection<S> {
         cx: &Context<'_>,
         connect: &Connect<'_>,
         client: ClientId,
-        identity: Identity,
+        admitted: Admitted,
         only_checks_health: bool,
     ) -> Result<(), CloseReason> {
         let Worker { shared, local, .. } = worker;
-        let connected = shared.router.connect(local, connect, client, identity, self.peer(), cx.waker().clone())?;
+        let connected = shared.router.connect(local, connect, client, admitted, self.peer(), cx.waker().clone())?;
         worker.local.count(Count::MessagesSent, 1);
         if let Some(key) = self.deadline {
             let now = worker.now();
@@ -435,6 +439,7 @@ impl<S: Stream> Connection<S> {
                     CloseReason::PacketTooSlow { keep_alive: open.keep_alive, received, expected }
                 }
                 Phase::Open(open) => CloseReason::KeepAliveTimeout { keep_alive: open.keep_alive },
+                Phase::Challenged(_) => too_late(worker),
                 _ => {
                     worker.local.count(Count::ConnectTimeouts, 1);
                     CloseReason::ConnectTimeout { received }
@@ -449,6 +454,11 @@ impl<S: Stream> Connection<S> {
         if worker.deadlines.has_passed(until, now) {
             return Err(CloseReason::TokenEnded);
         }
+        let until = match self.authenticates_by(worker) {
+            Some(by) if worker.deadlines.has_passed(by, now) => return Err(too_late(worker)),
+            Some(by) => until.min(by),
+            None => until,
+        };
         self.socket.judge_again(&worker.judges).map_err(CloseReason::CertificateGone)?;
         let silent = self.socket.keep_open(cx, &worker.deadlines, now).map_err(|error| network(&error))?;
         if let Some(key) = self.deadline {
@@ -472,6 +482,7 @@ impl<S: Stream> Future for Connection<S> {
                 worker.local.wake();
                 return Poll::Pending;
             };
+            this.give_up_exchange(worker, &reason);
             // answers that were due before the reason to close: as far as the socket takes them
             if reason != CloseReason::SessionTakenOver {
                 let now = worker.now();

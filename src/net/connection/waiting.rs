@@ -1,23 +1,38 @@
-//! [`Waiting`]: a client that waits between its CONNECT and its CONNACK.
+//! [`Waiting`] and [`Challenged`]: a client between its CONNECT and its CONNACK.
 
 use super::super::worker::Ticket;
-use crate::{router::Pending, session::CloseReason, types::ClientId};
+use crate::{
+    router::{Exchange, Pending},
+    session::CloseReason,
+    types::ClientId,
+};
 
-/// A client whose verdict is awaited.
-pub(crate) struct Waiting {
-    pub(crate) pending: Pending,
+/// A client that is not let in yet.
+pub(crate) struct Applicant {
     /// Its place among those whose CONNECT is not answered.
     pub(crate) ticket: Ticket,
     /// The Client Identifier that it has or was given.
     pub(crate) client: ClientId,
     /// The frame of its CONNECT.
     pub(crate) connect: Vec<u8>,
-    /// What it sent behind that.
+    /// It is a health check if it sends nothing behind its CONNECT.
+    pub(crate) only_checks_health: bool,
+}
+
+/// A client whose verdict is awaited.
+pub(crate) struct Waiting {
+    pub(crate) pending: Pending,
+    pub(crate) applicant: Applicant,
+    /// What it sent behind its CONNECT, or its AUTH.
     pub(crate) behind: Vec<u8>,
     /// It sends no more.
     pub(crate) ended: bool,
-    /// It is a health check if it sends nothing behind its CONNECT.
-    pub(crate) only_checks_health: bool,
+}
+
+/// A client that was sent an AUTH, and owes one.
+pub(crate) struct Challenged {
+    pub(crate) exchange: Box<dyn Exchange>,
+    pub(crate) applicant: Applicant,
 }
 
 /// Bytes that are read behind a CONNECT while the verdict is awaited, at most.

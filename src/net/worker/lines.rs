@@ -222,6 +222,25 @@ impl Lines {
         say!(shown, %peer, listener = listener.as_deref(), %reason, "disconnected before CONNECT");
     }
 
+    /// A connection ended while its client authenticated, and it was told nothing.
+    pub(crate) fn gone_while_authenticating(&self, peer: &Peer, about: &About<'_>, reason: &dyn fmt::Display) {
+        if !is_read() {
+            return;
+        }
+        let (About { client, user, version }, listener) = (*about, self.listener(peer));
+        let shown = self.ends(None, peer, Duration::ZERO, reason);
+        say!(
+            shown,
+            client,
+            user,
+            %peer,
+            listener = listener.as_deref(),
+            %version,
+            %reason,
+            "disconnected while it authenticated"
+        );
+    }
+
     fn ends(&self, client: Option<&str>, peer: &Peer, duration: Duration, reason: &dyn fmt::Display) -> bool {
         self.flapping.lock().ends(client, peer, duration, reason, self.clock.now())
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::super::{
     Router, RouterThread,
-    ports::{Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict, caught},
+    ports::{Authentication, Credentials, Identity, Peer, Proof, Refusal, Rights, Verdict, caught},
     sessions::{Access, ConnectionId, SlotRef, SlotState},
     thread::{Count, Observers},
 };
@@ -28,10 +28,14 @@ impl Router {
         certificate: (Option<&str>, bool),
     ) -> Result<(ClientId, Verdict), CloseReason> {
         let client = self.client_id(local, connect)?;
-        if connect.properties.has(PropertyId::AuthenticationMethod) {
-            let why = "its CONNECT has an Authentication Method, and none is served [MQTT-4.12.0-1]".into();
+        let method = connect.properties.text(PropertyId::AuthenticationMethod);
+        let serves = |method: &str| self.ports.authenticate.as_ref().is_some_and(|plug_in| plug_in.serves(method));
+        if method.is_some_and(|method| !serves(method)) {
+            let why = "its CONNECT has an Authentication Method that is not served [MQTT-4.12.0-1]".into();
             return Err(CloseReason::Refused { code: ReasonCode::BadAuthenticationMethod, why });
         }
+        let data = connect.properties.bytes(PropertyId::AuthenticationData);
+        let authentication = method.map(|method| Authentication { method, data });
         let (certificate_name, names_in_certificates) = certificate;
         let username = certificate_name.or(connect.username);
         let Some(authenticate) = &self.ports.authenticate else {
@@ -46,6 +50,7 @@ impl Router {
             certificate_name,
             names_in_certificates,
             password,
+            authentication,
             peer,
             version,
             properties,

@@ -10,6 +10,7 @@ use super::{
         subscriptions::Matched,
         thread::{Count, Observers},
     },
+    authenticating::Authenticating,
     marks::Marks,
     operation::Operation,
 };
@@ -46,6 +47,8 @@ pub struct Client {
 pub(crate) struct Awaited {
     /// A packet that a turn was too short for.
     operation: Option<Box<Operation>>,
+    /// How it authenticates once more, if it named an Authentication Method.
+    pub(super) authenticating: Option<Box<Authenticating>>,
     /// Its CONNACK, and all that comes behind it.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
@@ -88,9 +91,13 @@ impl Client {
         limits: &RouterLimits,
         stored: Stored,
     ) -> Self {
-        let awaited = match stored {
+        let accepted = match stored {
             Stored::Done => None,
-            Stored::By(commit) => Some(Box::new(Awaited { accepted: Some(commit), ..Awaited::default() })),
+            Stored::By(commit) => Some(commit),
+        };
+        let awaited = match (accepted, Authenticating::of(connect)) {
+            (None, None) => None,
+            (accepted, authenticating) => Some(Box::new(Awaited { accepted, authenticating, ..Awaited::default() })),
         };
         Self {
             slot,
@@ -166,8 +173,9 @@ impl Client {
     /// Gives the memory back, where nothing waits any more.
     fn forget_awaited(&mut self) {
         let is_empty = |awaited: &Awaited| {
-            let Awaited { operation, accepted, acks, unacknowledged, woken_by } = awaited;
+            let Awaited { operation, authenticating, accepted, acks, unacknowledged, woken_by } = awaited;
             operation.is_none()
+                && authenticating.is_none()
                 && accepted.is_none()
                 && acks.is_empty()
                 && unacknowledged.is_none()

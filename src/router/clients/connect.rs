@@ -7,7 +7,7 @@ use dashmap::Entry;
 use super::{
     super::{
         Router, RouterThread,
-        ports::{Event, Identity, Origin, Peer, Record, SessionOwner},
+        ports::{Admitted, Event, Origin, Peer, Record, SessionOwner},
         publish::{LastWill, WillKept},
         sessions::{Access, ConnectionId, ExpiryKey, SlotRef},
         thread::{Action, Count},
@@ -78,10 +78,11 @@ impl Router {
         local: &mut RouterThread,
         connect: &Connect<'_>,
         client: ClientId,
-        mut identity: Identity,
+        admitted: impl Into<Admitted>,
         peer: Peer,
         waker: Waker,
     ) -> Result<Connected, CloseReason> {
+        let Admitted { mut identity, data } = admitted.into();
         let client = self.bind_client_id(local, connect, client, &identity)?;
         let whose = self.owner_of(&identity);
         let permissions = self.permissions.version();
@@ -98,7 +99,7 @@ impl Router {
         let keep_alive = welcome::keep_alive(connect, &local.limits).inspect_err(|_| {
             local.count(Count::RefusedKeepAlive, 1);
         })?;
-        let (told, says) = welcome::both(connect, &client, user.as_ref(), &local.limits)?;
+        let (told, says) = welcome::both(connect, &client, user.as_ref(), data.as_deref(), &local.limits)?;
         let will = self.admitted_will(local, connect, &client, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
         let is_kept = expiry.outlives_connection();

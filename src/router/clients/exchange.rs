@@ -368,7 +368,10 @@ impl Router {
             }
             Packet::Disconnect(disconnect) => return Err(self.disconnected(client, &disconnect)?),
             Packet::Connect(_) => return Err(ProtocolError::SecondConnect.into()),
-            Packet::Auth(_) => return Err(ProtocolError::NoAuthentication.into()),
+            Packet::Auth(auth) => match client.awaited.as_mut().and_then(|awaited| awaited.authenticating.as_mut()) {
+                Some(authenticating) => authenticating.hear(&auth, local.observers.now)?,
+                None => return Err(ProtocolError::NoAuthentication.into()),
+            },
             _ => return Err(ProtocolError::ServerPacket.into()),
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `access` | asking who a client is, and for its rights |
+//! | `authenticating`, `authentication` | clients that authenticate once more while they are connected |
 //! | `connect` | sessions beginning and being taken over |
 //! | `leave` | connections ending, and sessions |
 //! | `ownership` | whose a session is, and which Client Identifiers a user may have |
@@ -18,6 +19,8 @@
 //! | `restore` | sessions and retained messages as a store kept them |
 
 mod access;
+mod authenticating;
+mod authentication;
 mod client;
 mod connect;
 mod exchange;
@@ -36,6 +39,7 @@ mod unfinished;
 mod unsubscribe;
 mod welcome;
 
+pub use authentication::{CameFrom, auth_properties};
 pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use exchange::Handled;

@@ -1,7 +1,10 @@
 //! What CONNECT and CONNACK of MQTT 5 say beside what those of 3.1.1 do (MQTT 5 sections 3.1.2.11 and 3.2.2.3): how
 //! long a session lasts, what a client says of itself, what it is told.
 
-use super::super::{RouterLimits, ServerSays, thread::Count};
+use super::{
+    super::{RouterLimits, ServerSays, thread::Count},
+    authentication::add_authentication,
+};
 use crate::{
     codec::{self, Connect, Properties, PropertiesBuf, PropertyId, ReasonCode, Will},
     session::{ClientSays, CloseReason, Expiry, Extras, Message, ProtocolError, StoredWill},
@@ -18,13 +21,18 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
 }
 
 /// What a client that is accepted is told, and what it says of itself; or it does not take as much as it is to be told.
+/// `data`: Authentication Data for it.
 pub(crate) fn both(
     connect: &Connect<'_>,
     client: &ClientId,
     user: Option<&UserName>,
+    data: Option<&[u8]>,
     limits: &RouterLimits,
 ) -> Result<(PropertiesBuf, ClientSays), ProtocolError> {
     let (mut told, says) = (properties(connect, client, limits), says(connect, limits));
+    if let Some(method) = connect.properties.text(PropertyId::AuthenticationMethod) {
+        add_authentication(&mut told, method, data)?;
+    }
     let fits = |told: &Properties<'_>| codec::encode::connack_len_5(told) <= says.maximum_packet_size as usize;
     if !fits(&told.as_properties()) {
         return Err(ProtocolError::AnswerTooLarge);

@@ -95,12 +95,25 @@ pub struct Credentials<'a> {
     pub names_in_certificates: bool,
     /// Password.
     pub password: Option<&'a [u8]>,
+    /// What it proves itself with in place of a password, by a method that [`Authenticate::serves`].
+    pub authentication: Option<Authentication<'a>>,
     /// Where it comes from.
     pub peer: Peer,
     /// The version that it speaks.
     pub version: ProtocolVersion,
-    /// The properties of its CONNECT, User Properties among them; before MQTT 5, none.
+    /// The properties of its CONNECT, User Properties among them; before MQTT 5, none. Of a client that authenticates
+    /// once more, those of its AUTH.
     pub properties: Properties<'a>,
+}
+
+/// What a client says in a CONNECT that names an Authentication Method, or in the AUTH by which it authenticates once
+/// more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authentication<'a> {
+    /// Authentication Method.
+    pub method: &'a str,
+    /// Authentication Data.
+    pub data: Option<&'a [u8]>,
 }
 
 /// Why a client may not connect.
@@ -174,20 +187,50 @@ pub enum Proof {
 /// An answer to "may this client connect?".
 pub enum Verdict {
     /// Now.
-    Decided(Result<Identity, Refusal>),
+    Decided(Result<Admitted, Refusal>),
     /// When this is done; the client's connection awaits it, within the connect timeout. What the client sends
     /// meanwhile waits. If the client leaves, this is dropped.
     Later(Pending),
     /// The same, but the wait is the server's doing: it does not count in the connect timeout.
     Queued(Pending),
+    /// The client has to say more: it is sent an AUTH, and `exchange` is asked what to make of its answer. Only of a
+    /// client that named an Authentication Method.
+    Continue {
+        /// Authentication Data for the client.
+        data: Vec<u8>,
+        /// What goes on when the client has answered.
+        exchange: Box<dyn Exchange>,
+    },
+}
+
+/// A client that is let in, and what it is told.
+pub struct Admitted {
+    /// Who it is.
+    pub identity: Identity,
+    /// Authentication Data for it; none is sent to a client that named no Authentication Method.
+    pub data: Option<Vec<u8>>,
+}
+
+impl From<Identity> for Admitted {
+    fn from(identity: Identity) -> Self {
+        Self { identity, data: None }
+    }
+}
+
+/// An exchange of AUTH packets on its way: its client was sent a challenge, and owes an answer. It is dropped where the
+/// client leaves, or does not answer within the connect timeout.
+pub trait Exchange: Send {
+    /// The client's answer: the Authentication Data of its AUTH, empty where there is none. Called on an I/O thread: it
+    /// may not wait.
+    fn answer(self: Box<Self>, data: &[u8]) -> Verdict;
 }
 
 /// A verdict to come. It is polled on an I/O thread: what takes its time in it belongs on another.
-pub type Pending = Pin<Box<dyn Future<Output = Result<Identity, Refusal>> + Send>>;
+pub type Pending = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
 impl From<Result<Identity, Refusal>> for Verdict {
     fn from(decided: Result<Identity, Refusal>) -> Self {
-        Self::Decided(decided)
+        Self::Decided(decided.map(Admitted::from))
     }
 }
 
@@ -195,6 +238,12 @@ impl From<Result<Identity, Refusal>> for Verdict {
 pub trait Authenticate: Send + Sync {
     /// Who this is, or the refusal that the client gets. Called on an I/O thread: it may not wait.
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
+
+    /// Is this Authentication Method of MQTT 5 served? A client that names another is refused.
+    fn serves(&self, method: &str) -> bool {
+        let _ = method;
+        false
+    }
 
     /// How many verdicts are waited for in a queue of its own; `$SYS/broker/logins/waiting` says it.
     fn waiting(&self) -> usize {

@@ -11,8 +11,8 @@ mod plug_in;
 mod store;
 
 pub use clients::{
-    Authenticate, Authorize, Credentials, DropReason, Event, Forward, Identity, Observe, Origin, Peer, PeerAddress,
-    Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, Credentials, DropReason, Event, Exchange, Forward, Identity,
+    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub(crate) use plug_in::caught;
 pub use store::{

@@ -1,9 +1,11 @@
 //! Users, rules and tokens of a broker's own files: who is let in, what they may do, and what a change of the files
 //! does to those who are connected.
 
+mod oauth;
 mod ownership;
 mod reload;
 mod rules;
+mod scram;
 mod tokens;
 
 use std::{fs, path::PathBuf};

@@ -29,11 +29,11 @@ use crate::support::{
 
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn hs256(claims: &Value) -> String {
+pub fn hs256(claims: &Value) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     token(&json!({ "alg": "HS256", "typ": "JWT" }), claims, |message| hmac::sign(&key, message).as_ref().to_vec())
 }
@@ -52,7 +52,7 @@ fn token(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> Str
 }
 
 /// A broker that takes such tokens and no others.
-fn config(change: impl FnOnce(&mut AuthConfig)) -> Config {
+pub fn config(change: impl FnOnce(&mut AuthConfig)) -> Config {
     let mut config = crate::support::config();
     config.auth.token_secret = Some(Secret(SECRET.into()));
     config.auth.failed_login_delay = None;

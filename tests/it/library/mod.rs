@@ -1,5 +1,6 @@
 //! The broker as a library: starting and ending it, and what an embedding program plugs in.
 
+mod authentication;
 mod forward;
 mod lifetime;
 mod observe;

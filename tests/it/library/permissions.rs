@@ -83,7 +83,8 @@ impl Authenticate for Late {
         self.0.lock().push(sender);
         Verdict::Later(Box::pin(async move {
             let why = "nobody vouches for it";
-            told.await.map_or(Err(Refusal::new(ReasonCode::NotAuthorized, why)), |()| Ok(Identity::default()))
+            let told = told.await.map_err(|_| Refusal::new(ReasonCode::NotAuthorized, why));
+            told.map(|()| Identity::default()).into()
         }))
     }
 }

@@ -21,6 +21,7 @@ pub mod property {
     pub const ASSIGNED_CLIENT_IDENTIFIER: u8 = 0x12;
     pub const SERVER_KEEP_ALIVE: u8 = 0x13;
     pub const AUTHENTICATION_METHOD: u8 = 0x15;
+    pub const AUTHENTICATION_DATA: u8 = 0x16;
     pub const REQUEST_PROBLEM_INFORMATION: u8 = 0x17;
     pub const WILL_DELAY: u8 = 0x18;
     pub const REQUEST_RESPONSE_INFORMATION: u8 = 0x19;
@@ -83,12 +84,12 @@ impl Properties {
     }
 
     /// Their length, and they themselves.
-    fn framed(&self) -> Vec<u8> {
+    pub fn framed(&self) -> Vec<u8> {
         [variable(self.0.len()), self.0.clone()].concat()
     }
 
     /// Takes them off the front of what follows the fields of a packet.
-    fn split(bytes: &[u8]) -> (Self, &[u8]) {
+    pub fn split(bytes: &[u8]) -> (Self, &[u8]) {
         let (length, rest) = split_variable(bytes);
         let (properties, rest) = rest.split_at(length);
         (Self(properties.to_vec()), rest)
@@ -368,7 +369,7 @@ impl Five {
     /// What a connection is after this CONNECT, and the CONNACK.
     #[track_caller]
     pub fn connect(address: SocketAddr, connect: &Connect) -> (Self, Connack) {
-        let mut five = Self { client: Client::open(address), last_id: 0, early: VecDeque::new() };
+        let mut five = Self::open(address);
         five.send(&connect.frame());
         let connack = five.connack();
         (five, connack)
@@ -380,6 +381,32 @@ impl Five {
         let (five, connack) = Self::connect(address, connect);
         assert_eq!((connack.flags, connack.code), (session_present, 0));
         five
+    }
+
+    /// A connection on which nothing was sent yet.
+    pub fn open(address: SocketAddr) -> Self {
+        Self { client: Client::open(address), last_id: 0, early: VecDeque::new() }
+    }
+
+    /// The next frame is an AUTH with this Reason Code and method; its Authentication Data.
+    #[track_caller]
+    pub fn expect_auth(&mut self, code: u8, method: &str) -> String {
+        let next = self.next_answer();
+        assert_eq!((next.first, next.body[0]), (0xF0, code), "an AUTH was expected, but {:02x?} came", next.bytes());
+        let (properties, rest) = Properties::split(&next.body[1..]);
+        assert_eq!(rest, b"", "bytes behind the properties of AUTH");
+        // and nothing else: no Reason String, no User Property
+        assert!(properties.ids().iter().all(|id| [0x15, 0x16].contains(id)), "{properties:?}");
+        assert_eq!(properties.string(property::AUTHENTICATION_METHOD).as_deref(), Some(method));
+        properties.string(property::AUTHENTICATION_DATA).unwrap_or_default()
+    }
+
+    /// A CONNACK that refuses with this Reason Code, then the close.
+    #[track_caller]
+    pub fn expect_refused(&mut self, code: u8) {
+        let connack = self.connack();
+        assert_eq!((connack.flags, connack.code), (0, code), "{}", self.context);
+        self.expect_closed();
     }
 
     /// The next frame is a CONNACK.

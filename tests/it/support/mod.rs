@@ -7,6 +7,7 @@
 //! | `command` | the binary that is run to its end |
 //! | `raw` | frames as bytes, and a socket to send and read them through |
 //! | `five` | the same for MQTT 5 |
+//! | `scram` | the client's side of SCRAM |
 //! | `secure` | clients over TLS, and certificates |
 //! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
 //! | `namespace` | a network and mounts of a test's own |
@@ -19,6 +20,7 @@ pub mod namespace;
 pub mod random;
 pub mod raw;
 pub mod running;
+pub mod scram;
 pub mod secure;
 
 use std::{

@@ -4,6 +4,7 @@
 mod coverage;
 
 mod acknowledgements;
+mod authentication;
 mod connect;
 mod delivery;
 mod disconnect;

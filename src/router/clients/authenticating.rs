@@ -1,0 +1,69 @@
+//! [`Authenticating`]: the Authentication Method that a connection has named, and how far its client has come that
+//! authenticates once more. What is asked of plug-ins is not known here.
+
+use std::{fmt, time::Instant};
+
+use super::super::ports::{Exchange, Pending};
+use crate::{
+    codec::{Auth, Connect, PropertyId, ReasonCode},
+    session::{CloseReason, ProtocolError},
+};
+
+/// The Authentication Method of a connection, and the exchange by which its client authenticates once more.
+pub(crate) struct Authenticating {
+    pub(super) method: Box<str>,
+    pub(super) step: Step,
+    /// When the exchange began, or went on after it had waited for the server's doing; `None` while it does.
+    pub(super) since: Option<Instant>,
+}
+
+pub(super) enum Step {
+    /// Nothing is on its way.
+    Idle,
+    /// AUTH has come with this Authentication Data, if any: the exchange begins.
+    Asked(Option<Box<[u8]>>),
+    /// The client was sent a challenge.
+    Challenged(Box<dyn Exchange>),
+    /// It answered.
+    Answered(Box<dyn Exchange>, Box<[u8]>),
+    /// What it said is looked at.
+    Judged(Pending),
+}
+
+impl fmt::Debug for Authenticating {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticating").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl Authenticating {
+    /// Of a connection that begins; `None` where it names no method.
+    pub(crate) fn of(connect: &Connect<'_>) -> Option<Box<Self>> {
+        let method = connect.properties.text(PropertyId::AuthenticationMethod)?.into();
+        Some(Box::new(Self { method, step: Step::Idle, since: None }))
+    }
+
+    /// An AUTH of the client.
+    pub(crate) fn hear(&mut self, auth: &Auth<'_>, now: Instant) -> Result<(), CloseReason> {
+        if auth.properties.text(PropertyId::AuthenticationMethod) != Some(&*self.method) {
+            return Err(CloseReason::BadAuthenticationMethod);
+        }
+        let data = auth.properties.bytes(PropertyId::AuthenticationData);
+        self.step = match (std::mem::replace(&mut self.step, Step::Idle), auth.reason) {
+            (Step::Idle, ReasonCode::ReAuthenticate) => {
+                self.since = Some(now);
+                Step::Asked(data.map(Into::into))
+            }
+            (Step::Challenged(exchange), ReasonCode::ContinueAuthentication) => {
+                Step::Answered(exchange, data.unwrap_or_default().into())
+            }
+            _ => return Err(ProtocolError::AuthOutOfTurn.into()),
+        };
+        Ok(())
+    }
+
+    /// Is there something to do but to wait for the client?
+    pub(super) fn is_due(&self) -> bool {
+        !matches!(self.step, Step::Idle | Step::Challenged(_))
+    }
+}
