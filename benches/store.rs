@@ -261,7 +261,15 @@ impl<'a> Load<'a> {
                 let (number, qos) = (n / SESSIONS + 1, QoS::AtLeastOnce);
                 append(
                     n,
-                    SessionChange::Queued { number, message: &message, qos, retain: false, shared: false, sent: None },
+                    SessionChange::Queued {
+                        number,
+                        message: &message,
+                        qos,
+                        retain: false,
+                        shared: false,
+                        identifiers: &[],
+                        sent: None,
+                    },
                 );
             }
             for n in end.clone() {

@@ -277,7 +277,7 @@ impl End {
     fn deliver_retained(&mut self, qos: QoS, size: usize) {
         let message = Message::new(TopicName::new("t").expect("a topic"), &vec![0; size], qos);
         let (session, mut turn) = self.parts();
-        session.deliver_retained(&message, qos, None, usize::MAX, &mut turn);
+        session.deliver_retained(&message, qos.into(), None, usize::MAX, &mut turn);
         self.retained += 1;
     }
 

@@ -157,6 +157,7 @@ impl World {
         let message = |number| RestoredMessage {
             number,
             state: RestoredState::Queued {
+                identifiers: Default::default(),
                 message: crate::session::Message::new(TopicName::new("t").unwrap(), b"kept", QoS::AtLeastOnce),
                 qos: QoS::AtLeastOnce,
                 retain: false,

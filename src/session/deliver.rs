@@ -5,6 +5,7 @@ use std::{ops::Range, time::Instant};
 use super::{
     Attached, BufPool, CommitSeq, Gone, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
     SessionLimits, SessionNumber, Share, Stored, Turn,
+    identifiers::SubIds,
     inflight::{InFlight, SendState},
     outbound::{Outbound, QueueLimits},
     packet_ids,
@@ -97,17 +98,17 @@ impl Session {
         }
         let How { qos, retain, identifiers, share } = how;
         let number = outbound.next_number();
-        // a store writes it once for all that are told the same
-        let owned = (!identifiers.is_empty() && keep).then(|| outgoing.message().with_identifiers(identifiers));
-        let message = || owned.as_ref().unwrap_or_else(|| outgoing.message());
-        let kept = keep.then(|| message().clone());
+        let kept = keep.then(|| outgoing.message().clone());
         let held = kept.as_ref().map_or(0, |message| outbound.count_in(message));
-        let seq = outbound.begin(number, qos, retain, share, kept);
+        let ids = if keep { outbound.identify(identifiers) } else { SubIds::NONE };
+        let seq = outbound.begin(number, qos, retain, share, ids, kept);
         outbound.tell_one_sent(held, |before, now| turn.journal.holds(before, now));
+        if ids.are_several() {
+            outbound.tell(|before, now| turn.journal.holds(before, now));
+        }
         if let Some(session) = self.number {
-            let message = message();
-            let change =
-                SessionChange::Queued { number, message, qos, retain, shared: share.is_some(), sent: Some(seq) };
+            let (message, shared) = (outgoing.message(), share.is_some());
+            let change = SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent: Some(seq) };
             let stored = turn.journal.changed(session, change);
             if outbound.hold(seq, qos, stored) {
                 return Delivery::Sent;
@@ -130,8 +131,7 @@ impl Session {
             all_are_full: journal.queues_are_full(),
             now: *now,
         };
-        let owned = (!identifiers.is_empty()).then(|| outgoing.message().with_identifiers(identifiers));
-        let message = owned.as_ref().unwrap_or_else(|| outgoing.message());
+        let message = outgoing.message();
         if message.is_expired(*now) {
             self.dropped = self.dropped.saturating_add(1);
             journal.dropped(&self.id, message, Gone::Expired);
@@ -144,7 +144,8 @@ impl Session {
             false => queue,
         };
         let number = outbound.next_number();
-        let queued = Queued { number, message: message.clone(), qos, retain, share };
+        let ids = outbound.identify(identifiers);
+        let queued = Queued { number, message: message.clone(), qos, retain, share, ids };
         let dropped = outbound.enqueue(queued, queue);
         outbound.tell(|before, now| journal.holds(before, now));
         self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
@@ -162,35 +163,35 @@ impl Session {
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
             // the journal knows who waits for it
             let shared = share.is_some();
-            let _ =
-                journal.changed(session, SessionChange::Queued { number, message, qos, retain, shared, sent: None });
+            let change = SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent: None };
+            let _ = journal.changed(session, change);
         }
         Delivery::Queued
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer. `number`: one of those that were [reserved](Self::reserve_numbers), rising from one
-    /// message to the next; `None`: nothing newer has come. `max` may wait; `false`: so many do, and this one is
-    /// dropped.
+    /// before anything newer. `granted`: its QoS and its Subscription Identifier. `number`: one of those that were
+    /// [reserved](Self::reserve_numbers), rising from one message to the next; `None`: nothing newer has come. `max` may
+    /// wait; `false`: so many do, and this one is dropped.
     pub fn deliver_retained(
         &mut self,
         message: &Message,
-        granted: QoS,
+        granted: How<'_>,
         number: Option<u64>,
         max: usize,
         turn: &mut Turn<'_, impl Journal>,
     ) -> bool {
-        let qos = message.qos().min(granted);
+        let how = How { qos: message.qos().min(granted.qos), retain: true, ..granted };
         let outbound = self.outbound.get_or_insert_default();
-        let max_copied = turn.limits.max_queued_bytes;
-        let Some(number) = outbound.enqueue_retained(message.clone(), qos, number, max, max_copied) else {
+        let Some(number) = outbound.enqueue_retained(message.clone(), how, number, max) else {
             self.dropped = self.dropped.saturating_add(1);
             return false;
         };
         outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
+        let How { qos, retain, identifiers, .. } = how;
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
             // the subscription that brings it is stored after it, and waited for
-            let change = SessionChange::Queued { number, message, qos, retain: true, shared: false, sent: None };
+            let change = SessionChange::Queued { number, message, qos, retain, shared: false, identifiers, sent: None };
             let _ = turn.journal.changed(session, change);
         }
         true
@@ -296,12 +297,14 @@ impl Session {
         }
         let Turn { now, limits, pool, journal } = turn;
         while attached.collected() < room {
-            let Some(Queued { number, message, qos, retain, share }) = outbound.next(attached.window(limits)) else {
+            let Some(next) = outbound.next(attached.window(limits)) else {
                 break;
             };
+            let Queued { number, message, qos, retain, share, ids } = next;
+            let identifiers = outbound.identifiers(ids);
             let gone = match () {
                 () if message.is_expired(*now) => Some(Gone::Expired),
-                () if !attached.takes(&message, qos, *now) => Some(Gone::TooLarge),
+                () if !attached.takes(&message, qos, &identifiers, *now) => Some(Gone::TooLarge),
                 () => None,
             };
             if let Some(gone) = gone {
@@ -319,7 +322,7 @@ impl Session {
                 if let Some(message) = &keep {
                     outbound.count_in(message);
                 }
-                let seq = outbound.begin(number, qos, retain, share, keep);
+                let seq = outbound.begin(number, qos, retain, share, ids, keep);
                 id = Some(packet_ids::of(seq));
                 if let Some(session) = self.number {
                     let change = SessionChange::Sent { number, sent: seq, count: 1 };
@@ -336,7 +339,8 @@ impl Session {
                 }
             }
             // not before there is something for it: an empty buffer would be taken, written and asked for for ever
-            attached.write_message(pool, &message, PublishFlags { dup: false, qos, retain }, id, *now);
+            let flags = PublishFlags { dup: false, qos, retain };
+            attached.write_message(pool, (&message, &identifiers), flags, id, *now);
             journal.sent(&self.id, &message, qos);
         }
     }
@@ -361,7 +365,7 @@ fn resend(
 ) {
     while attached.collected() < room
         && outbound.resent() < attached.window(turn.limits).max(1)
-        && let Some(sent) = outbound.next_resend()
+        && let Some((sent, identifiers)) = outbound.next_resend()
     {
         if let (SendState::Released, Some(session)) = (&sent.state, session) {
             // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
@@ -372,7 +376,7 @@ fn resend(
             }
         }
         if let SendState::Published { qos, message: Some(message), .. } = &sent.state
-            && !attached.takes(message, *qos, turn.now)
+            && !attached.takes(message, *qos, &identifiers, turn.now)
         {
             // its connection before took larger ones [MQTT-3.1.2-24]
             let (seq, number, message) = (sent.seq, sent.number, message.clone());
@@ -380,7 +384,7 @@ fn resend(
             give_up(client, session, number, &message, Gone::TooLarge, &mut turn.journal);
             continue;
         }
-        attached.write_inflight(turn.pool, sent, true, turn.now);
+        attached.write_inflight(turn.pool, sent, &identifiers, true, turn.now);
     }
 }
 
@@ -396,12 +400,12 @@ fn send_held(
     turn: &mut Turn<'_, impl Journal>,
 ) {
     while attached.collected() < room
-        && let Some((next, again)) = outbound.next_held(turn.journal.done(), attached.window(turn.limits))
+        && let Some((next, identifiers, again)) = outbound.next_held(turn.journal.done(), attached.window(turn.limits))
     {
         if let SendState::Published { qos, message: Some(message), .. } = &next.state {
             let gone = match () {
                 () if !again && message.is_expired(turn.now) => Some(Gone::Expired),
-                () if !attached.takes(message, *qos, turn.now) => Some(Gone::TooLarge),
+                () if !attached.takes(message, *qos, &identifiers, turn.now) => Some(Gone::TooLarge),
                 () => None,
             };
             if let Some(gone) = gone {
@@ -411,7 +415,7 @@ fn send_held(
                 continue;
             }
         }
-        attached.write_inflight(turn.pool, next, again, turn.now);
+        attached.write_inflight(turn.pool, next, &identifiers, again, turn.now);
     }
 }
 
@@ -448,9 +452,10 @@ impl Attached {
 
     /// The same of one that waited.
     #[inline]
-    fn takes(&self, message: &Message, qos: QoS, now: Instant) -> bool {
+    fn takes(&self, message: &Message, qos: QoS, identifiers: &[u8], now: Instant) -> bool {
         self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_none_or(|dialect| {
-            dialect.takes(message.topic_bytes(), qos, &message.publish_properties(now), message.payload().len())
+            let properties = message.publish_properties(identifiers, now);
+            dialect.takes(message.topic_bytes(), qos, &properties, message.payload().len())
         })
     }
 
@@ -505,11 +510,11 @@ impl Attached {
     }
 
     /// Appends the PUBLISH or PUBREL of a message in flight.
-    fn write_inflight(&mut self, pool: &mut BufPool, sent: &InFlight, dup: bool, now: Instant) {
+    fn write_inflight(&mut self, pool: &mut BufPool, sent: &InFlight, identifiers: &[u8], dup: bool, now: Instant) {
         match &sent.state {
             SendState::Published { qos, retain, message: Some(message), .. } => {
                 let flags = PublishFlags { dup, qos: *qos, retain: *retain };
-                self.write_message(pool, message, flags, Some(sent.packet_id()), now);
+                self.write_message(pool, (message, identifiers), flags, Some(sent.packet_id()), now);
             }
             SendState::Published { message: None, .. } => {
                 debug_assert!(false, "a session that outlives its connections keeps its messages");
@@ -518,17 +523,17 @@ impl Attached {
         }
     }
 
-    /// Appends a PUBLISH of a message that was kept.
+    /// Appends a PUBLISH of a message that was kept, with these Subscription Identifiers.
     fn write_message(
         &mut self,
         pool: &mut BufPool,
-        message: &Message,
+        (message, identifiers): (&Message, &[u8]),
         flags: PublishFlags,
         id: Option<PacketId>,
         now: Instant,
     ) {
         let Some(dialect) = &mut self.dialect else { return write_message(self.out(pool), message, flags, id) };
-        let mut properties = message.publish_properties(now);
+        let mut properties = message.publish_properties(identifiers, now);
         properties.alias = dialect.alias(message.topic_bytes(), flags.qos, &properties, message.payload().len());
         write_message_5(self.out(pool), message, flags, id, &properties);
     }

@@ -1,6 +1,6 @@
 //! [`InFlight`]: a message that was sent and not completed (MQTT 3.1.1 sections 4.3, 4.4).
 
-use super::{message::Message, packet_ids, share::Share};
+use super::{identifiers::SubIds, message::Message, packet_ids, share::Share};
 use crate::types::{PacketId, QoS};
 
 /// A message that was sent and not completed.
@@ -13,11 +13,13 @@ pub(super) struct InFlight {
     pub(super) state: SendState,
 }
 
+const _: () = assert!(size_of::<InFlight>() == 32);
+
 /// How far a message in flight has come.
 #[derive(Debug)]
 pub(super) enum SendState {
     /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
-    Published { qos: QoS, retain: bool, share: Share, message: Option<Message> },
+    Published { qos: QoS, retain: bool, share: Share, ids: SubIds, message: Option<Message> },
     /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
     Released,
 }
@@ -25,6 +27,14 @@ pub(super) enum SendState {
 impl InFlight {
     pub(super) fn packet_id(&self) -> PacketId {
         packet_ids::of(self.seq)
+    }
+
+    /// The Subscription Identifiers that it is sent with.
+    pub(super) fn ids(&self) -> SubIds {
+        match self.state {
+            SendState::Published { ids, .. } => ids,
+            SendState::Released => SubIds::NONE,
+        }
     }
 
     /// The message that is sent again on the next connection; `None`: only its identifier is.

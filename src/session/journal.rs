@@ -26,6 +26,8 @@ pub enum SessionChange<'a> {
         retain: bool,
         /// Through a shared subscription: other members may get it instead.
         shared: bool,
+        /// With these Subscription Identifiers, as properties on the wire.
+        identifiers: &'a [u8],
         /// Its place in the order of sending, where it is sent at once; the Packet Identifier follows from it.
         sent: Option<u64>,
     },

@@ -13,6 +13,7 @@ use std::{
 
 use triomphe::{Arc, ThinArc};
 
+use super::identifiers::Identifiers;
 use crate::{
     codec::{self, Properties, PropertyId, Publish, PublishProperties},
     topic::TopicName,
@@ -44,8 +45,6 @@ struct Head {
 struct More {
     /// Bytes in front of the payload: those of [`Extras::properties`].
     properties: usize,
-    /// Bytes behind these: those of [`Extras::identifiers`].
-    identifiers: usize,
     there: u64,
     expires: Expires,
 }
@@ -73,27 +72,27 @@ impl Expires {
 /// What a message has beside topic, payload and QoS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extras<'a> {
-    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias, Message Expiry
-    /// Interval and Subscription Identifiers.
+    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias and Message Expiry
+    /// Interval.
     pub properties: Properties<'a>,
     /// When it expires.
     pub expires: Option<Instant>,
-    /// The Subscription Identifiers of the subscriptions for which it waits, as properties on the wire.
-    pub identifiers: &'a [u8],
 }
 
 impl Extras<'_> {
     fn is_empty(&self) -> bool {
-        self.properties.is_empty() && self.expires.is_none() && self.identifiers.is_empty()
+        self.properties.is_empty() && self.expires.is_none()
     }
 }
 
 impl<'a> Extras<'a> {
-    /// What a PUBLISH says in MQTT 5, to be sent now.
-    fn publish_properties(&self, now: Instant) -> PublishProperties<'a> {
+    /// What a PUBLISH to a subscriber with these Subscription Identifiers says in MQTT 5, to be sent now.
+    fn publish_properties<'b>(&self, identifiers: &'b [u8], now: Instant) -> PublishProperties<'b>
+    where
+        'a: 'b,
+    {
         let expiry = self.expires.map(|at| seconds_until(at, now));
-        let (of_publisher, identifiers) = (self.properties.as_bytes(), self.identifiers);
-        PublishProperties { of_publisher, expiry, alias: None, identifiers }
+        PublishProperties { of_publisher: self.properties.as_bytes(), expiry, alias: None, identifiers }
     }
 }
 
@@ -115,28 +114,11 @@ impl Message {
 
     /// The same, whatever `extras` say of when it expires.
     fn that_expires(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>, expires: Expires) -> Self {
-        let Extras { properties, identifiers, .. } = extras;
+        let properties = extras.properties;
         let (text, of_publisher) = (topic.as_str().as_bytes(), properties.as_bytes());
-        let more =
-            More { properties: of_publisher.len(), identifiers: identifiers.len(), there: properties.there(), expires };
-        let all = [text, of_publisher, identifiers, payload].concat();
+        let more = More { properties: of_publisher.len(), there: properties.there(), expires };
+        let all = [text, of_publisher, payload].concat();
         Self::from_contiguous(&all, text.len(), 0, qos, Some(Box::new(more)))
-    }
-
-    /// The same message for a subscriber who is to be told these Subscription Identifiers.
-    pub fn with_identifiers(&self, identifiers: &[u8]) -> Self {
-        match identifiers.is_empty() {
-            true => self.clone(),
-            false => Self::with(self.topic(), self.payload(), self.qos(), Extras { identifiers, ..self.extras() }),
-        }
-    }
-
-    /// The same message for a subscriber who is to be told none.
-    pub fn without_identifiers(&self) -> Self {
-        match self.extras().identifiers.is_empty() {
-            true => self.clone(),
-            false => Self::with(self.topic(), self.payload(), self.qos(), Extras { identifiers: &[], ..self.extras() }),
-        }
     }
 
     fn from_contiguous(bytes: &[u8], topic_len: usize, gap: u8, qos: QoS, more: Option<Box<More>>) -> Self {
@@ -165,41 +147,45 @@ impl Message {
     /// Application Message.
     pub fn payload(&self) -> &[u8] {
         let Head { topic_len, gap, more, .. } = &self.0.header.header;
-        let before = usize::from(*topic_len)
-            + usize::from(*gap)
-            + more.as_ref().map_or(0, |more| more.properties + more.identifiers);
+        let before = usize::from(*topic_len) + usize::from(*gap) + more.as_ref().map_or(0, |more| more.properties);
         &self.0.slice[before..]
     }
 
-    /// Properties, when it expires, and for which subscriptions it waits.
+    /// Properties, and when it expires.
     pub fn extras(&self) -> Extras<'_> {
-        let Head { topic_len, gap, more, .. } = &self.0.header.header;
-        let Some(More { properties, identifiers, there, expires }) = more.as_deref() else { return Extras::default() };
-        let (properties, rest) = self.0.slice[usize::from(*topic_len) + usize::from(*gap)..].split_at(*properties);
-        let properties = Properties::from_checked(properties, *there);
-        Extras { properties, expires: expires.at(), identifiers: &rest[..*identifiers] }
+        let Some(More { there, expires, .. }) = self.0.header.header.more.as_deref() else { return Extras::default() };
+        let properties = Properties::from_checked(self.stored_properties(), *there);
+        Extras { properties, expires: expires.at() }
     }
 
-    /// Properties and Subscription Identifiers as on the wire, for a store.
+    /// Its properties as on the wire, for a store.
     pub fn stored_properties(&self) -> &[u8] {
         let Head { topic_len, gap, more, .. } = &self.0.header.header;
-        let length = more.as_ref().map_or(0, |more| more.properties + more.identifiers);
+        let length = more.as_ref().map_or(0, |more| more.properties);
         &self.0.slice[usize::from(*topic_len) + usize::from(*gap)..][..length]
     }
 
-    /// A message that a store kept, with what [`stored_properties`](Self::stored_properties) gave. `expires`: it has an
-    /// end, which [`set_expiry`](Self::set_expiry) says. `None`: these are no properties.
-    pub fn restored(topic: &TopicName, payload: &[u8], qos: QoS, stored: &[u8], expires: bool) -> Option<Self> {
+    /// A message that a store kept, with these properties as on the wire. `expires`: it has an end, which
+    /// [`set_expiry`](Self::set_expiry) says. `None`: these are no properties.
+    ///
+    /// Earlier versions stored Subscription Identifiers with the message: gives them too.
+    pub fn restored(
+        topic: &TopicName,
+        payload: &[u8],
+        qos: QoS,
+        stored: &[u8],
+        expires: bool,
+    ) -> Option<(Self, Identifiers)> {
         let all = Properties::of_stored(stored)?;
         let own = all.without(&[PropertyId::SubscriptionIdentifier]);
         let properties = own.as_properties();
-        let identifiers = stored.get(properties.as_bytes().len()..)?;
-        if properties.is_empty() && identifiers.is_empty() && !expires {
-            return Some(Self::new(topic, payload, qos));
+        let identifiers = Identifiers::from(stored.get(properties.as_bytes().len()..)?);
+        if properties.is_empty() && !expires {
+            return Some((Self::new(topic, payload, qos), identifiers));
         }
-        let extras = Extras { properties, expires: None, identifiers };
+        let extras = Extras { properties, expires: None };
         let expires = if expires { Expires::Told(OnceLock::new()) } else { Expires::Never };
-        Some(Self::that_expires(topic, payload, qos, extras, expires))
+        Some((Self::that_expires(topic, payload, qos, extras, expires), identifiers))
     }
 
     /// When one that a store kept expires. Once.
@@ -221,9 +207,9 @@ impl Message {
         self.expires().is_some_and(|at| at <= now)
     }
 
-    /// What its PUBLISH says in MQTT 5, to be sent now.
-    pub(super) fn publish_properties(&self, now: Instant) -> PublishProperties<'_> {
-        self.extras().publish_properties(now)
+    /// What its PUBLISH says in MQTT 5 to a subscriber with these Subscription Identifiers, to be sent now.
+    pub(super) fn publish_properties<'a>(&'a self, identifiers: &'a [u8], now: Instant) -> PublishProperties<'a> {
+        self.extras().publish_properties(identifiers, now)
     }
 
     /// The QoS it was published at.
@@ -317,7 +303,7 @@ pub struct Outgoing<'a> {
     pub from: Option<&'a ClientId>,
     /// The user of that client.
     pub user: Option<&'a UserName>,
-    /// Properties, and when it expires; nobody is subscribed yet.
+    /// Properties, and when it expires.
     pub extras: Extras<'a>,
     frame: Option<FrameBytes<'a>>,
     message: OnceCell<Message>,
@@ -432,12 +418,11 @@ impl<'a> Outgoing<'a> {
         let (topic_len, properties) = (self.topic.as_str().len(), self.extras.properties);
         let before = bytes.len() - topic_at - self.payload.len() - topic_len;
         let gap = before.checked_sub(properties.as_bytes().len()).and_then(|gap| u8::try_from(gap).ok());
-        let Some(gap) = gap.filter(|_| self.extras.identifiers.is_empty()) else {
+        let Some(gap) = gap else {
             return Message::with(self.topic, self.payload, self.qos, self.extras);
         };
         let more = More {
             properties: properties.as_bytes().len(),
-            identifiers: 0,
             there: properties.there(),
             expires: self.extras.expires.map_or(Expires::Never, Expires::At),
         };
@@ -457,7 +442,7 @@ impl<'a> Outgoing<'a> {
 
     /// What its PUBLISH says in MQTT 5 to a subscriber with these Subscription Identifiers, to be sent now.
     pub(super) fn publish_properties<'b>(&'b self, identifiers: &'b [u8], now: Instant) -> PublishProperties<'b> {
-        Extras { identifiers, ..self.extras }.publish_properties(now)
+        self.extras.publish_properties(identifiers, now)
     }
 
     /// Appends a PUBLISH of this message without DUP, payload included.

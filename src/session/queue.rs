@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
-use super::{message::Message, share::Share};
+use super::{identifiers::SubIds, message::Message, share::Share};
 use crate::types::QoS;
 
 /// A message that waits.
@@ -21,7 +21,11 @@ pub(super) struct Queued {
     pub(super) retain: bool,
     /// The shared subscription that it came through.
     pub(super) share: Share,
+    /// Sent with these Subscription Identifiers.
+    pub(super) ids: SubIds,
 }
+
+const _: () = assert!(size_of::<Queued>() == 24);
 
 /// Messages that wait, by rising number.
 #[derive(Debug)]

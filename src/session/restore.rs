@@ -1,6 +1,6 @@
 //! A session's messages as a store kept them: from [`RestoredMessage`]s back to a [`Session`].
 
-use super::{Expiry, Message, Session, SessionNumber, Share, inflight::SendState, queue::Queued};
+use super::{Expiry, Identifiers, Message, Session, SessionNumber, Share, inflight::SendState, queue::Queued};
 use crate::types::{ClientId, PacketId, QoS};
 
 /// A QoS 1 or 2 message of a session as it was.
@@ -25,6 +25,8 @@ pub enum RestoredState {
         retain: bool,
         /// Through a shared subscription.
         shared: bool,
+        /// With these Subscription Identifiers, as properties on the wire.
+        identifiers: Identifiers,
     },
     /// It was sent, and is sent again.
     Sent {
@@ -38,6 +40,8 @@ pub enum RestoredState {
         retain: bool,
         /// Through a shared subscription.
         shared: bool,
+        /// With these Subscription Identifiers, as properties on the wire.
+        identifiers: Identifiers,
     },
     /// PUBREC came; PUBREL is sent again.
     Released {
@@ -59,12 +63,13 @@ impl Session {
         for RestoredMessage { number, state } in messages {
             let outbound = session.outbound.get_or_insert_default();
             match state {
-                RestoredState::Queued { message, qos, retain, shared } => {
-                    outbound.restore_queued(Queued { number, message, qos, retain, share: Share::restored(shared) });
+                RestoredState::Queued { message, qos, retain, shared, identifiers } => {
+                    let (share, ids) = (Share::restored(shared), outbound.identify(&identifiers));
+                    outbound.restore_queued(Queued { number, message, qos, retain, share, ids });
                 }
-                RestoredState::Sent { sent, message, qos, retain, shared } => {
-                    let share = Share::restored(shared);
-                    let state = SendState::Published { qos, retain, share, message: Some(message) };
+                RestoredState::Sent { sent, message, qos, retain, shared, identifiers } => {
+                    let (share, ids) = (Share::restored(shared), outbound.identify(&identifiers));
+                    let state = SendState::Published { qos, retain, share, ids, message: Some(message) };
                     outbound.restore_inflight(sent, number, state);
                 }
                 RestoredState::Released { sent } => outbound.restore_inflight(sent, number, SendState::Released),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{inflight::InFlight, message::Message, queue::Queued};
+use super::{identifiers::SubIds, inflight::InFlight, message::Message, queue::Queued};
 use crate::types::QoS;
 
 /// Messages that are skipped.
@@ -111,6 +111,11 @@ impl Unreadable {
     pub(super) fn counted(&self) -> impl Iterator<Item = &Message> {
         let waiting = self.waiting.values().filter(|(_, is_brought)| !is_brought).map(|(queued, _)| &queued.message);
         waiting.chain(self.inflight.iter().filter_map(InFlight::sent_again))
+    }
+
+    /// The Subscription Identifiers of each.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SubIds> {
+        self.waiting.values().map(|(queued, _)| queued.ids).chain(self.inflight.iter().map(InFlight::ids))
     }
 
     /// Bytes of memory for the places of all, about.

@@ -47,7 +47,7 @@ impl<'a> Incoming<'a> {
             said
         };
         let is_as_it_was = !said.has(PropertyId::TopicAlias);
-        let extras = Some(Extras { properties, expires, identifiers: &[] });
+        let extras = Some(Extras { properties, expires });
         Self { publish, extras, frame: if is_as_it_was { frame } else { &[] } }
     }
 

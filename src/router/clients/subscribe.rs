@@ -2,8 +2,6 @@
 
 use std::ops::{ControlFlow, Range};
 
-use smallvec::SmallVec;
-
 use super::{
     super::{
         Router, RouterThread,
@@ -18,7 +16,7 @@ use super::{
 };
 use crate::{
     codec::{self, Properties, ReasonCode, Suback, SubackCode, Subscribe},
-    session::{CloseReason, Stored},
+    session::{CloseReason, How, Identifiers, Stored, wire_of},
     topic::{FilterId, SHARE_PREFIX, SharedFilter, Steps, TopicFilter},
     types::{ProtocolVersion, RetainHandling, SharedSubscriptions, SubscriptionOptions},
 };
@@ -292,10 +290,8 @@ impl Router {
         if *ended {
             return false;
         }
-        let mut identifier = SmallVec::new();
-        if let Some(number) = options.identifier {
-            codec::encode::identifier(&mut identifier, number.get());
-        }
+        let identifiers = options.identifier.map_or_else(Identifiers::new, wire_of);
+        let granted = How { identifiers: &identifiers, ..options.qos.into() };
         let limited = access.as_deref().filter(|access| access.limits_reading());
         let Subscribing { place, present, numbers, brings, .. } = subscribing;
         let up_to = present.map_or(u64::MAX, |present| present.up_to);
@@ -310,8 +306,7 @@ impl Router {
                 return ControlFlow::Continue(());
             }
             let number = numbers.as_mut().and_then(Iterator::next);
-            let message = &message.with_identifiers(&identifier);
-            if session.deliver_retained(message, options.qos, number, max, &mut turn) {
+            if session.deliver_retained(message, granted, number, max, &mut turn) {
                 *brings = true;
                 return ControlFlow::Continue(());
             }

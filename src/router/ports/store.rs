@@ -3,13 +3,16 @@
 
 use std::{
     fmt,
-    num::NonZeroU64,
+    num::{NonZeroU32, NonZeroU64},
     task::Waker,
     time::{Duration, Instant},
 };
 
 use crate::{
-    session::{CommitSeq, Message, RestoredMessage, SessionChange, SessionNumber, Stored, StoredWill},
+    session::{
+        CommitSeq, Identifiers, Message, RestoredMessage, SessionChange, SessionNumber, Stored, StoredWill,
+        one_identifier,
+    },
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
@@ -186,6 +189,8 @@ pub enum Record {
         message: Message,
         /// For which session, and how.
         copy: QueuedCopy,
+        /// Its Subscription Identifiers, as properties on the wire, where they are several.
+        identifiers: Option<Box<Identifiers>>,
         /// See [`SessionChange::Queued`].
         sent: Option<u64>,
     },
@@ -249,9 +254,15 @@ impl Record {
     #[inline]
     pub fn of(session: SessionNumber, change: SessionChange<'_>) -> Self {
         match change {
-            SessionChange::Queued { number, message, qos, retain, shared, sent } => {
-                let copy = QueuedCopy { session, number, qos, retain, shared };
-                Self::Queued { message: message.clone(), copy, sent }
+            SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent } => {
+                let identifier = one_identifier(identifiers);
+                let several = identifier.is_none() && !identifiers.is_empty();
+                Self::Queued {
+                    message: message.clone(),
+                    copy: QueuedCopy { session, number, qos, retain, shared, identifier },
+                    identifiers: several.then(|| Box::new(identifiers.into())),
+                    sent,
+                }
             }
             SessionChange::Sent { number, sent, count } => Self::Sent { session, number, sent, count },
             SessionChange::Released { number } => Self::Released { session, number },
@@ -286,6 +297,8 @@ pub struct QueuedCopy {
     pub retain: bool,
     /// Through a shared subscription.
     pub shared: bool,
+    /// With this Subscription Identifier, where it is one.
+    pub identifier: Option<NonZeroU32>,
 }
 
 /// The user whose a session is.

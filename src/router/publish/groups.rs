@@ -172,7 +172,7 @@ impl Router {
             let RouterThread { pool, wakes, limits, observers, .. } = local;
             let (now, policy) = (observers.now, limits.shared_subscriptions);
             let mut turn = Turn { now, limits: &limits.session, pool, journal: self.recorder(observers) };
-            let message = message.without_identifiers();
+            let message = message.clone();
             let outgoing = &Outgoing::from(&message).with_retain(*retain);
             // the group's filter may have been left by all and be another group's by now
             let group = self.subscriptions.group_like(group);

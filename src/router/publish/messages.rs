@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::{
     super::{
         Router, RouterThread, SysPublish,
@@ -17,7 +15,7 @@ use super::{
 };
 use crate::{
     codec::ReasonCode,
-    session::{CloseReason, Delivery, How, Outgoing, ProtocolError, Share, Stored, Turn},
+    session::{CloseReason, Delivery, How, Identifiers, Outgoing, ProtocolError, Share, Stored, Turn},
     topic::TopicName,
     types::{ClientId, QoS, SubscriptionOptions},
 };
@@ -334,7 +332,7 @@ impl Router {
             if OPTIONS && no_local && outgoing.from == Some(state.session.id()) {
                 continue;
             }
-            let identifiers = if OPTIONS { matched.identifiers(target) } else { SmallVec::new() };
+            let identifiers = if OPTIONS { matched.identifiers(target) } else { Identifiers::new() };
             let how = How {
                 qos: outgoing.qos.min(granted),
                 retain: OPTIONS && retain_as_published && outgoing.retain,

@@ -13,7 +13,6 @@ use std::{
 use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockUpgradableReadGuard};
-use smallvec::SmallVec;
 
 use super::{
     super::sessions::{GroupRef, SlotRef},
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     codec::encode,
+    session::Identifiers,
     topic::{Beginning, Place, Steps, SubscriptionTrie, TooMany, TopicName, Walked},
     types::{QoS, SubscriptionOptions},
 };
@@ -77,8 +77,8 @@ impl Matched {
 
     /// The Subscription Identifiers of all filters of this session that match (MQTT 5 section 3.3.4), as
     /// properties on the wire.
-    pub(crate) fn identifiers(&self, target: &Target) -> SmallVec<[u8; 16]> {
-        let mut all = SmallVec::new();
+    pub(crate) fn identifiers(&self, target: &Target) -> Identifiers {
+        let mut all = Identifiers::new();
         if let Some(identifier) = target.options.identifier {
             encode::identifier(&mut all, identifier.get());
         }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     session::{
         Backlog, CloseReason, CommitSeq, Gone, Journal, Message, Outgoing, SessionChange, SessionNumber, Stored, Turn,
+        one_identifier,
     },
     types::{ClientId, QoS},
 };
@@ -67,11 +68,13 @@ impl Journal for Recorder<'_, '_> {
         let Some(store) = self.store else { return Stored::Done };
         let record = || store.append(Record::of(session, change));
         let stored = match (change, &mut self.copies) {
-            // one with Subscription Identifiers is its subscriber's alone
-            (SessionChange::Queued { number, qos, retain, shared, sent: None, message }, Some(copies))
-                if message.extras().identifiers.is_empty() =>
-            {
-                copies.add(QueuedCopy { session, number, qos, retain, shared }, record)
+            (SessionChange::Queued { number, qos, retain, shared, identifiers, sent: None, .. }, Some(copies)) => {
+                let identifier = one_identifier(identifiers);
+                match identifier.is_some() || identifiers.is_empty() {
+                    true => copies.add(QueuedCopy { session, number, qos, retain, shared, identifier }, record),
+                    // a copy has no place for several
+                    false => record(),
+                }
             }
             _ => record(),
         };

@@ -9,7 +9,7 @@ impl Outbound {
     #[inline]
     pub(in super::super) fn backlog(&self) -> Backlog {
         let waiting = self.queue.len() + self.brought.len() + self.skipped();
-        let places = if waiting == 0 { 0 } else { self.places() };
+        let places = if waiting == 0 { 0 } else { self.places() } + self.cost_of_ids();
         Backlog {
             messages: waiting + self.inflight.len(),
             bytes: self.queued_bytes,
@@ -40,6 +40,11 @@ impl Outbound {
     #[inline]
     pub(in super::super) fn tell_one_brought(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
         self.tell_one_sent(QUEUED_COST, holds);
+    }
+
+    #[inline]
+    fn cost_of_ids(&self) -> usize {
+        self.id_sets.as_ref().map_or(0, |sets| sets.cost())
     }
 
     /// Bytes of memory for the places of what waits and is skipped.
@@ -80,6 +85,7 @@ impl Outbound {
             skipped.counted().for_each(|message| self.count_out(message));
         }
         self.queued_bytes = 0;
+        self.id_sets = None;
     }
 
     /// Names each message that is held here, and gives the bytes of the places for them.
@@ -88,6 +94,6 @@ impl Outbound {
         self.queue.for_each(|m| name(&m.message));
         self.inflight.iter().filter_map(|sent| sent.sent_again()).for_each(&mut name);
         self.unreadable.iter().flat_map(|unreadable| unreadable.counted()).for_each(name);
-        self.places()
+        self.places() + self.cost_of_ids()
     }
 }

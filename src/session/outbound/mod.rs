@@ -16,6 +16,8 @@ use smallvec::SmallVec;
 use super::{
     acks::{CommitSeq, Stored},
     close::ProtocolError,
+    deliver::How,
+    identifiers::{IdSets, Identifiers, SubIds},
     inflight::{InFlight, SendState},
     journal::Backlog,
     message::Message,
@@ -47,8 +49,8 @@ pub(super) struct Outbound {
     /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later
     /// than messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
     brought: VecDeque<Queued>,
-    /// Bytes of those in `brought` that are copies, about.
-    copied: usize,
+    /// What `ids` of messages stand for, where they are several.
+    id_sets: Option<Box<IdSets>>,
     /// When what has expired of `queue` and `brought` is to be looked for: not before the first of them expires;
     /// `None`: none of them does.
     look_at: Option<Instant>,
@@ -91,6 +93,31 @@ impl Outbound {
         self.unreadable.as_ref().map_or(0, |unreadable| unreadable.len())
     }
 
+    /// How a message is noted that is sent with these Subscription Identifiers, properties on the wire.
+    #[inline]
+    pub(super) fn identify(&mut self, identifiers: &[u8]) -> SubIds {
+        if self.id_sets.as_ref().is_some_and(|sets| sets.are_crowded()) {
+            self.keep_used_ids();
+        }
+        IdSets::find(&mut self.id_sets, identifiers)
+    }
+
+    /// What these are.
+    #[inline]
+    pub(super) fn identifiers(&self, ids: SubIds) -> Identifiers {
+        IdSets::wire(&self.id_sets, ids)
+    }
+
+    fn keep_used_ids(&mut self) {
+        let Self { id_sets: Some(sets), queue, brought, inflight, unreadable, .. } = self else { return };
+        sets.keep_used(|name| {
+            queue.for_each(|m| name(m.ids));
+            brought.iter().for_each(|m| name(m.ids));
+            inflight.iter().for_each(|sent| name(sent.ids()));
+            unreadable.iter().flat_map(|skipped| skipped.ids()).for_each(name);
+        });
+    }
+
     /// The number of a message that comes now.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
@@ -99,7 +126,15 @@ impl Outbound {
 
     /// Takes a place in the window for the message with this number: its place in the order of sending, from which its
     /// [`packet_id`](packet_ids::of) follows. `message`: where it is kept, [counted](Self::count_in) by the caller.
-    pub(super) fn begin(&mut self, number: u64, qos: QoS, retain: bool, share: Share, message: Option<Message>) -> u64 {
+    pub(super) fn begin(
+        &mut self,
+        number: u64,
+        qos: QoS,
+        retain: bool,
+        share: Share,
+        ids: SubIds,
+        message: Option<Message>,
+    ) -> u64 {
         let mut seq = self.last_seq + 1;
         // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
         while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
@@ -109,7 +144,8 @@ impl Outbound {
             seq += 1;
         }
         self.last_seq = seq;
-        self.inflight.push_back(InFlight { seq, number, state: SendState::Published { qos, retain, share, message } });
+        let state = SendState::Published { qos, retain, share, ids, message };
+        self.inflight.push_back(InFlight { seq, number, state });
         seq
     }
 
@@ -146,7 +182,7 @@ impl Outbound {
 
     /// The next that is to be sent again: it counts as sent from now on. Those that are held were not sent before, and
     /// are not sent again.
-    pub(super) fn next_resend(&mut self) -> Option<&InFlight> {
+    pub(super) fn next_resend(&mut self) -> Option<(&InFlight, Identifiers)> {
         loop {
             // some may have been acknowledged meanwhile
             let from = self.resend?;
@@ -154,7 +190,7 @@ impl Outbound {
             self.resend = self.inflight.get(at + 1).map(|next| next.seq);
             let seq = self.inflight.get(at)?.seq;
             if !self.is_held(seq) {
-                return self.inflight.get(at);
+                return self.inflight.get(at).map(|sent| (sent, self.identifiers(sent.ids())));
             }
         }
     }
@@ -191,9 +227,9 @@ impl Outbound {
         self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
     }
 
-    /// The next of them that may be sent in a window of so many, everything up to `done` being durable. `true`: it was
-    /// sent before.
-    pub(super) fn next_held(&mut self, done: CommitSeq, window: usize) -> Option<(&InFlight, bool)> {
+    /// The next of them that may be sent in a window of so many, everything up to `done` being durable, and its
+    /// Subscription Identifiers. `true`: it was sent before.
+    pub(super) fn next_held(&mut self, done: CommitSeq, window: usize) -> Option<(&InFlight, Identifiers, bool)> {
         loop {
             let &(seq, _) = self.held.front().filter(|&&(_, commit)| commit <= done)?;
             if !self.may_follow(seq, window) {
@@ -203,7 +239,7 @@ impl Outbound {
             // one that its client acknowledged unseen is no more
             if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
                 let again = self.unreadable.as_mut().is_some_and(|unreadable| unreadable.take_returned(seq));
-                return self.inflight.get(at).map(|sent| (sent, again));
+                return self.inflight.get(at).map(|sent| (sent, self.identifiers(sent.ids()), again));
             }
         }
     }
@@ -419,31 +455,21 @@ impl Outbound {
     /// Queues a retained message of a new subscription, unless `max` of them wait already: its number. `number`: one
     /// that was [reserved](Self::reserve_numbers); `None`: it comes behind all that came before it.
     #[inline]
-    /// One with Subscription Identifiers is a copy: of those, `max_copied` bytes may wait.
     pub(super) fn enqueue_retained(
         &mut self,
         message: Message,
-        qos: QoS,
+        How { qos, identifiers, .. }: How<'_>,
         number: Option<u64>,
         max: usize,
-        max_copied: usize,
     ) -> Option<u64> {
         if self.brought.len() >= max {
             return None;
         }
-        if self.brought.is_empty() {
-            self.copied = 0;
-        }
-        if !message.extras().identifiers.is_empty() {
-            if self.copied > 0 && self.copied + message.size() > max_copied {
-                return None;
-            }
-            self.copied += message.size();
-        }
         let number = number.unwrap_or_else(|| self.next_number());
         self.note_expiry(&message);
         self.qos0 += usize::from(qos == QoS::AtMostOnce);
-        self.brought.push_back(Queued { number, message, qos, retain: true, share: Share::NONE });
+        let ids = self.identify(identifiers);
+        self.brought.push_back(Queued { number, message, qos, retain: true, share: Share::NONE, ids });
         Some(number)
     }
 
@@ -501,9 +527,6 @@ impl Outbound {
         }
         let next = if is_brought {
             let next = self.brought.pop_front()?;
-            if !next.message.extras().identifiers.is_empty() {
-                self.copied = self.copied.saturating_sub(next.message.size());
-            }
             if self.brought.is_empty() {
                 self.brought = VecDeque::new();
             }

@@ -39,7 +39,7 @@ impl Outbound {
     }
 
     fn unacknowledged(&self, sent: &InFlight) -> Option<Moved> {
-        let SendState::Published { qos, retain, share, message: Some(message) } = &sent.state else { return None };
+        let SendState::Published { qos, retain, share, message: Some(message), .. } = &sent.state else { return None };
         let is_sent = || {
             let is_again = self.unreadable.as_ref().is_some_and(|skipped| skipped.has_returned(sent.seq));
             !self.is_held(sent.seq) || is_again

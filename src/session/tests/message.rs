@@ -44,13 +44,13 @@ fn the_shared_form_of_a_frame_is_that_of_its_parts() {
             let publish = codec::decode_publish(ProtocolVersion::V5, frame).unwrap();
             let left = publish.properties.without(&[PropertyId::MessageExpiryInterval]);
             let expires = said.contains(&None).then_some(now);
-            let extras = Extras { properties: left.as_properties(), expires, identifiers: &[] };
+            let extras = Extras { properties: left.as_properties(), expires };
             let sender = "sender".into();
             let outgoing = Outgoing::from_publish_5(&sender, &publish, extras, &bytes);
             let parts = Message::with(topic, payload, qos, extras);
             let seen = |message: &Message| {
-                let Extras { properties, expires, identifiers } = message.extras();
-                assert_eq!(message.stored_properties(), [properties.as_bytes(), identifiers].concat());
+                let Extras { properties, expires } = message.extras();
+                assert_eq!(message.stored_properties(), properties.as_bytes());
                 let own = Properties::of_stored(properties.as_bytes()).unwrap();
                 assert_eq!(own, properties);
                 let about = (message.topic().as_str().to_owned(), message.qos(), message.size());

@@ -556,7 +556,7 @@ fn qos_0_does_not_overtake_a_retained_message_that_waits() {
     assert!(matches!(end.deliver(b"in flight", QoS::AtLeastOnce), Delivery::Sent));
     let retained = Message::new(TopicName::new("t").unwrap(), b"retained", QoS::AtLeastOnce);
     let (session, mut turn) = end.parts();
-    assert!(session.deliver_retained(&retained, QoS::AtLeastOnce, None, usize::MAX, &mut turn));
+    assert!(session.deliver_retained(&retained, QoS::AtLeastOnce.into(), None, usize::MAX, &mut turn));
     assert!(matches!(end.deliver(b"newer", QoS::AtMostOnce), Delivery::Queued));
     assert_eq!(end.messages(), [(1, b"in flight".to_vec())]);
     assert_eq!(name(end.handle(Packet::Puback(id(1).into()))), "none");
@@ -576,8 +576,8 @@ fn retained_messages_that_are_looked_up_in_steps_come_in_front_of_newer_messages
         assert!(matches!(end.deliver(newer.as_bytes(), QoS::AtMostOnce), Delivery::Queued));
         let retained = Message::new(TopicName::new("t").unwrap(), payload, QoS::AtMostOnce);
         let (session, mut turn) = end.parts();
-        assert!(session.deliver_retained(&retained, QoS::AtMostOnce, numbers.next(), 2, &mut turn));
-        assert!(!session.deliver_retained(&retained, QoS::AtMostOnce, None, step + 1, &mut turn));
+        assert!(session.deliver_retained(&retained, QoS::AtMostOnce.into(), numbers.next(), 2, &mut turn));
+        assert!(!session.deliver_retained(&retained, QoS::AtMostOnce.into(), None, step + 1, &mut turn));
     }
     assert_eq!(end.messages(), [(0, b"older".to_vec())]);
     let (session, mut turn) = end.parts();

@@ -196,7 +196,7 @@ impl Pair {
         self.queue.push_back(Waiting { number, qos, retain: true, topic, size: message.size() });
         self.delivered.push((number, topic, qos));
         let mut turn = turn(&self.limits, &mut self.pool, ());
-        assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce, None, usize::MAX, &mut turn));
+        assert!(self.session.deliver_retained(&message, QoS::ExactlyOnce.into(), None, usize::MAX, &mut turn));
         self.flush();
     }
 

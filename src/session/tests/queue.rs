@@ -18,7 +18,7 @@ impl Waiting {
         let topic = format!("t/{}", self.topic);
         let message = Message::new(TopicName::new(&topic).unwrap(), &self.number.to_be_bytes(), self.qos);
         let Self { number, qos, .. } = self;
-        Queued { number, message, qos, retain: false, share: Share::NONE }
+        Queued { number, message, qos, retain: false, share: Share::NONE, ids: Default::default() }
     }
 }
 

@@ -7,11 +7,22 @@ use super::*;
 fn with_inflight(count: u64, size: usize) -> Session {
     let message = |n: u64| Message::new(TopicName::new("t").unwrap(), &payload(n, size), QoS::ExactlyOnce);
     let state = |n: u64| match n {
-        n if n > count => {
-            RestoredState::Queued { message: message(n), qos: QoS::AtLeastOnce, retain: false, shared: false }
-        }
+        n if n > count => RestoredState::Queued {
+            message: message(n),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            shared: false,
+            identifiers: Default::default(),
+        },
         n if n % 3 == 0 => RestoredState::Released { sent: n },
-        n => RestoredState::Sent { sent: n, message: message(n), qos: QoS::ExactlyOnce, retain: false, shared: false },
+        n => RestoredState::Sent {
+            sent: n,
+            message: message(n),
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            shared: false,
+            identifiers: Default::default(),
+        },
     };
     let messages = (1..=count + 1).map(|number| RestoredMessage { number, state: state(number) }).collect();
     Session::restore("c".into(), SessionNumber(std::num::NonZeroU64::MIN), messages, [])

@@ -20,7 +20,7 @@ impl Contents {
     /// Adds to the record of `first`, the first copy of a message that waits, the others. `false`: there is no such
     /// record.
     pub(crate) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
-        let is_first = |record: &Record| matches!(record, Record::Queued { copy, sent: None, .. } if copy == first);
+        let is_first = |record: &Record| matches!(record, Record::Queued { copy, identifiers: None, sent: None, .. } if copy == first);
         let Some(at) = self.list.iter().rposition(is_first) else { return false };
         debug_assert!(self.more.iter().all(|(other, _)| *other != at), "once a message");
         let from = self.copies.len();
@@ -69,7 +69,10 @@ impl From<Vec<Record>> for Contents {
 #[inline]
 pub(crate) fn size_of_record(record: &Record) -> usize {
     let held = match record {
-        Record::Queued { message, .. } | Record::Retained { message, .. } => message.size(),
+        Record::Queued { message, identifiers, .. } => {
+            message.size() + identifiers.as_ref().map_or(0, |identifiers| identifiers.len())
+        }
+        Record::Retained { message, .. } => message.size(),
         Record::SessionStarted { will: Some(will), .. }
         | Record::Attached { will: Some(will), .. }
         | Record::WillDue { will, .. }
@@ -110,7 +113,7 @@ mod tests {
         let mut contents = Contents::default();
         for session in [1, 2, 3] {
             let message = message(1, "t", b"x");
-            contents.list.push(Record::Queued { message, copy: copy(session), sent: None });
+            contents.list.push(Record::Queued { message, copy: copy(session), identifiers: None, sent: None });
         }
         // those of a message that was queued later may come before those of an earlier one
         assert!(contents.add_copies(&copy(3), &[copy(4)]));

@@ -89,7 +89,7 @@ impl Handover {
             debug_assert!(false, "no batch is taken within a group: the first copy is in the one that collects");
             self.name(message);
             for &copy in others {
-                let record = Record::Queued { message: message.clone(), copy, sent: None };
+                let record = Record::Queued { message: message.clone(), copy, identifiers: None, sent: None };
                 gone.extend(pending.push(record, || self.clock.now()));
             }
         }

@@ -10,14 +10,14 @@ use super::{
     body::{Body, Origin, RetainedSlot},
     segment_use::{SegmentUse, UNWRITTEN},
     session::{
-        ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, subscription_cost,
+        Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, entry_cost, subscription_cost,
     },
     slab::Slab,
     will::KeptWill,
 };
 use crate::{
     router::{QueuedCopy, Record, SessionOwner, WillLeft},
-    session::{Message, StoredWill},
+    session::{Identifiers, Message, StoredWill, wire_of},
     types::{PacketId, SubscriptionOptions},
 };
 
@@ -113,8 +113,10 @@ impl Index {
                     self.dirty.push(Dirty::Unsubscribed(slot, filter));
                 }
             }
-            Record::Queued { message, copy, sent, .. } => {
-                self.queue(message, iter::once((&copy, sent)).chain(others.iter().map(|copy| (copy, None))));
+            Record::Queued { message, copy, identifiers, sent } => {
+                let several = identifiers.map_or_else(Identifiers::new, |several| *several);
+                let others = others.iter().map(|copy| (copy, Identifiers::new(), None));
+                self.queue(message, iter::once((&copy, several, sent)).chain(others));
             }
             Record::Sent { session, number, sent, count } => {
                 for n in 0..u64::from(count) {
@@ -202,7 +204,7 @@ impl Index {
 
     fn end_session(&mut self, number: u64) {
         let Some(slot) = self.by_number.remove(&number) else { return };
-        let Some(mut session) = self.sessions.remove(slot) else { return };
+        let Some(session) = self.sessions.remove(slot) else { return };
         self.connected -= u64::from(session.away_since.is_none());
         self.live_bytes -= u64::from(session.cost);
         self.segment_use.leave(session.place.home, u64::from(session.home_cost));
@@ -220,9 +222,10 @@ impl Index {
             self.live_bytes -= RECEIVED_COST;
             self.segment_use.leave(received.place.home, RECEIVED_COST);
         }
-        for entry in session.entries.drain(..).filter(|entry| !entry.is_done()) {
-            self.live_bytes -= ENTRY_COST;
-            self.segment_use.leave(entry.home, ENTRY_COST);
+        for entry in session.live_entries() {
+            let cost = session.cost_of(entry);
+            self.live_bytes -= cost;
+            self.segment_use.leave(entry.home, cost);
             self.drop_ref(entry.body());
         }
         if session.place.home != UNWRITTEN {
@@ -259,19 +262,31 @@ impl Index {
         }
     }
 
-    fn queue<'a>(&mut self, message: Message, copies: impl Iterator<Item = (&'a QueuedCopy, Option<u64>)>) {
+    /// Each copy with its Subscription Identifiers, where they are several, and whether it is sent.
+    fn queue<'a>(
+        &mut self,
+        message: Message,
+        copies: impl Iterator<Item = (&'a QueuedCopy, Identifiers, Option<u64>)>,
+    ) {
         let (mut message, mut body, mut refs) = (Some(message), 0, 0);
-        for (&QueuedCopy { session, number, qos, retain, shared }, sent) in copies {
+        for (&QueuedCopy { session, number, qos, retain, shared, identifier }, several, sent) in copies {
             let Some(&slot) = self.by_number.get(&session.0.get()) else { continue };
             if let Some(message) = message.take() {
                 body = self.body(message);
             }
             let Some(session) = self.sessions.get_mut(slot) else { continue };
-            let mut entry = Entry::new(number, EntryState { qos, retain, shared, sent, message: None }, Some(body));
+            let mut entry = Entry::new(
+                number,
+                EntryState { qos, retain, shared, sent, message: None, identifiers: &[] },
+                Some(body),
+            );
             entry.set_dirty(true);
-            if !session.add_entry(entry) {
+            let identifiers = identifier.map_or(several, wire_of);
+            let cost = entry_cost(&identifiers);
+            if !session.add_entry(entry, identifiers) {
                 continue;
             }
+            self.live_bytes += cost;
             refs += 1;
             match session.new_from {
                 Some(from) if from <= number => {}
@@ -283,21 +298,30 @@ impl Index {
             }
         }
         if message.is_none() {
-            self.live_bytes += ENTRY_COST * u64::from(refs);
             self.add_refs(body, refs);
         }
     }
 
     /// One that the log has.
-    pub(crate) fn add_entry(&mut self, slot: u32, entry: Entry) {
+    pub(crate) fn add_entry(&mut self, slot: u32, entry: Entry, identifiers: Identifiers) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        let body = entry.body();
-        let added = session.add_entry(entry);
+        let (body, cost) = (entry.body(), entry_cost(&identifiers));
+        let added = session.add_entry(entry, identifiers);
         if added {
-            self.live_bytes += ENTRY_COST;
+            self.live_bytes += cost;
         }
         if let Some(body) = body {
             self.add_refs(body, u32::from(added));
+        }
+    }
+
+    /// The next frame has this entry's record.
+    pub(crate) fn mark_entry(&mut self, slot: u32, number: u64) {
+        if let Some(entry) = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number))
+            && !entry.is_dirty()
+        {
+            entry.set_dirty(true);
+            self.dirty.push(Dirty::Entry(slot, number));
         }
     }
 
@@ -321,9 +345,9 @@ impl Index {
         let Some(&slot) = self.by_number.get(&session) else { return };
         for number in numbers {
             let Some(session) = self.sessions.get_mut(slot) else { return };
-            let Some((home, body)) = session.complete(number) else { continue };
-            self.live_bytes -= ENTRY_COST;
-            self.segment_use.leave(home, ENTRY_COST);
+            let Some((home, cost, body)) = session.complete(number) else { continue };
+            self.live_bytes -= cost;
+            self.segment_use.leave(home, cost);
             if home != UNWRITTEN {
                 self.dirty.push(Dirty::Done(slot, number));
             }
@@ -361,7 +385,7 @@ mod tests {
             }
             let message = message(7, "t", b"x");
             let [copy, too @ ..] = [1, 2, 3].map(|session| copy(session, 1));
-            index.apply(Record::Queued { message, copy, sent: None }, &too, Time::default());
+            index.apply(Record::Queued { message, copy, identifiers: None, sent: None }, &too, Time::default());
             let entries: Vec<_> = index.sessions.iter().map(|(_, s)| s.entry(1).and_then(Entry::body)).collect();
             assert_eq!(entries, vec![known.first().map(|_| 0); known.len()]);
             assert_eq!(index.bodies.get(0).map_or(0, |body| body.refs as usize), known.len());
@@ -378,7 +402,11 @@ mod tests {
         );
         let queue = |index: &mut Index, message: &Message, number| {
             let message = message.clone();
-            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], Time::default());
+            index.apply(
+                Record::Queued { message, copy: copy(1, number), identifiers: None, sent: None },
+                &[],
+                Time::default(),
+            );
         };
         let [once, other] = [7, 8].map(|number| message(number, "t", b"x"));
         queue(&mut index, &once, 1);
@@ -411,7 +439,11 @@ mod tests {
         }
         let mut queue = |number, others: &[QueuedCopy]| {
             let message = message(number, "t", b"x");
-            index.apply(Record::Queued { message, copy: copy(1, 1), sent: None }, others, Time::default());
+            index.apply(
+                Record::Queued { message, copy: copy(1, 1), identifiers: None, sent: None },
+                others,
+                Time::default(),
+            );
         };
         queue(7, &[]);
         queue(8, &[copy(2, 1)]);
@@ -424,7 +456,7 @@ mod tests {
         assert_eq!(
             index.live_bytes,
             index.sessions.iter().map(|(_, s)| u64::from(s.cost)).sum::<u64>()
-                + 2 * (ENTRY_COST + body_cost(&message(7, "t", b"x")))
+                + 2 * (entry_cost(&[]) + body_cost(&message(7, "t", b"x")))
         );
     }
 
@@ -440,7 +472,11 @@ mod tests {
         index.settle(1);
         let mut queue = |number: u64| {
             let message = message(number, "t", b"x");
-            index.apply(Record::Queued { message, copy: copy(1, number), sent: None }, &[], Time::default());
+            index.apply(
+                Record::Queued { message, copy: copy(1, number), identifiers: None, sent: None },
+                &[],
+                Time::default(),
+            );
         };
         [5, 6, 3, 8, 7].into_iter().for_each(&mut queue);
         let noted = index.dirty.iter().filter(|dirty| !matches!(dirty, Dirty::Body(_)));

@@ -53,11 +53,11 @@ impl Index {
     }
 
     /// Appends what no frame has of a session's entries; gives how many records.
-    fn encode_new(&self, slot: u32, encoder: &mut Encoder<'_>) -> u64 {
+    fn encode_new<'a>(&'a self, slot: u32, encoder: &mut Encoder<'a>) -> u64 {
         let Some(session) = self.sessions.get(slot) else { return 0 };
         let mut records = 0;
         for entry in session.new_entries() {
-            encoder.delivery(session.number, entry.number, self.entry_state(entry));
+            encoder.delivery(session.number, entry.number, self.entry_state(session, entry));
             records += 1;
         }
         records
@@ -86,7 +86,7 @@ impl Index {
             Dirty::Entry(slot, number) => {
                 let session = session(slot)?;
                 let entry = session.entry(*number)?;
-                let entry_state = self.entry_state(entry);
+                let entry_state = self.entry_state(session, entry);
                 let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
                 (record, Some(entry.home))
             }
@@ -168,9 +168,16 @@ impl Index {
         })
     }
 
-    pub(crate) fn entry_state(&self, entry: &Entry) -> EntryState {
+    pub(crate) fn entry_state<'a>(&self, session: &'a Session, entry: &Entry) -> EntryState<'a> {
         let message = entry.body().and_then(|slot| self.bodies.get(slot)).map(|body| message_number(&body.message));
-        EntryState { qos: entry.qos(), retain: entry.retain(), shared: entry.shared(), sent: entry.sent(), message }
+        EntryState {
+            qos: entry.qos(),
+            retain: entry.retain(),
+            shared: entry.shared(),
+            sent: entry.sent(),
+            message,
+            identifiers: session.identifiers_of(entry),
+        }
     }
 
     /// What was noted is written in this segment.
@@ -207,16 +214,17 @@ impl Index {
                     body.home_extra = extra;
                 }
                 Dirty::Entry(slot, number) => {
-                    let entry = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number));
-                    let Some(entry) = entry else { continue };
+                    let Some(session) = self.sessions.get_mut(slot) else { continue };
+                    let Some(cost) = session.entry(number).map(|entry| session.cost_of(entry)) else { continue };
+                    let Some(entry) = session.entry_mut(number) else { continue };
                     entry.set_dirty(false);
-                    moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
+                    moves(&mut entry.home, cost, cost);
                 }
                 Dirty::NewEntries(slot) => {
                     let Some(session) = self.sessions.get_mut(slot) else { continue };
-                    for entry in session.take_new_entries() {
+                    for (entry, cost) in session.take_new_entries() {
                         entry.set_dirty(false);
-                        moves(&mut entry.home, ENTRY_COST, ENTRY_COST);
+                        moves(&mut entry.home, cost, cost);
                     }
                 }
                 Dirty::WillDue(slot, number) => {

@@ -24,7 +24,7 @@ pub(crate) use body::{Origin, body_cost, origin_cost};
 pub(crate) use emit::{Cursor, Emitted, body_record, log_will, session_record, will_record};
 pub(crate) use segment_use::SegmentId;
 pub(crate) use session::{
-    DueWill, ENTRY_COST, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost,
+    DueWill, Entry, Hasher, Place, RECEIVED_COST, Received, Session, Subscription, due_cost, entry_cost,
     subscription_cost,
 };
 pub(crate) use will::KeptWill;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     router::SessionOwner,
-    session::StoredWill,
+    session::{Identifiers, StoredWill},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) entries: VecDeque<Entry>,
     /// How many of them are done.
     done: usize,
+    /// Subscription Identifiers, as properties on the wire, of entries that have some, by their numbers.
+    identifiers: BTreeMap<u64, Identifiers>,
     /// Those that no frame has are noted from this number on.
     pub(crate) new_from: Option<u64>,
     /// In the order in which they came.
@@ -79,8 +81,8 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
-    /// Its place in the order of sending, 0 before that; in the upper bits whether it came through a shared
-    /// subscription, QoS, RETAIN and whether the next frame has it.
+    /// Its place in the order of sending, 0 before that; in the upper bits whether it has Subscription Identifiers,
+    /// whether it came through a shared subscription, QoS, RETAIN and whether the next frame has it.
     bits: u64,
     /// Its message's slot.
     body: u32,
@@ -89,7 +91,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// `state` says what it is but for its message, which has this slot.
-    pub(crate) fn new(number: u64, state: EntryState, body: Option<u32>) -> Self {
+    pub(crate) fn new(number: u64, state: EntryState<'_>, body: Option<u32>) -> Self {
         let EntryState { qos, retain, shared, sent, .. } = state;
         let flags = if retain { RETAIN } else { 0 } | if shared { SHARED } else { 0 };
         let bits = (qos as u64) << QOS_SHIFT | flags | sent.unwrap_or(0) & MAX_SENT;
@@ -129,6 +131,10 @@ impl Entry {
             self.set_sent(1);
         }
         body
+    }
+
+    fn has_identifiers(&self) -> bool {
+        self.bits & IDENTIFIERS != 0
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -172,6 +178,7 @@ impl Session {
             subscriptions: HashMap::default(),
             entries: VecDeque::new(),
             done: 0,
+            identifiers: BTreeMap::new(),
             new_from: None,
             received: VecDeque::new(),
             next_arrival: 0,
@@ -224,14 +231,24 @@ impl Session {
         self.entries.range(begin..).filter(|entry| entry.is_new())
     }
 
-    /// The same, to note that a frame has them: none is noted any more.
-    pub(crate) fn take_new_entries(&mut self) -> impl Iterator<Item = &mut Entry> {
+    /// The same with what their records cost, to note that a frame has them: none is noted any more.
+    pub(crate) fn take_new_entries(&mut self) -> impl Iterator<Item = (&mut Entry, u64)> {
         let begin = self.new_from.take().map_or(self.entries.len(), |from| self.begin(from));
-        self.entries.range_mut(begin..).filter(|entry| entry.is_new())
+        let identifiers = &self.identifiers;
+        let new = self.entries.range_mut(begin..).filter(|entry| entry.is_new());
+        new.map(|entry| {
+            let cost = entry_cost(of_entry(identifiers, entry));
+            (entry, cost)
+        })
     }
 
-    /// Puts an entry in its place. A number that is taken stays as it is: it is never given twice.
-    pub(crate) fn add_entry(&mut self, entry: Entry) -> bool {
+    /// Puts an entry in its place, with its Subscription Identifiers. A number that is taken stays as it is: it is never
+    /// given twice.
+    pub(crate) fn add_entry(&mut self, mut entry: Entry, identifiers: Identifiers) -> bool {
+        let number = entry.number;
+        if !identifiers.is_empty() {
+            entry.bits |= IDENTIFIERS;
+        }
         match self.position(entry.number) {
             Err(at) if at == self.entries.len() => self.entries.push_back(entry),
             Err(at) => self.entries.insert(at, entry),
@@ -242,14 +259,33 @@ impl Session {
             }
             Ok(_) => return false,
         }
+        if !identifiers.is_empty() {
+            self.identifiers.insert(number, identifiers);
+        }
         true
     }
 
-    /// Ends an entry; gives where its record is, and its message.
-    pub(crate) fn complete(&mut self, number: u64) -> Option<(SegmentId, Option<u32>)> {
+    /// The Subscription Identifiers of an entry, as properties on the wire.
+    #[inline]
+    pub(crate) fn identifiers_of(&self, entry: &Entry) -> &[u8] {
+        of_entry(&self.identifiers, entry)
+    }
+
+    /// Bytes of the record of an entry, about.
+    #[inline]
+    pub(crate) fn cost_of(&self, entry: &Entry) -> u64 {
+        entry_cost(of_entry(&self.identifiers, entry))
+    }
+
+    /// Ends an entry; gives where its record is, what that costs, and its message.
+    pub(crate) fn complete(&mut self, number: u64) -> Option<(SegmentId, u64, Option<u32>)> {
+        let cost = self.cost_of(self.entry(number)?);
         let entry = self.entry_mut(number)?;
-        let gone = (entry.home, entry.body());
+        let gone = (entry.home, cost, entry.body());
         entry.body = DONE;
+        if entry.has_identifiers() {
+            self.identifiers.remove(&number);
+        }
         self.done += 1;
         self.forget_done();
         Some(gone)
@@ -294,6 +330,22 @@ pub(crate) fn subscription_cost(filter: &str) -> u64 {
     SUBSCRIPTION_COST + filter.len() as u64
 }
 
+/// Of all that a session has, those of an entry.
+#[inline]
+fn of_entry<'a>(all: &'a BTreeMap<u64, Identifiers>, entry: &Entry) -> &'a [u8] {
+    match entry.has_identifiers() {
+        true => all.get(&entry.number).map_or(&[], |identifiers| identifiers),
+        false => &[],
+    }
+}
+
+/// Bytes of the record of an entry with these Subscription Identifiers, about.
+#[inline]
+pub(crate) fn entry_cost(identifiers: &[u8]) -> u64 {
+    if identifiers.is_empty() { ENTRY_COST } else { ENTRY_COST + IDENTIFIERS_COST + identifiers.len() as u64 }
+}
+
+const IDENTIFIERS: u64 = 1 << 58;
 const SHARED: u64 = 1 << 59;
 const QOS_SHIFT: u32 = 60;
 const RETAIN: u64 = 1 << 62;
@@ -311,4 +363,5 @@ const OWNER_COST: usize = 5;
 const DUE_COST: usize = 9;
 const SUBSCRIPTION_COST: u64 = 6;
 pub(crate) const ENTRY_COST: u64 = 12;
+const IDENTIFIERS_COST: u64 = 3;
 pub(crate) const RECEIVED_COST: u64 = 8;

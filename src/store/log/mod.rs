@@ -35,7 +35,7 @@ pub use error::{Damage, Failure, OpenError};
 pub(crate) use files::{File, Files, is_full, read_all, write_all_at, zero_fill};
 pub(crate) use format::{About, BadHeader, Frame, HEADER, Header, Key, Time, VERSION};
 pub use names::is_stored_in;
-pub(crate) use optional::{Extras, Origin, Owner, WillExtras};
+pub(crate) use optional::{Extras, Origin, Owner, WillExtras, are_identifiers};
 pub use owner::chown;
 pub(crate) use pool::{Pool, READY, RESERVE, Spare};
 pub(crate) use record::{Away, EntryState, LogRecord, MAX_SENT, Will};

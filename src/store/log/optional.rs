@@ -3,7 +3,11 @@
 use std::num::NonZeroU32;
 
 use super::varint::{self, Reader, Why};
-use crate::{router::Login, types::SubscriptionOptions};
+use crate::{
+    codec::{Properties, PropertyId},
+    router::Login,
+    types::SubscriptionOptions,
+};
 
 /// Whose a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,6 +221,24 @@ pub(crate) fn read_options(from: &mut Reader<'_>, options: &mut SubscriptionOpti
     })
 }
 
+/// Of the fields of a delivery: its Subscription Identifiers, as properties on the wire.
+pub(crate) fn read_identifiers<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], Why> {
+    let mut identifiers: &[u8] = &[];
+    read(from, |kind, field| {
+        if kind == PROPERTIES {
+            identifiers = field.0;
+        }
+        Ok(())
+    })?;
+    if are_identifiers(identifiers) { Ok(identifiers) } else { Err("has Subscription Identifiers that are none") }
+}
+
+/// Are these properties, and all of them Subscription Identifiers?
+pub(crate) fn are_identifiers(wire: &[u8]) -> bool {
+    let others = |found: Properties<'_>| found.without(&[PropertyId::SubscriptionIdentifier]);
+    Properties::of_stored(wire).is_some_and(|found| others(found).as_properties().is_empty())
+}
+
 fn login_byte(login: Login) -> u8 {
     match login {
         Login::PasswordFile => 1,
@@ -241,7 +263,7 @@ pub(crate) const USER: u64 = 1;
 const LOGIN: u64 = 2;
 const TIME: u64 = 3;
 const CLIENT: u64 = 4;
-const PROPERTIES: u64 = 5;
+pub(crate) const PROPERTIES: u64 = 5;
 const EXPIRES: u64 = 6;
 const OPTIONS: u64 = 7;
 const IDENTIFIER: u64 = 8;

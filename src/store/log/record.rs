@@ -43,7 +43,7 @@ pub(crate) enum LogRecord<'a> {
         extras: Extras<'a>,
     },
     /// What a session is to be sent.
-    Entry { session: u64, number: u64, entry: EntryState },
+    Entry { session: u64, number: u64, entry: EntryState<'a> },
     /// It is no more.
     Done { session: u64, number: u64 },
     /// A QoS 2 message that was taken and not released; `arrival` gives the order.
@@ -85,7 +85,7 @@ pub(crate) struct Will<'a> {
 
 /// How far a message of a session came: waiting (a message), sent (both), released (no message).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EntryState {
+pub(crate) struct EntryState<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     /// Through a shared subscription.
@@ -93,6 +93,8 @@ pub(crate) struct EntryState {
     /// Its place in the order of sending.
     pub(crate) sent: Option<u64>,
     pub(crate) message: Option<u64>,
+    /// Its Subscription Identifiers, as properties on the wire.
+    pub(crate) identifiers: &'a [u8],
 }
 
 impl<'a> LogRecord<'a> {
@@ -134,6 +136,9 @@ impl<'a> LogRecord<'a> {
                 out.push(entry.qos as u8 | u8::from(entry.retain) << 2 | has);
                 for part in [entry.sent, entry.message].into_iter().flatten() {
                     varint::put(out, part);
+                }
+                if !entry.identifiers.is_empty() {
+                    optional::put(out, |out| optional::put_field(out, optional::PROPERTIES, entry.identifiers));
                 }
             }
             Self::Done { session, number } | Self::WillPublished { session, number } => {
@@ -209,7 +214,8 @@ impl<'a> LogRecord<'a> {
             Self::Unsubscribed { .. } => 4,
             Self::Body { origin: None, extras, .. } if extras.is_empty() => 5,
             Self::Body { .. } => BODY,
-            Self::Entry { .. } => 6,
+            Self::Entry { entry, .. } if entry.identifiers.is_empty() => 6,
+            Self::Entry { .. } => DELIVERY,
             Self::Done { .. } => 7,
             Self::Received { .. } => 8,
             Self::ReceiptReleased { .. } => 9,
@@ -259,7 +265,7 @@ impl<'a> LogRecord<'a> {
                 let (origin, extras) = if tag == 5 { Default::default() } else { Origin::read(from)? };
                 Self::Body { message, qos, retained, topic, payload, origin, extras }
             }
-            6 => Self::decode_entry(from)?,
+            tag @ (6 | DELIVERY) => Self::decode_entry(tag, from)?,
             7 => Self::Done { session: id(from)?, number: from.number()? },
             8 => Self::Received { session: id(from)?, packet_id: packet_id(from)?, arrival: from.number()? },
             9 => Self::ReceiptReleased { session: id(from)?, packet_id: packet_id(from)? },
@@ -291,7 +297,7 @@ impl<'a> LogRecord<'a> {
         })
     }
 
-    fn decode_entry(from: &mut Reader<'a>) -> Result<Self, Why> {
+    fn decode_entry(tag: u8, from: &mut Reader<'a>) -> Result<Self, Why> {
         let (session, number, flags) = (id(from)?, from.number()?, from.byte()?);
         if flags >= 0x40 {
             return Err("has flags that are not known");
@@ -302,7 +308,8 @@ impl<'a> LogRecord<'a> {
         if sent.is_none() && (message.is_none() || flags & 8 != 0) {
             return Err("has a message that was neither queued nor sent");
         }
-        let entry = EntryState { qos, retain, shared: flags & 0x20 != 0, sent, message };
+        let identifiers = if tag == DELIVERY { optional::read_identifiers(from)? } else { &[] };
+        let entry = EntryState { qos, retain, shared: flags & 0x20 != 0, sent, message, identifiers };
         Ok(Self::Entry { session, number, entry })
     }
 }
@@ -360,12 +367,13 @@ pub(crate) const NEXT_DELIVERY: u8 = 14;
 const BODY: u8 = 15;
 const SESSION: u8 = 16;
 const SUBSCRIBED: u8 = 17;
+const DELIVERY: u8 = 18;
 const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
 const WILL_DUE: u8 = 22;
 /// The largest place in the order of sending: beyond what a session reaches in hundreds of years.
-pub(crate) const MAX_SENT: u64 = (1 << 59) - 1;
+pub(crate) const MAX_SENT: u64 = (1 << 58) - 1;
 /// More than a packet holds.
 const MAX_PAYLOAD: usize = 1 << 29;
 
@@ -390,7 +398,14 @@ pub(crate) mod tests {
         let entry = |sent: Option<u64>, message| LogRecord::Entry {
             session,
             number,
-            entry: EntryState { qos, retain: sent.is_none(), shared: message == Some(1), sent, message },
+            entry: EntryState {
+                qos,
+                retain: sent.is_none(),
+                shared: message == Some(1),
+                sent,
+                message,
+                identifiers: &[],
+            },
         };
         let special = SubscriptionOptions {
             no_local: true,
@@ -507,6 +522,18 @@ pub(crate) mod tests {
             entry(None, Some(77)),
             entry(Some(MAX_SENT), Some(77)),
             entry(Some(1), None),
+            LogRecord::Entry {
+                session,
+                number,
+                entry: EntryState {
+                    qos,
+                    retain: true,
+                    shared: true,
+                    sent: None,
+                    message: Some(1),
+                    identifiers: b"\x0B\x07\x0B\x09",
+                },
+            },
             LogRecord::Done { session, number },
             LogRecord::Received { session, packet_id, arrival: 12 },
             LogRecord::ReceiptReleased { session, packet_id },
@@ -542,7 +569,9 @@ pub(crate) mod tests {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),
-            (&[18], "is of a kind that is not known"),
+            (&[22], "is of a kind that is not known"),
+            (&[18, 1, 1, 0x11, 1, 4, 5, 2, 0x0B, 0], "has Subscription Identifiers that are none"),
+            (&[18, 1, 1, 0x11, 1, 4, 5, 2, 1, 1], "has Subscription Identifiers that are none"),
             (&[2, 0], "has a number that none has"),
             (&[1, 1, 0, 4], "has flags that are not known"),
             (&[16, 1, 0, 4], "has flags that are not known"),

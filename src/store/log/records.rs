@@ -10,22 +10,22 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Encoder<'a> {
     out: &'a mut Vec<u8>,
-    last: Option<Delivery>,
+    last: Option<Delivery<'a>>,
 }
 
 /// Takes the records of a frame off its front.
 #[derive(Debug)]
 pub(crate) struct Decoder<'a> {
     from: Reader<'a>,
-    last: Option<Delivery>,
+    last: Option<Delivery<'a>>,
 }
 
 /// What a session is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Delivery {
+struct Delivery<'a> {
     session: u64,
     number: u64,
-    entry: EntryState,
+    entry: EntryState<'a>,
 }
 
 impl<'a> Encoder<'a> {
@@ -33,7 +33,7 @@ impl<'a> Encoder<'a> {
         Self { out, last: None }
     }
 
-    pub(crate) fn put(&mut self, record: &LogRecord<'_>) {
+    pub(crate) fn put(&mut self, record: &LogRecord<'a>) {
         match *record {
             LogRecord::Entry { session, number, entry } => self.delivery(session, number, entry),
             _ => record.encode(self.out),
@@ -42,7 +42,7 @@ impl<'a> Encoder<'a> {
 
     /// The record of what a session is to be sent.
     #[inline]
-    pub(crate) fn delivery(&mut self, session: u64, number: u64, entry: EntryState) {
+    pub(crate) fn delivery(&mut self, session: u64, number: u64, entry: EntryState<'a>) {
         let this = Delivery { session, number, entry };
         match self.last.and_then(|last| last.step_to(&this)) {
             Some(step) => {
@@ -84,7 +84,7 @@ impl<'a> Decoder<'a> {
     }
 }
 
-impl Delivery {
+impl Delivery<'_> {
     /// By how much the message of `next` is beyond this one's, if that is all that [`stepped`](Self::stepped) has to be
     /// told.
     #[inline]
@@ -128,7 +128,7 @@ mod tests {
     }
 
     fn delivery(session: u64, number: u64, sent: Option<u64>, message: Option<u64>) -> LogRecord<'static> {
-        let entry = EntryState { qos: QoS::AtLeastOnce, retain: false, shared: false, sent, message };
+        let entry = EntryState { qos: QoS::AtLeastOnce, retain: false, shared: false, sent, message, identifiers: &[] };
         LogRecord::Entry { session, number, entry }
     }
 

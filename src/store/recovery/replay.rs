@@ -7,14 +7,14 @@ use hashbrown::HashMap;
 
 use super::super::{
     index::{
-        DueWill, ENTRY_COST, Entry, Hasher, Index, KeptWill, Origin, Place, RECEIVED_COST, Received, SegmentId,
-        Session, Subscription, body_cost, due_cost, origin_cost, subscription_cost,
+        DueWill, Entry, Hasher, Index, KeptWill, Origin, Place, RECEIVED_COST, Received, SegmentId, Session,
+        Subscription, body_cost, due_cost, entry_cost, origin_cost, subscription_cost,
     },
     log::{self, Away, EntryState, LogRecord, Owner, Time, Will},
 };
 use crate::{
     router::{Publisher, SessionOwner},
-    session::{Message, StoredWill},
+    session::{Identifiers, Message, StoredWill},
     types::{ClientId, PacketId, SubscriptionOptions, UserName},
 };
 
@@ -56,6 +56,8 @@ struct Head {
 #[derive(Debug)]
 struct Body {
     message: Option<Message>,
+    /// Subscription Identifiers of the session that is to be sent it, as earlier versions had them.
+    identifiers: Identifiers,
     expires: Option<u64>,
     home: SegmentId,
     /// Bytes that its record has for an [`Origin`].
@@ -70,18 +72,26 @@ struct Deliveries {
     /// In the order of the log behind the first `sorted`, which are by number and not done.
     records: Vec<Delivery>,
     sorted: usize,
+    /// By the numbers of those that have some: Subscription Identifiers, as properties on the wire.
+    identifiers: Map<u64, Identifiers>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Delivery {
     number: u64,
-    /// `None`: done.
-    state: Option<EntryState>,
+    /// `None`: done. Without its Subscription Identifiers.
+    state: Option<EntryState<'static>>,
     home: SegmentId,
 }
 
 impl Deliveries {
-    fn push(&mut self, number: u64, state: Option<EntryState>, home: SegmentId) {
+    fn push(&mut self, number: u64, state: Option<EntryState<'_>>, home: SegmentId) {
+        match state.map_or(&[][..], |state| state.identifiers) {
+            [] if self.identifiers.is_empty() => {}
+            [] => _ = self.identifiers.remove(&number),
+            some => _ = self.identifiers.insert(number, some.into()),
+        }
+        let state = state.map(|state| EntryState { identifiers: &[], ..state });
         // twice what is live is the most that waits to be sorted
         if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
             self.sort();
@@ -158,15 +168,16 @@ impl Replay {
             LogRecord::Body { message, qos, retained, topic, payload, origin, extras } => {
                 self.floors(0, message + 1);
                 // what are no properties was written by nobody: the message is more than they
-                let body = Message::restored(topic, payload, qos, extras.properties, extras.expires.is_some())
-                    .unwrap_or_else(|| Message::new(topic, payload, qos));
+                let (body, identifiers) =
+                    Message::restored(topic, payload, qos, extras.properties, extras.expires.is_some())
+                        .unwrap_or_else(|| (Message::new(topic, payload, qos), Identifiers::new()));
                 if let Some(number) = std::num::NonZeroU64::new(message) {
                     body.set_store_number(number);
                 }
                 let origin = origin.map(self::origin);
                 let extra = origin.as_ref().map_or(0, origin_cost);
-                self.bodies
-                    .insert(message, Body { message: Some(body), expires: extras.expires, home, extra, slot: 0 });
+                let (message_of, expires) = (Some(body), extras.expires);
+                self.bodies.insert(message, Body { message: message_of, identifiers, expires, home, extra, slot: 0 });
                 if retained {
                     self.retain(topic.as_str(), message, origin);
                 }
@@ -235,7 +246,7 @@ impl Replay {
 
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
-            let deliveries = known.deliveries.records;
+            let Deliveries { records: deliveries, mut identifiers, .. } = known.deliveries;
             let Some(Head { client, away, will, will_due, owner, lasts, home }) = known.head else {
                 let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
@@ -286,8 +297,17 @@ impl Replay {
                 };
                 let mut entry = Entry::new(number, state, body);
                 entry.home = home;
-                index.segment_use.enter(home, ENTRY_COST);
-                index.add_entry(slot, entry);
+                let own = identifiers.remove(&number);
+                let of_message = state.message.and_then(|message| self.bodies.get(&message));
+                // an earlier version had them with the message: they are the delivery's from the next frame on
+                let moved = of_message.map(|body| body.identifiers.clone()).filter(|moved| !moved.is_empty());
+                let is_moved = own.is_none() && moved.is_some();
+                let identifiers = own.or(moved).unwrap_or_default();
+                index.segment_use.enter(home, entry_cost(&identifiers));
+                index.add_entry(slot, entry, identifiers);
+                if is_moved {
+                    index.mark_entry(slot, number);
+                }
             }
         }
         for (number, kept) in std::mem::take(&mut self.wills) {
@@ -333,7 +353,7 @@ fn stored_will(will: Will<'_>) -> StoredWill {
     let Will { qos, retain, topic, payload, extras } = will;
     // as those of a message
     let message = Message::restored(topic, payload, qos, extras.properties, false)
-        .unwrap_or_else(|| Message::new(topic, payload, qos));
+        .map_or_else(|| Message::new(topic, payload, qos), |(message, _none)| message);
     StoredWill { message, retain, delay: extras.delay, expiry: extras.expiry }
 }
 

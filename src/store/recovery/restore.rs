@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::{
     router::{Restored, RestoredRetained, RestoredSession, RestoredWill},
-    session::{RestoredMessage, RestoredState, SessionNumber},
+    session::{Identifiers, RestoredMessage, RestoredState, SessionNumber},
 };
 
 /// How long nobody has run on a log whose last frame is of `last`, in milliseconds, by the wall clock. One that was set
@@ -59,17 +59,18 @@ fn restored_session(index: &Index, session: &Session, age: u64) -> RestoredSessi
         due: session.due.iter().map(|(&number, due)| (number, due.will.clone())).collect(),
         away: Duration::from_millis(session.away_since.map_or(0, |since| age.saturating_sub(since))),
         subscriptions: filters.map(|(filter, subscription)| (filter.clone(), subscription.options)).collect(),
-        messages: session.live_entries().filter_map(|entry| restored_message(index, entry)).collect(),
+        messages: session.live_entries().filter_map(|entry| restored_message(index, session, entry)).collect(),
         received: session.received.iter().map(|received| received.packet_id).collect(),
     }
 }
 
-fn restored_message(index: &Index, entry: &Entry) -> Option<RestoredMessage> {
+fn restored_message(index: &Index, session: &Session, entry: &Entry) -> Option<RestoredMessage> {
     let message = entry.body().and_then(|slot| index.bodies.get(slot)).map(|body| body.message.clone());
     let (qos, retain, shared) = (entry.qos(), entry.retain(), entry.shared());
+    let identifiers = Identifiers::from(session.identifiers_of(entry));
     let state = match (entry.sent(), message) {
-        (None, Some(message)) => RestoredState::Queued { message, qos, retain, shared },
-        (Some(sent), Some(message)) => RestoredState::Sent { sent, message, qos, retain, shared },
+        (None, Some(message)) => RestoredState::Queued { message, qos, retain, shared, identifiers },
+        (Some(sent), Some(message)) => RestoredState::Sent { sent, message, qos, retain, shared, identifiers },
         (Some(sent), None) => RestoredState::Released { sent },
         (None, None) => return None,
     };

@@ -15,8 +15,10 @@ use super::{
     world::{World, copy, look, message, open, session_number, settings, when_old},
 };
 use crate::{
+    codec::Properties,
     router::{Record, RestoredSession, WillLeft},
-    session::{RestoredState, StoredWill},
+    session::{Extras, Message, RestoredState, StoredWill},
+    topic::TopicName,
     types::{ClientId, PacketId, QoS},
 };
 
@@ -32,7 +34,7 @@ fn start(session: u64) -> Record {
 }
 
 fn queued(session: u64, number: u64, body: u64, payload: &[u8]) -> Record {
-    Record::Queued { message: message(body, "t", payload), copy: copy(session, number), sent: None }
+    Record::Queued { message: message(body, "t", payload), copy: copy(session, number), identifiers: None, sent: None }
 }
 
 fn commit(world: &mut World, records: Vec<Record>) -> u64 {
@@ -102,7 +104,8 @@ fn a_message_is_written_once_for_all_its_sessions() {
     commit(&mut world, (1..=100).map(start).collect());
     let before = look(&world.files).segments[0].end;
     let body = message(1, "t", &[7; 5000]);
-    let queue = |session| Record::Queued { message: body.clone(), copy: copy(session, 1), sent: None };
+    let queue =
+        |session| Record::Queued { message: body.clone(), copy: copy(session, 1), identifiers: None, sent: None };
     commit(&mut world, (1..=50).map(queue).collect());
     commit(&mut world, (51..=100).map(queue).collect());
     let written = look(&world.files).segments[0].end - before;
@@ -299,6 +302,48 @@ fn what_is_restored_says_how_far_each_message_came() {
     ));
     // the message that was released is not kept for it
     assert_eq!(world.writer.index().bodies.iter().count(), 2);
+}
+
+/// Before they were the delivery's own, a message had the Subscription Identifiers of its one session.
+#[test]
+fn identifiers_that_an_earlier_version_stored_with_a_message_are_its_deliverys() {
+    let mut world = World::new(0, settings(SEGMENT));
+    let stored = b"\x26\0\x01n\0\x01v\x0B\x07\x0B\x80\x01";
+    let (own, identifiers) = stored.split_at(7);
+    let properties = Properties::of_stored(stored).unwrap();
+    let extras = Extras { properties, expires: None };
+    let message = Message::with(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce, extras);
+    message.set_store_number(std::num::NonZeroU64::new(5).unwrap());
+    let queued = Record::Queued { message, copy: copy(1, 1), identifiers: None, sent: None };
+    commit(&mut world, vec![start(1), queued]);
+    let has = |index: &crate::store::index::Index| {
+        let session = index.sessions.get(0).unwrap();
+        let entry = session.entry(1).unwrap();
+        let message = &index.bodies.get(entry.body().unwrap()).unwrap().message;
+        assert_eq!((message.stored_properties(), message.payload()), (own, &b"x"[..]));
+        session.identifiers_of(entry) == identifiers
+    };
+    assert!(has(&look(&world.files).index));
+    // the next frame has them with the delivery: the message may be written again without them
+    let (mut writer, _) = open(&world.files, &world.settings);
+    for number in 2..200 {
+        let noise = super::world::message(100 + number, "noise", &[1; 100]);
+        let copy = copy(1, number);
+        let queued = Record::Queued { message: noise, copy, identifiers: None, sent: None };
+        let completed = Record::Completed { session: session_number(1), number, count: 1 };
+        for record in [queued, completed] {
+            writer.commit(&mut vec![record].into(), Time::default()).unwrap();
+        }
+        while writer.clean(1024).unwrap() {}
+    }
+    writer.sync().unwrap();
+    assert!(!world.files.segments().contains(&super::super::log::names::segment(1)));
+    assert!(has(writer.index()) && has(&look(&world.files).index));
+    let restored = restored(writer.index(), 0, std::time::Instant::now());
+    let RestoredState::Queued { identifiers: restored, .. } = &restored.sessions[0].messages[0].state else {
+        panic!("it waits")
+    };
+    assert_eq!(restored[..], *identifiers);
 }
 
 /// A start that is interrupted at any operation can be repeated.

@@ -27,7 +27,7 @@ fn each_kind() -> (Vec<Record>, Vec<Vec<Record>>) {
     let packet_id = PacketId::new(7).unwrap();
     let queued = |number, message| {
         let copy = QueuedCopy { qos, ..copy(1, number) };
-        Record::Queued { message, copy, sent: None }
+        Record::Queued { message, copy, identifiers: None, sent: None }
     };
     let options = SubscriptionOptions::from(qos);
     let (client, user) = (ClientId::from("third"), Some(UserName::from("maria")));

@@ -56,7 +56,7 @@ fn take(batches: &mut Batches) -> Option<u64> {
 fn sent(number: u64) -> Record {
     let message = Message::new(TopicName::new("t").unwrap(), b"x", QoS::AtLeastOnce);
     message.set_store_number(number.try_into().unwrap());
-    Record::Queued { message, copy: copy(1, number), sent: Some(number) }
+    Record::Queued { message, copy: copy(1, number), identifiers: None, sent: Some(number) }
 }
 
 fn acknowledged(number: u64) -> Record {
@@ -142,7 +142,7 @@ fn what_has_to_be_written_is_due_and_takes_all_with_it() {
 /// For a client that is away.
 fn queued(number: u64) -> Record {
     match sent(number) {
-        Record::Queued { message, copy, .. } => Record::Queued { message, copy, sent: None },
+        Record::Queued { message, copy, .. } => Record::Queued { message, copy, identifiers: None, sent: None },
         other => other,
     }
 }
@@ -374,6 +374,7 @@ fn send(store: &Driven, number: u64) -> CommitSeq {
         qos: QoS::AtLeastOnce,
         retain: false,
         shared: false,
+        identifiers: &[],
         sent: Some(number),
     };
     store.append(Record::of(SESSION, change))

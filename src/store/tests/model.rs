@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     router::{Publisher, QueuedCopy, Record, SessionOwner, WillLeft},
-    session::{Message, SessionNumber, StoredWill},
+    session::{Message, SessionNumber, StoredWill, wire_of},
     types::{QoS, SubscriptionOptions},
 };
 
@@ -27,7 +27,7 @@ pub(super) type Retained = (Content, Option<Publisher>);
 /// What, RETAIN, the delay and the Message Expiry Interval.
 pub(super) type Will = (Content, bool, u32, Option<u32>);
 
-/// Topic, payload, QoS, properties and Subscription Identifiers.
+/// Topic, payload, QoS and properties.
 pub(super) type Content = (String, Vec<u8>, QoS, Vec<u8>);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) retain: bool,
     pub(super) shared: bool,
     pub(super) sent: Option<u64>,
+    /// Subscription Identifiers.
+    pub(super) identifiers: Vec<u8>,
 }
 
 pub(super) fn content(message: &Message) -> Content {
@@ -109,9 +111,11 @@ impl Model {
                 });
             }
             // whoever adds copies to it applies each
-            Record::Queued { message, copy, sent, .. } => {
-                let QueuedCopy { qos, retain, shared, .. } = *copy;
-                let entry = Entry { content: Some(content(message)), qos, retain, shared, sent: *sent };
+            Record::Queued { message, copy, identifiers, sent } => {
+                let QueuedCopy { qos, retain, shared, identifier, .. } = *copy;
+                let several = || identifiers.as_ref().map_or(Vec::new(), |several| several.to_vec());
+                let identifiers = identifier.map_or_else(several, |one| wire_of(one).to_vec());
+                let entry = Entry { content: Some(content(message)), qos, retain, shared, sent: *sent, identifiers };
                 self.change(copy.session, |session| drop(session.messages.insert(copy.number, entry)));
             }
             Record::Sent { session, number, sent, count } => {
@@ -156,7 +160,8 @@ impl From<&Index> for Model {
             let messages = session.live_entries().map(|entry| {
                 let content = entry.body().map(body);
                 let (qos, retain, shared, sent) = (entry.qos(), entry.retain(), entry.shared(), entry.sent());
-                (entry.number, Entry { content, qos, retain, shared, sent })
+                let identifiers = session.identifiers_of(entry).to_vec();
+                (entry.number, Entry { content, qos, retain, shared, sent, identifiers })
             });
             let subscriptions = session.subscriptions.iter().map(|(f, s)| (f.to_string(), s.options));
             let model = Session {

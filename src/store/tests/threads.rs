@@ -89,6 +89,7 @@ fn threads_append_at_once_and_all_of_it_is_there_afterwards() {
                             qos,
                             retain: false,
                             shared: false,
+                            identifiers: &[],
                             sent: None,
                         };
                         stored = store.append(Record::of(session, queued));
@@ -155,12 +156,19 @@ fn copies_count_from_the_first_on_whatever_became_of_them_since() {
                             let mut last = last.lock();
                             *last += 1;
                             let copy = copy(*session, *last);
-                            let QueuedCopy { session, number, qos, retain, shared } = copy;
+                            let QueuedCopy { session, number, qos, retain, shared, .. } = copy;
                             if first.is_some() {
                                 copies.push(copy);
                             } else {
-                                let message = &message;
-                                let change = SessionChange::Queued { number, message, qos, retain, shared, sent: None };
+                                let change = SessionChange::Queued {
+                                    number,
+                                    message: &message,
+                                    qos,
+                                    retain,
+                                    shared,
+                                    identifiers: &[],
+                                    sent: None,
+                                };
                                 first = Some((copy, store.append(Record::of(session, change))));
                             }
                             queued.send(copy).unwrap();

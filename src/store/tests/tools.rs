@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     codec::{PropertiesBuf, PropertyId, PropertyValue},
     router::{Login, Publisher, QueuedCopy, Record, SessionOwner, Store, WillLeft},
-    session::{Extras, Message, SessionChange, SessionNumber, StoredWill},
+    session::{Extras, Identifiers, Message, SessionChange, SessionNumber, StoredWill},
     topic::{TopicFilter, TopicName},
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
@@ -52,6 +52,7 @@ fn fill(path: &Path) {
             qos: QoS::AtLeastOnce,
             retain: false,
             shared: false,
+            identifiers: &[],
             sent: None,
         };
         wait(&store, store.append(Record::of(session, change)));
@@ -166,7 +167,8 @@ fn fill_with_all(path: &Path) {
     let publisher = Some(Publisher { client: "device".into(), user: Some("jon".into()) });
     let message = Message::new(TopicName::new("r").unwrap(), &[0xFE, 0, 1], QoS::AtLeastOnce);
     let queued = Message::new(topic, b"queued", QoS::ExactlyOnce);
-    let copy = |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true, shared: false };
+    let copy =
+        |number| QueuedCopy { session, number, qos: QoS::ExactlyOnce, retain: true, shared: false, identifier: None };
     let client = ClientId::from("of maria");
     let last = [
         Record::SessionStarted { session, client: client.clone(), owner, will: Some(will(b"of a session")) },
@@ -174,10 +176,15 @@ fn fill_with_all(path: &Path) {
         Record::WillKept { number: 4, client, user: Some("maria".into()), will: will(&[0xFF]) },
         Record::Received { session, packet_id: PacketId::new(7).unwrap() },
         Record::Received { session, packet_id: PacketId::new(3).unwrap() },
-        Record::Queued { message: queued.clone(), copy: copy(5), sent: None },
-        Record::Queued { message: queued.clone(), copy: copy(6), sent: Some(2) },
-        Record::Queued { message: queued.clone(), copy: copy(7), sent: Some(3) },
-        Record::Queued { message: queued, copy: QueuedCopy { shared: true, ..copy(8) }, sent: None },
+        Record::Queued { message: queued.clone(), copy: copy(5), identifiers: None, sent: None },
+        Record::Queued { message: queued.clone(), copy: copy(6), identifiers: None, sent: Some(2) },
+        Record::Queued { message: queued.clone(), copy: copy(7), identifiers: None, sent: Some(3) },
+        Record::Queued {
+            message: queued,
+            copy: QueuedCopy { shared: true, ..copy(8) },
+            identifiers: Some(Box::new(Identifiers::from(&b"\x0B\x07\x0B\x80\x01"[..]))),
+            sent: None,
+        },
         Record::Subscribed { session, filter: "$share/g/t/#".into(), options: QoS::ExactlyOnce.into() },
         Record::Released { session, number: 7 },
         Record::Retained { message, publisher },
@@ -211,12 +218,19 @@ fn fill_with_all_of_5(path: &Path) {
     let now = Clock::system().now();
     let expires = Some(now + Duration::from_secs(7_200));
     let message = Message::with(topic, b"expires", QoS::AtLeastOnce, Extras { expires, ..extras });
-    let copy = QueuedCopy { session, number: 1, qos: QoS::AtLeastOnce, retain: false, shared: false };
+    let copy = QueuedCopy {
+        session,
+        number: 1,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        shared: false,
+        identifier: std::num::NonZeroU32::new(300),
+    };
     let last = [
         Record::SessionStarted { session, client: LEFT.into(), owner: None, will: Some(will(3_600, Some(60))) },
         Record::Lasts { session, seconds: Some(86_400) },
         Record::Subscribed { session, filter: "s/#".into(), options },
-        Record::Queued { message, copy, sent: None },
+        Record::Queued { message, copy, identifiers: None, sent: None },
         Record::WillDue { session, number: 5, will: will(1, None) },
         Record::WillKept { number: 6, client: "clean".into(), user: None, will: will(0, Some(0)) },
         Record::Detached { session, will: WillLeft::Until(now + Duration::from_secs(3_600)) },

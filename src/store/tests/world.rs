@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU64,
+    num::{NonZeroU32, NonZeroU64},
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     codec::{PropertiesBuf, PropertyId, PropertyValue},
     router::{Login, Publisher, QueuedCopy, Record, SessionOwner, WillLeft},
-    session::{Extras, Message, SessionNumber, StoredWill},
+    session::{Extras, Identifiers, Message, SessionNumber, StoredWill},
     topic::TopicName,
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
@@ -113,7 +113,14 @@ pub(in crate::store) fn time(now: u64) -> Time {
 
 /// Of a message of QoS 1.
 pub(in crate::store) fn copy(session: u64, number: u64) -> QueuedCopy {
-    QueuedCopy { session: session_number(session), number, qos: QoS::AtLeastOnce, retain: false, shared: false }
+    QueuedCopy {
+        session: session_number(session),
+        number,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        shared: false,
+        identifier: None,
+    }
 }
 
 impl World {
@@ -261,7 +268,7 @@ impl World {
                     // as MQTT 5 asks for it
                     options.no_local = self.rng.one_in(2);
                     options.retain_as_published = self.rng.one_in(2);
-                    options.identifier = std::num::NonZeroU32::new(self.rng.below(3) as u32 * 100_000_000);
+                    options.identifier = NonZeroU32::new(self.rng.below(3) as u32 * 100_000_000);
                 }
                 contents.list.push(Record::Subscribed { session, filter: filter.into(), options });
             }
@@ -330,14 +337,19 @@ impl World {
                 let (qos, retain, shared) = (QoS::AtLeastOnce, self.rng.one_in(3), session.0.get() % 2 == 0);
                 let sent = self.rng.one_in(3).then_some(self.next_sent);
                 self.next_sent += 1;
-                let copy = QueuedCopy { qos, retain, shared, ..copy(session.0.get(), number) };
-                let record = Record::Queued { message: message.clone(), copy, sent };
+                // as MQTT 5 has it: no Subscription Identifier, one, or several
+                let ids = self.rng.below(4) as u32;
+                let identifier = NonZeroU32::new(300 * (ids % 3));
+                let several = (ids == 3).then(|| Box::new(Identifiers::from(&b"\x0B\x07\x0B\x80\x01"[..])));
+                let copy = QueuedCopy { qos, retain, shared, identifier, ..copy(session.0.get(), number) };
+                let is_alone = sent.is_some() || several.is_some();
+                let record = Record::Queued { message: message.clone(), copy, identifiers: several, sent };
                 self.model.apply(&record);
                 // others that wait come with the first that does
-                if sent.is_some() || waiting[which].is_empty() {
+                if is_alone || waiting[which].is_empty() {
                     contents.list.push(record);
                 }
-                if sent.is_none() {
+                if !is_alone {
                     waiting[which].push(copy);
                 }
             }
@@ -375,10 +387,10 @@ impl World {
         if self.rng.one_in(2) {
             return message(number, self.topic(), &payload);
         }
-        // as MQTT 5 has it: a User Property, and Subscription Identifier 7
+        // as MQTT 5 has it: a User Property
         let mut properties = PropertiesBuf::default();
         properties.push(PropertyId::UserProperty, PropertyValue::Pair("name", &"v".repeat(self.rng.below(200))));
-        let extras = Extras { properties: properties.as_properties(), identifiers: b"\x0B\x07", expires: None };
+        let extras = Extras { properties: properties.as_properties(), expires: None };
         let message = Message::with(TopicName::new(self.topic()).unwrap(), &payload, QoS::AtLeastOnce, extras);
         message.set_store_number(NonZeroU64::new(number).unwrap());
         message

@@ -106,6 +106,7 @@ struct NotIn1 {
     wills: u64,
     groups: u64,
     shared: u64,
+    identifiers: u64,
 }
 
 impl NotIn1 {
@@ -127,7 +128,10 @@ impl NotIn1 {
                 self.origins += u64::from(origin.take().is_some());
                 self.extras += u64::from(!mem::take(extras).is_empty());
             }
-            LogRecord::Entry { entry, .. } => self.shared += u64::from(mem::take(&mut entry.shared)),
+            LogRecord::Entry { entry, .. } => {
+                self.shared += u64::from(mem::take(&mut entry.shared));
+                self.identifiers += u64::from(!mem::take(&mut entry.identifiers).is_empty());
+            }
             _ => {}
         }
     }
@@ -136,7 +140,7 @@ impl NotIn1 {
         self.will_extras += u64::from(!mem::take(&mut will.extras).is_empty());
     }
 
-    fn told(&self) -> [(u64, &'static str); 9] {
+    fn told(&self) -> [(u64, &'static str); 10] {
         [
             (self.users, "sessions: the user"),
             (self.lasts, "sessions: the Session Expiry Interval (they last until their clients end them)"),
@@ -149,6 +153,7 @@ impl NotIn1 {
             ),
             (self.wills, "Wills of clients with Clean Session 1: all of it"),
             (self.groups, "shared subscriptions: all of it"),
+            (self.identifiers, "messages: their Subscription Identifiers"),
             (self.shared, "messages: that they came through a shared subscription"),
         ]
     }
@@ -182,7 +187,7 @@ pub(super) fn each_record(index: &Index, each: &mut impl FnMut(&LogRecord<'_>) -
             each(&LogRecord::WillDue { session: number, number: due, will: log_will(&kept.will) })?;
         }
         for entry in session.live_entries() {
-            let (number, state) = (entry.number, index.entry_state(entry));
+            let (number, state) = (entry.number, index.entry_state(session, entry));
             each(&LogRecord::Entry { session: session.number, number, entry: state })?;
         }
         for received in &session.received {

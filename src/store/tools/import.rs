@@ -13,7 +13,7 @@ use super::{
         commit::milliseconds,
         log::{
             Away, Disk, EntryState, Extras, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
-            WillExtras, data_dir, is_stored_in,
+            WillExtras, are_identifiers, data_dir, is_stored_in,
         },
         recovery::recover,
     },
@@ -132,7 +132,11 @@ fn record<'a>(
                 return Err("a message that was neither queued nor sent".into());
             }
             let shared = optional_flag(object, "shared")?;
-            let entry = EntryState { qos: qos(object)?, retain: flag(object, "retain")?, shared, sent, message };
+            let identifiers = Some(hex_bytes(object, "properties_hex", properties)?)
+                .filter(|bytes| are_identifiers(bytes))
+                .ok_or("\"properties_hex\" is not Subscription Identifiers")?;
+            let entry =
+                EntryState { qos: qos(object)?, retain: flag(object, "retain")?, shared, sent, message, identifiers };
             LogRecord::Entry { session: id(object, "session")?, number: number(object, "number")?, entry }
         }
         "received" => {

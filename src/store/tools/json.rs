@@ -53,6 +53,7 @@ pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
                 "record": "delivery", "session": session, "number": number, "state": state, "sent": entry.sent,
                 "message": entry.message, "qos": qos(entry.qos), "retain": entry.retain,
                 "shared": entry.shared.then_some(true),
+                "properties_hex": (!entry.identifiers.is_empty()).then(|| hex(entry.identifiers)),
             })
         }
         LogRecord::Done { session, number } => json!({"record": "completed", "session": session, "number": number}),

@@ -108,7 +108,7 @@ fn describe(clients: &HashMap<SessionNumber, String>, record: Record) -> String 
             format!("subscribed {} {} {}", clients[&session], filter, options.qos as u8)
         }
         Record::Unsubscribed { session, filter } => format!("unsubscribed {} {}", clients[&session], filter),
-        Record::Queued { message, copy: QueuedCopy { session, number, qos, retain, .. }, sent } => {
+        Record::Queued { message, copy: QueuedCopy { session, number, qos, retain, .. }, sent, .. } => {
             let sent = sent.map_or(String::new(), |sent| format!(" sent {sent}"));
             let retain = if retain { " retain" } else { "" };
             format!(

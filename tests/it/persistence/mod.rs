@@ -9,6 +9,7 @@
 //! | `directory` | a data directory that is used, is none, is damaged or torn |
 //! | `earlier_versions` | data directories of earlier versions |
 //! | `full_disk` | a disk without room |
+//! | `identifiers` | messages with Subscription Identifiers take no more room than those without |
 //! | `small_disk` | how much of a disk is taken, and a disk that has little |
 //! | `wills` | Wills of clients that are connected when the broker ends |
 //! | `access` | what users and rules do to what was kept |
@@ -18,6 +19,7 @@ mod access;
 mod directory;
 mod earlier_versions;
 mod full_disk;
+mod identifiers;
 mod modes;
 mod place;
 mod restart;
