@@ -36,8 +36,8 @@ pub use ports::{
     Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use ports::{
-    Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
-    SessionOwner, Store, WillLeft,
+    Condition, Distribution, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession,
+    RestoredWill, SessionOwner, Store, WillLeft,
 };
 pub use sessions::{ConnectionId, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;
@@ -356,6 +356,31 @@ impl Router {
     /// (Filter, subscriber) pairs, without those of shared subscriptions.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.len()
+    }
+
+    /// Bytes of memory that subscriptions take, about.
+    pub fn subscription_memory(&self) -> usize {
+        self.subscriptions.memory()
+    }
+
+    /// Retained messages, and the bytes of their payloads.
+    pub fn retained_size(&self) -> (usize, usize) {
+        self.retained.size()
+    }
+
+    /// Bytes of memory that retained messages take, about.
+    pub fn retained_memory(&self) -> usize {
+        self.retained.memory()
+    }
+
+    /// What keeps beyond the process what is acknowledged, if something does.
+    pub fn plugged_store(&self) -> Option<&dyn Store> {
+        self.ports.store.as_deref()
+    }
+
+    /// What decides who may connect, if something does.
+    pub fn plugged_authenticate(&self) -> Option<&dyn Authenticate> {
+        self.ports.authenticate.as_deref()
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    router::{Condition, QueuedCopy, Record, Restored, Store},
+    router::{Condition, Distribution, QueuedCopy, Record, Restored, Store},
     session::{CommitSeq, Message, Stored},
 };
 
@@ -220,5 +220,9 @@ impl Store for DiskStore {
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
         self.shared.statistics.figures()
+    }
+
+    fn fsync_times(&self) -> Option<Distribution> {
+        Some(self.shared.statistics.fsync_times.distribution())
     }
 }

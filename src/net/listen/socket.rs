@@ -1,6 +1,7 @@
 //! [`Listener`]: a socket that listens.
 
 use std::{
+    any::Any,
     fs,
     net::TcpListener,
     os::{
@@ -40,6 +41,19 @@ impl Listener {
     /// Where it listens; the port is the one that the system picked where 0 was asked for.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// The socket by itself, for another protocol, and what is to be kept for as long as it listens.
+    pub fn take<T>(
+        self,
+        tcp: impl FnOnce(TcpListener) -> T,
+        unix: impl FnOnce(UnixListener) -> T,
+    ) -> (T, Option<Box<dyn Any + Send>>) {
+        let kept = self.file.map(|file| Box::new(file) as _);
+        match self.socket {
+            Socket::Tcp(socket) => (tcp(socket), kept),
+            Socket::Unix(socket) => (unix(socket), kept),
+        }
     }
 }
 

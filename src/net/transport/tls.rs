@@ -90,6 +90,8 @@ pub struct TlsSettings {
     pub(crate) verifier: Option<Arc<dyn ClientCertVerifier>>,
     pub(crate) name: Option<CertificateName>,
     pub(crate) contents: Contents,
+    /// When its own certificate ends.
+    pub(crate) expires: SystemTime,
 }
 
 /// Why there are no [`TlsSettings`].
@@ -161,7 +163,8 @@ impl TlsSettings {
         let chain = certificates(&files.certificate, "certificate", &mut contents)?;
         let key = private_key(&files.key, &mut contents)?;
         let mut warnings = Vec::new();
-        warnings.extend(validity_warning(&files.certificate, &chain[0])?);
+        let (expires, warning) = validity(&files.certificate, &chain[0])?;
+        warnings.extend(warning);
         warnings.extend(mode_warning(&files.key));
 
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -189,12 +192,17 @@ impl TlsSettings {
             rustls::crypto::ring::Ticketer::new().map_err(|error| unusable(&files.certificate, &error))?;
         config.time_provider = Arc::new(JudgingTime { written: newest(files) });
         let name = files.clients.as_ref().and_then(|clients| clients.name);
-        Ok((Self { config: Arc::new(config), verifier, name, contents }, warnings))
+        Ok((Self { config: Arc::new(config), verifier, name, contents, expires }, warnings))
     }
 
     /// What the files had in them.
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// When the certificate ends.
+    pub fn expires(&self) -> SystemTime {
+        self.expires
     }
 }
 
@@ -321,13 +329,15 @@ fn private_key(file: &Path, contents: &mut Contents) -> Result<PrivateKeyDer<'st
     })
 }
 
-/// By the clock by which rustls looks at certificates, which no test turns.
-fn validity_warning(file: &Path, certificate: &CertificateDer<'_>) -> Result<Option<String>, TlsError> {
+/// When a certificate ends, and what is wrong with its validity, by the clock by which rustls looks at certificates,
+/// which no test turns.
+fn validity(file: &Path, certificate: &CertificateDer<'_>) -> Result<(SystemTime, Option<String>), TlsError> {
     let certificate = Certificate::from_der(certificate).map_err(|error| unusable(file, &error))?;
     let validity = certificate.tbs_certificate().validity();
     let now = Clock::system().wall();
     let file = file.display();
-    Ok(if validity.not_after.to_system_time() < now {
+    let expires = validity.not_after.to_system_time();
+    let warning = if expires < now {
         let since = validity.not_after;
         Some(format!("the certificate in {file} expired at {since}: clients that check it do not connect; renew it"))
     } else if validity.not_before.to_system_time() > now {
@@ -335,7 +345,8 @@ fn validity_warning(file: &Path, certificate: &CertificateDer<'_>) -> Result<Opt
         Some(format!("the certificate in {file} is not valid before {from}; is the clock of this machine right?"))
     } else {
         None
-    })
+    };
+    Ok((expires, warning))
 }
 
 /// A list that is older than its authority meant it to be is used all the same: refusing everybody would be worse.

@@ -16,6 +16,6 @@ pub use clients::{
 };
 pub(crate) use plug_in::caught;
 pub use store::{
-    Condition, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession, RestoredWill,
-    SessionOwner, Store, WillLeft,
+    Condition, Distribution, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession,
+    RestoredWill, SessionOwner, Store, WillLeft,
 };

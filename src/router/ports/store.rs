@@ -60,6 +60,21 @@ pub trait Store: Send + Sync {
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
+
+    /// How long each fsync took, in seconds; `None`: it does not know.
+    fn fsync_times(&self) -> Option<Distribution> {
+        None
+    }
+}
+
+/// How many of something were how large.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// Upper bounds, in ascending order, with how many are between each and the one before it; the last bound is
+    /// `f64::INFINITY`.
+    pub buckets: Vec<(f64, u64)>,
+    /// All of them added up.
+    pub sum: f64,
 }
 
 /// Whether a [`Store`] takes more.

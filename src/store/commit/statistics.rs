@@ -1,6 +1,11 @@
-//! [`Statistics`]: what the store did and has, in numbers, for `$SYS`.
+//! [`Statistics`]: what the store did and has, in numbers, for `$SYS` and metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::router::Distribution;
 
 /// What a store did since it was opened, and what it has.
 #[derive(Debug, Default)]
@@ -19,6 +24,8 @@ pub struct Statistics {
     pub live_bytes: Number,
     /// Bytes of the store's files.
     pub disk_bytes: Number,
+    /// How long each fsync took.
+    pub fsync_times: Times,
 }
 
 impl Statistics {
@@ -52,5 +59,47 @@ impl Number {
 
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// How long something took, each time.
+#[derive(Debug, Default)]
+pub struct Times {
+    /// Up to each of [`BOUNDS`], and beyond the last.
+    counts: [Number; BOUNDS.len() + 1],
+    microseconds: Number,
+}
+
+/// In microseconds: from a disk with a cache that survives a power cut to one that is overloaded.
+const BOUNDS: [u64; 14] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
+
+impl Times {
+    pub(crate) fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.counts[BOUNDS.partition_point(|bound| *bound < took)].add(1);
+        self.microseconds.add(took);
+    }
+
+    /// In seconds.
+    pub(crate) fn distribution(&self) -> Distribution {
+        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
+        let buckets = bounds.zip(self.counts.iter().map(Number::get)).collect();
+        Distribution { buckets, sum: self.microseconds.get() as f64 / 1e6 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_counted_up_to_the_next_bound() {
+        let times = Times::default();
+        [50, 51, 1_000, 6_000_000].into_iter().for_each(|us| times.add(Duration::from_micros(us)));
+        let Distribution { buckets, sum } = times.distribution();
+        let some: Vec<_> = buckets.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(some, [(0.000_05, 1), (0.000_1, 1), (0.001, 1), (f64::INFINITY, 1)]);
+        assert!((sum - 6.001_101).abs() < 1e-9, "{sum}");
     }
 }

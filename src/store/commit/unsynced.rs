@@ -14,6 +14,7 @@ use super::{
     },
     statistics::Statistics,
 };
+use crate::clock::Stopwatch;
 
 /// What was written and may not be on the disk: to be synced while the writer goes on.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl<F: File> Unsynced<F> {
         if let Some(failure) = self.failed.get() {
             return Err(failure.clone());
         }
+        let syncing = Stopwatch::start();
         if let Err(error) = self.file.sync_data() {
             let failure = Failure::new(&names::segment(self.segment), "fsync failed", &error);
             return Err(self.failed.get_or_init(|| failure).clone());
@@ -39,6 +41,7 @@ impl<F: File> Unsynced<F> {
             thread::sleep(self.delay);
         }
         self.statistics.fsyncs.add(1);
+        self.statistics.fsync_times.add(syncing.took());
         Ok(())
     }
 }
