@@ -12,10 +12,10 @@
 //!
 //! # The map
 //!
-//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`] ←
-//! [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options; [`certs`] stands
-//! alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks. `tests/tidy` holds
-//! both.
+//! Imports go one way: [`types`] ← [`topic`] ← [`codec`] ← [`session`] ← [`router`] ← `net`, [`auth`], [`store`],
+//! `admin` ← [`server`]; [`config`] imports `types` alone, and `server` turns it into each room's own options;
+//! [`certs`] stands alone. `topic`, `codec` and `session` are pure: no sockets, no clock, no randomness, no locks.
+//! `tests/tidy` holds both.
 //!
 //! `ARCHITECTURE.md` in the repository describes the rooms, the way of a packet, the threads and the memory.
 //!
@@ -28,6 +28,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 // What an embedder needs is exported below. The modules are for the binary, tests, benches and fuzz targets.
+mod admin;
 #[doc(hidden)]
 pub mod auth;
 #[doc(hidden)]

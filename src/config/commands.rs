@@ -213,6 +213,18 @@ pub struct Health {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<ListenAddress>,
 
+    /// Ask a health check of HTTP instead, at http.listen: healthz (the threads answer), readyz (clients may
+    /// come) or startupz.
+    #[arg(
+        long,
+        value_name = "CHECK",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "healthz",
+        value_parser = ["healthz", "readyz", "startupz"]
+    )]
+    pub http: Option<String>,
+
     /// How long it may take altogether.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,

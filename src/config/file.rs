@@ -182,6 +182,12 @@ impl<'a> Source<'a> {
                     continue;
                 };
                 self.keys(table, keys, config);
+                if let Some(directory) = self.directory.filter(|_| name == "http") {
+                    let http = &mut config.http;
+                    let addresses = [("listen", &mut http.listen), ("health", &mut http.health)];
+                    let written = addresses.into_iter().filter(|(key, _)| keys.contains_key(*key));
+                    written.for_each(|(_, addresses)| addresses.relative_to(directory));
+                }
                 keys.keys().for_each(|key| config.origins.set(&table.full(key.get_ref()), self.file));
             } else {
                 self.told(self.key(&TOP, key, value, config));

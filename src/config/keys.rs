@@ -11,6 +11,7 @@ use super::{
         self, Choice, Form, OptionalPath, OptionalSecret, OptionalString, OptionalText, OrWord, Size, Span, Switch,
         Whole,
     },
+    http::{Addresses, Hosts, Users},
     listen::ListenAddress,
     listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
     lists::{Address, List, Mode, Network, Text},
@@ -95,7 +96,7 @@ impl<T> Table<T> {
 }
 
 /// Every table but `[[listener]]`.
-pub(super) const TABLES: [&Table<Config>; 5] = [&TOP, &AUTH, &LOG, &LIMITS, &SYS];
+pub(super) const TABLES: [&Table<Config>; 6] = [&TOP, &AUTH, &LOG, &HTTP, &LIMITS, &SYS];
 
 /// `log.level`
 pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
@@ -461,6 +462,29 @@ const SYS: Table<Config> = Table {
         ]),
             "What happens when a client publishes to $SYS/…: acknowledged and dropped, disconnected, or delivered as any \
              other.";
+    },
+};
+
+const HTTP: Table<Config> = Table {
+    name: "http",
+    help: "Health checks and metrics over HTTP. While no login is configured anywhere, programs on this machine may read \
+           all of it; once one is, those of users.",
+    keys: keys! { Config, config => config.http;
+        listen: Addresses,
+            "Where HTTP is served. A port of the default that is taken is passed over; if a listener has port 0, the \
+             default is \"off\". An address other than loopback needs users.";
+        users: Users,
+            "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \"admin\". \
+             Today each of them may read the metrics.";
+        metrics_open: Switch, "Whether /metrics is read without a login.";
+        allowed_hosts: Hosts,
+            "Names by which browsers and programs may call this server (the Host of a request), beside those of loopback. \
+             Where there are some, requests with a login are checked too.";
+        health: Addresses,
+            "Where the three health checks alone are served, to everybody: /healthz, /readyz and /startupz.";
+        drain_delay: span(Duration::ZERO, HOUR),
+            "How long listeners stay open at a shutdown after /readyz has turned to 503, so that a load balancer sends no \
+             more clients.";
     },
 };
 

@@ -45,6 +45,11 @@ impl ListenAddress {
         self.transport
     }
 
+    /// Is its port told?
+    pub fn has_port(&self) -> bool {
+        self.port.is_some()
+    }
+
     /// What it stands for where the transport is told elsewhere: one endpoint, or one for each address family, or one
     /// for each address of a host name, which is looked up for it.
     pub fn endpoints(&self, transport: Transport) -> Result<Vec<Endpoint>, ListenAddressError> {

@@ -10,7 +10,8 @@
 //!          │   └► lists           the forms of a listener's keys
 //!          │       └► listen      a listen address as text
 //!          └► settings            Config itself and its defaults
-//!              └► listener        one listener, and which of its settings go together
+//!              ├► listener        one listener, and which of its settings go together
+//!              └► http            the [http] table and its forms
 //! reference ────► text            keys × defaults: config/dunlin.toml and the table in docs/configuration.md
 //! starter ──────► text            what dunlin init writes: the reference with a few keys set
 //! changes ──────► KeyChange          keys × two Configs: what differs, for the summary and a reload's log line
@@ -35,6 +36,7 @@ mod file;
 mod foreign;
 mod forms;
 mod hints;
+mod http;
 mod keys;
 mod listen;
 mod listener;
@@ -55,6 +57,7 @@ pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, Shell, StoreAction, StoreArgs};
 pub use error::ConfigError;
 pub use file::{load, parse};
+pub use http::{HttpAddresses, HttpConfig, HttpUser};
 pub use listen::{ListenAddress, ListenAddressError};
 pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig};
 pub use memory_bound::MemoryBound;

@@ -8,6 +8,8 @@ use std::{
 };
 
 use super::{
+    http::HttpConfig,
+    listen::ListenAddress,
     listener::{ClientCertificates, ListenerConfig},
     memory_bound::MemoryBound,
     origins::Origins,
@@ -50,6 +52,8 @@ pub struct Config {
     pub sys: SysConfig,
     /// Who may connect, and what they may do.
     pub auth: AuthConfig,
+    /// Health checks and metrics over HTTP.
+    pub http: HttpConfig,
     /// What of the file that this was read from is allowed and hardly meant, a line each.
     pub warnings: Vec<String>,
     /// Where the values come from.
@@ -355,6 +359,7 @@ impl Default for Config {
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
+            http: HttpConfig::default(),
             warnings: Vec::new(),
             origins: Origins::default(),
         }
@@ -365,6 +370,18 @@ impl Config {
     /// A broker on a free loopback port (127.0.0.1, port 0): what a test wants.
     pub fn ephemeral() -> Self {
         Self { listeners: vec![ListenerConfig::tcp(SocketAddr::from(([127, 0, 0, 1], 0)))], ..Self::default() }
+    }
+
+    /// Where HTTP is served. Without a word of it in the configuration, nowhere if a listener has port 0: brokers that
+    /// run side by side would all want the same port.
+    pub fn http_addresses(&self) -> &[ListenAddress] {
+        let free = |one: &ListenerConfig| one.address.socket_addr().is_some_and(|address| address.port() == 0);
+        if self.has_default_http() && self.listeners.iter().any(free) { &[] } else { &self.http.listen.0 }
+    }
+
+    /// Does nothing say where HTTP is served? Then it is where [`HttpConfig::default`] says, if there is room.
+    pub fn has_default_http(&self) -> bool {
+        self.origins.of("http.listen").is_none() && self.http.listen == HttpConfig::default().listen
     }
 
     /// How many threads serve connections: as configured, or one for each CPU that the process may use, but for one

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::Access;
 
-use super::{Server, ServerError, access, listeners::Read, persistence};
+use super::{Server, ServerError, access, http, listeners::Read, persistence};
 use crate::{
     config::{AuthConfig, Cli, Config, ListenerConfig, summary},
     store,
@@ -28,6 +28,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     config.listeners.iter().for_each(|listener| found.listener(listener));
     found.overlaps(&config.listeners);
     found.users_rules_tokens(&config);
+    http::check(&config, false).unwrap_or_else(|error| found.wrong(error));
     if let Some(path) = &config.ready_file {
         found.file_to_write("the ready file", path);
     }
@@ -48,6 +49,7 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
 pub fn check_files(config: &Config) -> Result<String, ServerError> {
     let of_listeners = Server::check(config)?;
     let policy = access::load(config, false)?;
+    http::check(config, false)?;
     Ok(of_listeners.iter().chain(policy.warnings()).map(|line| format!("warning:       {line}\n")).collect())
 }
 

@@ -9,7 +9,7 @@ use std::{
 use super::{
     access,
     command_error::CommandError,
-    health, init, manual,
+    health, health_http, init, manual,
     passwords::{asked_twice, fits, fits_scram},
 };
 use crate::{
@@ -28,7 +28,11 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         Command::Certs(CertsArgs { dir, host, client, force }) => {
             say(certs::make(dir, host, client, *force)?.to_string().trim_end()).map(|()| true)
         }
-        Command::Health(args) => say(&health::ask(cli, args)?.to_string()).map(|()| true),
+        Command::Health(args) => match &args.http {
+            Some(check) => say(&health_http::ask(cli, args, check)?.to_string()),
+            None => say(&health::ask(cli, args)?.to_string()),
+        }
+        .map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),

@@ -34,6 +34,9 @@ pub enum HealthError {
     /// No listener has a known address and port.
     #[error("the configuration has no listener with a known address and port; write --listen ADDRESS:PORT")]
     NoListener,
+    /// No HTTP with a known address and port.
+    #[error("[http] has no listen with a known address and port; write --listen ADDRESS:PORT")]
+    NoHttp,
     /// It does not answer as a broker.
     #[error("not healthy: {address}: {problem}")]
     Dead {
@@ -100,13 +103,15 @@ fn listeners(cli: &Cli, health: &Health) -> Result<Vec<ListenerConfig>, HealthEr
         return Ok(endpoints.into_iter().map(|endpoint| ListenerConfig::new(endpoint, transport)).collect());
     }
     let (config, errors) = cli.with_config(health.config.as_deref()).resolve_all();
-    let unread = |error: &ConfigError| {
-        matches!(error, ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Foreign { .. })
-    };
-    match errors.into_iter().find(unread) {
+    match errors.into_iter().find(is_unread) {
         Some(error) => Err(error.into()),
         None => Ok(config.listeners),
     }
+}
+
+/// Is nothing known of the configuration?
+pub(super) fn is_unread(error: &ConfigError) -> bool {
+    matches!(error, ConfigError::Unreadable { .. } | ConfigError::Syntax { .. } | ConfigError::Foreign { .. })
 }
 
 /// The first listener on which a CONNECT can be answered, WebSocket last; otherwise the first one.
@@ -127,7 +132,7 @@ fn is_usable(listener: &ListenerConfig) -> bool {
 }
 
 /// A listener on every address is reached on loopback.
-fn reachable(endpoint: &Endpoint) -> Endpoint {
+pub(super) fn reachable(endpoint: &Endpoint) -> Endpoint {
     match endpoint {
         Endpoint::Ip(address) => {
             let ip = match address.ip() {

@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
+    time::SystemTime,
 };
 
 use arc_swap::ArcSwap;
@@ -132,6 +133,8 @@ pub(super) struct Open {
     pub(super) config: ListenerConfig,
     /// Of its files, when they were read.
     pub(super) contents: Contents,
+    /// When its certificate ends, if it has one.
+    pub(super) expires: Option<SystemTime>,
     /// What was said of them.
     pub(super) warnings: Vec<String>,
     pub(super) by: By,
@@ -183,6 +186,12 @@ impl Listeners {
         self.open.lock().iter().map(|open| open.listening.clone()).collect()
     }
 
+    /// The listeners with a certificate, by name, and when it ends.
+    pub(super) fn certificates(&self) -> Vec<(String, SystemTime)> {
+        let name = |listening: &Listening| listening.endpoint.with(listening.transport).to_string();
+        self.open.lock().iter().filter_map(|open| Some((name(&open.listening), open.expires?))).collect()
+    }
+
     /// Those that are open, which nobody else changes while they are held, and what `allow_anonymous` says for them,
     /// which nobody else does either.
     pub(super) fn hold(&self) -> (MutexGuard<'_, Vec<Open>>, &Anonymity) {
@@ -196,13 +205,14 @@ impl Listeners {
 
     pub(super) fn add(&self, bound: Bound, by: By, workers: &Workers) -> Result<Listening, ListenError> {
         let Bound { socket, listener_options, contents, warnings, config } = bound;
+        let expires = expires(&listener_options);
         let (mut open, _) = self.hold();
         let mut anonymity = self.anonymity.load().to_vec();
         let number = number(anonymity.len(), socket.endpoint())?;
         anonymity.push(config.allow_anonymous);
         self.anonymity.store(Arc::new(anonymity));
         let listening = Listening::new(number, socket.endpoint().clone(), &config);
-        open.push(Open { listening: listening.clone(), config, contents, warnings, by });
+        open.push(Open { listening: listening.clone(), config, contents, expires, warnings, by });
         workers.listen(number, socket, listener_options);
         Ok(listening)
     }
@@ -260,6 +270,11 @@ impl Read {
         });
         Ok(bound.collect())
     }
+}
+
+/// When the certificate of a listener ends, if it has one.
+pub(super) fn expires(options: &ListenerOptions) -> Option<SystemTime> {
+    options.tls.as_ref().map(TlsSettings::expires)
 }
 
 /// The number of a listener, when there have been so many before it.

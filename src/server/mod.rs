@@ -5,6 +5,8 @@ mod check;
 mod command_error;
 mod commands;
 mod health;
+mod health_http;
+mod http;
 mod init;
 mod listeners;
 mod machine;
@@ -22,6 +24,7 @@ pub use check::{check, check_files};
 pub use command_error::{CommandError, InitError};
 pub use commands::command;
 pub use health::HealthError;
+pub use http::HttpError;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -45,6 +48,7 @@ use crate::{
     store::{self, DiskStore},
     types::QoS,
 };
+use http::Http;
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
 pub use persistence::MovedError;
@@ -67,6 +71,7 @@ pub struct Server {
     /// `None`: the embedding program decides who comes in and what they may do.
     auth: Option<Arc<Auth>>,
     ready_file: Mutex<Option<ReadyFile>>,
+    http: Http,
 }
 
 /// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
@@ -90,6 +95,9 @@ pub enum ServerError {
     /// At a start: the threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
+    /// HTTP cannot be served, or not as the configuration says.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// Nobody can be told where it listens.
     #[error(transparent)]
     ReadyFile(#[from] ReadyFileError),
@@ -200,8 +208,10 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         let anonymity = Anonymity::default();
+        let plugged_in = ports.authenticate.is_some();
         let auth = access::plug(&config, &mut ports, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
+        let http = Http::start(&config, plugged_in, clock.clone())?;
 
         let in_memory = ports.store.is_none();
         if in_memory {
@@ -217,22 +227,35 @@ impl Server {
         let count = config.worker_threads();
         let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
+        http.restored(&router, workers.pings());
         let listeners = Listeners::open(bound, &workers, anonymity, passed)?;
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
         let ready_file = match &config.ready_file {
-            Some(path) => Some(ReadyFile::write(path, &listening)?),
+            Some(path) => Some(ReadyFile::write(path, &listening, &http.urls())?),
             None => None,
         };
+        http.certificates(listeners.certificates());
+        http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
-        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file })
+        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file, http })
     }
 
     /// Where it listened when it had started, in the order of the config, with the ports that the system picked in
     /// place of 0; Unix sockets, which have no such address, are left out.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where HTTP is served, as URLs; `unix:/path` for a Unix socket.
+    pub fn http_urls(&self) -> Vec<String> {
+        self.http.urls()
+    }
+
+    /// A configuration could not be read, so that nobody could put it in force: the metrics say so.
+    pub fn reload_failed(&self) {
+        self.http.reloaded(false);
     }
 
     /// The listeners that are open now.
@@ -267,27 +290,34 @@ impl Server {
         }
     }
 
-    /// How long [`shutdown`](Self::shutdown) waits for clients at most.
+    /// How long [`shutdown`](Self::shutdown) waits for load balancers and clients at most.
     pub async fn shutdown_grace(&self) -> Duration {
-        self.config.lock().await.shutdown_grace
+        let config = self.config.lock().await;
+        config.shutdown_grace.saturating_add(config.http.drain_delay)
     }
 
-    /// Publishes the Wills of connected clients, stops accepting, writes what is queued to connected clients for at
-    /// most the configured grace, closes all connections, ends the threads and closes the store. An error is the
-    /// store's: what was acknowledged is kept all the same.
+    /// Says no to `/readyz` and waits for `http.drain_delay`. Then publishes the Wills of connected clients, stops
+    /// accepting, writes what is queued to connected clients for at most the configured grace, closes all connections,
+    /// ends the threads and closes the store. An error is the store's: what was acknowledged is kept all the same.
     pub async fn shutdown(self) -> Result<(), store::Failure> {
-        let grace = self.config.into_inner().shutdown_grace;
+        let config = self.config.into_inner();
+        let (grace, drain) = (config.shutdown_grace, config.http.drain_delay);
         tracing::info!(?grace, connected = self.router.connected(), "shutting down");
         // the ready file goes first: whoever sees it may connect
         drop(self.ready_file);
+        let http = self.http;
+        http.stopping();
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
         std::thread::spawn(move || {
+            http::wait(&clock, drain);
             // while those that wait for them are still connected
             router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
-            let _ = done.send(store.map_or(Ok(()), |store| store.close()));
+            let closed = store.map_or(Ok(()), |store| store.close());
+            drop(http);
+            let _ = done.send(closed);
         });
         let closed = stopped.await.unwrap_or_else(|_| {
             tracing::error!("the shutdown panicked");

@@ -3,7 +3,7 @@
 use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{
     auth::{Auth, OtherLogin, Policy},
-    config::{self, Config},
+    config::{self, Config, HttpConfig},
 };
 
 impl Server {
@@ -18,7 +18,9 @@ impl Server {
     /// When this returns, the addresses of listeners that are gone are free. Files are read on the thread that calls.
     pub async fn reload(&self, config: &Config) -> Result<Vec<String>, ServerError> {
         let mut running = self.config.lock().await;
-        let (lines, closing) = self.put_in_force(&mut running, config)?;
+        let put = self.put_in_force(&mut running, config);
+        self.http.reloaded(put.is_ok());
+        let (lines, closing) = put?;
         for closed in closing {
             closed.await;
         }
@@ -34,6 +36,7 @@ impl Server {
             return Err(ServerError::NoListener);
         }
         // what may fail
+        self.http.check(config)?;
         let policy = match &self.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
@@ -53,7 +56,9 @@ impl Server {
         new_warnings.for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
+        self.http.certificates(self.listeners.certificates());
         replace_running(running, config);
+        self.http.replace(running);
         self.router.set_limits(router_limits(running));
         self.workers.set_limits(net_limits(running));
         Ok((lines, closing))
@@ -67,7 +72,11 @@ impl Server {
             return Ok(plan.set_modes()?);
         }
         let listening = listening.unwrap_or_else(|| plan.open());
-        let prepared = config.ready_file.as_deref().map(|path| ReadyFile::prepare(path, &listening)).transpose()?;
+        let prepared = config
+            .ready_file
+            .as_deref()
+            .map(|path| ReadyFile::prepare(path, &listening, &self.http.urls()))
+            .transpose()?;
         plan.set_modes()?;
         Ok(ReadyFile::replace(&mut ready_file, prepared)?)
     }
@@ -102,6 +111,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         limits,
         sys,
         auth,
+        http,
         warnings,
         ..
     } = config.clone();
@@ -117,6 +127,8 @@ fn replace_running(running: &mut Config, config: &Config) {
         limits,
         sys,
         auth,
+        // where it is served needs a restart
+        http: HttpConfig { listen: running.http.listen.clone(), health: running.http.health.clone(), ..http },
         warnings,
         ..running.clone()
     };
@@ -133,7 +145,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys, or tables, that are put in force while the server runs.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 14] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -141,6 +153,10 @@ const AT_ONCE: [&str; 10] = [
     "server_reference",
     "response_information",
     "auth.",
+    "http.users",
+    "http.metrics_open",
+    "http.allowed_hosts",
+    "http.drain_delay",
     "log.level",
     "limits.",
     "sys.",

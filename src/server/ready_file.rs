@@ -45,16 +45,16 @@ pub(super) struct Prepared {
 
 impl ReadyFile {
     /// Writes the file.
-    pub(super) fn write(path: &Path, listening: &[Listening]) -> Result<Self, ReadyFileError> {
-        Self::prepare(path, listening)?.publish()
+    pub(super) fn write(path: &Path, listening: &[Listening], http: &[String]) -> Result<Self, ReadyFileError> {
+        Self::prepare(path, listening, http)?.publish()
     }
 
     /// Writes all of it, beside where it will be.
-    pub(super) fn prepare(path: &Path, listening: &[Listening]) -> Result<Prepared, ReadyFileError> {
+    pub(super) fn prepare(path: &Path, listening: &[Listening], http: &[String]) -> Result<Prepared, ReadyFileError> {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let prepared = Prepared { path: path.to_owned(), unfinished: unfinished.into() };
-        match fs::write(&prepared.unfinished, text(listening)) {
+        match fs::write(&prepared.unfinished, text(listening, http)) {
             Ok(()) => Ok(prepared),
             Err(error) => Err(ReadyFileError { what: "write", path: path.to_owned(), error }),
         }
@@ -97,10 +97,10 @@ impl Drop for ReadyFile {
     }
 }
 
-fn text(listening: &[Listening]) -> String {
+fn text(listening: &[Listening], http: &[String]) -> String {
     let listeners: Vec<_> = listening.iter().map(listener).collect();
     let (pid, version) = (std::process::id(), env!("CARGO_PKG_VERSION"));
-    serde_json::json!({ "pid": pid, "version": version, "listeners": listeners }).to_string() + "\n"
+    serde_json::json!({ "pid": pid, "version": version, "listeners": listeners, "http": http }).to_string() + "\n"
 }
 
 fn listener(listening: &Listening) -> serde_json::Value {

@@ -92,6 +92,7 @@ impl<'a> Plan<'a> {
             listening: Listening::new(before.listening.number, before.listening.endpoint, &config),
             config,
             contents: read.contents,
+            expires: listeners::expires(&read.listener_options),
             warnings: read.warnings,
             by: before.by,
         };
@@ -113,10 +114,10 @@ impl<'a> Plan<'a> {
     /// One that is new.
     fn add(&mut self, bound: Bound, numbered: usize) -> Result<(), ListenError> {
         let Bound { socket, listener_options, contents, warnings, config } = bound;
-        let endpoint = socket.endpoint().clone();
+        let (endpoint, expires) = (socket.endpoint().clone(), listeners::expires(&listener_options));
         let number = listeners::number(numbered, &endpoint)?;
         let listening = Listening::new(number, endpoint, &config);
-        let open = Open { listening, config, contents, warnings, by: By::Config };
+        let open = Open { listening, config, contents, expires, warnings, by: By::Config };
         self.lines.push(format!("{} is open", name(&open)));
         self.next.push(Next { open, change: ListenerChange::Opens(socket, listener_options) });
         Ok(())

@@ -1,9 +1,10 @@
 //! The words every room shares: [`QoS`], [`PacketId`], [`ClientId`], [`UserName`], [`ProtocolVersion`], [`Endpoint`],
 //! [`Transport`], [`TlsRecords`], [`QueueFull`], [`SessionOwnership`], [`ClientIdBinding`], [`SubscriptionOptions`],
-//! [`SharedSubscriptions`], [`Contents`], [`Secret`]. Nothing here does anything.
+//! [`SharedSubscriptions`], [`Contents`], [`Role`], [`Secret`]. Nothing here does anything.
 
 mod contents;
 mod listening;
+mod role;
 mod secret;
 
 use std::{
@@ -16,6 +17,7 @@ use triomphe::ThinArc;
 
 pub use contents::{Contents, without_mark};
 pub use listening::{Endpoint, TlsRecords, Transport};
+pub use role::Role;
 pub use secret::Secret;
 
 /// Quality of Service of a message or a subscription (MQTT 3.1.1 section 4.3).

@@ -168,7 +168,7 @@ fn every_dependency_has_a_row() {
 #[test]
 fn commands_on_the_pages_run() {
     let needed = std::env::var_os("DUNLIN_NEEDS_MOSQUITTO").is_some();
-    for tool in ["mosquitto", "mosquitto_sub", "unshare", "python3"] {
+    for tool in ["mosquitto", "mosquitto_sub", "unshare", "python3", "curl"] {
         let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).stdout(Stdio::null()).status();
         if !found.is_ok_and(|status| status.success()) {
             assert!(!needed, "{tool} is not installed");

@@ -17,6 +17,7 @@
 //! | `persistence` | the data directory |
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
+//! | `http` | health checks and metrics over HTTP |
 //! | `init` | `dunlin init`, and that what it prints works |
 //! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration, and what its image runs |
@@ -40,6 +41,7 @@ mod daemon;
 mod docs;
 mod fuzz_corpus;
 mod health;
+mod http;
 mod init;
 mod library;
 mod limits;

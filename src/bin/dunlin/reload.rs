@@ -63,7 +63,10 @@ impl<'a> Reloads<'a> {
                     Err(error) => error.to_string(),
                 }
             }
-            Err(error) => error.to_string(),
+            Err(error) => {
+                server.reload_failed();
+                error.to_string()
+            }
         };
         tracing::error!("the configuration stays as it is: {error}");
         Err(error)

@@ -1,0 +1,53 @@
+//! The three health checks. They answer everybody, without a key, and outside of every bound of requests.
+
+use std::sync::Arc;
+
+use super::state::State;
+use crate::router::Condition;
+use axum::{
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+/// `/healthz`: the threads answer.
+pub(super) async fn alive(Shared(state): Shared<Arc<State>>) -> Response {
+    // until there are threads, the one that starts them would have to hang
+    let threads = match state.broker.get() {
+        Some(broker) if !state.is_stopping() => state.ticks.are_answered(&broker.probe).await,
+        _ => true,
+    };
+    answer(threads, json!({ "threads": word(threads, "answer", "hang") }))
+}
+
+/// `/readyz`: clients may come.
+pub(super) async fn ready(Shared(state): Shared<Arc<State>>) -> Response {
+    let restored = state.broker.get().is_some();
+    let (listening, stopping) = (state.is_listening(), state.is_stopping());
+    let condition = state.broker.get().and_then(|broker| Some(broker.router.plugged_store()?.condition()));
+    let stored = !matches!(condition, Some(Condition::Stuck | Condition::Failed));
+    let checks = json!({
+        "restored": word(restored, "yes", "no"),
+        "listening": word(listening, "yes", "no"),
+        "shutdown": word(!stopping, "no", "yes"),
+        "store": condition.map_or_else(|| "none".to_owned(), |condition| condition.to_string()),
+    });
+    answer(restored && listening && !stopping && stored, checks)
+}
+
+/// `/startupz`: what was stored is restored.
+pub(super) async fn started(Shared(state): Shared<Arc<State>>) -> Response {
+    let restored = state.broker.get().is_some();
+    answer(restored, json!({ "restored": word(restored, "yes", "no") }))
+}
+
+fn answer(good: bool, checks: serde_json::Value) -> Response {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let kind = (header::CONTENT_TYPE, "application/json");
+    (status, [kind], json!({ "ok": good, "checks": checks }).to_string() + "\n").into_response()
+}
+
+fn word(good: bool, yes: &'static str, no: &'static str) -> &'static str {
+    if good { yes } else { no }
+}

@@ -1,0 +1,225 @@
+//! What the router and the store count, with names and texts. Every [`Count`] is here.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+
+use super::{super::state::State, numbers::Numbers};
+use crate::router::{Condition, Count, LongestTurn, Router, Store};
+
+/// The broker's numbers, read at each scrape.
+pub(super) struct Collected(pub Arc<State>);
+
+impl fmt::Debug for Collected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Collected")
+    }
+}
+
+/// Counters by themselves: name, text, what is counted.
+const COUNTERS: [(&str, &str, Count); 18] = [
+    ("sockets_accepted", "Connections accepted, before anything was read", Count::SocketsOpened),
+    ("connections_opened", "Connections with a CONNECT that was accepted", Count::Connects),
+    ("connections_closed", "Those that ended", Count::Disconnects),
+    ("received_bytes", "Bytes from clients", Count::BytesReceived),
+    ("sent_bytes", "Bytes to clients", Count::BytesSent),
+    ("packets_received", "MQTT packets from clients", Count::MessagesReceived),
+    ("packets_sent", "MQTT packets to clients", Count::MessagesSent),
+    ("messages_received", "PUBLISH packets accepted from clients", Count::PublishReceived),
+    ("messages_sent", "PUBLISH packets to clients", Count::PublishSent),
+    ("message_bytes_received", "Payload bytes accepted from clients", Count::PublishBytesReceived),
+    ("message_bytes_sent", "Payload bytes to clients", Count::PublishBytesSent),
+    ("message_bytes_dropped", "Payload bytes of messages that were dropped", Count::PublishBytesDropped),
+    ("sessions_expired", "Sessions that ended as their clients stayed away", Count::SessionsExpired),
+    ("retained_messages_expired", "Retained messages that expired", Count::RetainedExpired),
+    ("subscribes", "Subscriptions granted", Count::Subscribes),
+    ("unsubscribes", "Subscriptions given up", Count::Unsubscribes),
+    ("pings", "PINGREQ packets", Count::Pings),
+    ("wills_published", "Wills published", Count::Wills),
+];
+
+/// `connections_refused`, by reason.
+const REFUSED: [(&str, Count); 10] = [
+    ("max_connections", Count::RefusedConnections),
+    ("connecting", Count::RefusedConnecting),
+    ("connecting_bytes", Count::RefusedConnectingBytes),
+    ("timeout", Count::ConnectTimeouts),
+    ("login", Count::RefusedLogins),
+    ("session_limit", Count::RefusedSessions),
+    ("client_id_too_long", Count::ClientIdsTooLong),
+    ("keep_alive", Count::RefusedKeepAlive),
+    ("packet_too_large", Count::PacketsTooLarge),
+    ("protocol", Count::ProtocolErrors),
+];
+
+/// `messages_dropped`, by reason; "memory" is what is left of all.
+const DROPPED: [(&str, Count); 9] = [
+    ("queue_full", Count::DroppedQueueFull),
+    ("queues_full", Count::DroppedQueuesFull),
+    ("outbound_full", Count::DroppedOutboundFull),
+    ("retained_full", Count::DroppedRetainedFull),
+    ("store_full", Count::DroppedStoreFull),
+    ("sys_topic", Count::DroppedSysTopic),
+    ("not_authorized", Count::DroppedNotAuthorized),
+    ("expired", Count::DroppedExpired),
+    ("too_large", Count::DroppedTooLarge),
+];
+
+/// `limit_reached`, by limit: what refuses neither a connection nor drops a message for it.
+const LIMITS: [(&str, Count); 10] = [
+    ("write_timeout", Count::WriteTimeouts),
+    ("max_topic", Count::TopicsTooLarge),
+    ("max_subscriptions", Count::RefusedSubscriptions),
+    ("max_inflight_in", Count::DeferredInflight),
+    ("max_memory", Count::RefusedMemory),
+    ("denied_deliveries", Count::DeniedDeliveries),
+    ("publish_rate", Count::PublishRate),
+    ("connect_rate", Count::ConnectRate),
+    ("max_qos", Count::RefusedQos),
+    ("retain_available", Count::RefusedRetain),
+];
+
+/// What a store says it did: its name there, the name here, the text.
+const STORE_COUNTERS: [(&str, &str, &str); 5] = [
+    ("batches", "store_batches", "Commits of the store"),
+    ("frames", "store_frames", "Frames written, with those of cleaning"),
+    ("records", "store_records", "Records in them"),
+    ("bytes written", "store_written_bytes", "Bytes of them"),
+    ("fsyncs", "store_fsyncs", "Calls of fsync for them"),
+];
+
+/// The same of what it has.
+const STORE_GAUGES: [(&str, &str, &str); 2] = [
+    ("bytes kept", "store_live_bytes", "Bytes of the records of all that is kept, about"),
+    ("bytes on disk", "store_disk_bytes", "Bytes of the files of the store"),
+];
+
+impl Collector for Collected {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Self(state) = self;
+        let Some(broker) = state.broker.get() else { return Ok(()) };
+        let router = &broker.router;
+        let mut out = Numbers(encoder);
+        let version = [(env!("CARGO_PKG_VERSION"), 1)];
+        out.gauges("build_info", "The version that runs", "version", version.into_iter())?;
+        out.gauge("start_time_seconds", "When it started, in Unix time", unix(state.started))?;
+        let reload = **state.reload.load();
+        let succeeded = i64::from(reload.succeeded);
+        out.gauge("config_last_reload_success", "Was the last configuration put in force? (1, 0)", succeeded)?;
+        let at = unix(reload.at);
+        out.gauge("config_last_reload_timestamp_seconds", "When that was, in Unix time", at)?;
+        let certificates = state.certificates.load();
+        if !certificates.is_empty() {
+            let ends = certificates.iter().map(|(listener, ends)| (listener.as_str(), unix(*ends)));
+            let help = "When the certificate of a listener ends, in Unix time";
+            out.gauges("certificate_expiry_timestamp_seconds", help, "listener", ends)?;
+        }
+        counters(&mut out, router)?;
+        gauges(&mut out, router)?;
+        match router.plugged_store() {
+            Some(store) => of_store(&mut out, store),
+            None => Ok(()),
+        }
+    }
+}
+
+fn counters(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
+    let get = |count| router.counters().get(count);
+    for (name, help, count) in COUNTERS {
+        out.counter(name, help, get(count))?;
+    }
+    let all = get(Count::PublishDropped);
+    let dropped = DROPPED.map(|(reason, count)| (reason, get(count)));
+    let known = dropped.iter().map(|(_, count)| count).sum();
+    let dropped = dropped.into_iter().chain([("memory", all.saturating_sub(known))]);
+    out.counters("messages_dropped", "Messages dropped, or delivered and not retained", "reason", dropped)?;
+    let refused = REFUSED.iter().map(|(reason, count)| (*reason, get(*count)));
+    let help = "Connections refused, or closed for what the client sent";
+    out.counters("connections_refused", help, "reason", refused)?;
+    let limits = LIMITS.iter().map(|(limit, count)| (*limit, get(*count)));
+    out.counters("limit_reached", "How often another limit refused or delayed something", "limit", limits)
+}
+
+fn gauges(out: &mut Numbers<'_>, router: &Router) -> fmt::Result {
+    let (sessions, connected) = (router.session_count(), router.connected());
+    let away = sessions.saturating_sub(connected);
+    let backlog = router.backlog();
+    let (retained, retained_bytes) = router.retained_size();
+    let logins = router.plugged_authenticate().map_or(0, |authenticate| authenticate.waiting());
+    let states = [("connected", connected), ("away", away)];
+    out.gauges("sessions", "Sessions, by whether their client is connected", "state", states.into_iter())?;
+    let numbers = [
+        ("connections", "Clients that are connected", connected),
+        ("connections_maximum", "The most that were connected at a time", router.connected_maximum()),
+        ("subscriptions", "Subscriptions of all sessions", router.subscription_count()),
+        ("shared_subscriptions", "Those of them that are shared", router.shared_subscription_count()),
+        ("retained_messages", "Retained messages", retained),
+        ("retained_bytes", "Bytes of their payloads", retained_bytes),
+        ("queued_messages", "Messages that wait or are in flight in all sessions", backlog.messages),
+        ("queued_bytes", "Bytes of their topics and payloads", backlog.bytes),
+        ("queued_memory_bytes", "Memory that they take, about", backlog.cost),
+        ("subscriptions_memory_bytes", "Memory that subscriptions take, about", router.subscription_memory()),
+        ("retained_memory_bytes", "Memory that retained messages take, about", router.retained_memory()),
+        ("logins_waiting", "Logins that wait for their password to be compared", logins),
+    ];
+    for (name, help, number) in numbers {
+        out.gauge(name, help, number)?;
+    }
+    let LongestTurn { nodes, deliveries, took } = router.counters().longest_turn();
+    out.gauge("longest_turn_seconds", "The longest turn of a connection since the start", took.as_secs_f64())?;
+    out.gauge("longest_turn_nodes", "The most nodes that a turn visited", nodes)?;
+    out.gauge("longest_turn_deliveries", "The most deliveries of a turn", deliveries)
+}
+
+fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
+    let figures = store.figures();
+    let of = |name: &str| figures.iter().find(|(known, _)| *known == name).map(|(_, figure)| *figure);
+    for (figure, name, help) in STORE_COUNTERS {
+        if let Some(figure) = of(figure) {
+            out.counter(name, help, figure)?;
+        }
+    }
+    for (figure, name, help) in STORE_GAUGES {
+        if let Some(figure) = of(figure) {
+            out.gauge(name, help, figure)?;
+        }
+    }
+    let word = match store.condition() {
+        // that clients wait for it is no fault
+        Condition::Ready | Condition::Busy => "ok",
+        Condition::Full => "full",
+        Condition::Stuck => "stuck",
+        Condition::Failed => "failed",
+    };
+    let conditions = ["ok", "full", "stuck", "failed"].map(|one| (one, i64::from(one == word)));
+    out.gauges("store_condition", "1 for the condition of the store", "condition", conditions.into_iter())?;
+    match store.fsync_times() {
+        Some(times) => out.histogram("fsync_seconds", "Time of each fsync", &times),
+        None => Ok(()),
+    }
+}
+
+fn unix(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_is_counted_is_shown_once() {
+        let alone = COUNTERS.iter().map(|(_, _, count)| *count);
+        let labelled = REFUSED.iter().chain(&DROPPED).chain(&LIMITS).map(|(_, count)| *count);
+        let mut shown: Vec<_> =
+            alone.chain(labelled).chain([Count::PublishDropped]).map(|count| count as usize).collect();
+        shown.sort_unstable();
+        // the last one of the counters
+        let all: Vec<_> = (0..=Count::RefusedKeepAlive as usize).collect();
+        assert_eq!(shown, all);
+    }
+}

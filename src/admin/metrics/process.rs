@@ -1,0 +1,48 @@
+//! What every Prometheus client tells of its process, by the names that they have agreed on. What the system does not
+//! say is left out.
+
+use std::{fmt, fs};
+
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use rustix::{
+    process::{Resource, getrlimit},
+    time::{ClockId, clock_gettime},
+};
+
+use super::numbers::Numbers;
+
+/// This process.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut out = Numbers(encoder);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let number = |name: &str| -> Option<i64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        if let Some(kib) = number("VmRSS:") {
+            out.gauge("process_resident_memory_bytes", "Memory that is resident", kib << 10)?;
+        }
+        if let Some(kib) = number("VmSize:") {
+            out.gauge("process_virtual_memory_bytes", "Memory that is mapped", kib << 10)?;
+        }
+        if let Some(threads) = number("Threads:") {
+            out.gauge("process_threads", "Threads", threads)?;
+        }
+        let used = clock_gettime(ClockId::ProcessCPUTime);
+        let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
+        out.counter("process_cpu_seconds", "Processor time of all threads", used)?;
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            // the directory itself is one of them while it is read
+            let open = files.count().saturating_sub(1);
+            out.gauge("process_open_fds", "File descriptors that are open", open)?;
+        }
+        match getrlimit(Resource::Nofile).current {
+            Some(most) => out.gauge("process_max_fds", "File descriptors that may be open", most),
+            None => Ok(()),
+        }
+    }
+}

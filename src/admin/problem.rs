@@ -1,0 +1,44 @@
+//! [`Problem`]: an answer that says what is wrong, as RFC 9457 has it, with a code that does not change.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+/// What is wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    /// For programs.
+    code: &'static str,
+    /// For people.
+    detail: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into() }
+    }
+
+    #[cfg(test)]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { status, code, detail } = self;
+        let title = status.canonical_reason().unwrap_or("Error");
+        let body = serde_json::json!({
+            "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail, "code": code
+        });
+        let kind = (header::CONTENT_TYPE, "application/problem+json");
+        let mut response = (status, [kind], body.to_string() + "\n").into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let basic = header::HeaderValue::from_static("Basic realm=\"dunlin\", charset=\"UTF-8\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        }
+        response
+    }
+}

@@ -1,0 +1,25 @@
+//! [`Requests`]: how long requests took.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
+/// How long requests took.
+pub(super) struct Requests(Histogram);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.000_5, 4.0, 8)))
+    }
+}
+
+impl Requests {
+    pub fn took(&self, time: Duration) {
+        self.0.observe(time.as_secs_f64());
+    }
+
+    /// All of them, also those to come.
+    pub fn histogram(&self) -> Histogram {
+        self.0.clone()
+    }
+}

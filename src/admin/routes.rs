@@ -1,0 +1,136 @@
+//! Which path is answered by what, and for which role; how many requests at a time, and for how long.
+
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use axum::{
+    Extension, Router,
+    extract::{DefaultBodyLimit, Request, State as Shared},
+    http::{Method, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{
+    access, health,
+    metrics::{self, Metrics},
+    problem::Problem,
+    rules::{METRICS, Via},
+    state::State,
+};
+use crate::{clock::Stopwatch, types::Role};
+
+/// The largest body of a request.
+const LARGEST_BODY: usize = 1 << 20;
+
+/// Requests that are answered at a time.
+const MOST_REQUESTS: usize = 64;
+
+/// A request takes no longer.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// What is served where everything is.
+pub(super) fn all(state: &Arc<State>) -> Router {
+    let judged = Router::new()
+        .route(METRICS, get(metrics).route_layer(middleware::from_fn_with_state(Role::Viewer, needs)))
+        .fallback(async |uri: Uri| {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing at {}", uri.path()))
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let detail = format!("{method} is not for {}", uri.path());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail)
+        })
+        .layer(Extension(Arc::new(Metrics::new(state.clone()))))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn_with_state(state.clone(), judge))
+        .layer(middleware::from_fn_with_state(state.clone(), bound))
+        .with_state(state.clone());
+    judged.merge(checks(state))
+}
+
+/// What is served where the health checks alone are.
+pub(super) fn checks(state: &Arc<State>) -> Router {
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/startupz", get(health::started))
+        .with_state(state.clone())
+}
+
+/// Lets those in who may come in; what comes after finds their role.
+async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
+    let via = request.extensions().get::<Via>().copied();
+    let Some(via) = via else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    // the body of a request cannot be shared among threads, and is not needed
+    let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+    match access::admit(&state, via, &method, &uri, &headers).await {
+        Ok(role) => {
+            request.extensions_mut().insert(role);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Answers those whose role may.
+async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Response {
+    match request.extensions().get::<Role>() {
+        Some(role) if *role >= least => next.run(request).await,
+        _ => {
+            let detail = format!("this is for the role {:?} and those above", least.name());
+            Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response()
+        }
+    }
+}
+
+/// The bounds of every request but a health check.
+async fn bound(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: u64| length > LARGEST_BODY as u64) {
+        let detail = format!("the body has {} bytes, more than {LARGEST_BODY}", length.unwrap_or_default());
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail).into_response();
+    }
+    let watch = Stopwatch::start();
+    let _one = match OneOfMany::begin(state.clone()) {
+        Some(one) => one,
+        None => return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many requests").into_response(),
+    };
+    let response = match state.clock.timeout(LONGEST, pin!(next.run(request))).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "it took too long").into_response(),
+    };
+    state.requests.took(watch.took());
+    response
+}
+
+/// A request that is being answered.
+struct OneOfMany(Arc<State>);
+
+impl OneOfMany {
+    fn begin(state: Arc<State>) -> Option<Self> {
+        let others = state.under_way.fetch_add(1, Ordering::AcqRel);
+        let one = Self(state);
+        (others < MOST_REQUESTS).then_some(one)
+    }
+}
+
+impl Drop for OneOfMany {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn metrics(Extension(all): Extension<Arc<Metrics>>, headers: header::HeaderMap) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let format = metrics::Format::wanted(accepts);
+    match all.text(format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
+        Err(metrics::NotYet) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the broker is starting").into_response()
+        }
+    }
+}

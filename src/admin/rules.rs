@@ -1,0 +1,169 @@
+//! [`Rules`]: who may do what, and what is asked of the headers of a request.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{HOST, HeaderName, ORIGIN},
+};
+
+use super::problem::Problem;
+use crate::types::Role;
+
+/// The path of the metrics.
+pub(super) const METRICS: &str = "/metrics";
+
+/// Who may do what.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// No login is configured anywhere: programs on this machine are let in without one.
+    pub open: bool,
+    /// Users who may log in, with their roles.
+    pub users: Vec<(String, Role)>,
+    /// Are metrics read without a login?
+    pub metrics_open: bool,
+    /// Names of this server, in small letters, beside those of loopback.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    Tcp(SocketAddr),
+    /// A Unix socket: the mode of its file says who may open it.
+    Unix,
+}
+
+impl Rules {
+    /// What is asked of a request without a login: it could come from a page in a browser on this machine (DNS
+    /// rebinding), or from anywhere through a proxy.
+    pub(super) fn check_open(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let forwarded = headers.keys().find(|name| is_forwarding(name));
+        if let Some(name) = forwarded {
+            let detail = format!("{name} says that a proxy passed this on: without a login, configured, it is refused");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forwarded", detail));
+        }
+        self.check_host(uri, headers)?;
+        match headers.get(ORIGIN) {
+            Some(_) if !is_own_origin(headers) => Err(foreign_origin()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is the request for this server by one of its names?
+    pub(super) fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let mut hosts = headers.get_all(HOST).iter().map(|value| value.to_str().unwrap_or_default());
+        let (host, more) = (hosts.next(), hosts.next());
+        let is_known = |host: &str| {
+            let name = without_port(host).to_ascii_lowercase();
+            is_loopback(&name) || self.allowed_hosts.contains(&name)
+        };
+        let known = host.is_some_and(is_known) && more.is_none();
+        if known && uri.authority().is_none_or(|authority| is_known(authority.as_str())) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{:?} is not a name of this server: write it below [http] in allowed_hosts, or ask for localhost",
+            host.unwrap_or_default()
+        );
+        Err(Problem::new(StatusCode::FORBIDDEN, "host", detail))
+    }
+}
+
+/// A page of another server may send what a browser knows of a login along with its own requests.
+pub(super) fn check_origin_of_write(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    let foreign = headers.contains_key(ORIGIN) && !is_own_origin(headers);
+    if !reads && foreign { Err(foreign_origin()) } else { Ok(()) }
+}
+
+fn foreign_origin() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "origin", "a page of another server sent this (Origin)")
+}
+
+/// Is the page that sent this one of the server that it is sent to?
+fn is_own_origin(headers: &HeaderMap) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let (Some(origin), Some(host)) = (text(ORIGIN), text(HOST)) else { return false };
+    let authority = origin.split_once("://").map(|(_, authority)| authority);
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-") || ["forwarded", "x-real-ip", "via"].contains(&name)
+}
+
+/// `localhost:9883`, `127.0.0.1`, `[::1]:9883`.
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+fn is_loopback(name: &str) -> bool {
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let header = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        lines.iter().map(header).collect()
+    }
+
+    /// Headers, and what becomes of a request that has them.
+    type Case<'a> = (&'a [(&'static str, &'static str)], Result<(), &'a str>);
+
+    #[test]
+    fn while_it_is_open_only_requests_of_this_machine_are_answered() {
+        let rules = Rules { open: true, allowed_hosts: vec!["broker.lan".into()], ..Rules::default() };
+        let table: &[Case<'_>] = &[
+            (&[("host", "localhost:9883")], Ok(())),
+            (&[("host", "LOCALHOST")], Ok(())),
+            (&[("host", "127.0.0.1:9883")], Ok(())),
+            (&[("host", "[::1]:9883")], Ok(())),
+            (&[("host", "broker.lan:9883")], Ok(())),
+            (&[("host", "localhost:9"), ("origin", "http://localhost:9")], Ok(())),
+            (&[], Err("host")),
+            (&[("host", "evil.example")], Err("host")),
+            (&[("host", "127.0.0.1.evil.example:9883")], Err("host")),
+            (&[("host", "localhost.evil.example")], Err("host")),
+            (&[("host", "192.0.2.1:9883")], Err("host")),
+            (&[("host", "")], Err("host")),
+            (&[("host", "localhost:9"), ("origin", "http://evil.example")], Err("origin")),
+            (&[("host", "localhost:9"), ("origin", "http://localhost:10")], Err("origin")),
+            (&[("host", "localhost:9"), ("origin", "null")], Err("origin")),
+            (&[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], Err("forwarded")),
+            (&[("host", "localhost"), ("x-forwarded-anything", "")], Err("forwarded")),
+            (&[("host", "localhost"), ("forwarded", "for=192.0.2.1")], Err("forwarded")),
+            (&[("host", "localhost"), ("x-real-ip", "192.0.2.1")], Err("forwarded")),
+            (&[("host", "localhost"), ("via", "1.1 proxy")], Err("forwarded")),
+        ];
+        for (lines, expected) in table {
+            let got = rules.check_open(&Uri::from_static("/metrics"), &headers(lines));
+            assert_eq!(got.map_err(|problem| problem.code()), *expected, "{lines:?}");
+        }
+        let other = Uri::from_static("http://evil.example/metrics");
+        assert!(rules.check_open(&other, &headers(&[("host", "localhost")])).is_err());
+        let mut twice = headers(&[("host", "localhost")]);
+        twice.append(HOST, HeaderValue::from_static("evil.example"));
+        assert!(rules.check_open(&Uri::from_static("/"), &twice).is_err());
+    }
+
+    #[test]
+    fn a_page_of_another_server_may_read_with_a_login_and_not_write() {
+        let foreign = headers(&[("host", "a:1"), ("origin", "http://b:1")]);
+        let own = headers(&[("host", "a:1"), ("origin", "https://a:1")]);
+        let writes = |method, headers| check_origin_of_write(&method, headers).map_err(|problem| problem.code());
+        assert_eq!(writes(Method::GET, &foreign), Ok(()));
+        assert_eq!(writes(Method::POST, &foreign), Err("origin"));
+        assert_eq!(writes(Method::DELETE, &own), Ok(()));
+        assert_eq!(writes(Method::PUT, &headers(&[("host", "a:1")])), Ok(()));
+    }
+}

@@ -1,0 +1,78 @@
+//! [`State`]: what all requests share, and what the server tells while it starts, runs and ends.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    requests::Requests,
+    rules::Rules,
+    ticks::{Probe, Ticks},
+};
+use crate::{clock::Clock, router::Router};
+
+/// What all requests share.
+pub(super) struct State {
+    pub clock: Clock,
+    pub rules: ArcSwap<Rules>,
+    /// There from the moment on at which what was stored is restored.
+    pub broker: OnceLock<Broker>,
+    /// All listeners accept.
+    pub listening: AtomicBool,
+    /// A shutdown has begun.
+    pub stopping: AtomicBool,
+    pub ticks: Arc<Ticks>,
+    pub requests: Requests,
+    /// Requests that are being answered.
+    pub under_way: AtomicUsize,
+    pub started: SystemTime,
+    pub reload: ArcSwap<Reload>,
+    /// Listeners with certificates, and when these end.
+    pub certificates: ArcSwap<Vec<(String, SystemTime)>>,
+}
+
+/// The broker that is told about.
+pub(super) struct Broker {
+    pub router: Arc<Router>,
+    pub probe: Probe,
+}
+
+/// The last configuration that was put in force, or was not.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reload {
+    pub succeeded: bool,
+    pub at: SystemTime,
+}
+
+impl State {
+    pub fn new(rules: Rules, clock: Clock) -> Self {
+        let started = clock.wall();
+        Self {
+            rules: ArcSwap::from_pointee(rules),
+            broker: OnceLock::new(),
+            listening: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            ticks: Arc::default(),
+            requests: Requests::default(),
+            under_way: AtomicUsize::new(0),
+            started,
+            reload: ArcSwap::from_pointee(Reload { succeeded: true, at: started }),
+            certificates: ArcSwap::default(),
+            clock,
+        }
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::Acquire)
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,179 @@
+//! [`Admin`]: the thread that serves HTTP, its listeners, and what the server tells it.
+
+use std::{
+    any::Any,
+    io,
+    os::unix::net::UnixListener,
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::{Duration, SystemTime},
+};
+
+use axum::Router as Routes;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{
+    routes,
+    rules::{Rules, Via},
+    serving::serve,
+    state::{Broker, Reload, State},
+    ticks::Probe,
+};
+use crate::{clock::Clock, router::Router, types::Endpoint};
+
+/// The HTTP side of a server; it ends with this value.
+pub struct Admin {
+    state: Arc<State>,
+    /// Where everything is served.
+    endpoints: Vec<Endpoint>,
+    thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// A socket that listens, without blocking.
+pub struct Bound {
+    /// The socket.
+    pub socket: Socket,
+    /// Where it listens.
+    pub endpoint: Endpoint,
+    /// What is kept for as long as it listens.
+    pub kept: Option<Box<dyn Any + Send>>,
+    /// Are the health checks alone served on it?
+    pub checks_alone: bool,
+}
+
+/// What a [`Bound`] listens on.
+pub enum Socket {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket.
+    Unix(UnixListener),
+}
+
+impl Admin {
+    /// Serves what can be served before there is a broker: that it starts.
+    pub fn start(bound: Vec<Bound>, rules: Rules, clock: Clock) -> io::Result<Self> {
+        let state = Arc::new(State::new(rules, clock));
+        let all = bound.iter().filter(|one| !one.checks_alone);
+        let endpoints = all.map(|one| one.endpoint.clone()).collect();
+        if bound.is_empty() {
+            return Ok(Self { state, endpoints, thread: None });
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let shared = state.clone();
+        let serving = async move {
+            let (all, checks) = (routes::all(&shared), routes::checks(&shared));
+            for one in bound {
+                let routes = if one.checks_alone { &checks } else { &all };
+                tokio::spawn(listen(one, routes.clone(), shared.clone()));
+            }
+            // all ends with the runtime
+            let _ = stopped.await;
+        };
+        let thread = std::thread::Builder::new().name("dunlin-http".into());
+        let thread = thread.spawn(move || {
+            runtime.block_on(serving);
+            // a check of threads that hang is left behind
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { state, endpoints, thread: Some((stop, thread)) })
+    }
+
+    /// Where everything is served.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// What was stored is restored, and this is the broker from now on. To be called once.
+    pub fn restored(&self, router: Arc<Router>, probe: Probe) {
+        let _ = self.state.broker.set(Broker { router, probe });
+    }
+
+    /// All listeners accept.
+    pub fn listening(&self) {
+        self.state.listening.store(true, Ordering::Release);
+    }
+
+    /// These listeners have certificates, which end at these times.
+    pub fn certificates(&self, all: Vec<(String, SystemTime)>) {
+        self.state.certificates.store(Arc::new(all));
+    }
+
+    /// A shutdown begins.
+    pub fn stopping(&self) {
+        self.state.stopping.store(true, Ordering::Release);
+    }
+
+    /// Other rules are in force from now on.
+    pub fn replace(&self, rules: Rules) {
+        self.state.rules.store(Arc::new(rules));
+    }
+
+    /// Another configuration was put in force, or was not.
+    pub fn reloaded(&self, succeeded: bool) {
+        self.state.reload.store(Arc::new(Reload { succeeded, at: self.state.clock.wall() }));
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Accepts connections, as many as there is room for, and serves each in a task of its own.
+async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
+    // its file goes when this task does
+    let Bound { socket, endpoint, kept: _kept, .. } = bound;
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let listener = match Listener::of(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%endpoint, %error, "cannot serve HTTP"),
+    };
+    loop {
+        // it is never closed
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let (routes, clock) = (routes.clone(), state.clock.clone());
+        let accepted = match &listener {
+            Listener::Tcp(listener) => listener.accept().await.map(|(socket, peer)| {
+                tokio::spawn(async move {
+                    serve(socket, Via::Tcp(peer), routes, clock).await;
+                    drop(place);
+                });
+            }),
+            Listener::Unix(listener) => listener.accept().await.map(|(socket, _)| {
+                tokio::spawn(async move {
+                    serve(socket, Via::Unix, routes, clock).await;
+                    drop(place);
+                });
+            }),
+        };
+        if let Err(error) = accepted {
+            tracing::warn!(%endpoint, %error, "cannot accept a connection of HTTP");
+            state.clock.sleep(PAUSE).await;
+        }
+    }
+}
+
+enum Listener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Listener {
+    fn of(socket: Socket) -> io::Result<Self> {
+        Ok(match socket {
+            Socket::Tcp(socket) => Self::Tcp(tokio::net::TcpListener::from_std(socket)?),
+            Socket::Unix(socket) => Self::Unix(tokio::net::UnixListener::from_std(socket)?),
+        })
+    }
+}
+
+/// Connections of one listener at a time; further ones wait in the system's queue.
+const MOST_CONNECTIONS: usize = 256;
+
+/// After an error of accepting, such as that there are no more file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);

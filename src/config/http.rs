@@ -1,0 +1,257 @@
+//! The `[http]` table: where HTTP is served and to whom, and how that is written.
+
+use std::{fmt, path::Path, time::Duration};
+
+use toml::de::DeValue;
+
+use super::{
+    forms::{Form, Misfit, quoted},
+    listen::ListenAddress,
+    lists::Text,
+};
+use crate::types::{Endpoint, Role, Transport};
+
+/// Health checks and metrics over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    /// Where it is served; [`Config::http_addresses`](super::Config::http_addresses) says where by default.
+    pub listen: HttpAddresses,
+    /// Who may log in.
+    pub users: Vec<HttpUser>,
+    /// Are metrics read without a login?
+    pub metrics_open: bool,
+    /// Hosts of requests that are answered, beside those of loopback.
+    pub allowed_hosts: Vec<String>,
+    /// Where the health checks alone are served.
+    pub health: HttpAddresses,
+    /// From the moment at which the readiness check says no until listeners close.
+    pub drain_delay: Duration,
+}
+
+/// Addresses and Unix sockets; none: "off".
+#[derive(Clone, Default, PartialEq)]
+pub struct HttpAddresses(pub Vec<ListenAddress>);
+
+/// A user of the password file, and what the user may do over HTTP.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HttpUser {
+    /// The user name.
+    pub name: String,
+    /// What the user may do.
+    pub role: Role,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: HttpAddresses(vec![(&Endpoint::Ip(([127, 0, 0, 1], 9883).into())).into()]),
+            users: Vec::new(),
+            metrics_open: false,
+            allowed_hosts: Vec::new(),
+            health: HttpAddresses::default(),
+            drain_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl HttpAddresses {
+    /// Relative paths of Unix sockets are in `directory` from now on.
+    pub(super) fn relative_to(&mut self, directory: &Path) {
+        self.0.iter_mut().for_each(|address| address.relative_to(directory));
+    }
+}
+
+impl fmt::Debug for HttpAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&Addresses.write(self))
+    }
+}
+
+impl fmt::Debug for HttpUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&user_text(self))
+    }
+}
+
+/// One address or several, or "off".
+pub(super) struct Addresses;
+
+impl Form for Addresses {
+    type Value = HttpAddresses;
+
+    fn expected(&self) -> String {
+        "an address and a port such as \"127.0.0.1:9883\", or \"off\"".into()
+    }
+
+    fn allowed(&self) -> String {
+        "an IP address and a port, or \"localhost:9883\" for the loopback of IPv4 and IPv6; \"unix:/path\" for a Unix \
+         socket, whose mode is 0600; a list of these; \"off\""
+            .into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<HttpAddresses, Misfit> {
+        let texts = texts(written)?;
+        let off = matches!(texts[..], [off] if off.eq_ignore_ascii_case("off"));
+        let texts = if off { &[][..] } else { &texts[..] };
+        texts.iter().map(|text| address(text)).collect::<Result<_, _>>().map(HttpAddresses)
+    }
+
+    fn write(&self, value: &HttpAddresses) -> String {
+        match &value.0[..] {
+            [] => "\"off\"".into(),
+            [one] => Text("").write(&one.to_string()),
+            several => {
+                let all: Vec<_> = several.iter().map(|one| Text("").write(&one.to_string())).collect();
+                format!("[{}]", all.join(", "))
+            }
+        }
+    }
+}
+
+fn address(text: &str) -> Result<ListenAddress, Misfit> {
+    let said = |problem: String| Misfit::Said(problem);
+    let address: ListenAddress = text.parse().map_err(|error: super::ListenAddressError| said(error.to_string()))?;
+    let is_passed = text.contains("systemd:");
+    match address.transport() {
+        _ if is_passed => Err(said(format!("{} is for listeners of MQTT alone; write an address", quoted(text)))),
+        None if !address.has_port() => Err(said(format!("{} has no port; write one, such as \":9883\"", quoted(text)))),
+        None | Some(Transport::Unix) => Ok(address),
+        Some(_) => Err(said(format!("{} names a transport of MQTT; write the address and the port", quoted(text)))),
+    }
+}
+
+/// Users with their roles.
+pub(super) struct Users;
+
+impl Form for Users {
+    type Value = Vec<HttpUser>;
+
+    fn expected(&self) -> String {
+        "a list, in brackets, of users with their roles, such as \"alice:admin\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Vec<HttpUser>, Misfit> {
+        let mut users = Vec::<HttpUser>::new();
+        for text in texts(written)? {
+            let role = |word: &str| Role::ALL.into_iter().find(|role| role.name() == word);
+            // a user name may have colons in it
+            let user = text.rsplit_once(':').and_then(|(name, word)| Some((name, role(word)?)));
+            let (name, role) = user.filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+                Misfit::Said(format!(
+                    "{} is not a user and a role; write NAME:viewer, NAME:operator or NAME:admin",
+                    quoted(text)
+                ))
+            })?;
+            if users.iter().any(|user| user.name == name) {
+                return Err(Misfit::Said(format!("user {} is there twice; remove one", quoted(name))));
+            }
+            users.push(HttpUser { name: name.into(), role });
+        }
+        Ok(users)
+    }
+
+    fn write(&self, value: &Vec<HttpUser>) -> String {
+        list(value.iter().map(user_text))
+    }
+}
+
+fn user_text(user: &HttpUser) -> String {
+    format!("{}:{}", user.name, user.role.name())
+}
+
+/// Hosts, without ports.
+pub(super) struct Hosts;
+
+impl Form for Hosts {
+    type Value = Vec<String>;
+
+    fn expected(&self) -> String {
+        "a list, in brackets, of names such as \"broker.example.org\"".into()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Vec<String>, Misfit> {
+        let host = |text: &str| match text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '/') {
+            true => Err(Misfit::Said(format!("{} is not a host name; write one without http://", quoted(text)))),
+            false => Ok(text.to_ascii_lowercase()),
+        };
+        texts(written)?.into_iter().map(host).collect()
+    }
+
+    fn write(&self, value: &Vec<String>) -> String {
+        list(value.iter().cloned())
+    }
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    format!("[{}]", texts.map(|text| Text("").write(&text)).collect::<Vec<_>>().join(", "))
+}
+
+/// The texts of a list, or of one text with commas, as a variable has it, perhaps in brackets.
+fn texts<'a>(written: &'a DeValue<'_>) -> Result<Vec<&'a str>, Misfit> {
+    match written.as_array() {
+        Some(list) => list.iter().map(|one| one.get_ref().as_str().ok_or(Misfit::Kind)).collect(),
+        None => {
+            let text = written.as_str().ok_or(Misfit::Kind)?.trim();
+            let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+            let texts = inner.split(',').map(|text| text.trim().trim_matches('"'));
+            Ok(texts.filter(|text| !text.is_empty()).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, parse};
+    use super::*;
+
+    fn http(text: &str) -> Result<HttpConfig, String> {
+        parse(&format!("[http]\n{text}"), "test").map(|config| config.http).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn where_it_is_served() {
+        let listens = |text: &str| Addresses.write(&http(&format!("listen = {text}")).unwrap().listen);
+        let table = [
+            ("\"off\"", "\"off\""),
+            ("[]", "\"off\""),
+            ("\"127.0.0.1:0\"", "\"127.0.0.1:0\""),
+            ("\"unix:/run/a.sock\"", "\"unix:/run/a.sock\""),
+            ("[\"localhost:9\", \"[::1]:8\"]", "[\"localhost:9\", \"[::1]:8\"]"),
+            ("\"localhost:9, [::1]:8\"", "[\"localhost:9\", \"[::1]:8\"]"),
+        ];
+        for (written, expected) in table {
+            assert_eq!(listens(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_says_what_to_write() {
+        let table = [
+            ("listen = 5", "or \"off\", found"),
+            ("listen = \"tls://127.0.0.1:1\"", "write the address and the port"),
+            ("listen = \"127.0.0.1\"", "has no port"),
+            ("listen = \"systemd:http\"", "for listeners of MQTT alone"),
+            ("users = [\"alice\"]", "write NAME:viewer"),
+            ("users = [\"alice:root\"]", "write NAME:viewer"),
+            ("users = [\"a:viewer\", \"a:admin\"]", "is there twice"),
+            ("allowed_hosts = [\"http://a\"]", "not a host name"),
+            ("keys_file = \"keys\"", "keys_file"),
+        ];
+        for (text, expected) in table {
+            let error = http(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        for users in ["[\"a:b:viewer\", \"c:admin\"]", "\"a:b:viewer, c:admin\"", "'[\"a:b:viewer\", \"c:admin\"]'"] {
+            let users = http(&format!("users = {users}")).unwrap().users;
+            assert_eq!(format!("{users:?}"), "[a:b:viewer, c:admin]");
+        }
+    }
+
+    #[test]
+    fn a_port_that_the_system_picks_turns_the_default_off_and_nothing_else() {
+        assert_eq!(Config::default().http_addresses().len(), 1);
+        assert_eq!(Config::ephemeral().http_addresses(), []);
+        let written = parse("[http]\nlisten = \"127.0.0.1:9883\"\n[[listener]]\naddress = \"127.0.0.1:0\"", "a");
+        assert_eq!(written.unwrap().http_addresses().len(), 1);
+    }
+}

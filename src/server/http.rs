@@ -1,0 +1,195 @@
+//! The HTTP side of a server: bound as the configuration says, told what it tells others.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use thiserror::Error;
+
+use crate::{
+    admin::{Admin, Bound, Rules, Socket},
+    clock::Clock,
+    config::{Config, HttpAddresses, ListenAddress},
+    net::{self, BindOptions, PassedSockets, Pings},
+    router::Router,
+    types::{Endpoint, Transport},
+};
+
+/// Why HTTP cannot be served, or not as the configuration says.
+#[derive(Debug, Error)]
+pub enum HttpError {
+    /// An address or a path that is taken or not there.
+    #[error("cannot serve HTTP on {address}: {error} (http.{key})")]
+    Bind {
+        /// Where.
+        address: String,
+        /// The key that says so.
+        key: &'static str,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// A host name that cannot be looked up.
+    #[error("http.{key}: {error}")]
+    Address {
+        /// The key that has it.
+        key: &'static str,
+        /// What is wrong.
+        error: crate::config::ListenAddressError,
+    },
+    /// Everybody who reaches the address would be let in, or nobody.
+    #[error(
+        "http.listen: {0} is not on loopback, and nobody may log in there; write users = [\"NAME:admin\"] below [http], with a \
+         user of auth.password_file, or http.health for the health checks alone"
+    )]
+    NoUsers(String),
+    /// Nobody checks the passwords of those who may log in.
+    #[error("http.users: user {0:?} cannot log in: no auth.password_file is configured; make one with dunlin passwd")]
+    NoPasswords(String),
+    /// The thread cannot be started.
+    #[error("cannot start the thread of HTTP: {0}")]
+    Thread(io::Error),
+}
+
+/// The HTTP side, and what it has to know of the server.
+pub(super) struct Http {
+    admin: Admin,
+    /// The embedding program decides who is let in.
+    plugged_in: bool,
+}
+
+impl Http {
+    /// Serves what can be served before there is a broker.
+    pub(super) fn start(config: &Config, plugged_in: bool, clock: Clock) -> Result<Self, HttpError> {
+        check(config, plugged_in)?;
+        let mut bound = Vec::new();
+        for endpoint in endpoints(config.http_addresses(), LISTEN)? {
+            match bind(&endpoint, false) {
+                Ok(one) => bound.push(one),
+                // nobody asked for it
+                Err(error) if config.has_default_http() => {
+                    tracing::info!(target: "dunlin::server", "no HTTP on {endpoint}: {error}; http.listen may name another port");
+                }
+                Err(error) => return Err(HttpError::Bind { address: endpoint.to_string(), key: LISTEN, error }),
+            }
+        }
+        let HttpAddresses(health) = &config.http.health;
+        for endpoint in endpoints(health, HEALTH)? {
+            let one = bind(&endpoint, true);
+            let address = endpoint.to_string();
+            bound.push(one.map_err(|error| HttpError::Bind { address, key: HEALTH, error })?);
+        }
+        let admin = Admin::start(bound, rules(config, plugged_in), clock).map_err(HttpError::Thread)?;
+        Ok(Self { admin, plugged_in })
+    }
+
+    /// What is served from now on is this broker's.
+    pub(super) fn restored(&self, router: &Arc<Router>, pings: Pings) {
+        self.admin.restored(router.clone(), Arc::new(move |within: Duration| pings.are_answered(within)));
+    }
+
+    /// All listeners accept.
+    pub(super) fn listening(&self, config: &Config) {
+        self.admin.listening();
+        let urls = self.urls();
+        if urls.is_empty() {
+            return;
+        }
+        let rules = rules(config, self.plugged_in);
+        let what = match (rules.open || !rules.users.is_empty(), rules.metrics_open) {
+            (true, _) => "metrics and health checks",
+            (false, true) => "metrics, which are open to everybody, and health checks",
+            (false, false) => {
+                "health checks alone, as a login is configured; for the rest write users = [\"NAME:admin\"] below [http]"
+            }
+        };
+        tracing::info!(target: "dunlin::server", "HTTP on {}: {what}", urls.join(", "));
+    }
+
+    /// These listeners have certificates, which end at these times.
+    pub(super) fn certificates(&self, all: Vec<(String, SystemTime)>) {
+        self.admin.certificates(all);
+    }
+
+    /// A shutdown begins.
+    pub(super) fn stopping(&self) {
+        self.admin.stopping();
+    }
+
+    /// Can this configuration be put in force?
+    pub(super) fn check(&self, config: &Config) -> Result<(), HttpError> {
+        check(config, self.plugged_in)
+    }
+
+    /// Who is let in by this configuration is let in from now on.
+    pub(super) fn replace(&self, config: &Config) {
+        self.admin.replace(rules(config, self.plugged_in));
+    }
+
+    /// Another configuration was put in force, or was not.
+    pub(super) fn reloaded(&self, succeeded: bool) {
+        self.admin.reloaded(succeeded);
+    }
+
+    /// Where everything is served.
+    pub(super) fn urls(&self) -> Vec<String> {
+        let url = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Unix(path) => format!("unix:{}", path.display()),
+            endpoint => format!("http://{endpoint}"),
+        };
+        self.admin.endpoints().iter().map(url).collect()
+    }
+}
+
+/// Is somebody let in whom nobody meant, or nobody?
+pub(super) fn check(config: &Config, plugged_in: bool) -> Result<(), HttpError> {
+    let users = &config.http.users;
+    if let Some(user) = users.first()
+        && !plugged_in
+        && !config.auth.has_users()
+    {
+        return Err(HttpError::NoPasswords(user.name.clone()));
+    }
+    let mut open = endpoints(config.http_addresses(), LISTEN)?.into_iter().filter(|endpoint| !endpoint.is_loopback());
+    match open.next().filter(|_| users.is_empty()) {
+        Some(endpoint) => Err(HttpError::NoUsers(endpoint.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Waits at a shutdown until load balancers have seen it.
+pub(super) fn wait(clock: &Clock, drain: Duration) {
+    let until = clock.now() + drain;
+    while clock.now() < until {
+        clock.park_until(until);
+    }
+}
+
+fn rules(config: &Config, plugged_in: bool) -> Rules {
+    let http = &config.http;
+    Rules {
+        open: !plugged_in && !config.has_login() && http.users.is_empty(),
+        users: http.users.iter().map(|user| (user.name.clone(), user.role)).collect(),
+        metrics_open: http.metrics_open,
+        allowed_hosts: http.allowed_hosts.clone(),
+    }
+}
+
+fn endpoints(addresses: &[ListenAddress], key: &'static str) -> Result<Vec<Endpoint>, HttpError> {
+    let all = addresses.iter().map(|address| address.endpoints(Transport::Tcp));
+    let all: Result<Vec<_>, _> = all.collect();
+    all.map(|all| all.concat()).map_err(|error| HttpError::Address { key, error })
+}
+
+fn bind(endpoint: &Endpoint, checks_alone: bool) -> io::Result<Bound> {
+    let options = BindOptions { mode: 0o600, freebind: false, only_tcp: false };
+    let listener = net::bind(endpoint, options, &PassedSockets::default())?.pop();
+    let listener = listener.ok_or(io::ErrorKind::Unsupported)?;
+    let endpoint = listener.endpoint().clone();
+    let (socket, kept) = listener.take(Socket::Tcp, Socket::Unix);
+    Ok(Bound { socket, endpoint, kept, checks_alone })
+}
+
+const LISTEN: &str = "listen";
+const HEALTH: &str = "health";

@@ -1,0 +1,167 @@
+//! Who is let in, and what is refused with a clear answer.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use dunlin::{
+    Builder, Config, Server,
+    auth::{PasswordChange, edit},
+    config::AuthConfig,
+};
+use tempfile::TempDir;
+
+use super::{Answer, address, ask, broker, get, http, send};
+use crate::support::{Broker, GUARD, config, running::Running};
+
+/// Users alice and bob, whose passwords are "secret".
+fn with_users(dir: &TempDir, lines: &str) -> Config {
+    let file = dir.path().join("users");
+    for user in ["alice", "bob"] {
+        edit(&file, user, PasswordChange::Set(b"secret")).unwrap();
+    }
+    let auth = AuthConfig { password_file: Some(file), failed_login_delay: None, ..AuthConfig::default() };
+    Config { auth, http: http(lines), ..config() }
+}
+
+fn basic(login: &str) -> String {
+    format!("Authorization: Basic {}", BASE64.encode(login))
+}
+
+fn start(config: Config) -> Result<Server, String> {
+    crate::support::run(Builder::new(config).start()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn while_no_login_is_configured_programs_of_this_machine_are_let_in_and_pages_are_not() {
+    let broker = broker("allowed_hosts = [\"broker.lan\"]");
+    let at = address(&broker);
+    assert_eq!(get(at, "/metrics").status, 200);
+    assert_eq!(ask(at, "GET", "/metrics", &["Host: broker.lan:80"]).status, 200);
+    for (line, code) in [
+        ("Host: evil.example", "host"),
+        ("Origin: http://evil.example", "origin"),
+        ("X-Forwarded-For: 192.0.2.1", "forwarded"),
+        ("Forwarded: for=192.0.2.1", "forwarded"),
+        ("X-Real-IP: 192.0.2.1", "forwarded"),
+        ("Via: 1.1 proxy", "forwarded"),
+    ] {
+        let answer = ask(at, "GET", "/metrics", &[line]);
+        assert_eq!((answer.status, answer.code().as_str()), (403, code), "{line}");
+        assert!(answer.headers.contains("application/problem+json"), "{answer:?}");
+        assert_eq!(ask(at, "GET", "/healthz", &[line]).status, 200, "a health check is for everybody");
+    }
+    assert_eq!(send(at, b"GET /metrics HTTP/1.0\r\n\r\n").code(), "host");
+    let unknown = get(at, "/nothing");
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "not-found"));
+    let written = ask(at, "POST", "/metrics", &["Content-Length: 0"]);
+    assert_eq!((written.status, written.code().as_str()), (405, "method"));
+}
+
+#[test]
+fn a_login_that_is_configured_closes_it_until_users_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broker = Broker::new(with_users(&dir, ""));
+    let at = address(&broker);
+    let alice = basic("alice:secret");
+    assert_eq!(get(at, "/metrics").code(), "no-users");
+    assert_eq!(ask(at, "GET", "/metrics", &[&alice]).code(), "no-users");
+    assert_eq!(get(at, "/readyz").status, 200);
+    assert_eq!(get(at, "/startupz").status, 200);
+
+    // who may log in is put in force without a restart
+    let changed = broker.reload(|config| config.http = http("users = [\"alice:viewer\"]"));
+    assert_eq!(changed, ["http.users = [\"alice:viewer\"] (was [])"]);
+    let without = get(at, "/metrics");
+    assert_eq!((without.status, without.code().as_str()), (401, "login"));
+    assert!(without.headers.contains("www-authenticate: basic realm=\"dunlin\""), "{without:?}");
+    assert_eq!(ask(at, "GET", "/metrics", &[&alice]).status, 200);
+    assert_eq!(ask(at, "GET", "/metrics", &[&basic("alice:wrong")]).code(), "login");
+    assert_eq!(ask(at, "GET", "/metrics", &[&basic("nobody:secret")]).code(), "login");
+    assert_eq!(ask(at, "GET", "/metrics", &[&basic("bob:secret")]).code(), "no-role");
+    assert_eq!(ask(at, "GET", "/metrics", &["Authorization: Basic !"]).code(), "login");
+
+    // behind a proxy, with another name; a page of another server writes nothing
+    let proxied = [&*alice, "Host: broker.example.org", "X-Forwarded-For: 192.0.2.1"];
+    assert_eq!(ask(at, "GET", "/metrics", &proxied).status, 200);
+    let foreign = [&*alice, "Origin: http://evil.example", "Content-Length: 0"];
+    assert_eq!(ask(at, "POST", "/metrics", &foreign).code(), "origin");
+
+    broker.reload(|config| config.http.allowed_hosts = vec!["broker.lan".into()]);
+    assert_eq!(ask(at, "GET", "/metrics", &proxied).code(), "host");
+    broker.reload(|config| config.http.metrics_open = true);
+    assert_eq!(get(at, "/metrics").status, 200);
+    assert_eq!(ask(at, "GET", "/metrics", &["Host: broker.example.org"]).status, 200);
+    assert_eq!(get(at, "/nothing").status, 401);
+}
+
+#[test]
+fn what_would_let_in_everybody_or_nobody_does_not_start() {
+    let elsewhere = start(Config { http: http("listen = \"0.0.0.0:0\""), ..config() }).err().unwrap();
+    assert!(elsewhere.contains("write users = [\"NAME:admin\"] below [http]"), "{elsewhere}");
+    let nobody = start(Config { http: http("users = [\"alice:admin\"]"), ..config() }).err().unwrap();
+    assert!(nobody.contains("no auth.password_file is configured"), "{nobody}");
+    let dir = tempfile::tempdir().unwrap();
+    drop(start(with_users(&dir, "listen = \"0.0.0.0:0\"\nusers = [\"alice:admin\"]")).unwrap());
+    // nor is it put in force
+    let broker = broker("");
+    let wrong = Config { http: http("users = [\"alice:admin\"]"), ..config() };
+    assert!(crate::support::reload(&broker.server, &wrong).is_err());
+    assert!(get(address(&broker), "/metrics").body.contains("dunlin_config_last_reload_success 0"));
+}
+
+#[test]
+fn a_unix_socket_is_for_its_owner_who_may_do_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("admin.sock");
+    let broker = Broker::new(with_users(&dir, &format!("listen = \"unix:{}\"", path.display())));
+    assert_eq!(broker.server.http_urls(), [format!("unix:{}", path.display())]);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut socket = UnixStream::connect(&path).unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: any\r\nVia: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert_eq!(Answer::of(&answer).status, 200);
+    drop(broker);
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_request_that_is_too_large_or_too_slow_is_told_so() {
+    let broker = broker("");
+    let at = address(&broker);
+    let body = ask(at, "POST", "/metrics", &["Content-Length: 1048577"]);
+    assert_eq!((body.status, body.code().as_str()), (413, "too-large"));
+    let long = "a".repeat(150 << 10);
+    assert_eq!(ask(at, "GET", "/metrics", &[&format!("X-Long: {long}")]).status, 431);
+    assert_eq!(send(at, b"\0\0nonsense\r\n\r\n").status, 400);
+
+    let mut slow = TcpStream::connect(at).unwrap();
+    slow.set_read_timeout(Some(GUARD)).unwrap();
+    slow.write_all(b"GET /metr").unwrap();
+    // the thread has seen the connection, which was accepted before this one
+    assert_eq!(get(at, "/healthz").status, 200);
+    broker.turn(Duration::from_secs(29));
+    assert_eq!(get(at, "/healthz").status, 200);
+    broker.turn(Duration::from_secs(2));
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert_eq!(Answer::of(&answer).status, 408);
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_if_it_was_asked_for() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("listen = \"{}\"", taken.local_addr().unwrap());
+    let error = start(Config { http: http(&listen), ..config() }).err().unwrap();
+    assert!(error.contains("cannot serve HTTP on 127.0.0.1:") && error.contains("(http.listen)"), "{error}");
+    // a broker on a free port has none by itself
+    assert_eq!(Broker::new(config()).server.http_urls(), Vec::<String>::new());
+    let running = Running::start(&[]);
+    assert!(!running.read.iter().any(|line| line.contains("HTTP")), "{:?}", running.read);
+}

@@ -1,0 +1,193 @@
+//! The metrics: both formats are read back, they say what `$SYS` counts, and the dashboard and the alert rules that are
+//! shipped name nothing that is not there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use dunlin::{Config, router::Count, types::Transport};
+
+use super::{Answer, address, ask, get, http};
+use crate::support::{Broker, config, raw::Message, secure::Certs};
+
+/// A broker with everything that metrics tell of, a store among it.
+fn with_store(dir: &Path) -> Broker {
+    let mut config = Config { http: http(""), data_dir: Some(dir.join("data")), ..config() };
+    let certs = Certs::new();
+    config.listeners.push(certs.listener(Transport::Tls));
+    Broker::new(config)
+}
+
+/// A scrape in the older format, read strictly: for each metric its kind, and for each sample its value.
+struct Scrape {
+    kinds: BTreeMap<String, String>,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    fn read(text: &str) -> Self {
+        let (mut kinds, mut samples, mut helped) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        for line in text.lines() {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, words) = help.split_once(' ').expect("a text");
+                assert!(helped.insert(name.to_owned()) && !words.is_empty(), "{line}");
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').expect("a kind");
+                assert!(helped.contains(name), "no HELP before {line}");
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+                assert!(kinds.insert(name.to_owned(), kind.to_owned()).is_none(), "twice: {line}");
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?}"));
+                let name = series.split('{').next().unwrap();
+                let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                let family = family.filter(|family| kinds.get(*family).is_some_and(|kind| kind == "histogram"));
+                assert!(kinds.contains_key(family.unwrap_or(name)), "no TYPE before {line}");
+                let value = value.parse().unwrap_or_else(|_| panic!("{line:?}"));
+                assert!(samples.insert(series.to_owned(), value).is_none(), "twice: {line}");
+            }
+        }
+        Self { kinds, samples }
+    }
+
+    #[track_caller]
+    fn value(&self, series: &str) -> f64 {
+        *self.samples.get(series).unwrap_or_else(|| panic!("no {series}"))
+    }
+
+    /// Is this a name that an expression finds something by?
+    fn has(&self, name: &str) -> bool {
+        self.samples.keys().any(|series| series.split('{').next() == Some(name))
+    }
+}
+
+#[test]
+fn what_happened_is_in_the_metrics() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_store(dir.path());
+    let at = address(&broker);
+    let mut subscriber = broker.begin("subscriber");
+    subscriber.subscribe(&[("a/#", 1)]);
+    let mut publisher = broker.client("publisher");
+    publisher.publish(Message::new("a/b", "12345").qos(1).retain());
+    subscriber.expect_message("a/b", "12345", 1);
+    let answer = get(at, "/metrics");
+    assert!(answer.headers.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{answer:?}");
+    let scrape = Scrape::read(&answer.body);
+    for (series, value) in [
+        ("dunlin_connections", 2.0),
+        ("dunlin_sessions{state=\"connected\"}", 2.0),
+        ("dunlin_sessions{state=\"away\"}", 0.0),
+        ("dunlin_subscriptions", 1.0),
+        ("dunlin_retained_messages", 1.0),
+        ("dunlin_messages_received_total", 1.0),
+        ("dunlin_message_bytes_received_total", 5.0),
+        ("dunlin_messages_sent_total", 1.0),
+        ("dunlin_connections_opened_total", 2.0),
+        ("dunlin_connections_closed_total", 0.0),
+        ("dunlin_messages_dropped_total{reason=\"queue_full\"}", 0.0),
+        ("dunlin_connections_refused_total{reason=\"login\"}", 0.0),
+        ("dunlin_store_condition{condition=\"ok\"}", 1.0),
+        ("dunlin_store_condition{condition=\"full\"}", 0.0),
+        ("dunlin_config_last_reload_success", 1.0),
+        ("dunlin_http_request_seconds_count", 0.0),
+    ] {
+        assert_eq!(scrape.value(series), value, "{series}");
+    }
+    let version = format!("dunlin_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(scrape.value(&version), 1.0);
+    let ends =
+        format!("dunlin_certificate_expiry_timestamp_seconds{{listener=\"tls://{}\"}}", broker.server.local_addrs()[1]);
+    assert!(scrape.value(&ends) > scrape.value("dunlin_start_time_seconds"));
+    assert!(scrape.value("dunlin_fsync_seconds_count") >= 1.0);
+    assert!(scrape.value("dunlin_fsync_seconds_bucket{le=\"+Inf\"}") >= 1.0);
+    assert!(scrape.value("dunlin_store_disk_bytes") > 0.0);
+    assert!(scrape.value("process_resident_memory_bytes") > 1e6);
+    assert_eq!(scrape.kinds["dunlin_fsync_seconds"], "histogram");
+
+    // one more, by each count
+    let received = broker.count(Count::BytesReceived) as f64;
+    assert_eq!(Scrape::read(&get(at, "/metrics").body).value("dunlin_received_bytes_total"), received);
+    assert_eq!(Scrape::read(&get(at, "/metrics").body).value("dunlin_http_request_seconds_count"), 2.0);
+}
+
+#[test]
+fn open_metrics_are_given_to_those_who_ask_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_store(dir.path());
+    let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+    let answer = ask(address(&broker), "GET", "/metrics", &[accept]);
+    let kind = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert!(answer.headers.contains(kind), "{answer:?}");
+    assert!(answer.body.ends_with("# EOF\n"));
+    assert!(answer.body.contains("# TYPE dunlin_messages_received counter\n"));
+    assert!(answer.body.contains("\ndunlin_messages_received_total 0\n"));
+}
+
+/// The names of metrics in an expression.
+fn names(expression: &str) -> impl Iterator<Item = &str> {
+    let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+    words.filter(|word| word.starts_with("dunlin_") || word.starts_with("process_"))
+}
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+#[track_caller]
+fn check(file: &str, expressions: &[String], scrape: &Scrape) {
+    assert!(expressions.len() > 5, "{file}: {expressions:?}");
+    for expression in expressions {
+        let mut named = names(expression).peekable();
+        assert!(named.peek().is_some(), "{file}: no metric in {expression}");
+        for name in named {
+            assert!(scrape.has(name), "{file}: {expression}: there is no {name}");
+        }
+    }
+}
+
+#[test]
+fn the_dashboard_and_the_alert_rules_name_what_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = with_store(dir.path());
+    let scrape = Scrape::read(&get(address(&broker), "/metrics").body);
+
+    let dashboard = fs::read_to_string(shipped("grafana-dashboard.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let expressions: Vec<_> = targets.map(|target| target["expr"].as_str().expect("an expr").to_owned()).collect();
+    check("grafana-dashboard.json", &expressions, &scrape);
+
+    let rules = fs::read_to_string(shipped("prometheus-alerts.yml")).unwrap();
+    let expressions: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).map(str::to_owned).collect();
+    assert_eq!(expressions.len(), rules.matches("- alert: ").count());
+    check("prometheus-alerts.yml", &expressions, &scrape);
+    assert!(names("rate(dunlin_nothing_total[5m])").all(|name| !scrape.has(name)));
+}
+
+#[test]
+fn prometheus_itself_takes_the_scrape_and_the_rules() {
+    let found = Command::new("promtool").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("DUNLIN_NEEDS_PROMTOOL").is_none(), "promtool is not installed");
+        return eprintln!("left out: promtool is not installed");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Answer { body, .. } = get(address(&with_store(dir.path())), "/metrics");
+    let mut checking = Command::new("promtool");
+    let checking = checking.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut checking = checking.stderr(Stdio::piped()).spawn().unwrap();
+    checking.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    let output = checking.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.is_empty(), "{text}");
+    let rules = Command::new("promtool").args(["check", "rules"]).arg(shipped("prometheus-alerts.yml")).output();
+    let rules = rules.unwrap();
+    assert!(rules.status.success(), "{}", String::from_utf8_lossy(&rules.stderr));
+}
