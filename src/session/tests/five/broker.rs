@@ -146,7 +146,7 @@ impl Broker {
         let version = if is_5 { ProtocolVersion::V5 } else { ProtocolVersion::V311 };
         codec::encode::encode(version, &Packet::Publish(publish), &mut frame).expect("a packet");
         let (from, size) = ("p".into(), payload.len());
-        let extras = Extras { properties: properties.as_properties(), expires, ..Extras::default() };
+        let extras = Extras { properties: properties.as_properties(), expires };
         let outgoing = match is_5 {
             true => Outgoing::from_publish_5(&from, &publish, extras, if random.once_in(2) { &frame } else { &[] }),
             false => Outgoing::from_publish(&from, &publish, &frame),
