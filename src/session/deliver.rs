@@ -3,8 +3,8 @@
 use std::{ops::Range, time::Instant};
 
 use super::{
-    Attached, BufPool, CommitSeq, Gone, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
-    SessionLimits, SessionNumber, Share, Stored, Turn,
+    Attached, BufPool, CommitSeq, Gone, How, Journal, LARGE_PAYLOAD, Message, OutBuf, Outgoing, Session, SessionChange,
+    SessionLimits, SessionNumber, Stored, Turn,
     identifiers::SubIds,
     inflight::{InFlight, SendState},
     outbound::{Outbound, QueueLimits},
@@ -31,25 +31,6 @@ pub enum Delivery {
     NotConnected,
     /// It is larger than the client takes: dropped, as if it had been sent [MQTT-3.1.2-25].
     TooLarge,
-}
-
-/// How a message is sent to one subscriber.
-#[derive(Clone, Copy, Debug)]
-pub struct How<'a> {
-    /// At most that of the message, and that which its subscription was granted [MQTT-3.8.4-6].
-    pub qos: QoS,
-    /// RETAIN: 0, unless the subscription asks for it as it was published [MQTT-3.3.1-9].
-    pub retain: bool,
-    /// The Subscription Identifiers of the subscriptions that match (MQTT 5 section 3.3.4), as properties on the wire.
-    pub identifiers: &'a [u8],
-    /// The shared subscription that it comes through.
-    pub share: Share,
-}
-
-impl From<QoS> for How<'_> {
-    fn from(qos: QoS) -> Self {
-        Self { qos, retain: false, identifiers: &[], share: Share::NONE }
-    }
 }
 
 impl Session {
@@ -171,8 +152,8 @@ impl Session {
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
     /// before anything newer. `granted`: its QoS and its Subscription Identifier. `number`: one of those that were
-    /// [reserved](Self::reserve_numbers), rising from one message to the next; `None`: nothing newer has come. `max` may
-    /// wait; `false`: so many do, and this one is dropped.
+    /// [reserved](Self::reserve_numbers), rising from one message to the next; `None`: nothing newer has come. `max`
+    /// may wait; `false`: so many do, and this one is dropped.
     pub fn deliver_retained(
         &mut self,
         message: &Message,

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::{
     acks::{CommitSeq, Stored},
     close::ProtocolError,
-    deliver::How,
+    how::How,
     identifiers::{IdSets, Identifiers, SubIds},
     inflight::{InFlight, SendState},
     journal::Backlog,

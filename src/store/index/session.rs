@@ -242,8 +242,8 @@ impl Session {
         })
     }
 
-    /// Puts an entry in its place, with its Subscription Identifiers. A number that is taken stays as it is: it is never
-    /// given twice.
+    /// Puts an entry in its place, with its Subscription Identifiers. A number that is taken stays as it is: it is
+    /// never given twice.
     pub(crate) fn add_entry(&mut self, mut entry: Entry, identifiers: Identifiers) -> bool {
         let number = entry.number;
         if !identifiers.is_empty() {

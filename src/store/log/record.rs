@@ -569,7 +569,7 @@ pub(crate) mod tests {
         let table: &[(&[u8], &str)] = &[
             (&[0], "is of a kind that is not known"),
             (&[NEXT_DELIVERY], "is of a kind that is not known"),
-            (&[22], "is of a kind that is not known"),
+            (&[23], "is of a kind that is not known"),
             (&[18, 1, 1, 0x11, 1, 4, 5, 2, 0x0B, 0], "has Subscription Identifiers that are none"),
             (&[18, 1, 1, 0x11, 1, 4, 5, 2, 1, 1], "has Subscription Identifiers that are none"),
             (&[2, 0], "has a number that none has"),

@@ -246,9 +246,8 @@ impl Replay {
 
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
-            let Deliveries { records: deliveries, mut identifiers, .. } = known.deliveries;
             let Some(Head { client, away, will, will_due, owner, lasts, home }) = known.head else {
-                let (messages, subscriptions) = (deliveries.len(), known.subscriptions.len());
+                let (messages, subscriptions) = (known.deliveries.records.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
                 }
@@ -276,39 +275,13 @@ impl Replay {
                 session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
             }
             receipts(&mut index, &mut session, known.received);
-            session.entries.reserve(deliveries.len());
+            session.entries.reserve(known.deliveries.records.len());
             let slot = index.insert_session(session);
             if away_since.is_none() {
                 // the log is to say since when it is, or it would be since the end of this process
                 index.mark_session(slot);
             }
-            for Delivery { number, state, home } in deliveries {
-                let Some(state) = state else { continue };
-                let body = match state.message {
-                    None => None,
-                    Some(message) => {
-                        let Some(body) = self.body(&mut index, message) else {
-                            let client = index.sessions.get(slot).map_or_else(String::new, |s| s.client.to_string());
-                            dangling.push(Dangling::Message { client, message });
-                            continue;
-                        };
-                        Some(body)
-                    }
-                };
-                let mut entry = Entry::new(number, state, body);
-                entry.home = home;
-                let own = identifiers.remove(&number);
-                let of_message = state.message.and_then(|message| self.bodies.get(&message));
-                // an earlier version had them with the message: they are the delivery's from the next frame on
-                let moved = of_message.map(|body| body.identifiers.clone()).filter(|moved| !moved.is_empty());
-                let is_moved = own.is_none() && moved.is_some();
-                let identifiers = own.or(moved).unwrap_or_default();
-                index.segment_use.enter(home, entry_cost(&identifiers));
-                index.add_entry(slot, entry, identifiers);
-                if is_moved {
-                    index.mark_entry(slot, number);
-                }
-            }
+            self.add_deliveries(&mut index, slot, known.deliveries, &mut dangling);
         }
         for (number, kept) in std::mem::take(&mut self.wills) {
             index.segment_use.enter(kept.place.home, kept.cost());
@@ -321,6 +294,38 @@ impl Replay {
             }
         }
         (index, dangling)
+    }
+
+    /// What a session is to be sent, in order.
+    fn add_deliveries(&mut self, index: &mut Index, slot: u32, all: Deliveries, dangling: &mut Vec<Dangling>) {
+        let Deliveries { records, mut identifiers, .. } = all;
+        for Delivery { number, state, home } in records {
+            let Some(state) = state else { continue };
+            let body = match state.message {
+                None => None,
+                Some(message) => {
+                    let Some(body) = self.body(index, message) else {
+                        let client = index.sessions.get(slot).map_or_else(String::new, |s| s.client.to_string());
+                        dangling.push(Dangling::Message { client, message });
+                        continue;
+                    };
+                    Some(body)
+                }
+            };
+            let mut entry = Entry::new(number, state, body);
+            entry.home = home;
+            let own = identifiers.remove(&number);
+            let of_message = state.message.and_then(|message| self.bodies.get(&message));
+            // an earlier version had them with the message: they are the delivery's from the next frame on
+            let moved = of_message.map(|body| body.identifiers.clone()).filter(|moved| !moved.is_empty());
+            let is_moved = own.is_none() && moved.is_some();
+            let identifiers = own.or(moved).unwrap_or_default();
+            index.segment_use.enter(home, entry_cost(&identifiers));
+            index.add_entry(slot, entry, identifiers);
+            if is_moved {
+                index.mark_entry(slot, number);
+            }
+        }
     }
 
     /// The slot of a message that something refers to.

@@ -355,7 +355,10 @@ fn a_directory_of_format_1_has_what_that_can_say() {
         wills.for_each(|((.., properties), _, delay, expiry)| (*properties, *delay, *expiry) = (Vec::new(), 0, None));
         let contents = session.messages.values_mut().filter_map(|entry| entry.content.as_mut());
         contents.for_each(|(.., properties)| properties.clear());
-        session.messages.values_mut().for_each(|entry| entry.shared = false);
+        for entry in session.messages.values_mut() {
+            entry.shared = false;
+            entry.identifiers.clear();
+        }
     }
     expected.retained.values_mut().for_each(|(_, publisher)| *publisher = None);
     assert_eq!(Model::from(&recovered.index), expected);

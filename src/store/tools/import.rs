@@ -126,19 +126,7 @@ fn record<'a>(
             },
             payload: bytes(object, payload)?,
         },
-        "delivery" => {
-            let (sent, message) = (optional_number(object, "sent")?, optional_number(object, "message")?);
-            if sent.is_none() && message.is_none() || sent.is_some_and(|sent| sent == 0 || sent > MAX_SENT) {
-                return Err("a message that was neither queued nor sent".into());
-            }
-            let shared = optional_flag(object, "shared")?;
-            let identifiers = Some(hex_bytes(object, "properties_hex", properties)?)
-                .filter(|bytes| are_identifiers(bytes))
-                .ok_or("\"properties_hex\" is not Subscription Identifiers")?;
-            let entry =
-                EntryState { qos: qos(object)?, retain: flag(object, "retain")?, shared, sent, message, identifiers };
-            LogRecord::Entry { session: id(object, "session")?, number: number(object, "number")?, entry }
-        }
+        "delivery" => delivery(object, properties)?,
         "received" => {
             let packet_id = u16::try_from(number(object, "packet_id")?).ok().and_then(PacketId::new);
             let packet_id = packet_id.ok_or("\"packet_id\" is none")?;
@@ -155,6 +143,19 @@ fn record<'a>(
         }
         other => return Err(format!("\"record\" is {other:?}, which is none that is imported")),
     })
+}
+
+fn delivery<'a>(object: &'a Object, properties: &'a mut Vec<u8>) -> Result<LogRecord<'a>, String> {
+    let (sent, message) = (optional_number(object, "sent")?, optional_number(object, "message")?);
+    if sent.is_none() && message.is_none() || sent.is_some_and(|sent| sent == 0 || sent > MAX_SENT) {
+        return Err("a message that was neither queued nor sent".into());
+    }
+    let shared = optional_flag(object, "shared")?;
+    let identifiers = Some(hex_bytes(object, "properties_hex", properties)?)
+        .filter(|bytes| are_identifiers(bytes))
+        .ok_or("\"properties_hex\" is not Subscription Identifiers")?;
+    let entry = EntryState { qos: qos(object)?, retain: flag(object, "retain")?, shared, sent, message, identifiers };
+    Ok(LogRecord::Entry { session: id(object, "session")?, number: number(object, "number")?, entry })
 }
 
 fn will<'a>(object: &'a Object, payload: &'a mut Vec<u8>, properties: &'a mut Vec<u8>) -> Result<Will<'a>, String> {
