@@ -22,7 +22,7 @@ pub enum PasswordChange<'a> {
     Set(&'a [u8]),
     /// The same, as keys for SCRAM, which serve logins by the password as it is, too.
     SetScram {
-        /// The password; see [`check_scram`].
+        /// The password; see [`check_scram`](super::check_scram).
         password: &'a [u8],
         /// How often it is hashed, by the client at each login; 4,096 at least.
         iterations: NonZeroU32,
