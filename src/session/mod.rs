@@ -8,6 +8,7 @@
 //! know who subscribes to what, nor other sessions: that is the router's.
 
 mod acks;
+mod bytes;
 mod close;
 mod deliver;
 mod dialect;
@@ -527,39 +528,6 @@ impl Session {
     pub fn unreleased(&self) -> usize {
         self.inbound.as_ref().map_or(0, |inbound| inbound.len())
     }
-
-    // ---- bytes to the socket ----
-
-    /// Answers to packets of the connected client: they go out behind what is there already.
-    #[inline]
-    pub fn append(&mut self, answers: &mut Vec<u8>, pool: &mut BufPool) {
-        debug_assert!(self.is_connected(), "answers are for a client that is there");
-        match &mut self.attached {
-            Some(attached) => attached.out(pool).bytes_mut().append(answers),
-            None => answers.clear(),
-        }
-    }
-
-    /// Bytes on their way: collected, and taken but not written.
-    #[inline]
-    pub fn pending(&self) -> usize {
-        self.attached.as_ref().map_or(0, Attached::pending)
-    }
-
-    /// Takes what is to be written now. Tell [`set_writing`](Self::set_writing) what the socket left of it.
-    pub fn take_out(&mut self) -> Option<Box<OutBuf>> {
-        let attached = self.attached.as_mut()?;
-        let out = attached.out.take()?;
-        attached.writing = out.len();
-        Some(out)
-    }
-
-    /// What the driver holds and could not write yet.
-    pub fn set_writing(&mut self, bytes: usize) {
-        if let Some(attached) = &mut self.attached {
-            attached.writing = bytes;
-        }
-    }
 }
 
 /// Bytes for a client's own Topic Aliases that it may have though all queues together are full.
@@ -568,26 +536,4 @@ const FEW_ALIASES: usize = 4 << 10;
 /// What an answer to an acknowledgement says: was its Packet Identifier in use?
 fn known(found: bool) -> ReasonCode {
     if found { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound }
-}
-
-impl Attached {
-    /// The buffer that collects what goes out.
-    #[inline]
-    fn out(&mut self, pool: &mut BufPool) -> &mut OutBuf {
-        self.out.get_or_insert_with(|| pool.take())
-    }
-
-    /// Bytes that the driver has not taken.
-    #[inline]
-    fn collected(&self) -> usize {
-        match &self.out {
-            Some(out) => out.len(),
-            None => 0,
-        }
-    }
-
-    #[inline]
-    fn pending(&self) -> usize {
-        self.writing + self.collected()
-    }
 }
