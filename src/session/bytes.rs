@@ -8,8 +8,33 @@ impl Session {
     pub fn append(&mut self, answers: &mut Vec<u8>, pool: &mut BufPool) {
         debug_assert!(self.is_connected(), "answers are for a client that is there");
         match &mut self.attached {
-            Some(attached) => attached.out(pool).bytes_mut().append(answers),
+            Some(attached) => attached.out(pool).append(answers),
             None => answers.clear(),
+        }
+    }
+
+    /// The next answers that are [appended](Self::append) go in front of all that comes from now on.
+    pub fn keep_place(&mut self, pool: &mut BufPool) {
+        if let Some(attached) = &mut self.attached {
+            attached.out(pool).keep_place();
+        }
+    }
+
+    /// Takes what came behind the place that was kept, if anything did: it is to be given
+    /// [back](Self::join_out) when the answer was appended. No place is kept any more.
+    pub fn split_out(&mut self, pool: &mut BufPool) -> Option<OutBuf> {
+        let attached = self.attached.as_mut()?;
+        let behind = attached.out.as_mut()?.split_at_place();
+        if let Some(empty) = attached.out.take_if(|out| out.is_empty()) {
+            pool.put(empty);
+        }
+        behind
+    }
+
+    /// Appends what was [taken](Self::split_out).
+    pub fn join_out(&mut self, behind: OutBuf, pool: &mut BufPool) {
+        if let Some(attached) = &mut self.attached {
+            attached.out(pool).join(behind);
         }
     }
 

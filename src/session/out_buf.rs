@@ -16,6 +16,8 @@ pub struct OutBuf {
     large_written: usize,
     /// Bytes of all payloads in `large` not yet written.
     large_left: usize,
+    /// Where in `bytes` the next answers go: see [`keep_place`](Self::keep_place).
+    place: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,44 @@ impl OutBuf {
     pub fn push_payload(&mut self, message: Message) {
         self.large_left += message.payload().len();
         self.large.push(LargePayload { at: self.bytes.len(), message, written: 0 });
+    }
+
+    /// The next answers that are [appended](Self::append) go in front of all that comes from now on. Nothing of this
+    /// buffer is written yet.
+    pub fn keep_place(&mut self) {
+        self.place = Some(self.bytes.len());
+    }
+
+    /// Appends answers, or puts them at the place that was kept.
+    #[inline]
+    pub fn append(&mut self, answers: &mut Vec<u8>) {
+        match self.place.take().filter(|&at| at < self.bytes.len()) {
+            None => self.bytes.append(answers),
+            Some(at) => {
+                let behind = self.large.partition_point(|large| large.at <= at);
+                self.large[behind..].iter_mut().for_each(|large| large.at += answers.len());
+                self.bytes.splice(at..at, answers.drain(..));
+            }
+        }
+    }
+
+    /// Takes what came behind the place that was kept, if anything did. No place is kept any more.
+    pub fn split_at_place(&mut self) -> Option<Self> {
+        let at = self.place.take().filter(|&at| at < self.bytes.len())?;
+        let bytes = self.bytes.split_off(at);
+        let mut large = self.large.split_off(self.large.partition_point(|large| large.at <= at));
+        large.iter_mut().for_each(|large| large.at -= at);
+        let large_left = large.iter().map(|large| large.message.payload().len()).sum();
+        self.large_left -= large_left;
+        Some(Self { bytes, large, large_left, ..Self::default() })
+    }
+
+    /// Appends what was [split off](Self::split_at_place).
+    pub fn join(&mut self, behind: Self) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&behind.bytes);
+        self.large.extend(behind.large.into_iter().map(|large| LargePayload { at: large.at + at, ..large }));
+        self.large_left += behind.large_left;
     }
 
     /// What to write next, in order, into `slices`, `most` bytes of it; how many were filled.
@@ -111,7 +151,7 @@ impl OutBuf {
     fn reset(&mut self) {
         self.bytes.clear();
         self.large.clear();
-        (self.written, self.large_written, self.large_left) = (0, 0, 0);
+        (self.written, self.large_written, self.large_left, self.place) = (0, 0, 0, None);
     }
 }
 
@@ -185,6 +225,42 @@ mod tests {
             expected.extend_from_slice(b"end");
             assert_eq!(buf.len(), expected.len());
             assert_eq!(drain(&mut buf, step), expected, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn answers_go_to_the_place_that_was_kept_and_what_is_split_off_comes_back() {
+        let topic = TopicName::new("t").unwrap();
+        let fill = |buf: &mut OutBuf, small: &str, large: &str| {
+            buf.bytes_mut().extend_from_slice(small.as_bytes());
+            if !large.is_empty() {
+                buf.push_payload(Message::new(topic, large.as_bytes(), QoS::AtMostOnce));
+            }
+        };
+        let text = |mut buf: OutBuf| String::from_utf8(drain(&mut buf, 4)).unwrap();
+        for (small, large) in [("", ""), ("before", ""), ("before", "LARGE")] {
+            for (small_behind, large_behind) in [("", ""), ("behind", ""), ("behind", "LARGE2")] {
+                let filled = || {
+                    let mut buf = OutBuf::default();
+                    fill(&mut buf, small, large);
+                    buf.keep_place();
+                    fill(&mut buf, small_behind, large_behind);
+                    buf
+                };
+                let expected = format!("{small}{large}ANSWER{small_behind}{large_behind}more");
+                let mut buf = filled();
+                buf.append(&mut b"ANSWER".to_vec());
+                buf.append(&mut b"more".to_vec());
+                assert_eq!(text(buf), expected);
+                let mut buf = filled();
+                let behind = buf.split_at_place();
+                assert_eq!(behind.is_none(), small_behind.is_empty());
+                assert_eq!(buf.len(), small.len() + large.len());
+                buf.append(&mut b"ANSWER".to_vec());
+                behind.into_iter().for_each(|behind| buf.join(behind));
+                buf.append(&mut b"more".to_vec());
+                assert_eq!(text(buf), expected);
+            }
         }
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Awaited {
     /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be
     /// kept.
     pub(crate) unacknowledged: Option<CommitSeq>,
+    /// What was sent to new subscriptions before their SUBACK could be.
+    pub(super) behind_suback: Option<OutBuf>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,
 }
@@ -170,15 +172,29 @@ impl Client {
         Some(operation)
     }
 
+    /// A SUBACK is not sent in the turn of its SUBSCRIBE: what others sent to the new subscriptions in this turn, if
+    /// anything, waits for it. What they send from now on waits in the session.
+    pub(super) fn hold_behind_suback(&mut self, sent_before: Option<OutBuf>) {
+        if let Some(sent_before) = sent_before {
+            let held = &mut self.awaited.get_or_insert_default().behind_suback;
+            match held {
+                Some(held) => held.join(sent_before),
+                None => *held = Some(sent_before),
+            }
+        }
+    }
+
     /// Gives the memory back, where nothing waits any more.
     fn forget_awaited(&mut self) {
         let is_empty = |awaited: &Awaited| {
-            let Awaited { operation, authenticating, accepted, acks, unacknowledged, woken_by } = awaited;
+            let Awaited { operation, authenticating, accepted, acks, unacknowledged, behind_suback, woken_by } =
+                awaited;
             operation.is_none()
                 && authenticating.is_none()
                 && accepted.is_none()
                 && acks.is_empty()
                 && unacknowledged.is_none()
+                && behind_suback.is_none()
                 && woken_by.is_none()
         };
         if self.awaited.as_deref().is_some_and(is_empty) {

@@ -395,8 +395,12 @@ impl Router {
         behind: Option<u64>,
     ) -> Result<(), CloseReason> {
         client.touched = true;
+        let sent_before = client.awaited.as_mut().and_then(|awaited| awaited.behind_suback.take());
         let mut state = self.own(client)?;
         state.session.append(replies, &mut local.pool);
+        if let Some(sent_before) = sent_before {
+            state.session.join_out(sent_before, &mut local.pool);
+        }
         if let Some(behind) = behind {
             state.session.suback_sent(behind, &mut self.turn(local));
         }

@@ -49,7 +49,7 @@ impl Router {
 
     fn begin_subscribing(
         &self,
-        local: &RouterThread,
+        local: &mut RouterThread,
         client: &Client,
         subscribe: &Subscribe<'_>,
     ) -> Result<Subscribing, CloseReason> {
@@ -60,6 +60,9 @@ impl Router {
             if is_kept {
                 // its SUBACK waits for the store, and messages of the new subscriptions come as soon as they are there
                 state.session.wait_for_suback(before);
+            } else {
+                // what others send to the new subscriptions in this turn comes behind it
+                state.session.keep_place(&mut local.pool);
             }
             let shared = state.shared.as_ref().map_or(0, |shared| shared.len());
             (state.session.subscriptions().len() + shared, state.access.clone(), before)
@@ -329,8 +332,9 @@ impl Router {
     ///
     /// Where few messages are retained, that is told the session only here, and what came since the first look-up goes
     /// in front of those, as what came before it does.
-    fn let_others_wait(&self, local: &RouterThread, client: &Client, subscribing: &mut Subscribing) -> bool {
+    fn let_others_wait(&self, local: &mut RouterThread, client: &mut Client, subscribing: &mut Subscribing) -> bool {
         let Ok(mut state) = self.own(client) else { return false };
+        let sent_before = state.session.split_out(&mut local.pool);
         if !subscribing.waits {
             subscribing.waits = true;
             state.session.wait_for_suback(subscribing.before);
@@ -339,6 +343,8 @@ impl Router {
         if subscribing.present.is_some() {
             self.reserve_numbers(local, &mut state, subscribing);
         }
+        drop(state);
+        client.hold_behind_suback(sent_before);
         true
     }
 
@@ -401,7 +407,12 @@ impl Router {
             }
             (awaited, _) => awaited.get_or_insert_default().acks.push_suback(stored, replies, behind, write),
         };
-        if held { Ok(()) } else { self.suback_sent(local, client, replies, behind) }
+        if !held {
+            return self.suback_sent(local, client, replies, behind);
+        }
+        let sent_before = self.own(client)?.session.split_out(&mut local.pool);
+        client.hold_behind_suback(sent_before);
+        Ok(())
     }
 
     /// When it is durable that the session has this subscription, or has it no more.

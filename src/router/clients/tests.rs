@@ -1,20 +1,21 @@
 //! Packets that turns are too short for: what their clients and others are sent, whatever happens between the steps.
 
-use std::{collections::BTreeMap, task::Waker, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, task::Waker, time::Instant};
 
+use parking_lot::Mutex;
 use proptest::{collection::vec, prelude::*};
 
 use super::{super::*, *};
 use crate::{
     codec::{self, Cut, PublishFlags},
-    router::{tests::connect, thread::Work},
+    router::{Observe, ports, tests::connect, thread::Work},
     session::CloseReason,
     types::{PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
 /// A router, and the thread that it is used by. All turns are as long as is said.
 struct World {
-    router: Router,
+    router: Arc<Router>,
     local: RouterThread,
 }
 
@@ -29,6 +30,10 @@ const LONG: u32 = NODES_A_TURN;
 
 impl World {
     fn new() -> Self {
+        Self::with(Ports::default())
+    }
+
+    fn with(ports: Ports) -> Self {
         let session = SessionLimits {
             max_inflight_out: 20,
             max_inflight_in: 20,
@@ -45,7 +50,7 @@ impl World {
             max_subscriptions: 100_000,
             ..RouterLimits::default()
         };
-        let router = Router::new(limits, Ports::default(), 7);
+        let router = Arc::new(Router::new(limits, ports, 7));
         let local = router.local(Instant::now());
         Self { router, local }
     }
@@ -425,5 +430,47 @@ fn a_match_of_many_filters_and_a_wide_fanout_are_done_in_steps() {
         for other in &mut others {
             assert_eq!(world.sent(other, &mut Vec::new()), [Sent::Message("wide".into(), "to all".into(), false)]);
         }
+    }
+}
+
+/// Publishes, as another client, while a SUBSCRIBE is handled: its filters are in the trie, and its SUBACK is not
+/// written.
+#[derive(Default)]
+struct PublishesMeanwhile(Mutex<Option<(Arc<Router>, RouterThread, Client)>>);
+
+impl Observe for PublishesMeanwhile {
+    fn observe(&self, event: &ports::Event<'_>) {
+        if !matches!(event, ports::Event::Subscribe { .. }) {
+            return;
+        }
+        let mut publisher = self.0.lock();
+        let (router, local, client) = publisher.as_mut().unwrap();
+        let bytes = publish("live", "x", QoS::AtMostOnce, false);
+        let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::V311, &bytes, 1 << 24) else { unreachable!() };
+        router.handle_frame(local, client, frame, &bytes, &mut Handled::one(frame), &mut Vec::new()).unwrap();
+    }
+}
+
+#[test]
+fn the_suback_comes_before_what_others_publish_while_the_subscribe_is_handled() {
+    for steps in (1..12).chain([LONG]) {
+        let observe = Arc::new(PublishesMeanwhile::default());
+        let mut world = World::with(Ports { observe: Some(observe.clone()), ..Ports::default() });
+        let (mut publisher, mut subscriber) = (world.connect("p", true), world.connect("s", true));
+        ["a", "b", "c"].iter().for_each(|topic| world.retain(&mut publisher, topic, "before"));
+        let local = world.router.local(Instant::now());
+        *observe.0.lock() = Some((world.router.clone(), local, publisher));
+        let (mut replies, mut sent) = (world.handle(&mut subscriber, &subscribe(&["#"]), steps).unwrap(), Vec::new());
+        while subscriber.is_busy() {
+            sent.extend(world.sent(&mut subscriber, &mut replies));
+            world.resume(&mut subscriber, steps, &mut replies);
+        }
+        sent.extend(world.sent(&mut subscriber, &mut replies));
+        assert_eq!(sent.remove(0), Sent::Packet(9), "turns of {steps} steps");
+        sent.sort_by_key(|sent| format!("{sent:?}"));
+        let message = |topic: &str, payload: &str, retain| Sent::Message(topic.into(), payload.into(), retain);
+        let retained = ["a", "b", "c"].map(|topic| message(topic, "before", true));
+        assert_eq!(sent, [&retained[..], &[message("live", "x", false)]].concat(), "turns of {steps} steps");
+        observe.0.lock().take();
     }
 }
