@@ -1,4 +1,4 @@
-//! Instructions that eight fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
+//! Instructions that nine fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
 //! `benches/instructions.txt`: more than 5 % above one of them is a failure, so that nobody makes it slower unnoticed.
 //!
 //! `cargo bench --bench instructions`; with `DUNLIN_BLESS=1` the counts become the stored ones. Counts depend on the
@@ -14,19 +14,20 @@ use std::{
     time::Instant,
 };
 
-use common::{connect, drain, handle};
+use common::{connect, connect_as, drain, drain_as, handle, handle_as};
 use dunlin::{
     router::{Client, Ports, Router, RouterLimits, RouterThread},
     session::CloseReason,
-    types::QoS,
+    types::{ProtocolVersion, QoS},
 };
 
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const TOLERANCE: f64 = 1.05;
-const WORKLOADS: [(&str, fn()); 8] = [
+const WORKLOADS: [(&str, fn()); 9] = [
     ("pairs-q0", || pairs(QoS::AtMostOnce)),
     ("pairs-q1", || pairs(QoS::AtLeastOnce)),
     ("fanout-q0", fanout),
+    ("fanout-mixed-q1", fanout_mixed),
     ("group-10", || group(10)),
     ("group-1000", || group(1_000)),
     ("filters", filters),
@@ -150,6 +151,38 @@ fn group(members: usize) {
         replies.clear();
         local.wake();
         drain(&router, &mut local, &mut clients, QoS::AtMostOnce);
+    }
+}
+
+/// Half of the subscribers speak MQTT 3.1.1 and half MQTT 5, and so do the publishers.
+fn fanout_mixed() {
+    const VERSIONS: [ProtocolVersion; 2] = [ProtocolVersion::V311, ProtocolVersion::V5];
+    let (router, mut replies) = (Router::new(RouterLimits::default(), Ports::default(), 7), Vec::new());
+    let mut local = router.local(Instant::now());
+    let mut halves = VERSIONS.map(|version| {
+        let half: Vec<Client> =
+            (0..100).map(|i| connect_as(version, &router, &mut local, &format!("{version:?}-{i}"))).collect();
+        (version, half)
+    });
+    for (version, half) in &mut halves {
+        let subscribe = common::subscribe_as(*version, "site/line/machine", QoS::AtLeastOnce);
+        for client in &mut *half {
+            handle_as(*version, &router, &mut local, client, &subscribe, &mut replies);
+        }
+        drain_as(*version, &router, &mut local, half, QoS::AtMostOnce);
+    }
+    let mut publishers =
+        VERSIONS.map(|version| (version, connect_as(version, &router, &mut local, &format!("{version:?}"))));
+    for _ in 0..100 {
+        for (version, publisher) in &mut publishers {
+            let publish = common::publish_as(*version, "site/line/machine", QoS::AtLeastOnce, false, 64);
+            handle_as(*version, &router, &mut local, publisher, &publish, &mut replies);
+            replies.clear();
+            local.wake();
+            for (version, half) in &mut halves {
+                drain_as(*version, &router, &mut local, half, QoS::AtLeastOnce);
+            }
+        }
     }
 }
 

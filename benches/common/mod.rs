@@ -3,16 +3,24 @@
 use std::task::Waker;
 
 use dunlin::{
-    codec::{self, Connect, Cut, Frame, PublishFlags},
+    codec::{self, Connect, Cut, Frame, Packet, Publish, PublishFlags, Subscribe},
     router::{Client, Flush, Handled, Identity, Peer, Router, RouterThread},
-    topic::TopicName,
-    types::{PacketId, ProtocolVersion, QoS},
+    topic::{TopicFilter, TopicName},
+    types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
 };
+
+/// What most benches speak.
+const VERSION: ProtocolVersion = ProtocolVersion::V311;
 
 /// An accepted client.
 pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {
+    connect_as(VERSION, router, local, id)
+}
+
+/// One that speaks this version.
+pub fn connect_as(version: ProtocolVersion, router: &Router, local: &mut RouterThread, id: &str) -> Client {
     let connect = Connect {
-        version: ProtocolVersion::V311,
+        version,
         bridge: false,
         clean_session: true,
         keep_alive: 0,
@@ -31,7 +39,11 @@ pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {
 
 /// The frame of one packet.
 pub fn cut(bytes: &[u8]) -> Frame<'_> {
-    match codec::frame(ProtocolVersion::V311, bytes, 1 << 20) {
+    cut_as(VERSION, bytes)
+}
+
+fn cut_as(version: ProtocolVersion, bytes: &[u8]) -> Frame<'_> {
+    match codec::frame(version, bytes, 1 << 20) {
         Ok(Cut::Frame(frame)) => frame,
         other => panic!("one whole frame, not {other:?}"),
     }
@@ -39,27 +51,38 @@ pub fn cut(bytes: &[u8]) -> Frame<'_> {
 
 /// What the connections of the subscribers do: take the bytes, acknowledge QoS 1.
 pub fn drain(router: &Router, local: &mut RouterThread, subscribers: &mut [Client], qos: QoS) {
+    drain_as(VERSION, router, local, subscribers, qos);
+}
+
+/// The same of subscribers that speak this version.
+pub fn drain_as(
+    version: ProtocolVersion,
+    router: &Router,
+    local: &mut RouterThread,
+    subscribers: &mut [Client],
+    qos: QoS,
+) {
     let mut replies = Vec::new();
     for client in subscribers {
         let Flush::Write(Some(out)) = router.flush(local, client, &mut replies, 0) else { continue };
         let ids: Vec<PacketId> = match qos {
             QoS::AtMostOnce => Vec::new(),
-            _ => packet_ids(out.contiguous().expect("small payloads stand in one piece")),
+            _ => packet_ids(version, out.contiguous().expect("small payloads stand in one piece")),
         };
         local.pool.put(out);
         for id in ids {
             let mut ack = Vec::new();
             codec::encode::puback(&mut ack, id);
-            handle(router, local, client, &ack, &mut replies);
+            handle_as(version, router, local, client, &ack, &mut replies);
         }
     }
 }
 
-fn packet_ids(mut bytes: &[u8]) -> Vec<PacketId> {
+fn packet_ids(version: ProtocolVersion, mut bytes: &[u8]) -> Vec<PacketId> {
     let mut ids = Vec::new();
     while !bytes.is_empty() {
-        let frame = cut(bytes);
-        if let Ok(publish) = codec::decode_publish(ProtocolVersion::V311, frame) {
+        let frame = cut_as(version, bytes);
+        if let Ok(publish) = codec::decode_publish(version, frame) {
             ids.extend(publish.packet_id);
         }
         bytes = &bytes[frame.len..];
@@ -82,6 +105,29 @@ pub fn subscribe(filter: &str, qos: QoS) -> Vec<u8> {
     bytes
 }
 
+/// The same in this version, without properties.
+pub fn subscribe_as(version: ProtocolVersion, filter: &str, qos: QoS) -> Vec<u8> {
+    let filter = TopicFilter::new(filter).expect("valid");
+    let options = SubscriptionOptions { qos, ..Default::default() };
+    let filters = vec![(filter, options)];
+    let subscribe = Subscribe { packet_id: PacketId::MIN, filters, properties: Default::default() };
+    encode(version, &Packet::Subscribe(subscribe))
+}
+
+/// A PUBLISH with a payload of `size` bytes, in this version, without properties.
+pub fn publish_as(version: ProtocolVersion, topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
+    let topic = TopicName::new(topic).expect("valid");
+    let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+    let (payload, properties) = (&*vec![b'x'; size], Default::default());
+    encode(version, &Packet::Publish(Publish { dup: false, qos, retain, topic, packet_id, payload, properties }))
+}
+
+fn encode(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode(version, packet, &mut bytes).expect("a packet that there is");
+    bytes
+}
+
 /// A PUBLISH with a payload of `size` bytes.
 pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -93,7 +139,19 @@ pub fn publish(topic: &str, qos: QoS, retain: bool, size: usize) -> Vec<u8> {
 
 /// Hands one packet to the router.
 pub fn handle(router: &Router, local: &mut RouterThread, client: &mut Client, bytes: &[u8], replies: &mut Vec<u8>) {
-    let frame = cut(bytes);
+    handle_as(VERSION, router, local, client, bytes, replies);
+}
+
+/// One of a client that speaks this version.
+pub fn handle_as(
+    version: ProtocolVersion,
+    router: &Router,
+    local: &mut RouterThread,
+    client: &mut Client,
+    bytes: &[u8],
+    replies: &mut Vec<u8>,
+) {
+    let frame = cut_as(version, bytes);
     // each packet in a turn of its own
     local.work = Default::default();
     router.handle_frame(local, client, frame, bytes, &mut Handled::one(frame), replies).expect("valid");

@@ -306,6 +306,9 @@ pub struct Outgoing<'a> {
     /// Properties, and when it expires.
     pub extras: Extras<'a>,
     frame: Option<FrameBytes<'a>>,
+    /// The same PUBLISH in the version that the frame is not of: made for the first subscriber that speaks it, copied
+    /// for the others.
+    translated: OnceCell<Box<[u8]>>,
     message: OnceCell<Message>,
 }
 
@@ -334,6 +337,7 @@ impl<'a> Outgoing<'a> {
             user: None,
             extras: Extras::default(),
             frame: None,
+            translated: OnceCell::new(),
             message: OnceCell::new(),
         }
     }
@@ -351,6 +355,7 @@ impl<'a> Outgoing<'a> {
             extras: Extras { expires, ..self.extras },
             // one of MQTT 5 has an interval that is another's, or none
             frame: self.frame.filter(|frame| is_same || !frame.is_5),
+            translated: OnceCell::new(),
             message: if is_same { self.message.clone() } else { OnceCell::new() },
             ..*self
         }
@@ -382,6 +387,7 @@ impl<'a> Outgoing<'a> {
                 topic_at,
                 is_5: false,
             }),
+            translated: OnceCell::new(),
             message: OnceCell::new(),
         }
     }
@@ -449,10 +455,39 @@ impl<'a> Outgoing<'a> {
     #[inline(always)]
     pub fn write_small(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
         let Some(found) = self.frame.filter(|frame| qos == self.qos && !frame.is_5) else {
-            let flags = codec::PublishFlags { dup: false, qos, retain };
-            return codec::encode::publish(out, flags, self.topic, packet_id, self.payload);
+            return self.write_plain(out, qos, retain, packet_id);
         };
         self.write_frame(out, found, retain, packet_id);
+    }
+
+    /// Of a publisher of MQTT 5, or at another QoS.
+    #[inline(never)]
+    fn write_plain(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
+        let flags = codec::PublishFlags { dup: false, qos, retain };
+        let write = |out: &mut Vec<u8>| codec::encode::publish(out, flags, self.topic, packet_id, self.payload);
+        match self.frame {
+            Some(frame) if qos == self.qos && frame.is_5 => self.write_translated(out, false, retain, packet_id, write),
+            _ => write(out),
+        }
+    }
+
+    /// A PUBLISH of the publisher's QoS in the other version, which `write` makes if none has it yet.
+    fn write_translated(
+        &self,
+        out: &mut Vec<u8>,
+        is_5: bool,
+        retain: bool,
+        packet_id: Option<PacketId>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let bytes = self.translated.get_or_init(|| {
+            let mut bytes = Vec::new();
+            write(&mut bytes);
+            bytes.into()
+        });
+        // behind the length, of which the last byte alone is below 0x80, and that of the topic
+        let length = bytes.iter().skip(1).take_while(|&&byte| byte >= 0x80).count() + 1;
+        self.write_frame(out, FrameBytes { bytes, topic_at: 1 + length + 2, is_5 }, retain, packet_id);
     }
 
     /// The same in MQTT 5.
@@ -464,18 +499,26 @@ impl<'a> Outgoing<'a> {
         packet_id: Option<PacketId>,
         properties: &PublishProperties<'_>,
     ) {
-        match self.frame.filter(|frame| flags.qos == self.qos && frame.is_5 && properties.is_plain()) {
-            Some(found) => self.write_frame(out, found, flags.retain, packet_id),
-            None => {
-                // a topic that the client knows by its alias is not said again
-                let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
-                codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
-                out.extend_from_slice(self.payload);
-            }
+        let write = |out: &mut Vec<u8>| {
+            // a topic that the client knows by its alias is not said again
+            let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
+            codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
+            out.extend_from_slice(self.payload);
+        };
+        match self.frame.filter(|_| flags.qos == self.qos && properties.is_plain()) {
+            Some(found) if found.is_5 => self.write_frame(out, found, flags.retain, packet_id),
+            Some(_) => self.write_translated(out, true, flags.retain, packet_id, write),
+            None => write(out),
         }
     }
 
-    /// The publisher's own bytes.
+    /// Where the bytes in the other version are, if some were made.
+    #[cfg(test)]
+    pub(super) fn translated(&self) -> Option<usize> {
+        self.translated.get().map(|bytes| bytes.as_ptr() as usize)
+    }
+
+    /// The publisher's own bytes, or those in the other version.
     #[inline(always)]
     fn write_frame(&self, out: &mut Vec<u8>, frame: FrameBytes<'_>, retain: bool, packet_id: Option<PacketId>) {
         let FrameBytes { bytes, topic_at, .. } = frame;
@@ -502,6 +545,7 @@ impl<'a> From<&'a Message> for Outgoing<'a> {
             user: None,
             extras: message.extras(),
             frame: None,
+            translated: OnceCell::new(),
             message: OnceCell::from(message.clone()),
         }
     }
