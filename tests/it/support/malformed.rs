@@ -186,9 +186,22 @@ pub const MALFORMED_5: &[Malformed] = &[
     row("5: Receive Maximum 0", "MQTT-4.13.1-1", "Receive Maximum has the value 0", b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3C\x03\x21\x00\x00\x00\x00"),
     row("5: Maximum Packet Size 0", "MQTT-4.13.1-1", "Maximum Packet Size has the value 0", b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3C\x05\x27\x00\x00\x00\x00\x00\x00"),
     row("5: Receive Maximum twice", "MQTT-4.13.1-1", "Receive Maximum is there twice", b"\x10\x13\x00\x04MQTT\x05\x02\x00\x3C\x06\x21\x00\x01\x21\x00\x01\x00\x00"),
+    row("5: Message Expiry Interval twice", "MQTT-4.13.1-1", "Message Expiry Interval is there twice", b"\x30\x0E\x00\x01a\x0A\x02\x00\x00\x00\x01\x02\x00\x00\x00\x01"),
+    row("5: Correlation Data twice", "MQTT-4.13.1-1", "Correlation Data is there twice", b"\x30\x0C\x00\x01a\x08\x09\x00\x01x\x09\x00\x01x"),
+    row("5: Response Topic twice", "MQTT-4.13.1-1", "Response Topic is there twice", b"\x30\x0C\x00\x01a\x08\x08\x00\x01x\x08\x00\x01x"),
+    row("5: Topic Alias twice", "MQTT-4.13.1-1", "Topic Alias is there twice", b"\x30\x0A\x00\x01a\x06\x23\x00\x01\x23\x00\x01"),
+    row("5: Session Expiry Interval twice", "MQTT-4.13.1-1", "Session Expiry Interval is there twice", b"\x10\x17\x00\x04MQTT\x05\x02\x00\x3C\x0A\x11\x00\x00\x00\x01\x11\x00\x00\x00\x01\x00\x00"),
+    row("5: Content Type longer than the properties", "MQTT-4.8.0-1", "ends before the end of its Content Type", b"\x30\x0C\x00\x01a\x04\x03\x00\x05xabcd"),
+    row("5: Response Topic with U+0000", "MQTT-4.7.3-2", "Response Topic contains U+0000", b"\x30\x08\x00\x01a\x04\x08\x00\x01\0"),
     // CONNECT, 3.1.
+    row("5: Client Identifier with U+0000", "MQTT-1.5.3-2", "Client Identifier contains U+0000", b"\x10\x0E\x00\x04MQTT\x05\x02\x00\x3C\x00\x00\x01\0"),
     row("5: CONNECT with the reserved flag", "MQTT-3.1.2-3", "CONNECT has its reserved flag set", b"\x10\x0D\x00\x04MQTT\x05\x03\x00\x3C\x00\x00\x00"),
     row("5: Authentication Data without a method", "MQTT-4.13.1-1", "Authentication Data without Authentication Method", b"\x10\x11\x00\x04MQTT\x05\x02\x00\x3C\x04\x16\x00\x01x\x00\x00"),
+    // PUBLISH, 3.3.
+    row("5: PUBLISH with DUP and QoS 0", "MQTT-3.3.1-2", "DUP set and QoS 0", b"\x38\x04\x00\x01a\x00"),
+    row("5: PUBLISH of QoS 1 with Packet Identifier 0", "MQTT-2.3.1-1", "Packet Identifier is 0", b"\x32\x06\x00\x01a\x00\x00\x00"),
+    row("5: PUBLISH to a surrogate", "MQTT-1.5.3-1", "Topic Name is not well-formed UTF-8", b"\x30\x06\x00\x03\xED\xA0\x80\x00"),
+    row("5: PUBLISH to U+0000", "MQTT-4.7.3-2", "Topic Name contains U+0000", b"\x30\x04\x00\x01\0\x00"),
     // PUBLISH of a client, 3.3.4.
     row("5: PUBLISH of a client with a Subscription Identifier", "MQTT-3.3.4-6", "PUBLISH of a client has a Subscription Identifier", b"\x30\x06\x00\x01a\x02\x0B\x01"),
     // Acknowledgements, 3.4 to 3.7.
@@ -196,7 +209,11 @@ pub const MALFORMED_5: &[Malformed] = &[
     row("5: PUBREL with a Reason Code of PUBACK", "MQTT-4.13.1-1", "PUBREL has the Reason Code 0x10", b"\x62\x03\x00\x01\x10"),
     row("5: PUBACK with bytes after its properties", "MQTT-4.8.0-1", "1 bytes after its last field", b"\x40\x05\x00\x01\x00\x00\x00"),
     row("5: PUBACK with Packet Identifier 0", "MQTT-2.3.1-1", "Packet Identifier is 0", b"\x40\x02\x00\x00"),
+    row("5: PUBREL with flags 0000", "MQTT-2.2.2-2", "PUBREL has the flags 0b0000", b"\x60\x02\x00\x01"),
     // SUBSCRIBE, 3.8.
+    row("5: SUBSCRIBE with flags 0000", "MQTT-2.2.2-2", "SUBSCRIBE has the flags 0b0000", b"\x80\x07\x00\x01\x00\x00\x01a\x00"),
+    row("5: SUBSCRIBE with Packet Identifier 0", "MQTT-2.3.1-1", "Packet Identifier is 0", b"\x82\x07\x00\x00\x00\x00\x01a\x00"),
+    row("5: SUBSCRIBE to a surrogate", "MQTT-1.5.3-1", "Topic Filter is not well-formed UTF-8", b"\x82\x09\x00\x01\x00\x00\x03\xED\xBF\xBF\x00"),
     row("5: SUBSCRIBE without a filter", "MQTT-3.8.3-3", "SUBSCRIBE has no Topic Filter", b"\x82\x03\x00\x01\x00"),
     row("5: SUBSCRIBE with a reserved bit", "MQTT-3.8.3-5", "SUBSCRIBE has the Subscription Options 0x40", b"\x82\x07\x00\x01\x00\x00\x01a\x40"),
     row("5: SUBSCRIBE with QoS 3", "MQTT-4.13.1-1", "SUBSCRIBE has Maximum QoS 3", b"\x82\x07\x00\x01\x00\x00\x01a\x03"),
@@ -207,6 +224,7 @@ pub const MALFORMED_5: &[Malformed] = &[
     row("5: Subscription Identifier in five bytes", "MQTT-1.5.5-1", "Subscription Identifier is not a Variable Byte Integer", b"\x82\x0D\x00\x01\x06\x0B\xFF\xFF\xFF\xFF\x01\x00\x01a\x00"),
     row("5: SUBACK with a Reason Code that there is not", "MQTT-3.9.3-2", "SUBACK has the reserved return code 0x03", b"\x90\x04\x00\x01\x00\x03"),
     // UNSUBSCRIBE, 3.10.
+    row("5: UNSUBSCRIBE with Packet Identifier 0", "MQTT-2.3.1-1", "Packet Identifier is 0", b"\xA2\x06\x00\x00\x00\x00\x01a"),
     row("5: UNSUBSCRIBE without a filter", "MQTT-3.10.3-2", "UNSUBSCRIBE has no Topic Filter", b"\xA2\x03\x00\x01\x00"),
     row("5: UNSUBSCRIBE with a Subscription Identifier", "MQTT-4.13.1-1", "UNSUBSCRIBE may not have the property 0x0b", b"\xA2\x08\x00\x01\x02\x0B\x01\x00\x01a"),
     // DISCONNECT and AUTH, 3.14 and 3.15.

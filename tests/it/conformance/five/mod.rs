@@ -17,6 +17,7 @@ mod retained;
 mod server_says;
 mod shared;
 mod subscribe;
+mod take_over;
 mod transport;
 mod versions;
 mod will;
