@@ -30,6 +30,7 @@ impl Broker {
 
     /// Runs a scenario of the load generator, and gives what it says, a line of JSON. A message that is lost, repeated
     /// or out of order ends the bench.
+    #[allow(dead_code)]
     pub fn load(&self, program: &Path, scenario: &str) -> String {
         let pid = self.process.id().to_string();
         let mut load = Command::new(program);
@@ -42,6 +43,12 @@ impl Broker {
             assert!(found.is_none_or(|f| f.starts_with('0')), "{scenario}: {text}");
         }
         text
+    }
+
+    /// Where it listens.
+    #[allow(dead_code)]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Of its process.
