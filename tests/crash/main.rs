@@ -11,6 +11,7 @@
 //! | `wire` | the broker and its end; connections |
 //! | `outbox`, `inbox` | QoS 1 and 2 as a client with a persistent session has them, the sender's and the receiver's side |
 //! | `publisher`, `subscriber` | numbered messages, and who judges them |
+//! | `groups` | groups of shared subscriptions: who gets what, and who is in them |
 //! | `retained`, `subscriptions`, `sessions`, `bursts` | what else must be as acknowledged |
 //! | `wills` | Wills, and what must become of each |
 //! | `slow_disk` | the broker with fsyncs that take longer |
@@ -21,6 +22,7 @@
 mod support;
 
 mod bursts;
+mod groups;
 mod inbox;
 mod outbox;
 mod publisher;
@@ -43,6 +45,7 @@ use std::{
 
 use bursts::Bursts;
 use dunlin::auth::{PasswordChange, edit};
+use groups::Groups;
 use inbox::END;
 use publisher::{Publisher, Stream};
 use retained::Retainer;
@@ -155,6 +158,7 @@ impl Place {
 struct Clients {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
+    groups: Groups,
     retainer: Retainer,
     chooser: Chooser,
     comers: Comers,
@@ -184,6 +188,7 @@ impl Clients {
         Self {
             publishers: WINDOWS.iter().enumerate().map(|(n, &window)| Publisher::new(n, window)).collect(),
             subscribers,
+            groups: Groups::new(broker),
             retainer: Retainer::new(),
             chooser: Chooser::new(broker),
             comers: Comers::new(),
@@ -216,6 +221,7 @@ impl Clients {
                 let random = random.fork();
                 scope.spawn(move || willer.come_and_go(broker, random));
             }
+            self.groups.traffic(scope, broker, random);
             let watcher = &mut self.watcher;
             if !random.once_in(3) {
                 scope.spawn(move || watcher.watch(broker));
@@ -244,6 +250,7 @@ impl Clients {
         let end = format!("round {round}");
         self.bursts.check(broker, &end);
         self.chooser.check(broker, &end);
+        self.groups.settle(broker, &end);
         self.watcher.settle(broker, &end, &self.willers);
         let sent: BTreeMap<Stream, u64> = self.publishers.iter().flat_map(Publisher::sent).collect();
         thread::scope(|scope| {
@@ -266,6 +273,7 @@ impl Clients {
         self.comers.check(broker);
         self.bursts.check(broker, &format!("{end}, again"));
         self.chooser.check(broker, &format!("{end}, again"));
+        self.groups.settle(broker, &end);
     }
 
     fn report(&self) {
@@ -273,6 +281,7 @@ impl Clients {
         let repeated: u64 = self.subscribers.iter().map(|s| s.repeated).sum();
         println!("{sent} messages published, {} acknowledgements and messages heard", self.heard);
         println!("{repeated} messages of QoS 1 came more than once");
+        println!("{} messages published to groups, {} came more than once", self.groups.sent(), self.groups.repeated);
         let [published, discarded, open, wait] = self
             .willers
             .iter()

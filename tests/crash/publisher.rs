@@ -15,9 +15,13 @@ pub struct Stream {
     pub qos: u8,
 }
 
+/// The publisher whose messages go to groups of shared subscriptions.
+pub const GROUPED: usize = 3;
+
 impl Stream {
     fn topic(self) -> String {
-        format!("t/{}/{}", self.publisher, self.qos)
+        let above = if self.publisher == GROUPED { "g" } else { "t" };
+        format!("{above}/{}/{}", self.publisher, self.qos)
     }
 
     /// Message `number` of the stream: its payload says what it is, and has a length that follows from it.
