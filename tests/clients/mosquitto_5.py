@@ -142,6 +142,28 @@ def a_take_over_is_told(version):
             second.expect((topic, 0, 0, "to the second"))
 
 
+def a_group_shares_its_messages(version):
+    """With members of both versions, with and without an identifier."""
+    topic = fresh("m5/shared/")
+    filter = f"$share/{fresh('group')}/{topic}"
+    publish("5", topic, "-r", "-m", "kept", qos=1)
+    identifier = said("subscribe", ("subscription-identifier", "9"))
+    form = "%S %t %q %r %p"
+    with Subscriber(version, "-t", filter, "-q", 1, *identifier, form=form) as one, Subscriber("3.1.1", "-t", filter, "-q", 1) as two:
+        for number in range(6):
+            publish(version, topic, "-m", number, qos=1)
+        # in turn, whoever is first; what is retained is for neither
+        one.read_until("MESSAGE ")
+        first = int(one.messages[0][-1].split(" ")[-1])
+        one.expect(*(("9", topic, 1, f"0 {number}") for number in range(first, 6, 2)))
+        two.expect(*((topic, 1, 0, number) for number in range(1 - first, 6, 2)))
+        two.terminate()
+        for number in range(2):
+            publish(version, topic, "-m", number, qos=1)
+        one.expect(*(("9", topic, 1, f"0 {number}") for number in range(2)))
+    publish("5", topic, "-r", "-n", qos=1)
+
+
 if __name__ == "__main__":
     scenarios = [
         properties_are_passed_on,
@@ -153,5 +175,6 @@ if __name__ == "__main__":
         a_session_expires_when_it_says,
         nobody_subscribes,
         a_take_over_is_told,
+        a_group_shares_its_messages,
     ]
     sys.exit(run("mosquitto-clients", scenarios, ["5"]))

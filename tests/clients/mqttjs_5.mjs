@@ -201,6 +201,35 @@ const scenarios = {
         return [client, publisher];
     },
 
+    // Members of both versions get messages in turn; what waits for one whose session ends goes to the other.
+    async a_group_shares_its_messages() {
+        const topic = fresh("shared/");
+        const filter = `$share/${fresh("group")}/${topic}`;
+        const clientId = fresh("member");
+        const one = await connected({ clientId, clean: false, properties: { sessionExpiryInterval: 1000 } });
+        const [two, publisher] = [await connected({ protocolVersion: 4 }), await connected()];
+        await publisher.publishAsync(topic, "kept", { qos: 1, retain: true });
+        await one.subscribeAsync(filter, { qos: 1, properties: { subscriptionIdentifier: 7 } });
+        await two.subscribeAsync(filter, { qos: 1 });
+        for (let n = 0; n < 6; n += 1) await publisher.publishAsync(topic, String(n), { qos: 1, properties });
+        const [, first, said] = await one.messages.take();
+        assert.deepEqual(plain(said), { ...properties, subscriptionIdentifier: 7 });
+        const got = [[first], []];
+        while (got[0].length < 3) got[0].push((await one.messages.take())[1]);
+        while (got[1].length < 3) got[1].push((await two.messages.take())[1]);
+        assert.deepEqual(got.map(String).sort(), ["0,2,4", "1,3,5"]);
+        await two.unsubscribeAsync(filter);
+        await one.endAsync();
+        for (const n of ["7", "8", "9"]) await publisher.publishAsync(topic, n, { qos: 1 });
+        await two.subscribeAsync(filter, { qos: 1 });
+        // a new session: what waited in the one before goes to the other
+        const again = await connected({ clientId });
+        for (const n of ["7", "8", "9"]) assert.equal((await two.messages.take())[1], n);
+        await expectNothing(again);
+        await publisher.publishAsync(topic, "", { qos: 1, retain: true });
+        return [again, two, publisher];
+    },
+
     async a_take_over_is_told() {
         const clientId = fresh("same");
         const first = await connected({ clientId });

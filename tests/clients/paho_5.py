@@ -391,6 +391,29 @@ def subscription_identifiers(_):
         publisher.publish(topic + "/a", "", retain=True)
 
 
+def a_group_shares_its_messages(_):
+    """Each member has its own identifier; No Local is not for groups."""
+    topic = fresh("shared/")
+    filter = f"$share/{fresh('group')}/{topic}"
+    with Client() as one, Client() as two, Client() as publisher:
+        publisher.publish(topic, "kept", retain=True)
+        equal([one.subscribe(filter, identifier=1), two.subscribe(filter, identifier=2)], [[1], [1]])
+        for number in range(6):
+            equal(publisher.publish(topic, str(number), **ALL), 0)
+        got = {}
+        for member, identifier in (one, 1), (two, 2):
+            for _ in range(3):
+                _, payload, retain, said = member.next()
+                equal((retain, said.pop("SubscriptionIdentifier"), said), (False, [identifier], ALL))
+                got.setdefault(identifier, []).append(payload)
+        equal(sorted(got.values()), [["0", "2", "4"], ["1", "3", "5"]])
+        equal(one.subscribe(f"$share//{topic}", "$share/+/x", "$share/a"), [0x8F, 0x8F, 0x8F])
+        publisher.publish(topic, "", retain=True)
+    with Client() as own:
+        own.mqtt.subscribe([(filter, SubscribeOptions(qos=1, noLocal=True))])
+        equal(own.ended_by_broker(), 0x82)
+
+
 def what_a_client_takes_is_kept(_):
     topic, id = fresh("takes/"), fresh("small")
     says = {"MaximumPacketSize": 100, "ReceiveMaximum": 3, **KEPT}
@@ -456,6 +479,7 @@ if __name__ == "__main__":
             retain_handling,
             no_local_and_retain_as_published,
             subscription_identifiers,
+            a_group_shares_its_messages,
             what_a_client_takes_is_kept,
             a_take_over_is_told,
             a_restart_is_told_and_nothing_is_lost,
