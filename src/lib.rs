@@ -38,6 +38,7 @@ mod clock;
 pub mod codec;
 #[doc(hidden)]
 pub mod config;
+mod inside;
 mod net;
 #[doc(hidden)]
 pub mod router;
@@ -58,14 +59,15 @@ pub use net::{ProxyCertificate, ProxyHeader, proxy_header};
 pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
+pub use inside::{Ack, Client, ClientError, InsideClient, Publication, PublishError, Published, Received};
 pub use router::{
     Admitted, Authenticate, Authentication, Authorize, Counters, Credentials, DropReason, Event, Exchange, Forward,
-    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal, Rights, Verdict,
 };
 pub use server::{Builder, Server, ServerError};
-pub use session::{CloseReason, Outgoing};
+pub use session::{Bound, CloseReason, Missed, Outgoing};
 pub use topic::{TopicFilter, TopicName};
-pub use types::{ClientId, ProtocolVersion, QoS, RetainHandling, SubscriptionOptions};
+pub use types::{ClientId, ProtocolVersion, QoS, QueueFull, RetainHandling, SubscriptionOptions};
 
 /// The Rust of this page runs as documentation tests.
 #[cfg(doctest)]

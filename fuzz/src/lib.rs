@@ -271,6 +271,7 @@ impl End {
             Delivery::OutboundFull => assert!(connected && qos == QoS::AtMostOnce),
             Delivery::Queued => {}
             Delivery::TooLarge => panic!("a client of MQTT 3.1.1 says no size"),
+            Delivery::Inside => panic!("its client is not within the process"),
         }
     }
 

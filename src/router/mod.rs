@@ -27,6 +27,7 @@ mod tests;
 mod thread;
 
 pub use clients::Handled;
+pub use clients::InsideSession;
 pub use clients::Unfinished;
 pub use clients::{CameFrom, auth_properties};
 pub use clients::{Client, Flush};

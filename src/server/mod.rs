@@ -42,6 +42,7 @@ use crate::{
     auth::{Auth, AuthError},
     clock::Clock,
     config::{self, Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
+    inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Workers},
     router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
     session::SessionLimits,
@@ -72,6 +73,7 @@ pub struct Server {
     auth: Option<Arc<Auth>>,
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
+    inside: Inside,
 }
 
 /// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
@@ -239,7 +241,8 @@ impl Server {
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
-        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file, http })
+        let inside = Inside::new(router.clone(), clock.clone());
+        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file, http, inside })
     }
 
     /// Where it listened when it had started, in the order of the config, with the ports that the system picked in
@@ -281,6 +284,16 @@ impl Server {
         self.router.counters()
     }
 
+    /// A client within this process: it has its session, and its subscriptions are kept, when this returns.
+    pub async fn client(&self, client: InsideClient) -> Result<Client, ClientError> {
+        self.inside.client(client).await
+    }
+
+    /// Publishes a message of the broker itself; see [`Client::publish`].
+    pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        self.inside.publish(publication).await
+    }
+
     /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end,
     /// and the process better says so with its exit code.
     pub async fn failed(&self) -> store::Failure {
@@ -308,6 +321,7 @@ impl Server {
         let http = self.http;
         http.stopping();
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
+        let inside = self.inside;
         let (done, stopped) = tokio::sync::oneshot::channel();
         // a thread of its own: whoever gives up waiting is not kept by it
         std::thread::spawn(move || {
@@ -315,6 +329,7 @@ impl Server {
             // while those that wait for them are still connected
             router.publish_all_wills(&mut router.local(clock.now()));
             workers.stop(grace);
+            inside.stop();
             let closed = store.map_or(Ok(()), |store| store.close());
             drop(http);
             let _ = done.send(closed);

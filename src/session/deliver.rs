@@ -25,6 +25,8 @@ pub enum Delivery {
     Sent,
     /// It waits for its turn, or was dropped: the [`Journal`] knows.
     Queued,
+    /// It waits, and its client, which is within this process, may take it.
+    Inside,
     /// A QoS 0 message, and the client reads too slowly: dropped.
     OutboundFull,
     /// A QoS 0 message, and the client is away.
@@ -40,7 +42,9 @@ impl Session {
         if how.qos == QoS::AtMostOnce {
             let overtakes = self.outbound.as_ref().is_some_and(|o| o.holds_back_qos0());
             match &mut self.attached {
-                None if !turn.limits.queue_qos0 || !self.expiry.outlives_connection() => {
+                None if (!turn.limits.queue_qos0 || !self.expiry.outlives_connection())
+                    && !self.outbound.as_ref().is_some_and(|outbound| outbound.is_inside()) =>
+                {
                     return Delivery::NotConnected;
                 }
                 Some(attached) if !overtakes => {
@@ -119,6 +123,7 @@ impl Session {
             return Delivery::Queued;
         }
         let outbound = self.outbound.get_or_insert_default();
+        let (queue, is_inside) = outbound.own_bound(queue);
         // QoS 0 messages that wait for a SUBACK would be on their way without it: their bytes are bounded alone
         let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
             true => QueueLimits { messages: usize::MAX, ..queue },
@@ -134,6 +139,7 @@ impl Session {
         for (gone, message) in dropped {
             let why = if message.is_expired(*now) { Gone::Expired } else { Gone::QueueFull };
             journal.dropped(&self.id, &message, why);
+            outbound.missed(gone, why);
             if gone == number {
                 taken = false;
             } else if let Some(session) = self.number {
@@ -147,7 +153,11 @@ impl Session {
             let change = SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent: None };
             let _ = journal.changed(session, change);
         }
-        Delivery::Queued
+        if !(is_inside && taken) {
+            return Delivery::Queued;
+        }
+        outbound.note(number, outgoing, *now);
+        Delivery::Inside
     }
 
     /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
@@ -218,6 +228,7 @@ impl Session {
         self.dropped = self.dropped.saturating_add(u32::try_from(gone.len()).unwrap_or(u32::MAX));
         for (number, message) in gone {
             journal.dropped(&self.id, &message, Gone::Expired);
+            outbound.missed(number, Gone::Expired);
             if let Some(session) = self.number {
                 journal.noted(session, SessionChange::Completed { number, count: 1 });
             }

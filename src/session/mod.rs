@@ -17,6 +17,7 @@ mod how;
 mod identifiers;
 mod inbound;
 mod inflight;
+mod inside;
 mod journal;
 mod message;
 mod out_buf;
@@ -40,6 +41,7 @@ pub use expiry::Expiry;
 pub use how::How;
 pub use identifiers::{Identifiers, one_identifier, wire_of};
 pub use inbound::Deferred;
+pub use inside::{Bound, Missed, Note, Taken};
 pub use journal::{Backlog, Gone, Journal, SessionChange, SessionNumber};
 pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
@@ -197,7 +199,7 @@ impl Session {
 
     /// A client is attached.
     pub fn is_connected(&self) -> bool {
-        self.attached.is_some()
+        self.attached.is_some() || self.is_inside()
     }
 
     /// Messages waiting or in flight.

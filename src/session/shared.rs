@@ -7,7 +7,7 @@ use crate::types::QoS;
 impl Session {
     /// Would a message of so many bytes be sent at once?
     pub fn has_room(&self, bytes: usize, qos: QoS, limits: &SessionLimits) -> bool {
-        let Some(attached) = &self.attached else { return false };
+        let Some(attached) = &self.attached else { return self.is_inside() && self.has_place_in_queue(bytes, limits) };
         let waiting = attached.pending();
         let fits = waiting == 0 || waiting + bytes <= limits.max_outbound_bytes;
         fits && self.outbound.as_ref().is_none_or(|outbound| match qos {
@@ -18,10 +18,11 @@ impl Session {
 
     /// Has its queue a place for one more message of so many bytes?
     pub fn has_place_in_queue(&self, bytes: usize, limits: &SessionLimits) -> bool {
-        let outbound = self.outbound.as_ref();
-        let has_place = |waiting| waiting < limits.max_queued_messages;
-        outbound.is_none_or(|outbound| {
-            has_place(outbound.queued()) && outbound.backlog().bytes.saturating_add(bytes) <= limits.max_queued_bytes
+        self.outbound.as_ref().is_none_or(|outbound| {
+            let own = outbound.bound();
+            let (most, most_bytes) =
+                own.map_or((limits.max_queued_messages, limits.max_queued_bytes), |own| (own.messages, own.bytes));
+            outbound.queued() < most && outbound.backlog().bytes.saturating_add(bytes) <= most_bytes
         })
     }
 

@@ -14,6 +14,7 @@
 //! | `groups` | groups of shared subscriptions: who gets what, and who is in them |
 //! | `retained`, `subscriptions`, `sessions`, `bursts` | what else must be as acknowledged |
 //! | `wills` | Wills, and what must become of each |
+//! | `inside` | clients within the process, in rounds of their own |
 //! | `slow_disk` | the broker with fsyncs that take longer |
 
 // this crate uses a part of it
@@ -24,6 +25,7 @@ mod support;
 mod bursts;
 mod groups;
 mod inbox;
+mod inside;
 mod outbox;
 mod publisher;
 mod retained;

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("codec", &["types", "topic"]),
     ("session", &["types", "topic", "codec"]),
     ("router", &["types", "topic", "codec", "session"]),
+    ("inside", &["types", "clock", "topic", "codec", "session", "router"]),
     ("net", &["types", "clock", "topic", "codec", "session", "router"]),
     ("auth", &["types", "clock", "topic", "codec", "session", "router"]),
     ("store", &["types", "clock", "topic", "codec", "session", "router"]),
@@ -31,7 +32,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("certs", &["clock"]),
     (
         "server",
-        &["types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "admin", "config", "certs"],
+        &[
+            "types", "clock", "topic", "codec", "session", "router", "net", "auth", "store", "inside", "admin",
+            "config", "certs",
+        ],
     ),
 ];
 

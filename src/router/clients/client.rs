@@ -116,6 +116,23 @@ impl Client {
         }
     }
 
+    /// One within this process, which has the session in this slot.
+    pub(super) fn inside(id: ClientId, slot: SlotRef, connection: ConnectionId, limits: &RouterLimits) -> Self {
+        Self {
+            slot,
+            connection,
+            id,
+            user: None,
+            version: ProtocolVersion::V5,
+            marks: Marks::default(),
+            max_packet_size: limits.told_packet_size(),
+            last: None,
+            awaited: None,
+            is_welcomed: false,
+            touched: false,
+        }
+    }
+
     /// Is its session still its own, or has another connection taken it over?
     pub fn is_attached(&self) -> bool {
         self.slot.is_owned_by(self.connection)

@@ -40,14 +40,14 @@ pub struct Connected {
 
 /// What a connection that takes a session over has to clear away, once no lock is held.
 #[derive(Default)]
-struct TakenOver {
+pub(super) struct TakenOver {
     will: Option<LastWill>,
     old: Option<Waker>,
     /// The session that was replaced, and what it leaves.
-    ended: Option<(SlotRef, Ended)>,
-    expiry: Option<ExpiryKey>,
+    pub(super) ended: Option<(SlotRef, Ended)>,
+    pub(super) expiry: Option<ExpiryKey>,
     /// When what became of the session is kept.
-    stored: Stored,
+    pub(super) stored: Stored,
     /// When the Will of the connection that begins is kept.
     will_stored: Stored,
 }
@@ -368,12 +368,12 @@ impl Router {
     }
 
     /// The number of one more session that a store keeps, if one does.
-    fn new_session_number(&self) -> Option<SessionNumber> {
+    pub(super) fn new_session_number(&self) -> Option<SessionNumber> {
         self.ports.store.as_ref()?;
         self.sessions.new_number()
     }
 
-    fn clear_away(&self, local: &mut RouterThread, taken_over: TakenOver) {
+    pub(super) fn clear_away(&self, local: &mut RouterThread, taken_over: TakenOver) {
         if let Some(key) = taken_over.expiry {
             self.sessions.cancel_expiry(key);
         }
@@ -390,7 +390,7 @@ impl Router {
     }
 
     /// When this commit is durable.
-    fn not_before(&self, commit: CommitSeq) -> Stored {
+    pub(super) fn not_before(&self, commit: CommitSeq) -> Stored {
         let pending = self.ports.store.as_ref().is_some_and(|store| store.done() < commit);
         if pending { Stored::By(commit) } else { Stored::Done }
     }

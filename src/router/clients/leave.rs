@@ -36,6 +36,7 @@ impl Router {
             return 0;
         }
         let dropped = state.session.take_dropped();
+        let is_inside = state.session.is_inside();
         slot.detach(&mut state);
         let client = state.session.id().clone();
         let will = state.session.detach(&mut self.turn(local)).filter(|_| reason.publishes_will());
@@ -69,8 +70,10 @@ impl Router {
             key = state.leave(kept.and_then(|kept| now.checked_add(kept)), waits, due, connection.0);
         }
         // with the lock held: before anything of the client's next connection
-        self.sessions.client_left();
-        local.observers.observe(&Event::Disconnect { client: &client, reason });
+        if !is_inside {
+            self.sessions.client_left();
+            local.observers.observe(&Event::Disconnect { client: &client, reason });
+        }
         drop(state);
 
         if ends {

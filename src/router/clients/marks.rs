@@ -10,7 +10,7 @@ use crate::{
 
 /// What holds for one connection from its CONNECT to its end, whatever becomes of the limits meanwhile: a client of
 /// MQTT 5 was told so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u8);
 
 /// The bits in which the first byte of a PUBLISH says these (section 3.3.1). As a mark: the client may not set it.

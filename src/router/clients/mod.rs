@@ -16,6 +16,7 @@
 //! | `filters` | the Topic Filters of one packet |
 //! | `operation`, `resume` | a packet that a turn is too short for |
 //! | `unfinished` | what is still on its way |
+//! | `inside` | clients within this process |
 //! | `restore` | sessions and retained messages as a store kept them |
 
 mod access;
@@ -26,6 +27,7 @@ mod connect;
 mod exchange;
 mod filters;
 mod incoming;
+mod inside;
 mod leave;
 mod marks;
 mod operation;
@@ -43,5 +45,6 @@ pub use authentication::{CameFrom, auth_properties};
 pub use client::{Client, Flush};
 pub use connect::Connected;
 pub use exchange::Handled;
+pub use inside::InsideSession;
 pub use unfinished::Unfinished;
 pub use welcome::HEALTH_CHECK;

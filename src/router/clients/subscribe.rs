@@ -47,7 +47,7 @@ impl Router {
         Ok(())
     }
 
-    fn begin_subscribing(
+    pub(super) fn begin_subscribing(
         &self,
         local: &mut RouterThread,
         client: &Client,
@@ -121,7 +121,7 @@ impl Router {
     }
 
     /// Puts the filters into the trie, as many as the turn is long enough for; `true`: all of them are.
-    fn take_filters(
+    pub(super) fn take_filters(
         &self,
         local: &mut RouterThread,
         client: &Client,
@@ -231,7 +231,7 @@ impl Router {
 
     /// Looks up the retained messages of filters that were granted, as many as the turn is long enough for; `true`: of
     /// all of them.
-    fn look_up_retained(
+    pub(super) fn look_up_retained(
         &self,
         local: &mut RouterThread,
         client: &Client,
@@ -332,7 +332,12 @@ impl Router {
     ///
     /// Where few messages are retained, that is told the session only here, and what came since the first look-up goes
     /// in front of those, as what came before it does.
-    fn let_others_wait(&self, local: &mut RouterThread, client: &mut Client, subscribing: &mut Subscribing) -> bool {
+    pub(super) fn let_others_wait(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        subscribing: &mut Subscribing,
+    ) -> bool {
         let Ok(mut state) = self.own(client) else { return false };
         let sent_before = state.session.split_out(&mut local.pool);
         if !subscribing.waits {

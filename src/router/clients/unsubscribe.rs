@@ -73,7 +73,7 @@ impl Router {
     }
 
     /// As many as the turn is long enough for; `true`: all of them.
-    fn give_up_some<'f>(
+    pub(super) fn give_up_some<'f>(
         &self,
         local: &mut RouterThread,
         client: &Client,

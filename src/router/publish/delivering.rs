@@ -39,6 +39,10 @@ pub(super) fn hand_over(
             return delivery;
         }
         Delivery::Queued | Delivery::NotConnected => return delivery,
+        Delivery::Inside => {
+            slot.signal(state, wakes);
+            return Delivery::Queued;
+        }
         Delivery::OutboundFull => DropReason::OutboundFull,
         Delivery::TooLarge => DropReason::PacketTooLarge,
     };

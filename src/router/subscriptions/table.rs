@@ -66,6 +66,12 @@ impl Subscriptions {
         (nodes, pins + self.groups.pins())
     }
 
+    /// The texts of these filters, as far as somebody subscribes to them.
+    pub(crate) fn texts(&self, filters: &[FilterId]) -> Vec<String> {
+        let trie = self.trie.read();
+        filters.iter().filter_map(|&id| trie.filter(id)).collect()
+    }
+
     /// Locks them.
     pub(crate) fn change(&self) -> Changes<'_> {
         Changes { trie: self.trie.write(), groups: &self.groups, generations: &self.generations }

@@ -275,6 +275,11 @@ impl RouterThread {
         self.observers.shard.longest_turn(nodes, deliveries, now.saturating_duration_since(self.observers.now));
     }
 
+    /// What [`wake`](Self::wake) would wake, for a caller that still has a lock.
+    pub fn take_wakes(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakes)
+    }
+
     /// Wakes every connection that there is something for. To be called when no lock is held, at the end of a turn:
     /// what one turn sends to a connection is one write.
     #[inline]

@@ -50,7 +50,7 @@ impl Outbound {
     /// Bytes of memory for the places of what waits and is skipped.
     fn places(&self) -> usize {
         let skipped = self.unreadable.as_ref().map_or(0, |unreadable| unreadable.cost());
-        self.queue.cost() + self.brought.len() * QUEUED_COST + skipped
+        self.queue.cost() + self.brought.len() * QUEUED_COST + skipped + self.cost_of_notes()
     }
 
     /// One more place here holds the message. Gives the bytes that no place of any session held before.

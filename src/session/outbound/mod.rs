@@ -2,6 +2,7 @@
 //! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
 mod cost;
+mod inside;
 mod shared;
 mod sort_out;
 
@@ -12,6 +13,8 @@ use std::{
 };
 
 use smallvec::SmallVec;
+
+use inside::Inside;
 
 use super::{
     acks::{CommitSeq, Stored},
@@ -66,6 +69,8 @@ pub(super) struct Outbound {
     memory: usize,
     /// What the gauges count of all this.
     told: Backlog,
+    /// The client is within this process.
+    inside: Option<Box<Inside>>,
 }
 
 /// Messages that a full queue had no place for, and their numbers.
@@ -364,6 +369,7 @@ impl Outbound {
         self.acknowledged = 0;
         self.resend = None;
         self.subacks = Vec::new();
+        self.inside = None;
         if let Some(unreadable) = &mut self.unreadable {
             unreadable.forget_returned();
         }

@@ -129,6 +129,7 @@ impl Pair {
                 }
             }
             Delivery::TooLarge => panic!("a client of MQTT 3.1.1 says no size"),
+            Delivery::Inside => panic!("its client is not within the process"),
             Delivery::Queued => {
                 let window_full = self.inflight.len() >= self.limits.max_inflight_out;
                 assert!(!self.session.is_connected() || full || window_full || !self.queue.is_empty());

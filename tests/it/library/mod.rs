@@ -2,6 +2,7 @@
 
 mod authentication;
 mod forward;
+mod inside;
 mod lifetime;
 mod observe;
 mod panics;

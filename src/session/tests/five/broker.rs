@@ -162,6 +162,7 @@ impl Broker {
         match delivery {
             Delivery::Sent => assert!(is_connected),
             Delivery::Queued => {}
+            Delivery::Inside => panic!("its client is not within the process"),
             Delivery::OutboundFull | Delivery::NotConnected => {
                 assert!(qos == QoS::AtMostOnce, "{number} is acknowledged");
                 told.lost = true;

@@ -1,0 +1,277 @@
+//! [`Client`]: a client within this process, as its program holds it.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    task::{Wake, Waker},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{Ack, ClientError, Publication, PublishError, Published, Received, kept::until_kept, threads::Threads};
+use crate::{
+    router::{self, InsideSession, Router, RouterThread},
+    session::{Bound, CloseReason, Missed, Stored},
+    topic::TopicFilter,
+    types::{ClientId, QoS, RetainHandling, SubscriptionOptions},
+};
+
+/// A client within this process that is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct InsideClient {
+    /// Client Identifier. It begins with `$`: the network's clients have no such identifiers.
+    pub id: String,
+    /// Topic Filters that it subscribes to; also shared ones, `$share/group/filter`. A durable client has these when it
+    /// comes back, and no others. Retained messages come with a subscription that is new.
+    pub filters: Vec<String>,
+    /// The highest QoS at which it is given messages.
+    pub qos: QoS,
+    /// How much may wait for it, and what goes when more comes.
+    pub queue: Bound,
+    /// It is not given messages that it publishes itself.
+    pub no_local: bool,
+    /// It is given RETAIN as the publisher set it.
+    pub retain_as_published: bool,
+    /// Its session stays when it goes, as that of a client of MQTT 5 with the longest Session Expiry Interval; with a
+    /// store, also when the process ends, however it ends. The limits of the configuration hold for it while there is
+    /// no such client (`limits.session_expiry`, `limits.max_queued_messages`, …).
+    pub durable: bool,
+}
+
+/// A client within this process. Several tasks may use it at a time. When it is dropped, its session ends; one that is
+/// [durable](InsideClient::durable) stays.
+pub struct Client {
+    shared: Arc<Shared>,
+    id: ClientId,
+}
+
+/// What the server has of it too, to end it.
+pub(super) struct Shared {
+    /// `None`: it has ended.
+    open: Mutex<Option<Open>>,
+    threads: Arc<Threads>,
+    bell: Arc<Bell>,
+}
+
+struct Open {
+    router: Arc<Router>,
+    thread: RouterThread,
+    client: router::Client,
+    /// Calls since the thread was tidied.
+    calls: u32,
+}
+
+/// Calls between two times that a thread is tidied.
+const TIDY_EVERY: u32 = 4096;
+
+/// Rings when there is something to receive, or nothing any more.
+struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+impl Client {
+    /// Its session and its subscriptions, and when they are kept.
+    pub(super) fn begin(threads: &Arc<Threads>, asked: InsideClient) -> Result<(Self, Stored), ClientError> {
+        let InsideClient { id, filters, qos, queue, no_local, retain_as_published, durable } = asked;
+        let wanted = filters
+            .iter()
+            .map(|filter| TopicFilter::new(filter).map_err(|why| ClientError::Filter { filter: filter.clone(), why }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let options = |filter: &TopicFilter| SubscriptionOptions {
+            qos,
+            // a message that no other member of a group gets would be lost [MQTT-3.8.3-4]
+            no_local: no_local && !filter.as_str().starts_with("$share/"),
+            retain_as_published,
+            retain_handling: RetainHandling::SendIfNew,
+            identifier: None,
+        };
+        let subscriptions: Vec<_> = wanted.iter().map(|&filter| (filter, options(filter))).collect();
+
+        let (clock, id) = (threads.clock(), ClientId::from(id.as_str()));
+        let (Some(router), Some(mut thread)) = (threads.router(), threads.take()) else {
+            return Err(ClientError::Stopped);
+        };
+        router.refresh(&mut thread, clock.now());
+        let bell = Arc::new(Bell(Notify::new()));
+        let session = InsideSession { id: id.clone(), durable, bound: queue };
+        let attached = router.attach_inside(&mut thread, &session, Waker::from(bell.clone()));
+        let (client, began) = match attached {
+            Ok(attached) => attached,
+            Err(reason) => {
+                thread.wake();
+                threads.put_back(thread);
+                return Err(ClientError::Refused(reason));
+            }
+        };
+        // from here on it is ended when it is dropped
+        let open = Open { router, thread, client, calls: 0 };
+        let shared = Arc::new(Shared { open: Mutex::new(Some(open)), threads: threads.clone(), bell });
+        let this = Self { shared, id };
+        let subscribed = this.shared.with(|Open { router, thread, client, .. }| {
+            let had = router.filters_inside(client);
+            let is_left = |had: &&String| !filters.contains(had);
+            let left: Vec<_> = had.iter().filter(is_left).filter_map(|text| TopicFilter::new(text).ok()).collect();
+            let unsubscribed = router.unsubscribe_inside(thread, client, &left, || clock.now());
+            let subscribed = match subscriptions.is_empty() {
+                true => Ok(Stored::Done),
+                false => router.subscribe_inside(thread, client, &subscriptions, || clock.now()),
+            };
+            subscribed.map(|subscribed| unsubscribed.and(subscribed))
+        });
+        match subscribed {
+            None => Err(ClientError::Stopped),
+            Some(Ok(subscribed)) => Ok((this, began.and(subscribed))),
+            Some(Err((place, why))) => {
+                let filter = filters.get(place).cloned().unwrap_or_default();
+                Err(ClientError::Subscription { filter, why })
+            }
+        }
+    }
+
+    pub(super) fn weak(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
+    /// Client Identifier.
+    pub fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// The next message, when there is one. `None`: the server has stopped, or the client was closed. Nothing is lost
+    /// when the future is dropped before it ends.
+    ///
+    /// Messages come in the order in which they were published, as far as the broker promises it. One of QoS 1 and 2 is
+    /// to be [acknowledged](Self::ack): while as many as [`Bound::messages`] are not, no others of these come. What a
+    /// durable client did not acknowledge comes again when it is back, with `dup`.
+    pub async fn recv(&self) -> Option<Received> {
+        loop {
+            match self.shared.take()? {
+                Some(received) => return Some(received),
+                None => self.shared.bell.0.notified().await,
+            }
+        }
+    }
+
+    /// The next message, if there is one now.
+    pub fn try_recv(&self) -> Option<Received> {
+        self.shared.take().flatten()
+    }
+
+    /// Acknowledges a message: it does not come again. `false`: it was acknowledged before, or is of QoS 0, or the
+    /// client is closed.
+    ///
+    /// As with a PUBACK, nobody is told when this is kept: after a crash a message that was acknowledged may come once
+    /// more.
+    pub fn ack(&self, received: &Received) -> bool {
+        received.ack.is_some_and(|ack| self.ack_by(ack))
+    }
+
+    /// The same, by what the message gave for it.
+    pub fn ack_by(&self, Ack(ack): Ack) -> bool {
+        self.shared.with(|Open { router, thread, client, .. }| router.acknowledge(thread, client, ack)) == Some(true)
+    }
+
+    /// Publishes a message. It ends when the message is kept as a PUBACK promises: it is in the queues of its
+    /// subscribers, or on its way to them, and with a store it is durable for all sessions that are.
+    ///
+    /// The message is published when the future is first polled, though it may be dropped then. Rules are not asked.
+    pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let clock = self.shared.threads.clock();
+        let published = self.shared.with(|Open { router, thread, client, .. }| {
+            let published = publication.publish(router, thread, Some(client.id()), clock.now())?;
+            Ok::<_, PublishError>((router.clone(), published))
+        });
+        let (router, (stored, subscribers)) = published.ok_or(PublishError::Stopped)??;
+        until_kept(router, stored).await.map_err(PublishError::Refused)?;
+        Ok(Published { subscribers })
+    }
+
+    /// What it did not get, since it came.
+    pub fn missed(&self) -> Missed {
+        self.shared.with(|Open { router, client, .. }| router.missed(client)).unwrap_or_default()
+    }
+
+    /// Ends the client and its session, also if it is durable: what waits for it is lost.
+    pub fn end_session(self) {
+        self.shared.with(|Open { router, client, .. }| router.end_with_client(client));
+    }
+
+    /// The server has stopped.
+    pub(super) fn stop(&self) {
+        self.shared.stop();
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.shared.end(&CloseReason::ClientDisconnect);
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Does something in a turn of its own; connections are woken when nothing is locked any more. `None`: it has
+    /// ended.
+    fn with<R>(&self, f: impl FnOnce(&mut Open) -> R) -> Option<R> {
+        let (result, wakes) = {
+            let mut open = self.open.lock();
+            let open = open.as_mut()?;
+            open.router.refresh(&mut open.thread, self.threads.clock().now());
+            let result = f(open);
+            open.calls += 1;
+            if open.calls >= TIDY_EVERY {
+                open.calls = 0;
+                open.router.tidy(&mut open.thread);
+            }
+            (result, open.thread.take_wakes())
+        };
+        wakes.into_iter().for_each(Waker::wake);
+        Some(result)
+    }
+
+    /// The next message. `None`: it has ended.
+    fn take(&self) -> Option<Option<Received>> {
+        let taken = self.with(|Open { router, thread, client, .. }| router.take(thread, client));
+        let Some((taken, more)) = taken else {
+            // others may wait, too
+            self.bell.0.notify_one();
+            return None;
+        };
+        if more {
+            self.bell.0.notify_one();
+        }
+        let clock = self.threads.clock();
+        Some(taken.map(|taken| Received::new(taken, clock, clock.now())))
+    }
+
+    /// The server has stopped.
+    pub(super) fn stop(&self) {
+        self.end(&CloseReason::ServerShutdown);
+    }
+
+    fn end(&self, reason: &CloseReason) {
+        let ended = self.open.lock().take();
+        if let Some(Open { router, mut thread, client, .. }) = ended {
+            let now = self.threads.clock().now();
+            router.refresh(&mut thread, now);
+            router.end(&mut thread, &client, reason, now);
+            thread.wake();
+            self.threads.put_back(thread);
+        }
+        self.bell.0.notify_one();
+    }
+}

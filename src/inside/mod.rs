@@ -1,0 +1,116 @@
+//! Clients within this process: the embedding program's, and what of the broker itself publishes and subscribes. A
+//! session in the router like any other, without a socket and without bytes on a wire.
+//!
+//! | module | owns |
+//! |---|---|
+//! | this one | what of it a server has |
+//! | `client` | one client, as its program holds it |
+//! | `received` | a message that a client took |
+//! | `publication` | a message to be published, and why it was not |
+//! | `kept` | waiting until something is kept |
+//! | `threads` | the router's threads that clients use |
+
+mod client;
+mod kept;
+mod publication;
+mod received;
+mod threads;
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use thiserror::Error;
+
+use client::Shared;
+pub use client::{Client, InsideClient};
+pub use publication::{Publication, PublishError, Published};
+pub use received::{Ack, Received};
+use threads::Threads;
+
+use crate::{clock::Clock, router::Router, session::CloseReason, topic::TopicError};
+
+/// All clients within this process, and what publishes without one.
+pub struct Inside {
+    threads: Arc<Threads>,
+    open: Mutex<Vec<Weak<Shared>>>,
+}
+
+/// Why there is no such client within the process.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A filter is not one.
+    #[error("{filter:?} is not a Topic Filter: it {why}")]
+    Filter {
+        /// The filter.
+        filter: String,
+        /// What is wrong with it.
+        why: TopicError,
+    },
+    /// A subscription is refused: see the limits of the configuration.
+    #[error("{filter:?}: {why}")]
+    Subscription {
+        /// To what.
+        filter: String,
+        /// Why.
+        why: CloseReason,
+    },
+    /// There is no such session for it: its identifier does not begin with `$` or is another client's, or nothing more
+    /// can be stored.
+    #[error("{0}")]
+    Refused(CloseReason),
+    /// The server shuts down.
+    #[error("the server shuts down")]
+    Stopped,
+}
+
+impl Inside {
+    /// Of this router, which does by this clock what it does at a time.
+    pub fn new(router: Arc<Router>, clock: Clock) -> Self {
+        Self { threads: Arc::new(Threads::new(router, clock)), open: Mutex::default() }
+    }
+
+    /// A client begins. It has its session, and its subscriptions are kept, when this returns.
+    pub async fn client(&self, asked: InsideClient) -> Result<Client, ClientError> {
+        let (client, stored) = Client::begin(&self.threads, asked)?;
+        {
+            let mut open = self.open.lock();
+            open.retain(|one| one.strong_count() > 0);
+            open.push(client.weak());
+        }
+        match self.threads.router() {
+            // it may have stopped before it was noted
+            None => client.stop(),
+            Some(router) => kept::until_kept(router, stored).await.map_err(ClientError::Refused)?,
+        }
+        Ok(client)
+    }
+
+    /// Publishes a message of the broker itself; see [`Client::publish`].
+    pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
+        let router = self.threads.router().ok_or(PublishError::Stopped)?;
+        let mut thread = self.threads.take().ok_or(PublishError::Stopped)?;
+        let now = self.threads.clock().now();
+        router.refresh(&mut thread, now);
+        let published = publication.publish(&router, &mut thread, None, now);
+        thread.wake();
+        self.threads.put_back(thread);
+        let (stored, subscribers) = published?;
+        kept::until_kept(router, stored).await.map_err(PublishError::Refused)?;
+        Ok(Published { subscribers })
+    }
+
+    /// Ends all clients: they receive and publish nothing any more. To be called before the store closes.
+    pub fn stop(&self) {
+        self.threads.stop();
+        let open = std::mem::take(&mut *self.open.lock());
+        open.iter().filter_map(Weak::upgrade).for_each(|client| client.stop());
+    }
+}
+
+/// A server that is dropped stops its clients, too.
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,97 @@
+//! [`Received`]: a message that a client within this process took.
+
+use std::{
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    clock::Clock,
+    codec::Properties,
+    router::Publisher,
+    session::{Message, Taken},
+    topic::TopicName,
+    types::QoS,
+};
+
+/// A message that a client within this process took. A clone shares topic and payload.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Received {
+    message: Message,
+    /// The QoS of the message or of the subscription, whichever is lower.
+    pub qos: QoS,
+    /// RETAIN: a retained message of a new subscription; with Retain As Published, as its publisher set it.
+    pub retain: bool,
+    /// It was received before, and not acknowledged. (What came right before a crash comes again without this.)
+    pub dup: bool,
+    /// The client that published it, also by its Will; `None`: the broker itself, or it is not known any more: of
+    /// retained messages, and of those from before a restart.
+    pub publisher: Option<Publisher>,
+    /// When it was published; `None`: it is not known, as with `publisher`.
+    pub at: Option<SystemTime>,
+    /// What is left of its Message Expiry Interval.
+    pub expires_in: Option<Duration>,
+    /// By this it is acknowledged; `None` at QoS 0.
+    pub ack: Option<Ack>,
+}
+
+/// By this a message is acknowledged, also when the message itself is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack(pub(super) u64);
+
+impl Received {
+    pub(super) fn new(taken: Taken, clock: &Clock, now: Instant) -> Self {
+        let Taken { message, qos, retain, dup, ack, note } = taken;
+        let wall = |at: Instant| clock.wall().checked_sub(now.saturating_duration_since(at));
+        let at = note.as_ref().and_then(|note| wall(note.at));
+        let publisher = note.and_then(|note| Some(Publisher { client: note.client?, user: note.user }));
+        let expires_in = message.expires().map(|at| at.saturating_duration_since(now));
+        Self { message, qos, retain, dup, publisher, at, expires_in, ack: ack.map(Ack) }
+    }
+
+    /// Topic Name.
+    pub fn topic(&self) -> &str {
+        self.message.topic().as_str()
+    }
+
+    /// The same.
+    pub fn topic_name(&self) -> &TopicName {
+        self.message.topic()
+    }
+
+    /// Application Message.
+    pub fn payload(&self) -> &[u8] {
+        self.message.payload()
+    }
+
+    /// The same, shared: it is not copied, and may outlive this.
+    pub fn bytes(&self) -> Bytes {
+        Bytes::from_owner(Payload(self.message.clone()))
+    }
+
+    /// Its properties, without Topic Alias and Message Expiry Interval; of a publisher before MQTT 5, none.
+    pub fn properties(&self) -> Properties<'_> {
+        self.message.extras().properties
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { qos, retain, dup, publisher, .. } = self;
+        let mut all = f.debug_struct("Received");
+        all.field("topic", &self.topic()).field("payload", &self.payload().len());
+        all.field("qos", qos).field("retain", retain).field("dup", dup).field("publisher", publisher);
+        all.finish_non_exhaustive()
+    }
+}
+
+struct Payload(Message);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        self.0.payload()
+    }
+}

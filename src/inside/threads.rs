@@ -1,0 +1,64 @@
+//! [`Threads`]: what each client within this process has of the router for itself. The counters of one stay with the
+//! router for as long as it lives: clients that come and go use them one after the other.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::{
+    clock::Clock,
+    router::{Router, RouterThread},
+};
+
+/// Those that nobody uses now, and what makes more of them.
+pub(super) struct Threads {
+    clock: Clock,
+    /// `None`: the server has stopped, and nobody uses its router any more.
+    free: Mutex<Option<Free>>,
+}
+
+struct Free {
+    router: Arc<Router>,
+    threads: Vec<RouterThread>,
+}
+
+impl Threads {
+    pub(super) fn new(router: Arc<Router>, clock: Clock) -> Self {
+        Self { clock, free: Mutex::new(Some(Free { router, threads: Vec::new() })) }
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// `None`: the server has stopped.
+    pub(super) fn router(&self) -> Option<Arc<Router>> {
+        self.free.lock().as_ref().map(|free| free.router.clone())
+    }
+
+    /// One that nobody else uses until it is [put back](Self::put_back).
+    pub(super) fn take(&self) -> Option<RouterThread> {
+        let mut free = self.free.lock();
+        let Free { router, threads } = free.as_mut()?;
+        let thread = threads.pop();
+        let router = thread.is_none().then(|| router.clone());
+        drop(free);
+        // a new one is made without the lock
+        thread.or_else(|| router.map(|router| router.local(self.clock.now())))
+    }
+
+    /// Nobody uses it any more.
+    pub(super) fn put_back(&self, mut thread: RouterThread) {
+        let Some(router) = self.router() else { return };
+        router.tidy(&mut thread);
+        if let Some(free) = &mut *self.free.lock() {
+            free.threads.push(thread);
+        }
+    }
+
+    /// The router is given up.
+    pub(super) fn stop(&self) {
+        let free = self.free.lock().take();
+        drop(free);
+    }
+}

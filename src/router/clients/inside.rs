@@ -1,0 +1,297 @@
+//! Clients within this process: a session like any other, without a connection. What they are sent waits in its queue
+//! until they take it.
+
+use std::{task::Waker, time::Instant};
+
+use dashmap::Entry;
+
+use super::{
+    super::{
+        Router, RouterThread,
+        ports::Record,
+        publish::Leave,
+        sessions::{ConnectionId, SlotRef, SlotState},
+    },
+    client::Client,
+    connect::TakenOver,
+    filters::Filters,
+    leave::note_standing,
+    operation::Unsubscribing,
+    welcome::{HEALTH_CHECK, refused},
+};
+use crate::{
+    codec::{Properties, PropertiesBuf, ReasonCode, SubackCode, Subscribe},
+    session::{Bound, CloseReason, Expiry, Missed, Outgoing, ProtocolError, Session, Stored, Taken},
+    topic::TopicFilter,
+    types::{ClientId, PacketId, ProtocolVersion, QoS, SubscriptionOptions},
+};
+
+/// A session that a client within this process asks for.
+#[derive(Clone, Debug)]
+pub struct InsideSession {
+    /// Its Client Identifier: it begins with `$`, as no other client's does.
+    pub id: ClientId,
+    /// It outlives its client, and the process where there is a store.
+    pub durable: bool,
+    /// How much may wait in it.
+    pub bound: Bound,
+}
+
+impl Router {
+    /// A client within this process begins. `waker` is woken when there is something to [take](Self::take). Gives when
+    /// it is durable that it has a session. An error: there is no such session for it.
+    pub fn attach_inside(
+        &self,
+        local: &mut RouterThread,
+        asked: &InsideSession,
+        waker: Waker,
+    ) -> Result<(Client, Stored), CloseReason> {
+        let refused = |why| refused(ReasonCode::ClientIdentifierNotValid, why);
+        if !asked.id.as_str().starts_with('$') || asked.id.as_str() == HEALTH_CHECK {
+            return Err(refused("the identifier of a client within the process begins with $, and is not $health"));
+        }
+        if asked.durable && !self.sessions.is_kept(&asked.id) {
+            self.store_refuses(local).map_or(Ok(()), Err)?;
+        }
+        let connection = self.sessions.new_connection();
+        let attach = |local: &mut RouterThread| {
+            let (slot, taken_over) = self
+                .find_or_begin_inside(local, asked, connection, waker)
+                .ok_or_else(|| refused("a client within the process with this identifier is open"))?;
+            let stored = taken_over.stored;
+            self.clear_away(local, taken_over);
+            Ok::<_, CloseReason>((slot, stored))
+        };
+        let (attached, _) = local.finish(|local| self.together(|| attach(local)));
+        let (slot, stored) = attached?;
+        Ok((Client::inside(asked.id.clone(), slot, connection, &local.limits), stored))
+    }
+
+    /// Finds or makes the session, under the lock of the map's shard; `None`: another client has it.
+    fn find_or_begin_inside(
+        &self,
+        local: &mut RouterThread,
+        asked: &InsideSession,
+        connection: ConnectionId,
+        waker: Waker,
+    ) -> Option<(SlotRef, TakenOver)> {
+        let mut taken_over = TakenOver::default();
+        let entry = self.sessions.entry(&asked.id);
+        if let Entry::Occupied(occupied) = &entry {
+            let slot = occupied.get().clone();
+            let mut state = slot.lock();
+            if state.waker().is_some() && !state.ended {
+                return None;
+            }
+            if !state.ended {
+                taken_over.expiry = state.expiry.take();
+                if asked.durable {
+                    taken_over.stored = self.resume_inside(local, &slot, &mut state, asked.bound, connection, waker);
+                    drop(state);
+                    return Some((slot, taken_over));
+                }
+                let (ended, stored) = self.end_session(local, &slot, &mut state);
+                taken_over.stored = stored;
+                taken_over.ended = Some((slot.clone(), ended));
+            }
+        }
+        let slot = self.begin_inside(local, asked, connection, waker, &mut taken_over);
+        entry.insert(slot.clone());
+        Some((slot, taken_over))
+    }
+
+    fn resume_inside(
+        &self,
+        local: &mut RouterThread,
+        slot: &SlotRef,
+        state: &mut SlotState,
+        bound: Bound,
+        connection: ConnectionId,
+        waker: Waker,
+    ) -> Stored {
+        slot.attach(state, connection, waker);
+        self.set_access(state, None);
+        state.version = ProtocolVersion::V5;
+        self.set_expiry(&mut state.session, Expiry::Never);
+        if let Some(session) = state.session.number() {
+            // what it waits for it gets, though nothing more can be stored
+            let _ = self.store(|| Record::Attached { session, owner: None, will: None });
+        }
+        state.session.attach_inside(bound, &mut self.turn(local));
+        note_standing(slot, state, local);
+        self.not_before(state.started_by)
+    }
+
+    fn begin_inside(
+        &self,
+        local: &mut RouterThread,
+        asked: &InsideSession,
+        connection: ConnectionId,
+        waker: Waker,
+        taken_over: &mut TakenOver,
+    ) -> SlotRef {
+        let InsideSession { id, durable, bound } = asked;
+        let number = if *durable { self.new_session_number() } else { None };
+        if let Some(session) = number {
+            let started =
+                self.store(|| Record::SessionStarted { session, client: id.clone(), owner: None, will: None });
+            taken_over.stored = taken_over.stored.and(started);
+        }
+        let expiry = if *durable { Expiry::Never } else { Expiry::WithConnection };
+        let mut session = Session::new(id.clone(), expiry, number);
+        session.attach_inside(*bound, &mut self.turn(local));
+        let slot = SlotRef::new(session);
+        let mut state = slot.lock();
+        slot.attach(&mut state, connection, waker);
+        if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
+            state.started_by = commit;
+        }
+        state.version = ProtocolVersion::V5;
+        drop(state);
+        self.sessions.owners.add(None);
+        slot
+    }
+
+    /// Subscribes a client within this process: gives when that is durable, or the first filter that is refused. It is
+    /// done in one go, in turns of which each begins when `now` says.
+    pub fn subscribe_inside(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        filters: &[(&TopicFilter, SubscriptionOptions)],
+        now: impl Fn() -> Instant,
+    ) -> Result<Stored, (usize, CloseReason)> {
+        let asked =
+            Subscribe { packet_id: PacketId::MIN, properties: Properties::default(), filters: filters.to_vec() };
+        let mut subscribing = self.begin_subscribing(local, client, &asked).map_err(|gone| (0, gone))?;
+        let filters = Filters::Packet(filters);
+        let go_on = |local: &mut RouterThread, client: &Client, subscribing: &mut _| {
+            self.take_filters(local, client, subscribing, &filters)
+                && self.look_up_retained(local, client, subscribing, &filters)
+        };
+        while !local.finish(|local| go_on(local, client, &mut subscribing)).0 {
+            if !self.let_others_wait(local, client, &mut subscribing) {
+                return Err((0, CloseReason::SessionTakenOver));
+            }
+            self.refresh(local, now());
+        }
+        {
+            let mut state = client.slot.lock();
+            state.session.suback_sent(subscribing.before, &mut self.turn(local));
+            client.slot.signal(&state, &mut local.wakes);
+        }
+        let refused_at = |code: &SubackCode| match code {
+            SubackCode::Failure(code) => Some(*code),
+            SubackCode::Granted(_) => None,
+        };
+        match subscribing.codes.iter().enumerate().find_map(|(n, code)| Some((n, refused_at(code)?))) {
+            None => Ok(subscribing.stored),
+            Some((place, code)) => Err((place, refused(code, "the subscription is refused"))),
+        }
+    }
+
+    /// The filters that a client within this process is subscribed to.
+    pub fn filters_inside(&self, client: &Client) -> Vec<String> {
+        let (ids, shared) = {
+            let state = client.slot.lock();
+            let groups = state.shared.as_ref().map(|shared| shared.groups().map(|group| group.filter().to_owned()));
+            (state.session.subscriptions().to_vec(), groups.map(Iterator::collect::<Vec<_>>).unwrap_or_default())
+        };
+        let mut filters = self.subscriptions.texts(&ids);
+        filters.extend(shared);
+        filters
+    }
+
+    /// Ends subscriptions of a client within this process.
+    pub fn unsubscribe_inside(
+        &self,
+        local: &mut RouterThread,
+        client: &Client,
+        filters: &[&TopicFilter],
+        now: impl Fn() -> Instant,
+    ) -> Stored {
+        let mut unsubscribing = Unsubscribing {
+            packet_id: PacketId::MIN,
+            properties: PropertiesBuf::default(),
+            next: 0,
+            stored: Stored::Done,
+            codes: Vec::new(),
+        };
+        let filter = |place: usize| filters.get(place).copied();
+        while !local.finish(|local| self.give_up_some(local, client, &mut unsubscribing, filter)).0 {
+            self.refresh(local, now());
+        }
+        unsubscribing.stored
+    }
+
+    /// A client within this process takes its next message, if there is one and it has acknowledged enough of those
+    /// before. Until there is one again, its waker is woken once. `true`: there may be more.
+    pub fn take(&self, local: &mut RouterThread, client: &Client) -> (Option<Taken>, bool) {
+        let mut state = client.slot.lock();
+        if !client.is_attached() {
+            return (None, false);
+        }
+        let taken = state.session.take(&mut self.turn(local));
+        if taken.is_none() {
+            client.slot.clear_signal();
+        }
+        if let SlotState { shared: Some(shared), session, .. } = &mut *state
+            && shared.is_full()
+            && session.has_room(0, QoS::AtLeastOnce, &local.limits.session)
+        {
+            shared.note_ready(&client.slot);
+        }
+        let more = taken.is_some() && state.session.has_waiting();
+        (taken, more)
+    }
+
+    /// A client within this process acknowledges what it took. `false`: it has done so before, or it has no session any
+    /// more.
+    pub fn acknowledge(&self, local: &mut RouterThread, client: &Client, ack: u64) -> bool {
+        let found = {
+            let mut state = client.slot.lock();
+            let found = client.is_attached() && state.session.acknowledge(ack, &mut self.turn(local));
+            if found && state.session.has_waiting() {
+                // it may have waited for a place in the window
+                client.slot.signal(&state, &mut local.wakes);
+            }
+            found
+        };
+        if let Some(store) = &self.ports.store {
+            store.settle(&mut local.wakes);
+        }
+        found
+    }
+
+    /// What a client within this process missed since it came.
+    pub fn missed(&self, client: &Client) -> Missed {
+        client.slot.lock().session.missed()
+    }
+
+    /// The session of a client within this process ends with it.
+    pub fn end_with_client(&self, client: &Client) {
+        if let Ok(mut state) = self.own(client) {
+            self.set_expiry(&mut state.session, Expiry::WithConnection);
+        }
+    }
+
+    /// Publishes a message that comes from within this process: gives when what it sets off is durable, and how many
+    /// subscribers it has (a group counts as one). Rules are not asked. An error: it was not published.
+    pub fn publish_inside(
+        &self,
+        local: &mut RouterThread,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<(Stored, usize), CloseReason> {
+        if !local.limits.allows_name(outgoing.topic) {
+            return Err(ProtocolError::TopicTooLarge.into());
+        }
+        let publish = |local: &mut RouterThread| {
+            let Some(matched) = self.matching(local, outgoing.topic, false) else { return Ok((Stored::Done, 0)) };
+            let receivers = matched.receivers;
+            let stored = self.publish_matched(local, matched, outgoing, &mut Leave::nowhere())?;
+            Ok((stored, receivers))
+        };
+        // a plug-in that panics is not the publisher's fault
+        local.finish(|local| self.together(|| publish(local))).0
+    }
+}

@@ -1,0 +1,127 @@
+//! [`Inside`]: what is kept beside the messages for a client within this process: its own bound, who published what
+//! waits, and what it missed.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::{
+    super::{
+        inside::{Bound, Missed, Note, Taken},
+        journal::Gone,
+        message::Outgoing,
+    },
+    FIRST_WINDOW, InFlight, Outbound, QueueLimits, Queued, SendState,
+};
+
+/// A client within this process.
+#[derive(Debug)]
+pub(super) struct Inside {
+    bound: Bound,
+    /// Of messages that wait, by their numbers.
+    notes: BTreeMap<u64, Note>,
+    missed: Missed,
+}
+
+/// Bytes of memory for a note, about: the nodes of the tree are two thirds full.
+const NOTE_COST: usize = size_of::<(u64, Note)>() * 3 / 2;
+
+/// Messages that the client took and has not acknowledged, at most: half of the Packet Identifiers that there are.
+const MOST_IN_FLIGHT: usize = 1 << 15;
+
+impl Outbound {
+    /// A client within this process has the session from now on. What an earlier one took and did not acknowledge is
+    /// given again.
+    pub(in super::super) fn attach_inside(&mut self, bound: Bound) {
+        self.inside = Some(Box::new(Inside { bound, notes: BTreeMap::new(), missed: Missed::default() }));
+        // its window is as wide as its queue is long from the beginning
+        self.acknowledged = FIRST_WINDOW;
+        self.begin_resend();
+    }
+
+    #[inline]
+    pub(in super::super) fn is_inside(&self) -> bool {
+        self.inside.is_some()
+    }
+
+    /// The client's own bound, if it is within this process.
+    #[inline]
+    pub(in super::super) fn bound(&self) -> Option<Bound> {
+        self.inside.as_ref().map(|inside| inside.bound)
+    }
+
+    /// The limits that hold for this queue. `true`: they are those of a client within this process.
+    #[inline]
+    pub(in super::super) fn own_bound(&self, limits: QueueLimits) -> (QueueLimits, bool) {
+        match &self.inside {
+            None => (limits, false),
+            Some(inside) => {
+                let Bound { messages, bytes, policy } = inside.bound;
+                (QueueLimits { messages, bytes, full: policy, ..limits }, true)
+            }
+        }
+    }
+
+    /// Messages that the client may take before it acknowledges one.
+    pub(in super::super) fn inside_window(&self) -> usize {
+        self.bound().map_or(0, |bound| bound.messages.clamp(1, MOST_IN_FLIGHT))
+    }
+
+    /// A message waits for a client within this process: whose it is, and since when.
+    pub(in super::super) fn note(&mut self, number: u64, outgoing: &Outgoing<'_>, now: Instant) {
+        let Some(inside) = &mut self.inside else { return };
+        let note = Note { client: outgoing.from.cloned(), user: outgoing.user.cloned(), at: now };
+        inside.notes.insert(number, note);
+    }
+
+    /// A message was dropped.
+    #[inline]
+    pub(in super::super) fn missed(&mut self, number: u64, why: Gone) {
+        let Some(inside) = &mut self.inside else { return };
+        inside.notes.remove(&number);
+        match why {
+            Gone::QueueFull | Gone::TooLarge => inside.missed.queue_full += 1,
+            Gone::Expired => inside.missed.expired += 1,
+        }
+    }
+
+    /// What the client missed since it came.
+    pub(in super::super) fn all_missed(&self) -> Missed {
+        self.inside.as_ref().map_or_else(Missed::default, |inside| inside.missed)
+    }
+
+    /// What was noted of the message that is taken now; it is forgotten, and so are those in front of it, which went
+    /// to other members of a group.
+    pub(in super::super) fn take_note(&mut self, number: u64) -> Option<Note> {
+        let notes = &mut self.inside.as_mut()?.notes;
+        let note = notes.remove(&number);
+        while let Some(first) = notes.first_entry().filter(|first| *first.key() < number) {
+            first.remove();
+        }
+        note
+    }
+
+    /// One that was taken before and not acknowledged is taken again. An error: nobody waits for it any more, and this
+    /// is its number.
+    pub(in super::super) fn take_again(&mut self) -> Option<Result<Taken, u64>> {
+        let (&InFlight { seq, number, ref state }, _) = self.next_resend()?;
+        if let &SendState::Published { qos, retain, message: Some(ref message), .. } = state {
+            return Some(Ok(Taken { message: message.clone(), qos, retain, dup: true, ack: Some(seq), note: None }));
+        }
+        self.discard(seq);
+        Some(Err(number))
+    }
+
+    /// The client acknowledges what it took: the message's number. `None`: it has done so before.
+    pub(in super::super) fn acknowledge(&mut self, seq: u64) -> Option<u64> {
+        let at = self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?;
+        self.complete(at)
+    }
+
+    /// The message that waits longest, if the window has a place for it.
+    pub(in super::super) fn next_inside(&mut self) -> Option<Queued> {
+        self.next(self.inside_window())
+    }
+
+    pub(super) fn cost_of_notes(&self) -> usize {
+        self.inside.as_ref().map_or(0, |inside| inside.notes.len() * NOTE_COST)
+    }
+}
