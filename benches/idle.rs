@@ -37,8 +37,8 @@ struct Options {
 
 /// A version, how many bytes a connection may hold, and its CONNECT up to the Client Identifier, with Clean Session 1.
 const VERSIONS: [(ProtocolVersion, f64, &[u8]); 2] = [
-    (ProtocolVersion::V311, 1_050.0, b"\x00\x04MQTT\x04\x02\x00\x00"),
-    (ProtocolVersion::V5, 1_150.0, b"\x00\x04MQTT\x05\x02\x00\x00\x00"),
+    (ProtocolVersion::V311, 1_100.0, b"\x00\x04MQTT\x04\x02\x00\x00"),
+    (ProtocolVersion::V5, 1_200.0, b"\x00\x04MQTT\x05\x02\x00\x00\x00"),
 ];
 
 /// Connections before the first that is counted: what every thread sets up once is there.

@@ -60,6 +60,7 @@ pub use clock::{Clock, TestClock};
 pub use codec::{Properties, PropertiesBuf, PropertyId, PropertyValue, ReasonCode};
 pub use config::{Config, ConfigError, ListenerConfig};
 pub use inside::{Ack, Client, ClientError, InsideClient, Publication, PublishError, Published, Received};
+pub use router::inspect;
 pub use router::{
     Admitted, Authenticate, Authentication, Authorize, Counters, Credentials, DropReason, Event, Exchange, Forward,
     Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal, Rights, Verdict,

@@ -12,17 +12,32 @@ use dunlin::{
 /// What most benches speak.
 const VERSION: ProtocolVersion = ProtocolVersion::V311;
 
-/// An accepted client.
+/// An accepted client, whose session ends with its connection.
 pub fn connect(router: &Router, local: &mut RouterThread, id: &str) -> Client {
     connect_as(VERSION, router, local, id)
 }
 
 /// One that speaks this version.
 pub fn connect_as(version: ProtocolVersion, router: &Router, local: &mut RouterThread, id: &str) -> Client {
+    accepted(version, true, router, local, id)
+}
+
+/// One whose session stays.
+pub fn connect_kept(router: &Router, local: &mut RouterThread, id: &str) -> Client {
+    accepted(VERSION, false, router, local, id)
+}
+
+fn accepted(
+    version: ProtocolVersion,
+    clean_session: bool,
+    router: &Router,
+    local: &mut RouterThread,
+    id: &str,
+) -> Client {
     let connect = Connect {
         version,
         bridge: false,
-        clean_session: true,
+        clean_session,
         keep_alive: 0,
         client_id: id,
         will: None,

@@ -1,8 +1,8 @@
 //! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: the task of
 //! a publisher does the matching and the pushing in its own turn, then wakes those it pushed to.
 //!
-//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients, and only
-//! what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
+//! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients ← inspect,
+//! and only what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
 //!
 //! | room | owns |
 //! |---|---|
@@ -12,11 +12,13 @@
 //! | `thread` | what a thread has for itself, and whom it tells of what happens |
 //! | `publish` | from a message to the sessions that get it; Wills |
 //! | `clients` | what clients do, from CONNECT to the end of their sessions |
+//! | `inspect` | looking into all of it, and what an operator does there |
 //! | `sys` | the `$SYS` topics |
 //!
 //! The order of its locks is in the [table of the crate](crate#locks).
 
 mod clients;
+pub mod inspect;
 mod ports;
 mod publish;
 mod sessions;
@@ -40,13 +42,13 @@ pub use ports::{
     Condition, Distribution, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession,
     RestoredWill, SessionOwner, Store, WillLeft,
 };
-pub use sessions::{ConnectionId, SHARE_AT_LEAST, SlotRef};
+pub use sessions::{ConnectionId, Flow, SHARE_AT_LEAST, SlotRef};
 pub use subscriptions::Matched;
 pub use sys::{Memory, SysTopics};
 use thread::Refused;
-pub use thread::RouterThread;
 pub use thread::{Count, Counters, LongestTurn};
 pub use thread::{DELIVERIES_A_TURN, NODES_A_TURN, WHOLE_FANOUT, WHOLE_MATCH};
+pub use thread::{RouterThread, Tally};
 
 use std::{
     sync::Arc,

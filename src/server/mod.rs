@@ -8,6 +8,7 @@ mod health;
 mod health_http;
 mod http;
 mod init;
+mod inspection;
 mod listeners;
 mod machine;
 mod manual;
@@ -44,7 +45,10 @@ use crate::{
     config::{self, Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Workers},
-    router::{self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store},
+    router::{
+        self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store,
+        inspect::Operator,
+    },
     session::SessionLimits,
     store::{self, DiskStore},
     types::QoS,
@@ -74,6 +78,7 @@ pub struct Server {
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
     inside: Inside,
+    operator: Arc<Operator>,
 }
 
 /// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
@@ -242,7 +247,21 @@ impl Server {
         announce(&config, &listening, count, auth.as_deref(), in_memory);
         let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
         let inside = Inside::new(router.clone(), clock.clone());
-        Ok(Self { router, workers, store, clock, listeners, addresses, config, auth, ready_file, http, inside })
+        let operator = Arc::new(Operator::new(router.clone(), clock.now()));
+        Ok(Self {
+            router,
+            workers,
+            store,
+            clock,
+            listeners,
+            addresses,
+            config,
+            auth,
+            ready_file,
+            http,
+            inside,
+            operator,
+        })
     }
 
     /// Where it listened when it had started, in the order of the config, with the ports that the system picked in

@@ -112,6 +112,9 @@ pub enum CloseReason {
     /// are served.
     #[error("what let the client in is not configured any more (auth.password_file, auth.token_…, allow_anonymous)")]
     UserGone,
+    /// An administrator closed it.
+    #[error("{0}")]
+    Administrator(Box<ByAdministrator>),
     /// The certificate that the client showed is revoked, or its authority is not believed any more.
     #[error("the client's certificate is no longer good (client_ca_file, revocation_list_file): {0}")]
     CertificateGone(Box<str>),
@@ -130,6 +133,25 @@ pub enum CloseReason {
     /// The server shuts down.
     #[error("the server shuts down")]
     ServerShutdown,
+}
+
+/// A connection that an administrator closed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("closed by {by}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+pub struct ByAdministrator {
+    /// Who did: a name for the log.
+    pub by: Box<str>,
+    /// Why; a client of MQTT 5 is told it. May be empty.
+    pub reason: Box<str>,
+    /// Is the client's Will published?
+    pub publishes_will: bool,
+}
+
+impl ByAdministrator {
+    /// The Will is published.
+    pub fn new(by: &str, reason: &str) -> Self {
+        Self { by: by.into(), reason: reason.into(), publishes_will: true }
+    }
 }
 
 /// A packet that is well-formed, but may not come now, or may not say this.
@@ -225,7 +247,7 @@ impl CloseReason {
             Self::NotAuthorized | Self::AuthenticationFailed(_) => ReasonCode::NotAuthorized,
             Self::BadAuthenticationMethod => ReasonCode::BadAuthenticationMethod,
             Self::TokenEnded => ReasonCode::MaximumConnectTime,
-            Self::UserGone | Self::CertificateGone(_) => ReasonCode::AdministrativeAction,
+            Self::UserGone | Self::CertificateGone(_) | Self::Administrator(_) => ReasonCode::AdministrativeAction,
             Self::ServerShutdown => ReasonCode::ServerShuttingDown,
             Self::StoreFull | Self::PublishRate | Self::MadeRoom => ReasonCode::QuotaExceeded,
             Self::StoreFailed
@@ -269,8 +291,13 @@ impl CloseReason {
         }
     }
 
-    /// Does the Will go out? On every end but a DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3].
+    /// Does the Will go out? On every end but a DISCONNECT [MQTT-3.1.2-8], [MQTT-3.14.4-3], and that for which an
+    /// administrator said so.
     pub fn publishes_will(&self) -> bool {
-        !matches!(self, Self::ClientDisconnect)
+        match self {
+            Self::ClientDisconnect => false,
+            Self::Administrator(closed) => closed.publishes_will,
+            _ => true,
+        }
     }
 }

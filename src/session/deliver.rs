@@ -50,7 +50,7 @@ impl Session {
                 Some(attached) if !overtakes => {
                     let waiting = attached.pending();
                     if waiting > 0 && waiting + outgoing.size() > turn.limits.max_outbound_bytes {
-                        self.dropped = self.dropped.saturating_add(1);
+                        self.dropped.add_outbound_full();
                         return Delivery::OutboundFull;
                     }
                     return attached.write_outgoing(outgoing, how, None, turn);
@@ -78,7 +78,7 @@ impl Session {
             return self.enqueue(outgoing, how, turn);
         }
         if attached.is_too_small_for(outgoing, how, turn.now) {
-            self.dropped = self.dropped.saturating_add(1);
+            self.dropped.add(Gone::TooLarge);
             return Delivery::TooLarge;
         }
         let How { qos, retain, identifiers, share } = how;
@@ -118,7 +118,7 @@ impl Session {
         };
         let message = outgoing.message();
         if message.is_expired(*now) {
-            self.dropped = self.dropped.saturating_add(1);
+            self.dropped.add(Gone::Expired);
             journal.dropped(&self.id, message, Gone::Expired);
             return Delivery::Queued;
         }
@@ -134,10 +134,10 @@ impl Session {
         let queued = Queued { number, message: message.clone(), qos, retain, share, ids };
         let dropped = outbound.enqueue(queued, queue);
         outbound.tell(|before, now| journal.holds(before, now));
-        self.dropped = self.dropped.saturating_add(u32::try_from(dropped.len()).unwrap_or(u32::MAX));
         let mut taken = true;
         for (gone, message) in dropped {
             let why = if message.is_expired(*now) { Gone::Expired } else { Gone::QueueFull };
+            self.dropped.add(why);
             journal.dropped(&self.id, &message, why);
             outbound.missed(gone, why);
             if gone == number {
@@ -175,7 +175,7 @@ impl Session {
         let how = How { qos: message.qos().min(granted.qos), retain: true, ..granted };
         let outbound = self.outbound.get_or_insert_default();
         let Some(number) = outbound.enqueue_retained(message.clone(), how, number, max) else {
-            self.dropped = self.dropped.saturating_add(1);
+            self.dropped.add(Gone::QueueFull);
             return false;
         };
         outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
@@ -225,8 +225,8 @@ impl Session {
             return;
         }
         outbound.tell(|before, now| journal.holds(before, now));
-        self.dropped = self.dropped.saturating_add(u32::try_from(gone.len()).unwrap_or(u32::MAX));
         for (number, message) in gone {
+            self.dropped.add(Gone::Expired);
             journal.dropped(&self.id, &message, Gone::Expired);
             outbound.missed(number, Gone::Expired);
             if let Some(session) = self.number {
@@ -300,7 +300,7 @@ impl Session {
                 () => None,
             };
             if let Some(gone) = gone {
-                self.dropped = self.dropped.saturating_add(1);
+                self.dropped.add(gone);
                 journal.dropped(&self.id, &message, gone);
                 if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
                     journal.noted(session, SessionChange::Completed { number, count: 1 });
@@ -464,6 +464,7 @@ impl Attached {
             return self.write_outgoing_5(outgoing, how, id, turn);
         }
         let out = self.out(turn.pool);
+        out.note_message();
         let How { qos, retain, .. } = how;
         if outgoing.payload.len() < LARGE_PAYLOAD {
             outgoing.write_small(out.bytes_mut(), qos, retain, id);
@@ -492,6 +493,7 @@ impl Attached {
             properties.alias = dialect.alias(topic, how.qos, &properties, payload);
         }
         let out = self.out(turn.pool);
+        out.note_message();
         let flags = PublishFlags { dup: false, qos: how.qos, retain: how.retain };
         if payload < LARGE_PAYLOAD {
             outgoing.write_small_5(out.bytes_mut(), flags, id, &properties);
@@ -524,6 +526,7 @@ impl Attached {
         id: Option<PacketId>,
         now: Instant,
     ) {
+        self.out(pool).note_message();
         let Some(dialect) = &mut self.dialect else { return write_message(self.out(pool), message, flags, id) };
         let mut properties = message.publish_properties(identifiers, now);
         properties.alias = dialect.alias(message.topic_bytes(), flags.qos, &properties, message.payload().len());

@@ -12,6 +12,7 @@ mod bytes;
 mod close;
 mod deliver;
 mod dialect;
+mod drops;
 mod expiry;
 mod how;
 mod identifiers;
@@ -19,6 +20,7 @@ mod inbound;
 mod inflight;
 mod inside;
 mod journal;
+mod look;
 mod message;
 mod out_buf;
 mod outbound;
@@ -34,15 +36,17 @@ mod unreadable;
 mod will;
 
 pub use acks::{CommitSeq, HeldAcks, Stored};
-pub use close::{CloseReason, ProtocolError};
+pub use close::{ByAdministrator, CloseReason, ProtocolError};
 pub use deliver::Delivery;
 pub use dialect::ClientSays;
+pub use drops::Drops;
 pub use expiry::Expiry;
 pub use how::How;
 pub use identifiers::{Identifiers, one_identifier, wire_of};
 pub use inbound::Deferred;
 pub use inside::{Bound, Missed, Note, Taken};
 pub use journal::{Backlog, Gone, Journal, SessionChange, SessionNumber};
+pub use look::{Holds, SentMessage, Stage, WaitingMessage};
 pub use message::{Extras, LARGE_PAYLOAD, Message, Outgoing};
 pub use out_buf::{BufPool, OutBuf};
 pub use restore::{RestoredMessage, RestoredState};
@@ -53,6 +57,7 @@ pub use will::StoredWill;
 use std::sync::Arc;
 
 use dialect::Dialect;
+use drops::Dropped;
 use inbound::{Inbound, Seen};
 use outbound::Outbound;
 
@@ -88,8 +93,7 @@ pub struct Session {
     expiry: Expiry,
     /// Under which a store keeps it; `None`: none does.
     number: Option<SessionNumber>,
-    /// Messages that were dropped for want of room, since it was last asked.
-    dropped: u32,
+    dropped: Dropped,
     outbound: Option<Box<Outbound>>,
     inbound: Option<Box<Inbound>>,
     subscriptions: Vec<FilterId>,
@@ -169,7 +173,7 @@ impl Session {
             id,
             expiry,
             number,
-            dropped: 0,
+            dropped: Dropped::default(),
             outbound: None,
             inbound: None,
             subscriptions: Vec::new(),
@@ -223,12 +227,6 @@ impl Session {
         }
     }
 
-    /// Names each message that it holds, and gives the bytes of the places for them: for tests.
-    #[cfg(test)]
-    pub(crate) fn costs(&self, name: impl FnMut(&Message)) -> usize {
-        self.outbound.as_ref().map_or(0, |outbound| outbound.costs(name))
-    }
-
     /// The session ends: what it holds of messages is no more. Gives its subscriptions.
     pub fn end(&mut self, journal: &mut impl Journal) -> Vec<FilterId> {
         self.forget_outbound(journal);
@@ -255,9 +253,14 @@ impl Session {
         self.outbound.as_ref().is_some_and(|o| if kept { o.has_qos0() } else { !o.is_idle() })
     }
 
-    /// Messages for this client that were dropped for want of room since this was last asked.
+    /// Messages for this client that were dropped.
+    pub fn drops(&self) -> Drops {
+        self.dropped.get()
+    }
+
+    /// How many of them there were since this was last asked.
     pub fn take_dropped(&mut self) -> u32 {
-        std::mem::take(&mut self.dropped)
+        self.dropped.take()
     }
 
     // ---- the client comes and goes ----

@@ -18,6 +18,8 @@ pub struct OutBuf {
     large_left: usize,
     /// Where in `bytes` the next answers go: see [`keep_place`](Self::keep_place).
     place: Option<usize>,
+    /// PUBLISH packets.
+    messages: u32,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,17 @@ impl OutBuf {
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
+    }
+
+    /// One of the packets is a PUBLISH.
+    #[inline]
+    pub(super) fn note_message(&mut self) {
+        self.messages += 1;
+    }
+
+    /// How many PUBLISH packets are in it, written or not.
+    pub fn messages(&self) -> u32 {
+        self.messages
     }
 
     /// The payload of `message` comes next; its header was just appended to [`bytes_mut`](Self::bytes_mut).
@@ -152,6 +165,7 @@ impl OutBuf {
         self.bytes.clear();
         self.large.clear();
         (self.written, self.large_written, self.large_left, self.place) = (0, 0, 0, None);
+        self.messages = 0;
     }
 }
 

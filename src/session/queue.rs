@@ -202,6 +202,11 @@ impl Queue {
 }
 
 impl ByTopic {
+    /// In the order in which they came.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Queued> {
+        self.messages.values()
+    }
+
     fn push(&mut self, new: Queued) {
         let key = OfTopic { message: new.message.clone(), number: new.number };
         let before = self.topics.range(..&key).next_back().filter(|before| before.is_beside(&key));

@@ -96,6 +96,17 @@ impl<V> LevelTree<V> {
         self.nodes.get(node)?.value.as_ref()
     }
 
+    /// The nodes with these numbers that have a value, and the number to go on from; `None`: there are none with higher
+    /// ones. A node that stays keeps its number.
+    pub(super) fn scan(&self, from: u32, most: u32, mut f: impl FnMut(u32, &V)) -> Option<u32> {
+        let end = from.saturating_add(most);
+        for node in from..end {
+            let there = self.nodes.get(node)?;
+            there.value.iter().for_each(|value| f(node, value));
+        }
+        self.nodes.get(end).map(|_| end)
+    }
+
     /// The place of the node's value; `None` where a node of that number never was.
     pub(super) fn value_mut(&mut self, node: u32) -> Option<&mut Option<V>> {
         Some(&mut self.nodes.get_mut(node)?.value)

@@ -44,11 +44,16 @@ impl<S: Stream> Connection<S> {
         let now = worker.now();
         worker.shared.router.refresh(&mut worker.local, now);
         self.begin(worker, cx, now);
-        if worker.draining {
-            self.drain(worker, cx, now)?;
-        } else {
-            self.exchange(worker, cx, now)?;
+        let before = worker.local.tally();
+        worker.written = 0;
+        let result = match worker.draining {
+            true => self.drain(worker, cx, now),
+            false => self.exchange(worker, cx, now),
+        };
+        if let Phase::Open(open) = &self.phase {
+            worker.shared.router.note_turn(&worker.local, &open.client, &before, worker.written);
         }
+        result?;
         self.check_deadlines(worker, cx, now)
     }
 

@@ -89,6 +89,7 @@ impl<S: Stream> Connection<S> {
         }
         self.write_by = Tick::NEVER;
         if let Some(done) = self.writing.take() {
+            worker.written += u64::from(done.messages());
             worker.local.pool.put(done);
         }
         Ok(())
@@ -102,19 +103,23 @@ impl<S: Stream> Connection<S> {
             return;
         }
         let Some(mut code) = reason.disconnect_code() else { return };
-        let mut elsewhere = PropertiesBuf::default();
-        if *reason == CloseReason::ServerShutdown
-            && let Some(reference) = &worker.local.limits().says.server_reference
-            && elsewhere.text(PropertyId::ServerReference, reference)
-        {
-            let length = codec::encode::disconnect_len(&elsewhere.as_properties());
-            match worker.shared.router.takes(&open.client, length) {
-                true => code = ReasonCode::UseAnotherServer,
-                false => elsewhere = PropertiesBuf::default(),
+        let mut more = PropertiesBuf::default();
+        let reference = worker.local.limits().says.server_reference.as_deref();
+        let said = match (reason, reference) {
+            (CloseReason::ServerShutdown, Some(reference)) => more.text(PropertyId::ServerReference, reference),
+            (CloseReason::Administrator(closed), _) if !closed.reason.is_empty() => {
+                more.text(PropertyId::ReasonString, &closed.reason)
             }
+            _ => false,
+        };
+        // no more than the client takes
+        if said && !worker.shared.router.takes(&open.client, codec::encode::disconnect_len(&more.as_properties())) {
+            more = PropertiesBuf::default();
+        } else if said && *reason == CloseReason::ServerShutdown {
+            code = ReasonCode::UseAnotherServer;
         }
         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
-        codec::encode::disconnect(out.bytes_mut(), code, &elsewhere.as_properties());
+        codec::encode::disconnect(out.bytes_mut(), code, &more.as_properties());
         worker.local.count(Count::MessagesSent, 1);
         // the connection ends whether or not it is taken
         let _ = self.write_held(worker, cx, now);

@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     /// Bytes that large reads on this thread gave, less those written since.
     pub(crate) unwritten: usize,
     pub(crate) large_writes: LargeWrites,
+    /// PUBLISH packets that were written whole in this turn.
+    pub(crate) written: u64,
     /// How often something was written on this thread, as far as it fits.
     pub(crate) writes: u16,
     /// The server shuts down: connections write what they have and end.
@@ -83,6 +85,7 @@ impl Worker {
             handshakes: Arc::new(Semaphore::new(handshakes)),
             unwritten: 0,
             large_writes: LargeWrites::default(),
+            written: 0,
             writes: 0,
             draining: false,
             patience: Duration::ZERO,

@@ -89,7 +89,9 @@ impl Router {
         if revoked || rights.is_some() || identity.narrowed.is_some() {
             self.permissions.limit();
         }
-        Some(Arc::new(Access { identity, rights, limits_reading, reads_messages, revoked }))
+        let mut access = Access::new(identity, rights);
+        (access.limits_reading, access.reads_messages, access.revoked) = (limits_reading, reads_messages, revoked);
+        Some(Arc::new(access))
     }
 
     /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
@@ -188,7 +190,11 @@ impl Router {
             self.sessions.owners.remove(state.owner());
             self.sessions.owners.add(owner);
         }
+        let closing = state.closing();
         state.access = access;
+        if let Some(reason) = closing {
+            state.close(reason);
+        }
         state.restored_unauthenticated = false;
         skipped
     }

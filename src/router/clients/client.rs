@@ -6,7 +6,7 @@ use super::{
     super::{
         Router, RouterLimits, RouterThread,
         ports::{Condition, Store},
-        sessions::{ConnectionId, SlotRef, SlotState},
+        sessions::{ConnectionId, Presence, SlotRef, SlotState},
         subscriptions::Matched,
         thread::{Count, Observers},
     },
@@ -24,6 +24,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Client {
     pub(crate) slot: SlotRef,
+    presence: triomphe::Arc<Presence>,
     pub(crate) connection: ConnectionId,
     pub(crate) id: ClientId,
     /// When this connection began: after a take-over, the session may belong to another user.
@@ -87,7 +88,7 @@ impl Client {
     pub(crate) fn new(
         id: ClientId,
         user: Option<UserName>,
-        slot: SlotRef,
+        (slot, presence): (SlotRef, triomphe::Arc<Presence>),
         connection: ConnectionId,
         connect: &Connect<'_>,
         limits: &RouterLimits,
@@ -103,6 +104,7 @@ impl Client {
         };
         Self {
             slot,
+            presence,
             connection,
             id,
             user,
@@ -117,9 +119,15 @@ impl Client {
     }
 
     /// One within this process, which has the session in this slot.
-    pub(super) fn inside(id: ClientId, slot: SlotRef, connection: ConnectionId, limits: &RouterLimits) -> Self {
+    pub(super) fn inside(
+        id: ClientId,
+        (slot, presence): (SlotRef, triomphe::Arc<Presence>),
+        connection: ConnectionId,
+        limits: &RouterLimits,
+    ) -> Self {
         Self {
             slot,
+            presence,
             connection,
             id,
             user: None,
@@ -141,6 +149,12 @@ impl Client {
     /// Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
+    }
+
+    /// What its connection remembers of itself.
+    #[inline]
+    pub(crate) fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// The User Name in force when it connected.
@@ -285,7 +299,7 @@ impl Router {
         }
         let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
         if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
-            return Flush::Close(CloseReason::UserGone);
+            return closes(&state);
         }
         let session = &mut state.session;
         session.set_writing(unwritten);
@@ -398,6 +412,13 @@ impl Router {
         let (dropped, _) = local.finish(|local| self.together(|| self.disconnect(local, client, reason, now)));
         dropped
     }
+}
+
+/// A function of its own: a client whose rights are not revoked does not pay for it.
+#[cold]
+#[inline(never)]
+fn closes(state: &SlotState) -> Flush {
+    Flush::Close(state.access.as_ref().map_or(CloseReason::UserGone, |access| access.why_revoked()))
 }
 
 /// Sends an acknowledgement once what it acknowledges is kept.

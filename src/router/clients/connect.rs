@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, task::Waker, time::Instant};
 
-use dashmap::Entry;
-
 use super::{
     super::{
         Router, RouterThread,
         ports::{Admitted, Event, Origin, Peer, Record, SessionOwner},
         publish::{LastWill, WillKept},
-        sessions::{Access, ConnectionId, ExpiryKey, SlotRef},
+        sessions::{Access, ConnectionId, ExpiryKey, Presence, SlotRef},
         thread::{Action, Count},
     },
     client::Client,
@@ -63,6 +61,7 @@ struct Begins<'a> {
     says: ClientSays,
     connection: ConnectionId,
     waker: Waker,
+    presence: triomphe::Arc<Presence>,
     will: Option<StoredWill>,
     access: Option<Arc<Access>>,
     whose: Option<Box<SessionOwner>>,
@@ -102,18 +101,12 @@ impl Router {
         let (told, says) = welcome::both(connect, &client, user.as_ref(), data.as_deref(), &local.limits)?;
         let will = self.admitted_will(local, connect, &client, access.as_ref())?;
         let expiry = welcome::expiry_of(connect);
-        let is_kept = expiry.outlives_connection();
-        // counting them visits every shard: not for clients whose session ends with them
-        let owner = access.as_ref().and_then(|access| access.owner());
-        if is_kept && let Some(why) = self.sessions.no_room(&client, owner, local.limits.max_sessions) {
-            local.count(Count::RefusedSessions, 1);
-            return Err(refused(ReasonCode::QuotaExceeded, why));
-        }
-        if is_kept && self.store_refuses(local).is_some() && !self.sessions.is_kept(&client) {
-            let why = "a new session cannot be stored: there is no room in data_dir";
-            return Err(refused(ReasonCode::ServerUnavailable, why));
+        if expiry.outlives_connection() {
+            self.has_room(local, &client, access.as_ref().and_then(|access| access.owner()))?;
         }
         let connection = self.sessions.new_connection();
+        let began = self.sessions.moments.tick(local.observers.now);
+        let presence = triomphe::Arc::new(Presence::new(began, peer.address, keep_alive));
         let event = |session_present| Event::Connect {
             client: &client,
             peer: peer.address,
@@ -123,8 +116,9 @@ impl Router {
             properties: connect.properties,
         };
         let attach = |local: &mut RouterThread| {
-            let user = user.clone();
-            let begins = Begins { connect, expiry, told, says, connection, waker, will, access, whose, user, origin };
+            let (user, presence) = (user.clone(), presence.clone());
+            let begins =
+                Begins { connect, expiry, told, says, connection, waker, presence, will, access, whose, user, origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event)?;
             if self.permissions.version() != permissions {
                 // they changed after they were asked for, perhaps before the session could be found to be told so
@@ -145,13 +139,26 @@ impl Router {
         {
             stored = stored.and(will_stored);
         }
-        let client = Client::new(client, user, slot, connection, connect, &local.limits, stored);
+        let client = Client::new(client, user, (slot, presence), connection, connect, &local.limits, stored);
         if panicked {
             let (reason, now) = (CloseReason::Panicked, local.observers.now);
             self.end(local, &client, &reason, now);
             return Err(reason);
         }
         Ok(Connected { client, session_present, until, keep_alive })
+    }
+
+    /// Refuses a client of this user for whose session, which is to outlive its connection, there is no room.
+    fn has_room(&self, local: &RouterThread, client: &ClientId, owner: Option<&str>) -> Result<(), CloseReason> {
+        if let Some(why) = self.sessions.no_room(client, owner, local.limits.max_sessions) {
+            local.count(Count::RefusedSessions, 1);
+            return Err(refused(ReasonCode::QuotaExceeded, why));
+        }
+        if self.store_refuses(local).is_some() && !self.sessions.is_kept(client) {
+            let why = "a new session cannot be stored: there is no room in data_dir";
+            return Err(refused(ReasonCode::ServerUnavailable, why));
+        }
+        Ok(())
     }
 
     /// The Will of a CONNECT, if its client may publish it.
@@ -211,9 +218,8 @@ impl Router {
         event: impl Fn(bool) -> Event<'e>,
     ) -> Result<(SlotRef, bool, TakenOver), CloseReason> {
         let mut taken_over = TakenOver::default();
-        let mut entry = self.sessions.entry(client);
-        if let Entry::Occupied(occupied) = &mut entry {
-            let slot = occupied.get().clone();
+        let held = self.sessions.hold(client);
+        if let Some(slot) = held.get().cloned() {
             match self.take_over(local, client, &slot, begins, &event, &mut taken_over)? {
                 None => return Ok((slot, true, taken_over)),
                 Some(not_resumed) => begins = not_resumed,
@@ -221,7 +227,7 @@ impl Router {
         }
         local.observers.observe(&event(false));
         let slot = self.begin_session(local, client, begins, &mut taken_over);
-        entry.insert(slot.clone());
+        held.set(slot.clone());
         Ok((slot, false, taken_over))
     }
 
@@ -262,15 +268,15 @@ impl Router {
         if is_discarded || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded
             let ended;
-            (ended, taken_over.stored) = self.end_session(local, slot, &mut state);
+            (ended, taken_over.stored) = self.end_locked(local, slot, &mut state);
             drop(state);
             taken_over.ended = Some((slot.clone(), ended));
             return Ok(Some(begins));
         }
         // [MQTT-3.1.3-9]
         let called_off = taken_over.will.take_if(|last| last.will.delay().is_some() && !was_due).is_some();
-        let Begins { connect, expiry, told, says, connection, waker, will, access, whose, origin, .. } = begins;
-        slot.attach(&mut state, connection, waker);
+        slot.attach(&mut state, begins.connection, begins.waker, begins.presence);
+        let Begins { connect, expiry, told, says, will, access, whose, origin, .. } = begins;
         // before what waits goes out: it may have waited for somebody else
         let skipped = self.set_access(&mut state, access);
         if skipped > 0 {
@@ -316,7 +322,8 @@ impl Router {
         begins: Begins<'_>,
         taken_over: &mut TakenOver,
     ) -> SlotRef {
-        let Begins { connect, expiry, told, says, connection, waker, will, access, whose, user, origin } = begins;
+        let Begins { connect, expiry, told, says, connection, waker, presence, will, access, whose, user, origin } =
+            begins;
         let number = if expiry.outlives_connection() { self.new_session_number() } else { None };
         if let Some(session) = number {
             let started = self.store(|| Record::SessionStarted {
@@ -342,7 +349,7 @@ impl Router {
         session.attach(&welcome, will, &mut self.turn(local));
         let slot = SlotRef::new(session);
         let mut state = slot.lock();
-        slot.attach(&mut state, connection, waker);
+        slot.attach(&mut state, connection, waker, presence);
         if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
             state.started_by = commit;
         }

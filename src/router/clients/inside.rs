@@ -3,14 +3,14 @@
 
 use std::{task::Waker, time::Instant};
 
-use dashmap::Entry;
+use triomphe::Arc;
 
 use super::{
     super::{
         Router, RouterThread,
-        ports::Record,
+        ports::{PeerAddress, Record},
         publish::Leave,
-        sessions::{ConnectionId, SlotRef, SlotState},
+        sessions::{ConnectionId, Presence, SlotRef, SlotState},
     },
     client::Client,
     connect::TakenOver,
@@ -37,6 +37,13 @@ pub struct InsideSession {
     pub bound: Bound,
 }
 
+/// A client that is about to have its session.
+struct Begins {
+    connection: ConnectionId,
+    waker: Waker,
+    presence: Arc<Presence>,
+}
+
 impl Router {
     /// A client within this process begins. `waker` is woken when there is something to [take](Self::take). Gives when
     /// it is durable that it has a session. An error: there is no such session for it.
@@ -54,9 +61,12 @@ impl Router {
             self.store_refuses(local).map_or(Ok(()), Err)?;
         }
         let connection = self.sessions.new_connection();
+        let began = self.sessions.moments.tick(local.observers.now);
+        let presence = Arc::new(Presence::new(began, PeerAddress::Unix, 0));
+        let begins = Begins { connection, waker, presence: presence.clone() };
         let attach = |local: &mut RouterThread| {
             let (slot, taken_over) = self
-                .find_or_begin_inside(local, asked, connection, waker)
+                .find_or_begin_inside(local, asked, begins)
                 .ok_or_else(|| refused("a client within the process with this identifier is open"))?;
             let stored = taken_over.stored;
             self.clear_away(local, taken_over);
@@ -64,7 +74,7 @@ impl Router {
         };
         let (attached, _) = local.finish(|local| self.together(|| attach(local)));
         let (slot, stored) = attached?;
-        Ok((Client::inside(asked.id.clone(), slot, connection, &local.limits), stored))
+        Ok((Client::inside(asked.id.clone(), (slot, presence), connection, &local.limits), stored))
     }
 
     /// Finds or makes the session, under the lock of the map's shard; `None`: another client has it.
@@ -72,13 +82,11 @@ impl Router {
         &self,
         local: &mut RouterThread,
         asked: &InsideSession,
-        connection: ConnectionId,
-        waker: Waker,
+        begins: Begins,
     ) -> Option<(SlotRef, TakenOver)> {
         let mut taken_over = TakenOver::default();
-        let entry = self.sessions.entry(&asked.id);
-        if let Entry::Occupied(occupied) = &entry {
-            let slot = occupied.get().clone();
+        let held = self.sessions.hold(&asked.id);
+        if let Some(slot) = held.get().cloned() {
             let mut state = slot.lock();
             if state.waker().is_some() && !state.ended {
                 return None;
@@ -86,17 +94,17 @@ impl Router {
             if !state.ended {
                 taken_over.expiry = state.expiry.take();
                 if asked.durable {
-                    taken_over.stored = self.resume_inside(local, &slot, &mut state, asked.bound, connection, waker);
+                    taken_over.stored = self.resume_inside(local, &slot, &mut state, asked.bound, begins);
                     drop(state);
                     return Some((slot, taken_over));
                 }
-                let (ended, stored) = self.end_session(local, &slot, &mut state);
+                let (ended, stored) = self.end_locked(local, &slot, &mut state);
                 taken_over.stored = stored;
                 taken_over.ended = Some((slot.clone(), ended));
             }
         }
-        let slot = self.begin_inside(local, asked, connection, waker, &mut taken_over);
-        entry.insert(slot.clone());
+        let slot = self.begin_inside(local, asked, begins, &mut taken_over);
+        held.set(slot.clone());
         Some((slot, taken_over))
     }
 
@@ -106,10 +114,9 @@ impl Router {
         slot: &SlotRef,
         state: &mut SlotState,
         bound: Bound,
-        connection: ConnectionId,
-        waker: Waker,
+        begins: Begins,
     ) -> Stored {
-        slot.attach(state, connection, waker);
+        slot.attach(state, begins.connection, begins.waker, begins.presence);
         self.set_access(state, None);
         state.version = ProtocolVersion::V5;
         self.set_expiry(&mut state.session, Expiry::Never);
@@ -126,8 +133,7 @@ impl Router {
         &self,
         local: &mut RouterThread,
         asked: &InsideSession,
-        connection: ConnectionId,
-        waker: Waker,
+        begins: Begins,
         taken_over: &mut TakenOver,
     ) -> SlotRef {
         let InsideSession { id, durable, bound } = asked;
@@ -142,7 +148,7 @@ impl Router {
         session.attach_inside(*bound, &mut self.turn(local));
         let slot = SlotRef::new(session);
         let mut state = slot.lock();
-        slot.attach(&mut state, connection, waker);
+        slot.attach(&mut state, begins.connection, begins.waker, begins.presence);
         if let (Some(_), Stored::By(commit)) = (number, taken_over.stored) {
             state.started_by = commit;
         }

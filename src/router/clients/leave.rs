@@ -50,7 +50,7 @@ impl Router {
         let (mut ended, mut key) = (Ended::default(), None);
         let last;
         if ends {
-            (ended, _) = self.end_session(local, slot, &mut state);
+            (ended, _) = self.end_locked(local, slot, &mut state);
             last = will.map(|will| LastWill::of(&state, WillKept::of(None, will_number), will));
         } else {
             let session = state.session.number();
@@ -103,7 +103,7 @@ impl Router {
 
     /// The session is no more: gives what it leaves, and when that it ended is kept. With its lock held: before the
     /// records of a session that takes its place.
-    pub(super) fn end_session(
+    pub(super) fn end_locked(
         &self,
         local: &mut RouterThread,
         slot: &SlotRef,
@@ -160,7 +160,7 @@ impl Router {
                 self.publish_will(local, last);
             }
             Looked::Ends(will) => {
-                let (ended, _) = self.end_session(local, slot, &mut state);
+                let (ended, _) = self.end_locked(local, slot, &mut state);
                 let last = will.map(|will| LastWill::of(&state, WillKept::Not, will));
                 let (client, expiry) = (state.session.id().clone(), state.session.expiry());
                 drop(state);
@@ -171,6 +171,30 @@ impl Router {
                 }
             }
         }
+    }
+
+    /// Ends the session of a client that is away, whose Will, if one waits, is published or not; `false`: it is not
+    /// away.
+    pub(crate) fn end_away(&self, local: &mut RouterThread, client: &ClientId, publishes_will: bool) -> bool {
+        let Some(slot) = self.sessions.get(client) else { return true };
+        let (done, _) = local.finish(|local| {
+            self.together(|| {
+                let mut state = slot.lock();
+                if state.ended || slot.is_attached() {
+                    return state.ended;
+                }
+                let key = state.expiry.take();
+                let will = state.waiting.take().map(|waiting| waiting.will).filter(|_| publishes_will);
+                let (ended, _) = self.end_locked(local, &slot, &mut state);
+                let last = will.map(|will| LastWill::of(&state, WillKept::Not, will));
+                drop(state);
+                key.into_iter().for_each(|key| self.sessions.cancel_expiry(key));
+                self.forget(local, &slot, client, ended);
+                last.into_iter().for_each(|last| self.publish_will(local, last));
+                true
+            })
+        });
+        done
     }
 
     fn tell_expired(&self, local: &mut RouterThread, client: &ClientId, expiry: Expiry) {

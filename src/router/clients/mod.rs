@@ -10,6 +10,7 @@
 //! | `client` | a connected client, and what there is to write for it |
 //! | `welcome` | what CONNECT and CONNACK of MQTT 5 say |
 //! | `exchange` | its packets, through its session |
+//! | `turn` | what a connection remembers of its turns |
 //! | `marks` | what of a connection is not as with most |
 //! | `incoming` | a PUBLISH of a client, and what it means |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
@@ -37,6 +38,7 @@ mod resume;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod unfinished;
 mod unsubscribe;
 mod welcome;

@@ -81,6 +81,6 @@ impl Router {
         }
         // whose it is shows when its client is back
         self.sessions.owners.add(None);
-        self.sessions.restore(client, slot);
+        self.sessions.restore(&client, slot);
     }
 }

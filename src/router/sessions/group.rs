@@ -111,6 +111,22 @@ impl<S: Place> GroupRef<S> {
         self.0.kept.load(Ordering::Relaxed) > 0
     }
 
+    /// How many members it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.members.lock().list.len()
+    }
+
+    /// What a member asks for.
+    pub(crate) fn options_of(&self, slot: &S) -> Option<SubscriptionOptions> {
+        let members = self.0.members.lock();
+        members.place(slot).map(|place| members.list[place].options)
+    }
+
+    /// Of its members, one that is as ready as any.
+    pub(crate) fn any_member(&self) -> Option<Member<S>> {
+        self.0.members.lock().list.first().cloned()
+    }
+
     /// Is the session a member?
     pub(crate) fn has(&self, slot: &S) -> bool {
         self.0.members.lock().place(slot).is_some()

@@ -9,12 +9,13 @@ use std::{
     time::Instant,
 };
 
-use dashmap::{DashMap, Entry};
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use super::{
+    by_client::{ByClient, Held},
     owners::Owners,
+    presence::Moments,
     slot::{ConnectionId, SlotRef},
     waiting::ExpiryKey,
 };
@@ -27,7 +28,7 @@ use crate::{
 
 /// All sessions.
 pub(crate) struct Sessions {
-    map: DashMap<ClientId, SlotRef, RandomState>,
+    map: ByClient,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
     /// Those in whose queues messages wait that expire, in the order in which they are looked at.
     expiring: Mutex<VecDeque<SlotRef>>,
@@ -39,6 +40,7 @@ pub(crate) struct Sessions {
     ended_by: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
+    pub(crate) moments: Moments,
     /// Makes Client Identifiers for clients that send none.
     names: RandomState,
     /// Whose they are.
@@ -58,7 +60,7 @@ pub(crate) enum Expired {
 impl Default for Sessions {
     fn default() -> Self {
         Self {
-            map: DashMap::with_hasher(RandomState::default()),
+            map: ByClient::default(),
             expiries: Mutex::default(),
             expiring: Mutex::default(),
             next_connection: AtomicU64::new(0),
@@ -66,6 +68,7 @@ impl Default for Sessions {
             ended_by: AtomicU64::new(0),
             connected: AtomicUsize::new(0),
             connected_maximum: AtomicUsize::new(0),
+            moments: Moments::default(),
             names: RandomState::default(),
             owners: Owners::default(),
         }
@@ -75,23 +78,27 @@ impl Default for Sessions {
 impl Sessions {
     // ---- by Client Identifier ----
 
-    /// The place of a client's session. The shard of the map that it is in stays locked as long as this lives.
-    pub(crate) fn entry(&self, client: &ClientId) -> Entry<'_, ClientId, SlotRef> {
-        self.map.entry(client.clone())
+    /// What a client has of a session. The shard of the map that it is in stays locked as long as this lives.
+    pub(crate) fn hold(&self, client: &ClientId) -> Held<'_> {
+        self.map.hold(client)
+    }
+
+    /// A client's session.
+    pub(crate) fn get(&self, client: &ClientId) -> Option<SlotRef> {
+        self.map.get(client)
     }
 
     /// A session as it was before a restart.
-    pub(crate) fn restore(&self, client: ClientId, slot: SlotRef) {
-        self.map.insert(client, slot);
+    pub(crate) fn restore(&self, client: &ClientId, slot: SlotRef) {
+        self.map.hold(client).set(slot);
     }
 
     /// A session ended: its client has none, unless it has another by now.
     pub(crate) fn remove(&self, client: &ClientId, slot: &SlotRef) {
-        self.map.remove_if(client, |_, now| now == slot);
+        self.map.remove(client, slot);
     }
 
-    /// Why there is no session for a client of this user that has none; `most`: there may be so many. Counting them
-    /// visits every shard.
+    /// Why there is no session for a client of this user that has none; `most`: there may be so many.
     pub(crate) fn no_room(&self, client: &ClientId, user: Option<&str>, most: usize) -> Option<&'static str> {
         let all = self.map.len();
         let why = if all >= most {
@@ -101,7 +108,7 @@ impl Sessions {
         } else {
             return None;
         };
-        (!self.map.contains_key(client)).then_some(why)
+        self.map.get(client).is_none().then_some(why)
     }
 
     /// Has this client a session that a store keeps?
@@ -116,14 +123,19 @@ impl Sessions {
 
     /// All of them, at this time.
     pub(crate) fn all(&self) -> Vec<SlotRef> {
-        self.map.iter().map(|entry| entry.value().clone()).collect()
+        self.map.all()
+    }
+
+    /// The next sessions of a walk over all of them: see [`ByClient::next`].
+    pub(crate) fn next(&self, from: u64, most: usize, found: &mut Vec<(u64, SlotRef)>) -> Option<u64> {
+        self.map.next(from, most, found)
     }
 
     /// What all of them hold of messages, each asked: for tests.
     #[cfg(test)]
     pub(crate) fn walk_backlogs(&self) -> Backlog {
-        self.map.iter().fold(Backlog::default(), |all, entry| {
-            let of_one = entry.value().lock().session.backlog();
+        self.all().iter().fold(Backlog::default(), |all, slot| {
+            let of_one = slot.lock().session.backlog();
             Backlog {
                 messages: all.messages + of_one.messages,
                 bytes: all.bytes + of_one.bytes,

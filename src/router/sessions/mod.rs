@@ -3,20 +3,24 @@
 //! | module | owns |
 //! |---|---|
 //! | `slot` | the place of one session, and the connection attached to it |
+//! | `presence` | what a connection remembers of itself |
 //! | `rights` | who its client is, and what it may do |
 //! | `owners` | how many sessions each user has |
 //! | `waiting` | its Will, where that waits |
-//! | `map` | which session has a Client Identifier; who is connected; when sessions are looked at |
+//! | `map` | all sessions; who is connected; when sessions are looked at |
+//! | `by_client` | which session has a Client Identifier |
 //! | `group` | one group of shared subscriptions: its members, and whose turn it is |
 //! | `ring` | which member of a group a key belongs to |
 //! | `memberships` | the groups of one session |
 //! | `permissions` | whether users and rules changed |
 
+mod by_client;
 mod group;
 mod map;
 mod memberships;
 mod owners;
 mod permissions;
+mod presence;
 mod rights;
 mod ring;
 mod slot;
@@ -26,6 +30,8 @@ pub(crate) use group::Standing;
 pub(crate) use map::{Expired, Sessions};
 pub use owners::SHARE_AT_LEAST;
 pub(crate) use permissions::{Permissions, Version};
+pub use presence::Flow;
+pub(crate) use presence::{Moments, Presence};
 pub(crate) use rights::Access;
 pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};

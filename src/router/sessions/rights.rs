@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::ports::{Identity, Proof, Rights};
 use crate::{
-    session::Outgoing,
+    session::{CloseReason, Outgoing},
     topic::{TopicFilter, TopicName},
 };
 
@@ -20,13 +20,39 @@ pub(crate) struct Access {
     /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: for
     /// what waits there the rules of the client that began it hold. They are asked again for a client that returns.
     pub(crate) revoked: bool,
+    /// Its connection ends for another reason.
+    pub(super) closing: Option<Box<Closing>>,
+}
+
+/// A connection that was told to end, and has not yet.
+#[derive(Clone)]
+pub(super) struct Closing {
+    pub(super) reason: CloseReason,
+    /// What was known of its client, and is in force for its session when the connection has ended.
+    pub(super) before: Option<Arc<Access>>,
 }
 
 impl Access {
     /// That of a client whose rights nobody can tell.
     pub(crate) fn nothing(user: Option<Box<str>>) -> Self {
         let identity = Identity { user, ..Identity::default() };
-        Self { identity, rights: Some(Arc::new(Nothing)), limits_reading: true, reads_messages: false, revoked: true }
+        Self { limits_reading: true, revoked: true, ..Self::new(identity, Some(Arc::new(Nothing))) }
+    }
+
+    /// Of a client that has these rights, which limit nothing that is asked for each message.
+    pub(crate) fn new(identity: Identity, rights: Option<Arc<dyn Rights>>) -> Self {
+        Self { identity, rights, limits_reading: false, reads_messages: false, revoked: false, closing: None }
+    }
+
+    /// The same client, whose connection is to end.
+    pub(super) fn that_closes(before: Option<Arc<Self>>, nobody: Identity, reason: CloseReason) -> Self {
+        let (identity, rights) = match &before {
+            Some(access) => (access.identity.clone(), access.rights.clone()),
+            None => (nobody, None),
+        };
+        let limits_reading = before.as_ref().is_some_and(|access| access.limits_reading);
+        let closing = Some(Box::new(Closing { reason, before }));
+        Self { limits_reading, revoked: true, closing, ..Self::new(identity, rights) }
     }
 
     pub(crate) fn may_publish(&self, topic: &TopicName) -> bool {
@@ -67,6 +93,12 @@ impl Access {
 
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked
+    }
+
+    /// Why the connection of its client, which may do nothing any more, ends.
+    #[cold]
+    pub(crate) fn why_revoked(&self) -> CloseReason {
+        self.closing.as_ref().map_or(CloseReason::UserGone, |closing| closing.reason.clone())
     }
 
     /// Both the rules and what narrows them have to agree.

@@ -14,14 +14,15 @@ use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
 use super::{
-    super::ports::{Origin, SessionOwner},
+    super::ports::{Identity, Origin, SessionOwner},
     memberships::Memberships,
+    presence::Presence,
     rights::Access,
     ring::Place,
     waiting::{ExpiryKey, Looked, WaitingWill},
 };
 use crate::{
-    session::{CommitSeq, Session, StoredWill},
+    session::{CloseReason, CommitSeq, Session, StoredWill},
     types::ProtocolVersion,
 };
 
@@ -55,6 +56,8 @@ pub(crate) struct SlotState {
     pub(crate) version: ProtocolVersion,
     /// Of the task that drives the attached connection.
     waker: Option<Waker>,
+    /// Of the attached connection.
+    presence: Option<Arc<Presence>>,
     /// Under which a store has the Will of its connected client, where it does not keep the session.
     pub(crate) will_number: Option<NonZeroU64>,
     /// It is in the list of sessions in whose queues messages wait that expire.
@@ -103,6 +106,7 @@ impl SlotRef {
             origin: Origin::default(),
             version: ProtocolVersion::default(),
             waker: None,
+            presence: None,
             will_number: None,
             is_listed: false,
             ended: false,
@@ -143,16 +147,25 @@ impl SlotRef {
     }
 
     /// A connection, whose task `waker` wakes, has the session from now on.
-    pub(crate) fn attach(&self, state: &mut SlotState, connection: ConnectionId, waker: Waker) {
+    pub(crate) fn attach(
+        &self,
+        state: &mut SlotState,
+        connection: ConnectionId,
+        waker: Waker,
+        presence: Arc<Presence>,
+    ) {
         self.0.owner.store(connection.0, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
         state.waker = Some(waker);
+        state.presence = Some(presence);
     }
 
     /// No connection has the session any more: gives the waker of the one that had it.
     pub(crate) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
         self.0.owner.store(NOBODY, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
+        state.presence = None;
+        state.forget_closing();
         state.waker.take()
     }
 
@@ -160,6 +173,11 @@ impl SlotRef {
     #[inline]
     pub(crate) fn is_owned_by(&self, connection: ConnectionId) -> bool {
         self.0.owner.load(Ordering::Acquire) == connection.0
+    }
+
+    /// Has a connection the session? A good guess without the lock.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.0.owner.load(Ordering::Acquire) != NOBODY
     }
 
     /// Is there something for the attached connection? Needs no lock.
@@ -201,6 +219,34 @@ impl SlotState {
         let (_, number) = key;
         Looked::Due(will, self.leave(ends, None, None, number))
     }
+
+    /// The attached connection is to end, for this reason: it finds that when it looks next. It may send nothing until
+    /// then.
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        self.forget_closing();
+        let nobody = Identity { origin: self.origin, version: self.version, ..Identity::default() };
+        self.access = Some(Access::that_closes(self.access.take(), nobody, reason).into());
+    }
+
+    /// Why the attached connection is to end, if it was told to.
+    pub(crate) fn closing(&self) -> Option<CloseReason> {
+        let closing = self.access.as_ref()?.closing.as_ref()?;
+        Some(closing.reason.clone())
+    }
+
+    /// It has ended, or another has its place.
+    fn forget_closing(&mut self) {
+        let closing = self.access.as_ref().and_then(|access| access.closing.clone());
+        if let Some(closing) = closing {
+            self.access = closing.before;
+        }
+    }
+
+    /// What the attached connection remembers of itself.
+    pub(crate) fn presence(&self) -> Option<&Presence> {
+        self.presence.as_deref()
+    }
+
     /// Wakes the task that drives the attached connection.
     pub(crate) fn waker(&self) -> Option<&Waker> {
         self.waker.as_ref()

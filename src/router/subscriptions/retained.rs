@@ -139,6 +139,42 @@ impl RetainedStore {
         record(old.is_some())
     }
 
+    /// The topic has no retained message any more, if it still has this one.
+    pub(crate) fn clear_this(&self, topic: &TopicName, this: &Message, record: impl FnOnce() -> Stored) -> Stored {
+        let mut inner = self.inner.write();
+        if inner.tree.get(topic).is_none_or(|now| now.message.address() != this.address()) {
+            return Stored::Done;
+        }
+        let old = inner.tree.remove(topic);
+        old.iter().for_each(|old| inner.forget(old));
+        let stored = record();
+        drop(inner);
+        drop(old);
+        stored
+    }
+
+    /// The message of a topic; `true`: it is the broker's own.
+    pub(crate) fn get(&self, topic: &TopicName) -> Option<(Message, bool)> {
+        let inner = self.inner.read();
+        inner.tree.get(topic).map(|retained| (retained.message.clone(), retained.is_own()))
+    }
+
+    /// Finds those that a filter matches in the places from `from` on, of which `most` are looked at: each with its
+    /// place, and whether it is the broker's own. Gives the place to go on from; `None`: there are no more.
+    pub(crate) fn scan(
+        &self,
+        filter: &TopicFilter,
+        from: u32,
+        most: u32,
+        found: &mut Vec<(u32, Message, bool)>,
+    ) -> Option<u32> {
+        self.inner.read().tree.scan(from, most, |place, retained| {
+            if filter.matches(retained.message.topic()) {
+                found.push((place, retained.message.clone(), retained.is_own()));
+            }
+        })
+    }
+
     /// Removes those that have expired, the first first and `most` at most, and has each recorded. Gives how many; if
     /// they are as many, there may be more.
     pub(crate) fn remove_expired(&self, now: Instant, most: usize, mut record: impl FnMut(&TopicName)) -> usize {

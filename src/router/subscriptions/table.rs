@@ -120,6 +120,28 @@ impl Subscriptions {
         self.groups.get(filter)
     }
 
+    /// Names those of these filters that a session subscribes to, each with what it asks for.
+    pub(crate) fn describe(
+        &self,
+        filters: &[FilterId],
+        slot: &SlotRef,
+        mut each: impl FnMut(String, SubscriptionOptions),
+    ) {
+        let trie = self.trie.read();
+        for id in filters {
+            // given up since, and the number may be another filter's
+            if let (Some(options), Some(filter)) = (trie.options(*id, slot), trie.filter(*id)) {
+                each(filter, options);
+            }
+        }
+    }
+
+    /// How many sessions subscribe to exactly this filter.
+    pub(crate) fn subscribed_to(&self, filter: &TopicFilter) -> usize {
+        let trie = self.trie.read();
+        trie.id(filter).map_or(0, |id| trie.subscriber_count(id))
+    }
+
     /// A session is about to join the group of this filter, which is made if there is none. To be
     /// [given back](Self::give_back) once, when the session has left.
     pub(crate) fn claim(&self, filter: &TopicFilter, shared: SharedFilter<'_>) -> GroupRef {

@@ -262,6 +262,12 @@ impl Shard {
         add_alone(counter, n);
     }
 
+    /// What this thread counted so far.
+    #[inline]
+    pub(super) fn counted(&self, count: Count) -> u64 {
+        self.counts[count as usize].load(Ordering::Relaxed)
+    }
+
     /// A session holds `now`, where it was said to hold `before`. To be called by the shard's own thread.
     #[inline]
     pub(crate) fn holds(&self, before: Backlog, now: Backlog) {

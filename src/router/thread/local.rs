@@ -157,6 +157,12 @@ impl Observers {
         self.shard.add(count, n);
     }
 
+    /// What this thread counted so far.
+    #[inline]
+    pub(super) fn counted(&self, count: Count) -> u64 {
+        self.shard.counted(count)
+    }
+
     /// Do all queues together hold as much as they may?
     pub(crate) fn queues_are_full(&self) -> bool {
         self.shard.queues_are_full()

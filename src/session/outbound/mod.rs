@@ -3,6 +3,7 @@
 
 mod cost;
 mod inside;
+mod look;
 mod shared;
 mod sort_out;
 

@@ -64,6 +64,12 @@ impl<M> RetainedTree<M> {
         self.tree.value(self.tree.find(topic.as_str())?)
     }
 
+    /// Calls `f` with each message in the places from `from` on, of which `most` are looked at, and gives the place to
+    /// go on from; `None`: there are no more. The place of a message is its topic's, and stays while there is one.
+    pub fn scan(&self, from: u32, most: u32, f: impl FnMut(u32, &M)) -> Option<u32> {
+        self.tree.scan(from, most, f)
+    }
+
     /// Calls `f` with each message whose topic `filter` matches, as section 4.7 defines it, in no order.
     pub fn for_each_match(&self, filter: &TopicFilter, mut f: impl FnMut(&M)) {
         let _always_all = self.try_for_each_match(filter, |message| {

@@ -338,6 +338,11 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         Ok(nodes.len())
     }
 
+    /// How many hold a filter.
+    pub fn subscriber_count(&self, id: FilterId) -> usize {
+        self.subscribers(id).map_or(0, |subscribers| subscribers.as_slice().len())
+    }
+
     fn subscribers(&self, id: FilterId) -> Option<&Subscribers<S>> {
         match id.place() {
             Place::Exact(entry) => self.exact.value(entry),

@@ -3,6 +3,7 @@
 mod authentication;
 mod forward;
 mod inside;
+mod inspection;
 mod lifetime;
 mod observe;
 mod panics;

@@ -81,6 +81,16 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+/// Waits until something holds that nobody tells of; `otherwise` says what was so instead.
+#[track_caller]
+pub fn wait_until(holds: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < GUARD, "it does not happen: {}", otherwise());
+        std::thread::yield_now();
+    }
+}
+
 impl Broker {
     pub fn new(config: Config) -> Self {
         Self::build(config, |builder| builder)

@@ -1,0 +1,46 @@
+//! [`Operator`]: acts in a router from a thread that serves no clients.
+
+use std::{sync::Arc, task::Waker, time::Instant};
+
+use parking_lot::Mutex;
+
+use super::{
+    super::{Router, RouterThread},
+    actions::Ended,
+};
+use crate::{session::ByAdministrator, types::ClientId};
+
+/// Acts in a router from any thread, one action at a time.
+pub struct Operator {
+    router: Arc<Router>,
+    thread: Mutex<RouterThread>,
+}
+
+impl Operator {
+    /// Of this router; it is `now`.
+    pub fn new(router: Arc<Router>, now: Instant) -> Self {
+        let thread = Mutex::new(router.local(now));
+        Self { router, thread }
+    }
+
+    /// To look into it.
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// See [`Router::end_session`].
+    pub fn end_session(&self, now: Instant, client: &ClientId, closed: &ByAdministrator) -> Ended {
+        self.act(now, |router, thread| router.end_session(thread, client, closed))
+    }
+
+    /// Does something, and wakes those that it concerns.
+    fn act<R>(&self, now: Instant, act: impl FnOnce(&Router, &mut RouterThread) -> R) -> R {
+        let mut thread = self.thread.lock();
+        self.router.refresh(&mut thread, now);
+        let result = act(&self.router, &mut thread);
+        let wakes = std::mem::take(&mut thread.wakes);
+        drop(thread);
+        wakes.into_iter().for_each(Waker::wake);
+        result
+    }
+}

@@ -1,0 +1,43 @@
+//! [`Tally`]: what one turn of a connection counted, for what the connection remembers of itself. A turn costs a look
+//! at a few counters before and after it, and a message nothing.
+
+use super::{super::sessions::Flow, counters::Count, local::RouterThread};
+
+/// What a thread has counted so far of what the client whose turn it is sent or was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    received: Flow,
+    /// Packets but PUBLISH, which other clients are sent too.
+    answers: u64,
+    bytes_sent: u64,
+}
+
+impl RouterThread {
+    /// As of now.
+    #[inline]
+    pub fn tally(&self) -> Tally {
+        let get = |count| self.observers.counted(count);
+        // Wills count as published, and are those of clients that are gone
+        let messages = get(Count::PublishReceived).wrapping_sub(get(Count::Wills));
+        Tally {
+            received: Flow { packets: get(Count::MessagesReceived), messages, bytes: get(Count::BytesReceived) },
+            answers: get(Count::MessagesSent).wrapping_sub(get(Count::PublishSent)),
+            bytes_sent: get(Count::BytesSent),
+        }
+    }
+}
+
+impl Tally {
+    /// What was counted since `before`: from the client, and to it, which was sent so many PUBLISH packets.
+    #[inline]
+    pub(crate) fn since(&self, before: &Self, published: u64) -> (Flow, Flow) {
+        let received = Flow {
+            packets: self.received.packets.wrapping_sub(before.received.packets),
+            messages: self.received.messages.wrapping_sub(before.received.messages),
+            bytes: self.received.bytes.wrapping_sub(before.received.bytes),
+        };
+        let answers = self.answers.wrapping_sub(before.answers);
+        let bytes = self.bytes_sent.wrapping_sub(before.bytes_sent);
+        (received, Flow { packets: answers.wrapping_add(published), messages: published, bytes })
+    }
+}

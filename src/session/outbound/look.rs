@@ -1,0 +1,30 @@
+//! What those see who look and change nothing.
+
+use super::{
+    super::{inflight::InFlight, queue::Queued},
+    Outbound,
+};
+
+impl Outbound {
+    /// Messages that wait, without those that are skipped.
+    pub(in super::super) fn waiting(&self) -> usize {
+        self.queue.len() + self.brought.len()
+    }
+
+    pub(in super::super) fn in_flight(&self) -> usize {
+        self.inflight.len()
+    }
+
+    /// In the order of sending.
+    pub(in super::super) fn all_in_flight(&self) -> impl Iterator<Item = &InFlight> {
+        self.inflight.iter()
+    }
+
+    /// The first of those that wait, by rising number.
+    pub(in super::super) fn first_waiting(&self, most: usize) -> Vec<&Queued> {
+        let mut first: Vec<_> = self.brought.iter().take(most).chain(self.queue.iter().take(most)).collect();
+        first.sort_unstable_by_key(|m| m.number);
+        first.truncate(most);
+        first
+    }
+}
