@@ -62,8 +62,9 @@ pub use config::{Config, ConfigError, ListenerConfig};
 pub use inside::{Ack, Client, ClientError, InsideClient, Publication, PublishError, Published, Received};
 pub use router::inspect;
 pub use router::{
-    Admitted, Authenticate, Authentication, Authorize, Counters, Credentials, DropReason, Event, Exchange, Forward,
-    Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, ClientInfo, Counters, Credentials, DropReason, Event,
+    EventKinds, Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Publisher, Refusal,
+    Rights, Verdict,
 };
 pub use server::{Builder, Server, ServerError};
 pub use session::{Bound, CloseReason, Missed, Outgoing};

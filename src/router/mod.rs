@@ -35,8 +35,8 @@ pub use clients::{CameFrom, auth_properties};
 pub use clients::{Client, Flush};
 pub use clients::{Connected, HEALTH_CHECK};
 pub use ports::{
-    Admitted, Authenticate, Authentication, Authorize, Credentials, DropReason, Event, Exchange, Forward, Identity,
-    Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
+    Admitted, Authenticate, Authentication, Authorize, ClientInfo, Credentials, DropReason, Event, EventKinds,
+    Exchange, Forward, Identity, Observe, Origin, Peer, PeerAddress, Pending, Proof, Refusal, Rights, Verdict,
 };
 pub use ports::{
     Condition, Distribution, Login, Publisher, QueuedCopy, Record, Restored, RestoredRetained, RestoredSession,
@@ -210,8 +210,8 @@ pub struct Ports {
     pub authorize: Option<Arc<dyn Authorize>>,
     /// `None`: kept means in memory.
     pub store: Option<Arc<dyn Store>>,
-    /// Sees what happens.
-    pub observe: Option<Arc<dyn Observe>>,
+    /// See what happens.
+    pub observe: Vec<Arc<dyn Observe>>,
     /// Passes on what clients publish.
     pub forward: Option<Arc<dyn Forward>>,
 }
@@ -251,7 +251,7 @@ impl Router {
 
     /// The part of one more thread, which begins now.
     pub fn local(&self, now: Instant) -> RouterThread {
-        RouterThread::new(self.limits.load_full(), self.counters.shard(), self.ports.observe.clone(), now)
+        RouterThread::new(self.limits.load_full(), self.counters.shard(), &self.ports.observe, now)
     }
 
     /// New limits. Sessions hold to them from their next packet on; what is already queued stays.

@@ -127,9 +127,9 @@ impl Builder {
         Self { config, ..Self::default() }
     }
 
-    /// Sees what happens.
+    /// Sees what happens. There may be several.
     pub fn observe(mut self, observe: Arc<dyn Observe>) -> Self {
-        self.ports.observe = Some(observe);
+        self.ports.observe.push(observe);
         self
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{
     super::{
         Router, RouterLimits, RouterThread,
-        ports::{Condition, Store},
+        ports::{ClientInfo, Condition, Store},
         sessions::{ConnectionId, Presence, SlotRef, SlotState},
         subscriptions::Matched,
         thread::{Count, Observers},
@@ -149,6 +149,11 @@ impl Client {
     /// Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
+    }
+
+    /// What events say of it.
+    pub(crate) fn info(&self) -> ClientInfo<'_> {
+        ClientInfo::new(self.user(), self.presence.listener(), self.version)
     }
 
     /// What its connection remembers of itself.

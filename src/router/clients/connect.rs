@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker, time::Instant};
 use super::{
     super::{
         Router, RouterThread,
-        ports::{Admitted, Event, Origin, Peer, Record, SessionOwner},
+        ports::{Admitted, ClientInfo, Event, Origin, Peer, Record, SessionOwner},
         publish::{LastWill, WillKept},
         sessions::{Access, ConnectionId, ExpiryKey, Presence, SlotRef},
         thread::{Action, Count},
@@ -106,9 +106,10 @@ impl Router {
         }
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
-        let presence = triomphe::Arc::new(Presence::new(began, peer.address, keep_alive));
+        let presence = triomphe::Arc::new(Presence::new(began, peer, keep_alive));
         let event = |session_present| Event::Connect {
             client: &client,
+            info: ClientInfo::new(user.as_ref().map(UserName::as_str), peer.listener, connect.version),
             peer: peer.address,
             version: connect.version,
             clean_session: connect.clean_session,
@@ -252,7 +253,7 @@ impl Router {
         if taken_over.old.is_some() {
             will = state.session.detach(&mut self.turn(local));
             let reason = CloseReason::SessionTakenOver;
-            local.observers.observe(&Event::Disconnect { client, reason: &reason });
+            local.observers.observe(&Event::Disconnect { client, info: state.info(), reason: &reason });
         } else if let Some(waiting) = state.waiting.take() {
             was_due = waiting.is_due(local.observers.now);
             will = Some(waiting.will);

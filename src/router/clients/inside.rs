@@ -8,7 +8,7 @@ use triomphe::Arc;
 use super::{
     super::{
         Router, RouterThread,
-        ports::{PeerAddress, Record},
+        ports::{Peer, PeerAddress, Record},
         publish::Leave,
         sessions::{ConnectionId, Presence, SlotRef, SlotState},
     },
@@ -62,7 +62,9 @@ impl Router {
         }
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
-        let presence = Arc::new(Presence::new(began, PeerAddress::Unix, 0));
+        // as of a client of this machine
+        let peer = Peer { address: PeerAddress::Unix, loopback_listener: true, listener: 0 };
+        let presence = Arc::new(Presence::new(began, peer, 0));
         let begins = Begins { connection, waker, presence: presence.clone() };
         let attach = |local: &mut RouterThread| {
             let (slot, taken_over) = self

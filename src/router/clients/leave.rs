@@ -72,7 +72,7 @@ impl Router {
         // with the lock held: before anything of the client's next connection
         if !is_inside {
             self.sessions.client_left();
-            local.observers.observe(&Event::Disconnect { client: &client, reason });
+            local.observers.observe(&Event::Disconnect { client: &client, info: state.info(), reason });
         }
         drop(state);
 

@@ -250,8 +250,9 @@ impl Router {
                 let (filter, options) = filters.get(place);
                 let is_new = subscribing.place.is_none();
                 if is_new {
-                    let (client, qos, properties) = (&client.id, options.qos, subscribing.properties.as_properties());
-                    local.observers.observe(&Event::Subscribe { client, filter, qos, options, properties });
+                    let (info, qos, properties) = (client.info(), options.qos, subscribing.properties.as_properties());
+                    let client = &client.id;
+                    local.observers.observe(&Event::Subscribe { client, info, filter, qos, options, properties });
                 }
                 // a group is sent no retained messages: they would be any member's
                 if !filter.as_str().starts_with(SHARE_PREFIX)

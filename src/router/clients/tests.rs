@@ -455,7 +455,7 @@ impl Observe for PublishesMeanwhile {
 fn the_suback_comes_before_what_others_publish_while_the_subscribe_is_handled() {
     for steps in (1..12).chain([LONG]) {
         let observe = Arc::new(PublishesMeanwhile::default());
-        let mut world = World::with(Ports { observe: Some(observe.clone()), ..Ports::default() });
+        let mut world = World::with(Ports { observe: vec![observe.clone()], ..Ports::default() });
         let (mut publisher, mut subscriber) = (world.connect("p", true), world.connect("s", true));
         ["a", "b", "c"].iter().for_each(|topic| world.retain(&mut publisher, topic, "before"));
         let local = world.router.local(Instant::now());

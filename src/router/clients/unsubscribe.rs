@@ -93,8 +93,8 @@ impl Router {
             let id = self.subscriptions.change().unsubscribe(filter, &client.slot);
             if let Some(id) = id {
                 client.slot.lock().session.remove_subscription(id);
-                let (client, properties) = (&client.id, unsubscribing.properties.as_properties());
-                local.observers.observe(&Event::Unsubscribe { client, filter, properties });
+                let (info, client, properties) = (client.info(), &client.id, unsubscribing.properties.as_properties());
+                local.observers.observe(&Event::Unsubscribe { client, info, filter, properties });
             }
             if client.version == ProtocolVersion::V5 {
                 let had = id.is_some();
@@ -148,8 +148,8 @@ impl Router {
         });
         unsubscribing.stored = unsubscribing.stored.and(stored);
         if had {
-            let (client, properties) = (&client.id, unsubscribing.properties.as_properties());
-            local.observers.observe(&Event::Unsubscribe { client, filter, properties });
+            let (info, client, properties) = (client.info(), &client.id, unsubscribing.properties.as_properties());
+            local.observers.observe(&Event::Unsubscribe { client, info, filter, properties });
         }
         if client.version == ProtocolVersion::V5 {
             unsubscribing.codes.push(match (had, shared) {

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::store::{Login, SessionOwner};
+use super::{
+    events::{ClientInfo, EventKinds},
+    store::{Login, SessionOwner},
+};
 use crate::{
     codec::{Properties, PropertiesBuf, ReasonCode},
     session::{CloseReason, Outgoing},
@@ -345,6 +348,12 @@ pub trait Forward: Send + Sync {
 pub trait Observe: Send + Sync {
     /// It has happened.
     fn observe(&self, event: &Event<'_>);
+
+    /// What it asks for; what no observer asks for costs nothing. Each thread asks at the beginning of each turn: an
+    /// answer that changes holds from then on.
+    fn wants(&self) -> EventKinds {
+        EventKinds::ALL
+    }
 }
 
 /// What happened.
@@ -355,6 +364,8 @@ pub enum Event<'a> {
     Connect {
         /// Who.
         client: &'a ClientId,
+        /// What else is known of it.
+        info: ClientInfo<'a>,
         /// From where.
         peer: PeerAddress,
         /// The version that it speaks.
@@ -370,6 +381,8 @@ pub enum Event<'a> {
     Disconnect {
         /// Who.
         client: &'a ClientId,
+        /// What else is known of it.
+        info: ClientInfo<'a>,
         /// Why.
         reason: &'a CloseReason,
     },
@@ -377,6 +390,8 @@ pub enum Event<'a> {
     Subscribe {
         /// Who.
         client: &'a ClientId,
+        /// What else is known of it.
+        info: ClientInfo<'a>,
         /// To what.
         filter: &'a TopicFilter,
         /// At which QoS.
@@ -390,6 +405,8 @@ pub enum Event<'a> {
     Unsubscribe {
         /// Who.
         client: &'a ClientId,
+        /// What else is known of it.
+        info: ClientInfo<'a>,
         /// From what.
         filter: &'a TopicFilter,
         /// The properties of its UNSUBSCRIBE, which are User Properties; before MQTT 5, none.
@@ -399,6 +416,8 @@ pub enum Event<'a> {
     Publish {
         /// Who; `None`: the broker itself.
         client: Option<&'a ClientId>,
+        /// The User Name of that client.
+        user: Option<&'a str>,
         /// To what.
         topic: &'a TopicName,
         /// At which QoS.
@@ -407,6 +426,8 @@ pub enum Event<'a> {
         retain: bool,
         /// Bytes of the payload.
         payload: usize,
+        /// The payload itself.
+        content: &'a [u8],
         /// Its properties as they are passed on, User Properties among them: without Topic Alias and Message Expiry
         /// Interval. Before MQTT 5, none.
         properties: Properties<'a>,
@@ -443,12 +464,16 @@ pub enum Event<'a> {
         /// Who.
         client: &'a ClientId,
     },
-    /// A Will was published.
+    /// A Will was published; before this, it was told as [`Publish`](Self::Publish).
     Will {
         /// Whose.
         client: &'a ClientId,
+        /// The User Name of that client.
+        user: Option<&'a str>,
         /// To what.
         topic: &'a TopicName,
+        /// The payload.
+        content: &'a [u8],
         /// Its properties, User Properties among them; before MQTT 5, none.
         properties: Properties<'a>,
     },
@@ -459,6 +484,25 @@ pub enum Event<'a> {
         /// How long it was away at least.
         after: Duration,
     },
+}
+
+impl Event<'_> {
+    /// Its kind.
+    #[inline(always)]
+    pub const fn kind(&self) -> EventKinds {
+        match self {
+            Self::Connect { .. } => EventKinds::CONNECT,
+            Self::Disconnect { .. } => EventKinds::DISCONNECT,
+            Self::Subscribe { .. } => EventKinds::SUBSCRIBE,
+            Self::Unsubscribe { .. } => EventKinds::UNSUBSCRIBE,
+            Self::Publish { .. } => EventKinds::PUBLISH,
+            Self::Deliver { .. } => EventKinds::DELIVER,
+            Self::Drop { .. } => EventKinds::DROP,
+            Self::Ping { .. } => EventKinds::PING,
+            Self::Will { .. } => EventKinds::WILL,
+            Self::SessionExpired { .. } => EventKinds::SESSION_EXPIRED,
+        }
+    }
 }
 
 /// Why a message was dropped.

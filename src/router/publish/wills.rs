@@ -26,7 +26,7 @@ use super::{
     steps::Leave,
 };
 use crate::{
-    session::{CloseReason, SessionNumber, Stored, StoredWill},
+    session::{CloseReason, Outgoing, SessionNumber, Stored, StoredWill},
     topic::TopicName,
     types::{ClientId, QoS, UserName},
 };
@@ -316,8 +316,9 @@ impl Router {
         match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
             // nobody waits for an acknowledgement of a Will
             Ok(_) if published.is_some() => {
-                let (topic, properties) = (outgoing.topic, outgoing.extras.properties);
-                local.observers.observe(&Event::Will { client, topic, properties });
+                let Outgoing { topic, payload: content, extras, .. } = outgoing;
+                let (user, properties) = (user.map(UserName::as_str), extras.properties);
+                local.observers.observe(&Event::Will { client, user, topic, content, properties });
             }
             // not admitted, which was said
             Ok(_) => {}

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::ports::PeerAddress;
+use super::super::ports::{Peer, PeerAddress};
 
 /// What a connection remembers of itself.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Presence {
     /// `None`: a Unix socket.
     ip: Option<IpAddr>,
     port: u16,
+    listener: u16,
     keep_alive: u16,
     received: Counted,
     sent: Counted,
@@ -72,8 +73,8 @@ impl Moments {
 
 impl Presence {
     /// Of a connection that begins now.
-    pub(crate) fn new(now: Tick, peer: PeerAddress, keep_alive: u16) -> Self {
-        let (ip, port) = match peer {
+    pub(crate) fn new(now: Tick, peer: Peer, keep_alive: u16) -> Self {
+        let (ip, port) = match peer.address {
             PeerAddress::Ip(address) => (Some(address.ip()), address.port()),
             PeerAddress::Unix => (None, 0),
         };
@@ -82,6 +83,7 @@ impl Presence {
             last_packet: AtomicU32::new(now.0),
             ip,
             port,
+            listener: peer.listener,
             keep_alive,
             received: Counted::default(),
             sent: Counted::default(),
@@ -100,6 +102,11 @@ impl Presence {
 
     pub(crate) fn peer(&self) -> PeerAddress {
         self.ip.map_or(PeerAddress::Unix, |ip| PeerAddress::Ip(SocketAddr::new(ip, self.port)))
+    }
+
+    /// The number of its listener.
+    pub(crate) fn listener(&self) -> u16 {
+        self.listener
     }
 
     /// Seconds.

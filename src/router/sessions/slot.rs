@@ -14,7 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use triomphe::Arc;
 
 use super::{
-    super::ports::{Identity, Origin, SessionOwner},
+    super::ports::{ClientInfo, Identity, Origin, SessionOwner},
     memberships::Memberships,
     presence::Presence,
     rights::Access,
@@ -240,6 +240,12 @@ impl SlotState {
         if let Some(closing) = closing {
             self.access = closing.before;
         }
+    }
+
+    /// What events say of its client.
+    pub(crate) fn info(&self) -> ClientInfo<'_> {
+        let user = self.access.as_ref().and_then(|access| access.user());
+        ClientInfo::new(user, self.origin.listener, self.version)
     }
 
     /// What the attached connection remembers of itself.

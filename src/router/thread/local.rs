@@ -11,7 +11,7 @@ use std::{
 use super::{
     super::{
         QueuedCopy, RouterLimits,
-        ports::{DropReason, Event, Observe, caught},
+        ports::{DropReason, Event, EventKinds, Observe, caught},
         sessions::Access,
         subscriptions::MatchCache,
     },
@@ -24,7 +24,7 @@ use crate::{
     codec::{Properties, PropertiesBuf},
     session::{Backlog, BufPool, Message, Outgoing},
     topic::TopicName,
-    types::{ClientId, QoS},
+    types::{ClientId, QoS, UserName},
 };
 
 /// One thread's part of the router.
@@ -49,13 +49,22 @@ pub(crate) struct Observers {
     /// When this turn of the thread began.
     pub(crate) now: Instant,
     shard: Arc<Shard>,
-    other: Option<Arc<dyn Observe>>,
+    others: Box<[Other]>,
+    /// What all of the others ask for together in this turn.
+    wanted: EventKinds,
     dropped: DropLog,
     pub(crate) denials: Denials,
     /// What is done now is finished whatever plug-ins do: see [`RouterThread::finish`].
     finishes: Cell<bool>,
     /// A plug-in panicked meanwhile.
     panicked: Cell<bool>,
+}
+
+/// An observer of the embedding program.
+struct Other {
+    observe: Arc<dyn Observe>,
+    /// What it asks for in this turn.
+    wants: EventKinds,
 }
 
 /// What was said of dropped messages: a line a second at most, however many are dropped.
@@ -72,13 +81,33 @@ impl Observers {
         self.now = now;
         // a panic may have left it
         self.finishes.set(false);
+        if !self.others.is_empty() {
+            self.ask_others();
+        }
+    }
+
+    /// Asks what observers want of this turn.
+    #[inline(never)]
+    fn ask_others(&mut self) {
+        self.wanted = EventKinds::NONE;
+        for other in &mut self.others {
+            other.wants = caught(|| other.observe.wants()).unwrap_or(other.wants);
+            self.wanted = self.wanted | other.wants;
+        }
     }
 
     #[inline(always)]
     pub(crate) fn observe(&self, event: &Event<'_>) {
         self.shard.observe(event);
-        if let Some(other) = &self.other {
-            self.call((), || other.observe(event));
+        if self.wanted.have(event.kind()) {
+            self.tell_others(event);
+        }
+    }
+
+    #[inline(never)]
+    fn tell_others(&self, event: &Event<'_>) {
+        for other in self.others.iter().filter(|other| other.wants.have(event.kind())) {
+            self.call((), || other.observe.observe(event));
         }
     }
 
@@ -96,7 +125,7 @@ impl Observers {
 
     /// A copy of a packet's properties, where others than the counters are told of them.
     pub(crate) fn told_of(&self, properties: Properties<'_>) -> PropertiesBuf {
-        self.other.as_ref().map_or_else(PropertiesBuf::default, |_| properties.into())
+        if self.wanted == EventKinds::NONE { PropertiesBuf::default() } else { properties.into() }
     }
 
     /// A message was accepted.
@@ -105,18 +134,17 @@ impl Observers {
         if outgoing.from.is_some() {
             self.shard.published(outgoing.payload.len());
         }
-        if self.other.is_some() {
+        if self.wanted.have(EventKinds::PUBLISH) {
             self.tell_published(outgoing);
         }
     }
 
     #[inline(never)]
     fn tell_published(&self, outgoing: &Outgoing<'_>) {
-        let Some(other) = &self.other else { return };
-        let Outgoing { from: client, topic, qos, retain, extras, .. } = *outgoing;
-        let (payload, properties, expires) = (outgoing.payload.len(), extras.properties, extras.expires);
-        let event = Event::Publish { client, topic, qos, retain, payload, properties, expires };
-        self.call((), || other.observe(&event));
+        let Outgoing { from: client, user, topic, payload: content, qos, retain, extras, .. } = *outgoing;
+        let (user, payload) = (user.map(UserName::as_str), content.len());
+        let (properties, expires) = (extras.properties, extras.expires);
+        self.tell_others(&Event::Publish { client, user, topic, qos, retain, payload, content, properties, expires });
     }
 
     /// A message is on its way to `client`.
@@ -124,7 +152,7 @@ impl Observers {
     pub(crate) fn delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) {
         let payload = outgoing.payload.len();
         self.shard.delivered(payload);
-        if self.other.is_some() {
+        if self.wanted.have(EventKinds::DELIVER) {
             self.tell_delivered(client, outgoing.topic, qos, payload, outgoing.extras.properties);
         }
     }
@@ -138,8 +166,7 @@ impl Observers {
         payload: usize,
         properties: Properties<'_>,
     ) {
-        let Some(other) = &self.other else { return };
-        self.call((), || other.observe(&Event::Deliver { client, topic, qos, payload, properties }));
+        self.tell_others(&Event::Deliver { client, topic, qos, payload, properties });
     }
 
     /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
@@ -147,7 +174,7 @@ impl Observers {
     pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
         let payload = message.payload().len();
         self.shard.delivered(payload);
-        if self.other.is_some() {
+        if self.wanted.have(EventKinds::DELIVER) {
             self.tell_delivered(client, message.topic(), qos, payload, message.extras().properties);
         }
     }
@@ -224,13 +251,9 @@ impl Observers {
 }
 
 impl RouterThread {
-    pub(crate) fn new(
-        limits: Arc<RouterLimits>,
-        shard: Arc<Shard>,
-        other: Option<Arc<dyn Observe>>,
-        now: Instant,
-    ) -> Self {
-        Self {
+    pub(crate) fn new(limits: Arc<RouterLimits>, shard: Arc<Shard>, others: &[Arc<dyn Observe>], now: Instant) -> Self {
+        let others = others.iter().map(|observe| Other { observe: observe.clone(), wants: EventKinds::NONE });
+        let mut thread = Self {
             pool: BufPool::default(),
             wakes: Vec::new(),
             cache: MatchCache::default(),
@@ -238,7 +261,8 @@ impl RouterThread {
             observers: Observers {
                 now,
                 shard,
-                other,
+                others: others.collect(),
+                wanted: EventKinds::NONE,
                 dropped: DropLog::default(),
                 denials: Denials::default(),
                 finishes: Cell::default(),
@@ -247,7 +271,9 @@ impl RouterThread {
             work: Work::default(),
             copies: Vec::new(),
             publishes_wills: false,
-        }
+        };
+        thread.observers.begin(now);
+        thread
     }
 
     /// The limits in force.

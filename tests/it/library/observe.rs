@@ -1,16 +1,18 @@
 //! What an observer is told: every event, in its order, with what belongs to it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dunlin::{
+    EventKinds,
     config::{Limits, QueueFull},
-    router::Count,
+    router::{Count, Event, Observe},
 };
+use parking_lot::Mutex;
 
 use crate::support::{
-    Broker, publish_all,
-    raw::{Connect, Message, connack, puback},
-    shut_down,
+    Broker, config, five, publish_all,
+    raw::{self, Connect, Message, connack, puback},
+    shut_down, wait_until,
 };
 
 #[test]
@@ -191,4 +193,92 @@ fn one_who_is_refused_is_not_told_of() {
     client.expect(&connack(0, 1));
     client.expect_closed();
     assert_eq!(recorder.take(), [""; 0]);
+}
+
+/// Asks for what it is told to ask for, and remembers what it was told.
+#[derive(Default)]
+struct Picky {
+    wants: Mutex<EventKinds>,
+    told: Mutex<Vec<String>>,
+}
+
+impl Picky {
+    fn that_wants(kinds: EventKinds) -> Arc<Self> {
+        Arc::new(Self { wants: Mutex::new(kinds), ..Self::default() })
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock())
+    }
+}
+
+impl Observe for Picky {
+    fn observe(&self, event: &Event<'_>) {
+        let told = match event {
+            Event::Connect { client, info, .. } => format!("connect {client} {info:?}"),
+            Event::Disconnect { client, info, .. } => format!("disconnect {client} {info:?}"),
+            Event::Subscribe { client, info, .. } => format!("subscribe {client} {info:?}"),
+            Event::Unsubscribe { client, info, .. } => format!("unsubscribe {client} {info:?}"),
+            Event::Publish { user, content, .. } => format!("publish {user:?} {}", String::from_utf8_lossy(content)),
+            Event::Will { user, content, .. } => format!("will {user:?} {}", String::from_utf8_lossy(content)),
+            other => format!("{:?}", other.kind()),
+        };
+        self.told.lock().push(told);
+    }
+
+    fn wants(&self) -> EventKinds {
+        *self.wants.lock()
+    }
+}
+
+#[test]
+fn each_of_several_observers_is_told_what_it_asks_for() {
+    let (all, some) = (Picky::that_wants(EventKinds::ALL), Picky::that_wants(EventKinds::NONE));
+    let (first, second) = (all.clone(), some.clone());
+    let broker = Broker::build(config(), |builder| builder.observe(first).observe(second));
+    let mut client = broker.client("c");
+    client.subscribe(&[("t", 0)]);
+    assert_eq!((all.take().len(), some.take().len()), (2, 0));
+    *some.wants.lock() = EventKinds::PUBLISH | EventKinds::DELIVER;
+    client.publish(Message::new("u", "one"));
+    client.send(&Message::new("t", "two").frame());
+    client.expect_message("t", "two", 0);
+    assert_eq!(some.take(), ["publish None one", "publish None two", &format!("{:?}", EventKinds::DELIVER)]);
+    *some.wants.lock() = EventKinds::PING;
+    *all.wants.lock() = EventKinds::NONE;
+    all.take();
+    client.expect_nothing_pending();
+    assert_eq!((all.take().len(), some.take().len()), (0, 1));
+}
+
+#[test]
+fn events_say_who_the_client_is_and_what_it_publishes() {
+    let all = Picky::that_wants(EventKinds::ALL);
+    let observe = all.clone();
+    let mut config = config();
+    config.listeners.push(config.listeners[0].clone());
+    let broker = Broker::build(config, |builder| builder.observe(observe));
+    let connect = Connect::new("old").user("ann", "").will(&Message::new("gone", "bye"));
+    let mut old = raw::Client::accepted(broker.server.local_addrs()[1], &connect, 0);
+    old.subscribe(&[("t", 0)]);
+    old.unsubscribe(&["t"]);
+    old.publish(Message::new("u", "hello"));
+    let ann = r#"ClientInfo { user: Some("ann"), listener: 1, version: V311 }"#;
+    let expected = ["connect", "subscribe", "unsubscribe"].map(|what| format!("{what} old {ann}"));
+    let told = all.take();
+    assert_eq!(told[..3], expected);
+    assert_eq!(told[3], r#"publish Some("ann") hello"#);
+    let mut five = five::Five::accepted(broker.address(), &five::Connect::new("five"), 0);
+    five.subscribe(&[("gone", 0)]);
+    all.take();
+    old.abort();
+    five.expect_payloads(&["bye"]);
+    wait_until(|| all.told.lock().iter().any(|told| told.starts_with("will")), String::new);
+    let told = all.take();
+    assert_eq!(told[0], format!("disconnect old {ann}"));
+    assert_eq!(told[1], r#"publish Some("ann") bye"#);
+    assert!(told.contains(&r#"will Some("ann") bye"#.to_owned()), "{told:?}");
+    five.leave();
+    wait_until(|| all.told.lock().len() == 1, || format!("{:?}", all.told.lock()));
+    assert_eq!(all.take(), ["disconnect five ClientInfo { user: None, listener: 0, version: V5 }"]);
 }

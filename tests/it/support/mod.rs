@@ -292,25 +292,25 @@ impl Recorder {
 fn line(event: &Event<'_>) -> String {
     let at = |qos: &QoS| *qos as u8;
     match event {
-        Event::Connect { client, peer, version, clean_session, session_present, properties } => {
+        Event::Connect { client, peer, version, clean_session, session_present, properties, .. } => {
             assert!(peer.ip().is_loopback() && peer.port() != 0);
             let version = if *version == ProtocolVersion::V5 { " v5" } else { "" };
             let properties = listed(properties);
             format!("connect {client} clean={clean_session} present={session_present}{version}{properties}")
         }
-        Event::Disconnect { client, reason: CloseReason::WriteTimeout { .. } } => {
+        Event::Disconnect { client, reason: CloseReason::WriteTimeout { .. }, .. } => {
             format!("disconnect {client} WriteTimeout")
         }
-        Event::Disconnect { client, reason } => format!("disconnect {client} {reason:?}"),
-        Event::Subscribe { client, filter, qos, options, properties } => {
+        Event::Disconnect { client, reason, .. } => format!("disconnect {client} {reason:?}"),
+        Event::Subscribe { client, filter, qos, options, properties, .. } => {
             assert_eq!(options.qos, *qos);
             let no_local = if options.no_local { " no-local" } else { "" };
             format!("subscribe {client} {} qos={}{no_local}{}", filter.as_str(), at(qos), listed(properties))
         }
-        Event::Unsubscribe { client, filter, properties } => {
+        Event::Unsubscribe { client, filter, properties, .. } => {
             format!("unsubscribe {client} {}{}", filter.as_str(), listed(properties))
         }
-        Event::Publish { client, topic, qos, retain, payload, properties, expires } => {
+        Event::Publish { client, topic, qos, retain, payload, properties, expires, .. } => {
             let client = client.map_or("(broker)", |c| c.as_str());
             let (topic, properties) = (topic.as_str(), listed(properties));
             let expires = if expires.is_some() { " expires" } else { "" };
@@ -323,7 +323,9 @@ fn line(event: &Event<'_>) -> String {
             format!("drop {client} {} {payload} bytes {reason:?}", topic.as_str())
         }
         Event::Ping { client } => format!("ping {client}"),
-        Event::Will { client, topic, properties } => format!("will {client} {}{}", topic.as_str(), listed(properties)),
+        Event::Will { client, topic, properties, .. } => {
+            format!("will {client} {}{}", topic.as_str(), listed(properties))
+        }
         Event::SessionExpired { client, after } => format!("expired {client} {after:?}"),
         other => format!("{other:?}"),
     }

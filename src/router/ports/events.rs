@@ -1,0 +1,74 @@
+//! [`EventKinds`]: which events an observer asks for; [`ClientInfo`]: what events say of clients beside their
+//! identifiers.
+
+use std::ops::BitOr;
+
+use crate::types::ProtocolVersion;
+
+/// Kinds of events, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventKinds(u16);
+
+impl EventKinds {
+    /// None: nothing is computed for an observer that asks for none.
+    pub const NONE: Self = Self(0);
+    /// All.
+    pub const ALL: Self = Self(0x3FF);
+    /// `Event::Connect`.
+    pub const CONNECT: Self = Self(1);
+    /// `Event::Disconnect`.
+    pub const DISCONNECT: Self = Self(1 << 1);
+    /// `Event::Subscribe`.
+    pub const SUBSCRIBE: Self = Self(1 << 2);
+    /// `Event::Unsubscribe`.
+    pub const UNSUBSCRIBE: Self = Self(1 << 3);
+    /// `Event::Publish`.
+    pub const PUBLISH: Self = Self(1 << 4);
+    /// `Event::Deliver`.
+    pub const DELIVER: Self = Self(1 << 5);
+    /// `Event::Drop`.
+    pub const DROP: Self = Self(1 << 6);
+    /// `Event::Ping`.
+    pub const PING: Self = Self(1 << 7);
+    /// `Event::Will`.
+    pub const WILL: Self = Self(1 << 8);
+    /// `Event::SessionExpired`.
+    pub const SESSION_EXPIRED: Self = Self(1 << 9);
+
+    /// Both of them.
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Is one of the `others` among these?
+    #[inline]
+    pub const fn have(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+impl BitOr for EventKinds {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.and(other)
+    }
+}
+
+/// What an event says of a client beside its identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientInfo<'a> {
+    /// The User Name in force.
+    pub user: Option<&'a str>,
+    /// The listener it came through, by its place in the configuration.
+    pub listener: u16,
+    /// The version that it speaks.
+    pub version: ProtocolVersion,
+}
+
+impl<'a> ClientInfo<'a> {
+    pub(crate) fn new(user: Option<&'a str>, listener: u16, version: ProtocolVersion) -> Self {
+        Self { user, listener, version }
+    }
+}
