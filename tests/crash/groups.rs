@@ -35,8 +35,8 @@ type Session = Option<bool>;
 /// A publisher, and the members.
 pub struct Groups {
     publisher: Publisher,
-    /// The last one is in the group of QoS 1 alone, leaves it and comes back, and its session ends now and then: a QoS 2
-    /// message that was sent ends with its session [MQTT-4.8.2-5], one of QoS 1 goes to another.
+    /// The last one is in the group of QoS 1 alone, leaves it and comes back, and its session ends now and then: a QoS
+    /// 2 message that was sent ends with its session [MQTT-4.8.2-5], one of QoS 1 goes to another.
     members: [Member; MEMBERS],
     /// The last messages of which it is known that members have them.
     settled: [u64; 2],
