@@ -335,9 +335,9 @@ impl Running {
     /// Where it listens, as its log says. The log is read on, so that it never waits for that.
     fn address(&mut self) -> SocketAddr {
         let mut lines = BufReader::new(self.0.stderr.take().expect("standard error is a pipe")).lines();
-        let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listening on ")).expect("it gets ready");
+        let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listeners=")).expect("it gets ready");
         thread::spawn(move || lines.for_each(drop));
-        let address = ready.split("listening on ").nth(1).and_then(|rest| rest.split([' ', ',']).next());
+        let address = ready.split("listeners=").nth(1).and_then(|rest| rest.split([' ', ',']).next());
         address.and_then(|address| address.parse().ok()).expect("the line names the address")
     }
 }

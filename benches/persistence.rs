@@ -192,7 +192,7 @@ fn serve(config: &Path, sync_delay: Duration) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let server = Builder::new(config).sync_delay(sync_delay).start().await.expect("it starts");
-        eprintln!("listening on {}", server.local_addrs()[0]);
+        eprintln!("ready listeners={}", server.local_addrs()[0]);
         let failure = server.failed().await;
         eprintln!("persistence: {failure}");
     });

@@ -76,9 +76,9 @@ impl Drop for Broker {
 /// Where the broker listens, as its log says. The log is read on, so that the broker never waits for it.
 fn address(broker: &mut Child) -> String {
     let mut lines = BufReader::new(broker.stderr.take().expect("standard error is a pipe")).lines();
-    let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listening on ")).expect("it gets ready");
+    let ready = lines.by_ref().map_while(Result::ok).find(|l| l.contains("listeners=")).expect("it gets ready");
     std::thread::spawn(move || lines.for_each(drop));
-    let address = ready.split("listening on ").nth(1).and_then(|rest| rest.split([' ', ',']).next());
+    let address = ready.split("listeners=").nth(1).and_then(|rest| rest.split([' ', ',']).next());
     let address = address.expect("the line names the address");
     address.strip_prefix("tls://").unwrap_or(address).to_owned()
 }

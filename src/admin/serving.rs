@@ -36,7 +36,7 @@ where
         .max_buf_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(socket), service);
     let Err(error) = (&mut connection).await else { return };
-    tracing::debug!(?via, %error, "HTTP connection");
+    tracing::debug!(?via, %error, "HTTP connection ended");
     if error.is_timeout() {
         let mut socket = connection.into_parts().io.into_inner();
         let _ = clock.timeout(FAREWELL, pin!(socket.write_all(TOO_SLOW))).await;

@@ -131,7 +131,7 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let listener = match Listener::of(socket) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%endpoint, %error, "cannot serve HTTP"),
+        Err(error) => return tracing::error!(address = %endpoint, %error, "cannot serve HTTP"),
     };
     loop {
         // it is never closed
@@ -152,7 +152,7 @@ async fn listen(bound: Bound, routes: Routes, state: Arc<State>) {
             }),
         };
         if let Err(error) = accepted {
-            tracing::warn!(%endpoint, %error, "cannot accept a connection of HTTP");
+            tracing::warn!(address = %endpoint, %error, "cannot accept an HTTP connection");
             state.clock.sleep(PAUSE).await;
         }
     }

@@ -337,8 +337,8 @@ impl State {
         let waiting = self.queue.len();
         let expected = self.takes * u32::try_from(waiting / threads).unwrap_or(u32::MAX);
         if expected > LONG && is_due(&mut self.said.queue, now) {
-            let seconds = expected.as_secs();
-            tracing::warn!(waiting, threads, "logins wait for their passwords to be compared, about {seconds} s");
+            let expected = format_args!("{}s", expected.as_secs());
+            tracing::warn!(waiting, threads, expected, "logins wait for their passwords to be compared");
         }
     }
 
@@ -347,9 +347,12 @@ impl State {
             let Ask { address, client, user, .. } = ask;
             let user = user.as_deref().unwrap_or_default();
             tracing::warn!(
-                %address, client, user, ?delay,
-                "a client causes delays: many different passwords of its address or for its user were wrong; such refusals \
-                 are delayed, and logins that did not prove right lately wait for them (auth.failed_login_delay)"
+                %address,
+                client,
+                user,
+                delay = %humantime::format_duration(delay),
+                reason = "many different wrong passwords from this address or for this user",
+                "logins are delayed (auth.failed_login_delay)"
             );
         }
     }

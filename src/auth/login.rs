@@ -130,7 +130,7 @@ impl Logins {
     fn hashing(&self) -> Option<&Hashing> {
         let start = || Hashing::start(hashing::default_threads(), self.known.clone(), self.clock.clone());
         let started = self.hashing.get_or_init(|| {
-            start().inspect_err(|error| tracing::error!("no threads to compare passwords on: {error}")).ok()
+            start().inspect_err(|error| tracing::error!(%error, "cannot start the threads that compare passwords")).ok()
         });
         started.as_ref()
     }

@@ -1,6 +1,8 @@
 //! The packets, as they are between the codec and everything else. Text and payloads are borrowed from the bytes they
 //! were decoded from.
 
+use std::fmt;
+
 use super::{Properties, ReasonCode};
 use crate::{
     topic::{TopicFilter, TopicName},
@@ -173,6 +175,15 @@ pub enum SubackCode {
     Granted(QoS),
     /// Refused: 0x80 before MQTT 5.
     Failure(ReasonCode),
+}
+
+impl fmt::Display for SubackCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granted(qos) => write!(f, "granted QoS {}", *qos as u8),
+            Self::Failure(reason) => reason.fmt(f),
+        }
+    }
 }
 
 /// UNSUBSCRIBE (section 3.10): at least one filter.

@@ -1,6 +1,8 @@
 //! Reason codes: the words in which the rooms tell each other what was wrong, and what versions before MQTT 5 say
 //! instead.
 
+use std::fmt;
+
 use super::PacketType;
 
 /// Reason Codes of MQTT 5 (section 2.4 there), whatever a client's version lets the server say to it.
@@ -193,6 +195,57 @@ impl ReasonCode {
     /// What a Connect Return code says; `None` for a reserved one.
     pub(super) fn from_connect_return_code(code: u8) -> Option<Self> {
         CONNECT_RETURN_CODES.get(usize::from(code)).copied()
+    }
+}
+
+/// Its name in section 2.4.
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Success => "success",
+            Self::GrantedQoS1 => "granted QoS 1",
+            Self::GrantedQoS2 => "granted QoS 2",
+            Self::DisconnectWithWill => "disconnect with Will Message",
+            Self::NoMatchingSubscribers => "no matching subscribers",
+            Self::NoSubscriptionExisted => "no subscription existed",
+            Self::ContinueAuthentication => "continue authentication",
+            Self::ReAuthenticate => "re-authenticate",
+            Self::UnspecifiedError => "unspecified error",
+            Self::MalformedPacket => "malformed packet",
+            Self::ProtocolError => "protocol error",
+            Self::ImplementationSpecificError => "implementation specific error",
+            Self::UnsupportedProtocolVersion => "unsupported protocol version",
+            Self::ClientIdentifierNotValid => "Client Identifier not valid",
+            Self::BadUserNameOrPassword => "bad user name or password",
+            Self::NotAuthorized => "not authorized",
+            Self::ServerUnavailable => "server unavailable",
+            Self::ServerBusy => "server busy",
+            Self::Banned => "banned",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::BadAuthenticationMethod => "bad Authentication Method",
+            Self::KeepAliveTimeout => "Keep Alive timeout",
+            Self::SessionTakenOver => "session taken over",
+            Self::TopicFilterInvalid => "Topic Filter invalid",
+            Self::TopicNameInvalid => "Topic Name invalid",
+            Self::PacketIdentifierInUse => "Packet Identifier in use",
+            Self::PacketIdentifierNotFound => "Packet Identifier not found",
+            Self::ReceiveMaximumExceeded => "Receive Maximum exceeded",
+            Self::TopicAliasInvalid => "Topic Alias invalid",
+            Self::PacketTooLarge => "packet too large",
+            Self::MessageRateTooHigh => "message rate too high",
+            Self::QuotaExceeded => "quota exceeded",
+            Self::AdministrativeAction => "administrative action",
+            Self::PayloadFormatInvalid => "payload format invalid",
+            Self::RetainNotSupported => "retain not supported",
+            Self::QosNotSupported => "QoS not supported",
+            Self::UseAnotherServer => "use another server",
+            Self::ServerMoved => "server moved",
+            Self::SharedSubscriptionsNotSupported => "shared subscriptions not supported",
+            Self::ConnectionRateExceeded => "connection rate exceeded",
+            Self::MaximumConnectTime => "maximum connect time",
+            Self::SubscriptionIdentifiersNotSupported => "Subscription Identifiers not supported",
+            Self::WildcardSubscriptionsNotSupported => "wildcard subscriptions not supported",
+        })
     }
 }
 

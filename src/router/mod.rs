@@ -285,7 +285,7 @@ impl Router {
     pub fn sum_up_denials(&self) {
         let number = self.permissions.take_silent();
         if number > 0 {
-            tracing::info!(target: "dunlin::router", number, "denied again, or too often to be told one by one");
+            tracing::info!(target: "dunlin::router", number, "access denied, more times than were logged");
         }
     }
 
@@ -296,9 +296,9 @@ impl Router {
         self.counters.sum_up_queued();
         match self.counters.pressure().queues_were_full() {
             (false, true) => {
-                tracing::warn!(limit, "all queues together hold limits.max_queued_bytes_total: they are full")
+                tracing::warn!(limit, "queues are full (limits.max_queued_bytes_total)")
             }
-            (true, false) => tracing::info!("all queues together hold less than limits.max_queued_bytes_total again"),
+            (true, false) => tracing::info!(limit, "queues have room again (limits.max_queued_bytes_total)"),
             _ => {}
         }
     }
@@ -309,9 +309,9 @@ impl Router {
         let most = self.limits.load().max_memory;
         let (before, now) = self.counters.pressure().set_memory(resident, most.unwrap_or(u64::MAX));
         if now > before {
-            tracing::warn!(resident, limit = most, "memory is short (limits.max_memory): {}", now.told());
+            tracing::warn!(resident, limit = most, refused = now.told(), "memory is short (limits.max_memory)");
         } else if now < before {
-            tracing::info!(resident, limit = most, "memory is less short (limits.max_memory): {}", now.told());
+            tracing::info!(resident, limit = most, refused = now.told(), "memory is less short (limits.max_memory)");
         }
         most.is_some_and(|most| resident >= most / 8 * 7)
     }

@@ -1,4 +1,4 @@
-//! Users, rules and tokens of a [`Config`], plugged into the router's ports, and what the log says of them.
+//! Users, rules and tokens of a [`Config`], plugged into the router's ports, and the log lines about them.
 
 use std::sync::Arc;
 
@@ -83,7 +83,9 @@ fn settings(config: &Config) -> Settings {
 /// A line of the log about which clients may connect, and what they may do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
-    Warning(String),
+    /// A warning about a file.
+    OfFile(String),
+    Warning(&'static str),
     Note(&'static str),
     /// Anonymous clients are refused because of this variable, although the file serves them.
     RefusedFor(String),
@@ -106,7 +108,7 @@ pub(super) enum Line {
 
 /// The lines that are logged at the start. A reload logs those that are new.
 pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
-    let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::Warning).collect();
+    let mut lines: Vec<_> = policy.warnings().iter().cloned().map(Line::OfFile).collect();
     let (users, rules, tokens) = policy.summary();
     // a client with a certificate is not anonymous: allow_anonymous opens such a listener to nobody else
     let (certain, others): (Vec<_>, Vec<_>) = config.listeners.iter().partition(|l| l.demands_certificates());
@@ -115,12 +117,12 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
     let open = others.iter().filter(|l| l.allow_anonymous.is_none()).any(|l| !l.is_loopback());
     let own = others.iter().any(|l| l.allow_anonymous == Some(true) && !l.is_loopback());
     if own {
-        let everybody =
-            "allow_anonymous = true of a listener that is not on loopback: everybody who reaches it may connect";
-        lines.push(Line::Warning(everybody.into()));
+        lines.push(Line::Warning(
+            "any client that reaches a listener beyond loopback may connect: the listener has allow_anonymous = true",
+        ));
     }
     if policy.other_login() == Some(OtherLogin::PlugIn) {
-        lines.push(Line::Note("the program that this broker is a part of decides who may connect"));
+        lines.push(Line::Note("the embedding program decides which clients may connect"));
         lines.extend(rules.map(Line::Rules));
         return lines;
     }
@@ -155,20 +157,22 @@ pub(super) fn lines(policy: &Policy, config: &Config) -> Vec<Line> {
 /// `is_proved`: there are users or tokens. `open`: a listener that other machines reach has no `allow_anonymous` of its
 /// own. `by_certificate`: a listener accepts certificates as proof.
 fn of_anonymous(is_proved: bool, allow_anonymous: Option<bool>, open: bool, by_certificate: bool) -> Option<Line> {
-    let warning = |text: &str| Some(Line::Warning(text.into()));
+    let warning = |text| Some(Line::Warning(text));
     match (is_proved, allow_anonymous) {
-        (false, Some(true)) if open => warning("allow_anonymous = true: everybody who reaches a listener may connect"),
-        (true, Some(true)) if open => warning("allow_anonymous = true: without a user name, everybody may connect"),
+        (false, Some(true)) if open => {
+            warning("any client that reaches a listener may connect: allow_anonymous = true")
+        }
+        (true, Some(true)) if open => warning("any client without a user name may connect: allow_anonymous = true"),
         (_, Some(true)) => Some(Line::Note("anonymous clients are served")),
         (false, None) if open => warning(
-            "no users are configured: clients of listeners that are not on loopback are refused; write `allow_anonymous \
-             = true` (or --allow-anonymous) to let everybody in",
+            "no users are configured: only clients on loopback may connect; write `allow_anonymous = true` (or \
+             --allow-anonymous) to serve others",
         ),
         (false, None) => Some(Line::Note("anonymous clients are served, on loopback only")),
         (false, Some(false)) if by_certificate => {
-            warning("no users are configured and allow_anonymous = false: nobody may connect without a certificate")
+            warning("no users are configured and allow_anonymous = false: only clients with a certificate may connect")
         }
-        (false, Some(false)) => warning("no users are configured and allow_anonymous = false: nobody may connect"),
+        (false, Some(false)) => warning("no users are configured and allow_anonymous = false: no client may connect"),
         (true, _) => None,
     }
 }
@@ -179,12 +183,12 @@ fn refused_on_loopback(listeners: &[&ListenerConfig]) -> Option<Line> {
     let mut inherit = listeners.iter().filter(|l| l.allow_anonymous.is_none());
     inherit.any(|l| l.is_loopback()).then(|| match listeners.iter().all(|l| l.is_loopback()) {
         true => Line::Note(
-            "anonymous clients are refused, also on loopback, as a login is configured; to serve them on loopback as \
-             earlier versions did, write `allow_anonymous = true`",
+            "anonymous clients are refused, also on loopback, because a login is configured; write `allow_anonymous = \
+             true` to serve them there",
         ),
         false => Line::Note(
-            "anonymous clients are refused, also on loopback, as a login is configured; to serve them on loopback as \
-             earlier versions did, write `allow_anonymous = true` in the [[listener]] tables that listen there",
+            "anonymous clients are refused, also on loopback, because a login is configured; write `allow_anonymous = \
+             true` in the [[listener]] tables of loopback to serve them there",
         ),
     })
 }
@@ -192,35 +196,28 @@ fn refused_on_loopback(listeners: &[&ListenerConfig]) -> Option<Line> {
 impl Line {
     pub(super) fn log(&self) {
         match self {
-            Self::Warning(text) => tracing::warn!(target: LOG, "{text}"),
-            Self::Note(text) => tracing::info!(target: LOG, "{text}"),
+            Self::OfFile(reason) => tracing::warn!(reason, "configuration warning"),
+            Self::Warning(text) => tracing::warn!("{text}"),
+            Self::Note(text) => tracing::info!("{text}"),
             Self::RefusedFor(variable) => tracing::info!(
-                target: LOG,
-                "anonymous clients are refused, as {variable} is set, although the configuration has allow_anonymous = \
-                 true; DUNLIN_ALLOW_ANONYMOUS=true serves them"
+                variable,
+                "anonymous clients are refused although allow_anonymous = true: a variable configures a login \
+                 (DUNLIN_ALLOW_ANONYMOUS=true serves them)"
             ),
-            Self::Proofs { users, tokens } => {
-                tracing::info!(target: LOG, users, tokens, "a client that gives a user name has to prove it");
-            }
-            Self::Rules(rules) => {
-                tracing::info!(target: LOG, rules, "clients may do what auth.acl_file allows");
-            }
+            Self::Proofs { users, tokens } => tracing::info!(users, tokens, "login is on"),
+            Self::Rules(rules) => tracing::info!(rules, "access rules are on (auth.acl_file)"),
             Self::Own { listener, served: true } => {
-                tracing::info!(target: LOG, listener, "anonymous clients are served there: its own allow_anonymous = true");
+                tracing::info!(listener, "anonymous clients are served on this listener: its allow_anonymous = true");
             }
             Self::Own { listener, served: false } => {
-                tracing::info!(target: LOG, listener, "anonymous clients are refused there: its own allow_anonymous = false");
+                tracing::info!(listener, "anonymous clients are refused on this listener: its allow_anonymous = false");
             }
-            Self::Certificates(listener) => tracing::info!(target: LOG, listener, "clients need a certificate"),
+            Self::Certificates(listener) => tracing::info!(listener, "clients need a certificate"),
             Self::CertificatesAlone(listener) => tracing::warn!(
-                target: LOG,
                 listener,
-                "clients need a certificate, and are refused with one: it is not their user name (identity), no users are \
-                 configured, and anonymous clients are refused (allow_anonymous)"
+                "every client is refused, also with a certificate: the listener has no identity, no users are configured, \
+                 and anonymous clients are refused (allow_anonymous)"
             ),
         }
     }
 }
-
-/// What the log calls the one who speaks.
-const LOG: &str = "dunlin::server";

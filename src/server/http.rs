@@ -69,7 +69,7 @@ impl Http {
                 Ok(one) => bound.push(one),
                 // nobody asked for it
                 Err(error) if config.has_default_http() => {
-                    tracing::info!(target: "dunlin::server", "no HTTP on {endpoint}: {error}; http.listen may name another port");
+                    tracing::info!(address = %endpoint, %error, "no HTTP: http.listen may name another port");
                 }
                 Err(error) => return Err(HttpError::Bind { address: endpoint.to_string(), key: LISTEN, error }),
             }
@@ -97,14 +97,13 @@ impl Http {
             return;
         }
         let rules = rules(config, self.plugged_in);
-        let what = match (rules.open || !rules.users.is_empty(), rules.metrics_open) {
-            (true, _) => "metrics and health checks",
-            (false, true) => "metrics, which are open to everybody, and health checks",
-            (false, false) => {
-                "health checks alone, as a login is configured; for the rest write users = [\"NAME:admin\"] below [http]"
-            }
+        let metrics = match (rules.open, rules.metrics_open, rules.users.is_empty()) {
+            (true, ..) | (_, true, _) => "open",
+            (false, false, false) => "for users",
+            // a login is configured, and nobody has a role
+            (false, false, true) => "refused (http.users is empty)",
         };
-        tracing::info!(target: "dunlin::server", "HTTP on {}: {what}", urls.join(", "));
+        tracing::info!(urls = urls.join(","), metrics, "HTTP");
     }
 
     /// These listeners have certificates, which end at these times.

@@ -254,7 +254,7 @@ impl Read {
 
     /// Says what is not as it should be.
     pub(super) fn warn(&self) {
-        self.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        self.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
     }
 
     /// Binds the listener that this was read for; it is more than one where systemd passed more than one of its name.
@@ -319,7 +319,7 @@ pub(super) fn tolerate<T>(
         Ok(one) => Ok(Some(one)),
         Err(ListenError::Bind { address, error }) if has_twin(config, &address) && no_ipv6(&error) => {
             if is_new {
-                tracing::info!("not listening on {address}: this machine has no IPv6");
+                tracing::info!(%address, reason = "this machine has no IPv6", "not listening");
             }
             Ok(None)
         }

@@ -38,11 +38,12 @@ use std::{
 
 use parking_lot::Mutex;
 use thiserror::Error;
+use tracing::field::display;
 
 use crate::{
     auth::{Auth, AuthError},
     clock::Clock,
-    config::{self, Config, Limits, ListenerConfig, PublishRateAction, SysPublish},
+    config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
     net::{NetLimits, PassedSockets, Workers},
     router::{
@@ -334,15 +335,16 @@ impl Server {
     pub async fn shutdown(self) -> Result<(), store::Failure> {
         let config = self.config.into_inner();
         let (grace, drain) = (config.shutdown_grace, config.http.drain_delay);
-        tracing::info!(?grace, connected = self.router.connected(), "shutting down");
-        // the ready file goes first: whoever sees it may connect
+        let shown = humantime::format_duration(grace);
+        tracing::info!(grace = %shown, connected = self.router.connected(), "shutting down");
+        // the ready file is removed first: a client that sees it may connect
         drop(self.ready_file);
         let http = self.http;
         http.stopping();
         let (mut workers, store, router, clock) = (self.workers, self.store, self.router, self.clock);
         let inside = self.inside;
         let (done, stopped) = tokio::sync::oneshot::channel();
-        // a thread of its own: whoever gives up waiting is not kept by it
+        // a thread of its own: a caller that gives up waiting is not held by it
         std::thread::spawn(move || {
             http::wait(&clock, drain);
             // while those that wait for them are still connected
@@ -362,24 +364,24 @@ impl Server {
     }
 }
 
-/// The first lines of the log: how safe, who, where.
+/// The first lines of the log: the version and its persistence, warnings, which clients may connect, the listeners.
 fn announce(config: &Config, listening: &[Listening], workers: usize, auth: Option<&Auth>, in_memory: bool) {
     let version = env!("CARGO_PKG_VERSION");
-    match (&config.data_dir, in_memory) {
-        (_, true) => tracing::info!(
-            "dunlin {version}, in memory: what is acknowledged is kept while this process lives, nothing is written to disk"
-        ),
-        (Some(_), false) => tracing::info!("dunlin {version}, persistence: {}", config::persistence_text(config)),
-        (None, false) => tracing::info!("dunlin {version}, persistence: a store that the program plugged in"),
+    let (data_dir, interval) = (config.data_dir.as_ref().map(|path| display(path.display())), config.sync_interval);
+    let interval = (config.sync == SyncMode::Interval).then(|| display(humantime::format_duration(interval)));
+    match (in_memory, data_dir) {
+        (true, _) => tracing::info!(version, persistence = "none", "dunlin"),
+        (false, Some(data_dir)) => {
+            tracing::info!(version, persistence = "disk", data_dir, sync_interval = interval, "dunlin");
+        }
+        (false, None) => tracing::info!(version, persistence = "plug-in", "dunlin"),
     }
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings.iter().for_each(|reason| tracing::warn!(reason, "configuration warning"));
     if let Some(auth) = auth {
         access::lines(&auth.policy(), config).iter().for_each(access::Line::log);
     }
     let texts: Vec<_> = listening.iter().map(|one| one.endpoint.with(one.transport).to_string()).collect();
-    let listening = texts.join(", ");
-    let threads = if workers == 1 { "thread" } else { "threads" };
-    tracing::info!("ready, listening on {listening} ({workers} worker {threads})");
+    tracing::info!(listeners = texts.join(","), workers, "ready");
 }
 
 fn router_limits(config: &Config) -> RouterLimits {

@@ -53,7 +53,7 @@ impl Server {
             lines.extend(self.replace_policy(running, config, auth, policy));
         }
         let new_warnings = config.warnings.iter().filter(|warning| !running.warnings.contains(warning));
-        new_warnings.for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        new_warnings.for_each(|reason| tracing::warn!(reason, "configuration warning"));
         let (of_listeners, closing) = plan.apply(&self.workers);
         lines.extend(of_listeners);
         self.http.certificates(self.listeners.certificates());

@@ -92,7 +92,7 @@ impl Drop for Prepared {
 impl Drop for ReadyFile {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove the ready file");
+            tracing::warn!(file = %self.0.display(), %error, "cannot remove the ready file");
         }
     }
 }

@@ -162,7 +162,7 @@ impl<'a> Plan<'a> {
 
     /// Puts it in force. Gives what changed, a line each, and what ends when the listeners that are gone are closed.
     pub(super) fn apply(mut self, workers: &Workers) -> (Vec<String>, Vec<impl Future<Output = ()> + Send + use<>>) {
-        self.warnings.iter().for_each(|warning| tracing::warn!(target: "dunlin::server", "{warning}"));
+        self.warnings.iter().for_each(|reason| tracing::warn!(reason, "certificate warning"));
         let mut anonymity = self.anonymity.load().to_vec();
         for Next { open, .. } in &self.next {
             let number = usize::from(open.listening.number);

@@ -119,11 +119,11 @@ impl Watch {
         };
         let mut watcher = match notify::recommended_watcher(tell) {
             Ok(watcher) => watcher,
-            Err(error) => return tracing::error!("watch = true: no file can be watched: {error}; {INSTEAD}"),
+            Err(error) => return tracing::error!(%error, "cannot watch any file: reload with SIGHUP"),
         };
         for directory in directories.keys() {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::error!("watch = true: {} cannot be watched: {error}; {INSTEAD}", directory.display());
+                tracing::error!(directory = %directory.display(), %error, "cannot watch a directory: reload with SIGHUP");
             }
         }
         // the one before it watches until here
@@ -199,7 +199,6 @@ const LEFT_ALONE: Duration = Duration::from_secs(1);
 const AT_MOST: Duration = Duration::from_secs(10);
 /// As for Linux.
 const MOST_LINKS: usize = 40;
-const INSTEAD: &str = "SIGHUP still reads the configuration again";
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ pub enum CloseReason {
     #[error("the client sent DISCONNECT")]
     ClientDisconnect,
     /// DISCONNECT of MQTT 5 with a reason other than "Normal disconnection": it publishes the Will.
-    #[error("the client sent DISCONNECT with the Reason Code {0:?}")]
+    #[error("the client sent DISCONNECT with Reason Code 0x{code:02x}: {0}", code = *.0 as u8)]
     ClientGaveUp(ReasonCode),
     /// The client closed the network connection without a DISCONNECT.
     #[error("the client closed the connection without DISCONNECT")]
@@ -92,7 +92,7 @@ pub enum CloseReason {
         waiting: usize,
     },
     /// CONNACK with a reason other than success.
-    #[error("the connection was refused: {code:?}: {why}")]
+    #[error("{why}")]
     Refused {
         /// What the client was told.
         code: ReasonCode,

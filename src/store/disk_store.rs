@@ -85,7 +85,8 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
     let files = Arc::new(Disk::new(&options.data_dir, options.sync == Sync::BeforeAck));
-    let mut progress = Progress::of_log("restoring data_dir", &*files, |line| tracing::info!("{line}"));
+    let say = |_: &str, done: &str| tracing::info!(done, "restoring data_dir");
+    let mut progress = Progress::of_log("restoring data_dir", &*files, say);
     let mut count = |position: recovery::Position<'_>, _: &log::LogRecord<'_>| {
         options.progress.fetch_add(1, Ordering::Relaxed);
         progress.read(position.file, position.offset);
@@ -98,17 +99,19 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
     if let Some(torn) = &recovered.torn {
         tracing::warn!(
             file = %options.data_dir.join(&torn.file).display(),
-            "the log ends within frame {}, at byte {}: cut off{}",
-            torn.frame,
-            torn.offset,
-            torn.acknowledged(),
+            frame = torn.frame,
+            byte = torn.offset,
+            acknowledged = torn.acknowledged(),
+            "the log ends within a frame, which was cut off"
         );
     }
     if let Some(version) = recovered.version.filter(|&version| version < VERSION) {
         tracing::warn!(
             data_dir = %options.data_dir.display(),
-            "format {version} becomes format {VERSION}: an earlier dunlin cannot read the directory afterwards; \
-             `dunlin store export --format {version}` writes one that it can"
+            from = version,
+            to = VERSION,
+            "the store changes its format: earlier versions cannot read it afterwards (dunlin store export --format writes \
+             the earlier format)"
         );
     }
     let last = recovered.last;
@@ -177,7 +180,7 @@ impl DiskStore {
 impl Drop for DiskStore {
     fn drop(&mut self) {
         if let Err(failure) = self.close() {
-            tracing::error!("{failure}");
+            tracing::error!(reason = %failure, "data_dir failed");
         }
     }
 }

@@ -74,7 +74,7 @@ class Broker:
         args = [BINARY, "--config", CONFIG, "--listen", "127.0.0.1:0", "--ready-file", READY]
         self.process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
         self.lines = []
-        self.wait_for("ready, listening on")
+        self.wait_for("ready listeners=")
         with open(READY) as file:
             self.port = json.load(file)["listeners"][0]["port"]
         return self

@@ -139,7 +139,7 @@ class Dunlin(Program):
     def __init__(self, binary, config, *flags):
         ready = path("ready")
         super().__init__(binary, "--config", write("dunlin.toml", config), "--ready-file", ready, *flags)
-        self.wait_for("ready, listening on")
+        self.wait_for("ready listeners=")
         with open(ready) as file:
             self.ports = [listener["port"] for listener in json.load(file)["listeners"]]
 

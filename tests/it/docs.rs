@@ -151,6 +151,82 @@ fn keys_that_pages_name_exist() {
     assert!(found > 50, "{found}");
 }
 
+/// The message of a line of the log is written in the sources, and so is each of its fields, in the same call.
+#[test]
+fn lines_of_the_log_on_the_pages_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let calls = log_calls(&root.join("src"));
+    let mut found = 0;
+    for page in pages().into_iter().chain([root.join("README.md")]) {
+        for (line, text) in (1..).zip(fs::read_to_string(&page).unwrap().lines()) {
+            let begins = ["INFO ", "WARN ", "ERROR "].iter().find_map(|level| text.trim_start().strip_prefix(level));
+            let Some(text) = begins else { continue };
+            let words: Vec<_> = text.split(' ').collect();
+            let is_field = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_name(name));
+            let message: Vec<_> = words.iter().copied().take_while(|word| !is_field(word)).collect();
+            let message = format!("\"{}\"", message.join(" "));
+            let fields: Vec<_> =
+                words.iter().filter(|word| is_field(word)).map(|w| w.split('=').next().unwrap()).collect();
+            let is_it = |call: &&String| {
+                call.ends_with(&message) && fields.iter().all(|field| names(call).any(|n| n == *field))
+            };
+            assert!(
+                calls.iter().any(|call| is_it(&call)),
+                "{}:{line}: no call logs {message} with {fields:?}",
+                page.display()
+            );
+            found += 1;
+        }
+    }
+    assert!(found > 10, "{found}");
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+}
+
+fn names(call: &str) -> impl Iterator<Item = &str> {
+    call.split(|c: char| !c.is_ascii_lowercase() && c != '_')
+}
+
+/// What the sources log: for each text in a call, the call as far as the end of that text.
+fn log_calls(folder: &Path) -> Vec<String> {
+    let mut calls = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            calls.extend(log_calls(&path));
+        } else {
+            let source = fs::read_to_string(&path).unwrap();
+            let begins = ["error!(", "warn!(", "info!(", "say!(", "Line::Note("]
+                .iter()
+                .flat_map(|begin| source.match_indices(begin));
+            for (at, begin) in begins {
+                let call = in_parentheses(&source[at + begin.len()..]);
+                // a text over several lines
+                let call = call.split("\\\n").map(str::trim_start).collect::<String>();
+                calls.extend(call.match_indices('"').map(|(end, _)| call[..=end].to_owned()));
+            }
+        }
+    }
+    calls
+}
+
+/// As far as the parenthesis that closes the one before; those in texts do not count.
+fn in_parentheses(source: &str) -> &str {
+    let (mut open, mut in_text, mut escaped) = (1, false, false);
+    let closes = |c: char| {
+        match c {
+            '"' if !escaped => in_text = !in_text,
+            '(' if !in_text => open += 1,
+            ')' if !in_text => open -= 1,
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        open == 0
+    };
+    &source[..source.find(closes).expect("a call ends")]
+}
+
 #[test]
 fn every_dependency_has_a_row() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -222,7 +298,7 @@ fn readme_script(blocks: &[Block]) -> String {
     let mut script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\nbroker=\n".to_owned();
     // the one before has its port
     script += "serve() { [[ -z $broker ]] || { kill $broker; wait $broker; }; : > log; \"$@\" 2> log & broker=$!; \
-               until grep -q 'ready, listening' log; do kill -0 $broker; done; }\n";
+               until grep -q 'ready listeners=' log; do kill -0 $broker; done; }\n";
     let is_broker = |line: &str| {
         let words = line.split(' ').skip_while(|word| word.starts_with("DUNLIN_"));
         let words: Vec<_> = words.collect();

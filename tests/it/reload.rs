@@ -13,6 +13,7 @@ use std::{
 use dunlin::auth;
 use tokio_rustls::rustls::ClientConfig;
 
+use crate::log::{field, unquoted};
 use crate::support::{
     raw::{Client, Connect, Message, connack, puback},
     running::{Running, accepted},
@@ -57,16 +58,15 @@ impl Setup {
     /// What the log says has changed.
     fn changed(&mut self) -> String {
         let line = self.running.wait_for("the configuration ");
-        let (_, changed) = line.split_once("was read again; changed: ").unwrap_or_else(|| panic!("{line}"));
-        changed.to_owned()
+        assert!(line.contains("the configuration was read again "), "{line}");
+        unquoted(field(&line, "changed").unwrap())
     }
 
     /// Why the log says that nothing has.
     fn refused(&mut self) -> String {
         let line = self.running.wait_for("the configuration ");
-        let (_, why) = line.split_once("stays as it is: ").unwrap_or_else(|| panic!("{line}"));
-        assert!(line.contains("ERROR"), "{line}");
-        why.to_owned()
+        assert!(line.contains("ERROR the configuration stays as it is "), "{line}");
+        unquoted(field(&line, "error").unwrap())
     }
 
     fn hangup(&mut self) -> String {
@@ -441,16 +441,16 @@ fn files_that_are_watched_are_read_when_they_are_replaced() {
         .parse()
         .unwrap();
     connect(&mut secure(address, &setup.certs.client()), "tls");
-    assert!(!setup.running.read.iter().any(|line| line.contains("changed: nothing")), "{:#?}", setup.running.read);
+    assert!(!setup.running.read.iter().any(|line| line.contains("changed=nothing")), "{:#?}", setup.running.read);
     // two files: where it looks between them, it finds that they do not belong together, and waits for the other
     setup.certs.renew();
     let name = format!("listener tls://{address}");
-    setup.running.wait_for(&format!("changed: certificate of {name}, private key of {name}"));
+    setup.running.wait_for(&format!("changed=\"certificate of {name}, private key of {name}\""));
     connect(&mut secure(address, &setup.certs.client()), "renewed");
 
     // no more
     setup.replace("dunlin.toml", &secure_too.replace("watch = true\n", ""));
-    setup.running.wait_for("changed: watch = false (was true)");
+    setup.running.wait_for("changed=\"watch = false (was true)\"");
     setup.replace("acl", "topic d\n");
     assert_eq!(setup.hangup(), "rules (auth.acl_file)");
 }

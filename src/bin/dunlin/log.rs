@@ -1,5 +1,5 @@
 //! The log of the binary: `tracing` events as lines on standard error, in text or JSON, with a level that can be
-//! changed while it runs. What is logged is the business of those who log it.
+//! changed while it runs. It decides how a line looks, and not which lines there are.
 
 use std::{
     fmt::{Debug, Write},
@@ -30,7 +30,7 @@ use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::{
         self, FmtContext, FormatEvent, FormatFields,
-        format::{Format, Full, Writer},
+        format::{JsonFields, Writer},
         time::FormatTime,
     },
     layer::SubscriberExt,
@@ -66,13 +66,20 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
         let queue = queue.clone();
         move || queue.clone()
     };
-    let lines = fmt::layer().with_writer(writer).with_timer(Utc).with_ansi(io::stderr().is_terminal());
+    let lines = fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text if is_journal() => {
-            lines.fmt_fields(TextFields).event_format(ForJournal(fmt::format().without_time().with_ansi(false))).boxed()
+            let format = WithTarget::of(|target| fmt::format().without_time().with_ansi(false).with_target(target));
+            lines.fmt_fields(TextFields).event_format(ForJournal(format)).boxed()
         }
-        LogFormat::Text => lines.fmt_fields(TextFields).boxed(),
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            let format = WithTarget::of(|target| fmt::format().with_timer(Utc).with_target(target));
+            lines.fmt_fields(TextFields).event_format(format).boxed()
+        }
+        LogFormat::Json => {
+            let format = |target| fmt::format().with_timer(Utc).json().flatten_event(true).with_target(target);
+            lines.fmt_fields(JsonFields::new()).event_format(WithTarget::of(format)).boxed()
+        }
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot set up the log")?;
     Ok(LevelHandle { level: handle, lines: queue })
@@ -97,7 +104,7 @@ pub fn failures(texts: &[String], format: LogFormat) -> ExitCode {
 
 fn json_line(message: &str) -> String {
     let timestamp = humantime::format_rfc3339_millis(Clock::system().wall()).to_string();
-    let line = Line { timestamp, level: "ERROR", message, target: "dunlin" };
+    let line = Line { timestamp, level: "ERROR", message };
     serde_json::to_string(&line).unwrap_or_default()
 }
 
@@ -107,7 +114,6 @@ struct Line<'a> {
     timestamp: String,
     level: &'static str,
     message: &'a str,
-    target: &'static str,
 }
 
 /// An error and its causes. Most errors have the text of their cause in their own: it is not told twice.
@@ -172,7 +178,7 @@ fn write_lines(entries: &Receiver<Entry>, dropped: &AtomicUsize) {
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            tracing::warn!("{lost} lines of the log were dropped: they came faster than they were read");
+            tracing::warn!(lines = lost, "lines of the log were dropped: they were written faster than they were read");
         }
     }
 }
@@ -288,13 +294,40 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// A text line behind the prefix that the journal takes its priority from (sd-daemon(3)). It has its own time stamps.
-struct ForJournal(Format<Full, ()>);
+/// A line names the module that wrote it only if that helps: at level debug or trace, and if it is not dunlin's.
+struct WithTarget<F> {
+    with: F,
+    without: F,
+}
 
-impl<S, N> FormatEvent<S, N> for ForJournal
+impl<F> WithTarget<F> {
+    /// `format` makes one that names the module, or one that does not.
+    fn of(format: impl Fn(bool) -> F) -> Self {
+        Self { with: format(true), without: format(false) }
+    }
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithTarget<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, out: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
+        let about = event.metadata();
+        let is_plain = *about.level() <= Level::INFO && about.target().starts_with("dunlin");
+        if is_plain { &self.without } else { &self.with }.format_event(context, out, event)
+    }
+}
+
+/// A text line behind the prefix that the journal takes its priority from (sd-daemon(3)). It has its own time stamps.
+struct ForJournal<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for ForJournal<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> std::fmt::Result {
         write!(out, "<{}>", priority(*event.metadata().level()))?;

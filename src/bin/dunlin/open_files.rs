@@ -4,23 +4,25 @@
 use dunlin::Config;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-const LIMIT: &str = "limits.max_connections";
-
-/// The limit that holds, and what was said of it.
+/// The limit of open files, and what the log has about it.
 pub struct OpenFiles {
     /// `None`: there is none.
     limit: Option<u64>,
-    /// Those beside connections, as the process was started.
+    /// Open files beside those of connections, when the process started.
     others: Option<usize>,
-    said: Option<Said>,
-    logged: Option<Said>,
+    found: Option<TooLow>,
+    logged: Option<TooLow>,
 }
 
-/// What the log says about a limit that is too low.
-#[derive(Clone, Debug, PartialEq)]
-enum Said {
-    Warning(String),
-    Note(String),
+/// The limit of open files is too low for `limits.max_connections`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct TooLow {
+    max_connections: usize,
+    is_configured: bool,
+    open_files: usize,
+    needed: usize,
+    /// Connections that fit.
+    possible: usize,
 }
 
 impl OpenFiles {
@@ -32,45 +34,59 @@ impl OpenFiles {
             // where the system refuses, what was in force still is
             let _ = setrlimit(Resource::Nofile, limit);
         }
-        Self { limit: getrlimit(Resource::Nofile).current, others: None, said: None, logged: None }
+        Self { limit: getrlimit(Resource::Nofile).current, others: None, found: None, logged: None }
     }
 
     /// Lowers `limits.max_connections` to what the limit suffices for, unless it is configured.
     pub fn fit(&mut self, config: &mut Config) {
         let others = *self.others.get_or_insert_with(|| others(config));
-        self.said = self.limit.and_then(|limit| fit(config, usize::try_from(limit).unwrap_or(usize::MAX), others));
+        self.found = self.limit.and_then(|limit| fit(config, usize::try_from(limit).unwrap_or(usize::MAX), others));
     }
 
     /// Logs what `fit` found, unless it is what was logged before.
     pub fn log(&mut self) {
-        if self.said != self.logged {
-            match &self.said {
-                Some(Said::Warning(text)) => tracing::warn!("{text}"),
-                Some(Said::Note(text)) => tracing::info!("{text}"),
-                None => {}
-            }
-            self.logged.clone_from(&self.said);
+        if self.found != self.logged {
+            self.found.iter().for_each(TooLow::log);
+            self.logged = self.found;
         }
     }
 }
 
-fn fit(config: &mut Config, limit: usize, others: usize) -> Option<Said> {
-    let wanted = config.limits.max_connections;
-    if limit >= wanted.saturating_add(others) {
+impl TooLow {
+    fn log(&self) {
+        let Self { max_connections, is_configured, open_files, needed, possible } = *self;
+        match is_configured {
+            true => tracing::warn!(
+                max_connections,
+                needed,
+                open_files,
+                possible,
+                "limits.max_connections needs more open files than this process may have: raise the hard limit (ulimit -Hn, \
+                 LimitNOFILE= of systemd, --ulimit nofile= of docker), or lower limits.max_connections"
+            ),
+            false => tracing::info!(
+                max_connections = possible,
+                open_files,
+                "limits.max_connections was lowered to fit the limit of open files: for more, raise the hard limit \
+                 (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of docker)"
+            ),
+        }
+    }
+}
+
+fn fit(config: &mut Config, open_files: usize, others: usize) -> Option<TooLow> {
+    let max_connections = config.limits.max_connections;
+    let needed = max_connections.saturating_add(others);
+    if open_files >= needed {
         return None;
     }
     // a very low limit is shared
-    let possible = limit.saturating_sub(others).max(limit / 2).max(1);
-    let mend = "raise the hard limit (ulimit -Hn; LimitNOFILE= of systemd; --ulimit nofile= of docker)";
-    if config.origins.of(LIMIT).is_some() {
-        return Some(Said::Warning(format!(
-            "{LIMIT} = {wanted} needs {} open files, and this process may have {limit}, enough for about {possible} \
-             connections; {mend}, or lower {LIMIT}",
-            wanted.saturating_add(others)
-        )));
+    let possible = open_files.saturating_sub(others).max(open_files / 2).max(1);
+    let is_configured = config.origins.of("limits.max_connections").is_some();
+    if !is_configured {
+        config.limits.max_connections = possible;
     }
-    config.limits.max_connections = possible;
-    Some(Said::Note(format!("{LIMIT} is {possible}, as this process may have {limit} open files; for more, {mend}")))
+    Some(TooLow { max_connections, is_configured, open_files, needed, possible })
 }
 
 /// Open files beside those of connections, generously: listeners, logs, what each thread has, and the store.

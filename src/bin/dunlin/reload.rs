@@ -68,7 +68,7 @@ impl<'a> Reloads<'a> {
                 error.to_string()
             }
         };
-        tracing::error!("the configuration stays as it is: {error}");
+        tracing::error!(error, "the configuration stays as it is");
         Err(error)
     }
 
@@ -87,8 +87,8 @@ impl<'a> Reloads<'a> {
 
 fn done(config: &Config, changed: &[String], level: &log::LevelHandle) {
     if let Err(error) = level.set(config.log.level) {
-        tracing::error!("{error:#}");
+        tracing::error!(error = format_args!("{error:#}"), "cannot change the log level");
     }
     let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
-    tracing::info!("the configuration was read again; changed: {changed}");
+    tracing::info!(changed, "the configuration was read again");
 }

@@ -190,7 +190,7 @@ impl Reports {
     fn log_silence(&mut self) {
         if self.is_silent && !self.is_logged {
             tracing::error!(
-                "worker threads do not answer; systemd restarts the broker if they do not go on (WatchdogSec)"
+                "worker threads do not answer: systemd restarts the broker unless they recover (WatchdogSec)"
             );
         }
         self.is_logged = self.is_silent;

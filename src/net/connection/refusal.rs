@@ -30,13 +30,9 @@ impl<S: Stream> Connection<S> {
         let code = self.answer_refused(worker, connect.version, code, most);
         let user = self.socket.certificate_name().or(connect.username);
         let about = Some(About { client, user, version: connect.version });
-        match (check, reason) {
-            (true, _) => worker.shared.lines.health_check(&self.peer(), code),
-            (false, CloseReason::Refused { why, .. }) => {
-                let refused = Refused { about, version: Some(connect.version), code };
-                worker.shared.lines.refused(&self.peer(), &refused, why);
-            }
-            (false, reason) => {
+        match check {
+            true => worker.shared.lines.health_check(&self.peer(), code),
+            false => {
                 let refused = Refused { about, version: Some(connect.version), code };
                 worker.shared.lines.refused(&self.peer(), &refused, reason);
             }

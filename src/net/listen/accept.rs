@@ -83,7 +83,7 @@ pub(crate) async fn accept(
                 Ok(Err(error)) => {
                     // out of file descriptors or memory: others must end first
                     complaints.say(shared.clock.now(), || {
-                        tracing::error!(%address, %error, "cannot accept a connection; trying again (more file descriptors: ulimit -n)");
+                        tracing::error!(%address, %error, "cannot accept a connection, will try again: see ulimit -n");
                     });
                     shared.clock.sleep(Duration::from_millis(50)).await;
                     break;
@@ -119,7 +119,8 @@ async fn wait_for_room(shared: &NetShared, base: usize, full: &mut Complaints) {
     Worker::with(|w| w.local.count(Count::RefusedConnectingBytes, 1));
     full.say(shared.clock.now(), || {
         tracing::warn!(
-            "connections wait to be accepted: those whose CONNECT is not answered hold limits.max_connecting_bytes"
+            limit = "limits.max_connecting_bytes",
+            "new connections wait: the ones without an answered CONNECT use too much memory"
         );
     });
     while !has_room() {
@@ -135,7 +136,7 @@ fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
     if waited {
         Worker::with(|w| w.local.count(Count::ConnectRate, 1));
         storms.say(now, || {
-            tracing::warn!(rate, "more connections come than limits.connect_rate allows: they wait to be accepted");
+            tracing::warn!(rate, limit = "limits.connect_rate", "new connections wait: they arrive too fast");
         });
     }
 }

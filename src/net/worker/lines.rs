@@ -115,7 +115,8 @@ impl Lines {
     pub(crate) fn health_check(&self, peer: &Peer, code: ReasonCode) {
         if tracing::enabled!(target: "dunlin::net", tracing::Level::DEBUG) {
             let listener = self.listener(peer);
-            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code = code.connect_return_code(), "health check");
+            let code = code.connect_return_code();
+            tracing::debug!(target: "dunlin::net", %peer, listener = listener.as_deref(), code, "health check");
         }
     }
 
@@ -151,7 +152,8 @@ impl Lines {
                 user,
                 %peer,
                 listener = listener.as_deref(),
-                "publishes faster than publish_rate or publish_bytes_rate allows, and is slowed"
+                reason = "it publishes faster than publish_rate or publish_bytes_rate allows",
+                "slowed"
             );
         }
     }
@@ -272,7 +274,7 @@ fn say_sum(sum: &Sum) {
         connections,
         lines,
         %last_reason,
-        "connections come and go: their lines are summed up"
+        "connections come and go, lines summed up"
     );
 }
 

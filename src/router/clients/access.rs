@@ -138,8 +138,7 @@ impl Router {
                 target: "dunlin::router",
                 messages = skipped,
                 sessions = of_sessions,
-                "messages that wait may not be received by their clients any more: they are skipped, and delivered when they \
-                 may be again (auth.acl_file)"
+                "queued messages skipped until their clients may receive them again (auth.acl_file)"
             );
         }
         // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
@@ -164,7 +163,7 @@ impl Router {
             tracing::error!(
                 client,
                 user,
-                "a plug-in panicked when it was asked what this client may do: it may do nothing"
+                "a plug-in panicked while it authorized this client: the client may do nothing"
             );
             Some(Arc::new(Access::nothing(user)))
         });

@@ -287,7 +287,7 @@ impl Router {
                 client,
                 user,
                 messages = skipped,
-                "messages that wait for this client may not be received by it: they are skipped (auth.acl_file)"
+                "queued messages skipped: the client may not receive them (auth.acl_file)"
             );
         }
         state.origin = origin;

@@ -199,11 +199,11 @@ impl Router {
 
     fn tell_expired(&self, local: &mut RouterThread, client: &ClientId, expiry: Expiry) {
         let most = local.limits.session_expiry;
-        let why = match expiry.within(None) {
-            Some(asked) if most.is_none_or(|most| asked < most) => "its client's Session Expiry Interval",
+        let reason = match expiry.within(None) {
+            Some(asked) if most.is_none_or(|most| asked < most) => "Session Expiry Interval of the client",
             _ => "limits.session_expiry",
         };
-        tracing::info!(client = %client, "session expired ({why})");
+        tracing::info!(client = %client, reason, "session expired");
         let after = expiry.within(most).unwrap_or_default();
         local.observers.observe(&Event::SessionExpired { client, after });
     }

@@ -84,7 +84,7 @@ impl Router {
         };
         if !self.ports.authenticate.as_ref().is_some_and(is_configured) {
             let (client, login) = (client.as_str(), owner.login.name());
-            tracing::info!(target: "dunlin::router", client, user, login, "session ended: its user is not configured any more");
+            tracing::info!(target: "dunlin::router", client, user, login, "session ended: its user was removed from the configuration");
             return Ok(Claim::Ends);
         }
         local.count(Count::RefusedLogins, 1);

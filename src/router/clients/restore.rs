@@ -45,7 +45,7 @@ impl Router {
             let filter = match TopicFilter::new(text) {
                 Ok(filter) => filter,
                 Err(error) => {
-                    tracing::error!(%client, filter = %text, "a stored subscription is not valid: it {error}");
+                    tracing::error!(%client, filter = %text, %error, "stored subscription left out: it is not valid");
                     continue;
                 }
             };
@@ -58,7 +58,7 @@ impl Router {
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::error!(%client, filter = %text, "a stored subscription is not valid: {error}");
+                    tracing::error!(%client, filter = %text, %error, "stored subscription left out: it is not valid");
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::{
         thread::{Count, Refused},
     },
     client::Client,
-    filters::{Filters, KeptFilters, Seen, steps_of},
+    filters::{Filters, KeptFilters, Seen, listed, steps_of},
     operation::{Operation, Subscribing},
 };
 use crate::{
@@ -115,7 +115,12 @@ impl Router {
         if !is_done {
             return Ok(false);
         }
-        tracing::debug!(client = %client.id, ?filters, codes = ?subscribing.codes, "subscribe");
+        tracing::debug!(
+            client = %client.id,
+            filters = listed(filters.iter().map(|(filter, _)| filter.as_str())),
+            codes = listed(subscribing.codes.iter()),
+            "subscribe"
+        );
         self.answer_subscribe(local, client, subscribing, replies)?;
         Ok(true)
     }

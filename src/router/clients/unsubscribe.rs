@@ -7,7 +7,7 @@ use super::{
         sessions::{GroupRef, SlotState},
     },
     client::{Client, answer},
-    filters::{KeptFilters, steps_of},
+    filters::{KeptFilters, listed, steps_of},
     operation::{Operation, Unsubscribing},
 };
 use crate::{
@@ -31,7 +31,7 @@ impl Router {
         let mut unsubscribing =
             Unsubscribing { packet_id, properties, next: 0, stored: Stored::Done, codes: Vec::new() };
         if self.give_up_filters(local, client, &mut unsubscribing, |place| unsubscribe.filters.get(place).copied())? {
-            tracing::debug!(client = %client.id, filters = ?unsubscribe.filters, "unsubscribe");
+            tracing::debug!(client = %client.id, filters = listed(unsubscribe.filters.iter().map(|filter| filter.as_str())), "unsubscribe");
             self.unsubscribed(local, client, &mut unsubscribing, replies);
         } else {
             let options = SubscriptionOptions::default();
@@ -53,7 +53,8 @@ impl Router {
         let filter = |place| (place < filters.len()).then(|| filters.get(place).0);
         let is_done = self.give_up_filters(local, client, unsubscribing, filter)?;
         if is_done {
-            tracing::debug!(client = %client.id, filters = filters.len(), "unsubscribe");
+            let all = || (0..filters.len()).map(|place| filters.get(place).0.as_str());
+            tracing::debug!(client = %client.id, filters = listed(all()), "unsubscribe");
             self.unsubscribed(local, client, unsubscribing, replies);
         }
         Ok(is_done)

@@ -343,7 +343,7 @@ impl Router {
             }
             return local.observers.dropped(client, topic, payload, DropReason::WillsFull);
         }
-        tracing::info!(client = %client, "Will not published yet: there is no room in data_dir");
+        tracing::info!(client = %client, reason = "there is no room in data_dir", "Will not published yet");
         self.keep_will(client, user, kept, will);
     }
 

@@ -96,12 +96,10 @@ impl Refused {
     /// For the log.
     pub(crate) fn told(self) -> &'static str {
         match self {
-            Self::Nothing => "nothing is refused any more",
-            Self::Newcomers => "new connections and new retained topics are refused",
-            Self::Subscriptions => "new connections, new retained topics and new subscriptions are refused",
-            Self::Queueing => {
-                "new connections, new retained topics and new subscriptions are refused, and queues take no more"
-            }
+            Self::Nothing => "nothing",
+            Self::Newcomers => "new connections, new retained topics",
+            Self::Subscriptions => "new connections, new retained topics, new subscriptions",
+            Self::Queueing => "new connections, new retained topics, new subscriptions, queued messages",
         }
     }
 }

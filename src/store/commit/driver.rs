@@ -316,7 +316,7 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
             // the writer says so when it matters
             Err(error) if is_full(&error) => clock.park_until(clock.now() + RETRY),
             Err(error) => {
-                tracing::warn!(%error, "cannot make a file for the next segment of the store; trying again");
+                tracing::warn!(%error, "cannot create a file for the next segment of the store, will try again");
                 clock.park_until(clock.now() + RETRY);
             }
         }

@@ -359,13 +359,13 @@ impl Handover {
         let changes = |from| (from != to && from != FAILED).then_some(to);
         let Ok(from) = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, changes) else { return };
         if from == READY {
-            tracing::error!("no room on the disk of data_dir: what has to be kept is refused until there is");
+            tracing::error!("data_dir: the disk is full, messages that must be stored are refused");
         }
         if to == READY {
-            tracing::info!("there is room on the disk of data_dir again");
+            tracing::info!("data_dir: the disk has room again");
         }
         if to == STUCK {
-            tracing::error!("what was taken finds no room in data_dir either: clients that wait for it are closed");
+            tracing::error!("data_dir: accepted messages cannot be written, their clients are disconnected");
             // they go on waiting: what they wait for is not done
             let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
             all.into_iter().for_each(|waker| waker.wake());
@@ -384,7 +384,7 @@ impl Handover {
         drop(pending);
         self.wake.notify_all();
         if is_first {
-            tracing::error!("{failure}");
+            tracing::error!(reason = %failure, "data_dir failed");
         }
         let all = std::mem::take(&mut *self.waiters.lock());
         all.into_iter().for_each(|(_, waker)| waker.wake());

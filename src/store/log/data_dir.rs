@@ -47,8 +47,8 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     if mode & 0o077 != 0 {
         tracing::warn!(
             data_dir = %path.display(),
-            "others than its owner may use the data directory (mode {:03o}): it holds messages and subscriptions; chmod 700",
-            mode & 0o777
+            mode = format_args!("{:03o}", mode & 0o777),
+            "other users may read or write the data directory, which has messages and subscriptions: chmod 700",
         );
     }
 

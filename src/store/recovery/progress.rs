@@ -9,6 +9,8 @@ use std::{
 use super::super::log::{Files, names};
 use crate::clock::Stopwatch;
 
+type Say = fn(&str, &str);
+
 /// How far long work is.
 #[derive(Debug)]
 pub(crate) struct Progress {
@@ -16,8 +18,8 @@ pub(crate) struct Progress {
     total: u64,
     /// Bytes before each file, where the work is to read a log.
     before: BTreeMap<String, u64>,
-    /// `None`: standard error is a terminal. Otherwise a line is said by this.
-    say: Option<fn(&str)>,
+    /// Writes a line, of what is done and how far it is. `None`: standard error is a terminal.
+    say: Option<Say>,
     began: Stopwatch,
     /// When it is shown next, since it began.
     next: Duration,
@@ -25,19 +27,19 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of work on so many bytes. `say`: how a line is said where there is no terminal.
-    pub(crate) fn new(what: &'static str, total: u64, say: fn(&str)) -> Self {
+    /// Of work on so many bytes. `say` writes a line if there is no terminal.
+    pub(crate) fn new(what: &'static str, total: u64, say: Say) -> Self {
         let say = (!std::io::stderr().is_terminal()).then_some(say);
         Self::shown_by(what, total, say)
     }
 
-    fn shown_by(what: &'static str, total: u64, say: Option<fn(&str)>) -> Self {
+    fn shown_by(what: &'static str, total: u64, say: Option<Say>) -> Self {
         let next = if say.is_some() { EVERY } else { SHORT };
         Self { what, total, before: BTreeMap::new(), say, began: Stopwatch::start(), next, shown: false }
     }
 
     /// Of reading all segments of a log.
-    pub(crate) fn of_log(what: &'static str, files: &impl Files, say: fn(&str)) -> Self {
+    pub(crate) fn of_log(what: &'static str, files: &impl Files, say: Say) -> Self {
         use super::super::log::File;
         let mut progress = Self::new(what, 0, say);
         let mut names = files.list().unwrap_or_default();
@@ -68,7 +70,7 @@ impl Progress {
         }
         let text = self.text(done);
         match self.say {
-            Some(say) => say(&text),
+            Some(say) => say(self.what, &text),
             // a terminal that is gone needs none
             None => drop(write!(std::io::stderr(), "\r{text}\x1b[K")),
         }
@@ -81,7 +83,7 @@ impl Progress {
         let (what, total) = (self.what, self.total.max(done).max(1));
         let percent = done * 100 / total;
         if self.say.is_some() {
-            return format!("{what}: {percent} %, {} of {} MiB", done / MIB, total / MIB);
+            return format!("{percent} %, {} of {} MiB", done / MIB, total / MIB);
         }
         let full = (percent as usize * WIDTH / 100).min(WIDTH);
         format!("{what} [{}{}] {percent} %", "#".repeat(full), " ".repeat(WIDTH - full))
@@ -111,9 +113,9 @@ mod tests {
 
     #[test]
     fn a_line_and_a_bar_say_how_far_it_is() {
-        let mut progress = Progress::shown_by("copying", 4 << 20, Some(|_| ()));
-        assert_eq!(progress.text(1 << 20), "copying: 25 %, 1 of 4 MiB");
-        assert_eq!(progress.text(5 << 20), "copying: 100 %, 5 of 5 MiB");
+        let mut progress = Progress::shown_by("copying", 4 << 20, Some(|_, _| ()));
+        assert_eq!(progress.text(1 << 20), "25 %, 1 of 4 MiB");
+        assert_eq!(progress.text(5 << 20), "100 %, 5 of 5 MiB");
         // not before ten seconds
         progress.at(1 << 20);
         assert!(!progress.shown);

@@ -67,13 +67,11 @@ pub(crate) struct Torn {
 }
 
 impl Torn {
-    /// What is known of whether it was acknowledged.
+    /// How much of it was acknowledged, as far as that is known.
     pub(crate) fn acknowledged(&self) -> &'static str {
         match self.beyond_end {
-            true => "; none of it was acknowledged",
-            false => {
-                "; none of it was acknowledged if it was being written when the broker ended, and not damaged since"
-            }
+            true => "nothing",
+            false => "nothing, if it was being written when the broker ended and was not damaged since",
         }
     }
 }

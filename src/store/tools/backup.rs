@@ -59,7 +59,7 @@ pub(super) fn make(to: &Path) -> Result<(), ToolError> {
 
 fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
     let files = Disk::to_read(data_dir);
-    let mut progress = Progress::of_log("copying", &files, |line| eprintln!("{line}"));
+    let mut progress = Progress::of_log("copying", &files, |what, done| eprintln!("{what}: {done}"));
     let (mut from, mut done) = (0, 0);
     loop {
         let mut segments: Vec<u64> = files.list()?.iter().filter_map(|name| names::segment_id(name)).collect();

@@ -58,7 +58,7 @@ fn put_lines<F: super::super::log::File>(
     lines: impl BufRead,
     failed: &impl Fn(std::io::Error) -> OpenError,
 ) -> Result<(), ToolError> {
-    let mut progress = super::super::recovery::Progress::new("importing", 0, |line| eprintln!("{line}"));
+    let mut progress = super::super::recovery::Progress::new("importing", 0, |what, done| eprintln!("{what}: {done}"));
     let mut done = 0;
     for (text, number) in lines.lines().zip(1..) {
         let text = text.map_err(ToolError::Input)?;

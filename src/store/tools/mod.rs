@@ -98,7 +98,7 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     if let Some(torn) = &recovered.torn {
         writeln!(
             out,
-            "{}, byte {}: the end of frame {} is not there, and the next start cuts it off{}",
+            "{}, byte {}: frame {} is incomplete, and the next start cuts it off; acknowledged of it: {}",
             torn.file,
             torn.offset,
             torn.frame,
@@ -201,7 +201,7 @@ fn read(
     visit: &mut dyn FnMut(super::recovery::Position<'_>, &LogRecord<'_>),
 ) -> Result<Recovered, OpenError> {
     let files = Disk::to_read(data_dir);
-    let mut progress = Shown::of_log(what, &files, |line| eprintln!("{line}"));
+    let mut progress = Shown::of_log(what, &files, |what, done| eprintln!("{what}: {done}"));
     let mut visit = |position: super::recovery::Position<'_>, record: &LogRecord<'_>| {
         progress.read(position.file, position.offset);
         visit(position, record);

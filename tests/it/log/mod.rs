@@ -7,7 +7,7 @@ mod protocols;
 mod settings;
 
 /// The value of a field of a text line, as it is written; `None` where there is no such field outside of quotes.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let (mut rest, begins) = (line, format!(" {name}="));
     while let Some(at) = rest.find(['"', ' ']) {
         if let Some(value) = rest[at..].strip_prefix(&begins) {
@@ -18,6 +18,14 @@ fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
         rest = &rest[at + over..];
     }
     None
+}
+
+/// A value without the quotes around it, and what is escaped in it.
+pub fn unquoted(value: &str) -> String {
+    match value.starts_with('"') {
+        true => serde_json::from_str(value).expect("a quoted value"),
+        false => value.to_owned(),
+    }
 }
 
 fn end_of_value(value: &str) -> usize {

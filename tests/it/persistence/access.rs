@@ -148,6 +148,6 @@ fn a_session_has_its_user_after_a_kill() {
     dunlin::auth::edit(&users, "bob", dunlin::auth::PasswordChange::Delete).unwrap();
     let mut broker = place.configured(&config);
     broker.connect(&of("eve", "c"), 0).disconnect();
-    let line = broker.wait_for("session ended: its user is not configured any more");
+    let line = broker.wait_for("session ended: its user was removed from the configuration");
     assert!(line.contains("client=c") && line.contains("user=bob"), "{line}");
 }

@@ -25,11 +25,14 @@ fn a_directory_of_an_earlier_version_is_read_whole() {
         unpack(directory, &place.data_dir());
         // an end in order between: what this version writes of it is read, too
         let broker = start(&place);
-        let becomes = broker.read.iter().any(|line| line.contains("format 1 becomes format 2"));
+        let becomes = broker
+            .read
+            .iter()
+            .any(|line| line.contains("the store changes its format") && line.contains(" from=1 to=2"));
         assert_eq!(becomes, format_of(directory) == 1, "{:?}", broker.read);
         broker.stop();
         let broker = start(&place);
-        assert!(!broker.read.iter().any(|line| line.contains("becomes format")), "{:?}", broker.read);
+        assert!(!broker.read.iter().any(|line| line.contains("the store changes its format")), "{:?}", broker.read);
         // all of it is in a copy that is made beside the broker, in one for an earlier version, and in what is exported
         let copies = [Place::new(), Place::new(), Place::new()];
         let [copy, earlier, imported] = copies.each_ref();

@@ -109,7 +109,7 @@ fn room_on_the_disk_is_used_as_soon_as_it_is_there() {
         broker.wait_for("Will not published yet");
         watcher.expect_nothing_pending();
         fs::remove_file(filler).expect("it is there");
-        broker.wait_for("there is room on the disk of data_dir again");
+        broker.wait_for("data_dir: the disk has room again");
         expect_condition(&broker, "ready");
         // as long as the Will waits, nothing else gets room
         watcher.expect_message("will", "gone", 2);

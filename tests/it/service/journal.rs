@@ -21,8 +21,8 @@ const OWN: &str = "$(stat -L -c %d:%i /dev/fd/2)";
 fn lines_have_a_priority_and_no_time_stamp() {
     let mut broker = with_stream(&format!("{OWN} DUNLIN_LISTNE=x"), &["--listen", "127.0.0.1:0"]);
     broker.wait_until_ready();
-    let warning = "<4> WARN dunlin::server: the environment variable DUNLIN_LISTNE";
-    let begins = |line: &String| line.starts_with("<6> INFO dunlin::server: ") || line.starts_with(warning);
+    let warning = "<4> WARN configuration warning reason=\"the environment variable DUNLIN_LISTNE";
+    let begins = |line: &String| line.starts_with("<6> INFO ") || line.starts_with(warning);
     assert!(broker.read.iter().all(begins), "{:?}", broker.read);
     assert_eq!(broker.read.iter().filter(|line| line.starts_with(warning)).count(), 1, "{:?}", broker.read);
     broker.stop();
@@ -41,7 +41,7 @@ fn the_error_that_ends_a_start_has_a_priority_too() {
 fn another_stream_is_not_the_journal_and_json_has_no_prefix() {
     for (stream, format) in [("1:1", "text"), ("", "text"), (OWN, "json")] {
         let mut broker = with_stream(stream, &["--listen", "127.0.0.1:0", "--log-format", format]);
-        broker.wait_for("ready, listening on");
+        broker.wait_for("listeners");
         let begin = if format == "json" { "{\"timestamp\":\"2" } else { "2" };
         assert!(broker.read.iter().all(|line| line.starts_with(begin)), "{stream}: {:?}", broker.read);
     }

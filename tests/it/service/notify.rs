@@ -168,7 +168,7 @@ fn a_socket_that_takes_nothing_more_keeps_the_broker_from_nothing() {
     broker.wait_until_ready();
     std::fs::write(&config, "shutdown_grace = '7s'\n").unwrap();
     broker.signal("HUP");
-    broker.wait_for("changed: shutdown_grace");
+    broker.wait_for("changed=\"shutdown_grace");
     broker.wait_for("cannot report to systemd (NOTIFY_SOCKET)");
     broker.signal("TERM");
     assert_eq!(broker.exit_code(), Some(0));

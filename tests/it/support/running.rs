@@ -58,11 +58,12 @@ impl Running {
 
     /// Reads the log until it says where it listens.
     pub fn wait_until_ready(&mut self) {
-        let ready = self.wait_for("ready, listening on ");
-        let (_, told) = ready.split_once("listening on ").unwrap();
-        let (told, _) = told.split_once(" (").unwrap();
+        // in JSON too
+        let ready = self.wait_for("listeners");
+        let (_, told) = ready.split_once("listeners").unwrap();
+        let told = told.trim_start_matches(['=', '"', ':']).split([' ', '"']).next().unwrap();
         self.addresses = told
-            .split(", ")
+            .split(',')
             .filter(|address| !address.starts_with("unix:"))
             .map(|address| address.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address"))
             .collect();

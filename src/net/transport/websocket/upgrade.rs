@@ -151,7 +151,7 @@ fn place(request: &Request, trusted: &[IpNet], peer: &mut Peer) {
     }
     if let Some(why) = why {
         if peer.loopback_listener {
-            tracing::debug!(%peer, "not a local client: {why}");
+            tracing::debug!(%peer, reason = why, "not a local client");
         }
         peer.loopback_listener = false;
     }

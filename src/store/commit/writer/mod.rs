@@ -313,7 +313,7 @@ impl<F: Files> Writer<F> {
         let length = self.current.as_ref().map_or(last.len, |current| current.end);
         let end = End { segment: last.id, frame: self.last_frame(), length };
         if let Err(error) = end.write(&*self.files) {
-            tracing::warn!(%error, "cannot write the file END in data_dir: the next start cannot tell whether the log is whole");
+            tracing::warn!(%error, "cannot write the file END in data_dir: the next start cannot tell whether the log is complete");
         }
     }
 
