@@ -17,6 +17,14 @@ use crate::{
 };
 
 impl<S: Stream> Connection<S> {
+    /// One that was told to end is found by what tells that its client is gone: the reason is the one it was told.
+    pub(crate) fn why(&self, worker: &Worker, found: CloseReason) -> CloseReason {
+        match &self.phase {
+            Phase::Open(open) if found == CloseReason::UserGone => worker.shared.router.why_gone(&open.client),
+            _ => found,
+        }
+    }
+
     /// Clears everything away and says why, once.
     pub(crate) fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
         worker.replies.clear();

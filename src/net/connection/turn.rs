@@ -487,6 +487,7 @@ impl<S: Stream> Future for Connection<S> {
                 worker.local.wake();
                 return Poll::Pending;
             };
+            let reason = this.why(worker, reason);
             this.give_up_exchange(worker, &reason);
             // answers that were due before the reason to close: as far as the socket takes them
             if reason != CloseReason::SessionTakenOver {

@@ -304,7 +304,7 @@ impl Router {
         }
         let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
         if state.access.as_ref().is_some_and(|access| access.is_revoked()) {
-            return closes(&state);
+            return Flush::Close(CloseReason::UserGone);
         }
         let session = &mut state.session;
         session.set_writing(unwritten);
@@ -410,6 +410,12 @@ impl Router {
         client.slot.lock().session.pending()
     }
 
+    /// Why the connection of a client ends that is [gone](CloseReason::UserGone): it may have been told to end.
+    pub fn why_gone(&self, client: &Client) -> CloseReason {
+        let state = client.slot.lock();
+        state.closing().filter(|_| client.is_attached()).unwrap_or(CloseReason::UserGone)
+    }
+
     /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for
     /// the client were dropped since it was last gone.
     pub fn end(&self, local: &mut RouterThread, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
@@ -417,13 +423,6 @@ impl Router {
         let (dropped, _) = local.finish(|local| self.together(|| self.disconnect(local, client, reason, now)));
         dropped
     }
-}
-
-/// A function of its own: a client whose rights are not revoked does not pay for it.
-#[cold]
-#[inline(never)]
-fn closes(state: &SlotState) -> Flush {
-    Flush::Close(state.access.as_ref().map_or(CloseReason::UserGone, |access| access.why_revoked()))
 }
 
 /// Sends an acknowledgement once what it acknowledges is kept.

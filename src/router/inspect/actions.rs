@@ -14,7 +14,7 @@ pub enum Closed {
     Closing,
     /// Its client is away.
     Away,
-    /// There is no session of that name.
+    /// There is no session of that name, or a client within this process has it.
     Unknown,
 }
 
@@ -26,7 +26,7 @@ pub enum Ended {
     Ended,
     /// Its client is connected: its connection is closed in its next turn, and the session ends with it.
     Closing,
-    /// There is no session of that name.
+    /// There is no session of that name, or a client within this process has it.
     Unknown,
 }
 
@@ -60,7 +60,8 @@ impl Router {
     fn close_and(&self, client: &ClientId, closed: &ByAdministrator, ends: bool) -> Option<bool> {
         let slot = self.sessions.get(client)?;
         let mut state = slot.lock();
-        if state.ended {
+        // one within this process is its program's
+        if state.ended || state.session.is_inside() {
             return None;
         }
         if !slot.is_attached() {

@@ -195,8 +195,8 @@ impl Router {
     ) -> Result<bool, CloseReason> {
         // the broker itself may publish anything
         let Some(client) = outgoing.from else { return Ok(true) };
-        if let Some(access) = access.as_ref().filter(|access| access.is_revoked()) {
-            return Err(access.why_revoked());
+        if access.as_ref().is_some_and(|access| access.is_revoked()) {
+            return Err(CloseReason::UserGone);
         }
         let (topic, payload) = (outgoing.topic, outgoing.payload.len());
         if !local.limits.allows_name(topic) {

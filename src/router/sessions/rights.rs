@@ -95,12 +95,6 @@ impl Access {
         self.revoked
     }
 
-    /// Why the connection of its client, which may do nothing any more, ends.
-    #[cold]
-    pub(crate) fn why_revoked(&self) -> CloseReason {
-        self.closing.as_ref().map_or(CloseReason::UserGone, |closing| closing.reason.clone())
-    }
-
     /// Both the rules and what narrows them have to agree.
     fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
         self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
