@@ -16,6 +16,8 @@ use crate::types::{Endpoint, Role, Transport};
 pub struct HttpConfig {
     /// Where it is served; [`Config::http_addresses`](super::Config::http_addresses) says where by default.
     pub listen: HttpAddresses,
+    /// The permission bits of the files of Unix sockets.
+    pub mode: u32,
     /// Who may log in.
     pub users: Vec<HttpUser>,
     /// Are metrics read without a login?
@@ -45,6 +47,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: HttpAddresses(vec![(&Endpoint::Ip(([127, 0, 0, 1], 9883).into())).into()]),
+            mode: 0o600,
             users: Vec::new(),
             metrics_open: false,
             allowed_hosts: Vec::new(),
@@ -85,7 +88,7 @@ impl Form for Addresses {
 
     fn allowed(&self) -> String {
         "an IP address and a port, or \"localhost:9883\" for the loopback of IPv4 and IPv6; \"unix:/path\" for a Unix \
-         socket, whose mode is 0600; a list of these; \"off\""
+         socket; a list of these; \"off\""
             .into()
     }
 

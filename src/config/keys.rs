@@ -473,6 +473,9 @@ const HTTP: Table<Config> = Table {
         listen: Addresses,
             "Where HTTP is served. A port of the default that is taken is passed over; if a listener has port 0, the \
              default is \"off\". An address other than loopback needs users.";
+        mode: Mode,
+            "Unix sockets: who may connect, as the permission bits of their files. A program that can open one may do \
+             everything.";
         users: Users,
             "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \"admin\". \
              Today each of them may read the metrics.";

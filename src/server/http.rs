@@ -65,7 +65,7 @@ impl Http {
         check(config, plugged_in)?;
         let mut bound = Vec::new();
         for endpoint in endpoints(config.http_addresses(), LISTEN)? {
-            match bind(&endpoint, false) {
+            match bind(&endpoint, config.http.mode, false) {
                 Ok(one) => bound.push(one),
                 // nobody asked for it
                 Err(error) if config.has_default_http() => {
@@ -76,7 +76,7 @@ impl Http {
         }
         let HttpAddresses(health) = &config.http.health;
         for endpoint in endpoints(health, HEALTH)? {
-            let one = bind(&endpoint, true);
+            let one = bind(&endpoint, config.http.mode, true);
             let address = endpoint.to_string();
             bound.push(one.map_err(|error| HttpError::Bind { address, key: HEALTH, error })?);
         }
@@ -181,8 +181,8 @@ fn endpoints(addresses: &[ListenAddress], key: &'static str) -> Result<Vec<Endpo
     all.map(|all| all.concat()).map_err(|error| HttpError::Address { key, error })
 }
 
-fn bind(endpoint: &Endpoint, checks_alone: bool) -> io::Result<Bound> {
-    let options = BindOptions { mode: 0o600, freebind: false, only_tcp: false };
+fn bind(endpoint: &Endpoint, mode: u32, checks_alone: bool) -> io::Result<Bound> {
+    let options = BindOptions { mode, freebind: false, only_tcp: false };
     let listener = net::bind(endpoint, options, &PassedSockets::default())?.pop();
     let listener = listener.ok_or(io::ErrorKind::Unsupported)?;
     let endpoint = listener.endpoint().clone();

@@ -129,6 +129,9 @@ fn a_unix_socket_is_for_its_owner_who_may_do_everything() {
     assert_eq!(Answer::of(&answer).status, 200);
     drop(broker);
     assert!(!path.exists());
+    let broker = Broker::new(with_users(&dir, &format!("listen = \"unix:{}\"\nmode = \"0660\"", path.display())));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    drop(broker);
 }
 
 #[test]
