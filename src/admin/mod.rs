@@ -10,12 +10,14 @@
 //! | `routes` | which path is answered by what, for which role |
 //! | `ticks` | whether the threads that serve clients answer |
 //! | `requests` | how long requests took |
+//! | `depths` | how long queues are, as of the last walk over all sessions |
 //! | `state` | what all requests share |
 //! | `health` | `/healthz`, `/readyz`, `/startupz` |
 //! | `metrics` | `/metrics` |
 //! | `problem` | an answer that says what is wrong |
 
 mod access;
+mod depths;
 mod health;
 mod metrics;
 mod problem;

@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
+    depths::Depths,
     requests::Requests,
     rules::Rules,
     ticks::{Probe, Ticks},
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub stopping: AtomicBool,
     pub ticks: Arc<Ticks>,
     pub requests: Requests,
+    pub depths: Arc<Depths>,
     /// Requests that are being answered.
     pub under_way: AtomicUsize,
     pub started: SystemTime,
@@ -60,6 +62,7 @@ impl State {
             stopping: AtomicBool::new(false),
             ticks: Arc::default(),
             requests: Requests::default(),
+            depths: Arc::default(),
             under_way: AtomicUsize::new(0),
             started,
             reload: ArcSwap::from_pointee(Reload { succeeded: true, at: started }),

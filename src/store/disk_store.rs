@@ -225,6 +225,10 @@ impl Store for DiskStore {
         self.shared.statistics.figures()
     }
 
+    fn batch_sizes(&self) -> Option<Distribution> {
+        Some(self.shared.statistics.batch_sizes.distribution())
+    }
+
     fn fsync_times(&self) -> Option<Distribution> {
         Some(self.shared.statistics.fsync_times.distribution())
     }

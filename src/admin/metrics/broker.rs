@@ -120,6 +120,12 @@ impl Collector for Collected {
         }
         counters(&mut out, router)?;
         gauges(&mut out, router)?;
+        if let Some(found) = state.depths.get(router, state.clock.now()) {
+            let help = "Messages that were sent and are not completed, as of the last walk over all sessions";
+            out.gauge("inflight_messages", help, found.in_flight)?;
+            let help = "Messages that wait in each session, as of the last walk over all of them";
+            out.histogram("queue_depth", help, &found.queues)?;
+        }
         match router.plugged_store() {
             Some(store) => of_store(&mut out, store),
             None => Ok(()),
@@ -197,6 +203,9 @@ fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
     };
     let conditions = ["ok", "full", "stuck", "failed"].map(|one| (one, i64::from(one == word)));
     out.gauges("store_condition", "1 for the condition of the store", "condition", conditions.into_iter())?;
+    if let Some(sizes) = store.batch_sizes() {
+        out.histogram("batch_records", "Records that were written with each frame", &sizes)?;
+    }
     match store.fsync_times() {
         Some(times) => out.histogram("fsync_seconds", "Time of each fsync", &times),
         None => Ok(()),

@@ -61,6 +61,11 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// How many records were written with each frame; `None`: it does not know.
+    fn batch_sizes(&self) -> Option<Distribution> {
+        None
+    }
+
     /// How long each fsync took, in seconds; `None`: it does not know.
     fn fsync_times(&self) -> Option<Distribution> {
         None

@@ -26,6 +26,8 @@ pub struct Statistics {
     pub disk_bytes: Number,
     /// How long each fsync took.
     pub fsync_times: Times,
+    /// How many records each frame had.
+    pub batch_sizes: Sizes,
 }
 
 impl Statistics {
@@ -64,28 +66,65 @@ impl Number {
 
 /// How long something took, each time.
 #[derive(Debug, Default)]
-pub struct Times {
-    /// Up to each of [`BOUNDS`], and beyond the last.
-    counts: [Number; BOUNDS.len() + 1],
-    microseconds: Number,
+pub struct Times(Spread<14>);
+
+/// How many there were of something, each time.
+#[derive(Debug, Default)]
+pub struct Sizes(Spread<8>);
+
+/// How often a number was up to each of some bounds, and above the one before.
+#[derive(Debug)]
+struct Spread<const N: usize> {
+    counts: [Number; N],
+    /// Above the last bound.
+    above: Number,
+    sum: Number,
 }
 
 /// In microseconds: from a disk with a cache that survives a power cut to one that is overloaded.
-const BOUNDS: [u64; 14] =
+const TIMES: [u64; 14] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
+
+const SIZES: [u64; 8] = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384];
 
 impl Times {
     pub(crate) fn add(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.counts[BOUNDS.partition_point(|bound| *bound < took)].add(1);
-        self.microseconds.add(took);
+        self.0.add(&TIMES, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 
     /// In seconds.
     pub(crate) fn distribution(&self) -> Distribution {
-        let bounds = BOUNDS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::INFINITY]);
-        let buckets = bounds.zip(self.counts.iter().map(Number::get)).collect();
-        Distribution { buckets, sum: self.microseconds.get() as f64 / 1e6 }
+        self.0.distribution(&TIMES, 1e6)
+    }
+}
+
+impl Sizes {
+    pub(crate) fn add(&self, size: u64) {
+        self.0.add(&SIZES, size);
+    }
+
+    pub(crate) fn distribution(&self) -> Distribution {
+        self.0.distribution(&SIZES, 1.0)
+    }
+}
+
+impl<const N: usize> Default for Spread<N> {
+    fn default() -> Self {
+        Self { counts: std::array::from_fn(|_| Number::default()), above: Number::default(), sum: Number::default() }
+    }
+}
+
+impl<const N: usize> Spread<N> {
+    fn add(&self, bounds: &[u64; N], number: u64) {
+        self.counts.get(bounds.partition_point(|bound| *bound < number)).unwrap_or(&self.above).add(1);
+        self.sum.add(number);
+    }
+
+    /// In a unit of which so many are one.
+    fn distribution(&self, bounds: &[u64; N], unit: f64) -> Distribution {
+        let bounds = bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::INFINITY]);
+        let counts = self.counts.iter().chain([&self.above]).map(Number::get);
+        Distribution { buckets: bounds.zip(counts).collect(), sum: self.sum.get() as f64 / unit }
     }
 }
 

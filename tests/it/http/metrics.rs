@@ -7,12 +7,18 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use dunlin::{Config, router::Count, types::Transport};
 
 use super::{Answer, address, ask, get, http};
-use crate::support::{Broker, config, raw::Message, secure::Certs};
+use crate::support::{
+    Broker, config,
+    raw::{Message, puback},
+    secure::Certs,
+    wait_until,
+};
 
 /// A broker with everything that metrics tell of, a store among it.
 fn with_store(dir: &Path) -> Broker {
@@ -106,6 +112,8 @@ fn what_happened_is_in_the_metrics() {
     assert!(scrape.value("dunlin_fsync_seconds_count") >= 1.0);
     assert!(scrape.value("dunlin_fsync_seconds_bucket{le=\"+Inf\"}") >= 1.0);
     assert!(scrape.value("dunlin_store_disk_bytes") > 0.0);
+    assert!(scrape.value("dunlin_batch_records_count") >= 1.0);
+    assert_eq!(scrape.value("dunlin_batch_records_sum"), scrape.value("dunlin_store_records_total"));
     assert!(scrape.value("process_resident_memory_bytes") > 1e6);
     assert_eq!(scrape.kinds["dunlin_fsync_seconds"], "histogram");
 
@@ -113,6 +121,32 @@ fn what_happened_is_in_the_metrics() {
     let received = broker.count(Count::BytesReceived) as f64;
     assert_eq!(Scrape::read(&get(at, "/metrics").body).value("dunlin_received_bytes_total"), received);
     assert_eq!(Scrape::read(&get(at, "/metrics").body).value("dunlin_http_request_seconds_count"), 2.0);
+}
+
+#[test]
+fn queues_are_walked_over_now_and_then_and_a_scrape_locks_no_session() {
+    let broker = super::broker("");
+    let at = address(&broker);
+    let mut client = broker.begin("c");
+    client.subscribe(&[("t", 1)]);
+    let mut publisher = broker.client("publisher");
+    publisher.publish(Message::new("t", "one").qos(1));
+    let sent = client.receive();
+    let depths = || {
+        let scrape = Scrape::read(&get(at, "/metrics").body);
+        let names = ["dunlin_inflight_messages", "dunlin_queue_depth_count", "dunlin_queue_depth_sum"];
+        scrape.has(names[0]).then(|| names.map(|name| scrape.value(name)))
+    };
+    wait_until(|| depths().is_some(), String::new);
+    assert_eq!(depths(), Some([1.0, 2.0, 0.0]));
+    client.send(&puback(sent.id));
+    client.disconnect();
+    publisher.publish(Message::new("t", "two").qos(1));
+    assert_eq!(depths(), Some([1.0, 2.0, 0.0]), "that is what was found");
+    broker.turn(Duration::from_secs(15));
+    wait_until(|| depths() == Some([0.0, 2.0, 1.0]), || format!("{:?}", depths()));
+    let answer = broker.server.inspect_client(&"c".into(), |_| get(at, "/metrics")).expect("it has a session");
+    assert_eq!(answer.status, 200);
 }
 
 #[test]

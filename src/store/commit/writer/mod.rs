@@ -392,6 +392,7 @@ impl<F: Files> Writer<F> {
         current.end += bytes.len() as u64;
         self.statistics.frames.add(1);
         self.statistics.records.add(emitted.records);
+        self.statistics.batch_sizes.add(emitted.records);
         self.statistics.bytes_written.add(bytes.len() as u64);
         self.unwritten = None;
         self.oldest = oldest;
