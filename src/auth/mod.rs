@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `users`, `password` | a password file in mosquitto's format; one hash of it |
+//! | `in_memory` | users and rules that an embedding program gives |
 //! | `variable_user` | a user whom environment variables name |
 //! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
@@ -21,6 +22,7 @@ mod files;
 mod filters;
 mod first_line;
 mod hashing;
+mod in_memory;
 mod known;
 mod login;
 mod password;
@@ -40,6 +42,7 @@ pub use edit::{Edited, PasswordChange, edit};
 pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use first_line::{FirstLine, check_password, check_scram};
+pub use in_memory::InMemory;
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;
@@ -83,6 +86,8 @@ pub struct Settings {
     pub variable_user: Option<VariableUser>,
     /// `auth.acl_file`.
     pub acl_file: Option<PathBuf>,
+    /// Users and rules that are in no file.
+    pub in_memory: InMemory,
     /// A client that publishes what it may not is disconnected.
     pub denied_publish_disconnects: bool,
     /// The least delay of refusals after failed logins from one address; `None`: there is none.
@@ -133,7 +138,11 @@ impl Policy {
             contents.add("rules (auth.acl_file)", &text);
             Rules::parse(&text, &path.display().to_string())
         });
-        let (mut users, rules) = (users.transpose()?, rules.transpose()?);
+        let (mut users, mut rules) = (users.transpose()?, rules.transpose()?);
+        settings.in_memory.add_to(&mut users, &mut contents)?;
+        if let Some(own) = settings.in_memory.rules(&mut contents)? {
+            rules = Some(own);
+        }
         if let Some(user) = &settings.variable_user {
             user.add_to(users.get_or_insert_default(), &mut contents, &mut warnings)?;
         }
@@ -185,6 +194,11 @@ impl Policy {
     /// Is any login configured? Then anonymous clients are served only where the configuration says so.
     pub fn has_login(&self) -> bool {
         !self.is_open() || self.settings.other_login.is_some()
+    }
+
+    /// Users and rules that are in no file.
+    pub fn in_memory(&self) -> &InMemory {
+        &self.settings.in_memory
     }
 
     /// A login that this room does not check.
@@ -243,9 +257,13 @@ impl Policy {
         // an unknown user costs as much as a wrong password, and is told the same
         let why = match (hash.is_of(password), known) {
             (true, true) => return Ok(proven_by_password(user, hash)),
+            (false, true) if self.settings.in_memory.has_user(user) => "wrong password (of a user of the program)",
             (false, true) if self.variable_user() == Some(user) => "wrong password (DUNLIN_USER_PASSWORD_FILE)",
             (false, true) => "wrong password (auth.password_file)",
-            (_, false) if self.settings.password_file.is_none() => "no such user (DUNLIN_USER)",
+            (_, false) if self.settings.password_file.is_none() => match self.variable_user() {
+                Some(_) => "no such user (DUNLIN_USER)",
+                None => "no such user (among those of the program)",
+            },
             (_, false) => "no such user (auth.password_file)",
         };
         Err(Wrong { why, compared: Some(hash) })

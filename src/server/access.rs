@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::listeners::Anonymity;
 use crate::{
-    auth::{self, Auth, AuthError, OtherLogin, Policy, Settings, TokenSettings},
+    auth::{self, Auth, AuthError, InMemory, OtherLogin, Policy, Settings, TokenSettings},
     clock::Clock,
     config::{AuthConfig, Config, DeniedPublish, ListenerConfig, VariableUser},
     router::Ports,
@@ -15,6 +15,7 @@ use crate::{
 pub(super) fn plug(
     config: &Config,
     ports: &mut Ports,
+    in_memory: InMemory,
     anonymity: &Anonymity,
     clock: Clock,
 ) -> Result<Option<Arc<Auth>>, AuthError> {
@@ -22,7 +23,7 @@ pub(super) fn plug(
         return Ok(None);
     }
     let plugged_in = ports.authenticate.is_some();
-    let auth = Arc::new(Auth::new(load(config, plugged_in)?, anonymity.clone(), clock));
+    let auth = Arc::new(Auth::new(load_with(config, plugged_in, in_memory)?, anonymity.clone(), clock));
     ports.authenticate.get_or_insert_with(|| auth.clone());
     ports.authorize.get_or_insert_with(|| auth.clone());
     Ok(Some(auth))
@@ -30,11 +31,16 @@ pub(super) fn plug(
 
 /// Reads what the configuration names. `plugged_in`: the embedding program decides who is let in.
 pub(super) fn load(config: &Config, plugged_in: bool) -> Result<Policy, AuthError> {
+    load_with(config, plugged_in, InMemory::default())
+}
+
+/// The same, with users and rules that are in no file.
+pub(super) fn load_with(config: &Config, plugged_in: bool, in_memory: InMemory) -> Result<Policy, AuthError> {
     let other_login = match plugged_in {
         true => Some(OtherLogin::PlugIn),
         false => config.asks_for_certificates().then_some(OtherLogin::Certificates),
     };
-    Policy::load(&Settings { other_login, ..settings(config) })
+    Policy::load(&Settings { other_login, in_memory, ..settings(config) })
 }
 
 fn settings(config: &Config) -> Settings {
@@ -64,6 +70,7 @@ fn settings(config: &Config) -> Settings {
         scram_from_password_file,
         variable_user: user.map(|VariableUser { name, password_file }| auth::VariableUser { name, password_file }),
         acl_file,
+        in_memory: InMemory::default(),
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
         certificate_names: config.listeners.iter().any(|listener| listener.identity.is_some()),

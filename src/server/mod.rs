@@ -19,6 +19,7 @@ mod put_in_force;
 mod ready_file;
 mod relisten;
 mod starter_set;
+mod users;
 mod watch;
 
 pub use check::{check, check_files};
@@ -41,7 +42,7 @@ use thiserror::Error;
 use tracing::field::display;
 
 use crate::{
-    auth::{Auth, AuthError},
+    auth::{Auth, AuthError, InMemory},
     clock::Clock,
     config::{Config, Limits, ListenerConfig, PublishRateAction, SyncMode, SysPublish},
     inside::{Client, ClientError, Inside, InsideClient, Publication, PublishError, Published},
@@ -120,6 +121,7 @@ pub struct Builder {
     passed: Vec<(String, OwnedFd)>,
     progress: Arc<AtomicU64>,
     clock: Clock,
+    in_memory: InMemory,
 }
 
 impl Builder {
@@ -209,7 +211,7 @@ impl Server {
     }
 
     fn run(builder: Builder) -> Result<Self, ServerError> {
-        let Builder { config, mut ports, sync_delay, passed, progress, clock } = builder;
+        let Builder { config, mut ports, sync_delay, passed, progress, clock, in_memory } = builder;
         let passed = PassedSockets::new(passed);
         config.ready_file.as_deref().map(remove_ready_file).transpose()?;
         if config.listeners.is_empty() {
@@ -217,7 +219,7 @@ impl Server {
         }
         let anonymity = Anonymity::default();
         let plugged_in = ports.authenticate.is_some();
-        let auth = access::plug(&config, &mut ports, &anonymity, clock.clone())?;
+        let auth = access::plug(&config, &mut ports, in_memory, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, clock.clone())?;
 
@@ -312,6 +314,12 @@ impl Server {
     /// Publishes a message of the broker itself; see [`Client::publish`].
     pub async fn publish(&self, publication: Publication) -> Result<Published, PublishError> {
         self.inside.publish(publication).await
+    }
+
+    /// A client within this process that is subscribed to this filter, with a queue for a thousand messages.
+    pub async fn subscribe(&self, filter: &str, qos: QoS) -> Result<Client, ClientError> {
+        let id = self.router.generated_client_id("$subscriber").to_string();
+        self.client(InsideClient { id, filters: vec![filter.into()], qos, ..InsideClient::default() }).await
     }
 
     /// Ends when what clients send can no longer be made durable, as a write or fsync failed: the server has to end,

@@ -40,7 +40,8 @@ impl Server {
         let policy = match &self.auth {
             Some(auth) => {
                 let plugged_in = auth.policy().other_login() == Some(OtherLogin::PlugIn);
-                Some((auth, access::load(config, plugged_in)?))
+                let in_memory = auth.policy().in_memory().clone();
+                Some((auth, access::load_with(config, plugged_in, in_memory)?))
             }
             None => None,
         };
@@ -82,7 +83,7 @@ impl Server {
     }
 
     /// Users, rules and tokens; gives what changed, a line each.
-    fn replace_policy(&self, running: &Config, config: &Config, auth: &Auth, policy: Policy) -> Vec<String> {
+    pub(super) fn replace_policy(&self, running: &Config, config: &Config, auth: &Auth, policy: Policy) -> Vec<String> {
         let mut lines = Vec::new();
         let before = auth.policy();
         let known = access::lines(&before, running);

@@ -10,4 +10,5 @@ mod panics;
 mod permissions;
 mod races;
 mod store;
+mod users;
 mod versions;

@@ -1,0 +1,69 @@
+//! Users and rules that an embedding program gives, beside those of files.
+
+use super::{Builder, Server, ServerError, access};
+use crate::auth::{AuthError, InMemory, OtherLogin};
+
+impl Builder {
+    /// A user, beside those of `auth.password_file`, in place of the one with the same name. From the first user on,
+    /// clients have to log in, unless `allow_anonymous` is true. Hashing the password takes some ten milliseconds.
+    pub fn add_user(mut self, name: &str, password: impl AsRef<[u8]>) -> Result<Self, ServerError> {
+        self.in_memory.add_user(name, password.as_ref())?;
+        Ok(self)
+    }
+
+    /// Rules as an ACL file has them, in place of `auth.acl_file`.
+    pub fn rules(mut self, rules: &str) -> Result<Self, ServerError> {
+        self.in_memory.set_rules(Some(rules))?;
+        Ok(self)
+    }
+}
+
+impl Server {
+    /// A user, beside those of `auth.password_file`, in place of the one with the same name, whose clients are
+    /// disconnected if the password is another. Nothing is written to a file: the user is there until the server ends.
+    ///
+    /// From the first user on, clients have to log in, unless `allow_anonymous` is true. An error if the program
+    /// [decides itself](Builder::authenticate) who may connect. Hashing the password takes some ten milliseconds on the
+    /// thread that calls.
+    pub async fn add_user(&self, name: &str, password: impl AsRef<[u8]>) -> Result<(), ServerError> {
+        self.change_in_memory(|own| own.add_user(name, password.as_ref())).await
+    }
+
+    /// A user that was [added](Self::add_user) is no more: its clients are disconnected, and their sessions stay. An
+    /// error: there is none of that name.
+    pub async fn remove_user(&self, name: &str) -> Result<(), ServerError> {
+        self.change_in_memory(|own| match own.remove_user(name) {
+            true => Ok(()),
+            false => Err(AuthError::UserName { name: name.into(), problem: "is not one that the program added" }),
+        })
+        .await
+    }
+
+    /// Rules as an ACL file has them, in place of `auth.acl_file`; `None`: those of the file. They hold for clients
+    /// that are connected, too.
+    pub async fn set_rules(&self, rules: Option<&str>) -> Result<(), ServerError> {
+        self.change_in_memory(|own| own.set_rules(rules)).await
+    }
+
+    /// All of it or nothing, and one change at a time, a reload being one too.
+    async fn change_in_memory(
+        &self,
+        change: impl FnOnce(&mut InMemory) -> Result<(), AuthError>,
+    ) -> Result<(), ServerError> {
+        let running = self.config.lock().await;
+        let plugged_in = |problem: &str| AuthError::Setting { key: "users and rules", problem: problem.into() };
+        let Some(auth) = &self.auth else {
+            return Err(plugged_in("the program decides itself who may connect and what clients may do").into());
+        };
+        let before = auth.policy();
+        let mut own = before.in_memory().clone();
+        change(&mut own)?;
+        let decides = before.other_login() == Some(OtherLogin::PlugIn);
+        let policy = access::load_with(&running, decides, own)?;
+        if decides && policy.summary().0.is_some() {
+            return Err(plugged_in("the program decides itself who may connect").into());
+        }
+        self.replace_policy(&running, &running, auth, policy);
+        Ok(())
+    }
+}
