@@ -26,11 +26,21 @@
 //! lock held, and no input or output happens with one held that a connection takes.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+// what only the binary uses is not used where parts of the broker are left out
+#![cfg_attr(
+    not(all(feature = "http", feature = "store", feature = "tls", feature = "websocket")),
+    allow(dead_code, unreachable_code, unused_imports)
+)]
 
 // What an embedder needs is exported below. The modules are for the binary, tests, benches and fuzz targets.
+#[cfg(feature = "http")]
+mod admin;
+#[cfg(not(feature = "http"))]
+#[path = "admin/absent.rs"]
 mod admin;
 #[doc(hidden)]
 pub mod auth;
+#[cfg(feature = "tls")]
 #[doc(hidden)]
 pub mod certs;
 mod clock;
@@ -46,7 +56,12 @@ pub mod router;
 pub mod server;
 #[doc(hidden)]
 pub mod session;
+#[cfg(feature = "store")]
 #[doc(hidden)]
+pub mod store;
+#[cfg(not(feature = "store"))]
+#[doc(hidden)]
+#[path = "store/absent.rs"]
 pub mod store;
 #[doc(hidden)]
 pub mod topic;

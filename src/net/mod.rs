@@ -27,7 +27,9 @@ pub use connection::HEALTH_CHECK;
 pub use listen::{BindOptions, Listener, ListenerOptions, PassedSockets, bind};
 pub use threads::{Pings, Workers};
 pub use transport::{
-    Certificate as ProxyCertificate, CertificateName, ClientFiles, Header as ProxyHeader, ProxyOptions, TlsError,
-    TlsFiles, TlsSettings, WebSocketOptions, header as proxy_header,
+    Certificate as ProxyCertificate, Header as ProxyHeader, ProxyOptions, TlsError, TlsSettings, WebSocketOptions,
+    header as proxy_header,
 };
+#[cfg(feature = "tls")]
+pub use transport::{CertificateName, ClientFiles, TlsFiles};
 pub use worker::{ListenerRates, NetLimits};

@@ -88,7 +88,7 @@ impl Workers {
         let state = self.listeners.lock().get(&number).cloned();
         if let Some(state) = state {
             self.tell(number, &state.endpoint, &listener_options);
-            if let Some(settings) = listener_options.tls.as_ref().filter(|tls| tls.verifier.is_some()) {
+            if let Some(settings) = listener_options.tls.as_ref().filter(|tls| tls.asks_clients()) {
                 for index in 0..self.senders.len() {
                     self.send(index, Command::Judge(number, settings.clone().into()));
                 }

@@ -64,7 +64,10 @@ impl Http {
     pub(super) fn start(config: &Config, plugged_in: bool, clock: Clock) -> Result<Self, HttpError> {
         check(config, plugged_in)?;
         let mut bound = Vec::new();
-        for endpoint in endpoints(config.http_addresses(), LISTEN)? {
+        // nobody asked for the default
+        let left_out = cfg!(not(feature = "http")) && config.has_default_http();
+        let addresses = if left_out { &[] } else { config.http_addresses() };
+        for endpoint in endpoints(addresses, LISTEN)? {
             match bind(&endpoint, config.http.mode, false) {
                 Ok(one) => bound.push(one),
                 // nobody asked for it

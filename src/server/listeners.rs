@@ -11,11 +11,16 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
+#[cfg(feature = "tls")]
 use crate::{
-    config::{CertificateIdentity, ClientCertificates, Config, ListenerConfig},
+    config::CertificateIdentity,
+    net::{CertificateName, ClientFiles, TlsFiles},
+};
+use crate::{
+    config::{ClientCertificates, Config, ListenerConfig},
     net::{
-        self, BindOptions, CertificateName, ClientFiles, ListenerOptions, ListenerRates, PassedSockets, ProxyOptions,
-        TlsError, TlsFiles, TlsSettings, WebSocketOptions, Workers,
+        self, BindOptions, ListenerOptions, ListenerRates, PassedSockets, ProxyOptions, TlsError, TlsSettings,
+        WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
 };
@@ -53,6 +58,9 @@ pub enum ListenError {
         /// What the system says, and part of the text.
         error: io::Error,
     },
+    /// It is for WebSocket, which was left out.
+    #[error("cannot listen on {0}: this dunlin was built without WebSocket (the feature `websocket`)")]
+    NoWebSocket(Endpoint),
     /// Its TLS is not as it should be.
     #[error("cannot listen on {address}: {error}")]
     Tls {
@@ -232,6 +240,9 @@ impl Listeners {
 impl Read {
     /// Reads what a listener needs.
     pub(super) fn of(config: &ListenerConfig) -> Result<Self, ListenError> {
+        if cfg!(not(feature = "websocket")) && config.transport.has_websocket() {
+            return Err(ListenError::NoWebSocket(config.address.clone()));
+        }
         let proxy = config.proxy_protocol.then(|| ProxyOptions {
             trusted: config.trusted_proxies.clone(),
             names: config.names_by_proxy(),
@@ -345,7 +356,17 @@ fn no_ipv6(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
+/// There is no TLS.
+#[cfg(not(feature = "tls"))]
+fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, ListenError> {
+    match config.transport.has_tls() {
+        true => Err(ListenError::Tls { address: config.address.clone(), error: TlsError }),
+        false => Ok(None),
+    }
+}
+
 /// TLS as configured, read from its files, with warnings.
+#[cfg(feature = "tls")]
 fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, ListenError> {
     if !config.transport.has_tls() {
         return Ok(None);

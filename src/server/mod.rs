@@ -1,30 +1,43 @@
 //! Wiring and shutdown: from a [`Config`] to a running broker.
 
 mod access;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod check;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod command_error;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod commands;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health_http;
 mod http;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod init;
 mod inspection;
 mod listeners;
 mod machine;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod manual;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod passwords;
 mod persistence;
 mod pulse;
 mod put_in_force;
 mod ready_file;
 mod relisten;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod starter_set;
 mod users;
 mod watch;
 
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use check::{check, check_files};
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use command_error::{CommandError, InitError};
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use commands::command;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use health::HealthError;
 pub use http::HttpError;
 

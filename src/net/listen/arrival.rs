@@ -7,12 +7,14 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 use thiserror::Error;
 use tokio::net::TcpStream;
 
+#[cfg(not(feature = "websocket"))]
+use super::super::transport::Frames as _;
+#[cfg(feature = "tls")]
+use super::super::transport::{Judged, Tls, handshake};
 use super::{
     super::{
         connection::Connection,
-        transport::{
-            Cork, HandshakeError, Judged, Proxied, ProxyError, Stream, Tls, UpgradeError, handshake, proxy, upgrade,
-        },
+        transport::{Cork, HandshakeError, Proxied, ProxyError, Stream, UpgradeError, proxy, upgrade},
         worker::{NetShared, NoPlace, Ticket, Worker},
     },
     options::ListenerOptions,
@@ -110,6 +112,9 @@ async fn pass(
     let beneath = match &listener_options.tls {
         None if by_proxy => Beneath::Proxied(Proxied { socket, name }),
         None => Beneath::Tcp(socket),
+        #[cfg(not(feature = "tls"))]
+        Some(settings) => match *settings {},
+        #[cfg(feature = "tls")]
         Some(settings) => {
             *step = "TLS handshake";
             let asks_names = by_proxy || settings.name.is_some();
@@ -122,7 +127,9 @@ async fn pass(
         return match (beneath, listener_options.tls_records) {
             (Beneath::Tcp(socket), _) => entered.spawn(socket, *peer),
             (Beneath::Proxied(socket), _) => entered.spawn(socket, *peer),
+            #[cfg(feature = "tls")]
             (Beneath::Tls(tls), TlsRecords::Packet) => entered.spawn(tls.with_a_record_for_each_packet(), *peer),
+            #[cfg(feature = "tls")]
             (Beneath::Tls(tls), TlsRecords::Batch) => entered.spawn(*tls, *peer),
         };
     };
@@ -138,11 +145,13 @@ async fn pass(
             let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
             entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
+        #[cfg(feature = "tls")]
         (Beneath::Tls(tls), TlsRecords::Packet) => {
             // a frame for each packet, and a record for each frame
             let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
             entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
+        #[cfg(feature = "tls")]
         (Beneath::Tls(tls), TlsRecords::Batch) => {
             let upgraded = upgrade(*tls, options, peer, longest).await?;
             entered.spawn(upgraded, *peer)
@@ -154,6 +163,7 @@ async fn pass(
 enum Beneath {
     Tcp(TcpStream),
     Proxied(Proxied),
+    #[cfg(feature = "tls")]
     Tls(Box<Tls>),
 }
 

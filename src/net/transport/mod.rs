@@ -7,34 +7,59 @@
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
 //! | `judges` | certificates of connected clients that are judged once more |
 //! | `websocket` | WebSocket |
+//! | `no_tls`, `no_websocket` | what is there in place of these where they are left out |
 //! | `proxy` | PROXY headers |
 //! | `packets` | where packets end in what is written, for transports that send each by itself |
 //! | `spoken` | what a client speaks, by its first bytes |
 
 mod cork;
+#[cfg(feature = "tls")]
 mod handshake;
+#[cfg(feature = "tls")]
 mod judges;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
+#[cfg(not(feature = "websocket"))]
+mod no_websocket;
 mod packets;
 mod proxied;
 pub(crate) mod proxy;
 mod spoken;
 mod stream;
+#[cfg(feature = "tls")]
 mod subject;
 #[cfg(test)]
 mod test_socket;
+#[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
 mod tls_stream;
+#[cfg(feature = "websocket")]
 mod websocket;
 
 pub(crate) use cork::Cork;
+#[cfg(feature = "tls")]
 pub(crate) use handshake::{ANSWERS_A_TURN, HandshakeError, handshake};
+#[cfg(feature = "tls")]
 pub(crate) use judges::{Judged, Judges};
+#[cfg(not(feature = "tls"))]
+pub(crate) use no_tls::{ANSWERS_A_TURN, HandshakeError, Judges};
+#[cfg(not(feature = "tls"))]
+pub use no_tls::{TlsError, TlsSettings};
+#[cfg(not(feature = "websocket"))]
+pub use no_websocket::WebSocketOptions;
+#[cfg(not(feature = "websocket"))]
+pub(crate) use no_websocket::{Frames, UpgradeError, upgrade};
 pub(crate) use proxied::Proxied;
 pub(crate) use proxy::ProxyError;
 pub use proxy::{Certificate, Header, ProxyOptions, header};
 pub(crate) use spoken::{MQTT, spoken};
 pub(crate) use stream::Stream;
+#[cfg(feature = "tls")]
 pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
+#[cfg(feature = "tls")]
 pub(crate) use tls_stream::Tls;
+#[cfg(feature = "websocket")]
 pub use websocket::WebSocketOptions;
+#[cfg(feature = "websocket")]
 pub(crate) use websocket::{UpgradeError, upgrade};

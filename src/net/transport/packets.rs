@@ -1,5 +1,9 @@
 //! [`Packets`]: where one MQTT packet ends and the next begins, in bytes that the broker writes.
 
+use std::io::IoSlice;
+
+use smallvec::SmallVec;
+
 use crate::codec;
 
 /// Follows the packets in what is written to one connection.
@@ -27,6 +31,17 @@ impl Packets {
     pub(crate) fn advance(&mut self, written: usize) {
         self.left = self.left.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));
     }
+}
+
+/// The first `length` bytes of `bufs`, or all of them.
+pub(crate) fn front<'a>(bufs: &'a [IoSlice<'_>], length: usize) -> SmallVec<[IoSlice<'a>; 65]> {
+    let mut left = length;
+    let parts = bufs.iter().map(|buf| {
+        let part = buf.len().min(left);
+        left -= part;
+        IoSlice::new(&buf[..part])
+    });
+    parts.filter(|part| !part.is_empty()).collect()
 }
 
 #[cfg(test)]

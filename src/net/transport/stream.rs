@@ -7,10 +7,11 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::{
-    super::deadlines::{Deadlines, Tick},
-    judges::Judges,
-};
+use super::super::deadlines::{Deadlines, Tick};
+#[cfg(feature = "tls")]
+use super::judges::Judges;
+#[cfg(not(feature = "tls"))]
+use super::no_tls::Judges;
 use crate::session::CloseReason;
 
 /// A stream of bytes in both directions, and what else its transport knows.

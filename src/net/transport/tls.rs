@@ -195,6 +195,11 @@ impl TlsSettings {
         Ok((Self { config: Arc::new(config), verifier, name, contents, expires }, warnings))
     }
 
+    /// Are clients asked for certificates?
+    pub(crate) fn asks_clients(&self) -> bool {
+        self.verifier.is_some()
+    }
+
     /// What the files had in them.
     pub fn contents(&self) -> &Contents {
         &self.contents

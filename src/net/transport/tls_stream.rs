@@ -6,7 +6,6 @@ use std::{
     task::{Context, Poll},
 };
 
-use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -15,7 +14,7 @@ use tokio::{
 use super::{
     cork::Cork,
     judges::{Judged, Judges},
-    packets::Packets,
+    packets::{Packets, front},
     stream::Stream,
 };
 use crate::session::CloseReason;
@@ -163,14 +162,3 @@ impl AsyncWrite for Tls {
 /// Records that wait in the TLS session until they are moved to the cork. Each is an allocation: as many as glibc's
 /// allocator keeps ready for a thread (tcache_count), since more cost more than moving them.
 const MOVED_AT_ONCE: u32 = 7;
-
-/// The first `length` bytes of `bufs`, or all of them.
-pub(crate) fn front<'a>(bufs: &'a [IoSlice<'_>], length: usize) -> SmallVec<[IoSlice<'a>; 65]> {
-    let mut left = length;
-    let parts = bufs.iter().map(|buf| {
-        let part = buf.len().min(left);
-        left -= part;
-        IoSlice::new(&buf[..part])
-    });
-    parts.filter(|part| !part.is_empty()).collect()
-}

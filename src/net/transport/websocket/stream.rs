@@ -14,13 +14,15 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
+#[cfg(feature = "tls")]
+use super::super::judges::Judges;
+#[cfg(not(feature = "tls"))]
+use super::super::no_tls::Judges;
 use super::{
     super::{
         super::deadlines::{Deadlines, Tick},
-        judges::Judges,
-        packets::Packets,
+        packets::{Packets, front},
         stream::Stream,
-        tls_stream::front,
     },
     frames::{Asked, Inbound, Violation},
 };

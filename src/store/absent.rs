@@ -1,0 +1,117 @@
+//! What is there in place of the store where it is left out (the feature `store`): no `data_dir` is opened. An
+//! embedding program may plug in a store of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use thiserror::Error;
+
+use crate::{
+    clock::Clock,
+    router::{Restored, Store},
+};
+
+/// There is none.
+pub enum DiskStore {}
+
+/// Why there is no store.
+#[derive(Debug, Error)]
+#[error("data_dir: this dunlin was built without a store (the feature `store`)")]
+pub struct OpenError;
+
+/// A store never fails that is not there.
+#[derive(Debug, Error)]
+#[error("there is no store")]
+pub enum Failure {}
+
+impl DiskStore {
+    /// Never ends.
+    pub async fn failed(&self) -> Failure {
+        match *self {}
+    }
+
+    /// Nothing is open.
+    pub fn close(&self) -> Result<(), Failure> {
+        match *self {}
+    }
+}
+
+/// When what was handed over is durable.
+#[derive(Clone, Copy, Debug)]
+pub enum Sync {
+    /// Before anything is acknowledged.
+    BeforeAck,
+    /// So often.
+    Interval(Duration),
+}
+
+/// What would be opened.
+pub struct Options {
+    /// When what was handed over is durable.
+    pub sync: Sync,
+    /// What is added to each fsync.
+    pub sync_delay: Duration,
+    /// Counts records.
+    pub progress: Arc<AtomicU64>,
+    /// The clock.
+    pub clock: Clock,
+    /// Where.
+    pub data_dir: PathBuf,
+}
+
+impl Options {
+    /// There.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            sync: Sync::BeforeAck,
+            sync_delay: Duration::ZERO,
+            progress: Arc::default(),
+            clock: Clock::default(),
+            data_dir: data_dir.into(),
+        }
+    }
+}
+
+/// Refuses.
+pub fn open(_: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
+    Err(OpenError)
+}
+
+/// Nobody looks.
+pub fn is_stored_in(_: &Path) -> bool {
+    false
+}
+
+impl Store for DiskStore {
+    fn append(&self, _: crate::router::Record) -> crate::session::Stored {
+        match *self {}
+    }
+
+    fn append_copies(
+        &self,
+        _: &crate::session::Message,
+        _: &crate::router::QueuedCopy,
+        _: &[crate::router::QueuedCopy],
+    ) -> crate::session::Stored {
+        match *self {}
+    }
+
+    fn together(&self, _: &mut dyn FnMut()) {
+        match *self {}
+    }
+
+    fn done(&self) -> crate::session::CommitSeq {
+        match *self {}
+    }
+
+    fn wake_when_done(&self, _: crate::session::CommitSeq, _: &std::task::Waker) {
+        match *self {}
+    }
+
+    fn condition(&self) -> crate::router::Condition {
+        match *self {}
+    }
+}
