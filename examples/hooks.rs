@@ -50,7 +50,7 @@ impl Observe for Log {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Connect { client, peer, .. } => println!("{client} connected from {peer}"),
-            Event::Disconnect { client, reason } => println!("{client} went: {reason}"),
+            Event::Disconnect { client, reason, .. } => println!("{client} went: {reason}"),
             Event::Subscribe { client, filter, qos, .. } => println!("{client} subscribes to {filter:?} at {qos:?}"),
             Event::Publish { client: Some(client), topic, payload, .. } => {
                 println!("{client}: {payload} bytes to {topic:?}");
