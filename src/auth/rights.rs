@@ -82,8 +82,8 @@ impl ClientRights {
         }
     }
 
-    /// May the client read messages of any topic that this filter matches? `true` also where only several denying rules
-    /// together leave nothing, and where there are too many rules to look at while others wait.
+    /// May the client read messages of any topic that this filter matches? `true` also where there are too many rules
+    /// to look at while others wait.
     pub(super) fn may_read_some(&self, filter: &TopicFilter) -> bool {
         if let Ok(topic) = TopicName::new(filter.as_str()) {
             return self.decide(topic, Want::Read).allows();
@@ -113,8 +113,8 @@ impl ClientRights {
 /// Rules that are looked at for one filter.
 const MOST_RULES: usize = 1_024;
 
-/// Does one of `rules` allow to read something that the filter matches, and none of `others` denies all of that? Takes
-/// the rules that it looks at off `left`; `true` where that are too few.
+/// Does one of `rules` allow to read something that the filter matches, and `others` do not deny all of that? Takes the
+/// rules that it looks at off `left`; `true` where that are too few.
 fn leaves_some<'a>(
     filter: &TopicFilter,
     rules: impl Iterator<Item = &'a Rule>,
@@ -128,23 +128,53 @@ fn leaves_some<'a>(
             continue;
         }
         let Some(common) = common(TopicFilter::from_valid(&rule.filter), filter) else { continue };
-        let Ok(common) = TopicFilter::new(&common) else { return true };
-        let denies_all =
-            |other: &Rule| other.access == Permission::Deny && covers(TopicFilter::from_valid(&other.filter), common);
-        let mut denied = false;
-        for other in others.clone() {
-            let Some(fewer) = left.checked_sub(1) else { return true };
-            *left = fewer;
-            if denies_all(other) {
-                denied = true;
-                break;
-            }
-        }
-        if !denied {
+        if deny_all(&common, others.clone(), left) != Some(true) {
             return true;
         }
     }
     false
+}
+
+/// Do the rules among these that deny, together, deny every topic that the filter matches? `None`: there are too many.
+///
+/// A filter without `#` matches a topic whose levels at its `+` are in no rule. A rule that denies that one denies them
+/// all; so of topics with the same number of levels it is enough to look for one rule.
+fn deny_all<'a>(filter: &str, rules: impl Iterator<Item = &'a Rule> + Clone, left: &mut usize) -> Option<bool> {
+    let mut longest = 0;
+    let mut is_denied = |filter: &str| {
+        let filter = TopicFilter::new(filter).ok()?;
+        for rule in rules.clone() {
+            *left = left.checked_sub(1)?;
+            if rule.access == Permission::Deny {
+                let denied = TopicFilter::from_valid(&rule.filter);
+                longest = longest.max(denied.levels().count());
+                if covers(denied, filter) {
+                    return Some((true, longest));
+                }
+            }
+        }
+        Some((false, longest))
+    };
+    let (denied, longest) = is_denied(filter)?;
+    if denied || !filter.ends_with('#') {
+        return Some(denied);
+    }
+    // with each number of levels that makes a difference to one of the rules, then with more
+    let mut some = match filter.strip_suffix("/#") {
+        None => "+",
+        // an empty level alone is no topic
+        Some("") => "/+",
+        Some(above) => above,
+    }
+    .to_owned();
+    while some.split('/').count() <= longest {
+        if !is_denied(&some)?.0 {
+            return Some(false);
+        }
+        some.push_str("/+");
+    }
+    some.push_str("/#");
+    Some(is_denied(&some)?.0)
 }
 
 impl Rules {
@@ -257,6 +287,37 @@ mod tests {
             ("b/#", Some("+"), false),
         ];
         let rules = Rules::parse(RULES.as_bytes(), "f").unwrap();
+        for (filter, user, some) in table {
+            let rights = ClientRights::new(&rules, "c1", user);
+            assert_eq!(rights.may_read_some(TopicFilter::new(filter).unwrap()), some, "{filter} {user:?}");
+        }
+        // rules that leave nothing together
+        const TOGETHER: &str = "topic read d/#\ntopic deny d\ntopic deny d/+\ntopic deny d/+/+/#\ntopic read e/#\n\
+                                topic deny e/+\ntopic deny e/+/+/#\ntopic read f//#\ntopic deny f/\n\
+                                topic deny f/+/+\ntopic deny f/+/+/+\nuser bob\ntopic read #\ntopic deny +\n\
+                                topic deny /+\ntopic deny +/+\ntopic deny +/+/+/#\ntopic read $SYS/#\n\
+                                topic deny $SYS/1\ntopic deny $SYS/+/+/#\nuser eve\ntopic read /#\n\
+                                topic deny /+\ntopic deny /+/+/#\n";
+        let table = [
+            ("d/#", None, false),
+            ("d/+/#", None, false),
+            ("d/x/y/#", None, false),
+            ("+/+/z", None, false),
+            ("+/+/z/+/+", None, true),
+            ("e/#", None, true),
+            ("e/+/#", None, false),
+            ("f//#", None, true),
+            ("f//+/#", None, true),
+            ("f//+/+/#", None, true),
+            ("f//+", None, false),
+            ("#", Some("bob"), false),
+            ("+/#", Some("bob"), false),
+            ("$SYS/#", Some("bob"), true),
+            ("$SYS/+/+/#", Some("bob"), false),
+            ("#", Some("eve"), false),
+            ("/#", Some("eve"), false),
+        ];
+        let rules = Rules::parse(TOGETHER.as_bytes(), "f").unwrap();
         for (filter, user, some) in table {
             let rights = ClientRights::new(&rules, "c1", user);
             assert_eq!(rights.may_read_some(TopicFilter::new(filter).unwrap()), some, "{filter} {user:?}");
