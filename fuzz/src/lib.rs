@@ -64,6 +64,8 @@ fn check_packet(version: ProtocolVersion, frame: codec::Frame<'_>) {
         assert_eq!(codec::decode_publish(version, frame).as_ref(), Ok(publish));
         assert_eq!(codec::publish_topic_bytes(&frame), Some(publish.topic.as_str().as_bytes()));
         assert_eq!(codec::decode_publish_with_topic(version, frame, publish.topic).as_ref(), Ok(publish));
+        let known = || publish.properties;
+        assert_eq!(codec::decode_publish_again(version, frame, publish.topic, known).as_ref(), Ok(publish));
     }
     // MQTT 3.1 has no Session Present: it is not written
     if matches!(packet, Packet::Connack(_)) && version == ProtocolVersion::V31 {

@@ -48,6 +48,14 @@ impl<'a> Cursor<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
+    /// Takes one byte that is 0 off the front; `false`: there is another, or none.
+    #[inline]
+    pub(super) fn take_zero(&mut self) -> bool {
+        let [0, rest @ ..] = self.0 else { return false };
+        self.0 = rest;
+        true
+    }
+
     /// Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, and no more of them than its value needs.
     pub(super) fn variable(&mut self, field: Field) -> Result<u32, DecodeError> {
         let mut number = 0;

@@ -45,7 +45,7 @@ pub fn decode_from_client<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Res
 /// Parses a PUBLISH frame (section 3.3).
 #[inline]
 pub fn decode_publish(version: ProtocolVersion, frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
-    let parts = publish_parts(version, frame)?;
+    let parts = publish_parts(version, frame, Properties::default)?;
     if parts.topic.is_empty() && version == ProtocolVersion::V5 {
         return match parts.properties.has(PropertyId::TopicAlias) {
             true => Ok(parts.with_topic(frame.first, TopicName::from_valid(""))),
@@ -90,7 +90,19 @@ pub fn decode_publish_with_topic<'a>(
     frame: Frame<'a>,
     topic: &'a TopicName,
 ) -> Result<Publish<'a>, DecodeError> {
-    let parts = publish_parts(version, frame)?;
+    decode_publish_again(version, frame, topic, Properties::default)
+}
+
+/// The same where the properties of a client's PUBLISH before were `known`: if these are the same, they are not looked
+/// at again either.
+#[inline]
+pub fn decode_publish_again<'a, 'k>(
+    version: ProtocolVersion,
+    frame: Frame<'a>,
+    topic: &'a TopicName,
+    known: impl FnOnce() -> Properties<'k>,
+) -> Result<Publish<'a>, DecodeError> {
+    let parts = publish_parts(version, frame, known)?;
     debug_assert_eq!(parts.topic, topic.as_str().as_bytes());
     from_client(parts.with_topic(frame.first, topic))
 }
@@ -120,13 +132,20 @@ impl<'a> PublishParts<'a> {
 }
 
 #[inline]
-fn publish_parts(version: ProtocolVersion, frame: Frame<'_>) -> Result<PublishParts<'_>, DecodeError> {
+fn publish_parts<'a, 'k>(
+    version: ProtocolVersion,
+    frame: Frame<'a>,
+    known: impl FnOnce() -> Properties<'k>,
+) -> Result<PublishParts<'a>, DecodeError> {
     debug_assert_eq!(frame.first >> 4, PacketType::Publish as u8);
     let qos = QoS::from_bits((frame.first >> 1) & 0b11).ok_or(DecodeError::PublishQos)?;
     let mut cursor = Cursor::new(frame.body);
     let topic = cursor.binary(Field::TopicName)?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(cursor.packet_id()?) };
-    let properties = properties(version, Carrier::Packet(PacketType::Publish), &mut cursor)?;
+    let properties = match version {
+        ProtocolVersion::V5 => Properties::read_again(&mut cursor, Carrier::Packet(PacketType::Publish), known)?,
+        _ => Properties::default(),
+    };
     Ok(PublishParts { qos, topic, packet_id, properties, payload: cursor.rest() })
 }
 

@@ -107,12 +107,6 @@ pub struct Alias {
 }
 
 impl PublishProperties<'_> {
-    /// Nothing is the subscriber's own: neither Topic Alias nor Subscription Identifiers.
-    #[inline]
-    pub fn is_plain(&self) -> bool {
-        self.alias.is_none() && self.identifiers.is_empty()
-    }
-
     /// The PUBLISH says its Topic Name.
     pub fn names_topic(&self) -> bool {
         self.alias.is_none_or(|alias| alias.is_new)

@@ -28,8 +28,8 @@ mod property;
 mod reason;
 
 pub use decode::{
-    decode, decode_from_client, decode_publish, decode_publish_from_client, decode_publish_with_topic,
-    publish_topic_bytes, version_of_connect,
+    decode, decode_from_client, decode_publish, decode_publish_again, decode_publish_from_client,
+    decode_publish_with_topic, publish_topic_bytes, version_of_connect,
 };
 pub use encode::{Alias, PublishFlags, PublishProperties, encode, properties_len, publish_len, publish_len_5};
 pub use error::{DecodeError, EncodeError, Field};

@@ -40,10 +40,26 @@ pub enum PropertyValue<'a> {
 impl<'a> Properties<'a> {
     /// Takes the properties of a packet off the front of what is left of it, their length first.
     pub(super) fn read(cursor: &mut Cursor<'a>, carrier: Carrier) -> Result<Self, DecodeError> {
+        Self::read_again(cursor, carrier, Self::default)
+    }
+
+    /// The same. Those that are the same as `known`, which were found valid for a packet of this type, are not looked
+    /// at again.
+    #[inline]
+    pub(super) fn read_again<'k>(
+        cursor: &mut Cursor<'a>,
+        carrier: Carrier,
+        known: impl FnOnce() -> Properties<'k>,
+    ) -> Result<Self, DecodeError> {
+        // the length of none
+        if cursor.take_zero() { Ok(Self::default()) } else { Self::read_some(cursor, carrier, &known()) }
+    }
+
+    fn read_some(cursor: &mut Cursor<'a>, carrier: Carrier, known: &Properties<'_>) -> Result<Self, DecodeError> {
         let length = cursor.variable(Field::PropertyLength)?;
         let bytes = cursor.take(length as usize, Field::Properties)?;
-        if bytes.is_empty() {
-            return Ok(Self::default());
+        if bytes == known.bytes {
+            return Ok(Self { bytes, there: known.there });
         }
         Self::checked(bytes, carrier)
     }
@@ -90,7 +106,6 @@ impl<'a> Properties<'a> {
     }
 
     /// The same behind what is in `left` already.
-    #[inline]
     pub(crate) fn copy_without(&self, others: &[PropertyId], left: &mut PropertiesBuf) {
         let others = others.iter().fold(0, |bits, &id| bits | 1 << id as u8);
         left.there |= self.there & !others;
@@ -356,6 +371,12 @@ impl PropertiesBuf {
     /// What was added so far.
     pub fn as_properties(&self) -> Properties<'_> {
         Properties { bytes: &self.bytes, there: self.there }
+    }
+
+    /// Takes all out of it.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.there = 0;
     }
 
     fn binary(&mut self, bytes: &[u8]) -> bool {

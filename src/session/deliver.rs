@@ -487,14 +487,21 @@ impl Attached {
         if id.is_none() && self.is_too_small_for(outgoing, how, turn.now) {
             return Delivery::TooLarge;
         }
-        let mut properties = outgoing.publish_properties(how.identifiers, turn.now);
         let (topic, payload) = (outgoing.topic.as_str().as_bytes(), outgoing.payload.len());
+        let flags = PublishFlags { dup: false, qos: how.qos, retain: how.retain };
+        let has_alias = self.dialect.as_ref().is_some_and(|dialect| dialect.has_alias(topic));
+        if !has_alias && how.identifiers.is_empty() && payload < LARGE_PAYLOAD {
+            let out = self.out(turn.pool);
+            out.note_message();
+            outgoing.write_plain_5(out.bytes_mut(), flags, id, turn.now);
+            return Delivery::Sent;
+        }
+        let mut properties = outgoing.publish_properties(how.identifiers, turn.now);
         if let Some(dialect) = &mut self.dialect {
             properties.alias = dialect.alias(topic, how.qos, &properties, payload);
         }
         let out = self.out(turn.pool);
         out.note_message();
-        let flags = PublishFlags { dup: false, qos: how.qos, retain: how.retain };
         if payload < LARGE_PAYLOAD {
             outgoing.write_small_5(out.bytes_mut(), flags, id, &properties);
         } else {

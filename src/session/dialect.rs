@@ -89,6 +89,12 @@ impl Dialect {
         self.takes_bytes(publish_len_5(topic.len(), qos, properties, payload))
     }
 
+    /// May a PUBLISH to this topic have a Topic Alias?
+    #[inline]
+    pub(super) fn has_alias(&self, topic: &[u8]) -> bool {
+        self.says.topic_alias_maximum > 0 && topic.len() > ALIAS_LEN
+    }
+
     /// The Topic Alias that a PUBLISH, which is sent now, has.
     pub(super) fn alias(
         &mut self,
@@ -97,7 +103,7 @@ impl Dialect {
         properties: &PublishProperties<'_>,
         payload: usize,
     ) -> Option<Alias> {
-        if self.says.topic_alias_maximum == 0 || topic.len() <= ALIAS_LEN {
+        if !self.has_alias(topic) {
             return None;
         }
         // one that is new makes the packet longer

@@ -490,8 +490,7 @@ impl<'a> Outgoing<'a> {
         self.write_frame(out, FrameBytes { bytes, topic_at: 1 + length + 2, is_5 }, retain, packet_id);
     }
 
-    /// The same in MQTT 5.
-    #[inline]
+    /// The same in MQTT 5, with what is this subscriber's own: Subscription Identifiers, or a Topic Alias.
     pub(super) fn write_small_5(
         &self,
         out: &mut Vec<u8>,
@@ -499,13 +498,23 @@ impl<'a> Outgoing<'a> {
         packet_id: Option<PacketId>,
         properties: &PublishProperties<'_>,
     ) {
-        let write = |out: &mut Vec<u8>| {
-            // a topic that the client knows by its alias is not said again
-            let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
-            codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
-            out.extend_from_slice(self.payload);
-        };
-        match self.frame.filter(|_| flags.qos == self.qos && properties.is_plain()) {
+        // a topic that the client knows by its alias is not said again
+        let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
+        codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
+        out.extend_from_slice(self.payload);
+    }
+
+    /// The same without such, sent now.
+    #[inline]
+    pub(super) fn write_plain_5(
+        &self,
+        out: &mut Vec<u8>,
+        flags: codec::PublishFlags,
+        packet_id: Option<PacketId>,
+        now: Instant,
+    ) {
+        let write = |out: &mut Vec<u8>| self.write_small_5(out, flags, packet_id, &self.publish_properties(&[], now));
+        match self.frame.filter(|_| flags.qos == self.qos) {
             Some(found) if found.is_5 => self.write_frame(out, found, flags.retain, packet_id),
             Some(_) => self.write_translated(out, true, flags.retain, packet_id, write),
             None => write(out),

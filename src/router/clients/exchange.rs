@@ -13,8 +13,8 @@ use super::{
     operation::Operation,
 };
 use crate::{
-    codec::{self, Ack, Cut, Disconnect, Frame, Packet, PacketType, PropertiesBuf, PropertyId, Publish, ReasonCode},
-    session::{Action, CloseReason, Deferred, Expiry, Outgoing, ProtocolError, Stored},
+    codec::{self, Ack, Cut, Disconnect, Frame, Packet, PacketType, Properties, PropertyId, Publish, ReasonCode},
+    session::{Action, CloseReason, Deferred, Expiry, Extras, Outgoing, ProtocolError, Stored},
     topic::TopicName,
     types::{PacketId, ProtocolVersion, QoS},
 };
@@ -59,7 +59,8 @@ impl Router {
                         .is_some_and(|topic| topic == matched.topic().as_str().as_bytes()) =>
                 {
                     last = matched.clone();
-                    codec::decode_publish_with_topic(client.version, frame, last.topic())?
+                    let known = || local.properties.as_ref().map_or_else(Properties::default, |known| known.said());
+                    codec::decode_publish_again(client.version, frame, last.topic(), known)?
                 }
                 _ => codec::decode_publish_from_client(client.version, frame)?,
             };
@@ -232,14 +233,22 @@ impl Router {
                 return Err(ProtocolError::ReceiveMaximum.into());
             }
         }
+        if publish.properties.is_empty() {
+            let incoming = Incoming::with_extras(publish, Extras::default(), bytes);
+            return self.handle_publish(local, client, &incoming, replies);
+        }
         let topic = match publish.properties.has(PropertyId::TopicAlias) {
             true => self.own(client)?.session.resolve_alias(publish, &mut self.turn(local))?,
             false => None,
         };
         let topic = topic.as_deref().map_or(publish.topic, TopicName::from_valid);
-        let (publish, mut left) = (Publish { topic, ..*publish }, PropertiesBuf::default());
-        let incoming = Incoming::with_properties(&publish, &mut left, bytes, local.observers.now);
-        self.handle_publish(local, client, &incoming, replies)
+        let publish = Publish { topic, ..*publish };
+        let mut known = local.properties.take().unwrap_or_default();
+        let extras = known.extras(&publish.properties, local.observers.now);
+        let incoming = Incoming::with_extras(&publish, extras, bytes);
+        let handled = self.handle_publish(local, client, &incoming, replies);
+        local.properties = Some(known);
+        handled
     }
 
     /// Goes on with a PUBLISH; `true`: it is published, and answered if it is to be.

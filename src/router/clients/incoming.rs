@@ -1,11 +1,9 @@
 //! [`Incoming`]: a client's PUBLISH with what it means: the topic that a Topic Alias stands for, when the message
 //! expires, and which properties go on to subscribers (MQTT 5 section 3.3.2.3).
 
-use std::time::{Duration, Instant};
-
 use super::super::publish::Sender;
 use crate::{
-    codec::{PropertiesBuf, PropertyId, Publish},
+    codec::{PropertyId, Publish},
     session::{Extras, Message, Outgoing},
 };
 
@@ -19,9 +17,6 @@ pub(crate) struct Incoming<'a> {
     frame: &'a [u8],
 }
 
-/// Properties that end here: what they say is said to each subscriber anew, or to none.
-const NOT_PASSED_ON: [PropertyId; 2] = [PropertyId::TopicAlias, PropertyId::MessageExpiryInterval];
-
 impl<'a> Incoming<'a> {
     /// Of MQTT 3.1 or 3.1.1.
     #[inline]
@@ -29,26 +24,11 @@ impl<'a> Incoming<'a> {
         Self { publish, extras: None, frame }
     }
 
-    /// Of MQTT 5. `left`: room for its properties, with nothing in it.
-    pub(crate) fn with_properties(
-        publish: &'a Publish<'a>,
-        left: &'a mut PropertiesBuf,
-        frame: &'a [u8],
-        now: Instant,
-    ) -> Self {
-        let said = publish.properties;
-        let expires = said
-            .number(PropertyId::MessageExpiryInterval)
-            .and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into())));
-        let properties = if NOT_PASSED_ON.iter().any(|&id| said.has(id)) {
-            said.copy_without(&NOT_PASSED_ON, left);
-            left.as_properties()
-        } else {
-            said
-        };
-        let is_as_it_was = !said.has(PropertyId::TopicAlias);
-        let extras = Some(Extras { properties, expires });
-        Self { publish, extras, frame: if is_as_it_was { frame } else { &[] } }
+    /// Of MQTT 5, with what its properties come to.
+    #[inline]
+    pub(crate) fn with_extras(publish: &'a Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
+        let is_as_it_was = !publish.properties.has(PropertyId::TopicAlias);
+        Self { publish, extras: Some(extras), frame: if is_as_it_was { frame } else { &[] } }
     }
 
     /// On its way.

@@ -18,6 +18,7 @@ use super::{
     counters::{Count, Shard},
     denials::{Action, Denials},
     pressure::Refused,
+    properties::KnownProperties,
     work::Work,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub struct RouterThread {
     pub(crate) copies: Vec<QueuedCopy>,
     /// Wills that waited are published now.
     pub(crate) publishes_wills: bool,
+    /// `None` while a PUBLISH with properties is handled.
+    pub(crate) properties: Option<Box<KnownProperties>>,
 }
 
 /// Who sees events: the counters of this thread, the embedding program's observer, and of what is dropped the
@@ -271,6 +274,7 @@ impl RouterThread {
             work: Work::default(),
             copies: Vec::new(),
             publishes_wills: false,
+            properties: Some(Box::default()),
         };
         thread.observers.begin(now);
         thread

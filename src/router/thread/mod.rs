@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `local` | what each thread has for itself |
 //! | `work` | what was done in a turn |
+//! | `properties` | what the last PUBLISH with properties said by them |
 //! | `recorder` | what a store and observers are told of a session's messages |
 //! | `tally` | what a turn of one connection counted |
 //! | `pressure` | whether there is memory for more |
@@ -13,6 +14,7 @@ mod counters;
 mod denials;
 mod local;
 mod pressure;
+mod properties;
 mod recorder;
 mod tally;
 mod work;

@@ -1,0 +1,76 @@
+//! [`KnownProperties`]: the properties of the last PUBLISH that had some, as they were found to be: a publisher mostly
+//! says the same again, of which nothing has to be found out anew.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    codec::{Properties, PropertiesBuf, PropertyId},
+    session::Extras,
+};
+
+/// Properties that end here: what they say is said to each subscriber anew, or to none.
+const NOT_PASSED_ON: [PropertyId; 2] = [PropertyId::TopicAlias, PropertyId::MessageExpiryInterval];
+
+/// Properties of a PUBLISH, and what they come to.
+#[derive(Debug, Default)]
+pub(crate) struct KnownProperties {
+    /// As the packet had them.
+    said: PropertiesBuf,
+    /// Those that are passed on.
+    left: PropertiesBuf,
+    /// Message Expiry Interval, in seconds.
+    expiry: Option<u32>,
+}
+
+impl KnownProperties {
+    /// As the packet had them.
+    #[inline]
+    pub(crate) fn said(&self) -> Properties<'_> {
+        self.said.as_properties()
+    }
+
+    /// What a PUBLISH with these properties, which comes now, says beside its fields. The next one is compared with it.
+    #[inline]
+    pub(crate) fn extras(&mut self, said: &Properties<'_>, now: Instant) -> Extras<'_> {
+        if self.said().as_bytes() != said.as_bytes() {
+            self.learn(said);
+        }
+        let expires = self.expiry.and_then(|seconds| now.checked_add(Duration::from_secs(seconds.into())));
+        Extras { properties: self.left.as_properties(), expires }
+    }
+
+    fn learn(&mut self, said: &Properties<'_>) {
+        self.said.clear();
+        said.copy_without(&[], &mut self.said);
+        self.left.clear();
+        said.copy_without(&NOT_PASSED_ON, &mut self.left);
+        self.expiry = said.number(PropertyId::MessageExpiryInterval);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_properties_come_to_follows_from_the_last_ones() {
+        let properties = |text: &str, expiry: Option<u32>| {
+            let mut all = PropertiesBuf::default();
+            all.text(PropertyId::ContentType, text);
+            expiry.map(|seconds| all.number(PropertyId::MessageExpiryInterval, seconds));
+            all.text(PropertyId::ResponseTopic, text);
+            all
+        };
+        let (now, mut known) = (Instant::now(), KnownProperties::default());
+        let long = "x".repeat(1_000);
+        for (text, expiry) in
+            [("a", Some(5)), ("a", Some(5)), ("a", None), (&*long, Some(7)), ("b", Some(7)), ("b", None)]
+        {
+            let (said, left) = (properties(text, expiry), properties(text, None));
+            let extras = known.extras(&said.as_properties(), now);
+            assert_eq!(extras.properties, left.as_properties());
+            assert_eq!(extras.expires, expiry.map(|seconds| now + Duration::from_secs(seconds.into())));
+            assert_eq!(known.said(), said.as_properties());
+        }
+    }
+}
