@@ -7,9 +7,12 @@ use std::{
 
 use super::Server;
 use crate::{
-    router::inspect::{
-        ByAdministrator, ClientView, Closed, Cursor, Ended, InFlightMessage, QueuedMessage, Removed, RetainedMessage,
-        SubscriberView, SubscriptionView, Wanted,
+    router::{
+        EventKinds,
+        inspect::{
+            ByAdministrator, ClientView, Closed, Cursor, Ended, EventStream, InFlightMessage, QueuedMessage, Removed,
+            RetainedMessage, SubscriberView, SubscriptionView, Wanted,
+        },
     },
     topic::{TopicFilter, TopicName},
     types::ClientId,
@@ -104,6 +107,12 @@ impl Server {
     /// Ends the session of a client, and its connection if it is connected.
     pub fn end_session(&self, client: &ClientId, closed: &ByAdministrator) -> Ended {
         self.operator.end_session(self.clock.now(), client, closed)
+    }
+
+    /// What happens from now on, of these kinds, for a task of the embedding program; payloads where
+    /// [`EventKinds::PAYLOADS`] is among them. What the task is too slow for is lost, and counted.
+    pub fn events(&self, kinds: EventKinds) -> EventStream {
+        self.events.open(kinds)
     }
 
     /// What the clock that people read showed, or will show, at a moment that a view names.

@@ -62,7 +62,7 @@ use crate::{
     net::{NetLimits, PassedSockets, Workers},
     router::{
         self, Authenticate, Authorize, Counters, Forward, Observe, Ports, Router, RouterLimits, Store,
-        inspect::Operator,
+        inspect::{EventStreams, Operator},
     },
     session::SessionLimits,
     store::{self, DiskStore},
@@ -94,6 +94,7 @@ pub struct Server {
     http: Http,
     inside: Inside,
     operator: Arc<Operator>,
+    events: Arc<EventStreams>,
 }
 
 /// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
@@ -236,6 +237,8 @@ impl Server {
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, clock.clone())?;
 
+        let events = Arc::<EventStreams>::default();
+        ports.observe.push(events.clone());
         let in_memory = ports.store.is_none();
         if in_memory {
             persistence::check_place(&config)?;
@@ -277,6 +280,7 @@ impl Server {
             http,
             inside,
             operator,
+            events,
         })
     }
 

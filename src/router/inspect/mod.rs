@@ -10,12 +10,14 @@
 //! | `views` | what those who ask see |
 //! | `clients` | walking over clients and their sessions; what one of them holds |
 //! | `subscriptions` | whose subscriptions there are, and who gets a topic |
+//! | `events` | what happens, beyond the threads on which it does |
 //! | `retained` | walking over retained messages, and removing them |
 //! | `actions` | closing connections, ending sessions |
 //! | `operator` | doing so from a thread that serves no clients |
 
 mod actions;
 mod clients;
+mod events;
 mod operator;
 mod retained;
 mod subscriptions;
@@ -25,6 +27,8 @@ pub use super::sessions::Flow;
 pub use crate::session::{ByAdministrator, Drops, Holds, Stage};
 pub use actions::{Closed, Ended};
 pub use clients::SESSIONS_A_STEP;
+pub(crate) use events::EventStreams;
+pub use events::{EventStream, Happened, What};
 pub use operator::Operator;
 pub use retained::Removed;
 pub use subscriptions::{SubscriberView, SubscriptionView};

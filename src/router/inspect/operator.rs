@@ -41,6 +41,7 @@ impl Operator {
         let wakes = std::mem::take(&mut thread.wakes);
         drop(thread);
         wakes.into_iter().for_each(Waker::wake);
+        self.router.ports.observe.iter().for_each(|observe| observe.turn_ended());
         result
     }
 }

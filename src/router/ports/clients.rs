@@ -354,6 +354,10 @@ pub trait Observe: Send + Sync {
     fn wants(&self) -> EventKinds {
         EventKinds::ALL
     }
+
+    /// A turn of a thread is over in which it may have been told of something. No lock is held: here a task may be
+    /// woken.
+    fn turn_ended(&self) {}
 }
 
 /// What happened.

@@ -35,6 +35,20 @@ impl EventKinds {
     /// `Event::SessionExpired`.
     pub const SESSION_EXPIRED: Self = Self(1 << 9);
 
+    /// With the payloads of messages, where a stream asks for it: see
+    /// [`EventStream`](crate::inspect::EventStream). Observers see them anyway.
+    pub const PAYLOADS: Self = Self(1 << 10);
+
+    /// As a number.
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set with that number.
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
     /// Both of them.
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

@@ -114,6 +114,13 @@ impl Observers {
         }
     }
 
+    #[inline(never)]
+    fn turn_ended(&self) {
+        for other in &self.others {
+            let _panicked = caught(|| other.observe.turn_ended());
+        }
+    }
+
     /// Calls a plug-in; `otherwise` is its answer where it panics and what is done now has to be finished.
     #[inline]
     pub(crate) fn call<R>(&self, otherwise: R, plug_in: impl FnOnce() -> R) -> R {
@@ -322,6 +329,9 @@ impl RouterThread {
     pub fn wake(&mut self) {
         for waker in self.wakes.drain(..) {
             waker.wake();
+        }
+        if self.observers.wanted != EventKinds::NONE {
+            self.observers.turn_ended();
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dunlin::{
     EventKinds,
     config::{Limits, QueueFull},
+    inspect::{EventStream, What},
     router::{Count, Event, Observe},
 };
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use crate::support::{
     Broker, config, five, publish_all,
     raw::{self, Connect, Message, connack, puback},
-    shut_down, wait_until,
+    run, shut_down, wait_until,
 };
 
 #[test]
@@ -281,4 +282,36 @@ fn events_say_who_the_client_is_and_what_it_publishes() {
     five.leave();
     wait_until(|| all.told.lock().len() == 1, || format!("{:?}", all.told.lock()));
     assert_eq!(all.take(), ["disconnect five ClientInfo { user: None, listener: 0, version: V5 }"]);
+}
+
+#[test]
+fn a_stream_has_the_events_that_it_asks_for_and_counts_what_it_loses() {
+    let broker = Broker::new(config());
+    let mut all = broker.server.events(EventKinds::CONNECT | EventKinds::PUBLISH | EventKinds::PAYLOADS);
+    let mut sizes = broker.server.events(EventKinds::PUBLISH);
+    let next = |stream: &mut EventStream| run(stream.recv());
+    let mut client = broker.connect(&Connect::new("c").user("ann", ""), 0);
+    client.publish(Message::new("t", "one").qos(1));
+    client.publish(Message::new("t", "three").qos(1));
+    let connected = next(&mut all);
+    assert!(matches!(connected.what, What::Connect { clean_session: true, session_present: false, .. }));
+    let client_of = connected.client.as_ref().map(|client| client.as_str());
+    assert_eq!((connected.kind, client_of, connected.user.as_deref()), (EventKinds::CONNECT, Some("c"), Some("ann")));
+    assert_eq!(connected.came_by.map(|(listener, _)| listener), Some(0));
+    for payload in ["one", "three"] {
+        for (stream, wants) in [(&mut all, true), (&mut sizes, false)] {
+            let published = next(stream);
+            let What::Message { topic, payload: bytes, content, .. } = &published.what else { panic!("{published:?}") };
+            assert_eq!((&**topic, *bytes, published.user.as_deref()), ("t", payload.len(), Some("ann")));
+            assert_eq!(content.as_deref(), wants.then_some(payload.as_bytes()));
+        }
+    }
+    drop(all);
+    // a ring holds 4,096
+    client.send(&Message::new("t", "x").frame().repeat(5_000));
+    client.expect_nothing_pending();
+    assert_eq!(sizes.lost(), 5_000 - 4_096);
+    assert_eq!(std::iter::from_fn(|| sizes.try_recv()).count(), 4_096);
+    drop(sizes);
+    client.expect_nothing_pending();
 }

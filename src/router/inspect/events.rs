@@ -1,0 +1,286 @@
+//! [`EventStream`]: events beyond the threads on which they happen. Each stream has a ring for each thread, up to a
+//! bound, which one task drains; what a full ring has no place for is counted.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::super::ports::{DropReason, Event, EventKinds, Observe, PeerAddress};
+use crate::{
+    codec::{Properties, PropertiesBuf},
+    session::CloseReason,
+    types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
+};
+
+/// An [`Event`] that outlives the moment at which it happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Happened {
+    /// Which kind of event it is.
+    pub kind: EventKinds,
+    /// The client that it concerns, as [`Event`] says; `None`: the broker itself.
+    pub client: Option<ClientId>,
+    /// The User Name of that client, where the event says it.
+    pub user: Option<Box<str>>,
+    /// The listener and the version of that client, where the event says them.
+    pub came_by: Option<(u16, ProtocolVersion)>,
+    /// The rest of it.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum What {
+    /// A client was accepted.
+    Connect {
+        /// From where.
+        peer: PeerAddress,
+        /// Clean Session; in MQTT 5, Clean Start.
+        clean_session: bool,
+        /// There was Session State for it.
+        session_present: bool,
+    },
+    /// A client's connection ended.
+    Disconnect(CloseReason),
+    /// A subscription to this filter was granted.
+    Subscribe(Box<str>, SubscriptionOptions),
+    /// A subscription to this filter was given up.
+    Unsubscribe(Box<str>),
+    /// A message was published, by a client or as its Will, or delivered.
+    Message {
+        /// Topic Name.
+        topic: Box<str>,
+        /// Of the message, or at which it is delivered; a Will says none.
+        qos: Option<QoS>,
+        /// RETAIN of its publisher.
+        retain: bool,
+        /// Bytes of the payload.
+        payload: usize,
+        /// The payload, for those who ask for [`EventKinds::PAYLOADS`]; not where it is delivered.
+        content: Option<Box<[u8]>>,
+        /// Its properties.
+        properties: PropertiesBuf,
+    },
+    /// A message of so many bytes was dropped.
+    Drop {
+        /// Topic Name.
+        topic: Box<str>,
+        /// Bytes of the payload.
+        payload: usize,
+        /// Why.
+        reason: DropReason,
+    },
+    /// PINGREQ.
+    Ping,
+    /// A session whose client stayed away for so long ended.
+    SessionExpired(Duration),
+}
+
+/// Events for one task, from all threads. Those of one thread come in their order.
+pub struct EventStream {
+    stream: Arc<Stream>,
+    of: Arc<EventStreams>,
+    drained: VecDeque<Arc<Happened>>,
+}
+
+/// All streams of a broker.
+#[derive(Default)]
+pub(crate) struct EventStreams {
+    /// What they want together.
+    wanted: AtomicU16,
+    list: ArcSwap<Vec<Arc<Stream>>>,
+    /// That one is added or taken away at a time.
+    changing: Mutex<()>,
+}
+
+struct Stream {
+    kinds: EventKinds,
+    rings: Box<[RingOfThread]>,
+    lost: AtomicU64,
+    /// Something came since the task was woken last.
+    has_news: AtomicBool,
+    bell: Notify,
+}
+
+#[derive(Default)]
+struct RingOfThread(Mutex<Ring>);
+
+#[derive(Default)]
+struct Ring {
+    events: VecDeque<Arc<Happened>>,
+    /// Of the payloads in them.
+    bytes: usize,
+}
+
+/// Threads beyond that many share rings.
+const RINGS: usize = 16;
+/// Events that a ring holds, and bytes of their payloads.
+const MOST_EVENTS: usize = 4_096;
+const MOST_BYTES: usize = 4 << 20;
+
+impl EventStreams {
+    /// A stream of these kinds, from now on.
+    pub(crate) fn open(self: &Arc<Self>, kinds: EventKinds) -> EventStream {
+        let rings = (0..RINGS).map(|_| RingOfThread::default()).collect();
+        let (lost, has_news, bell) = (AtomicU64::new(0), AtomicBool::new(false), Notify::new());
+        let stream = Arc::new(Stream { kinds, rings, lost, has_news, bell });
+        self.change(|list| list.push(stream.clone()));
+        EventStream { stream, of: self.clone(), drained: VecDeque::new() }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Stream>>)) {
+        let _one = self.changing.lock();
+        let mut list = self.list.load().to_vec();
+        change(&mut list);
+        let wanted = list.iter().fold(EventKinds::NONE, |all, stream| all | stream.kinds);
+        self.list.store(Arc::new(list));
+        self.wanted.store(wanted.bits(), Ordering::Relaxed);
+    }
+}
+
+impl Observe for EventStreams {
+    fn observe(&self, event: &Event<'_>) {
+        let (list, kind) = (self.list.load(), event.kind());
+        // with its payload for those who ask for it, and without
+        let mut happened = [None, None];
+        for stream in list.iter().filter(|stream| stream.kinds.have(kind)) {
+            let wants_payload = stream.kinds.have(EventKinds::PAYLOADS);
+            let of = || Arc::new(Happened::of(event, wants_payload));
+            stream.push(happened[usize::from(wants_payload)].get_or_insert_with(of));
+        }
+    }
+
+    fn wants(&self) -> EventKinds {
+        EventKinds::from_bits(self.wanted.load(Ordering::Relaxed))
+    }
+
+    fn turn_ended(&self) {
+        for stream in &**self.list.load() {
+            if stream.has_news.swap(false, Ordering::AcqRel) {
+                stream.bell.notify_one();
+            }
+        }
+    }
+}
+
+impl Stream {
+    fn push(&self, happened: &Arc<Happened>) {
+        let bytes = happened.held();
+        let mut ring = self.rings[ring_of_thread()].0.lock();
+        if ring.events.len() >= MOST_EVENTS || ring.bytes + bytes > MOST_BYTES && !ring.events.is_empty() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        ring.bytes += bytes;
+        ring.events.push_back(happened.clone());
+        drop(ring);
+        self.has_news.store(true, Ordering::Release);
+    }
+}
+
+impl EventStream {
+    /// The next event. What comes is lost where this is not called often enough: see [`lost`](Self::lost).
+    pub async fn recv(&mut self) -> Arc<Happened> {
+        loop {
+            if let Some(happened) = self.try_recv() {
+                return happened;
+            }
+            self.stream.bell.notified().await;
+        }
+    }
+
+    /// The next event, if one has come.
+    pub fn try_recv(&mut self) -> Option<Arc<Happened>> {
+        if self.drained.is_empty() {
+            for ring in &*self.stream.rings {
+                let Ring { events, .. } = std::mem::take(&mut *ring.0.lock());
+                self.drained.extend(events);
+            }
+        }
+        self.drained.pop_front()
+    }
+
+    /// How many events there was no place for since the stream was opened.
+    pub fn lost(&self) -> u64 {
+        self.stream.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.of.change(|list| list.retain(|stream| !Arc::ptr_eq(stream, &self.stream)));
+    }
+}
+
+impl Happened {
+    fn of(event: &Event<'_>, wants_payload: bool) -> Self {
+        let message = |topic: &str, qos, retain, payload, content: Option<&[u8]>, properties: Properties<'_>| {
+            let content = content.filter(|_| wants_payload).map(Into::into);
+            What::Message { topic: topic.into(), qos, retain, payload, content, properties: properties.into() }
+        };
+        let (client, info, what) = match *event {
+            Event::Connect { client, info, peer, clean_session, session_present, .. } => {
+                (Some(client), Some(info), What::Connect { peer, clean_session, session_present })
+            }
+            Event::Disconnect { client, info, reason } => (Some(client), Some(info), What::Disconnect(reason.clone())),
+            Event::Subscribe { client, info, filter, options, .. } => {
+                (Some(client), Some(info), What::Subscribe(filter.as_str().into(), options))
+            }
+            Event::Unsubscribe { client, info, filter, .. } => {
+                (Some(client), Some(info), What::Unsubscribe(filter.as_str().into()))
+            }
+            Event::Publish { client, topic, qos, retain, payload, content, properties, .. } => {
+                (client, None, message(topic.as_str(), Some(qos), retain, payload, Some(content), properties))
+            }
+            Event::Deliver { client, topic, qos, payload, properties } => {
+                (Some(client), None, message(topic.as_str(), Some(qos), false, payload, None, properties))
+            }
+            Event::Will { client, topic, content, properties, .. } => {
+                (Some(client), None, message(topic.as_str(), None, false, content.len(), Some(content), properties))
+            }
+            Event::Drop { client, topic, payload, reason } => {
+                (Some(client), None, What::Drop { topic: topic.as_str().into(), payload, reason })
+            }
+            Event::Ping { client } => (Some(client), None, What::Ping),
+            Event::SessionExpired { client, after } => (Some(client), None, What::SessionExpired(after)),
+        };
+        let said = match *event {
+            Event::Publish { user, .. } | Event::Will { user, .. } => user,
+            _ => info.and_then(|info| info.user),
+        };
+        Self {
+            kind: event.kind(),
+            client: client.cloned(),
+            user: said.map(Into::into),
+            came_by: info.map(|info| (info.listener, info.version)),
+            what,
+        }
+    }
+
+    /// Bytes of its payload that it holds.
+    fn held(&self) -> usize {
+        match &self.what {
+            What::Message { content: Some(content), .. } => content.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Which ring this thread has.
+fn ring_of_thread() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static RING: usize = NEXT.fetch_add(1, Ordering::Relaxed) % RINGS;
+    }
+    RING.with(|ring| *ring)
+}
