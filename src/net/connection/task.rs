@@ -170,6 +170,6 @@ mod tests {
     #[test]
     fn an_idle_connection_is_small() {
         // with the 96 bytes that tokio adds to a task, four cache lines
-        assert!(size_of::<Connection<TcpStream>>() <= 160, "{} bytes", size_of::<Connection<TcpStream>>());
+        assert!(size_of::<Connection<TcpStream>>() <= 152, "{} bytes", size_of::<Connection<TcpStream>>());
     }
 }

@@ -24,11 +24,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Client {
     pub(crate) slot: SlotRef,
-    presence: triomphe::Arc<Presence>,
+    pub(crate) presence: triomphe::Arc<Presence>,
     pub(crate) connection: ConnectionId,
     pub(crate) id: ClientId,
-    /// When this connection began: after a take-over, the session may belong to another user.
-    pub(crate) user: Option<UserName>,
     pub(crate) version: ProtocolVersion,
     pub(crate) marks: Marks,
     /// Bytes of a packet that it may send, as it was told when it connected, if it speaks MQTT 5.
@@ -87,7 +85,6 @@ impl Client {
     /// A client that was accepted by this CONNECT, and has the session in this slot. `stored`: when that is kept.
     pub(crate) fn new(
         id: ClientId,
-        user: Option<UserName>,
         (slot, presence): (SlotRef, triomphe::Arc<Presence>),
         connection: ConnectionId,
         connect: &Connect<'_>,
@@ -107,7 +104,6 @@ impl Client {
             presence,
             connection,
             id,
-            user,
             version: connect.version,
             marks: Marks::new(connect, limits),
             max_packet_size: limits.told_packet_size(),
@@ -130,7 +126,6 @@ impl Client {
             presence,
             connection,
             id,
-            user: None,
             version: ProtocolVersion::V5,
             marks: Marks::default(),
             max_packet_size: limits.told_packet_size(),
@@ -164,7 +159,7 @@ impl Client {
 
     /// The User Name in force when it connected.
     pub fn user(&self) -> Option<&str> {
-        self.user.as_ref().map(UserName::as_str)
+        self.presence.user().map(UserName::as_str)
     }
 
     /// It speaks MQTT 5, and has its CONNACK: a DISCONNECT tells it why its connection ends.

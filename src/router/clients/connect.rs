@@ -106,7 +106,7 @@ impl Router {
         }
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
-        let presence = triomphe::Arc::new(Presence::new(began, peer, keep_alive));
+        let presence = triomphe::Arc::new(Presence::new(began, peer, keep_alive, user.clone()));
         let event = |session_present| Event::Connect {
             client: &client,
             info: ClientInfo::new(user.as_ref().map(UserName::as_str), peer.listener, connect.version),
@@ -140,7 +140,7 @@ impl Router {
         {
             stored = stored.and(will_stored);
         }
-        let client = Client::new(client, user, (slot, presence), connection, connect, &local.limits, stored);
+        let client = Client::new(client, (slot, presence), connection, connect, &local.limits, stored);
         if panicked {
             let (reason, now) = (CloseReason::Panicked, local.observers.now);
             self.end(local, &client, &reason, now);

@@ -152,8 +152,8 @@ impl Router {
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
             return Ok(());
         }
-        let Client { id: name, user, slot, connection, last, .. } = client;
-        let sender = Sender { client: name, user: user.as_ref() };
+        let Client { id: name, presence, slot, connection, last, .. } = client;
+        let sender = Sender { client: name, user: presence.user() };
         let access = || self.access_of(slot, *connection);
         let mut leave = Leave::anywhere();
         let Some(id) = publish.packet_id else {
@@ -262,8 +262,8 @@ impl Router {
     ) -> Result<bool, CloseReason> {
         drop(self.own(client)?);
         let qos = publishing.qos();
-        let Client { id: name, user, slot, last, .. } = &mut *client;
-        let sender = Sender { client: name, user: user.as_ref() };
+        let Client { id: name, presence, slot, last, .. } = &mut *client;
+        let sender = Sender { client: name, user: presence.user() };
         let mut outcome = ReasonCode::Success;
         let result = self.together(|| {
             let stored = match self.publish_step(local, sender, last, publishing) {
@@ -461,7 +461,7 @@ impl Router {
     ) -> Result<bool, CloseReason> {
         let outgoing = Outgoing::from(&deferred.message)
             .with_retain(deferred.retain)
-            .with_sender(&client.id, client.user.as_ref());
+            .with_sender(&client.id, client.presence.user());
         let (packet_id, qos) = (deferred.packet_id, QoS::ExactlyOnce);
         let access = || self.access_of(&client.slot, client.connection);
         let mut leave = Leave::nowhere();

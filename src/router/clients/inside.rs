@@ -64,7 +64,7 @@ impl Router {
         let began = self.sessions.moments.tick(local.observers.now);
         // as of a client of this machine
         let peer = Peer { address: PeerAddress::Unix, loopback_listener: true, listener: 0 };
-        let presence = Arc::new(Presence::new(began, peer, 0));
+        let presence = Arc::new(Presence::new(began, peer, 0, None));
         let begins = Begins { connection, waker, presence: presence.clone() };
         let attach = |local: &mut RouterThread| {
             let (slot, taken_over) = self

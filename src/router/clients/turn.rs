@@ -15,11 +15,8 @@ impl Router {
         if received.packets > 0 {
             presence.heard(self.sessions.moments.tick(local.observers.now));
         }
-        if received != Flow::default() {
-            presence.add_received(received);
-        }
-        if sent != Flow::default() {
-            presence.add_sent(sent);
+        if received != Flow::default() || sent != Flow::default() {
+            presence.add(received, sent);
         }
     }
 }

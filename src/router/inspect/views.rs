@@ -144,13 +144,14 @@ impl<'a> ClientView<'a> {
 
 impl ConnectionView {
     fn of(presence: &Presence, moments: &Moments) -> Option<Self> {
+        let (received, sent) = presence.flows();
         Some(Self {
             peer: presence.peer(),
             since: moments.at(presence.since())?,
             last_packet: moments.at(presence.last_packet())?,
             keep_alive: presence.keep_alive(),
-            received: presence.received(),
-            sent: presence.sent(),
+            received,
+            sent,
         })
     }
 }

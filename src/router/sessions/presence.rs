@@ -4,29 +4,52 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
-        OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use super::super::ports::{Peer, PeerAddress};
+use arc_swap::ArcSwapOption;
 
-/// What a connection remembers of itself.
-#[derive(Debug)]
+use super::super::ports::{Peer, PeerAddress};
+use crate::types::UserName;
+
+/// What a connection remembers of itself. The default is that of a client within this process, which has none.
+#[derive(Debug, Default)]
 pub(crate) struct Presence {
     since: Tick,
     last_packet: AtomicU32,
+    /// While there is no `activity`.
+    few: Few,
     /// `None`: a Unix socket.
     ip: Option<IpAddr>,
     port: u16,
     listener: u16,
     keep_alive: u16,
+    /// When the connection began: after a take-over, the session may belong to another user.
+    user: Option<UserName>,
+    /// Once messages came or went, or many packets.
+    activity: ArcSwapOption<Activity>,
+}
+
+const _: () = assert!(size_of::<Presence>() <= 64, "every connection has one");
+
+/// What a connection that is idle counts: no messages.
+#[derive(Debug, Default)]
+struct Few {
+    received_packets: AtomicU16,
+    sent_packets: AtomicU16,
+    received_bytes: AtomicU32,
+    sent_bytes: AtomicU32,
+}
+
+/// What one counts that is not idle.
+#[derive(Debug, Default)]
+struct Activity {
     received: Counted,
     sent: Counted,
 }
-
-const _: () = assert!(size_of::<Presence>() <= 80, "every connection has one");
 
 #[derive(Debug, Default)]
 struct Counted {
@@ -47,7 +70,7 @@ pub struct Flow {
 }
 
 /// A moment, in tenths of a second since the first connection of the router: small, since every connection has some.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u32);
 
 /// From moments to ticks and back.
@@ -73,7 +96,7 @@ impl Moments {
 
 impl Presence {
     /// Of a connection that begins now.
-    pub(crate) fn new(now: Tick, peer: Peer, keep_alive: u16) -> Self {
+    pub(crate) fn new(now: Tick, peer: Peer, keep_alive: u16, user: Option<UserName>) -> Self {
         let (ip, port) = match peer.address {
             PeerAddress::Ip(address) => (Some(address.ip()), address.port()),
             PeerAddress::Unix => (None, 0),
@@ -85,8 +108,8 @@ impl Presence {
             port,
             listener: peer.listener,
             keep_alive,
-            received: Counted::default(),
-            sent: Counted::default(),
+            user,
+            ..Self::default()
         }
     }
 
@@ -114,14 +137,18 @@ impl Presence {
         self.keep_alive
     }
 
-    /// From the client.
-    pub(crate) fn received(&self) -> Flow {
-        self.received.get()
+    /// The User Name in force when it connected.
+    #[inline]
+    pub(crate) fn user(&self) -> Option<&UserName> {
+        self.user.as_ref()
     }
 
-    /// To the client.
-    pub(crate) fn sent(&self) -> Flow {
-        self.sent.get()
+    /// What came from the client, and what was written to it.
+    pub(crate) fn flows(&self) -> (Flow, Flow) {
+        match &*self.activity.load() {
+            Some(activity) => (activity.received.get(), activity.sent.get()),
+            None => self.few.get(),
+        }
     }
 
     // ---- to be called by the connection's own thread ----
@@ -131,14 +158,57 @@ impl Presence {
         self.last_packet.store(now.0, Ordering::Relaxed);
     }
 
-    /// So much more came.
-    pub(crate) fn add_received(&self, flow: Flow) {
-        self.received.add(flow);
+    /// So much more came, and was written.
+    pub(crate) fn add(&self, received: Flow, sent: Flow) {
+        match &*self.activity.load() {
+            Some(activity) => activity.add(received, sent),
+            None if self.few.add(received, sent) => {}
+            None => {
+                let activity = Activity::default();
+                let (before, written) = self.few.get();
+                activity.add(before, written);
+                activity.add(received, sent);
+                self.activity.store(Some(Arc::new(activity)));
+            }
+        }
+    }
+}
+
+impl Few {
+    fn get(&self) -> (Flow, Flow) {
+        let flow = |packets: &AtomicU16, bytes: &AtomicU32| Flow {
+            packets: packets.load(Ordering::Relaxed).into(),
+            messages: 0,
+            bytes: bytes.load(Ordering::Relaxed).into(),
+        };
+        (flow(&self.received_packets, &self.received_bytes), flow(&self.sent_packets, &self.sent_bytes))
     }
 
-    /// So much more was written.
-    pub(crate) fn add_sent(&self, flow: Flow) {
-        self.sent.add(flow);
+    /// `false`: that is no place for it.
+    fn add(&self, received: Flow, sent: Flow) -> bool {
+        let (before, written) = self.get();
+        let sum = |now: Flow, more: Flow| {
+            let packets = u16::try_from(now.packets + more.packets).ok()?;
+            let bytes = u32::try_from(now.bytes + more.bytes).ok()?;
+            (more.messages == 0).then_some((packets, bytes))
+        };
+        let (Some(received), Some(sent)) = (sum(before, received), sum(written, sent)) else { return false };
+        self.received_packets.store(received.0, Ordering::Relaxed);
+        self.received_bytes.store(received.1, Ordering::Relaxed);
+        self.sent_packets.store(sent.0, Ordering::Relaxed);
+        self.sent_bytes.store(sent.1, Ordering::Relaxed);
+        true
+    }
+}
+
+impl Activity {
+    fn add(&self, received: Flow, sent: Flow) {
+        if received != Flow::default() {
+            self.received.add(received);
+        }
+        if sent != Flow::default() {
+            self.sent.add(sent);
+        }
     }
 }
 
@@ -160,6 +230,23 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_that_is_no_longer_idle_has_counted_all_that_was_before() {
+        let (none, presence) = (Flow::default(), Presence::default());
+        let flow = |packets, messages, bytes| Flow { packets, messages, bytes };
+        presence.add(flow(1, 0, 20), flow(1, 0, 4));
+        presence.add(flow(1, 0, 2), none);
+        assert_eq!(presence.flows(), (flow(2, 0, 22), flow(1, 0, 4)));
+        assert!(presence.activity.load().is_none());
+        presence.add(none, flow(3, 2, 100));
+        assert_eq!(presence.flows(), (flow(2, 0, 22), flow(4, 2, 104)));
+        let many = Presence::default();
+        for _ in 0..3 {
+            many.add(flow(40_000, 0, 3 << 30), none);
+        }
+        assert_eq!(many.flows(), (flow(120_000, 0, 9 << 30), none));
+    }
 
     #[test]
     fn a_tick_is_a_tenth_of_a_second() {
