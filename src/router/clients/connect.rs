@@ -264,7 +264,7 @@ impl Router {
         }
         // what the client's last packets may do is still looked at by its rights as they were
         taken_over.will = will.map(|will| LastWill::of(&state, WillKept::of(None, number), will));
-        taken_over.expiry = state.expiry.take();
+        taken_over.expiry = state.take_expiry();
         let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
         if is_discarded || !state.session.expiry().outlives_connection() {
             // [MQTT-3.1.2-6]: previous state is discarded

@@ -94,7 +94,7 @@ impl Router {
                 return None;
             }
             if !state.ended {
-                taken_over.expiry = state.expiry.take();
+                taken_over.expiry = state.take_expiry();
                 if asked.durable {
                     taken_over.stored = self.resume_inside(local, &slot, &mut state, asked.bound, begins);
                     drop(state);

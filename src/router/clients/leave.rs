@@ -143,7 +143,7 @@ impl Router {
     fn look_at(&self, local: &mut RouterThread, slot: &SlotRef, key: ExpiryKey, now: Instant) {
         let mut state = slot.lock();
         // the client came back between, and may have gone away again
-        if state.ended || state.expiry != Some(key) {
+        if state.ended || state.expiry() != Some(key) {
             return;
         }
         let session = state.session.number();
@@ -183,7 +183,7 @@ impl Router {
                 if state.ended || slot.is_attached() {
                     return state.ended;
                 }
-                let key = state.expiry.take();
+                let key = state.take_expiry();
                 let will = state.waiting.take().map(|waiting| waiting.will).filter(|_| publishes_will);
                 let (ended, _) = self.end_locked(local, &slot, &mut state);
                 let last = will.map(|will| LastWill::of(&state, WillKept::Not, will));

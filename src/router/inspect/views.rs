@@ -128,7 +128,7 @@ impl<'a> ClientView<'a> {
             session: SessionView {
                 kept: state.session.number().is_some(),
                 expiry: state.session.expiry().within(most),
-                looked_at: state.expiry.map(|(at, _)| at),
+                looked_at: state.expiry().map(|(at, _)| at),
                 holds: state.session.holds(),
                 shared_subscriptions: state.shared.as_ref().map_or(0, |shared| shared.len()),
                 drops: state.session.drops(),

@@ -54,18 +54,13 @@ pub(crate) struct SlotState {
     pub(crate) origin: Origin,
     /// The version that its client speaks, or spoke last.
     pub(crate) version: ProtocolVersion,
-    /// Of the task that drives the attached connection.
-    waker: Option<Waker>,
-    /// Of the attached connection.
-    presence: Option<Arc<Presence>>,
+    attachment: Attachment,
     /// Under which a store has the Will of its connected client, where it does not keep the session.
     pub(crate) will_number: Option<NonZeroU64>,
     /// It is in the list of sessions in whose queues messages wait that expire.
     pub(crate) is_listed: bool,
     /// The session has ended: a task that still has the handle must not use it.
     pub(crate) ended: bool,
-    /// When it is looked at if its client stays away: its key in the router's list.
-    pub(crate) expiry: Option<ExpiryKey>,
     /// The Will of the client that is away.
     pub(crate) waiting: Option<Box<WaitingWill>>,
     /// The groups of shared subscriptions that it is in.
@@ -73,6 +68,23 @@ pub(crate) struct SlotState {
     /// The commit that its beginning waits for: no CONNACK is sent before.
     pub(crate) started_by: CommitSeq,
 }
+
+/// Whether a connection has the session.
+enum Attachment {
+    Attached {
+        /// Of the task that drives the connection.
+        waker: Waker,
+        presence: Arc<Presence>,
+    },
+    /// The client is away. When the session is looked at if it stays away: its key in the router's list.
+    Away(Option<ExpiryKey>),
+}
+
+/// The counter of an `Arc`, and a slot.
+const ALLOCATED: usize = size_of::<usize>() + size_of::<Slot>();
+// tokio aligns the two allocations that it makes for a connection at 128 bytes. glibc's allocator has room for 232 bytes
+// between them; a slot that needs more leaves a gap for each connection, of 200 bytes as measured
+const _: () = assert!(ALLOCATED <= 232, "a slot fits between the allocations of its connection");
 
 /// The number of a connection, unique within a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +117,10 @@ impl SlotRef {
             restored_unauthenticated,
             origin: Origin::default(),
             version: ProtocolVersion::default(),
-            waker: None,
-            presence: None,
+            attachment: Attachment::Away(None),
             will_number: None,
             is_listed: false,
             ended: false,
-            expiry: None,
             waiting: None,
             shared: None,
             started_by: CommitSeq::default(),
@@ -140,7 +150,7 @@ impl SlotRef {
         if self.0.signalled.load(Ordering::Relaxed) {
             return;
         }
-        if let Some(waker) = &state.waker {
+        if let Some(waker) = state.waker() {
             self.0.signalled.store(true, Ordering::Relaxed);
             wakes.push(waker.clone());
         }
@@ -156,17 +166,21 @@ impl SlotRef {
     ) {
         self.0.owner.store(connection.0, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
-        state.waker = Some(waker);
-        state.presence = Some(presence);
+        state.attachment = Attachment::Attached { waker, presence };
     }
 
     /// No connection has the session any more: gives the waker of the one that had it.
     pub(crate) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
         self.0.owner.store(NOBODY, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
-        state.presence = None;
         state.forget_closing();
-        state.waker.take()
+        if let Attachment::Away(_) = state.attachment {
+            return None;
+        }
+        match std::mem::replace(&mut state.attachment, Attachment::Away(None)) {
+            Attachment::Attached { waker, .. } => Some(waker),
+            Attachment::Away(_) => None,
+        }
     }
 
     /// Is the session this connection's? Certain with the lock held, a good guess without.
@@ -205,8 +219,25 @@ impl SlotState {
     ) -> Option<ExpiryKey> {
         let due = due.filter(|_| will.is_some());
         self.waiting = will.map(|will| Box::new(WaitingWill { will, due, ends }));
-        self.expiry = [ends, due].into_iter().flatten().min().map(|at| (at, number));
-        self.expiry
+        let expiry = [ends, due].into_iter().flatten().min().map(|at| (at, number));
+        self.attachment = Attachment::Away(expiry);
+        expiry
+    }
+
+    /// When it is looked at if its client stays away.
+    pub(crate) fn expiry(&self) -> Option<ExpiryKey> {
+        match self.attachment {
+            Attachment::Attached { .. } => None,
+            Attachment::Away(expiry) => expiry,
+        }
+    }
+
+    /// It is not looked at any more: gives its key in the router's list.
+    pub(crate) fn take_expiry(&mut self) -> Option<ExpiryKey> {
+        match &mut self.attachment {
+            Attachment::Attached { .. } => None,
+            Attachment::Away(expiry) => expiry.take(),
+        }
     }
 
     /// It is time to look at it; `key` says so.
@@ -250,12 +281,19 @@ impl SlotState {
 
     /// What the attached connection remembers of itself.
     pub(crate) fn presence(&self) -> Option<&Presence> {
-        self.presence.as_deref()
+        match &self.attachment {
+            Attachment::Attached { presence, .. } => Some(presence),
+            Attachment::Away(_) => None,
+        }
     }
 
     /// Wakes the task that drives the attached connection.
+    #[inline]
     pub(crate) fn waker(&self) -> Option<&Waker> {
-        self.waker.as_ref()
+        match &self.attachment {
+            Attachment::Attached { waker, .. } => Some(waker),
+            Attachment::Away(_) => None,
+        }
     }
 }
 
