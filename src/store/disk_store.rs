@@ -1,4 +1,4 @@
-//! [`DiskStore`]: the router's port, over `handover` and the threads that write.
+//! [`DiskStore`]: the router's `Store` port, in front of `handover` and the store's threads.
 
 use std::{
     path::PathBuf,
@@ -26,7 +26,7 @@ use crate::{
 /// How a store works.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where it keeps everything; made if it is not there.
+    /// The data directory; created if it is missing.
     pub data_dir: PathBuf,
     /// When something is durable.
     pub sync: Sync,
@@ -38,7 +38,7 @@ pub struct Options {
     pub sync_delay: Duration,
     /// Counts the records that are read when the store is opened.
     pub progress: Arc<AtomicU64>,
-    /// By which it does what it does at a time.
+    /// The clock of all its intervals.
     pub clock: Clock,
 }
 
@@ -47,8 +47,8 @@ pub struct Options {
 pub enum Sync {
     /// When it is on the disk: a power cut loses nothing that was acknowledged.
     BeforeAck,
-    /// When the operating system has it, which writes it to the disk this often at least: the end of the process loses
-    /// nothing, a power cut up to so much.
+    /// When the operating system has it. An fsync follows within this interval: the end of the process loses nothing, a
+    /// power cut loses at most this interval.
     Interval(Duration),
 }
 
@@ -77,10 +77,10 @@ pub struct DiskStore {
     threads: Mutex<Option<(Threads, Lock)>>,
 }
 
-/// Opens the store in a directory: gives it, and what it kept.
+/// Opens the store in a directory. Returns it, and the state that it restored.
 ///
-/// What a power cut left at the end of the log is cut off and logged. Damage anywhere else is an error that names the
-/// place.
+/// An incomplete frame at the end of the log, as a power cut leaves it, is cut off and logged. Damage anywhere else is
+/// an error that names the place.
 pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> {
     data_dir::create(&options.data_dir)?;
     let lock = data_dir::lock(&options.data_dir)?;
@@ -145,7 +145,7 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
 }
 
 impl DiskStore {
-    /// Writes what waits, syncs, and ends. Nothing may be appended any more. Blocks until it is done.
+    /// Writes the pending batches, syncs them and ends the threads; blocks meanwhile. Append nothing after this call.
     pub fn close(&self) -> Result<(), Failure> {
         if let Some((threads, _lock)) = self.threads.lock().take() {
             self.shared.close();
@@ -157,7 +157,7 @@ impl DiskStore {
         self.shared.failure.borrow().clone().map_or(Ok(()), Err)
     }
 
-    /// Ends when a write or an fsync failed: nothing more will ever be durable, and the process has to end.
+    /// Completes when a write or an fsync failed. Nothing becomes durable after that, so the process must end.
     pub async fn failed(&self) -> Failure {
         let mut failure = self.shared.failure.subscribe();
         loop {
@@ -171,7 +171,7 @@ impl DiskStore {
         }
     }
 
-    /// What it did and has.
+    /// Its figures, for `$SYS` and metrics.
     pub fn statistics(&self) -> &Statistics {
         &self.shared.statistics
     }

@@ -1,7 +1,7 @@
-//! The disk store: what must survive the process, in a log of our own. `FORMAT.md` describes the bytes.
+//! The disk store: a log on disk of the state that survives the process. `FORMAT.md` describes its bytes.
 //!
-//! State lives in memory; the log makes it durable. What happens is applied to an index of all that is kept; a batch
-//! writes what of it changed, once, as it is at its end; a batch is one frame, which is there whole or not at all.
+//! The state is in memory, in an index. Each record of the router changes the index. A batch writes everything that
+//! changed since the previous batch, in its latest version, as one frame: recovery finds all of a frame or nothing.
 //!
 //! Its rooms import from one another one way, log ← index ← recovery ← commit ← tools, and only what a room shows in
 //! its `mod.rs`.
@@ -9,9 +9,9 @@
 //! | room | owns |
 //! |---|---|
 //! | `log` | the log on the disk: records, frames, segments, files |
-//! | `index` | all that is kept, in memory |
-//! | `recovery` | a start on what is there |
-//! | `commit` | batches, and the threads that bring them to the disk |
+//! | `index` | the stored state, in memory |
+//! | `recovery` | a start on an existing log |
+//! | `commit` | batches, and the threads that write and sync them |
 //! | `disk_store` | [`DiskStore`]: the router's port |
 //! | [`tools`] | `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import` |
 

@@ -1,4 +1,4 @@
-//! [`Contents`]: the [`Record`]s of a batch that wait to be written.
+//! [`Contents`]: the [`Record`]s of a batch, until they are written.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use crate::router::{QueuedCopy, Record};
 /// The records of a batch, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
-    /// Messages that were held back; nothing in place of one that its client acknowledged before it was written. All
-    /// others come behind them, but for what nobody waits for, of older messages.
+    /// Held messages; `None` in place of one that was acknowledged. All other records follow them, except those that no
+    /// task waits for, which are about older messages.
     pub(crate) held: Vec<Vec<Option<Record>>>,
     pub(crate) list: Vec<Record>,
     /// What is queued in `list` for more sessions than the one that is named there: where there, and which of `copies`.

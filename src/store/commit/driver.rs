@@ -1,5 +1,5 @@
-//! The store's threads: one writes batch after batch; where an fsync takes long, others wait for the disk meanwhile;
-//! one makes files for segments to come.
+//! The store's threads: the writer writes batch after batch; on a slow disk, sync threads run the fsyncs meanwhile; one
+//! thread creates files for the next segments.
 
 use std::{
     io,
@@ -33,7 +33,7 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Waits for their end. `Err`: the one that writes has panicked.
+    /// Waits for their end. `Err`: the writer panicked.
     pub(crate) fn join(self) -> thread::Result<()> {
         let written = self.writer.join();
         // they have nothing to tell
@@ -89,24 +89,25 @@ pub(crate) fn start<F: Files>(
 struct Driver<F: Files> {
     shared: Arc<Handover>,
     writer: Writer<F>,
-    /// Between one fsync and the next, where acknowledgements do not wait for it.
+    /// Between two fsyncs, if acknowledgements do not wait for them (`sync = "interval"`).
     interval: Option<Duration>,
     /// The age of the log, in milliseconds, when this began.
     age: u64,
     started: Instant,
     sync_due: Option<Instant>,
-    /// When the log is to say that the clients that are connected still are; where all are away, it has more time.
+    /// When the log must note its age, so that a restart knows how long clients were connected. Less often if all are
+    /// away.
     mark_due: Instant,
-    /// When it is tried again whether there is room.
+    /// When to look again for space on the disk.
     retry_due: Instant,
-    /// To the threads that bring it to the disk.
+    /// The sync threads.
     to_sync: mpsc::Sender<Written<F::File>>,
     preparer: Thread,
     watcher: Thread,
     ends: Arc<AtomicBool>,
 }
 
-/// Batches that are written, and not on the disk.
+/// Batches that are written and not synced.
 #[derive(Debug)]
 struct Written<F> {
     numbers: Range<u64>,
@@ -124,7 +125,7 @@ impl<F: Files> Driver<F> {
 
     fn write_until_closed(&mut self) -> Result<(), Failure> {
         let mut contents = Contents::default();
-        // what recovery left to be written
+        // records that recovery left to be written
         self.write(&mut contents, self.shared.collecting())?;
         let mut cleans = true;
         while self.shared.wait_for_batch(self.next_turn(cleans)) {
@@ -164,13 +165,13 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// Writes the contents of the batch with this number, and has them brought to the disk: here, or where that takes
-    /// long by one of the other threads, so that the next batch can be written meanwhile.
+    /// Writes the batch with this number and syncs it: on this thread, or, if fsyncs are slow, on a sync thread, so
+    /// that this one can write the next batch meanwhile.
     fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!contents.is_empty());
         if self.writer.commit(contents, self.time())? == Progress::Stuck {
-            // they have their room, and are not stuck
+            // the batches before it have their space in the log
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
             }
@@ -188,7 +189,7 @@ impl<F: Files> Driver<F> {
         // as it is now: where the frame is may tell
         let overlaps = self.writer.syncs_overlap() && self.shared.overlaps();
         if let Some(unsynced) = self.writer.unsynced().filter(|_| overlaps) {
-            // where nobody takes it, one has failed and told so
+            // if no sync thread takes it, one has failed and reported that
             let _ = self.to_sync.send(Written { numbers, frame, unsynced });
             return Ok(());
         }
@@ -198,7 +199,7 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// Until when there is nothing to do unless something is appended.
+    /// When there is something to do next even if no record is appended.
     fn next_turn(&self, cleans: bool) -> Option<Instant> {
         let now = self.now();
         if cleans {
@@ -208,7 +209,7 @@ impl<F: Files> Driver<F> {
         [retry, self.sync_due, self.next_mark()].into_iter().flatten().min()
     }
 
-    /// When the log is to say how old it is.
+    /// When the log must note its age.
     fn next_mark(&self) -> Option<Instant> {
         let index = self.writer.index();
         match index.connected {
@@ -217,8 +218,8 @@ impl<F: Files> Driver<F> {
         }
     }
 
-    /// A batch does not fit: nothing is acknowledged until it does. What is handed over meanwhile is written with it,
-    /// so that what changes often takes memory once; gives the last of that.
+    /// A batch does not fit on the disk: nothing is acknowledged until it does. Records that are appended meanwhile
+    /// join it, so that state that changes often takes memory once. Returns the last batch that joined.
     fn wait_for_room(&mut self, contents: &mut Contents) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {
@@ -237,7 +238,7 @@ impl<F: Files> Driver<F> {
                 self.writer.join(contents, self.time());
             }
             if self.writer.retry()? == Progress::Done {
-                // first: whoever finds it stuck finds that nothing becomes durable
+                // first: a thread that sees `STUCK` must also see that no batch becomes durable
                 self.shared.set_full(self.writer.is_full());
                 return Ok(last);
             }
@@ -264,7 +265,7 @@ impl<F: Files> Drop for Driver<F> {
     }
 }
 
-/// Brings to the disk what was written, while the next batch is.
+/// A sync thread: syncs what was written, while the writer writes the next batch.
 fn sync_until_closed<F: File>(shared: &Handover, written: &Mutex<mpsc::Receiver<Written<F>>>) {
     struct Tells<'a>(&'a Handover);
     impl Drop for Tells<'_> {
@@ -284,7 +285,7 @@ fn sync_until_closed<F: File>(shared: &Handover, written: &Mutex<mpsc::Receiver<
     }
 }
 
-/// Where this thread panics, those who wait are told.
+/// Reports a panic of its thread as a failure, so that waiting tasks end.
 fn tell_panic(shared: &Handover) {
     if thread::panicking() {
         let why = io::Error::other("the store's thread panicked");
@@ -292,7 +293,7 @@ fn tell_panic(shared: &Handover) {
     }
 }
 
-/// Looks whether the directory is still there: what is written to files that no name leads to is lost.
+/// Checks that the directory still exists: files that were removed accept writes which are lost.
 fn watch<F: Files>(files: &F, shared: &Handover, ends: &AtomicBool) {
     while !ends.load(Ordering::Acquire) {
         if !files.is_there() {
@@ -303,7 +304,7 @@ fn watch<F: Files>(files: &F, shared: &Handover, ends: &AtomicBool) {
     }
 }
 
-/// Makes files for segments to come while there are too few.
+/// Creates files for the next segments while there are too few.
 fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
     while !ends.load(Ordering::Acquire) {
         if pool.is_filled() {
@@ -313,7 +314,7 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
         match pool.make_paced(ends) {
             Ok(()) => {}
             Err(_) if ends.load(Ordering::Acquire) => {}
-            // the writer says so when it matters
+            // the writer reports it if it needs the file
             Err(error) if is_full(&error) => clock.park_until(clock.now() + RETRY),
             Err(error) => {
                 tracing::warn!(%error, "cannot create a file for the next segment of the store, will try again");
@@ -323,13 +324,13 @@ fn prepare<F: Files>(pool: &Pool<F>, ends: &AtomicBool, clock: &Clock) {
     }
 }
 
-/// How often it is looked whether the directory is there.
+/// How often to check that the directory exists.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long until it is tried again whether there is room.
+/// How long until the next look for space on the disk.
 const RETRY: Duration = Duration::from_secs(1);
-/// How long the log may say nothing while clients are connected.
+/// How often the log notes its age while clients are connected.
 const MARK: Duration = Duration::from_secs(60);
-/// How much longer while all clients are away: what they have been away by then is known by the wall clock alone.
+/// How many times less often while all clients are away: until the next note only the wall clock tells how long.
 const MARK_AWAY: Duration = Duration::from_secs(3600);
 /// Bytes that a step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;

@@ -1,23 +1,23 @@
-//! [`Gather`]: clients for whom a batch became durable mostly come again at once, each with its next message. Clients
-//! that came meanwhile wait for them, for three quarters of the time that a batch takes, so that all are in one batch.
-//! Without that, where clients wait for each acknowledgement, two halves of them take turns, each behind the fsync of
-//! the other. Where they did not come, the next batches wait for nobody. Knows no locks and no clock.
+//! [`Gather`]: the group-commit wait. Clients that wait for each PUBACK send their next message right after a batch is
+//! durable. The next batch waits for them for at most ¾ of a batch's duration (2 ms), so that all of them share one
+//! fsync instead of splitting into two groups that take turns. If they do not send in time, the next batches do not
+//! wait. It has no locks and no clock.
 
 use std::time::{Duration, Instant};
 
-/// Whom the batch that collects waits for.
+/// The wait of the batch that collects.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
-    /// How many records all of them have, and until when they are waited for.
+    /// Number of records that the batch waits for, and the end of the wait.
     waits: Option<(usize, Instant)>,
-    /// How many times in a row they did not come.
+    /// Misses in a row: waits in which too few records arrived.
     misses: u32,
-    /// Batches to come that wait for nobody.
+    /// Number of next batches that do not wait.
     pause: u32,
 }
 
 impl Gather {
-    /// A batch of `done` records became durable, in so long; `came` records are in the one that collects.
+    /// A batch of `done` records became durable in this time. The batch that collects has `came` records.
     pub(crate) fn begin(&mut self, done: usize, came: usize, took: Duration, now: Instant) {
         self.waits = None;
         let all = done + came;
@@ -31,7 +31,7 @@ impl Gather {
         self.waits = Some((all, now + (took * 3 / 4).min(LONGEST)));
     }
 
-    /// Does the batch that collects, with `came` records by now, wait for others?
+    /// Does the batch that collects, with `came` records, wait for more?
     #[inline]
     pub(crate) fn waits(&self, came: usize) -> bool {
         self.waits.is_some_and(|(all, _)| came < all)
@@ -43,7 +43,7 @@ impl Gather {
         self.waits.map(|(_, until)| until)
     }
 
-    /// The batch is taken, with `came` records, or clients that have not come by now are not waited for.
+    /// The wait ends, with `came` records: the batch is taken, or time is up.
     pub(crate) fn end(&mut self, came: usize) {
         let Some((all, _)) = self.waits.take() else { return };
         if came >= all - all / 8 {
@@ -57,9 +57,9 @@ impl Gather {
 
 /// An fsync that takes less is not worth it.
 const SHORTEST: Duration = Duration::from_micros(50);
-/// However slow the disk is.
+/// The longest wait, however slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);
-/// The pause is twice as long after each miss, so many times.
+/// The pause doubles with each miss in a row, at most this many times.
 const MOST_MISSES: u32 = 6;
 
 #[cfg(test)]

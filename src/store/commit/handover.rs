@@ -1,9 +1,10 @@
-//! [`Handover`]: what appenders and the store's threads share. A thread that appends leaves a [`Record`] with the batch
-//! that collects and goes on; the writer takes the batch and writes it while the next one collects, and who waits for
-//! it is woken when it is durable.
+//! [`Handover`]: the state that appending threads share with the store's threads. A thread appends a [`Record`] to the
+//! batch that collects and goes on. The writer takes the batch and writes it while the next one collects. When it is
+//! durable, the tasks that wait for it are woken.
 //!
-//! What nobody waits for, such as that a subscriber acknowledged what was written, is written with the next batch, or
-//! when it is [`LINGER`] old or large: where messages come one after the other, each takes one fsync and not two.
+//! Records that no task waits for, such as a subscriber's acknowledgement of a message that is written, go with the
+//! next batch, or when they are [`LINGER`] old or large. So messages that arrive one by one take one fsync each, and
+//! not two.
 //!
 //! The order of its locks is in the [table of the crate](crate#locks).
 
@@ -33,7 +34,7 @@ use crate::{
     session::{CommitSeq, Message, Stored},
 };
 
-/// What appenders and the store's threads share.
+/// Shared by appending threads and the store's threads.
 #[derive(Debug)]
 pub(crate) struct Handover {
     pub(crate) clock: Clock,
@@ -44,7 +45,7 @@ pub(crate) struct Handover {
     done: AtomicU64,
     state: AtomicU8,
     not_durable: AtomicUsize,
-    /// Something was acknowledged before it was written, and may be done.
+    /// Held messages were acknowledged and may complete.
     may_settle: AtomicBool,
     max_not_durable: usize,
     next_message: AtomicU64,
@@ -96,7 +97,7 @@ impl Handover {
         self.appended(pending, gone)
     }
 
-    /// Something was appended, and this is not to be written any more.
+    /// Call after an append. `gone`: records that need no write any more.
     #[inline]
     fn appended(&self, mut pending: MutexGuard<'_, Batches>, gone: Gone) -> Stored {
         // changed with `pending` locked alone
@@ -112,7 +113,8 @@ impl Handover {
     }
 
     pub(crate) fn together(&self, append: &mut dyn FnMut()) {
-        // a group begins with nothing locked and is not nested: who waits for the writer here keeps nobody else waiting
+        // a group begins without locks and is not nested: a thread that waits for the writer here blocks no other
+        // thread
         let _group = self.groups.read();
         append();
     }
@@ -128,7 +130,7 @@ impl Handover {
             drop(waiters);
             return waker.wake_by_ref();
         }
-        // a task that asks again for the same is woken once
+        // a task that asks twice for the same commit is woken once
         let asked = waiters.iter().rev().take(16).any(|(other, known)| *other == commit && known.will_wake(waker));
         if !asked {
             waiters.push((commit, waker.clone()));
@@ -140,7 +142,7 @@ impl Handover {
         self.want(commit);
     }
 
-    /// Somebody waits for this commit: if it still collects, it is due.
+    /// A task waits for this commit: if its batch still collects, it is due.
     fn want(&self, commit: CommitSeq) {
         let mut pending = self.pending.lock();
         pending.want(commit.0);
@@ -149,7 +151,7 @@ impl Handover {
         self.wake(wakes);
     }
 
-    /// What was acknowledged before it was written is done: adds who waits for it to `wakes`.
+    /// Completes held messages that were acknowledged. Adds the wakers of the tasks that wait for them to `wakes`.
     #[inline]
     pub(crate) fn settle(&self, wakes: &mut Vec<Waker>) {
         if self.may_settle.load(Ordering::Relaxed) {
@@ -167,19 +169,19 @@ impl Handover {
         Some(self.note_done(pending, last))
     }
 
-    /// All up to this number is done: to be woken is who waits for it.
+    /// All batches up to this number are done. Returns the wakers of their tasks.
     fn note_done(&self, pending: &Batches, last: u64) -> CommitSeq {
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);
         CommitSeq(last)
     }
 
-    /// Who waits for what is done.
+    /// The wakers of tasks whose batch is done.
     fn ready(&self, done: CommitSeq) -> Vec<Waker> {
         self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).map(|(_, waker)| waker).collect()
     }
 
-    /// Asks the writer to write what waits, and to end.
+    /// Asks the writer to write the pending records, and to end.
     pub(crate) fn close(&self) {
         self.pending.lock().closing = true;
         self.wake.notify_all();
@@ -221,22 +223,22 @@ impl Handover {
         self.pending.lock().number
     }
 
-    /// Is the writer to go on while a batch is on its way?
+    /// Should the writer go on while a batch is on its way?
     pub(crate) fn overlaps(&self) -> bool {
         self.pending.lock().overlaps()
     }
 
-    /// Waits until a batch is due, or until `until`. `false`: nothing is written any more.
+    /// Waits until a batch is due, or until `until`. `false`: the store has failed.
     pub(crate) fn wait_for_batch(&self, until: Option<Instant>) -> bool {
         let mut pending = self.pending.lock();
-        // as long as batch follows batch, what comes between needs to wake nobody
+        // while batches follow one another, records in between need not wake the writer
         let mut now = self.clock.now();
         let mut linger = Some(now + LINGER);
         let (mut number, mut flows) = (pending.number, false);
         while !self.has_failed() && !pending.is_due() {
-            // where messages are held back one after the other, none needs to wake it
+            // while messages are held without a pause, none of them needs to wake the writer
             let patrol = pending.held_until().or(flows.then(|| now + pending.hold_time()));
-            // what else there is to do has time until all are there
+            // other work can wait until the group-commit wait is over
             let gathers = pending.gathers_until();
             let until = until.filter(|_| gathers.is_none());
             let patrol = [patrol, gathers].into_iter().flatten().min();
@@ -253,7 +255,7 @@ impl Handover {
             now = self.clock.now();
             flows = pending.number != number;
             number = pending.number;
-            // what is acknowledged is done, and woken where whoever was told so did not; what is not is due
+            // complete held messages that were acknowledged meanwhile; the rest is now due
             if let Some(done) = self.settle_pending(&mut pending) {
                 MutexGuard::unlocked(&mut pending, || self.ready(done).into_iter().for_each(Waker::wake));
             }
@@ -275,26 +277,27 @@ impl Handover {
         !self.has_failed()
     }
 
-    /// The batch that collected, into `contents`, which is empty. `may_overlap`: the next one may be taken while this
-    /// one is on its way.
+    /// Moves the batch that collected into `contents`, which is empty. `may_overlap`: the next batch may be taken while
+    /// this one is on its way.
     pub(crate) fn take(&self, contents: &mut Contents, may_overlap: bool) -> Batch {
         let _no_group = self.between_groups();
         let mut pending = self.pending.lock();
         let number = pending.take(contents, may_overlap, self.clock.now());
-        // the end comes when all is durable
+        // the writer ends when all batches are durable
         let closing = pending.closing && pending.none_on_the_way();
         Batch { number, synced: pending.synced(), closing }
     }
 
-    /// The batch that collected, into `contents`, which is empty, while others wait for room; gives its number.
+    /// Moves the batch that collected into `contents`, which is empty, while an earlier one waits for space on the
+    /// disk. Returns its number.
     pub(crate) fn take_anyway(&self, contents: &mut Contents) -> u64 {
         let _no_group = self.between_groups();
         self.pending.lock().take_anyway(contents, self.clock.now())
     }
 
-    /// While it is held nobody is within a group.
+    /// While the guard is held no thread is within a group.
     fn between_groups(&self) -> RwLockWriteGuard<'_, ()> {
-        // a group takes a microsecond; whoever waits for its end asleep has all others wait until it is awake again
+        // a group takes a microsecond: a writer that sleeps until its end would block all others until it runs again
         let waiting = Stopwatch::start();
         while waiting.took() < PATIENCE {
             if let Some(guard) = self.groups.try_write() {
@@ -305,7 +308,7 @@ impl Handover {
         self.groups.write()
     }
 
-    /// Waits until the batches before this one are durable. `false`: one has failed, and they never will be.
+    /// Waits until the batches before this one are durable. `false`: one has failed.
     pub(crate) fn wait_for_those_before(&self, number: u64) -> bool {
         let mut pending = self.pending.lock();
         while !self.has_failed() && pending.first_on_the_way().is_some_and(|first| first < number) {
@@ -326,7 +329,7 @@ impl Handover {
         true
     }
 
-    /// These batches are where they have to be, by an fsync, if there was one. Nothing is once one has failed.
+    /// Marks these batches as durable, unless one has failed before.
     pub(crate) fn complete(&self, numbers: Range<u64>, fsync: Option<Fsync>) {
         let mut pending = self.pending.lock();
         if self.has_failed() {
@@ -340,17 +343,17 @@ impl Handover {
         self.ready(done).into_iter().for_each(Waker::wake);
     }
 
-    /// Nothing is written any more.
+    /// Has the store failed? Then it writes nothing any more.
     fn has_failed(&self) -> bool {
         self.state.load(Ordering::Acquire) == FAILED
     }
 
-    /// Says whether there is room. Once it failed it says nothing else.
+    /// Notes whether the disk is full. After a failure the state stays as it is.
     pub(crate) fn set_full(&self, full: bool) {
         self.set_state(if full { FULL } else { READY });
     }
 
-    /// Says that what was taken waits for room.
+    /// Notes that accepted messages wait for space on the disk.
     pub(crate) fn set_stuck(&self) {
         self.set_state(STUCK);
     }
@@ -366,7 +369,7 @@ impl Handover {
         }
         if to == STUCK {
             tracing::error!("data_dir: accepted messages cannot be written, their clients are disconnected");
-            // they go on waiting: what they wait for is not done
+            // their wakers stay: the batches are not done
             let all: Vec<_> = self.waiters.lock().iter().map(|(_, waker)| waker.clone()).collect();
             all.into_iter().for_each(|waker| waker.wake());
         }
@@ -378,7 +381,7 @@ impl Handover {
             place.get_or_insert_with(|| failure.clone());
             is_first
         });
-        // nothing completes after it, and the writer has looked, or will
+        // under the lock: no batch completes after it, and the writer sees it
         let pending = self.pending.lock();
         self.state.store(FAILED, Ordering::Release);
         drop(pending);
@@ -395,7 +398,7 @@ const READY: u8 = 0;
 const FULL: u8 = 1;
 const STUCK: u8 = 2;
 const FAILED: u8 = 3;
-/// How long what nobody waits for stays unwritten.
+/// How long records that no task waits for may stay unwritten.
 const LINGER: Duration = Duration::from_millis(10);
-/// How long the writer looks for a moment between groups before it makes one.
+/// How long the writer spins for a moment between groups before it blocks new ones.
 const PATIENCE: Duration = Duration::from_micros(50);

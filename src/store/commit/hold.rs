@@ -1,11 +1,10 @@
-//! [`Hold`]: QoS 1 messages that connected clients were sent and that are not written yet. What its client acknowledges
-//! before it is written need not be written at all: so it is held back for a moment, three times as long as a batch
-//! takes that is not. Where most of it had to be written after all, nothing is held back for a while. Knows no locks
-//! and no clock.
+//! [`Hold`]: delays the write of QoS 1 messages that were just sent to connected subscribers. A message whose PUBACK
+//! arrives first is never written. The delay is three times the usual duration of a batch. If too few PUBACKs arrive in
+//! time, the mechanism switches itself off for a while. It has no locks and no clock.
 //!
-//! What is held is in parts, each with a number of a batch: a part is done when all of it is acknowledged, and all
-//! before it. A part has its own records, so that what is acknowledged leaves nothing once it is done, however long
-//! messages go on being held.
+//! Held messages are grouped in parts, each with the number of a batch. A part is done when all its messages and all
+//! parts before it are acknowledged. Each part has its own records, so that a part that is done frees its memory even
+//! if messages are held without a pause.
 
 use std::{
     collections::VecDeque,
@@ -17,23 +16,23 @@ use hashbrown::HashMap;
 use super::super::index::Hasher;
 use crate::{router::Record, session::SessionNumber};
 
-/// What is held back.
+/// The held messages.
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     sent: HashMap<MessageKey, Sent, Hasher>,
     /// Their numbers have no gap.
     parts: VecDeque<Part>,
-    /// Empty ones, for parts to come.
+    /// Empty parts, for reuse.
     spare: Vec<Vec<Option<Record>>>,
-    /// How long a batch takes that is not held back, and since when that is known.
+    /// The duration of a batch that was not held, and when it was measured.
     batch: Option<(Duration, Instant)>,
-    /// One is on its way that is not held back, to say how it is.
+    /// A batch that is not held is on its way, as a measurement.
     measures: bool,
-    /// Messages that were acknowledged since something was last held back for too long.
+    /// Messages that were acknowledged in time since the last miss.
     acknowledged: usize,
-    /// How many times in a row that cost more than it gained.
+    /// Misses in a row: parts that had to be written after all.
     misses: u32,
-    /// Until when nothing is held back for that.
+    /// Nothing is held until then, because of misses.
     pauses_until: Option<Instant>,
 }
 
@@ -57,20 +56,20 @@ struct Sent {
 struct Part {
     number: u64,
     began: Instant,
-    /// Its messages; nothing in place of those that are acknowledged.
+    /// Its messages; `None` in place of acknowledged ones.
     records: Vec<Option<Record>>,
-    /// Those that are not acknowledged.
+    /// Number of messages that are not acknowledged.
     left: usize,
 }
 
 impl Hold {
-    /// Is the next message to be held back?
+    /// Should the next message be held?
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.pauses_until.is_none() && !self.time().is_zero()
     }
 
-    /// Nothing is held back.
+    /// No message is held.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -81,18 +80,18 @@ impl Hold {
         self.parts.front().map(|part| part.number)
     }
 
-    /// How long something is held back; zero: not at all.
+    /// The current delay; zero: no message is held.
     pub(crate) fn time(&self) -> Duration {
         self.batch.map_or(Duration::ZERO, |(batch, _)| if batch < SHORTEST { Duration::ZERO } else { batch * BATCHES })
     }
 
-    /// Until when the oldest part is held back; `left`: the oldest one that is not done.
+    /// When the delay of the oldest part ends; `left`: of the oldest one that is not done.
     pub(crate) fn until(&self, left: bool) -> Option<Instant> {
         self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
 
-    /// Holds a message back. `number` is the batch that collects: gives that of the message's part, which is this or
-    /// the next one. An error gives it back: it is to be written.
+    /// Holds a message. `number` is the batch that collects. Returns the number of the message's part, which is this
+    /// one or the next. `Err` returns the message: the caller writes it.
     #[inline]
     pub(crate) fn add(
         &mut self,
@@ -106,15 +105,14 @@ impl Hold {
         }
         let last = self.parts.back().filter(|last| last.number == number);
         match last {
-            // what was sent at a time is acknowledged at a time
+            // messages that were sent together are mostly acknowledged together
             Some(last) if last.left == last.records.len() && last.left < MOST_A_PART => {}
             last => {
                 if self.parts.len() >= MOST_PARTS {
                     return Err(record);
                 }
                 let (number, began) = (number + u64::from(last.is_some()), now());
-                // what was not measured for long may have changed: once in a while a batch is not held back, and says
-                // how it is
+                // the last measurement is old: one batch is not held, to measure its duration again
                 if !self.measures && self.batch.is_none_or(|(_, since)| began - since >= VALID) {
                     self.measures = true;
                     return Err(record);
@@ -130,7 +128,7 @@ impl Hold {
         Ok(part.number)
     }
 
-    /// Its client acknowledged a message: gives its record, if it is held back.
+    /// A client acknowledged a message. Returns its record if it is held.
     #[inline]
     pub(crate) fn acknowledge(&mut self, key: MessageKey) -> Option<Record> {
         if self.sent.is_empty() {
@@ -150,7 +148,7 @@ impl Hold {
         self.parts.front().is_some_and(|part| part.left == 0)
     }
 
-    /// Takes the parts that are done: the number of the last one.
+    /// Removes the parts that are done. Returns the number of the last one.
     pub(crate) fn take_ready(&mut self) -> Option<u64> {
         let mut last = None;
         while self.is_ready()
@@ -165,7 +163,7 @@ impl Hold {
         last
     }
 
-    /// What is left was held back for long enough: for a while nothing is.
+    /// The delay is over and some messages are not acknowledged: a miss, after which nothing is held for a while.
     pub(crate) fn end(&mut self, now: Instant) {
         let missed = WORTH * self.sent.len() > self.acknowledged;
         self.misses = if missed { (self.misses + 1).min(MOST_MISSES) } else { 0 };
@@ -173,7 +171,7 @@ impl Hold {
         self.acknowledged = 0;
     }
 
-    /// All that collected is taken: what was held back to `records`.
+    /// The batch is taken: moves the held messages to `records`.
     pub(crate) fn take(&mut self, records: &mut Vec<Vec<Option<Record>>>, now: Instant) {
         records.extend(self.parts.drain(..).map(|part| part.records));
         self.sent.clear();
@@ -183,11 +181,11 @@ impl Hold {
         self.pauses_until = self.pauses_until.filter(|&until| now < until);
     }
 
-    /// A batch that was not held back took so long, until it was durable.
+    /// Notes the duration of a batch that was not held, until it was durable.
     pub(crate) fn note_batch(&mut self, took: Duration, now: Instant) {
         let took = took.min(LONGEST / BATCHES);
         let batch = match self.batch {
-            // one that was slow by chance does not tell for that long
+            // a single slow batch counts for a shorter time
             Some((known, _)) if self.measures => known.min(took),
             Some((known, _)) => (known * 7 + took) / 8,
             None => took,
@@ -197,25 +195,25 @@ impl Hold {
     }
 }
 
-/// Messages of a part.
+/// Most messages of a part.
 const MOST_A_PART: usize = 64;
-/// Parts at a time: behind a batch that takes long, those that are acknowledged take room until it is durable.
+/// Most parts: acknowledged ones use memory until the batch before them is durable.
 const MOST_PARTS: usize = 1024;
-/// Parts for whose messages room is kept.
+/// Empty parts that keep their memory for reuse.
 const MOST_SPARE: usize = 128;
-/// How long something is held back, in batches: at worst its sender waits that much longer for its acknowledgement.
+/// The delay, in durations of a batch. In the worst case the publisher waits that much longer for its PUBACK.
 const BATCHES: u32 = 3;
-/// However slow the disk is.
+/// The longest delay, however slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);
-/// Where a batch takes less, it is not worth it.
+/// Batches that take less are not worth a delay.
 const SHORTEST: Duration = Duration::from_micros(50);
-/// How long it is true how long a batch took.
+/// How long a measured duration of a batch is used.
 const VALID: Duration = Duration::from_secs(1);
-/// How long nothing is held back afterwards, in times of that: a client that waits beside a slow one loses a ninth.
+/// The pause after a miss, in delays: a client that waits beside a slow subscriber loses a ninth.
 const PAUSE: u32 = 8;
-/// It is twice as long after each miss, so many times.
+/// The pause doubles with each miss in a row, at most this many times.
 const MOST_MISSES: u32 = 6;
-/// Messages that have to be acknowledged in time for one that was held back and written after all.
+/// Messages that must be acknowledged in time for each one that was held and written after all.
 const WORTH: usize = 8;
 /// Messages for which room is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 14;
@@ -226,7 +224,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Where batches take a third of it.
+    /// Of batches that take a third of that delay.
     fn hold(time: Duration) -> Hold {
         let mut hold = Hold::default();
         assert!(!hold.is_on());
@@ -268,7 +266,7 @@ mod tests {
         assert_eq!(acknowledge(&mut hold, 1, 1), Some(1));
         assert_eq!(acknowledge(&mut hold, 1, 1), None);
         assert_eq!(acknowledge(&mut hold, 2, 0), None);
-        // what comes after an acknowledgement waits for another one
+        // a message after an acknowledgement waits for its own
         let later = now + MS / 2;
         assert_eq!(add(&mut hold, 3..5, &mut number, later), [8, 8]);
         assert_eq!((acknowledge(&mut hold, 1, 4), acknowledge(&mut hold, 1, 3)), (Some(4), Some(3)));
@@ -328,7 +326,7 @@ mod tests {
             assert!(hold.is_on(), "{n}");
             number += 1;
         }
-        // most of it was worth it
+        // most of the held messages were acknowledged in time
         add(&mut hold, 0..1 + WORTH as u64, &mut number, now);
         assert!((0..WORTH as u64).all(|n| acknowledge(&mut hold, 1, n) == Some(n)));
         hold.end(now);
@@ -371,7 +369,7 @@ mod tests {
         let now = Instant::now();
         hold.note_batch(SHORTEST / 2, now);
         assert!(!hold.is_on());
-        // however slow one of them is by chance
+        // even if one of them is slow by chance
         hold.note_batch(Duration::from_secs(1), now);
         (0..50).for_each(|_| hold.note_batch(SHORTEST / 2, now));
         assert!(!hold.is_on());

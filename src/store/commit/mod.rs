@@ -1,13 +1,13 @@
-//! From the records that the router hands over to the disk, and to those who wait for that.
+//! Group commit: takes records from the router, writes them in batches, and wakes the tasks that wait for a batch.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `handover` | what appenders and the threads share |
-//! | `batches`, `contents` | when a batch is taken, and when it is durable; the records that it has |
-//! | `hold`, `gather` | what may be acknowledged before it is written; whom a batch waits for |
+//! | `handover` | the state that appending threads share with the store's threads |
+//! | `batches`, `contents` | when a batch is taken, and when it is durable; its records |
+//! | `hold`, `gather` | delayed writes of messages that may be acknowledged first; the group-commit wait |
 //! | `driver` | the threads |
-//! | `writer`, `unsynced` | the tail of the log: batches, segments, cleaning; what is written and not yet on the disk |
-//! | `statistics` | what was done, in numbers |
+//! | `writer`, `unsynced` | the tail of the log: batches, segments, cleaning; frames that are written and not synced |
+//! | `statistics` | counters |
 
 pub(super) mod batches;
 pub(super) mod contents;

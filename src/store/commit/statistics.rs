@@ -1,4 +1,4 @@
-//! [`Statistics`]: what the store did and has, in numbers, for `$SYS` and metrics.
+//! [`Statistics`]: the counters of the store, for `$SYS` and metrics.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

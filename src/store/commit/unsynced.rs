@@ -1,4 +1,4 @@
-//! [`Unsynced`]: what is written, and may not be on the disk.
+//! [`Unsynced`]: files with frames that are written and not synced.
 
 use std::{
     io,
@@ -27,7 +27,7 @@ pub(crate) struct Unsynced<F> {
 }
 
 impl<F: File> Unsynced<F> {
-    /// Brings it to the disk. After a failure nobody knows what is there, and nobody tries again.
+    /// Syncs it. After a failure the contents of the disk are unknown, so there is no second try.
     pub(crate) fn sync(self) -> Result<(), Failure> {
         if let Some(failure) = self.failed.get() {
             return Err(failure.clone());
@@ -46,8 +46,8 @@ impl<F: File> Unsynced<F> {
     }
 }
 
-/// Cuts a segment off behind its last frame, and sees to it that what was read of it is on the disk: after an fsync
-/// that failed it may be nowhere but in memory, and the next fsync does not write what is not written again.
+/// Cuts a segment off behind its last frame, and writes again what was read of it: after a failed fsync it may be in
+/// the page cache only, marked as clean, and the next fsync would skip it.
 pub(crate) fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
     if segment.end < segment.len {
         file.set_len(segment.end)?;

@@ -1,5 +1,5 @@
-//! [`Index`]: all that is kept, in memory, owned by the writer. Records change it; what they changed and what ended is
-//! noted, so that a batch writes the outcome and not the way there (`emit` does).
+//! [`Index`]: the stored state, in memory, owned by the writer. Records change it. It notes what changed and what
+//! ended, so that `emit` writes the final state of a batch and not each step.
 
 use std::{collections::BTreeMap, iter, ops::Range, time::Instant};
 

@@ -1,5 +1,5 @@
-//! The part of the [`Index`] that has the messages: those that sessions are to be sent, each once however many they
-//! are, and the retained ones by topic.
+//! The messages of the [`Index`]: queued and in-flight ones, each once for all its sessions, and retained ones by
+//! topic.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! From the index to the log: what is noted as changed is written as it is now, and what a segment that is cleaned
-//! still has is noted as changed.
+//! From the index to the log: writes the current state of each changed item, and marks the live items of a segment as
+//! changed when compaction frees it.
 
 use super::{
     super::log::{Away, Encoder, EntryState, Extras, LogRecord, Origin, Owner, Will, WillExtras},

@@ -1,13 +1,13 @@
-//! All that is kept, in memory, and where in the log the latest record of each thing is.
+//! The stored state, in memory, and the segment of each item's latest record.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `apply` | [`Index`]: how a record changes it, and what the next frame has to say for that |
-//! | `session`, `body` | what is kept of a session, and of a message |
+//! | `session`, `body` | the stored state of a session, and of a message |
 //! | `bodies` | the messages of an [`Index`] |
-//! | `emit` | from what changed to the records of the log; what a segment still has that lives |
+//! | `emit` | from changes to the records of the log; the live records of a segment |
 //! | `will`, `wills` | Wills of connected clients; those, and Wills that wait for room, of an [`Index`] |
-//! | `segment_use`, `slab` | how much lives in which segment; things by small numbers |
+//! | `segment_use`, `slab` | live bytes of each segment; items by small numbers |
 
 pub(super) mod apply;
 pub(super) mod bodies;

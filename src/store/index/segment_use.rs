@@ -1,4 +1,4 @@
-//! [`SegmentUse`]: for each segment, how much of what is kept has its latest record there.
+//! [`SegmentUse`]: the live bytes of each segment: records that are the latest of their item.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! [`Session`]: what is kept of one session. Each part knows where its latest record is.
+//! [`Session`]: the stored state of one session. Each part has the segment of its latest record.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,5 +1,5 @@
-//! [`Slab`]: things by a small number that stays theirs. A number that is given back is used again only after the batch
-//! in which it was, so that what the batch noted by number means one thing.
+//! [`Slab`]: items by small, stable numbers. A freed number is reused only after the current batch, so that the notes
+//! of a batch refer to one item.
 
 #[derive(Debug)]
 pub(crate) struct Slab<T> {

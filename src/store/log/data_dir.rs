@@ -1,4 +1,4 @@
-//! The data directory: that it is there, that it may be used, and that nobody else does.
+//! The data directory: creates it, checks its permissions, and locks it against other processes.
 
 use std::{
     fs,
@@ -62,7 +62,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let options = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name);
     let mut file = options.map_err(failed)?;
     lock_file(path, &file, FlockOperation::NonBlockingLockExclusive)?;
-    // who it is helps whoever comes second; the lock holds without it
+    // the process id is for the error of a second broker; the lock works without it
     let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(Lock { _directory: directory, _file: Some(file) })
 }

@@ -1,8 +1,8 @@
-//! [`Direct`]: writes that go around the page cache (O_DIRECT), in whole blocks. A log is written once and read after a
-//! restart at most: its pages in the cache cost a copy, the search for what is dirty at each fsync, and the memory of
-//! others.
+//! [`Direct`]: writes that bypass the page cache (O_DIRECT), in whole blocks. A log is written once and read after a
+//! restart at most. In the page cache it would cost a copy, a search for dirty pages at each fsync, and memory.
 //!
-//! Blocks are whole where bytes are not: before them stands what the block had, which is remembered; behind them zeros.
+//! A write that begins or ends within a block is padded: in front with the block's own bytes, which are remembered,
+//! behind with zeros.
 
 use std::{
     fs, io,

@@ -1,5 +1,5 @@
-//! Where a log ends, beside the log itself: so that its lost end is noticed. [`End`] is there after an end in order;
-//! [`Last`] says at all times which segments have begun.
+//! The end of the log, stored outside of the log, so that a lost end is noticed. [`End`] exists after a clean shutdown;
+//! [`Last`] has the number of the last segment at all times.
 
 use std::io;
 

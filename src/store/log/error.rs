@@ -1,4 +1,4 @@
-//! Why a store does not open, and why one that was open ends.
+//! Errors: why a store does not open, and why an open one fails.
 
 use std::{fmt, io, path::PathBuf};
 

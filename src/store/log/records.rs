@@ -1,5 +1,5 @@
-//! [`Encoder`] and [`Decoder`]: the records of a frame, one after the other. A delivery that goes on from the one
-//! before it is said by what it adds to that: most are in a row, as they were queued.
+//! [`Encoder`] and [`Decoder`]: the records of a frame. Consecutive deliveries of a session are encoded as the
+//! difference from the one before, since most of them are queued in a row.
 
 use super::{
     record::{EntryState, LogRecord, MAX_SENT, NEXT_DELIVERY},

@@ -1,5 +1,5 @@
-//! [`Sizes`]: how large the next segment is. The first ones are small; they grow where they are filled quickly, with
-//! what is live, and no further than the disk has room for many of them.
+//! [`Sizes`]: the size of the next segment. The first ones are small. They grow if segments fill quickly, in
+//! proportion to the live bytes, and only as long as many of them fit on the disk.
 
 use std::time::Duration;
 

@@ -1,12 +1,11 @@
-//! A start on what is there: from the bytes of the log to the [`Index`](super::index::Index), and from that to the
-//! router.
+//! A start on an existing log: reads it into the [`Index`](super::index::Index), and gives the router its state.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `recover` | reads segment after segment, tells a torn end from damage |
 //! | `replay` | from records to the index |
-//! | `progress` | how far that is, for people |
-//! | `restore` | from the index to what the router takes back |
+//! | `progress` | progress reports for the operator |
+//! | `restore` | from the index to the router's sessions and retained messages |
 
 pub(super) mod progress;
 pub(super) mod recover;

@@ -1,4 +1,4 @@
-//! [`Progress`]: how far long work is, for people: a bar on a terminal, a line every ten seconds elsewhere.
+//! [`Progress`]: progress reports of long work: a bar on a terminal, otherwise a line every ten seconds.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! What a directory holds when nobody runs on it: which segments there are, where each ends, what the log says in all.
-//! Changes nothing. Damage is collected, so that one walk serves a start, a check and a repair.
+//! Reads a data directory that no broker uses: its segments, the end of each, and the state that the log describes. It
+//! changes nothing. Damage is collected, so that the same walk serves a start, a check and a repair.
 
 use std::{
     collections::{BTreeMap, VecDeque},

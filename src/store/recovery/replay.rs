@@ -1,5 +1,5 @@
-//! [`Replay`]: from the records of a log, in their order, to an [`Index`]. A record may come before what it refers to,
-//! as cleaning moves each on its own: what refers to what is looked at when all are there.
+//! [`Replay`]: from the records of a log, in their order, to an [`Index`]. Compaction moves each record on its own, so
+//! a record may precede the one it refers to: references are checked after the last record.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! From the index to what the router is given at a start.
+//! From the index to the sessions and retained messages that the router restores at a start.
 
 use std::{
     num::NonZeroU64,

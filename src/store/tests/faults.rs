@@ -92,7 +92,7 @@ fn no_room_for_a_moment_delays_and_loses_nothing() {
                 assert!(world.writer.is_full());
                 assert_eq!(world.retry(), Ok(Progress::Done));
             }
-            // where even a removal has no room it fails for good
+            // if not even a removal has room, it fails permanently
             if world.writer.clean(512).is_err() {
                 world.power_cut();
                 continue 'runs;
@@ -124,7 +124,7 @@ fn a_step_of_cleaning_that_is_stuck_holds_up_what_follows() {
             let cleaned = world.writer.clean(2048);
             left = left.saturating_sub(world.files.operations() - before);
             world.files.kill();
-            // where even a removal has no room it fails for good
+            // if not even a removal has room, it fails permanently
             if cleaned.is_err() {
                 break;
             }

@@ -110,7 +110,7 @@ impl Model {
                     session.subscriptions.remove(&**filter);
                 });
             }
-            // whoever adds copies to it applies each
+            // the caller that adds copies to it applies each
             Record::Queued { message, copy, identifiers, sent } => {
                 let QueuedCopy { qos, retain, shared, identifier, .. } = *copy;
                 let several = || identifiers.as_ref().map_or(Vec::new(), |several| several.to_vec());

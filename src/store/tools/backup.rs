@@ -1,9 +1,8 @@
 //! `dunlin store backup`: a copy of a data directory, also of one that a broker uses.
 //!
-//! The log makes that possible without a word between the two. Segments are copied in their order, the last one last. A
-//! segment that was given back meanwhile, and written over, is not needed: the frame that says so was written before,
-//! and is in the copy of the last segment. What is copied of that is a beginning of its frames, and any beginning of a
-//! log is whole.
+//! The two need no coordination. Segments are copied in their order, the last one last. A segment that the broker freed
+//! and overwrote meanwhile is not needed: the frame that says so was written before, and is in the copy of the last
+//! segment. Of the last segment the first frames are copied, and any prefix of a log is consistent.
 
 use std::{
     fs,

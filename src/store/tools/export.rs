@@ -1,4 +1,4 @@
-//! `dunlin store export`: what is kept, as JSON lines, or as a data directory of format 1.
+//! `dunlin store export`: the stored state as JSON lines, or as a data directory of format 1.
 
 use std::{
     io::{self, Write},

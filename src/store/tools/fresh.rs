@@ -1,4 +1,4 @@
-//! [`FreshLog`]: a new log with these records, in one segment.
+//! [`FreshLog`]: writes a new log with given records, in one segment.
 
 use std::{io, mem};
 

@@ -1,5 +1,5 @@
-//! `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import`: for people who look after a data directory.
-//! Each but `backup` takes the directory's lock, so that none runs beside a broker, and writes what it found to `out`.
+//! `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import`: tools for the operator of a data directory.
+//! Each except `backup` locks the directory, so that it cannot run beside a broker, and writes its report to `out`.
 
 mod backup;
 mod export;

@@ -1,14 +1,13 @@
-//! [`Batches`]: the batch that collects, those that are on their way to the disk, and when the next one is taken. Knows
-//! no locks and no clock.
+//! [`Batches`]: the batch that collects records, the batches on their way to the disk, and when the next one is taken.
+//! It has no locks and no clock.
 //!
-//! A batch is taken as soon as something in it is waited for, and the next one when that is on the disk. Where an fsync
-//! takes long, and each of two that overlap tells whether it failed, the next is taken meanwhile if there is enough in
-//! it: then the disk has several at once, and what is acknowledged first is still what came first.
+//! A batch is taken as soon as a task waits for it, and the next one after its fsync. On a slow disk batches overlap:
+//! if the next one has enough records, it is written during the fsync of the one before. (The file system must report
+//! the failure of each of two overlapping fsyncs.) Acknowledgements keep their order.
 //!
-//! Those for whom a batch became durable mostly come again at once: the next one [waits for them](Gather) for a moment.
-//!
-//! Messages that connected clients were sent are [held back](Hold) for a moment first, if nothing else collects: where
-//! the clients acknowledge them meanwhile, the batch is done without the disk.
+//! After a batch the next one [waits](Gather) briefly for clients that were just acknowledged. Messages that were just
+//! sent to connected subscribers are [held](Hold) first, unless the batch has other records: if the subscribers
+//! acknowledge them meanwhile, the batch completes without a write.
 
 use std::{
     collections::VecDeque,
@@ -30,34 +29,35 @@ use crate::{
     types::QoS,
 };
 
-/// Records that are not to be written any more, to be dropped with nothing locked.
+/// Records that need no write any more. Drop them without a lock.
 pub(crate) type Gone = SmallVec<[Record; 1]>;
 
-/// Batches, in their order: those on their way, then the one that collects.
+/// Batches in their order: the ones on their way to the disk, then the one that collects.
 #[derive(Debug)]
 pub(crate) struct Batches {
     pub(crate) contents: Contents,
-    /// The number of the batch that collects; of its last part, where messages are held back.
+    /// The number of the batch that collects; if messages are held, of its last part.
     pub(crate) number: u64,
     bytes: usize,
-    /// Somebody waits for it, or may, and it is not held back.
+    /// A task waits for it or may wait, and it is not held.
     wanted: bool,
-    /// Records in it that have to be written whatever is acknowledged, and that somebody waits for, or may.
+    /// Number of records that must be written even if every held message is acknowledged.
     written: usize,
-    /// Something in it is what nobody waits for: that a message was acknowledged that is written.
+    /// It has a record that no task waits for: the acknowledgement of a message that is written.
     lazy: bool,
     hold: Hold,
     gather: Gather,
-    /// Those that were taken, until each and all before it are durable.
+    /// The batches that were taken, each until it and all before it are durable.
     taken: VecDeque<Taken>,
     taken_bytes: usize,
-    /// The last frame of those that are durable.
+    /// The last frame of the durable batches.
     synced: u64,
-    /// One fsync may begin while another is on its way.
+    /// One fsync may begin while another runs.
     may_overlap: bool,
-    /// It is worth it when so many fsyncs in a row were slow: a thread that waits for a core makes one look so.
+    /// Slow fsyncs in a row. Batches overlap only after several: a single one may mean that the thread was not
+    /// scheduled.
     slow: u8,
-    /// One became durable since the last was taken.
+    /// A batch became durable since the last one was taken.
     completed: bool,
     pub(crate) writer: WriterIs,
     pub(crate) closing: bool,
@@ -69,11 +69,11 @@ struct Taken {
     bytes: usize,
     written: usize,
     began: Instant,
-    /// The last frame that its fsync brought to the disk, once it did; 0: it needed none.
+    /// The last frame that its fsync covered, once it is done; 0: it needed none.
     done: Option<u64>,
 }
 
-/// What was taken to be written.
+/// A batch that was taken to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) number: u64,
@@ -85,21 +85,21 @@ pub(crate) struct Batch {
 /// An fsync that was done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fsync {
-    /// The last frame that is on the disk by it.
+    /// The last frame that it covered.
     pub(crate) frame: u64,
     pub(crate) took: Duration,
 }
 
-/// What the writer has to be told.
+/// What an append means for the writer thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WriterIs {
-    /// Nothing: it looks by itself.
+    /// Nothing to do: the writer looks by itself.
     Busy,
-    /// That a batch is due: it looks by itself at what is held back, and at what waits for others.
+    /// A batch is due. (The writer looks by itself at held messages and at the group-commit wait.)
     Patrolling,
-    /// That a batch is due.
+    /// A batch is due.
     Waiting,
-    /// That there is something.
+    /// There are records.
     Idle,
 }
 
@@ -125,17 +125,17 @@ impl Batches {
         }
     }
 
-    /// Bytes of memory that wait to become durable, about.
+    /// About how much memory waits to become durable, in bytes.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.taken_bytes
     }
 
-    /// Adds to the batch that collects, or takes from it what is acknowledged, and gives that.
+    /// Adds a record to the batch that collects. An acknowledgement of a held message removes and returns its record.
     #[inline]
     pub(crate) fn push(&mut self, record: Record, now: impl FnOnce() -> Instant) -> Gone {
         match record {
-            // these two are what nobody waits for
+            // no task waits for these two
             Record::Completed { session, number, count } if !self.hold.is_empty() => {
                 return self.acknowledge(session, number..number + u64::from(count));
             }
@@ -145,7 +145,7 @@ impl Batches {
             }
             Record::Sent { .. } => {
                 self.written += 1;
-                // what is acknowledged behind it gains nothing
+                // acknowledgements after it save no write
                 self.wanted |= !self.hold.is_empty();
                 self.add(record);
             }
@@ -177,7 +177,7 @@ impl Batches {
         self.contents.list.push(record);
     }
 
-    /// A client acknowledged these messages: takes out those that are held back, and adds that of the others.
+    /// A client acknowledged these messages: removes the held ones, and adds records for the others.
     fn acknowledge(&mut self, session: SessionNumber, numbers: Range<u64>) -> Gone {
         let mut gone = Gone::new();
         let mut written: Option<Range<u64>> = None;
@@ -202,12 +202,12 @@ impl Batches {
     fn add_completed(&mut self, session: SessionNumber, numbers: Option<Range<u64>>) {
         let Some(Range { start: number, end }) = numbers else { return };
         self.lazy = true;
-        // no more than one record said
+        // as large as one record
         let count = u32::try_from(end - number).unwrap_or(u32::MAX);
         self.add(Record::Completed { session, number, count });
     }
 
-    /// Adds to the record of `first` the other copies of its message. `false`: it is not in the batch that collects.
+    /// Adds the other copies of a message to the record of its `first` copy. `false`: that is in an earlier batch.
     pub(crate) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
         let found = self.contents.add_copies(first, others);
         if found {
@@ -216,35 +216,35 @@ impl Batches {
         found
     }
 
-    /// Nothing collects.
+    /// The batch that collects is empty.
     fn is_empty(&self) -> bool {
         self.hold.is_empty() && self.contents.list.is_empty()
     }
 
-    /// Somebody waits for the batch with this number.
+    /// A task waits for the batch with this number.
     pub(crate) fn want(&mut self, number: u64) {
         let collects = number >= self.hold.first().unwrap_or(self.number) && !self.is_empty();
-        // what is held back is looked at in time
+        // held messages have their own timer
         self.wanted |= collects && (self.written > 0 || self.hold.is_empty());
     }
 
-    /// Until when what collects is held back, if nothing else makes it due: what is acknowledged is to be settled then
-    /// at the latest, and what is not is due.
+    /// When the delay of held messages ends, unless another record makes the batch due before. At that time
+    /// acknowledged messages are completed, and the others are due.
     #[inline]
     pub(crate) fn held_until(&self) -> Option<Instant> {
         if self.wanted {
             return None;
         }
-        // what waits for a batch that is on its way is settled with that
+        // if a batch is on its way, its end completes them
         self.hold.until(!self.may_settle())
     }
 
-    /// How long what collects would be held back.
+    /// How long the batch that collects would be held.
     pub(crate) fn hold_time(&self) -> Duration {
         self.hold.time()
     }
 
-    /// What has been held back until now is due.
+    /// The delay is over: held messages are due.
     pub(crate) fn end_hold(&mut self, now: Instant) {
         if !self.wanted && self.hold.until(true).is_some_and(|until| until <= now) {
             self.hold.end(now);
@@ -252,30 +252,30 @@ impl Batches {
         }
     }
 
-    /// Until when what collects waits for more.
+    /// When the group-commit wait of the batch that collects ends.
     pub(crate) fn gathers_until(&self) -> Option<Instant> {
         self.gather.until()
     }
 
-    /// What collects waits for more until now.
+    /// The group-commit wait ends now.
     pub(crate) fn end_gather(&mut self, now: Instant) {
         if self.gather.until().is_some_and(|until| until <= now) {
             self.gather.end(self.written);
         }
     }
 
-    /// What nobody waits for has waited for long enough.
+    /// Records that no task waits for have lingered long enough: they are due.
     pub(crate) fn end_linger(&mut self) {
         self.wanted |= self.lazy;
     }
 
-    /// Is there something that was acknowledged before it was written, and may be done?
+    /// May there be held messages that were acknowledged and can complete?
     #[inline]
     pub(crate) fn may_settle(&self) -> bool {
         self.hold.is_ready() && self.written == 0 && self.taken.is_empty()
     }
 
-    /// What was acknowledged before it was written is done: gives the last number for which that is so.
+    /// Completes held messages that were acknowledged. Returns the last number that is done.
     pub(crate) fn settle(&mut self) -> Option<u64> {
         if !self.may_settle() {
             return None;
@@ -283,13 +283,13 @@ impl Batches {
         let last = self.hold.take_ready()?;
         self.number = self.number.max(last + 1);
         if self.hold.is_empty() {
-            // what is left is what nobody waits for
+            // no task waits for the records that are left
             self.wanted &= !self.contents.list.is_empty();
         }
         Some(last)
     }
 
-    /// Is the batch that collects to be taken?
+    /// Should the batch that collects be taken now?
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         match self.taken.len() {
@@ -299,30 +299,30 @@ impl Batches {
         }
     }
 
-    /// Does what collects wait for those who are to come again? What is enough to be written beside a batch does not.
+    /// Is the batch in its group-commit wait? One that is large enough to overlap does not wait.
     #[inline]
     fn gathers(&self) -> bool {
         self.bytes < OVERLAPPING && self.gather.waits(self.written)
     }
 
-    /// Bytes of a batch that is taken without anybody waiting for it.
+    /// Bytes at which a batch is taken even if no task waits for it.
     #[inline]
     fn enough(&self) -> usize {
         if self.hold.is_empty() { ENOUGH } else { ENOUGH_HELD }
     }
 
-    /// Is the writer to go on while a batch is on its way?
+    /// Should the writer go on while a batch is on its way?
     pub(crate) fn overlaps(&self) -> bool {
         self.may_overlap && self.slow == SLOW_ON_END
     }
 
-    /// Is the writer to be woken? Once.
+    /// Must the writer be woken? `true` once.
     #[inline]
     pub(crate) fn wakes(&mut self) -> bool {
         let wakes = match self.writer {
             WriterIs::Busy => false,
             WriterIs::Patrolling => self.is_due(),
-            // where it waits for others, the writer has to know until when
+            // the writer has to know when the group-commit wait ends
             WriterIs::Waiting => self.is_due() || self.held_until().is_some() || self.taken.is_empty() && self.wanted,
             WriterIs::Idle => {
                 self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.contents.list.is_empty()
@@ -334,9 +334,8 @@ impl Batches {
         wakes
     }
 
-    /// The batch that collected, into `contents`, which is empty; gives its number. Nothing, while others are on their
-    /// way or it is held back, and it is not due. `may_overlap`: the next one may be taken while this one is on its
-    /// way.
+    /// Moves the batch that collected into `contents`, which is empty. Returns its number; `None` if it is not due.
+    /// `may_overlap`: the next batch may be taken while this one is on its way.
     pub(crate) fn take(&mut self, contents: &mut Contents, may_overlap: bool, now: Instant) -> u64 {
         if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty() && self.gather.until().is_none()) {
             return self.number;
@@ -345,7 +344,7 @@ impl Batches {
         self.take_anyway(contents, now)
     }
 
-    /// The same, whatever is on its way: with what waits for room.
+    /// The same while a batch waits for space on the disk, whatever is on its way.
     pub(crate) fn take_anyway(&mut self, contents: &mut Contents, now: Instant) -> u64 {
         if self.is_empty() {
             return self.number;
@@ -368,7 +367,7 @@ impl Batches {
         number
     }
 
-    /// Has all that was taken become durable?
+    /// Are all batches that were taken durable?
     pub(crate) fn none_on_the_way(&self) -> bool {
         self.taken.is_empty()
     }
@@ -378,8 +377,8 @@ impl Batches {
         self.taken.front().map(|taken| taken.number)
     }
 
-    /// These batches are where they have to be, by an fsync, if there was one. Gives the last batch that is durable
-    /// now: with all before it, as one whose fsync fails must not be passed; and what was acknowledged meanwhile.
+    /// Marks these batches as durable. Returns the last batch that is durable together with all before it (a failed
+    /// fsync must stop the ones behind it), or was acknowledged meanwhile.
     pub(crate) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>, now: Instant) -> Option<u64> {
         if let Some(fsync) = fsync {
             self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
@@ -391,7 +390,7 @@ impl Batches {
         while let Some(&Taken { number, bytes, written, began, done: Some(frame) }) = self.taken.front() {
             self.taken.pop_front();
             self.taken_bytes -= bytes;
-            // one that had nothing to write says nothing of what others wrote
+            // a batch with nothing to write proves nothing about the others
             self.synced = self.synced.max(frame);
             self.completed = true;
             durable += written;
@@ -407,24 +406,23 @@ impl Batches {
         self.settle().or(last)
     }
 
-    /// The last frame that is known to be on the disk, with all before it.
+    /// The last frame that is known to be on the disk together with all before it.
     pub(crate) fn synced(&self) -> u64 {
         self.synced
     }
 }
 
-/// Batches that are on their way at once.
+/// Most batches on their way at once.
 pub(crate) const MOST_ON_THE_WAY: usize = 3;
-/// Bytes of a batch that is taken without anybody waiting for it.
+/// Bytes at which a batch is taken even if no task waits for it.
 const ENOUGH: usize = 256 << 10;
-/// The same, while messages are held back.
+/// The same while messages are held.
 const ENOUGH_HELD: usize = 4 << 20;
-/// Bytes of a batch that is taken while another is on its way.
+/// Bytes at which a batch is taken while another is on its way.
 const OVERLAPPING: usize = 128 << 10;
-/// What an fsync takes where batches that overlap are more than the trouble: below that, each is mostly work of this
-/// machine.
+/// Duration of a slow fsync. With faster ones overlap gains nothing: most of their time is CPU work.
 const SLOW: Duration = Duration::from_micros(500);
-/// So many fsyncs that are slow, one after the other, are the disk.
+/// After this many slow fsyncs in a row the disk is slow.
 const SLOW_ON_END: u8 = 4;
 
 #[cfg(test)]

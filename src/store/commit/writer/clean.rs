@@ -1,4 +1,4 @@
-//! Cleaning: what lives in the oldest segment moves to the tail, and segments that nothing needs are given back.
+//! Compaction: moves the live records of the oldest segment to the tail, and frees segments without live records.
 
 use super::{
     super::super::{
@@ -35,7 +35,7 @@ impl<F: Files> Writer<F> {
         Ok(true)
     }
 
-    /// Moves everything to the tail: nothing of the segments that were there is needed any more.
+    /// Moves every live record to the tail, so that the segments of before can be freed.
     pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
         self.now = now;
         for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
@@ -62,7 +62,7 @@ impl<F: Files> Writer<F> {
         }
         let (live, segment) = (self.index.live_bytes, self.pool.segment_bytes());
         let needed = self.index.segment_use.get(first).bytes;
-        // with less, cleaning would only move what lives
+        // with less garbage, compaction would mostly copy live records
         let gains = self.log_bytes() > live + live / 4 + 3 * segment;
         if self.full {
             // only what frees a segment for certain

@@ -1,5 +1,5 @@
-//! [`Writer`]: owns the index and the tail of the log. Does one step when it is told to and knows no threads, so that a
-//! test can stop it anywhere; `driver` drives it.
+//! [`Writer`]: owns the index and the tail of the log. It does one step for each call and knows no threads, so that a
+//! test can stop it anywhere. `driver` calls it.
 
 mod clean;
 
@@ -522,7 +522,7 @@ impl<F: Files> Writer<F> {
         self.failed.get_or_init(|| Failure::new(file, what, error)).clone()
     }
 
-    /// Whoever failed once does nothing more: after a failed fsync nobody knows what is on the disk.
+    /// After a failure it does nothing more: after a failed fsync the contents of the disk are unknown.
     fn alive(&self) -> Result<(), Failure> {
         self.failed.get().cloned().map_or(Ok(()), Err)
     }
