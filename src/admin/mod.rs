@@ -5,8 +5,8 @@
 //! |---|---|
 //! | `thread` | the thread, its listeners, what the server tells it while it runs |
 //! | `serving` | one connection: its bounds in time and bytes |
-//! | `access` | who is let in, with which role |
-//! | `rules` | who may do what; what is asked of headers |
+//! | `access` | logins and roles |
+//! | `rules` | permissions of roles; checks of headers |
 //! | `routes` | which path is answered by what, for which role |
 //! | `ticks` | whether the threads that serve clients answer |
 //! | `requests` | how long requests took |

@@ -117,7 +117,8 @@ fn invalid(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
-/// Waits for whoever else edits a file of this one's folder: the file itself is replaced, and a lock of it with it.
+/// Waits until no other process edits a file in the same folder. The lock is on the folder, because the file itself is
+/// replaced.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     // where a link leads; a file that is not there yet is none
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

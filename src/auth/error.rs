@@ -1,4 +1,4 @@
-//! What can be wrong with users, rules and tokens as configured: [`AuthError`], one readable line each.
+//! [`AuthError`]: errors in configured users, rules and tokens, one readable line each.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! [`Question`]: may this client do this, and which line says so? The answer of `dunlin explain`.
+//! `dunlin explain`: [`Question`] asks whether a client may publish or subscribe, and which rule decides.
 
 use std::fmt;
 

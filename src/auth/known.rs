@@ -1,8 +1,8 @@
-//! [`Known`]: credentials that were compared not long ago, so that a client that comes back costs no hash. What is kept
-//! is an HMAC of them under a key of this process: who reads the memory of the table learns no password.
+//! [`Known`]: a cache of recently compared credentials, so that a client that reconnects costs no hash. It has an HMAC
+//! of them under a key of this process, from which passwords cannot be read.
 //!
-//! An entry says by what it was decided: the user's hash, or the key of a token. Where the policy has another one by
-//! now, the entry is as good as gone.
+//! An entry names the hash of the user, or the key of the token, that decided it. If the policy has another one now,
+//! the entry is ignored.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! [`Logins`]: the way of a user name and a password, or a token, to a verdict. What was compared lately is decided at
-//! once; everything else waits for its turn to be compared, and a refusal for as long as the throttle says.
+//! [`Logins`]: decides a login with a password or a token. Recently compared credentials are decided at once. Others
+//! wait in the queue of comparisons, and refusals are delayed as the throttle says.
 
 use std::{
     net::IpAddr,

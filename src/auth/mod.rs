@@ -1,5 +1,5 @@
-//! Who may connect and what they may do, behind the router's [`Authenticate`] and [`Authorize`] ports: users, rules and
-//! tokens, read from files as one, and replaced as one while the broker runs.
+//! Authentication and authorization, behind the router's [`Authenticate`] and [`Authorize`] ports. Users, rules and
+//! tokens are read from files together, and replaced together while the broker runs.
 //!
 //! | module | owns |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
 //! | `scram`, `scram_proof`, `scram_exchange` | logins by SCRAM: keys; comparing proofs; messages |
-//! | `login`, `known` | the way of a login to its verdict; logins that were decided lately |
-//! | `hashing`, `queue`, `throttle` | comparing passwords on other threads, in fair turns, and guesses slowly |
+//! | `login`, `known` | the steps of a login; a cache of recent logins |
+//! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
 //! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
@@ -151,7 +151,7 @@ impl Policy {
         {
             warnings.push(format!(
                 "auth.scram_from_password_file = true: SCRAM-SHA-512 is served from {lines} $7$ lines (the fewest iterations \
-                 are {least}; RFC 7677 asks for 4096): whoever reads such a line can log in with it, without knowing the \
+                 are {least}; RFC 7677 asks for 4096): a person who reads such a line can log in with it, without knowing the \
                  password; better is: dunlin passwd --scram"
             ));
         }

@@ -194,7 +194,7 @@ impl Hash {
 }
 
 impl Default for Hash {
-    /// A decoy of the cost of ours.
+    /// A decoy with the cost of dunlin's own hashes.
     fn default() -> Self {
         Self { kind: OURS, salt: Box::new([0; 16]), hash: Box::new([0; 32]) }
     }

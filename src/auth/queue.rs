@@ -1,5 +1,5 @@
-//! [`Queue`]: what waits for its turn, shared fairly: one address after another, and of each address one user after
-//! another. Who sends much waits for itself.
+//! [`Queue`]: a fair queue of logins: one address after another, and within an address one user after another. A client
+//! that sends many logins delays only its own.
 
 use std::{
     collections::{HashMap, VecDeque},

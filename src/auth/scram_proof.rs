@@ -1,4 +1,4 @@
-//! Proofs by SCRAM that wait for their turn to be compared, and what users that do not exist are told.
+//! SCRAM proofs that wait to be compared, and the decoy challenges for users that do not exist.
 
 use std::sync::Arc;
 

@@ -316,7 +316,7 @@ fn a_token_ends_by_the_clock_that_is_set_meanwhile() {
     clock.set_wall(-2 * DAY);
     clock.turn(Duration::from_secs(11)); // what was wrong is remembered so long
     assert!(give().is_ok());
-    // a clock that shows nothing tells nothing of tokens, and refuses nobody for good
+    // without the time of the clock no token can be judged, and no client is refused permanently
     clock.set_wall(-(right as i64) + 100);
     let refusal = give().err().unwrap();
     assert_eq!(refusal.code, ReasonCode::ServerUnavailable);

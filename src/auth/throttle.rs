@@ -1,6 +1,6 @@
-//! [`Throttle`]: who guesses passwords is slowed down. What is counted are credentials that were compared and found
-//! wrong; the same ones again are [`known`](super::known) and count no more. A few are free; then each refusal is
-//! delayed, and while as many are delayed as may be, further unknown credentials wait for a place.
+//! [`Throttle`]: slows down clients that guess passwords. It counts credentials that were compared and were wrong; the
+//! same ones again are [`known`](super::known) and do not count. A few are free. After them each refusal is delayed,
+//! and when the maximum is delayed, further unknown credentials wait.
 //!
 //! Each scope is a bucket: a wrong guess fills it by one, time empties it. So its rate is bounded by what time empties
 //! and, within the first minute, what it holds.

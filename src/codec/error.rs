@@ -1,5 +1,5 @@
-//! What can be wrong with bytes or with a packet to be written: [`DecodeError`], [`EncodeError`] and the words they are
-//! told in. Owns the text of every violation that the codec finds; what to do about one is the caller's.
+//! [`DecodeError`] and [`EncodeError`]: what can be wrong with received bytes, or with a packet to be written, and the
+//! error texts. The caller decides what to do about an error.
 
 use std::fmt;
 

@@ -1,5 +1,4 @@
-//! The packets, as they are between the codec and everything else. Text and payloads are borrowed from the bytes they
-//! were decoded from.
+//! The packet types, between the codec and the other rooms. Text and payloads are borrowed from the decoded bytes.
 
 use std::fmt;
 

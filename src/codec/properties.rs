@@ -1,7 +1,7 @@
-//! [`Properties`]: what a packet of MQTT 5 says beside its fields (section 2.2.2 there).
+//! [`Properties`]: the properties of an MQTT 5 packet (section 2.2.2 there).
 //!
-//! The bytes of a packet's properties are checked as a whole when they are read, and passed on as they are. Who asks
-//! for one reads it then.
+//! They are validated as a whole when the packet is decoded, and passed on as bytes. A property is parsed when a caller
+//! asks for it.
 
 use std::fmt;
 

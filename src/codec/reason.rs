@@ -1,5 +1,4 @@
-//! Reason codes: the words in which the rooms tell each other what was wrong, and what versions before MQTT 5 say
-//! instead.
+//! [`ReasonCode`]: the Reason Codes of MQTT 5, used in all rooms, and the codes of earlier versions that correspond.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How much memory the process has, as the kernel counts it.
+//! The resident memory of the process, as the kernel counts it.
 
 use std::fs;
 

@@ -5,11 +5,11 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `threads` | the threads: each a runtime of its own, with connections dealt out to them |
+//! | `threads` | the worker threads, each with its own runtime; connections are dealt out to them |
 //! | `listen` | from an address to connections |
 //! | `connection` | one connection |
-//! | `worker` | what a thread has, and what all of them share |
-//! | `transport` | what a connection is spoken over |
+//! | `worker` | the state of a worker thread, and the state that all share |
+//! | `transport` | TCP, TLS, WebSocket, and the PROXY protocol |
 //! | `deadlines` | when connections have to be looked at although nothing arrived |
 //! | `memory` | how much of it the process has |
 //! | `trim` | what was freed goes back to the system |

@@ -1,6 +1,6 @@
-//! [`Workers`]: the threads that serve connections. Each has a runtime of its own, a read buffer that all its
-//! connections share, and its part of the router. A connection stays on the thread it was dealt to: what it sends to
-//! another connection of that thread costs no lock that anybody else holds and no wake-up of a sleeping thread.
+//! [`Workers`]: the worker threads, which serve connections. Each has its own runtime, one read buffer for all its
+//! connections, and its part of the router. A connection stays on its thread: a message to another connection of the
+//! same thread takes no contended lock and wakes no sleeping thread.
 
 use std::{
     collections::HashMap,

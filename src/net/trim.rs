@@ -1,6 +1,5 @@
-//! Memory that was freed goes back to the system. glibc's allocator keeps what others may need soon, in each thread's
-//! part of it, and gives it back when it is told so, which takes some milliseconds: it is told on a thread of its own,
-//! when there was much to do and now is not.
+//! Returns freed memory to the system. glibc's allocator keeps freed memory in its arenas until `malloc_trim` is
+//! called, which takes some milliseconds. A thread of its own calls it after a burst of traffic.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! `--check`: what a start would find wrong, all of it, found without binding, locking or writing anything. A broker
-//! may run with the same configuration meanwhile.
+//! `--check`: finds all errors that a start would find, without binding, locking or writing anything. A broker may run
+//! with the same configuration meanwhile.
 
 use std::{
     fs, io,

@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked: [`CommandError`].
+//! [`CommandError`]: why a subcommand failed.
 
 use std::{io, path::PathBuf};
 

@@ -1,5 +1,4 @@
-//! What dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`,
-//! `completions`, `man`.
+//! The subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `completions`, `man`.
 
 use std::{
     io::{self, Write},

@@ -1,4 +1,4 @@
-//! The HTTP side of a server: bound as the configuration says, told what it tells others.
+//! The HTTP side of a server: binds its addresses, and passes it the state that it reports.
 
 use std::{
     io,

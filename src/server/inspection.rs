@@ -1,4 +1,4 @@
-//! Looking into a broker that runs, and what an operator does there: see [`inspect`](crate::inspect). None of it waits.
+//! Inspection of a running broker, and operator actions: see [`inspect`](crate::inspect). No call blocks.
 
 use std::{
     ops::ControlFlow,

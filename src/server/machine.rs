@@ -1,4 +1,4 @@
-//! How much memory there is for the process: the machine's, or what its control group may have.
+//! The memory available to the process: of the machine, or of its control group.
 
 use std::{
     fs,

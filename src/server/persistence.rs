@@ -1,4 +1,4 @@
-//! `data_dir`: the disk store behind the router's port, and what it kept.
+//! `data_dir`: opens the disk store behind the router's port, and restores its state.
 
 use std::{
     path::PathBuf,

@@ -1,4 +1,4 @@
-//! What another thread than a server's owner may ask of it: [`Pulse`].
+//! [`Pulse`]: a handle by which other threads check that a server works.
 
 use std::{sync::Arc, time::Duration};
 

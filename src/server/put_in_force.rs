@@ -1,4 +1,4 @@
-//! Another configuration for a server that runs: everything is read, checked and bound, then put in force as one.
+//! Reload: reads, checks and binds everything of another configuration, then puts all of it in force, or nothing.
 
 use super::{Server, ServerError, access, net_limits, ready_file::ReadyFile, relisten::Plan, router_limits};
 use crate::{

@@ -1,4 +1,4 @@
-//! The ready file: says that all listeners accept, and where; gone when the server is.
+//! The ready file: exists while all listeners accept, and has their addresses.
 
 use std::{
     fs, io,
@@ -37,7 +37,7 @@ pub fn remove_ready_file(path: &Path) -> Result<(), ReadyFileError> {
 /// A file that goes with this value.
 pub(super) struct ReadyFile(PathBuf);
 
-/// A file that is written, and not yet where it is looked for: whoever waits for it never sees half of it.
+/// A file that is written under another name and renamed later, so that no reader sees half of it.
 pub(super) struct Prepared {
     path: PathBuf,
     unfinished: PathBuf,

@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// An address may be taken by a listener of ours that is about to go.
+    /// An address may be in use by a listener that this reload closes.
     fn explain(&self, error: ListenError) -> ListenError {
         let ListenError::Bind { address: Endpoint::Ip(address), error } = error else { return error };
         let port = |open: &&Open| open.listening.endpoint.socket_addr().is_some_and(|a| a.port() == address.port());

@@ -1,9 +1,8 @@
-//! Files that are watched: [`Watch`] tells when one of them is another than it was. What is done then is the business
-//! of who asks.
+//! [`Watch`]: reports when a watched file has changed. The caller decides what to do.
 //!
-//! Editors write a file by renaming another over it, Kubernetes by turning a symbolic link to a directory elsewhere.
-//! What is watched is therefore not the files but every directory in which a change of an entry may make a path mean
-//! another file; and what counts is not what happened there, but whether the file at the end of the path is another.
+//! Editors replace a file by renaming another over it; Kubernetes redirects a symbolic link to another directory. So
+//! the watch is on every directory in which a changed entry may make a path lead to another file. After an event it
+//! compares the file at the end of each path with the one before.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

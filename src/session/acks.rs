@@ -1,7 +1,7 @@
-//! [`HeldAcks`]: acknowledgements of a client's packets that wait until what they acknowledge is kept.
+//! [`HeldAcks`]: acknowledgements of a client's packets that wait until the store has the packet's effect.
 //!
-//! "Acknowledged means kept": with a store that answers later, a PUBACK, PUBREC, SUBACK or UNSUBACK leaves when the
-//! store says so, not before; with the memory store it never comes here.
+//! "Acknowledged means kept": with the disk store, a PUBACK, PUBREC, SUBACK or UNSUBACK is sent after its commit. With
+//! the memory store none is held.
 
 use std::collections::VecDeque;
 

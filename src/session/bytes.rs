@@ -1,4 +1,4 @@
-//! The bytes that a session has for its client: collected until the connection takes them to write them.
+//! The output bytes of a session: collected until its connection takes and writes them.
 
 use super::{Attached, BufPool, OutBuf, Session};
 

@@ -1,4 +1,4 @@
-//! Why a connection ended: one word for the log, the events and the decision on the Will.
+//! [`CloseReason`]: why a connection ended. The log, the events and the decision on the Will use it.
 
 use std::{borrow::Cow, io};
 

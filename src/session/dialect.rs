@@ -1,5 +1,5 @@
-//! [`Dialect`]: how a client of MQTT 5 is spoken to: what it said of itself in its CONNECT, and which Topic Aliases it
-//! knows. Clients of MQTT 3.1 and 3.1.1 have none.
+//! [`Dialect`]: how the broker writes to a client of MQTT 5: the properties of its CONNECT, and the Topic Aliases that
+//! it knows. Clients of MQTT 3.1 and 3.1.1 have none.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! [`How`]: what the subscription says of a message for one subscriber.
+//! [`How`]: how a message is sent to one subscriber, by the options of its subscription.
 
 use super::Share;
 use crate::types::QoS;

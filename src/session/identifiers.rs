@@ -1,6 +1,5 @@
-//! [`SubIds`]: which Subscription Identifiers a message is sent with (MQTT 5 section 3.3.4). They are the subscriber's,
-//! and the message is shared by all subscribers: so they are beside it, in four bytes of the place in a queue or in
-//! flight. [`IdSets`] has those that are several.
+//! [`SubIds`]: the Subscription Identifiers that a message is sent with (MQTT 5 section 3.3.4). They differ between the
+//! subscribers that share the message, so each queue entry has its own, in four bytes. [`IdSets`] has sets of several.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 

@@ -1,5 +1,5 @@
 //! [`Inbound`]: QoS 2 messages that a client has sent and not released (MQTT 3.1.1 section 4.3.3, the receiver's side),
-//! and those that wait because too many are.
+//! and messages above that limit, which wait.
 
 use std::collections::{HashSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! [`InFlight`]: a message that was sent and not completed (MQTT 3.1.1 sections 4.3, 4.4).
+//! [`InFlight`]: a message that was sent and is not acknowledged completely (MQTT 3.1.1 sections 4.3, 4.4).
 
 use super::{identifiers::SubIds, message::Message, packet_ids, share::Share};
 use crate::types::{PacketId, QoS};

@@ -1,6 +1,5 @@
-//! [`Journal`]: who is told, under the session's lock and in order, of what becomes of a session's messages: that one
-//! is on its way, and each [`SessionChange`] that has to survive the process where the session is one that a store
-//! keeps.
+//! [`Journal`]: the observer of a session's messages, called in order under the session's lock: for each message that
+//! is sent, and, if a store keeps the session, for each [`SessionChange`] that must survive the process.
 
 use std::num::NonZeroU64;
 

@@ -1,4 +1,4 @@
-//! What those see who look into a session and change nothing.
+//! Read-only views of a session, for inspection.
 
 use super::{
     Message, Session, StoredWill,

@@ -1,5 +1,5 @@
-//! [`Message`]: an Application Message that outlives the packet it came in, made once and shared by all that hold it;
-//! and [`Outgoing`]: one on its way to its subscribers, which becomes a `Message` only if somebody has to keep it.
+//! [`Message`]: an Application Message that outlives the packet it arrived in, allocated once and shared by all queues.
+//! [`Outgoing`]: a message on its way to its subscribers; it becomes a `Message` only if a session has to store it.
 
 use std::{
     cell::OnceCell,

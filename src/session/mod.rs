@@ -3,9 +3,9 @@
 //! [`Session`] is the Session State of MQTT 3.1.1 section 4.1, and what a connected client adds to it. Its parts:
 //! `outbound` (in-flight window) with its `queue` and what is `unreadable` in it, `inbound` (QoS 2 messages that the
 //! client has not released), `deliver` (from a message to either), [`OutBuf`] (bytes on their way to the socket),
-//! [`HeldAcks`] (acknowledgements that wait for the store), [`Message`] and [`Outgoing`] (what is delivered),
-//! [`StoredWill`] (what is published for a client that is gone), [`CloseReason`] (why a connection ended). It does not
-//! know who subscribes to what, nor other sessions: that is the router's.
+//! [`HeldAcks`] (acknowledgements that wait for the store), [`Message`] and [`Outgoing`] (messages to deliver),
+//! [`StoredWill`] (published when the connection ends), [`CloseReason`] (why a connection ended). It knows neither the
+//! subscriptions of other clients nor other sessions: these are the router's.
 
 mod acks;
 mod bytes;

@@ -1,5 +1,5 @@
-//! [`OutBuf`]: bytes on their way to one client. Small packets stand behind one another in one buffer; large payloads
-//! are kept where they are, with the place at which they belong. And [`BufPool`], from which buffers come.
+//! [`OutBuf`]: output bytes of one client. Small packets are collected in one buffer. Large payloads are not copied:
+//! the buffer notes where they belong. [`BufPool`] recycles the buffers.
 
 use std::io::IoSlice;
 

@@ -1,6 +1,5 @@
-//! [`Queue`]: the messages that wait for one client, in the order in which they came. Where of each topic the newest is
-//! to stay, it also knows which are of the same topic: so that each step takes a time that grows with the logarithm of
-//! the queue's length.
+//! [`Queue`]: the messages that wait for one client, in order of arrival. With `queue_full = "keep-last"` it also has
+//! an index by topic, so that each step takes logarithmic time.
 
 use std::{
     cmp::Ordering,

@@ -1,4 +1,4 @@
-//! [`Share`]: through which shared subscription a session has a message (MQTT 5 section 4.8.2).
+//! [`Share`]: the shared subscription through which a message arrived (MQTT 5 section 4.8.2).
 
 use super::message::Message;
 

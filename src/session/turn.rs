@@ -1,4 +1,4 @@
-//! [`Turn`]: what a session is given with whatever it is asked to do.
+//! [`Turn`]: the context of each call of a session: its limits, its journal and the time.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! [`Unreadable`]: messages of one session that its client may not read now. They are skipped until the client may: the
-//! way of all others leads past them. They count for the queue's bounds, and are the first to go when it is full.
+//! [`Unreadable`]: messages of one session that its client may not read now. They are skipped until the client may.
+//! They count for the queue's limits, and are dropped first when the queue is full.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! [`Seed`] and [`IdTable`]: the hashing that the indexes of this room share. Owns no text: a table holds the numbers
-//! of things that live elsewhere, and asks whether the thing of a number is the one that is looked for.
+//! [`Seed`] and [`IdTable`]: the hashing that the indexes of this room share. A table holds the numbers of items that
+//! are stored elsewhere; the caller's closure compares an item with the key.
 
 use std::hash::{Hash, Hasher};
 

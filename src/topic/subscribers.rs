@@ -30,7 +30,7 @@ pub(super) enum Removal {
     Absent,
     /// It was there; others are left.
     Removed,
-    /// It is the only one, and still there: whoever owns the list drops it.
+    /// It is the only one, and still in the list: the owner of the list drops the list.
     Last,
 }
 

@@ -131,7 +131,7 @@ impl<V> LevelTree<V> {
 
     /// A walk is left at this node: the node stays where it is, and its number with it, until it is unpinned as often
     /// as it was pinned. Children that are added later stand in front of their siblings: a walk that has begun with a
-    /// node's children misses them, and whoever walks has to know of them otherwise.
+    /// node's children misses them, and the caller of the walk must find them by other means.
     pub(super) fn pin(&mut self, node: u32) {
         if node != ROOT {
             *self.pins.entry(node).or_insert(0) += 1;

@@ -144,7 +144,7 @@ enum Entry {
 
 /// Lines that may wait.
 const WAITING: usize = 4096;
-/// How long the end of the process waits for whoever reads the log.
+/// How long the end of the process waits for a reader of the log.
 const AT_THE_END: Duration = Duration::from_secs(1);
 
 impl Lines {
@@ -159,7 +159,7 @@ impl Lines {
     fn flush(&self) {
         let (done, is_done) = sync_channel(1);
         if self.queue.try_send(Entry::Flush(done)).is_ok() {
-            // whoever does not read by then does not want to
+            // a reader that is slower loses the last lines
             let _ = is_done.recv_timeout(AT_THE_END);
         }
     }

@@ -1,5 +1,5 @@
-//! When the binary reads its configuration again, and what it says of it: at SIGHUP, and where `watch = true` at a
-//! change of a file. Putting it in force is [`Server::reload`]'s.
+//! Reloads the configuration at SIGHUP, and with `watch = true` when a file changes, and logs the result.
+//! [`Server::reload`] puts it in force.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! What the process is to systemd: it takes the sockets that systemd passes (sd_listen_fds(3)), and reports that it
-//! starts, serves, reloads, stops, and that its threads live (sd_notify(3)). Without systemd nothing of this runs.
+//! The process as a service of systemd: takes the sockets that systemd passes (sd_listen_fds(3)), and reports that it
+//! starts, serves, reloads, stops, and that its threads are alive (sd_notify(3)). Does nothing without systemd.
 
 use std::{
     env,

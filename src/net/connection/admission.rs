@@ -1,5 +1,5 @@
-//! What stands between a client's CONNECT and its CONNACK: the verdict on who it is, which may take its time. Until
-//! then nothing more is read from the client, and what it sent behind its CONNECT waits.
+//! From CONNECT to CONNACK: the login, which may take a while. Until its end nothing more is read from the client, and
+//! packets that it sent after CONNECT wait.
 
 use std::{
     task::{Context, Poll},

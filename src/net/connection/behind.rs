@@ -1,5 +1,5 @@
-//! What a turn was too short for: a packet that was begun, and packets that were read behind it. Nothing is read before
-//! they are handled, in the connection's next turns.
+//! Packets left over from a turn: one that was begun, and the ones that were read after it. The next turns handle them
+//! before anything more is read.
 
 use std::{task::Context, time::Instant};
 

@@ -1,4 +1,4 @@
-//! What a connection holds before its CONNECT is answered, as the bound over all connections counts it.
+//! The memory of a connection before its CONNECT is answered, for `limits.max_connecting_bytes`.
 
 use super::{
     super::{transport::Stream, worker::Worker},

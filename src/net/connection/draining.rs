@@ -1,6 +1,5 @@
-//! The end of a server, as its connections see it: what can still be sent to a client is sent, nothing new is taken
-//! from the client, then the connection closes. A client that neither acknowledges nor reads what it is sent, or that
-//! does not close its end after the server's, is waited for briefly.
+//! Shutdown of a connection: sends the queued messages, reads nothing but acknowledgements, then closes. The wait is
+//! brief for a client that neither acknowledges nor reads, or that does not close its end.
 
 use std::{
     pin::Pin,

@@ -1,5 +1,5 @@
-//! Clients that may publish only so much in a time: one that sends more is not read from for a while, so that nothing
-//! is lost and its own socket holds it back; or it is disconnected, as the configuration says.
+//! Rate limits of publishing clients. Above the limit the broker pauses reading, so that nothing is lost and TCP's
+//! back-pressure slows the client; or it disconnects the client, as configured.
 
 use std::{
     task::Context,

@@ -1,4 +1,4 @@
-//! A client that is not let in: its CONNACK says why, as far as its version has a word for it, and so does the log.
+//! Refused clients: the CONNACK has the reason, if the client's version has a code for it, and so does the log.
 
 use super::{
     super::{

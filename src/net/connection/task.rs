@@ -1,4 +1,4 @@
-//! [`Connection`]: one connection, and how far it has come. What it does in a turn is the business of `turn`.
+//! [`Connection`]: the state of one connection. `turn` drives it.
 
 use std::{
     future::Future,

@@ -1,5 +1,5 @@
-//! Writing: what a session has for its client goes out in as few calls as there can be, and how long a socket may take
-//! nothing is bounded.
+//! Writing: sends a session's output in as few system calls as possible, and limits how long a socket may accept
+//! nothing.
 
 use std::{
     io::{self, IoSlice},

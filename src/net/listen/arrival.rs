@@ -1,6 +1,6 @@
-//! What stands between accepting a socket and MQTT on it: the PROXY header, the TLS handshake, the request for a
-//! WebSocket. Each connection goes through it in a task of its own, which ends as that of the connection begins: an
-//! idle connection pays nothing for how it came.
+//! The steps between accepting a socket and MQTT: the PROXY header, the TLS handshake, the WebSocket request. They run
+//! in a task of their own, which ends when the connection's task begins, so that an idle connection does not carry the
+//! state of its arrival.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 

@@ -2,10 +2,10 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `socket`, `bind`, `passed` | sockets that listen; addresses and Unix sockets that are bound; what systemd passes |
-//! | `options` | what a listener asks of its connections |
-//! | `accept` | accepting |
-//! | `arrival` | what stands between accepting and MQTT: PROXY header, TLS handshake, request for a WebSocket |
+//! | `socket`, `bind`, `passed` | listening sockets; binding addresses and paths; sockets that systemd passes |
+//! | `options` | the options of a listener |
+//! | `accept` | accepting connections |
+//! | `arrival` | the steps between accept and MQTT: PROXY header, TLS handshake, WebSocket request |
 
 mod accept;
 mod arrival;

@@ -1,4 +1,4 @@
-//! What a listener asks of its connections, and the listener as they see it.
+//! The options of a listener, and its state as its connections see it.
 
 use std::{net::IpAddr, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The TLS handshake of a connection: when it is computed, and whether what the client shows is good.
+//! The TLS handshake of a connection: limits how many run at once, and checks the client's certificate.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! [`Judges`]: listeners whose clients' certificates are judged once more while the clients are connected, because the
-//! authorities or the revocation lists are others now.
+//! [`Judges`]: after a reload with other authorities or revocation lists, the certificates of connected clients are
+//! verified again.
 
 use std::{collections::HashMap, sync::Arc};
 

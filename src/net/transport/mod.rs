@@ -1,16 +1,16 @@
-//! What a connection is spoken over: a type for each way, and what has to be read before MQTT on it.
+//! Transports: a type for each, and what must be read before MQTT begins.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `stream` | [`Stream`]: what a connection needs of them |
+//! | `stream` | [`Stream`]: the interface that a connection uses |
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
-//! | `judges` | certificates of connected clients that are judged once more |
+//! | `judges` | verifies certificates of connected clients again after a reload |
 //! | `websocket` | WebSocket |
 //! | `no_tls`, `no_websocket` | what is there in place of these where they are left out |
 //! | `proxy` | PROXY headers |
 //! | `packets` | where packets end in what is written, for transports that send each by itself |
-//! | `spoken` | what a client speaks, by its first bytes |
+//! | `spoken` | recognizes a client's protocol by its first bytes |
 
 mod cork;
 #[cfg(feature = "tls")]

@@ -1,5 +1,4 @@
-//! [`Proxied`]: a connection of a proxy that spoke TLS with the client, and says whether the client's certificate has a
-//! name.
+//! [`Proxied`]: a connection behind a proxy that ended the client's TLS and reports the name in its certificate.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! The PROXY protocol, versions 1 and 2: a proxy in front says, before the first byte of a connection, whose it is, and
-//! which certificate the client showed it.
+//! The PROXY protocol, versions 1 and 2: before the first byte of a connection, a proxy reports the client's address
+//! and certificate.
 
 use std::{
     io,

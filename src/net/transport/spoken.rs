@@ -1,5 +1,5 @@
-//! What a client speaks, by the first bytes that it sends: [`spoken`]. It is asked where they are not what the listener
-//! takes, to tell the operator which of both is configured wrongly.
+//! [`spoken`]: recognizes a client's protocol by its first bytes. It is called if they do not fit the listener, so that
+//! the log tells the operator whether the client or the listener is configured wrongly.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! [`Stream`]: what a connection is spoken over. Each transport is a type of its own, so that none pays for another.
+//! [`Stream`]: the interface of transports. Each is a type of its own, so that none pays for another.
 
 use std::{io, task::Context, time::Instant};
 

@@ -1,5 +1,5 @@
-//! TLS of a listener: [`TlsSettings`], read from files. What may be wrong with them is found here, before anything is
-//! listened on or swapped.
+//! [`TlsSettings`]: the TLS settings of a listener, read from files. Errors in the files are found here, before a
+//! listener is opened or changed.
 
 use std::{
     fs, io,
@@ -393,7 +393,7 @@ fn mode_warning(file: &Path) -> Option<String> {
 
 fn read(file: &Path, what: &'static str, contents: &mut Contents) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error| TlsError::Unreadable { file: file.into(), error };
-    // a pipe or a device would keep whoever reloads waiting
+    // reading a pipe or a device would block the reload
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
         return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
     }

@@ -1,6 +1,6 @@
-//! [`Connecting`]: the connections whose CONNECT is not answered yet: how many they are, from where, and what they
-//! hold. A client that nobody knows yet must not take what others need: half is enough for an address, and a connection
-//! that holds much for long makes room.
+//! [`Connecting`]: the connections whose CONNECT is not answered yet: their number, addresses and memory. Clients that
+//! have not logged in must not exhaust what others need: one address gets half of the places at most, and a connection
+//! that uses much memory for long is closed to make room.
 
 use std::{
     cmp::Reverse,

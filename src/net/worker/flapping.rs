@@ -1,5 +1,6 @@
-//! [`Flapping`]: which clients and addresses connect and disconnect so often that their lines of the log are summed up
-//! once a minute. It is told of connections, not of packets, and remembers a fixed number of clients and addresses.
+//! [`Flapping`]: finds clients and addresses that connect and disconnect so often that their log lines are summed up
+//! once a minute. It is called for each connection, not for packets, and remembers a fixed number of clients and
+//! addresses.
 
 use std::{
     collections::hash_map::RandomState,

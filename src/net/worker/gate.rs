@@ -1,4 +1,4 @@
-//! [`Gate`]: how many connections there are, and the bounds on that.
+//! [`Gate`]: counts connections, and refuses those above the limits.
 
 use std::{
     net::IpAddr,

@@ -1,5 +1,5 @@
-//! [`LargeWrites`]: connections with much to write take turns, so that hundreds of them do not stand between a small
-//! packet and its answer.
+//! [`LargeWrites`]: connections with much output take turns, so that hundreds of them do not delay the answer to a
+//! small packet.
 
 use std::{
     collections::{HashSet, VecDeque},

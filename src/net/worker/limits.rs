@@ -1,4 +1,4 @@
-//! [`NetLimits`]: the bounds that connections hold to.
+//! [`NetLimits`]: the limits of connections.
 
 use std::time::Duration;
 

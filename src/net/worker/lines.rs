@@ -1,5 +1,5 @@
-//! [`Lines`]: the lines of the log about connections: one when a client is let in, one when its connection ends, one
-//! when it is not let in. Lines of clients and addresses that come and go are summed up: see [`Flapping`].
+//! [`Lines`]: the log lines about connections: a client connected, disconnected, or was refused. Lines of clients and
+//! addresses that connect and disconnect often are summed up: see [`Flapping`].
 
 use std::{
     collections::HashMap,

@@ -1,13 +1,13 @@
-//! What a thread that serves connections has, and what all of them share.
+//! The state of the worker threads, which serve connections: of each, and shared by all.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `state` | [`Worker`], [`NetShared`] |
-//! | `limits`, `gate` | the bounds that connections hold to; how many there are |
-//! | `connecting` | those whose CONNECT is not answered yet, and what they hold |
-//! | `rates` | how much clients may publish, and how many may connect, in a time |
-//! | `large_writes` | connections with much to write take turns |
-//! | `lines`, `flapping` | the lines of the log about connections; whose are summed up |
+//! | `limits`, `gate` | the limits of connections; their number |
+//! | `connecting` | connections whose CONNECT is not answered yet |
+//! | `rates` | rate limits of publishing and connecting |
+//! | `large_writes` | turns of connections with much to write |
+//! | `lines`, `flapping` | log lines about connections; summaries of frequent ones |
 
 mod connecting;
 mod flapping;

@@ -1,5 +1,5 @@
-//! Rates: how much a client may publish in a time ([`PublishRates`], [`Paced`]), and how many connections may begin in
-//! it ([`ConnectRate`]). What they may do at once is a bucket that fills again at the rate. Time is an argument.
+//! Rate limits of publishing ([`PublishRates`], [`Paced`]) and of connecting ([`ConnectRate`]), as token buckets. Time
+//! is an argument.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! [`Worker`]: what a thread has for the connections that it serves, and what all threads share.
+//! [`Worker`]: the state of a worker thread. [`NetShared`]: the state that all of them share.
 
 use std::{
     cell::RefCell,

@@ -1,4 +1,4 @@
-//! What a session's messages cost, and what the gauges are told of it.
+//! The memory of a session's messages, as the gauges count it.
 
 use super::{
     super::{inflight::SendState, journal::Backlog, message::Message, queue::QUEUED_COST},

@@ -1,4 +1,4 @@
-//! What those see who look and change nothing.
+//! Read-only views of the outbound messages, for inspection.
 
 use super::{
     super::{inflight::InFlight, queue::Queued},

@@ -1,4 +1,4 @@
-//! What of a session's messages came through shared subscriptions, and may be another member's.
+//! Messages of a session that arrived through shared subscriptions and may be moved to another member.
 
 use super::{
     super::{

@@ -1,4 +1,4 @@
-//! What is skipped of a client's messages, and what is put back, when its rights change.
+//! A change of a client's rights: messages that it may not read any more are skipped, others are put back.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
-//! [`SubscriptionTrie`]: who subscribes to what, and whom a message goes to (MQTT 3.1.1 sections 4.7 and 3.8.4). Owns
-//! the filters and the list of subscribers of each; does not know what a subscriber is, merges no overlapping
-//! subscriptions and remembers no earlier match.
+//! [`SubscriptionTrie`]: finds the subscribers of a topic (MQTT 3.1.1 sections 4.7 and 3.8.4). It owns the filters and
+//! the list of subscribers of each. It does not know what a subscriber is, does not merge overlapping subscriptions,
+//! and caches no matches.
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ use crate::types::SubscriptionOptions;
 /// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are looked up by their whole text, those
 /// with one stand in a tree of levels.
 ///
-/// `S` is a handle of whoever subscribes: small, cheap to clone, equal to itself alone.
+/// `S` is the handle of a subscriber: small, cheap to clone, equal only to itself.
 #[derive(Debug)]
 pub struct SubscriptionTrie<S> {
     exact: ExactTable<Subscribers<S>>,

@@ -1,5 +1,5 @@
-//! Who sent a request, by its headers: whether a proxy, or a web page from another machine, is behind it, and the
-//! client's address that a trusted proxy reports. Pure.
+//! The sender of a request, by its headers: whether it came through a proxy or from a web page of another machine, and
+//! the client's address that a trusted proxy reports. Pure.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -244,7 +244,7 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.barren > BARREN_A_TURN {
-                // whoever reads counts payload: a client that sends none would have this thread for itself
+                // the reader counts payload only: a client that sends none would keep this thread busy
                 this.barren = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

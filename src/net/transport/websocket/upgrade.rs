@@ -1,5 +1,4 @@
-//! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers that came
-//! by.
+//! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers.
 
 use std::{borrow::Cow, io, net::SocketAddr, time::Duration};
 
