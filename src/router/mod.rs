@@ -1,5 +1,5 @@
-//! The router: the subscription trie, the retained messages, the sessions. Shared memory, not a task: the task of
-//! a publisher does the matching and the pushing in its own turn, then wakes those it pushed to.
+//! The router: the subscription trie, the retained messages, the sessions. It is shared memory, not a task: the
+//! publisher's task matches, pushes to the subscribers' sessions in its own turn, and then wakes their tasks.
 //!
 //! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients ← inspect,
 //! and only what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
@@ -7,11 +7,11 @@
 //! | room | owns |
 //! |---|---|
 //! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
-//! | `sessions` | what there is of a session beside its Session State |
-//! | `subscriptions` | who gets what is published: subscriptions, remembered matches, retained messages |
-//! | `thread` | what a thread has for itself, and whom it tells of what happens |
-//! | `publish` | from a message to the sessions that get it; Wills |
-//! | `clients` | what clients do, from CONNECT to the end of their sessions |
+//! | `sessions` | the router's state of each session |
+//! | `subscriptions` | subscriptions, cached matches, retained messages |
+//! | `thread` | the state of one thread; reports to observers and the store |
+//! | `publish` | from a message to the sessions of its subscribers; Wills |
+//! | `clients` | the packets of clients, from CONNECT to the end of their sessions |
 //! | `inspect` | looking into all of it, and what an operator does there |
 //! | `sys` | the `$SYS` topics |
 //!

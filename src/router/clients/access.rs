@@ -1,5 +1,5 @@
-//! What the router keeps of a client beside its session: who it is, and its rights, compiled. They are asked for once,
-//! when the client connects, and again when [`Router::permissions_changed`] says that users or rules are others now.
+//! The user and the compiled rights of a client. The router asks the ports for them when the client connects, and again
+//! after [`Router::permissions_changed`].
 
 use std::{sync::Arc, task::Waker};
 

@@ -1,5 +1,5 @@
-//! [`Authenticating`]: the Authentication Method that a connection has named, and how far its client has come that
-//! authenticates once more. What is asked of plug-ins is not known here.
+//! [`Authenticating`]: the Authentication Method of a connection, and the state of a re-authentication. It does not
+//! call plug-ins.
 
 use std::{fmt, time::Instant};
 

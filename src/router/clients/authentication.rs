@@ -1,5 +1,5 @@
-//! Clients of MQTT 5 that authenticate once more while they are connected (MQTT 5 section 4.12.1): the method that each
-//! connection has named, and how far an exchange of AUTH packets has come. Everything else goes on meanwhile.
+//! Re-authentication of connected clients (MQTT 5 section 4.12.1), by an exchange of AUTH packets. Other packets are
+//! handled meanwhile.
 
 use std::{
     task::{Context, Poll},

@@ -1,4 +1,4 @@
-//! [`Client`]: a connected client as its connection holds it, what it is owed, and what there is to write for it.
+//! [`Client`]: a connected client, owned by its connection: its pending acknowledgements and output.
 
 use std::{sync::Arc, time::Instant};
 

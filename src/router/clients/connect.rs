@@ -1,4 +1,4 @@
-//! Sessions beginning and being taken over (MQTT 3.1.1 sections 3.1.4, 4.1).
+//! CONNECT: begins a session, or takes over an existing one (MQTT 3.1.1 sections 3.1.4, 4.1).
 
 use std::{sync::Arc, task::Waker, time::Instant};
 

@@ -1,5 +1,5 @@
-//! [`Filters`]: the Topic Filters of one packet, in the packet or kept beyond it; and [`Seen`]: which of them were
-//! looked up already.
+//! [`Filters`]: the Topic Filters of one packet, borrowed from it or copied. [`Seen`]: which of them were looked up
+//! already.
 
 use std::{fmt, hash::BuildHasher};
 

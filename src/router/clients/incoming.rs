@@ -1,5 +1,5 @@
-//! [`Incoming`]: a client's PUBLISH with what it means: the topic that a Topic Alias stands for, when the message
-//! expires, and which properties go on to subscribers (MQTT 5 section 3.3.2.3).
+//! [`Incoming`]: a client's PUBLISH, interpreted: the topic of its Topic Alias, the time at which it expires, and the
+//! properties that subscribers receive (MQTT 5 section 3.3.2.3).
 
 use super::super::publish::Sender;
 use crate::{

@@ -1,5 +1,5 @@
-//! Clients within this process: a session like any other, without a connection. What they are sent waits in its queue
-//! until they take it.
+//! Clients within this process: a session like any other, without a connection. Their messages wait in its queue until
+//! the program takes them.
 
 use std::{task::Waker, time::Instant};
 

@@ -1,5 +1,5 @@
-//! Connections ending, and sessions: with them, or when their clients have been away for too long. What becomes of
-//! their Wills: published at once, or when their delay or their session is over.
+//! The end of connections and of sessions. A session ends with its connection, or when its client has been away too
+//! long. Its Will is published at once, or at the end of its delay or of the session.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! [`Marks`]: what of a connection is not as with most, in one byte: a PUBLISH of a client without any is looked at no
-//! further.
+//! [`Marks`]: unusual properties of a connection, as bits of one byte, so that a PUBLISH of an ordinary client needs a
+//! single check.
 
 use super::super::RouterLimits;
 use crate::{

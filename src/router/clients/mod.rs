@@ -1,17 +1,17 @@
-//! What clients do, from CONNECT to the end of their sessions.
+//! The packets of clients, from CONNECT to the end of their sessions.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `access` | asking who a client is, and for its rights |
-//! | `authenticating`, `authentication` | clients that authenticate once more while they are connected |
-//! | `connect` | sessions beginning and being taken over |
-//! | `leave` | connections ending, and sessions |
-//! | `ownership` | whose a session is, and which Client Identifiers a user may have |
-//! | `client` | a connected client, and what there is to write for it |
-//! | `welcome` | what CONNECT and CONNACK of MQTT 5 say |
+//! | `access` | calls of the authentication and authorization ports |
+//! | `authenticating`, `authentication` | re-authentication of connected clients |
+//! | `connect` | begins and takes over sessions |
+//! | `leave` | the end of connections and sessions |
+//! | `ownership` | the owners of sessions, and the Client Identifiers that a user may have |
+//! | `client` | a connected client and its output |
+//! | `welcome` | the properties of CONNECT and CONNACK |
 //! | `exchange` | its packets, through its session |
 //! | `turn` | what a connection remembers of its turns |
-//! | `marks` | what of a connection is not as with most |
+//! | `marks` | unusual properties of a connection, as bits |
 //! | `incoming` | a PUBLISH of a client, and what it means |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `filters` | the Topic Filters of one packet |

@@ -1,5 +1,4 @@
-//! [`Operation`]: a client's packet that a turn is too short for, and how far it has come. What is done with it is not
-//! known here.
+//! [`Operation`]: the state of a client's packet that takes several turns. `resume` continues it.
 
 use std::{fmt, ops::Range, sync::Arc};
 

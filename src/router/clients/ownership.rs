@@ -1,5 +1,5 @@
-//! Whose a session is, and which Client Identifiers a user may have. A client that names another user's identifier
-//! takes neither that user's messages nor its session.
+//! The owners of sessions, and the Client Identifiers that a user may have. A client with the identifier of another
+//! user gets neither that user's messages nor its session.
 
 use super::super::{
     Router, RouterThread,

@@ -1,4 +1,4 @@
-//! Sessions and retained messages as a store kept them, before the first client comes.
+//! Restores sessions and retained messages from the store, before the first client connects.
 
 use std::time::Instant;
 

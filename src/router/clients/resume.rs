@@ -1,5 +1,4 @@
-//! Packets that a turn is too short for are gone on with in the client's next turns, before any later packet of the
-//! client.
+//! Continues packets that take several turns, before any later packet of the client is handled.
 
 use super::{
     super::{Router, RouterThread},

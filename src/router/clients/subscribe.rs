@@ -1,4 +1,4 @@
-//! SUBSCRIBE, and the retained messages that it brings (MQTT 3.1.1 sections 3.8 and 3.9).
+//! SUBSCRIBE, and the retained messages that a new subscription receives (MQTT 3.1.1 sections 3.8 and 3.9).
 
 use std::ops::{ControlFlow, Range};
 

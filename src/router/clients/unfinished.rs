@@ -1,4 +1,4 @@
-//! What can still be sent to a client while the server shuts down.
+//! Output for a client that remains to be sent while the server shuts down.
 
 use super::super::{Client, Router};
 

@@ -1,5 +1,5 @@
-//! What CONNECT and CONNACK of MQTT 5 say beside what those of 3.1.1 do (MQTT 5 sections 3.1.2.11 and 3.2.2.3): how
-//! long a session lasts, what a client says of itself, what it is told.
+//! The properties of CONNECT and CONNACK (MQTT 5 sections 3.1.2.11 and 3.2.2.3): the session expiry, the client's
+//! limits, the server's limits.
 
 use super::{
     super::{RouterLimits, ServerSays, thread::Count},

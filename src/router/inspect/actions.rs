@@ -1,4 +1,4 @@
-//! What an operator does: closing connections, ending sessions.
+//! Operator actions: closes connections and ends sessions.
 
 use super::super::{Router, RouterThread};
 use crate::{

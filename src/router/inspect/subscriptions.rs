@@ -1,4 +1,4 @@
-//! Whose subscriptions there are, and who gets a topic.
+//! Lists subscriptions, and the subscribers of a topic.
 
 use super::super::{Router, sessions::SlotRef};
 use crate::{

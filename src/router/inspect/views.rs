@@ -1,4 +1,4 @@
-//! What those see who ask.
+//! The types that inspection returns.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The router's ports: what it asks of rooms it does not know, as traits. Each is optional or has a trivial
-//! implementation; `server` plugs in what the config asks for.
+//! The router's ports: traits by which it calls rooms that it does not import. Each is optional or has a trivial
+//! implementation; `server` plugs in what the configuration asks for.
 
 use std::{
     any::Any,

@@ -1,4 +1,4 @@
-//! [`caught`]: a plug-in that panics is not to leave behind what was begun.
+//! [`caught`]: catches the panic of a plug-in, so that the router can finish what it began.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

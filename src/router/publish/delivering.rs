@@ -1,4 +1,4 @@
-//! [`Delivering`]: a message that is handed to sessions, and what it takes to hand it over.
+//! [`Delivering`]: a message during its delivery to sessions.
 
 use std::task::Waker;
 

@@ -1,6 +1,5 @@
-//! What becomes of messages whose Message Expiry Interval (MQTT 5 section 3.3.2.3.3) passes while nobody is sent them:
-//! retained ones are removed, those in queues are dropped. Nobody is sent them in between either: that is looked at
-//! again when they are sent.
+//! Expired messages (Message Expiry Interval, MQTT 5 section 3.3.2.3.3): retained ones are removed, queued ones are
+//! dropped. An expired message that is not removed yet is not sent: the expiry is checked again at that time.
 
 use std::time::Instant;
 

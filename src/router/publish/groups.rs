@@ -1,5 +1,5 @@
-//! A message to a group of shared subscriptions (MQTT 5 section 4.8.2): one member gets it. Which one is found out with
-//! that member's session locked, and no other.
+//! A message to the group of a shared subscription (MQTT 5 section 4.8.2): one member gets it. Candidates are tried
+//! one by one, each with only its own session locked.
 
 use std::hash::{BuildHasher, Hash};
 

@@ -1,4 +1,4 @@
-//! From a message to the sessions that get it.
+//! Publishing: from a message to the sessions of its subscribers.
 
 use std::sync::Arc;
 

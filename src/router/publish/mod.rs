@@ -1,14 +1,14 @@
-//! From a message to the sessions that get it.
+//! Publishing: from a message to the sessions of its subscribers.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `delivering` | a message that is handed to sessions |
-//! | `expired` | messages that expire while nobody is sent them |
+//! | `delivering` | the delivery of a message to sessions |
+//! | `expired` | messages that expire in queues or as retained messages |
 //! | `groups` | a message to a group of shared subscriptions |
 //! | `requeue` | messages that wait in one member of a group while others could have them |
-//! | `messages` | from a message to the sessions that get it |
-//! | `sender` | whose message it is |
-//! | `steps` | messages that a turn is too short for |
+//! | `messages` | from a message to the sessions of its subscribers |
+//! | `sender` | the publisher of a message |
+//! | `steps` | messages that take several turns |
 //! | `wills` | Wills that are due |
 
 mod delivering;

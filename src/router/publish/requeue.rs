@@ -1,4 +1,4 @@
-//! [`Requeues`]: messages that wait in one member of a group of shared subscriptions while others could have them.
+//! [`Requeues`]: moves messages that wait for one member of a shared subscription to members that have room.
 
 use std::{
     collections::VecDeque,

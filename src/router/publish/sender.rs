@@ -1,4 +1,4 @@
-//! [`Sender`]: whose message is published.
+//! [`Sender`]: the publisher of a message.
 
 use crate::types::{ClientId, UserName};
 

@@ -1,9 +1,9 @@
-//! Publishing that a turn is too short for: [`Publishing`] is a message that was left on its way, and [`Leave`] says
-//! where it may be.
+//! Publishing that takes several turns: [`Publishing`] is a message whose publishing was interrupted, and [`Leave`]
+//! says where that is allowed.
 //!
-//! Clients' own PUBLISH packets are left: at QoS 0 and 1 while they are matched and while they are delivered; at QoS 2
-//! while they are matched, as what one sets off in a store is one group of records with its receipt. Messages that no
-//! connection drives (Wills, `$SYS`, QoS 2 messages that had to wait for a place) are published in one go.
+//! A client's PUBLISH may be interrupted: at QoS 0 and 1 while it is matched and while it is delivered; at QoS 2 only
+//! while it is matched, because its store records form one group with its receipt. Messages without a connection
+//! (Wills, `$SYS`, QoS 2 messages that waited for a place) are published in one turn.
 
 use std::sync::Arc;
 

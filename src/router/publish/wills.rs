@@ -1,9 +1,8 @@
 //! Wills (MQTT 3.1.1 section 3.1.2.5): published when their connections end, or when their delay is over
-//! (`clients/leave`). Where the store has no room for what that sets off, a Will waits for room, with the store where
-//! that has it; it stays due when its client comes back.
+//! (`clients/leave`). If the disk is full, a Will waits for space and stays due even if its client reconnects.
 //!
-//! A store has the Will of a connected client with its session, or by itself where the session is not kept: so that it
-//! is published at the next start if the broker is killed.
+//! The store has the Will of each connected client, with its session or, if the session is not stored, by itself. If
+//! the broker is killed, the Will is published at the next start.
 
 use std::{
     collections::VecDeque,

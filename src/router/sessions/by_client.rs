@@ -1,8 +1,8 @@
-//! [`ByClient`]: which session has a Client Identifier. A hash table in many small shards, each with a lock: clients
-//! that come and go at the same time seldom meet, and whoever walks over all sessions holds one shard for a moment.
+//! [`ByClient`]: the sessions by Client Identifier. A hash table in many small shards, each with a lock: clients that
+//! connect at the same time seldom contend, and a walk over all sessions locks one shard briefly.
 //!
-//! All sessions have an order, that of their places: a walk that is left goes on behind the place that it came to,
-//! however the tables have grown meanwhile.
+//! Sessions are ordered by their places in the table. An interrupted walk continues behind its last place, even if the
+//! tables have grown meanwhile.
 
 use std::{
     hash::BuildHasher,

@@ -1,6 +1,6 @@
-//! [`GroupRef`]: one group of shared subscriptions (MQTT 5 section 4.8.2): its members, which of them are connected and
-//! have room, and whose turn it is. It locks no session: what a member's [`Standing`] is tells it whoever has the
-//! member's slot locked.
+//! [`GroupRef`]: one group of a shared subscription (MQTT 5 section 4.8.2): its members, which of them are connected
+//! and have room, and whose turn it is. It locks no session: the thread that has a member's slot locked reports the
+//! member's [`Standing`].
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
-//! [`Sessions`]: which session has a Client Identifier, how many clients are connected, and when the sessions of those
-//! that are away, or the delays of their Wills, end.
+//! [`Sessions`]: all sessions by Client Identifier, the number of connected clients, and the timers of sessions whose
+//! client is away (session expiry, Will delay).
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -1,4 +1,4 @@
-//! [`Memberships`]: the groups of one session, as its slot keeps them.
+//! [`Memberships`]: the shared subscriptions of one session, stored in its slot.
 
 use std::{collections::HashMap, time::Instant};
 

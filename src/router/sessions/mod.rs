@@ -1,13 +1,13 @@
-//! What there is of a session beside its Session State.
+//! The router's state of each session, in addition to its Session State.
 //!
 //! | module | owns |
 //! |---|---|
 //! | `slot` | the place of one session, and the connection attached to it |
-//! | `presence` | what a connection remembers of itself |
-//! | `rights` | who its client is, and what it may do |
+//! | `presence` | figures of its connection, for inspection |
+//! | `rights` | the user of its client, and its rights |
 //! | `owners` | how many sessions each user has |
-//! | `waiting` | its Will, where that waits |
-//! | `map` | all sessions; who is connected; when sessions are looked at |
+//! | `waiting` | a Will with a delay |
+//! | `map` | all sessions; connected clients; timers of sessions |
 //! | `by_client` | which session has a Client Identifier |
 //! | `group` | one group of shared subscriptions: its members, and whose turn it is |
 //! | `ring` | which member of a group a key belongs to |

@@ -1,4 +1,4 @@
-//! [`Owners`]: how many sessions each user has, so that none takes all of them.
+//! [`Owners`]: the number of sessions of each user, so that one user cannot use up all sessions.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,5 @@
-//! [`Permissions`]: whether users and rules changed since they were asked, and whether anybody's rights are limited.
+//! [`Permissions`]: whether users and rules changed since a client's rights were read, and whether any client's rights
+//! are limited.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

@@ -1,5 +1,5 @@
-//! [`Presence`]: what a connection remembers of itself, for those who ask: since when, from where, and what went both
-//! ways. Its own thread writes it, a few times in a turn; nobody locks it.
+//! [`Presence`]: figures of a connection, for inspection: since when and from where it is connected, and its traffic.
+//! Its worker thread writes them a few times in a turn, without a lock.
 
 use std::{
     net::{IpAddr, SocketAddr},

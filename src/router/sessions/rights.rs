@@ -1,4 +1,4 @@
-//! [`Access`]: who a client is and what it may do, as its session keeps it.
+//! [`Access`]: the user of a client and its rights, stored with its session.
 
 use std::sync::Arc;
 

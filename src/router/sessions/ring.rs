@@ -1,4 +1,4 @@
-//! [`Ring`]: which member of a group a key belongs to, so that few keys change their member when one comes or goes.
+//! [`Ring`]: consistent hashing of keys to the members of a group: few keys move when a member joins or leaves.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! [`SlotRef`]: the place of one session in the router. It stays while connections come and go: the connection that is
-//! attached to it is swapped.
+//! [`SlotRef`]: the place of one session in the router. It outlives connections: a client that reconnects attaches its
+//! new connection to the same slot.
 
 use std::{
     fmt,

@@ -1,5 +1,5 @@
-//! [`Groups`]: which groups of shared subscriptions there are, and which get a topic's messages. Who is in a group is
-//! the [`GroupRef`]'s: it changes without an answer getting stale.
+//! [`Groups`]: the groups of shared subscriptions, and those that match a topic. Their members are in [`GroupRef`], so
+//! that a change of members does not make cached matches stale.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,5 +1,5 @@
-//! [`MatchCache`]: who gets a topic's messages, remembered by each thread while no subscription that could change the
-//! answer changes. [`Generations`] says whether one did.
+//! [`MatchCache`]: each thread's cache of the subscribers of a topic. [`Generations`] says whether a subscription
+//! changed that could make an entry stale.
 
 use std::{
     collections::{HashMap, hash_map::Entry},

@@ -1,10 +1,10 @@
-//! Who gets what is published.
+//! From a topic to its subscribers, and from a filter to its retained messages.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `table` | who subscribes to what |
-//! | `groups` | which groups of shared subscriptions there are |
-//! | `matches` | remembered answers to "who gets this topic" |
+//! | `table` | all subscriptions |
+//! | `groups` | the groups of shared subscriptions |
+//! | `matches` | cached matches of each thread |
 //! | `retained` | the retained messages |
 
 mod groups;

@@ -1,4 +1,4 @@
-//! [`Subscriptions`]: who subscribes to what, and what makes remembered answers to that stale.
+//! [`Subscriptions`]: all subscriptions, and the generations that make cached matches stale.
 
 use std::sync::Arc;
 

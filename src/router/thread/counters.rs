@@ -1,5 +1,5 @@
-//! [`Counters`]: what `$SYS` and metrics report, counted through the [`Observe`] port, by each thread in a shard of its
-//! own, so that counting costs no shared cache line.
+//! [`Counters`]: the counters of `$SYS` and metrics, filled through the [`Observe`] port. Each thread has its own
+//! shard, so that counting costs no shared cache line.
 
 use std::{
     sync::{

@@ -1,5 +1,5 @@
-//! [`Denials`]: what clients are denied, as lines of the log: one for each client, action and topic. How many there may
-//! be is bounded, and so is what is remembered of them; those that are left out are counted, and their number is told.
+//! [`Denials`]: log lines about denied actions, one for each client, action and topic. Their rate and the memory for
+//! them are limited; denials without a line are counted, and the number is logged.
 
 use std::hash::BuildHasher;
 

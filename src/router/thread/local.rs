@@ -1,5 +1,5 @@
-//! [`RouterThread`]: what each thread that uses the router has for itself: buffers, remembered answers, counters, and
-//! the list of connections to wake when its turn is over.
+//! [`RouterThread`]: the router's state of one thread: buffers, cached matches, counters, and the connections to wake
+//! when the turn is over.
 
 use std::{
     cell::Cell,

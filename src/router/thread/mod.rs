@@ -1,14 +1,14 @@
-//! What a thread has for itself of the router, and whom it tells of what happens.
+//! The router's state of one thread, and its reports to observers and the store.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `local` | what each thread has for itself |
-//! | `work` | what was done in a turn |
-//! | `properties` | what the last PUBLISH with properties said by them |
-//! | `recorder` | what a store and observers are told of a session's messages |
-//! | `tally` | what a turn of one connection counted |
-//! | `pressure` | whether there is memory for more |
-//! | `counters`, `denials` | what happened, in numbers; what clients are denied, as lines of the log |
+//! | `local` | the state of each thread |
+//! | `work` | the work of a turn |
+//! | `properties` | the properties of the last PUBLISH that had some |
+//! | `recorder` | reports of a session's changes to the store and to observers |
+//! | `tally` | the counts of one turn of a connection |
+//! | `pressure` | limits of memory |
+//! | `counters`, `denials` | counters; log lines about denied clients |
 
 mod counters;
 mod denials;

@@ -1,4 +1,4 @@
-//! [`Pressure`]: what all queues hold and what memory the process has, against their bounds: what is refused for that.
+//! [`Pressure`]: the memory of all queues and of the process against their limits, and what is refused because of them.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 

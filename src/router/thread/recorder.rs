@@ -1,5 +1,5 @@
-//! [`Recorder`]: what a session's [`Journal`] is here: observers and the store. [`Coalescing`]: the same, with runs of
-//! what nobody waits for. [`Copies`]: of one message that many get.
+//! [`Recorder`]: the [`Journal`] of sessions: passes their changes to observers and the store. [`Coalescing`] merges
+//! runs of records that no task waits for. [`Copies`]: the copies of one message for many sessions.
 
 use super::{
     super::{

@@ -1,5 +1,5 @@
-//! [`Tally`]: what one turn of a connection counted, for what the connection remembers of itself. A turn costs a look
-//! at a few counters before and after it, and a message nothing.
+//! [`Tally`]: the counts of one turn of a connection, for its `Presence`. They are the
+//! difference of the thread's counters before and after the turn: a message costs nothing.
 
 use super::{super::sessions::Flow, counters::Count, local::RouterThread};
 

@@ -1,4 +1,4 @@
-//! [`Work`]: what a connection has done of its turn, so that no turn takes long; and the longest turns.
+//! [`Work`]: counts the work of a connection's turn, so that no turn takes long, and notes the longest turns.
 
 /// Nodes of the subscriptions and of the retained messages that a connection may visit in one turn, if it does nothing
 /// else: that takes about a millisecond. What it has left to do after that is for its next turn.
