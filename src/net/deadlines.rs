@@ -73,7 +73,7 @@ impl Deadlines {
         Key::new(self.at.len() - 1)
     }
 
-    /// The connection is no more.
+    /// The connection ended.
     pub(super) fn remove(&mut self, key: Key) {
         self.at[key.place()] = Tick::NEVER;
         self.wakers[key.place()] = None;

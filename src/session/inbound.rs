@@ -15,11 +15,12 @@ use crate::types::PacketId;
 pub(super) struct Inbound {
     /// Taken, PUBREC sent or due; PUBREL is awaited. In order of arrival.
     unreleased: VecDeque<Receipt>,
-    /// The identifiers in `unreleased` do not rise, counted from the first: a client chose others than the next ones.
+    /// Set if the identifiers in `unreleased` are not increasing (modulo 65,536), so that the O(1) check in `is_next`
+    /// cannot be used.
     unordered: bool,
-    /// The last commit that the taking or the release of one of them waited for.
+    /// The last commit that a receipt or a release waited for.
     commit: Option<CommitSeq>,
-    /// Beyond the window: not taken yet, no PUBREC is due. In order of arrival.
+    /// Messages above the limit: not accepted yet, without a PUBREC. In order of arrival.
     deferred: VecDeque<Deferred>,
     /// Those of `deferred`, of which there may be 65,535.
     deferred_ids: HashSet<PacketId>,

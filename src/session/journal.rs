@@ -65,7 +65,7 @@ pub enum SessionChange<'a> {
 }
 
 impl SessionChange<'_> {
-    /// Where `next` goes on from this, it is part of this from now on. `false`: it is not.
+    /// Merges `next` into this change if it continues it. `false`: it does not.
     #[inline]
     pub fn extend(&mut self, next: &Self) -> bool {
         let (count, more) = match (self, next) {

@@ -114,33 +114,33 @@ struct Attached {
     dialect: Option<Box<Dialect>>,
 }
 
-/// How a client that begins is told so, and spoken to from then on.
+/// The start of a connection: its CONNACK, and how the session writes to the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome<'a> {
     /// The version that it speaks.
     pub version: ProtocolVersion,
-    /// That it is accepted.
+    /// The CONNACK that accepts it.
     pub connack: Connack<'a>,
-    /// What it said of itself; before MQTT 5, nothing.
+    /// The properties of its CONNECT; empty before MQTT 5.
     pub says: ClientSays,
 }
 
 impl Welcome<'_> {
-    /// Of a client that says nothing of itself and is told nothing more.
+    /// For a client without properties, and a CONNACK without properties.
     pub fn plain(version: ProtocolVersion, session_present: bool) -> Self {
         Self { version, connack: Connack::accepted(session_present), says: ClientSays::default() }
     }
 }
 
 impl<'a> Welcome<'a> {
-    /// Of a client that says nothing of itself, and is told this.
+    /// For a client without properties, and a CONNACK with these.
     pub fn new(version: ProtocolVersion, session_present: bool, told: &'a PropertiesBuf) -> Self {
         let connack = Connack { properties: told.as_properties(), ..Connack::accepted(session_present) };
         Self { version, connack, says: ClientSays::default() }
     }
 }
 
-/// What a packet asks of others than the session.
+/// What the caller of the session must do for a packet.
 #[derive(Debug)]
 pub enum Action<'a> {
     /// Nothing; there may be bytes to send.
@@ -227,7 +227,7 @@ impl Session {
         }
     }
 
-    /// The session ends: what it holds of messages is no more. Gives its subscriptions.
+    /// The session ends: drops its messages. Returns its subscriptions.
     pub fn end(&mut self, journal: &mut impl Journal) -> Vec<FilterId> {
         self.forget_outbound(journal);
         self.inbound = None;

@@ -30,14 +30,14 @@ pub(crate) struct Connection<S> {
     pub(crate) caller: Caller,
     pub(crate) phase: Phase,
     pub(crate) reader: Reader,
-    /// Taken from the session and not written whole.
+    /// Output that was taken from the session and is not written completely.
     pub(crate) writing: Option<Box<OutBuf>>,
     pub(crate) deadline: Option<Key>,
-    /// Nothing may be silent longer: until CONNECT, then by the Keep Alive.
+    /// Read deadline: CONNECT timeout, then 1.5 × Keep Alive.
     pub(crate) read_by: Tick,
     /// Bytes that have come since the last whole packet: see [`Self::note_progress`].
     pub(crate) progress: u32,
-    /// The socket has to take something of what waits.
+    /// Write deadline while output is pending.
     pub(crate) write_by: Tick,
     /// The thread's count of writes when it last let others write first.
     pub(crate) gave_way: u16,
@@ -69,15 +69,15 @@ impl Caller {
 
 /// How far a connection has come.
 pub(crate) enum Phase {
-    /// CONNECT is awaited. Its place among those that are not let in.
+    /// Waits for CONNECT; with its place among the connections that are not accepted.
     Connecting(Ticket),
-    /// It has come, and the verdict on its client is awaited.
+    /// CONNECT has arrived; waits for the result of the login.
     Asking(Box<Waiting>),
-    /// Its client was sent an AUTH, and the client's own is awaited.
+    /// The client was sent an AUTH; waits for the client's answer.
     Challenged(Box<Challenged>),
     /// A client's.
     Open(Open),
-    /// Its client is refused, and a line of the log says so.
+    /// The client is refused, which was logged.
     Refused,
     /// Everything is cleared away.
     Ended,

@@ -44,7 +44,7 @@ impl Waiting {
         self.behind.extend_from_slice(behind);
     }
 
-    /// How many more are read: only to see whether the client is still there, for whom a password may be hashed.
+    /// How many more bytes are read, only to notice that the client left: hashing its password would be wasted.
     pub(crate) fn room(&self) -> usize {
         if self.ended { 0 } else { BEHIND_CONNECT.saturating_sub(self.behind.len()) }
     }

@@ -95,7 +95,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     Ok(Listener { socket: Socket::Unix(socket.into()), endpoint, file: Some(file), is_passed: false })
 }
 
-/// Was this left behind by a broker that is no more? A file that is no socket is not ours to remove.
+/// Was this socket left behind by a broker that ended? A file that is not a socket must not be removed.
 fn is_stale(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

@@ -354,7 +354,7 @@ fn validity(file: &Path, certificate: &CertificateDer<'_>) -> Result<(SystemTime
     Ok((expires, warning))
 }
 
-/// A list that is older than its authority meant it to be is used all the same: refusing everybody would be worse.
+/// A revocation list after its next-update time is still used: refusing every client would be worse.
 fn stale_warning(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option<String> {
     let list = CertificateList::<Rfc5280>::from_der(list).ok()?.tbs_cert_list;
     let due = list.next_update.filter(|due| due.to_system_time() < Clock::system().wall())?;

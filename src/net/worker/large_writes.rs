@@ -65,7 +65,7 @@ impl LargeWrites {
         }
     }
 
-    /// The connection is no more.
+    /// The connection ended.
     pub(crate) fn forget(&mut self, key: Key) {
         self.waiting.remove(&key);
     }

@@ -123,7 +123,7 @@ impl Worker {
         }
     }
 
-    /// A connection is no more.
+    /// A connection ended.
     pub(crate) fn forget(&mut self, key: Key) {
         self.deadlines.remove(key);
         self.large_writes.forget(key);

@@ -31,9 +31,9 @@ pub struct Client {
     pub(crate) marks: Marks,
     /// Bytes of a packet that it may send, as it was told when it connected, if it speaks MQTT 5.
     max_packet_size: u32,
-    /// The answer to its last PUBLISH.
+    /// The match of its last PUBLISH, for the next one with the same topic.
     pub(crate) last: Option<Arc<Matched>>,
-    /// What waits: mostly nothing; with the memory store, never anything but a packet that a turn was too short for.
+    /// Pending work: mostly none. With the memory store it can only be a packet that takes several turns.
     pub(crate) awaited: Option<Box<Awaited>>,
     /// Its CONNACK is on its way.
     is_welcomed: bool,
@@ -41,21 +41,21 @@ pub struct Client {
     pub(crate) touched: bool,
 }
 
-/// What of a client waits: for the store, or for its next turn.
+/// Pending work of a client, which waits for the store or for the next turn.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
-    /// A packet that a turn was too short for.
+    /// A packet that takes several turns.
     operation: Option<Box<Operation>>,
-    /// How it authenticates once more, if it named an Authentication Method.
+    /// Its re-authentication, if CONNECT named an Authentication Method.
     pub(super) authenticating: Option<Box<Authenticating>>,
     /// Its CONNACK, and all that comes behind it.
     accepted: Option<CommitSeq>,
     /// Acknowledgements of its packets.
     pub(crate) acks: HeldAcks,
-    /// The last commit that what it sent at QoS 0 waits for: nobody is told, but it must not send more than can be
-    /// kept.
+    /// The last commit of a message that it sent at QoS 0: it gets no acknowledgement, but reading pauses if the store
+    /// falls behind.
     pub(crate) unacknowledged: Option<CommitSeq>,
-    /// What was sent to new subscriptions before their SUBACK could be.
+    /// Output for new subscriptions that must follow their SUBACK.
     pub(super) behind_suback: Option<OutBuf>,
     /// The commit for which its connection is woken.
     woken_by: Option<CommitSeq>,

@@ -278,7 +278,7 @@ impl Router {
         let called_off = taken_over.will.take_if(|last| last.will.delay().is_some() && !was_due).is_some();
         slot.attach(&mut state, begins.connection, begins.waker, begins.presence);
         let Begins { connect, expiry, told, says, will, access, whose, origin, .. } = begins;
-        // before what waits goes out: it may have waited for somebody else
+        // before queued messages are sent: they may have been queued for another user
         let skipped = self.set_access(&mut state, access);
         if skipped > 0 {
             let (client, user) = (client.as_str(), state.access.as_deref().and_then(Access::user));
@@ -294,9 +294,9 @@ impl Router {
         state.version = connect.version;
         local.observers.observe(&event(true));
         if let Some(session) = state.session.number() {
-            // a client that comes back for its messages gets them though nothing more can be stored
+            // a client that reconnects gets its messages even if the store has failed
             let attached = self.store(|| Record::Attached { session, owner: whose.clone(), will: will.clone() });
-            // but that it is another user's from now on is kept, and that a Will is not published any more
+            // but a change of its owner, or of its Will, must be stored first
             if called_off || state.whose.as_ref().map(|owner| &owner.user) != whose.as_ref().map(|owner| &owner.user) {
                 taken_over.stored = attached;
             }
@@ -305,7 +305,7 @@ impl Router {
             }
         }
         state.whose = whose;
-        // what it notes is told at the end of this statement: the session is still locked
+        // the journal passes its notes on at the end of this statement: the session is still locked
         self.set_expiry(&mut state.session, expiry);
         let welcome = Welcome { says, ..Welcome::new(connect.version, true, &told) };
         state.session.attach(&welcome, will, &mut self.turn(local));
@@ -369,7 +369,7 @@ impl Router {
         if session.expiry() != expiry {
             session.set_expiry(expiry);
             if let Some(number) = session.number() {
-                // nobody is told before something later is durable
+                // a later record that a task waits for makes it durable
                 let _ = self.store(|| Record::Lasts { session: number, seconds: expiry.lasts() });
             }
         }

@@ -333,11 +333,11 @@ impl Router {
         subscribing.place.is_none()
     }
 
-    /// There is more to do in the next turn. What is published until then waits for the SUBACK, and for the retained
-    /// messages that are still to be looked up.
+    /// The SUBSCRIBE needs another turn. Messages that are published until then wait for the SUBACK and for the
+    /// retained messages that remain to be found.
     ///
-    /// Where few messages are retained, that is told the session only here, and what came since the first look-up goes
-    /// in front of those, as what came before it does.
+    /// If few messages are retained, the session learns that only here, and messages since the first look-up are sent
+    /// before the remaining retained ones.
     pub(super) fn let_others_wait(
         &self,
         local: &mut RouterThread,

@@ -196,7 +196,7 @@ pub enum Record {
         /// How.
         options: SubscriptionOptions,
     },
-    /// It is no more.
+    /// A subscription ended.
     Unsubscribed {
         /// Whose.
         session: SessionNumber,

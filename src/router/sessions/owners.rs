@@ -34,7 +34,7 @@ impl Owners {
         }
     }
 
-    /// One of this user's sessions is no more, or another's.
+    /// One of this user's sessions ended, or belongs to another user now.
     pub(crate) fn remove(&self, user: Option<&str>) {
         let Some(user) = user else {
             self.nameless.fetch_sub(1, Ordering::Relaxed);

@@ -17,8 +17,8 @@ pub(crate) struct Access {
     pub(crate) limits_reading: bool,
     /// Each message that it publishes is asked about.
     pub(crate) reads_messages: bool,
-    /// What let it in is no more: it may send nothing, and its connection ends. Its session may outlive that: for
-    /// what waits there the rules of the client that began it hold. They are asked again for a client that returns.
+    /// The user, password or token was removed: no more packets are accepted and the connection closes. The session may
+    /// live on: messages already queued keep the old rules; a returning client gets new ones.
     pub(crate) revoked: bool,
     /// Its connection ends for another reason.
     pub(super) closing: Option<Box<Closing>>,

@@ -43,14 +43,14 @@ struct Slot {
 /// What the lock guards.
 pub(crate) struct SlotState {
     pub(crate) session: Session,
-    /// Who its client is and what it may do; `None` where nobody asks.
+    /// The user and the rights of its client; `None` if no port is plugged in.
     pub(crate) access: Option<std::sync::Arc<Access>>,
-    /// Whose it is; `None`: no user's, and the next client's that is let in.
+    /// The user that owns it; `None`: the next client that connects gets it.
     pub(crate) whose: Option<Box<SessionOwner>>,
-    /// The session is from before this process, and as whom its client was let in is not known: no rules apply to what
-    /// waits for it until the client is back.
+    /// Restored from disk; the user it belonged to is unknown until the client reconnects. Until then no ACL is
+    /// applied to its queue.
     pub(crate) restored_unauthenticated: bool,
-    /// Where its client came in; for one of whom nothing else is known, `access` does not say it.
+    /// The origin of its client. Kept here because an anonymous client has no `access`.
     pub(crate) origin: Origin,
     /// The version that its client speaks, or spoke last.
     pub(crate) version: ProtocolVersion,

@@ -92,7 +92,7 @@ impl Groups {
         group
     }
 
-    /// A session has left the group: with its last one it is no more.
+    /// A session has left the group. The group ends with its last member.
     pub(super) fn give_back(&self, group: &GroupRef, changes: impl FnOnce(Beginning<'_>)) {
         self.members.fetch_sub(1, Ordering::Relaxed);
         let mut inner = self.inner.write();

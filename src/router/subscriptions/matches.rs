@@ -69,7 +69,7 @@ impl Matched {
         self.receivers == 0
     }
 
-    /// Would a store keep it for somebody?
+    /// Does a session that the store keeps subscribe to it?
     pub(crate) fn is_kept(&self) -> bool {
         self.targets.iter().any(|target| target.slot.is_kept() && target.options.qos != QoS::AtMostOnce)
             || self.groups.iter().any(GroupRef::keeps)

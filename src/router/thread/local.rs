@@ -38,7 +38,7 @@ pub struct RouterThread {
     pub(crate) observers: Observers,
     /// What was done in this turn.
     pub work: Work,
-    /// For whom a message is queued, beside the first; empty between one message and the next.
+    /// The sessions, beside the first, that a message is queued for; empty between two messages.
     pub(crate) copies: Vec<QueuedCopy>,
     /// Wills that waited are published now.
     pub(crate) publishes_wills: bool,
@@ -179,7 +179,7 @@ impl Observers {
         self.tell_others(&Event::Deliver { client, topic, qos, payload, properties });
     }
 
-    /// A message that waited is on its way. What only others than the counters ask for is only found out for them.
+    /// A queued message is sent. Fields that only plugged-in observers use are computed only if there is one.
     #[inline]
     pub(crate) fn sent(&self, client: &ClientId, message: &Message, qos: QoS) {
         let payload = message.payload().len();

@@ -97,8 +97,8 @@ impl Journal for Recorder<'_, '_> {
     }
 }
 
-/// A recorder of one session while that is locked: what nobody waits for is told in runs, when this is dropped at the
-/// latest.
+/// A recorder of one session while that is locked. It merges runs of records that no task waits for, and passes them on
+/// when it is dropped at the latest.
 pub(crate) struct Coalescing<'a> {
     pub(crate) recorder: Recorder<'a, 'a>,
     /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.

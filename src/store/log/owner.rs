@@ -1,4 +1,4 @@
-//! To whom a directory belongs.
+//! The owner of the data directory, and the command that changes it.
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 

@@ -26,13 +26,13 @@ pub(crate) enum LogRecord<'a> {
         /// The age of the log at which its Will falls due, in milliseconds: the client is away.
         will_due: Option<u64>,
     },
-    /// It is no more, and nothing of it is.
+    /// A session ended, with everything in it.
     Ended { session: u64 },
     /// A subscription.
     Subscribed { session: u64, filter: &'a TopicFilter, options: SubscriptionOptions },
-    /// It is no more.
+    /// A subscription ended.
     Unsubscribed { session: u64, filter: &'a TopicFilter },
-    /// A message, and whether it is the retained message of its topic from here on; from whom it is then.
+    /// A message. If `retained`, it is now the retained message of its topic, published by `origin`.
     Body {
         message: u64,
         qos: QoS,
@@ -42,17 +42,17 @@ pub(crate) enum LogRecord<'a> {
         origin: Option<Origin<'a>>,
         extras: Extras<'a>,
     },
-    /// What a session is to be sent.
+    /// A delivery: a message that a session is to send.
     Entry { session: u64, number: u64, entry: EntryState<'a> },
-    /// It is no more.
+    /// A delivery is complete.
     Done { session: u64, number: u64 },
-    /// A QoS 2 message that was taken and not released; `arrival` gives the order.
+    /// A QoS 2 message that was received and not released; `arrival` is the order.
     Received { session: u64, packet_id: PacketId, arrival: u64 },
-    /// It is no more.
+    /// A QoS 2 message was released.
     ReceiptReleased { session: u64, packet_id: PacketId },
-    /// A message that has a record is the retained message of its topic from here on.
+    /// A message that has a record is now the retained message of its topic.
     Retained { message: u64, topic: &'a TopicName, origin: Option<Origin<'a>> },
-    /// The topic has none.
+    /// A topic has no retained message any more.
     Cleared { topic: &'a TopicName },
     /// A Will of a session that is still to be published.
     WillDue { session: u64, number: u64, will: Will<'a> },
