@@ -36,7 +36,8 @@ fn users_and_rules_of_the_program_hold_from_the_start_and_change_while_it_runs()
 
     run(server.add_user("bob", "bobs")).expect("a user");
     let mut bob = login(&server, "bob", "bobs");
-    run(server.set_rules(Some("topic readwrite #\n"))).expect("rules");
+    let all = "user alice\ntopic readwrite #\n\nuser bob\ntopic readwrite #\n";
+    run(server.set_rules(Some(all))).expect("rules");
     publish_all(&mut bob, "b/c", &["bob may now"]);
     alice.expect_message("b/c", "bob may now", 1);
 
