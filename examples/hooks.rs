@@ -52,8 +52,8 @@ impl Observe for Log {
             Event::Connect { client, peer, .. } => println!("{client} connected from {peer}"),
             Event::Disconnect { client, reason, .. } => println!("{client} went: {reason}"),
             Event::Subscribe { client, filter, qos, .. } => println!("{client} subscribes to {filter:?} at {qos:?}"),
-            Event::Publish { client: Some(client), topic, payload, .. } => {
-                println!("{client}: {payload} bytes to {topic:?}");
+            Event::Publish { client: Some(client), topic, content, .. } => {
+                println!("{client} publishes {:?} to {topic:?}", String::from_utf8_lossy(content));
             }
             Event::Will { client, topic, .. } => println!("the Will of {client} went to {topic:?}"),
             _ => {}

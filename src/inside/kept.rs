@@ -10,12 +10,8 @@ use crate::{
 /// Ends when it is durable. An error: it is not, and nobody knows when it will be.
 pub(super) async fn until_kept(router: Arc<Router>, stored: Stored) -> Result<(), CloseReason> {
     let Stored::By(commit) = stored else { return Ok(()) };
-    let mut asked = false;
     poll_fn(|cx| {
         let Some(store) = router.plugged_store() else { return Poll::Ready(Ok(())) };
-        if !std::mem::replace(&mut asked, true) {
-            store.wake_when_done(commit, cx.waker());
-        }
         // in this order: what is not done after the store said that it is stuck is stuck
         let condition = store.condition();
         if store.done() >= commit {
@@ -25,7 +21,6 @@ pub(super) async fn until_kept(router: Arc<Router>, stored: Stored) -> Result<()
             Condition::Stuck => Poll::Ready(Err(CloseReason::StoreFull)),
             Condition::Failed => Poll::Ready(Err(CloseReason::StoreFailed)),
             Condition::Ready | Condition::Busy | Condition::Full => {
-                // it may be another task's by now
                 store.wake_when_done(commit, cx.waker());
                 Poll::Pending
             }

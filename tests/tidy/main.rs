@@ -110,6 +110,21 @@ const CLOCK_READS: &[[&str; 2]] = &[
     ["time", "interval_at"],
 ];
 
+/// What installs something that a process has once.
+const INSTALLERS: &[&str] = &[
+    "set_global_default",
+    "try_init",
+    "set_boxed_logger",
+    "set_logger",
+    "install_default",
+    "set_hook",
+    "ctrl_c",
+    "sigaction",
+    "SignalKind",
+];
+/// `jsonwebtoken` knows no other way to be told what checks signatures.
+const INSTALLS_FOR_TOKENS: &str = "src/auth/signatures.rs";
+
 const MAIN: &str = "src/bin/dunlin/main.rs";
 
 /// Of a file, without its tests.
@@ -138,6 +153,11 @@ fn pure_rooms_touch_nothing_outside() {
 fn one_file_reads_the_clock() {
     let is_test = |name: &str| name.ends_with("/tests.rs") || name.contains("/tests/");
     assert_none(sources("src").iter().filter(|s| !is_test(&s.name)).flat_map(|s| clock_reads(&s.name, &s.text)));
+}
+
+#[test]
+fn the_library_installs_nothing_that_is_the_process_s() {
+    assert_none(sources("src").iter().flat_map(|s| installs(&s.name, &s.text)));
 }
 
 #[test]
@@ -270,6 +290,16 @@ fn clock_reads(name: &str, text: &str) -> Vec<String> {
         .into_iter()
         .map(|(line, what)| format!("{name}:{line}: {what} does not turn with the broker's clock"))
         .collect()
+}
+
+/// Loggers, signal handlers, hooks and providers: those belong to the program that the library is a part of.
+fn installs(name: &str, text: &str) -> Vec<String> {
+    if name.starts_with(BINARY) || name == INSTALLS_FOR_TOKENS {
+        return Vec::new();
+    }
+    let tokens = without_tests(&tokens(text));
+    let found = tokens.iter().filter(|token| INSTALLERS.contains(&token.text.as_str()));
+    found.map(|token| format!("{name}:{}: {} is the process's", token.line, token.text)).collect()
 }
 
 fn shape(name: &str, text: &str) -> Vec<String> {
@@ -475,6 +505,8 @@ fn each_rule_finds_what_it_looks_for() {
         (shape, "src/topic/a.rs", &"//! \n".repeat(601), "601 lines, more than 600"),
         (shape, "src/bin/dunlin/main.rs", &"//! \n".repeat(101), "101 lines, more than 100"),
         (shape, "src/a.rs", &format!("{}#[cfg(test)] mod tests {{\n}}", "//! \n".repeat(601)), "601 lines"),
+        (installs, "src/net/a.rs", "fn f() { provider.install_default(); }", "src/net/a.rs:1: install_default"),
+        (installs, "src/server/a.rs", "use tokio::signal::unix::SignalKind;", "SignalKind is the process's"),
         (long_functions, "src/a.rs", &format!("\nfn f() {{{}}}", "a();\n".repeat(80)), "src/a.rs:2: f has 81 lines"),
         (wide_comments, "src/a.rs", &format!("\n    // {}", "x ".repeat(57)), "src/a.rs:2: a comment wider"),
         (unfinished, "src/a.rs", concat!("\n// TO", "DO: later"), "src/a.rs:2: TO"),
@@ -539,6 +571,8 @@ fn no_rule_finds_what_is_right() {
         (clock_reads, "src/clock/system.rs", "fn now() -> Instant { Instant::now() }"),
         (shape, "src/a.rs", &"//! \n".repeat(600)),
         (shape, "src/a.rs", &format!("{}#[cfg(test)]\nmod tests {{\n{}}}", "//! \n".repeat(600), "a!();\n".repeat(9))),
+        (installs, "src/bin/dunlin/log.rs", "fn f() { set_global_default(a) }"),
+        (installs, "src/a.rs", "fn f() { install() } // set_hook"),
         (long_functions, "src/a.rs", &format!("fn f() {{\n{}}}\nfn g() {{}}", "a();\n".repeat(78))),
         (wide_comments, "src/a.rs", &format!("/// | {} |\nf(\"{}\");", "x |".repeat(99), "x".repeat(200))),
         (unfinished, "src/a.rs", "fn todo() {} const A: &str = \"todo!\";"),
