@@ -172,144 +172,148 @@ macro_rules! keys {
     };
 }
 
-/// What stands before the first `[table]`.
+/// The keys before the first `[table]`.
 pub(super) const TOP: Table<Config> = Table {
     name: "",
     help: "",
     keys: keys! { Config, config => config;
         allow_anonymous: ANONYMOUS,
-            "Whether clients that give no user name are served: on every listener, on none, or (\"loopback\") only on those \
-             that listen on a loopback address, and nowhere once a login is configured: a password file, tokens, or a \
-             listener with client_certificates.";
+            "Whether clients without a user name are served: on every listener (true), on none (false), or on \
+             loopback addresses only (\"loopback\"). \"loopback\" serves none once a login is configured: a password \
+             file, tokens, or a listener with client_certificates.";
         workers: WORKERS,
             "Threads that serve connections; auto is one for each CPU that the process may use, less one.";
         shutdown_grace: span(Duration::ZERO, HOUR),
-            "How long a shutdown waits for what is queued to connected clients. A client that neither acknowledges nor \
-             closes meanwhile is waited for a tenth of it.";
+            "How long a shutdown waits until queued messages are sent to connected clients. A client that neither \
+             acknowledges nor closes is waited for a tenth of it.";
         ready_file: OptionalPath,
             "A file that is written once all listeners accept, and removed on exit.";
         data_dir: OptionalPath,
-            "A directory in which sessions, their messages and retained messages are kept beyond the process; without \
-             one they are in memory alone. Made where it is missing; one broker at a time may use it.";
+            "The directory that stores sessions, their messages and retained messages. Unset: they are in memory and \
+             end with the process. It is created if it is missing; one broker at a time may use it.";
         sync: Choice(&[("before-ack", SyncMode::BeforeAck), ("interval", SyncMode::Interval)]),
-            "When what is acknowledged is on the disk of data_dir: before the acknowledgement leaves, or every \
-             sync_interval, in which case a power cut loses what came since.";
-        sync_interval: span(Duration::from_millis(1), HOUR), "How often, with sync = \"interval\".";
+            "When an acknowledged message is on the disk of data_dir: before its acknowledgement is sent, or every \
+             sync_interval. With \"interval\" a power cut loses the messages since the last interval.";
+        sync_interval: span(Duration::from_millis(1), HOUR), "The interval of sync = \"interval\".";
         watch: Switch,
-            "Whether a change of this file, or of a file that it names (certificates, keys, users, rules), is put in force \
-             at once, as by SIGHUP.";
+            "Whether the broker reloads when this file or a file that it names (certificates, keys, users, rules) \
+             changes, as after SIGHUP.";
         server_reference: OptionalString { most: LONGEST_STRING },
-            "Another server, as \"other.example.org:1883\" (several with a blank in between). Clients of MQTT 5 are told of it \
-             when this one shuts down (DISCONNECT 0x9C, \"use another server\", in place of 0x8B) and when it refuses a \
-             client for want of room or because it cannot serve it now (CONNACK 0x9C, in place of 0x88, 0x89 and 0x97).";
+            "Another server, as \"other.example.org:1883\" (several: separated by blanks). Clients of MQTT 5 are \
+             referred to it when this broker shuts down (DISCONNECT 0x9C, \"use another server\", instead of 0x8B) \
+             and when it refuses a client because it is full or unavailable (CONNACK 0x9C instead of 0x88, 0x89 and \
+             0x97).";
         response_information: OptionalString { most: LONGEST_STRING },
-            "What a client of MQTT 5 is told that asks for Response Information: mostly the beginning of the topics for the \
-             answers to its requests, as \"answers/%c\". %c is its Client Identifier and %u its user name; a client \
-             without a user name, or with a + or # in a name that is asked for, is told nothing.";
+            "The answer to a client of MQTT 5 that asks for Response Information: usually the prefix of its response \
+             topics, as \"answers/%c\". %c is the Client Identifier, %u the user name. A client without a user name \
+             gets no answer if %u is used, and neither does one whose name contains + or #.";
     },
 };
 
 /// `[[listener]]`
 pub(super) const LISTENER: Table<Listener> = Table {
     name: "listener",
-    help: "Where to listen; may be repeated. The first one replaces the default ones.",
+    help: "An address to listen on; may be repeated. The first one replaces the default ones.",
     keys: keys! { Listener, listener => listener;
         address: Address, "The address and port on which to listen.";
         transport in rest: TRANSPORT,
-            "What is spoken below MQTT: plain TCP, TLS, WebSocket, WebSocket over TLS, or a Unix socket. May also stand \
-             before the address, as in \"tls://0.0.0.0:8883\". Default ports: 1883, 8883, 8083, 8084.";
+            "The protocol below MQTT: TCP, TLS, WebSocket, WebSocket over TLS, or a Unix socket. It may also be a \
+             prefix of the address, as in \"tls://0.0.0.0:8883\". Default ports: 1883, 8883, 8083, 8084.";
         allow_anonymous in rest: OrWord { form: Switch, word: "inherit", zero: false },
-            "Whether clients of this listener that give no user name are served; by default as allow_anonymous says for \
-             all listeners.";
+            "Whether this listener serves clients without a user name. \"inherit\": as the global allow_anonymous.";
         certificate_file in rest: OptionalPath,
             "TLS: the certificate chain in PEM, the broker's own certificate first.";
         key_file in rest: OptionalPath,
             "TLS: the private key of that certificate in PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.";
         client_ca_file in rest: OptionalPath,
-            "TLS: the authorities, in PEM, that sign clients' certificates.";
+            "TLS: the certificate authorities of client certificates, in PEM.";
         client_certificates in rest: CLIENT_CERTIFICATES,
-            "TLS: whether a client has to show a certificate that client_ca_file signed. With proxy_protocol and without \
-             TLS: whether the proxy has to report that it has verified one.";
+            "TLS: whether a client must present a certificate signed by client_ca_file. With proxy_protocol and \
+             without TLS: whether the proxy must report that it verified one.";
         revocation_list_file in rest: OptionalPath,
-            "TLS: the revocation lists of those authorities, in PEM; a client whose certificate is on one is refused, and \
-             so is one whose authority has none.";
+            "TLS: the revocation lists of those authorities, in PEM. A client is refused if its certificate is on a \
+             list, or if its authority has no list.";
         identity in rest: OrWord { form: IDENTITY, word: "off", zero: false },
-            "What of a client's certificate is its user name, in place of the one in its CONNECT: the Common Name, the whole \
-             subject as in \"CN=lamp,O=Example\", or the first DNS name or URI of its Subject Alternative Names. With proxy_protocol, unless this listener itself asks for \
-             certificates: the Common Name that the proxy reports of a certificate that it has verified.";
+            "The part of a client certificate that is the user name; the user name in CONNECT is ignored: the Common \
+             Name, the whole subject as in \"CN=lamp,O=Example\", or the first DNS name or URI of the Subject \
+             Alternative Names. With proxy_protocol, and unless this listener itself requests certificates: the \
+             Common Name that the proxy reports of a verified certificate.";
         tls_records in rest: TLS_RECORDS,
-            "TLS: whether each MQTT packet is sent in a TLS record of its own (and over wss in a WebSocket frame of its \
-             own), or as many as fit. Clients that read one packet each time their socket becomes readable, such as \
-             paho-mqtt in asyncio programs, need \"packet\"; \"batch\" is faster.";
+            "TLS: \"packet\" sends each MQTT packet in its own TLS record (over wss: in its own WebSocket frame), \
+             \"batch\" puts as many packets into a record as fit. Clients that read one packet each time their socket \
+             becomes readable, such as paho-mqtt in asyncio programs, need \"packet\"; \"batch\" is faster.";
         path in rest: OrWord { form: Text("/mqtt"), word: "any", zero: false },
-            "WebSocket: the path at which MQTT is served; a slash at its end makes no difference.";
+            "WebSocket: the path that serves MQTT; a trailing slash makes no difference.";
         allowed_origins in rest: List(Text("https://example.org")),
-            "WebSocket: pages of which origins may connect; none here means all. Clients that are no browsers send no \
-             origin and are not held up.";
+            "WebSocket: web pages that may connect, by origin. Empty: all. Clients other than browsers are not \
+             affected.";
         websocket_ping in rest: OrWord { form: span(Duration::from_millis(100), HOUR), word: "off", zero: true },
-            "WebSocket: how long nothing is sent or received before the broker sends a WebSocket ping, so that proxies keep \
-             the connection open (nginx closes it after 60 s).";
+            "WebSocket: after this long without traffic the broker sends a WebSocket ping, so that proxies keep the \
+             connection open (nginx closes it after 60 s).";
         publish_rate in rest: OrWord { form: PUBLISH_RATE, word: "limits", zero: false },
-            "How many messages each client of this listener may publish in a second; \"limits\" is what limits.publish_rate \
-             says. limits.publish_burst and limits.publish_rate_action hold here too.";
+            "Messages that each client of this listener may publish in a second. \"limits\": as limits.publish_rate. \
+             limits.publish_burst and limits.publish_rate_action apply here too.";
         publish_bytes_rate in rest: OrWord { form: PUBLISH_BYTES_RATE, word: "limits", zero: false },
-            "The same in bytes; \"limits\" is what limits.publish_bytes_rate says.";
-        mode in rest: Mode, "Unix socket: who may connect, as the permission bits of its file.";
+            "Bytes of PUBLISH packets that each client of this listener may send in a second. \"limits\": as \
+             limits.publish_bytes_rate.";
+        mode in rest: Mode, "Unix socket: the permission bits of its file, which decide who may connect.";
         freebind in rest: Switch,
-            "Linux: whether to listen although this machine does not have the address yet, such as one that Wi-Fi or DHCP \
-             brings later (IP_FREEBIND).";
+            "Linux: whether to listen on an address that this machine does not have yet, such as one that Wi-Fi or \
+             DHCP assigns later (IP_FREEBIND).";
         proxy_protocol in rest: Switch,
-            "Whether each connection begins with a header of the PROXY protocol (version 1 or 2), in which a proxy says \
-             who the client is.";
+            "Whether each connection begins with a PROXY protocol header (version 1 or 2), in which a proxy reports \
+             the address of the client.";
         trusted_proxies in rest: List(Network),
-            "The proxies that are believed. With proxy_protocol: connections from elsewhere are closed. Without it, for \
-             WebSocket: the client's address is the last one in X-Forwarded-For or Forwarded that is not a trusted \
-             proxy's; others are served, and these headers of theirs are not read.";
+            "The proxies that the broker trusts. With proxy_protocol: connections from other addresses are closed. \
+             For WebSocket without it: the client address is the last one in X-Forwarded-For or Forwarded that is not \
+             a trusted proxy; other clients are served, and their headers are ignored.";
     },
 };
 
 const AUTH: Table<Config> = Table {
     name: "auth",
-    help: "Who may connect, and what they may do. A text may have ${NAME} in it, which is the environment variable of that \
-           name; $${ is ${ itself.",
+    help: "Which clients may connect, and what they may do. ${NAME} in a text is replaced by that environment variable; $${ is \
+           a literal ${.",
     keys: keys! { Config, config => config.auth;
         password_file: OptionalPath,
-            "The users: a password file as mosquitto's, which \"dunlin passwd\" and mosquitto_passwd write. A client that \
-             gives a user name then has to prove it.";
+            "The users: a password file in the format of mosquitto, written by \"dunlin passwd\" or mosquitto_passwd. \
+             A client with a user name must then log in.";
         scram_from_password_file: Switch,
-            "Whether lines that mosquitto_passwd wrote ($7$) serve SCRAM-SHA-512, too. Whoever reads such a line can then log \
-             in with it as if it were the password. Lines of \"dunlin passwd --scram\" serve SCRAM-SHA-256 and \
-             SCRAM-SHA-512 in any case.";
+            "Whether lines written by mosquitto_passwd ($7$) also serve SCRAM-SHA-512. A person who reads such a line \
+             can then log in with it as if it were the password. Lines of \"dunlin passwd --scram\" always serve \
+             SCRAM-SHA-256 and SCRAM-SHA-512.";
         acl_file: OptionalPath,
-            "What users may do: an ACL file as mosquitto's. Without one everybody may do everything; with one, only what a \
-             rule allows. \"dunlin explain\" says which.";
+            "Access rules: an ACL file in the format of mosquitto. Without one every client may publish and subscribe \
+             to everything; with one, only what a rule allows. \"dunlin explain\" shows the rule that decides.";
         session_owner: Choice(&[("user", SessionOwnership::User), ("anyone", SessionOwnership::Anyone)]),
-            "Whose a session is. With \"user\", a client whose Client Identifier is that of a connection or a kept session \
-             of another user is refused, while that user is configured (MQTT 3.1.1: code 2); a session that no user has, \
-             because its client was anonymous or dunlin was older, goes to the next client that is let in. With \"anyone\", \
-             every client that is let in takes over, or ends, any session.";
+            "Who may take over a session. \"user\": a client is refused if its Client Identifier belongs to a \
+             connection or stored session of another configured user (MQTT 3.1.1: code 2); a session without a user \
+             (its client was anonymous, or an older dunlin stored it) belongs to the next client that connects. \
+             \"anyone\": every client may take over or end any session.";
         client_id: CLIENT_ID,
-            "How Client Identifiers are bound to user names: not at all (\"any\"); the identifier has to be the user name \
-             (\"is-user\"); it has to be the user name, or begin with it and go on with neither a letter nor a digit, as \
-             bob-1 (\"begins-with-user\"); or the user name takes its place, as with mosquitto's \
-             use_username_as_clientid (\"from-user\"). But for \"any\", clients without a user name are refused.";
+            "How Client Identifiers are bound to user names. \"any\": not at all. \"is-user\": the identifier must be \
+             the user name. \"begins-with-user\": it must be the user name, or begin with it and continue with \
+             neither a letter nor a digit, as bob-1. \"from-user\": the user name replaces it, as with mosquitto's \
+             use_username_as_clientid. Except with \"any\", clients without a user name are refused.";
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
-            "What happens when a client publishes what it may not: acknowledged and dropped, or disconnected.";
+            "What happens to a PUBLISH that no rule allows: it is acknowledged and dropped, or its client is \
+             disconnected.";
         failed_login_delay: OrWord { form: span(MILLISECOND, MINUTE), word: "off", zero: true },
-            "How long a login with a wrong password is refused later, after three different wrong passwords of a user from an \
-             address (IPv6: a /64). At most 16 refusals of an address are delayed at a time; further logins that did not \
-             prove right lately wait for them. With \"off\", passwords are guessed as fast as they are compared.";
+            "The first delay of a refused login, after three different wrong passwords for a user from one address \
+             (IPv6: a /64). At most 16 refusals of an address are delayed at a time; further logins that did not \
+             succeed recently wait for them. \"off\": no delays, so passwords can be guessed as fast as they are \
+             compared.";
         token_secret: OptionalSecret,
-            "The secret of JSON Web Tokens that clients give as their password (HS256), best as \"${NAME}\".";
-        token_secret_file: OptionalPath, "A file with such a secret.";
-        token_key_file: OptionalPath, "A public key of such tokens in PEM: RSA (RS256) or of the curve P-256 (ES256).";
+            "The secret of JSON Web Tokens (HS256) that clients send as their password, preferably as \"${NAME}\".";
+        token_secret_file: OptionalPath, "A file with that secret.";
+        token_key_file: OptionalPath, "The public key of those tokens in PEM: RSA (RS256) or P-256 (ES256).";
         token_jwks_file: OptionalPath, "Several keys, as a JSON Web Key Set.";
-        token_issuer: OptionalText, "What a token's claim iss has to be.";
-        token_audience: OptionalText, "What a token's claim aud has to be, or have in it.";
-        token_leeway: span(Duration::ZERO, HOUR), "How far the clock of a token's issuer may be off (exp, nbf).";
+        token_issuer: OptionalText, "The required value of the claim iss of a token.";
+        token_audience: OptionalText, "The required value of the claim aud of a token, or one of its values.";
+        token_leeway: span(Duration::ZERO, HOUR), "Tolerated difference between the clocks of the issuer and of the broker (exp, nbf).";
         token_user_claim: OptionalText,
-            "The claim of a token that is the client's user name; one that the client gives has to equal it. Without a \
-             claim, any name may be given with any token.";
+            "The claim of a token that is the user name; a user name in CONNECT must equal it. Unset: any user name \
+             may be used with any token.";
     },
 };
 
@@ -317,57 +321,57 @@ const LOG: Table<Config> = Table {
     name: "log",
     help: "The log, on standard error.",
     keys: keys! { Config, config => config.log;
-        level: LOG_LEVEL, "The least severe level that is written; can be changed without a restart.";
-        format: LOG_FORMAT, "A readable line or a JSON object for each event.";
+        level: LOG_LEVEL, "The least severe level that is logged; can be changed without a restart.";
+        format: LOG_FORMAT, "One line of text or one JSON object for each event.";
     },
 };
 
 const LIMITS: Table<Config> = Table {
     name: "limits",
-    help: "The bounds of everything that a client can make grow. 0 never means \"unlimited\".",
+    help: "Limits of everything that a client can make grow. 0 means \"unlimited\" only where a key says so.",
     keys: keys! { Config, config => config.limits;
-        max_connections: count(1), "Connections in all; one more is closed at once.";
+        max_connections: count(1), "Connections of all listeners; an additional one is closed at once.";
         max_connecting: count(1),
-            "Connections that have not sent their CONNECT yet, or whose CONNECT is not answered yet; one more is closed at \
-             once. When more than half is used, so is one more of an address (IPv6: of a /64) that has half, and at least \
-             1,000; trusted_proxies are exempt.";
+            "Connections whose CONNECT has not arrived or is not answered yet; an additional one is closed at once. \
+             If more than half are in use, so is an additional one of an address (IPv6: of a /64) that has half of \
+             them and at least 1,000; trusted_proxies are exempt.";
         max_connecting_bytes: Size { min: 1 << 20, max: MOST_BYTES },
-            "Bytes that all of those hold: what has come of a CONNECT, or waits for its login, TLS handshakes, requests for \
-             a WebSocket. When an eighth is left, further connections wait to be accepted, for at most 3 seconds: then the one \
-             that holds most is closed. It is also closed when nothing is left.";
-        connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take to send its CONNECT.";
+            "Memory of all those connections in bytes: partial CONNECT packets, logins in progress, TLS handshakes, \
+             WebSocket requests. If less than an eighth is left, new connections wait to be accepted for at most 3 \
+             seconds; then, and if nothing is left, the connection that uses most is closed.";
+        connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take until its CONNECT has arrived.";
         max_packet_size: Size { min: 128, max: LARGEST_PACKET },
-            "Bytes of a whole packet, header included; a longer one closes the connection before it is buffered.";
+            "Largest packet in bytes, header included. A larger one closes the connection before it is buffered.";
         max_connect_size: Size { min: 128, max: LARGEST_PACKET },
-            "The same of a CONNECT, its Will included, from somebody whom nobody knows yet; max_packet_size holds for it \
-             too.";
+            "Largest CONNECT packet in bytes, Will included. (It arrives before login, so the limit is lower than \
+             max_packet_size, which also applies.)";
         // 23 bytes must be taken, [MQTT-3.1.3-5].
-        max_client_id_length: Size { min: 23, max: LONGEST_STRING }, "Bytes of a Client Identifier.";
-        max_topic_length: Size { min: 1, max: LONGEST_STRING }, "Bytes of a Topic Name or Topic Filter.";
-        max_topic_levels: Whole { min: 1, max: LONGEST_STRING }, "Levels of a Topic Name or Topic Filter.";
+        max_client_id_length: Size { min: 23, max: LONGEST_STRING }, "Longest Client Identifier in bytes.";
+        max_topic_length: Size { min: 1, max: LONGEST_STRING }, "Longest Topic Name or Topic Filter in bytes.";
+        max_topic_levels: Whole { min: 1, max: LONGEST_STRING }, "Most levels of a Topic Name or Topic Filter.";
         max_inflight_out: Whole { min: 1, max: u16::MAX },
-            "QoS 1 and 2 messages sent to a client and not yet acknowledged by it; further ones wait in its queue. Until a \
-             client has acknowledged 20, they are 20 at most.";
+            "QoS 1 and 2 messages in flight to a client (sent, not acknowledged); further ones wait in its queue. \
+             Until a client has acknowledged 20, the limit is 20.";
         max_inflight_in: Whole { min: 1, max: u16::MAX },
-            "QoS 2 messages taken from a client and not yet released by it; further ones wait unacknowledged.";
+            "QoS 2 messages in flight from a client (received, not released); further ones wait unacknowledged.";
         receive_maximum: Whole { min: 1, max: u16::MAX },
-            "QoS 1 and 2 messages that a client of MQTT 5 may have sent and that are not acknowledged; CONNACK says so to it. As many again \
-             are taken and wait; a client that sends more is disconnected.";
+            "QoS 1 and 2 messages in flight from a client of MQTT 5, as CONNACK tells it. As many again are accepted \
+             and wait; a client that sends more is disconnected.";
         topic_alias_maximum: Whole { min: 0, max: u16::MAX },
-            "Topic Aliases (numbers in place of topics, MQTT 5) that each client may use, and that the broker uses towards each \
-             client that takes them; 0 turns them off.";
+            "Topic Aliases (MQTT 5: numbers instead of topics) that each client may use, and that the broker uses \
+             towards each client that accepts them; 0 turns them off.";
         max_qos: Whole { min: 0, max: 2 },
-            "The greatest QoS at which clients may publish, from their next connection on. Subscriptions are granted that QoS \
-             at most. A client that publishes above it is disconnected, and one whose Will is above it is refused; CONNACK \
-             tells clients of MQTT 5 before.";
+            "The highest QoS at which clients may publish, from their next connection on. Subscriptions are granted \
+             at most this QoS. A client that publishes above it is disconnected, and one whose Will is above it is \
+             refused; CONNACK tells clients of MQTT 5 the limit.";
         retain_available: Switch,
-            "Whether clients may publish messages that are retained, from their next connection on. If not, CONNACK says so \
-             to clients of MQTT 5: one that does so all the same is disconnected, one whose Will is to be retained is \
-             refused. For clients of MQTT 3.1.1, which cannot be told, such messages are delivered and not retained. What is \
-             retained already stays, and is sent to new subscribers.";
+            "Whether clients may publish retained messages, from their next connection on. If false, CONNACK tells \
+             clients of MQTT 5: one that publishes with RETAIN anyway is disconnected, one with a retained Will is \
+             refused. Such messages of MQTT 3.1.1 clients, which cannot be told, are delivered and not retained. \
+             Messages that are already retained stay and are sent to new subscribers.";
         max_keep_alive: OrWord { form: span(SECOND, Duration::from_secs(u16::MAX as u64)), word: "none", zero: false },
-            "The longest Keep Alive that clients may have, from their next connection on, in whole seconds. A client of MQTT 5 \
-             that asks for a longer one, or for none (0), is told this one (Server Keep Alive); one of MQTT 3.1.1 is refused \
+            "The longest Keep Alive, from the next connection on, in whole seconds. A client of MQTT 5 that asks for \
+             a longer one, or for none (0), is assigned this one (Server Keep Alive); one of MQTT 3.1.1 is refused \
              (code 2).";
         shared_subscriptions: Choice(&[
             ("round-robin", SharedSubscriptions::RoundRobin),
@@ -377,81 +381,82 @@ const LIMITS: Table<Config> = Table {
             ("hash-topic", SharedSubscriptions::HashTopic),
             ("off", SharedSubscriptions::Off),
         ]),
-            "Which member of a group gets a message, of those that subscribe to $share/group/filter: one after the other, or any, \
-             of those that are connected and have room; the same one until it is away or does not take what it is sent; the \
-             same one for the same publisher, or for the same topic, while the same members are connected. \"off\" refuses new \
-             ones; those that there are go on one after the other.";
+            "Which member of a shared subscription ($share/group/filter) gets a message. \"round-robin\", \"random\": \
+             one of those that are connected and have room. \"sticky\": the same member until it is away or its queue \
+             is full. \"hash-client\", \"hash-topic\": the same member for the same publisher or topic, while the \
+             connected members stay the same. \"off\": new ones are refused; existing ones work as \"round-robin\".";
         shared_requeue_after: span(MILLISECOND, HOUR),
-            "What waits for a member of a group for this long, and was not sent to it, goes to members that have room.";
+            "A message that has waited this long for a member of a group, and was not sent to it, is moved to members \
+             that have room.";
         max_queued_messages: count(1), "Messages queued for one session.";
-        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session, and of all Wills that wait for room on a full disk.";
+        max_queued_bytes: Size { min: 1, max: MOST_BYTES }, "Bytes (topics and payloads) queued for one session; and of all Wills that wait because the disk is full.";
         max_queued_bytes_total: OfMemory(Size { min: 1 << 20, max: MOST_BYTES }),
-            "Bytes of memory for the messages that wait or are in flight in all sessions together; one that several sessions \
-             hold counts once. When they are used up, every queue is full: queue_full says what goes. \"auto\" is a quarter \
-             of the machine's memory, or of what the control group may have; 0 and \"none\" are no bound.";
+            "Memory in bytes of queued and in-flight messages of all sessions; a message that several sessions share \
+             counts once. If it is used up, every queue is full, and queue_full applies. \"auto\": a quarter of the \
+             memory of the machine or control group; 0 and \"none\": no limit.";
         queue_full: Choice(&[
             ("drop-newest", QueueFull::DropNewest),
             ("drop-oldest", QueueFull::DropOldest),
             ("keep-last", QueueFull::KeepLast),
         ]),
-            "Which message goes when a session's queue is full: the one that arrives, or the one that has waited longest. \
-             \"keep-last\" is for clients that read state: of each topic the newest message stays. An older one of the same \
-             topic goes; where none waits, the oldest for whose topic a newer one waits; where each is the newest of its \
-             topic, the one that has waited longest.";
-        queue_qos0: Switch, "Whether QoS 0 messages too are queued for a session whose client is away.";
+            "Which message is dropped when the queue of a session is full: the new one (\"drop-newest\") or the \
+             oldest (\"drop-oldest\"). \"keep-last\" is for clients that read state and keeps the newest message of \
+             each topic: it drops an older message of the same topic; if there is none, the oldest message that has a \
+             newer one of its topic; otherwise the oldest message.";
+        queue_qos0: Switch, "Whether QoS 0 messages are also queued for sessions whose client is away.";
         max_outbound_bytes: Size { min: 1, max: MOST_BYTES },
-            "Bytes written for a client that its socket has not taken; QoS 0 messages beyond are dropped, others wait in \
-             its queue.";
+            "Bytes that are written for a client and not accepted by its socket. Above it QoS 0 messages are dropped, \
+             others wait in its queue.";
         write_timeout: span(MILLISECOND, DAY),
-            "A client whose socket takes nothing for this long, while there is something to send, is disconnected.";
+            "A client is disconnected if its socket accepts no bytes for this long while output is pending.";
         publish_rate: PUBLISH_RATE,
-            "How many messages each client may publish in a second, on average.";
+            "Messages that each client may publish in a second, on average.";
         publish_bytes_rate: PUBLISH_BYTES_RATE,
-            "How many bytes of PUBLISH packets each client may send in a second, on average.";
+            "Bytes of PUBLISH packets that each client may send in a second, on average.";
         publish_burst: span(MILLISECOND, HOUR),
-            "How much of publish_rate and publish_bytes_rate may come at once: as much as they allow in this time.";
+            "How much a client may publish at once: as much as publish_rate and publish_bytes_rate allow in this \
+             time.";
         publish_rate_action: Choice(&[
             ("slow", PublishRateAction::Slow),
             ("disconnect", PublishRateAction::Disconnect),
         ]),
-            "What happens to a client that publishes faster: the broker waits before it reads on, so that nothing is lost and \
-             the client is held back; or it is disconnected.";
+            "What happens to a client that publishes faster. \"slow\": the broker reads from it more slowly, so that \
+             nothing is lost. \"disconnect\": it is disconnected.";
         connect_rate: OrWord { form: Whole { min: 1, max: 1_000_000_000 }, word: "off", zero: false },
-            "How many connections are accepted in a second on all listeners together, and with them TLS handshakes begun; \
-             what a second brings may come at once. Further ones wait in the system's queue. So a storm of clients that come \
-             back does not slow down those who are connected.";
+            "Connections accepted in a second on all listeners together, TLS handshakes included; as many may arrive \
+             at once. Further ones wait in the accept queue of the system, so that a storm of reconnecting clients \
+             does not slow down connected ones.";
         message_expiry: EXPIRY,
-            "How long after it was published a message may still be sent to a client, at most: it bounds the Message Expiry \
-             Interval (MQTT 5) of messages that have one, and all others have it, those of clients of 3.1 and 3.1.1 and Wills \
-             too. What is retained is bounded by retained_expiry alone.";
+            "The longest time from the publication of a message until it may be sent to a client. It is the upper \
+             bound of the Message Expiry Interval (MQTT 5) and the default for messages without one, those of MQTT \
+             3.1 and 3.1.1 clients and Wills included. It does not apply to retained messages: see retained_expiry.";
         retained_expiry: EXPIRY,
-            "How long a message stays retained, at most, unless it is replaced: the same for the copy that the broker retains. \
-             It is removed then, also if the broker did not run meanwhile.";
-        max_retained_messages: count(0), "Retained messages in all; 0 keeps none.";
+            "The longest time that a message stays retained unless it is replaced. It is removed then, also if the \
+             broker was not running meanwhile.";
+        max_retained_messages: count(0), "Retained messages of all topics; 0: nothing is retained.";
         max_retained_bytes: Size { min: 0, max: MOST_BYTES },
-            "Bytes of memory for all retained messages and their topics; 0 keeps none. A topic takes about 70 bytes for each \
-             level that no other topic has.";
+            "Memory in bytes of all retained messages and their topics; 0: nothing is retained. A topic takes about \
+             70 bytes for each level that no other topic has.";
         max_subscriptions: count(1), "Subscriptions of one client.";
         max_subscription_bytes: Size { min: 1 << 20, max: MOST_BYTES },
-            "Bytes of memory for the subscriptions of all clients; one more is refused. A filter takes about 80 bytes for each \
-             level that no other filter has.";
+            "Memory in bytes of the subscriptions of all clients; above it new ones are refused. A filter takes about \
+             80 bytes for each level that no other filter has.";
         max_sessions: count(1),
-            "Sessions in all, those of clients that are away among them; a client that would need one more (Clean Session \
-             0) is refused. When more than half are used, so is a client of a user that has half of them, and at least \
-             1,000; clients that prove no user name are one user, if others do.";
+            "Sessions of all clients, connected or away; a client that would need an additional one (Clean Session 0) \
+             is refused. If more than half are in use, so is a client of a user that has half of them and at least \
+             1,000. Anonymous clients count as one user if a login is configured.";
         session_expiry: OrWord { form: span(SECOND, CENTURY), word: "never", zero: false },
-            "How long the session of a client that is away is kept (Clean Session 0).";
+            "How long the session of a client that is away is stored (Clean Session 0).";
         max_memory: OfMemory(Size { min: 16 << 20, max: MOST_BYTES }),
-            "Bytes of memory that the process may have, as the system counts them (resident). From 90 % on, new connections \
-             and retained messages of new topics are refused; from 95 % on, new subscriptions too; from 100 % on, every queue \
-             is full. \"auto\" is three quarters of the machine's memory, or of what the control group may have; 0 and \
-             \"none\" are no bound.";
+            "Resident memory of the process in bytes. From 90 % on, new connections and retained messages of new \
+             topics are refused; from 95 % on, new subscriptions too; from 100 % on, every queue is full. \"auto\": \
+             three quarters of the memory of the machine or control group; 0 and \"none\": no limit.";
     },
 };
 
 const SYS: Table<Config> = Table {
     name: "sys",
-    help: "The topics under $SYS/broker, in which the broker tells about itself.",
+    help: "The topics under $SYS/broker, with figures of the broker.",
     keys: keys! { Config, config => config.sys;
         interval: OrWord { form: span(Duration::from_millis(100), DAY), word: "off", zero: true },
             "How often they are published; 0 is off too.";
@@ -460,34 +465,34 @@ const SYS: Table<Config> = Table {
             ("disconnect", SysPublish::Disconnect),
             ("allow", SysPublish::Allow),
         ]),
-            "What happens when a client publishes to $SYS/…: acknowledged and dropped, disconnected, or delivered as any \
-             other.";
+            "What happens to a PUBLISH of a client to $SYS/…: acknowledged and dropped, client disconnected, or \
+             delivered.";
     },
 };
 
 const HTTP: Table<Config> = Table {
     name: "http",
-    help: "Health checks and metrics over HTTP. While no login is configured anywhere, programs on this machine may read \
-           all of it; once one is, those of users.",
+    help: "Health checks and metrics over HTTP. Without a configured login, programs on this machine may read everything; \
+           with one, the users below.",
     keys: keys! { Config, config => config.http;
         listen: Addresses,
-            "Where HTTP is served. A port of the default that is taken is passed over; if a listener has port 0, the \
-             default is \"off\". An address other than loopback needs users.";
+            "Addresses of the HTTP server. A default address whose port is taken is skipped; if a listener has port \
+             0, the default is \"off\". An address beyond loopback needs users.";
         mode: Mode,
             "Unix sockets: who may connect, as the permission bits of their files. A program that can open one may do \
              everything.";
         users: Users,
-            "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \"admin\". \
-             Today each of them may read the metrics.";
-        metrics_open: Switch, "Whether /metrics is read without a login.";
+            "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \
+             \"admin\". In this version each of them may read the metrics.";
+        metrics_open: Switch, "Whether /metrics can be read without a login.";
         allowed_hosts: Hosts,
-            "Names by which browsers and programs may call this server (the Host of a request), beside those of loopback. \
-             Where there are some, requests with a login are checked too.";
+            "Host names, beside those of loopback, that requests may have in their Host header. If set, requests with \
+             a login are checked too.";
         health: Addresses,
-            "Where the three health checks alone are served, to everybody: /healthz, /readyz and /startupz.";
+            "Addresses that serve only the three health checks, to every client: /healthz, /readyz and /startupz.";
         drain_delay: span(Duration::ZERO, HOUR),
-            "How long listeners stay open at a shutdown after /readyz has turned to 503, so that a load balancer sends no \
-             more clients.";
+            "At a shutdown /readyz returns 503 for this long before the listeners close, so that a load balancer \
+             sends no more clients.";
     },
 };
 
