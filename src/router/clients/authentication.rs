@@ -161,7 +161,7 @@ impl Router {
             }
         }
         // it may publish, and be sent, something else than before
-        (client.last, client.touched) = (None, true);
+        (client.last, client.flush_due) = (None, true);
         Ok(())
     }
 

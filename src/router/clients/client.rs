@@ -37,8 +37,8 @@ pub struct Client {
     pub(crate) awaited: Option<Box<Awaited>>,
     /// Its CONNACK is on its way.
     is_welcomed: bool,
-    /// A packet of its own changed its session, or bytes were taken from there that may be written by now.
-    pub(crate) touched: bool,
+    /// One of its packets changed its session, or output that was taken from there may be written by now.
+    pub(crate) flush_due: bool,
 }
 
 /// Pending work of a client, which waits for the store or for the next turn.
@@ -110,7 +110,7 @@ impl Client {
             last: None,
             awaited,
             is_welcomed: false,
-            touched: true,
+            flush_due: true,
         }
     }
 
@@ -132,7 +132,7 @@ impl Client {
             last: None,
             awaited: None,
             is_welcomed: false,
-            touched: false,
+            flush_due: false,
         }
     }
 
@@ -294,7 +294,7 @@ impl Router {
                 Err(reason) => return Flush::Close(reason),
             }
         }
-        if replies.is_empty() && !client.touched && !client.slot.is_signalled() {
+        if replies.is_empty() && !client.flush_due && !client.slot.is_signalled() {
             return Flush::Write(None);
         }
         let Ok(mut state) = self.own(client) else { return Flush::Close(CloseReason::SessionTakenOver) };
@@ -327,12 +327,12 @@ impl Router {
         // look once more when this is written: what is given at once is bounded, the session counts it as on its way
         // until then, and what it queued or dropped meanwhile signals nobody
         client.is_welcomed |= out.is_some();
-        client.touched = unwritten > 0 || out.is_some();
+        client.flush_due = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
             if self.is_stuck(commit) {
                 return Flush::Close(CloseReason::StoreFull);
             }
-            client.touched = true;
+            client.flush_due = true;
             self.wake_by(client, commit);
         }
         Flush::Write(out)

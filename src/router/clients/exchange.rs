@@ -88,7 +88,7 @@ impl Router {
         handled: &mut Handled,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        client.touched = true;
+        client.flush_due = true;
         let mut state = client.slot.lock();
         if !client.is_attached() {
             return Err(CloseReason::SessionTakenOver);
@@ -311,7 +311,7 @@ impl Router {
         incoming: &Incoming<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<bool, CloseReason> {
-        client.touched = true;
+        client.flush_due = true;
         let action = {
             let mut state = self.own(client)?;
             state.session.handle_packet(Packet::Publish(*incoming.publish), &mut self.turn(local))?
@@ -349,7 +349,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         match packet {
             Packet::Subscribe(mut subscribe) => {
-                client.touched = true;
+                client.flush_due = true;
                 self.takes_answer(client, subscribe.filters.len())?;
                 if client.marks.concern_subscriptions() {
                     subscribe.filters.iter_mut().for_each(|(filter, options)| client.marks.grant(filter, options));
@@ -403,7 +403,7 @@ impl Router {
         replies: &mut Vec<u8>,
         behind: Option<u64>,
     ) -> Result<(), CloseReason> {
-        client.touched = true;
+        client.flush_due = true;
         let sent_before = client.awaited.as_mut().and_then(|awaited| awaited.behind_suback.take());
         let mut state = self.own(client)?;
         state.session.append(replies, &mut local.pool);

@@ -40,7 +40,7 @@ pub(crate) struct Batches {
     pub(crate) number: u64,
     bytes: usize,
     /// A task waits for it or may wait, and it is not held.
-    wanted: bool,
+    due_when_idle: bool,
     /// Number of records that must be written even if every held message is acknowledged.
     written: usize,
     /// It has a record that no task waits for: the acknowledgement of a message that is written.
@@ -109,7 +109,7 @@ impl Batches {
             contents: Contents::default(),
             number: 1,
             bytes: 0,
-            wanted: false,
+            due_when_idle: false,
             written: 0,
             lazy: false,
             hold: Hold::default(),
@@ -146,12 +146,12 @@ impl Batches {
             Record::Sent { .. } => {
                 self.written += 1;
                 // acknowledgements after it save no write
-                self.wanted |= !self.hold.is_empty();
+                self.due_when_idle |= !self.hold.is_empty();
                 self.add(record);
             }
             Record::Queued {
                 copy: QueuedCopy { session, number, qos: QoS::AtLeastOnce, .. }, sent: Some(_), ..
-            } if !self.wanted && self.written == 0 && self.hold.is_on() => {
+            } if !self.due_when_idle && self.written == 0 && self.hold.is_on() => {
                 let size = size_of_record(&record);
                 match self.hold.add(MessageKey { session, number }, record, self.number, now) {
                     Ok(part) => {
@@ -167,7 +167,7 @@ impl Batches {
     }
 
     fn add_written(&mut self, record: Record) {
-        self.wanted = true;
+        self.due_when_idle = true;
         self.written += 1;
         self.add(record);
     }
@@ -225,14 +225,14 @@ impl Batches {
     pub(crate) fn want(&mut self, number: u64) {
         let collects = number >= self.hold.first().unwrap_or(self.number) && !self.is_empty();
         // held messages have their own timer
-        self.wanted |= collects && (self.written > 0 || self.hold.is_empty());
+        self.due_when_idle |= collects && (self.written > 0 || self.hold.is_empty());
     }
 
     /// When the delay of held messages ends, unless another record makes the batch due before. At that time
     /// acknowledged messages are completed, and the others are due.
     #[inline]
     pub(crate) fn held_until(&self) -> Option<Instant> {
-        if self.wanted {
+        if self.due_when_idle {
             return None;
         }
         // if a batch is on its way, its end completes them
@@ -246,9 +246,9 @@ impl Batches {
 
     /// The delay is over: held messages are due.
     pub(crate) fn end_hold(&mut self, now: Instant) {
-        if !self.wanted && self.hold.until(true).is_some_and(|until| until <= now) {
+        if !self.due_when_idle && self.hold.until(true).is_some_and(|until| until <= now) {
             self.hold.end(now);
-            self.wanted = true;
+            self.due_when_idle = true;
         }
     }
 
@@ -266,7 +266,7 @@ impl Batches {
 
     /// Records that no task waits for have lingered long enough: they are due.
     pub(crate) fn end_linger(&mut self) {
-        self.wanted |= self.lazy;
+        self.due_when_idle |= self.lazy;
     }
 
     /// May there be held messages that were acknowledged and can complete?
@@ -284,7 +284,7 @@ impl Batches {
         self.number = self.number.max(last + 1);
         if self.hold.is_empty() {
             // no task waits for the records that are left
-            self.wanted &= !self.contents.list.is_empty();
+            self.due_when_idle &= !self.contents.list.is_empty();
         }
         Some(last)
     }
@@ -293,9 +293,9 @@ impl Batches {
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         match self.taken.len() {
-            0 => self.wanted && !self.gathers() || self.closing || self.bytes >= self.enough(),
+            0 => self.due_when_idle && !self.gathers() || self.closing || self.bytes >= self.enough(),
             MOST_ON_THE_WAY.. => false,
-            _ => self.overlaps() && self.wanted && (self.completed || self.bytes >= OVERLAPPING),
+            _ => self.overlaps() && self.due_when_idle && (self.completed || self.bytes >= OVERLAPPING),
         }
     }
 
@@ -323,7 +323,9 @@ impl Batches {
             WriterIs::Busy => false,
             WriterIs::Patrolling => self.is_due(),
             // the writer has to know when the group-commit wait ends
-            WriterIs::Waiting => self.is_due() || self.held_until().is_some() || self.taken.is_empty() && self.wanted,
+            WriterIs::Waiting => {
+                self.is_due() || self.held_until().is_some() || self.taken.is_empty() && self.due_when_idle
+            }
             WriterIs::Idle => {
                 self.is_due() || self.held_until().is_some() || self.taken.is_empty() && !self.contents.list.is_empty()
             }
@@ -361,7 +363,7 @@ impl Batches {
         self.taken.push_back(Taken { number, bytes, written, began: now, done: None });
         self.gather.end(written);
         self.taken_bytes += bytes;
-        self.wanted = false;
+        self.due_when_idle = false;
         self.lazy = false;
         self.completed = false;
         number
