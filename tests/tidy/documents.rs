@@ -68,6 +68,52 @@ fn every_lock_is_in_the_architecture() {
     assert_none(gone.map(|name| format!("ARCHITECTURE.md names a lock that is not there: {name}")));
 }
 
+/// Phrases that hide who acts, or for which the field has a word: `CONTRIBUTING.md` has the rule and what to write.
+const PHRASES: [&str; 6] = ["whoever", "in vain", "on end", "of ours", "for good", "those for whom"];
+
+#[test]
+fn texts_name_the_actor_and_the_thing() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut texts: Vec<_> = sources("src").into_iter().map(|source| (source.name, source.text)).collect();
+    let pages = documents(root).into_iter().filter(|page| !page.ends_with("CONTRIBUTING.md"));
+    let configs = fs::read_dir(root.join("config")).unwrap().map(|entry| entry.unwrap().path()).filter(|p| p.is_file());
+    // binary files have no text
+    let files =
+        pages.chain(configs).filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?)));
+    texts.extend(files);
+    assert!(texts.len() > 200, "{}", texts.len());
+    let found = texts.iter().flat_map(|(name, text)| {
+        let found = phrases(text).into_iter();
+        found.map(move |(line, phrase)| format!("{name}:{line}: \"{phrase}\": name the actor and the thing"))
+    });
+    assert_none(found);
+}
+
+/// Which of the phrases a text has, in whole words and whatever their case, over the ends of lines and comments too.
+fn phrases(text: &str) -> Vec<(usize, &'static str)> {
+    let lines = (1..).zip(text.lines());
+    let words: Vec<_> = lines.flat_map(|(line, text)| text.split_whitespace().map(move |word| (line, word))).collect();
+    let words: Vec<_> = words
+        .into_iter()
+        .filter(|(_, word)| !["//", "///", "//!", "#", "\\"].contains(word))
+        .map(|(line, word)| (line, word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()))
+        .collect();
+    let mut found = Vec::new();
+    for phrase in PHRASES {
+        let parts: Vec<_> = phrase.split(' ').collect();
+        let all =
+            words.windows(parts.len()).filter(|words| words.iter().zip(&parts).all(|((_, word), part)| word == part));
+        found.extend(all.map(|words| (words[0].0, phrase)));
+    }
+    found
+}
+
+#[test]
+fn phrases_are_found_in_whole_words_over_the_ends_of_lines() {
+    let text = "// Those for\n// whom it waits\nit is gone for good.\nfor goodness, the legend: hours\n";
+    assert_eq!(phrases(text), [(3, "for good"), (1, "those for whom")]);
+}
+
 /// The pages in the root, in `docs`, and those beside the code.
 fn documents(root: &Path) -> Vec<PathBuf> {
     let of = |folder: &Path| -> Vec<_> { fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect() };
