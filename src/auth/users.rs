@@ -56,7 +56,9 @@ impl Users {
             let hash = Arc::new(hash);
             match by_name.entry(Box::from(name)) {
                 Entry::Occupied(_) => {
-                    return Err(wrong(format!("user {name:?} is there already, further up; remove one of both")));
+                    return Err(wrong(format!(
+                        "user {name:?} is there already, in a line above; remove one of the two"
+                    )));
                 }
                 Entry::Vacant(vacant) => _ = vacant.insert(hash.clone()),
             }

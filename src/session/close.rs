@@ -75,9 +75,7 @@ pub enum CloseReason {
         received: usize,
     },
     /// Its CONNECT was not answered yet, and others needed the room.
-    #[error(
-        "connections whose CONNECT is not answered hold limits.max_connecting_bytes, and this one made room for others"
-    )]
+    #[error("closed to make room: the connections without an answered CONNECT used up limits.max_connecting_bytes")]
     MadeRoom,
     /// The client published faster than it may.
     #[error(
@@ -110,22 +108,22 @@ pub enum CloseReason {
     BadAuthenticationMethod,
     /// What let the client in is not in the configuration any more: its user, password or key, or that nameless clients
     /// are served.
-    #[error("what let the client in is not configured any more (auth.password_file, auth.token_…, allow_anonymous)")]
+    #[error("login revoked by a configuration change (auth.password_file, auth.token_…, allow_anonymous)")]
     UserGone,
     /// An administrator closed it.
     #[error("{0}")]
     Administrator(Box<ByAdministrator>),
     /// The certificate that the client showed is revoked, or its authority is not believed any more.
-    #[error("the client's certificate is no longer good (client_ca_file, revocation_list_file): {0}")]
+    #[error("the client's certificate is not valid any more (client_ca_file, revocation_list_file): {0}")]
     CertificateGone(Box<str>),
     /// A PUBLISH to a topic that the client may not publish to.
     #[error("the client may not publish to this topic")]
     NotAuthorized,
     /// What it sent would have to be stored, and there is no room.
-    #[error("what it sent cannot be stored, and is not acknowledged: there is no room in data_dir")]
+    #[error("the client's packet must be stored and is not acknowledged: the disk of data_dir is full")]
     StoreFull,
     /// What it sent would have to be stored, and nothing can be any more.
-    #[error("what it sent cannot be stored, and is not acknowledged: writing to data_dir has failed")]
+    #[error("the client's packet must be stored and is not acknowledged: writing to data_dir has failed")]
     StoreFailed,
     /// A plug-in of the embedding program panicked in the client's turn, or the broker itself did.
     #[error("a plug-in or the broker panicked while it served the client (see the panic's own message)")]

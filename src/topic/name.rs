@@ -57,7 +57,7 @@ pub enum TopicError {
     #[error("is longer than 65,535 bytes [MQTT-4.7.3-3]")]
     TooLong,
     /// A Topic Name with `+` or `#`.
-    #[error("is a Topic Name with a wildcard [MQTT-3.3.2-2]")]
+    #[error("has a wildcard, which only a Topic Filter may have [MQTT-3.3.2-2]")]
     WildcardInName,
     /// `#` that is not a whole level, or not the last.
     #[error("has a `#` that is not the whole last level [MQTT-4.7.1-2]")]

@@ -38,7 +38,7 @@ pub(crate) enum HandshakeError {
         "the TLS handshake failed: no common ALPN protocol: the client offers {offered}, and this listener speaks {spoken}"
     )]
     Alpn { offered: String, spoken: String },
-    #[error("the TLS session that the client resumed began with a certificate that is no longer good: {0}")]
+    #[error("the client resumed a TLS session whose certificate is not valid any more: {0}")]
     NoLongerGood(rustls::Error),
     #[error(transparent)]
     Name(#[from] NameError),
@@ -238,7 +238,10 @@ mod tests {
                 assert_eq!(visit(&settings, &client).await.unwrap(), lamp(HandshakeKind::Resumed));
                 clock.0.store(end + 60, Ordering::Relaxed);
                 let refused = visit(&settings, &client).await.unwrap_err().to_string();
-                assert!(refused.contains("no longer good") && refused.contains("expired"), "{version:?}: {refused}");
+                assert!(
+                    refused.contains("not valid any more") && refused.contains("expired"),
+                    "{version:?}: {refused}"
+                );
             });
         }
     }

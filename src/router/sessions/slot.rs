@@ -82,8 +82,8 @@ enum Attachment {
 
 /// The counter of an `Arc`, and a slot.
 const ALLOCATED: usize = size_of::<usize>() + size_of::<Slot>();
-// tokio aligns the two allocations that it makes for a connection at 128 bytes. glibc's allocator has room for 232 bytes
-// between them; a slot that needs more leaves a gap for each connection, of 200 bytes as measured
+// tokio aligns the two allocations that it makes for a connection at 128 bytes. glibc's allocator has room for 232
+// bytes between them; a slot that needs more leaves a gap for each connection, of 200 bytes as measured
 const _: () = assert!(ALLOCATED <= 232, "a slot fits between the allocations of its connection");
 
 /// The number of a connection, unique within a process.

@@ -99,7 +99,7 @@ pub const MALFORMED: &[Malformed] = &[
     row("user name with U+0000", "MQTT-1.5.3-2", "User Name contains U+0000", b"\x10\x0F\x00\x04MQTT\x04\x82\x00\x3C\x00\x00\x00\x01\0"),
     row("user name of ill-formed UTF-8", "MQTT-1.5.3-1", "User Name is not well-formed UTF-8", b"\x10\x0F\x00\x04MQTT\x04\x82\x00\x3C\x00\x00\x00\x01\x80"),
     row("Will Topic of ill-formed UTF-8", "MQTT-1.5.3-1", "Will Topic is not well-formed UTF-8", b"\x10\x11\x00\x04MQTT\x04\x06\x00\x3C\x00\x00\x00\x01\xFE\x00\x00"),
-    row("Will Topic with a wildcard", "MQTT-3.3.2-2", "Will Topic is a Topic Name with a wildcard", b"\x10\x11\x00\x04MQTT\x04\x06\x00\x3C\x00\x00\x00\x01#\x00\x00"),
+    row("Will Topic with a wildcard", "MQTT-3.3.2-2", "Will Topic has a wildcard", b"\x10\x11\x00\x04MQTT\x04\x06\x00\x3C\x00\x00\x00\x01#\x00\x00"),
     row("empty Will Topic", "MQTT-4.7.3-1", "Will Topic is empty", b"\x10\x10\x00\x04MQTT\x04\x06\x00\x3C\x00\x00\x00\x00\x00\x00"),
 
     // CONNACK, 3.2.
@@ -114,8 +114,8 @@ pub const MALFORMED: &[Malformed] = &[
     row("PUBLISH with DUP, RETAIN and QoS 0", "MQTT-3.3.1-2", "DUP set and QoS 0", b"\x39\x03\x00\x01a"),
     row("PUBLISH ends in its topic", "MQTT-4.8.0-1", "before the end of its Topic Name", b"\x30\x03\x00\x02a"),
     row("PUBLISH with an empty topic", "MQTT-4.7.3-1", "Topic Name is empty", b"\x30\x02\x00\x00"),
-    row("PUBLISH to `+`", "MQTT-3.3.2-2", "Topic Name is a Topic Name with a wildcard", b"\x30\x03\x00\x01+"),
-    row("PUBLISH to `a/#`", "MQTT-3.3.2-2", "Topic Name is a Topic Name with a wildcard", b"\x30\x05\x00\x03a/#"),
+    row("PUBLISH to `+`", "MQTT-3.3.2-2", "Topic Name has a wildcard", b"\x30\x03\x00\x01+"),
+    row("PUBLISH to `a/#`", "MQTT-3.3.2-2", "Topic Name has a wildcard", b"\x30\x05\x00\x03a/#"),
     row("PUBLISH to U+0000", "MQTT-4.7.3-2", "Topic Name contains U+0000", b"\x30\x05\x00\x03a\0b"),
     row("PUBLISH to ill-formed UTF-8", "MQTT-1.5.3-1", "Topic Name is not well-formed UTF-8", b"\x30\x05\x00\x03a\xC3("),
     row("PUBLISH of QoS 1 without a packet id", "MQTT-4.8.0-1", "before the end of its Packet Identifier", b"\x32\x03\x00\x01a"),
