@@ -3,7 +3,7 @@
 use super::{
     super::super::{
         index::{Cursor, SegmentId},
-        log::{Failure, Files, Time, names},
+        log::{Failure, Files, Time, is_full, names},
     },
     Progress, SLACK_SEGMENTS, Writer,
 };
@@ -31,6 +31,8 @@ impl<F: Files> Writer<F> {
                 return Ok(false);
             }
             self.sync()?;
+            // where there was no room to remove it, the next step comes with the next batch
+            return Ok(self.segments.front().is_none_or(|segment| segment.id as SegmentId != first));
         }
         Ok(true)
     }
@@ -85,6 +87,10 @@ impl<F: Files> Writer<F> {
             if !self.settings.keep_freed
                 && let Err(error) = self.pool.recycle(&name, first.len)
             {
+                // file systems that copy on write need room for that too: it goes when there is some
+                if is_full(&error) {
+                    return Ok(());
+                }
                 return Err(self.fail(&name, "cannot remove a segment", &error));
             }
             let id = first.id as SegmentId;

@@ -439,10 +439,10 @@ impl<F: Files> Writer<F> {
             Err(error) if is_full(&error) => {
                 if names::spare_number(&from.name).is_some() {
                     self.pool.put(from);
-                } else {
-                    // made again when there is room, under the same name
-                    let removed = self.files.remove(&from.name);
-                    removed.map_err(|error| Roll::Failed(self.fail(&from.name, "cannot remove it", &error)))?;
+                } else if let Err(error) = self.files.remove(&from.name)
+                    && !is_full(&error)
+                {
+                    return Err(Roll::Failed(self.fail(&from.name, "cannot remove it", &error)));
                 }
                 Err(Roll::Full)
             }
@@ -469,6 +469,8 @@ impl<F: Files> Writer<F> {
         if needed > self.pool.segment_bytes() {
             // a segment for this frame alone
             let name = names::unfinished(&names::segment(self.next_segment));
+            // one for which there was no room may not have been removed, for the same reason
+            let _ = self.files.remove(&name);
             let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_, _| Ok(())));
             return match made {
                 Ok(()) => Ok((Spare { name, len: needed }, false)),
