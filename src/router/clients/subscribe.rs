@@ -401,8 +401,10 @@ impl Router {
         let (before, waits, brings, stored) = (*before, *waits, *brings, *stored);
         let codes = std::mem::take(codes);
         let suback = Suback { packet_id: *packet_id, codes, properties: Properties::default() };
-        let behind = (brings || waits).then_some(before);
-        if brings && !waits {
+        // behind what waits for the store, it waits too, though nothing of it has to be kept
+        let is_held = stored != Stored::Done || client.awaited.as_ref().is_some_and(|awaited| !awaited.acks.is_empty());
+        let behind = (brings || waits || is_held).then_some(before);
+        if (brings || is_held) && !waits {
             let mut state = client.slot.lock();
             // the session's next connection has no such SUBACK to send
             if client.is_attached() {

@@ -516,6 +516,29 @@ fn messages_are_acknowledged_when_they_are_kept_and_in_their_order() {
     keeper.expect_message("t", "three", 1);
 }
 
+/// The SUBACK of a session that is not kept waits for nothing but what was acknowledged before it.
+#[test]
+fn what_is_published_while_a_suback_waits_behind_other_acknowledgements_comes_after_it() {
+    let (broker, store) = broker();
+    let _keeper = keeper(&broker, &store);
+    let (mut clean, mut others) = (broker.client("clean"), ["other", "another"].map(|id| broker.client(id)));
+    for (id, filter, topic) in [(1, "news", "news"), (3, "$share/group/jobs", "jobs")] {
+        store.records();
+        // that of the message waits for the store, since it is queued for one that is kept
+        clean.send(&[Message::new("t", "x").qos(2).id(id).frame(), subscribe(id + 1, &[(filter, 2)])].concat());
+        store.expect_records(1);
+        // a client on each thread shows that the broker has had its turns
+        others.iter_mut().for_each(Client::expect_nothing_pending);
+        others[0].publish(Message::new(topic, "early").qos(1));
+        others.iter_mut().for_each(Client::expect_nothing_pending);
+        clean.expect_no_bytes();
+        store.keep_all();
+        clean.expect(&pubrec(id));
+        clean.expect(&suback(id + 1, &[2]));
+        clean.expect_message(topic, "early", 1);
+    }
+}
+
 #[test]
 fn acknowledgements_leave_commit_by_commit() {
     let (broker, store) = broker();
