@@ -30,6 +30,12 @@ impl TestClock {
         Self::default()
     }
 
+    /// One that stands still unless it is turned: what happens by it happens alike each time.
+    #[cfg(test)]
+    pub(crate) fn still() -> Self {
+        Self(Arc::new(Turned { stands: Some((system::now(), system::wall())), ..Turned::default() }))
+    }
+
     /// The clock that this turns.
     pub fn clock(&self) -> Clock {
         Clock(Kind::Turned(self.0.clone()))
@@ -68,6 +74,8 @@ pub(super) struct Turned {
     /// What people are told is this many seconds ahead of that.
     set_by: AtomicI64,
     timers: Mutex<Timers>,
+    /// What the system's clock counts as showing all the time.
+    stands: Option<(Instant, SystemTime)>,
 }
 
 /// Those who wait, by when they are due.
@@ -83,13 +91,13 @@ impl Turned {
     }
 
     pub(super) fn now(&self) -> Instant {
-        system::now() + self.ahead()
+        self.stands.map_or_else(system::now, |(now, _)| now) + self.ahead()
     }
 
     pub(super) fn wall(&self) -> SystemTime {
         let set_by = self.set_by.load(Ordering::SeqCst);
         let by = Duration::from_secs(set_by.unsigned_abs());
-        let wall = system::wall() + self.ahead();
+        let wall = self.stands.map_or_else(system::wall, |(_, wall)| wall) + self.ahead();
         if set_by < 0 { wall - by } else { wall + by }
     }
 

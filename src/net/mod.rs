@@ -18,10 +18,15 @@ mod connection;
 mod deadlines;
 mod listen;
 mod memory;
+#[cfg(test)]
+mod stepped;
 mod threads;
 mod transport;
 mod trim;
 mod worker;
+
+#[cfg(test)]
+pub(crate) use stepped::{Line, Stepped};
 
 pub use connection::HEALTH_CHECK;
 pub use listen::{BindOptions, Listener, ListenerOptions, PassedSockets, bind};

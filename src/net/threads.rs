@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Stopwatch},
-    router::{Count, Peer, Router, SysTopics},
+    router::{Count, Peer, Router, RouterThread, SysTopics},
     types::Endpoint,
 };
 
@@ -344,16 +344,8 @@ async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     const MEASURE_EVERY: Duration = Duration::from_secs(1);
-    /// Wills, or sessions that end, at once: others on this thread have their turn.
-    const AT_ONCE: usize = 10_000;
-    /// The same of retained messages that expired.
-    const RETAINED: usize = 2_048;
-    /// Where there are more of them.
+    /// Where more retained messages expired than are removed at once.
     const SOON: Duration = Duration::from_millis(10);
-    /// Sessions of which messages are looked at that expire.
-    const EXPIRING: usize = 2_000;
-    /// Messages that waited in a member of a group, the same.
-    const MOVED: usize = 10_000;
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
     let mut published: Option<Instant> = None;
@@ -375,11 +367,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
             router.refresh(&mut worker.local, now);
             // no plug-in that panics ends the housekeeping
             worker.local.finish(|local| {
-                router.expire_sessions(local, now, AT_ONCE);
-                router.publish_due_wills(local, AT_ONCE);
-                router.requeue_waiting(local, now, MOVED);
-                router.drop_expired(local, now, EXPIRING);
-                if router.remove_expired(local, now, RETAINED) {
+                if do_what_is_due(router, local, now) {
                     every = SOON;
                 }
                 if interval.is_some_and(|every| published.is_none_or(|last| now - last >= every)) {
@@ -396,6 +384,23 @@ async fn housekeeping(shared: Arc<NetShared>) {
         }
         clock.sleep_until(now + every).await;
     }
+}
+
+/// Ends sessions, publishes Wills, moves and removes messages whose time has come. `true`: there is more.
+pub(super) fn do_what_is_due(router: &Router, local: &mut RouterThread, now: Instant) -> bool {
+    /// Wills, or sessions that end, at once: others on this thread have their turn.
+    const AT_ONCE: usize = 10_000;
+    /// The same of retained messages that expired.
+    const RETAINED: usize = 2_048;
+    /// Sessions of which messages are looked at that expire.
+    const EXPIRING: usize = 2_000;
+    /// Messages that waited in a member of a group, the same.
+    const MOVED: usize = 10_000;
+    router.expire_sessions(local, now, AT_ONCE);
+    router.publish_due_wills(local, AT_ONCE);
+    router.requeue_waiting(local, now, MOVED);
+    router.drop_expired(local, now, EXPIRING);
+    router.remove_expired(local, now, RETAINED)
 }
 
 /// Packets, and KiB of messages, since the start; a connection that ended and a session that expired free as much as

@@ -28,6 +28,8 @@ mod ready_file;
 mod relisten;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod starter_set;
+#[cfg(test)]
+mod tests;
 mod users;
 mod watch;
 

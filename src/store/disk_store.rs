@@ -145,6 +145,12 @@ pub fn open(options: &Options) -> Result<(Arc<DiskStore>, Restored), OpenError> 
 }
 
 impl DiskStore {
+    /// A store whose threads a test steps.
+    #[cfg(test)]
+    pub(super) fn stepped(shared: Arc<Handover>) -> Self {
+        Self { shared, threads: Mutex::new(None) }
+    }
+
     /// Writes the pending batches, syncs them and ends the threads; blocks meanwhile. Append nothing after this call.
     pub fn close(&self) -> Result<(), Failure> {
         if let Some((threads, _lock)) = self.threads.lock().take() {

@@ -24,6 +24,12 @@ mod recovery;
 mod tests;
 pub mod tools;
 
+#[cfg(test)]
+pub(crate) use tests::{
+    simulated::{Fault, Rng, Simulated},
+    stepped::Stepped,
+};
+
 pub use commit::{Number, Statistics};
 pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
 pub use log::{Damage, Failure, OpenError, SegmentBytes, chown, is_stored_in};

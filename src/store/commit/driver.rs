@@ -45,7 +45,7 @@ impl Threads {
 /// Starts them. `age` is that of the log now, in milliseconds.
 pub(crate) fn start<F: Files>(
     shared: Arc<Handover>,
-    mut writer: Writer<F>,
+    writer: Writer<F>,
     interval: Option<Duration>,
     age: u64,
 ) -> io::Result<Threads> {
@@ -57,23 +57,9 @@ pub(crate) fn start<F: Files>(
     let files = writer.files().clone();
     let watcher = thread::Builder::new().name("store-watch".into());
     let watcher = watcher.spawn(move || watch(&*files, &shown, &its_end))?;
-    let now = shared.clock.now();
-    writer.begins(now, age);
     let (to_sync, written) = mpsc::channel();
-    let driver = Driver {
-        shared: shared.clone(),
-        writer,
-        interval,
-        age,
-        started: now,
-        sync_due: None,
-        mark_due: now + MARK,
-        retry_due: now,
-        to_sync,
-        preparer: preparer.thread().clone(),
-        watcher: watcher.thread().clone(),
-        ends,
-    };
+    let others = Others { to_sync, preparer: preparer.thread().clone(), watcher: watcher.thread().clone(), ends };
+    let driver = Driver::new(shared.clone(), writer, interval, age, others);
     let mut others = vec![preparer, watcher];
     let written = Arc::new(Mutex::new(written));
     // all end when the driver does
@@ -86,9 +72,17 @@ pub(crate) fn start<F: Files>(
     Ok(Threads { writer, others })
 }
 
-struct Driver<F: Files> {
+/// Brings batches to the disk whose last frame this is, or has them brought.
+pub(crate) trait Bring<F: Files>: FnOnce(&mut Driver<F>, Range<u64>, u64) -> Result<(), Failure> {}
+impl<F: Files, B: FnOnce(&mut Driver<F>, Range<u64>, u64) -> Result<(), Failure>> Bring<F> for B {}
+
+/// The thread that writes, and what it needs to do so.
+pub(crate) struct Driver<F: Files> {
     shared: Arc<Handover>,
     writer: Writer<F>,
+    contents: Contents,
+    /// Something is left to be cleaned.
+    cleans: bool,
     /// Between two fsyncs, if acknowledgements do not wait for them (`sync = "interval"`).
     interval: Option<Duration>,
     /// The age of the log, in milliseconds, when this began.
@@ -100,23 +94,54 @@ struct Driver<F: Files> {
     mark_due: Instant,
     /// When to look again for space on the disk.
     retry_due: Instant,
+    others: Others<F::File>,
+}
+
+/// The other threads of the store, for the writer thread.
+#[derive(Debug)]
+pub(crate) struct Others<F> {
     /// The sync threads.
-    to_sync: mpsc::Sender<Written<F::File>>,
-    preparer: Thread,
-    watcher: Thread,
-    ends: Arc<AtomicBool>,
+    pub(crate) to_sync: mpsc::Sender<Written<F>>,
+    pub(crate) preparer: Thread,
+    pub(crate) watcher: Thread,
+    pub(crate) ends: Arc<AtomicBool>,
 }
 
 /// Batches that are written and not synced.
 #[derive(Debug)]
-struct Written<F> {
-    numbers: Range<u64>,
+pub(crate) struct Written<F> {
+    pub(crate) numbers: Range<u64>,
     /// The last frame by then.
-    frame: u64,
-    unsynced: Unsynced<F>,
+    pub(crate) frame: u64,
+    pub(crate) unsynced: Unsynced<F>,
 }
 
 impl<F: Files> Driver<F> {
+    /// `age` is that of the log now, in milliseconds.
+    pub(crate) fn new(
+        shared: Arc<Handover>,
+        mut writer: Writer<F>,
+        interval: Option<Duration>,
+        age: u64,
+        others: Others<F::File>,
+    ) -> Self {
+        let now = shared.clock.now();
+        writer.begins(now, age);
+        Self {
+            shared,
+            writer,
+            contents: Contents::default(),
+            cleans: true,
+            interval,
+            age,
+            started: now,
+            sync_due: None,
+            mark_due: now + MARK,
+            retry_due: now,
+            others,
+        }
+    }
+
     fn run(mut self) {
         if let Err(failure) = self.write_until_closed() {
             self.shared.fail(failure);
@@ -124,58 +149,70 @@ impl<F: Files> Driver<F> {
     }
 
     fn write_until_closed(&mut self) -> Result<(), Failure> {
-        let mut contents = Contents::default();
-        // records that recovery left to be written
-        self.write(&mut contents, self.shared.collecting())?;
-        let mut cleans = true;
-        while self.shared.wait_for_batch(self.next_turn(cleans)) {
-            let batch = self.shared.take(&mut contents, self.writer.syncs_overlap());
-            self.writer.note_synced(batch.synced)?;
-            let written = self.shared.statistics.bytes_written.get();
-            if !contents.is_empty() {
-                self.write(&mut contents, batch.number)?;
-                self.mark_due = self.now() + MARK;
-            } else if batch.closing {
-                self.writer.sync()?;
-                self.writer.mark(self.time())?;
-                self.writer.sync()?;
-                self.writer.end();
+        self.begin(Self::bring)?;
+        while self.shared.wait_for_batch(self.next_turn()) {
+            if !self.turn(Self::bring)? {
                 return Ok(());
-            } else if self.next_mark().is_some_and(|due| due <= self.now()) {
-                // not synced: after a power cut they have been away a little longer
-                self.writer.mark(self.time())?;
-                self.mark_due = self.now() + MARK;
-            }
-            if self.writer.is_full() && self.retry_due <= self.now() {
-                self.writer.retry()?;
-                self.retry_due = self.now() + RETRY;
-            }
-            if self.sync_due.is_some_and(|due| due <= self.now()) {
-                self.writer.sync()?;
-                self.sync_due = None;
-            }
-            // as fast as it is written to, and a little faster
-            let written = self.shared.statistics.bytes_written.get() - written;
-            cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
-            self.shared.set_full(self.writer.is_full());
-            if !self.writer.pool().is_filled() {
-                self.preparer.unpark();
             }
         }
         Ok(())
     }
 
-    /// Writes the batch with this number and syncs it: on this thread, or, if fsyncs are slow, on a sync thread, so
+    /// Writes the records that recovery left to be written. `bring` syncs written batches: their numbers, and the last
+    /// frame of them.
+    pub(crate) fn begin(&mut self, bring: impl Bring<F>) -> Result<(), Failure> {
+        self.write(self.shared.collecting(), bring)
+    }
+
+    /// Does what is due: a batch, or other work. `false`: the store is closed.
+    pub(crate) fn turn(&mut self, bring: impl Bring<F>) -> Result<bool, Failure> {
+        let batch = self.shared.take(&mut self.contents, self.writer.syncs_overlap());
+        self.writer.note_synced(batch.synced)?;
+        let written = self.shared.statistics.bytes_written.get();
+        if !self.contents.is_empty() {
+            self.write(batch.number, bring)?;
+            self.mark_due = self.now() + MARK;
+        } else if batch.closing {
+            self.writer.sync()?;
+            self.writer.mark(self.time())?;
+            self.writer.sync()?;
+            self.writer.end();
+            return Ok(false);
+        } else if self.next_mark().is_some_and(|due| due <= self.now()) {
+            // not synced: after a power cut they have been away a little longer
+            self.writer.mark(self.time())?;
+            self.mark_due = self.now() + MARK;
+        }
+        if self.writer.is_full() && self.retry_due <= self.now() {
+            self.writer.retry()?;
+            self.retry_due = self.now() + RETRY;
+        }
+        if self.sync_due.is_some_and(|due| due <= self.now()) {
+            self.writer.sync()?;
+            self.sync_due = None;
+        }
+        // as fast as it is written to, and a little faster
+        let written = self.shared.statistics.bytes_written.get() - written;
+        self.cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
+        self.shared.set_full(self.writer.is_full());
+        if !self.writer.pool().is_filled() {
+            self.others.preparer.unpark();
+        }
+        Ok(true)
+    }
+
+    /// Writes the batch with this number and has it synced: on this thread, or, if fsyncs are slow, on a sync thread, so
     /// that this one can write the next batch meanwhile.
-    fn write(&mut self, contents: &mut Contents, number: u64) -> Result<(), Failure> {
+    fn write(&mut self, number: u64, bring: impl Bring<F>) -> Result<(), Failure> {
         let before = self.writer.last_frame();
-        let mut end = number + u64::from(!contents.is_empty());
-        if self.writer.commit(contents, self.time())? == Progress::Stuck {
+        let mut end = number + u64::from(!self.contents.is_empty());
+        let time = self.time();
+        if self.writer.commit(&mut self.contents, time)? == Progress::Stuck {
             // the batches before it have their space in the log
             if !self.shared.wait_for_those_before(number) {
                 return Ok(());
             }
-            end = self.wait_for_room(contents)?.map_or(end, |last| last + 1);
+            end = self.wait_for_room()?.map_or(end, |last| last + 1);
         }
         let (numbers, frame) = (number..end, self.writer.last_frame());
         if let Some(interval) = self.interval {
@@ -186,11 +223,17 @@ impl<F: Files> Driver<F> {
             self.shared.complete(numbers, None);
             return Ok(());
         }
+        bring(self, numbers, frame)
+    }
+
+    /// Brings batches to the disk: here, or where that takes long by one of the other threads, so that the next batch
+    /// can be written meanwhile.
+    fn bring(&mut self, numbers: Range<u64>, frame: u64) -> Result<(), Failure> {
         // as it is now: where the frame is may tell
         let overlaps = self.writer.syncs_overlap() && self.shared.overlaps();
         if let Some(unsynced) = self.writer.unsynced().filter(|_| overlaps) {
             // if no sync thread takes it, one has failed and reported that
-            let _ = self.to_sync.send(Written { numbers, frame, unsynced });
+            let _ = self.others.to_sync.send(Written { numbers, frame, unsynced });
             return Ok(());
         }
         let syncing = Stopwatch::start();
@@ -200,9 +243,9 @@ impl<F: Files> Driver<F> {
     }
 
     /// When there is something to do next even if no record is appended.
-    fn next_turn(&self, cleans: bool) -> Option<Instant> {
+    pub(crate) fn next_turn(&self) -> Option<Instant> {
         let now = self.now();
-        if cleans {
+        if self.cleans {
             return Some(now);
         }
         let retry = self.writer.is_full().then_some(self.retry_due);
@@ -220,7 +263,7 @@ impl<F: Files> Driver<F> {
 
     /// A batch does not fit on the disk: nothing is acknowledged until it does. Records that are appended meanwhile
     /// join it, so that state that changes often takes memory once. Returns the last batch that joined.
-    fn wait_for_room(&mut self, contents: &mut Contents) -> Result<Option<u64>, Failure> {
+    fn wait_for_room(&mut self) -> Result<Option<u64>, Failure> {
         let mut last = None;
         loop {
             self.shared.set_stuck();
@@ -232,10 +275,11 @@ impl<F: Files> Driver<F> {
                 self.writer.sync()?;
                 self.sync_due = None;
             }
-            let number = self.shared.take_anyway(contents);
-            if !contents.is_empty() {
+            let number = self.shared.take_anyway(&mut self.contents);
+            if !self.contents.is_empty() {
                 last = Some(number);
-                self.writer.join(contents, self.time());
+                let time = self.time();
+                self.writer.join(&mut self.contents, time);
             }
             if self.writer.retry()? == Progress::Done {
                 // first: a thread that sees `STUCK` must also see that no batch becomes durable
@@ -243,6 +287,11 @@ impl<F: Files> Driver<F> {
                 return Ok(last);
             }
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Writer<F> {
+        &self.writer
     }
 
     fn now(&self) -> Instant {
@@ -259,9 +308,9 @@ impl<F: Files> Driver<F> {
 impl<F: Files> Drop for Driver<F> {
     fn drop(&mut self) {
         tell_panic(&self.shared);
-        self.ends.store(true, Ordering::Release);
-        self.preparer.unpark();
-        self.watcher.unpark();
+        self.others.ends.store(true, Ordering::Release);
+        self.others.preparer.unpark();
+        self.others.watcher.unpark();
     }
 }
 

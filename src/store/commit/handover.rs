@@ -19,12 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::{
     super::log::Failure,
-    batches::{Batch, Batches, Fsync, Gone, WriterIs},
+    batches::{Batch, Batches, Fsync, Gone},
+    bell::Bell,
     contents::Contents,
     statistics::Statistics,
 };
@@ -39,9 +40,9 @@ use crate::{
 pub(crate) struct Handover {
     pub(crate) clock: Clock,
     groups: RwLock<()>,
-    pending: Mutex<Batches>,
+    pub(super) pending: Mutex<Batches>,
     /// The writer waits on it.
-    wake: Condvar,
+    pub(super) wake: Bell,
     done: AtomicU64,
     state: AtomicU8,
     not_durable: AtomicUsize,
@@ -60,7 +61,7 @@ impl Handover {
             clock,
             groups: RwLock::new(()),
             pending: Mutex::new(Batches::new()),
-            wake: Condvar::new(),
+            wake: Bell::default(),
             done: AtomicU64::new(0),
             state: AtomicU8::new(READY),
             not_durable: AtomicUsize::new(0),
@@ -160,7 +161,7 @@ impl Handover {
         }
     }
 
-    fn settle_pending(&self, pending: &mut Batches) -> Option<CommitSeq> {
+    pub(super) fn settle_pending(&self, pending: &mut Batches) -> Option<CommitSeq> {
         self.may_settle.store(false, Ordering::Relaxed);
         if self.has_failed() {
             return None;
@@ -177,19 +178,19 @@ impl Handover {
     }
 
     /// The wakers of tasks whose batch is done.
-    fn ready(&self, done: CommitSeq) -> Vec<Waker> {
+    pub(super) fn ready(&self, done: CommitSeq) -> Vec<Waker> {
         self.waiters.lock().extract_if(.., |(commit, _)| *commit <= done).map(|(_, waker)| waker).collect()
     }
 
     /// Asks the writer to write the pending records, and to end.
     pub(crate) fn close(&self) {
         self.pending.lock().closing = true;
-        self.wake.notify_all();
+        self.wake.ring();
     }
 
     fn wake(&self, wakes: bool) {
         if wakes {
-            self.wake.notify_one();
+            self.wake.ring();
         }
     }
 
@@ -226,55 +227,6 @@ impl Handover {
     /// Should the writer go on while a batch is on its way?
     pub(crate) fn overlaps(&self) -> bool {
         self.pending.lock().overlaps()
-    }
-
-    /// Waits until a batch is due, or until `until`. `false`: the store has failed.
-    pub(crate) fn wait_for_batch(&self, until: Option<Instant>) -> bool {
-        let mut pending = self.pending.lock();
-        // while batches follow one another, records in between need not wake the writer
-        let mut now = self.clock.now();
-        let mut linger = Some(now + LINGER);
-        let (mut number, mut flows) = (pending.number, false);
-        while !self.has_failed() && !pending.is_due() {
-            // while messages are held without a pause, none of them needs to wake the writer
-            let patrol = pending.held_until().or(flows.then(|| now + pending.hold_time()));
-            // other work can wait until the group-commit wait is over
-            let gathers = pending.gathers_until();
-            let until = until.filter(|_| gathers.is_none());
-            let patrol = [patrol, gathers].into_iter().flatten().min();
-            pending.writer = match (patrol, linger) {
-                (Some(_), _) => WriterIs::Patrolling,
-                (None, Some(_)) => WriterIs::Waiting,
-                (None, None) => WriterIs::Idle,
-            };
-            match [patrol, linger, until].into_iter().flatten().min() {
-                Some(next) => self.clock.wait_until(&self.wake, &mut pending, next),
-                None => self.wake.wait(&mut pending),
-            }
-            pending.writer = WriterIs::Busy;
-            now = self.clock.now();
-            flows = pending.number != number;
-            number = pending.number;
-            // complete held messages that were acknowledged meanwhile; the rest is now due
-            if let Some(done) = self.settle_pending(&mut pending) {
-                MutexGuard::unlocked(&mut pending, || self.ready(done).into_iter().for_each(Waker::wake));
-            }
-            pending.end_hold(now);
-            pending.end_gather(now);
-            let lingers = !pending.contents.list.is_empty() && pending.none_on_the_way();
-            let lingered = linger.is_some_and(|it| it <= now) && lingers;
-            if lingered {
-                pending.end_linger();
-            }
-            if lingered || until.is_some_and(|until| until <= now) {
-                break;
-            }
-            linger = match linger {
-                Some(linger) => Some(linger).filter(|&linger| now < linger),
-                None => Some(now + LINGER).filter(|_| lingers),
-            };
-        }
-        !self.has_failed()
     }
 
     /// Moves the batch that collected into `contents`, which is empty. `may_overlap`: the next batch may be taken while
@@ -324,7 +276,7 @@ impl Handover {
             if self.clock.now() >= until {
                 return false;
             }
-            self.clock.wait_until(&self.wake, &mut pending, until);
+            self.wake.wait_until(&self.clock, &mut pending, until);
         }
         true
     }
@@ -344,7 +296,7 @@ impl Handover {
     }
 
     /// Has the store failed? Then it writes nothing any more.
-    fn has_failed(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         self.state.load(Ordering::Acquire) == FAILED
     }
 
@@ -385,7 +337,7 @@ impl Handover {
         let pending = self.pending.lock();
         self.state.store(FAILED, Ordering::Release);
         drop(pending);
-        self.wake.notify_all();
+        self.wake.ring();
         if is_first {
             tracing::error!(reason = %failure, "data_dir failed");
         }
@@ -399,6 +351,6 @@ const FULL: u8 = 1;
 const STUCK: u8 = 2;
 const FAILED: u8 = 3;
 /// How long records that no task waits for may stay unwritten.
-const LINGER: Duration = Duration::from_millis(10);
+pub(super) const LINGER: Duration = Duration::from_millis(10);
 /// How long the writer spins for a moment between groups before it blocks new ones.
 const PATIENCE: Duration = Duration::from_micros(50);

@@ -2,7 +2,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `handover` | the state that appending threads share with the store's threads |
+//! | `handover`, `bell` | the state that appending threads share with the store's threads; how the writer is woken |
+//! | `waiting` | the writer waits until a batch is due |
 //! | `batches`, `contents` | when a batch is taken, and when it is durable; its records |
 //! | `hold`, `gather` | delayed writes of messages that may be acknowledged first; the group-commit wait |
 //! | `driver` | the threads |
@@ -10,6 +11,7 @@
 //! | `statistics` | counters |
 
 pub(super) mod batches;
+mod bell;
 pub(super) mod contents;
 pub(crate) mod driver;
 pub(super) mod gather;
@@ -17,6 +19,7 @@ pub(super) mod handover;
 pub(super) mod hold;
 pub(super) mod statistics;
 pub(super) mod unsynced;
+pub(super) mod waiting;
 pub(super) mod writer;
 
 pub(crate) use driver::{Threads, milliseconds};

@@ -9,7 +9,7 @@ use super::super::log::files::{File, Files};
 
 /// One directory. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Simulated(Arc<Mutex<State>>, Arc<Condvar>);
+pub(crate) struct Simulated(Arc<Mutex<State>>, Arc<Condvar>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -30,7 +30,7 @@ struct State {
 }
 
 /// No test waits for this; it is what ends a test whose event never comes.
-pub(in crate::store) const GUARD: Duration = Duration::from_secs(30);
+pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
 /// What becomes of an fsync.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ enum FileChange {
 
 /// What goes wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Fault {
+pub(crate) enum Fault {
     /// ENOSPC.
     Full,
     /// EIO.
@@ -83,14 +83,14 @@ pub(in crate::store) enum Fault {
 
 /// A small generator: the same numbers for the same seed.
 #[derive(Clone, Debug)]
-pub(in crate::store) struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub(in crate::store) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xD1B5_4A32_D192_ED03)
     }
 
-    pub(in crate::store) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -99,18 +99,18 @@ impl Rng {
     }
 
     /// Less than `end`.
-    pub(in crate::store) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    pub(in crate::store) fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 }
 
 impl Simulated {
     /// The power goes, and comes again: what was not synced is there or not, whole or in part.
-    pub(in crate::store) fn power_cut(&self, rng: &mut Rng) {
+    pub(crate) fn power_cut(&self, rng: &mut Rng) {
         let mut state = self.0.lock();
         let state = &mut *state;
         state.fault = None;
@@ -142,62 +142,62 @@ impl Simulated {
     }
 
     /// The process ends, the system does not.
-    pub(in crate::store) fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.0.lock().fault = None;
     }
 
     /// The `n`-th change from now goes wrong.
-    pub(in crate::store) fn break_at(&self, n: u64, fault: Fault) {
+    pub(crate) fn break_at(&self, n: u64, fault: Fault) {
         let mut state = self.0.lock();
         state.fault = Some((state.operations + n, fault));
     }
 
     /// Whether the fault is still to come.
-    pub(in crate::store) fn is_to_break(&self) -> bool {
+    pub(crate) fn is_to_break(&self) -> bool {
         self.0.lock().fault.is_some()
     }
 
     /// So many bytes fit in all.
-    pub(in crate::store) fn set_room(&self, room: Option<u64>) {
+    pub(crate) fn set_room(&self, room: Option<u64>) {
         self.0.lock().room = room;
     }
 
-    pub(in crate::store) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.0.lock().used()
     }
 
-    pub(in crate::store) fn operations(&self) -> u64 {
+    pub(crate) fn operations(&self) -> u64 {
         self.0.lock().operations
     }
 
-    pub(in crate::store) fn syncs(&self) -> u64 {
+    pub(crate) fn syncs(&self) -> u64 {
         self.0.lock().syncs
     }
 
     /// Fsyncs tell each for itself that they failed.
-    pub(in crate::store) fn set_overlaps(&self) {
+    pub(crate) fn set_overlaps(&self) {
         self.0.lock().overlaps = true;
     }
 
     /// Holds up the next fsync of the last segment.
-    pub(in crate::store) fn hold_sync(&self) {
+    pub(crate) fn hold_sync(&self) {
         let last = self.segments().pop().unwrap();
         let mut state = self.0.lock();
         state.hold = Hold::Next(state.names[&last]);
     }
 
-    pub(in crate::store) fn is_holding(&self) -> bool {
+    pub(crate) fn is_holding(&self) -> bool {
         self.0.lock().hold == Hold::Held
     }
 
     /// Lets go the fsync that is held up: it succeeds, or fails.
-    pub(in crate::store) fn let_go(&self, succeeds: bool) {
+    pub(crate) fn let_go(&self, succeeds: bool) {
         self.0.lock().hold = Hold::Goes(succeeds);
         self.1.notify_all();
     }
 
     /// A copy of what is there, as if all of it were synced.
-    pub(in crate::store) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let state = self.0.lock();
         let mut copy = State::default();
         for (name, &inode) in &state.names {
@@ -209,18 +209,18 @@ impl Simulated {
         Self(Arc::new(Mutex::new(copy)), Arc::default())
     }
 
-    pub(in crate::store) fn bytes(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         let state = self.0.lock();
         state.inodes[state.names[name]].now.clone()
     }
 
-    pub(in crate::store) fn set_bytes(&self, name: &str, bytes: Vec<u8>) {
+    pub(crate) fn set_bytes(&self, name: &str, bytes: Vec<u8>) {
         let mut state = self.0.lock();
         let inode = state.names[name];
         state.inodes[inode] = Inode { now: bytes.clone(), durable: bytes, writes: Vec::new() };
     }
 
-    pub(in crate::store) fn segments(&self) -> Vec<String> {
+    pub(crate) fn segments(&self) -> Vec<String> {
         let mut names = self.list().unwrap();
         names.retain(|name| name.ends_with(".log"));
         names
@@ -338,7 +338,7 @@ impl Files for Simulated {
 }
 
 #[derive(Debug)]
-pub(in crate::store) struct SimulatedFile {
+pub(crate) struct SimulatedFile {
     files: Simulated,
     inode: usize,
 }
