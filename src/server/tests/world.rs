@@ -417,8 +417,8 @@ impl World {
         self.groups_lost_nothing();
     }
 
-    /// Where a member of a group is there all the time, each message comes to one. A crash takes what a member had whose
-    /// session is not kept.
+    /// If a member of a group is there all the time, each message comes to one member. A crash takes the messages of a
+    /// member whose session is not kept.
     fn groups_lost_nothing(&self) {
         for (number, message) in self.promises.messages.iter().enumerate() {
             let is_member = |&(who, session): &(usize, u32)| {

@@ -201,8 +201,8 @@ impl<F: Files> Driver<F> {
         Ok(true)
     }
 
-    /// Writes the batch with this number and has it synced: on this thread, or, if fsyncs are slow, on a sync thread, so
-    /// that this one can write the next batch meanwhile.
+    /// Writes the batch with this number and has it synced: on this thread, or, if fsyncs are slow, on a sync thread,
+    /// so that this one can write the next batch meanwhile.
     fn write(&mut self, number: u64, bring: impl Bring<F>) -> Result<(), Failure> {
         let before = self.writer.last_frame();
         let mut end = number + u64::from(!self.contents.is_empty());

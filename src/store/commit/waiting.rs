@@ -68,7 +68,7 @@ impl Handover {
         let now = self.clock.now();
         (wait.now, wait.flows) = (now, pending.number != wait.number);
         wait.number = pending.number;
-        // what is acknowledged is done, and woken where whoever was told so did not; what is not is due
+        // complete held messages that were acknowledged meanwhile; the rest is now due
         if let Some(done) = self.settle_pending(pending) {
             MutexGuard::unlocked(pending, || self.ready(done).into_iter().for_each(Waker::wake));
         }
