@@ -1,12 +1,21 @@
 //! What is there in place of HTTP where it is left out (the feature `http`): nothing is served.
 
+#[path = "control.rs"]
+mod control;
+
 use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration, time::SystemTime};
 
 use crate::{
     clock::Clock,
-    router::Router,
+    inside::Inside,
+    router::{
+        Observe, Router,
+        inspect::{EventStreams, Operator},
+    },
     types::{Endpoint, Role},
 };
+
+pub use control::{Asked, Control, Reloading, Setting};
 
 /// Nothing.
 pub struct Admin;
@@ -60,6 +69,14 @@ impl Admin {
 
     /// Nobody is told.
     pub fn restored(&self, _: Arc<Router>, _: Arc<dyn Fn(Duration) -> bool + Send + Sync>) {}
+
+    /// Nobody looks.
+    pub fn observer(&self) -> Option<Arc<dyn Observe>> {
+        None
+    }
+
+    /// Nobody acts.
+    pub fn serves(&self, _: Arc<Operator>, _: Arc<Inside>, _: Arc<EventStreams>, _: Arc<dyn Control>) {}
 
     /// Nobody is told.
     pub fn listening(&self) {}

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use super::{
     problem::Problem,
     rules::{METRICS, Rules, Via, check_origin_of_write},
-    state::State,
+    state::{Caller, State},
 };
 use crate::{
     codec::Properties,
@@ -17,29 +17,30 @@ use crate::{
     types::{ProtocolVersion, Role},
 };
 
-/// The role with which a request is answered.
+/// Who sends a request, and with which role it is answered.
 pub(super) async fn admit(
     state: &State,
     via: Via,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Role, Problem> {
-    let Via::Tcp(peer) = via else { return Ok(Role::Admin) };
+) -> Result<Caller, Problem> {
+    let called = |role, name: &str| Caller { role, name: name.to_owned() };
+    let Via::Tcp(peer) = via else { return Ok(called(Role::Admin, "unix socket")) };
     let rules = state.rules.load_full();
-    if let Some(role) = login(state, &rules, peer, headers).await? {
+    if let Some(caller) = login(state, &rules, peer, headers).await? {
         if !rules.allowed_hosts.is_empty() {
             rules.check_host(uri, headers)?;
         }
         check_origin_of_write(method, headers)?;
-        return Ok(role);
+        return Ok(caller);
     }
     if rules.metrics_open && uri.path() == METRICS && !rules.open {
-        return Ok(Role::Viewer);
+        return Ok(called(Role::Viewer, "nobody"));
     }
     if rules.open && peer.ip().to_canonical().is_loopback() {
         rules.check_open(uri, headers)?;
-        return Ok(Role::Operator);
+        return Ok(called(Role::Operator, "local program"));
     }
     Err(match rules.users.is_empty() {
         true => Problem::new(
@@ -51,8 +52,8 @@ pub(super) async fn admit(
     })
 }
 
-/// The role of the user who logs in with this request; `None`: nobody does.
-async fn login(state: &State, rules: &Rules, peer: SocketAddr, headers: &HeaderMap) -> Result<Option<Role>, Problem> {
+/// The user who logs in with this request; `None`: nobody does.
+async fn login(state: &State, rules: &Rules, peer: SocketAddr, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
     let Some(value) = headers.get(AUTHORIZATION).filter(|_| !rules.users.is_empty()) else { return Ok(None) };
     let refused = || Problem::new(StatusCode::UNAUTHORIZED, "login", "the user name or the password is wrong");
     let (user, password) = basic(value.as_bytes()).ok_or_else(refused)?;
@@ -62,7 +63,7 @@ async fn login(state: &State, rules: &Rules, peer: SocketAddr, headers: &HeaderM
     let proven = prove(&broker.router, peer, &user, &password).await;
     let role = rules.users.iter().find(|(name, _)| *name == user).map(|(_, role)| *role);
     match (proven, role) {
-        (true, Some(role)) => Ok(Some(role)),
+        (true, Some(role)) => Ok(Some(Caller { role, name: user })),
         (true, None) => {
             let detail = format!("user {user:?} has no role here: write it below [http] in users");
             Err(Problem::new(StatusCode::FORBIDDEN, "no-role", detail))

@@ -1,5 +1,5 @@
-//! HTTP: health checks and metrics, on a thread of its own. It never runs on a thread that serves clients, and takes no
-//! lock of a session.
+//! HTTP: health checks, metrics and the admin API, on a thread of its own. It never runs on a thread that serves
+//! clients.
 //!
 //! | module | owns |
 //! |---|---|
@@ -14,9 +14,17 @@
 //! | `state` | what all requests share |
 //! | `health` | `/healthz`, `/readyz`, `/startupz` |
 //! | `metrics` | `/metrics` |
+//! | `api` | `/api/v1/` |
+//! | `control` | what it asks the server to do |
+//! | `closed` | the clients that went |
+//! | `audit` | who had what written |
 //! | `problem` | an answer that says what is wrong |
 
 mod access;
+mod api;
+mod audit;
+mod closed;
+mod control;
 mod depths;
 mod health;
 mod metrics;
@@ -29,5 +37,6 @@ mod state;
 mod thread;
 mod ticks;
 
+pub use control::{Asked, Control, Reloading, Setting};
 pub use rules::Rules;
 pub use thread::{Admin, Bound, Socket};

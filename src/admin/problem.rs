@@ -20,6 +20,11 @@ impl Problem {
         Self { status, code, detail: detail.into() }
     }
 
+    /// With more words in front.
+    pub fn prefixed(self, words: &str) -> Self {
+        Self { detail: format!("{words}{}", self.detail), ..self }
+    }
+
     #[cfg(test)]
     pub fn code(&self) -> &'static str {
         self.code

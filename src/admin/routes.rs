@@ -16,16 +16,15 @@ use axum::{
 };
 
 use super::{
-    access, health,
+    access,
+    api::{self, LARGEST_BODY},
+    health,
     metrics::{self, Metrics},
     problem::Problem,
     rules::{METRICS, Via},
-    state::State,
+    state::{Caller, State},
 };
 use crate::{clock::Stopwatch, types::Role};
-
-/// The largest body of a request.
-const LARGEST_BODY: usize = 1 << 20;
 
 /// Requests that are answered at a time.
 const MOST_REQUESTS: usize = 64;
@@ -37,6 +36,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(super) fn all(state: &Arc<State>) -> Router {
     let judged = Router::new()
         .route(METRICS, get(metrics).route_layer(middleware::from_fn_with_state(Role::Viewer, needs)))
+        .merge(api::routes(state))
         .fallback(async |uri: Uri| {
             Problem::new(StatusCode::NOT_FOUND, "not-found", format!("there is nothing at {}", uri.path()))
         })
@@ -61,15 +61,15 @@ pub(super) fn checks(state: &Arc<State>) -> Router {
         .with_state(state.clone())
 }
 
-/// Lets those in who may come in; what comes after finds their role.
+/// Lets those in who may come in; what comes after finds who they are.
 async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Next) -> Response {
     let via = request.extensions().get::<Via>().copied();
     let Some(via) = via else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     // the body of a request cannot be shared among threads, and is not needed
     let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
     match access::admit(&state, via, &method, &uri, &headers).await {
-        Ok(role) => {
-            request.extensions_mut().insert(role);
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => problem.into_response(),
@@ -78,8 +78,8 @@ async fn judge(Shared(state): Shared<Arc<State>>, mut request: Request, next: Ne
 
 /// Answers those whose role may.
 async fn needs(Shared(least): Shared<Role>, request: Request, next: Next) -> Response {
-    match request.extensions().get::<Role>() {
-        Some(role) if *role >= least => next.run(request).await,
+    match request.extensions().get::<Caller>() {
+        Some(caller) if caller.role >= least => next.run(request).await,
         _ => {
             let detail = format!("this is for the role {:?} and those above", least.name());
             Problem::new(StatusCode::FORBIDDEN, "role", detail).into_response()

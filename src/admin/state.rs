@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::SystemTime,
 };
@@ -11,12 +11,23 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
+    audit::Audit,
+    closed::ClosedClients,
+    control::Control,
     depths::Depths,
     requests::Requests,
     rules::Rules,
     ticks::{Probe, Ticks},
 };
-use crate::{clock::Clock, router::Router};
+use crate::{
+    clock::Clock,
+    inside::Inside,
+    router::{
+        Router,
+        inspect::{EventStreams, Operator},
+    },
+    types::Role,
+};
 
 /// What all requests share.
 pub(super) struct State {
@@ -24,6 +35,14 @@ pub(super) struct State {
     pub rules: ArcSwap<Rules>,
     /// There from the moment on at which what was stored is restored.
     pub broker: OnceLock<Broker>,
+    /// There from the moment on at which the API may act.
+    pub desk: OnceLock<Desk>,
+    pub closed: Arc<ClosedClients>,
+    pub audit: Audit,
+    /// Streams that are read.
+    pub streams: AtomicUsize,
+    /// Numbers of the clients that read messages for them.
+    pub stream_ids: AtomicU64,
     /// All listeners accept.
     pub listening: AtomicBool,
     /// A shutdown has begun.
@@ -45,6 +64,23 @@ pub(super) struct Broker {
     pub probe: Probe,
 }
 
+/// By what the API acts.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub operator: Arc<Operator>,
+    pub inside: Arc<Inside>,
+    pub events: Arc<EventStreams>,
+    pub control: Arc<dyn Control>,
+}
+
+/// Who sends a request.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub role: Role,
+    /// For the log.
+    pub name: String,
+}
+
 /// The last configuration that was put in force, or was not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reload {
@@ -58,6 +94,11 @@ impl State {
         Self {
             rules: ArcSwap::from_pointee(rules),
             broker: OnceLock::new(),
+            desk: OnceLock::new(),
+            closed: Arc::new(ClosedClients::new(clock.clone())),
+            audit: Audit::default(),
+            streams: AtomicUsize::new(0),
+            stream_ids: AtomicU64::new(1),
             listening: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             ticks: Arc::default(),

@@ -13,13 +13,22 @@ use axum::Router as Routes;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
+    control::Control,
     routes,
     rules::{Rules, Via},
     serving::serve,
-    state::{Broker, Reload, State},
+    state::{Broker, Desk, Reload, State},
     ticks::Probe,
 };
-use crate::{clock::Clock, router::Router, types::Endpoint};
+use crate::{
+    clock::Clock,
+    inside::Inside,
+    router::{
+        Observe, Router,
+        inspect::{EventStreams, Operator},
+    },
+    types::Endpoint,
+};
 
 /// The HTTP side of a server; it ends with this value.
 pub struct Admin {
@@ -87,6 +96,22 @@ impl Admin {
     /// What was stored is restored, and this is the broker from now on. To be called once.
     pub fn restored(&self, router: Arc<Router>, probe: Probe) {
         let _ = self.state.broker.set(Broker { router, probe });
+    }
+
+    /// What is told of what happens; `None`: nobody could ask for it.
+    pub fn observer(&self) -> Option<Arc<dyn Observe>> {
+        (!self.endpoints.is_empty()).then(|| self.state.closed.clone() as Arc<dyn Observe>)
+    }
+
+    /// By this the API acts from now on. To be called once.
+    pub fn serves(
+        &self,
+        operator: Arc<Operator>,
+        inside: Arc<Inside>,
+        events: Arc<EventStreams>,
+        control: Arc<dyn Control>,
+    ) {
+        let _ = self.state.desk.set(Desk { operator, inside, events, control });
     }
 
     /// All listeners accept.

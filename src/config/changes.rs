@@ -38,6 +38,14 @@ pub fn changes(from: &Config, to: &Config) -> Vec<KeyChange> {
     values.chain((from.listeners != to.listeners).then_some(listeners)).collect()
 }
 
+/// Every key with its value in `config`, in the order of the reference, listeners altogether last. Secrets are hidden.
+pub fn settings(config: &Config) -> Vec<(String, String)> {
+    let keys = TABLES.iter().flat_map(|table| table.keys.iter().map(move |key| (table.full(key.name), key)));
+    let values = keys.map(|(name, key)| (name, key.shown(config)));
+    let listeners: Vec<_> = config.listeners.iter().map(listener).collect();
+    values.chain([(LISTENER.name.into(), format!("[{}]", listeners.join(", ")))]).collect()
+}
+
 fn change<T>(name: String, key: &Key<T>, from: &T, to: &T) -> Option<KeyChange> {
     let differs = (key.write)(from) != (key.write)(to);
     differs.then(|| KeyChange { key: name, from: key.shown(from), to: key.shown(to) })

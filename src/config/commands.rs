@@ -1,11 +1,11 @@
 //! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`, `completions`, `man`. Doing it is the business of `server`.
+//! `health`, `store`, `ctl`, `completions`, `man`. Doing it is the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 
-use super::listen::ListenAddress;
+use super::{ctl::Ctl, listen::ListenAddress};
 
 /// Something else than to run.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
@@ -22,6 +22,8 @@ pub enum Command {
     Health(Health),
     /// Look at, repair, copy or convert a data directory.
     Store(StoreArgs),
+    /// Ask a broker that runs: its clients, sessions, messages, events.
+    Ctl(Ctl),
     /// Print the script by which a shell completes command lines of dunlin.
     Completions {
         /// The shell.

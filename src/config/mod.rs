@@ -21,6 +21,7 @@
 //! foreign                         configurations of other programs
 //! origins                         which file, variable or flag set which key
 //! commands                        the command lines of what dunlin does beside being a broker
+//! ctl                             that of dunlin ctl
 //! error                           what can be wrong, one line each
 //! ```
 //!
@@ -30,6 +31,7 @@
 mod changes;
 mod cli;
 mod commands;
+mod ctl;
 mod environment;
 mod error;
 mod file;
@@ -52,9 +54,10 @@ mod summary;
 mod variables;
 
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
-pub use changes::{KeyChange, changes, listener_changes};
+pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;
 pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, Shell, StoreAction, StoreArgs};
+pub use ctl::{Ctl, CtlAction};
 pub use error::ConfigError;
 pub use file::{load, parse};
 pub use http::{HttpAddresses, HttpConfig, HttpUser};

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use thiserror::Error;
 
-use super::health::HealthError;
+use super::{ctl::CtlError, health::HealthError};
 use crate::{auth::AuthError, certs::CertsError, config::ConfigError, store::tools::ToolError};
 
 /// Why a command did not do what it was asked.
@@ -25,6 +25,9 @@ pub enum CommandError {
     /// The broker does not answer.
     #[error(transparent)]
     Health(#[from] HealthError),
+    /// What was asked of a broker.
+    #[error(transparent)]
+    Ctl(#[from] CtlError),
     /// A data directory.
     #[error(transparent)]
     Store(#[from] ToolError),

@@ -8,7 +8,7 @@ use std::{
 use super::{
     access,
     command_error::CommandError,
-    health, health_http, init, manual,
+    ctl, health, health_http, init, manual,
     passwords::{asked_twice, fits, fits_scram},
 };
 use crate::{
@@ -33,6 +33,7 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         }
         .map(|()| true),
         Command::Store(StoreArgs { action }) => store(action),
+        Command::Ctl(args) => Ok(ctl::ask(cli, args).map(|()| true)?),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
     }

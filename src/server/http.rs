@@ -9,11 +9,15 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    admin::{Admin, Bound, Rules, Socket},
+    admin::{Admin, Bound, Control, Rules, Socket},
     clock::Clock,
     config::{Config, HttpAddresses, ListenAddress},
+    inside::Inside,
     net::{self, BindOptions, PassedSockets, Pings},
-    router::Router,
+    router::{
+        Observe, Router,
+        inspect::{EventStreams, Operator},
+    },
     types::{Endpoint, Transport},
 };
 
@@ -90,6 +94,22 @@ impl Http {
     /// What is served from now on is this broker's.
     pub(super) fn restored(&self, router: &Arc<Router>, pings: Pings) {
         self.admin.restored(router.clone(), Arc::new(move |within: Duration| pings.are_answered(within)));
+    }
+
+    /// What is told of what happens, if somebody may ask for it.
+    pub(super) fn observer(&self) -> Option<Arc<dyn Observe>> {
+        self.admin.observer()
+    }
+
+    /// By this the API acts.
+    pub(super) fn serves(
+        &self,
+        operator: &Arc<Operator>,
+        inside: &Arc<Inside>,
+        events: &Arc<EventStreams>,
+        control: Arc<dyn Control>,
+    ) {
+        self.admin.serves(operator.clone(), inside.clone(), events.clone(), control);
     }
 
     /// All listeners accept.

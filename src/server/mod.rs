@@ -8,6 +8,9 @@ mod command_error;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod commands;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod ctl;
+mod desk;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod health_http;
@@ -39,6 +42,10 @@ pub use check::{check, check_files};
 pub use command_error::{CommandError, InitError};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use commands::command;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+pub use ctl::CtlError;
+pub use desk::ReloadAsked;
+use desk::{Desk, ReloadsAsked};
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 pub use health::HealthError;
 pub use http::HttpError;
@@ -86,7 +93,7 @@ pub struct Server {
     /// Behind the router's port; closed when nobody appends any more.
     store: Option<Arc<DiskStore>>,
     clock: Clock,
-    listeners: Listeners,
+    listeners: Arc<Listeners>,
     addresses: Vec<SocketAddr>,
     /// Held for as long as a reload takes: there is one at a time.
     config: tokio::sync::Mutex<Config>,
@@ -94,9 +101,11 @@ pub struct Server {
     auth: Option<Arc<Auth>>,
     ready_file: Mutex<Option<ReadyFile>>,
     http: Http,
-    inside: Inside,
+    inside: Arc<Inside>,
     operator: Arc<Operator>,
     events: Arc<EventStreams>,
+    desk: Arc<Desk>,
+    reloads: ReloadsAsked,
 }
 
 /// Why a broker did not start, or did not take another configuration; then what was in force still is, all of it.
@@ -238,6 +247,7 @@ impl Server {
         let auth = access::plug(&config, &mut ports, in_memory, &anonymity, clock.clone())?;
         let bound = bind_all(&config, &passed)?;
         let http = Http::start(&config, plugged_in, clock.clone())?;
+        ports.observe.extend(http.observer());
 
         let events = Arc::<EventStreams>::default();
         ports.observe.push(events.clone());
@@ -256,7 +266,7 @@ impl Server {
         let workers = Workers::start(router.clone(), net_limits(&config), count, clock.clone());
         let workers = workers.map_err(ServerError::Threads)?;
         http.restored(&router, workers.pings());
-        let listeners = Listeners::open(bound, &workers, anonymity, passed)?;
+        let listeners = Arc::new(Listeners::open(bound, &workers, anonymity, passed)?);
         let listening = listeners.all();
         let addresses = listening.iter().filter_map(|listening| listening.endpoint.socket_addr()).collect();
         let ready_file = match &config.ready_file {
@@ -266,9 +276,11 @@ impl Server {
         http.certificates(listeners.certificates());
         http.listening(&config);
         announce(&config, &listening, count, auth.as_deref(), in_memory);
+        let (desk, reloads) = Desk::new(&config, auth.clone(), listeners.clone());
         let (config, ready_file) = (tokio::sync::Mutex::new(config), Mutex::new(ready_file));
-        let inside = Inside::new(router.clone(), clock.clone());
+        let inside = Arc::new(Inside::new(router.clone(), clock.clone()));
         let operator = Arc::new(Operator::new(router.clone(), clock.now()));
+        http.serves(&operator, &inside, &events, desk.clone());
         Ok(Self {
             router,
             workers,
@@ -283,6 +295,8 @@ impl Server {
             inside,
             operator,
             events,
+            desk,
+            reloads,
         })
     }
 
@@ -295,6 +309,11 @@ impl Server {
     /// Where HTTP is served, as URLs; `unix:/path` for a Unix socket.
     pub fn http_urls(&self) -> Vec<String> {
         self.http.urls()
+    }
+
+    /// Ends when somebody asks over HTTP that the configuration is read again; the answer is to be told.
+    pub async fn reload_asked(&self) -> ReloadAsked {
+        self.reloads.next().await
     }
 
     /// A configuration could not be read, so that nobody could put it in force: the metrics say so.

@@ -59,6 +59,7 @@ impl Server {
         lines.extend(of_listeners);
         self.http.certificates(self.listeners.certificates());
         replace_running(running, config);
+        self.desk.replace(running);
         self.http.replace(running);
         self.router.set_limits(router_limits(running));
         self.workers.set_limits(net_limits(running));

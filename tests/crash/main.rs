@@ -15,6 +15,7 @@
 //! | `retained`, `subscriptions`, `sessions`, `bursts` | what else must be as acknowledged |
 //! | `wills` | Wills, and what must become of each |
 //! | `inside` | clients within the process, in rounds of their own |
+//! | `published` | messages that are published over HTTP |
 //! | `slow_disk` | the broker with fsyncs that take longer |
 
 // this crate uses a part of it
@@ -27,6 +28,7 @@ mod groups;
 mod inbox;
 mod inside;
 mod outbox;
+mod published;
 mod publisher;
 mod retained;
 mod sessions;

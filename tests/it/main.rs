@@ -17,7 +17,8 @@
 //! | `persistence` | the data directory |
 //! | `library` | the broker as a library |
 //! | `command_line`, `variables`, `daemon`, `reload`, `log`, `sys`, `health` | the binary, and what it says |
-//! | `http` | health checks and metrics over HTTP |
+//! | `http` | health checks, metrics and the admin API over HTTP |
+//! | `ctl` | `dunlin ctl` |
 //! | `init` | `dunlin init`, and that what it prints works |
 //! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration, and what its image runs |
@@ -37,6 +38,7 @@ mod command_line;
 mod config_reference;
 mod conformance;
 mod container;
+mod ctl;
 mod daemon;
 mod docs;
 mod fuzz_corpus;

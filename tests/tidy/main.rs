@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("net", &["types", "clock", "topic", "codec", "session", "router"]),
     ("auth", &["types", "clock", "topic", "codec", "session", "router"]),
     ("store", &["types", "clock", "topic", "codec", "session", "router"]),
-    ("admin", &["types", "clock", "topic", "codec", "session", "router"]),
+    ("admin", &["types", "clock", "topic", "codec", "session", "router", "inside"]),
     ("config", &["types"]),
     ("certs", &["clock"]),
     (

@@ -3,7 +3,11 @@
 
 use std::path::PathBuf;
 
-use dunlin::{Config, Server, config::Cli, server::Watch};
+use dunlin::{
+    Config, Server,
+    config::Cli,
+    server::{ReloadAsked, Watch},
+};
 use tokio::signal::unix::Signal;
 
 use crate::{log, open_files::OpenFiles};
@@ -30,8 +34,8 @@ impl<'a> Reloads<'a> {
         self.open_files.log();
     }
 
-    /// Ends when somebody asks.
-    pub async fn asked(&mut self) {
+    /// Ends when somebody asks; who asks over HTTP is to be answered.
+    pub async fn asked(&mut self, server: &Server) -> Option<ReloadAsked> {
         let changed = async {
             match &mut self.watch {
                 Some(watch) => watch.changed().await,
@@ -39,13 +43,15 @@ impl<'a> Reloads<'a> {
             }
         };
         tokio::select! {
-            _ = self.hangup.recv() => {}
-            () = changed => {}
+            _ = self.hangup.recv() => None,
+            () = changed => None,
+            asked = server.reload_asked() => Some(asked),
         }
     }
 
     /// Reads the configuration again, with the same flags over it; if that fails, which is logged, all stays as it is.
-    pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) -> Result<(), String> {
+    /// Gives what changed, a line each.
+    pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) -> Result<Vec<String>, String> {
         if let Some(watch) = &mut self.watch {
             watch.look();
         }
@@ -58,7 +64,7 @@ impl<'a> Reloads<'a> {
                     Ok(changed) => {
                         self.open_files.log();
                         done(&config, &changed, level);
-                        return Ok(());
+                        return Ok(changed);
                     }
                     Err(error) => error.to_string(),
                 }

@@ -34,10 +34,11 @@ pub async fn serve(cli: &Cli, sockets: Vec<(String, OwnedFd)>) -> anyhow::Result
             () = stop.asked() => break false,
             // nothing more can be acknowledged: better none than one that acknowledges nothing
             _logged = server.failed() => break true,
-            () = reloads.asked() => {
+            asked = reloads.asked(&server) => {
                 manager.reloading();
-                let error = reloads.run(&server, &level).await.err();
-                manager.serving(server.pulse(), error);
+                let result = reloads.run(&server, &level).await;
+                manager.serving(server.pulse(), result.as_ref().err().cloned());
+                asked.into_iter().for_each(|asked| asked.done(result.clone()));
             }
         }
     };

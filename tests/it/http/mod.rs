@@ -1,6 +1,7 @@
-//! The HTTP side: who is let in, the health checks, the metrics, and what is shipped to read them.
+//! The HTTP side: who is let in, the health checks, the metrics, the admin API, and what is shipped to read them.
 
 mod access;
+mod api;
 mod checks;
 mod metrics;
 

@@ -1,0 +1,142 @@
+//! Messages as JSON; those that wait for a client, and those that were sent to it.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Map, Value, json};
+
+use super::{
+    call::{Answer, Call, next},
+    parameters::{Kind, Parameter},
+    schema::{Is, Shape, field, nullable, optional},
+};
+use crate::{
+    codec::{Properties, PropertyId, PropertyValue},
+    router::inspect::Stage,
+    types::ClientId,
+};
+
+/// Are payloads shown?
+pub(super) static PAYLOAD: [Parameter; 1] = [Parameter::new("payload", Kind::Flag, "Show payloads, too")];
+
+pub(super) static QUEUED: Shape = Shape {
+    name: "QueuedMessage",
+    fields: &[
+        field("topic", Is::Text),
+        field("qos", Is::Number),
+        field("retain", Is::Flag),
+        field("size", Is::Number),
+        nullable("expires_at", Is::Time),
+        field("properties", Is::Any),
+        optional("payload", Is::Text),
+        optional("payload_base64", Is::Text),
+    ],
+};
+
+pub(super) static IN_FLIGHT: Shape = Shape {
+    name: "InflightMessage",
+    fields: &[
+        field("packet_id", Is::Number),
+        field("stage", Is::Text),
+        nullable("qos", Is::Number),
+        nullable("topic", Is::Text),
+        nullable("size", Is::Number),
+        optional("payload", Is::Text),
+        optional("payload_base64", Is::Text),
+    ],
+};
+
+/// Payload bytes of one answer; a message more may be there.
+pub(super) const MOST_BYTES: usize = 4 << 20;
+
+pub(super) async fn queue(call: Call) -> Answer {
+    let (skip, limit) = (usize::try_from(call.number_of_cursor()?).unwrap_or(usize::MAX), call.limit());
+    let to = skip.saturating_add(limit).saturating_add(1);
+    let all = call.router().queue(&ClientId::from(call.id.as_str()), to).ok_or_else(|| call.unknown_client())?;
+    page(&call, all.iter().skip(skip), skip, |message| {
+        let shown = json!({
+            "topic": message.topic().as_str(),
+            "qos": message.qos() as u8,
+            "retain": message.retain(),
+            "size": message.payload().len(),
+            "expires_at": message.expires().map(|at| call.time(at)),
+            "properties": properties(message.properties()),
+        });
+        (shown, Some(message.payload()))
+    })
+}
+
+pub(super) async fn inflight(call: Call) -> Answer {
+    let (skip, limit) = (usize::try_from(call.number_of_cursor()?).unwrap_or(usize::MAX), call.limit());
+    let to = skip.saturating_add(limit).saturating_add(1);
+    let all = call.router().inflight(&ClientId::from(call.id.as_str()), to).ok_or_else(|| call.unknown_client())?;
+    page(&call, all.iter().skip(skip), skip, |message| {
+        let (stage, qos) = match message.stage {
+            Stage::Published(qos) => ("published", Some(qos as u8)),
+            Stage::Released => ("released", None),
+        };
+        let shown = json!({
+            "packet_id": message.packet_id,
+            "stage": stage,
+            "qos": qos,
+            "topic": message.topic().map(|topic| topic.as_str()),
+            "size": message.payload().map(<[u8]>::len),
+        });
+        (shown, message.payload())
+    })
+}
+
+/// As many as were asked for, and as payloads allow.
+fn page<'a, T: 'a>(
+    call: &Call,
+    all: impl Iterator<Item = &'a T>,
+    skip: usize,
+    show: impl Fn(&'a T) -> (Value, Option<&'a [u8]>),
+) -> Answer {
+    let (mut data, mut bytes, mut more) = (Vec::new(), 0, false);
+    for one in all {
+        if data.len() == call.limit() || bytes > MOST_BYTES {
+            more = true;
+            break;
+        }
+        let (mut shown, payload) = show(one);
+        if let Some(payload) = payload.filter(|_| call.query.flag("payload")) {
+            bytes += payload.len();
+            put_payload(&mut shown, payload);
+        }
+        data.push(shown);
+    }
+    let behind = (skip + data.len()) as u64;
+    call.list(data, more.then(|| next(behind)))
+}
+
+/// As text where it is text.
+pub(super) fn put_payload(shown: &mut Value, payload: &[u8]) {
+    match std::str::from_utf8(payload) {
+        Ok(text) => shown["payload"] = text.into(),
+        Err(_) => shown["payload_base64"] = BASE64.encode(payload).into(),
+    }
+}
+
+/// By their names, in small letters; User Properties are a list of pairs.
+pub(super) fn properties(properties: Properties<'_>) -> Value {
+    let mut all = Map::new();
+    for (id, value) in properties.iter() {
+        let value = match value {
+            PropertyValue::Flag(flag) => flag.into(),
+            PropertyValue::Number(number) => number.into(),
+            PropertyValue::Text(text) => text.into(),
+            PropertyValue::Bytes(bytes) => BASE64.encode(bytes).into(),
+            PropertyValue::Pair(..) => continue,
+        };
+        all.insert(name(id), value);
+    }
+    let user: Vec<_> = properties.user().map(|(name, value)| json!([name, value])).collect();
+    if !user.is_empty() {
+        all.insert(name(PropertyId::UserProperty), user.into());
+    }
+    all.into()
+}
+
+/// `content_type`.
+pub(super) fn name(id: PropertyId) -> String {
+    id.to_string().to_lowercase().replace(' ', "_")
+}

@@ -1,0 +1,95 @@
+//! `retained`: what is retained, seen, removed and set.
+
+use std::ops::ControlFlow;
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::{
+    super::problem::Problem,
+    call::{Answer, Call, answer, next},
+    messages::{self, MOST_BYTES},
+    parameters::{Kind, Parameter, bad},
+    schema::{Is, Shape, field, nullable, optional},
+};
+use crate::{router::inspect::Cursor, topic::TopicFilter};
+
+pub(super) static WHICH: [Parameter; 2] = [
+    Parameter::new("filter", Kind::Filter, "Of the topics that this filter matches"),
+    Parameter::new("topic", Kind::Topic, "Of this topic"),
+];
+
+pub(super) static RETAINED: Shape = Shape {
+    name: "RetainedMessage",
+    fields: &[
+        field("topic", Is::Text),
+        field("qos", Is::Number),
+        field("size", Is::Number),
+        nullable("expires_at", Is::Time),
+        field("own", Is::Flag),
+        field("properties", Is::Any),
+        optional("payload", Is::Text),
+        optional("payload_base64", Is::Text),
+    ],
+};
+
+pub(super) static REMOVED: Shape =
+    Shape { name: "Removed", fields: &[field("messages", Is::Number), field("dry_run", Is::Flag)] };
+
+pub(super) static DRY: [Parameter; 1] =
+    [Parameter::new("dry_run", Kind::Flag, "Do nothing: only count the messages that it would concern")];
+
+/// Topics that are looked at between two turns of others.
+const TOPICS_A_STEP: usize = 4_096;
+
+pub(super) async fn list(call: Call) -> Answer {
+    let text = call.query.text("topic").or(call.query.text("filter")).unwrap_or("#").to_owned();
+    let filter = TopicFilter::new(&text).map_err(|error| bad("filter", error.to_string()))?;
+    let (router, limit) = (call.router().clone(), call.limit());
+    let (mut data, mut bytes, mut behind) = (Vec::new(), 0, Some(call.cursor()?));
+    while let Some(after) = behind.filter(|_| data.len() < limit && bytes <= MOST_BYTES) {
+        behind = router.retained(filter, after, TOPICS_A_STEP, &mut |retained| {
+            let mut shown = json!({
+                "topic": retained.topic().as_str(),
+                "qos": retained.qos() as u8,
+                "size": retained.payload().len(),
+                "expires_at": retained.expires().map(|at| call.time(at)),
+                "own": retained.is_own(),
+                "properties": messages::properties(retained.properties()),
+            });
+            if call.query.flag("payload") {
+                bytes += retained.payload().len();
+                messages::put_payload(&mut shown, retained.payload());
+            }
+            data.push(shown);
+            if data.len() < limit && bytes <= MOST_BYTES { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        tokio::task::yield_now().await;
+    }
+    call.list(data, behind.map(|cursor| next(cursor.number())))
+}
+
+pub(super) async fn remove(call: Call) -> Answer {
+    let Some(text) = call.query.text("topic").or(call.query.text("filter")) else {
+        let detail = "this would remove every retained message: name a topic or a filter (%23 is all)";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "no-filter", detail));
+    };
+    let filter = TopicFilter::new(text).map_err(|error| bad("filter", error.to_string()))?;
+    let (router, dry, mut messages) = (call.router().clone(), call.query.flag("dry_run"), 0_usize);
+    let mut behind = Some(Cursor::default());
+    while let Some(after) = behind {
+        behind = match dry {
+            true => router.retained(filter, after, TOPICS_A_STEP, &mut |retained| {
+                messages += usize::from(!retained.is_own());
+                ControlFlow::Continue(())
+            }),
+            false => {
+                let removed = router.remove_retained(filter, after, TOPICS_A_STEP);
+                messages += removed.messages;
+                removed.next
+            }
+        };
+        tokio::task::yield_now().await;
+    }
+    Ok(answer(&json!({ "messages": messages, "dry_run": dry })))
+}

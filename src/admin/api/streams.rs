@@ -1,0 +1,248 @@
+//! `events` and `messages`: server-sent events, for as long as a reader stays. A slow one is told how many it lost.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use hyper::body::Frame;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::{
+    super::{problem::Problem, state::State},
+    call::{Answer, Call, time},
+    messages::{properties, put_payload},
+    parameters::{Kind, Parameter, bad},
+};
+use crate::{
+    inside::{Client, InsideClient},
+    router::{
+        EventKinds,
+        inspect::{Happened, What},
+    },
+    session::Missed,
+    types::{QoS, Role},
+};
+
+/// Streams at a time.
+const MOST_STREAMS: usize = 32;
+
+/// Events on their way to a connection: the rest of them waits where it is bounded.
+const ON_THEIR_WAY: usize = 16;
+
+/// Kinds of events: a word, the kind.
+const KINDS: [(&str, EventKinds); 8] = [
+    ("connect", EventKinds::CONNECT),
+    ("disconnect", EventKinds::DISCONNECT),
+    ("subscribe", EventKinds::SUBSCRIBE),
+    ("unsubscribe", EventKinds::UNSUBSCRIBE),
+    ("publish", EventKinds::PUBLISH),
+    ("drop", EventKinds::DROP),
+    ("will", EventKinds::WILL),
+    ("session_expired", EventKinds::SESSION_EXPIRED),
+];
+
+const WORDS: [&str; KINDS.len()] = {
+    let mut words = [""; KINDS.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = KINDS[at].0;
+        at += 1;
+    }
+    words
+};
+
+pub(super) static EVENTS: [Parameter; 3] = [
+    Parameter::new("types", Kind::Words(&WORDS), "These events; all but publish without it"),
+    Parameter::new("client_id", Kind::Text, "Of this client"),
+    Parameter::new("payload", Kind::Flag, "With payloads: from operator on"),
+];
+
+pub(super) static MESSAGES: [Parameter; 2] = [
+    Parameter::required("filter", Kind::Filter, "Messages of the topics that this filter matches"),
+    Parameter::new("qos", Kind::Number(0, 2), "At this QoS at most; 0 without it"),
+];
+
+pub(super) async fn events(call: Call) -> Answer {
+    let shows_payload = call.query.flag("payload");
+    if shows_payload && call.caller.role < Role::Operator {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "role",
+            "payloads are for the role \"operator\" and those above",
+        ));
+    }
+    let is_wanted = |word: &str| match call.query.text("types") {
+        Some(words) => words.split(',').any(|wanted| wanted == word),
+        None => word != "publish",
+    };
+    let payloads = if shows_payload { EventKinds::PAYLOADS } else { EventKinds::NONE };
+    let kinds = KINDS.iter().filter(|(word, _)| is_wanted(word)).fold(payloads, |all, (_, kind)| all | *kind);
+    let of = call.query.text("client_id").map(str::to_owned);
+    let (sender, response) = stream(&call.state)?;
+    let mut events = call.desk.events.open(kinds);
+    tokio::spawn(async move {
+        let mut told = 0;
+        loop {
+            let happened = tokio::select! {
+                happened = events.recv() => happened,
+                () = sender.closed() => return,
+            };
+            let lost = events.lost();
+            if lost > told && sender.send(event("lost", &json!({ "lost": lost - told }))).await.is_err() {
+                return;
+            }
+            told = lost;
+            let is_of = |of: &String| happened.client.as_ref().is_some_and(|client| client.as_str() == of);
+            if !of.as_ref().is_none_or(is_of) {
+                continue;
+            }
+            let word = KINDS.iter().find(|(_, kind)| *kind == happened.kind).map_or("", |(word, _)| word);
+            if sender.send(event(word, &shown(&call, &happened))).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(response)
+}
+
+fn shown(call: &Call, happened: &Happened) -> Value {
+    let mut shown = json!({ "at": time(call.state.clock.wall()) });
+    let mut put = |name: &str, value: Value| shown[name] = value;
+    if let Some(client) = &happened.client {
+        put("client_id", client.as_str().into());
+    }
+    if let Some(user) = &happened.user {
+        put("user", (&**user).into());
+    }
+    if let Some((listener, version)) = happened.came_by {
+        put("listener", listener.into());
+        put("protocol", version.to_string().into());
+    }
+    match &happened.what {
+        What::Connect { peer, clean_session, session_present } => {
+            put("peer", peer.to_string().into());
+            put("clean_session", (*clean_session).into());
+            put("session_present", (*session_present).into());
+        }
+        What::Disconnect(reason) => put("reason", reason.to_string().into()),
+        What::Subscribe(filter, options) => {
+            put("filter", (&**filter).into());
+            put("qos", (options.qos as u8).into());
+        }
+        What::Unsubscribe(filter) => put("filter", (&**filter).into()),
+        What::Message { topic, qos, retain, payload, content, properties: all } => {
+            put("topic", (&**topic).into());
+            put("qos", qos.map(|qos| qos as u8).into());
+            put("retain", (*retain).into());
+            put("size", (*payload).into());
+            put("properties", properties(all.as_properties()));
+            content.iter().for_each(|content| put_payload(&mut shown, content));
+        }
+        What::Drop { topic, payload, reason } => {
+            put("topic", (&**topic).into());
+            put("size", (*payload).into());
+            put("reason", reason.why().into());
+        }
+        What::SessionExpired(after) => put("away", after.as_secs().into()),
+        What::Ping => {}
+    }
+    shown
+}
+
+pub(super) async fn messages(call: Call) -> Answer {
+    let filter = call.query.text("filter").unwrap_or_default().to_owned();
+    let qos = call.query.number("qos").and_then(|qos| QoS::from_bits(u8::try_from(qos).ok()?)).unwrap_or_default();
+    let (sender, response) = stream(&call.state)?;
+    let id = format!("$http-{}", call.state.stream_ids.fetch_add(1, Ordering::Relaxed));
+    let asked = InsideClient { id, filters: vec![filter], qos, retain_as_published: true, ..InsideClient::default() };
+    let client = call.desk.inside.client(asked).await;
+    let client = client.map_err(|error| bad("filter", error.to_string()))?;
+    tokio::spawn(async move {
+        tokio::select! {
+            () = pass_on(&client, &sender) => {}
+            () = sender.closed() => {}
+        }
+    });
+    Ok(response)
+}
+
+/// Until there is nobody to read, or nothing more to be read.
+async fn pass_on(client: &Client, sender: &mpsc::Sender<Bytes>) {
+    let mut told = 0;
+    while let Some(received) = client.recv().await {
+        client.ack(&received);
+        let Missed { queue_full, expired } = client.missed();
+        let missed = queue_full + expired;
+        if missed > told && sender.send(event("lost", &json!({ "lost": missed - told }))).await.is_err() {
+            return;
+        }
+        told = missed;
+        let publisher = received.publisher.as_ref();
+        let mut shown = json!({
+            "at": received.at.map(time),
+            "topic": received.topic(),
+            "qos": received.qos as u8,
+            "retain": received.retain,
+            "client": publisher.map(|publisher| publisher.client.as_str()),
+            "properties": properties(received.properties()),
+        });
+        put_payload(&mut shown, received.payload());
+        if sender.send(event("message", &shown)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn event(name: &str, data: &Value) -> Bytes {
+    // JSON has no line breaks of its own
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// A response whose body is what is sent, if there is room for one more.
+fn stream(state: &Arc<State>) -> Result<(mpsc::Sender<Bytes>, Response), Problem> {
+    let others = state.streams.fetch_add(1, Ordering::AcqRel);
+    let place = Place(state.clone());
+    if others >= MOST_STREAMS {
+        let detail = format!("{MOST_STREAMS} streams are read already");
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
+    }
+    let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
+    // so that its reader knows that it is there
+    let _there_is_room = sender.try_send(Bytes::from_static(b": dunlin\n\n"));
+    let head = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")];
+    let body = Body::new(Flow { receiver, _place: place });
+    Ok((sender, (head, body).into_response()))
+}
+
+/// One of the streams.
+struct Place(Arc<State>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What is sent, as a body.
+struct Flow {
+    receiver: mpsc::Receiver<Bytes>,
+    _place: Place,
+}
+
+impl HttpBody for Flow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.receiver.poll_recv(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

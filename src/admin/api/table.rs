@@ -1,0 +1,128 @@
+//! Every route below `/api/v1/`: its path, verb, role and parameters, and what answers it. Requests are led by this
+//! table, roles are checked by it, and the document is made from it.
+
+use axum::{
+    http::{Method, header},
+    response::IntoResponse,
+};
+
+use super::{
+    broker,
+    call::{Answer, Answering, Call, LIST},
+    clients,
+    messages::{self, PAYLOAD},
+    parameters::Parameter,
+    publish, retained,
+    schema::Shape,
+    selection::{CLIENT, FILTERS, STATE},
+    streams, subscriptions,
+};
+use crate::types::Role;
+
+/// What a route answers with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gives {
+    One(&'static Shape),
+    List(&'static Shape),
+    /// One where the body is an object, a list where it is an array.
+    Either(&'static Shape),
+    /// Server-sent events.
+    Stream,
+    Document,
+}
+
+/// What a route takes as its body.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Takes {
+    Nothing,
+    One(&'static Shape),
+    OneOrMany(&'static Shape),
+    /// Its own parameters, as an object, in place of those of the URL.
+    Parameters,
+    Toml,
+}
+
+/// A route.
+pub(super) struct Route {
+    /// Below `/api/v1/`.
+    pub path: &'static str,
+    pub method: Method,
+    pub role: Role,
+    pub about: &'static str,
+    pub parameters: &'static [&'static [Parameter]],
+    pub takes: Takes,
+    pub gives: Gives,
+    pub run: fn(Call) -> Answering,
+}
+
+/// A row of the table.
+macro_rules! route {
+    ($method:ident $path:literal $role:ident $about:literal, [$($parameters:expr),*], $takes:expr => $gives:expr, $run:path) => {
+        Route {
+            path: $path,
+            method: Method::$method,
+            role: Role::$role,
+            about: $about,
+            parameters: &[$(&$parameters),*],
+            takes: $takes,
+            gives: $gives,
+            run: |call| Box::pin($run(call)),
+        }
+    };
+}
+
+use Gives::{Document, Either, List, One, Stream};
+use Takes::Nothing;
+
+pub(super) static ROUTES: [Route; 24] = [
+    route!(GET "openapi.json" Viewer "This document", [], Nothing => Document, document),
+    route!(GET "broker" Viewer "What runs, and what it counted", [], Nothing => One(&broker::BROKER), broker::broker),
+    route!(GET "clients" Viewer "Clients and sessions", [LIST, STATE, FILTERS, clients::SHOWN],
+        Nothing => List(&CLIENT), clients::list),
+    route!(GET "clients/{id}" Viewer "One client with its Will, whose payload is shown from operator on", [],
+        Nothing => One(&clients::ONE), clients::one),
+    route!(DELETE "clients/{id}" Operator "Disconnects a client, or ends its session", [clients::CLOSING],
+        Nothing => One(&clients::CLOSED), clients::close),
+    route!(GET "clients/{id}/subscriptions" Viewer "Subscriptions of a client", [LIST],
+        Nothing => List(&subscriptions::SUBSCRIPTION), subscriptions::of_client),
+    route!(GET "clients/{id}/queue" Operator "Messages that wait for a client", [LIST, PAYLOAD],
+        Nothing => List(&messages::QUEUED), messages::queue),
+    route!(GET "clients/{id}/inflight" Operator "Messages that were sent to a client and are not completed",
+        [LIST, PAYLOAD], Nothing => List(&messages::IN_FLIGHT), messages::inflight),
+    route!(GET "closed-clients" Viewer "The last 10,000 clients that went, the latest first", [LIST],
+        Nothing => List(&broker::CLOSED_CLIENT), broker::closed_clients),
+    route!(POST "kick" Operator "Disconnects all clients that filters select",
+        [STATE, FILTERS, clients::CLOSING_MANY, clients::DRY], Takes::Parameters => One(&clients::MANY), clients::kick_many),
+    route!(DELETE "sessions" Operator "Ends the sessions of all clients that filters select",
+        [STATE, FILTERS, clients::CLOSING_MANY, clients::DRY], Takes::Parameters => One(&clients::MANY), clients::end_many),
+    route!(GET "subscriptions" Viewer "Who is subscribed to what", [LIST, subscriptions::ONE_CLIENT],
+        Nothing => List(&subscriptions::SUBSCRIPTION), subscriptions::all),
+    route!(GET "routes" Viewer "Who would get a message of this topic", [subscriptions::TOPIC],
+        Nothing => One(&subscriptions::ROUTES), subscriptions::routes),
+    route!(GET "explain" Operator "May a client do this, and which rule says so?", [broker::EXPLAIN],
+        Nothing => One(&broker::EXPLANATION), broker::explain),
+    route!(GET "retained" Operator "Retained messages", [LIST, retained::WHICH, PAYLOAD],
+        Nothing => List(&retained::RETAINED), retained::list),
+    route!(DELETE "retained" Operator "Removes retained messages; subscribers are not told",
+        [retained::WHICH, retained::DRY], Nothing => One(&retained::REMOVED), retained::remove),
+    route!(PUT "retained" Operator "Retains one message, and publishes it", [publish::TOPIC],
+        Takes::One(&publish::MESSAGE) => One(&publish::PUBLISHED), publish::retain),
+    route!(POST "publish" Operator "Publishes a message, or up to 1,000: they are kept as a PUBACK promises", [],
+        Takes::OneOrMany(&publish::MESSAGE) => Either(&publish::PUBLISHED), publish::publish),
+    route!(GET "config" Admin "The configuration in force, and where each value comes from", [],
+        Nothing => List(&broker::SETTING), broker::settings),
+    route!(POST "config/check" Admin "Is this a configuration, and what would it change?", [],
+        Takes::Toml => One(&broker::CHECKED), broker::check),
+    route!(POST "reload" Operator "Has the configuration read again", [],
+        Nothing => One(&broker::RELOADED), broker::reload),
+    route!(GET "audit" Admin "The last 1,000 requests that were to write, the latest first", [LIST],
+        Nothing => List(&broker::WRITE), broker::audit),
+    route!(GET "events" Viewer "What happens, as server-sent events", [streams::EVENTS],
+        Nothing => Stream, streams::events),
+    route!(GET "messages" Operator "Messages that are published, as server-sent events", [streams::MESSAGES],
+        Nothing => Stream, streams::messages),
+];
+
+async fn document(call: Call) -> Answer {
+    Ok(([(header::CONTENT_TYPE, "application/json")], call.document.to_string()).into_response())
+}

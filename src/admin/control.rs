@@ -1,0 +1,51 @@
+//! [`Control`]: what the HTTP side asks the server to do, or to tell.
+
+use std::pin::Pin;
+
+/// What the server tells and does for the HTTP side.
+pub trait Control: Send + Sync {
+    /// The listeners that are open: number, and address.
+    fn listeners(&self) -> Vec<(u16, String)>;
+
+    /// The configuration in force, but for secrets.
+    fn settings(&self) -> Vec<Setting>;
+
+    /// Tells one configuration from another.
+    fn digest(&self) -> String;
+
+    /// Is this text a configuration? What it would change, a line each; or what is wrong.
+    fn check(&self, text: &str) -> Result<Vec<String>, String>;
+
+    /// May this client do this, by the rules in force, and why? `None`: there are none to look at.
+    fn explain(&self, asked: &Asked<'_>) -> Option<(bool, String)>;
+
+    /// Has the configuration read again: what changed, a line each, or why it stays. `None`: nobody reads it.
+    fn reload(&self) -> Reloading;
+}
+
+/// A configuration is read again.
+pub type Reloading = Pin<Box<dyn Future<Output = Option<Result<Vec<String>, String>>> + Send>>;
+
+/// One key of the configuration.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// With its table.
+    pub key: String,
+    /// As TOML.
+    pub value: String,
+    /// The file, the variable or the flags; `None`: the default.
+    pub from: Option<String>,
+}
+
+/// What is asked of rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// `None`: an anonymous client.
+    pub user: Option<&'a str>,
+    /// Client Identifier.
+    pub client: &'a str,
+    /// Otherwise to subscribe.
+    pub publish: bool,
+    /// Topic Name, or Topic Filter.
+    pub topic: &'a str,
+}

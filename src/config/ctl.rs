@@ -1,0 +1,166 @@
+//! The command line of `dunlin ctl`: what it asks of a broker that runs. Asking is the business of `server`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `dunlin ctl clients`, `dunlin ctl kick lamp`, …
+///
+/// Asks a broker that runs, over HTTP: at --url, or else where http.listen of the configuration says, a Unix socket
+/// first. Exits with 0 where it is done, with 1 where it is not or the answer is no.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(after_help = EXAMPLES)]
+pub struct Ctl {
+    /// The configuration of the broker that is meant.
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Ask there, whatever the configuration says: http://HOST:PORT or unix:PATH.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Log in as this user of http.users.
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub user: Option<String>,
+
+    /// A file whose first line is the password.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub password_file: Option<PathBuf>,
+
+    /// A file whose first line is a key.
+    #[arg(long, value_name = "FILE", conflicts_with = "user")]
+    pub key_file: Option<PathBuf>,
+
+    /// Print what the broker answers, as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CtlAction,
+}
+
+/// What is asked of a broker. A parameter is one of the API, such as user=alice or limit=20.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum CtlAction {
+    /// Show what runs, and what it counted.
+    Broker,
+    /// List clients and sessions.
+    Clients {
+        /// Filters, and sort=, limit=, fields=, cursor=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
+    /// Show one client.
+    Client {
+        /// Client Identifier.
+        id: String,
+    },
+    /// List the clients that went, the latest first.
+    Closed {
+        /// limit=, cursor=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
+    /// Disconnect a client, or all that filters select.
+    Kick {
+        /// Client Identifier.
+        #[arg(required_unless_present = "filter")]
+        id: Option<String>,
+        /// A filter, in place of an identifier; may be repeated.
+        #[arg(long, value_name = "NAME=VALUE", conflicts_with = "id")]
+        filter: Vec<String>,
+        /// Why: for the log, and for a client of MQTT 5.
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Only count the clients that filters select.
+        #[arg(long, conflicts_with = "id")]
+        dry_run: bool,
+    },
+    /// End sessions that filters select.
+    Sessions {
+        /// Filters, such as state=away.
+        #[arg(value_name = "NAME=VALUE", required = true)]
+        filters: Vec<String>,
+        /// Only count them.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the subscriptions of one client, or of all.
+    Subscriptions {
+        /// client_id=, filter=, limit=, cursor=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+    },
+    /// List messages that wait for a client.
+    Queue {
+        /// Client Identifier.
+        id: String,
+    },
+    /// List messages that were sent to a client and are not completed.
+    Inflight {
+        /// Client Identifier.
+        id: String,
+    },
+    /// Say who would get a message.
+    Routes {
+        /// Its topic.
+        topic: String,
+    },
+    /// List retained messages, or remove them.
+    Retained {
+        /// Of the topics that this filter matches.
+        #[arg(default_value = "#")]
+        filter: String,
+        /// Remove them.
+        #[arg(long)]
+        remove: bool,
+        /// Only count those that would be removed.
+        #[arg(long, requires = "remove")]
+        dry_run: bool,
+    },
+    /// Publish a message.
+    Pub {
+        /// Topic Name.
+        topic: String,
+        /// The payload; without one it is empty.
+        #[arg(default_value = "")]
+        payload: String,
+        /// QoS.
+        #[arg(short, long, default_value = "0", value_parser = clap::value_parser!(u8).range(0..=2))]
+        qos: u8,
+        /// Retain it.
+        #[arg(short, long)]
+        retain: bool,
+    },
+    /// Print messages as they are published, a line each.
+    Sub {
+        /// Topic Filter.
+        filter: String,
+        /// End after so many.
+        #[arg(short = 'n', long, value_name = "N")]
+        count: Option<u64>,
+    },
+    /// Print what happens, a line each.
+    Events {
+        /// types=, client_id=, payload=.
+        #[arg(value_name = "NAME=VALUE")]
+        parameters: Vec<String>,
+        /// End after so many.
+        #[arg(short = 'n', long, value_name = "N")]
+        count: Option<u64>,
+    },
+    /// Have the broker read its configuration again.
+    Reload,
+    /// Show the configuration in force.
+    Config,
+}
+
+const EXAMPLES: &str = "\
+  dunlin ctl clients sort=-queued limit=10        whose queues are the longest
+  dunlin ctl clients idle_min=1h                  who has been silent for an hour
+  dunlin ctl kick lamp --reason 'new firmware'    disconnect one client
+  dunlin ctl kick --filter user=alice --dry-run   how many clients has alice?
+  dunlin ctl sessions state=away queued_min=1000  end sessions of clients that are away
+  dunlin ctl pub home/door open --qos 1           ends when it is kept
+  dunlin ctl --url unix:/run/dunlin/admin.sock broker";

@@ -1,0 +1,208 @@
+//! [`Asking`]: requests to the HTTP side of a broker, over TCP or a Unix socket. They are of HTTP/1.0: the answer ends
+//! with its connection.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+};
+
+use serde_json::Value;
+
+use super::{
+    super::health::{is_unread, reachable},
+    CtlError,
+};
+use crate::{
+    config::{Cli, Ctl},
+    types::{Endpoint, Transport},
+};
+
+/// A broker that is asked.
+pub(super) struct Asking {
+    place: Place,
+    login: Option<String>,
+}
+
+enum Place {
+    /// A host name or address with a port.
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// What it answers.
+pub(super) struct Answered {
+    pub value: Value,
+}
+
+impl Asking {
+    pub fn new(cli: &Cli, ctl: &Ctl, login: Option<String>) -> Result<Self, CtlError> {
+        let place = match &ctl.url {
+            Some(url) => Place::of(url).ok_or_else(|| CtlError::Url(url.clone()))?,
+            None => configured(cli, ctl)?,
+        };
+        Ok(Self { place, login })
+    }
+
+    /// Asks for something below `/api/v1/`.
+    pub fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answered, CtlError> {
+        let mut answer = self.begin(method, path, body)?;
+        let mut text = String::new();
+        answer.read_to_string(&mut text).map_err(|error| self.silent(error))?;
+        let value = serde_json::from_str(&text).map_err(|error| self.silent(error.into()))?;
+        Ok(Answered { value })
+    }
+
+    /// Reads server-sent events until there are no more, or as many as are wanted.
+    pub fn stream(
+        &self,
+        path: &str,
+        count: Option<u64>,
+        mut each: impl FnMut(&str, &Value) -> Result<(), CtlError>,
+    ) -> Result<(), CtlError> {
+        let (mut name, mut left) = (String::new(), count.unwrap_or(u64::MAX));
+        for line in self.begin("GET", path, None)?.lines() {
+            if left == 0 {
+                break;
+            }
+            let line = line.map_err(|error| self.silent(error))?;
+            if let Some(word) = line.strip_prefix("event: ") {
+                word.clone_into(&mut name);
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                let value = serde_json::from_str(data).map_err(|error| self.silent(error.into()))?;
+                each(&name, &value)?;
+                left -= 1;
+                if left == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request; what comes behind the head of an answer that is 200.
+    fn begin(&self, method: &str, path: &str, body: Option<&Value>) -> Result<BufReader<Box<dyn Read>>, CtlError> {
+        let (host, mut socket): (_, Box<dyn Socket>) = match &self.place {
+            Place::Tcp(address) => {
+                let socket = TcpStream::connect(address.as_str()).map_err(|error| self.silent(error))?;
+                (address.as_str(), Box::new(socket))
+            }
+            Place::Unix(path) => {
+                ("localhost", Box::new(UnixStream::connect(path).map_err(|error| self.silent(error))?))
+            }
+        };
+        let login = self.login.as_ref().map(|login| format!("Authorization: {login}\r\n")).unwrap_or_default();
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let length = match method {
+            "GET" => String::new(),
+            _ => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+        };
+        let request = format!("{method} /api/v1/{path} HTTP/1.0\r\nHost: {host}\r\n{login}{length}\r\n{body}");
+        socket.write_all(request.as_bytes()).map_err(|error| self.silent(error))?;
+        let mut answer = BufReader::new(Box::new(socket) as Box<dyn Read>);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            let read = (&mut answer).take(LONGEST_LINE).read_line(&mut line).map_err(|error| self.silent(error))?;
+            match line.trim_end() {
+                "" if read == 0 => return Err(self.silent(io::ErrorKind::UnexpectedEof.into())),
+                "" => break,
+                line => lines.push(line.to_owned()),
+            }
+        }
+        let status = lines[0].split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
+        match status {
+            Some(200) => Ok(answer),
+            Some(status) => Err(refused(status, answer)),
+            None => Err(self.silent(io::Error::other("what answers there is not HTTP"))),
+        }
+    }
+
+    fn silent(&self, error: io::Error) -> CtlError {
+        let url = match &self.place {
+            Place::Tcp(address) => format!("http://{address}"),
+            Place::Unix(path) => format!("unix:{}", path.display()),
+        };
+        CtlError::Silent { url, error }
+    }
+}
+
+/// What both kinds of sockets do.
+trait Socket: Read + Write {}
+
+impl<S: Read + Write> Socket for S {}
+
+const LONGEST_LINE: u64 = 64 << 10;
+
+fn refused(status: u16, mut answer: impl Read) -> CtlError {
+    let mut text = String::new();
+    // what it says is for people alone
+    let _cut_off = answer.read_to_string(&mut text);
+    let value: Value = serde_json::from_str(&text).unwrap_or_default();
+    let word = |name: &str| value[name].as_str().map(str::to_owned);
+    let detail = word("detail").unwrap_or_else(|| text.trim().to_owned());
+    CtlError::Refused { status, code: word("code").unwrap_or_default(), detail }
+}
+
+impl Place {
+    fn of(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Some(Self::Unix(path.into()));
+        }
+        let address = url.strip_prefix("http://")?.trim_end_matches('/');
+        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        (!address.contains('/')).then(|| Self::Tcp(if has_port { address.into() } else { format!("{address}:80") }))
+    }
+}
+
+/// Where the configuration says, a Unix socket first.
+fn configured(cli: &Cli, ctl: &Ctl) -> Result<Place, CtlError> {
+    let (config, errors) = cli.with_config(ctl.config.as_deref()).resolve_all();
+    if let Some(error) = errors.into_iter().find(is_unread) {
+        return Err(error.into());
+    }
+    let all = config.http_addresses().iter().filter_map(|address| address.endpoints(Transport::Tcp).ok());
+    let mut all: Vec<_> = all.flatten().collect();
+    all.sort_by_key(|endpoint| !matches!(endpoint, Endpoint::Unix(_)));
+    let place = all.iter().map(reachable).find_map(|endpoint| match endpoint {
+        Endpoint::Unix(path) => Some(Place::Unix(path)),
+        Endpoint::Ip(address) if address.port() != 0 => Some(Place::Tcp(address.to_string())),
+        _ => None,
+    });
+    place.ok_or(CtlError::Nowhere)
+}
+
+/// Percent-encoding (RFC 3986): all but what is never special.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let tcp = |url| match Place::of(url) {
+            Some(Place::Tcp(address)) => Some(address),
+            _ => None,
+        };
+        assert_eq!(tcp("http://localhost:9883/").as_deref(), Some("localhost:9883"));
+        assert_eq!(tcp("http://[::1]:9883").as_deref(), Some("[::1]:9883"));
+        assert_eq!(tcp("http://broker.lan").as_deref(), Some("broker.lan:80"));
+        for wrong in ["https://a", "a:1", "http://a/b", ""] {
+            assert!(Place::of(wrong).is_none(), "{wrong}");
+        }
+        assert!(matches!(Place::of("unix:/run/a.sock"), Some(Place::Unix(path)) if path.ends_with("a.sock")));
+        assert_eq!(encode("a/b +%ä"), "a%2Fb%20%2B%25%C3%A4");
+    }
+}

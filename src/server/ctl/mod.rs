@@ -1,0 +1,161 @@
+//! `dunlin ctl`: asks a broker that runs, over HTTP, and shows what it answers.
+
+mod asking;
+mod shown;
+
+use std::{fs, io, path::PathBuf};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::{
+    auth::FirstLine,
+    config::{Cli, ConfigError, Ctl, CtlAction},
+};
+use asking::{Answered, Asking, encode};
+
+/// Why a broker did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum CtlError {
+    /// Where it is served is not known.
+    #[error("no HTTP is configured (http.listen): give --url http://HOST:PORT or --url unix:PATH")]
+    Nowhere,
+    /// Neither of the two.
+    #[error("--url {0:?}: http://HOST:PORT or unix:PATH is expected")]
+    Url(String),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file with a key or a password.
+    #[error("cannot read {}: {error}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// A parameter without a name.
+    #[error("{0:?}: NAME=VALUE is expected, such as user=alice")]
+    Parameter(String),
+    /// It does not answer.
+    #[error("{url}: {error}")]
+    Silent {
+        /// Where.
+        url: String,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
+    /// It answers no.
+    #[error("{detail} ({status} {code})")]
+    Refused {
+        /// Status of HTTP.
+        status: u16,
+        /// What is wrong, for programs.
+        code: String,
+        /// For people.
+        detail: String,
+    },
+    /// Standard output.
+    #[error("cannot write: {0}")]
+    Write(io::Error),
+}
+
+/// Asks, and prints the answer.
+pub(super) fn ask(cli: &Cli, ctl: &Ctl) -> Result<(), CtlError> {
+    let asking = Asking::new(cli, ctl, login(ctl)?)?;
+    match &ctl.action {
+        CtlAction::Sub { filter, count } => {
+            let path = format!("messages?qos=2&filter={}", encode(filter));
+            return asking.stream(&path, *count, |_, data| shown::message(data, ctl.json));
+        }
+        CtlAction::Events { parameters, count } => {
+            let path = format!("events{}", query(parameters)?);
+            return asking.stream(&path, *count, |name, data| shown::event(name, data, ctl.json));
+        }
+        _ => {}
+    }
+    let (method, path, body) = request(&ctl.action)?;
+    let Answered { value, .. } = asking.ask(method, &path, body.as_ref())?;
+    shown::print(&if ctl.json { format!("{value}\n") } else { shown::people(&value) })
+}
+
+/// The verb, the path below `/api/v1/` and the body.
+fn request(action: &CtlAction) -> Result<(&'static str, String, Option<Value>), CtlError> {
+    let get = |path: String| Ok(("GET", path, None));
+    let of = |id: &str, what: &str| format!("clients/{}{what}", encode(id));
+    match action {
+        CtlAction::Broker => get("broker".into()),
+        CtlAction::Clients { parameters } => get(format!("clients{}", query(parameters)?)),
+        CtlAction::Client { id } => get(of(id, "")),
+        CtlAction::Closed { parameters } => get(format!("closed-clients{}", query(parameters)?)),
+        CtlAction::Kick { id: Some(id), reason, .. } => {
+            Ok(("DELETE", format!("{}?reason={}", of(id, ""), encode(reason)), None))
+        }
+        CtlAction::Kick { filter, reason, dry_run, .. } => {
+            Ok(("POST", "kick".into(), Some(object(filter, &[("reason", reason.as_str().into())], *dry_run)?)))
+        }
+        CtlAction::Sessions { filters, dry_run } => {
+            Ok(("DELETE", "sessions".into(), Some(object(filters, &[], *dry_run)?)))
+        }
+        CtlAction::Subscriptions { parameters } => get(format!("subscriptions{}", query(parameters)?)),
+        CtlAction::Queue { id } => get(of(id, "/queue?limit=1000")),
+        CtlAction::Inflight { id } => get(of(id, "/inflight?limit=1000")),
+        CtlAction::Routes { topic } => get(format!("routes?limit=1000&topic={}", encode(topic))),
+        CtlAction::Retained { filter, remove: true, dry_run } => {
+            Ok(("DELETE", format!("retained?filter={}&dry_run={dry_run}", encode(filter)), None))
+        }
+        CtlAction::Retained { filter, .. } => {
+            get(format!("retained?payload=true&limit=1000&filter={}", encode(filter)))
+        }
+        CtlAction::Pub { topic, payload, qos, retain } => {
+            let message = json!({ "topic": topic, "payload": payload, "qos": qos, "retain": retain });
+            Ok(("POST", "publish".into(), Some(message)))
+        }
+        CtlAction::Reload => Ok(("POST", "reload".into(), None)),
+        CtlAction::Config => get("config".into()),
+        CtlAction::Sub { .. } | CtlAction::Events { .. } => get("broker".into()),
+    }
+}
+
+fn pair(parameter: &str) -> Result<(&str, &str), CtlError> {
+    parameter.split_once('=').ok_or_else(|| CtlError::Parameter(parameter.to_owned()))
+}
+
+fn query(parameters: &[String]) -> Result<String, CtlError> {
+    let mut query = String::new();
+    for parameter in parameters {
+        let (name, value) = pair(parameter)?;
+        query += if query.is_empty() { "?" } else { "&" };
+        query += &format!("{}={}", encode(name), encode(value));
+    }
+    Ok(query)
+}
+
+/// Parameters as a body, which may be longer than a URL.
+fn object(parameters: &[String], more: &[(&str, Value)], dry_run: bool) -> Result<Value, CtlError> {
+    let mut body = json!({ "dry_run": dry_run });
+    for parameter in parameters {
+        let (name, value) = pair(parameter)?;
+        body[name] = value.into();
+    }
+    more.iter().for_each(|(name, value)| body[*name] = value.clone());
+    Ok(body)
+}
+
+/// The header with the login, if there is one.
+fn login(ctl: &Ctl) -> Result<Option<String>, CtlError> {
+    let first_line = |path: &PathBuf| {
+        let file = fs::File::open(path);
+        let read = file.and_then(|file| FirstLine::read(io::BufReader::new(file)));
+        read.map(|line| line.password).map_err(|error| CtlError::Read { path: path.clone(), error })
+    };
+    Ok(match (&ctl.key_file, &ctl.user, &ctl.password_file) {
+        (Some(file), ..) => Some(format!("Bearer {}", String::from_utf8_lossy(&first_line(file)?))),
+        (None, Some(user), Some(file)) => {
+            let both = [user.as_bytes(), b":", &first_line(file)?].concat();
+            Some(format!("Basic {}", BASE64.encode(both)))
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,129 @@
+//! [`Desk`]: what the HTTP side asks a server: its configuration and rules, and that it is read again.
+
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{access, http, listeners::Listeners};
+use crate::{
+    admin::{Asked, Control, Reloading, Setting},
+    auth::{Auth, Question},
+    config::{self, Config, SysPublish},
+};
+
+/// What the HTTP side asks.
+pub(super) struct Desk {
+    /// As it is in force.
+    config: ArcSwap<Config>,
+    auth: Option<Arc<Auth>>,
+    listeners: Arc<Listeners>,
+    asked: mpsc::Sender<ReloadAsked>,
+    is_heard: Arc<AtomicBool>,
+}
+
+/// Those that wait for the program that runs the server.
+pub(super) struct ReloadsAsked {
+    asked: Mutex<mpsc::Receiver<ReloadAsked>>,
+    is_heard: Arc<AtomicBool>,
+}
+
+/// Somebody asks that the configuration is read again.
+#[derive(Debug)]
+pub struct ReloadAsked(oneshot::Sender<Result<Vec<String>, String>>);
+
+impl ReloadAsked {
+    /// It was: what changed, a line each, or why everything stays as it is.
+    pub fn done(self, result: Result<Vec<String>, String>) {
+        // who asked may be gone
+        let _ = self.0.send(result);
+    }
+}
+
+impl ReloadsAsked {
+    pub(super) async fn next(&self) -> ReloadAsked {
+        self.is_heard.store(true, Ordering::Release);
+        let next = poll_fn(|cx| self.asked.lock().poll_recv(cx)).await;
+        match next {
+            Some(asked) => asked,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Desk {
+    pub(super) fn new(
+        config: &Config,
+        auth: Option<Arc<Auth>>,
+        listeners: Arc<Listeners>,
+    ) -> (Arc<Self>, ReloadsAsked) {
+        let (sender, receiver) = mpsc::channel(1);
+        let is_heard = Arc::<AtomicBool>::default();
+        let config = ArcSwap::from_pointee(config.clone());
+        let desk = Self { config, auth, listeners, asked: sender, is_heard: is_heard.clone() };
+        (Arc::new(desk), ReloadsAsked { asked: Mutex::new(receiver), is_heard })
+    }
+
+    /// This is in force from now on.
+    pub(super) fn replace(&self, config: &Config) {
+        self.config.store(Arc::new(config.clone()));
+    }
+}
+
+impl Control for Desk {
+    fn listeners(&self) -> Vec<(u16, String)> {
+        let all = self.listeners.all();
+        all.into_iter().map(|one| (one.number, one.endpoint.with(one.transport).to_string())).collect()
+    }
+
+    fn settings(&self) -> Vec<Setting> {
+        let config = self.config.load();
+        let all = config::settings(&config).into_iter();
+        all.map(|(key, value)| Setting { from: config.origins.of(&key).map(str::to_owned), key, value }).collect()
+    }
+
+    fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (key, value) in config::settings(&self.config.load()) {
+            hash.update(format!("{key} = {value}\n"));
+        }
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn check(&self, text: &str) -> Result<Vec<String>, String> {
+        let checked = config::parse(text, "the body").map_err(|error| error.to_string())?;
+        let plugged_in = self.auth.is_none();
+        access::load(&checked, plugged_in).map_err(|error| error.to_string())?;
+        http::check(&checked, plugged_in).map_err(|error| error.to_string())?;
+        Ok(config::changes(&self.config.load(), &checked).iter().map(ToString::to_string).collect())
+    }
+
+    fn explain(&self, asked: &Asked<'_>) -> Option<(bool, String)> {
+        let policy = self.auth.as_ref()?.policy();
+        let Asked { user, client, publish, topic } = *asked;
+        if publish && topic.starts_with("$SYS/") && self.config.load().sys.client_publish != SysPublish::Allow {
+            return Some((false, "sys.client_publish: clients may not publish to $SYS".into()));
+        }
+        let explained = policy.explain(&Question { user, client, publish, topic });
+        Some((explained.allowed, explained.because))
+    }
+
+    fn reload(&self) -> Reloading {
+        let (asked, is_heard) = (self.asked.clone(), self.is_heard.load(Ordering::Acquire));
+        Box::pin(async move {
+            let (done, result) = oneshot::channel();
+            if !is_heard || asked.send(ReloadAsked(done)).await.is_err() {
+                return None;
+            }
+            result.await.ok()
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! `dunlin ctl`, against a broker in a process of its own.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    command::{refused, told},
+    raw::{Connect, Message},
+    running::Running,
+    wait_until,
+};
+
+/// A broker whose HTTP is served on a Unix socket.
+struct Place {
+    dir: TempDir,
+    broker: Running,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("admin.sock");
+        let text = format!("[http]\nlisten = \"unix:{}\"\n[limits]\nmax_connections = 50\n", socket.display());
+        fs::write(dir.path().join("dunlin.toml"), text).unwrap();
+        let file = dir.path().join("dunlin.toml");
+        let broker = Running::start(&["--config", file.to_str().unwrap()]);
+        Self { dir, broker }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    #[track_caller]
+    fn ctl(&self, words: &[&str]) -> String {
+        told(self.path(), &[], &[&["ctl", "--config", "dunlin.toml"], words].concat())
+    }
+
+    #[track_caller]
+    fn json(&self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.ctl(&[words, &["--json"]].concat())).unwrap()
+    }
+}
+
+#[test]
+fn an_operator_looks_and_acts() {
+    let place = Place::new();
+    let mut lamp = place.broker.client("lamp");
+    lamp.subscribe(&[("home/#", 1)]);
+    let mut away = place.broker.begin("away/1");
+    away.subscribe(&[("home/door", 1)]);
+    away.disconnect();
+
+    assert!(place.ctl(&["broker"]).contains("connected: 1\n"));
+    let table = place.ctl(&["clients", "sort=-subscriptions", "fields=client_id,subscriptions,connected"]);
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["CLIENT_ID", "CONNECTED", "SUBSCRIPTIONS"]);
+    assert_eq!(rows.len(), 3);
+    assert!(rows.contains(&vec!["lamp", "true", "1"]) && rows.contains(&vec!["away/1", "false", "1"]), "{table}");
+    assert_eq!(place.json(&["client", "away/1"])["connected"], false);
+    assert!(place.ctl(&["subscriptions", "client_id=lamp"]).contains("home/#"));
+    assert!(place.ctl(&["routes", "home/door"]).contains("away/1"));
+
+    assert_eq!(place.ctl(&["pub", "home/door", "open", "--qos", "1", "--retain"]), "subscribers: 2\n");
+    lamp.expect_message("home/door", "open", 1);
+    assert!(place.ctl(&["queue", "away/1"]).contains("home/door"));
+    assert!(place.ctl(&["retained"]).contains("open"));
+    assert_eq!(place.ctl(&["retained", "home/#", "--remove"]), "dry_run: false\nmessages: 1\n");
+
+    assert_eq!(place.json(&["kick", "--filter", "prefix=l", "--dry-run"])["clients"], 1);
+    assert_eq!(place.json(&["kick", "lamp", "--reason", "new firmware"])["result"], "closing");
+    lamp.expect_closed();
+    wait_until(|| place.ctl(&["closed"]).contains("new firmware"), String::new);
+    assert_eq!(place.json(&["sessions", "state=away"]), json!({ "clients": 1, "done": 1, "dry_run": false }));
+    assert_eq!(place.json(&["clients"])["data"], json!([]));
+
+    let unknown = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "client", "nobody"], 1);
+    assert!(unknown.contains("there is no client \"nobody\"") && unknown.contains("(404 no-client)"), "{unknown}");
+    let wrong = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "clients", "usr=a"], 1);
+    assert!(wrong.contains("did you mean \"user\"?"), "{wrong}");
+    let bare = refused(place.path(), &[], &["ctl", "-c", "dunlin.toml", "clients", "alice"], 1);
+    assert!(bare.contains("NAME=VALUE is expected"), "{bare}");
+    let nobody = refused(place.path(), &[], &["ctl", "--url", "unix:none.sock", "broker"], 1);
+    assert!(nobody.contains("unix:none.sock: No such file"), "{nobody}");
+    place.broker.stop();
+}
+
+#[test]
+fn a_reload_says_what_changed_or_what_is_wrong() {
+    let place = Place::new();
+    let file = place.path().join("dunlin.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("max_connections = 50", "max_connections = 60")).unwrap();
+    assert_eq!(place.ctl(&["reload"]), "changes: limits.max_connections = 60 (was 50)\n");
+    let config = place.json(&["config"]);
+    let setting = config["data"].as_array().unwrap().iter().find(|one| one["key"] == "limits.max_connections").unwrap();
+    assert_eq!(setting["value"], "60");
+    assert!(setting["from"].as_str().unwrap().contains("dunlin.toml"), "{setting}");
+    assert_eq!(place.ctl(&["reload"]), "changes:\n");
+
+    let socket = format!("unix:{}", place.path().join("admin.sock").display());
+    fs::write(&file, text.replace("max_connections", "max_conections")).unwrap();
+    let wrong = refused(place.path(), &[], &["ctl", "--url", &socket, "reload"], 1);
+    assert!(wrong.contains("did you mean \"max_connections\"?") && wrong.contains("(409 configuration)"), "{wrong}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&told(place.path(), &[], &["ctl", "--url", &socket, "broker", "--json"]))
+            .unwrap()["reload"]["succeeded"],
+        false
+    );
+    place.broker.stop();
+}
+
+#[test]
+fn messages_and_events_are_printed_as_they_come() {
+    let place = Place::new();
+    place.broker.client("keeper").publish(Message::new("home/door", "open").qos(1).retain());
+    // what is retained comes at once
+    assert_eq!(place.ctl(&["sub", "home/#", "-n", "1"]), "home/door open\n");
+    let json: Value = serde_json::from_str(&place.ctl(&["sub", "home/+", "--count", "1", "--json"])).unwrap();
+    assert_eq!((&json["topic"], &json["qos"], &json["retain"]), (&json!("home/door"), &json!(1), &json!(true)));
+    // clients that come until one was seen
+    let printed = std::thread::scope(|scope| {
+        let dir = place.path().to_owned();
+        let words = ["ctl", "--config", "dunlin.toml", "events", "types=connect", "-n", "1"];
+        let events = scope.spawn(move || told(&dir, &[], &words));
+        while !events.is_finished() {
+            drop(place.broker.connect(&Connect::new("comer"), 0));
+        }
+        events.join().unwrap()
+    });
+    assert!(printed.starts_with("connect ") && printed.contains("client_id=comer"), "{printed}");
+    place.broker.stop();
+}

@@ -1,0 +1,127 @@
+//! Server-sent events.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use dunlin::{Publication, QoS};
+use serde_json::Value;
+
+use super::{address, ask, broker, client};
+use crate::support::{GUARD, raw::Message, run, wait_until};
+
+/// A stream that is read: its head has come.
+struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    fn open(at: SocketAddr, path: &str) -> Self {
+        let mut socket = TcpStream::connect(at).unwrap();
+        socket.set_read_timeout(Some(GUARD)).unwrap();
+        socket.write_all(format!("GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+        let mut stream = Self(BufReader::new(socket));
+        assert!(stream.line().starts_with("HTTP/1.0 200"));
+        while stream.line() != ": dunlin" {}
+        stream
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ends");
+        line.trim_end().to_owned()
+    }
+
+    /// The next event.
+    fn next(&mut self) -> (String, Value) {
+        let mut name = String::new();
+        loop {
+            let line = self.line();
+            if let Some(word) = line.strip_prefix("event: ") {
+                word.clone_into(&mut name);
+            }
+            if let Some(data) = line.strip_prefix("data: ") {
+                return (name, serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn events_are_told_as_they_happen() {
+    let broker = broker("");
+    let at = address(&broker);
+    let mut all = Stream::open(at, "events");
+    let mut published = Stream::open(at, "events?types=publish&payload=true&client_id=lamp");
+    let mut other = client(&broker, "other");
+    let mut lamp = client(&broker, "lamp");
+    lamp.subscribe(&[("a/b", 1)]);
+    other.publish(Message::new("x", "not the lamp's").qos(1));
+    lamp.publish(Message::new("x", "payload").qos(1));
+    lamp.disconnect();
+    let (name, event) = published.next();
+    assert_eq!((name.as_str(), &event["payload"], &event["topic"]), ("publish", &"payload".into(), &"x".into()));
+
+    // threads tell of what they do, each in its order
+    let mut of_lamp = Vec::new();
+    while of_lamp.len() < 3 {
+        let (name, event) = all.next();
+        if event["client_id"] == "lamp" {
+            of_lamp.push(name);
+        }
+    }
+    assert_eq!(of_lamp, ["connect", "subscribe", "disconnect"]);
+}
+
+#[test]
+fn messages_are_told_and_a_slow_reader_is_told_what_it_lost() {
+    let broker = broker("");
+    let at = address(&broker);
+    let publish = |topic: &str, payload: Vec<u8>| {
+        run(broker.server.publish(Publication::new(topic, payload).qos(QoS::AtLeastOnce).retain(topic == "old")))
+            .unwrap()
+    };
+    publish("old", b"retained".to_vec());
+    let mut quick = Stream::open(at, "messages?filter=%23&qos=1");
+    let (name, message) = quick.next();
+    assert_eq!((name.as_str(), &message["payload"], &message["retain"]), ("message", &"retained".into(), &true.into()));
+    drop(quick);
+
+    let mut slow = Stream::open(at, "messages?filter=big&qos=1");
+    let (all, payload) = (1_500, vec![b'x'; 64 << 10]);
+    for _ in 0..all {
+        publish("big", payload.clone());
+    }
+    // others are answered
+    assert_eq!(ask(at, "GET", "/api/v1/broker", &[]).status, 200);
+    let (mut got, mut lost) = (0, 0);
+    while got + lost < all {
+        match slow.next() {
+            (name, data) if name == "lost" => lost += data["lost"].as_u64().unwrap(),
+            _ => got += 1,
+        }
+    }
+    assert!(lost > 0 && got > 0, "{got} came, {lost} were lost");
+}
+
+#[test]
+fn streams_are_bounded() {
+    let broker = broker("");
+    let at = address(&broker);
+    let streams: Vec<_> = (0..32).map(|_| Stream::open(at, "events?types=connect")).collect();
+    let refused = ask(at, "GET", "/api/v1/messages?filter=a", &[]);
+    assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
+    // requests are answered beside them
+    assert_eq!(ask(at, "GET", "/api/v1/broker", &[]).status, 200);
+    drop(streams);
+    wait_until(|| status(at, "events?types=connect") == 200, || "there is no room".into());
+}
+
+/// Of a stream that is not read.
+fn status(at: SocketAddr, path: &str) -> u16 {
+    let mut socket = TcpStream::connect(at).unwrap();
+    socket.set_read_timeout(Some(GUARD)).unwrap();
+    socket.write_all(format!("GET /api/v1/{path} HTTP/1.0\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+    let mut line = String::new();
+    BufReader::new(socket).read_line(&mut line).unwrap();
+    line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status")
+}
