@@ -55,6 +55,8 @@ pub(crate) struct Observers {
     others: Box<[Other]>,
     /// What all of the others ask for together in this turn.
     wanted: EventKinds,
+    /// They were told of something in this turn.
+    told: Cell<bool>,
     dropped: DropLog,
     pub(crate) denials: Denials,
     /// What is done now is finished whatever plug-ins do: see [`RouterThread::finish`].
@@ -109,6 +111,7 @@ impl Observers {
 
     #[inline(never)]
     fn tell_others(&self, event: &Event<'_>) {
+        self.told.set(true);
         for other in self.others.iter().filter(|other| other.wants.have(event.kind())) {
             self.call((), || other.observe.observe(event));
         }
@@ -273,6 +276,7 @@ impl RouterThread {
                 shard,
                 others: others.collect(),
                 wanted: EventKinds::NONE,
+                told: Cell::default(),
                 dropped: DropLog::default(),
                 denials: Denials::default(),
                 finishes: Cell::default(),
@@ -330,7 +334,7 @@ impl RouterThread {
         for waker in self.wakes.drain(..) {
             waker.wake();
         }
-        if self.observers.wanted != EventKinds::NONE {
+        if self.observers.told.replace(false) {
             self.observers.turn_ended();
         }
     }
