@@ -472,8 +472,8 @@ const SYS: Table<Config> = Table {
 
 const HTTP: Table<Config> = Table {
     name: "http",
-    help: "Health checks and metrics over HTTP. Without a configured login, programs on this machine may read everything; \
-           with one, the users below.",
+    help: "Health checks, metrics and the admin API over HTTP. Without a configured login, programs on this machine are \
+           operators; with one, only the users below are let in.",
     keys: keys! { Config, config => config.http;
         listen: Addresses,
             "Addresses of the HTTP server. A default address whose port is taken is skipped; if a listener has port \
@@ -483,7 +483,7 @@ const HTTP: Table<Config> = Table {
              everything.";
         users: Users,
             "Users of auth.password_file who may log in (Basic), each with a role: \"viewer\", \"operator\" or \
-             \"admin\". In this version each of them may read the metrics.";
+             \"admin\". The page on the admin API lists what each role may do.";
         metrics_open: Switch, "Whether /metrics can be read without a login.";
         allowed_hosts: Hosts,
             "Host names, beside those of loopback, that requests may have in their Host header. If set, requests with \
