@@ -1,5 +1,5 @@
 //! The command lines of what dunlin does beside being a broker: `dunlin init`, `passwd`, `explain`, `certs`,
-//! `health`, `store`, `ctl`, `completions`, `man`. Doing it is the business of `server`.
+//! `health`, `store`, `import`, `ctl`, `completions`, `man`. Doing it is the business of `server`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,6 +22,8 @@ pub enum Command {
     Health(Health),
     /// Look at, repair, copy or convert a data directory.
     Store(StoreArgs),
+    /// Make a configuration of a mosquitto.conf, and say what became of each line.
+    Import(ImportArgs),
     /// Ask a broker that runs: its clients, sessions, messages, events.
     Ctl(Ctl),
     /// Print the script by which a shell completes command lines of dunlin.
@@ -230,6 +232,26 @@ pub struct Health {
     /// How long it may take altogether.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+}
+
+/// `dunlin import mosquitto.conf`
+///
+/// Prints a configuration of dunlin that does what mosquitto does with that file, and on standard error file, line,
+/// option and what became of it. Exits with 0; with 1 where a line is refused, and nothing is written; with 3 where
+/// lines have no effect here. "dunlin -c mosquitto.conf" runs with the file as it is.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ImportArgs {
+    /// The configuration of mosquitto. Relative paths in it are relative to the working directory.
+    #[arg(value_name = "CONF")]
+    pub config: PathBuf,
+
+    /// Write the configuration to this file, which must not be there yet, and not to standard output.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Write what became of each line to this file, and not to standard error.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// What a client wants to do.

@@ -33,6 +33,12 @@ pub enum ConfigError {
         /// What it is, and what to do.
         what: &'static str,
     },
+    /// A line of a `mosquitto.conf` that cannot be imported.
+    #[error("{what}")]
+    Mosquitto {
+        /// File, line, option, and what is wrong or what to do.
+        what: String,
+    },
     /// A key that nothing reads.
     #[error("{file}:{line}: unknown key {key:?}{place}; {hint}")]
     UnknownKey {

@@ -23,6 +23,7 @@ use super::{
     keys::{LISTENER, LOG_FORMAT, Listener, TABLES, TOP, Table},
     listen,
     listener::{self, ListenerConfig},
+    mosquitto::{self, Import},
     settings::{Config, LogFormat},
     variables,
 };
@@ -57,6 +58,10 @@ pub(super) fn load_all(path: &Path) -> Loaded {
                 continue;
             }
         };
+        let text = match mosquitto::is_one(&path, &text) {
+            true => loaded.import(&path),
+            false => text,
+        };
         let source = Source { directory: path.parent(), ..Source::new(&text, &file) };
         source.read_into(&mut loaded.config);
         let mode = fs::metadata(&path).map_or(0, |about| about.permissions().mode() & 0o7777);
@@ -72,6 +77,17 @@ pub(super) fn load_all(path: &Path) -> Loaded {
     loaded.config.origins.drop_ins = [directory.clone(), directory.join("new")].into();
     loaded.config.origins.drop_ins.extend(all_files(path).into_iter().skip(1));
     loaded
+}
+
+impl Loaded {
+    /// The TOML that a `mosquitto.conf` becomes; its lines that cannot be imported are errors.
+    fn import(&mut self, path: &Path) -> String {
+        let import = Import::of_file(path);
+        self.errors.extend(import.errors());
+        self.config.warnings.extend(import.lost().map(ToString::to_string));
+        self.config.mosquitto_db = import.database;
+        if self.errors.is_empty() { import.toml } else { String::new() }
+    }
 }
 
 /// The configuration, and its drop-in files `dunlin.d/*.toml` in the order of their names.

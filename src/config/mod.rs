@@ -19,6 +19,7 @@
 //! variables ────► text            ${NAME} in a value
 //! hints                           the nearest name to a wrong one
 //! foreign                         configurations of other programs
+//! mosquitto ────► Import          a mosquitto.conf: the TOML that it becomes, and a report
 //! origins                         which file, variable or flag set which key
 //! commands                        the command lines of what dunlin does beside being a broker
 //! ctl                             that of dunlin ctl
@@ -44,6 +45,7 @@ mod listen;
 mod listener;
 mod lists;
 mod memory_bound;
+pub mod mosquitto;
 mod origins;
 mod plain;
 pub mod reference;
@@ -56,7 +58,9 @@ mod variables;
 pub use crate::types::{QueueFull, Secret, SharedSubscriptions};
 pub use changes::{KeyChange, changes, listener_changes, settings};
 pub use cli::Cli;
-pub use commands::{Action, CertsArgs, Command, Explain, Health, Init, Passwd, Shell, StoreAction, StoreArgs};
+pub use commands::{
+    Action, CertsArgs, Command, Explain, Health, ImportArgs, Init, Passwd, Shell, StoreAction, StoreArgs,
+};
 pub use ctl::{Ctl, CtlAction};
 pub use error::ConfigError;
 pub use file::{load, parse};

@@ -33,6 +33,8 @@ pub struct Config {
     pub ready_file: Option<PathBuf>,
     /// Where what is acknowledged is kept beyond the process; `None`: nowhere.
     pub data_dir: Option<PathBuf>,
+    /// Where mosquitto keeps its data, if this was read from its configuration.
+    pub mosquitto_db: Option<PathBuf>,
     /// When it is on disk.
     pub sync: SyncMode,
     /// With [`SyncMode::Interval`]: how often it is written out.
@@ -350,6 +352,7 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(5),
             ready_file: None,
             data_dir: None,
+            mosquitto_db: None,
             sync: SyncMode::default(),
             sync_interval: Duration::from_secs(1),
             watch: false,

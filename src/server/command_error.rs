@@ -45,6 +45,14 @@ pub enum CommandError {
         /// Why.
         error: io::Error,
     },
+    /// A file cannot be written.
+    #[error("cannot write {}: {error}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says, and part of the text.
+        error: io::Error,
+    },
     /// The answer cannot be written.
     #[error("cannot write: {0}")]
     Write(io::Error),

@@ -1,4 +1,4 @@
-//! The subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `completions`, `man`.
+//! The subcommands: `dunlin init`, `passwd`, `explain`, `certs`, `health`, `store`, `import`, `completions`, `man`.
 
 use std::{
     io::{self, Write},
@@ -8,7 +8,7 @@ use std::{
 use super::{
     access,
     command_error::CommandError,
-    ctl, health, health_http, init, manual,
+    ctl, health, health_http, import, init, manual,
     passwords::{asked_twice, fits, fits_scram},
 };
 use crate::{
@@ -18,9 +18,10 @@ use crate::{
     store::tools::{self, ToolError},
 };
 
-/// Does what `command`, a part of `cli`, says; `false`: the answer is no.
-pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
-    match command {
+/// Does what `command`, a part of `cli`, says; the exit code: 1 where the answer is no.
+pub fn command(cli: &Cli, command: &Command) -> Result<u8, CommandError> {
+    let done = match command {
+        Command::Import(args) => return import::import(args),
         Command::Init(args) => init::set_up(args).map(|()| true),
         Command::Passwd(passwd) => change_password(passwd).map(|()| true),
         Command::Explain(explain) => answer(cli, explain),
@@ -36,7 +37,8 @@ pub fn command(cli: &Cli, command: &Command) -> Result<bool, CommandError> {
         Command::Ctl(args) => Ok(ctl::ask(cli, args).map(|()| true)?),
         Command::Completions { shell } => manual::completions(*shell).map(|()| true),
         Command::Man { dir } => manual::man(dir.as_deref()).map(|()| true),
-    }
+    };
+    Ok(if done? { 0 } else { import::NO })
 }
 
 fn store(action: &StoreAction) -> Result<bool, CommandError> {

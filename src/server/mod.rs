@@ -16,6 +16,8 @@ mod health;
 mod health_http;
 mod http;
 #[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
+mod import;
+#[cfg(all(feature = "http", feature = "store", feature = "tls", feature = "websocket"))]
 mod init;
 mod inspection;
 mod listeners;

@@ -1,6 +1,6 @@
 //! What is written for people about the configuration is what the code does: `config/dunlin.toml` and the tables in
-//! `docs/configuration.md` are those that `dunlin::config::reference` and the command line make. `DUNLIN_BLESS=1 cargo
-//! test --test it config_reference` writes them.
+//! `docs/configuration.md` and `docs/from-mosquitto.md` are those that `dunlin::config` and the command line make.
+//! `DUNLIN_BLESS=1 cargo test --test it config_reference` writes them.
 
 use std::{fmt::Write, fs, path::PathBuf};
 
@@ -22,12 +22,17 @@ fn the_tables_of_keys_flags_and_commands() {
 }
 
 #[test]
+fn the_table_of_options_of_mosquitto() {
+    assert_written("docs/from-mosquitto.md", |page| with(page, "options", &dunlin::config::mosquitto::markdown()));
+}
+
+#[test]
 fn every_flag_and_command_is_in_the_tables() {
     let (flags, commands) = (flags(), commands());
     for name in ["--data-dir DIR", "-c FILE", "--allow-anonymous", "--log-format FORMAT", "-v"] {
         assert!(flags.contains(&format!("`{name}")), "{name} is not in\n{flags}");
     }
-    for name in ["certs", "store backup", "passwd", "explain", "health", "init"] {
+    for name in ["certs", "store backup", "passwd", "explain", "health", "import", "init"] {
         assert!(commands.contains(&format!("| `dunlin {name}")), "{name} is not in\n{commands}");
     }
 }

@@ -20,6 +20,7 @@
 //! | `http` | health checks, metrics and the admin API over HTTP |
 //! | `ctl` | `dunlin ctl` |
 //! | `init` | `dunlin init`, and that what it prints works |
+//! | `mosquitto` | what mosquitto has is taken over |
 //! | `manual` | manual pages and completions |
 //! | `container` | the container's configuration, and what its image runs |
 //! | `service` | the binary as a service of systemd |
@@ -49,6 +50,7 @@ mod library;
 mod limits;
 mod log;
 mod manual;
+mod mosquitto;
 mod persistence;
 mod reload;
 mod rumqttc;

@@ -48,7 +48,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Some(command) = &cli.command {
-        return Ok(if server::command(cli, command)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        return Ok(server::command(cli, command)?.into());
     }
     if cli.print_config {
         return print(&reference::toml());

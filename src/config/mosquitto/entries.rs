@@ -1,0 +1,38 @@
+//! Keys with their values, as TOML, and the lines that they are from: [`Entry`].
+
+use super::{lines::Found, told::Place};
+
+/// A key with its value, as TOML, and why it has it.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// With its table: `limits.max_qos`.
+    pub key: &'static str,
+    pub value: String,
+    pub from: From,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum From {
+    Line {
+        place: Place,
+        option: String,
+    },
+    /// mosquitto's default, with the option if there is one.
+    Default(&'static str),
+}
+
+pub(super) fn entry(key: &'static str, value: impl Into<String>, found: &Found) -> Entry {
+    let from = From::Line { place: found.place.clone(), option: found.name() };
+    Entry { key, value: value.into(), from }
+}
+
+/// A text as TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A path as TOML, from the working directory as mosquitto takes it: that of the TOML file may be another one.
+pub(super) fn path(written: &str) -> String {
+    let absolute = std::path::absolute(written).unwrap_or_else(|_| written.into());
+    quoted(&absolute.to_string_lossy())
+}

@@ -1,0 +1,279 @@
+//! The options of one listener.
+
+use super::{
+    entries::{Entry, From, entry, path, quoted},
+    global::{MOST, wrong},
+    lines::Found,
+    sections::{Section, Sections},
+    told::Outcome,
+    translation::Translation,
+};
+
+pub(super) fn translate(to: &mut Translation, sections: &Sections) {
+    let has_default = !sections.default.is_empty();
+    if !sections.listens {
+        let entry =
+            Entry { key: "listener.address", value: "\"localhost:1883\"".into(), from: From::Default("listener") };
+        to.listeners.push(vec![entry]);
+        for found in sections.default.holding() {
+            let what = "there is no listener, port or bind_address: mosquitto 2.0.11 opens port 1883 to everybody for it, and \
+                        later releases ignore it; write \"listener 1883\" before it, or take it away";
+            to.tell(found, Outcome::Refused, what);
+        }
+        return;
+    }
+    let default = has_default.then_some(&sections.default);
+    let all: Vec<&Section> = default.into_iter().chain(&sections.listeners).collect();
+    for section in &all {
+        let entries = listener(to, section);
+        to.listeners.push(entries);
+    }
+    shared(to, &all);
+}
+
+/// One `[[listener]]`.
+fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = address(to, section).into_iter().collect();
+    let mut set = |key, value: String, found: &Found| entries.push(entry(key, value, found));
+    let asks = section.get("require_certificate").filter(|found| found.is());
+    let tls = ["certfile", "keyfile"].map(|name| section.get(name));
+    if let [Some(found), None] | [None, Some(found)] = tls {
+        to.tell(found, Outcome::Refused, "certfile and keyfile go together: write the other one too");
+    }
+    let no_tls = tls.iter().all(Option::is_none);
+    for found in section.holding() {
+        match found.row.name {
+            "certfile" => to.in_listener(&mut set, "listener.certificate_file", path(found.text()), found),
+            "keyfile" => to.in_listener(&mut set, "listener.key_file", path(found.text()), found),
+            "cafile" | "capath" if no_tls => {
+                to.tell(
+                    found,
+                    Outcome::Refused,
+                    "without certfile and keyfile there is no TLS: write them, or take it away",
+                );
+            }
+            "cafile" | "crlfile" | "capath" if asks.is_none() => {
+                to.tell(found, Outcome::Meaningless, "clients are not asked for certificates (require_certificate)");
+            }
+            "cafile" => to.in_listener(&mut set, "listener.client_ca_file", path(found.text()), found),
+            "crlfile" => to.in_listener(&mut set, "listener.revocation_list_file", path(found.text()), found),
+            "require_certificate" if !found.is() => to.as_here(found),
+            "require_certificate" if no_tls => to.tell(found, Outcome::Meaningless, "there is no TLS on this listener"),
+            "require_certificate" => {
+                to.in_listener(&mut set, "listener.client_certificates", quoted("required"), found);
+            }
+            "use_identity_as_username" | "use_subject_as_username" => identity(to, section, &mut set, found),
+            "listener_allow_anonymous" => {
+                to.in_listener(&mut set, "listener.allow_anonymous", found.is().to_string(), found);
+            }
+            "websockets_origin" => {}
+            "enable_proxy_protocol" if matches!(found.number(), 1 | 2) => {
+                set("listener.trusted_proxies", "[\"0.0.0.0/0\", \"::/0\"]".into(), found);
+                to.in_listener(&mut set, "listener.proxy_protocol", "true".into(), found);
+            }
+            "enable_proxy_protocol" => wrong(to, found, "1 and 2"),
+            _ => other(to, found),
+        }
+    }
+    let origins: Vec<_> = section.all("websockets_origin").collect();
+    if let Some(first) = origins.first() {
+        let list: Vec<_> = origins.iter().map(|found| quoted(found.text())).collect();
+        set("listener.allowed_origins", format!("[{}]", list.join(", ")), first);
+        origins.iter().for_each(|found| to.as_row(found));
+    }
+    entries
+}
+
+/// Those of which one value is how it is, and those that are not there.
+fn other(to: &mut Translation, found: &Found) {
+    let is_here = match found.row.name {
+        // address() and shared() have these
+        "port"
+        | "bind_address"
+        | "socket_domain"
+        | "protocol"
+        | "max_connections"
+        | "max_qos"
+        | "maximum_qos"
+        | "max_topic_alias"
+        | "max_topic_alias_broker"
+        | "use_username_as_clientid"
+        | "plugin_use" => return,
+        "ciphers" | "ciphers_tls1.3" | "http_dir" => return to.lose(found),
+        "dhparamfile" => return to.as_row(found),
+        "proxy_protocol_v2_require_tls" | "disable_client_cert_date_checks" => !found.is(),
+        "tls_keyform" => found.word() != "engine",
+        "tls_version" => found.text() == "tlsv1.2",
+        "accept_protocol_versions" => ["3", "4", "5"].iter().all(|version| found.text().contains(version)),
+        _ => false,
+    };
+    match found.row.name {
+        _ if is_here => to.as_here(found),
+        "tls_version" if !["tlsv1.1", "tlsv1.3"].contains(&found.text()) => {
+            to.tell(found, Outcome::Refused, format!("{:?} is not allowed; allowed: tlsv1.2, tlsv1.3", found.text()));
+        }
+        "tls_version" if found.text() == "tlsv1.1" => {
+            to.tell(found, Outcome::Lost, "TLS 1.1 is not served: TLS 1.2 and 1.3 are");
+        }
+        _ => to.refuse(found),
+    }
+}
+
+/// Whose name a certificate gives. mosquitto asks for none without `require_certificate`, and then refuses everybody.
+fn identity(
+    to: &mut Translation,
+    section: &Section,
+    set: &mut impl FnMut(&'static str, String, &Found),
+    found: &Found,
+) {
+    let common_name = section.get("use_identity_as_username").is_some_and(Found::is);
+    let value = match found.row.name {
+        _ if !found.is() => return to.as_here(found),
+        "use_subject_as_username" if common_name => {
+            return to.tell(found, Outcome::Same, "use_identity_as_username holds");
+        }
+        "use_subject_as_username" => "subject",
+        _ => "common-name",
+    };
+    if !section.get("require_certificate").is_some_and(Found::is) {
+        let what =
+            "no client is asked for a certificate, so that mosquitto refuses them all: write require_certificate true";
+        return to.tell(found, Outcome::Refused, what);
+    }
+    to.in_listener(set, "listener.identity", quoted(value), found);
+}
+
+/// `listener`, or `port` and `bind_address`, with what is spoken there.
+fn address(to: &mut Translation, section: &Section) -> Option<Entry> {
+    let protocol = section.get("protocol");
+    let websocket = protocol.is_some_and(|found| found.word() == "websockets");
+    let scheme = match (section.get("certfile").is_some(), websocket) {
+        (false, false) => "",
+        (true, false) => "tls://",
+        (false, true) => "ws://",
+        (true, true) => "wss://",
+    };
+    match protocol.map(|found| (found.word(), found)) {
+        None => {}
+        Some(("mqtt", found)) => to.as_here(found),
+        Some(("websockets", found)) => to.as_row(found),
+        Some((_, found)) => to.refuse(found),
+    }
+    let any = match section.get("socket_domain").map(|found| (found.word(), found)) {
+        None => "*",
+        Some(("ipv4", found)) => given(to, found, "0.0.0.0"),
+        Some(("ipv6", found)) => given(to, found, "[::]"),
+        Some((other, found)) => {
+            to.tell(found, Outcome::Refused, format!("{other:?} is neither ipv4 nor ipv6"));
+            "*"
+        }
+    };
+    let (port, host, found) = match &section.start {
+        Some(found) => {
+            let mut words = found.text().split(' ').filter(|word| !word.is_empty());
+            let port = words.next().unwrap_or_default();
+            let digits = port.bytes().take_while(u8::is_ascii_digit).count();
+            // a comment ends the line
+            let host = words.next().filter(|word| !word.starts_with('#'));
+            (port[..digits].parse::<i64>().unwrap_or(0), host, Some(found))
+        }
+        None => {
+            let (port, bind) = (section.get("port"), section.get("bind_address"));
+            [port, bind].into_iter().flatten().for_each(|found| to.as_row(found));
+            (port.map_or(1883, Found::number), bind.map(Found::text), port.or(bind))
+        }
+    };
+    let value = match (port, host) {
+        (0, Some(path)) if section.start.is_some() => format!("unix:{}", absolute(path)),
+        (1..=65_535, None) => format!("{scheme}{any}:{port}"),
+        (1..=65_535, Some(host)) if host.contains(':') && !host.starts_with('[') => format!("{scheme}[{host}]:{port}"),
+        (1..=65_535, Some(host)) => format!("{scheme}{host}:{port}"),
+        _ => {
+            found.into_iter().for_each(|found| to.tell(found, Outcome::Refused, "its port has to be 1 to 65535"));
+            return None;
+        }
+    };
+    if let Some(found) = section.start.as_ref() {
+        to.as_row(found);
+    }
+    // a line that is none of these opens port 1883 too
+    let found = found.or_else(|| section.holding().next())?;
+    Some(entry("listener.address", quoted(&value), found))
+}
+
+fn given<'a>(to: &mut Translation, found: &Found, any: &'a str) -> &'a str {
+    to.as_row(found);
+    any
+}
+
+fn absolute(path: &str) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).to_string_lossy().into_owned()
+}
+
+/// What is said for one listener there and for all of them here.
+fn shared(to: &mut Translation, all: &[&Section]) {
+    max_connections(to, all);
+    for names in [["max_qos", "maximum_qos"], ["max_topic_alias", "max_topic_alias_broker"]] {
+        let is_qos = names[0] == "max_qos";
+        let (key, most) = if is_qos { ("limits.max_qos", 2) } else { ("limits.topic_alias_maximum", 65_535) };
+        let lines: Vec<_> = all.iter().flat_map(|section| section.holding()).collect();
+        let lines: Vec<_> = lines.into_iter().filter(|found| names.contains(&found.row.name)).collect();
+        let without = all.iter().any(|section| names.iter().all(|name| section.get(name).is_none()));
+        for found in &lines {
+            let number = found.number();
+            let default = if is_qos { 2 } else { 10 };
+            let others = lines.iter().any(|other| other.number() != number) || without && number != default;
+            match to.has(key) {
+                _ if !(0..=most).contains(&number) => wrong(to, found, &format!("0 to {most}")),
+                _ if others && is_qos => {
+                    to.tell(
+                        found,
+                        Outcome::Refused,
+                        "limits.max_qos is that of all listeners, and others have another one",
+                    );
+                }
+                true => to.as_row(found),
+                false if others => {
+                    let what = "limits.topic_alias_maximum is that of all listeners and of both directions";
+                    to.tell(found, Outcome::Lost, what);
+                }
+                false => to.set(key, number.to_string(), found),
+            }
+        }
+    }
+    let lines: Vec<_> = all.iter().map(|section| section.get("use_username_as_clientid")).collect();
+    let same = lines.iter().all(|found| found.is_some_and(Found::is));
+    for found in lines.into_iter().flatten() {
+        match (found.is(), same) {
+            (false, _) => to.as_here(found),
+            (true, false) => {
+                to.tell(found, Outcome::Refused, "auth.client_id is that of all listeners: write it for each of them");
+            }
+            (true, true) if to.has("auth.client_id") => to.as_row(found),
+            (true, true) => to.set("auth.client_id", quoted("from-user"), found),
+        }
+    }
+}
+
+fn max_connections(to: &mut Translation, all: &[&Section]) {
+    const KEY: &str = "limits.max_connections";
+    let lines: Vec<_> = all.iter().filter_map(|section| section.get("max_connections")).collect();
+    let limits: Vec<_> = lines.iter().map(|found| found.number()).filter(|number| *number > 0).collect();
+    let is_whole = limits.len() == all.len();
+    for found in lines {
+        if found.number() <= 0 {
+            to.tell(found, Outcome::Same, "it is no limit");
+        } else if is_whole && all.len() == 1 {
+            to.set(KEY, found.number().min(1_000_000_000).to_string(), found);
+        } else if is_whole {
+            let sum = limits.iter().sum::<i64>().min(1_000_000_000).to_string();
+            if !to.has(KEY) {
+                to.entry(KEY, sum.clone(), found);
+            }
+            to.tell(found, Outcome::Lost, format!("{KEY} is that of all listeners together: {sum}"));
+        } else {
+            to.tell(found, Outcome::Lost, format!("{KEY} is that of all listeners, and others have no limit"));
+        }
+    }
+    to.default(KEY, MOST, "max_connections");
+}

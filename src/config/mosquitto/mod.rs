@@ -1,0 +1,100 @@
+//! A `mosquitto.conf` as it is → a configuration of dunlin as TOML, and a report of what became of each line.
+//!
+//! ```text
+//! table ────────► Row             every option: its form, whether it may repeat, what becomes of it
+//! lines ────────► Found           the lines of a file and of its include_dir, read as mosquitto reads them
+//!  └► values                      one value: a word, a number, the rest of the line
+//! sections ─────► Sections        which lines belong to which listener
+//! translation ──► Translation     entries of TOML, each with the line that it is from (entries); what is told of each
+//!                                 line (told)
+//!  ├► global, plugins             the options of the broker as a whole
+//!  ├► listeners                   the options of one listener
+//!  └► log                         log_dest, log_type
+//! output ───────► text            the TOML, the report
+//! ```
+//!
+//! Defaults are those of mosquitto 2.0: an option that the file leaves out is written as mosquitto has it.
+
+mod entries;
+mod global;
+mod lines;
+mod listeners;
+mod log;
+mod output;
+mod plugins;
+mod sections;
+mod table;
+#[cfg(test)]
+mod tests;
+mod told;
+mod translation;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+pub use table::markdown;
+pub use told::{Outcome, Told};
+
+use super::error::ConfigError;
+use sections::Sections;
+use translation::Translation;
+
+/// What a `mosquitto.conf` became.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The configuration as TOML; of a file that is refused, what could be translated.
+    pub toml: String,
+    /// What became of each line, in the order in which they were read.
+    pub told: Vec<Told>,
+    /// The values that the file leaves out and that differ from dunlin's defaults, a line each.
+    pub defaults: Vec<String>,
+    /// Where mosquitto keeps its data, if it does.
+    pub database: Option<PathBuf>,
+}
+
+impl Import {
+    /// Reads `path` and what it includes. Relative paths in it are relative to the working directory, as in mosquitto.
+    pub fn of_file(path: &Path) -> Self {
+        let (found, mut told) = lines::read(path);
+        let (sections, wrong) = Sections::of(found);
+        told.extend(wrong);
+        let mut translation = Translation::new(&sections, told);
+        global::translate(&mut translation, &sections);
+        log::translate(&mut translation, &sections);
+        plugins::translate(&mut translation, &sections);
+        listeners::translate(&mut translation, &sections);
+        translation.finish(path)
+    }
+
+    /// The lines that cannot be imported.
+    pub fn refused(&self) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(|told| told.outcome == Outcome::Refused)
+    }
+
+    /// The lines without effect, although they have one in mosquitto.
+    pub fn lost(&self) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(|told| told.outcome == Outcome::Lost)
+    }
+
+    /// File, line, option and what became of it, a line each, and the defaults.
+    pub fn report(&self) -> String {
+        output::report(self)
+    }
+
+    /// The errors of a broker that is started with it.
+    pub(super) fn errors(&self) -> Vec<ConfigError> {
+        self.refused().map(|told| ConfigError::Mosquitto { what: told.to_string() }).collect()
+    }
+}
+
+/// Is this the text of a `mosquitto.conf`? Its first line that is neither empty nor a comment decides: no line of TOML
+/// begins with an option of mosquitto and a blank. If the name ends in `.conf`, every other text that is not TOML is
+/// one too, and so is a text of comments alone.
+pub(super) fn is_one(path: &Path, text: &str) -> bool {
+    let named = path.extension().is_some_and(|extension| extension == "conf");
+    let first = text.lines().map(|line| line.trim_matches(' ')).find(|line| !line.is_empty() && !line.starts_with('#'));
+    let Some(first) = first else { return named };
+    let word = first.split(' ').next().unwrap_or_default();
+    let begins_toml = first.starts_with('[') || first.contains('=') && table::row(word).is_none();
+    table::row(word).is_some_and(|_| !first[word.len()..].trim_start().starts_with('=')) || named && !begins_toml
+}

@@ -1,0 +1,74 @@
+//! What is written for people: the TOML with the line that each value is from, and the report.
+
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
+use super::{
+    super::{
+        keys::{LISTENER, Listener, TABLES},
+        settings::Config,
+    },
+    Import,
+    entries::{Entry, From},
+};
+
+/// The entries as a file.
+pub(super) fn toml(path: &Path, entries: &[Entry], listeners: &[Vec<Entry>]) -> String {
+    let shown = one_line(&path.display().to_string());
+    let mut text = format!("# The configuration that dunlin import made of {shown}.\n");
+    let mut tables = BTreeMap::from([("", Vec::<&Entry>::new())]);
+    for entry in entries {
+        let table = entry.key.rsplit_once('.').map_or("", |(table, _)| table);
+        tables.entry(table).or_default().push(entry);
+    }
+    for (table, entries) in &tables {
+        if !table.is_empty() {
+            let _ = writeln!(text, "\n[{table}]");
+        }
+        entries.iter().for_each(|entry| write_entry(&mut text, entry));
+        if table.is_empty() {
+            for listener in listeners {
+                text += "\n[[listener]]\n";
+                listener.iter().for_each(|entry| write_entry(&mut text, entry));
+            }
+        }
+    }
+    text
+}
+
+fn write_entry(text: &mut String, entry: &Entry) {
+    let key = entry.key.rsplit_once('.').map_or(entry.key, |(_, key)| key);
+    let _ = match &entry.from {
+        From::Line { place, option } => {
+            writeln!(text, "# {}: {}\n{key} = {}", one_line(&place.to_string()), one_line(option), entry.value)
+        }
+        From::Default("") => writeln!(text, "# as mosquitto has it\n{key} = {}", entry.value),
+        From::Default(option) => writeln!(text, "# mosquitto's default of {option}\n{key} = {}", entry.value),
+    };
+}
+
+/// A comment ends with its line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// What is told of a value that is mosquitto's default, if dunlin's is another one.
+pub(super) fn default(entry: &Entry) -> Option<String> {
+    let From::Default(option) = entry.from else { return None };
+    let config = Config::default();
+    let (table, name) = entry.key.rsplit_once('.').unwrap_or(("", entry.key));
+    let of_config = TABLES.iter().find(|known| known.name == table).and_then(|known| known.key(name));
+    let here = of_config.map(|key| (key.write)(&config));
+    let here = here.or_else(|| LISTENER.key(name).map(|key| (key.write)(&Listener::default())))?;
+    let of = if option.is_empty() { String::new() } else { format!(" ({option})") };
+    (here != entry.value).then(|| format!("{} = {}{of}; dunlin's own default is {here}", entry.key, entry.value))
+}
+
+pub(super) fn report(import: &Import) -> String {
+    let mut text = String::new();
+    import.told.iter().for_each(|told| _ = writeln!(text, "{}", one_line(&told.to_string())));
+    if !import.defaults.is_empty() {
+        text += "What the file leaves out is as in mosquitto 2.0:\n";
+        import.defaults.iter().for_each(|line| _ = writeln!(text, "  {line}"));
+    }
+    text
+}

@@ -1,0 +1,262 @@
+//! The one table of all options of mosquitto 2.0 and 2.1: [`ROWS`]. The reader takes the form of a value from it, the
+//! report and the page for people what becomes of an option.
+
+use std::fmt::Write;
+
+/// An option.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// As written; a `*` at its end stands for the rest of the word.
+    pub name: &'static str,
+    pub scope: Scope,
+    pub form: Form,
+    pub repeat: Repeat,
+    pub fate: Fate,
+    /// What it becomes, why it has no meaning here, or what to do.
+    pub note: &'static str,
+}
+
+/// What an option is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Global,
+    /// The broker, or with `per_listener_settings true` the listener above.
+    Security,
+    Listener,
+    /// The plug-in above.
+    Plugin,
+    Bridge,
+}
+
+/// How its value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Bool,
+    Int,
+    /// The rest of the line, trimmed.
+    Text,
+    /// Words; those beyond what an option takes are ignored.
+    Words,
+    /// The rest of the line as it is.
+    Raw,
+    /// Nothing, or something.
+    Anything,
+}
+
+/// What a second line with the option is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// An error.
+    Once,
+    /// The one that holds.
+    Last,
+    /// One more.
+    Many,
+}
+
+/// What becomes of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Same,
+    Translated,
+    Meaningless,
+    Missing,
+}
+
+impl Fate {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Translated => "translated",
+            Self::Meaningless => "without meaning here",
+            Self::Missing => "not there",
+        }
+    }
+}
+
+/// The row of an option as it is written.
+pub(super) fn row(word: &str) -> Option<&'static Row> {
+    let is = |row: &&Row| match row.name.strip_suffix('*') {
+        Some(start) => word.starts_with(start),
+        None => row.name == word,
+    };
+    ROWS.iter().find(is)
+}
+
+/// The table of `docs/from-mosquitto.md`.
+pub fn markdown() -> String {
+    let mut text = "| option | becomes | |\n|---|---|---|\n".to_owned();
+    for row in ROWS {
+        let note = row.note.replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {} | {note} |", row.name, row.fate.name());
+    }
+    text
+}
+
+const fn row_of(name: &'static str, scope: Scope, form: Form, repeat: Repeat, fate: Fate, note: &'static str) -> Row {
+    Row { name, scope, form, repeat, fate, note }
+}
+
+macro_rules! rows {
+    ($($name:literal $scope:ident $form:ident $repeat:ident $fate:ident $note:expr;)+) => {
+        &[$(row_of($name, Scope::$scope, Form::$form, Repeat::$repeat, Fate::$fate, $note)),+]
+    };
+}
+
+const BRIDGE: &str = "bridges come in a later version; until then let mosquitto bridge to dunlin";
+const ENGINE: &str = "keys are read from files in PEM";
+const PSK: &str = "there is no TLS with pre-shared keys; use certificates, or password_file over TLS";
+const READ_BUFFER: &str = "buffers are those of the threads";
+
+/// More exact names stand before those with a `*`.
+pub(super) const ROWS: &[Row] = rows! {
+    "acl_file" Security Text Once Same "`auth.acl_file`";
+    "password_file" Security Text Once Same "`auth.password_file`; a wrong line in it is an error";
+    "psk_file" Security Text Once Missing PSK;
+    "allow_anonymous" Security Bool Last Same "`allow_anonymous`";
+    "allow_zero_length_clientid" Security Bool Last Missing "`true` is how it is; clients with an empty identifier cannot be refused";
+    "auto_id_prefix" Security Text Once Missing "identifiers that the broker makes have no prefix of yours";
+    "plugin" Security Text Many Translated "of mosquitto's own: password-file, acl-file and persist-sqlite become keys; others are refused";
+    "auth_plugin" Security Text Many Translated "as `plugin`";
+    "global_plugin" Global Text Many Translated "as `plugin`";
+    "plugin_opt_password_file" Plugin Raw Last Translated "`auth.password_file`";
+    "plugin_opt_acl_file" Plugin Raw Last Translated "`auth.acl_file`";
+    "plugin_opt_config_file" Plugin Raw Last Missing "dynamic security is not there; use `password_file` and `acl_file`";
+    "plugin_opt_password_init_file" Plugin Raw Last Missing "dynamic security is not there";
+    "plugin_opt_db_file" Plugin Raw Last Translated "the directory of that file has `data_dir`, if `persistence_location` is not set";
+    "plugin_opt_sync" Plugin Raw Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "plugin_opt_flush_period" Plugin Raw Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "plugin_opt_page_size" Plugin Raw Last Meaningless "the data directory is a log";
+    "plugin_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not there";
+    "auth_opt_*" Plugin Raw Last Missing "an option of a plug-in that is not there";
+    "auth_plugin_deny_special_chars" Plugin Bool Last Meaningless "plug-ins of mosquitto are not loaded";
+    "plugin_load" Global Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
+    "plugin_use" Listener Words Many Missing "shared objects are not loaded; write `global_plugin` for one of mosquitto's own";
+    "per_listener_settings" Global Bool Last Missing "`false` is how it is; users and rules are those of all listeners";
+    "check_retain_source" Global Bool Last Missing "`false` is how it is: a retained message stays when its publisher loses the right to publish it";
+    "enable_control_api" Global Bool Last Missing "`$CONTROL/broker/v1` is not served";
+    "allow_duplicate_messages" Global Bool Last Missing "`false` is how it is: overlapping subscriptions deliver a message once";
+    "clientid_prefixes" Global Text Once Missing "Client Identifiers cannot be bound to a prefix; `auth.client_id` binds them to user names";
+    "connection_messages" Global Bool Last Missing "`true` is how it is; `log.level = \"warn\"` leaves such lines out, and other notes too";
+    "global_max_clients" Global Int Last Translated "`limits.max_sessions`";
+    "global_max_connections" Global Int Last Translated "`limits.max_connections`";
+    "max_inflight_bytes" Global Int Last Missing "messages in flight are bounded by `limits.max_inflight_out` alone";
+    "max_inflight_messages" Global Int Last Translated "`limits.max_inflight_out`, `limits.max_inflight_in` and `limits.receive_maximum`";
+    "max_keepalive" Global Int Last Translated "`limits.max_keep_alive`";
+    "max_packet_size" Global Int Last Translated "`limits.max_packet_size`, at least 128";
+    "max_queued_bytes" Global Int Last Translated "`limits.max_queued_bytes`";
+    "max_queued_messages" Global Int Last Translated "`limits.max_queued_messages`";
+    "memory_limit" Global Int Last Translated "`limits.max_memory`: the process as the system counts it, at least 16 MiB";
+    "message_size_limit" Global Int Last Missing "`0` is how it is; a packet that is too long closes the connection: write `max_packet_size`";
+    "persistent_client_expiration" Global Words Last Translated "`limits.session_expiry`";
+    "queue_qos0_messages" Global Bool Last Translated "`limits.queue_qos0`";
+    "retain_available" Global Bool Last Translated "`limits.retain_available`; of clients of MQTT 3.1.1 such messages are delivered and not retained";
+    "retain_expiry_interval" Global Int Last Meaningless "what has expired is removed at once";
+    "set_tcp_nodelay" Global Bool Last Meaningless "TCP_NODELAY is always set";
+    "sys_interval" Global Int Last Translated "`sys.interval`";
+    "upgrade_outgoing_qos" Global Bool Last Missing "`false` is how it is: messages are delivered with the QoS of their publisher at most";
+    "packet_buffer_size" Global Int Last Meaningless READ_BUFFER;
+    "websockets_headers_size" Global Int Last Meaningless READ_BUFFER;
+    "websockets_log_level" Global Int Last Meaningless "`log.level` is for WebSocket too";
+    "persistence" Global Bool Last Translated "`data_dir`: the directory `dunlin` in `persistence_location`; mosquitto.db is left as it is";
+    "retained_persistence" Global Bool Last Translated "as `persistence`";
+    "persistence_file" Global Text Once Meaningless "the data is a directory, not a file";
+    "persistence_location" Global Text Once Translated "`data_dir`: the directory `dunlin` in it";
+    "autosave_interval" Global Int Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "autosave_on_changes" Global Bool Last Meaningless "what is acknowledged is on the disk (`sync`)";
+    "include_dir" Global Raw Many Same "its files `*.conf` are read at this place, in mosquitto's order";
+    "pid_file" Global Text Once Meaningless "no file with the process id is written: the service manager knows it";
+    "user" Global Text Last Meaningless "the user is never changed: the service unit or the container says as whom dunlin runs";
+    "log_dest" Global Words Many Translated "the log is on standard error; `none` is `log.level = \"error\"`; others are lost";
+    "log_facility" Global Int Last Missing "the log is on standard error";
+    "log_timestamp" Global Bool Last Meaningless "each line has its time, but in the journal";
+    "log_timestamp_format" Global Text Once Meaningless "times are ISO 8601 in UTC";
+    "log_type" Global Words Many Translated "`log.level`: the least severe of them; `all`, `debug`, `subscribe` and `unsubscribe` are \"debug\"";
+    "listener" Listener Words Many Translated "a `[[listener]]` with its `address`";
+    "port" Listener Int Last Translated "a `[[listener]]` with its `address`";
+    "bind_address" Listener Text Once Translated "a `[[listener]]` with its `address`";
+    "bind_interface" Listener Text Once Missing "listeners are bound to addresses: write that of the interface behind the port";
+    "socket_domain" Listener Words Last Translated "`address`: 0.0.0.0 or [::]";
+    "protocol" Listener Words Last Translated "`websockets` is `address = \"ws://…\"`; `http_api` is refused, as `[http]` serves its own";
+    "mount_point" Listener Text Once Missing "topics of a listener cannot have a prefix";
+    "max_connections" Listener Int Last Translated "`limits.max_connections`, for all listeners together";
+    "max_qos" Listener Int Last Translated "`limits.max_qos`, if it is the same on all listeners";
+    "maximum_qos" Listener Int Last Translated "as `max_qos`";
+    "max_topic_alias_broker" Listener Int Last Translated "`limits.topic_alias_maximum`, for both directions and all listeners";
+    "max_topic_alias" Listener Int Last Translated "`limits.topic_alias_maximum`, for both directions and all listeners";
+    "accept_protocol_versions" Listener Text Last Missing "a listener accepts 3.1, 3.1.1 and 5";
+    "listener_allow_anonymous" Listener Bool Last Translated "`allow_anonymous` of the `[[listener]]`";
+    "listener_auto_id_prefix" Listener Text Once Missing "identifiers that the broker makes have no prefix of yours";
+    "use_username_as_clientid" Listener Bool Last Translated "`auth.client_id = \"from-user\"`, if it is the same on all listeners";
+    "http_dir" Listener Text Once Missing "files are not served: use a web server";
+    "websockets_origin" Listener Text Many Translated "`allowed_origins`";
+    "enable_proxy_protocol" Listener Int Last Translated "`proxy_protocol`, both versions, from every address";
+    "proxy_protocol_v2_require_tls" Listener Bool Last Missing "a PROXY header cannot be asked to report TLS";
+    "certfile" Listener Text Once Translated "`certificate_file`";
+    "keyfile" Listener Text Once Translated "`key_file`, not encrypted";
+    "cafile" Listener Text Once Translated "`client_ca_file`, if clients are asked for certificates";
+    "capath" Listener Text Once Missing "the authorities are one file: `cat` those of the directory into one, and write `cafile`";
+    "crlfile" Listener Text Once Translated "`revocation_list_file`, if clients are asked for certificates";
+    "ciphers_tls1.3" Listener Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";
+    "ciphers" Listener Text Once Missing "the cipher suites are those of rustls, all of them with forward secrecy";
+    "dhparamfile" Listener Text Once Meaningless "keys are agreed on by elliptic curves";
+    "require_certificate" Listener Bool Last Translated "`client_certificates = \"required\"`";
+    "disable_client_cert_date_checks" Listener Bool Last Missing "certificates that have expired are refused: make new ones";
+    "use_identity_as_username" Listener Bool Last Translated "`identity = \"common-name\"`";
+    "use_subject_as_username" Listener Bool Last Translated "`identity = \"subject\"`";
+    "tls_version" Listener Text Once Missing "`tlsv1.2` is how it is: TLS 1.2 and 1.3 are served";
+    "tls_engine_kpass_sha1" Listener Text Once Missing ENGINE;
+    "tls_engine" Listener Text Once Missing ENGINE;
+    "tls_keyform" Listener Words Last Missing "`pem` is how it is: keys are read from files in PEM";
+    "psk_hint" Listener Text Once Missing PSK;
+    "connection" Bridge Words Many Missing BRIDGE;
+    "addresses" Bridge Words Many Missing BRIDGE;
+    "address" Bridge Words Many Missing BRIDGE;
+    "topic" Bridge Words Many Missing BRIDGE;
+    "bridge_alpn" Bridge Text Many Missing BRIDGE;
+    "bridge_attempt_unsubscribe" Bridge Bool Many Missing BRIDGE;
+    "bridge_bind_address" Bridge Text Many Missing BRIDGE;
+    "bridge_cafile" Bridge Text Many Missing BRIDGE;
+    "bridge_capath" Bridge Text Many Missing BRIDGE;
+    "bridge_certfile" Bridge Text Many Missing BRIDGE;
+    "bridge_keyfile" Bridge Text Many Missing BRIDGE;
+    "bridge_ciphers_tls1.3" Bridge Text Many Missing BRIDGE;
+    "bridge_ciphers" Bridge Text Many Missing BRIDGE;
+    "bridge_identity" Bridge Text Many Missing BRIDGE;
+    "bridge_psk" Bridge Text Many Missing BRIDGE;
+    "bridge_insecure" Bridge Bool Many Missing BRIDGE;
+    "bridge_max_packet_size" Bridge Int Many Missing BRIDGE;
+    "bridge_max_topic_alias" Bridge Int Many Missing BRIDGE;
+    "bridge_outgoing_retain" Bridge Bool Many Missing BRIDGE;
+    "bridge_protocol_version" Bridge Raw Many Missing BRIDGE;
+    "bridge_receive_maximum" Bridge Int Many Missing BRIDGE;
+    "bridge_reload_type" Bridge Words Many Missing BRIDGE;
+    "bridge_require_ocsp" Bridge Bool Many Missing BRIDGE;
+    "bridge_session_expiry_interval" Bridge Int Many Missing BRIDGE;
+    "bridge_tcp_keepalive" Bridge Words Many Missing BRIDGE;
+    "bridge_tcp_user_timeout" Bridge Int Many Missing BRIDGE;
+    "bridge_tls_use_os_certs" Bridge Bool Many Missing BRIDGE;
+    "bridge_tls_version" Bridge Text Many Missing BRIDGE;
+    "cleansession" Bridge Bool Many Missing BRIDGE;
+    "local_cleansession" Bridge Bool Many Missing BRIDGE;
+    "idle_timeout" Bridge Int Many Missing BRIDGE;
+    "keepalive_interval" Bridge Int Many Missing BRIDGE;
+    "local_clientid" Bridge Text Many Missing BRIDGE;
+    "local_username" Bridge Text Many Missing BRIDGE;
+    "local_password" Bridge Text Many Missing BRIDGE;
+    "remote_clientid" Bridge Text Many Missing BRIDGE;
+    "clientid" Bridge Text Many Missing BRIDGE;
+    "remote_username" Bridge Text Many Missing BRIDGE;
+    "username" Bridge Text Many Missing BRIDGE;
+    "remote_password" Bridge Text Many Missing BRIDGE;
+    "password" Bridge Text Many Missing BRIDGE;
+    "notifications_local_only" Bridge Bool Many Missing BRIDGE;
+    "notifications" Bridge Bool Many Missing BRIDGE;
+    "notification_topic" Bridge Text Many Missing BRIDGE;
+    "restart_timeout" Bridge Words Many Missing BRIDGE;
+    "round_robin" Bridge Bool Many Missing BRIDGE;
+    "start_type" Bridge Words Many Missing BRIDGE;
+    "threshold" Bridge Int Many Missing BRIDGE;
+    "try_private" Bridge Bool Many Missing BRIDGE;
+    "retry_interval" Global Anything Many Meaningless "mosquitto ignores it too";
+};

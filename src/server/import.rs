@@ -1,0 +1,52 @@
+//! `dunlin import`: what mosquitto has, as dunlin has it.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::Path,
+};
+
+use super::command_error::CommandError;
+use crate::config::{ImportArgs, mosquitto::Import};
+
+/// The exit code of a command whose answer is no, or that refuses.
+pub(super) const NO: u8 = 1;
+/// The exit code of an import with losses.
+const LOSSES: u8 = 3;
+
+/// Imports what `args` name; the exit code.
+pub(super) fn import(args: &ImportArgs) -> Result<u8, CommandError> {
+    let ImportArgs { config, output, report } = args;
+    let import = Import::of_file(config);
+    let text = import.report();
+    match report {
+        Some(file) => write(file, true, &text)?,
+        None => io::stderr().write_all(text.as_bytes()).map_err(CommandError::Write)?,
+    }
+    let refused = import.refused().count();
+    if refused > 0 {
+        // the report may be in a file
+        let lines = if refused == 1 { "a line is" } else { "lines are" };
+        let first = import.refused().next().map(ToString::to_string).unwrap_or_default();
+        say(&format!("nothing is imported, as {lines} refused, the first: {first}"))?;
+        return Ok(NO);
+    }
+    match output {
+        Some(file) => write(file, false, &import.toml)?,
+        None => io::stdout().write_all(import.toml.as_bytes()).map_err(CommandError::Write)?,
+    }
+    Ok(if import.lost().next().is_some() { LOSSES } else { 0 })
+}
+
+/// There is no log yet.
+fn say(text: &str) -> Result<(), CommandError> {
+    writeln!(io::stderr(), "dunlin: {text}").map_err(CommandError::Write)
+}
+
+/// A configuration that is there is never replaced.
+fn write(file: &Path, replace: bool, text: &str) -> Result<(), CommandError> {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(replace).create(replace).create_new(!replace);
+    let written = options.open(file).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| CommandError::File { path: file.into(), error })
+}

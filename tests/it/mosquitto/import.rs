@@ -1,0 +1,58 @@
+//! `dunlin import mosquitto.conf` and `dunlin -c mosquitto.conf`, as commands.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::support::command::{dunlin, refused, text, told};
+
+fn dir_with(text: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("mosquitto.conf"), text).unwrap();
+    dir
+}
+
+#[test]
+fn what_is_imported_is_accepted_and_means_the_same_as_the_file_itself() {
+    let dir = dir_with("listener 0 m.sock\nacl_file acl\nmax_keepalive 60\npersistence true\nlog_type warning\n");
+    fs::write(dir.path().join("acl"), "topic #\n").unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    let run = dunlin(dir.path(), &[], &["import", "mosquitto.conf", "-o", "etc/dunlin.toml", "--report", "report"]);
+    assert_eq!((run.status.code(), text(&run.stdout), text(&run.stderr)), (Some(0), String::new(), String::new()));
+    let report = fs::read_to_string(dir.path().join("report")).unwrap();
+    for line in ["mosquitto.conf:2: acl_file: same: ", "  limits.session_expiry = \"never\" (persistent_client_"] {
+        assert!(report.contains(line), "{line} is not in\n{report}");
+    }
+    // the file is in another directory: its paths are those of the original all the same
+    let of = |file: &str| {
+        let summary = told(dir.path(), &[], &["-c", file, "--check"]);
+        let lines = summary.lines().filter(|line| !line.starts_with("configuration:") && !line.starts_with("from:"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    assert_eq!(of("etc/dunlin.toml"), of("mosquitto.conf"));
+    assert!(of("mosquitto.conf").contains(&format!("listen:        unix:{}", dir.path().join("m.sock").display())));
+    // what is there is never replaced
+    let line = refused(dir.path(), &[], &["import", "mosquitto.conf", "-o", "etc/dunlin.toml", "--report", "r"], 1);
+    assert!(line.contains("cannot write etc/dunlin.toml: File exists"), "{line}");
+}
+
+#[test]
+fn lines_that_are_lost_and_lines_that_are_refused_have_their_exit_codes() {
+    let dir = dir_with("listener 1883 127.0.0.1\nciphers HIGH\n");
+    let run = dunlin(dir.path(), &[], &["import", "mosquitto.conf"]);
+    let lost = "mosquitto.conf:2: ciphers: not there: ";
+    assert_eq!(run.status.code(), Some(3));
+    assert!(text(&run.stderr).contains(lost) && text(&run.stdout).contains("address = \"127.0.0.1:1883\""));
+    let summary = told(dir.path(), &[], &["-c", "mosquitto.conf", "--check"]);
+    assert!(summary.contains(&format!("warning:       {lost}")), "{summary}");
+
+    fs::write(dir.path().join("mosquitto.conf"), "listener 1883\npsk_hint x\nlisten 2\n").unwrap();
+    let told = refused(dir.path(), &[], &["import", "mosquitto.conf", "-o", "a.toml"], 1);
+    assert!(told.contains("mosquitto.conf:2: psk_hint: refused: there is no TLS with pre-shared keys"), "{told}");
+    assert!(!dir.path().join("a.toml").exists());
+    let told = refused(dir.path(), &[], &["-c", "mosquitto.conf", "--check"], 1);
+    let lines: Vec<_> = told.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[1].contains("mosquitto.conf:3: listen: refused: mosquitto has no such option; did")
+    );
+}

@@ -1,0 +1,3 @@
+//! What mosquitto has is taken over: its configuration.
+
+mod import;
