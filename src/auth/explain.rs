@@ -8,7 +8,10 @@ use super::{
     rights::{ClientRights, Decision},
     rules::{Permission, Rule, Want},
 };
-use crate::topic::{TopicFilter, TopicName};
+use crate::{
+    router::Rights,
+    topic::{TopicFilter, TopicName},
+};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,14 @@ impl Policy {
     /// narrows a token is in the token.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let answer = |allowed, because: String| Explanation { allowed, because };
+        if let Some(dynsec) = &self.dynsec {
+            let rights = dynsec.rights(question.client, question.user);
+            let allowed = match question.publish {
+                true => TopicName::new(question.topic).is_ok_and(|topic| rights.may_publish(topic)),
+                false => TopicFilter::new(question.topic).is_ok_and(|filter| rights.may_subscribe(filter)),
+            };
+            return answer(allowed, "the roles of auth.dynsec_file say so".into());
+        }
         let Some(rules) = &self.rules else {
             return answer(true, "there are no rules (auth.acl_file is not set): everybody may do everything".into());
         };

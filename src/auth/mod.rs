@@ -11,10 +11,13 @@
 //! | `scram`, `scram_proof`, `scram_exchange` | logins by SCRAM: keys; comparing proofs; messages |
 //! | `login`, `known` | the steps of a login; a cache of recent logins |
 //! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
+//! | `dynsec` | mosquitto's dynamic security, as its JSON file has it |
+//! | `own` | users and rules of one listener |
 //! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
 //! | `explain` | `dunlin explain` |
 //! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
 
+mod dynsec;
 mod edit;
 mod error;
 mod explain;
@@ -25,6 +28,7 @@ mod hashing;
 mod in_memory;
 mod known;
 mod login;
+mod own;
 mod password;
 mod queue;
 mod rights;
@@ -43,6 +47,7 @@ pub use error::AuthError;
 pub use explain::{Explanation, Question};
 pub use first_line::{FirstLine, check_password, check_scram};
 pub use in_memory::InMemory;
+pub use own::{OfListener, OwnFiles};
 pub use rules::Rules;
 pub use tokens::TokenSettings;
 pub use users::Users;
@@ -52,6 +57,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use dynsec::Dynsec;
 use known::Wrong;
 use login::Logins;
 use password::Hash;
@@ -88,6 +94,10 @@ pub struct Settings {
     pub acl_file: Option<PathBuf>,
     /// Users and rules that are in no file.
     pub in_memory: InMemory,
+    /// `auth.dynsec_file`.
+    pub dynsec_file: Option<PathBuf>,
+    /// The files of listeners that have some of their own, each once.
+    pub own: Vec<OwnFiles>,
     /// A client that publishes what it may not is disconnected.
     pub denied_publish_disconnects: bool,
     /// The least delay of refusals after failed logins from one address; `None`: there is none.
@@ -113,8 +123,11 @@ pub struct Policy {
     users: Option<Users>,
     rules: Option<Rules>,
     tokens: Option<Tokens>,
+    dynsec: Option<Dynsec>,
     warnings: Vec<String>,
     contents: Contents,
+    /// Those of listeners with files of their own.
+    own: Vec<(OwnFiles, Arc<Policy>)>,
 }
 
 impl Policy {
@@ -146,6 +159,17 @@ impl Policy {
         if let Some(user) = &settings.variable_user {
             user.add_to(users.get_or_insert_default(), &mut contents, &mut warnings)?;
         }
+        let dynsec = settings.dynsec_file.as_deref().map(|path| Dynsec::load(path, &mut warnings, &mut contents));
+        let dynsec = dynsec.transpose()?;
+        if let Some(dynsec) = &dynsec {
+            if rules.is_some() {
+                let problem =
+                    "auth.acl_file is set too, and only one of them can say what clients may do: take one away";
+                return Err(AuthError::Setting { key: dynsec::KEY, problem: problem.into() });
+            }
+            let users = users.get_or_insert_default();
+            dynsec.users().for_each(|(name, hash)| _ = users.insert(name, hash.clone()));
+        }
         if let Some(users) = &mut users
             && let Some((lines, least)) = users.serve_scram(settings.scram_from_password_file)
         {
@@ -164,11 +188,24 @@ impl Policy {
         if let (Some(users), Some(rules)) = (&users, &rules) {
             warn_of_names_in_patterns(users, rules, &mut warnings);
         }
+        let mut own = Vec::new();
+        for files in &settings.own {
+            let policy = Self::load(&Settings {
+                password_file: files.password_file.clone().or_else(|| settings.password_file.clone()),
+                acl_file: files.acl_file.clone().or_else(|| settings.acl_file.clone()),
+                own: Vec::new(),
+                ..settings.clone()
+            })?;
+            contents.append(&policy.contents);
+            let new: Vec<_> = policy.warnings.iter().filter(|warning| !warnings.contains(warning)).cloned().collect();
+            warnings.extend(new);
+            own.push((files.clone(), Arc::new(policy)));
+        }
         let proven = users.is_some() || tokens.is_some() || settings.other_login.is_some();
         if !proven && rules.as_ref().is_some_and(Rules::names_users) {
             warnings.push(NAMES_UNPROVEN.into());
         }
-        Ok(Self { settings: settings.clone(), users, rules, tokens, warnings, contents })
+        Ok(Self { settings: settings.clone(), users, rules, tokens, dynsec, warnings, contents, own })
     }
 
     /// What the files had in them.
@@ -234,6 +271,21 @@ impl Policy {
         Err(Refusal::new(ReasonCode::NotAuthorized, why))
     }
 
+    /// What dynamic security refuses, whatever the client proves.
+    fn refuses(&self, credentials: &Credentials<'_>, username: Option<&str>) -> Option<Refusal> {
+        let (dynsec, user) = (self.dynsec.as_ref()?, credentials.certificate_name.or(username)?);
+        let why = if dynsec.is_disabled(user) {
+            "its user is disabled (auth.dynsec_file)"
+        } else if credentials.certificate_name.is_none() && dynsec.locks_out(user) {
+            "its user has no password (auth.dynsec_file)"
+        } else if !dynsec.allows_client_id(user, credentials.client_id) {
+            "its user has another Client Identifier (auth.dynsec_file)"
+        } else {
+            return None;
+        };
+        Some(Refusal::new(ReasonCode::BadUserNameOrPassword, why))
+    }
+
     /// The name of the user whom variables give.
     fn variable_user(&self) -> Option<&str> {
         self.settings.variable_user.as_ref().map(|user| user.name.as_str())
@@ -260,6 +312,7 @@ impl Policy {
             (false, true) if self.settings.in_memory.has_user(user) => "wrong password (of a user of the program)",
             (false, true) if self.variable_user() == Some(user) => "wrong password (DUNLIN_USER_PASSWORD_FILE)",
             (false, true) => "wrong password (auth.password_file)",
+            (_, false) if self.dynsec.is_some() => "no such user (auth.dynsec_file)",
             (_, false) if self.settings.password_file.is_none() => match self.variable_user() {
                 Some(_) => "no such user (DUNLIN_USER)",
                 None => "no such user (among those of the program)",
@@ -329,8 +382,8 @@ fn warn_of_strangers(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     }
 }
 
-/// What `allow_anonymous` says for each listener, by [`Peer::listener`](crate::router::Peer::listener).
-pub type Listeners = Arc<ArcSwap<Vec<Option<bool>>>>;
+/// What each listener says of its own, by [`Peer::listener`](crate::router::Peer::listener).
+pub type Listeners = Arc<ArcSwap<Vec<OfListener>>>;
 
 /// The policy in force.
 pub struct Auth {
@@ -356,8 +409,17 @@ impl Auth {
 
     /// By this policy, and what the listener says of its own.
     fn anonymous(&self, policy: &Policy, origin: Origin) -> Result<(), Refusal> {
-        let listener = self.listeners.load().get(usize::from(origin.listener)).copied().flatten();
-        policy.anonymous(origin, listener)
+        let listeners = self.listeners.load();
+        policy.anonymous(origin, listeners.get(usize::from(origin.listener)).and_then(|one| one.allow_anonymous))
+    }
+
+    /// The policy in force for the clients of a listener.
+    fn policy_of(&self, listener: u16) -> Arc<Policy> {
+        let policy = self.policy();
+        match self.listeners.load().get(usize::from(listener)) {
+            Some(one) => policy.of_listener(&one.files),
+            None => policy,
+        }
     }
 
     /// A client that names an Authentication Method has to prove by that who it is, whatever else it shows.
@@ -404,13 +466,16 @@ const LOOKING: Duration = Duration::from_millis(500);
 
 impl Authenticate for Auth {
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict {
-        let policy = self.policy();
         let Credentials { password, peer, .. } = credentials;
+        let policy = self.policy_of(peer.listener);
         if let Some(authentication) = credentials.authentication {
             return self.by_method(policy, credentials, authentication);
         }
         // an empty one names nobody, as for mosquitto
         let username = credentials.username.filter(|user| !user.is_empty());
+        if let Some(refusal) = policy.refuses(credentials, username) {
+            return Err(refusal).into();
+        }
         if let Some(name) = credentials.certificate_name {
             // its listener has checked it
             return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
@@ -449,7 +514,9 @@ impl Authenticate for Auth {
 
     fn serves(&self, method: &str) -> bool {
         let policy = self.policy.load();
-        let by_scram = |mechanism| policy.users.as_ref().is_some_and(|users| !users.scram_costs(mechanism).is_empty());
+        let by_scram = |mechanism| {
+            policy.all().any(|one| one.users.as_ref().is_some_and(|users| !users.scram_costs(mechanism).is_empty()))
+        };
         if method == JWT { policy.tokens.is_some() } else { Mechanism::named(method).is_some_and(by_scram) }
     }
 
@@ -458,7 +525,7 @@ impl Authenticate for Auth {
     }
 
     fn knows(&self, identity: &Identity) -> bool {
-        let policy = self.policy.load();
+        let policy = self.policy_of(identity.origin.listener);
         let user = identity.user.as_deref();
         match identity.proof {
             // who only said a name, when nobody was asked to prove it, may not keep it
@@ -490,7 +557,9 @@ impl Authenticate for Auth {
     fn is_configured(&self, owner: &SessionOwner) -> bool {
         let policy = self.policy.load();
         match owner.login {
-            Login::PasswordFile => policy.users.as_ref().is_some_and(|users| users.contains(owner.user.as_str())),
+            Login::PasswordFile => {
+                policy.all().any(|one| one.users.as_ref().is_some_and(|users| users.contains(owner.user.as_str())))
+            }
             Login::Token => policy.tokens.is_some(),
             Login::Certificate => policy.settings.certificate_names,
             Login::PlugIn => false,
@@ -500,7 +569,10 @@ impl Authenticate for Auth {
 
 impl Authorize for Auth {
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>> {
-        let policy = self.policy.load();
+        let policy = self.policy_of(identity.origin.listener);
+        if let Some(dynsec) = &policy.dynsec {
+            return Some(Arc::new(dynsec.rights(client.as_str(), identity.user.as_deref())));
+        }
         let rules = policy.rules.as_ref()?;
         Some(Arc::new(ClientRights::new(rules, client.as_str(), identity.user.as_deref())))
     }

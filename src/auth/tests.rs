@@ -197,7 +197,10 @@ fn a_password_without_a_user_name_makes_no_anonymous_client_while_a_login_is_con
 fn what_a_listener_says_goes_first_and_a_certificate_is_proof() {
     let dir = tempfile::tempdir().unwrap();
     for own in [true, false] {
-        let listeners = Listeners::new(ArcSwap::from_pointee(vec![None, Some(own)]));
+        let listeners = Listeners::new(ArcSwap::from_pointee(vec![
+            OfListener::default(),
+            OfListener { allow_anonymous: Some(own), ..OfListener::default() },
+        ]));
         let settings = Settings { allow_anonymous: Some(!own), ..settings(&dir) };
         let auth = Auth::new(Policy::load(&settings).unwrap(), listeners, Clock::system());
         let asked = |listener, certificate_name: Option<&str>| {

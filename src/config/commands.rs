@@ -22,7 +22,7 @@ pub enum Command {
     Health(Health),
     /// Look at, repair, copy or convert a data directory.
     Store(StoreArgs),
-    /// Make a configuration of a mosquitto.conf, and say what became of each line.
+    /// Take over what mosquitto has: its configuration, or its data.
     Import(ImportArgs),
     /// Ask a broker that runs: its clients, sessions, messages, events.
     Ctl(Ctl),
@@ -234,23 +234,34 @@ pub struct Health {
     pub timeout: Duration,
 }
 
-/// `dunlin import mosquitto.conf`
+/// `dunlin import mosquitto.conf`, `dunlin import --db mosquitto.db --data-dir DIR`
 ///
-/// Prints a configuration of dunlin that does what mosquitto does with that file, and on standard error file, line,
-/// option and what became of it. Exits with 0; with 1 where a line is refused, and nothing is written; with 3 where
-/// lines have no effect here. "dunlin -c mosquitto.conf" runs with the file as it is.
+/// Of a mosquitto.conf, prints a configuration of dunlin that does what mosquitto does with that file, and on standard
+/// error file, line, option and what became of it. Exits with 0; with 1 where a line is refused, and nothing is
+/// written; with 3 where lines have no effect here. "dunlin -c mosquitto.conf" runs with the file as it is.
+///
+/// Of a mosquitto.db, makes a data directory of its sessions, subscriptions, retained and queued messages.
 #[derive(Args, Clone, Debug, PartialEq)]
+#[command(group = ArgGroup::new("what").required(true).args(["config", "db"]))]
 pub struct ImportArgs {
     /// The configuration of mosquitto. Relative paths in it are relative to the working directory.
     #[arg(value_name = "CONF")]
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
+
+    /// The data of mosquitto, as 2.0 and 2.1 write it. End mosquitto before.
+    #[arg(long, value_name = "FILE", requires = "data_dir")]
+    pub db: Option<PathBuf>,
+
+    /// The data directory that is made of it; nothing may be stored there yet.
+    #[arg(long, env = "DUNLIN_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 
     /// Write the configuration to this file, which must not be there yet, and not to standard output.
-    #[arg(short = 'o', long, value_name = "FILE")]
+    #[arg(short = 'o', long, value_name = "FILE", requires = "config")]
     pub output: Option<PathBuf>,
 
     /// Write what became of each line to this file, and not to standard error.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "config")]
     pub report: Option<PathBuf>,
 }
 

@@ -393,7 +393,7 @@ mod tests {
             ("shutdown_grace = '1m 30s'", |c| c.shutdown_grace = Duration::from_secs(90)),
             ("ready_file = '/run/dunlin/ready'", |c| c.ready_file = Some("/run/dunlin/ready".into())),
             ("log = { level = 'trace', format = 'json' }", |c| {
-                c.log = LogConfig { level: LogLevel::Trace, format: LogFormat::Json };
+                c.log = LogConfig { level: LogLevel::Trace, format: LogFormat::Json, ..LogConfig::default() };
             }),
             ("limits.max_connections = 1_000", |c| c.limits.max_connections = 1000),
             ("[limits]\nmax_packet_size = 128", |c| c.limits.max_packet_size = 128),

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use super::{
     forms::{Form, Misfit, quoted},
     listen::ListenAddress,
-    lists::Text,
+    lists::{Text, texts},
 };
 use crate::types::{Endpoint, Role, Transport};
 
@@ -187,19 +187,6 @@ impl Form for Hosts {
 
 fn list(texts: impl Iterator<Item = String>) -> String {
     format!("[{}]", texts.map(|text| Text("").write(&text)).collect::<Vec<_>>().join(", "))
-}
-
-/// The texts of a list, or of one text with commas, as a variable has it, perhaps in brackets.
-fn texts<'a>(written: &'a DeValue<'_>) -> Result<Vec<&'a str>, Misfit> {
-    match written.as_array() {
-        Some(list) => list.iter().map(|one| one.get_ref().as_str().ok_or(Misfit::Kind)).collect(),
-        None => {
-            let text = written.as_str().ok_or(Misfit::Kind)?.trim();
-            let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-            let texts = inner.split(',').map(|text| text.trim().trim_matches('"'));
-            Ok(texts.filter(|text| !text.is_empty()).collect())
-        }
-    }
 }
 
 #[cfg(test)]

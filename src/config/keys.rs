@@ -13,10 +13,10 @@ use super::{
     },
     http::{Addresses, Hosts, Users},
     listen::ListenAddress,
-    listener::{CertificateIdentity, ClientCertificates, ListenerConfig},
-    lists::{Address, List, Mode, Network, Text},
+    listener::{CertificateIdentity, ClientCertificates, ListenerConfig, TlsVersion},
+    lists::{Address, List, Mode, Network, Text, Texts},
     memory_bound::OfMemory,
-    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish},
+    settings::{Config, DeniedPublish, LogFormat, LogLevel, PublishRateAction, SyncMode, SysPublish, SyslogFacility},
 };
 use crate::types::{ClientIdBinding, QueueFull, Secret, SessionOwnership, SharedSubscriptions, TlsRecords, Transport};
 
@@ -111,6 +111,19 @@ pub(super) const LOG_LEVEL: Choice<LogLevel> = Choice(&[
 /// `log.format`
 pub(super) const LOG_FORMAT: Choice<LogFormat> = Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
 
+const SYSLOG: Choice<SyslogFacility> = Choice(&[
+    ("daemon", SyslogFacility::Daemon),
+    ("user", SyslogFacility::User),
+    ("local0", SyslogFacility::Local(0)),
+    ("local1", SyslogFacility::Local(1)),
+    ("local2", SyslogFacility::Local(2)),
+    ("local3", SyslogFacility::Local(3)),
+    ("local4", SyslogFacility::Local(4)),
+    ("local5", SyslogFacility::Local(5)),
+    ("local6", SyslogFacility::Local(6)),
+    ("local7", SyslogFacility::Local(7)),
+]);
+
 const TRANSPORT: Choice<Transport> = Choice(&[
     ("tcp", Transport::Tcp),
     ("tls", Transport::Tls),
@@ -118,6 +131,8 @@ const TRANSPORT: Choice<Transport> = Choice(&[
     ("wss", Transport::Wss),
     ("unix", Transport::Unix),
 ]);
+
+const TLS_MIN: Choice<TlsVersion> = Choice(&[("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)]);
 
 const CLIENT_CERTIFICATES: Choice<ClientCertificates> = Choice(&[
     ("off", ClientCertificates::Off),
@@ -221,6 +236,10 @@ pub(super) const LISTENER: Table<Listener> = Table {
              prefix of the address, as in \"tls://0.0.0.0:8883\". Default ports: 1883, 8883, 8083, 8084.";
         allow_anonymous in rest: OrWord { form: Switch, word: "inherit", zero: false },
             "Whether this listener serves clients without a user name. \"inherit\": as the global allow_anonymous.";
+        password_file in rest: OptionalPath,
+            "The users of this listener, in place of those of auth.password_file.";
+        acl_file in rest: OptionalPath,
+            "The access rules of clients of this listener, in place of auth.acl_file.";
         certificate_file in rest: OptionalPath,
             "TLS: the certificate chain in PEM, the broker's own certificate first.";
         key_file in rest: OptionalPath,
@@ -230,6 +249,8 @@ pub(super) const LISTENER: Table<Listener> = Table {
         client_certificates in rest: CLIENT_CERTIFICATES,
             "TLS: whether a client must present a certificate signed by client_ca_file. With proxy_protocol and \
              without TLS: whether the proxy must report that it verified one.";
+        tls_min in rest: TLS_MIN,
+            "TLS: the oldest version that a client may use.";
         revocation_list_file in rest: OptionalPath,
             "TLS: the revocation lists of those authorities, in PEM. A client is refused if its certificate is on a \
              list, or if its authority has no list.";
@@ -285,6 +306,9 @@ const AUTH: Table<Config> = Table {
         acl_file: OptionalPath,
             "Access rules: an ACL file in the format of mosquitto. Without one every client may publish and subscribe \
              to everything; with one, only what a rule allows. \"dunlin explain\" shows the rule that decides.";
+        dynsec_file: OptionalPath,
+            "Clients, groups and roles: the dynamic-security.json of mosquitto's plug-in. The broker reads this file and \
+             never writes it. It takes the place of acl_file; users of password_file can log in too.";
         session_owner: Choice(&[("user", SessionOwnership::User), ("anyone", SessionOwnership::Anyone)]),
             "Who may take over a session. \"user\": a client is refused if its Client Identifier belongs to a \
              connection or stored session of another configured user (MQTT 3.1.1: code 2); a session without a user \
@@ -295,6 +319,12 @@ const AUTH: Table<Config> = Table {
              the user name. \"begins-with-user\": it must be the user name, or begin with it and continue with \
              neither a letter nor a digit, as bob-1. \"from-user\": the user name replaces it, as with mosquitto's \
              use_username_as_clientid. Except with \"any\", clients without a user name are refused.";
+        client_id_prefixes: Texts(Text("lamp-")),
+            "A Client Identifier must begin with one of these; other clients are refused. Empty: any identifier.";
+        auto_id_prefix: OptionalString { most: 50 },
+            "The beginning of each Client Identifier that the broker assigns to a client with an empty one.";
+        allow_zero_length_client_id: Switch,
+            "Whether a client may send an empty Client Identifier; the broker then assigns one.";
         denied_publish: Choice(&[("ignore", DeniedPublish::Ignore), ("disconnect", DeniedPublish::Disconnect)]),
             "What happens to a PUBLISH that no rule allows: it is acknowledged and dropped, or its client is \
              disconnected.";
@@ -319,10 +349,22 @@ const AUTH: Table<Config> = Table {
 
 const LOG: Table<Config> = Table {
     name: "log",
-    help: "The log, on standard error.",
+    help: "The log: on standard error, in a file, in syslog.",
     keys: keys! { Config, config => config.log;
         level: LOG_LEVEL, "The least severe level that is logged; can be changed without a restart.";
         format: LOG_FORMAT, "One line of text or one JSON object for each event.";
+        connections: Switch,
+            "Whether connects, refused connects and disconnects of clients are logged; can be changed without a restart.";
+        file: OptionalPath,
+            "A file that the log is appended to. After SIGHUP the broker opens it again by its name (for logrotate).";
+        rotate_size: OrWord { form: Size { min: 4096, max: MOST_BYTES }, word: "off", zero: false },
+            "At this size the broker renames log.file (it appends \".1\" to the name) and begins a new one.";
+        rotate_keep: Whole { min: 0, max: 1000 }, "Number of renamed log files to keep.";
+        syslog: OrWord { form: SYSLOG, word: "off", zero: false },
+            "Whether the log is sent to the machine's syslog (/dev/log), and with which facility.";
+        stderr: OrWord { form: Switch, word: "auto", zero: false },
+            "Whether the log is written to standard error. \"auto\": only with neither file nor syslog. The reason of a \
+             failed start is written there in any case.";
     },
 };
 
@@ -342,6 +384,10 @@ const LIMITS: Table<Config> = Table {
         connect_timeout: span(MILLISECOND, HOUR), "How long a new connection may take until its CONNECT has arrived.";
         max_packet_size: Size { min: 128, max: LARGEST_PACKET },
             "Largest packet in bytes, header included. A larger one closes the connection before it is buffered.";
+        max_message_size: OrWord { form: Size { min: 1, max: LARGEST_PACKET }, word: "off", zero: false },
+            "Largest payload in bytes of a message that a client publishes; Wills are exempt. A larger message is \
+             acknowledged and dropped, and its client stays connected (MQTT 5: reason 0x97). Unless a limit was set when \
+             the client connected, a new one applies from its next connection on.";
         max_connect_size: Size { min: 128, max: LARGEST_PACKET },
             "Largest CONNECT packet in bytes, Will included. (It arrives before login, so the limit is lower than \
              max_packet_size, which also applies.)";

@@ -15,6 +15,10 @@ pub struct ListenerConfig {
     pub transport: Transport,
     /// Are clients served that give no user name? `None`: as [`Config::allow_anonymous`](super::Config) says.
     pub allow_anonymous: Option<bool>,
+    /// Its users, in place of those of all listeners.
+    pub password_file: Option<PathBuf>,
+    /// Its rules, in place of those of all listeners.
+    pub acl_file: Option<PathBuf>,
     /// TLS: the certificate chain, PEM, the broker's own first.
     pub certificate_file: Option<PathBuf>,
     /// TLS: the private key of that certificate, PEM.
@@ -23,6 +27,8 @@ pub struct ListenerConfig {
     pub client_ca_file: Option<PathBuf>,
     /// TLS: is a client asked for a certificate? Where a proxy speaks TLS with it: does the proxy have to report one?
     pub client_certificates: ClientCertificates,
+    /// TLS: the oldest version.
+    pub tls_min: TlsVersion,
     /// TLS: clients' certificates that are revoked, PEM.
     pub revocation_list_file: Option<PathBuf>,
     /// What of a client's certificate is its user name; see [`names_by_proxy`](Self::names_by_proxy).
@@ -49,6 +55,16 @@ pub struct ListenerConfig {
     /// Proxies that are believed: their PROXY headers, or, without those, the forwarding headers of their WebSocket
     /// requests.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2.
+    #[default]
+    Tls12,
+    /// 1.3.
+    Tls13,
 }
 
 /// Whether clients have to show a certificate.
@@ -88,10 +104,13 @@ impl ListenerConfig {
             address: address.into(),
             transport,
             allow_anonymous: None,
+            password_file: None,
+            acl_file: None,
             certificate_file: None,
             key_file: None,
             client_ca_file: None,
             client_certificates: ClientCertificates::Off,
+            tls_min: TlsVersion::default(),
             revocation_list_file: None,
             identity: None,
             tls_records: TlsRecords::default(),
@@ -152,6 +171,7 @@ pub(super) fn check(listener: &ListenerConfig) -> Result<(), Conflict> {
         ("certificate_file", listener.certificate_file.is_some()),
         ("key_file", listener.key_file.is_some()),
         ("client_ca_file", listener.client_ca_file.is_some()),
+        ("tls_min", listener.tls_min != TlsVersion::default()),
         ("revocation_list_file", listener.revocation_list_file.is_some()),
         ("tls_records", listener.tls_records != unset.tls_records),
     ];

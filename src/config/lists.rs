@@ -52,6 +52,38 @@ impl Form for Text {
     }
 }
 
+/// Any number of texts; a variable has them with commas in between.
+pub(super) struct Texts(pub Text);
+
+impl Form for Texts {
+    type Value = Vec<String>;
+
+    fn expected(&self) -> String {
+        List(Text(self.0.0)).expected()
+    }
+
+    fn read(&self, written: &DeValue<'_>) -> Result<Vec<String>, Misfit> {
+        texts(written)?.into_iter().map(|text| self.0.read(&DeValue::String(text.into()))).collect()
+    }
+
+    fn write(&self, value: &Vec<String>) -> String {
+        List(Text(self.0.0)).write(value)
+    }
+}
+
+/// The texts of a list, or of one text with commas, as a variable has it, perhaps in brackets.
+pub(super) fn texts<'a>(written: &'a DeValue<'_>) -> Result<Vec<&'a str>, Misfit> {
+    match written.as_array() {
+        Some(list) => list.iter().map(|one| one.get_ref().as_str().ok_or(Misfit::Kind)).collect(),
+        None => {
+            let text = written.as_str().ok_or(Misfit::Kind)?.trim();
+            let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+            let texts = inner.split(',').map(|text| text.trim().trim_matches('"'));
+            Ok(texts.filter(|text| !text.is_empty()).collect())
+        }
+    }
+}
+
 /// Addresses of IP: one, or a network of them.
 pub(super) struct Network;
 

@@ -66,7 +66,7 @@ pub use error::ConfigError;
 pub use file::{load, parse};
 pub use http::{HttpAddresses, HttpConfig, HttpUser};
 pub use listen::{ListenAddress, ListenAddressError};
-pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig};
+pub use listener::{CertificateIdentity, ClientCertificates, ListenerConfig, TlsVersion};
 pub use memory_bound::MemoryBound;
 pub use origins::Origins;
 pub use settings::*;

@@ -80,6 +80,54 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// One line of text or one JSON object an event.
     pub format: LogFormat,
+    /// Does it say when clients come and go?
+    pub connections: bool,
+    /// A file that it is appended to.
+    pub file: Option<PathBuf>,
+    /// At which size that is put aside; `None`: never.
+    pub rotate_size: Option<usize>,
+    /// How many files that were put aside are kept.
+    pub rotate_keep: u32,
+    /// The facility with which it goes to syslog; `None`: it does not.
+    pub syslog: Option<SyslogFacility>,
+    /// Is it on standard error? `None`: if it is nowhere else.
+    pub stderr: Option<bool>,
+}
+
+/// A facility of syslog(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyslogFacility {
+    /// Programs of users.
+    User,
+    /// Services.
+    Daemon,
+    /// One of the eight that the machine's owner gives a meaning.
+    Local(u8),
+}
+
+impl SyslogFacility {
+    /// Its number in the protocol.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::User => 1,
+            Self::Daemon => 3,
+            Self::Local(number) => 16 + number,
+        }
+    }
+}
+
+impl LogConfig {
+    /// Is it on standard error?
+    pub fn to_stderr(&self) -> bool {
+        self.stderr.unwrap_or(self.file.is_none() && self.syslog.is_none())
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        let (level, format, file, rotate_size, syslog, stderr) = Default::default();
+        Self { level, format, connections: true, file, rotate_size, rotate_keep: 5, syslog, stderr }
+    }
 }
 
 /// Severity of a log line.
@@ -121,6 +169,9 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// A whole packet, fixed header included, in bytes; a longer one closes the connection before it is buffered.
     pub max_packet_size: usize,
+    /// The payload of a message, in bytes; a larger message is acknowledged and dropped. `None`: only the packet's size
+    /// is limited.
+    pub max_message_size: Option<usize>,
     /// The same of a CONNECT, which comes from somebody whom nobody knows yet; `max_packet_size` holds for it too.
     pub max_connect_size: usize,
     /// Client Identifier, in bytes.
@@ -236,10 +287,18 @@ pub struct AuthConfig {
     pub user: Option<VariableUser>,
     /// What users may do, in mosquitto's format.
     pub acl_file: Option<PathBuf>,
+    /// Clients, groups and roles, as mosquitto's dynamic security has them.
+    pub dynsec_file: Option<PathBuf>,
     /// Who may have a session that another user has.
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
     pub client_id: ClientIdBinding,
+    /// How Client Identifiers may begin; none: in any way.
+    pub client_id_prefixes: Vec<String>,
+    /// How those begin that the broker makes.
+    pub auto_id_prefix: Option<String>,
+    /// May a client leave it to the broker to make its identifier?
+    pub allow_zero_length_client_id: bool,
     /// What happens to a message that its client may not publish.
     pub denied_publish: DeniedPublish,
     /// How long refusals are delayed, at least, once some from the same address failed; `None`: never.
@@ -310,8 +369,10 @@ impl Config {
 impl AuthConfig {
     /// Somebody has to prove who it is: there are users, or tokens are taken.
     pub fn has_users(&self) -> bool {
-        let Self { password_file, token_secret_file, token_key_file, token_jwks_file, token_secret, .. } = self;
-        let files = [password_file, token_secret_file, token_key_file, token_jwks_file];
+        let Self {
+            password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file, token_secret, ..
+        } = self;
+        let files = [password_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
         token_secret.is_some() || self.user.is_some() || files.into_iter().any(Option::is_some)
     }
 }
@@ -323,8 +384,12 @@ impl Default for AuthConfig {
             scram_from_password_file: false,
             user: None,
             acl_file: None,
+            dynsec_file: None,
             session_owner: SessionOwnership::default(),
             client_id: ClientIdBinding::default(),
+            client_id_prefixes: Vec::new(),
+            auto_id_prefix: Some("auto-".into()),
+            allow_zero_length_client_id: true,
             denied_publish: DeniedPublish::default(),
             failed_login_delay: Some(Duration::from_millis(250)),
             token_secret: None,
@@ -358,7 +423,7 @@ impl Default for Config {
             watch: false,
             server_reference: None,
             response_information: None,
-            log: LogConfig { level: LogLevel::default(), format: LogFormat::default() },
+            log: LogConfig::default(),
             limits: Limits::default(),
             sys: SysConfig { interval: Some(Duration::from_secs(10)), client_publish: SysPublish::default() },
             auth: AuthConfig::default(),
@@ -398,10 +463,13 @@ impl Config {
     /// Every file that it names and that is read again by a reload: certificates, keys, users, rules.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let of_listeners = self.listeners.iter().flat_map(|listener| {
-            [&listener.certificate_file, &listener.key_file, &listener.client_ca_file, &listener.revocation_list_file]
+            let ListenerConfig { certificate_file, key_file, client_ca_file, revocation_list_file, .. } = listener;
+            let of_tls = [certificate_file, key_file, client_ca_file, revocation_list_file];
+            of_tls.into_iter().chain([&listener.password_file, &listener.acl_file])
         });
-        let AuthConfig { password_file, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
-        let of_auth = [password_file, acl_file, token_secret_file, token_key_file, token_jwks_file];
+        let AuthConfig { password_file, acl_file, dynsec_file, .. } = &self.auth;
+        let AuthConfig { token_secret_file, token_key_file, token_jwks_file, .. } = &self.auth;
+        let of_auth = [password_file, acl_file, dynsec_file, token_secret_file, token_key_file, token_jwks_file];
         let of_user = self.auth.user.iter().map(|user| user.password_file.as_path());
         of_listeners.chain(of_auth).filter_map(Option::as_deref).chain(of_user)
     }
@@ -416,6 +484,7 @@ impl Default for Limits {
             max_connecting_bytes: 64 * MIB,
             connect_timeout: Duration::from_secs(10),
             max_packet_size: 2_000_000,
+            max_message_size: None,
             // one field of the greatest length, and what a CONNECT has beside it
             max_connect_size: 72 << 10,
             max_client_id_length: 65_535,

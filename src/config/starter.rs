@@ -16,16 +16,20 @@ pub fn starter() -> String {
          password.\n[[listener]]\naddress = \"tls://0.0.0.0:8883\"\ncertificate_file = \"{CERTS}/server.pem\"\nkey_file = \
          \"{CERTS}/server.key\"\n\n# The default listeners, with every key.\n#[[listener]]\n"
     );
-    let mut text = reference::toml();
+    let text = reference::toml();
+    // a listener may have users of its own
+    let (listener, mut auth) = text.split_at(text.find("\n[auth]\n").unwrap_or(text.len()));
+    let users = auth.replacen("\n#password_file = \"\"\n", &format!("\npassword_file = \"{PASSWORDS}\"\n"), 1);
+    auth = &users;
+    let mut text = listener.to_owned();
     for (default, set) in [
         ("# The configuration of dunlin: every key, with its default.\n", INTRODUCTION),
         ("\n#data_dir = \"\"\n", &format!("\ndata_dir = \"{DATA}\"\n")),
         ("#[[listener]]\n", &listeners),
-        ("\n#password_file = \"\"\n", &format!("\npassword_file = \"{PASSWORDS}\"\n")),
     ] {
         text = text.replacen(default, set, 1);
     }
-    text
+    text + auth
 }
 
 const INTRODUCTION: &str = "\

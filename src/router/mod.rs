@@ -108,8 +108,12 @@ pub struct RouterLimits {
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
     pub client_id: ClientIdBinding,
+    /// What else they have to be.
+    pub client_ids: ClientIdRules,
     /// Bytes of a packet of a client, fixed header included.
     pub max_packet_size: usize,
+    /// Bytes of a payload of a client; `None`: as many as the packet has.
+    pub max_message_size: Option<usize>,
     /// QoS 1 and 2 messages that a client of MQTT 5 may send and that are not acknowledged.
     pub receive_maximum: u16,
     /// Topic Aliases of each client, and towards each client.
@@ -151,13 +155,42 @@ impl Default for RouterLimits {
             sys_publish: SysPublish::Drop,
             session_owner: SessionOwnership::default(),
             client_id: ClientIdBinding::default(),
+            client_ids: ClientIdRules::default(),
             max_packet_size: 2_000_000,
+            max_message_size: None,
             receive_maximum: u16::MAX,
             topic_alias_maximum: 10,
             says: ServerSays::default(),
             shared_subscriptions: SharedSubscriptions::default(),
             shared_requeue_after: Duration::from_secs(1),
         }
+    }
+}
+
+/// Which Client Identifiers clients may have, and which they are given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdRules {
+    /// How they may begin; none: in any way.
+    pub prefixes: Arc<[String]>,
+    /// How those begin that the broker makes.
+    pub auto_prefix: Arc<str>,
+    /// May a client leave it to the broker to make one?
+    pub allow_empty: bool,
+}
+
+impl Default for ClientIdRules {
+    fn default() -> Self {
+        Self { prefixes: Arc::default(), auto_prefix: "auto-".into(), allow_empty: true }
+    }
+}
+
+impl ClientIdRules {
+    /// May a client have this one? The error is why it may not.
+    fn check(&self, id: &str) -> Result<(), &'static str> {
+        // those of the broker itself are not concerned
+        let fits =
+            self.prefixes.is_empty() || id.starts_with('$') || self.prefixes.iter().any(|one| id.starts_with(one));
+        if fits { Ok(()) } else { Err("the Client Identifier begins with none of auth.client_id_prefixes") }
     }
 }
 
@@ -328,7 +361,7 @@ impl Router {
 
     /// A Client Identifier with this beginning, which no other client has.
     pub fn generated_client_id(&self, begins: &str) -> ClientId {
-        self.sessions.new_client_id(begins)
+        self.sessions.new_client_id(&format!("{begins}-"))
     }
 
     /// Sessions of connected clients.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::listeners::Anonymity;
+use super::listeners::{Anonymity, of_listener};
 use crate::{
-    auth::{self, Auth, AuthError, InMemory, OtherLogin, Policy, Settings, TokenSettings},
+    auth::{self, Auth, AuthError, InMemory, OtherLogin, OwnFiles, Policy, Settings, TokenSettings},
     clock::Clock,
     config::{AuthConfig, Config, DeniedPublish, ListenerConfig, VariableUser},
     router::Ports,
@@ -49,11 +49,15 @@ fn settings(config: &Config) -> Settings {
         scram_from_password_file,
         user,
         acl_file,
+        dynsec_file,
         denied_publish,
         failed_login_delay,
         // the router's
         session_owner: _,
         client_id: _,
+        client_id_prefixes: _,
+        auto_id_prefix: _,
+        allow_zero_length_client_id: _,
         token_secret,
         token_secret_file,
         token_key_file,
@@ -71,6 +75,8 @@ fn settings(config: &Config) -> Settings {
         variable_user: user.map(|VariableUser { name, password_file }| auth::VariableUser { name, password_file }),
         acl_file,
         in_memory: InMemory::default(),
+        dynsec_file,
+        own: own_files(config),
         denied_publish_disconnects: denied_publish == DeniedPublish::Disconnect,
         failed_login_delay,
         certificate_names: config.listeners.iter().any(|listener| listener.identity.is_some()),
@@ -85,6 +91,17 @@ fn settings(config: &Config) -> Settings {
             user_claim: token_user_claim,
         },
     }
+}
+
+/// The files of listeners that have some of their own, each once.
+fn own_files(config: &Config) -> Vec<OwnFiles> {
+    let mut all = Vec::new();
+    for files in config.listeners.iter().map(|listener| of_listener(listener).files).filter(|files| !files.is_empty()) {
+        if !all.contains(&files) {
+            all.push(files);
+        }
+    }
+    all
 }
 
 /// A line of the log about which clients may connect, and what they may do.

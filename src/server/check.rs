@@ -32,6 +32,9 @@ pub fn check(cli: &Cli) -> Result<String, Vec<String>> {
     if let Some(path) = &config.ready_file {
         found.file_to_write("the ready file", path);
     }
+    if let Some(path) = &config.log.file {
+        found.file_to_write("the log", path);
+    }
     if let Some(path) = &config.data_dir {
         found.data_dir(path);
         persistence::check_place(&config).unwrap_or_else(|error| found.wrong(error));
@@ -121,12 +124,21 @@ impl Found {
             Err(error) => error,
         };
         // it is the first error: the files are read one by one for the others
-        let AuthConfig { password_file, user, acl_file, token_secret_file, token_key_file, token_jwks_file, .. } =
-            &config.auth;
+        let AuthConfig {
+            password_file,
+            user,
+            acl_file,
+            dynsec_file,
+            token_secret_file,
+            token_key_file,
+            token_jwks_file,
+            ..
+        } = &config.auth;
         let none = AuthConfig {
             password_file: None,
             user: None,
             acl_file: None,
+            dynsec_file: None,
             token_secret_file: None,
             token_key_file: None,
             token_jwks_file: None,
@@ -136,6 +148,7 @@ impl Found {
             AuthConfig { password_file: password_file.clone(), ..none.clone() },
             AuthConfig { user: user.clone(), ..none.clone() },
             AuthConfig { acl_file: acl_file.clone(), ..none.clone() },
+            AuthConfig { dynsec_file: dynsec_file.clone(), ..none.clone() },
             AuthConfig { token_secret_file: token_secret_file.clone(), ..none.clone() },
             AuthConfig { token_key_file: token_key_file.clone(), ..none.clone() },
             AuthConfig { token_jwks_file: token_jwks_file.clone(), ..none },

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::command_error::CommandError;
-use crate::config::{ImportArgs, mosquitto::Import};
+use crate::{
+    config::{ImportArgs, mosquitto::Import},
+    store::tools,
+};
 
 /// The exit code of a command whose answer is no, or that refuses.
 pub(super) const NO: u8 = 1;
@@ -16,7 +19,19 @@ const LOSSES: u8 = 3;
 
 /// Imports what `args` name; the exit code.
 pub(super) fn import(args: &ImportArgs) -> Result<u8, CommandError> {
-    let ImportArgs { config, output, report } = args;
+    match (&args.db, &args.data_dir, &args.config) {
+        (Some(database), Some(data_dir), _) => {
+            tools::import_mosquitto(database, data_dir, &mut io::stdout().lock())?;
+            Ok(0)
+        }
+        (_, _, Some(config)) => configuration(config, args),
+        // the command line says so
+        _ => Ok(NO),
+    }
+}
+
+fn configuration(config: &Path, args: &ImportArgs) -> Result<u8, CommandError> {
+    let ImportArgs { output, report, .. } = args;
     let import = Import::of_file(config);
     let text = import.report();
     match report {

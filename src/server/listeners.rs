@@ -7,22 +7,22 @@ use std::{
     time::SystemTime,
 };
 
-use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use thiserror::Error;
 
-#[cfg(feature = "tls")]
 use crate::{
-    config::CertificateIdentity,
-    net::{CertificateName, ClientFiles, TlsFiles},
-};
-use crate::{
+    auth::{self, OfListener, OwnFiles},
     config::{ClientCertificates, Config, ListenerConfig},
     net::{
         self, BindOptions, ListenerOptions, ListenerRates, PassedSockets, ProxyOptions, TlsError, TlsSettings,
         WebSocketOptions, Workers,
     },
     types::{Contents, Endpoint, Transport},
+};
+#[cfg(feature = "tls")]
+use crate::{
+    config::{CertificateIdentity, TlsVersion},
+    net::{CertificateName, ClientFiles, TlsFiles},
 };
 
 /// A listener that accepts.
@@ -124,8 +124,8 @@ fn hint(error: &io::Error, address: &Endpoint) -> String {
     }
 }
 
-/// What `allow_anonymous` says for each listener, by number.
-pub(super) type Anonymity = Arc<ArcSwap<Vec<Option<bool>>>>;
+/// What each listener says of its own about its clients, by number.
+pub(super) type Anonymity = auth::Listeners;
 
 /// Those that are open.
 pub(super) struct Listeners {
@@ -217,7 +217,7 @@ impl Listeners {
         let (mut open, _) = self.hold();
         let mut anonymity = self.anonymity.load().to_vec();
         let number = number(anonymity.len(), socket.endpoint())?;
-        anonymity.push(config.allow_anonymous);
+        anonymity.push(of_listener(&config));
         self.anonymity.store(Arc::new(anonymity));
         let listening = Listening::new(number, socket.endpoint().clone(), &config);
         open.push(Open { listening: listening.clone(), config, contents, expires, warnings, by });
@@ -281,6 +281,13 @@ impl Read {
         });
         Ok(bound.collect())
     }
+}
+
+/// What a listener says of its own about its clients.
+pub(super) fn of_listener(config: &ListenerConfig) -> OfListener {
+    let ListenerConfig { allow_anonymous, password_file, acl_file, .. } = config;
+    let files = OwnFiles { password_file: password_file.clone(), acl_file: acl_file.clone() };
+    OfListener { allow_anonymous: *allow_anonymous, files }
 }
 
 /// When the certificate of a listener ends, if it has one.
@@ -385,7 +392,8 @@ fn tls(config: &ListenerConfig) -> Result<Option<(TlsSettings, Vec<String>)>, Li
             CertificateIdentity::Uri => CertificateName::Uri,
         }),
     });
-    let files = TlsFiles { certificate, key, clients, http: config.transport.has_websocket() };
+    let only_1_3 = config.tls_min == TlsVersion::Tls13;
+    let files = TlsFiles { certificate, key, clients, http: config.transport.has_websocket(), only_1_3 };
     let loaded = TlsSettings::load(&files);
     loaded.map(Some).map_err(|error| ListenError::Tls { address: config.address.clone(), error })
 }

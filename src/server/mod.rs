@@ -82,7 +82,7 @@ use crate::{
 use http::Http;
 use listeners::{Anonymity, By, Listeners, Read, bind, bind_all};
 pub use listeners::{ListenError, Listening};
-pub use persistence::MovedError;
+pub use persistence::{MovedError, TakeOverError};
 pub use pulse::Pulse;
 use ready_file::ReadyFile;
 pub use ready_file::{ReadyFileError, remove_ready_file};
@@ -128,6 +128,9 @@ pub enum ServerError {
     /// At a start: the store is elsewhere.
     #[error(transparent)]
     Moved(#[from] MovedError),
+    /// At a start: what mosquitto kept cannot be taken over.
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// At a start: the threads cannot be started.
     #[error("cannot start the worker threads: {0}")]
     Threads(io::Error),
@@ -256,6 +259,7 @@ impl Server {
         let in_memory = ports.store.is_none();
         if in_memory {
             persistence::check_place(&config)?;
+            persistence::take_over(&config)?;
         }
         let (store, restored) = persistence::plug(&config, &mut ports, sync_delay, &progress, &clock)?.unzip();
         let in_memory = in_memory && store.is_none();
@@ -441,12 +445,10 @@ fn router_limits(config: &Config) -> RouterLimits {
         max_inflight_in,
         receive_maximum,
         topic_alias_maximum,
-        max_qos,
-        retain_available,
-        max_keep_alive,
         shared_subscriptions,
         shared_requeue_after,
         max_packet_size,
+        max_message_size,
         max_queued_messages,
         max_queued_bytes,
         queue_full,
@@ -491,24 +493,35 @@ fn router_limits(config: &Config) -> RouterLimits {
         session_expiry,
         session_owner: config.auth.session_owner,
         client_id: config.auth.client_id,
+        client_ids: router::ClientIdRules {
+            prefixes: config.auth.client_id_prefixes.as_slice().into(),
+            auto_prefix: config.auth.auto_id_prefix.as_deref().unwrap_or_default().into(),
+            allow_empty: config.auth.allow_zero_length_client_id,
+        },
         receive_maximum,
         topic_alias_maximum,
-        says: router::ServerSays {
-            max_qos: QoS::from_bits(max_qos).unwrap_or(QoS::ExactlyOnce),
-            retain_available,
-            // the key is bounded
-            max_keep_alive: max_keep_alive.map(|most| u16::try_from(most.as_secs()).unwrap_or(u16::MAX)),
-            server_reference: config.server_reference.as_deref().map(Into::into),
-            response_information: config.response_information.as_deref().map(Into::into),
-        },
+        says: server_says(config),
         shared_subscriptions,
         shared_requeue_after,
         max_packet_size,
+        max_message_size,
         sys_publish: match config.sys.client_publish {
             SysPublish::Drop => router::SysPublish::Drop,
             SysPublish::Disconnect => router::SysPublish::Disconnect,
             SysPublish::Allow => router::SysPublish::Allow,
         },
+    }
+}
+
+fn server_says(config: &Config) -> router::ServerSays {
+    let Limits { max_qos, retain_available, max_keep_alive, .. } = config.limits;
+    router::ServerSays {
+        max_qos: QoS::from_bits(max_qos).unwrap_or(QoS::ExactlyOnce),
+        retain_available,
+        // the key is bounded
+        max_keep_alive: max_keep_alive.map(|most| u16::try_from(most.as_secs()).unwrap_or(u16::MAX)),
+        server_reference: config.server_reference.as_deref().map(Into::into),
+        response_information: config.response_information.as_deref().map(Into::into),
     }
 }
 

@@ -39,6 +39,36 @@ pub(super) fn check_place(config: &Config) -> Result<(), MovedError> {
     }
 }
 
+/// What mosquitto kept cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0}: what mosquitto kept cannot be taken over, and no broker begins empty in its place: mend the file, or move it away to \
+     begin without it"
+)]
+pub struct TakeOverError(String);
+
+/// What mosquitto kept is taken over if nothing is stored yet.
+#[cfg(feature = "store")]
+pub(super) fn take_over(config: &Config) -> Result<(), TakeOverError> {
+    let (Some(database), Some(data_dir)) = (&config.mosquitto_db, &config.data_dir) else { return Ok(()) };
+    // one that may not be looked at is an error, and not as if it were not there
+    if store::is_stored_in(data_dir) || matches!(database.try_exists(), Ok(false)) {
+        return Ok(());
+    }
+    let mut told = Vec::new();
+    let imported = store::tools::import_mosquitto(database, data_dir, &mut told);
+    imported.map_err(|error| TakeOverError(error.to_string()))?;
+    let told = String::from_utf8_lossy(&told).trim().replace('\n', "; ");
+    tracing::info!(file = %database.display(), told, "taken over from mosquitto");
+    Ok(())
+}
+
+/// There is no store that could take it over.
+#[cfg(not(feature = "store"))]
+pub(super) fn take_over(_: &Config) -> Result<(), TakeOverError> {
+    Ok(())
+}
+
 /// Opens the store that the configuration asks for, unless the embedding program plugged in one, and puts it behind its
 /// port. `sync_delay` is added to each fsync; `progress` counts the records that are read.
 pub(super) fn plug(

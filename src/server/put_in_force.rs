@@ -117,7 +117,7 @@ fn replace_running(running: &mut Config, config: &Config) {
         warnings,
         ..
     } = config.clone();
-    running.log.level = log.level;
+    (running.log.level, running.log.connections) = (log.level, log.connections);
     *running = Config {
         listeners,
         allow_anonymous,
@@ -147,7 +147,7 @@ fn changes(running: &Config, config: &Config) -> Vec<String> {
 }
 
 /// The keys, or tables, that are put in force while the server runs.
-const AT_ONCE: [&str; 14] = [
+const AT_ONCE: [&str; 15] = [
     "allow_anonymous",
     "shutdown_grace",
     "ready_file",
@@ -160,6 +160,7 @@ const AT_ONCE: [&str; 14] = [
     "http.allowed_hosts",
     "http.drain_delay",
     "log.level",
+    "log.connections",
     "limits.",
     "sys.",
 ];

@@ -167,8 +167,8 @@ impl<'a> Plan<'a> {
         for Next { open, .. } in &self.next {
             let number = usize::from(open.listening.number);
             // a new one's is the next
-            anonymity.resize(anonymity.len().max(number + 1), None);
-            anonymity[number] = open.config.allow_anonymous;
+            anonymity.resize(anonymity.len().max(number + 1), Default::default());
+            anonymity[number] = listeners::of_listener(&open.config);
         }
         self.anonymity.store(Arc::new(anonymity));
         self.open.clear();

@@ -13,6 +13,11 @@ impl Contents {
         self.0.push((what, Sha256::digest(bytes).into()));
     }
 
+    /// All files of another.
+    pub fn append(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
     /// What was there `before` already and has other contents now. (What was not is told by the setting that names it.)
     pub fn changed_since(&self, before: &Self) -> Vec<&'static str> {
         let other = |(what, digest): &&(&'static str, [u8; 32])| {

@@ -56,7 +56,11 @@ fn assert_written(file: &str, make: impl Fn(&str) -> String) {
     let written = fs::read_to_string(&path).unwrap_or_default();
     let expected = make(&written);
     if std::env::var_os("DUNLIN_BLESS").is_some_and(|value| !value.is_empty()) {
-        return fs::write(&path, expected).unwrap();
+        // another test reads the page at the same time
+        if written != expected {
+            fs::write(&path, expected).unwrap();
+        }
+        return;
     }
     let differs = written.lines().zip(expected.lines()).position(|(a, b)| a != b);
     assert!(

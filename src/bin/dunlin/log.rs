@@ -1,9 +1,10 @@
-//! The log of the binary: `tracing` events as lines on standard error, in text or JSON, with a level that can be
-//! changed while it runs. It decides how a line looks, and not which lines there are.
+//! The log of the binary: `tracing` events as lines on standard error, in a file and in syslog, in text or JSON, with a
+//! level that can be changed while it runs. It decides how a line looks, and not which lines there are.
 
 use std::{
     fmt::{Debug, Write},
     io::{self, IsTerminal, Write as _},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Arc,
@@ -39,6 +40,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use crate::destinations::{DEV_LOG, LogFile, Rotation, Syslog};
+
 /// Changes the level of the log that [`init`] set up. When it is dropped, what was logged is written.
 pub struct LevelHandle {
     level: reload::Handle<Targets, Registry>,
@@ -46,9 +49,15 @@ pub struct LevelHandle {
 }
 
 impl LevelHandle {
-    /// From now on the log says what `level` says.
-    pub fn set(&self, level: LogLevel) -> anyhow::Result<()> {
-        self.level.reload(targets(level)).context("cannot change the log level")
+    /// Opens the log's file by its name again.
+    pub fn reopen(&self) {
+        // with a full queue it is written where it was
+        let _ = self.lines.queue.try_send(Entry::Reopen);
+    }
+
+    /// From now on the log has the lines that `log` says.
+    pub fn set(&self, log: &LogConfig) -> anyhow::Result<()> {
+        self.level.reload(targets(log)).context("cannot change the log level")
     }
 }
 
@@ -58,17 +67,29 @@ impl Drop for LevelHandle {
     }
 }
 
-/// Sends every event from here on to standard error. Once in a process.
+/// Sends every event from here on to where the configuration says. Once in a process.
 pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
-    let (filter, handle) = reload::Layer::new(targets(log.level));
-    let queue = Lines::start().context("cannot set up the log")?;
-    let writer = {
-        let queue = queue.clone();
-        move || queue.clone()
-    };
-    let lines = fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal());
-    let lines = match log.format {
-        LogFormat::Text if is_journal() => {
+    let (filter, handle) = reload::Layer::new(targets(log));
+    let outputs = Outputs::open(log)?;
+    let has =
+        [(To::Stderr, log.to_stderr()), (To::File, outputs.file.is_some()), (To::Syslog, outputs.syslog.is_some())];
+    let queue = Lines::start(outputs).context("cannot set up the log")?;
+    let layers: Vec<_> = has.into_iter().filter(|(_, has)| *has).map(|(to, _)| layer(log.format, &queue, to)).collect();
+    tracing_subscriber::registry().with(filter).with(layers).try_init().context("cannot set up the log")?;
+    Ok(LevelHandle { level: handle, lines: queue })
+}
+
+/// How lines are written there.
+fn layer<S>(format: LogFormat, queue: &Lines, to: To) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let queue = Lines { to, ..queue.clone() };
+    let is_terminal = to == To::Stderr && io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(move || queue.clone()).with_ansi(is_terminal);
+    let has_priority = to == To::Syslog || to == To::Stderr && format == LogFormat::Text && is_journal();
+    match format {
+        _ if has_priority => {
             let format = WithTarget::of(|target| fmt::format().without_time().with_ansi(false).with_target(target));
             lines.fmt_fields(TextFields).event_format(ForJournal(format)).boxed()
         }
@@ -80,9 +101,7 @@ pub fn init(log: &LogConfig) -> anyhow::Result<LevelHandle> {
             let format = |target| fmt::format().with_timer(Utc).json().flatten_event(true).with_target(target);
             lines.fmt_fields(JsonFields::new()).event_format(WithTarget::of(format)).boxed()
         }
-    };
-    tracing_subscriber::registry().with(filter).with(lines).try_init().context("cannot set up the log")?;
-    Ok(LevelHandle { level: handle, lines: queue })
+    }
 }
 
 /// Says on standard error why the process ends, when the log has not begun or has ended: as one line of it, if that is
@@ -128,16 +147,27 @@ pub fn told(error: &anyhow::Error) -> String {
         .unwrap_or_default()
 }
 
-/// The way to standard error, through a thread of its own: where nobody reads it, lines are dropped and counted, and
+/// The way to where lines go, through a thread of its own: where nobody reads them, they are dropped and counted, and
 /// clients served.
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<Entry>,
     dropped: Arc<AtomicUsize>,
+    to: To,
+}
+
+/// Where a line goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum To {
+    Stderr,
+    File,
+    Syslog,
 }
 
 enum Entry {
-    Line(Vec<u8>),
+    Line(To, Vec<u8>),
+    /// The file is opened again.
+    Reopen,
     /// To be answered when all before it is written.
     Flush(SyncSender<()>),
 }
@@ -148,12 +178,12 @@ const WAITING: usize = 4096;
 const AT_THE_END: Duration = Duration::from_secs(1);
 
 impl Lines {
-    fn start() -> io::Result<Self> {
+    fn start(outputs: Outputs) -> io::Result<Self> {
         let (queue, entries) = sync_channel(WAITING);
         let dropped = Arc::<AtomicUsize>::default();
         let count = dropped.clone();
-        thread::Builder::new().name("dunlin-log".into()).spawn(move || write_lines(&entries, &count))?;
-        Ok(Self { queue, dropped })
+        thread::Builder::new().name("dunlin-log".into()).spawn(move || outputs.write_lines(&entries, &count))?;
+        Ok(Self { queue, dropped, to: To::Stderr })
     }
 
     fn flush(&self) {
@@ -165,28 +195,74 @@ impl Lines {
     }
 }
 
-/// Ends when nobody can log any more. There is nobody to tell that a line cannot be written.
-fn write_lines(entries: &Receiver<Entry>, dropped: &AtomicUsize) {
-    for entry in entries {
-        match entry {
-            Entry::Line(line) => {
-                let _ = io::stderr().write_all(&line);
+/// What lines are written to beside standard error.
+#[derive(Default)]
+struct Outputs {
+    file: Option<LogFile>,
+    syslog: Option<Syslog>,
+    /// The last write to the file failed, and standard error was told.
+    is_failing: bool,
+}
+
+impl Outputs {
+    fn open(log: &LogConfig) -> anyhow::Result<Self> {
+        let rotation = log.rotate_size.map(|size| Rotation { size: size as u64, keep: log.rotate_keep });
+        let open = |path: &PathBuf| {
+            LogFile::open(path, rotation).with_context(|| format!("cannot open the log {} (log.file)", path.display()))
+        };
+        let file = log.file.as_ref().map(open).transpose()?;
+        let syslog = log.syslog.map(|facility| Syslog::open(DEV_LOG.as_ref(), facility.number()));
+        Ok(Self { file, syslog: syslog.transpose().context("cannot log to syslog")?, is_failing: false })
+    }
+
+    /// Ends when nobody can log any more. There is nobody to tell that a line cannot be written.
+    fn write_lines(mut self, entries: &Receiver<Entry>, dropped: &AtomicUsize) {
+        for entry in entries {
+            match entry {
+                Entry::Line(to, line) => self.write(to, &line),
+                Entry::Reopen => {
+                    let reopened = self.file.as_mut().map_or(Ok(()), LogFile::reopen);
+                    self.tell(reopened);
+                }
+                Entry::Flush(done) => {
+                    let _ = done.try_send(());
+                }
             }
-            Entry::Flush(done) => {
-                let _ = done.try_send(());
+            let lost = dropped.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                tracing::warn!(
+                    lines = lost,
+                    "lines of the log were dropped: they were written faster than they were read"
+                );
             }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            tracing::warn!(lines = lost, "lines of the log were dropped: they were written faster than they were read");
+    }
+
+    fn write(&mut self, to: To, line: &[u8]) {
+        match to {
+            To::Stderr => _ = io::stderr().write_all(line),
+            To::File => {
+                let written = self.file.as_mut().map_or(Ok(()), |file| file.write(line));
+                self.tell(written);
+            }
+            // syslog may be started later
+            To::Syslog => _ = self.syslog.as_ref().map(|syslog| syslog.write(line)),
         }
+    }
+
+    /// Says once on standard error that the file cannot be written.
+    fn tell(&mut self, written: io::Result<()>) {
+        if let (Err(error), false) = (&written, self.is_failing) {
+            failure(&format!("the log cannot be written to log.file: {error}"), LogFormat::Text);
+        }
+        self.is_failing = written.is_err();
     }
 }
 
 impl io::Write for Lines {
     /// One call is one event.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
+        if self.queue.try_send(Entry::Line(self.to, line.to_vec())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -197,16 +273,19 @@ impl io::Write for Lines {
     }
 }
 
-/// Dunlin at `level`; of what others say, warnings.
-fn targets(level: LogLevel) -> Targets {
-    let level = match level {
+/// Dunlin at the level of the configuration; of what others say, warnings, and of clients that come and go too, if so
+/// configured.
+fn targets(log: &LogConfig) -> Targets {
+    let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("dunlin", level)
+    let of_clients = if log.connections { level } else { level.min(LevelFilter::WARN) };
+    let targets = Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("dunlin", level);
+    targets.with_target("dunlin::net::clients", of_clients)
 }
 
 /// The message and fields of a text line. Clients choose some values, such as their Client Identifier, and may put any
@@ -320,7 +399,8 @@ where
     }
 }
 
-/// A text line behind the prefix that the journal takes its priority from (sd-daemon(3)). It has its own time stamps.
+/// A text line behind the prefix that the journal and syslog take its priority from (sd-daemon(3)). They have time
+/// stamps of their own.
 struct ForJournal<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for ForJournal<F>

@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
+mod destinations;
 mod log;
 mod open_files;
 mod reload;

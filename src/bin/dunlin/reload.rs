@@ -52,6 +52,7 @@ impl<'a> Reloads<'a> {
     /// Reads the configuration again, with the same flags over it; if that fails, which is logged, all stays as it is.
     /// Gives what changed, a line each.
     pub async fn run(&mut self, server: &Server, level: &log::LevelHandle) -> Result<Vec<String>, String> {
+        level.reopen();
         if let Some(watch) = &mut self.watch {
             watch.look();
         }
@@ -92,7 +93,7 @@ impl<'a> Reloads<'a> {
 }
 
 fn done(config: &Config, changed: &[String], level: &log::LevelHandle) {
-    if let Err(error) = level.set(config.log.level) {
+    if let Err(error) = level.set(&config.log) {
         tracing::error!(error = format_args!("{error:#}"), "cannot change the log level");
     }
     let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };

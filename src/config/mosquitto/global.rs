@@ -11,8 +11,10 @@ use super::{
 };
 
 /// The most that a limit of dunlin may be, where mosquitto has none.
-pub(super) const MOST: &str = "1000000000";
+const MOST: &str = "1000000000";
 const MOST_BYTES: &str = "\"1 TiB\"";
+/// Of connections.
+pub(super) const NO_LIMIT: &str = "there are as many as the process may have open files, and 100,000 at most";
 /// The largest packet that there is.
 const LARGEST_PACKET: i64 = 268_435_460;
 
@@ -24,12 +26,17 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
             "allow_anonymous" => to.set("allow_anonymous", found.is().to_string(), found),
             "psk_file" | "plugin_load" => to.refuse(found),
             // those of which one value is how it is
-            "allow_zero_length_clientid" => only(to, found, found.is()),
-            "connection_messages" => weakly_only(to, found, found.is()),
+            "allow_zero_length_clientid" => to.set("auth.allow_zero_length_client_id", found.is().to_string(), found),
+            "connection_messages" => to.set("log.connections", found.is().to_string(), found),
+            "per_listener_settings" if found.is() => to.as_row(found),
             "per_listener_settings" | "upgrade_outgoing_qos" | "check_retain_source" => only(to, found, !found.is()),
             "enable_control_api" | "allow_duplicate_messages" => weakly_only(to, found, !found.is()),
             "max_inflight_bytes" => weakly_only(to, found, found.number() <= 0),
-            "clientid_prefixes" | "auto_id_prefix" => to.refuse(found),
+            "clientid_prefixes" => to.set("auth.client_id_prefixes", format!("[{}]", quoted(found.text())), found),
+            "auto_id_prefix" if found.text().len() > 50 => {
+                to.tell(found, Outcome::Refused, "it is longer than 50 bytes")
+            }
+            "auto_id_prefix" => to.set("auth.auto_id_prefix", quoted(found.text()), found),
             // persistence() and the log have these
             "persistence" | "retained_persistence" | "persistence_file" | "persistence_location" => {}
             "log_dest" | "log_type" | "log_facility" => {}
@@ -57,13 +64,15 @@ fn limit(to: &mut Translation, found: &Found) {
     let number = found.number();
     match found.row.name {
         "global_max_clients" => count(to, "limits.max_sessions", found),
+        "global_max_connections" if number <= 0 => to.tell(found, Outcome::Same, NO_LIMIT),
         "global_max_connections" => count(to, "limits.max_connections", found),
         "max_queued_messages" => count(to, "limits.max_queued_messages", found),
         "max_queued_bytes" if number <= 0 => unlimited(to, "limits.max_queued_bytes", MOST_BYTES, found),
         "max_queued_bytes" => to.set("limits.max_queued_bytes", number.min(1 << 40).to_string(), found),
         "max_inflight_messages" => in_flight(to, found),
         "max_keepalive" if !(0..=65_535).contains(&number) => wrong(to, found, "0 to 65535"),
-        "max_keepalive" if number == 0 => to.set("limits.max_keep_alive", "\"none\"", found),
+        // the default of 2.0.15 and before
+        "max_keepalive" if matches!(number, 0 | 65_535) => to.set("limits.max_keep_alive", "\"none\"", found),
         "max_keepalive" => to.set("limits.max_keep_alive", format!("\"{number}s\""), found),
         "max_packet_size" if number < 20 => wrong(to, found, "20 or more"),
         "max_packet_size" => {
@@ -73,7 +82,8 @@ fn limit(to: &mut Translation, found: &Found) {
         "memory_limit" if number == 0 => to.set("limits.max_memory", "\"none\"", found),
         "memory_limit" => to.set("limits.max_memory", number.clamp(16 << 20, 1 << 40).to_string(), found),
         "message_size_limit" if !(0..=268_435_455).contains(&number) => wrong(to, found, "0 to 268435455"),
-        "message_size_limit" => only(to, found, number == 0),
+        "message_size_limit" if number == 0 => to.set("limits.max_message_size", "\"off\"", found),
+        "message_size_limit" => to.set("limits.max_message_size", number.to_string(), found),
         "sys_interval" if !(0..=65_535).contains(&number) => wrong(to, found, "0 to 65535"),
         "sys_interval" if number == 0 => to.set("sys.interval", "\"off\"", found),
         "sys_interval" => to.set("sys.interval", format!("\"{number}s\""), found),

@@ -2,7 +2,7 @@
 
 use super::{
     entries::{Entry, From, entry, path, quoted},
-    global::{MOST, wrong},
+    global::{NO_LIMIT, wrong},
     lines::Found,
     sections::{Section, Sections},
     told::Outcome,
@@ -25,7 +25,11 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
     let default = has_default.then_some(&sections.default);
     let all: Vec<&Section> = default.into_iter().chain(&sections.listeners).collect();
     for section in &all {
-        let entries = listener(to, section);
+        let mut entries = listener(to, section);
+        if sections.per_listener && !entries.iter().any(|entry| entry.key == "listener.allow_anonymous") {
+            let from = From::Default("allow_anonymous");
+            entries.push(Entry { key: "listener.allow_anonymous", value: "false".into(), from });
+        }
         to.listeners.push(entries);
     }
     shared(to, &all);
@@ -66,6 +70,12 @@ fn listener(to: &mut Translation, section: &Section) -> Vec<Entry> {
             "listener_allow_anonymous" => {
                 to.in_listener(&mut set, "listener.allow_anonymous", found.is().to_string(), found);
             }
+            "tls_version" if found.text() == "tlsv1.3" => {
+                to.in_listener(&mut set, "listener.tls_min", quoted("1.3"), found);
+            }
+            "allow_anonymous" => to.in_listener(&mut set, "listener.allow_anonymous", found.is().to_string(), found),
+            "password_file" => to.in_listener(&mut set, "listener.password_file", path(found.text()), found),
+            "acl_file" => to.in_listener(&mut set, "listener.acl_file", path(found.text()), found),
             "websockets_origin" => {}
             "enable_proxy_protocol" if matches!(found.number(), 1 | 2) => {
                 set("listener.trusted_proxies", "[\"0.0.0.0/0\", \"::/0\"]".into(), found);
@@ -102,6 +112,8 @@ fn other(to: &mut Translation, found: &Found) {
         "ciphers" | "ciphers_tls1.3" | "http_dir" => return to.lose(found),
         "dhparamfile" => return to.as_row(found),
         "proxy_protocol_v2_require_tls" | "disable_client_cert_date_checks" => !found.is(),
+        // with per_listener_settings
+        "allow_zero_length_clientid" => found.is(),
         "tls_keyform" => found.word() != "engine",
         "tls_version" => found.text() == "tlsv1.2",
         "accept_protocol_versions" => ["3", "4", "5"].iter().all(|version| found.text().contains(version)),
@@ -109,7 +121,7 @@ fn other(to: &mut Translation, found: &Found) {
     };
     match found.row.name {
         _ if is_here => to.as_here(found),
-        "tls_version" if !["tlsv1.1", "tlsv1.3"].contains(&found.text()) => {
+        "tls_version" if found.text() != "tlsv1.1" => {
             to.tell(found, Outcome::Refused, format!("{:?} is not allowed; allowed: tlsv1.2, tlsv1.3", found.text()));
         }
         "tls_version" if found.text() == "tlsv1.1" => {
@@ -262,7 +274,7 @@ fn max_connections(to: &mut Translation, all: &[&Section]) {
     let is_whole = limits.len() == all.len();
     for found in lines {
         if found.number() <= 0 {
-            to.tell(found, Outcome::Same, "it is no limit");
+            to.tell(found, Outcome::Same, NO_LIMIT);
         } else if is_whole && all.len() == 1 {
             to.set(KEY, found.number().min(1_000_000_000).to_string(), found);
         } else if is_whole {
@@ -275,5 +287,4 @@ fn max_connections(to: &mut Translation, all: &[&Section]) {
             to.tell(found, Outcome::Lost, format!("{KEY} is that of all listeners, and others have no limit"));
         }
     }
-    to.default(KEY, MOST, "max_connections");
 }

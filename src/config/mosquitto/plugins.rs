@@ -18,9 +18,7 @@ pub(super) fn translate(to: &mut Translation, sections: &Sections) {
             "mosquitto_password_file.so" => files(to, plugin, "plugin_opt_password_file", "auth.password_file"),
             "mosquitto_acl_file.so" => files(to, plugin, "plugin_opt_acl_file", "auth.acl_file"),
             "mosquitto_persist_sqlite.so" => persist(to, plugin, sections),
-            "mosquitto_dynamic_security.so" => {
-                refuse(to, plugin, "dynamic security is not there; use password_file and acl_file");
-            }
+            "mosquitto_dynamic_security.so" => dynamic_security(to, plugin),
             "mosquitto_sparkplug_aware.so" => {
                 refuse(to, plugin, "Sparkplug certificates are not retained by the broker");
             }
@@ -63,6 +61,23 @@ fn files(to: &mut Translation, plugin: &Plugin, option: &str, key: &'static str)
         None => to.set_row(&plugin.line, key),
     }
     others(to, plugin, &[option]);
+}
+
+/// The file is read, and not written.
+fn dynamic_security(to: &mut Translation, plugin: &Plugin) {
+    const OPTION: &str = "plugin_opt_config_file";
+    let Some(found) = plugin.options.iter().rev().find(|found| found.row.name == OPTION) else {
+        return refuse(to, plugin, "it has no plugin_opt_config_file, without which mosquitto's does nothing");
+    };
+    if plugin.listener.is_some() {
+        return refuse(to, plugin, "its clients are those of all listeners: write global_plugin");
+    }
+    if to.has("auth.dynsec_file") {
+        return refuse(to, plugin, "it is there twice");
+    }
+    to.set("auth.dynsec_file", path(found.text()), found);
+    to.tell(&plugin.line, Outcome::Lost, "the file is read as it is; $CONTROL/dynamic-security/v1 is not served");
+    others(to, plugin, &[OPTION]);
 }
 
 fn persist(to: &mut Translation, plugin: &Plugin, sections: &Sections) {

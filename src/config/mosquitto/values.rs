@@ -34,7 +34,7 @@ pub(super) fn read(form: Form, rest: &[u8]) -> Result<Value, String> {
         }
         Form::Words => {
             word(rest)?;
-            Ok(Value::Text(utf8(rest)?.trim_matches(' ').into()))
+            Ok(Value::Text(utf8(rest)?.trim_start_matches(' ').into()))
         }
         Form::Raw => match utf8(rest)? {
             "" => Err("it has no value".into()),

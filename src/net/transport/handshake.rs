@@ -168,6 +168,7 @@ mod tests {
                 name: Some(CertificateName::CommonName),
             }),
             http: false,
+            only_1_3: false,
         })
         .unwrap();
         let client = [client.der().to_vec(), client_key.serialize_der(), authority.der().to_vec()];

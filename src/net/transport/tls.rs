@@ -18,6 +18,7 @@ use tokio_rustls::rustls::{
     },
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
     time_provider::TimeProvider,
+    version::{TLS12, TLS13},
 };
 use x509_cert::{
     Certificate,
@@ -45,6 +46,8 @@ pub struct TlsFiles {
     pub clients: Option<ClientFiles>,
     /// It is for WebSocket: what clients negotiate is HTTP.
     pub http: bool,
+    /// TLS 1.2 is not spoken.
+    pub only_1_3: bool,
 }
 
 /// How clients' certificates are checked.
@@ -168,8 +171,10 @@ impl TlsSettings {
         warnings.extend(mode_warning(&files.key));
 
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = [&TLS13, &TLS12];
+        let versions = if files.only_1_3 { &versions[..1] } else { &versions };
         let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .with_protocol_versions(versions)
             .map_err(|error| unusable(&files.certificate, &error))?;
         let verifier =
             files.clients.as_ref().map(|clients| verifier(clients, &mut warnings, &mut contents)).transpose()?;

@@ -82,9 +82,9 @@ pub(crate) struct Ending<'a> {
 macro_rules! say {
     ($shown:expr, $($line:tt)+) => {
         if $shown {
-            tracing::info!(target: "dunlin::net", $($line)+)
+            tracing::info!(target: "dunlin::net::clients", $($line)+)
         } else {
-            tracing::debug!(target: "dunlin::net", $($line)+)
+            tracing::debug!(target: "dunlin::net::clients", $($line)+)
         }
     };
 }
@@ -262,13 +262,13 @@ impl Lines {
 
 /// Are lines at `info` written? If not, nothing has to be counted for their sums.
 fn is_read() -> bool {
-    tracing::enabled!(target: "dunlin::net", tracing::Level::INFO)
+    tracing::enabled!(target: "dunlin::net::clients", tracing::Level::INFO)
 }
 
 fn say_sum(sum: &Sum) {
     let Sum { client, address, connections, lines, last_reason } = sum;
     tracing::info!(
-        target: "dunlin::net",
+        target: "dunlin::net::clients",
         client = client.as_deref(),
         peer = address.as_deref(),
         connections,

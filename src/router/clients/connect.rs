@@ -196,7 +196,13 @@ impl Router {
             if !connect.clean_session && connect.version == ProtocolVersion::V311 {
                 return Err(refused("an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]"));
             }
-            return Ok(self.sessions.new_client_id("auto"));
+            if !local.limits.client_ids.allow_empty {
+                return Err(refused(
+                    "clients have to give a Client Identifier (auth.allow_zero_length_client_id = false)",
+                ));
+            }
+            let id = self.sessions.new_client_id(&local.limits.client_ids.auto_prefix);
+            return local.limits.client_ids.check(id.as_str()).map(|()| id).map_err(refused);
         }
         if id.starts_with('$') && id != HEALTH_CHECK {
             return Err(refused("Client Identifiers that begin with $ are the broker's own"));
@@ -205,6 +211,7 @@ impl Router {
             local.count(Count::ClientIdsTooLong, 1);
             return Err(refused("the Client Identifier is longer than limits.max_client_id_length"));
         }
+        local.limits.client_ids.check(id).map_err(refused)?;
         Ok(ClientId::from(id))
     }
 

@@ -149,6 +149,12 @@ impl Router {
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
         let publish = incoming.publish;
+        if client.marks.limit_messages() {
+            let most = local.limits.max_message_size;
+            if most.is_some_and(|most| publish.payload.len() > most) {
+                return self.drop_too_large(local, client, incoming, replies);
+            }
+        }
         if publish.qos == QoS::ExactlyOnce && !self.receive(local, client, incoming, replies)? {
             return Ok(());
         }
@@ -185,6 +191,22 @@ impl Router {
             self.place_is_free(local, client, replies)?;
         }
         Ok(())
+    }
+
+    /// A message that is larger than clients may publish is acknowledged, and nobody gets it.
+    #[cold]
+    fn drop_too_large(
+        &self,
+        local: &mut RouterThread,
+        client: &mut Client,
+        incoming: &Incoming<'_>,
+        replies: &mut Vec<u8>,
+    ) -> Result<(), CloseReason> {
+        let sender = Sender { client: &client.id, user: client.presence.user() };
+        local.observers.not_published(&incoming.outgoing(sender), DropReason::MessageTooLarge);
+        let Some(packet_id) = incoming.publish.packet_id else { return Ok(()) };
+        let answer = Answer { packet_id, qos: incoming.publish.qos, outcome: ReasonCode::QuotaExceeded };
+        self.answer_publish(local, client, answer, Ok(Stored::Done), replies).map(drop)
     }
 
     /// A PUBLISH of MQTT 5, or of a client that may not say all that a PUBLISH can.

@@ -23,6 +23,8 @@ const FIVE: u8 = 0b0001_0000;
 const RECEIVE_MAXIMUM: u8 = 0b0010_0000;
 /// See [`Connect::bridge`].
 const BRIDGE: u8 = 0b0100_0000;
+/// Its payloads have a limit.
+const MESSAGE_SIZE: u8 = 0b1000_0000;
 
 impl Marks {
     /// Those of a connection that begins.
@@ -38,6 +40,7 @@ impl Marks {
             (is_five, FIVE),
             (is_five && limits.receive_maximum < u16::MAX, RECEIVE_MAXIMUM),
             (connect.bridge, BRIDGE),
+            (limits.max_message_size.is_some(), MESSAGE_SIZE),
         ];
         others.iter().filter(|(is_set, _)| *is_set).for_each(|(_, mark)| marks |= mark);
         Self(marks)
@@ -57,6 +60,11 @@ impl Marks {
     /// Has it RETAIN, which the client may not set?
     pub(crate) fn refuse_retain(self, first: u8) -> bool {
         self.0 & first & RETAIN != 0
+    }
+
+    /// Is the payload of a PUBLISH to be looked at?
+    pub(crate) fn limit_messages(self) -> bool {
+        self.0 & MESSAGE_SIZE != 0
     }
 
     pub(crate) fn have_receive_maximum(self) -> bool {

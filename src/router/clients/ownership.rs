@@ -50,7 +50,7 @@ impl Router {
         match binding {
             ClientIdBinding::IsUser if is_given && client.as_str() != user => wrong("be"),
             ClientIdBinding::IsUser | ClientIdBinding::FromUser => Ok(ClientId::from(user)),
-            ClientIdBinding::BeginsWithUser if !is_given => Ok(self.sessions.new_client_id(user)),
+            ClientIdBinding::BeginsWithUser if !is_given => Ok(self.sessions.new_client_id(&format!("{user}-"))),
             ClientIdBinding::BeginsWithUser if !begins_with(client.as_str(), user) => {
                 wrong("be, or begin with (and go on with neither a letter nor a digit),")
             }

@@ -536,6 +536,8 @@ pub enum DropReason {
     Expired,
     /// It is larger than its client takes (MQTT 5 section 3.1.2.11.4).
     PacketTooLarge,
+    /// Its payload is larger than clients may publish (`limits.max_message_size`): not published.
+    MessageTooLarge,
 }
 
 impl DropReason {
@@ -560,6 +562,7 @@ impl DropReason {
             Self::SysTopic => "its client may not publish to $SYS (sys.client_publish)",
             Self::NotAuthorized => "its client may not publish to this topic (auth.acl_file, auth.denied_publish)",
             Self::Expired => "its Message Expiry Interval passed before its client could be sent it",
+            Self::MessageTooLarge => "its payload is larger than limits.max_message_size",
             Self::PacketTooLarge => "it is larger than the Maximum Packet Size that its client takes",
         }
     }

@@ -154,7 +154,7 @@ impl Sessions {
     /// A Client Identifier with this beginning, which no other client has.
     pub(crate) fn new_client_id(&self, begins: &str) -> ClientId {
         let n = self.next_connection.fetch_add(1, Ordering::Relaxed);
-        ClientId::from(format!("{begins}-{:016x}", self.names.hash_one(n)).as_str())
+        ClientId::from(format!("{begins}{:016x}", self.names.hash_one(n)).as_str())
     }
 
     /// The number of one more session that a store keeps.

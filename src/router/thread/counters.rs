@@ -336,7 +336,7 @@ impl Observe for Shard {
                     DropReason::SysTopic => Count::DroppedSysTopic,
                     DropReason::NotAuthorized => Count::DroppedNotAuthorized,
                     DropReason::Expired => Count::DroppedExpired,
-                    DropReason::PacketTooLarge => Count::DroppedTooLarge,
+                    DropReason::PacketTooLarge | DropReason::MessageTooLarge => Count::DroppedTooLarge,
                 };
                 self.add(reason, 1);
             }

@@ -12,7 +12,7 @@ use super::{
     super::{
         commit::milliseconds,
         log::{
-            Away, Disk, EntryState, Extras, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
+            Away, Disk, EntryState, Extras, Files, LogRecord, MAX_SENT, OpenError, Origin, Owner, Time, VERSION, Will,
             WillExtras, are_identifiers, data_dir, is_stored_in,
         },
         recovery::recover,
@@ -32,6 +32,15 @@ type Object = Map<String, Value>;
 
 /// Makes a data directory, where none is stored yet, of what `lines` say.
 pub fn import(data_dir: &Path, lines: impl BufRead, out: &mut impl Write) -> Result<(), ToolError> {
+    import_with(data_dir, out, |log, failed| put_lines(log, lines, failed))
+}
+
+/// Makes a data directory, where none is stored yet, of the records that `put` puts.
+pub(super) fn import_with(
+    data_dir: &Path,
+    out: &mut impl Write,
+    put: impl FnOnce(&mut FreshLog<<Disk as Files>::File>, &dyn Fn(std::io::Error) -> OpenError) -> Result<(), ToolError>,
+) -> Result<(), ToolError> {
     data_dir::create(data_dir)?;
     let _lock = data_dir::lock(data_dir)?;
     if is_stored_in(data_dir) {
@@ -41,7 +50,7 @@ pub fn import(data_dir: &Path, lines: impl BufRead, out: &mut impl Write) -> Res
     let files = Disk::new(data_dir, false);
     let time = Time { wall: milliseconds(Clock::system().wall()), age: AGE };
     let mut log = FreshLog::new(&files, VERSION, time).map_err(failed)?;
-    let written = put_lines(&mut log, lines, &failed);
+    let written = put(&mut log, &failed);
     // half of it would be taken for all
     let taken_back = |_: &ToolError| drop(std::fs::remove_file(data_dir.join(super::super::log::names::segment(1))));
     written.inspect_err(taken_back)?;
@@ -56,7 +65,7 @@ pub fn import(data_dir: &Path, lines: impl BufRead, out: &mut impl Write) -> Res
 fn put_lines<F: super::super::log::File>(
     log: &mut FreshLog<F>,
     lines: impl BufRead,
-    failed: &impl Fn(std::io::Error) -> OpenError,
+    failed: &dyn Fn(std::io::Error) -> OpenError,
 ) -> Result<(), ToolError> {
     let mut progress = super::super::recovery::Progress::new("importing", 0, |what, done| eprintln!("{what}: {done}"));
     let mut done = 0;
@@ -262,4 +271,4 @@ fn optional_flag(object: &Object, key: &str) -> Result<bool, String> {
 }
 
 /// The age of a log that begins with what was kept elsewhere, in milliseconds: beyond what any client was away.
-const AGE: u64 = 100 * 365 * 24 * 3_600_000;
+pub(super) const AGE: u64 = 100 * 365 * 24 * 3_600_000;

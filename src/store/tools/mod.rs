@@ -6,10 +6,12 @@ mod export;
 mod fresh;
 mod import;
 mod json;
+mod mosquitto;
 
 pub use backup::backup;
 pub use export::{export, export_format_1};
 pub use import::import;
+pub use mosquitto::{DatabaseError, import_mosquitto};
 
 use std::{
     fs, io,
@@ -63,6 +65,14 @@ pub enum ToolError {
     Line {
         /// The first is 1.
         number: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The database of mosquitto that is to be imported cannot be read.
+    #[error("{}: {why}; nothing was imported", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         why: String,
     },

@@ -2,7 +2,6 @@
 //! what the table says. Where mosquitto is not installed nothing is compared, and the table is asked of dunlin alone;
 //! `DUNLIN_NEEDS_MOSQUITTO=1`, which `.ci/run` sets, makes that a failure.
 
-mod mosquitto;
 mod odd_lines;
 mod table;
 
@@ -13,9 +12,10 @@ use tempfile::TempDir;
 
 use crate::support::{
     Broker, config,
+    mosquitto::{self, Mosquitto},
     raw::{self, Client, Connect, Message, connack, subscribe},
 };
-use mosquitto::Mosquitto;
+
 use odd_lines::{Odd, Outcome};
 use table::{ACLS, Case, Kind, WATCHER};
 

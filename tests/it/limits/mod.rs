@@ -1,5 +1,6 @@
 //! Every limit: what the client beyond it sees, that others see nothing of it, and what is counted.
 
+mod client_ids;
 mod connections;
 mod expiry;
 mod memory;

@@ -4,6 +4,7 @@ use dunlin::{config::Limits, router::Count};
 
 use crate::support::{
     Broker,
+    five::{self, Five, Publish},
     raw::{Connect, Message, frame, suback, subscribe, text},
 };
 
@@ -136,4 +137,24 @@ fn bad_bytes_close_one_connection() {
     client.expect_closed();
     broker.expect_counts(&[(Count::ProtocolErrors, bad.len() as u64 + 1), (Count::Disconnects, bad.len() as u64)]);
     other.expect_nothing_pending();
+}
+
+#[test]
+fn a_message_that_is_too_large_is_acknowledged_and_dropped() {
+    let broker = Broker::limits(Limits { max_message_size: Some(10), ..Limits::default() });
+    let mut reader = broker.client("reader");
+    reader.subscribe(&[("a", 2)]);
+    let mut client = broker.client("c");
+    for qos in 0..3 {
+        client.publish(Message::new("a", "eleven char").qos(qos));
+        client.publish(Message::new("a", "ten charac").qos(qos).retain());
+        reader.expect_message("a", "ten charac", qos);
+    }
+    let mut five = Five::accepted(broker.address(), &five::Connect::new("five"), 0);
+    for qos in 1..3 {
+        assert_eq!(five.publish(&Publish::new("a", "eleven char").qos(qos)), 0x97);
+    }
+    five.expect_nothing_pending();
+    reader.expect_nothing_pending();
+    broker.expect_counts(&[(Count::DroppedTooLarge, 5)]);
 }

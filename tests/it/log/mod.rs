@@ -3,6 +3,7 @@
 
 mod connections;
 mod denials;
+mod destinations;
 mod protocols;
 mod settings;
 

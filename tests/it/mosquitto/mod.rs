@@ -1,3 +1,5 @@
-//! What mosquitto has is taken over: its configuration.
+//! What mosquitto has is taken over: its configuration, its data.
 
+mod configurations;
+mod database;
 mod import;

@@ -10,12 +10,14 @@
 //! | `scram` | the client's side of SCRAM |
 //! | `secure` | clients over TLS, and certificates |
 //! | `malformed` | bytes that are not a packet, as data; the codec's own tests have them too |
+//! | `mosquitto` | Debian's mosquitto |
 //! | `namespace` | a network and mounts of a test's own |
 //! | `random` | numbers that a seed decides |
 
 pub mod command;
 pub mod five;
 pub mod malformed;
+pub mod mosquitto;
 pub mod namespace;
 pub mod random;
 pub mod raw;

@@ -8,7 +8,7 @@ use std::{
 
 use dunlin::{
     Builder, Config, ServerError,
-    config::{CertificateIdentity, ClientCertificates, ListenerConfig},
+    config::{CertificateIdentity, ClientCertificates, ListenerConfig, TlsVersion},
     router::{Authenticate, Credentials, Identity, Verdict},
     types::Transport,
 };
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use super::websocket::{BINARY, frame, upgrade};
 use crate::support::{
     Broker, Recorder, config,
-    raw::{Client, Connect, connack},
+    raw::{Client, Connect, PINGREQ, connack},
     reload, run,
     secure::{Certs, connect, expect, ping, rest, revocation_list, secure, serial, tcp},
 };
@@ -59,6 +59,18 @@ fn both_versions_resume_and_negotiate_mqtt() {
             assert_eq!(client.conn.handshake_kind(), Some(kind), "{version:?}");
         }
     }
+}
+
+#[test]
+fn a_listener_may_speak_tls_1_3_alone() {
+    let certs = Certs::new();
+    let broker = broker(ListenerConfig { tls_min: TlsVersion::Tls13, ..certs.listener(Transport::Tls) });
+    let old = only((*certs.client()).clone(), ProtocolVersion::TLSv1_2, &certs);
+    let mut refused = secure(broker.address(), &old);
+    let error = refused.write_all(PINGREQ).and_then(|()| refused.read(&mut [0])).unwrap_err().to_string();
+    assert!(error.contains("ProtocolVersion"), "{error}");
+    let new = only((*certs.client()).clone(), ProtocolVersion::TLSv1_3, &certs);
+    connect(&mut secure(broker.address(), &new), "c");
 }
 
 /// The same with one version alone.

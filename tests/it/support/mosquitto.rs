@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -33,10 +33,34 @@ impl Mosquitto {
         Self::try_start(dir, text).map(|started| started.is_ok())
     }
 
+    /// With this configuration as it is, which has a listener at `address`. Not waited for: a configuration may say
+    /// nothing in its log.
+    pub fn with_file(file: &Path, address: SocketAddr) -> Option<Self> {
+        let mut command = Command::new(program()?);
+        let child = command.arg("-c").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Some(Self { child, address })
+    }
+
+    /// Where it keeps its configuration.
+    pub fn file(dir: &Path) -> PathBuf {
+        dir.join("mosquitto.conf")
+    }
+
+    /// SIGTERM: it writes its data and ends.
+    pub fn stop(mut self) {
+        let status = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success() && self.child.wait().unwrap().success());
+    }
+
+    /// Has it ended?
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     fn try_start(dir: &Path, text: &str) -> Option<Result<Self, String>> {
         let program = program()?;
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = dir.join("mosquitto.conf");
+        let file = Self::file(dir);
         // not another user than the one that made the files
         let own = format!("listener {} 127.0.0.1\nuser root\nset_tcp_nodelay true\nlog_dest stderr\n", address.port());
         fs::write(&file, own + text).unwrap();
