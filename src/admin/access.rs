@@ -78,7 +78,11 @@ async fn login(state: &State, rules: &Rules, peer: SocketAddr, headers: &HeaderM
 /// Asks what clients of MQTT are asked, with the same delays.
 async fn prove(router: &Router, peer: SocketAddr, user: &str, password: &[u8]) -> bool {
     let Some(authenticate) = router.plugged_authenticate() else { return false };
-    let peer = Peer { address: PeerAddress::Ip(peer), loopback_listener: peer.ip().is_loopback(), listener: u16::MAX };
+    let peer = Peer {
+        address: PeerAddress::Ip(peer),
+        loopback_listener: peer.ip().is_loopback(),
+        listener: Peer::NO_LISTENER,
+    };
     let mut verdict = authenticate.authenticate(&Credentials {
         client_id: "$http",
         username: Some(user),

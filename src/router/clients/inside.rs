@@ -63,7 +63,7 @@ impl Router {
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
         // as of a client of this machine
-        let peer = Peer { address: PeerAddress::Unix, loopback_listener: true, listener: 0 };
+        let peer = Peer { address: PeerAddress::Unix, loopback_listener: true, listener: Peer::NO_LISTENER };
         let presence = Arc::new(Presence::new(began, peer, 0, None));
         let begins = Begins { connection, waker, presence: presence.clone() };
         let attach = |local: &mut RouterThread| {

@@ -32,7 +32,13 @@ pub struct Peer {
     /// neither a PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
     pub loopback_listener: bool,
     /// The listener it came through, by its place in the configuration: 0 is the first.
+    /// [`NO_LISTENER`](Self::NO_LISTENER): none.
     pub listener: u16,
+}
+
+impl Peer {
+    /// In place of a listener: the client is within the process, asks over HTTP, or has not connected since the start.
+    pub const NO_LISTENER: u16 = u16::MAX;
 }
 
 /// The address of a client. Its text is `192.0.2.7:50412`, or `unix`.
@@ -159,12 +165,18 @@ pub struct Identity {
 }
 
 /// Where a client came in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// See [`Peer::listener`].
     pub listener: u16,
     /// See [`Peer::loopback_listener`].
     pub loopback_listener: bool,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { listener: Peer::NO_LISTENER, loopback_listener: false }
+    }
 }
 
 impl From<Peer> for Origin {

@@ -348,3 +348,13 @@ fn clients_within_the_process_are_not_counted_as_connections_and_ids_with_a_doll
     drop(client);
     broker.expect_counts(&[(Count::Connects, 1), (Count::Disconnects, 0)]);
 }
+
+#[test]
+fn rules_that_change_do_not_concern_it() {
+    let broker = Broker::new(config());
+    let client = begin(&broker.server, asks("$inside", &["t/#"], QoS::AtLeastOnce));
+    // they allow anonymous clients nothing
+    run(broker.server.set_rules(Some("user alice\ntopic t/#\n"))).expect("rules");
+    assert_eq!(publish(&client, "t/a", "1"), 1);
+    expect(&client, &["1"]);
+}
