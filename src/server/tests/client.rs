@@ -39,6 +39,8 @@ pub(super) struct Client {
     last_id: u16,
     /// QoS 2 messages that it got and that are not released.
     pub(super) receipts: BTreeMap<PacketId, Number>,
+    /// A connection that it gave up unanswered may have begun another session than that of `own` and `receipts`.
+    pub(super) is_unsure: bool,
 }
 
 pub(super) struct Own {
@@ -103,6 +105,7 @@ impl Client {
             own: VecDeque::new(),
             last_id: 0,
             receipts: BTreeMap::new(),
+            is_unsure: false,
         }
     }
 
@@ -141,6 +144,8 @@ impl Client {
             promises.messages[number].fate = Some(Fate::Open);
         }
         let Begins { clean, keep_alive, will } = begins;
+        // Session Present would not tell it whether what it still holds belongs to the session that it finds
+        let clean = clean || self.is_unsure && !(self.own.is_empty() && self.receipts.is_empty());
         let is_five = self.version == ProtocolVersion::V5;
         let lasts = match self.lasts {
             Lasts::WithConnection => Lasts::WithConnection,
@@ -158,8 +163,7 @@ impl Client {
         if clean {
             // it forgets what it had, whether the broker hears of that or not
             self.session.forget();
-            self.own.clear();
-            self.receipts.clear();
+            self.drop_state();
         }
         promises.resuming(self.who);
         let (mut properties, mut of_will) = (PropertiesBuf::default(), PropertiesBuf::default());
@@ -229,8 +233,13 @@ impl Client {
         }
         if connection.accepted {
             self.session.leaves(now, None);
+            if connection.lasts == Lasts::WithConnection {
+                // [MQTT-3.1.2-6]: no later session uses it
+                self.drop_state();
+            }
         } else {
             promises.not_answered(self.who);
+            self.is_unsure |= !self.session.exists;
             if connection.clean {
                 self.session.doubt();
             }
@@ -244,6 +253,13 @@ impl Client {
         }
         let Connection { line, will, accepted, .. } = connection;
         self.old.push(Old { line, will: will.map(|(number, _)| number), accepted, waits: false });
+    }
+
+    /// It forgets what it has in flight.
+    pub(super) fn drop_state(&mut self) {
+        self.own.clear();
+        self.receipts.clear();
+        self.is_unsure = false;
     }
 
     /// It goes away without a word.

@@ -115,11 +115,13 @@ impl Client {
             *session = Session::none(ear.promises.next_session());
             let absent = ear.promises.tick();
             session.subscriptions.iter_mut().for_each(|subscription| subscription.absent = absent);
-            self.own.clear();
-            self.receipts.clear();
         }
         session.was_away = session.away.map(|(earliest, _)| earliest).or(session.was_away);
         (session.exists, session.possible, session.lasts, session.away) = (true, true, lasts, None);
+        if !present {
+            self.drop_state();
+        }
+        self.is_unsure = false;
         self.send_again(ear.promises);
     }
 
