@@ -73,6 +73,14 @@ pub(super) struct Connection {
     pub(super) values: BTreeMap<&'static str, (usize, Option<Number>)>,
 }
 
+impl Connection {
+    /// Has it lasted so long that the broker may end it for its Keep Alive?
+    fn may_be_silent(&self, now: Instant) -> bool {
+        let silent = Duration::from_millis(1500) * u32::from(self.keep_alive);
+        self.keep_alive > 0 && now >= self.began + silent
+    }
+}
+
 /// A connection that its client has given up, until the broker has closed it.
 pub(super) struct Old {
     pub(super) line: Line,
@@ -274,8 +282,12 @@ impl Client {
     pub(super) fn say_goodbye(&mut self, promises: &mut Promises, now: Instant) {
         self.put(&Packet::Disconnect(Disconnect { reason: ReasonCode::Success, properties: Default::default() }));
         self.pump(usize::MAX);
-        if let Some(Connection { will: Some((number, _)), .. }) = &self.connection {
-            promises.messages[*number].fate = Some(Fate::Goodbye);
+        if let Some(connection) = &self.connection
+            && let Some((number, _)) = connection.will
+        {
+            // the broker may have ended the connection before
+            let fate = if connection.may_be_silent(now) { Fate::Open } else { Fate::Goodbye };
+            promises.messages[number].fate = Some(fate);
         }
         self.give_up(promises, now, false);
         if let Some(old) = self.old.last_mut() {
@@ -413,9 +425,7 @@ impl Client {
         if let Some(connection) = &self.connection
             && connection.line.is_closed()
         {
-            let silent = Duration::from_millis(1500) * u32::from(connection.keep_alive);
-            let was_silent = connection.keep_alive > 0 && now >= connection.began + silent;
-            if !expected && !was_silent {
+            if !expected && !connection.may_be_silent(now) {
                 let said = self.connection.as_ref().map(|connection| connection.line.take(0));
                 fault!("{} is disconnected for no reason: {said:02x?}", self.name);
             }
