@@ -154,6 +154,10 @@ impl Router {
             }
             return Offered::NoRoom;
         }
+        if how.qos == QoS::ExactlyOnce && state.session.number().is_none() {
+            // it may go to a member whose session is kept: its publisher must not be believed to send another one then
+            turn.journal.may_be_stored_later();
+        }
         if let Delivery::Queued = hand_over(slot, &mut state, outgoing, how, turn, wakes) {
             if outgoing.extras.expires.is_some() {
                 self.list_expiring(slot, &mut state);

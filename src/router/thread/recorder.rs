@@ -39,6 +39,15 @@ pub(crate) struct Copies<'a> {
     others: &'a mut Vec<QueuedCopy>,
 }
 
+impl Recorder<'_, '_> {
+    /// What was recorded for nobody so far may be recorded for somebody by and by.
+    pub(crate) fn may_be_stored_later(&mut self) {
+        if self.store.is_some() {
+            self.stored = self.stored.and(Stored::By(CommitSeq::default()));
+        }
+    }
+}
+
 impl Journal for Recorder<'_, '_> {
     #[inline]
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {

@@ -32,6 +32,8 @@ use std::{
 
 use world::{Tally, World};
 
+/// Histories that found faults, of the broker or of what is expected of it.
+const FOUND: [u64; 4] = [2_521, 3_439, 3_488, 1_001_293];
 /// Histories of each of the parts, which run side by side.
 const HISTORIES: u64 = 1_000;
 
@@ -43,6 +45,13 @@ fn whole_broker_under_one_seed_first_part() {
 #[test]
 fn whole_broker_under_one_seed_second_part() {
     run(1_000_000..1_000_000 + HISTORIES);
+}
+
+#[test]
+fn histories_that_found_faults_pass() {
+    for seed in FOUND {
+        World::run(seed, false);
+    }
 }
 
 #[test]
