@@ -1,9 +1,10 @@
 //! [`ClosedClients`]: the clients that went last, and why.
 
-use std::{collections::VecDeque, time::Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::last::Last;
 use crate::{
     clock::Clock,
     router::{Event, EventKinds, Observe},
@@ -16,14 +17,7 @@ const MOST: usize = 10_000;
 /// The clients that went last.
 pub(super) struct ClosedClients {
     clock: Clock,
-    last: Mutex<Last>,
-}
-
-#[derive(Default)]
-struct Last {
-    clients: VecDeque<ClosedClient>,
-    /// How many went in all.
-    count: u64,
+    last: Mutex<Last<ClosedClient>>,
 }
 
 /// A client that went.
@@ -39,19 +33,12 @@ pub(super) struct ClosedClient {
 
 impl ClosedClients {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, last: Mutex::default() }
+        Self { clock, last: Mutex::new(Last::new(MOST)) }
     }
 
     /// Up to `limit` of those that went before the one of that number, the latest first, and where to go on.
     pub fn before(&self, before: u64, limit: usize) -> (Vec<ClosedClient>, Option<u64>) {
-        let last = self.last.lock();
-        let oldest = last.count - last.clients.len() as u64;
-        let to = before.min(last.count);
-        let there = usize::try_from(to.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        let some: Vec<_> = last.clients.iter().take(there).rev().take(limit).cloned().collect();
-        let has_more = some.len() < there;
-        let behind = to - some.len() as u64;
-        (some, has_more.then_some(behind))
+        self.last.lock().before(before, limit)
     }
 }
 
@@ -66,12 +53,7 @@ impl Observe for ClosedClients {
             at: self.clock.now(),
             reason: reason.to_string().into(),
         };
-        let mut last = self.last.lock();
-        if last.clients.len() == MOST {
-            last.clients.pop_front();
-        }
-        last.clients.push_back(gone);
-        last.count += 1;
+        self.last.lock().add(gone);
     }
 
     fn wants(&self) -> EventKinds {

@@ -18,6 +18,7 @@
 //! | `control` | what it asks the server to do |
 //! | `closed` | the clients that went |
 //! | `audit` | who had what written |
+//! | `last` | the last of many, in pages |
 //! | `problem` | an answer that says what is wrong |
 
 mod access;
@@ -27,6 +28,7 @@ mod closed;
 mod control;
 mod depths;
 mod health;
+mod last;
 mod metrics;
 mod problem;
 mod requests;

@@ -1,0 +1,59 @@
+//! [`Last`]: the last of many things, numbered, so that a list of them is read in pages.
+
+use std::collections::VecDeque;
+
+/// The last of all that were added.
+pub(super) struct Last<T> {
+    last: VecDeque<T>,
+    /// As many are kept.
+    most: usize,
+    /// How many were added in all.
+    count: u64,
+}
+
+impl<T: Clone> Last<T> {
+    /// None yet; `most` are kept.
+    pub fn new(most: usize) -> Self {
+        Self { last: VecDeque::new(), most, count: 0 }
+    }
+
+    /// Adds one, in place of the oldest if there are as many as are kept.
+    pub fn add(&mut self, one: T) {
+        if self.last.len() == self.most {
+            self.last.pop_front();
+        }
+        self.last.push_back(one);
+        self.count += 1;
+    }
+
+    /// Up to `limit` of those before the one of that number, the latest first, and where to go on.
+    pub fn before(&self, before: u64, limit: usize) -> (Vec<T>, Option<u64>) {
+        let oldest = self.count - self.last.len() as u64;
+        let to = before.min(self.count);
+        let there = usize::try_from(to.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        let some: Vec<_> = self.last.iter().take(there).rev().take(limit).cloned().collect();
+        let has_more = some.len() < there;
+        let behind = to - some.len() as u64;
+        (some, has_more.then_some(behind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_go_on_where_the_last_one_ended_though_more_are_added() {
+        let mut last = Last::new(5);
+        assert_eq!(last.before(u64::MAX, 3), (vec![], None));
+        (0..8).for_each(|n| last.add(n));
+        assert_eq!(last.before(u64::MAX, 3), (vec![7, 6, 5], Some(5)));
+        assert_eq!(last.before(5, 3), (vec![4, 3], None));
+        assert_eq!(last.before(5, 2), (vec![4, 3], None));
+        last.add(8);
+        // the oldest is gone meanwhile
+        assert_eq!(last.before(5, 3), (vec![4], None));
+        last.add(9);
+        assert_eq!(last.before(5, 3), (vec![], None));
+    }
+}
