@@ -1,9 +1,17 @@
 //! What is there in place of HTTP where it is left out (the feature `http`): nothing is served.
 
+#[path = "admission.rs"]
+mod admission;
+#[path = "bound.rs"]
+mod bound;
 #[path = "control.rs"]
 mod control;
 
-use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{
     clock::Clock,
@@ -12,46 +20,15 @@ use crate::{
         Observe, Router,
         inspect::{EventStreams, Operator},
     },
-    types::{Endpoint, Role},
+    types::Endpoint,
 };
 
+pub use admission::Rules;
+pub use bound::{Bound, Socket};
 pub use control::{Asked, Control, Reloading, Setting};
 
 /// Nothing.
 pub struct Admin;
-
-/// A socket that listens.
-pub struct Bound {
-    /// The socket.
-    pub socket: Socket,
-    /// Where it listens.
-    pub endpoint: Endpoint,
-    /// What is kept for as long as it listens.
-    pub kept: Option<Box<dyn Any + Send>>,
-    /// Are the health checks alone served on it?
-    pub checks_alone: bool,
-}
-
-/// One of either kind.
-pub enum Socket {
-    /// TCP.
-    Tcp(TcpListener),
-    /// A Unix socket.
-    Unix(UnixListener),
-}
-
-/// Who would be let in.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// Everybody on this machine.
-    pub open: bool,
-    /// Users, with their roles.
-    pub users: Vec<(String, Role)>,
-    /// Are metrics read without a login?
-    pub metrics_open: bool,
-    /// Names of this server.
-    pub allowed_hosts: Vec<String>,
-}
 
 impl Admin {
     /// Nothing is served; an error if something should be.

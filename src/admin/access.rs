@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header::AUTHORIZATION};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 use super::{
+    admission::Rules,
     problem::Problem,
-    rules::{METRICS, Rules, Via, check_origin_of_write},
+    rules::{METRICS, Via, check_origin_of_write},
     state::{Caller, State},
 };
 use crate::{

@@ -3,6 +3,8 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `bound` | a socket on which HTTP is served |
+//! | `admission` | who may do what, as the configuration says |
 //! | `thread` | the thread, its listeners, what the server tells it while it runs |
 //! | `serving` | one connection: its bounds in time and bytes |
 //! | `access` | logins and roles |
@@ -22,8 +24,10 @@
 //! | `problem` | an answer that says what is wrong |
 
 mod access;
+mod admission;
 mod api;
 mod audit;
+mod bound;
 mod closed;
 mod control;
 mod depths;
@@ -39,6 +43,7 @@ mod state;
 mod thread;
 mod ticks;
 
+pub use admission::Rules;
+pub use bound::{Bound, Socket};
 pub use control::{Asked, Control, Reloading, Setting};
-pub use rules::Rules;
-pub use thread::{Admin, Bound, Socket};
+pub use thread::Admin;

@@ -1,4 +1,4 @@
-//! [`Rules`]: who may do what, and what is asked of the headers of a request.
+//! What [`Rules`] ask of the headers of a request, and of roles.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,24 +7,10 @@ use axum::http::{
     header::{HOST, HeaderName, ORIGIN},
 };
 
-use super::problem::Problem;
-use crate::types::Role;
+use super::{admission::Rules, problem::Problem};
 
 /// The path of the metrics.
 pub(super) const METRICS: &str = "/metrics";
-
-/// Who may do what.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// No login is configured anywhere: programs on this machine are let in without one.
-    pub open: bool,
-    /// Users who may log in, with their roles.
-    pub users: Vec<(String, Role)>,
-    /// Are metrics read without a login?
-    pub metrics_open: bool,
-    /// Names of this server, in small letters, beside those of loopback.
-    pub allowed_hosts: Vec<String>,
-}
 
 /// Where a connection comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

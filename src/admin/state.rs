@@ -11,12 +11,12 @@ use std::{
 use arc_swap::ArcSwap;
 
 use super::{
+    admission::Rules,
     audit::Audit,
     closed::ClosedClients,
     control::Control,
     depths::Depths,
     requests::Requests,
-    rules::Rules,
     ticks::{Probe, Ticks},
 };
 use crate::{

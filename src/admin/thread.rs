@@ -1,9 +1,7 @@
 //! [`Admin`]: the thread that serves HTTP, its listeners, and what the server tells it.
 
 use std::{
-    any::Any,
     io,
-    os::unix::net::UnixListener,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -13,9 +11,11 @@ use axum::Router as Routes;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
+    admission::Rules,
+    bound::{Bound, Socket},
     control::Control,
     routes,
-    rules::{Rules, Via},
+    rules::Via,
     serving::serve,
     state::{Broker, Desk, Reload, State},
     ticks::Probe,
@@ -36,26 +36,6 @@ pub struct Admin {
     /// Where everything is served.
     endpoints: Vec<Endpoint>,
     thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-}
-
-/// A socket that listens, without blocking.
-pub struct Bound {
-    /// The socket.
-    pub socket: Socket,
-    /// Where it listens.
-    pub endpoint: Endpoint,
-    /// What is kept for as long as it listens.
-    pub kept: Option<Box<dyn Any + Send>>,
-    /// Are the health checks alone served on it?
-    pub checks_alone: bool,
-}
-
-/// What a [`Bound`] listens on.
-pub enum Socket {
-    /// TCP.
-    Tcp(std::net::TcpListener),
-    /// A Unix socket.
-    Unix(UnixListener),
 }
 
 impl Admin {

@@ -1,6 +1,9 @@
 //! What is there in place of the store where it is left out (the feature `store`): no `data_dir` is opened. An
 //! embedding program may plug in a store of its own.
 
+#[path = "sync.rs"]
+mod sync;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
@@ -13,6 +16,8 @@ use crate::{
     clock::Clock,
     router::{Restored, Store},
 };
+
+pub use sync::Sync;
 
 /// There is none.
 pub enum DiskStore {}
@@ -37,15 +42,6 @@ impl DiskStore {
     pub fn close(&self) -> Result<(), Failure> {
         match *self {}
     }
-}
-
-/// When what was handed over is durable.
-#[derive(Clone, Copy, Debug)]
-pub enum Sync {
-    /// Before anything is acknowledged.
-    BeforeAck,
-    /// So often.
-    Interval(Duration),
 }
 
 /// What would be opened.

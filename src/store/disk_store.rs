@@ -16,6 +16,7 @@ use super::{
     commit::{Handover, Settings, Statistics, Threads, Writer, driver, random},
     log::{self, DATA_DIR, Disk, Failure, Lock, OpenError, SegmentBytes, VERSION, data_dir},
     recovery::{self, Progress, down_time, recover, restored},
+    sync::Sync,
 };
 use crate::{
     clock::Clock,
@@ -40,16 +41,6 @@ pub struct Options {
     pub progress: Arc<AtomicU64>,
     /// The clock of all its intervals.
     pub clock: Clock,
-}
-
-/// When something counts as durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sync {
-    /// When it is on the disk: a power cut loses nothing that was acknowledged.
-    BeforeAck,
-    /// When the operating system has it. An fsync follows within this interval: the end of the process loses nothing, a
-    /// power cut loses at most this interval.
-    Interval(Duration),
 }
 
 /// The least bytes of a segment.

@@ -12,6 +12,7 @@
 //! | `index` | the stored state, in memory |
 //! | `recovery` | a start on an existing log |
 //! | `commit` | batches, and the threads that write and sync them |
+//! | `sync` | when a store acknowledges |
 //! | `disk_store` | [`DiskStore`]: the router's port |
 //! | [`tools`] | `dunlin store check`, `dump`, `repair`, `backup`, `export` and `import` |
 
@@ -20,6 +21,7 @@ mod disk_store;
 mod index;
 mod log;
 mod recovery;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub mod tools;
@@ -31,6 +33,7 @@ pub(crate) use tests::{
 };
 
 pub use commit::{Number, Statistics};
-pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, Sync, open};
+pub use disk_store::{DiskStore, MIN_SEGMENT_BYTES, Options, open};
 pub use log::{Damage, Failure, OpenError, SegmentBytes, chown, is_stored_in};
 pub use recovery::Dangling;
+pub use sync::Sync;

@@ -6,7 +6,7 @@
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
 //! | `judges` | verifies certificates of connected clients again after a reload |
-//! | `websocket` | WebSocket |
+//! | `websocket`, `websocket_options` | WebSocket; what a listener asks of it |
 //! | `no_tls`, `no_websocket` | what is there in place of these where they are left out |
 //! | `proxy` | PROXY headers |
 //! | `packets` | where packets end in what is written, for transports that send each by itself |
@@ -36,6 +36,7 @@ mod tls;
 mod tls_stream;
 #[cfg(feature = "websocket")]
 mod websocket;
+mod websocket_options;
 
 pub(crate) use cork::Cork;
 #[cfg(feature = "tls")]
@@ -46,8 +47,6 @@ pub(crate) use judges::{Judged, Judges};
 pub(crate) use no_tls::{ANSWERS_A_TURN, HandshakeError, Judges};
 #[cfg(not(feature = "tls"))]
 pub use no_tls::{TlsError, TlsSettings};
-#[cfg(not(feature = "websocket"))]
-pub use no_websocket::WebSocketOptions;
 #[cfg(not(feature = "websocket"))]
 pub(crate) use no_websocket::{Frames, UpgradeError, upgrade};
 pub(crate) use proxied::Proxied;
@@ -60,6 +59,5 @@ pub use tls::{CertificateName, ClientFiles, TlsError, TlsFiles, TlsSettings};
 #[cfg(feature = "tls")]
 pub(crate) use tls_stream::Tls;
 #[cfg(feature = "websocket")]
-pub use websocket::WebSocketOptions;
-#[cfg(feature = "websocket")]
 pub(crate) use websocket::{UpgradeError, upgrade};
+pub use websocket_options::WebSocketOptions;

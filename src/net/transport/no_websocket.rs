@@ -1,25 +1,9 @@
 //! What is there in place of WebSocket where it is left out (the feature `websocket`): no listener asks for it.
 
-use std::time::Duration;
-
-use ipnet::IpNet;
 use thiserror::Error;
 
-use super::stream::Stream;
+use super::{stream::Stream, websocket_options::WebSocketOptions};
 use crate::router::Peer;
-
-/// What a listener asks of requests.
-#[derive(Clone, Debug)]
-pub struct WebSocketOptions {
-    /// The path; `None`: any.
-    pub path: Option<String>,
-    /// Pages of which origins may connect; none: all.
-    pub allowed_origins: Vec<String>,
-    /// Proxies whose forwarding headers say what the client's address is.
-    pub trusted_proxies: Vec<IpNet>,
-    /// After which silence a ping is sent; `None`: never.
-    pub ping: Option<Duration>,
-}
 
 /// Why a connection became no WebSocket.
 #[derive(Debug, Error)]

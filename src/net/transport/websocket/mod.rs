@@ -10,5 +10,4 @@ mod sender;
 mod stream;
 mod upgrade;
 
-pub use upgrade::WebSocketOptions;
 pub(crate) use upgrade::{UpgradeError, upgrade};

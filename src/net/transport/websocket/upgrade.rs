@@ -1,6 +1,6 @@
 //! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers.
 
-use std::{borrow::Cow, io, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, io, net::SocketAddr};
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -16,24 +16,11 @@ use tungstenite::{
 };
 
 use super::{
-    super::{proxy::is_among, spoken::spoken, stream::Stream},
+    super::{proxy::is_among, spoken::spoken, stream::Stream, websocket_options::WebSocketOptions},
     sender,
     stream::WebSocket,
 };
 use crate::router::Peer;
-
-/// What a listener asks of requests.
-#[derive(Clone, Debug)]
-pub struct WebSocketOptions {
-    /// The path; `None`: any.
-    pub path: Option<String>,
-    /// Pages of which origins may connect; none: all.
-    pub allowed_origins: Vec<String>,
-    /// Proxies whose forwarding headers say what the client's address is.
-    pub trusted_proxies: Vec<IpNet>,
-    /// After which silence a ping is sent; `None`: never.
-    pub ping: Option<Duration>,
-}
 
 /// Why a connection became no WebSocket.
 #[derive(Debug, Error)]

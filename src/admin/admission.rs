@@ -1,0 +1,16 @@
+//! [`Rules`]: who may do what, as the configuration says.
+
+use crate::types::Role;
+
+/// Who may do what.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// No login is configured anywhere: programs on this machine are let in without one.
+    pub open: bool,
+    /// Users who may log in, with their roles.
+    pub users: Vec<(String, Role)>,
+    /// Are metrics read without a login?
+    pub metrics_open: bool,
+    /// Names of this server, in small letters, beside those of loopback.
+    pub allowed_hosts: Vec<String>,
+}
