@@ -195,7 +195,7 @@ fn of_store(out: &mut Numbers<'_>, store: &dyn Store) -> fmt::Result {
         }
     }
     let word = match store.condition() {
-        // that clients wait for it is no fault
+        // a store that makes clients wait works as it should
         Condition::Ready | Condition::Busy => "ok",
         Condition::Full => "full",
         Condition::Stuck => "stuck",
