@@ -170,29 +170,16 @@ impl Member {
                 self.possible.push(Some(joins));
                 connection.send(&if joins { subscribe(1, &FILTERS[..1]) } else { unsubscribe(1, &[FILTERS[0].0]) });
             }
-            let leaves = random.once_in(3).then(|| random.below(300));
-            // it does not answer before it has so many answers
-            let patience = random.below(8);
-            let (mut heard, mut waiting, mut answers) = (0, 0, Vec::new());
-            while leaves.is_none_or(|at| heard < at) {
-                let Some(frame) = connection.read() else { return };
-                if let 0x90 | 0xB0 = frame.first {
-                    self.acknowledged(&frame, joins);
-                    continue;
+            // what it did not answer comes again, to it or to another
+            let comes_back = connection.hear(&mut random, |frame| match frame.first {
+                0x90 | 0xB0 => {
+                    self.acknowledged(frame, joins);
+                    None
                 }
-                answers.extend(self.handle(&frame));
-                waiting += 1;
-                if waiting > patience {
-                    connection.send(&answers);
-                    (waiting, answers) = (0, Vec::new());
-                }
-                heard += 1;
-            }
-            match random.below(3) {
-                0 => return connection.disconnect(),
-                1 => connection.disconnect(),
-                // without a word; what it did not answer comes again, to it or to another
-                _ => drop(connection),
+                _ => Some(self.handle(frame)),
+            });
+            if !comes_back {
+                return;
             }
         }
     }

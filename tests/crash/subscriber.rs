@@ -40,30 +40,16 @@ impl Subscriber {
 
     /// Receives until the broker is killed; sometimes it goes away before, and sometimes it comes back.
     pub fn receive(&mut self, broker: &Broker, mut random: Random) {
-        while let Some(mut connection) = self.connect(broker) {
-            let leaves = random.once_in(3).then(|| random.below(300));
-            // it does not answer before it has so many answers
-            let patience = random.below(8);
-            let (mut heard, mut waiting, mut answers) = (0, 0, Vec::new());
-            while leaves.is_none_or(|at| heard < at) {
-                let Some(frame) = connection.read() else { return };
-                let (message, answer) = self.inbox.handle(&frame);
+        while let Some(connection) = self.connect(broker) {
+            let comes_back = connection.hear(&mut random, |frame| {
+                let (message, answer) = self.inbox.handle(frame);
                 if let Some(message) = message.filter(|m| m.topic != END) {
                     self.judge(&message);
                 }
-                answers.extend(answer);
-                waiting += 1;
-                if waiting > patience {
-                    connection.send(&answers);
-                    (waiting, answers) = (0, Vec::new());
-                }
-                heard += 1;
-            }
-            match random.below(3) {
-                0 => return connection.disconnect(),
-                1 => connection.disconnect(),
-                // without a word; what it did not answer comes again
-                _ => drop(connection),
+                Some(answer)
+            });
+            if !comes_back {
+                return;
             }
         }
     }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::support::{
     GUARD,
+    random::Random,
     raw::{Connect, DISCONNECT, Frame, connack},
     running::Running,
 };
@@ -101,6 +102,33 @@ impl<'b> Connection<'b> {
         connection.send(&Connect::new(id).persistent().frame());
         let present = connection.accepted()?;
         Some((connection, present))
+    }
+
+    /// Receives until its client goes away, which it does in one of three cases after some messages: with a DISCONNECT
+    /// or without a word, when what it did not answer comes again. `handle` gives the answer to a message; `None`: the
+    /// frame is none. Answers are sent several at once. `false`: the client does not come back, or the broker was
+    /// killed.
+    pub fn hear(mut self, random: &mut Random, mut handle: impl FnMut(&Frame) -> Option<Vec<u8>>) -> bool {
+        let leaves = random.once_in(3).then(|| random.below(300));
+        // it does not answer before it has so many answers
+        let patience = random.below(8);
+        let (mut heard, mut waiting, mut answers) = (0, 0, Vec::new());
+        while leaves.is_none_or(|at| heard < at) {
+            let Some(frame) = self.read() else { return false };
+            let Some(answer) = handle(&frame) else { continue };
+            answers.extend(answer);
+            waiting += 1;
+            if waiting > patience {
+                self.send(&answers);
+                (waiting, answers) = (0, Vec::new());
+            }
+            heard += 1;
+        }
+        let goes = random.below(3);
+        if goes < 2 {
+            self.disconnect();
+        }
+        goes > 0
     }
 
     /// CONNACK: Session Present.
