@@ -16,6 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Parser;
+
 /// Time between two packets of the bystander.
 const EVERY: Duration = Duration::from_millis(5);
 
@@ -31,18 +33,22 @@ const CASES: [(&str, &str, Attack); 7] = [
     ("connections", "connections that open, connect and close as fast as they can", connections),
 ];
 
+/// Measures what one client makes the others wait.
+#[derive(Parser)]
+struct Options {
+    /// How long each case lasts
+    #[arg(long, default_value_t = 5.0)]
+    seconds: f64,
+    /// The cases to measure, separated by commas; all of them if it is left out
+    #[arg(long, default_value = "")]
+    only: String,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() {
-    let (mut seconds, mut only) = (5.0, String::new());
-    // without what cargo adds for its own harness
-    let mut arguments = env::args().skip(1).filter(|a| a != "--bench");
-    while let Some(flag) = arguments.next() {
-        let value = arguments.next().unwrap_or_else(|| panic!("{flag} needs a value"));
-        match flag.as_str() {
-            "--seconds" => seconds = value.parse().expect("a number of seconds"),
-            "--only" => only = value,
-            _ => panic!("unknown flag {flag}"),
-        }
-    }
+    let Options { seconds, only, .. } = Options::parse();
     let is_asked_for = |name: &str| only.is_empty() || only.split(',').any(|one| one == name);
     println!("{:<12} {:>27} {:>33}", "", "PINGREQ p50 p99 max (ms)", "QoS 1 PUBLISH p50 p99 max (ms)");
     if let Some(program) = env::var_os("LOADGEN").filter(|_| is_asked_for("null")) {

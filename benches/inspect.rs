@@ -8,7 +8,7 @@
 mod common;
 
 use std::{
-    env, fs,
+    fs,
     ops::ControlFlow,
     process::ExitCode,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Parser;
 use common::{drain, handle};
 use dunlin::{
     inspect::{Cursor, SESSIONS_A_STEP, Wanted},
@@ -32,17 +33,19 @@ const PAGE: usize = 100;
 /// Messages whose times are compared.
 const MESSAGES: usize = 200_000;
 
+/// Measures looking into a broker.
+#[derive(Parser)]
+struct Options {
+    /// How many sessions there are
+    #[arg(long, default_value_t = 1_000_000)]
+    sessions: usize,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> ExitCode {
-    let mut sessions = 1_000_000;
-    // without what cargo adds for its own harness
-    let mut arguments = env::args().skip(1).filter(|a| a != "--bench");
-    while let Some(flag) = arguments.next() {
-        let value = arguments.next().unwrap_or_else(|| panic!("{flag} needs a value"));
-        match flag.as_str() {
-            "--sessions" => sessions = value.parse().expect("a number of sessions"),
-            _ => panic!("unknown flag {flag}"),
-        }
-    }
+    let Options { sessions, .. } = Options::parse();
     let limits = RouterLimits { max_sessions: usize::MAX, max_retained_messages: usize::MAX, ..limits() };
     let router = Router::new(limits, Ports::default(), 7);
     let mut local = router.local(Instant::now());

@@ -4,13 +4,13 @@
 //! `-- --sessions 10000` for fewer.
 
 use std::{
-    env,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
+use clap::Parser;
 use dunlin::{Config, Server};
 
 /// Of how many sessions one has a connected client.
@@ -18,17 +18,19 @@ const CONNECTED: usize = 1_000;
 const SCRAPES: usize = 200;
 const GOAL: Duration = Duration::from_millis(5);
 
+/// Measures scrapes of the metrics.
+#[derive(Parser)]
+struct Options {
+    /// How many sessions there are
+    #[arg(long, default_value_t = 100_000)]
+    sessions: usize,
+    /// What `cargo bench` adds
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
 fn main() -> ExitCode {
-    let mut sessions = 100_000;
-    // without what cargo adds for its own harness
-    let mut arguments = env::args().skip(1).filter(|a| a != "--bench");
-    while let Some(flag) = arguments.next() {
-        let value = arguments.next().unwrap_or_else(|| panic!("{flag} needs a value"));
-        match flag.as_str() {
-            "--sessions" => sessions = value.parse().expect("a number of sessions"),
-            _ => panic!("unknown flag {flag}"),
-        }
-    }
+    let Options { sessions, .. } = Options::parse();
     let http = dunlin::config::parse("[http]\nlisten = \"127.0.0.1:0\"", "bench").expect("a configuration").http;
     let config = Config { http, ..Config::ephemeral() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
