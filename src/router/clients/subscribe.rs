@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use super::{
     super::{
         Router, RouterThread,
-        ports::{DropReason, Event, Record},
+        ports::{DropReason, Event, EventKinds, Record},
         sessions::{Access, GroupRef, Member, SlotRef, SlotState, Standing},
         subscriptions::Changes,
         thread::{Count, Refused},
@@ -69,7 +69,7 @@ impl Router {
         };
         Ok(Subscribing {
             packet_id: subscribe.packet_id,
-            properties: local.observers.told_of(subscribe.properties),
+            properties: local.observers.told_of(EventKinds::SUBSCRIBE, subscribe.properties),
             before,
             access,
             refuses: is_kept && self.store_refuses(local).is_some(),

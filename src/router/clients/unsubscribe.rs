@@ -3,7 +3,7 @@
 use super::{
     super::{
         Router, RouterThread,
-        ports::Event,
+        ports::{Event, EventKinds},
         sessions::{GroupRef, SlotState},
     },
     client::{Client, answer},
@@ -26,7 +26,7 @@ impl Router {
         unsubscribe: &Unsubscribe<'_>,
         replies: &mut Vec<u8>,
     ) -> Result<(), CloseReason> {
-        let properties = local.observers.told_of(unsubscribe.properties);
+        let properties = local.observers.told_of(EventKinds::UNSUBSCRIBE, unsubscribe.properties);
         let packet_id = unsubscribe.packet_id;
         let mut unsubscribing =
             Unsubscribing { packet_id, properties, next: 0, stored: Stored::Done, codes: Vec::new() };

@@ -136,9 +136,9 @@ impl Observers {
         })
     }
 
-    /// A copy of a packet's properties, where others than the counters are told of them.
-    pub(crate) fn told_of(&self, properties: Properties<'_>) -> PropertiesBuf {
-        if self.wanted == EventKinds::NONE { PropertiesBuf::default() } else { properties.into() }
+    /// A copy of a packet's properties, if an observer asks for events of this kind.
+    pub(crate) fn told_of(&self, kind: EventKinds, properties: Properties<'_>) -> PropertiesBuf {
+        if self.wanted.have(kind) { properties.into() } else { PropertiesBuf::default() }
     }
 
     /// A message was accepted.
