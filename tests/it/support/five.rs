@@ -187,6 +187,10 @@ impl Connect {
         }
     }
 
+    pub fn client_id(&self) -> &str {
+        str::from_utf8(&self.client_id).expect("a Client Identifier in UTF-8")
+    }
+
     /// Clean Start 0.
     pub fn resume(self) -> Self {
         Self { flags: self.flags & !2, ..self }

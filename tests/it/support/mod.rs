@@ -40,7 +40,7 @@ use dunlin::{
     router::{Count, Event, Observe},
     server::ServerError,
     session::CloseReason,
-    types::{ProtocolVersion, QoS},
+    types::{ClientId, ProtocolVersion, QoS},
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -156,6 +156,15 @@ impl Broker {
             assert!(begin.elapsed() < GUARD && got < expected, "{count:?} is {got}, not {expected}");
             std::thread::yield_now();
         }
+    }
+
+    /// Waits until no connection has this Client Identifier. Other connections may end meanwhile, which a count of
+    /// disconnects would mix up with this one.
+    #[track_caller]
+    pub fn wait_until_away(&self, client_id: &str) {
+        let id = ClientId::from(client_id);
+        let is_away = || self.server.inspect_client(&id, |client| client.connection.is_none()).unwrap_or(true);
+        wait_until(is_away, || format!("the client {client_id} is connected"));
     }
 
     /// Turns its clock forward. Bytes and connections may be on their way: what the time is to run from is waited for

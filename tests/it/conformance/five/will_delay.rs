@@ -40,20 +40,18 @@ impl Scene {
     /// A client whose connection is lost, which the broker knows then.
     #[track_caller]
     fn lose(&self, connect: &Connect, session_present: u8) {
-        let disconnects = self.broker.count(Count::Disconnects);
         self.connect(connect, session_present).end();
-        self.broker.wait_for_count(Count::Disconnects, disconnects + 1);
+        self.broker.wait_until_away(connect.client_id());
     }
 
     /// A client that sends this, and is closed.
     #[track_caller]
     fn leave(&self, connect: &Connect, session_present: u8, last: &[u8]) {
-        let disconnects = self.broker.count(Count::Disconnects);
         let mut client = self.connect(connect, session_present);
         client.send(last);
         // the broker may say why
         while client.read().is_some() {}
-        self.broker.wait_for_count(Count::Disconnects, disconnects + 1);
+        self.broker.wait_until_away(connect.client_id());
     }
 
     /// So many seconds pass, and what is due by then is done.
@@ -245,10 +243,9 @@ fn a_connection_that_takes_the_session_over_calls_the_will_off_unless_the_sessio
 fn also_other_ends_of_a_connection_start_the_delay() {
     let mut scene = Scene::new();
     // a Keep Alive that is over
-    let disconnects = scene.broker.count(Count::Disconnects);
     let mut silent = scene.connect(&delayed("silent", 1_000, 60).keep_alive(10), 0);
     scene.pass(16);
-    scene.broker.wait_for_count(Count::Disconnects, disconnects + 1);
+    scene.broker.wait_until_away(ID);
     silent.expect_disconnect(0x8D);
     scene.quiet(40);
     scene.expect_soon("silent");
