@@ -1,4 +1,4 @@
-//! Instructions that nine fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
+//! Instructions that twelve fixed workloads take, counted by `valgrind --tool=callgrind`, against the counts in
 //! `benches/instructions.txt`: more than 5 % above one of them is a failure, so that nobody makes it slower unnoticed.
 //!
 //! `cargo bench --bench instructions`; with `DUNLIN_BLESS=1` the counts become the stored ones. Counts depend on the
@@ -23,9 +23,15 @@ use dunlin::{
 
 const STORED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const TOLERANCE: f64 = 1.05;
-const WORKLOADS: [(&str, fn()); 9] = [
-    ("pairs-q0", || pairs(QoS::AtMostOnce)),
-    ("pairs-q1", || pairs(QoS::AtLeastOnce)),
+const WORKLOADS: [(&str, fn()); 12] = [
+    ("pairs-q0", || plain_pairs(ProtocolVersion::V311, QoS::AtMostOnce)),
+    ("pairs-q0-v5", || plain_pairs(ProtocolVersion::V5, QoS::AtMostOnce)),
+    ("pairs-q1", || plain_pairs(ProtocolVersion::V311, QoS::AtLeastOnce)),
+    ("pairs-q1-v5", || plain_pairs(ProtocolVersion::V5, QoS::AtLeastOnce)),
+    ("pairs-q1-v5-properties", || {
+        let publish = common::publish_with_properties("site/line/machine", QoS::AtLeastOnce, 64);
+        pairs(ProtocolVersion::V5, QoS::AtLeastOnce, &publish);
+    }),
     ("fanout-q0", fanout),
     ("fanout-mixed-q1", fanout_mixed),
     ("group-10", || group(10)),
@@ -63,13 +69,13 @@ fn compare() -> ExitCode {
     let mut good = true;
     for (name, n) in &counted {
         let Some(before) = stored.get(name) else {
-            println!("{name:16} {n:>13}  not in {STORED}: run with DUNLIN_BLESS=1");
+            println!("{name:22} {n:>13}  not in {STORED}: run with DUNLIN_BLESS=1");
             good = false;
             continue;
         };
         let ratio = *n as f64 / *before as f64;
         let verdict = if ratio > TOLERANCE { "SLOWER than allowed" } else { "ok" };
-        println!("{name:16} {n:>13} instructions, {:+.2} %  {verdict}", (ratio - 1.0) * 100.0);
+        println!("{name:22} {n:>13} instructions, {:+.2} %  {verdict}", (ratio - 1.0) * 100.0);
         good &= ratio <= TOLERANCE;
     }
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -104,19 +110,26 @@ fn subscribed(subscribers: usize, qos: QoS) -> (Router, RouterThread, Vec<Client
 }
 
 /// One publisher, one subscriber, ten messages a turn.
-fn pairs(qos: QoS) {
-    let (router, mut local, mut clients) = subscribed(1, qos);
-    let mut publisher = connect(&router, &mut local, "p");
-    let mut replies = Vec::new();
-    let publish = common::publish("site/line/machine", qos, false, 64);
+fn pairs(version: ProtocolVersion, qos: QoS, publish: &[u8]) {
+    let (router, mut replies) = (Router::new(RouterLimits::default(), Ports::default(), 7), Vec::new());
+    let mut local = router.local(Instant::now());
+    let [mut subscriber, mut publisher] = ["s0", "p"].map(|id| connect_as(version, &router, &mut local, id));
+    let subscribe = common::subscribe_as(version, "site/line/machine", qos);
+    handle_as(version, &router, &mut local, &mut subscriber, &subscribe, &mut replies);
+    let subscribers = std::slice::from_mut(&mut subscriber);
+    drain_as(version, &router, &mut local, subscribers, QoS::AtMostOnce);
     for _ in 0..2_000 {
         for _ in 0..10 {
-            handle(&router, &mut local, &mut publisher, &publish, &mut replies);
+            handle_as(version, &router, &mut local, &mut publisher, publish, &mut replies);
         }
         replies.clear();
         local.wake();
-        drain(&router, &mut local, &mut clients, qos);
+        drain_as(version, &router, &mut local, subscribers, qos);
     }
+}
+
+fn plain_pairs(version: ProtocolVersion, qos: QoS) {
+    pairs(version, qos, &common::publish_as(version, "site/line/machine", qos, false, 64));
 }
 
 fn fanout() {

@@ -3,7 +3,9 @@
 use std::task::Waker;
 
 use dunlin::{
-    codec::{self, Connect, Cut, Frame, Packet, Publish, PublishFlags, Subscribe},
+    codec::{
+        self, Connect, Cut, Frame, Packet, PropertiesBuf, PropertyId, PropertyValue, Publish, PublishFlags, Subscribe,
+    },
     router::{Client, Flush, Handled, Identity, Peer, Router, RouterThread},
     topic::{TopicFilter, TopicName},
     types::{PacketId, ProtocolVersion, QoS, SubscriptionOptions},
@@ -135,6 +137,20 @@ pub fn publish_as(version: ProtocolVersion, topic: &str, qos: QoS, retain: bool,
     let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
     let (payload, properties) = (&*vec![b'x'; size], Default::default());
     encode(version, &Packet::Publish(Publish { dup: false, qos, retain, topic, packet_id, payload, properties }))
+}
+
+/// One of MQTT 5 with properties as a device sends them with a reading.
+pub fn publish_with_properties(topic: &str, qos: QoS, size: usize) -> Vec<u8> {
+    let topic = TopicName::new(topic).expect("valid");
+    let packet_id = (qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+    let mut all = PropertiesBuf::default();
+    all.flag(PropertyId::PayloadFormatIndicator, true);
+    all.number(PropertyId::MessageExpiryInterval, 3_600);
+    all.text(PropertyId::ContentType, "application/json");
+    all.push(PropertyId::UserProperty, PropertyValue::Pair("site", "plant-7"));
+    let (payload, properties) = (&*vec![b'x'; size], all.as_properties());
+    let publish = Publish { dup: false, qos, retain: false, topic, packet_id, payload, properties };
+    encode(ProtocolVersion::V5, &Packet::Publish(publish))
 }
 
 fn encode(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
