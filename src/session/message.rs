@@ -369,11 +369,30 @@ impl<'a> Outgoing<'a> {
     /// The message of a client's PUBLISH; `frame` is all its bytes, fixed header included.
     #[inline(always)]
     pub fn from_publish(client: &'a ClientId, publish: &Publish<'a>, frame: &'a [u8]) -> Self {
+        Self::of_publish(client, publish, Extras::default(), frame, None)
+    }
+
+    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none
+    /// where they may not be passed on as they are, such as those with a Topic Alias.
+    #[inline(always)]
+    pub fn from_publish_5(client: &'a ClientId, publish: &Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
+        Self::of_publish(client, publish, extras, frame, Some(codec::properties_len(&publish.properties)))
+    }
+
+    /// `properties`: how many bytes the PUBLISH has of them, their length included; `None`: it is not of MQTT 5.
+    #[inline(always)]
+    fn of_publish(
+        client: &'a ClientId,
+        publish: &Publish<'a>,
+        extras: Extras<'a>,
+        frame: &'a [u8],
+        properties: Option<usize>,
+    ) -> Self {
         let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
         // a Remaining Length that ends with a zero is longer than need be: decoders of others may refuse it
         let is_shortest = frame.get(1).is_some_and(|&byte| byte < 0x80)
             || frame.iter().skip(1).find(|&&byte| byte < 0x80).is_some_and(|&last| last != 0);
-        let tail = publish.topic.as_str().len() + identifier + publish.payload.len();
+        let tail = publish.topic.as_str().len() + identifier + properties.unwrap_or_default() + publish.payload.len();
         Self {
             topic: publish.topic,
             payload: publish.payload,
@@ -381,27 +400,15 @@ impl<'a> Outgoing<'a> {
             retain: publish.retain,
             from: Some(client),
             user: None,
-            extras: Extras::default(),
+            extras,
             frame: frame.len().checked_sub(tail).filter(|_| is_shortest).map(|topic_at| FrameBytes {
                 bytes: frame,
                 topic_at,
-                is_5: false,
+                is_5: properties.is_some(),
             }),
             translated: OnceCell::new(),
             message: OnceCell::new(),
         }
-    }
-
-    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none
-    /// where they may not be passed on as they are, such as those with a Topic Alias.
-    pub fn from_publish_5(client: &'a ClientId, publish: &Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
-        let plain = Self::from_publish(client, publish, frame);
-        let of_properties = codec::properties_len(&publish.properties);
-        let frame = plain.frame.and_then(|found| {
-            let topic_at = found.topic_at.checked_sub(of_properties)?;
-            Some(FrameBytes { topic_at, is_5: true, ..found })
-        });
-        Self { extras, frame, ..plain }
     }
 
     /// The shared form, made at the first call.

@@ -32,7 +32,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// On its way.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn outgoing(&self, Sender { client, user }: Sender<'a>) -> Outgoing<'a> {
         let mut outgoing = match self.extras {
             None => Outgoing::from_publish(client, self.publish, self.frame),
