@@ -4,7 +4,7 @@
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{
@@ -20,6 +20,7 @@ use super::{
     forms::{Choice, Form},
     keys::{ANONYMOUS, LOG_FORMAT, LOG_LEVEL, WORKERS},
     listen::ListenAddress,
+    mosquitto,
     plain::read_plain,
     settings::{LogFormat, LogLevel},
 };
@@ -55,6 +56,8 @@ pub struct Cli {
     pub key: Option<PathBuf>,
 
     /// Read the configuration from this file.
+    ///
+    /// The variable may name several, separated by `:`; the first that exists is read.
     // the last one holds: that of a container's entry point stands before those of its user
     #[arg(short = 'c', long, env = "DUNLIN_CONFIG", value_name = "FILE", overrides_with = "config")]
     pub config: Option<PathBuf>,
@@ -157,17 +160,28 @@ impl Cli {
             let empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
             if empty { arg.env(Resettable::Reset) } else { arg }
         });
-        let args: Vec<OsString> = args.into_iter().map(Into::into).collect();
+        let args = mosquitto::arguments(args.into_iter().map(Into::into).collect());
         match command.clone().try_get_matches_from(&args) {
             Ok(matches) => {
                 let is_variable = |id: &&str| matches.value_source(id) == Some(ValueSource::EnvVariable);
                 let variables = command.get_arguments().filter(|arg| is_variable(&arg.get_id().as_str()));
                 let names = variables.filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())).collect();
-                Self::from_arg_matches(&matches).map(|cli| Self { variables: names, ..cli })
+                let is_list = is_variable(&"config");
+                Self::from_arg_matches(&matches).map(|cli| {
+                    let config = if is_list { cli.config.as_deref().map(first_of) } else { cli.config };
+                    Self { variables: names, config, ..cli }
+                })
             }
             Err(error) => Err(name_variable(error, command, &args)),
         }
     }
+}
+
+/// Of the files that `DUNLIN_CONFIG` names, separated by `:`, the first that exists; the last one if none does.
+fn first_of(list: &Path) -> PathBuf {
+    let files: Vec<_> = std::env::split_paths(list).collect();
+    let found = files.iter().find(|file| file.exists()).or(files.last());
+    found.cloned().unwrap_or_default()
 }
 
 /// A wrong value that the environment has, and not the flags, is told with the name of its variable.
@@ -318,6 +332,19 @@ mod tests {
         ] {
             assert_eq!(resolved(args).log.level, level, "{args:?}");
         }
+    }
+
+    #[test]
+    fn of_several_configurations_the_first_that_exists_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second] = ["first", "second"].map(|name| dir.path().join(name));
+        let list = std::env::join_paths([&first, &second]).unwrap();
+        assert_eq!(first_of(list.as_ref()), second, "an error names it");
+        std::fs::write(&second, "").unwrap();
+        assert_eq!(first_of(list.as_ref()), second);
+        std::fs::write(&first, "").unwrap();
+        assert_eq!(first_of(list.as_ref()), first);
+        assert_eq!(first_of("a".as_ref()), Path::new("a"));
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Image {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         match (flag("--from="), from) {
             (Some("build"), "/dunlin") => _ = fs::copy(env!("CARGO_BIN_EXE_dunlin"), &to).unwrap(),
-            (Some("build"), "/data") => fs::create_dir(&to).unwrap(),
+            (Some("build"), "/data") => fs::create_dir_all(&to).unwrap(),
             (None, from) => _ = fs::copy(repository().join(from), &to).unwrap(),
             _ => panic!("COPY {copy}"),
         }
@@ -267,7 +267,9 @@ impl Image {
     fn command(&self, words: &[String], variables: &[(&str, &str)]) -> Command {
         let user = self.all("USER").last().expect("USER");
         let mut command = Command::new("chroot");
-        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin").envs(variables.iter().copied());
+        command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin");
+        command.envs(self.all("ENV").map(|variable| variable.split_once('=').expect("NAME=VALUE")));
+        command.envs(variables.iter().copied());
         command.arg(format!("--userspec={user}")).arg(&self.root).args(words);
         command
     }
@@ -294,15 +296,16 @@ impl Image {
     }
 }
 
-/// The instructions of the last stage, with their continuation lines.
+/// The instructions of the image that is built unless another one is named, with their continuation lines.
 fn last_stage() -> Vec<(String, String)> {
     let text = fs::read_to_string(repository().join("Dockerfile")).unwrap();
     let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let joined = lines.join("\n").replace("\\\n", " ");
     let instructions = joined.lines().filter_map(|line| line.split_once(' '));
     let all: Vec<_> = instructions.map(|(name, rest)| (name.to_owned(), rest.trim().to_owned())).collect();
-    let last = all.iter().rposition(|(name, _)| name == "FROM").expect("FROM");
-    all[last..].to_vec()
+    let begins = |stage: &str| all.iter().position(|(name, rest)| name == "FROM" && rest.ends_with(stage));
+    assert_eq!(all.last().unwrap(), &("FROM".into(), "runtime".into()));
+    all[begins("AS runtime").unwrap()..begins("AS clients").unwrap()].to_vec()
 }
 
 /// Runs `test` with the image, as root in a network and a table of mounts of its own.
@@ -315,7 +318,7 @@ fn code(port: u16, login: Option<(&str, &str)>) -> u8 {
 }
 
 #[test]
-fn the_image_has_labels_a_volume_its_user_and_neither_flags_nor_variables() {
+fn the_image_has_labels_volumes_its_user_and_no_flags() {
     let image = Image { root: PathBuf::new(), instructions: last_stage() };
     let labels = image.all("LABEL").collect::<String>();
     for label in ["title=\"dunlin\"", "licenses=\"Apache-2.0\"", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")]
@@ -323,11 +326,15 @@ fn the_image_has_labels_a_volume_its_user_and_neither_flags_nor_variables() {
         assert!(labels.contains(&format!("org.opencontainers.image.{label}")), "{label}");
     }
     assert_eq!(image.list("CMD"), [""; 0]);
-    assert_eq!((image.all("ENV").count(), image.all("ARG").count()), (0, 0));
+    let variables: Vec<_> = image.all("ENV").collect();
+    assert_eq!(variables, ["DUNLIN_CONFIG=/mosquitto/config/mosquitto.conf:/etc/dunlin/dunlin.toml"]);
+    assert_eq!((image.list("ENTRYPOINT"), image.all("ARG").count()), (vec!["dunlin".to_owned()], 0));
     assert_eq!(image.all("USER").collect::<Vec<_>>(), ["1883:1883"]);
     let own = repository().join("config/container/dunlin.toml");
     let config = dunlin::config::load(&own).unwrap();
-    assert_eq!(image.all("VOLUME").collect::<Vec<_>>(), [config.data_dir.unwrap().to_str().unwrap()]);
+    let data = config.data_dir.unwrap();
+    let expected = format!("{} /mosquitto/data /mosquitto/log", data.display());
+    assert_eq!(image.all("VOLUME").collect::<Vec<_>>(), [expected]);
     assert_eq!(config.listeners[0].address.to_string(), "0.0.0.0:1883");
 }
 
@@ -387,6 +394,38 @@ fn other_commands_and_flags_follow_the_images_name() {
         let running = image.started(&[], &["--config", "/etc/other.toml", "--allow-anonymous"]);
         assert_eq!(code(1886, None), 0);
         running.stop();
+    });
+}
+
+#[test]
+fn the_image_stands_in_for_mosquittos() {
+    in_the_image("container::the_image_stands_in_for_mosquittos", |image| {
+        // the command that compose files of mosquitto's image give
+        for command in ["mosquitto", "/usr/sbin/mosquitto"] {
+            let running = image.started(&[], &[command, "-c", "/mosquitto-no-auth.conf", "-v"]);
+            assert_eq!(code(1883, None), 0);
+            running.stop();
+        }
+        // a mosquitto.conf that is mounted is read, with its volumes
+        let conf = "listener 1884\nallow_anonymous true\npersistence true\npersistence_location /mosquitto/data/\n\
+                    log_dest file /mosquitto/log/mosquitto.log\nlog_dest stderr\n";
+        fs::write(image.root.join("mosquitto/config/mosquitto.conf"), conf).unwrap();
+        let running = image.started(&[], &[]);
+        let mut publisher = Client::open(([127, 0, 0, 1], 1884).into());
+        publisher.send(&Connect::new("p").frame());
+        publisher.expect(&raw::connack(0, 0));
+        publisher.publish(raw::Message::new("lamp", "on").qos(1).retain());
+        assert!(image.is_healthy(&[]));
+        running.stop();
+        let log = fs::read_to_string(image.root.join("mosquitto/log/mosquitto.log")).unwrap();
+        assert!(log.contains("INFO"), "{log}");
+        let running = image.started(&[], &["mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]);
+        let mut subscriber = Client::open(([127, 0, 0, 1], 1884).into());
+        subscriber.send(&Connect::new("s").frame());
+        subscriber.expect(&raw::connack(0, 0));
+        assert_eq!(subscriber.subscribe_retained(&[("#", 1)], 1)[0].text(), "on");
+        running.stop();
+        assert!(image.root.join("mosquitto/data/dunlin").is_dir());
     });
 }
 

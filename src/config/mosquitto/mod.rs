@@ -11,10 +11,12 @@
 //!  ├► listeners                   the options of one listener
 //!  └► log                         log_dest, log_type
 //! output ───────► text            the TOML, the report
+//! command ──────► arguments       the flags of mosquitto's command line
 //! ```
 //!
 //! Defaults are those of mosquitto 2.0: an option that the file leaves out is written as mosquitto has it.
 
+mod command;
 mod entries;
 mod global;
 mod lines;
@@ -32,6 +34,7 @@ mod values;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use command::arguments;
 pub use table::markdown;
 pub use told::{Outcome, Told};
 

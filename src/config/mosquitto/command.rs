@@ -1,0 +1,36 @@
+//! The command line of mosquitto, for start scripts and container files that name it: `mosquitto -c FILE -p PORT -v`.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+/// The flags as dunlin has them. The name of mosquitto is left out if it is the first word behind dunlin's
+/// (`dunlin mosquitto -c FILE`, which is what an image's entry point makes of `mosquitto -c FILE`).
+pub fn arguments(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_some_and(|first| Path::new(first).file_name() == Some(OsStr::new("mosquitto"))) {
+        args.remove(1);
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_mosquitto_is_left_out_where_a_command_stands() {
+        let of = |args: &[&str]| arguments(args.iter().map(OsString::from).collect());
+        for (args, expected) in [
+            (&["dunlin", "mosquitto", "-c", "a"][..], &["dunlin", "-c", "a"][..]),
+            (&["dunlin", "/usr/sbin/mosquitto", "-v"], &["dunlin", "-v"]),
+            (&["dunlin", "mosquitto"], &["dunlin"]),
+            (&["dunlin", "-c", "mosquitto"], &["dunlin", "-c", "mosquitto"]),
+            (&["dunlin", "mosquitto.conf"], &["dunlin", "mosquitto.conf"]),
+            (&["mosquitto", "-c", "a"], &["mosquitto", "-c", "a"]),
+            (&[], &[]),
+        ] {
+            assert_eq!(of(args), expected, "{args:?}");
+        }
+    }
+}
