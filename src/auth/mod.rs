@@ -183,7 +183,7 @@ impl Policy {
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
         // tokens and certificates have names of their own
         if let (Some(users), Some(rules), None, None) = (&users, &rules, &tokens, settings.other_login) {
-            warn_of_strangers(users, rules, &mut warnings);
+            warn_of_unknown_users(users, rules, &mut warnings);
         }
         if let (Some(users), Some(rules)) = (&users, &rules) {
             warn_of_names_in_patterns(users, rules, &mut warnings);
@@ -367,16 +367,16 @@ fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<St
 }
 
 /// Warns of rules for users whom the password file lacks; the first few by name.
-fn warn_of_strangers(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
+fn warn_of_unknown_users(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     const NAMED: usize = 10;
     let file = rules.file();
-    let mut strangers = rules.named().iter().filter(|(_, name)| !users.contains(name));
-    for (line, name) in strangers.by_ref().take(NAMED) {
+    let mut unknown = rules.named().iter().filter(|(_, name)| !users.contains(name));
+    for (line, name) in unknown.by_ref().take(NAMED) {
         warnings.push(format!(
             "{file}:{line}: rules for user {name:?}, whom auth.password_file lacks: nobody can log in as {name:?}"
         ));
     }
-    match strangers.count() {
+    match unknown.count() {
         0 => {}
         more => warnings.push(format!("{file}: rules for {more} more users whom auth.password_file lacks")),
     }

@@ -198,7 +198,7 @@ impl Stepped {
     }
 
     /// What is done twice in a second.
-    pub(crate) fn keep_house(&mut self) {
+    pub(crate) fn housekeeping(&mut self) {
         let (now, router) = (self.shared.clock.now(), &self.shared.router);
         let mut due = Vec::new();
         router.sum_up_queues();

@@ -230,7 +230,7 @@ impl Session {
             journal.dropped(&self.id, &message, Gone::Expired);
             outbound.missed(number, Gone::Expired);
             if let Some(session) = self.number {
-                journal.noted(session, SessionChange::Completed { number, count: 1 });
+                journal.coalesce(session, SessionChange::Completed { number, count: 1 });
             }
         }
     }
@@ -303,7 +303,7 @@ impl Session {
                 self.dropped.add(gone);
                 journal.dropped(&self.id, &message, gone);
                 if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
-                    journal.noted(session, SessionChange::Completed { number, count: 1 });
+                    journal.coalesce(session, SessionChange::Completed { number, count: 1 });
                 }
                 continue;
             }
@@ -321,7 +321,7 @@ impl Session {
                     let stored = match qos {
                         QoS::ExactlyOnce => journal.changed(session, change),
                         _ => {
-                            journal.noted(session, change);
+                            journal.coalesce(session, change);
                             Stored::Done
                         }
                     };
@@ -422,7 +422,7 @@ fn give_up(
 ) {
     journal.dropped(client, message, why);
     if let Some(session) = session {
-        journal.noted(session, SessionChange::Completed { number, count: 1 });
+        journal.coalesce(session, SessionChange::Completed { number, count: 1 });
     }
 }
 

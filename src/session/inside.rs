@@ -88,7 +88,7 @@ impl Session {
                 Some(Ok(taken)) => break Some(taken),
                 // nothing follows the PUBREL that an earlier client of this session was sent
                 Some(Err(number)) => self.number.into_iter().for_each(|session| {
-                    turn.journal.noted(session, SessionChange::Completed { number, count: 1 });
+                    turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
                 }),
                 None => break None,
             }
@@ -109,7 +109,7 @@ impl Session {
             turn.journal.dropped(&self.id, &next.message, Gone::Expired);
             outbound.missed(next.number, Gone::Expired);
             if let Some(session) = self.number.filter(|_| next.qos != QoS::AtMostOnce) {
-                turn.journal.noted(session, SessionChange::Completed { number: next.number, count: 1 });
+                turn.journal.coalesce(session, SessionChange::Completed { number: next.number, count: 1 });
             }
         };
         let note = outbound.take_note(next.number);
@@ -127,7 +127,7 @@ impl Session {
         let seq = outbound.begin(number, qos, retain, share, ids, keep);
         if let Some(session) = self.number {
             // at QoS 2 too: what is not acknowledged is given again, and says so
-            turn.journal.noted(session, SessionChange::Sent { number, sent: seq, count: 1 });
+            turn.journal.coalesce(session, SessionChange::Sent { number, sent: seq, count: 1 });
         }
         Some(Taken { message, qos, retain, dup: false, ack: Some(seq), note })
     }

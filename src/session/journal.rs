@@ -127,7 +127,7 @@ pub trait Journal {
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored;
 
     /// The same, where nobody waits for it to be durable: it may be told with those that go on from it.
-    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
+    fn coalesce(&mut self, session: SessionNumber, change: SessionChange<'static>) {
         let _ = self.changed(session, change);
     }
 
@@ -159,8 +159,8 @@ impl<J: Journal> Journal for &mut J {
         (**self).changed(session, change)
     }
 
-    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
-        (**self).noted(session, change);
+    fn coalesce(&mut self, session: SessionNumber, change: SessionChange<'static>) {
+        (**self).coalesce(session, change);
     }
 
     fn done(&self) -> CommitSeq {

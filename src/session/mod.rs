@@ -500,7 +500,7 @@ impl Session {
     fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
         if let (Some(session), Some(number)) = (self.number, number) {
             // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
-            journal.noted(session, SessionChange::Completed { number, count: 1 });
+            journal.coalesce(session, SessionChange::Completed { number, count: 1 });
         }
     }
 

@@ -54,7 +54,7 @@ impl Session {
         if let Some(session) = self.number {
             for number in acknowledged {
                 // those that get them have them in the same group of records
-                turn.journal.noted(session, SessionChange::Completed { number, count: 1 });
+                turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
             }
         }
         self.tell_backlog(&mut turn.journal);

@@ -17,7 +17,7 @@ use tokio_rustls::{
 };
 
 use super::{
-    spoken::{Noting, TLS, spoken},
+    spoken::{FirstBytes, TLS, spoken},
     tls::{NameError, TlsSettings},
 };
 
@@ -51,7 +51,7 @@ pub(crate) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
     settings: &TlsSettings,
     places: &Semaphore,
 ) -> Result<(TlsStream<IO>, Option<Box<str>>), HandshakeError> {
-    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), Noting::new(socket));
+    let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), FirstBytes::new(socket));
     let hello = (&mut acceptor).await.map_err(|error| no_hello(error, acceptor.take_io()))?;
     let alpn = no_common_protocol(&hello.client_hello(), &settings.config);
     let StartHandshake { accepted, io, .. } = hello;
@@ -68,8 +68,8 @@ pub(crate) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// Why there is no ClientHello.
-fn no_hello<IO>(error: io::Error, socket: Option<Noting<IO>>) -> HandshakeError {
-    match socket.as_ref().map(Noting::first) {
+fn no_hello<IO>(error: io::Error, socket: Option<FirstBytes<IO>>) -> HandshakeError {
+    match socket.as_ref().map(FirstBytes::first) {
         Some([]) => HandshakeError::Empty,
         Some(first) => match spoken(first).filter(|spoken| *spoken != TLS) {
             Some(spoken) => HandshakeError::WrongProtocol(spoken),

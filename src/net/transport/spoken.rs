@@ -47,20 +47,20 @@ const METHODS: [&[u8]; 10] = [
 
 const PROXY_HEADERS: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// A socket of which the first bytes that are read are noted.
-pub(crate) struct Noting<S> {
+/// A socket that remembers the first bytes that were read from it.
+pub(crate) struct FirstBytes<S> {
     socket: S,
     first: [u8; 12],
-    noted: u8,
+    filled: u8,
 }
 
-impl<S> Noting<S> {
+impl<S> FirstBytes<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Self { socket, first: [0; 12], noted: 0 }
+        Self { socket, first: [0; 12], filled: 0 }
     }
 
     pub(crate) fn first(&self) -> &[u8] {
-        &self.first[..usize::from(self.noted)]
+        &self.first[..usize::from(self.filled)]
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -68,20 +68,20 @@ impl<S> Noting<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Noting<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
-        let from = usize::from(self.noted);
+        let from = usize::from(self.filled);
         let read = &buf.filled()[before..];
         let part = read.len().min(self.first.len() - from);
         self.first[from..from + part].copy_from_slice(&read[..part]);
-        self.noted += part as u8;
+        self.filled += part as u8;
         Poll::Ready(Ok(()))
     }
 }
 
-writes_to_its_socket!(Noting<S>, for any S);
+writes_to_its_socket!(FirstBytes<S>, for any S);
 
 #[cfg(test)]
 mod tests {
@@ -114,7 +114,7 @@ mod tests {
     fn the_first_bytes_are_noted_however_they_are_read() {
         let bytes: Vec<u8> = (0..40).collect();
         for chunk in 1..bytes.len() {
-            let mut socket = Noting::new(&bytes[..]);
+            let mut socket = FirstBytes::new(&bytes[..]);
             let mut read = Vec::new();
             let reading = async {
                 let mut part = vec![0; chunk];

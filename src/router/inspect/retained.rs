@@ -68,7 +68,7 @@ impl Router {
         let mut messages = 0;
         for retained in found {
             let topic = retained.topic();
-            let _nobody_waits = self.retained.clear_this(topic, &retained.message, || {
+            let _stored = self.retained.clear_this(topic, &retained.message, || {
                 messages += 1;
                 self.store(|| Record::RetainedCleared { topic: topic.as_str().into() })
             });

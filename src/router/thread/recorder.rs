@@ -111,7 +111,7 @@ impl Journal for Recorder<'_, '_> {
 pub(crate) struct Coalescing<'a> {
     pub(crate) recorder: Recorder<'a, 'a>,
     /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.
-    noted: [Option<(SessionNumber, SessionChange<'static>)>; 2],
+    runs: [Option<(SessionNumber, SessionChange<'static>)>; 2],
 }
 
 impl Journal for Coalescing<'_> {
@@ -130,15 +130,15 @@ impl Journal for Coalescing<'_> {
     }
 
     #[inline]
-    fn noted(&mut self, session: SessionNumber, change: SessionChange<'static>) {
+    fn coalesce(&mut self, session: SessionNumber, change: SessionChange<'static>) {
         let place = usize::from(!matches!(change, SessionChange::Sent { .. }));
-        if let Some((whose, noted)) = &mut self.noted[place] {
-            if *whose == session && noted.extend(&change) {
+        if let Some((whose, run)) = &mut self.runs[place] {
+            if *whose == session && run.extend(&change) {
                 return;
             }
             self.tell();
         }
-        self.noted[place] = Some((session, change));
+        self.runs[place] = Some((session, change));
     }
 
     fn done(&self) -> CommitSeq {
@@ -158,7 +158,7 @@ impl Journal for Coalescing<'_> {
 impl Coalescing<'_> {
     #[inline]
     fn tell(&mut self) {
-        for place in &mut self.noted {
+        for place in &mut self.runs {
             if let Some((session, change)) = place.take() {
                 let _ = self.recorder.changed(session, change);
             }
@@ -239,7 +239,7 @@ impl Router {
     pub(crate) fn turn<'a>(&'a self, local: &'a mut RouterThread) -> Turn<'a, Coalescing<'a>> {
         let RouterThread { limits, pool, observers, .. } = local;
         let now = observers.now;
-        let journal = Coalescing { recorder: self.recorder(observers), noted: [None; 2] };
+        let journal = Coalescing { recorder: self.recorder(observers), runs: [None; 2] };
         Turn { now, limits: &limits.session, pool, journal }
     }
 

@@ -241,7 +241,7 @@ impl World {
             if next == self.next_house {
                 self.next_house += HOUSE;
                 if let Some(broker) = &mut self.broker {
-                    broker.net.keep_house();
+                    broker.net.housekeeping();
                     self.looked = next;
                 }
             }

@@ -108,8 +108,8 @@ impl Index {
                 let Some(gone) = session.subscriptions.remove(&filter) else { return };
                 let cost = subscription_cost(&filter);
                 self.live_bytes -= cost;
-                self.segment_use.leave(gone.place.home, cost);
-                if gone.place.home != UNWRITTEN {
+                self.segment_use.leave(gone.place.segment, cost);
+                if gone.place.segment != UNWRITTEN {
                     self.dirty.push(Dirty::Unsubscribed(slot, filter));
                 }
             }
@@ -138,7 +138,7 @@ impl Index {
                 if session.received_mut(packet_id).is_some() {
                     return;
                 }
-                let place = Place { home: UNWRITTEN, dirty: true };
+                let place = Place { segment: UNWRITTEN, dirty: true };
                 session.received.push_back(Received { packet_id, arrival: session.next_arrival, place });
                 session.next_arrival += 1;
                 self.live_bytes += RECEIVED_COST;
@@ -207,28 +207,28 @@ impl Index {
         let Some(session) = self.sessions.remove(slot) else { return };
         self.connected -= u64::from(session.away_since.is_none());
         self.live_bytes -= u64::from(session.cost);
-        self.segment_use.leave(session.place.home, u64::from(session.home_cost));
+        self.segment_use.leave(session.place.segment, u64::from(session.written_cost));
         for (filter, subscription) in &session.subscriptions {
             let cost = subscription_cost(filter);
             self.live_bytes -= cost;
-            self.segment_use.leave(subscription.place.home, cost);
+            self.segment_use.leave(subscription.place.segment, cost);
         }
         for due in session.due.values() {
             let cost = due_cost(&due.will);
             self.live_bytes -= cost;
-            self.segment_use.leave(due.place.home, cost);
+            self.segment_use.leave(due.place.segment, cost);
         }
         for received in &session.received {
             self.live_bytes -= RECEIVED_COST;
-            self.segment_use.leave(received.place.home, RECEIVED_COST);
+            self.segment_use.leave(received.place.segment, RECEIVED_COST);
         }
         for entry in session.live_entries() {
             let cost = session.cost_of(entry);
             self.live_bytes -= cost;
-            self.segment_use.leave(entry.home, cost);
+            self.segment_use.leave(entry.segment, cost);
             self.drop_ref(entry.body());
         }
-        if session.place.home != UNWRITTEN {
+        if session.place.segment != UNWRITTEN {
             self.dirty.push(Dirty::Ended(number));
         }
     }
@@ -245,7 +245,7 @@ impl Index {
             }
             return;
         }
-        let place = Place { home: UNWRITTEN, dirty: true };
+        let place = Place { segment: UNWRITTEN, dirty: true };
         session.subscriptions.insert(filter.clone(), Subscription { options, place });
         self.live_bytes += subscription_cost(&filter);
         self.dirty.push(Dirty::Subscribed(slot, filter));
@@ -256,8 +256,8 @@ impl Index {
         let Some(at) = session.received.iter().position(|r| r.packet_id == packet_id) else { return };
         let Some(gone) = session.received.remove(at) else { return };
         self.live_bytes -= RECEIVED_COST;
-        self.segment_use.leave(gone.place.home, RECEIVED_COST);
-        if gone.place.home != UNWRITTEN {
+        self.segment_use.leave(gone.place.segment, RECEIVED_COST);
+        if gone.place.segment != UNWRITTEN {
             self.dirty.push(Dirty::ReceiptReleased(slot, packet_id));
         }
     }
@@ -345,10 +345,10 @@ impl Index {
         let Some(&slot) = self.by_number.get(&session) else { return };
         for number in numbers {
             let Some(session) = self.sessions.get_mut(slot) else { return };
-            let Some((home, cost, body)) = session.complete(number) else { continue };
+            let Some((segment, cost, body)) = session.complete(number) else { continue };
             self.live_bytes -= cost;
-            self.segment_use.leave(home, cost);
-            if home != UNWRITTEN {
+            self.segment_use.leave(segment, cost);
+            if segment != UNWRITTEN {
                 self.dirty.push(Dirty::Done(slot, number));
             }
             self.drop_ref(body);
@@ -487,7 +487,7 @@ mod tests {
         assert_eq!(index.encode(&mut bytes).records, 10);
         index.settle(1);
         let entries = &index.sessions.get(0).unwrap().entries;
-        assert!(entries.iter().all(|entry| entry.home == 1 && !entry.is_dirty()));
+        assert!(entries.iter().all(|entry| entry.segment == 1 && !entry.is_dirty()));
         assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [3, 5, 6, 7, 8]);
         // the next frame has what comes after
         let live = index.segment_use.get(1).records;

@@ -41,10 +41,10 @@ impl Index {
         self.live_bytes += body_cost(&message);
         let slot = self.bodies.insert(Body {
             message,
-            home: UNWRITTEN,
+            segment: UNWRITTEN,
             expires,
             refs: 0,
-            home_extra: 0,
+            written_extra: 0,
             flags: BodyFlags::default(),
         });
         if let Some(body) = self.bodies.get(slot) {
@@ -78,7 +78,7 @@ impl Index {
         if let Some(gone) = self.bodies.remove(slot) {
             let cost = body_cost(&gone.message);
             self.live_bytes -= cost;
-            self.segment_use.leave(gone.home, cost + u64::from(gone.home_extra));
+            self.segment_use.leave(gone.segment, cost + u64::from(gone.written_extra));
         }
     }
 

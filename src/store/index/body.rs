@@ -9,13 +9,13 @@ use crate::{router::Publisher, session::Message};
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) message: Message,
-    pub(crate) home: SegmentId,
+    pub(crate) segment: SegmentId,
     /// The age of the log at which it expires, in milliseconds.
     pub(crate) expires: Option<u64>,
     /// How many entries have it.
     pub(crate) refs: u32,
     /// Bytes that its latest record has for its [`Origin`].
-    pub(crate) home_extra: u32,
+    pub(crate) written_extra: u32,
     pub(crate) flags: BodyFlags,
 }
 

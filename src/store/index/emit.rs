@@ -43,10 +43,10 @@ impl Index {
                 let records = self.encode_new(*slot, &mut encoder);
                 emitted.records += records;
                 emitted.grows |= records > 0;
-            } else if let Some((record, home)) = self.record_of(dirty) {
+            } else if let Some((record, segment)) = self.record_of(dirty) {
                 encoder.put(&record);
                 emitted.records += 1;
-                emitted.grows |= home == Some(UNWRITTEN);
+                emitted.grows |= segment == Some(UNWRITTEN);
             }
         }
         emitted
@@ -70,25 +70,25 @@ impl Index {
         Some(match dirty {
             Dirty::Session(slot) => {
                 let session = session(slot)?;
-                (session_record(session), Some(session.place.home))
+                (session_record(session), Some(session.place.segment))
             }
             Dirty::Subscribed(slot, filter) => {
                 let session = session(slot)?;
                 let subscription = session.subscriptions.get(filter)?;
                 let (options, filter) = (subscription.options, TopicFilter::from_valid(filter));
                 let record = LogRecord::Subscribed { session: session.number, filter, options };
-                (record, Some(subscription.place.home))
+                (record, Some(subscription.place.segment))
             }
             Dirty::Body(slot) => {
                 let body = self.bodies.get(*slot)?;
-                (body_record(self, *slot, body), Some(body.home))
+                (body_record(self, *slot, body), Some(body.segment))
             }
             Dirty::Entry(slot, number) => {
                 let session = session(slot)?;
                 let entry = session.entry(*number)?;
                 let entry_state = self.entry_state(session, entry);
                 let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
-                (record, Some(entry.home))
+                (record, Some(entry.segment))
             }
             // they are many: `encode_new`
             Dirty::NewEntries(_) => return None,
@@ -104,18 +104,18 @@ impl Index {
                 let received = session.received.iter().find(|r| r.packet_id == *packet_id)?;
                 let (session, packet_id) = (session.number, *packet_id);
                 let record = LogRecord::Received { session, packet_id, arrival: received.arrival };
-                (record, Some(received.place.home))
+                (record, Some(received.place.segment))
             }
             Dirty::Retained(slot) => {
                 // where its body is written too, that says it
                 let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
                 let message = message_number(&body.message);
                 let origin = self.origins.get(slot).map(origin);
-                (LogRecord::Retained { message, topic: body.message.topic(), origin }, Some(body.home))
+                (LogRecord::Retained { message, topic: body.message.topic(), origin }, Some(body.segment))
             }
             Dirty::WillKept(number) => {
                 let kept = self.wills.get(number)?;
-                (will_record(*number, kept), Some(kept.place.home))
+                (will_record(*number, kept), Some(kept.place.segment))
             }
             Dirty::Ended(_)
             | Dirty::Unsubscribed(..)
@@ -181,28 +181,28 @@ impl Index {
     }
 
     /// What was noted is written in this segment.
-    pub(crate) fn settle(&mut self, home: SegmentId) {
+    pub(crate) fn settle(&mut self, segment: SegmentId) {
         let mut dirty = std::mem::take(&mut self.dirty);
         let (segment_use, origins) = (&mut self.segment_use, &self.origins);
         let mut moves = |from: &mut SegmentId, left: u64, entered: u64| {
             segment_use.leave(*from, left);
-            segment_use.enter(home, entered);
-            *from = home;
+            segment_use.enter(segment, entered);
+            *from = segment;
         };
         for dirty in dirty.drain(..) {
             match dirty {
                 Dirty::Session(slot) => {
                     let Some(session) = self.sessions.get_mut(slot) else { continue };
                     session.place.dirty = false;
-                    moves(&mut session.place.home, session.home_cost.into(), session.cost.into());
-                    session.home_cost = session.cost;
+                    moves(&mut session.place.segment, session.written_cost.into(), session.cost.into());
+                    session.written_cost = session.cost;
                 }
                 Dirty::Subscribed(slot, filter) => {
                     let subscription = self.sessions.get_mut(slot).and_then(|s| s.subscriptions.get_mut(&filter));
                     let Some(subscription) = subscription else { continue };
                     subscription.place.dirty = false;
                     let cost = subscription_cost(&filter);
-                    moves(&mut subscription.place.home, cost, cost);
+                    moves(&mut subscription.place.segment, cost, cost);
                 }
                 Dirty::Body(slot) => {
                     let Some(body) = self.bodies.get_mut(slot) else { continue };
@@ -210,21 +210,21 @@ impl Index {
                     body.flags.topic_in_log |= body.flags.retained;
                     let cost = body_cost(&body.message);
                     let extra = origins.get(&slot).map_or(0, origin_cost);
-                    moves(&mut body.home, cost + u64::from(body.home_extra), cost + u64::from(extra));
-                    body.home_extra = extra;
+                    moves(&mut body.segment, cost + u64::from(body.written_extra), cost + u64::from(extra));
+                    body.written_extra = extra;
                 }
                 Dirty::Entry(slot, number) => {
                     let Some(session) = self.sessions.get_mut(slot) else { continue };
                     let Some(cost) = session.entry(number).map(|entry| session.cost_of(entry)) else { continue };
                     let Some(entry) = session.entry_mut(number) else { continue };
                     entry.set_dirty(false);
-                    moves(&mut entry.home, cost, cost);
+                    moves(&mut entry.segment, cost, cost);
                 }
                 Dirty::NewEntries(slot) => {
                     let Some(session) = self.sessions.get_mut(slot) else { continue };
                     for (entry, cost) in session.take_new_entries() {
                         entry.set_dirty(false);
-                        moves(&mut entry.home, cost, cost);
+                        moves(&mut entry.segment, cost, cost);
                     }
                 }
                 Dirty::WillDue(slot, number) => {
@@ -232,13 +232,13 @@ impl Index {
                     let Some(due) = due else { continue };
                     due.place.dirty = false;
                     let cost = due_cost(&due.will);
-                    moves(&mut due.place.home, cost, cost);
+                    moves(&mut due.place.segment, cost, cost);
                 }
                 Dirty::Received(slot, packet_id) => {
                     let received = self.sessions.get_mut(slot).and_then(|session| session.received_mut(packet_id));
                     let Some(received) = received else { continue };
                     received.place.dirty = false;
-                    moves(&mut received.place.home, RECEIVED_COST, RECEIVED_COST);
+                    moves(&mut received.place.segment, RECEIVED_COST, RECEIVED_COST);
                 }
                 Dirty::Retained(slot) => {
                     let Some(body) = self.bodies.get_mut(slot) else { continue };
@@ -248,7 +248,7 @@ impl Index {
                     let Some(kept) = self.wills.get_mut(&number) else { continue };
                     kept.place.dirty = false;
                     let cost = kept.cost();
-                    moves(&mut kept.place.home, cost, cost);
+                    moves(&mut kept.place.segment, cost, cost);
                 }
                 Dirty::Ended(_)
                 | Dirty::Unsubscribed(..)
@@ -269,16 +269,16 @@ impl Index {
         self.bodies.recycle();
     }
 
-    /// Notes what lives in `home`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may
+    /// Notes what lives in `segment`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may
     /// be more behind the cursor.
-    pub(crate) fn collect(&mut self, home: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
+    pub(crate) fn collect(&mut self, segment: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
         let Self { sessions, bodies, wills, dirty, .. } = self;
         let (mut bytes, mut looked) = (0, 0);
         while cursor.session < sessions.end() {
             let slot = cursor.session;
             if let Some(session) = sessions.get_mut(slot) {
                 if cursor.number == 0 {
-                    collect_parts(session, slot, home, dirty, &mut bytes);
+                    collect_parts(session, slot, segment, dirty, &mut bytes);
                 }
                 looked += 1 + session.subscriptions.len();
                 let from = session.begin(cursor.number);
@@ -288,7 +288,7 @@ impl Index {
                         return true;
                     }
                     looked += 1;
-                    if entry.home == home && !entry.is_done() && !entry.is_dirty() {
+                    if entry.segment == segment && !entry.is_done() && !entry.is_dirty() {
                         entry.set_dirty(true);
                         dirty.push(Dirty::Entry(slot, entry.number));
                         bytes += ENTRY_COST;
@@ -308,7 +308,7 @@ impl Index {
             }
             cursor.will = number + 1;
             looked += 1;
-            if kept.place.home == home && !kept.place.dirty {
+            if kept.place.segment == segment && !kept.place.dirty {
                 kept.place.dirty = true;
                 dirty.push(Dirty::WillKept(number));
                 bytes += kept.cost();
@@ -316,7 +316,7 @@ impl Index {
         }
         while cursor.body < bodies.end() {
             if let Some(body) = bodies.get_mut(cursor.body)
-                && body.home == home
+                && body.segment == segment
                 && !body.flags.dirty
             {
                 body.flags.dirty = true;
@@ -333,29 +333,29 @@ impl Index {
     }
 }
 
-/// Notes what a session has in `home` beside its entries.
-fn collect_parts(session: &mut Session, slot: u32, home: SegmentId, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
-    if session.place.home == home && !session.place.dirty {
+/// Notes what a session has in `segment` beside its entries.
+fn collect_parts(session: &mut Session, slot: u32, segment: SegmentId, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
+    if session.place.segment == segment && !session.place.dirty {
         session.place.dirty = true;
         dirty.push(Dirty::Session(slot));
         *bytes += u64::from(session.cost);
     }
     for (filter, subscription) in &mut session.subscriptions {
-        if subscription.place.home == home && !subscription.place.dirty {
+        if subscription.place.segment == segment && !subscription.place.dirty {
             subscription.place.dirty = true;
             dirty.push(Dirty::Subscribed(slot, filter.clone()));
             *bytes += subscription_cost(filter);
         }
     }
     for (&number, due) in &mut session.due {
-        if due.place.home == home && !due.place.dirty {
+        if due.place.segment == segment && !due.place.dirty {
             due.place.dirty = true;
             dirty.push(Dirty::WillDue(slot, number));
             *bytes += due_cost(&due.will);
         }
     }
     for received in &mut session.received {
-        if received.place.home == home && !received.place.dirty {
+        if received.place.segment == segment && !received.place.dirty {
             received.place.dirty = true;
             dirty.push(Dirty::Received(slot, received.packet_id));
             *bytes += RECEIVED_COST;

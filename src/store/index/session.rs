@@ -40,7 +40,7 @@ pub(crate) struct Session {
     pub(crate) place: Place,
     /// Bytes of its record, now and where it was written.
     pub(crate) cost: u32,
-    pub(crate) home_cost: u32,
+    pub(crate) written_cost: u32,
     pub(crate) subscriptions: HashMap<Box<str>, Subscription, Hasher>,
     /// By rising number. Those that are done go when they are in front, or when there are many.
     pub(crate) entries: VecDeque<Entry>,
@@ -58,7 +58,7 @@ pub(crate) struct Session {
 /// Where the latest record of a thing is, and whether the next frame is to have another.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) home: SegmentId,
+    pub(crate) segment: SegmentId,
     pub(crate) dirty: bool,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Entry {
     bits: u64,
     /// Its message's slot.
     body: u32,
-    pub(crate) home: SegmentId,
+    pub(crate) segment: SegmentId,
 }
 
 impl Entry {
@@ -99,7 +99,7 @@ impl Entry {
         let EntryState { qos, retain, shared, sent, .. } = state;
         let flags = if retain { RETAIN } else { 0 } | if shared { SHARED } else { 0 };
         let bits = (qos as u64) << QOS_SHIFT | flags | sent.unwrap_or(0) & MAX_SENT;
-        Self { number, bits, body: body.unwrap_or(RELEASED), home: UNWRITTEN }
+        Self { number, bits, body: body.unwrap_or(RELEASED), segment: UNWRITTEN }
     }
 
     pub(crate) fn qos(&self) -> QoS {
@@ -147,7 +147,7 @@ impl Entry {
 
     /// Is the next frame the first to have it?
     fn is_new(&self) -> bool {
-        self.home == UNWRITTEN && self.is_dirty() && !self.is_done()
+        self.segment == UNWRITTEN && self.is_dirty() && !self.is_done()
     }
 
     pub(crate) fn is_dirty(&self) -> bool {
@@ -178,7 +178,7 @@ impl Session {
             away_since,
             place: Place::default(),
             cost: 0,
-            home_cost: 0,
+            written_cost: 0,
             subscriptions: HashMap::default(),
             entries: VecDeque::new(),
             done: 0,
@@ -285,7 +285,7 @@ impl Session {
     pub(crate) fn complete(&mut self, number: u64) -> Option<(SegmentId, u64, Option<u32>)> {
         let cost = self.cost_of(self.entry(number)?);
         let entry = self.entry_mut(number)?;
-        let gone = (entry.home, cost, entry.body());
+        let gone = (entry.segment, cost, entry.body());
         entry.body = DONE;
         if entry.has_identifiers() {
             self.identifiers.remove(&number);

@@ -19,7 +19,7 @@ impl Index {
             return;
         }
         let cost = due_cost(&will);
-        session.due.insert(number, DueWill { will, place: Place { home: UNWRITTEN, dirty: true } });
+        session.due.insert(number, DueWill { will, place: Place { segment: UNWRITTEN, dirty: true } });
         self.live_bytes += cost;
         self.dirty.push(Dirty::WillDue(slot, number));
     }
@@ -29,14 +29,14 @@ impl Index {
         let Some(gone) = session.due.remove(&number) else { return };
         let cost = due_cost(&gone.will);
         self.live_bytes -= cost;
-        self.segment_use.leave(gone.place.home, cost);
-        if gone.place.home != UNWRITTEN {
+        self.segment_use.leave(gone.place.segment, cost);
+        if gone.place.segment != UNWRITTEN {
             self.dirty.push(Dirty::WillPublished(slot, number));
         }
     }
 
     pub(crate) fn will_kept(&mut self, number: u64, client: ClientId, user: Option<UserName>, will: StoredWill) {
-        let will = KeptWill { client, user, will, place: Place { home: UNWRITTEN, dirty: true } };
+        let will = KeptWill { client, user, will, place: Place { segment: UNWRITTEN, dirty: true } };
         if self.wills.contains_key(&number) {
             return;
         }
@@ -53,8 +53,8 @@ impl Index {
     pub(crate) fn will_gone(&mut self, number: u64) {
         let Some(gone) = self.wills.remove(&number) else { return };
         self.live_bytes -= gone.cost();
-        self.segment_use.leave(gone.place.home, gone.cost());
-        if gone.place.home != UNWRITTEN {
+        self.segment_use.leave(gone.place.segment, gone.cost());
+        if gone.place.segment != UNWRITTEN {
             self.dirty.push(Dirty::WillGone(number));
         }
     }

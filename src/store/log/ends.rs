@@ -74,14 +74,14 @@ impl End {
 #[derive(Debug)]
 pub(crate) struct Last<F> {
     file: F,
-    noted: u64,
+    segment: u64,
 }
 
 impl<F: File> Last<F> {
     /// What the file says; 0 where there is none.
     pub(crate) fn read(files: &impl Files<File = F>) -> io::Result<u64> {
         match files.open(names::LAST) {
-            Ok(file) => Self::noted(&file),
+            Ok(file) => Self::latest(&file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
         }
@@ -100,24 +100,24 @@ impl<F: File> Last<F> {
             }
             Err(error) => return Err(error),
         };
-        let noted = Self::noted(&file)?;
-        Ok(Self { file, noted })
+        let segment = Self::latest(&file)?;
+        Ok(Self { file, segment })
     }
 
     /// This segment began. On the disk when this returns.
     pub(crate) fn note(&mut self, segment: u64) -> io::Result<()> {
-        if segment <= self.noted {
+        if segment <= self.segment {
             return Ok(());
         }
         // a write that is torn leaves the other slot
         let at = segment % 2 * SLOT as u64;
         write_all_at(&self.file, &slot(segment), at)?;
         self.file.sync_data()?;
-        self.noted = segment;
+        self.segment = segment;
         Ok(())
     }
 
-    fn noted(file: &F) -> io::Result<u64> {
+    fn latest(file: &F) -> io::Result<u64> {
         let mut bytes = Vec::new();
         read_all(file, &mut bytes)?;
         let whole = |slot_bytes: &&[u8]| {

@@ -375,7 +375,7 @@ impl Walk {
         file: &str,
         offset: usize,
         frame: Frame<'_>,
-        home: SegmentId,
+        segment: SegmentId,
         visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
     ) -> u64 {
         self.last_time = frame.about.time;
@@ -386,7 +386,7 @@ impl Walk {
             match decoder.next() {
                 Ok(record) => {
                     visit(Position { file, offset, about: frame.about }, &record);
-                    self.replay.apply(&record, home);
+                    self.replay.apply(&record, segment);
                     records += 1;
                 }
                 Err(why) => {

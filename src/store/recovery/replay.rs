@@ -49,7 +49,7 @@ struct Head {
     will_due: Option<u64>,
     owner: Option<SessionOwner>,
     lasts: Option<u32>,
-    home: SegmentId,
+    segment: SegmentId,
 }
 
 /// A message, until the index has it.
@@ -59,7 +59,7 @@ struct Body {
     /// Subscription Identifiers of the session that is to be sent it, as earlier versions had them.
     identifiers: Identifiers,
     expires: Option<u64>,
-    home: SegmentId,
+    segment: SegmentId,
     /// Bytes that its record has for an [`Origin`].
     extra: u32,
     slot: u32,
@@ -81,11 +81,11 @@ struct Delivery {
     number: u64,
     /// `None`: done. Without its Subscription Identifiers.
     state: Option<EntryState<'static>>,
-    home: SegmentId,
+    segment: SegmentId,
 }
 
 impl Deliveries {
-    fn push(&mut self, number: u64, state: Option<EntryState<'_>>, home: SegmentId) {
+    fn push(&mut self, number: u64, state: Option<EntryState<'_>>, segment: SegmentId) {
         match state.map_or(&[][..], |state| state.identifiers) {
             [] if self.identifiers.is_empty() => {}
             [] => _ = self.identifiers.remove(&number),
@@ -96,7 +96,7 @@ impl Deliveries {
         if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
             self.sort();
         }
-        self.records.push(Delivery { number, state, home });
+        self.records.push(Delivery { number, state, segment });
     }
 
     /// The latest of each, by number; none that are done.
@@ -148,19 +148,19 @@ impl Replay {
         self.next_message = self.next_message.max(next_message);
     }
 
-    /// The next record of the log, in the segment `home`.
-    pub(crate) fn apply(&mut self, record: &LogRecord<'_>, home: SegmentId) {
+    /// The next record of the log, in this segment.
+    pub(crate) fn apply(&mut self, record: &LogRecord<'_>, segment: SegmentId) {
         match *record {
             LogRecord::Session { session, client, away, will, owner, lasts, will_due } => {
                 let (client, will, owner) = (client.into(), will.map(stored_will), owner.map(session_owner));
-                self.session(session).head = Some(Head { client, away, will, will_due, owner, lasts, home });
+                self.session(session).head = Some(Head { client, away, will, will_due, owner, lasts, segment });
             }
             LogRecord::Ended { session } => {
                 self.floors(session + 1, 0);
                 self.sessions.remove(&session);
             }
             LogRecord::Subscribed { session, filter, options } => {
-                self.session(session).subscriptions.insert(filter.as_str().into(), (options, home));
+                self.session(session).subscriptions.insert(filter.as_str().into(), (options, segment));
             }
             LogRecord::Unsubscribed { session, filter } => {
                 self.session(session).subscriptions.remove(filter.as_str());
@@ -177,7 +177,8 @@ impl Replay {
                 let origin = origin.map(self::origin);
                 let extra = origin.as_ref().map_or(0, origin_cost);
                 let (message_of, expires) = (Some(body), extras.expires);
-                self.bodies.insert(message, Body { message: message_of, identifiers, expires, home, extra, slot: 0 });
+                self.bodies
+                    .insert(message, Body { message: message_of, identifiers, expires, segment, extra, slot: 0 });
                 if retained {
                     self.retain(topic.as_str(), message, origin);
                 }
@@ -186,11 +187,11 @@ impl Replay {
                 if let Some(message) = entry.message {
                     self.floors(0, message + 1);
                 }
-                self.session(session).deliveries.push(number, Some(entry), home);
+                self.session(session).deliveries.push(number, Some(entry), segment);
             }
-            LogRecord::Done { session, number } => self.session(session).deliveries.push(number, None, home),
+            LogRecord::Done { session, number } => self.session(session).deliveries.push(number, None, segment),
             LogRecord::Received { session, packet_id, arrival } => {
-                self.session(session).received.insert(packet_id, (arrival, home));
+                self.session(session).received.insert(packet_id, (arrival, segment));
             }
             LogRecord::ReceiptReleased { session, packet_id } => {
                 self.session(session).received.remove(&packet_id);
@@ -203,14 +204,14 @@ impl Replay {
                 self.retained.remove(topic.as_str());
             }
             LogRecord::WillDue { session, number, will } => {
-                self.session(session).due.insert(number, (stored_will(will), home));
+                self.session(session).due.insert(number, (stored_will(will), segment));
             }
             LogRecord::WillPublished { session, number } => {
                 self.session(session).due.remove(&number);
             }
             LogRecord::WillKept { number, client, user, will } => {
                 let (client, user, will) = (ClientId::from(client), user.map(UserName::from), stored_will(will));
-                let place = Place { home, dirty: false };
+                let place = Place { segment, dirty: false };
                 self.wills.insert(number, KeptWill { client, user, will, place });
             }
             LogRecord::WillGone { number } => drop(self.wills.remove(&number)),
@@ -246,7 +247,7 @@ impl Replay {
 
         for (number, mut known) in std::mem::take(&mut self.sessions) {
             known.deliveries.sort();
-            let Some(Head { client, away, will, will_due, owner, lasts, home }) = known.head else {
+            let Some(Head { client, away, will, will_due, owner, lasts, segment }) = known.head else {
                 let (messages, subscriptions) = (known.deliveries.records.len(), known.subscriptions.len());
                 if messages + subscriptions + known.received.len() + known.due.len() > 0 {
                     dangling.push(Dangling::Session { session: number, messages, subscriptions });
@@ -259,20 +260,20 @@ impl Replay {
             };
             let mut session = Session::new(number, client, owner, will, Some(away_since.unwrap_or(last.age)));
             (session.lasts, session.will_due) = (lasts, will_due);
-            session.place.home = home;
-            session.home_cost = session.cost;
-            index.segment_use.enter(home, session.cost.into());
-            for (filter, (options, home)) in known.subscriptions {
+            session.place.segment = segment;
+            session.written_cost = session.cost;
+            index.segment_use.enter(segment, session.cost.into());
+            for (filter, (options, segment)) in known.subscriptions {
                 let cost = subscription_cost(&filter);
-                index.segment_use.enter(home, cost);
+                index.segment_use.enter(segment, cost);
                 index.live_bytes += cost;
-                session.subscriptions.insert(filter, Subscription { options, place: Place { home, dirty: false } });
+                session.subscriptions.insert(filter, Subscription { options, place: Place { segment, dirty: false } });
             }
-            for (number, (will, home)) in known.due {
+            for (number, (will, segment)) in known.due {
                 let cost = due_cost(&will);
-                index.segment_use.enter(home, cost);
+                index.segment_use.enter(segment, cost);
                 index.live_bytes += cost;
-                session.due.insert(number, DueWill { will, place: Place { home, dirty: false } });
+                session.due.insert(number, DueWill { will, place: Place { segment, dirty: false } });
             }
             receipts(&mut index, &mut session, known.received);
             session.entries.reserve(known.deliveries.records.len());
@@ -284,7 +285,7 @@ impl Replay {
             self.add_deliveries(&mut index, slot, known.deliveries, &mut dangling);
         }
         for (number, kept) in std::mem::take(&mut self.wills) {
-            index.segment_use.enter(kept.place.home, kept.cost());
+            index.segment_use.enter(kept.place.segment, kept.cost());
             index.insert_will(number, kept);
         }
         for (topic, (message, origin)) in std::mem::take(&mut self.retained) {
@@ -299,7 +300,7 @@ impl Replay {
     /// What a session is to be sent, in order.
     fn add_deliveries(&mut self, index: &mut Index, slot: u32, all: Deliveries, dangling: &mut Vec<Dangling>) {
         let Deliveries { records, mut identifiers, .. } = all;
-        for Delivery { number, state, home } in records {
+        for Delivery { number, state, segment } in records {
             let Some(state) = state else { continue };
             let body = match state.message {
                 None => None,
@@ -313,14 +314,14 @@ impl Replay {
                 }
             };
             let mut entry = Entry::new(number, state, body);
-            entry.home = home;
+            entry.segment = segment;
             let own = identifiers.remove(&number);
             let of_message = state.message.and_then(|message| self.bodies.get(&message));
             // an earlier version had them with the message: they are the delivery's from the next frame on
             let moved = of_message.map(|body| body.identifiers.clone()).filter(|moved| !moved.is_empty());
             let is_moved = own.is_none() && moved.is_some();
             let identifiers = own.or(moved).unwrap_or_default();
-            index.segment_use.enter(home, entry_cost(&identifiers));
+            index.segment_use.enter(segment, entry_cost(&identifiers));
             index.add_entry(slot, entry, identifiers);
             if is_moved {
                 index.mark_entry(slot, number);
@@ -332,10 +333,10 @@ impl Replay {
     fn body(&mut self, index: &mut Index, message: u64) -> Option<u32> {
         let body = self.bodies.get_mut(&message)?;
         if let Some(message) = body.message.take() {
-            index.segment_use.enter(body.home, body_cost(&message) + u64::from(body.extra));
+            index.segment_use.enter(body.segment, body_cost(&message) + u64::from(body.extra));
             body.slot = index.insert_body(message, body.expires);
             if let Some(kept) = index.bodies.get_mut(body.slot) {
-                (kept.home, kept.home_extra) = (body.home, body.extra);
+                (kept.segment, kept.written_extra) = (body.segment, body.extra);
             }
         }
         Some(body.slot)
@@ -346,11 +347,11 @@ impl Replay {
 fn receipts(index: &mut Index, session: &mut Session, received: Map<PacketId, (u64, SegmentId)>) {
     let mut received: Vec<_> = received.into_iter().collect();
     received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
-    for (packet_id, (arrival, home)) in received {
-        index.segment_use.enter(home, RECEIVED_COST);
+    for (packet_id, (arrival, segment)) in received {
+        index.segment_use.enter(segment, RECEIVED_COST);
         index.live_bytes += RECEIVED_COST;
         session.next_arrival = arrival.saturating_add(1);
-        session.received.push_back(Received { packet_id, arrival, place: Place { home, dirty: false } });
+        session.received.push_back(Received { packet_id, arrival, place: Place { segment, dirty: false } });
     }
 }
 

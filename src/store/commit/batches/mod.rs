@@ -313,7 +313,7 @@ impl Batches {
 
     /// Should the writer go on while a batch is on its way?
     pub(crate) fn overlaps(&self) -> bool {
-        self.may_overlap && self.slow == SLOW_ON_END
+        self.may_overlap && self.slow == SLOW_IN_A_ROW
     }
 
     /// Must the writer be woken? `true` once.
@@ -383,7 +383,7 @@ impl Batches {
     /// fsync must stop the ones behind it), or was acknowledged meanwhile.
     pub(crate) fn complete(&mut self, numbers: Range<u64>, fsync: Option<Fsync>, now: Instant) -> Option<u64> {
         if let Some(fsync) = fsync {
-            self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_ON_END) } else { 0 };
+            self.slow = if fsync.took >= SLOW { (self.slow + 1).min(SLOW_IN_A_ROW) } else { 0 };
         }
         for taken in self.taken.iter_mut().filter(|taken| numbers.contains(&taken.number)) {
             taken.done = Some(fsync.map_or(0, |fsync| fsync.frame));
@@ -425,7 +425,7 @@ const OVERLAPPING: usize = 128 << 10;
 /// Duration of a slow fsync. With faster ones overlap gains nothing: most of their time is CPU work.
 const SLOW: Duration = Duration::from_micros(500);
 /// After this many slow fsyncs in a row the disk is slow.
-const SLOW_ON_END: u8 = 4;
+const SLOW_IN_A_ROW: u8 = 4;
 
 #[cfg(test)]
 mod tests;

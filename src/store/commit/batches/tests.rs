@@ -51,7 +51,7 @@ fn a_batch_is_taken_beside_another_where_the_disk_is_slow_and_tells_them_apart()
     for (slow, may_overlap) in [(false, true), (true, false), (true, true)] {
         let overlaps = slow && may_overlap;
         let mut batches = Batches::new();
-        batches.slow = SLOW_ON_END - 1;
+        batches.slow = SLOW_IN_A_ROW - 1;
         push(&mut batches, cleared(1));
         assert_eq!(take(&mut batches, may_overlap), Some(1));
         let took = if slow { SLOW } else { SLOW / 2 };
@@ -70,7 +70,7 @@ fn a_batch_is_taken_beside_another_where_the_disk_is_slow_and_tells_them_apart()
 #[test]
 fn what_came_while_a_batch_was_on_its_way_is_taken_when_that_is_durable() {
     let mut batches = Batches::new();
-    batches.slow = SLOW_ON_END;
+    batches.slow = SLOW_IN_A_ROW;
     for number in 1..=2 {
         push(&mut batches, cleared(OVERLAPPING));
         assert_eq!(take(&mut batches, true), Some(number));
@@ -88,7 +88,7 @@ fn what_came_while_a_batch_was_on_its_way_is_taken_when_that_is_durable() {
 #[test]
 fn no_more_are_on_their_way_than_may_be() {
     let mut batches = Batches::new();
-    batches.slow = SLOW_ON_END;
+    batches.slow = SLOW_IN_A_ROW;
     for number in 1..=MOST_ON_THE_WAY {
         push(&mut batches, cleared(OVERLAPPING));
         assert_eq!(take(&mut batches, true), Some(number as u64));
@@ -102,7 +102,7 @@ fn no_more_are_on_their_way_than_may_be() {
 #[test]
 fn batches_are_durable_in_their_order() {
     let mut batches = Batches::new();
-    batches.slow = SLOW_ON_END;
+    batches.slow = SLOW_IN_A_ROW;
     for number in 1..=3 {
         push(&mut batches, cleared(OVERLAPPING * number as usize));
         assert_eq!(take(&mut batches, true), Some(number));

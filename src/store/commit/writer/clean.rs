@@ -18,16 +18,17 @@ impl<F: Files> Writer<F> {
             self.cleaning = None;
             return Ok(false);
         }
-        let (home, mut cursor) = self.cleaning.filter(|(home, _)| *home == first).unwrap_or((first, Cursor::default()));
-        let more = self.index.collect(home, &mut cursor, most, LOOKS);
-        self.cleaning = Some((home, cursor));
+        let (segment, mut cursor) =
+            self.cleaning.filter(|(segment, _)| *segment == first).unwrap_or((first, Cursor::default()));
+        let more = self.index.collect(segment, &mut cursor, most, LOOKS);
+        self.cleaning = Some((segment, cursor));
         if self.write()? == Progress::Stuck {
             return Ok(false);
         }
-        let left = self.index.segment_use.get(home).records;
+        let left = self.index.segment_use.get(segment).records;
         debug_assert!(more || left == 0, "one walk finds all that lives in a segment");
         if left == 0 {
-            if self.oldest <= home.into() && self.write_frame()? == Progress::Stuck {
+            if self.oldest <= segment.into() && self.write_frame()? == Progress::Stuck {
                 return Ok(false);
             }
             self.sync()?;
@@ -40,10 +41,10 @@ impl<F: Files> Writer<F> {
     /// Moves every live record to the tail, so that the segments of before can be freed.
     pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
         self.now = now;
-        for home in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
+        for segment in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
             let mut cursor = Cursor::default();
-            while self.index.segment_use.get(home).records > 0 {
-                self.index.collect(home, &mut cursor, 1 << 20, usize::MAX);
+            while self.index.segment_use.get(segment).records > 0 {
+                self.index.collect(segment, &mut cursor, 1 << 20, usize::MAX);
                 if self.write()? == Progress::Stuck {
                     return Ok(Progress::Stuck);
                 }
