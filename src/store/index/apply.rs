@@ -21,33 +21,34 @@ use crate::{
     types::{PacketId, SubscriptionOptions},
 };
 
-/// All that is kept.
+/// The stored state.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) sessions: Slab<Session>,
     by_number: HashMap<u64, u32, Hasher>,
     pub(crate) bodies: Slab<Body>,
     pub(crate) retained_by_topic: HashTable<RetainedSlot>,
-    /// Of retained messages, by their slots: when they were retained, and who published them.
+    /// When each retained message was retained and who published it, by the message's slot.
     pub(crate) origins: HashMap<u32, Origin, Hasher>,
-    /// Of connected clients whose sessions are not kept, by their numbers.
+    /// Wills of connected clients without a stored session, by number.
     pub(crate) wills: BTreeMap<u64, KeptWill>,
     pub(crate) hasher: Hasher,
-    /// What the next frame is to say. Each thing is in it once, by its flag; ends may be in it twice.
+    /// The items that the next frame describes. A changed item is listed once (it has a flag); an end may be listed
+    /// twice.
     pub(crate) dirty: Vec<Dirty>,
     pub(crate) segment_use: SegmentUse,
-    /// Bytes of the records of all that is kept.
+    /// Bytes of the latest records of all items.
     pub(crate) live_bytes: u64,
-    /// Sessions of which a client is connected.
+    /// Number of sessions with a connected client.
     pub(crate) connected: u64,
-    /// When the store began, and how old the log was then, in milliseconds; `None`: it is only read.
+    /// When the store was opened, and the age of the log then in milliseconds. `None`: the log is only read.
     pub(crate) began: Option<(Instant, u64)>,
-    /// The first numbers for sessions and messages to come.
+    /// The next free numbers of sessions and messages.
     pub(crate) next_session: u64,
     pub(crate) next_message: u64,
 }
 
-/// What a frame is to say.
+/// An item that the next frame describes.
 #[derive(Clone, Debug)]
 pub(crate) enum Dirty {
     Session(u32),
@@ -56,7 +57,7 @@ pub(crate) enum Dirty {
     Unsubscribed(u32, Box<str>),
     Body(u32),
     Entry(u32, u64),
-    /// What no frame has of a session's entries, from its `new_from` on.
+    /// All entries of a session from its `new_from` on that no frame has yet.
     NewEntries(u32),
     Done(u32, u64),
     WillDue(u32, u64),
@@ -70,8 +71,8 @@ pub(crate) enum Dirty {
 }
 
 impl Index {
-    /// Applies what happened, in its order. What it says of sessions and messages
-    /// that are not known is passed over. `others` are more copies of what it queues.
+    /// Applies a record. A record about an unknown session or message has no effect. `others`: further copies of the
+    /// message that the record queues.
     #[inline]
     pub(crate) fn apply(&mut self, record: Record, others: &[QueuedCopy], now: Time) {
         match record {
@@ -93,7 +94,7 @@ impl Index {
                 self.change_session(session.0.get(), |session| {
                     session.will.take_if(|_| will == WillLeft::Gone);
                     session.will_due = due.filter(|_| session.will.is_some());
-                    // one whose client was gone when the process ended has been away since then
+                    // if the client was gone when the process ended, it has been away since then
                     session.away_since.get_or_insert(now.age);
                 });
             }
@@ -153,7 +154,7 @@ impl Index {
         }
     }
 
-    /// Is any session kept?
+    /// Is any session stored?
     pub(crate) fn has_sessions(&self) -> bool {
         !self.by_number.is_empty()
     }
@@ -173,7 +174,7 @@ impl Index {
         slot
     }
 
-    /// The next frame has this session's record.
+    /// The next frame contains this session's record.
     pub(crate) fn mark_session(&mut self, slot: u32) {
         if let Some(session) = self.sessions.get_mut(slot)
             && !session.place.dirty
@@ -262,7 +263,8 @@ impl Index {
         }
     }
 
-    /// Each copy with its Subscription Identifiers, where they are several, and whether it is sent.
+    /// Queues copies of a message: each with its Subscription Identifiers if it has several, and its place in the order
+    /// of sending if it was sent.
     fn queue<'a>(
         &mut self,
         message: Message,
@@ -302,7 +304,7 @@ impl Index {
         }
     }
 
-    /// One that the log has.
+    /// Adds an entry that was read from the log.
     pub(crate) fn add_entry(&mut self, slot: u32, entry: Entry, identifiers: Identifiers) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         let (body, cost) = (entry.body(), entry_cost(&identifiers));
@@ -315,7 +317,7 @@ impl Index {
         }
     }
 
-    /// The next frame has this entry's record.
+    /// The next frame contains this entry's record.
     pub(crate) fn mark_entry(&mut self, slot: u32, number: u64) {
         if let Some(entry) = self.sessions.get_mut(slot).and_then(|session| session.entry_mut(number))
             && !entry.is_dirty()

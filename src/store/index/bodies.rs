@@ -13,9 +13,9 @@ use super::{
 use crate::session::Message;
 
 impl Index {
-    /// The slot of a message, which is new or known.
+    /// Returns the slot of a message, which is inserted if it is not in the index.
     pub(crate) fn body(&mut self, message: Message) -> u32 {
-        // one that was forgotten meanwhile is new
+        // the slot may be of another message if this one was forgotten meanwhile
         let known = message.store_place();
         if self.bodies.get(known).is_some_and(|body| message_number(&body.message) == message_number(&message)) {
             return known;
@@ -53,7 +53,7 @@ impl Index {
         slot
     }
 
-    /// So many more entries have a message; one that none has is forgotten.
+    /// Adds this number of entries to a message's references. A message without references is forgotten.
     pub(crate) fn add_refs(&mut self, slot: u32, refs: u32) {
         if let Some(body) = self.bodies.get_mut(slot) {
             body.refs += refs;
@@ -103,7 +103,7 @@ impl Index {
             }
         };
         if old == Some(slot) {
-            // told once more, as the same message
+            // the same message was retained again
             return;
         }
         if let Some(origin) = origin {
@@ -120,17 +120,17 @@ impl Index {
         }
     }
 
-    /// The log has a message as the retained one of its topic.
+    /// Makes a message that was read from the log the retained one of its topic.
     pub(crate) fn restore_retained(&mut self, slot: u32, origin: Option<Origin>) {
         self.retain(slot, origin);
-        // nothing is to be written for it
+        // the log has this already
         self.dirty.pop_if(|dirty| matches!(dirty, Dirty::Retained(retained) if *retained == slot));
         if let Some(body) = self.bodies.get_mut(slot) {
             body.flags.topic_in_log = true;
         }
     }
 
-    /// A message is no topic's retained one any more: whether the log has one for that topic.
+    /// The message is not retained any more. Returns whether the log has a retained message for the topic.
     fn end_retained(&mut self, slot: u32) -> bool {
         let Some(body) = self.bodies.get_mut(slot) else { return false };
         let in_log = body.flags.topic_in_log;

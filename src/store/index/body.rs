@@ -1,20 +1,20 @@
-//! [`Body`]: a message that is kept, and [`RetainedSlot`], by which its topic is found.
+//! [`Body`]: a stored message, and [`RetainedSlot`], the entry of the table of retained topics.
 
 use std::{hash::BuildHasher, num::NonZeroU64};
 
 use super::{segment_use::SegmentId, session::Hasher, slab::Slab};
 use crate::{router::Publisher, session::Message};
 
-/// A message that sessions are to be sent, or a retained one.
+/// A message that is queued, in flight or retained.
 #[derive(Debug)]
 pub(crate) struct Body {
     pub(crate) message: Message,
     pub(crate) segment: SegmentId,
     /// The age of the log at which it expires, in milliseconds.
     pub(crate) expires: Option<u64>,
-    /// How many entries have it.
+    /// Number of entries that refer to it.
     pub(crate) refs: u32,
-    /// Bytes that its latest record has for its [`Origin`].
+    /// Bytes of its [`Origin`] in its latest record.
     pub(crate) written_extra: u32,
     pub(crate) flags: BodyFlags,
 }
@@ -30,11 +30,12 @@ pub(crate) struct Origin {
 pub(crate) struct BodyFlags {
     pub(crate) dirty: bool,
     pub(crate) retained: bool,
-    /// The log has a retained message for its topic: this one or one before it.
+    /// The log has a retained message for its topic: this one or an earlier one.
     pub(crate) topic_in_log: bool,
 }
 
-/// The slot of a topic's retained message, with the topic's hash: a table that grows looks at no topic.
+/// The slot of a topic's retained message, with the hash of the topic, so that the table can grow without reading
+/// topics.
 #[derive(Debug)]
 pub(crate) struct RetainedSlot {
     pub(crate) slot: u32,
@@ -42,7 +43,7 @@ pub(crate) struct RetainedSlot {
 }
 
 impl RetainedSlot {
-    /// As a table wants it: the upper bits too.
+    /// The hash for the table, which uses the upper bits too.
     pub(crate) fn wide(hash: u32) -> u64 {
         u64::from(hash) << 32 | u64::from(hash)
     }
@@ -56,7 +57,7 @@ pub(crate) fn body_cost(message: &Message) -> u64 {
     BODY_COST + message.size() as u64
 }
 
-/// Bytes that an origin takes in a record, about.
+/// Approximate bytes of an origin in a record.
 pub(crate) fn origin_cost(origin: &Origin) -> u32 {
     let publisher = origin.publisher.as_ref().map_or(0, |publisher| {
         let user = publisher.user.as_ref().map_or(0, |user| 2 + user.as_str().len());
@@ -65,7 +66,7 @@ pub(crate) fn origin_cost(origin: &Origin) -> u32 {
     u32::try_from(ORIGIN_COST + publisher).unwrap_or(u32::MAX)
 }
 
-/// The number under which a message is kept.
+/// The number of a message in the store.
 #[inline]
 pub(crate) fn message_number(message: &Message) -> u64 {
     message.store_number().map_or(0, NonZeroU64::get)
@@ -75,7 +76,7 @@ pub(crate) fn hash_of(hasher: &Hasher, topic: &str) -> u32 {
     hasher.hash_one(topic) as u32
 }
 
-/// Bytes of a record beside topic and payload, about.
+/// Approximate bytes of a record besides topic and payload.
 const BODY_COST: u64 = 10;
-/// The same of an origin beside its texts.
+/// Approximate bytes of an origin besides its texts.
 const ORIGIN_COST: usize = 9;

@@ -19,22 +19,23 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Emitted {
     pub(crate) records: u64,
-    /// Something among it was not in the log before: not only ends and changes.
+    /// At least one record adds something to the log, and does not only change or end an item.
     pub(crate) grows: bool,
 }
 
-/// How far the search for what lives in the oldest segment has come.
+/// How far the search for live items of the oldest segment has come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursor {
     session: u32,
-    /// The entry within it.
+    /// The next entry of the session.
     number: u64,
     will: u64,
     body: u32,
 }
 
 impl Index {
-    /// Appends a record of each thing that is noted, as it is now; of those that ended between, nothing.
+    /// Appends the current state of each item in `dirty`. An item that began and ended since the last frame has no
+    /// record.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Emitted {
         let mut emitted = Emitted::default();
         let mut encoder = Encoder::new(out);
@@ -52,7 +53,7 @@ impl Index {
         emitted
     }
 
-    /// Appends what no frame has of a session's entries; gives how many records.
+    /// Appends the entries of a session that no frame has yet. Returns their number.
     fn encode_new<'a>(&'a self, slot: u32, encoder: &mut Encoder<'a>) -> u64 {
         let Some(session) = self.sessions.get(slot) else { return 0 };
         let mut records = 0;
@@ -63,7 +64,7 @@ impl Index {
         records
     }
 
-    /// The record, and, unless it is an end, where the one before it is.
+    /// The record of an item, and the segment of its previous record unless the record is an end.
     #[inline]
     fn record_of<'a>(&'a self, dirty: &'a Dirty) -> Option<(LogRecord<'a>, Option<SegmentId>)> {
         let session = |slot: &u32| self.sessions.get(*slot);
@@ -90,13 +91,13 @@ impl Index {
                 let record = LogRecord::Entry { session: session.number, number: *number, entry: entry_state };
                 (record, Some(entry.segment))
             }
-            // they are many: `encode_new`
+            // `encode_new` writes them
             Dirty::NewEntries(_) => return None,
             Dirty::WillDue(slot, number) => {
                 let session = session(slot)?;
                 let due = session.due.get(number)?;
                 let record = LogRecord::WillDue { session: session.number, number: *number, will: log_will(&due.will) };
-                // not said to be new: the session's record had it
+                // `None`: the Will is not new, because the session's record contained it
                 (record, None)
             }
             Dirty::Received(slot, packet_id) => {
@@ -107,7 +108,7 @@ impl Index {
                 (record, Some(received.place.segment))
             }
             Dirty::Retained(slot) => {
-                // where its body is written too, that says it
+                // if the next frame has the body, the body's record says that it is retained
                 let body = self.bodies.get(*slot).filter(|body| body.flags.retained && !body.flags.dirty)?;
                 let message = message_number(&body.message);
                 let origin = self.origins.get(slot).map(origin);
@@ -127,7 +128,7 @@ impl Index {
         })
     }
 
-    /// The record of an end, unless what ended is there again.
+    /// The record of an end. `None`: a new item has taken the place of the one that ended.
     fn end_of<'a>(&'a self, dirty: &'a Dirty) -> Option<LogRecord<'a>> {
         let session = |slot: &u32| self.sessions.get(*slot);
         Some(match dirty {
@@ -180,7 +181,7 @@ impl Index {
         }
     }
 
-    /// What was noted is written in this segment.
+    /// The frame with all items of `dirty` is written in this segment.
     pub(crate) fn settle(&mut self, segment: SegmentId) {
         let mut dirty = std::mem::take(&mut self.dirty);
         let (segment_use, origins) = (&mut self.segment_use, &self.origins);
@@ -262,15 +263,15 @@ impl Index {
         self.recycle(dirty);
     }
 
-    /// What it has for further notes; `dirty` is empty.
+    /// Keeps the memory of `dirty`, which is empty, for the next batch.
     fn recycle(&mut self, dirty: Vec<Dirty>) {
         self.dirty = if dirty.capacity() > MOST_KEPT { Vec::new() } else { dirty };
         self.sessions.recycle();
         self.bodies.recycle();
     }
 
-    /// Notes what lives in `segment`, about `most` bytes of it, looking at no more than `looks` things. `true`: there may
-    /// be more behind the cursor.
+    /// Marks live items of `segment` as changed, up to about `most` bytes, and looks at no more than `looks` items.
+    /// `true`: call again with this cursor.
     pub(crate) fn collect(&mut self, segment: SegmentId, cursor: &mut Cursor, most: u64, looks: usize) -> bool {
         let Self { sessions, bodies, wills, dirty, .. } = self;
         let (mut bytes, mut looked) = (0, 0);
@@ -333,7 +334,7 @@ impl Index {
     }
 }
 
-/// Notes what a session has in `segment` beside its entries.
+/// Marks the parts of a session in `segment` as changed, except its entries.
 fn collect_parts(session: &mut Session, slot: u32, segment: SegmentId, dirty: &mut Vec<Dirty>, bytes: &mut u64) {
     if session.place.segment == segment && !session.place.dirty {
         session.place.dirty = true;
@@ -400,7 +401,7 @@ fn origin(origin: &body::Origin) -> Origin<'_> {
     }
 }
 
-/// `slot` is the body's.
+/// The record of a message; `slot` is the slot of `body`.
 pub(crate) fn body_record<'a>(index: &'a Index, slot: u32, body: &'a Body) -> LogRecord<'a> {
     LogRecord::Body {
         message: message_number(&body.message),
@@ -413,5 +414,5 @@ pub(crate) fn body_record<'a>(index: &'a Index, slot: u32, body: &'a Body) -> Lo
     }
 }
 
-/// Notes for which room is kept from one batch to the next.
+/// Capacity of `dirty` that is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 16;

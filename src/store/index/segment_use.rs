@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-/// A segment's number, in four bytes: enough for 2^32 segments of 64 MiB.
+/// The number of a segment, in four bytes: enough for 2^32 segments of 64 MiB.
 pub(crate) type SegmentId = u32;
 
-/// No segment has a record of it.
+/// The item has no record in the log.
 pub(crate) const UNWRITTEN: SegmentId = 0;
 
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub(crate) struct SegmentUse {
     segments: VecDeque<Live>,
 }
 
-/// What lives in one segment.
+/// The live records of one segment, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Live {
     pub(crate) records: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Live {
 }
 
 impl SegmentUse {
-    /// Segments follow one another without a gap.
+    /// Adds the next segment. Segments are consecutive.
     pub(crate) fn push(&mut self, id: SegmentId) {
         if self.segments.is_empty() {
             self.first = id;
@@ -30,7 +30,7 @@ impl SegmentUse {
         self.segments.push_back(Live::default());
     }
 
-    /// The segments up to this one are gone.
+    /// Removes the segments up to this one.
     pub(crate) fn pop_through(&mut self, id: SegmentId) {
         while self.first <= id && self.segments.pop_front().is_some() {
             self.first += 1;
@@ -65,7 +65,7 @@ impl SegmentUse {
         }
     }
 
-    /// The first segment in which something lives, or the last one.
+    /// The first segment with live records; if there is none, the last segment.
     pub(crate) fn oldest(&self) -> SegmentId {
         let dead = self.segments.iter().take_while(|live| live.records == 0).count();
         self.first + dead.min(self.segments.len().saturating_sub(1)) as SegmentId

@@ -14,48 +14,48 @@ use crate::{
     types::{ClientId, PacketId, QoS, SubscriptionOptions},
 };
 
-/// Of the tables of all that is kept.
+/// The hasher of all tables of the index.
 #[cfg(not(test))]
 pub(crate) type Hasher = foldhash::fast::RandomState;
-/// What a test plays under a seed is the same each time.
+/// A fixed seed, so that a test can be replayed.
 #[cfg(test)]
 pub(crate) type Hasher = foldhash::fast::FixedState;
 
-/// A session.
+/// The stored state of a session.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) number: u64,
     pub(crate) client: ClientId,
     pub(crate) owner: Option<SessionOwner>,
-    /// How many seconds it lasts while its client is away; `None`: until its client ends it.
+    /// The Session Expiry Interval in seconds. `None`: the session does not expire.
     pub(crate) lasts: Option<u32>,
     pub(crate) will: Option<StoredWill>,
     /// The age of the log at which the Will falls due, in milliseconds; `None`: the client is connected, or the delay
     /// begins at the next start.
     pub(crate) will_due: Option<u64>,
-    /// Wills that are still to be published, by their numbers.
+    /// Wills that still have to be published, by number.
     pub(crate) due: BTreeMap<u64, DueWill>,
-    /// Milliseconds since the log began; `None`: the client is connected.
+    /// The age of the log when the client left, in milliseconds. `None`: the client is connected.
     pub(crate) away_since: Option<u64>,
     pub(crate) place: Place,
-    /// Bytes of its record, now and where it was written.
+    /// Bytes of its record: of the current state, and of the record in the log.
     pub(crate) cost: u32,
     pub(crate) written_cost: u32,
     pub(crate) subscriptions: HashMap<Box<str>, Subscription, Hasher>,
-    /// By rising number. Those that are done go when they are in front, or when there are many.
+    /// By rising number. Done entries are removed when they are at the front, or when there are many of them.
     pub(crate) entries: VecDeque<Entry>,
-    /// How many of them are done.
+    /// Number of done entries.
     done: usize,
-    /// Subscription Identifiers, as properties on the wire, of entries that have some, by their numbers.
+    /// The Subscription Identifiers of entries, as properties on the wire, by number of the entry.
     identifiers: BTreeMap<u64, Identifiers>,
-    /// Those that no frame has are noted from this number on.
+    /// Entries from this number on are written with the next frame if no frame has them.
     pub(crate) new_from: Option<u64>,
-    /// In the order in which they came.
+    /// Unreleased QoS 2 messages from the client, in the order of their arrival.
     pub(crate) received: VecDeque<Received>,
     pub(crate) next_arrival: u64,
 }
 
-/// Where the latest record of a thing is, and whether the next frame is to have another.
+/// The segment of an item's latest record, and whether the next frame has a new one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     pub(crate) segment: SegmentId,
@@ -81,20 +81,20 @@ pub(crate) struct Received {
     pub(crate) place: Place,
 }
 
-/// A message of a session: 24 bytes, as there are many.
+/// A queued or in-flight message of a session: 24 bytes, because there are many.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
-    /// Its place in the order of sending, 0 before that; in the upper bits whether it has Subscription Identifiers,
-    /// whether it came through a shared subscription, QoS, RETAIN and whether the next frame has it.
+    /// The place in the order of sending, 0 before it was sent. The upper bits are flags: Subscription Identifiers,
+    /// shared subscription, QoS, RETAIN, dirty.
     bits: u64,
-    /// Its message's slot.
+    /// The slot of its message.
     body: u32,
     pub(crate) segment: SegmentId,
 }
 
 impl Entry {
-    /// `state` says what it is but for its message, which has this slot.
+    /// `body` is the slot of its message.
     pub(crate) fn new(number: u64, state: EntryState<'_>, body: Option<u32>) -> Self {
         let EntryState { qos, retain, shared, sent, .. } = state;
         let flags = if retain { RETAIN } else { 0 } | if shared { SHARED } else { 0 };
@@ -126,11 +126,11 @@ impl Entry {
         Some(self.body).filter(|&body| body < DONE)
     }
 
-    /// PUBREC came; gives the message, which may be forgotten.
+    /// A PUBREC arrived. Returns the message, which this entry no longer refers to.
     pub(crate) fn release(&mut self) -> Option<u32> {
         let body = self.body();
         self.body = RELEASED;
-        // what was never sent has no Packet Identifier to release
+        // a released entry needs a Packet Identifier; one that was never sent has none
         if self.sent().is_none() {
             self.set_sent(1);
         }
@@ -145,7 +145,7 @@ impl Entry {
         self.body == DONE
     }
 
-    /// Is the next frame the first to have it?
+    /// Will the next frame be the first with this entry?
     fn is_new(&self) -> bool {
         self.segment == UNWRITTEN && self.is_dirty() && !self.is_done()
     }
@@ -197,12 +197,12 @@ impl Session {
         u32::try_from(SESSION_COST + self.client.as_str().len() + will + owner).unwrap_or(u32::MAX)
     }
 
-    /// Where the entry with this number is, or would be.
+    /// The index of the entry with this number; `Err`: the index at which to insert it.
     #[inline]
     pub(crate) fn position(&self, number: u64) -> Result<usize, usize> {
         let Some(front) = self.entries.front() else { return Err(0) };
         let Some(guess) = number.checked_sub(front.number) else { return Err(0) };
-        // mostly there is no gap
+        // mostly the numbers have no gap
         if self.entries.get(guess as usize).is_some_and(|entry| entry.number == number) {
             return Ok(guess as usize);
         }
@@ -224,18 +224,18 @@ impl Session {
         Some(&self.entries[at]).filter(|entry| !entry.is_done())
     }
 
-    /// Where the entries from this number on begin.
+    /// The index of the first entry with this number or a higher one.
     pub(crate) fn begin(&self, number: u64) -> usize {
         self.position(number).unwrap_or_else(|at| at)
     }
 
-    /// Those that no frame has, of the noted ones.
+    /// The entries that the next frame is the first to have.
     pub(crate) fn new_entries(&self) -> impl Iterator<Item = &Entry> {
         let begin = self.new_from.map_or(self.entries.len(), |from| self.begin(from));
         self.entries.range(begin..).filter(|entry| entry.is_new())
     }
 
-    /// The same with what their records cost, to note that a frame has them: none is noted any more.
+    /// The same entries with the bytes of their records. After this call none is marked as new.
     pub(crate) fn take_new_entries(&mut self) -> impl Iterator<Item = (&mut Entry, u64)> {
         let begin = self.new_from.take().map_or(self.entries.len(), |from| self.begin(from));
         let identifiers = &self.identifiers;
@@ -246,8 +246,7 @@ impl Session {
         })
     }
 
-    /// Puts an entry in its place, with its Subscription Identifiers. A number that is taken stays as it is: it is
-    /// never given twice.
+    /// Inserts an entry with its Subscription Identifiers. `false`: the number is taken, and nothing changes.
     pub(crate) fn add_entry(&mut self, mut entry: Entry, identifiers: Identifiers) -> bool {
         let number = entry.number;
         if !identifiers.is_empty() {
@@ -256,7 +255,7 @@ impl Session {
         match self.position(entry.number) {
             Err(at) if at == self.entries.len() => self.entries.push_back(entry),
             Err(at) => self.entries.insert(at, entry),
-            // the last message of the process before, done since, whose number came round
+            // the last number of the previous process is used again: its entry is done
             Ok(at) if self.entries[at].is_done() => {
                 self.entries[at] = entry;
                 self.done -= 1;
@@ -275,13 +274,13 @@ impl Session {
         of_entry(&self.identifiers, entry)
     }
 
-    /// Bytes of the record of an entry, about.
+    /// Approximate bytes of the record of an entry.
     #[inline]
     pub(crate) fn cost_of(&self, entry: &Entry) -> u64 {
         entry_cost(of_entry(&self.identifiers, entry))
     }
 
-    /// Ends an entry; gives where its record is, what that costs, and its message.
+    /// Ends an entry. Returns the segment of its record, the bytes of the record, and its message.
     pub(crate) fn complete(&mut self, number: u64) -> Option<(SegmentId, u64, Option<u32>)> {
         let cost = self.cost_of(self.entry(number)?);
         let entry = self.entry_mut(number)?;
@@ -309,7 +308,7 @@ impl Session {
             self.entries.pop_front();
             self.done -= 1;
         }
-        // one that is never acknowledged does not keep all that come after it
+        // so that an old entry that stays unacknowledged does not keep the done entries behind it
         if self.done > 64 && self.done > self.entries.len() / 2 {
             self.entries.retain(|entry| !entry.is_done());
             self.done = 0;
@@ -324,7 +323,7 @@ pub(crate) fn due_cost(will: &StoredWill) -> u64 {
     (DUE_COST + will_cost(will)) as u64
 }
 
-/// Bytes of topic, payload and what else a Will has of its own, about.
+/// Approximate bytes of topic, payload and other content of a Will.
 fn will_cost(will: &StoredWill) -> usize {
     let intervals = usize::from(will.delay > 0) + usize::from(will.expiry.is_some());
     will.message.size() + intervals * INTERVAL_COST
@@ -334,7 +333,7 @@ pub(crate) fn subscription_cost(filter: &str) -> u64 {
     SUBSCRIPTION_COST + filter.len() as u64
 }
 
-/// Of all that a session has, those of an entry.
+/// The Subscription Identifiers of one entry.
 #[inline]
 fn of_entry<'a>(all: &'a BTreeMap<u64, Identifiers>, entry: &Entry) -> &'a [u8] {
     match entry.has_identifiers() {
@@ -343,7 +342,7 @@ fn of_entry<'a>(all: &'a BTreeMap<u64, Identifiers>, entry: &Entry) -> &'a [u8] 
     }
 }
 
-/// Bytes of the record of an entry with these Subscription Identifiers, about.
+/// Approximate bytes of the record of an entry with these Subscription Identifiers.
 #[inline]
 pub(crate) fn entry_cost(identifiers: &[u8]) -> u64 {
     if identifiers.is_empty() { ENTRY_COST } else { ENTRY_COST + IDENTIFIERS_COST + identifiers.len() as u64 }
@@ -354,12 +353,12 @@ const SHARED: u64 = 1 << 59;
 const QOS_SHIFT: u32 = 60;
 const RETAIN: u64 = 1 << 62;
 const DIRTY: u64 = 1 << 63;
-/// In place of a message: PUBREC came for it.
+/// In place of the message's slot: a PUBREC arrived.
 const RELEASED: u32 = u32::MAX;
-/// In place of a message: all is done.
+/// In place of the message's slot: the entry is done.
 const DONE: u32 = u32::MAX - 1;
 
-/// Bytes of each kind of record beside its text, about: what "live" counts.
+/// Approximate bytes of each kind of record, without text. Live bytes are computed from these.
 const SESSION_COST: usize = 14;
 const WILL_COST: usize = 4;
 const INTERVAL_COST: usize = 5;

@@ -5,7 +5,7 @@
 pub(crate) struct Slab<T> {
     slots: Vec<Option<T>>,
     free: Vec<u32>,
-    /// Given back in this batch.
+    /// Numbers that were freed in the current batch.
     freed: Vec<u32>,
 }
 
@@ -42,10 +42,10 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The batch is over.
+    /// The batch is written: its freed numbers can be used again.
     pub(crate) fn recycle(&mut self) {
         self.free.append(&mut self.freed);
-        // a burst leaves no more behind than twice what it was
+        // after a burst, at most twice its memory stays allocated
         if self.free.len() == self.slots.len() && self.slots.capacity() > 1024 {
             *self = Self::default();
         }

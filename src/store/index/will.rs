@@ -6,7 +6,7 @@ use crate::{
     types::{ClientId, UserName},
 };
 
-/// The Will of a client whose session is not kept.
+/// The Will of a connected client without a stored session.
 #[derive(Debug)]
 pub(crate) struct KeptWill {
     pub(crate) client: ClientId,
@@ -16,7 +16,7 @@ pub(crate) struct KeptWill {
 }
 
 impl KeptWill {
-    /// Bytes of its record, about.
+    /// Approximate bytes of its record.
     pub(crate) fn cost(&self) -> u64 {
         let user = self.user.as_ref().map_or(0, |user| 2 + user.as_str().len());
         due_cost(&self.will) + (self.client.as_str().len() + user) as u64

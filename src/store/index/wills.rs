@@ -44,7 +44,7 @@ impl Index {
         self.insert_will(number, will);
     }
 
-    /// One that is to be written, or that the log has.
+    /// Inserts a Will that is marked to be written, or that was read from the log.
     pub(crate) fn insert_will(&mut self, number: u64, will: KeptWill) {
         self.live_bytes += will.cost();
         self.wills.insert(number, will);
