@@ -11,14 +11,14 @@ use rustix::fs::{Access, FlockOperation};
 
 use super::{error::OpenError, names, owner::chown};
 
-/// The right to use a data directory; it ends with this value, or with the process.
+/// The lock of a data directory. It ends with this value, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _directory: Option<fs::File>,
     _file: Option<fs::File>,
 }
 
-/// Makes the directory if there is none, for its owner alone; with its name on the disk.
+/// Creates the directory, accessible to its owner alone, if it is missing, and syncs its name.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
     if !path.exists() {
         fs::DirBuilder::new()
@@ -27,7 +27,7 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
             .create(path)
             .map_err(|error| OpenError::Create { path: path.to_owned(), error })?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // where that is not allowed the directory was still made
+        // without the right to sync the parent, the directory still exists
         if let Ok(parent) = fs::File::open(parent) {
             let _ = parent.sync_all();
         }
@@ -35,7 +35,7 @@ pub(crate) fn create(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Checks that it may be used, and takes it.
+/// Checks permissions, and locks the directory for a broker.
 pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     let metadata = is_directory(path)?;
     let denied = |what| move |error: rustix::io::Errno| (what, io::Error::from(error));
@@ -52,7 +52,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
         );
     }
 
-    // the directory too: the file may be removed while a broker runs
+    // the directory too, because the lock file may be removed while a broker runs
     let directory = lock_directory(path, FlockOperation::NonBlockingLockExclusive)?;
     let name = path.join(names::LOCK);
     let failed = |error| {
@@ -67,8 +67,8 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, OpenError> {
     Ok(Lock { _directory: directory, _file: Some(file) })
 }
 
-/// Checks that it may be read, and takes it: others may read it meanwhile, and no broker may use it. Nothing in it is
-/// changed, so that this works where nothing can be.
+/// Locks the directory for reading: other readers may use it, a broker may not. Changes nothing, so it works on a
+/// read-only file system.
 pub(crate) fn lock_to_read(path: &Path) -> Result<Lock, OpenError> {
     is_directory(path)?;
     rustix::fs::access(path, Access::READ_OK | Access::EXEC_OK).map_err(|error| OpenError::Permission {
@@ -78,7 +78,7 @@ pub(crate) fn lock_to_read(path: &Path) -> Result<Lock, OpenError> {
         chown: chown(path),
     })?;
     let directory = lock_directory(path, FlockOperation::NonBlockingLockShared)?;
-    // a copy may have none, or one that may not be read
+    // a copy of a data directory may have no lock file, or one that is not readable
     let file = fs::File::open(path.join(names::LOCK)).ok();
     if let Some(file) = &file {
         lock_file(path, file, FlockOperation::NonBlockingLockShared)?;
@@ -116,7 +116,7 @@ fn lock_file(path: &Path, file: &fs::File, how: FlockOperation) -> Result<(), Op
     }
 }
 
-/// Another process has it: which, as far as its lock file says so.
+/// The error that another process has the lock, with its process id if the lock file has one.
 fn locked(path: &Path) -> OpenError {
     let pid = fs::read_to_string(path.join(names::LOCK)).ok().and_then(|pid| pid.trim().parse().ok());
     OpenError::Locked { path: path.to_owned(), pid }

@@ -1,7 +1,7 @@
 //! [`Direct`]: writes that bypass the page cache (O_DIRECT), in whole blocks. A log is written once and read after a
 //! restart at most. In the page cache it would cost a copy, a search for dirty pages at each fsync, and memory.
 //!
-//! A write that begins or ends within a block is padded: in front with the block's own bytes, which are remembered,
+//! A write that begins or ends within a block is padded: in front with the block's own bytes, which are kept in memory,
 //! behind with zeros.
 
 use std::{
@@ -13,27 +13,28 @@ use std::{
 use parking_lot::Mutex;
 use rustix::fs::OFlags;
 
-/// A file opened a second time, to be written around the page cache.
+/// A second handle of a file, opened with O_DIRECT.
 #[derive(Debug)]
 pub(crate) struct Direct {
     file: fs::File,
-    /// How long it was when it was opened: up to there it has blocks that may be overwritten behind what is written.
+    /// The length of the file when it was opened. Padding must not go beyond it.
     len: u64,
     last: Mutex<Last>,
 }
 
-/// What was written last.
+/// The last write.
 #[derive(Debug, Default)]
 struct Last {
-    /// More than is written at once by a block, so that some of it begins where memory has to.
+    /// Larger than the largest write by one block, so that it contains an aligned address.
     buffer: Vec<u8>,
-    /// The block that was written last, and how many bytes of it are not padding: they are in `buffer`, in front.
+    /// The block that was written last, and the number of its bytes that are not padding. These are at the front of
+    /// `buffer`.
     block: u64,
     filled: usize,
 }
 
 impl Direct {
-    /// `None` where the file system has no such thing.
+    /// `None`: the file system does not support O_DIRECT.
     pub(crate) fn open(path: &Path) -> Option<Self> {
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let file = fs::File::options().write(true).custom_flags(flags).open(path).ok()?;
@@ -41,7 +42,8 @@ impl Direct {
         Some(Self { file, len, last: Mutex::default() })
     }
 
-    /// Writes some of `bytes` at `offset`; gives how many. `None`: not in this way, the file is as it was.
+    /// Writes a part of `bytes` at `offset`. Returns its length. `None`: not possible with O_DIRECT, and the file is
+    /// unchanged.
     pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<Option<usize>> {
         let before = (offset % BLOCK as u64) as usize;
         let block = offset - before as u64;
@@ -55,7 +57,7 @@ impl Direct {
         if padded != used && block + padded as u64 > self.len {
             return Ok(None);
         }
-        // what stays known where this fails
+        // this is still true if the write fails
         (last.block, last.filled) = (block, before);
         let to = last.aligned(padded);
         to[before..used].copy_from_slice(&bytes[..taken]);
@@ -64,7 +66,7 @@ impl Direct {
         match self.file.write_at(&last.buffer[at..at + padded], block) {
             Ok(written) if written >= used => {}
             Ok(written) if written > before => used = written,
-            // what the block had
+            // only bytes that the block already had
             Ok(_) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
             Err(error) => return Err(error),
@@ -75,14 +77,14 @@ impl Direct {
         Ok(Some(used - before))
     }
 
-    /// What was written so far survives a power cut.
+    /// Makes all writes durable.
     pub(crate) fn sync_data(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 }
 
 impl Last {
-    /// So many bytes that begin where memory has to; those in front are as they were.
+    /// An aligned buffer of this length. Its first `filled` bytes are kept.
     fn aligned(&mut self, len: usize) -> &mut [u8] {
         if self.buffer.len() < len + BLOCK {
             let kept = self.buffer.get(self.start()..).map(|bytes| bytes[..self.filled].to_vec()).unwrap_or_default();
@@ -99,9 +101,9 @@ impl Last {
     }
 }
 
-/// What memory, offsets and lengths are multiples of: no disk that is sold asks for more.
+/// Alignment of memory, offsets and lengths. No disk on the market needs more.
 const BLOCK: usize = 4096;
-/// Bytes that are written at once.
+/// Most bytes of one write.
 const MOST: usize = 1 << 20;
 
 #[cfg(test)]

@@ -17,20 +17,20 @@ use super::{
 pub struct Disk {
     path: PathBuf,
     direct: bool,
-    /// Files are opened to be read.
+    /// Files are opened for reading only.
     read_only: bool,
-    /// The directory itself, wherever its name leads by now. `None`: it could not be opened.
+    /// The directory itself, even if its path leads elsewhere meanwhile. `None`: it could not be opened.
     directory: Option<fs::File>,
 }
 
 impl Disk {
-    /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, and goes around the page
-    /// cache where that can be.
+    /// The directory at `path`, which exists. `direct`: each write is followed by an fsync, so O_DIRECT is used if the
+    /// file system has it.
     pub fn new(path: &Path, direct: bool) -> Self {
         Self { path: path.to_owned(), direct, read_only: false, directory: fs::File::open(path).ok() }
     }
 
-    /// The same, to be read: nothing in it can be changed.
+    /// The same for reading: nothing can be changed.
     pub fn to_read(path: &Path) -> Self {
         Self { read_only: true, ..Self::new(path, false) }
     }
@@ -43,7 +43,7 @@ impl Disk {
     }
 }
 
-/// A file in it.
+/// An open file.
 #[derive(Debug)]
 pub struct DiskFile {
     file: fs::File,
@@ -100,7 +100,7 @@ impl Files for Disk {
     }
 
     fn room(&self) -> Option<u64> {
-        // some file systems count no blocks
+        // some file systems do not count blocks
         let disk = rustix::fs::statvfs(&self.path).ok().filter(|disk| disk.f_blocks > 0)?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
@@ -130,7 +130,7 @@ impl File for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        // each of the two files is told what failed in the cache, once
+        // the page cache reports a failed write once to each of the two files
         match self.uncached() {
             Some(direct) => direct.sync_data(),
             None => self.file.sync_data(),
@@ -143,7 +143,7 @@ impl File for DiskFile {
 }
 
 impl DiskFile {
-    /// The way around the page cache, while nothing was written through it.
+    /// The O_DIRECT handle, if nothing was written through the page cache.
     fn uncached(&self) -> Option<&Direct> {
         self.direct.as_ref().filter(|_| !self.cached.load(Ordering::Acquire))
     }

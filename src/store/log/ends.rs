@@ -8,20 +8,20 @@ use super::{
     names,
 };
 
-/// Where the last frame of a log ends whose broker ended in order.
+/// The end of a log after a clean shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
     /// The last segment.
     pub(crate) segment: u64,
     /// The number of the last frame.
     pub(crate) frame: u64,
-    /// Where that ends in the segment, in bytes.
+    /// Where this frame ends in the segment, in bytes.
     pub(crate) length: u64,
 }
 
 impl End {
-    /// What the file says; an error if it says nothing that makes sense. `None`: there is no such file, as nobody ended
-    /// in order.
+    /// Reads the file. `None`: there is no file, because the shutdown was not clean. `Err(())`: the contents are not
+    /// valid.
     pub(crate) fn read(files: &impl Files) -> io::Result<Option<Result<Self, ()>>> {
         let file = match files.open(names::END) {
             Ok(file) => file,
@@ -33,7 +33,7 @@ impl End {
         Ok(Some(std::str::from_utf8(&bytes).ok().and_then(Self::parse).ok_or(())))
     }
 
-    /// Writes the file, whole or not at all, and syncs it.
+    /// Writes and syncs the file: as a whole, or not at all.
     pub(crate) fn write(&self, files: &impl Files) -> io::Result<()> {
         let unfinished = names::unfinished(names::END);
         let written = files.create(&unfinished).and_then(|file| {
@@ -48,7 +48,7 @@ impl End {
         files.sync_dir()
     }
 
-    /// The log is written to from now on: the file is gone for certain before anything is.
+    /// Removes the file before the log is written to, and syncs the removal.
     pub(crate) fn remove(files: &impl Files) -> io::Result<()> {
         match files.remove(names::END) {
             Ok(()) => files.sync_dir(),
@@ -70,7 +70,7 @@ impl End {
     }
 }
 
-/// The file that says which segment began last.
+/// The file with the number of the last segment.
 #[derive(Debug)]
 pub(crate) struct Last<F> {
     file: F,
@@ -78,7 +78,7 @@ pub(crate) struct Last<F> {
 }
 
 impl<F: File> Last<F> {
-    /// What the file says; 0 where there is none.
+    /// The number in the file; 0 if there is no file.
     pub(crate) fn read(files: &impl Files<File = F>) -> io::Result<u64> {
         match files.open(names::LAST) {
             Ok(file) => Self::latest(&file),
@@ -87,7 +87,7 @@ impl<F: File> Last<F> {
         }
     }
 
-    /// Opens the file, which is made where there is none, with room for what it is to say.
+    /// Opens the file. A missing file is created with space for both slots.
     pub(crate) fn open(files: &impl Files<File = F>) -> io::Result<Self> {
         let file = match files.open(names::LAST) {
             Ok(file) => file,
@@ -104,12 +104,12 @@ impl<F: File> Last<F> {
         Ok(Self { file, segment })
     }
 
-    /// This segment began. On the disk when this returns.
+    /// Stores that this segment began. It is durable when this returns.
     pub(crate) fn note(&mut self, segment: u64) -> io::Result<()> {
         if segment <= self.segment {
             return Ok(());
         }
-        // a write that is torn leaves the other slot
+        // the two slots are written in turn, so that a torn write leaves the other one intact
         let at = segment % 2 * SLOT as u64;
         write_all_at(&self.file, &slot(segment), at)?;
         self.file.sync_data()?;
@@ -129,7 +129,7 @@ impl<F: File> Last<F> {
     }
 }
 
-/// A segment's number with a checksum, which no block of a disk has a part of.
+/// A segment's number with a checksum. Its length divides that of a disk block, so it is never split between two.
 fn slot(segment: u64) -> [u8; SLOT] {
     let mut bytes = [0; SLOT];
     bytes[..8].copy_from_slice(&segment.to_le_bytes());

@@ -9,38 +9,38 @@ use super::owner::chown;
 /// Why a store does not open.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The directory is not there and cannot be made.
+    /// The directory does not exist and cannot be created.
     #[error("{}: cannot make the data directory: {error}; make it, owned by the user that runs dunlin, or change data_dir", path.display())]
     Create {
         /// The directory.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
     /// It is not a directory.
     #[error("{}: is not a directory; change data_dir", path.display())]
     NotADirectory {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
-    /// The user that runs dunlin may not do what is needed.
+    /// The user that runs dunlin lacks a permission.
     #[error("{}: {what}: {error}; {}, or change data_dir", path.display(), chown.as_deref().unwrap_or(GIVE))]
     Permission {
         /// The directory or a file in it.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that was tried.
         what: &'static str,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
-        /// Where it belongs to another user: to whom, and the command that changes that.
+        /// If it belongs to another user: who that is, and the command that changes it.
         chown: Option<String>,
     },
-    /// Another process has it.
+    /// Another process has the lock.
     #[error("{}: another dunlin{} uses this data directory; stop that one, or give this one another data_dir", path.display(), Holder(*pid))]
     Locked {
         /// The directory.
         path: PathBuf,
-        /// The process, if it said who it is.
+        /// The process id, if the lock file has one.
         pid: Option<u32>,
     },
     /// A segment was written by a later version.
@@ -51,46 +51,46 @@ pub enum OpenError {
         /// Its version.
         version: u32,
     },
-    /// The log does not say what was kept.
+    /// The log is damaged.
     #[error("{}{}; run `dunlin store check --data-dir {dir}` to see all of it, and `dunlin store repair --data-dir {dir}` to go on without what is lost", data_dir.join(&damage.file).display(), At(damage, *more), dir = data_dir.display())]
     Damaged {
         /// The directory.
         data_dir: PathBuf,
-        /// The first that was found.
+        /// The first damage.
         damage: Damage,
-        /// How many more.
+        /// Number of further damages.
         more: usize,
     },
-    /// Its disk is too small, or others have filled it.
+    /// The disk is too small or too full.
     #[error("{}: the disk has room for {} KiB, and dunlin needs {} KiB at least: free {} KiB there, or change data_dir", path.display(), has / 1024, needs.div_ceil(1024), (needs - has).div_ceil(1024))]
     TooSmall {
         /// The directory.
         path: PathBuf,
-        /// Bytes that its files may take, with what they take already.
+        /// Bytes that the store's files may use, including those that they use already.
         has: u64,
         /// Bytes that they need.
         needs: u64,
     },
-    /// The system refuses something else.
+    /// Another error of the system.
     #[error("{}: {what}: {error}", path.display())]
     Io {
         /// The directory or a file in it.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that was tried.
         what: &'static str,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
 }
 
-/// A place where the log does not say what it should.
+/// A damaged place of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The segment; one that is not there too.
+    /// The segment's file name, also of a missing file.
     pub file: String,
     /// Bytes from its beginning.
     pub offset: u64,
-    /// What is wrong, and what is lost by it.
+    /// What is wrong and what is lost, as text.
     pub what: String,
 }
 
@@ -100,7 +100,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// Where in its file, and what.
+/// Formats the file, the place and the damage.
 struct At<'a>(&'a Damage, usize);
 
 impl fmt::Display for At<'_> {
@@ -122,19 +122,19 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why an open store keeps nothing any more: what is not acknowledged by now never is.
+/// Why a store stopped. Nothing that is not acknowledged yet will be.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{file}: {what}: {why}; nothing more is acknowledged; look at the disk, then start dunlin again")]
 pub struct Failure {
     /// The segment, or `data_dir`.
     pub file: String,
-    /// What was tried.
+    /// The operation that was tried.
     pub what: &'static str,
-    /// What the system says.
+    /// The system's error.
     pub why: String,
 }
 
-/// The file of a [`Failure`] that is about no file in particular.
+/// The file name of a [`Failure`] without a particular file.
 pub(crate) const DATA_DIR: &str = "data_dir";
 
 impl Failure {
@@ -143,10 +143,10 @@ impl Failure {
     }
 }
 
-/// What stood in the way of recovery, in a directory whose path the caller knows.
+/// Why recovery failed. The caller knows the path of the directory.
 #[derive(Debug)]
 pub(crate) enum RecoveryError {
-    /// `file` is empty for the directory itself.
+    /// An empty `file` means the directory itself.
     Io {
         file: String,
         what: &'static str,
@@ -164,7 +164,7 @@ impl RecoveryError {
     }
 
     pub(crate) fn within(self, data_dir: &std::path::Path) -> OpenError {
-        // joined with an empty name, a path would end with a slash
+        // a path that is joined with an empty name would end with a slash
         let path = |file: &str| if file.is_empty() { data_dir.to_owned() } else { data_dir.join(file) };
         match self {
             Self::Io { file, what, error } if error.kind() == io::ErrorKind::PermissionDenied => {

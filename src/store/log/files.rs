@@ -1,5 +1,5 @@
-//! [`Files`] and [`File`]: all that the log asks of a file system, so that tests can put one in its place that loses
-//! power, fills up and breaks. The names are those of files in one directory.
+//! [`Files`] and [`File`]: the file operations of the log, so that tests can use a simulated disk that loses power,
+//! fills up and fails. Names are file names in one directory.
 
 use std::{io, time::Duration};
 
@@ -7,67 +7,67 @@ use crate::clock::Stopwatch;
 
 /// One directory.
 pub trait Files: Send + Sync + 'static {
-    /// An open file in it.
+    /// An open file.
     type File: File;
 
     /// The names of all files.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Opens a file that exists, to read and write.
+    /// Opens an existing file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Opens a file that exists and is written from its beginning to its end: what is there of blocks that are not full
-    /// may be overwritten behind what is written.
+    /// Opens an existing file that is written from its beginning to its end. A write may overwrite the rest of its last
+    /// block.
     fn open_to_append(&self, name: &str) -> io::Result<Self::File> {
         self.open(name)
     }
 
-    /// Opens a file that did not exist, to be written from its beginning to its end.
+    /// Creates a file for writing from its beginning to its end.
     fn create(&self, name: &str) -> io::Result<Self::File>;
 
-    /// Gives a file another name, in place of the file that has it.
+    /// Renames a file and replaces the file that has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Names that were given and taken so far survive a power cut.
+    /// Makes all names durable: renames, new and removed files.
     fn sync_dir(&self) -> io::Result<()>;
 
-    /// Is the directory still where it was? Where nobody can tell, it is.
+    /// Is the directory still at its path? `true` if that cannot be determined.
     fn is_there(&self) -> bool {
         true
     }
 
-    /// Bytes that the disk has room for, beside what it holds. `None`: nobody knows.
+    /// Free bytes of the disk. `None`: unknown.
     fn room(&self) -> Option<u64>;
 }
 
 /// One open file. Offsets and lengths are bytes.
 pub trait File: Send + Sync + 'static {
-    /// How long it is.
+    /// Its length.
     fn len(&self) -> io::Result<u64>;
 
-    /// Reads what is at `offset`; gives how much that was, 0 at the end.
+    /// Reads at `offset`. Returns the number of bytes, 0 at the end.
     fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Writes at `offset`; gives how many bytes it took.
+    /// Writes at `offset`. Returns the number of bytes that were written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
-    /// Cuts it, or extends it with zeros.
+    /// Truncates it, or extends it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// What was written so far survives a power cut, and so does the length.
+    /// Makes all writes so far durable, and the length.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Whether each of two calls of [`sync_data`](Self::sync_data) that overlap fails where what was written before it
-    /// is not on the disk. A page cache tells one of them only.
+    /// Does each of two concurrent calls of [`sync_data`](Self::sync_data) fail if an earlier write did not reach the
+    /// disk? With a page cache only one of them reports it.
     fn syncs_overlap(&self) -> bool {
         false
     }
 }
 
-/// Writes all of `bytes`, in as many turns as the file takes.
+/// Writes all of `bytes`, with as many calls as the file needs.
 pub(crate) fn write_all_at(file: &impl File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write_at(bytes, offset) {
@@ -83,7 +83,7 @@ pub(crate) fn write_all_at(file: &impl File, mut bytes: &[u8], mut offset: u64) 
     Ok(())
 }
 
-/// Reads a whole file into `to`, in place of what it held.
+/// Reads a whole file into `to`, whose contents are replaced.
 pub(crate) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
     let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     to.resize(len, 0);
@@ -100,8 +100,8 @@ pub(crate) fn read_all(file: &impl File, to: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Fills the first `len` bytes with zeros that are on the disk, blocks and all: a later fsync has only data to write.
-/// After each piece `pace` is told how much is filled and how long the piece took; with an error it ends.
+/// Fills the first `len` bytes with zeros and syncs them, so that a later fsync needs no new blocks. After each piece
+/// `pace` gets the filled length and the duration of the piece; an error of `pace` stops the work.
 pub(crate) fn zero_fill(
     file: &impl File,
     len: u64,
@@ -116,7 +116,7 @@ pub(crate) fn zero_fill(
         let chunk = usize::try_from(len - at).map_or(zeros.len(), |left| left.min(zeros.len()));
         write_all_at(file, &zeros[..chunk], at)?;
         at += chunk as u64;
-        // little by little: a log that is written meanwhile has the same disk
+        // in small steps, because the log is written on the same disk meanwhile
         if at % SYNCED == 0 {
             file.sync_data()?;
         }
@@ -125,7 +125,7 @@ pub(crate) fn zero_fill(
     file.sync_data()
 }
 
-/// There was no room, which may pass; other errors do not.
+/// Does the disk have no space? That may change; other errors are permanent.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

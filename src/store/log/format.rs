@@ -4,35 +4,35 @@ use super::varint::{self, Reader};
 
 /// Bytes of a segment before its first frame.
 pub(crate) const HEADER: usize = 64;
-/// Bytes of a frame before what its length counts.
+/// Bytes of a frame that its length does not count.
 pub(crate) const PREFIX: usize = 16;
-/// What this program writes.
+/// The format version that is written.
 pub(crate) const VERSION: u32 = 2;
-/// The oldest that it reads.
+/// The oldest format version that is read.
 pub(crate) const OLDEST_VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"dunlin\r\n";
 
-/// The first bytes of a segment.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Of the format of this segment.
+    /// The format version of this segment.
     pub(crate) version: u32,
-    /// Rises by one with each segment; never used again.
+    /// Rises by one with each segment and is never reused.
     pub(crate) id: u64,
     /// The number of its first frame.
     pub(crate) first_frame: u64,
-    /// The first segment that was needed when this one began.
+    /// The oldest segment that was needed when this one began.
     pub(crate) oldest: u64,
-    /// The first number for sessions to come.
+    /// The next free number of a session.
     pub(crate) next_session: u64,
-    /// The first number for messages to come.
+    /// The next free number of a message.
     pub(crate) next_message: u64,
-    /// The same in all segments of a log, and unknown to clients: what they send cannot look like a frame.
+    /// Random, the same in all segments of a log and unknown to clients, so that no payload can look like a frame.
     pub(crate) salt: u64,
 }
 
-/// Why a segment's header is none.
+/// Why a header is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadHeader {
     Damaged,
@@ -76,13 +76,13 @@ impl Header {
     }
 }
 
-/// What is needed to read the frames of a segment.
+/// The parameters for reading the frames of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
-    /// With what their checksums begin: two segments of a log never share it, so that a frame that is whole in one is
-    /// none in another.
+    /// The initial value of the checksums. Two segments of a log have different ones, so a frame of one segment is not
+    /// valid in another.
     pub(crate) seed: u32,
-    /// Of the segment's format.
+    /// The format version of the segment.
     pub(crate) version: u32,
 }
 
@@ -92,47 +92,46 @@ impl Key {
     }
 }
 
-/// When something happens, in milliseconds.
+/// A time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Time {
-    /// Since 1970, by a clock that may be set.
+    /// Wall clock, since 1970. The operator may set this clock.
     pub(crate) wall: u64,
-    /// Since the log began, by one that nobody sets; of the time that nobody ran on the log, what is known by `wall`.
-    /// Frames of format 1 do not have it: 0.
+    /// Age of the log: milliseconds since it began, by a monotonic clock. Time between two processes is added by the
+    /// wall clock. 0 in frames of format 1.
     pub(crate) age: u64,
 }
 
-/// What a frame says of itself.
+/// The header fields of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct About {
     /// Rises by one with each frame, across segments.
     pub(crate) number: u64,
-    /// Every frame up to this one was on the disk before this one was written; less than `number`.
+    /// All frames up to this one were durable before this one was written. Less than `number`.
     pub(crate) synced: u64,
-    /// The first segment that is needed once this frame is on the disk.
+    /// The oldest segment that is needed when this frame is durable.
     pub(crate) oldest: u64,
     pub(crate) time: Time,
 }
 
-/// A frame whose checksum is right.
+/// A frame with a correct checksum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame<'a> {
     pub(crate) about: About,
     pub(crate) records: &'a [u8],
-    /// Where the next one begins.
+    /// The offset of the next frame.
     pub(crate) end: usize,
 }
 
-/// Begins a frame in `out`: what [`finish`] fills in stands before the records.
+/// Begins a frame in `out`: reserves the bytes before the records, which [`finish`] fills in.
 pub(crate) fn begin(out: &mut Vec<u8>) {
     out.clear();
     out.resize(PREFIX + MOST_ABOUT, 0);
 }
 
-/// Completes the frame that `out` holds; gives where in `out` it begins. `None`: it is too long for its length to be
-/// written.
+/// Completes the frame in `out`. Returns its offset in `out`. `None`: the frame is too long for its length field.
 pub(crate) fn finish(out: &mut [u8], about: About, key: Key) -> Option<usize> {
-    // what it says of itself has a length that varies, and stands directly before the records
+    // the header fields have a variable length and end directly before the records
     let mut varying = Vec::with_capacity(MOST_ABOUT);
     varint::put(&mut varying, about.number - 1 - about.synced);
     varint::put(&mut varying, about.oldest);
@@ -151,14 +150,14 @@ pub(crate) fn finish(out: &mut [u8], about: About, key: Key) -> Option<usize> {
     Some(start)
 }
 
-/// The frame at `at`, if there is a whole one.
+/// The frame at `at`; `None` if there is no whole one.
 pub(crate) fn frame_at(bytes: &[u8], at: usize, key: Key) -> Option<Frame<'_>> {
     let rest = bytes.get(at..)?;
     if rest.len() < PREFIX {
         return None;
     }
     let len = u32_at(rest, 0) as usize;
-    // a frame says something of itself: bytes that are zero are none
+    // a frame is not empty, so zeros are not a frame
     let frame = rest.get(..PREFIX.checked_add(len).filter(|_| len > 0)?)?;
     let mut body = Reader(&frame[PREFIX..]);
     let number = u64_at(frame, 8);
@@ -166,35 +165,35 @@ pub(crate) fn frame_at(bytes: &[u8], at: usize, key: Key) -> Option<Frame<'_>> {
     let (oldest, wall) = (body.number().ok()?, body.number().ok()?);
     let age = if key.version > 1 { body.number().ok()? } else { 0 };
     let about = About { number, synced, oldest, time: Time { wall, age } };
-    // last, as it costs most
+    // the checksum last, because it costs most
     if sum(frame, key.seed) != u32_at(frame, 4) {
         return None;
     }
     Some(Frame { about, records: body.0, end: at + frame.len() })
 }
 
-/// How many bytes there are before nothing but zeros follow, rounded up.
+/// The length without the zeros at the end, rounded up.
 fn used(bytes: &[u8]) -> usize {
     const ZEROS: [u8; 4096] = [0; 4096];
     let zeros = bytes.rchunks(ZEROS.len()).take_while(|chunk| **chunk == ZEROS[..chunk.len()]).count();
     bytes.len().saturating_sub(zeros * ZEROS.len())
 }
 
-/// The first whole frame after `from` with one of these numbers, wherever it begins.
+/// The first whole frame at or after `from` with one of these numbers, at any offset.
 pub(crate) fn find_frame(
     bytes: &[u8],
     from: usize,
     key: Key,
     numbers: std::ops::RangeInclusive<u64>,
 ) -> Option<(usize, Frame<'_>)> {
-    // most of a segment is zeros that nothing was written over yet: no frame begins there, as its number is not 0
+    // zeros at the end of a segment contain no frame, because a frame's number is not 0
     let last = bytes.len().checked_sub(PREFIX)?.min(used(bytes));
     (from..=last)
         .filter(|&at| numbers.contains(&u64_at(bytes, at + 8)))
         .find_map(|at| frame_at(bytes, at, key).map(|frame| (at, frame)))
 }
 
-/// The number that stands where that of a frame at `at` would.
+/// The frame number at `at`, if a frame begins there.
 pub(crate) fn number_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at + 8..at + 16).map(|number| u64_at(number, 0))
 }
@@ -214,7 +213,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
 }
 
-/// The most bytes of what a frame says of itself behind its prefix.
+/// Most bytes of the header fields after the prefix.
 const MOST_ABOUT: usize = 40;
 
 #[cfg(test)]

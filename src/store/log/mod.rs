@@ -1,15 +1,15 @@
-//! The log on the disk: what its bytes say, the segments that they are in, the files of these. Knows nothing of what
-//! the broker keeps. `../FORMAT.md` describes the bytes.
+//! The log on the disk: records as bytes, frames, segments and their files. It does not know the broker's state.
+//! `../FORMAT.md` describes the bytes.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `format`, `names` | headers of segments and frames; names of files |
-//! | `record`, `records`, `optional`, `varint` | what the log says; a frame's records as bytes, and back |
-//! | `files`, `disk`, `direct` | what is asked of a file system; the real one; writes around its cache |
-//! | `ends` | where the log ends, beside the log |
-//! | `pool`, `sizes` | files that wait to be segments; how large they are |
-//! | `data_dir`, `owner` | the directory: permissions, the lock; to whom it belongs |
-//! | `error` | what can be wrong with all of that |
+//! | `format`, `names` | headers of segments and frames; file names |
+//! | `record`, `records`, `optional`, `varint` | one record as bytes; the records of a frame; optional fields; numbers |
+//! | `files`, `disk`, `direct` | the file operations as traits; the real file system; O_DIRECT |
+//! | `ends` | the end of the log, stored outside of the log |
+//! | `pool`, `sizes` | files for the next segments; the size of a segment |
+//! | `data_dir`, `owner` | the directory: permissions, the lock; its owner |
+//! | `error` | errors |
 
 pub(crate) mod data_dir;
 pub(super) mod direct;

@@ -1,30 +1,30 @@
 //! The names of the store's files. Those of segments sort by number.
 
-/// The file that a running broker holds locked.
+/// Locked by a running broker.
 pub(crate) const LOCK: &str = "LOCK";
-/// Where the log ends, after an end in order.
+/// The end of the log, after a clean shutdown.
 pub(crate) const END: &str = "END";
-/// Which segment began last.
+/// The number of the last segment.
 pub(crate) const LAST: &str = "LAST";
 
 pub(crate) fn segment(id: u64) -> String {
     format!("{id:016x}.log")
 }
 
-/// The number of the segment that has this name.
+/// The number of the segment with this name.
 pub(crate) fn segment_id(name: &str) -> Option<u64> {
     let id = u64::from_str_radix(name.strip_suffix(".log")?, 16).ok()?;
-    // 2^32 segments are more than a disk writes in its life
+    // a disk wears out before 2^32 segments are written
     ((1..=u32::MAX.into()).contains(&id) && segment(id) == name).then_some(id)
 }
 
-/// Does this directory have a store?
+/// Does this directory contain a store?
 pub fn is_stored_in(directory: &std::path::Path) -> bool {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).any(|name| name.to_str().is_some_and(|name| segment_id(name).is_some()))
 }
 
-/// A file that waits to be a segment.
+/// A file for a future segment.
 pub(crate) fn spare(number: u64) -> String {
     format!("spare-{number:016x}")
 }
@@ -34,7 +34,7 @@ pub(crate) fn spare_number(name: &str) -> Option<u64> {
     (spare(number) == name).then_some(number)
 }
 
-/// A file that is being made: nobody has read it yet.
+/// A file that is not complete yet, and that no one reads.
 pub(crate) fn unfinished(name: &str) -> String {
     format!("{name}.new")
 }

@@ -1,4 +1,5 @@
-//! The optional fields of records: each with its kind and its length, so that a reader skips those it does not know.
+//! The optional fields of records. Each has a kind and a length, so that a reader can skip a kind that it does not
+//! know.
 
 use std::num::NonZeroU32;
 
@@ -9,7 +10,7 @@ use crate::{
     types::SubscriptionOptions,
 };
 
-/// Whose a session is.
+/// The user that a session belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner<'a> {
     pub(crate) user: &'a str,
@@ -25,7 +26,7 @@ pub(crate) struct Origin<'a> {
     pub(crate) user: Option<&'a str>,
 }
 
-/// Appends the fields that `write` appends.
+/// Appends a block of fields, which `write` appends to its argument.
 pub(crate) fn put(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     varint::put_sized(out, write);
 }
@@ -36,13 +37,13 @@ pub(crate) fn put_field(out: &mut Vec<u8>, kind: u64, value: &[u8]) {
     varint::put_bytes(out, value);
 }
 
-/// Appends a field that is a number.
+/// Appends a field with a number.
 pub(crate) fn put_number(out: &mut Vec<u8>, kind: u64, number: u64) {
     varint::put(out, kind);
     varint::put_sized(out, |out| varint::put(out, number));
 }
 
-/// Takes all fields off the front, and gives `each` its kind and its value.
+/// Takes a block of fields off the front, and calls `each` with the kind and the value of each field.
 pub(crate) fn read<'a>(
     from: &mut Reader<'a>,
     mut each: impl FnMut(u64, Reader<'a>) -> Result<(), Why>,
@@ -55,7 +56,7 @@ pub(crate) fn read<'a>(
     Ok(())
 }
 
-/// The text that a field is.
+/// The text in a field.
 pub(crate) fn text<'a>(field: Reader<'a>) -> Result<&'a str, Why> {
     std::str::from_utf8(field.0).map_err(|_| "has text that is not UTF-8")
 }
@@ -71,11 +72,11 @@ impl<'a> Owner<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SessionFields<'a> {
     pub(crate) owner: Option<Owner<'a>>,
-    /// How many seconds it lasts, unless its client ends it.
+    /// The Session Expiry Interval in seconds; `None`: the session does not expire.
     pub(crate) lasts: Option<u32>,
-    /// Of its Will, if it has one.
+    /// The fields of its Will, if it has one.
     pub(crate) will: WillExtras<'a>,
-    /// The age of the log at which that falls due, in milliseconds.
+    /// The age of the log at which the Will falls due, in milliseconds.
     pub(crate) will_due: Option<u64>,
 }
 
@@ -96,14 +97,14 @@ impl<'a> SessionFields<'a> {
     }
 }
 
-/// What a Will of MQTT 5 has beside topic and payload.
+/// The parts of an MQTT 5 Will besides topic and payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WillExtras<'a> {
-    /// Properties that are passed on, as on the wire.
+    /// Properties that are forwarded, as on the wire.
     pub(crate) properties: &'a [u8],
     /// Will Delay Interval, in seconds.
     pub(crate) delay: u32,
-    /// Message Expiry Interval, in seconds from its publication on.
+    /// Message Expiry Interval, in seconds from its publication.
     pub(crate) expiry: Option<u32>,
 }
 
@@ -124,11 +125,11 @@ impl<'a> WillExtras<'a> {
         }
     }
 
-    /// One of the fields of a record with a Will, if it is one of these.
+    /// Takes a field, if it is one of a Will.
     pub(crate) fn take(&mut self, kind: u64, mut field: Reader<'a>) -> Result<(), Why> {
         match kind {
             PROPERTIES => self.properties = field.0,
-            // an interval that is too long was written by nobody
+            // dunlin never writes a longer interval
             WILL_DELAY => self.delay = u32::try_from(field.number()?).unwrap_or(u32::MAX),
             WILL_EXPIRY => self.expiry = u32::try_from(field.number()?).ok(),
             _ => {}
@@ -147,7 +148,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Of the fields of a message: where it comes from, `None` where nobody knows, and what else there is of it.
+    /// Reads the fields of a message: its origin, if known, and the others.
     pub(crate) fn read(from: &mut Reader<'a>) -> Result<(Option<Self>, Extras<'a>), Why> {
         let (mut time, mut client, mut user, mut extras) = (None, None, None, Extras::default());
         read(from, |kind, mut field| {
@@ -163,7 +164,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// What a message of MQTT 5 has beside topic and payload, and one that expires.
+/// The parts of an MQTT 5 message besides topic and payload, and the expiry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extras<'a> {
     /// Properties, as on the wire.
@@ -186,7 +187,7 @@ impl<'a> Extras<'a> {
         }
     }
 
-    /// One of the fields of a message, if it is one of these.
+    /// Takes a field, if it is one of a message.
     pub(crate) fn take(&mut self, kind: u64, mut field: Reader<'a>) -> Result<(), Why> {
         match kind {
             PROPERTIES => self.properties = field.0,
@@ -197,7 +198,7 @@ impl<'a> Extras<'a> {
     }
 }
 
-/// What a subscription asks for beside a QoS.
+/// Appends the options of a subscription, except its QoS.
 pub(crate) fn put_options(out: &mut Vec<u8>, options: &SubscriptionOptions) {
     let bits = u8::from(options.no_local) << 2 | u8::from(options.retain_as_published) << 3;
     put_field(out, OPTIONS, &[bits]);
@@ -206,7 +207,7 @@ pub(crate) fn put_options(out: &mut Vec<u8>, options: &SubscriptionOptions) {
     }
 }
 
-/// Of the fields of a subscription.
+/// Reads the fields of a subscription.
 pub(crate) fn read_options(from: &mut Reader<'_>, options: &mut SubscriptionOptions) -> Result<(), Why> {
     read(from, |kind, mut field| {
         match kind {
@@ -221,7 +222,7 @@ pub(crate) fn read_options(from: &mut Reader<'_>, options: &mut SubscriptionOpti
     })
 }
 
-/// Of the fields of a delivery: its Subscription Identifiers, as properties on the wire.
+/// Reads the fields of a delivery: its Subscription Identifiers, as properties on the wire.
 pub(crate) fn read_identifiers<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], Why> {
     let mut identifiers: &[u8] = &[];
     read(from, |kind, field| {
@@ -233,7 +234,7 @@ pub(crate) fn read_identifiers<'a>(from: &mut Reader<'a>) -> Result<&'a [u8], Wh
     if are_identifiers(identifiers) { Ok(identifiers) } else { Err("has Subscription Identifiers that are none") }
 }
 
-/// Are these properties, and all of them Subscription Identifiers?
+/// Are these bytes properties that are all Subscription Identifiers?
 pub(crate) fn are_identifiers(wire: &[u8]) -> bool {
     let others = |found: Properties<'_>| found.without(&[PropertyId::SubscriptionIdentifier]);
     Properties::of_stored(wire).is_some_and(|found| others(found).as_properties().is_empty())
@@ -258,7 +259,7 @@ fn login_of(byte: u8) -> Result<Login, Why> {
     })
 }
 
-/// Kinds of fields: one means the same in each record that may have it.
+/// Kinds of fields. A kind has the same meaning in all records.
 pub(crate) const USER: u64 = 1;
 const LOGIN: u64 = 2;
 const TIME: u64 = 3;

@@ -1,5 +1,5 @@
-//! [`Pool`]: files that wait to be segments, full of zeros or of what an older segment held. Two of them are the
-//! reserve: with it a store whose disk is full still writes what makes room.
+//! [`Pool`]: files for the next segments, filled with zeros or with the contents of an old segment. Two of them are the
+//! reserve: with it a store whose disk is full can still write records that free space.
 
 use std::{
     io,
@@ -18,23 +18,22 @@ use super::{
     names,
 };
 
-/// Files that wait to be segments.
+/// The files for the next segments.
 #[derive(Debug)]
 pub(crate) struct Pool<F> {
     files: Arc<F>,
-    /// How large the next one is made.
+    /// The length of the next file that is created.
     segment_bytes: AtomicU64,
     state: Mutex<State>,
-    /// Held while one is made: two that are made at once could each take the room that the other needs.
+    /// Held while a file is created: two at once could each use the space that the other one needs.
     making: Mutex<()>,
-    /// The one that is being made is waited for.
+    /// A thread waits for the file that is being created.
     wanted: Condvar,
-    /// How much of the last segment is used, in thousandths: when all is, the next one is needed. Without a segment,
-    /// all.
+    /// How much of the last segment is used, in thousandths. 1000 if there is no segment.
     used: AtomicU64,
 }
 
-/// A file that waits.
+/// A file for a future segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spare {
     pub(crate) name: String,
@@ -43,10 +42,10 @@ pub(crate) struct Spare {
 
 #[derive(Debug)]
 struct State {
-    /// By rising length: what is taken last is the largest.
+    /// By rising length: the largest one is taken last.
     ready: Vec<Spare>,
     next: u64,
-    /// How many threads wait for one.
+    /// Number of threads that wait for a file.
     waiting: usize,
 }
 
@@ -56,14 +55,14 @@ impl State {
         self.ready.insert(at, spare);
     }
 
-    /// The smallest that has this length.
+    /// The shortest file with at least this length.
     fn take(&mut self, len: u64) -> Option<Spare> {
         let at = self.ready.partition_point(|spare| spare.len < len);
         (at < self.ready.len()).then(|| self.ready.remove(at))
     }
 }
 
-/// The files with these names.
+/// The spare files with these names.
 pub(crate) fn found(files: &impl Files, names: Vec<String>) -> Result<Vec<Spare>, RecoveryError> {
     let spare = |name: String| {
         let len = files.open(&name).and_then(|file| file.len());
@@ -82,17 +81,17 @@ impl<F: Files> Pool<F> {
         Self { files, segment_bytes, state: Mutex::new(state), making: Mutex::default(), wanted: Condvar::new(), used }
     }
 
-    /// How many there are.
+    /// Number of files.
     pub(crate) fn len(&self) -> usize {
         self.state.lock().ready.len()
     }
 
-    /// How much of the disk they take.
+    /// Bytes of all files.
     pub(crate) fn bytes(&self) -> u64 {
         self.state.lock().ready.iter().map(|spare| spare.len).sum()
     }
 
-    /// How large the next ones are.
+    /// The length of new files.
     pub(crate) fn segment_bytes(&self) -> u64 {
         self.segment_bytes.load(Ordering::Relaxed)
     }
@@ -101,7 +100,7 @@ impl<F: Files> Pool<F> {
         self.segment_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// One of at least this length that is not of the reserve: where there is none, it is made. Slow then.
+    /// A file of at least this length that is not in the reserve. If there is none, it is created, which is slow.
     pub(crate) fn take(&self, len: u64) -> io::Result<Spare> {
         let ready = || {
             let mut state = self.state.lock();
@@ -113,7 +112,7 @@ impl<F: Files> Pool<F> {
         }
     }
 
-    /// Makes what is missing of the reserve.
+    /// Creates the missing files of the reserve.
     pub(crate) fn fill_reserve(&self) -> io::Result<()> {
         self.alone(|| {
             while self.len() < RESERVE {
@@ -123,7 +122,7 @@ impl<F: Files> Pool<F> {
         })
     }
 
-    /// One of the reserve, of at least this length. What `grows` leaves the other one to what makes room.
+    /// A file of the reserve with at least this length. A frame that `grows` the log may not take the last one.
     pub(crate) fn take_reserve(&self, len: u64, grows: bool) -> Option<Spare> {
         let mut state = self.state.lock();
         if grows && state.ready.len() < RESERVE { None } else { state.take(len) }
@@ -133,17 +132,17 @@ impl<F: Files> Pool<F> {
         self.state.lock().put(spare);
     }
 
-    /// Says how much of the last segment is used, in thousandths.
+    /// Sets how much of the last segment is used, in thousandths.
     pub(crate) fn set_used(&self, used: u64) {
         self.used.store(used, Ordering::Relaxed);
     }
 
-    /// Makes one while others use the disk: it pauses as long as it is ahead of when the next one is needed. Ends with
-    /// an error when `ends` says so.
+    /// Creates a file while other threads use the disk: pauses while the work is ahead of the log. Returns an error
+    /// when `ends` is set.
     pub(crate) fn make_paced(&self, ends: &AtomicBool) -> io::Result<()> {
         let _making = self.making.lock();
         let spare = self.make(|made, took| {
-            // it is to be there when half of the last segment is used
+            // the file should be complete when half of the last segment is used
             let ahead = made > 2 * self.used.load(Ordering::Relaxed);
             let mut state = self.state.lock();
             if ahead && state.ready.len() >= RESERVE && state.waiting == 0 {
@@ -155,7 +154,7 @@ impl<F: Files> Pool<F> {
         Ok(())
     }
 
-    /// Runs `f` while no other thread makes one; one that is being made is finished first, without pauses.
+    /// Runs `f` while no other thread creates a file. A file that is being created is completed first, without pauses.
     fn alone<R>(&self, f: impl FnOnce() -> R) -> R {
         self.state.lock().waiting += 1;
         self.wanted.notify_all();
@@ -164,8 +163,8 @@ impl<F: Files> Pool<F> {
         f()
     }
 
-    /// Makes one, whose blocks are on the disk. `pace` is told after each piece how much is made, in thousandths, and
-    /// how long the piece took.
+    /// Creates a file and syncs it. After each piece `pace` gets how much is done, in thousandths, and the duration of
+    /// the piece.
     fn make(&self, mut pace: impl FnMut(u64, Duration) -> io::Result<()>) -> io::Result<Spare> {
         let len = self.segment_bytes();
         let pace = |made, took| pace(made * 1000 / len, took);
@@ -175,15 +174,15 @@ impl<F: Files> Pool<F> {
         match made.and_then(|()| self.files.rename(&unfinished, &name)) {
             Ok(()) => Ok(Spare { name, len }),
             Err(error) => {
-                // what was written of it is room again; where that fails too, the next start removes it
+                // frees its space; if that fails too, the next start removes it
                 let _ = self.files.remove(&unfinished);
                 Err(error)
             }
         }
     }
 
-    /// Keeps the file of a segment that nothing needs, or removes it where there are enough, or it is not as large as
-    /// the next ones.
+    /// Keeps the file of a segment that is not needed any more. Removes it if there are enough, or if new files have
+    /// another length.
     pub(crate) fn recycle(&self, segment: &str, len: u64) -> io::Result<()> {
         if len != self.segment_bytes() || self.len() >= ENOUGH {
             return self.files.remove(segment);
@@ -194,7 +193,7 @@ impl<F: Files> Pool<F> {
         Ok(())
     }
 
-    /// There are as many as should wait.
+    /// Are there enough files?
     pub(crate) fn is_filled(&self) -> bool {
         self.len() >= READY
     }
@@ -207,13 +206,13 @@ impl<F: Files> Pool<F> {
     }
 }
 
-/// For a full disk: one for what is on its way, one so that the cleaner can move all that lives in a segment.
+/// For a full disk: one file for the current batch, one so that the cleaner can move all live records of a segment.
 pub(crate) const RESERVE: usize = 2;
-/// With the next segment.
+/// The reserve and the next segment.
 pub(crate) const READY: usize = RESERVE + 1;
-/// The pause after each piece of a file that has time, in multiples of what the piece took; no longer than this, so
-/// that a slow disk has one some time.
+/// The pause after each piece of a file, in multiples of the duration of the piece; bounded, so that a slow disk makes
+/// progress.
 const PAUSE: u32 = 9;
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// Beyond these, files are removed.
+/// With this many files, further ones are removed.
 const ENOUGH: usize = READY + 1;

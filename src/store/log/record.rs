@@ -1,6 +1,5 @@
-//! [`LogRecord`]: what the log says, one record at a time, as bytes (see `FORMAT.md`). Each gives the whole state of
-//! one thing, or its end, so that a later one stands in place of an earlier one. `records` has them one after the
-//! other.
+//! [`LogRecord`]: one record of the log as bytes (see `FORMAT.md`). Each record has the whole state of an item, or its
+//! end, and replaces the item's earlier records. `records` encodes several in a row.
 
 use super::{
     optional::{self, Extras, Origin, Owner, SessionFields, WillExtras},
@@ -14,16 +13,16 @@ use crate::{
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogRecord<'a> {
-    /// A session: of which client, whether that is away, its Will, the user whose it is.
+    /// A session: its client, since when that is away, its Will, the user that owns it.
     Session {
         session: u64,
         client: &'a str,
         away: Option<Away>,
         will: Option<Will<'a>>,
         owner: Option<Owner<'a>>,
-        /// How many seconds it lasts; `None`: until its client ends it.
+        /// The Session Expiry Interval in seconds; `None`: the session does not expire.
         lasts: Option<u32>,
-        /// The age of the log at which its Will falls due, in milliseconds: the client is away.
+        /// The age of the log at which its Will falls due, in milliseconds; only while the client is away.
         will_due: Option<u64>,
     },
     /// A session ended, with everything in it.
@@ -42,32 +41,32 @@ pub(crate) enum LogRecord<'a> {
         origin: Option<Origin<'a>>,
         extras: Extras<'a>,
     },
-    /// A delivery: a message that a session is to send.
+    /// A delivery: a message that is queued or in flight for a session.
     Entry { session: u64, number: u64, entry: EntryState<'a> },
     /// A delivery is complete.
     Done { session: u64, number: u64 },
-    /// A QoS 2 message that was received and not released; `arrival` is the order.
+    /// A QoS 2 message that arrived and is not released; `arrival` is its place in the order.
     Received { session: u64, packet_id: PacketId, arrival: u64 },
     /// A QoS 2 message was released.
     ReceiptReleased { session: u64, packet_id: PacketId },
-    /// A message that has a record is now the retained message of its topic.
+    /// A message with a body record is now the retained message of its topic.
     Retained { message: u64, topic: &'a TopicName, origin: Option<Origin<'a>> },
-    /// A topic has no retained message any more.
+    /// The retained message of a topic was cleared.
     Cleared { topic: &'a TopicName },
-    /// A Will of a session that is still to be published.
+    /// A Will of a session that still has to be published.
     WillDue { session: u64, number: u64, will: Will<'a> },
-    /// It is published.
+    /// This Will was published.
     WillPublished { session: u64, number: u64 },
-    /// The Will of a client, and its user, whose session nothing is kept of.
+    /// The Will of a connected client without a stored session.
     WillKept { number: u64, client: &'a str, user: Option<&'a str>, will: Will<'a> },
-    /// It is published, or its client took it back.
+    /// This Will was published, or discarded because the client disconnected properly.
     WillGone { number: u64 },
 }
 
 /// Since when a client is away, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Away {
-    /// Since 1970, as format 1 has it: by a clock that may have been set since.
+    /// Since 1970, as in format 1: by a clock that may have been set since.
     Wall(u64),
     /// Since the log began.
     Age(u64),
@@ -83,12 +82,12 @@ pub(crate) struct Will<'a> {
     pub(crate) extras: WillExtras<'a>,
 }
 
-/// How far a message of a session came: waiting (a message), sent (both), released (no message).
+/// The state of a delivery: queued (with a message), sent (with a message and `sent`), released (without a message).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntryState<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
-    /// Through a shared subscription.
+    /// It matched a shared subscription.
     pub(crate) shared: bool,
     /// Its place in the order of sending.
     pub(crate) sent: Option<u64>,
@@ -201,7 +200,7 @@ impl<'a> LogRecord<'a> {
         }
     }
 
-    /// Beside these there is [`NEXT_DELIVERY`]. What format 1 can say, it says as that does.
+    /// The kind. [`NEXT_DELIVERY`] is another one. A record without new fields has its kind of format 1.
     fn tag(&self) -> u8 {
         match self {
             Self::Session {
@@ -230,7 +229,7 @@ impl<'a> LogRecord<'a> {
         }
     }
 
-    /// Takes the next record off the front.
+    /// Takes a record off the front.
     pub(crate) fn decode(from: &mut Reader<'a>) -> Result<Self, Why> {
         Ok(match from.byte()? {
             tag @ (1 | SESSION) => {
@@ -360,10 +359,9 @@ fn packet_id(from: &mut Reader<'_>) -> Result<PacketId, Why> {
     id.ok_or("has a Packet Identifier that is none")
 }
 
-/// The kind of what stands in a frame for a delivery that goes on from the one before: no more than how far its message
-/// is beyond that one's.
+/// The kind of a delivery that continues the previous one: it has only the difference between their message numbers.
 pub(crate) const NEXT_DELIVERY: u8 = 14;
-/// Those of format 2, with optional fields at their end.
+/// Kinds of format 2, with optional fields at the end.
 const BODY: u8 = 15;
 const SESSION: u8 = 16;
 const SUBSCRIBED: u8 = 17;
@@ -372,9 +370,9 @@ const RETAINED: u8 = 19;
 const WILL_KEPT: u8 = 20;
 const WILL_GONE: u8 = 21;
 const WILL_DUE: u8 = 22;
-/// The largest place in the order of sending: beyond what a session reaches in hundreds of years.
+/// The largest place in the order of sending. A session does not reach it in hundreds of years.
 pub(crate) const MAX_SENT: u64 = (1 << 58) - 1;
-/// More than a packet holds.
+/// More than a packet can hold.
 const MAX_PAYLOAD: usize = 1 << 29;
 
 #[cfg(test)]

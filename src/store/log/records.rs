@@ -20,7 +20,7 @@ pub(crate) struct Decoder<'a> {
     last: Option<Delivery<'a>>,
 }
 
-/// What a session is to be sent.
+/// A delivery of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Delivery<'a> {
     session: u64,
@@ -40,7 +40,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// The record of what a session is to be sent.
+    /// Appends a delivery.
     #[inline]
     pub(crate) fn delivery(&mut self, session: u64, number: u64, entry: EntryState<'a>) {
         let this = Delivery { session, number, entry };
@@ -60,12 +60,12 @@ impl<'a> Decoder<'a> {
         Self { from: Reader(bytes), last: None }
     }
 
-    /// Bytes that are left.
+    /// Number of bytes that are not decoded yet.
     pub(crate) fn left(&self) -> usize {
         self.from.0.len()
     }
 
-    /// The next record.
+    /// Decodes the next record.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<LogRecord<'a>, Why> {
         let record = match self.from.0.first() {
@@ -85,15 +85,14 @@ impl<'a> Decoder<'a> {
 }
 
 impl Delivery<'_> {
-    /// By how much the message of `next` is beyond this one's, if that is all that [`stepped`](Self::stepped) has to be
-    /// told.
+    /// The difference between the message numbers, if `next` follows from this delivery by [`stepped`](Self::stepped).
     #[inline]
     fn step_to(&self, next: &Self) -> Option<u64> {
         let step = next.entry.message?.checked_sub(self.entry.message?)?;
         (self.stepped(step)? == *next).then_some(step)
     }
 
-    /// The one after it, with the message that is so far beyond this one's.
+    /// The delivery after this one, with a message number that is higher by `step`.
     #[inline]
     fn stepped(&self, step: u64) -> Option<Self> {
         let message = self.entry.message?.checked_add(step).filter(|&message| message != u64::MAX)?;

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-/// Between which sizes segments are.
+/// The smallest and largest size of segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentBytes {
-    /// The first ones, header included.
+    /// The first segments, header included.
     pub first: u64,
-    /// The largest ones.
+    /// The largest segments.
     pub most: u64,
 }
 
-/// How large the next segment is.
+/// The size of the next segment.
 #[derive(Debug)]
 pub(crate) struct Sizes {
     bytes: SegmentBytes,
@@ -26,22 +26,22 @@ impl Default for SegmentBytes {
 }
 
 impl SegmentBytes {
-    /// All segments are as large as this.
+    /// All segments have this size.
     pub const fn all(bytes: u64) -> Self {
         Self { first: bytes, most: bytes }
     }
 
-    /// The smallest ones, on a small disk.
+    /// The smallest size, on a small disk.
     fn least(self) -> u64 {
         self.first.min(1 << 20)
     }
 
-    /// What the log and the free room of its disk have to be together.
+    /// Bytes that the log and the free space of the disk must have together.
     pub(crate) fn least_disk(self) -> u64 {
         LEAST_SEGMENTS * self.least()
     }
 
-    /// The first size that is not smaller than this.
+    /// The first size that is at least this large.
     fn at_least(self, bytes: u64) -> u64 {
         let mut size = self.first;
         while size < bytes && size < self.most {
@@ -52,7 +52,7 @@ impl SegmentBytes {
 }
 
 impl Sizes {
-    /// `live`: bytes that are kept. `disk`: what the log may take of its disk, with what it takes already.
+    /// `live`: bytes of live records. `disk`: bytes that the log may use, including those that it uses.
     pub(crate) fn new(bytes: SegmentBytes, live: u64, disk: u64) -> Self {
         let mut sizes = Self { bytes, now: bytes.first };
         sizes.fit(disk);
@@ -60,12 +60,12 @@ impl Sizes {
         sizes
     }
 
-    /// The next segment's.
+    /// The size of the next segment.
     pub(crate) fn next(&self) -> u64 {
         self.now
     }
 
-    /// A segment of `len` bytes was filled in this time.
+    /// A segment of `len` bytes was filled in `took`.
     pub(crate) fn filled(&mut self, len: u64, took: Duration, live: u64, disk: u64) {
         self.fit(disk);
         let quickly = if took < QUICKLY { GROWS * len } else { 0 };
@@ -79,7 +79,7 @@ impl Sizes {
         self.now = self.now.max(wanted);
     }
 
-    /// The disk may have less room than it had.
+    /// Makes segments smaller if the disk has become too small for them.
     fn fit(&mut self, disk: u64) {
         while self.now > disk / FEWEST_SEGMENTS && self.now > self.bytes.least() {
             self.now = (self.now / 2).max(self.bytes.least());
@@ -87,17 +87,17 @@ impl Sizes {
     }
 }
 
-/// A segment that is filled sooner than this is followed by larger ones,
+/// If a segment is filled in less time, the next one is larger,
 const QUICKLY: Duration = Duration::from_secs(60);
-/// so many times as large.
+/// by this factor.
 const GROWS: u64 = 4;
-/// A segment is so many times what is live, about, so that what lives in any of them fits in one.
+/// The size of a segment, in multiples of the live bytes: the live records of any segment then fit in one segment.
 const LIVE: u64 = 2;
-/// So many segments are to fit on the disk, where they grow,
+/// A segment grows only if this number of them fits on the disk.
 const SEGMENTS: u64 = 32;
-/// and so many where they do not.
+/// It shrinks if this number of them does not fit.
 const FEWEST_SEGMENTS: u64 = 24;
-/// So many of the smallest ones have to: the last segment, three spares, and what cleaning leaves.
+/// The disk must have space for this number of the smallest ones: the last segment, three spares, and uncleaned ones.
 const LEAST_SEGMENTS: u64 = 12;
 
 #[cfg(test)]

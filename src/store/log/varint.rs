@@ -1,6 +1,6 @@
 //! Numbers of seven bits a byte, the lowest first (LEB128), and a [`Reader`] that trusts no length.
 
-/// Why bytes are not what they should be.
+/// Why bytes cannot be decoded.
 pub(crate) type Why = &'static str;
 
 /// Appends a number: one byte below 128, at most ten.
@@ -13,14 +13,14 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Appends bytes with their count before them.
+/// Appends bytes, preceded by their length.
 #[inline]
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// Appends what `write` appends with its length before it.
+/// Appends the bytes that `write` appends, preceded by their length.
 pub(crate) fn put_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     out.push(0);
@@ -35,7 +35,7 @@ pub(crate) fn put_sized(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     }
 }
 
-/// Reads from the front of bytes that may be anything.
+/// Reads numbers and bytes from the front of untrusted bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
