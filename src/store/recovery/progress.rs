@@ -11,23 +11,23 @@ use crate::clock::Stopwatch;
 
 type Say = fn(&str, &str);
 
-/// How far long work is.
+/// Progress of long work.
 #[derive(Debug)]
 pub(crate) struct Progress {
     what: &'static str,
     total: u64,
-    /// Bytes before each file, where the work is to read a log.
+    /// If the work reads a log: the bytes before each file.
     before: BTreeMap<String, u64>,
-    /// Writes a line, of what is done and how far it is. `None`: standard error is a terminal.
+    /// Writes a line with the work and how far it is. `None`: standard error is a terminal.
     say: Option<Say>,
     began: Stopwatch,
-    /// When it is shown next, since it began.
+    /// When to show it next, measured from the beginning.
     next: Duration,
     shown: bool,
 }
 
 impl Progress {
-    /// Of work on so many bytes. `say` writes a line if there is no terminal.
+    /// For work on `total` bytes. `say` writes a line if standard error is not a terminal.
     pub(crate) fn new(what: &'static str, total: u64, say: Say) -> Self {
         let say = (!std::io::stderr().is_terminal()).then_some(say);
         Self::shown_by(what, total, say)
@@ -38,7 +38,7 @@ impl Progress {
         Self { what, total, before: BTreeMap::new(), say, began: Stopwatch::start(), next, shown: false }
     }
 
-    /// Of reading all segments of a log.
+    /// For reading all segments of a log.
     pub(crate) fn of_log(what: &'static str, files: &impl Files, say: Say) -> Self {
         use super::super::log::File;
         let mut progress = Self::new(what, 0, say);
@@ -46,7 +46,7 @@ impl Progress {
         names.retain(|name| names::segment_id(name).is_some());
         names.sort();
         for name in names {
-            // what cannot be read is told by the work itself
+            // the work itself reports a file that it cannot read
             let len = files.open(&name).and_then(|file| file.len()).unwrap_or(0);
             progress.before.insert(name, progress.total);
             progress.total += len;
@@ -56,13 +56,13 @@ impl Progress {
 
     /// The log was read up to here.
     pub(crate) fn read(&mut self, file: &str, offset: usize) {
-        // to look costs more than most records do
+        // printing costs more than reading most records
         if self.began.took() >= self.next {
             self.at(self.before.get(file).copied().unwrap_or(0) + offset as u64);
         }
     }
 
-    /// So many bytes are done.
+    /// `done` bytes are done.
     pub(crate) fn at(&mut self, done: u64) {
         let took = self.began.took();
         if took < self.next {
@@ -71,7 +71,7 @@ impl Progress {
         let text = self.text(done);
         match self.say {
             Some(say) => say(self.what, &text),
-            // a terminal that is gone needs none
+            // errors are ignored: the terminal may be gone
             None => drop(write!(std::io::stderr(), "\r{text}\x1b[K")),
         }
         self.shown = true;
@@ -98,11 +98,11 @@ impl Drop for Progress {
     }
 }
 
-/// How often a line is said.
+/// How often a line is written.
 const EVERY: Duration = Duration::from_secs(10);
-/// What takes no longer has no bar,
+/// Shorter work has no bar.
 const SHORT: Duration = Duration::from_millis(500);
-/// and one is drawn this often.
+/// How often a bar is drawn.
 const OFTEN: Duration = Duration::from_millis(100);
 /// Characters of a bar.
 const WIDTH: usize = 40;

@@ -17,22 +17,22 @@ use super::{
     replay::{Dangling, Replay},
 };
 
-/// What was found.
+/// The result of reading a data directory.
 #[derive(Debug)]
 pub(crate) struct Recovered {
     pub(crate) index: Index,
-    /// The segments that the log consists of, in their order.
+    /// The segments of the log, in order.
     pub(crate) segments: Vec<Found>,
-    /// The end of the last one is not a whole frame.
+    /// Set if the last segment ends in an incomplete frame.
     pub(crate) torn: Option<Torn>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) dangling: Vec<Dangling>,
-    /// Files that nothing needs.
+    /// Files that are not needed.
     pub(crate) obsolete: Vec<String>,
     pub(crate) spares: Vec<String>,
     pub(crate) next_segment: u64,
     pub(crate) next_frame: u64,
-    /// The first segment that the last frame needs.
+    /// The oldest segment that is needed, from the last frame.
     pub(crate) oldest: u64,
     pub(crate) salt: Option<u64>,
     /// When the last frame was written.
@@ -41,28 +41,28 @@ pub(crate) struct Recovered {
     pub(crate) version: Option<u32>,
 }
 
-/// A segment.
+/// A segment that was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) id: u64,
     pub(crate) len: u64,
     /// Where its last frame ends.
     pub(crate) end: u64,
-    /// Where its first frame begins that may not be on the disk, though it can be read; `end` where there is none.
+    /// Where its first frame begins that may not be durable although it can be read. Equals `end` if there is none.
     pub(crate) unsynced: u64,
     pub(crate) frames: u64,
     pub(crate) records: u64,
 }
 
-/// What is cut off.
+/// The end of the log that is cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Torn {
     pub(crate) file: String,
     /// Where it begins.
     pub(crate) offset: u64,
-    /// The frame that began there.
+    /// The number of the frame that began there.
     pub(crate) frame: u64,
-    /// The log is known to end before it: nothing of it was acknowledged.
+    /// The log is known to end before it, so nothing of it was acknowledged.
     pub(crate) beyond_end: bool,
 }
 
@@ -76,16 +76,16 @@ impl Torn {
     }
 }
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position<'a> {
     pub(crate) file: &'a str,
-    /// Of its frame.
+    /// The offset of its frame.
     pub(crate) offset: usize,
     pub(crate) about: About,
 }
 
-/// Looks at all there is. `visit` sees each record in its order.
+/// Reads the whole directory. `visit` gets each record in order.
 pub(crate) fn recover(
     files: &impl Files,
     visit: &mut dyn FnMut(Position<'_>, &LogRecord<'_>),
@@ -135,7 +135,7 @@ pub(crate) fn recover(
     let end = last.unwrap_or(0) as SegmentId;
     let (index, dangling) = replay.finish(first..=end, last_time);
     let last_file = last.map_or_else(String::new, names::segment);
-    // where records are known to be lost, that something refers to them is no news
+    // if records are lost, references to them are no further damage
     if damage.is_empty() {
         let end = segments.last().map_or(0, |found| found.end);
         damage.extend(dangling.iter().map(|d| Damage { file: last_file.clone(), offset: end, what: d.to_string() }));
@@ -157,17 +157,17 @@ pub(crate) fn recover(
     })
 }
 
-/// A segment that is read.
+/// The segment that is being read.
 struct Segment<'a> {
     file: String,
     is_last: bool,
     bytes: &'a [u8],
     key: Key,
-    /// The first frame of the next segment, as far as it is known.
+    /// The number of the first frame of the next segment, if it is known.
     next_first: Option<u64>,
 }
 
-/// What is known so far.
+/// The state of the walk.
 #[derive(Debug)]
 struct Walk {
     replay: Replay,
@@ -177,7 +177,7 @@ struct Walk {
     obsolete: Vec<String>,
     next_frame: u64,
     last_time: Time,
-    /// The formats of the segments whose headers can be read.
+    /// The formats of segments with a valid header.
     versions: BTreeMap<u64, u32>,
     oldest: u64,
     salt: Option<u64>,
@@ -201,7 +201,7 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// With which the frames of a segment are read. One whose header is damaged is of the format of its neighbour.
+    /// The key for the frames of a segment. If its header is damaged, the format of a neighbour is used.
     fn key(&self, id: u64) -> Key {
         let before = self.versions.range(..=id).next_back();
         let version = before.or_else(|| self.versions.range(id..).next()).map_or(VERSION, |(_, &version)| version);
@@ -212,7 +212,8 @@ impl Walk {
         self.damage.push(Damage { file: file.to_owned(), offset: offset as u64, what: what.into() });
     }
 
-    /// The last segment; `bytes` holds it then. A file whose header was never written whole is no segment yet.
+    /// The last segment, whose contents are in `bytes` afterwards. A file without a complete header is not a segment
+    /// yet.
     fn find_last(
         &mut self,
         files: &impl Files,
@@ -225,7 +226,7 @@ impl Walk {
         let began = match self.salt {
             _ if headers.contains_key(&id) => true,
             Some(_) => format::find_frame(bytes, 0, self.key(id), 1..=u64::MAX).is_some(),
-            // the first of all segments: zeros until it is written to
+            // the first segment of the log: it has only zeros if nothing was written
             None => bytes.iter().skip(HEADER).any(|&byte| byte != 0),
         };
         if !began {
@@ -236,7 +237,7 @@ impl Walk {
         Ok(present.last_key_value().map(|(&id, _)| id))
     }
 
-    /// What the last frame of the last segment says that it needs.
+    /// The oldest segment that is needed, from the last frame of the last segment.
     fn oldest_needed(&self, last: u64, header: Option<&Header>, bytes: &[u8]) -> u64 {
         let key = self.key(last);
         let mut oldest = header.map_or(0, |header| header.oldest);
@@ -249,7 +250,7 @@ impl Walk {
                 None => format::find_frame(bytes, at, key, 1..=u64::MAX),
             };
             let Some((_, frame)) = next else { break };
-            // what is cut off needs nothing; damage is told later, and does not hide what a later frame says
+            // frames that are cut off do not count; damage is reported later, and frames behind it count
             if expected.is_some_and(|number| frame.about.number != number) && !known_synced(bytes, next, key, from) {
                 break;
             }
@@ -273,7 +274,7 @@ impl Walk {
         self.begin_segment(&segment.file, header);
         let (len, end) = (bytes.len() as u64, HEADER as u64);
         let mut found = Found { id, len, end, unsynced: end, frames: 0, records: 0 };
-        // frames that may not be on the disk, and where they begin
+        // numbers and offsets of frames that may not be durable
         let mut unsynced = VecDeque::new();
         let mut at = HEADER;
         while let Some(frame) = self.next_frame_of(&segment, at) {
@@ -291,7 +292,7 @@ impl Walk {
         self.segments.push(found);
     }
 
-    /// What the header of the next segment says.
+    /// Checks the header of the next segment.
     fn begin_segment(&mut self, file: &str, header: Option<&Header>) {
         let is_first = self.segments.is_empty() && self.damage.is_empty();
         let Some(header) = header else { return self.damaged(file, 0, "the segment's header is damaged") };
@@ -308,7 +309,7 @@ impl Walk {
         self.replay.floors(header.next_session, header.next_message);
     }
 
-    /// The frame at `at`, or the next one behind what is damaged there; `None`: the segment's frames end here.
+    /// The frame at `at`, or the next one behind a damaged place. `None`: the segment has no more frames.
     fn next_frame_of<'a>(&mut self, segment: &Segment<'a>, at: usize) -> Option<Frame<'a>> {
         let &Segment { ref file, is_last, bytes, key, next_first } = segment;
         let expected = self.next_frame;
@@ -341,8 +342,8 @@ impl Walk {
         None
     }
 
-    /// Is all there that was written, as far as it is said beside the log? `last` is the last segment, `noted` the last
-    /// one that is known to have begun, `end` what an end in order left.
+    /// Checks the end of the log against the files beside it. `last`: the last segment that was found; `noted`: the
+    /// last one that began according to `LAST`; `end`: the contents of `END`.
     fn look_at_the_end(&mut self, last: Option<u64>, noted: u64, end: Option<Result<End, ()>>) {
         let found = self.segments.last().map_or((0, 0), |found| (found.id, found.end));
         let lost =
@@ -369,7 +370,7 @@ impl Walk {
         }
     }
 
-    /// Applies a frame's records; gives how many.
+    /// Applies the records of a frame. Returns their number.
     fn frame(
         &mut self,
         file: &str,
@@ -400,8 +401,8 @@ impl Walk {
     }
 }
 
-/// Was the frame `expected` on the disk when one of those that follow was written? Otherwise a power cut may have taken
-/// it and left them, and nothing of them was acknowledged.
+/// Was the frame `expected` durable when one of the later frames was written? If not, a power cut may have lost it and
+/// kept the later ones, which were not acknowledged either.
 fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, key: Key, expected: u64) -> bool {
     while let Some((_, frame)) = later {
         if frame.about.synced >= expected {
@@ -412,7 +413,7 @@ fn known_synced<'a>(bytes: &'a [u8], mut later: Option<(usize, Frame<'a>)>, key:
     false
 }
 
-/// The next whole frame at `at` or behind it, with at least this number.
+/// The next whole frame at `at` or behind it with at least this number.
 fn frame_from(bytes: &[u8], at: usize, key: Key, number: u64) -> Option<(usize, Frame<'_>)> {
     match format::frame_at(bytes, at, key) {
         Some(frame) if frame.about.number >= number => Some((at, frame)),
@@ -420,7 +421,7 @@ fn frame_from(bytes: &[u8], at: usize, key: Key, number: u64) -> Option<(usize, 
     }
 }
 
-/// The largest number that a frame can have in a segment in which `number` may be the first.
+/// The largest number of a frame in a segment whose first frame may be `number`.
 fn most_frames(bytes: &[u8], number: u64) -> u64 {
     number.saturating_add((bytes.len() / format::PREFIX) as u64)
 }
@@ -435,7 +436,7 @@ fn read(files: &impl Files, name: &str, bytes: &mut Vec<u8>) -> Result<(), Recov
     read.map_err(RecoveryError::io(name, "cannot read the segment"))
 }
 
-/// The header of a segment; `None` where it is none.
+/// The header of a segment; `None`: it is not valid.
 fn header_of(files: &impl Files, name: &str) -> Result<Option<Header>, RecoveryError> {
     let read = || -> io::Result<Vec<u8>> {
         let file = files.open(name)?;

@@ -20,7 +20,7 @@ use crate::{
 
 type Map<K, V> = HashMap<K, V, Hasher>;
 
-/// What was read so far.
+/// The state of the replay.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     sessions: Map<u64, Known>,
@@ -31,7 +31,7 @@ pub(crate) struct Replay {
     next_message: u64,
 }
 
-/// What is known of a session, whose own record may be still to come.
+/// A session. Its own record may follow later.
 #[derive(Debug, Default)]
 struct Known {
     head: Option<Head>,
@@ -52,34 +52,34 @@ struct Head {
     segment: SegmentId,
 }
 
-/// A message, until the index has it.
+/// A message that is not in the index yet.
 #[derive(Debug)]
 struct Body {
     message: Option<Message>,
-    /// Subscription Identifiers of the session that is to be sent it, as earlier versions had them.
+    /// Subscription Identifiers, which earlier versions stored with the message.
     identifiers: Identifiers,
     expires: Option<u64>,
     segment: SegmentId,
-    /// Bytes that its record has for an [`Origin`].
+    /// Bytes of its [`Origin`] in its record.
     extra: u32,
     slot: u32,
 }
 
-/// What a session is to be sent. Records come mostly by rising number, so that a list that is sorted now and then costs
-/// less than a map.
+/// The deliveries of a session. Most records arrive by rising number, so sorting a list now and then costs less than a
+/// map.
 #[derive(Debug, Default)]
 struct Deliveries {
-    /// In the order of the log behind the first `sorted`, which are by number and not done.
+    /// The first `sorted` ones are by number and not done; the others are in the order of the log.
     records: Vec<Delivery>,
     sorted: usize,
-    /// By the numbers of those that have some: Subscription Identifiers, as properties on the wire.
+    /// Subscription Identifiers of deliveries, as properties on the wire, by number.
     identifiers: Map<u64, Identifiers>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Delivery {
     number: u64,
-    /// `None`: done. Without its Subscription Identifiers.
+    /// `None`: done. Subscription Identifiers are not in it.
     state: Option<EntryState<'static>>,
     segment: SegmentId,
 }
@@ -92,17 +92,17 @@ impl Deliveries {
             some => _ = self.identifiers.insert(number, some.into()),
         }
         let state = state.map(|state| EntryState { identifiers: &[], ..state });
-        // twice what is live is the most that waits to be sorted
+        // the unsorted part is at most as long as the sorted one, plus a constant
         if self.records.len() >= 2 * self.sorted + LEAST_UNSORTED {
             self.sort();
         }
         self.records.push(Delivery { number, state, segment });
     }
 
-    /// The latest of each, by number; none that are done.
+    /// Sorts by number, keeps the latest record of each delivery, and removes those that are done.
     fn sort(&mut self) {
         self.records.sort_by_key(|delivery| delivery.number);
-        // the first of each run of equals stays, and takes what the last says
+        // the first of each run of equal numbers stays and gets the contents of the last
         self.records.dedup_by(|later, first| {
             let same = later.number == first.number;
             if same {
@@ -115,23 +115,23 @@ impl Deliveries {
     }
 }
 
-/// Something that the log refers to and does not have.
+/// A reference in the log to something that is not in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dangling {
-    /// A session of which there is a part and not whose it is.
+    /// A session with contents but without its own record.
     Session {
         /// Its number.
         session: u64,
-        /// Its messages, which are lost with it.
+        /// Number of its messages, which are lost.
         messages: usize,
-        /// Its subscriptions.
+        /// Number of its subscriptions.
         subscriptions: usize,
     },
-    /// A session's message without topic and payload.
+    /// A message of a session without topic and payload.
     Message {
-        /// Of which client.
+        /// The client of the session.
         client: String,
-        /// The message's number.
+        /// The number of the message.
         message: u64,
     },
     /// A retained message without payload.
@@ -142,13 +142,13 @@ pub enum Dangling {
 }
 
 impl Replay {
-    /// No number below these is given again.
+    /// Numbers below these are not given again.
     pub(crate) fn floors(&mut self, next_session: u64, next_message: u64) {
         self.next_session = self.next_session.max(next_session);
         self.next_message = self.next_message.max(next_message);
     }
 
-    /// The next record of the log, in this segment.
+    /// Applies the next record of the log, which is in this segment.
     pub(crate) fn apply(&mut self, record: &LogRecord<'_>, segment: SegmentId) {
         match *record {
             LogRecord::Session { session, client, away, will, owner, lasts, will_due } => {
@@ -167,7 +167,7 @@ impl Replay {
             }
             LogRecord::Body { message, qos, retained, topic, payload, origin, extras } => {
                 self.floors(0, message + 1);
-                // what are no properties was written by nobody: the message is more than they
+                // dunlin never writes invalid properties: keep the message without them
                 let (body, identifiers) =
                     Message::restored(topic, payload, qos, extras.properties, extras.expires.is_some())
                         .unwrap_or_else(|| (Message::new(topic, payload, qos), Identifiers::new()));
@@ -232,9 +232,9 @@ impl Replay {
         }
     }
 
-    /// All records were there. `last` is when the last of them was written: clients that were connected then have been
-    /// away since. So have, as far as anybody knows, those of format 1: it says when they left by a clock that may have
-    /// been set. What refers to nothing is left out, and told.
+    /// Builds the index after the last record, which was written at `last`. Clients that were connected then have been
+    /// away since; so have all clients of format 1, whose times are by a clock that may have been set. References to
+    /// missing items are left out and returned.
     pub(crate) fn finish(
         mut self,
         segments: std::ops::RangeInclusive<SegmentId>,
@@ -279,7 +279,7 @@ impl Replay {
             session.entries.reserve(known.deliveries.records.len());
             let slot = index.insert_session(session);
             if away_since.is_none() {
-                // the log is to say since when it is, or it would be since the end of this process
+                // otherwise the client would count as away only since the end of this process
                 index.mark_session(slot);
             }
             self.add_deliveries(&mut index, slot, known.deliveries, &mut dangling);
@@ -297,7 +297,7 @@ impl Replay {
         (index, dangling)
     }
 
-    /// What a session is to be sent, in order.
+    /// Adds the deliveries of a session, in order.
     fn add_deliveries(&mut self, index: &mut Index, slot: u32, all: Deliveries, dangling: &mut Vec<Dangling>) {
         let Deliveries { records, mut identifiers, .. } = all;
         for Delivery { number, state, segment } in records {
@@ -317,7 +317,7 @@ impl Replay {
             entry.segment = segment;
             let own = identifiers.remove(&number);
             let of_message = state.message.and_then(|message| self.bodies.get(&message));
-            // an earlier version had them with the message: they are the delivery's from the next frame on
+            // an earlier version stored them with the message: write the delivery again, with them
             let moved = of_message.map(|body| body.identifiers.clone()).filter(|moved| !moved.is_empty());
             let is_moved = own.is_none() && moved.is_some();
             let identifiers = own.or(moved).unwrap_or_default();
@@ -343,7 +343,7 @@ impl Replay {
     }
 }
 
-/// What a session has received, in its order.
+/// Adds the unreleased QoS 2 messages of a session, in order.
 fn receipts(index: &mut Index, session: &mut Session, received: Map<PacketId, (u64, SegmentId)>) {
     let mut received: Vec<_> = received.into_iter().collect();
     received.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
@@ -357,7 +357,7 @@ fn receipts(index: &mut Index, session: &mut Session, received: Map<PacketId, (u
 
 fn stored_will(will: Will<'_>) -> StoredWill {
     let Will { qos, retain, topic, payload, extras } = will;
-    // as those of a message
+    // like those of a message
     let message = Message::restored(topic, payload, qos, extras.properties, false)
         .map_or_else(|| Message::new(topic, payload, qos), |(message, _none)| message);
     StoredWill { message, retain, delay: extras.delay, expiry: extras.expiry }
@@ -372,5 +372,5 @@ fn origin(origin: log::Origin<'_>) -> Origin {
     Origin { time: origin.time, publisher: origin.client.map(publisher) }
 }
 
-/// Records of a session that may be out of order, at least.
+/// Least number of unsorted records before they are sorted.
 const LEAST_UNSORTED: usize = 1024;

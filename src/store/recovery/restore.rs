@@ -14,13 +14,13 @@ use crate::{
     session::{Identifiers, RestoredMessage, RestoredState, SessionNumber},
 };
 
-/// How long nobody has run on a log whose last frame is of `last`, in milliseconds, by the wall clock. One that was set
-/// back since, or that had not been set by then, says nothing.
+/// How long no process used a log whose last frame is of `last`, in milliseconds, by the wall clock. 0 if that clock
+/// was set back since, or was not set yet.
 pub(crate) fn down_time(last: Time, wall: u64) -> u64 {
     if last.wall < NOT_SET { 0 } else { wall.saturating_sub(last.wall) }
 }
 
-/// All that is kept. `age` is that of the log `now`.
+/// The stored state for the router. `age`: that of the log `now`.
 pub(crate) fn restored(index: &Index, age: u64, now: Instant) -> Restored {
     for (_, body) in index.bodies.iter() {
         if let Some(expires) = body.expires {
@@ -81,7 +81,7 @@ fn number(number: u64) -> SessionNumber {
     SessionNumber(NonZeroU64::new(number).unwrap_or(NonZeroU64::MIN))
 }
 
-/// A clock that is before 2025, in milliseconds since 1970, was not set.
+/// A clock before 2025, in milliseconds since 1970, was not set.
 const NOT_SET: u64 = 1_735_689_600_000;
 
 #[cfg(test)]
