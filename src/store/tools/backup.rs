@@ -1,8 +1,8 @@
 //! `dunlin store backup`: a copy of a data directory, also of one that a broker uses.
 //!
-//! The two need no coordination. Segments are copied in their order, the last one last. A segment that the broker freed
-//! and overwrote meanwhile is not needed: the frame that says so was written before, and is in the copy of the last
-//! segment. Of the last segment the first frames are copied, and any prefix of a log is consistent.
+//! Tool and broker need no coordination. Segments are copied in order. A segment that the broker freed and overwrote
+//! meanwhile is not needed: an earlier frame says so, and that frame is in the copy of the last segment. Of the last
+//! segment the first frames are copied; any prefix of a log is consistent.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use super::{
     ToolError, damaged, finish, kept,
 };
 
-/// Copies what is kept in `data_dir` to the directory `to`, which is made, or empty.
+/// Copies the stored state of `data_dir` to the directory `to`, which is created or must be empty.
 pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     if !data_dir.is_dir() {
         return Err(OpenError::NotADirectory { path: data_dir.to_owned() }.into());
@@ -44,7 +44,7 @@ pub fn backup(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), To
     Ok(())
 }
 
-/// Makes a directory for a copy; one that is there has to be empty.
+/// Creates a directory for a copy. An existing one must be empty.
 pub(super) fn make(to: &Path) -> Result<(), ToolError> {
     match fs::DirBuilder::new().mode(0o700).create(to) {
         Ok(()) => Ok(()),
@@ -72,7 +72,7 @@ fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
                     fs::File::open(to.join(&name))?.sync_all()?;
                     done += bytes;
                 }
-                // given back since
+                // the broker removed it meanwhile
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -88,7 +88,7 @@ fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        // once more, where it was not the last one any more by then
+        // again, if the broker has begun another segment meanwhile
         if files.list()?.iter().filter_map(|name| names::segment_id(name)).max() <= Some(last) {
             return Ok(());
         }
@@ -96,14 +96,14 @@ fn copy_segments(data_dir: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// The frames of a segment that is written to: those up to the first that is not whole. One that is whole and comes
-/// after that shows that some were written while this was read, which is tried again then.
+/// Reads the whole frames of the segment that the broker writes to. A whole frame behind an incomplete one means that
+/// some were written during the read, which is then repeated.
 fn read_last(path: &Path) -> io::Result<Vec<u8>> {
     let mut tries = 0;
     loop {
         let mut bytes = fs::read(path)?;
         let Ok(header) = Header::decode(&bytes) else { return Ok(bytes) };
-        // two segments of one log differ in their number alone
+        // two segments of one log differ only in their number
         let key = Key::new(header.salt, header.id, header.version);
         let (mut at, mut number) = (HEADER, header.first_frame);
         while let Some(frame) = format::frame_at(&bytes, at, key).filter(|frame| frame.about.number == number) {
@@ -115,7 +115,7 @@ fn read_last(path: &Path) -> io::Result<Vec<u8>> {
             return Ok(bytes);
         }
         if tries == TRIES {
-            // damage, which is told as such
+            // damage: the reader of the copy reports it
             return Ok(bytes);
         }
         thread::sleep(Duration::from_millis(10));

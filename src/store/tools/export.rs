@@ -26,7 +26,7 @@ use crate::{
     topic::{SharedFilter, TopicFilter},
 };
 
-/// Writes what is kept to `out`, an object a line: `dunlin store import` takes them.
+/// Writes the stored state to `out` as one JSON object a line, which `dunlin store import` reads.
 pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let (recovered, now) = whole(data_dir, "exporting")?;
@@ -41,7 +41,7 @@ pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
         if let LogRecord::Body { extras: Extras { expires: Some(at), .. }, .. } = *record {
             object.insert("expires_ms".into(), at.saturating_sub(now.age).into());
         }
-        // how old this log is says nothing elsewhere
+        // ages have no meaning outside of this log
         object.remove("expires_age_ms");
         object.remove("away_since_ms");
         object.remove("away_since_age_ms");
@@ -52,7 +52,8 @@ pub fn export(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     Ok(())
 }
 
-/// Writes a data directory of format 1 to the directory `to`, which is made, or empty; says what that cannot have.
+/// Writes a data directory of format 1 to the directory `to`, which is created or must be empty. Reports everything
+/// that format 1 cannot represent.
 pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let (recovered, now) = whole(data_dir, "exporting")?;
@@ -67,7 +68,7 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
                 lost.wills += 1;
                 return Ok(());
             }
-            // it would take one for an ordinary filter, to which nobody publishes
+            // an older dunlin would take it for an ordinary filter, which matches no topic
             if let LogRecord::Subscribed { filter, .. } = record
                 && SharedFilter::of(filter).is_some()
             {
@@ -94,7 +95,7 @@ pub fn export_format_1(data_dir: &Path, to: &Path, out: &mut impl Write) -> Resu
     Ok(())
 }
 
-/// How many things have something that format 1 can not have.
+/// Number of items with a part that format 1 cannot represent.
 #[derive(Debug, Default)]
 struct NotIn1 {
     users: u64,
@@ -110,7 +111,7 @@ struct NotIn1 {
 }
 
 impl NotIn1 {
-    /// Takes that off.
+    /// Removes these parts from a record.
     fn strip(&mut self, record: &mut LogRecord<'_>) {
         match record {
             LogRecord::Session { owner, lasts, will, will_due, .. } => {
@@ -159,7 +160,7 @@ impl NotIn1 {
     }
 }
 
-/// All that is kept in a directory that has no damage, and what time it is there.
+/// The stored state of a directory without damage, and the time of its log.
 fn whole(data_dir: &Path, what: &'static str) -> Result<(Recovered, Time), ToolError> {
     let recovered = read(data_dir, what, &mut |_, _| {})?;
     damaged(data_dir, &recovered)?;
@@ -168,7 +169,7 @@ fn whole(data_dir: &Path, what: &'static str) -> Result<(Recovered, Time), ToolE
     Ok((recovered, Time { wall, age }))
 }
 
-/// Gives a record of each thing.
+/// Calls `each` with the record of each item.
 pub(super) fn each_record(index: &Index, each: &mut impl FnMut(&LogRecord<'_>) -> io::Result<()>) -> io::Result<()> {
     for (slot, body) in index.bodies.iter() {
         each(&body_record(index, slot, body))?;

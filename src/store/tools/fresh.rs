@@ -7,14 +7,14 @@ use super::super::{
     log::{About, Encoder, File, Files, HEADER, Header, Key, LogRecord, Time, format, names, write_all_at},
 };
 
-/// A log that is being made.
+/// A new log that is being written.
 #[derive(Debug)]
 pub(super) struct FreshLog<F: File> {
     file: F,
     version: u32,
     salt: u64,
     time: Time,
-    /// Records of the next frame, as bytes.
+    /// Encoded records of the next frame.
     records: Vec<u8>,
     frame: Vec<u8>,
     at: u64,
@@ -22,7 +22,7 @@ pub(super) struct FreshLog<F: File> {
 }
 
 impl<F: File> FreshLog<F> {
-    /// In this format. Nothing is there until [`finish`](Self::finish).
+    /// `version`: the format. There is no valid log until [`finish`](Self::finish).
     pub(super) fn new(files: &impl Files<File = F>, version: u32, time: Time) -> io::Result<Self> {
         let file = files.create(&names::segment(SEGMENT))?;
         let (records, frame) = (Vec::new(), Vec::new());
@@ -46,7 +46,7 @@ impl<F: File> FreshLog<F> {
         Ok(())
     }
 
-    /// All is written, and on the disk.
+    /// Writes and syncs the rest.
     pub(super) fn finish(mut self, next_session: u64, next_message: u64) -> io::Result<()> {
         self.write()?;
         let Self { version, salt, .. } = self;
@@ -57,5 +57,5 @@ impl<F: File> FreshLog<F> {
 }
 
 const SEGMENT: u64 = 1;
-/// Bytes of a frame, about.
+/// Approximate bytes of a frame.
 const FRAME: usize = 1 << 20;

@@ -30,12 +30,12 @@ use crate::{
 
 type Object = Map<String, Value>;
 
-/// Makes a data directory, where none is stored yet, of what `lines` say.
+/// Creates a data directory, which must not contain a store yet, from the JSON lines in `lines`.
 pub fn import(data_dir: &Path, lines: impl BufRead, out: &mut impl Write) -> Result<(), ToolError> {
     import_with(data_dir, out, |log, failed| put_lines(log, lines, failed))
 }
 
-/// Makes a data directory, where none is stored yet, of the records that `put` puts.
+/// Creates a data directory, which must not contain a store yet, from the records that `put` writes.
 pub(super) fn import_with(
     data_dir: &Path,
     out: &mut impl Write,
@@ -51,7 +51,7 @@ pub(super) fn import_with(
     let time = Time { wall: milliseconds(Clock::system().wall()), age: AGE };
     let mut log = FreshLog::new(&files, VERSION, time).map_err(failed)?;
     let written = put(&mut log, &failed);
-    // half of it would be taken for all
+    // remove it: an incomplete import must not look complete
     let taken_back = |_: &ToolError| drop(std::fs::remove_file(data_dir.join(super::super::log::names::segment(1))));
     written.inspect_err(taken_back)?;
     log.finish(1, 1).map_err(failed)?;
@@ -82,7 +82,7 @@ fn put_lines<F: super::super::log::File>(
     Ok(())
 }
 
-/// What a line says. `payload` takes the bytes of one.
+/// Parses a line. `payload`: the buffer for a decoded payload.
 fn record<'a>(
     object: &'a Object,
     payload: &'a mut Vec<u8>,
@@ -219,7 +219,7 @@ fn number(object: &Object, key: &str) -> Result<u64, String> {
     optional_number(object, key)?.ok_or_else(|| format!("{key:?} is missing"))
 }
 
-/// One that is given to things.
+/// A number that identifies an item.
 fn id(object: &Object, key: &str) -> Result<u64, String> {
     match number(object, key)? {
         0 | u64::MAX => Err(format!("{key:?} is a number that none has")),
@@ -252,7 +252,7 @@ fn bytes<'a>(object: &'a Object, payload: &'a mut Vec<u8>) -> Result<&'a [u8], S
     hex_bytes(object, "payload_hex", payload)
 }
 
-/// Bytes in hexadecimal digits; none where there are no such.
+/// Bytes from hexadecimal digits; empty if the key is missing.
 fn hex_bytes<'a>(object: &'a Object, key: &str, bytes: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
     let hex = optional_text(object, key)?.unwrap_or_default();
     let wrong = || format!("{key:?} is not pairs of hexadecimal digits");
@@ -270,5 +270,5 @@ fn optional_flag(object: &Object, key: &str) -> Result<bool, String> {
     }
 }
 
-/// The age of a log that begins with what was kept elsewhere, in milliseconds: beyond what any client was away.
+/// The age of the imported log in milliseconds: longer than any client was away.
 pub(super) const AGE: u64 = 100 * 365 * 24 * 3_600_000;

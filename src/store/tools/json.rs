@@ -1,11 +1,11 @@
-//! Records of the log as JSON, for people who look into it.
+//! Records of the log as JSON, for operators.
 
 use serde_json::{Map, Value, json};
 
 use super::super::log::{Away, LogRecord, Origin, Will, WillExtras};
 use crate::{router::Login, types::QoS};
 
-/// An object with the record's kind as `record`. A payload that is no text is `payload_hex`.
+/// An object with the record's kind as `record`. A payload that is not UTF-8 is in `payload_hex`.
 pub(crate) fn record(record: &LogRecord<'_>) -> Map<String, Value> {
     let value = match *record {
         LogRecord::Session { session, client, away, will, owner, lasts, will_due } => {
@@ -96,7 +96,7 @@ fn login(login: Login) -> &'static str {
     }
 }
 
-/// The same, back.
+/// The reverse of [`login`].
 pub(super) fn login_of(text: &str) -> Option<Login> {
     let all = [Login::PasswordFile, Login::Token, Login::Certificate, Login::PlugIn];
     all.into_iter().find(|&login| self::login(login) == text)
@@ -138,7 +138,7 @@ fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let mut hex = String::with_capacity(2 * bytes.len());
     for byte in bytes {
-        // writing to a String does not fail
+        // writing to a String cannot fail
         let _ = write!(hex, "{byte:02x}");
     }
     hex

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::clock::Clock;
 
-/// Why a tool could not do what it is for.
+/// Why a tool failed.
 #[derive(Debug, Error)]
 pub enum ToolError {
     /// The directory cannot be read, or is in use.
@@ -48,45 +48,45 @@ pub enum ToolError {
     NoRoom {
         /// The directory.
         path: PathBuf,
-        /// About.
+        /// Approximate bytes.
         needed: u64,
     },
-    /// What is to be made is there.
+    /// The directory for the output is not empty.
     #[error("{}: is there and not empty; name another directory", path.display())]
     NotEmpty {
         /// The directory.
         path: PathBuf,
     },
-    /// The lines that are to be imported cannot be read.
+    /// The lines to be imported cannot be read.
     #[error("cannot read what is to be imported: {0}")]
     Input(io::Error),
-    /// A line is not one that an export writes.
+    /// A line is not valid.
     #[error("line {number}: {why}; nothing was imported")]
     Line {
-        /// The first is 1.
+        /// Its number, from 1.
         number: u64,
-        /// What is wrong.
+        /// What is wrong, as text.
         why: String,
     },
-    /// The database of mosquitto that is to be imported cannot be read.
+    /// The database of mosquitto cannot be read.
     #[error("{}: {why}; nothing was imported", path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong, as text.
         why: String,
     },
-    /// What is damaged cannot be kept aside.
+    /// The damaged files cannot be kept in a directory of their own.
     #[error("{}: cannot keep the damaged files aside: {error}; nothing was changed", path.display())]
     Aside {
-        /// Where they should be.
+        /// The directory for them.
         path: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
 }
 
-/// Reads all of the log: a line for each segment, then what is kept, then what is wrong. `true`: nothing is.
+/// Reads the whole log and reports each segment, the stored state and all damage. `true`: there is no damage.
 pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let recovered = read(data_dir, "checking", &mut |_, _| {})?;
@@ -129,8 +129,8 @@ pub fn check(data_dir: &Path, out: &mut impl Write) -> Result<bool, ToolError> {
     Ok(recovered.damage.is_empty())
 }
 
-/// Writes what is kept as JSON, an object a line; with `all`, instead, each record of the log in its order, with its
-/// place. Damage is an object too.
+/// Writes the stored state as JSON, one object a line; with `all` each record of the log in order, with its place.
+/// Damage is an object too.
 pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock_to_read(data_dir)?;
     let mut failed = Ok(());
@@ -159,8 +159,8 @@ pub fn dump(data_dir: &Path, all: bool, out: &mut impl Write) -> Result<(), Tool
     Ok(())
 }
 
-/// Goes on without what cannot be read: writes a new log of all that can, keeps the old files in
-/// `damaged-<seconds since 1970>/` within the directory, and says what is lost. Safe to interrupt and to repeat.
+/// Writes a new log with everything that can be read, keeps the old files in `damaged-<seconds since 1970>/` within the
+/// directory, and reports what is lost. It may be interrupted and repeated.
 pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let _lock = data_dir::lock(data_dir)?;
     let recovered = read(data_dir, "reading", &mut |_, _| {})?;
@@ -191,7 +191,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     if writer.rewrite(time)? == Progress::Stuck {
         return Err(ToolError::NoRoom { path: data_dir.to_owned(), needed: live + live / 4 });
     }
-    // the new log says by now that nothing of the old one is needed
+    // the new log is durable and does not need the old one
     for name in old {
         fs::remove_file(data_dir.join(name))?;
     }
@@ -204,7 +204,7 @@ pub fn repair(data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     Ok(())
 }
 
-/// `what` is done meanwhile.
+/// Reads the log. `what` is shown in progress reports.
 fn read(
     data_dir: &Path,
     what: &'static str,
@@ -219,7 +219,7 @@ fn read(
     recover(&files, &mut visit).map_err(|error| error.within(data_dir))
 }
 
-/// An error if there is damage: what is read of it is not all.
+/// Returns an error if there is damage, because the state is then incomplete.
 fn damaged(data_dir: &Path, recovered: &Recovered) -> Result<(), ToolError> {
     match recovered.damage.split_first() {
         None => Ok(()),
@@ -230,7 +230,7 @@ fn damaged(data_dir: &Path, recovered: &Recovered) -> Result<(), ToolError> {
     }
 }
 
-/// A log that was made is as one whose broker ended in order.
+/// Marks a new log as cleanly shut down.
 fn finish(files: &Disk, recovered: &Recovered) -> io::Result<()> {
     if let Some(last) = recovered.segments.last() {
         let file = files.open(&names::segment(last.id))?;
@@ -242,7 +242,7 @@ fn finish(files: &Disk, recovered: &Recovered) -> io::Result<()> {
     files.sync_dir()
 }
 
-/// Gives each segment a second name in `aside`, on the disk; gives their names.
+/// Links each segment into `aside` and syncs that. Returns the names.
 fn keep_aside(data_dir: &Path, aside: &Path) -> io::Result<Vec<String>> {
     fs::create_dir(aside)?;
     let mut kept = Vec::new();

@@ -1,36 +1,36 @@
-//! The chunks of a `mosquitto.db` of version 6, as mosquitto 2.0 writes it: bytes to [`Chunk`]s. What they mean is the
-//! business of the import.
+//! The chunks of a `mosquitto.db` of version 6, which mosquitto 2.0 writes: bytes to [`Chunk`]s. The import interprets
+//! them.
 
-/// Why a file is not read. Nothing of it is taken.
+/// Why a database cannot be imported. Nothing of it is imported then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
-    /// It begins with something else.
+    /// It does not begin like a database.
     #[error("this is not a database of mosquitto")]
     Magic,
-    /// Another version.
+    /// It has another version.
     #[error(
         "it has version {0}, and version 6 is read, which mosquitto 2.0 writes: start mosquitto 2.0 once with it, end it, and try \
          again"
     )]
     Version(u32),
-    /// It ends, or something in it does, before it should.
+    /// It, or an item in it, ends too early.
     #[error("it is cut short or damaged at byte {0}")]
     Short(usize),
     /// A text is not UTF-8.
     #[error("the text at byte {0} is not UTF-8: it is damaged")]
     Text(usize),
-    /// Its first chunk is another one.
+    /// Its first chunk is of the wrong kind.
     #[error("it does not begin as mosquitto writes it: it is damaged")]
     First,
-    /// Message ids of another machine.
+    /// The size of its message ids is of another machine.
     #[error("it has message ids of {0} bytes, and 8 are read: it is damaged, or of a machine of another kind")]
     Ids(u8),
-    /// It names a message twice.
+    /// It contains a message id twice.
     #[error("it has message {0} twice: it is damaged")]
     Twice(u64),
 }
 
-/// What a chunk says.
+/// A chunk that the import uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Chunk<'a> {
     Message(Message<'a>),
@@ -40,7 +40,7 @@ pub(super) enum Chunk<'a> {
     Client { client: &'a str, ends: i64, expiry: u32 },
 }
 
-/// A message, once for all that wait for it.
+/// A message, stored once for all clients that it is queued for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message<'a> {
     pub id: u64,
@@ -52,11 +52,11 @@ pub(super) struct Message<'a> {
     pub payload: &'a [u8],
     pub qos: u8,
     pub retain: bool,
-    /// Of MQTT 5, without their length.
+    /// MQTT 5 properties, without their length.
     pub properties: &'a [u8],
 }
 
-/// What a client is to be sent, or sent itself and did not release.
+/// A message that is queued or in flight for a client, or that the client sent and has not released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub client: &'a str,
@@ -91,7 +91,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Chunk<'_>>, DatabaseError> {
         match (kind, std::mem::replace(&mut is_first, false)) {
             (1, true) => part.config()?,
             (_, true) => return Err(DatabaseError::First),
-            // a later writer may have more
+            // a later version may have further kinds
             (kind, _) => chunks.extend(part.chunk(kind)?),
         }
     }
@@ -102,7 +102,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Chunk<'_>>, DatabaseError> {
 struct Part<'a> {
     bytes: &'a [u8],
     at: usize,
-    /// Where they begin in the file.
+    /// Their offset in the file.
     begins: usize,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Part<'a> {
         std::str::from_utf8(self.take(length.into())?).map_err(|_| DatabaseError::Text(at))
     }
 
-    /// The rest: nothing, or one block of properties with its length.
+    /// The rest of the chunk: empty, or one block of properties with its length.
     fn properties(&mut self) -> Result<&'a [u8], DatabaseError> {
         if self.is_empty() {
             return Ok(&[]);
@@ -178,7 +178,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// `None`: of a kind that is not known.
+    /// `None`: the kind is unknown.
     fn chunk(&mut self, kind: u32) -> Result<Option<Chunk<'a>>, DatabaseError> {
         Ok(Some(match kind {
             2 => Chunk::Message(self.message()?),
@@ -193,7 +193,7 @@ impl<'a> Part<'a> {
             6 => {
                 let (ends, expiry) = (self.i64()?, self.u32()?);
                 let (_last_packet_id, client, _port) = (self.u16()?, self.u16()?, self.u16()?);
-                // the user that stands behind is another client's in files of 2.0.15 and before
+                // the user behind it is not reliable: in files of 2.0.15 and before, it is another client's
                 let (_user, _padding) = (self.u16()?, self.u32()?);
                 Chunk::Client { client: self.text(client)?, ends, expiry }
             }

@@ -21,7 +21,7 @@ use super::{
 use crate::clock::Clock;
 use plan::{Body, Plan, Session};
 
-/// Makes a data directory, where none is stored yet, of what `database` has.
+/// Creates a data directory, which must not contain a store yet, from the contents of `database`.
 pub fn import_mosquitto(database: &Path, data_dir: &Path, out: &mut impl Write) -> Result<(), ToolError> {
     let wrong = |why: String| ToolError::Database { path: database.to_owned(), why };
     let bytes = std::fs::read(database).map_err(|error| wrong(error.to_string()))?;
@@ -65,7 +65,7 @@ fn write_session<F: File>(log: &mut FreshLog<F>, session: &Session<'_>, number: 
         client: session.client,
         away: Some(Away::Age(AGE.saturating_sub(session.away))),
         will: None,
-        // the first client that is let in with this identifier has it
+        // the first client that logs in with this identifier becomes the owner
         owner: None,
         lasts: session.lasts,
         will_due: None,

@@ -1,4 +1,4 @@
-//! From the chunks of a `mosquitto.db` to what a store has: [`Plan`]. It changes nothing.
+//! [`Plan`]: the contents of a `mosquitto.db` as items of a store. Nothing is written here.
 
 use std::{collections::HashMap, fmt, num::NonZeroU32};
 
@@ -12,11 +12,11 @@ use crate::{
     types::{PacketId, QoS, SubscriptionOptions},
 };
 
-/// What is to be written.
+/// The items to be written.
 #[derive(Debug, Default)]
 pub(super) struct Plan<'a> {
     pub sessions: Vec<Session<'a>>,
-    /// Those that a session waits for, or that are retained.
+    /// Messages that are retained, or that a session refers to.
     pub bodies: Vec<Body<'a>>,
     pub left_out: LeftOut,
 }
@@ -34,29 +34,29 @@ pub(super) struct Body<'a> {
 #[derive(Debug)]
 pub(super) struct Session<'a> {
     pub client: &'a str,
-    /// For how long, in milliseconds.
+    /// How long the client has been away, in milliseconds.
     pub away: u64,
-    /// In seconds; `None`: until its client ends it.
+    /// The session's expiry in seconds; `None`: it does not expire.
     pub lasts: Option<u32>,
     pub subscriptions: Vec<(&'a TopicFilter, SubscriptionOptions)>,
     pub deliveries: Vec<Delivery<'a>>,
-    /// QoS 2 messages that were taken and not released.
+    /// QoS 2 messages that arrived and are not released.
     pub received: Vec<PacketId>,
 }
 
-/// A message for a session.
+/// A message of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Delivery<'a> {
     pub qos: QoS,
     pub retain: bool,
     /// Its place in the order of sending, from which its Packet Identifier follows.
     pub sent: Option<u64>,
-    /// Its place among the bodies; `None`: it was received, and is not released.
+    /// The index of its body; `None`: it is released or in receipt.
     pub body: Option<usize>,
     pub identifiers: &'a [u8],
 }
 
-/// How much of the file is not taken over, and why.
+/// Number of items that are not imported, by reason.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
     expired: usize,
@@ -86,13 +86,14 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// How long a message is still to be delivered, in milliseconds; `None`: for ever. `expires` is in seconds since 1970.
+/// The time that is left until a message expires, in milliseconds; `None`: it does not expire. `expires` is in seconds
+/// since 1970.
 pub(super) fn left(expires: i64, now: u64) -> Option<u64> {
     (expires > 0).then(|| expires.unsigned_abs().saturating_mul(1000).saturating_sub(now))
 }
 
 impl<'a> Plan<'a> {
-    /// `now` is in milliseconds since 1970.
+    /// `now`: milliseconds since 1970.
     pub fn of(chunks: &'a [Chunk<'a>], now: u64) -> Result<Self, DatabaseError> {
         let mut making = Making { now, ..Making::default() };
         for chunk in chunks {
@@ -116,11 +117,11 @@ struct Making<'a> {
     plan: Plan<'a>,
     now: u64,
     messages: HashMap<u64, &'a Message<'a>>,
-    /// Which body a message is.
+    /// The index of the body of a message.
     bodies: HashMap<u64, usize>,
-    /// Which session a client has; `None`: it has none any more.
+    /// The index of the session of a client; `None`: its session has ended.
     clients: HashMap<&'a str, Option<usize>>,
-    /// QoS 2 messages that mosquitto would publish when they are released, and dunlin did when they came.
+    /// QoS 2 messages that mosquitto publishes when they are released. dunlin publishes them when they arrive.
     unreleased: Vec<usize>,
 }
 
@@ -138,7 +139,7 @@ impl<'a> Making<'a> {
             self.clients.insert(client, None);
             return;
         }
-        // without an end its client was connected when the file was written
+        // without an end, the client was connected when the file was written
         let gone = lasts
             .filter(|_| ends > 0)
             .map_or(seconds, |lasts| ends.unsigned_abs() - u64::from(lasts).min(ends.unsigned_abs()));
@@ -153,7 +154,7 @@ impl<'a> Making<'a> {
         number
     }
 
-    /// The session of a client; one that has none in the file has one that begins now, as in mosquitto.
+    /// The session of a client. One that is not in the file begins now, as in mosquitto.
     fn session_of(&mut self, client: &'a str) -> Option<usize> {
         match self.clients.get(client) {
             Some(known) => *known,
@@ -192,7 +193,7 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// The body of a message, if it has one.
+    /// The index of the body of a message, if it has one.
     fn body(&mut self, id: u64) -> Option<usize> {
         if let Some(body) = self.bodies.get(&id) {
             return Some(*body);
@@ -228,14 +229,14 @@ impl<'a> Making<'a> {
             return;
         }
         match (entry.outgoing, entry.state) {
-            // PUBREC came: its message is not sent again
+            // a PUBREC arrived: the message is not sent again
             (true, RESEND_PUBREL | WAIT_FOR_PUBCOMP) => self.deliver(session, entry, qos, None),
             (true, _) => {
                 if let Some(body) = self.body(entry.message) {
                     self.deliver(session, entry, qos, Some(body));
                 }
             }
-            // PUBREL came: what is left is a PUBCOMP, which the client asks for with another PUBREL
+            // a PUBREL arrived: only a PUBCOMP is due, which the client's next PUBREL asks for
             (false, RESEND_PUBCOMP) => {}
             (false, _) => {
                 let body = self.body(entry.message);
@@ -254,7 +255,7 @@ impl<'a> Making<'a> {
         let is_sent = body.is_none() || matches!(entry.state, 2..=5);
         let last = deliveries.iter().rev().find_map(|delivery| delivery.sent).unwrap_or(0);
         let sent = PacketId::new(entry.packet_id).filter(|_| is_sent).map(|id| next_with(id, last));
-        // one that has no Packet Identifier waits
+        // a message without a Packet Identifier is queued
         if sent.is_none() && body.is_none() {
             self.plan.left_out.invalid += 1;
             return;
@@ -263,7 +264,8 @@ impl<'a> Making<'a> {
         deliveries.push(Delivery { qos, retain: entry.retain, sent, body, identifiers });
     }
 
-    /// A QoS 2 message that mosquitto holds until it is released goes to its subscribers now, as dunlin does it.
+    /// Queues a QoS 2 message that mosquitto would publish when it is released, because dunlin publishes it when it
+    /// arrives.
     fn publish(&mut self, body: usize) {
         let Body { message, topic, qos, .. } = self.plan.bodies[body];
         if message.retain {
@@ -286,14 +288,14 @@ impl<'a> Making<'a> {
     }
 }
 
-/// The least place in the order of sending after `last` whose Packet Identifier is `id`.
+/// The smallest place in the order of sending after `last` with the Packet Identifier `id`.
 fn next_with(id: PacketId, last: u64) -> u64 {
     const IDENTIFIERS: u64 = 65_535;
     let first = u64::from(id.get());
     if first > last { first } else { first + (last - first) / IDENTIFIERS * IDENTIFIERS + IDENTIFIERS }
 }
 
-// the states of mosquitto
+// the states of a message in mosquitto
 const RESEND_PUBREL: u8 = 6;
 const RESEND_PUBCOMP: u8 = 8;
 const WAIT_FOR_PUBCOMP: u8 = 9;
