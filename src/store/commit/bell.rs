@@ -6,11 +6,11 @@ use parking_lot::{Condvar, MutexGuard};
 
 use crate::clock::Clock;
 
-/// What the writer waits on.
+/// The writer waits on it.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     rings: Condvar,
-    /// A test that steps the writer sees that it was rung.
+    /// For tests that step the writer: was it rung?
     #[cfg(test)]
     rung: std::sync::atomic::AtomicBool,
 }
@@ -35,7 +35,7 @@ impl Bell {
         clock.wait_until(&self.rings, guard, at);
     }
 
-    /// Was it rung since this was last asked?
+    /// Was it rung since the last call?
     #[cfg(test)]
     pub(super) fn take_rung(&self) -> bool {
         self.rung.swap(false, std::sync::atomic::Ordering::SeqCst)

@@ -4,20 +4,20 @@ use std::ops::Range;
 
 use crate::router::{QueuedCopy, Record};
 
-/// The records of a batch, in their order.
+/// The records of a batch, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     /// Held messages; `None` in place of one that was acknowledged. All other records follow them, except those that no
     /// task waits for, which are about older messages.
     pub(crate) held: Vec<Vec<Option<Record>>>,
     pub(crate) list: Vec<Record>,
-    /// What is queued in `list` for more sessions than the one that is named there: where there, and which of `copies`.
+    /// Further copies of a message that `list` queues: the index of its record in `list`, and the range in `copies`.
     more: Vec<(usize, Range<usize>)>,
     copies: Vec<QueuedCopy>,
 }
 
 impl Contents {
-    /// Adds to the record of `first`, the first copy of a message that waits, the others. `false`: there is no such
+    /// Adds the `others` to the record of `first`, the first copy of a queued message. `false`: there is no such
     /// record.
     pub(crate) fn add_copies(&mut self, first: &QueuedCopy, others: &[QueuedCopy]) -> bool {
         let is_first = |record: &Record| matches!(record, Record::Queued { copy, identifiers: None, sent: None, .. } if copy == first);
@@ -29,12 +29,13 @@ impl Contents {
         true
     }
 
-    /// There are none.
+    /// Are there no records?
     pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty() && self.list.is_empty()
     }
 
-    /// Gives each, in its order, with the other copies of what it queues; none are left.
+    /// Calls `each` with every record in order, and the further copies of the message that it queues. No record is
+    /// left.
     pub(crate) fn drain(&mut self, mut each: impl FnMut(Record, &[QueuedCopy])) {
         self.held.drain(..).flatten().flatten().for_each(|record| each(record, &[]));
         self.more.sort_unstable_by_key(|(at, _)| *at);
@@ -51,7 +52,7 @@ impl Contents {
     }
 }
 
-/// Gives memory back where it is empty and was large.
+/// Frees the memory of an empty list that was large.
 fn shrink<T>(list: &mut Vec<T>) {
     if list.capacity() > MOST_KEPT {
         *list = Vec::new();
@@ -65,7 +66,7 @@ impl From<Vec<Record>> for Contents {
     }
 }
 
-/// Bytes of memory that a record holds until it is written, about.
+/// Approximate bytes of memory that a record uses until it is written.
 #[inline]
 pub(crate) fn size_of_record(record: &Record) -> usize {
     let held = match record {
@@ -85,7 +86,7 @@ pub(crate) fn size_of_record(record: &Record) -> usize {
     size_of::<Record>() + held
 }
 
-/// Records, and copies, for which room is kept from one batch to the next.
+/// Capacity for records and copies that is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 14;
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::clock::{Clock, Stopwatch};
 
-/// The threads, until they end.
+/// The running threads.
 #[derive(Debug)]
 pub(crate) struct Threads {
     writer: JoinHandle<()>,
@@ -33,16 +33,16 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    /// Waits for their end. `Err`: the writer panicked.
+    /// Waits until they end. `Err`: the writer panicked.
     pub(crate) fn join(self) -> thread::Result<()> {
         let written = self.writer.join();
-        // they have nothing to tell
+        // the others return nothing
         self.others.into_iter().for_each(|other| drop(other.join()));
         written
     }
 }
 
-/// Starts them. `age` is that of the log now, in milliseconds.
+/// Starts them. `age`: that of the log now, in milliseconds.
 pub(crate) fn start<F: Files>(
     shared: Arc<Handover>,
     writer: Writer<F>,
@@ -72,20 +72,20 @@ pub(crate) fn start<F: Files>(
     Ok(Threads { writer, others })
 }
 
-/// Brings batches to the disk whose last frame this is, or has them brought.
+/// Makes batches durable, or has a sync thread do so: their numbers, and the number of their last frame.
 pub(crate) trait Bring<F: Files>: FnOnce(&mut Driver<F>, Range<u64>, u64) -> Result<(), Failure> {}
 impl<F: Files, B: FnOnce(&mut Driver<F>, Range<u64>, u64) -> Result<(), Failure>> Bring<F> for B {}
 
-/// The thread that writes, and what it needs to do so.
+/// The writer thread with its state.
 pub(crate) struct Driver<F: Files> {
     shared: Arc<Handover>,
     writer: Writer<F>,
     contents: Contents,
-    /// Something is left to be cleaned.
+    /// Cleaning has more to do.
     cleans: bool,
-    /// Between two fsyncs, if acknowledgements do not wait for them (`sync = "interval"`).
+    /// Time between two fsyncs, if acknowledgements do not wait for them (`sync = "interval"`).
     interval: Option<Duration>,
-    /// The age of the log, in milliseconds, when this began.
+    /// The age of the log at `started`, in milliseconds.
     age: u64,
     started: Instant,
     sync_due: Option<Instant>,
@@ -111,13 +111,13 @@ pub(crate) struct Others<F> {
 #[derive(Debug)]
 pub(crate) struct Written<F> {
     pub(crate) numbers: Range<u64>,
-    /// The last frame by then.
+    /// The last frame of these batches.
     pub(crate) frame: u64,
     pub(crate) unsynced: Unsynced<F>,
 }
 
 impl<F: Files> Driver<F> {
-    /// `age` is that of the log now, in milliseconds.
+    /// `age`: that of the log now, in milliseconds.
     pub(crate) fn new(
         shared: Arc<Handover>,
         mut writer: Writer<F>,
@@ -158,8 +158,7 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// Writes the records that recovery left to be written. `bring` syncs written batches: their numbers, and the last
-    /// frame of them.
+    /// Writes the records that are left after recovery.
     pub(crate) fn begin(&mut self, bring: impl Bring<F>) -> Result<(), Failure> {
         self.write(self.shared.collecting(), bring)
     }
@@ -179,7 +178,7 @@ impl<F: Files> Driver<F> {
             self.writer.end();
             return Ok(false);
         } else if self.next_mark().is_some_and(|due| due <= self.now()) {
-            // not synced: after a power cut they have been away a little longer
+            // not synced: after a power cut, clients count as away for a little longer
             self.writer.mark(self.time())?;
             self.mark_due = self.now() + MARK;
         }
@@ -191,7 +190,7 @@ impl<F: Files> Driver<F> {
             self.writer.sync()?;
             self.sync_due = None;
         }
-        // as fast as it is written to, and a little faster
+        // cleaning has to be a little faster than writing
         let written = self.shared.statistics.bytes_written.get() - written;
         self.cleans = self.writer.clean((3 * written).clamp(LEAST_CLEANED, MOST_CLEANED))?;
         self.shared.set_full(self.writer.is_full());
@@ -226,10 +225,10 @@ impl<F: Files> Driver<F> {
         bring(self, numbers, frame)
     }
 
-    /// Brings batches to the disk: here, or where that takes long by one of the other threads, so that the next batch
-    /// can be written meanwhile.
+    /// Makes batches durable: here or, on a slow disk, on a sync thread, so that the next batch can be written
+    /// meanwhile.
     fn bring(&mut self, numbers: Range<u64>, frame: u64) -> Result<(), Failure> {
-        // as it is now: where the frame is may tell
+        // asked after the write, which may have begun another segment
         let overlaps = self.writer.syncs_overlap() && self.shared.overlaps();
         if let Some(unsynced) = self.writer.unsynced().filter(|_| overlaps) {
             // if no sync thread takes it, one has failed and reported that
@@ -242,7 +241,7 @@ impl<F: Files> Driver<F> {
         Ok(())
     }
 
-    /// When there is something to do next even if no record is appended.
+    /// When to go on even if no record is appended.
     pub(crate) fn next_turn(&self) -> Option<Instant> {
         let now = self.now();
         if self.cleans {
@@ -379,9 +378,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the log notes its age while clients are connected.
 const MARK: Duration = Duration::from_secs(60);
-/// How many times less often while all clients are away: until the next note only the wall clock tells how long.
+/// This much less often if all clients are away. After a crash, only the wall clock shows how long ago the last note
+/// was.
 const MARK_AWAY: Duration = Duration::from_secs(3600);
-/// Bytes that a step of cleaning moves.
+/// Bytes that one step of cleaning moves.
 const LEAST_CLEANED: u64 = 64 << 10;
 const MOST_CLEANED: u64 = 4 << 20;
 

@@ -37,7 +37,7 @@ impl Gather {
         self.waits.is_some_and(|(all, _)| came < all)
     }
 
-    /// Until when.
+    /// When the wait ends.
     #[inline]
     pub(crate) fn until(&self) -> Option<Instant> {
         self.waits.map(|(_, until)| until)
@@ -55,7 +55,7 @@ impl Gather {
     }
 }
 
-/// An fsync that takes less is not worth it.
+/// Shorter fsyncs are not worth a wait.
 const SHORTEST: Duration = Duration::from_micros(50);
 /// The longest wait, however slow the disk is.
 const LONGEST: Duration = Duration::from_millis(2);

@@ -170,7 +170,7 @@ impl Handover {
         Some(self.note_done(pending, last))
     }
 
-    /// All batches up to this number are done. Returns the wakers of their tasks.
+    /// Marks all batches up to this number as done.
     fn note_done(&self, pending: &Batches, last: u64) -> CommitSeq {
         self.not_durable.store(pending.bytes(), Ordering::Relaxed);
         self.done.store(last, Ordering::Release);

@@ -20,7 +20,7 @@ use crate::{router::Record, session::SessionNumber};
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     sent: HashMap<MessageKey, Sent, Hasher>,
-    /// Their numbers have no gap.
+    /// Their numbers are consecutive.
     parts: VecDeque<Part>,
     /// Empty parts, for reuse.
     spare: Vec<Vec<Option<Record>>>,
@@ -40,15 +40,15 @@ pub(crate) struct Hold {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MessageKey {
     pub(crate) session: SessionNumber,
-    /// Its number there.
+    /// The number of the message in the session.
     pub(crate) number: u64,
 }
 
-/// A message that was not acknowledged.
+/// The place of a held message.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     part: u64,
-    /// Where its record is there.
+    /// The index of its record in the part.
     at: usize,
 }
 
@@ -75,7 +75,7 @@ impl Hold {
         self.parts.is_empty()
     }
 
-    /// The first number that is held back.
+    /// The number of the first part.
     pub(crate) fn first(&self) -> Option<u64> {
         self.parts.front().map(|part| part.number)
     }
@@ -85,7 +85,7 @@ impl Hold {
         self.batch.map_or(Duration::ZERO, |(batch, _)| if batch < SHORTEST { Duration::ZERO } else { batch * BATCHES })
     }
 
-    /// When the delay of the oldest part ends; `left`: of the oldest one that is not done.
+    /// When the delay of the oldest part ends; with `left`, of the oldest part that is not done.
     pub(crate) fn until(&self, left: bool) -> Option<Instant> {
         self.parts.iter().find(|part| !left || part.left > 0).map(|part| part.began + self.time())
     }
@@ -195,7 +195,7 @@ impl Hold {
     }
 }
 
-/// Most messages of a part.
+/// Most messages in a part.
 const MOST_A_PART: usize = 64;
 /// Most parts: acknowledged ones use memory until the batch before them is durable.
 const MOST_PARTS: usize = 1024;
@@ -215,7 +215,7 @@ const PAUSE: u32 = 8;
 const MOST_MISSES: u32 = 6;
 /// Messages that must be acknowledged in time for each one that was held and written after all.
 const WORTH: usize = 8;
-/// Messages for which room is kept from one batch to the next.
+/// Capacity for messages that is kept from one batch to the next.
 const MOST_KEPT: usize = 1 << 14;
 
 #[cfg(test)]

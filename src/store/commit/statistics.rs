@@ -7,31 +7,31 @@ use std::{
 
 use crate::router::Distribution;
 
-/// What a store did since it was opened, and what it has.
+/// What a store has done since it was opened, and its size.
 #[derive(Debug, Default)]
 pub struct Statistics {
-    /// Commits, those that had nothing to write among them.
+    /// Commits, including those without a frame.
     pub batches: Number,
-    /// Frames written, those of cleaning among them.
+    /// Frames written, including those of cleaning.
     pub frames: Number,
-    /// Records in them.
+    /// Records in these frames.
     pub records: Number,
-    /// Bytes of them.
+    /// Bytes of these frames.
     pub bytes_written: Number,
-    /// Calls of fdatasync for them.
+    /// Calls of fdatasync for these frames.
     pub fsyncs: Number,
-    /// Bytes of the records of all that is kept, about.
+    /// Approximate bytes of live records.
     pub live_bytes: Number,
     /// Bytes of the store's files.
     pub disk_bytes: Number,
-    /// How long each fsync took.
+    /// Durations of fsyncs.
     pub fsync_times: Times,
-    /// How many records each frame had.
+    /// Numbers of records in frames.
     pub batch_sizes: Sizes,
 }
 
 impl Statistics {
-    /// All of them, by name.
+    /// All figures with their names.
     pub fn figures(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("batches", self.batches.get()),
@@ -45,12 +45,12 @@ impl Statistics {
     }
 }
 
-/// A number that the store's threads write and any reads.
+/// A number that the store's threads write and any thread may read.
 #[derive(Debug, Default)]
 pub struct Number(AtomicU64);
 
 impl Number {
-    /// As it is now.
+    /// The current value.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -64,24 +64,24 @@ impl Number {
     }
 }
 
-/// How long something took, each time.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Times(Spread<14>);
 
-/// How many there were of something, each time.
+/// A histogram of numbers.
 #[derive(Debug, Default)]
 pub struct Sizes(Spread<8>);
 
-/// How often a number was up to each of some bounds, and above the one before.
+/// A histogram: how many values are at most a bound and above the one before.
 #[derive(Debug)]
 struct Spread<const N: usize> {
     counts: [Number; N],
-    /// Above the last bound.
+    /// Number of values above the last bound.
     above: Number,
     sum: Number,
 }
 
-/// In microseconds: from a disk with a cache that survives a power cut to one that is overloaded.
+/// Bounds in microseconds, for disks from a protected write cache to overload.
 const TIMES: [u64; 14] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
@@ -120,7 +120,7 @@ impl<const N: usize> Spread<N> {
         self.sum.add(number);
     }
 
-    /// In a unit of which so many are one.
+    /// Bounds and sum are divided by `unit`.
     fn distribution(&self, bounds: &[u64; N], unit: f64) -> Distribution {
         let bounds = bounds.iter().map(|bound| *bound as f64 / unit).chain([f64::INFINITY]);
         let counts = self.counts.iter().chain([&self.above]).map(Number::get);

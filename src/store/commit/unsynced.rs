@@ -16,7 +16,7 @@ use super::{
 };
 use crate::clock::Stopwatch;
 
-/// What was written and may not be on the disk: to be synced while the writer goes on.
+/// Frames that are written and may not be durable. They can be synced while the writer goes on.
 #[derive(Debug)]
 pub(crate) struct Unsynced<F> {
     pub(crate) file: Arc<F>,
@@ -46,8 +46,8 @@ impl<F: File> Unsynced<F> {
     }
 }
 
-/// Cuts a segment off behind its last frame, and writes again what was read of it: after a failed fsync it may be in
-/// the page cache only, marked as clean, and the next fsync would skip it.
+/// Cuts a segment off behind its last frame, and writes again what was read of it. After a failed fsync those bytes may
+/// be only in the page cache, marked as clean, and the next fsync would skip them.
 pub(crate) fn end_at(file: &impl File, segment: &Found) -> io::Result<()> {
     if segment.end < segment.len {
         file.set_len(segment.end)?;

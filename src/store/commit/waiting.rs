@@ -16,9 +16,9 @@ pub(crate) struct Wait {
     linger: Option<Instant>,
     /// The number of the batch that collected at the last look.
     number: u64,
-    /// Something was acknowledged, and more came, between the last two looks.
+    /// Held messages were acknowledged and others were added between the last two looks.
     flows: bool,
-    /// When there is something else to do.
+    /// When there is other work to do.
     until: Option<Instant>,
 }
 
@@ -28,7 +28,7 @@ impl Wait {
         Self { now, linger: Some(now + LINGER), number: pending.number, flows: false, until }
     }
 
-    /// When the writer looks again, if nobody wakes it.
+    /// When the writer looks again unless it is woken.
     fn next_look(&self, pending: &mut Batches) -> Option<Instant> {
         // while messages are held without a pause, none of them needs to wake the writer
         let patrol = pending.held_until().or(self.flows.then(|| self.now + pending.hold_time()));
@@ -62,7 +62,7 @@ impl Handover {
         !self.has_failed()
     }
 
-    /// The writer was woken, or its time has come. `true`: it waits no longer.
+    /// The writer was woken, or the time is up. `true`: the wait ends.
     fn look(&self, wait: &mut Wait, pending: &mut MutexGuard<'_, Batches>) -> bool {
         pending.writer = WriterIs::Busy;
         let now = self.clock.now();
@@ -89,8 +89,8 @@ impl Handover {
         false
     }
 
-    /// [`wait_for_batch`](Self::wait_for_batch), one look at a time: a wait that begins, or goes on where `waits` is.
-    /// `None`: it goes on, and until when if nothing wakes the writer.
+    /// [`wait_for_batch`](Self::wait_for_batch) in single looks: begins or continues the wait in `waits`. `None`: the
+    /// wait goes on; `waits` has the time until which, unless the writer is woken.
     #[cfg(test)]
     pub(crate) fn step_wait(
         &self,

@@ -32,14 +32,14 @@ use crate::{
 /// Records that need no write any more. Drop them without a lock.
 pub(crate) type Gone = SmallVec<[Record; 1]>;
 
-/// Batches in their order: the ones on their way to the disk, then the one that collects.
+/// Batches in order: those that are being written or synced, then the one that collects.
 #[derive(Debug)]
 pub(crate) struct Batches {
     pub(crate) contents: Contents,
     /// The number of the batch that collects; if messages are held, of its last part.
     pub(crate) number: u64,
     bytes: usize,
-    /// A task waits for it or may wait, and it is not held.
+    /// A task waits for the batch or may do so, and it is not held.
     due_when_idle: bool,
     /// Number of records that must be written even if every held message is acknowledged.
     written: usize,
@@ -47,7 +47,7 @@ pub(crate) struct Batches {
     lazy: bool,
     hold: Hold,
     gather: Gather,
-    /// The batches that were taken, each until it and all before it are durable.
+    /// Batches that were taken and are not durable, or that follow one that is not.
     taken: VecDeque<Taken>,
     taken_bytes: usize,
     /// The last frame of the durable batches.
@@ -69,7 +69,7 @@ struct Taken {
     bytes: usize,
     written: usize,
     began: Instant,
-    /// The last frame that its fsync covered, once it is done; 0: it needed none.
+    /// Set when its fsync is done: the last frame that it covered, 0 if it needed none.
     done: Option<u64>,
 }
 
@@ -77,12 +77,12 @@ struct Taken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch {
     pub(crate) number: u64,
-    /// The last frame that is known to be on the disk.
+    /// The last frame that is known to be durable.
     pub(crate) synced: u64,
     pub(crate) closing: bool,
 }
 
-/// An fsync that was done.
+/// A completed fsync.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fsync {
     /// The last frame that it covered.
@@ -125,7 +125,7 @@ impl Batches {
         }
     }
 
-    /// About how much memory waits to become durable, in bytes.
+    /// Approximate bytes of memory of records that are not durable.
     #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.taken_bytes
@@ -145,7 +145,7 @@ impl Batches {
             }
             Record::Sent { .. } => {
                 self.written += 1;
-                // acknowledgements after it save no write
+                // the message must be written now, so delaying others gains nothing
                 self.due_when_idle |= !self.hold.is_empty();
                 self.add(record);
             }
@@ -202,7 +202,7 @@ impl Batches {
     fn add_completed(&mut self, session: SessionNumber, numbers: Option<Range<u64>>) {
         let Some(Range { start: number, end }) = numbers else { return };
         self.lazy = true;
-        // as large as one record
+        // all of them count as one record
         let count = u32::try_from(end - number).unwrap_or(u32::MAX);
         self.add(Record::Completed { session, number, count });
     }
@@ -336,7 +336,7 @@ impl Batches {
         wakes
     }
 
-    /// Moves the batch that collected into `contents`, which is empty. Returns its number; `None` if it is not due.
+    /// Moves the batch that collected into `contents`, which is empty, if it is due. Returns its number.
     /// `may_overlap`: the next batch may be taken while this one is on its way.
     pub(crate) fn take(&mut self, contents: &mut Contents, may_overlap: bool, now: Instant) -> u64 {
         if !(self.is_due() || self.taken.is_empty() && self.hold.is_empty() && self.gather.until().is_none()) {
@@ -346,7 +346,7 @@ impl Batches {
         self.take_anyway(contents, now)
     }
 
-    /// The same while a batch waits for space on the disk, whatever is on its way.
+    /// Takes it even if it is not due, while an earlier batch waits for space on the disk.
     pub(crate) fn take_anyway(&mut self, contents: &mut Contents, now: Instant) -> u64 {
         if self.is_empty() {
             return self.number;
@@ -356,7 +356,7 @@ impl Batches {
         self.begin_next(now)
     }
 
-    /// The batch that collected is on its way.
+    /// The batch that collected is taken.
     pub(crate) fn begin_next(&mut self, now: Instant) -> u64 {
         let (number, bytes, written) = (self.number, mem::take(&mut self.bytes), mem::take(&mut self.written));
         self.number += 1;
@@ -408,7 +408,7 @@ impl Batches {
         self.settle().or(last)
     }
 
-    /// The last frame that is known to be on the disk together with all before it.
+    /// The last frame that is known to be durable together with all before it.
     pub(crate) fn synced(&self) -> u64 {
         self.synced
     }

@@ -9,7 +9,7 @@ use super::{
 };
 
 impl<F: Files> Writer<F> {
-    /// One step of moving what lives in the oldest segment to the tail: about `most` bytes, which are on the disk after
+    /// One step of compaction: moves about `most` live bytes of the oldest segment to the tail. They are durable after
     /// the next [`sync`](Self::sync). `true`: there is more to do.
     pub(crate) fn clean(&mut self, most: u64) -> Result<bool, Failure> {
         self.alive()?;
@@ -32,13 +32,13 @@ impl<F: Files> Writer<F> {
                 return Ok(false);
             }
             self.sync()?;
-            // where there was no room to remove it, the next step comes with the next batch
+            // if the disk has no space even to remove it, the next batch tries again
             return Ok(self.segments.front().is_none_or(|segment| segment.id as SegmentId != first));
         }
         Ok(true)
     }
 
-    /// Moves every live record to the tail, so that the segments of before can be freed.
+    /// Moves all live records to the tail, so that the earlier segments can be freed.
     pub(crate) fn rewrite(&mut self, now: Time) -> Result<Progress, Failure> {
         self.now = now;
         for segment in self.segments.iter().map(|segment| segment.id as SegmentId).collect::<Vec<_>>() {
@@ -59,7 +59,7 @@ impl<F: Files> Writer<F> {
 
     fn wants_cleaning(&self, first: SegmentId) -> bool {
         let Some(current) = &self.current else { return false };
-        // what is stuck is not on the disk: what it ended is still needed there
+        // records that end items are not durable yet while a frame is stuck
         if self.unwritten.is_some() || !self.index.dirty.is_empty() || current.id as SegmentId == first {
             return false;
         }
@@ -68,17 +68,17 @@ impl<F: Files> Writer<F> {
         // with less garbage, compaction would mostly copy live records
         let gains = self.log_bytes() > live + live / 4 + 3 * segment;
         if self.full {
-            // only what frees a segment for certain
+            // only a step that certainly frees a segment
             let room = (current.len - current.end + self.pool.bytes()).saturating_sub(current.len / 16);
             return gains && needed + needed / 4 + 512 <= room;
         }
-        // little that keeps much: moving it costs next to nothing, and a file that is used again needs no zeros
+        // few live records block a whole segment: moving them is cheap, and a reused file needs no zeros
         let len = self.segments.front().map_or(0, |segment| segment.len);
         let cheap = self.segments.len() > 2 && needed <= len / 32;
         cheap || self.short && gains || self.log_bytes() > 2 * live + SLACK_SEGMENTS * segment
     }
 
-    /// Gives back the segments that the log on the disk does not need.
+    /// Frees the segments that the durable log does not need.
     pub(super) fn free(&mut self) -> Result<(), Failure> {
         self.alive()?;
         while self.segments.len() > 1
@@ -88,7 +88,7 @@ impl<F: Files> Writer<F> {
             if !self.settings.keep_freed
                 && let Err(error) = self.pool.recycle(&name, first.len)
             {
-                // file systems that copy on write need room for that too: it goes when there is some
+                // copy-on-write file systems need space for that too: try again later
                 if is_full(&error) {
                     return Ok(());
                 }
@@ -102,5 +102,5 @@ impl<F: Files> Writer<F> {
     }
 }
 
-/// Things that one step of cleaning looks at.
+/// Items that one step of compaction looks at.
 const LOOKS: usize = 100_000;

@@ -1,5 +1,5 @@
-//! [`Writer`]: owns the index and the tail of the log. It does one step for each call and knows no threads, so that a
-//! test can stop it anywhere. `driver` calls it.
+//! [`Writer`]: owns the index and the tail of the log. Each call does one step, without threads, so that a test can
+//! stop it anywhere. `driver` calls it.
 
 mod clean;
 
@@ -24,24 +24,24 @@ use super::{
     unsynced::{Unsynced, end_at},
 };
 
-/// How a [`Writer`] writes.
+/// The settings of a [`Writer`].
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) segment_bytes: SegmentBytes,
-    /// Added to each fsync.
+    /// Is added to each fsync.
     pub(crate) sync_delay: Duration,
-    /// For a log that begins: any number that nobody knows.
+    /// For a new log: a random number.
     pub(crate) salt: u64,
-    /// For a repair: segments stay as they are, those that nothing needs too.
+    /// For a repair: no segment is freed or reused.
     pub(crate) keep_freed: bool,
 }
 
-/// What became of a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// All that was handed over is written; [`Writer::sync`] is for the rest.
+    /// Everything is written; [`Writer::sync`] makes it durable.
     Done,
-    /// There is no room for it: [`Writer::retry`].
+    /// The disk is full: call [`Writer::retry`].
     Stuck,
 }
 
@@ -54,22 +54,22 @@ pub(crate) struct Writer<F: Files> {
     index: Index,
     segments: VecDeque<Segment>,
     current: Option<Current<F::File>>,
-    /// The frame that is being made; or the one that has its place and could not be written there.
+    /// The buffer of the next frame, or the frame that could not be written because the disk is full.
     frame: Vec<u8>,
     unwritten: Option<Unwritten>,
     now: Time,
     salt: u64,
     next_segment: u64,
     next_frame: u64,
-    /// The last frame that is known to be on the disk.
+    /// The last frame that is known to be durable.
     synced: u64,
-    /// The first segment that the last frame that was written needs.
+    /// The oldest segment that is needed, according to the last frame.
     oldest: u64,
     cleaning: Option<(SegmentId, Cursor)>,
-    /// `None`: there was no room for it.
+    /// `None`: there was no space for the file.
     last_begun: Option<Last<F::File>>,
     sizes: Sizes,
-    /// The disk has room for a few segments more, and is full soon unless the log is cleaned.
+    /// The disk has space for a few segments only: clean more.
     short: bool,
     full: bool,
     failed: Arc<OnceLock<Failure>>,
@@ -89,9 +89,9 @@ struct Current<F> {
     file: Arc<F>,
     len: u64,
     end: u64,
-    /// When it began: the age of the log.
+    /// The age of the log when it began.
     began: u64,
-    /// It was the reserve: half of it is for what makes room.
+    /// It is from the reserve: half of it is for records that free space.
     reserve: bool,
 }
 
@@ -99,19 +99,19 @@ struct Current<F> {
 struct Unwritten {
     start: usize,
     emitted: Emitted,
-    /// The first segment that is needed once it is on the disk.
+    /// The oldest segment that is needed once the frame is durable.
     oldest: u64,
 }
 
-/// Why a segment cannot begin.
+/// Why a new segment cannot begin.
 enum Roll {
     Full,
     Failed(Failure),
 }
 
 impl<F: Files> Writer<F> {
-    /// Goes on where `recovered` ends, which has no damage: what is torn is cut off, so that nothing of it is ever read
-    /// again, and files that nothing needs are removed.
+    /// Continues the log in `recovered`, which has no damage. Cuts off an incomplete frame, so that it is never read
+    /// again, and removes files that are not needed.
     pub(crate) fn open(
         files: Arc<F>,
         recovered: Recovered,
@@ -125,7 +125,7 @@ impl<F: Files> Writer<F> {
         });
         let last_begun = match last_begun {
             Ok(last) => Some(last),
-            // a full disk keeps nobody from starting
+            // the broker also starts on a full disk
             Err(error) if is_full(&error) => None,
             Err(error) => return Err(RecoveryError::io(names::LAST, "cannot write it")(error)),
         };
@@ -146,7 +146,7 @@ impl<F: Files> Writer<F> {
         let takes: u64 = segments.iter().map(|segment| segment.len).chain(found.iter().map(|spare| spare.len)).sum();
         let disk = files.room().map_or(u64::MAX, |room| room.saturating_add(takes));
         let sizes = Sizes::new(settings.segment_bytes, recovered.index.live_bytes, disk);
-        // larger ones are of a busier time
+        // larger files are from a time with more load
         let (spares, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|spare| spare.len == sizes.next());
         let mut obsolete = recovered.obsolete;
         obsolete.extend(others.into_iter().map(|spare| spare.name));
@@ -185,7 +185,7 @@ impl<F: Files> Writer<F> {
         Ok(writer)
     }
 
-    /// The log is so old, in milliseconds, at this time.
+    /// Sets the age of the log, in milliseconds, at the time `now`.
     pub(crate) fn begins(&mut self, now: Instant, age: u64) {
         self.index.began = Some((now, age));
     }
@@ -202,37 +202,37 @@ impl<F: Files> Writer<F> {
         &self.pool
     }
 
-    /// A frame has its place and could not be written there.
+    /// Is there a frame that could not be written?
     #[cfg(test)]
     pub(crate) fn is_stuck(&self) -> bool {
         self.unwritten.is_some()
     }
 
-    /// The disk has no room but the reserve.
+    /// Is the reserve all that is left?
     pub(crate) fn is_full(&self) -> bool {
         self.full
     }
 
-    /// Writes what the records leave to be written, all of it or nothing.
+    /// Applies the records and writes the changes: all of them or none.
     pub(crate) fn commit(&mut self, contents: &mut Contents, now: Time) -> Result<Progress, Failure> {
         self.alive()?;
         self.join(contents, now);
         self.write()
     }
 
-    /// Notes what the records leave to be written: the next [`retry`](Self::retry) writes it with what is stuck.
+    /// Applies the records. The next [`retry`](Self::retry) writes their changes together with the frame that is stuck.
     pub(crate) fn join(&mut self, contents: &mut Contents, now: Time) {
         self.now = now;
         contents.drain(|record, others| self.index.apply(record, others, now));
         self.statistics.batches.add(1);
     }
 
-    /// Tries again to write what is stuck, and to have a reserve.
+    /// Tries again to write the frame that is stuck, and to fill the reserve.
     pub(crate) fn retry(&mut self) -> Result<Progress, Failure> {
         self.alive()?;
         let progress = self.write()?;
         if progress == Progress::Done && self.full {
-            // what nothing needs by now is room
+            // segments that are not needed any more are free space
             self.sync()?;
             self.look_for_room();
             match self.pool.fill_reserve() {
@@ -246,7 +246,7 @@ impl<F: Files> Writer<F> {
         Ok(progress)
     }
 
-    /// Brings all that was written to the disk.
+    /// Makes everything that was written durable.
     pub(crate) fn sync(&mut self) -> Result<(), Failure> {
         self.alive()?;
         if let Some(unsynced) = self.unsynced() {
@@ -256,7 +256,7 @@ impl<F: Files> Writer<F> {
         self.free()
     }
 
-    /// What is not known to be on the disk.
+    /// The frames that are not known to be durable.
     pub(crate) fn unsynced(&self) -> Option<Unsynced<F::File>> {
         let current = self.current.as_ref().filter(|_| self.synced < self.last_frame())?;
         Some(Unsynced {
@@ -268,27 +268,27 @@ impl<F: Files> Writer<F> {
         })
     }
 
-    /// All frames up to this one are on the disk.
+    /// All frames up to this one are durable.
     pub(crate) fn note_synced(&mut self, frame: u64) -> Result<(), Failure> {
         if frame <= self.synced {
             return Ok(());
         }
         self.synced = frame;
-        // what is not needed is what the last frame says that it is
+        // the last frame determines which segments are needed
         if self.synced == self.last_frame() { self.free() } else { Ok(()) }
     }
 
-    /// The last one that was written.
+    /// The last frame that was written.
     pub(crate) fn last_frame(&self) -> u64 {
         self.next_frame - 1
     }
 
-    /// See [`File::syncs_overlap`], for what is written next.
+    /// See [`File::syncs_overlap`], for the current segment.
     pub(crate) fn syncs_overlap(&self) -> bool {
         self.current.as_ref().is_some_and(|current| current.file.syncs_overlap())
     }
 
-    /// A frame that says no more than that all before it is on the disk, and when that was.
+    /// Writes an empty frame, which notes that all frames before it are durable, and the time.
     pub(crate) fn mark(&mut self, now: Time) -> Result<(), Failure> {
         self.alive()?;
         self.now = now;
@@ -298,7 +298,7 @@ impl<F: Files> Writer<F> {
         Ok(())
     }
 
-    /// This segment began: that is on the disk when this returns. What finds no room is not worth an end.
+    /// Notes durably that this segment began. A full disk is not an error.
     fn note_begun(&mut self, id: u64) -> io::Result<()> {
         let noted = match &mut self.last_begun {
             Some(last) => last.note(id),
@@ -307,7 +307,7 @@ impl<F: Files> Writer<F> {
         noted.or_else(|error| if is_full(&error) { Ok(()) } else { Err(error) })
     }
 
-    /// All is written and on the disk, and nothing more is: says so beside the log.
+    /// Writes the file `END`, after everything is durable.
     pub(crate) fn end(&self) {
         let Some(last) = self.segments.back() else { return };
         let length = self.current.as_ref().map_or(last.len, |current| current.end);
@@ -317,12 +317,12 @@ impl<F: Files> Writer<F> {
         }
     }
 
-    /// Segments of the log, and spares.
+    /// Bytes of the segments and spares.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.log_bytes() + self.pool.bytes()
     }
 
-    /// What the log may take of its disk, with what it takes. `None`: nobody knows.
+    /// Bytes that the log may use, including those that it uses. `None`: unknown.
     pub(crate) fn disk(&self) -> Option<u64> {
         Some(self.files.room()?.saturating_add(self.disk_bytes()))
     }
@@ -331,20 +331,20 @@ impl<F: Files> Writer<F> {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
-    /// Writes the frame that is stuck, if there is one, and then what is noted.
+    /// Writes the frame that is stuck, if there is one, then the changes.
     fn write(&mut self) -> Result<Progress, Failure> {
         if self.unwritten.is_some() && self.write_placed()? == Progress::Stuck {
             return Ok(Progress::Stuck);
         }
         if self.index.dirty.is_empty() {
-            // what began and ended between leaves no trace
+            // items that began and ended since the last frame need no record
             self.index.settle(0);
             return Ok(Progress::Done);
         }
         self.write_frame()
     }
 
-    /// Writes what is noted as one frame, while none is stuck.
+    /// Writes the changes as one frame. No frame may be stuck.
     fn write_frame(&mut self) -> Result<Progress, Failure> {
         debug_assert!(self.unwritten.is_none(), "its bytes are in the buffer");
         format::begin(&mut self.frame);
@@ -374,14 +374,14 @@ impl<F: Files> Writer<F> {
         self.write_placed()
     }
 
-    /// Writes the frame that has its place.
+    /// Writes the frame in the buffer to its place.
     fn write_placed(&mut self) -> Result<Progress, Failure> {
         let (Some(Unwritten { start, emitted, oldest }), Some(current)) = (self.unwritten, &mut self.current) else {
             return Ok(Progress::Done);
         };
         let bytes = &self.frame[start..];
         if let Err(error) = write_all_at(&*current.file, bytes, current.end) {
-            // file systems that copy on write need room even in files that are full of zeros
+            // copy-on-write file systems need space even to overwrite zeros
             if is_full(&error) {
                 self.full = true;
                 return Ok(Progress::Stuck);
@@ -407,7 +407,7 @@ impl<F: Files> Writer<F> {
         Ok(Progress::Done)
     }
 
-    /// Sees to it that the frame has room behind the last one.
+    /// Makes sure that the current segment has space for the frame; begins another one if not.
     fn place(&mut self, grows: bool) -> Result<(), Roll> {
         let needed = self.frame.len() as u64;
         if let Some(current) = &self.current {
@@ -415,7 +415,7 @@ impl<F: Files> Writer<F> {
             if current.end + needed + kept <= current.len {
                 return Ok(());
             }
-            // only the last segment may end in a frame that is not whole
+            // only the last segment may end in an incomplete frame
             self.sync().map_err(Roll::Failed)?;
         }
         self.choose_size();
@@ -423,7 +423,7 @@ impl<F: Files> Writer<F> {
         let (from, reserve) = self.file_for(HEADER as u64 + needed, grows)?;
         match self.begin_segment(id, &from.name) {
             Ok(file) => {
-                // before anything in it is acknowledged; what finds no room is not worth a stop
+                // before anything in the segment is acknowledged
                 if let Err(error) = self.note_begun(id) {
                     return Err(Roll::Failed(self.fail(names::LAST, "cannot write", &error)));
                 }
@@ -450,7 +450,7 @@ impl<F: Files> Writer<F> {
         }
     }
 
-    /// The last segment is filled: how large are the next ones?
+    /// Chooses the size of the next segments after the last one was filled.
     fn choose_size(&mut self) {
         let (Some(current), disk) = (&self.current, self.disk().unwrap_or(u64::MAX)) else { return };
         let took = Duration::from_millis(self.now.age.saturating_sub(current.began));
@@ -458,18 +458,18 @@ impl<F: Files> Writer<F> {
         self.pool.set_segment_bytes(self.sizes.next());
     }
 
-    /// Is the disk full soon?
+    /// Is the disk nearly full?
     fn look_for_room(&mut self) {
         let enough = (READY as u64 + SLACK_SEGMENTS) * self.sizes.next();
         self.short = self.files.room().is_some_and(|room| room.saturating_add(self.pool.bytes()) < enough);
     }
 
-    /// A file that can be a segment, and whether it was the reserve.
+    /// A file for the next segment, and whether it is from the reserve.
     fn file_for(&mut self, needed: u64, grows: bool) -> Result<(Spare, bool), Roll> {
         if needed > self.pool.segment_bytes() {
-            // a segment for this frame alone
+            // a large frame has a segment to itself
             let name = names::unfinished(&names::segment(self.next_segment));
-            // one for which there was no room may not have been removed, for the same reason
+            // removing an earlier one may have failed for lack of space
             let _ = self.files.remove(&name);
             let made = self.files.create(&name).and_then(|file| zero_fill(&file, needed, |_, _| Ok(())));
             return match made {
@@ -495,8 +495,8 @@ impl<F: Files> Writer<F> {
         self.pool.take_reserve(len, grows).map(|spare| (spare, true)).ok_or(Roll::Full)
     }
 
-    /// Its header and its name are on the disk before anything in it is acknowledged. Where there is no room for that,
-    /// the file has its old name.
+    /// Writes and syncs the header and the name of a segment, before anything in it is acknowledged. If there is no
+    /// space for that, the file keeps its old name.
     fn begin_segment(&self, id: u64, from: &str) -> io::Result<F::File> {
         let header = Header {
             version: VERSION,
@@ -513,7 +513,7 @@ impl<F: Files> Writer<F> {
         let name = names::segment(id);
         self.files.rename(from, &name)?;
         if let Err(error) = self.files.sync_dir() {
-            // one that has no room either leaves it unclear where the file is: that is no want of room any more
+            // if this fails too, the name of the file is unknown: not a lack of space any more
             self.files.rename(&name, from).map_err(io::Error::other)?;
             return Err(error);
         }
@@ -524,7 +524,7 @@ impl<F: Files> Writer<F> {
         self.failed.get_or_init(|| Failure::new(file, what, error)).clone()
     }
 
-    /// After a failure it does nothing more: after a failed fsync the contents of the disk are unknown.
+    /// After a failure the writer does nothing: after a failed fsync the contents of the disk are unknown.
     fn alive(&self) -> Result<(), Failure> {
         self.failed.get().cloned().map_or(Ok(()), Err)
     }
@@ -536,12 +536,12 @@ impl<F: Files> Writer<F> {
     }
 }
 
-/// Segments that the log may have beyond twice what is live.
+/// Segments that the log may have beyond twice its live bytes.
 const SLACK_SEGMENTS: u64 = 4;
-/// A frame's buffer that is kept from one batch to the next.
+/// Capacity of the frame buffer that is kept from one batch to the next.
 const MOST_KEPT: usize = 4 << 20;
 
-/// A number that nobody can guess.
+/// An unpredictable number.
 pub(crate) fn random() -> u64 {
     use std::hash::BuildHasher;
     std::hash::RandomState::new().hash_one(std::process::id())
