@@ -5,11 +5,11 @@
 
 use std::collections::VecDeque;
 
-/// The number of a store's commit; what was handed over before it is kept once it is done.
+/// The number of a store's commit. When it is done, all changes up to it are durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitSeq(pub u64);
 
-/// When something handed to the store is kept.
+/// When a change is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "an acknowledgement may leave only when this says so"]
 pub enum Stored {
@@ -30,42 +30,42 @@ impl Stored {
     }
 }
 
-/// Acknowledgements that wait for the store, in the order in which they are due.
+/// Acknowledgements that wait for the store, in order.
 #[derive(Debug, Default)]
 pub struct HeldAcks {
     runs: VecDeque<Run>,
     bytes: Vec<u8>,
 }
 
-/// Acknowledgements that leave together.
+/// Acknowledgements that are sent together.
 #[derive(Debug)]
 struct Run {
-    /// What they wait for; ascending.
+    /// The commit that they wait for; ascending.
     commit: CommitSeq,
-    /// Where they end in the bytes.
+    /// The end of their bytes.
     end: usize,
-    /// The last of them is a SUBACK, behind which retained messages may come; see [`HeldAcks::push_suback`].
+    /// Set if the last of them is a SUBACK, which retained messages may follow; see [`HeldAcks::push_suback`].
     suback: Option<Option<u64>>,
 }
 
 impl HeldAcks {
-    /// Nothing waits.
+    /// Does no acknowledgement wait?
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// How many wait, about: those that say no more than they have to.
+    /// Approximate number of acknowledgements that wait: an acknowledgement has at least four bytes.
     pub fn len(&self) -> usize {
         self.bytes.len() / 4
     }
 
-    /// Bytes of memory, about.
+    /// Approximate bytes of memory.
     pub fn size(&self) -> usize {
         self.bytes.len() + self.runs.len() * size_of::<Run>()
     }
 
-    /// Hands over an acknowledgement's bytes, written by `write`: to `out` at once where it is kept and nothing older
-    /// waits (acknowledgements leave in order [MQTT-4.6.0-2]), else held.
+    /// Adds an acknowledgement, whose bytes `write` appends: to `out` at once if its effect is durable and no older one
+    /// waits (acknowledgements are sent in order [MQTT-4.6.0-2]), otherwise to the held ones.
     pub fn push(&mut self, stored: Stored, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         let commit = match (stored, self.runs.back()) {
             (Stored::Done, None) => return write(out),
@@ -80,8 +80,8 @@ impl HeldAcks {
         }
     }
 
-    /// The same for a SUBACK. What is held behind it leaves after the retained messages that it announces:
-    /// [`release`](Self::release) stops there, and gives `suback`. `false`: it was written to `out`.
+    /// The same for a SUBACK. Acknowledgements behind it are sent after its retained messages, so
+    /// [`release`](Self::release) stops there and returns `suback`. `false`: it was written to `out`.
     pub fn push_suback(
         &mut self,
         stored: Stored,
@@ -109,8 +109,8 @@ impl HeldAcks {
         self.runs.front().map(|run| run.commit)
     }
 
-    /// Everything up to `done` is kept: moves what may leave now to `out`, but nothing behind a SUBACK, which is given.
-    /// Then this is to be called again.
+    /// All commits up to `done` are durable: moves acknowledgements to `out`, up to and including the first SUBACK.
+    /// Returns what [`push_suback`](Self::push_suback) was given with it; then call this again.
     pub fn release(&mut self, done: CommitSeq, out: &mut Vec<u8>) -> Option<Option<u64>> {
         let (mut end, mut suback) = (0, None);
         while suback.is_none()

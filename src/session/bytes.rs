@@ -3,7 +3,7 @@
 use super::{Attached, BufPool, OutBuf, Session};
 
 impl Session {
-    /// Answers to packets of the connected client: they go out behind what is there already.
+    /// Appends answers to packets of the connected client to the output.
     #[inline]
     pub fn append(&mut self, answers: &mut Vec<u8>, pool: &mut BufPool) {
         debug_assert!(self.is_connected(), "answers are for a client that is there");
@@ -13,15 +13,15 @@ impl Session {
         }
     }
 
-    /// The next answers that are [appended](Self::append) go in front of all that comes from now on.
+    /// Marks this place: the next answers that are [appended](Self::append) go here, in front of later output.
     pub fn keep_place(&mut self, pool: &mut BufPool) {
         if let Some(attached) = &mut self.attached {
             attached.out(pool).keep_place();
         }
     }
 
-    /// Takes what came behind the place that was kept, if anything did: it is to be given
-    /// [back](Self::join_out) when the answer was appended. No place is kept any more.
+    /// Takes the output behind the marked place, if there is any, and removes the mark. [Put it back](Self::join_out)
+    /// after the answer was appended.
     pub fn split_out(&mut self, pool: &mut BufPool) -> Option<OutBuf> {
         let attached = self.attached.as_mut()?;
         let behind = attached.out.as_mut()?.split_at_place();
@@ -31,20 +31,21 @@ impl Session {
         behind
     }
 
-    /// Appends what was [taken](Self::split_out).
+    /// Appends output that was [taken](Self::split_out).
     pub fn join_out(&mut self, behind: OutBuf, pool: &mut BufPool) {
         if let Some(attached) = &mut self.attached {
             attached.out(pool).join(behind);
         }
     }
 
-    /// Bytes on their way: collected, and taken but not written.
+    /// Bytes of output: collected, or taken and not written yet.
     #[inline]
     pub fn pending(&self) -> usize {
         self.attached.as_ref().map_or(0, Attached::pending)
     }
 
-    /// Takes what is to be written now. Tell [`set_writing`](Self::set_writing) what the socket left of it.
+    /// Takes the output to be written now. Then report the bytes that the socket did not take by
+    /// [`set_writing`](Self::set_writing).
     pub fn take_out(&mut self) -> Option<Box<OutBuf>> {
         let attached = self.attached.as_mut()?;
         let out = attached.out.take()?;
@@ -52,7 +53,7 @@ impl Session {
         Some(out)
     }
 
-    /// What the driver holds and could not write yet.
+    /// The bytes of taken output that the driver could not write yet.
     pub fn set_writing(&mut self, bytes: usize) {
         if let Some(attached) = &mut self.attached {
             attached.writing = bytes;
@@ -61,13 +62,13 @@ impl Session {
 }
 
 impl Attached {
-    /// The buffer that collects what goes out.
+    /// The buffer that collects output.
     #[inline]
     pub(super) fn out(&mut self, pool: &mut BufPool) -> &mut OutBuf {
         self.out.get_or_insert_with(|| pool.take())
     }
 
-    /// Bytes that the driver has not taken.
+    /// Bytes of output that the driver has not taken.
     #[inline]
     pub(super) fn collected(&self) -> usize {
         match &self.out {

@@ -1,4 +1,4 @@
-//! Messages to the client: sent at once where the window and the socket allow, else queued until they do.
+//! Messages to the client: sent at once if the window and the socket allow it, otherwise queued.
 
 use std::{ops::Range, time::Instant};
 
@@ -17,26 +17,26 @@ use crate::{
     types::{ClientId, PacketId, QoS},
 };
 
-/// What became of a message that was handed to a session.
+/// What a session did with a message.
 #[derive(Debug)]
 #[must_use]
 pub enum Delivery {
-    /// Its bytes are on their way, and the driver has something to write; or they will be, as soon as it is durable.
+    /// It is in the output, or will be when it is durable.
     Sent,
-    /// It waits for its turn, or was dropped: the [`Journal`] knows.
+    /// It is queued, or was dropped: the [`Journal`] was told which.
     Queued,
-    /// It waits, and its client, which is within this process, may take it.
+    /// It is queued for a client within this process, which can take it now.
     Inside,
-    /// A QoS 0 message, and the client reads too slowly: dropped.
+    /// A QoS 0 message was dropped, because the client reads too slowly.
     OutboundFull,
-    /// A QoS 0 message, and the client is away.
+    /// A QoS 0 message was dropped, because the client is away.
     NotConnected,
-    /// It is larger than the client takes: dropped, as if it had been sent [MQTT-3.1.2-25].
+    /// It is larger than the client accepts: dropped, as if it had been sent [MQTT-3.1.2-25].
     TooLarge,
 }
 
 impl Session {
-    /// A message for this session.
+    /// Delivers a message to this session.
     #[inline(always)]
     pub fn deliver(&mut self, outgoing: &Outgoing<'_>, how: How<'_>, turn: &mut Turn<'_, impl Journal>) -> Delivery {
         if how.qos == QoS::AtMostOnce {
@@ -61,7 +61,7 @@ impl Session {
         self.deliver_acknowledged(outgoing, how, turn)
     }
 
-    /// At QoS 1 and 2.
+    /// Delivers a message at QoS 1 or 2.
     fn deliver_acknowledged(
         &mut self,
         outgoing: &Outgoing<'_>,
@@ -71,7 +71,7 @@ impl Session {
         let Some(attached) = &mut self.attached else { return self.enqueue(outgoing, how, turn) };
         let waiting = attached.pending();
         let fits = waiting == 0 || waiting + outgoing.size() <= turn.limits.max_outbound_bytes;
-        // what its client does not acknowledge is another member's when the session ends
+        // messages of a group that are not acknowledged move to another member when the session ends
         let keep = self.expiry.outlives_connection() || how.share.is_some() && how.qos == QoS::AtLeastOnce;
         let outbound = self.outbound.get_or_insert_default();
         if !(fits && outbound.is_clear() && outbound.has_place(attached.window(turn.limits))) {
@@ -124,7 +124,7 @@ impl Session {
         }
         let outbound = self.outbound.get_or_insert_default();
         let (queue, is_inside) = outbound.own_bound(queue);
-        // QoS 0 messages that wait for a SUBACK would be on their way without it: their bytes are bounded alone
+        // QoS 0 messages that wait only for a SUBACK are not limited by number: without it they would be in the output
         let queue = match qos == QoS::AtMostOnce && outbound.owes_suback() {
             true => QueueLimits { messages: usize::MAX, ..queue },
             false => queue,
@@ -143,12 +143,12 @@ impl Session {
             if gone == number {
                 taken = false;
             } else if let Some(session) = self.number {
-                // told at once: while messages are delivered nothing is noted for later
+                // not coalesced: that is not done while messages are delivered
                 let _ = journal.changed(session, SessionChange::Completed { number: gone, count: 1 });
             }
         }
         if let Some(session) = self.number.filter(|_| taken && qos != QoS::AtMostOnce) {
-            // the journal knows who waits for it
+            // the journal notes the commit to wait for
             let shared = share.is_some();
             let change = SessionChange::Queued { number, message, qos, retain, shared, identifiers, sent: None };
             let _ = journal.changed(session, change);
@@ -160,10 +160,10 @@ impl Session {
         Delivery::Inside
     }
 
-    /// Retained messages for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as the window and the socket allow,
-    /// before anything newer. `granted`: its QoS and its Subscription Identifier. `number`: one of those that were
-    /// [reserved](Self::reserve_numbers), rising from one message to the next; `None`: nothing newer has come. `max`
-    /// may wait; `false`: so many do, and this one is dropped.
+    /// A retained message for a new subscription: sent with RETAIN [MQTT-3.3.1-8], as far as the window and the socket
+    /// allow, before newer messages. `granted`: its QoS and its Subscription Identifier. `number`: a
+    /// [reserved](Self::reserve_numbers) number, rising from message to message; `None`: no newer message has arrived.
+    /// At most `max` are queued; `false`: the message is dropped.
     pub fn deliver_retained(
         &mut self,
         message: &Message,
@@ -181,43 +181,42 @@ impl Session {
         outbound.tell_one_brought(|before, now| turn.journal.holds(before, now));
         let How { qos, retain, identifiers, .. } = how;
         if let Some(session) = self.number.filter(|_| qos != QoS::AtMostOnce) {
-            // the subscription that brings it is stored after it, and waited for
+            // the record of the subscription follows, and the SUBACK waits for that
             let change = SessionChange::Queued { number, message, qos, retain, shared: false, identifiers, sent: None };
             let _ = turn.journal.changed(session, change);
         }
         true
     }
 
-    /// Reserves numbers for retained messages that are looked up in steps: messages that come from now on are newer,
-    /// and are sent behind them. They have to wait for a SUBACK until all are looked up.
+    /// Reserves numbers for retained messages that are looked up in steps: messages that arrive meanwhile have higher
+    /// numbers and are sent after them. Their SUBACK must not be sent before all are looked up.
     pub fn reserve_numbers(&mut self, count: usize) -> Range<u64> {
         self.outbound.get_or_insert_default().reserve_numbers(count as u64)
     }
 
-    /// Sorts out which of the messages that wait, or would be sent again, the client `may` read now: the others are
-    /// skipped from now on, and stay until it may or the session ends. (What it was sent since it connected it has: its
-    /// acknowledgements are to be understood.) Those that it may read again are in their places.
+    /// Skips the queued and unacknowledged messages that the client `may` not read any more: they stay until it may, or
+    /// until the session ends. (Messages sent on this connection are not skipped, because their acknowledgements must
+    /// be understood.) Messages that it may read again return to their places.
     ///
-    /// Gives how many are skipped that were not before. To be called when the client's rights are others, and then
+    /// Returns the number of newly skipped messages. Call it when the client's rights change, then
     /// [`tell_backlog`](Self::tell_backlog), and [`fill`](Self::fill) if it is connected.
     pub fn skip_unreadable(&mut self, may: impl Fn(&TopicName) -> bool) -> usize {
         let connected = self.attached.is_some();
         self.outbound.as_mut().map_or(0, |outbound| outbound.sort_out(connected, |message| may(message.topic())))
     }
 
-    /// Messages that are skipped.
+    /// Number of skipped messages.
     pub fn skipped(&self) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.skipped())
     }
 
-    /// Do messages wait that expire, perhaps?
+    /// May a queued message expire?
     #[inline]
     pub fn expires(&self) -> bool {
         self.outbound.as_ref().is_some_and(|outbound| outbound.expires())
     }
 
-    /// Drops those of the messages that wait which have expired. To be called now and then while some
-    /// [expire](Self::expires).
+    /// Drops queued messages that have expired. Call it now and then while a message may [expire](Self::expires).
     pub fn drop_expired(&mut self, now: Instant, journal: &mut impl Journal) {
         let Some(outbound) = &mut self.outbound else { return };
         let gone = outbound.take_expired(now);
@@ -235,27 +234,26 @@ impl Session {
         }
     }
 
-    /// Is there anything for [`fill`](Self::fill) to do, perhaps?
+    /// May [`fill`](Self::fill) have something to do?
     #[inline]
     pub fn has_waiting(&self) -> bool {
         self.outbound.as_ref().is_some_and(|outbound| outbound.has_waiting())
     }
 
-    /// The number of the last message that came: what [`wait_for_suback`](Self::wait_for_suback) asks for.
+    /// The number of the latest message, for [`wait_for_suback`](Self::wait_for_suback).
     pub fn last_number(&self) -> u64 {
         self.outbound.as_ref().map_or(0, |outbound| outbound.last_number())
     }
 
-    /// A SUBACK is due for a SUBSCRIBE that came behind the message with the number `before`. Messages that come from
-    /// now on wait until [`suback_sent`](Self::suback_sent): small clients do not expect them earlier, though section
-    /// 3.8.4 allows it.
+    /// A SUBSCRIBE arrived after the message with the number `before`. Messages that arrive from now on wait until
+    /// [`suback_sent`](Self::suback_sent): simple clients do not expect them before the SUBACK, although section 3.8.4
+    /// allows it.
     pub fn wait_for_suback(&mut self, before: u64) {
         self.outbound.get_or_insert_default().wait_for_suback(before);
     }
 
-    /// The SUBACK for the SUBSCRIBE that came behind the message with the number `before` is among the bytes in
-    /// [`out`](Self::out): the retained messages that wait for it follow at once, before answers to later packets, as
-    /// far as the window and a bound of bytes allow.
+    /// The SUBACK for the SUBSCRIBE after message `before` is in [`out`](Self::out). The retained messages that waited
+    /// for it follow at once, before answers to later packets, as far as the window and a limit of bytes allow.
     pub fn suback_sent(&mut self, before: u64, turn: &mut Turn<'_, impl Journal>) {
         if let Some(outbound) = &mut self.outbound {
             outbound.suback_sent(before);
@@ -264,8 +262,8 @@ impl Session {
         }
     }
 
-    /// Turns messages into bytes while few bytes wait for the socket: those to be sent again, those that the store has
-    /// kept by now, and those in the queue while the window has places.
+    /// Encodes messages while few bytes wait for the socket: first those to be sent again, then those that waited for
+    /// the store, then the queue while the window has places.
     #[inline(never)]
     pub fn fill(&mut self, turn: &mut Turn<'_, impl Journal>) {
         self.fill_up_to(FILL_BELOW, turn);
@@ -330,22 +328,22 @@ impl Session {
                     }
                 }
             }
-            // not before there is something for it: an empty buffer would be taken, written and asked for for ever
+            // only with a message at hand: an empty buffer would be taken and asked for forever
             let flags = PublishFlags { dup: false, qos, retain };
             attached.write_message(pool, (&message, &identifiers), flags, id, *now);
             journal.sent(&self.id, &message, qos);
         }
     }
 
-    /// The commit that the next message to send has to wait for, unless it waits for the client to acknowledge others.
+    /// The commit that the next message waits for. `None`: it does not wait for the store.
     pub fn waits_for(&self, limits: &SessionLimits) -> Option<CommitSeq> {
         let (outbound, attached) = (self.outbound.as_ref()?, self.attached.as_ref()?);
         outbound.waits_for(attached.window(limits))
     }
 }
 
-/// Sends again what is in flight, until so many bytes are collected. A function of its own: only a client that comes
-/// back needs it.
+/// Sends in-flight messages again, until the output has this many bytes. A function of its own, because only returning
+/// clients need it.
 #[inline(never)]
 fn resend(
     outbound: &mut Outbound,
@@ -360,7 +358,7 @@ fn resend(
         && let Some((sent, identifiers)) = outbound.next_resend()
     {
         if let (SendState::Released, Some(session)) = (&sent.state, session) {
-            // that it is released may not be durable yet, whichever connection the first PUBREL was owed to
+            // the release may not be durable yet, even if an earlier connection was owed the first PUBREL
             let (seq, released) = (sent.seq, SessionChange::Released { number: sent.number });
             if let Stored::By(commit) = turn.journal.changed(session, released) {
                 outbound.hold_released(seq, commit);
@@ -370,7 +368,7 @@ fn resend(
         if let SendState::Published { qos, message: Some(message), .. } = &sent.state
             && !attached.takes(message, *qos, &identifiers, turn.now)
         {
-            // its connection before took larger ones [MQTT-3.1.2-24]
+            // an earlier connection accepted larger packets [MQTT-3.1.2-24]
             let (seq, number, message) = (sent.seq, sent.number, message.clone());
             outbound.discard(seq);
             give_up(client, session, number, &message, Gone::TooLarge, &mut turn.journal);
@@ -380,8 +378,8 @@ fn resend(
     }
 }
 
-/// Sends those in flight that the store has kept by now, until so many bytes are collected. One that has expired by now
-/// is not sent, nor one that a later connection of the client does not take.
+/// Sends in-flight messages that waited for the store and are durable now, until the output has this many bytes. A
+/// message that has expired, or that is too large for the present connection, is not sent.
 #[inline(never)]
 fn send_held(
     outbound: &mut Outbound,
@@ -411,7 +409,7 @@ fn send_held(
     }
 }
 
-/// A message that was in flight is not sent (again).
+/// Ends a message that was in flight and is not sent (again).
 fn give_up(
     client: &ClientId,
     session: Option<SessionNumber>,
@@ -427,13 +425,13 @@ fn give_up(
 }
 
 impl Attached {
-    /// How many QoS 1 and 2 messages may be in flight to the client.
+    /// Number of QoS 1 and 2 messages that may be in flight to the client.
     #[inline]
     pub(super) fn window(&self, limits: &SessionLimits) -> usize {
         self.dialect.as_ref().map_or(limits.max_inflight_out, |dialect| dialect.window(limits.max_inflight_out))
     }
 
-    /// Is the message larger than the client takes?
+    /// Is the message larger than the client accepts?
     #[inline]
     pub(super) fn is_too_small_for(&self, outgoing: &Outgoing<'_>, how: How<'_>, now: Instant) -> bool {
         self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_some_and(|dialect| {
@@ -442,7 +440,7 @@ impl Attached {
         })
     }
 
-    /// The same of one that waited.
+    /// Does the client accept a packet with this stored message?
     #[inline]
     fn takes(&self, message: &Message, qos: QoS, identifiers: &[u8], now: Instant) -> bool {
         self.dialect.as_ref().filter(|dialect| !dialect.takes_all()).is_none_or(|dialect| {
@@ -451,7 +449,7 @@ impl Attached {
         })
     }
 
-    /// Appends a PUBLISH of a message that is being published.
+    /// Appends a PUBLISH with a message that is being published.
     #[inline(always)]
     fn write_outgoing<J>(
         &mut self,
@@ -483,7 +481,7 @@ impl Attached {
         id: Option<PacketId>,
         turn: &mut Turn<'_, J>,
     ) -> Delivery {
-        // one with a Packet Identifier was looked at before it was counted as in flight
+        // a message with a Packet Identifier was checked before it counted as in flight
         if id.is_none() && self.is_too_small_for(outgoing, how, turn.now) {
             return Delivery::TooLarge;
         }
@@ -524,7 +522,7 @@ impl Attached {
         }
     }
 
-    /// Appends a PUBLISH of a message that was kept, with these Subscription Identifiers.
+    /// Appends a PUBLISH with a stored message and these Subscription Identifiers.
     fn write_message(
         &mut self,
         pool: &mut BufPool,
@@ -568,8 +566,8 @@ fn write_payload(out: &mut OutBuf, message: &Message) {
     }
 }
 
-/// Waiting messages are turned into bytes while fewer bytes than this wait for the socket.
+/// Queued messages are encoded while fewer bytes than this wait for the socket.
 const FILL_BELOW: usize = 64 << 10;
 
-/// The same right behind a SUBACK: what does not fit here comes after answers to packets behind the SUBSCRIBE.
+/// The same right after a SUBACK. Messages beyond it are sent after answers to packets behind the SUBSCRIBE.
 const FILL_BEHIND_SUBACK: usize = 256 << 10;

@@ -1,5 +1,5 @@
-//! [`Dialect`]: how the broker writes to a client of MQTT 5: the properties of its CONNECT, and the Topic Aliases that
-//! it knows. Clients of MQTT 3.1 and 3.1.1 have none.
+//! [`Dialect`]: how packets to an MQTT 5 client are encoded: the properties of its CONNECT, and its Topic Aliases.
+//! Clients of MQTT 3.1 and 3.1.1 have none.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,14 +9,14 @@ use crate::{
     types::QoS,
 };
 
-/// What a client of MQTT 5 says in its CONNECT of how it is to be spoken to (section 3.1.2.11).
+/// The properties of an MQTT 5 CONNECT that concern packets to the client (section 3.1.2.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSays {
-    /// Receive Maximum: QoS 1 and 2 messages that may be sent to it and not be acknowledged.
+    /// Receive Maximum: QoS 1 and 2 messages that may be in flight to it.
     pub receive_maximum: u16,
     /// Maximum Packet Size, in bytes.
     pub maximum_packet_size: u32,
-    /// How many Topic Aliases it takes, and the server uses.
+    /// Topic Alias Maximum: the number of aliases that the server may use.
     pub topic_alias_maximum: u16,
 }
 
@@ -26,21 +26,21 @@ impl Default for ClientSays {
     }
 }
 
-/// How one connection's client is spoken to.
+/// The encoding for one connection.
 #[derive(Debug)]
 pub(super) struct Dialect {
     says: ClientSays,
-    /// The server's own Receive Maximum and Topic Alias Maximum, as the client was told: they hold for its connection,
-    /// whatever becomes of the limits meanwhile.
+    /// The server's Receive Maximum and Topic Alias Maximum from the CONNACK. They hold for the whole connection, even
+    /// if the limits change.
     receive_maximum: u16,
     topic_alias_maximum: u16,
     aliases: Aliases,
-    /// What the client's own aliases stand for.
+    /// The topics of the client's own aliases.
     known: KnownTopics,
 }
 
 impl Dialect {
-    /// `told`: what its CONNACK says.
+    /// `told`: the properties of its CONNACK.
     pub(super) fn new(says: ClientSays, told: &Properties<'_>) -> Self {
         Self {
             says,
@@ -51,40 +51,40 @@ impl Dialect {
         }
     }
 
-    /// Of `most` messages in flight, how many it takes [MQTT-3.3.4-9].
+    /// Number of messages in flight that the client accepts, at most `most` [MQTT-3.3.4-9].
     #[inline]
     pub(super) fn window(&self, most: usize) -> usize {
         most.min(self.says.receive_maximum.into())
     }
 
-    /// How many of its own QoS 1 and 2 messages may be unacknowledged.
+    /// Number of its own QoS 1 and 2 messages that may be unacknowledged.
     pub(super) fn receive_maximum(&self) -> usize {
         self.receive_maximum.into()
     }
 
-    /// Which topic a PUBLISH means by its Topic Alias.
+    /// The topic of the Topic Alias in a PUBLISH.
     pub(super) fn resolve(&mut self, publish: &Publish<'_>) -> Result<Option<Arc<str>>, ProtocolError> {
         self.known.resolve(publish, self.topic_alias_maximum)
     }
 
-    /// Bytes of memory for the topics that its own aliases stand for.
+    /// Bytes of memory for the topics of its own aliases.
     pub(super) fn memory(&self) -> usize {
         let KnownTopics { places, texts } = &self.known;
         places.capacity() * size_of::<Option<Arc<str>>>() + texts
     }
 
-    /// It takes every packet that there is.
+    /// Does it accept packets of any size?
     #[inline]
     pub(super) fn takes_all(&self) -> bool {
         self.says.maximum_packet_size as usize >= MAX_REMAINING_LENGTH + 5
     }
 
-    /// Does it take a packet of so many bytes [MQTT-3.1.2-24]?
+    /// Does it accept a packet of this size [MQTT-3.1.2-24]?
     pub(super) fn takes_bytes(&self, bytes: usize) -> bool {
         bytes <= self.says.maximum_packet_size as usize
     }
 
-    /// Does it take a PUBLISH with this topic, these properties and so much payload [MQTT-3.1.2-24]?
+    /// Does it accept a PUBLISH with this topic, these properties and this payload length [MQTT-3.1.2-24]?
     pub(super) fn takes(&self, topic: &[u8], qos: QoS, properties: &PublishProperties<'_>, payload: usize) -> bool {
         self.takes_bytes(publish_len_5(topic.len(), qos, properties, payload))
     }
@@ -95,7 +95,7 @@ impl Dialect {
         self.says.topic_alias_maximum > 0 && topic.len() > ALIAS_LEN
     }
 
-    /// The Topic Alias that a PUBLISH, which is sent now, has.
+    /// The Topic Alias for a PUBLISH that is sent now.
     pub(super) fn alias(
         &mut self,
         topic: &[u8],
@@ -106,41 +106,40 @@ impl Dialect {
         if !self.has_alias(topic) {
             return None;
         }
-        // one that is new makes the packet longer
+        // a new alias makes the packet longer
         let with_new = PublishProperties { alias: Some(Alias { number: 1, is_new: true }), ..*properties };
         let may_be_new = self.takes(topic, qos, &with_new, payload);
         self.aliases.of(topic, self.says.topic_alias_maximum, may_be_new)
     }
 }
 
-/// Bytes of the property Topic Alias: a topic that is no longer is not worth one.
+/// Bytes of the property Topic Alias. A topic that is not longer gets no alias.
 const ALIAS_LEN: usize = 3;
 
-/// Which topics a client knows by a number. Where there are more topics than numbers, those keep theirs that are sent
-/// most.
+/// The topics that a client knows by an alias. If there are more topics than aliases, the most used topics keep theirs.
 #[derive(Debug, Default)]
 struct Aliases {
     numbers: BTreeMap<Box<[u8]>, u16>,
-    /// By number, from 1 on.
+    /// Index: the alias minus 1.
     used: Vec<Used>,
-    /// Where the next topic without a number looks for one.
+    /// Where the search for an alias for the next topic begins.
     hand: usize,
-    /// Bytes of the topics that have one.
+    /// Bytes of the topics with an alias.
     bytes: usize,
 }
 
-/// More bytes of topics have no numbers: so little need not be counted.
+/// Topics get no alias beyond these bytes, which are few enough not to be counted.
 const MOST_BYTES: usize = 16 << 10;
 
 #[derive(Debug)]
 struct Used {
     topic: Box<[u8]>,
-    /// Rises when it is used, falls when another topic would like to have its number. It begins with 1: where topics
-    /// take turns and there is one more than numbers, they would else take each other's before any is used.
+    /// Rises with each use, falls when another topic needs an alias. It begins with 1: otherwise topics that take
+    /// turns, one more than there are aliases, would lose theirs before they use them.
     uses: u32,
 }
 
-/// More uses do not count: a topic that is sent no more loses its number some time, however often it was sent.
+/// The largest count of uses, so that a topic that is not sent any more loses its alias eventually.
 const MOST_USES: u32 = 100;
 
 impl Aliases {
@@ -182,19 +181,19 @@ impl Aliases {
     }
 }
 
-/// The Topic Aliases of a client, by number, from 1 on.
+/// The topics of a client's own Topic Aliases. Index: the alias minus 1.
 #[derive(Debug, Default)]
 struct KnownTopics {
     places: Vec<Option<Arc<str>>>,
-    /// Bytes of memory for the topics in them.
+    /// Bytes of memory for their texts.
     texts: usize,
 }
 
-/// What a topic takes beside its text: its counts of references.
+/// Bytes of a topic besides its text: the reference counts.
 const TEXT_COST: usize = 2 * size_of::<usize>();
 
 impl KnownTopics {
-    /// Which topic a PUBLISH means by its alias; it is remembered where the PUBLISH says which. `None`: it has none.
+    /// The topic of the alias in a PUBLISH. A topic in the PUBLISH is remembered. `None`: the PUBLISH has no alias.
     fn resolve(&mut self, publish: &Publish<'_>, most: u16) -> Result<Option<Arc<str>>, ProtocolError> {
         let Some(number) = publish.properties.short(PropertyId::TopicAlias) else { return Ok(None) };
         if number > most {

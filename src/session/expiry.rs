@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-/// How long a session outlives its connections, as its client asked for.
+/// How long a session outlives its connections, as the client requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// It ends with its connection: Clean Session 1 (MQTT 3.1.1 section 3.1.2.4).
     WithConnection,
-    /// So many seconds.
+    /// After this number of seconds.
     After(u32),
-    /// Until its client ends it: Clean Session 0.
+    /// Never: Clean Session 0.
     Never,
 }
 
 impl Expiry {
-    /// What a Session Expiry Interval says (MQTT 5 section 3.1.2.11.2).
+    /// From a Session Expiry Interval (MQTT 5 section 3.1.2.11.2).
     pub fn of_seconds(interval: Option<u32>) -> Self {
         match interval {
             None | Some(0) => Self::WithConnection,
@@ -23,7 +23,7 @@ impl Expiry {
         }
     }
 
-    /// How many seconds it lasts, for a store; `None`: until its client ends it.
+    /// The interval in seconds, for a store; `None`: the session does not expire.
     pub fn lasts(self) -> Option<u32> {
         match self {
             Self::WithConnection => Some(0),
@@ -38,8 +38,8 @@ impl Expiry {
         !matches!(self, Self::WithConnection | Self::After(0))
     }
 
-    /// How long the session is kept while its client is away, if the server keeps none longer than `most`. `None`: as
-    /// long as it takes.
+    /// How long the session is kept while its client is away, if the server keeps sessions for at most `most`. `None`:
+    /// without limit.
     pub fn within(self, most: Option<Duration>) -> Option<Duration> {
         let asked = match self {
             Self::WithConnection => Duration::ZERO,

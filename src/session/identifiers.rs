@@ -1,5 +1,6 @@
 //! [`SubIds`]: the Subscription Identifiers that a message is sent with (MQTT 5 section 3.3.4). They differ between the
-//! subscribers that share the message, so each queue entry has its own, in four bytes. [`IdSets`] has sets of several.
+//! subscribers that share the message, so each queue entry has its own, in four bytes. [`IdSets`] holds sets of
+//! several.
 
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
@@ -10,7 +11,7 @@ use crate::codec::{PropertyId, encode};
 /// Subscription Identifiers, as properties on the wire.
 pub type Identifiers = SmallVec<[u8; 16]>;
 
-/// The identifier, if these are one.
+/// The identifier, if these properties are exactly one.
 pub fn one_identifier(wire: &[u8]) -> Option<NonZeroU32> {
     let (&id, value) = wire.split_first()?;
     let (last, first) = value.split_last()?;
@@ -22,49 +23,49 @@ pub fn one_identifier(wire: &[u8]) -> Option<NonZeroU32> {
     NonZeroU32::new(number).filter(|_| is_one)
 }
 
-/// One as a property on the wire.
+/// An identifier as a property on the wire.
 pub fn wire_of(identifier: NonZeroU32) -> Identifiers {
     let mut wire = Identifiers::new();
     encode::identifier(&mut wire, identifier.get());
     wire
 }
 
-/// The Subscription Identifiers of one message for one session: none, one, or where in the session's [`IdSets`] they
-/// are.
+/// The Subscription Identifiers of one message for one session: none, one, or the index of a set in the session's
+/// [`IdSets`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SubIds(u32);
 
-/// An identifier has 28 bits.
+/// A flag: an identifier has 28 bits.
 const SEVERAL: u32 = 1 << 31;
 
 impl SubIds {
     pub(super) const NONE: Self = Self(0);
 
-    /// Its place in the [`IdSets`].
+    /// The index in the [`IdSets`].
     fn place(self) -> Option<usize> {
         (self.0 & SEVERAL != 0).then_some((self.0 & !SEVERAL) as usize)
     }
 
-    /// Are they in the [`IdSets`]?
+    /// Are they a set in the [`IdSets`]?
     pub(super) fn are_several(self) -> bool {
         self.place().is_some()
     }
 }
 
-/// Sets of Subscription Identifiers of the messages that one session holds, each of them once.
+/// The sets of Subscription Identifiers of one session's messages, each set once.
 #[derive(Debug, Default)]
 pub(super) struct IdSets {
-    /// By their places.
+    /// By index.
     sets: Vec<Option<Arc<[u8]>>>,
     places: BTreeMap<Arc<[u8]>, u32>,
     free: Vec<u32>,
     bytes: usize,
-    /// When there are so many, those that no message has any more are looked for.
+    /// With this number of sets, unused ones are looked for.
     crowd: usize,
 }
 
 impl IdSets {
-    /// Those that are these, as properties on the wire.
+    /// Finds or adds the set with these properties.
     #[inline]
     pub(super) fn find(all: &mut Option<Box<Self>>, wire: &[u8]) -> SubIds {
         match wire.is_empty() {
@@ -92,7 +93,7 @@ impl IdSets {
         SubIds(SEVERAL | place)
     }
 
-    /// What they are, as properties on the wire.
+    /// The properties on the wire.
     pub(super) fn wire(all: &Option<Box<Self>>, ids: SubIds) -> Identifiers {
         match (ids.place(), all) {
             (Some(place), Some(all)) => all.sets.get(place).and_then(Option::as_deref).unwrap_or_default().into(),
@@ -100,12 +101,12 @@ impl IdSets {
         }
     }
 
-    /// Are there so many that it is worth the look which of them are [used](Self::keep_used)?
+    /// Are there so many sets that [unused ones](Self::keep_used) should be removed?
     pub(super) fn are_crowded(&self) -> bool {
         self.places.len() >= self.crowd.max(LEAST_CROWD)
     }
 
-    /// Forgets all but those that `each` names.
+    /// Removes all sets that `each` does not name.
     pub(super) fn keep_used(&mut self, each: impl FnOnce(&mut dyn FnMut(SubIds))) {
         let mut used = vec![false; self.sets.len()];
         each(&mut |ids| ids.place().into_iter().for_each(|place| used[place] = true));
@@ -119,15 +120,15 @@ impl IdSets {
         self.crowd = 2 * self.places.len();
     }
 
-    /// Bytes of memory, about.
+    /// Approximate bytes of memory.
     pub(super) fn cost(&self) -> usize {
         self.bytes + self.sets.len() * SET_COST
     }
 }
 
-/// As few sets as this are not worth a look.
+/// With fewer sets, unused ones are not looked for.
 const LEAST_CROWD: usize = 64;
-/// Bytes of memory for a set beside its own: the allocation, and its places in the list and the tree.
+/// Bytes of memory of a set besides its contents: the allocation, and its entries in the list and the tree.
 const SET_COST: usize = 32 + 16 + 40;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! [`Inbound`]: QoS 2 messages that a client has sent and not released (MQTT 3.1.1 section 4.3.3, the receiver's side),
-//! and messages above that limit, which wait.
+//! and messages beyond that limit, which wait.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::types::PacketId;
 
-/// QoS 2 messages taken from one client and not completed.
+/// QoS 2 messages of one client that are not completed.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
-    /// Taken, PUBREC sent or due; PUBREL is awaited. In order of arrival.
+    /// Accepted messages that wait for PUBREL, in order of arrival.
     unreleased: VecDeque<Receipt>,
     /// Set if the identifiers in `unreleased` are not increasing (modulo 65,536), so that the O(1) check in `is_next`
     /// cannot be used.
@@ -22,14 +22,14 @@ pub(super) struct Inbound {
     commit: Option<CommitSeq>,
     /// Messages above the limit: not accepted yet, without a PUBREC. In order of arrival.
     deferred: VecDeque<Deferred>,
-    /// Those of `deferred`, of which there may be 65,535.
+    /// The identifiers in `deferred`, of which there may be 65,535.
     deferred_ids: HashSet<PacketId>,
     deferred_bytes: usize,
-    /// How many of `unreleased` there were when the client came.
+    /// Number of `unreleased` messages when the client connected.
     carried: usize,
 }
 
-/// A message that was taken.
+/// A message that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Receipt {
     packet_id: PacketId,
@@ -38,16 +38,16 @@ struct Receipt {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReceiptState {
-    /// It is being published; nothing says yet that it will be.
+    /// It is being published, and no record says so yet.
     Publishing,
-    /// It was published. A store keeps that it was, or none does.
+    /// It was published. `kept`: a store has a record of the receipt.
     Published { kept: bool },
 }
 
 /// A message that waits for a place in the window.
 #[derive(Debug)]
 pub struct Deferred {
-    /// Of its PUBLISH.
+    /// The Packet Identifier of its PUBLISH.
     pub packet_id: PacketId,
     /// RETAIN of its PUBLISH.
     pub retain: bool,
@@ -55,16 +55,16 @@ pub struct Deferred {
     pub message: Message,
 }
 
-/// What a QoS 2 PUBLISH is.
+/// How to treat a QoS 2 PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// Seen for the first time: publish it, then PUBREC.
+    /// It is new: publish it, then send PUBREC.
     New,
-    /// Taken before: PUBREC, and nothing else [MQTT-4.3.3-2].
+    /// It was accepted before: send PUBREC, and do nothing else [MQTT-4.3.3-2].
     Repeated,
-    /// It comes again while another connection of the session still publishes it.
+    /// It was sent again while an earlier connection of the session is still publishing it.
     Publishing,
-    /// The window is full: hand it to [`Session::defer`](super::Session::defer).
+    /// The window is full: call [`Session::defer`](super::Session::defer).
     Full,
     /// It waits already: no answer yet.
     Deferred,
@@ -87,28 +87,28 @@ impl Inbound {
         Seen::New
     }
 
-    /// The client is here.
+    /// The client connected.
     pub(super) fn attach(&mut self) {
         self.carried = self.unreleased.len();
     }
 
-    /// Of a window of `most`, how much a client has that may send `at_once` messages before it is answered. Those that
-    /// it sent on a connection before may fill it; one that does not come to sending them again, as it waits for what
-    /// it sent first, would wait for ever: it has a place more.
+    /// The window of a client that may send `at_once` messages before it is answered, at most `most`. Messages of an
+    /// earlier connection may fill the window. A client that waits for an answer to new messages before it sends these
+    /// again would wait forever, so it gets one more place.
     pub(super) fn window(&self, most: usize, at_once: usize) -> usize {
         let window = most.min(at_once);
         if at_once <= self.carried { window.max(self.carried + 1) } else { window }
     }
 
-    /// Messages that are not released, and those that wait to be taken.
+    /// Number of unreleased and waiting messages.
     pub(super) fn len(&self) -> usize {
         self.unreleased.len() + self.deferred.len()
     }
 
-    /// Is it beyond all of `unreleased`, as the next identifier of most clients is? Then none of them has it.
+    /// Is the identifier higher than all in `unreleased`, as the next one of most clients is? Then it is not in there.
     fn is_next(&self, id: PacketId) -> bool {
         let (Some(first), Some(last)) = (self.unreleased.front(), self.unreleased.back()) else { return true };
-        // identifiers begin again: what counts is how far they are from the first
+        // identifiers wrap around, so their distance to the first one counts
         let from_first = |id: PacketId| id.get().wrapping_sub(first.packet_id.get());
         !self.unordered && from_first(id) > from_first(last.packet_id)
     }
@@ -128,32 +128,32 @@ impl Inbound {
         Ok(())
     }
 
-    /// Is the message with this identifier being published? It is no more where its client has released it meanwhile.
+    /// Is the message with this identifier being published? Not if the client has released it meanwhile.
     pub(super) fn is_publishing(&self, id: PacketId) -> bool {
         let publishing = Receipt { packet_id: id, state: ReceiptState::Publishing };
         self.unreleased.iter().rev().any(|receipt| *receipt == publishing)
     }
 
-    /// It was published. `kept`: a store keeps that it was.
+    /// The message was published. `kept`: a store has a record of the receipt.
     pub(super) fn published(&mut self, id: PacketId, kept: bool) {
         if let Some(receipt) = self.unreleased.iter_mut().rev().find(|r| r.packet_id == id) {
             receipt.state = ReceiptState::Published { kept };
         }
     }
 
-    /// As it was before a restart.
+    /// Restores a receipt after a restart.
     pub(super) fn restore(&mut self, id: PacketId) {
         self.push(id, ReceiptState::Published { kept: true });
     }
 
-    /// PUBREL: the identifier is free again. `Some(true)`: a store keeps that it was not; `None`: it was free.
+    /// PUBREL: frees the identifier. Returns whether a store has a record of the receipt; `None`: it was not in use.
     pub(super) fn release(&mut self, id: PacketId) -> Option<bool> {
         let at = self.unreleased.iter().position(|r| r.packet_id == id)?;
         let receipt = self.unreleased.remove(at)?;
         Some(receipt.state == ReceiptState::Published { kept: true })
     }
 
-    /// A message that waited for a place is taken now, if there is one: it is to be published.
+    /// Accepts the first waiting message if the window has a place: the caller publishes it.
     pub(super) fn next_deferred(&mut self, window: usize) -> Option<Deferred> {
         if self.unreleased.len() >= window {
             return None;
@@ -165,7 +165,7 @@ impl Inbound {
         Some(next)
     }
 
-    /// The client is away: what it was not told of, it will send again.
+    /// The client is gone. It will send waiting messages again, because they were not answered.
     pub(super) fn forget_deferred(&mut self) {
         self.deferred = VecDeque::new();
         self.deferred_ids = HashSet::new();

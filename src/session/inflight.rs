@@ -1,4 +1,4 @@
-//! [`InFlight`]: a message that was sent and is not acknowledged completely (MQTT 3.1.1 sections 4.3, 4.4).
+//! [`InFlight`]: a message that was sent and is not completely acknowledged (MQTT 3.1.1 sections 4.3, 4.4).
 
 use super::{identifiers::SubIds, message::Message, packet_ids, share::Share};
 use crate::types::{PacketId, QoS};
@@ -8,19 +8,19 @@ use crate::types::{PacketId, QoS};
 pub(super) struct InFlight {
     /// Its place in the order of sending.
     pub(super) seq: u64,
-    /// Its place in the order in which messages came.
+    /// Its number in order of arrival.
     pub(super) number: u64,
     pub(super) state: SendState,
 }
 
 const _: () = assert!(size_of::<InFlight>() == 32);
 
-/// How far a message in flight has come.
+/// The state of a message in flight.
 #[derive(Debug)]
 pub(super) enum SendState {
-    /// PUBLISH was sent; PUBACK or PUBREC is awaited. The message is kept where it may have to be sent again.
+    /// PUBLISH was sent; PUBACK or PUBREC is expected. The message is kept if it may have to be sent again.
     Published { qos: QoS, retain: bool, share: Share, ids: SubIds, message: Option<Message> },
-    /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
+    /// PUBREC arrived and PUBREL was sent; PUBCOMP is expected.
     Released,
 }
 
@@ -37,7 +37,7 @@ impl InFlight {
         }
     }
 
-    /// The message that is sent again on the next connection; `None`: only its identifier is.
+    /// The message to send again on the next connection. `None`: none, only the identifier is in use.
     pub(super) fn sent_again(&self) -> Option<&Message> {
         match &self.state {
             SendState::Published { message, .. } => message.as_ref(),

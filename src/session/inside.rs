@@ -1,46 +1,46 @@
-//! A client within this process: no bytes are written for it. What comes waits in its session's queue until it
-//! [takes](Session::take) it, and is in flight from then until it [acknowledges](Session::acknowledge) it.
+//! A client within this process: nothing is encoded for it. Messages wait in its session's queue until it
+//! [takes](Session::take) them, and are then in flight until it [acknowledges](Session::acknowledge) them.
 
 use std::time::Instant;
 
 use super::{Gone, Journal, Message, Session, SessionChange, Turn, queue::Queued};
 use crate::types::{ClientId, QoS, QueueFull, UserName};
 
-/// How much may wait for a client within this process, in place of the limits of the configuration.
+/// The queue limits of a client within this process, which replace those of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// Messages that wait; and as many may be taken and not be acknowledged.
+    /// Most queued messages, and most messages that are taken and not acknowledged.
     pub messages: usize,
-    /// Bytes (topics and payloads) of those that wait.
+    /// Most bytes (topics and payloads) of queued messages.
     pub bytes: usize,
-    /// Which message goes when the queue is full.
+    /// Which message is dropped when the queue is full.
     pub policy: QueueFull,
 }
 
 impl Default for Bound {
-    /// 1,000 messages, 64 MiB; when these are there, what comes is dropped.
+    /// 1,000 messages and 64 MiB; beyond that, new messages are dropped.
     fn default() -> Self {
         Self { messages: 1_000, bytes: 64 << 20, policy: QueueFull::DropNewest }
     }
 }
 
-/// Messages that a client within this process did not get, since it came.
+/// Messages that a client within this process missed since it was attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// Its queue, or all queues together, had no place for them.
+    /// Its queue, or all queues together, were full.
     pub queue_full: u64,
-    /// Their Message Expiry Interval passed while they waited.
+    /// Their Message Expiry Interval passed in the queue.
     pub expired: u64,
 }
 
-/// What is known of a message that waits beside what is in it.
+/// The origin of a queued message.
 #[derive(Clone, Debug)]
 pub struct Note {
-    /// Who published it; `None`: the broker itself.
+    /// The publisher; `None`: the broker itself.
     pub client: Option<ClientId>,
     /// The user of that client.
     pub user: Option<UserName>,
-    /// When it came.
+    /// The time of arrival.
     pub at: Instant,
 }
 
@@ -49,44 +49,44 @@ pub struct Note {
 pub struct Taken {
     /// The message.
     pub message: Message,
-    /// At which QoS.
+    /// The QoS of the delivery.
     pub qos: QoS,
-    /// With RETAIN.
+    /// RETAIN.
     pub retain: bool,
-    /// It was taken before, and not acknowledged.
+    /// It was taken before and not acknowledged.
     pub dup: bool,
-    /// By this it is acknowledged; `None`: it needs not be.
+    /// The argument for [`Session::acknowledge`]; `None`: no acknowledgement is needed.
     pub ack: Option<u64>,
-    /// `None`: it is a retained message of a new subscription, or came before the client did.
+    /// `None`: a retained message of a new subscription, or a message that arrived before the client was attached.
     pub note: Option<Note>,
 }
 
 impl Session {
-    /// A client within this process has the session from now on, until [`detach`](Self::detach). What the session holds
-    /// waits for it, what was in flight in front.
+    /// Attaches a client within this process, until [`detach`](Self::detach). Messages in the session wait for it,
+    /// those that were in flight first.
     pub fn attach_inside(&mut self, bound: Bound, turn: &mut Turn<'_, impl Journal>) {
         self.outbound.get_or_insert_default().attach_inside(bound);
         self.tell_backlog(&mut turn.journal);
     }
 
-    /// Is its client within this process?
+    /// Is the client within this process?
     #[inline]
     pub fn is_inside(&self) -> bool {
         self.outbound.as_ref().is_some_and(|outbound| outbound.is_inside())
     }
 
-    /// What its client, which is within this process, missed since it came.
+    /// Messages that the client within this process missed since it was attached.
     pub fn missed(&self) -> Missed {
         self.outbound.as_ref().map_or_else(Missed::default, |outbound| outbound.all_missed())
     }
 
-    /// The client takes its next message, if there is one and it has acknowledged enough of those before.
+    /// The client takes its next message, if there is one and its window has a place.
     pub fn take(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<Taken> {
         let outbound = self.outbound.as_mut().filter(|outbound| outbound.is_inside())?;
         let taken = loop {
             match outbound.take_again() {
                 Some(Ok(taken)) => break Some(taken),
-                // nothing follows the PUBREL that an earlier client of this session was sent
+                // a PUBREL that an earlier network client was owed has no meaning here
                 Some(Err(number)) => self.number.into_iter().for_each(|session| {
                     turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
                 }),
@@ -118,7 +118,7 @@ impl Session {
         if qos == QoS::AtMostOnce {
             return Some(Taken { message, qos, retain, dup: false, ack: None, note });
         }
-        // what it does not acknowledge is another member's when the session ends
+        // messages of a group that are not acknowledged move to another member when the session ends
         let keep = keeps || share.is_some() && qos == QoS::AtLeastOnce;
         let keep = keep.then(|| message.clone());
         if let Some(message) = &keep {
@@ -126,13 +126,13 @@ impl Session {
         }
         let seq = outbound.begin(number, qos, retain, share, ids, keep);
         if let Some(session) = self.number {
-            // at QoS 2 too: what is not acknowledged is given again, and says so
+            // at QoS 2 too: an unacknowledged message is given again with `dup`
             turn.journal.coalesce(session, SessionChange::Sent { number, sent: seq, count: 1 });
         }
         Some(Taken { message, qos, retain, dup: false, ack: Some(seq), note })
     }
 
-    /// The client acknowledges a message that it took. `false`: it has done so before.
+    /// The client acknowledges a message that it took. `false`: it was acknowledged before.
     pub fn acknowledge(&mut self, ack: u64, turn: &mut Turn<'_, impl Journal>) -> bool {
         let completed = self.outbound.as_mut().and_then(|outbound| outbound.acknowledge(ack));
         self.forget(completed, &mut turn.journal);

@@ -1,65 +1,64 @@
-//! [`Journal`]: the observer of a session's messages, called in order under the session's lock: for each message that
-//! is sent, and, if a store keeps the session, for each [`SessionChange`] that must survive the process.
+//! [`Journal`]: the observer of a session's messages, called in order while the session is locked: for each message
+//! that is sent, and, if a store keeps the session, for each [`SessionChange`] that must survive the process.
 
 use std::num::NonZeroU64;
 
 use super::{CommitSeq, Message, Stored};
 use crate::types::{ClientId, PacketId, QoS};
 
-/// The number under which a store keeps a session: never given twice, not after a restart either.
+/// The number of a session in the store. Numbers are never reused, also after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionNumber(pub NonZeroU64);
 
-/// A change of the Session State of MQTT 3.1.1 section 4.1, without the subscriptions.
+/// A change of the Session State of MQTT 3.1.1 section 4.1, except subscriptions.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionChange<'a> {
-    /// A QoS 1 or 2 message that the session is to be sent.
+    /// A QoS 1 or 2 message was queued or sent.
     Queued {
-        /// Its number: rises with each message of the session, is never given twice; the order in which messages wait.
+        /// Its number in the session. Numbers rise in order of arrival and are never reused.
         number: u64,
-        /// Shared by all sessions that it is queued for.
+        /// The message, shared by all sessions that it is queued for.
         message: &'a Message,
-        /// At which QoS it is to be sent.
+        /// The QoS of the delivery.
         qos: QoS,
-        /// With RETAIN: for a new subscription.
+        /// RETAIN: it was retained when the client subscribed.
         retain: bool,
-        /// Through a shared subscription: other members may get it instead.
+        /// It matched a shared subscription, and another member may get it instead.
         shared: bool,
-        /// With these Subscription Identifiers, as properties on the wire.
+        /// Its Subscription Identifiers, as properties on the wire.
         identifiers: &'a [u8],
-        /// Its place in the order of sending, where it is sent at once; the Packet Identifier follows from it.
+        /// Its place in the order of sending, if it is sent at once. The Packet Identifier follows from it.
         sent: Option<u64>,
     },
-    /// Messages left the queue and are sent.
+    /// Queued messages were sent.
     Sent {
-        /// Of the first one's `Queued`; those of the others follow it.
+        /// The number of the first one. The others follow.
         number: u64,
-        /// The first one's place in the order of sending, from which the Packet Identifier follows; the others' follow
-        /// it.
+        /// The first one's place in the order of sending, from which its Packet Identifier follows. The others follow.
         sent: u64,
-        /// How many, at least one.
+        /// Number of messages, at least one.
         count: u32,
     },
-    /// PUBREC came: the message may be forgotten, its Packet Identifier not.
+    /// A PUBREC arrived: the Packet Identifier is still in use, the message is not needed any more.
     Released {
-        /// Of its `Queued`.
+        /// The number of its `Queued`.
         number: u64,
     },
-    /// PUBACK or PUBCOMP came, or the message was dropped: all of it may be forgotten.
+    /// A PUBACK or PUBCOMP arrived, or the messages were dropped: nothing of them is needed any more.
     Completed {
-        /// Of the first one's `Queued`; those of the others follow it.
+        /// The number of the first one. The others follow.
         number: u64,
-        /// How many, at least one.
+        /// Number of messages, at least one.
         count: u32,
     },
-    /// A QoS 2 message of the client was taken.
+    /// A QoS 2 message of the client was accepted.
     Received {
-        /// Of its PUBLISH.
+        /// The Packet Identifier of its PUBLISH.
         packet_id: PacketId,
     },
-    /// PUBREL came for it.
+    /// A PUBREL arrived for such a message.
     ReceiptReleased {
-        /// Of its PUBLISH.
+        /// The Packet Identifier of its PUBLISH.
         packet_id: PacketId,
     },
 }
@@ -85,67 +84,67 @@ impl SessionChange<'_> {
     }
 }
 
-/// What a session holds of messages for its client.
+/// The messages that a session holds for its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Messages that wait or are in flight.
+    /// Queued messages and messages in flight.
     pub messages: usize,
-    /// Bytes (topics and payloads) of those that wait, without the retained messages of new subscriptions.
+    /// Bytes (topics and payloads) of queued messages, without retained messages of new subscriptions.
     pub bytes: usize,
-    /// Bytes of memory for them, modulo the size of an address: only the sum over all sessions means anything. What
-    /// several sessions hold is in it once: added where it was held first, taken off where it is held last.
+    /// Bytes of memory for them, modulo the size of an address: only the sum over all sessions is meaningful. A message
+    /// of several sessions counts once: it is added where it was held first, and subtracted where it is released last.
     pub cost: usize,
 }
 
 impl Backlog {
-    /// What is held beside messages: so many bytes of memory.
+    /// Only memory: `cost` bytes.
     pub(super) fn of_cost(cost: usize) -> Self {
         Self { cost, ..Self::default() }
     }
 }
 
-/// Why a message that was to be sent is no more.
+/// Why a message was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// The queue had no place for it.
+    /// The queue was full.
     QueueFull,
     /// Its Message Expiry Interval passed.
     Expired,
-    /// It is larger than the client takes.
+    /// It is larger than the client accepts.
     TooLarge,
 }
 
-/// Is told what becomes of a session's messages.
+/// The observer of a session's messages.
 pub trait Journal {
-    /// A message that waited is on its way: to whom, and at which QoS.
+    /// A queued message is sent to this client at this QoS.
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS);
 
-    /// A message that waited, or came, is no more: whose it was, and why.
+    /// A message for this client was dropped.
     fn dropped(&mut self, client: &ClientId, message: &Message, why: Gone);
 
-    /// A change of a session that is kept. The answer says when it is durable.
+    /// A stored session changed. Returns when the change is durable.
     fn changed(&mut self, session: SessionNumber, change: SessionChange<'_>) -> Stored;
 
-    /// The same, where nobody waits for it to be durable: it may be told with those that go on from it.
+    /// The same for a change that no task waits for: it may be merged with changes that continue it.
     fn coalesce(&mut self, session: SessionNumber, change: SessionChange<'static>) {
         let _ = self.changed(session, change);
     }
 
-    /// Everything up to this commit is durable.
+    /// The last commit that is durable.
     fn done(&self) -> CommitSeq;
 
-    /// All queues together hold as much as they may: this one is full, whatever it holds.
+    /// Do all queues together hold as much as they may? Then each queue counts as full.
     fn queues_are_full(&self) -> bool {
         false
     }
 
-    /// The session holds `now`, where it was said to hold `before`: for gauges over all sessions.
+    /// The session's backlog changed from `before` to `now`: for gauges over all sessions.
     fn holds(&mut self, before: Backlog, now: Backlog) {
         let _ = (before, now);
     }
 }
 
-/// For as long as a turn lasts.
+/// For calls that pass on a borrowed journal.
 impl<J: Journal> Journal for &mut J {
     fn sent(&mut self, client: &ClientId, message: &Message, qos: QoS) {
         (**self).sent(client, message, qos);
@@ -177,7 +176,7 @@ impl<J: Journal> Journal for &mut J {
     }
 }
 
-/// For sessions that nobody watches and no store keeps.
+/// For sessions without observers and without a store.
 impl Journal for () {
     fn sent(&mut self, _: &ClientId, _: &Message, _: QoS) {}
 

@@ -8,56 +8,56 @@ use super::{
 };
 use crate::types::{PacketId, QoS};
 
-/// How much a session holds.
+/// The contents of a session in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holds {
-    /// Filters that it subscribes to, without those of shared subscriptions.
+    /// Filters of its subscriptions, without shared subscriptions.
     pub subscriptions: usize,
-    /// Messages that wait.
+    /// Queued messages.
     pub queued: usize,
-    /// Bytes (topics and payloads) of those, without the retained messages of new subscriptions.
+    /// Bytes (topics and payloads) of queued messages, without retained messages of new subscriptions.
     pub queued_bytes: usize,
-    /// Messages that were sent and not completed.
+    /// Messages in flight.
     pub in_flight: usize,
-    /// Messages that its client may not receive now.
+    /// Messages that its client may not read now.
     pub skipped: usize,
-    /// QoS 2 messages of its client that are not released.
+    /// Unreleased QoS 2 messages of its client.
     pub unreleased: usize,
 }
 
-/// A message that waits for a client.
+/// A queued message.
 #[derive(Clone, Debug)]
 pub struct WaitingMessage {
     /// Topic, payload and properties.
     pub message: Message,
-    /// At which it is to be sent.
+    /// The QoS of the delivery.
     pub qos: QoS,
-    /// It is sent with RETAIN.
+    /// RETAIN of the delivery.
     pub retain: bool,
 }
 
-/// A message that was sent and is not completed.
+/// A message in flight.
 #[derive(Clone, Debug)]
 pub struct SentMessage {
-    /// Packet Identifier.
+    /// Its Packet Identifier.
     pub packet_id: PacketId,
-    /// How far it has come.
+    /// Its state.
     pub stage: Stage,
-    /// What is sent again; `None` where nothing is any more, or the session ends with its connection.
+    /// The message to send again. `None`: a PUBREC arrived, or the session ends with its connection.
     pub message: Option<Message>,
 }
 
-/// How far a message in flight has come.
+/// The state of a message in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// PUBLISH was sent at this QoS, or is about to be; PUBACK or PUBREC is awaited.
+    /// PUBLISH was sent at this QoS, or is in the output; PUBACK or PUBREC is expected.
     Published(QoS),
-    /// PUBREC came, PUBREL was sent; PUBCOMP is awaited.
+    /// PUBREC arrived and PUBREL was sent; PUBCOMP is expected.
     Released,
 }
 
 impl Session {
-    /// How much it holds.
+    /// The contents in numbers.
     pub fn holds(&self) -> Holds {
         let outbound = self.outbound.as_deref();
         let of = |count: fn(&Outbound) -> usize| outbound.map_or(0, count);
@@ -71,14 +71,14 @@ impl Session {
         }
     }
 
-    /// The first `most` of the messages that wait, in the order in which they came.
+    /// The first `most` queued messages, in order of arrival.
     pub fn waiting(&self, most: usize) -> Vec<WaitingMessage> {
         let queued = self.outbound.as_ref().map_or_else(Vec::new, |outbound| outbound.first_waiting(most));
         let waiting = |m: &Queued| WaitingMessage { message: m.message.clone(), qos: m.qos, retain: m.retain };
         queued.into_iter().map(waiting).collect()
     }
 
-    /// The first `most` of those that were sent and are not completed, in the order in which they were sent.
+    /// The first `most` messages in flight, in order of sending.
     pub fn sent(&self, most: usize) -> Vec<SentMessage> {
         let inflight = self.outbound.iter().flat_map(|outbound| outbound.all_in_flight());
         let sent = inflight.take(most).map(|sent| SentMessage {
@@ -92,7 +92,7 @@ impl Session {
         sent.collect()
     }
 
-    /// Names each message that it holds, and gives the bytes of the places for them: for tests.
+    /// Calls `name` for each message, and returns the bytes of their places: for tests.
     #[cfg(test)]
     pub(crate) fn costs(&self, name: impl FnMut(&Message)) -> usize {
         self.outbound.as_ref().map_or(0, |outbound| outbound.costs(name))
@@ -105,7 +105,7 @@ impl Session {
 }
 
 impl Queue {
-    /// In the order in which they came.
+    /// In order of arrival.
     pub(super) fn iter(&self) -> Box<dyn Iterator<Item = &Queued> + '_> {
         match self {
             Self::InOrder(queue) => Box::new(queue.iter()),

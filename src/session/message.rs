@@ -27,11 +27,11 @@ pub struct Message(ThinArc<Head, u8>);
 #[derive(Debug)]
 struct Head {
     topic_len: u16,
-    /// Bytes behind the topic that are nothing any more: those of the Packet Identifier, where it came with one, and in
-    /// MQTT 5 of the length of the properties and of those that are not passed on.
+    /// Unused bytes behind the topic: the Packet Identifier, and in MQTT 5 the length of the properties and properties
+    /// that are not forwarded.
     gap: u8,
     qos: QoS,
-    /// Places in queues and windows that hold it: see [`Message::hold`].
+    /// Number of queues and windows that hold it: see [`Message::hold`].
     holders: AtomicU32,
     /// [`Message::store_place`].
     store_place: AtomicU32,
@@ -40,10 +40,10 @@ struct Head {
     more: Option<Box<More>>,
 }
 
-/// What only messages of MQTT 5 have, and those that expire.
+/// Only messages of MQTT 5 and messages that expire have this.
 #[derive(Debug)]
 struct More {
-    /// Bytes in front of the payload: those of [`Extras::properties`].
+    /// Bytes in front of the payload: [`Extras::properties`].
     properties: usize,
     there: u64,
     expires: Expires,
@@ -54,7 +54,7 @@ struct More {
 enum Expires {
     Never,
     At(Instant),
-    /// One that a store kept: when the store has said it.
+    /// A message from the store: at the time that the store sets.
     Told(OnceLock<Instant>),
 }
 
@@ -69,11 +69,10 @@ impl Expires {
     }
 }
 
-/// What a message has beside topic, payload and QoS.
+/// The parts of a message besides topic, payload and QoS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extras<'a> {
-    /// The publisher's properties (MQTT 5 section 3.3.2.3), in their order, without Topic Alias and Message Expiry
-    /// Interval.
+    /// The publisher's properties (MQTT 5 section 3.3.2.3) in order, without Topic Alias and Message Expiry Interval.
     pub properties: Properties<'a>,
     /// When it expires.
     pub expires: Option<Instant>,
@@ -86,7 +85,7 @@ impl Extras<'_> {
 }
 
 impl<'a> Extras<'a> {
-    /// What a PUBLISH to a subscriber with these Subscription Identifiers says in MQTT 5, to be sent now.
+    /// The properties of a PUBLISH in MQTT 5 to a subscriber with these Subscription Identifiers, if it is sent now.
     fn publish_properties<'b>(&self, identifiers: &'b [u8], now: Instant) -> PublishProperties<'b>
     where
         'a: 'b,
@@ -103,7 +102,7 @@ impl Message {
         Self::from_contiguous(&[text, payload].concat(), text.len(), 0, qos, None)
     }
 
-    /// Copies all of it.
+    /// Copies topic, payload and properties.
     pub fn with(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>) -> Self {
         if extras.is_empty() {
             return Self::new(topic, payload, qos);
@@ -112,7 +111,7 @@ impl Message {
         Self::that_expires(topic, payload, qos, extras, expires)
     }
 
-    /// The same, whatever `extras` say of when it expires.
+    /// The same, but `expires` replaces the expiry in `extras`.
     fn that_expires(topic: &TopicName, payload: &[u8], qos: QoS, extras: Extras<'_>, expires: Expires) -> Self {
         let properties = extras.properties;
         let (text, of_publisher) = (topic.as_str().as_bytes(), properties.as_bytes());
@@ -134,7 +133,7 @@ impl Message {
         Self(ThinArc::from_header_and_slice(head, bytes))
     }
 
-    /// Topic Name.
+    /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
         TopicName::from_valid(std::str::from_utf8(self.topic_bytes()).expect("copied from a TopicName"))
     }
@@ -144,31 +143,31 @@ impl Message {
         &self.0.slice[..usize::from(self.0.header.header.topic_len)]
     }
 
-    /// Application Message.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         let Head { topic_len, gap, more, .. } = &self.0.header.header;
         let before = usize::from(*topic_len) + usize::from(*gap) + more.as_ref().map_or(0, |more| more.properties);
         &self.0.slice[before..]
     }
 
-    /// Properties, and when it expires.
+    /// Properties and expiry.
     pub fn extras(&self) -> Extras<'_> {
         let Some(More { there, expires, .. }) = self.0.header.header.more.as_deref() else { return Extras::default() };
         let properties = Properties::from_checked(self.stored_properties(), *there);
         Extras { properties, expires: expires.at() }
     }
 
-    /// Its properties as on the wire, for a store.
+    /// The properties as on the wire, for a store.
     pub fn stored_properties(&self) -> &[u8] {
         let Head { topic_len, gap, more, .. } = &self.0.header.header;
         let length = more.as_ref().map_or(0, |more| more.properties);
         &self.0.slice[usize::from(*topic_len) + usize::from(*gap)..][..length]
     }
 
-    /// A message that a store kept, with these properties as on the wire. `expires`: it has an end, which
-    /// [`set_expiry`](Self::set_expiry) says. `None`: these are no properties.
+    /// A message from a store, with these properties as on the wire. `expires`: [`set_expiry`](Self::set_expiry)
+    /// follows. `None`: the properties are invalid.
     ///
-    /// Earlier versions stored Subscription Identifiers with the message: gives them too.
+    /// Earlier versions stored Subscription Identifiers with the message: they are returned too.
     pub fn restored(
         topic: &TopicName,
         payload: &[u8],
@@ -188,7 +187,7 @@ impl Message {
         Some((Self::that_expires(topic, payload, qos, extras, expires), identifiers))
     }
 
-    /// When one that a store kept expires. Once.
+    /// Sets the expiry of a message from a store, once.
     pub fn set_expiry(&self, at: Instant) {
         if let Some(More { expires: Expires::Told(told), .. }) = self.0.header.header.more.as_deref() {
             let _first_counts = told.set(at);
@@ -207,7 +206,7 @@ impl Message {
         self.expires().is_some_and(|at| at <= now)
     }
 
-    /// What its PUBLISH says in MQTT 5 to a subscriber with these Subscription Identifiers, to be sent now.
+    /// The properties of its PUBLISH in MQTT 5 to a subscriber with these Subscription Identifiers, if it is sent now.
     pub(super) fn publish_properties<'a>(&'a self, identifiers: &'a [u8], now: Instant) -> PublishProperties<'a> {
         self.extras().publish_properties(identifiers, now)
     }
@@ -217,13 +216,13 @@ impl Message {
         self.0.header.header.qos
     }
 
-    /// The number under which a store keeps this message, however many sessions it waits in: none until the first
+    /// The number of this message in the store, the same for all sessions. `None` until the first
     /// [`set_store_number`](Self::set_store_number).
     pub fn store_number(&self) -> Option<NonZeroU64> {
         NonZeroU64::new(self.0.header.header.store_number.load(Ordering::Relaxed))
     }
 
-    /// Gives it a number, unless it has one: the number that it has from then on.
+    /// Sets the number unless it has one. Returns its number.
     pub fn set_store_number(&self, number: NonZeroU64) -> NonZeroU64 {
         let place = &self.0.header.header.store_number;
         match place.compare_exchange(0, number.get(), Ordering::Relaxed, Ordering::Relaxed) {
@@ -232,41 +231,41 @@ impl Message {
         }
     }
 
-    /// Where a store has it, as it noted by [`set_store_place`](Self::set_store_place): for that store alone. 0 until
+    /// The place that the store noted with [`set_store_place`](Self::set_store_place). Only the store uses it. 0 until
     /// then.
     pub fn store_place(&self) -> u32 {
         self.0.header.header.store_place.load(Ordering::Relaxed)
     }
 
-    /// A store notes where it has it.
+    /// The store notes its place for the message.
     pub fn set_store_place(&self, place: u32) {
         self.0.header.header.store_place.store(place, Ordering::Relaxed);
     }
 
-    /// One more place of a session holds it. Gives the bytes of memory that are held from now on: none if others hold
-    /// it already.
+    /// Another place of a session holds the message. Returns the bytes of memory that this adds: 0 if others hold it
+    /// already.
     pub(super) fn hold(&self) -> usize {
         if self.0.header.header.holders.fetch_add(1, Ordering::Relaxed) == 0 { self.cost() } else { 0 }
     }
 
-    /// One of them does not any more. Gives the bytes that none holds from now on.
+    /// A place of a session releases the message. Returns the bytes of memory that are freed: 0 if others hold it.
     pub(super) fn release(&self) -> usize {
         if self.0.header.header.holders.fetch_sub(1, Ordering::Relaxed) == 1 { self.cost() } else { 0 }
     }
 
-    /// Bytes of memory for it, about: with the counts in front of it, and what an allocation takes.
+    /// Approximate bytes of memory, with the counts in front and the overhead of the allocation.
     pub fn cost(&self) -> usize {
         const IN_FRONT: usize = 2 * size_of::<usize>() + size_of::<Head>();
         let more = self.0.header.header.more.as_ref().map_or(0, |_| size_of::<More>() + ALLOCATION);
         (IN_FRONT + self.0.slice.len() + more + ALLOCATION).next_multiple_of(ALLOCATION_UNIT)
     }
 
-    /// Where it is: two are the same message if they are there.
+    /// The address, which identifies the message.
     pub(crate) fn address(&self) -> usize {
         self.0.slice.as_ptr() as usize
     }
 
-    /// Bytes of topic, properties and payload: what limits count.
+    /// Bytes of topic, properties and payload, as limits count them.
     pub fn size(&self) -> usize {
         let Head { topic_len, gap, .. } = &self.0.header.header;
         debug_assert!(self.0.slice.len() >= usize::from(*topic_len) + usize::from(*gap));
@@ -274,59 +273,59 @@ impl Message {
     }
 }
 
-/// Bytes that the allocator needs for each allocation, which are multiples of a unit.
+/// Bytes that the allocator adds to each allocation; sizes are multiples of a unit.
 const ALLOCATION: usize = 8;
 const ALLOCATION_UNIT: usize = 16;
 
-/// What is left of a Message Expiry Interval, in seconds: waiting takes whole seconds off [MQTT-3.3.2-6].
+/// The rest of a Message Expiry Interval, in seconds: whole seconds of waiting are subtracted [MQTT-3.3.2-6].
 fn seconds_until(at: Instant, now: Instant) -> u32 {
     let left = at.saturating_duration_since(now);
     let up = u64::from(left.subsec_nanos() > 0);
     u32::try_from(left.as_secs() + up).unwrap_or(u32::MAX)
 }
 
-/// An Application Message on its way to its subscribers.
+/// An Application Message that is being published.
 ///
-/// It borrows the packet it came in. Frames for subscribers are copied from that packet's bytes where the QoS is the
-/// same; a shared [`Message`] is made the first time that somebody has to keep it.
+/// It borrows the packet that it arrived in. PUBLISH packets to subscribers are copied from that packet if the QoS is
+/// the same. A shared [`Message`] is made when the first session has to store it.
 #[derive(Debug)]
 pub struct Outgoing<'a> {
     /// Topic Name.
     pub topic: &'a TopicName,
-    /// Application Message.
+    /// The payload.
     pub payload: &'a [u8],
     /// The QoS it was published at.
     pub qos: QoS,
-    /// RETAIN, as it was published.
+    /// RETAIN of its PUBLISH.
     pub retain: bool,
-    /// The client that published it, also by its Will; `None`: the broker itself.
+    /// The publisher, or the client whose Will it is; `None`: the broker itself.
     pub from: Option<&'a ClientId>,
     /// The user of that client.
     pub user: Option<&'a UserName>,
-    /// Properties, and when it expires.
+    /// Properties and expiry.
     pub extras: Extras<'a>,
     frame: Option<FrameBytes<'a>>,
-    /// The same PUBLISH in the version that the frame is not of: made for the first subscriber that speaks it, copied
-    /// for the others.
+    /// The same PUBLISH in the other protocol version: made for the first subscriber with that version, copied for the
+    /// others.
     translated: OnceCell<Box<[u8]>>,
     message: OnceCell<Message>,
 }
 
-/// The whole frame a PUBLISH came in, and where its parts begin.
+/// The whole packet of a PUBLISH, and the offsets of its parts.
 #[derive(Clone, Copy, Debug)]
 struct FrameBytes<'a> {
     bytes: &'a [u8],
     topic_at: usize,
-    /// It has properties: the bytes are those of MQTT 5.
+    /// It has properties: it is of MQTT 5.
     is_5: bool,
 }
 
-/// Payloads of at least this many bytes are shared by all subscribers and written from where they are; smaller ones
-/// are copied behind one another, which costs less than to keep count of them.
+/// Payloads of at least this size are not copied: subscribers share them. Copying smaller ones costs less than counting
+/// references.
 pub const LARGE_PAYLOAD: usize = 8 << 10;
 
 impl<'a> Outgoing<'a> {
-    /// A message that comes from within the broker.
+    /// A message from the broker itself.
     pub fn new(topic: &'a TopicName, payload: &'a [u8], qos: QoS) -> Self {
         Self {
             topic,
@@ -342,18 +341,18 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The same message, published with this RETAIN.
+    /// The same message with this RETAIN.
     pub fn with_retain(self, retain: bool) -> Self {
         Self { retain, ..self }
     }
 
-    /// The same message, but expiring at this time at the latest.
+    /// The same message, which expires at `latest` or earlier.
     pub fn expiring(&self, latest: Instant) -> Self {
         let expires = Some(self.extras.expires.map_or(latest, |own| own.min(latest)));
         let is_same = expires == self.extras.expires;
         Self {
             extras: Extras { expires, ..self.extras },
-            // one of MQTT 5 has an interval that is another's, or none
+            // the MQTT 5 packet has another expiry interval, or none
             frame: self.frame.filter(|frame| is_same || !frame.is_5),
             translated: OnceCell::new(),
             message: if is_same { self.message.clone() } else { OnceCell::new() },
@@ -361,25 +360,25 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The same message, published by this client of this user.
+    /// The same message from this client and user.
     pub fn with_sender(self, client: &'a ClientId, user: Option<&'a UserName>) -> Self {
         Self { from: Some(client), user, ..self }
     }
 
-    /// The message of a client's PUBLISH; `frame` is all its bytes, fixed header included.
+    /// The message of a client's PUBLISH. `frame`: the whole packet, fixed header included.
     #[inline(always)]
     pub fn from_publish(client: &'a ClientId, publish: &Publish<'a>, frame: &'a [u8]) -> Self {
         Self::of_publish(client, publish, Extras::default(), frame, None)
     }
 
-    /// The message of a PUBLISH of MQTT 5, with the properties of it that are passed on; `frame` is all its bytes; none
-    /// where they may not be passed on as they are, such as those with a Topic Alias.
+    /// The message of an MQTT 5 PUBLISH, with the properties that are forwarded. `frame`: the whole packet, or empty if
+    /// its bytes cannot be forwarded, for example because of a Topic Alias.
     #[inline(always)]
     pub fn from_publish_5(client: &'a ClientId, publish: &Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
         Self::of_publish(client, publish, extras, frame, Some(codec::properties_len(&publish.properties)))
     }
 
-    /// `properties`: how many bytes the PUBLISH has of them, their length included; `None`: it is not of MQTT 5.
+    /// `properties`: their number of bytes in the packet, with the length field; `None`: the version is not MQTT 5.
     #[inline(always)]
     fn of_publish(
         client: &'a ClientId,
@@ -389,7 +388,7 @@ impl<'a> Outgoing<'a> {
         properties: Option<usize>,
     ) -> Self {
         let identifier = if publish.qos == QoS::AtMostOnce { 0 } else { 2 };
-        // a Remaining Length that ends with a zero is longer than need be: decoders of others may refuse it
+        // a Remaining Length that ends with a zero byte is too long; decoders of clients may refuse it
         let is_shortest = frame.get(1).is_some_and(|&byte| byte < 0x80)
             || frame.iter().skip(1).find(|&&byte| byte < 0x80).is_some_and(|&last| last != 0);
         let tail = publish.topic.as_str().len() + identifier + properties.unwrap_or_default() + publish.payload.len();
@@ -411,7 +410,7 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The shared form, made at the first call.
+    /// The shared form, made by the first call.
     pub fn message(&self) -> &Message {
         self.message.get_or_init(|| match self.frame {
             Some(frame) if !self.extras.is_empty() => self.of_frame(frame),
@@ -426,7 +425,7 @@ impl<'a> Outgoing<'a> {
         })
     }
 
-    /// All at once as it came, then the properties that are passed on behind those that are not.
+    /// Copies the packet in one piece, then moves the forwarded properties in front of the payload.
     fn of_frame(&self, FrameBytes { bytes, topic_at, .. }: FrameBytes<'_>) -> Message {
         let (topic_len, properties) = (self.topic.as_str().len(), self.extras.properties);
         let before = bytes.len() - topic_at - self.payload.len() - topic_len;
@@ -453,7 +452,7 @@ impl<'a> Outgoing<'a> {
         self.topic.as_str().len() + self.extras.properties.as_bytes().len() + self.payload.len()
     }
 
-    /// What its PUBLISH says in MQTT 5 to a subscriber with these Subscription Identifiers, to be sent now.
+    /// The properties of its PUBLISH in MQTT 5 to a subscriber with these Subscription Identifiers, if it is sent now.
     pub(super) fn publish_properties<'b>(&'b self, identifiers: &'b [u8], now: Instant) -> PublishProperties<'b> {
         self.extras.publish_properties(identifiers, now)
     }
@@ -467,7 +466,7 @@ impl<'a> Outgoing<'a> {
         self.write_frame(out, found, retain, packet_id);
     }
 
-    /// Of a publisher of MQTT 5, or at another QoS.
+    /// For a publisher with MQTT 5, or another QoS.
     #[inline(never)]
     fn write_plain(&self, out: &mut Vec<u8>, qos: QoS, retain: bool, packet_id: Option<PacketId>) {
         let flags = codec::PublishFlags { dup: false, qos, retain };
@@ -478,7 +477,7 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// A PUBLISH of the publisher's QoS in the other version, which `write` makes if none has it yet.
+    /// A PUBLISH with the publisher's QoS in the other version. `write` makes it for the first subscriber.
     fn write_translated(
         &self,
         out: &mut Vec<u8>,
@@ -492,12 +491,12 @@ impl<'a> Outgoing<'a> {
             write(&mut bytes);
             bytes.into()
         });
-        // behind the length, of which the last byte alone is below 0x80, and that of the topic
+        // behind the Remaining Length, whose last byte alone is below 0x80, and the length of the topic
         let length = bytes.iter().skip(1).take_while(|&&byte| byte >= 0x80).count() + 1;
         self.write_frame(out, FrameBytes { bytes, topic_at: 1 + length + 2, is_5 }, retain, packet_id);
     }
 
-    /// The same in MQTT 5, with what is this subscriber's own: Subscription Identifiers, or a Topic Alias.
+    /// The same in MQTT 5, with properties of this subscriber: Subscription Identifiers or a Topic Alias.
     pub(super) fn write_small_5(
         &self,
         out: &mut Vec<u8>,
@@ -505,13 +504,13 @@ impl<'a> Outgoing<'a> {
         packet_id: Option<PacketId>,
         properties: &PublishProperties<'_>,
     ) {
-        // a topic that the client knows by its alias is not said again
+        // a topic that the client knows by its alias is left out
         let topic = if properties.names_topic() { self.topic.as_str().as_bytes() } else { &[] };
         codec::encode::publish_header_5(out, flags, topic, packet_id, properties, self.payload.len());
         out.extend_from_slice(self.payload);
     }
 
-    /// The same without such, sent now.
+    /// The same without such properties, sent now.
     #[inline]
     pub(super) fn write_plain_5(
         &self,
@@ -528,20 +527,19 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// Where the bytes in the other version are, if some were made.
+    /// The address of the bytes in the other version, if they were made.
     #[cfg(test)]
     pub(super) fn translated(&self) -> Option<usize> {
         self.translated.get().map(|bytes| bytes.as_ptr() as usize)
     }
 
-    /// The publisher's own bytes, or those in the other version.
+    /// Appends the publisher's bytes, or those in the other version.
     #[inline(always)]
     fn write_frame(&self, out: &mut Vec<u8>, frame: FrameBytes<'_>, retain: bool, packet_id: Option<PacketId>) {
         let FrameBytes { bytes, topic_at, .. } = frame;
         let start = out.len();
         out.extend_from_slice(bytes);
-        // the publisher's DUP does not travel on [MQTT-3.3.1-3], nor its RETAIN unless that was asked for
-        // [MQTT-3.3.1-9]
+        // DUP is not forwarded [MQTT-3.3.1-3], and RETAIN only with Retain As Published [MQTT-3.3.1-9]
         out[start] = 0x30 | (self.qos as u8) << 1 | u8::from(retain);
         if let Some(id) = packet_id {
             let at = start + topic_at + self.topic.as_str().len();

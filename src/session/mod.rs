@@ -67,31 +67,31 @@ use crate::{
     types::{ClientId, PacketId, ProtocolVersion, QoS, QueueFull},
 };
 
-/// The bounds of one session.
+/// The limits of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// QoS 1 and 2 messages sent and not acknowledged.
+    /// QoS 1 and 2 messages in flight to the client.
     pub max_inflight_out: usize,
-    /// QoS 2 messages taken and not released.
+    /// Unreleased QoS 2 messages of the client.
     pub max_inflight_in: usize,
     /// Messages in the queue.
     pub max_queued_messages: usize,
     /// Bytes (topics and payloads) in the queue.
     pub max_queued_bytes: usize,
-    /// Which message goes when the queue is full.
+    /// Which message is dropped when the queue is full.
     pub queue_full: QueueFull,
-    /// Queue QoS 0 messages too while the client is away.
+    /// Queue QoS 0 messages while the client is away?
     pub queue_qos0: bool,
-    /// Bytes written for the client that its socket has not taken.
+    /// Bytes of output that the socket has not accepted.
     pub max_outbound_bytes: usize,
 }
 
-/// One client's Session State, and the bytes on their way to it while it is connected.
+/// One client's Session State, and the output to it while it is connected.
 #[derive(Debug)]
 pub struct Session {
     id: ClientId,
     expiry: Expiry,
-    /// Under which a store keeps it; `None`: none does.
+    /// The number in the store; `None`: it is not stored.
     number: Option<SessionNumber>,
     dropped: Dropped,
     outbound: Option<Box<Outbound>>,
@@ -101,23 +101,23 @@ pub struct Session {
     attached: Option<Attached>,
 }
 
-/// What a session has only while its client is connected.
+/// The part of a session that exists only while its client is connected.
 #[derive(Debug)]
 struct Attached {
-    /// Bytes that the driver has not taken yet.
+    /// Output that the driver has not taken yet.
     out: Option<Box<OutBuf>>,
-    /// Bytes that the driver took and the socket has not taken yet.
+    /// Bytes that the driver took and the socket has not accepted yet.
     writing: usize,
-    /// Most have none, and a box is small then.
+    /// In a box, because most clients have no Will.
     will: Option<Box<StoredWill>>,
-    /// `None`: it speaks MQTT 3.1 or 3.1.1.
+    /// `None`: the client uses MQTT 3.1 or 3.1.1.
     dialect: Option<Box<Dialect>>,
 }
 
-/// The start of a connection: its CONNACK, and how the session writes to the client.
+/// The start of a connection: its CONNACK, and the encoding of packets to the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Welcome<'a> {
-    /// The version that it speaks.
+    /// The client's protocol version.
     pub version: ProtocolVersion,
     /// The CONNACK that accepts it.
     pub connack: Connack<'a>,
@@ -126,7 +126,7 @@ pub struct Welcome<'a> {
 }
 
 impl Welcome<'_> {
-    /// For a client without properties, and a CONNACK without properties.
+    /// For a client and a CONNACK without properties.
     pub fn plain(version: ProtocolVersion, session_present: bool) -> Self {
         Self { version, connack: Connack::accepted(session_present), says: ClientSays::default() }
     }
@@ -140,21 +140,21 @@ impl<'a> Welcome<'a> {
     }
 }
 
-/// What the caller of the session must do for a packet.
+/// What the caller must do after a packet.
 #[derive(Debug)]
 pub enum Action<'a> {
-    /// Nothing; there may be bytes to send.
+    /// Nothing. There may be output.
     None,
-    /// Publish this message; then acknowledge it as its QoS asks.
+    /// Publish this message, then acknowledge it according to its QoS.
     Publish(Publish<'a>),
-    /// The client released a QoS 2 message: send PUBCOMP, once that is durable. Its place may go to one that had to
-    /// wait: publish that, then send its PUBREC.
+    /// The client released a QoS 2 message: send PUBCOMP once that is durable. If a waiting message took its place:
+    /// publish that, then send its PUBREC.
     Complete(PacketId, ReasonCode, Stored, Option<Deferred>),
-    /// The client has a QoS 2 message: send PUBREL, once that is durable.
+    /// The client has received a QoS 2 message: send PUBREL once that is durable.
     Release(PacketId, ReasonCode, Stored),
-    /// A QoS 2 PUBLISH that was taken before: send its PUBREC once more, and nothing else.
+    /// A QoS 2 PUBLISH that was accepted before: send its PUBREC again, and do nothing else.
     Repeated(PacketId),
-    /// A QoS 2 PUBLISH beyond the window: hand it to [`Session::defer`].
+    /// A QoS 2 PUBLISH beyond the window: call [`Session::defer`].
     Defer(Publish<'a>),
     /// Subscribe, then send SUBACK.
     Subscribe(Subscribe<'a>),
@@ -162,12 +162,12 @@ pub enum Action<'a> {
     Unsubscribe(Unsubscribe<'a>),
     /// Send PINGRESP.
     Ping,
-    /// The client is done: discard the Will, close.
+    /// DISCONNECT: discard the Will and close.
     Disconnect,
 }
 
 impl Session {
-    /// A new session, not connected. `number`: that under which a store keeps it.
+    /// A new session without a connection. `number`: its number in the store.
     pub fn new(id: ClientId, expiry: Expiry, number: Option<SessionNumber>) -> Self {
         Self {
             id,
@@ -181,7 +181,7 @@ impl Session {
         }
     }
 
-    /// Client Identifier.
+    /// The Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
     }
@@ -191,29 +191,29 @@ impl Session {
         self.expiry
     }
 
-    /// The client asks for another one.
+    /// The client requested another expiry.
     pub fn set_expiry(&mut self, expiry: Expiry) {
         self.expiry = expiry;
     }
 
-    /// Under which a store keeps it; `None`: none does.
+    /// The number in the store; `None`: it is not stored.
     pub fn number(&self) -> Option<SessionNumber> {
         self.number
     }
 
-    /// A client is attached.
+    /// Is a client attached?
     pub fn is_connected(&self) -> bool {
         self.attached.is_some() || self.is_inside()
     }
 
-    /// Messages waiting or in flight.
+    /// Queued messages and messages in flight.
     pub fn backlog(&self) -> Backlog {
         self.outbound.as_ref().map_or(Backlog::default(), |outbound| outbound.backlog())
     }
 
-    /// Tells the journal what became of the backlog. To be called before the session is unlocked, by a caller of
-    /// [`handle_packet`](Self::handle_packet), [`fill`](Self::fill) or [`skip_unreadable`](Self::skip_unreadable):
-    /// one call for many of those; everything else that changes the backlog tells it itself.
+    /// Reports changes of the backlog to the journal. Call it before the session is unlocked, once after calls of
+    /// [`handle_packet`](Self::handle_packet), [`fill`](Self::fill) and [`skip_unreadable`](Self::skip_unreadable).
+    /// Other methods report changes themselves.
     #[inline]
     pub fn tell_backlog(&mut self, journal: &mut impl Journal) {
         self.tell_backlog_to(|before, now| journal.holds(before, now));
@@ -227,7 +227,7 @@ impl Session {
         }
     }
 
-    /// The session ends: drops its messages. Returns its subscriptions.
+    /// Ends the session: drops its messages. Returns its subscriptions.
     pub fn end(&mut self, journal: &mut impl Journal) -> Vec<FilterId> {
         self.forget_outbound(journal);
         self.inbound = None;
@@ -241,14 +241,14 @@ impl Session {
         }
     }
 
-    /// Are there bytes for the client that its connection has not taken?
+    /// Is there output that the connection has not taken?
     pub fn has_bytes(&self) -> bool {
         self.attached.as_ref().and_then(|a| a.out.as_ref()).is_some_and(|out| !out.is_empty())
     }
 
-    /// Would messages that wait, or that the client has not acknowledged, be lost with this process?
+    /// Would queued or unacknowledged messages be lost with this process?
     pub fn loses_messages(&self) -> bool {
-        // a store keeps those of QoS 1 and 2
+        // the store keeps those of QoS 1 and 2
         let kept = self.number.is_some();
         self.outbound.as_ref().is_some_and(|o| if kept { o.has_qos0() } else { !o.is_idle() })
     }
@@ -258,15 +258,15 @@ impl Session {
         self.dropped.get()
     }
 
-    /// How many of them there were since this was last asked.
+    /// How many were dropped since the last call.
     pub fn take_dropped(&mut self) -> u32 {
         self.dropped.take()
     }
 
-    // ---- the client comes and goes ----
+    // ---- connecting and disconnecting ----
 
-    /// A client is here: CONNACK goes out first, then what was in flight, in its order, with DUP [MQTT-4.4.0-1], then
-    /// what waits; of both as much as the socket takes, see [`fill`](Self::fill).
+    /// Attaches a connected client: the CONNACK goes out first, then messages that were in flight, in order and with
+    /// DUP [MQTT-4.4.0-1], then queued ones, as far as [`fill`](Self::fill) allows.
     pub fn attach(&mut self, welcome: &Welcome<'_>, will: Option<StoredWill>, turn: &mut Turn<'_, impl Journal>) {
         let mut out = turn.pool.take();
         let Welcome { version, connack, says } = *welcome;
@@ -283,7 +283,7 @@ impl Session {
         self.tell_backlog(&mut turn.journal);
     }
 
-    /// Does the client take an answer of so many bytes? If not, none is to be sent, and nothing done that asks for it.
+    /// `Err`: an answer of this size is too large for the client. Then the packet must not be handled.
     pub fn takes_answer(&self, bytes: usize) -> Result<(), ProtocolError> {
         let dialect = self.attached.as_ref().and_then(|attached| attached.dialect.as_ref());
         match dialect.is_none_or(|dialect| dialect.takes_bytes(bytes)) {
@@ -292,11 +292,11 @@ impl Session {
         }
     }
 
-    /// The client is gone: what it was not sent for certain stays, as far as Session State goes. Gives its Will.
+    /// Detaches the client. The Session State keeps messages that it has not acknowledged. Returns its Will.
     pub fn detach(&mut self, turn: &mut Turn<'_, impl Journal>) -> Option<StoredWill> {
         let attached = self.attached.take();
         if let Some(outbound) = &mut self.outbound {
-            // of a session that ends now, those of a group are others'
+            // if the session ends now, its messages of groups move to other members
             if !turn.limits.queue_qos0 && self.expiry.outlives_connection() {
                 outbound.forget_qos0();
             }
@@ -322,14 +322,14 @@ impl Session {
         will.map(|will| *will)
     }
 
-    /// Takes the Will of the connected client, to be published, if this is true of it.
+    /// Takes the Will of the connected client if the condition is true of it.
     pub fn take_will_if(&mut self, is_wanted: impl FnOnce(&StoredWill) -> bool) -> Option<StoredWill> {
         let will = self.attached.as_mut()?.will.take_if(|will| is_wanted(will))?;
         Some(*will)
     }
 
-    /// Which topic a PUBLISH of the connected client means by its Topic Alias; it is remembered where the PUBLISH says
-    /// which. `None`: it has no alias.
+    /// The topic of the Topic Alias in a PUBLISH of the connected client. A topic in the PUBLISH is remembered. `None`:
+    /// the PUBLISH has no alias.
     pub fn resolve_alias(
         &mut self,
         publish: &Publish<'_>,
@@ -350,19 +350,19 @@ impl Session {
         Ok(topic)
     }
 
-    // ---- subscriptions: the index holds them, the session knows which are its ---
+    // ---- subscriptions: the router's index has them, the session knows which are its own ----
 
-    /// The filters this session is subscribed to.
+    /// The filters that this session subscribes to.
     pub fn subscriptions(&self) -> &[FilterId] {
         &self.subscriptions
     }
 
-    /// A filter it was not subscribed to before.
+    /// Adds a filter that the session did not subscribe to.
     pub fn add_subscription(&mut self, filter: FilterId) {
         self.subscriptions.push(filter);
     }
 
-    /// A filter it is not subscribed to any more.
+    /// Removes a filter.
     pub fn remove_subscription(&mut self, filter: FilterId) {
         if let Some(at) = self.subscriptions.iter().position(|&f| f == filter) {
             self.subscriptions.swap_remove(at);
@@ -371,8 +371,8 @@ impl Session {
 
     // ---- packets from the client ----
 
-    /// A packet of a connected client: changes the state, turns waiting messages into bytes where it made room, and
-    /// says what else is to be done and answered. Answers go out in the order of the packets [MQTT-4.6.0-2].
+    /// Handles a packet of a connected client: changes the state, encodes queued messages if that freed places, and
+    /// returns what the caller must do. Answers are sent in the order of the packets [MQTT-4.6.0-2].
     #[inline(always)]
     pub fn handle_packet<'a>(
         &mut self,
@@ -387,7 +387,7 @@ impl Session {
             Packet::Puback(ack) => self.handle_puback(ack.packet_id, turn)?,
             Packet::Pubrec(ack) => {
                 if ack.reason.is_error() {
-                    // the client does not want it: it is done with (MQTT 5 section 4.3.3)
+                    // the client refused the message, which completes it (MQTT 5 section 4.3.3)
                     if let Some(outbound) = &mut self.outbound {
                         let refused = outbound.handle_refused(ack.packet_id)?;
                         self.forget(refused, &mut turn.journal);
@@ -401,7 +401,7 @@ impl Session {
                     None => None,
                 };
                 if let (Some(number), Some(session)) = (found, self.number) {
-                    // a client that completed a message knows nothing of it any more: it must not be sent once more
+                    // the client has the message, so it must not be sent again, also after a crash
                     stored = turn.journal.changed(session, SessionChange::Released { number });
                 }
                 return Ok(Action::Release(ack.packet_id, known(found.is_some()), stored));
@@ -429,7 +429,7 @@ impl Session {
         Ok(Action::None)
     }
 
-    /// A PUBACK, whatever its Reason Code.
+    /// Handles a PUBACK with any Reason Code.
     #[inline(always)]
     pub fn handle_puback(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
         if let Some(outbound) = &mut self.outbound {
@@ -456,19 +456,19 @@ impl Session {
         })
     }
 
-    /// The server's Receive Maximum, as the client was told; as much as can be said for one of a version before MQTT 5.
+    /// The server's Receive Maximum from the CONNACK; the largest value before MQTT 5.
     pub fn receive_maximum(&self) -> usize {
         let dialect = self.attached.as_ref().and_then(|attached| attached.dialect.as_ref());
         dialect.map_or(u16::MAX.into(), |dialect| dialect.receive_maximum())
     }
 
-    /// How many QoS 2 messages of the client are taken and not released; others wait.
+    /// Number of QoS 2 messages of the client that may be unreleased; further ones wait.
     fn inbound_window(&self, limits: &SessionLimits) -> usize {
         let (most, at_once) = (limits.max_inflight_in, self.receive_maximum());
         self.inbound.as_ref().map_or(most.min(at_once), |inbound| inbound.window(most, at_once))
     }
 
-    /// PUBREL. A client that has its PUBCOMP may use the identifier for another message: it has to be free by then.
+    /// PUBREL. Frees the identifier before the PUBCOMP, because the client may then use it again.
     fn complete<'a>(&mut self, id: PacketId, turn: &mut Turn<'_, impl Journal>) -> Action<'a> {
         let window = self.inbound_window(turn.limits);
         let Some(inbound) = &mut self.inbound else { return Action::Complete(id, known(false), Stored::Done, None) };
@@ -482,7 +482,7 @@ impl Session {
         Action::Complete(id, found, inbound.stored(), inbound.next_deferred(window))
     }
 
-    /// A QoS 2 message of the client was refused: when it comes again, it is a new one. Its place is free: see
+    /// Refuses a QoS 2 message of the client: if it is sent again, it is new. Its place is free: see
     /// [`next_deferred`](Self::next_deferred).
     pub fn refuse(&mut self, id: PacketId) {
         if let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) {
@@ -490,28 +490,28 @@ impl Session {
         }
     }
 
-    /// A QoS 2 message of the client that waits, if there is a place for it by now: it is to be published.
+    /// Accepts a waiting QoS 2 message of the client if the window has a place: the caller publishes it.
     pub fn next_deferred(&mut self, limits: &SessionLimits) -> Option<Deferred> {
         let window = self.inbound_window(limits);
         self.inbound.as_mut()?.next_deferred(window)
     }
 
-    /// A message was completed.
+    /// Records that a message was completed.
     fn forget(&self, number: Option<u64>, journal: &mut impl Journal) {
         if let (Some(session), Some(number)) = (self.number, number) {
-            // that it is known to be done is nobody's to wait for: at worst it is sent once more, with DUP
+            // no task waits for this record: if it is lost, the message is sent again with DUP
             journal.coalesce(session, SessionChange::Completed { number, count: 1 });
         }
     }
 
-    /// When it is durable that QoS 2 messages were taken and released: a PUBREC or PUBCOMP that is sent again waits for
-    /// it too, whichever connection the first one was owed to.
+    /// When the records of accepted and released QoS 2 messages are durable. A repeated PUBREC or PUBCOMP waits for
+    /// them too, also on another connection.
     pub fn receipts_stored(&self) -> Stored {
         self.inbound.as_ref().map_or(Stored::Done, |inbound| inbound.stored())
     }
 
-    /// A QoS 2 message of the client was published; `stored` says when what it set off is durable. Where it set off
-    /// anything, that it was taken has to be as durable: gives when all of it is.
+    /// A QoS 2 message of the client was published; `stored`: when its deliveries are durable. If they are stored, the
+    /// receipt must be stored with them. Returns when everything is durable.
     pub fn received(&mut self, id: PacketId, stored: Stored, turn: &mut Turn<'_, impl Journal>) -> Stored {
         let Some(inbound) = self.inbound.as_mut().filter(|inbound| inbound.is_publishing(id)) else { return stored };
         let mut stored = stored;
@@ -524,21 +524,21 @@ impl Session {
         stored
     }
 
-    /// Keeps a QoS 2 message until the client has released an older one.
+    /// Lets a QoS 2 message wait until the client has released an older one.
     pub fn defer(&mut self, deferred: Deferred, turn: &Turn<'_, impl Journal>) -> Result<(), ProtocolError> {
         self.inbound.get_or_insert_default().defer(deferred, turn.limits.max_queued_bytes)
     }
 
-    /// QoS 2 messages of the client that it has not released, those among them that wait to be taken.
+    /// Number of unreleased QoS 2 messages of the client, including waiting ones.
     pub fn unreleased(&self) -> usize {
         self.inbound.as_ref().map_or(0, |inbound| inbound.len())
     }
 }
 
-/// Bytes for a client's own Topic Aliases that it may have though all queues together are full.
+/// Bytes for a client's own Topic Aliases that it may use even if all queues together are full.
 const FEW_ALIASES: usize = 4 << 10;
 
-/// What an answer to an acknowledgement says: was its Packet Identifier in use?
+/// The Reason Code of an answer to an acknowledgement: was its Packet Identifier in use?
 fn known(found: bool) -> ReasonCode {
     if found { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound }
 }

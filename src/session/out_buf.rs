@@ -1,82 +1,82 @@
 //! [`OutBuf`]: output bytes of one client. Small packets are collected in one buffer. Large payloads are not copied:
-//! the buffer notes where they belong. [`BufPool`] recycles the buffers.
+//! the buffer has their places. [`BufPool`] recycles the buffers.
 
 use std::io::IoSlice;
 
 use super::message::Message;
 
-/// Bytes on their way to one client.
+/// Output bytes of one client.
 #[derive(Debug, Default)]
 pub struct OutBuf {
     bytes: Vec<u8>,
     /// Bytes of `bytes` that are written.
     written: usize,
     large: Vec<LargePayload>,
-    /// Of `large`, those that are written whole.
+    /// Number of payloads in `large` that are completely written.
     large_written: usize,
-    /// Bytes of all payloads in `large` not yet written.
+    /// Bytes of payloads in `large` that are not written yet.
     large_left: usize,
-    /// Where in `bytes` the next answers go: see [`keep_place`](Self::keep_place).
+    /// The place in `bytes` for the next answers: see [`keep_place`](Self::keep_place).
     place: Option<usize>,
-    /// PUBLISH packets.
+    /// Number of PUBLISH packets.
     messages: u32,
 }
 
 #[derive(Debug)]
 struct LargePayload {
-    /// It goes out when `bytes` has been written up to here.
+    /// The payload's place in `bytes`.
     at: usize,
     message: Message,
     /// Bytes of the payload that are written.
     written: usize,
 }
 
-/// A buffer that grew beyond this is not kept for later use.
+/// Buffers with a larger capacity are not reused.
 const KEEP_CAPACITY: usize = 64 << 10;
 
 impl OutBuf {
-    /// Bytes not yet written.
+    /// Bytes that are not written yet.
     #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len() - self.written + self.large_left
     }
 
-    /// Nothing left to write.
+    /// Is everything written?
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Where to append packets.
+    /// The buffer to append packets to.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// One of the packets is a PUBLISH.
+    /// Counts a PUBLISH.
     #[inline]
     pub(super) fn note_message(&mut self) {
         self.messages += 1;
     }
 
-    /// How many PUBLISH packets are in it, written or not.
+    /// Number of PUBLISH packets, written or not.
     pub fn messages(&self) -> u32 {
         self.messages
     }
 
-    /// The payload of `message` comes next; its header was just appended to [`bytes_mut`](Self::bytes_mut).
+    /// Appends the payload of `message`, whose header was just appended to [`bytes_mut`](Self::bytes_mut).
     pub fn push_payload(&mut self, message: Message) {
         self.large_left += message.payload().len();
         self.large.push(LargePayload { at: self.bytes.len(), message, written: 0 });
     }
 
-    /// The next answers that are [appended](Self::append) go in front of all that comes from now on. Nothing of this
-    /// buffer is written yet.
+    /// Marks this place: the next answers that are [appended](Self::append) go here, in front of later output. Nothing
+    /// of this buffer may have been written.
     pub fn keep_place(&mut self) {
         self.place = Some(self.bytes.len());
     }
 
-    /// Appends answers, or puts them at the place that was kept.
+    /// Appends answers, or inserts them at the marked place.
     #[inline]
     pub fn append(&mut self, answers: &mut Vec<u8>) {
         match self.place.take().filter(|&at| at < self.bytes.len()) {
@@ -89,7 +89,7 @@ impl OutBuf {
         }
     }
 
-    /// Takes what came behind the place that was kept, if anything did. No place is kept any more.
+    /// Takes the output behind the marked place, if there is any, and removes the mark.
     pub fn split_at_place(&mut self) -> Option<Self> {
         let at = self.place.take().filter(|&at| at < self.bytes.len())?;
         let bytes = self.bytes.split_off(at);
@@ -100,7 +100,7 @@ impl OutBuf {
         Some(Self { bytes, large, large_left, ..Self::default() })
     }
 
-    /// Appends what was [split off](Self::split_at_place).
+    /// Appends output that was [split off](Self::split_at_place).
     pub fn join(&mut self, behind: Self) {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&behind.bytes);
@@ -108,7 +108,7 @@ impl OutBuf {
         self.large_left += behind.large_left;
     }
 
-    /// What to write next, in order, into `slices`, `most` bytes of it; how many were filled.
+    /// Fills `slices` with up to `most` bytes to be written next, in order. Returns the number of slices.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>], most: usize) -> usize {
         let (mut from, mut filled, room) = (self.written, 0, slices.len());
         let mut left = most;
@@ -120,7 +120,7 @@ impl OutBuf {
                 left -= part.len();
             }
         };
-        // more payloads than slices: the rest has its turn when these are written
+        // with more payloads than slices, the rest follows in the next call
         for large in self.large.iter().skip(self.large_written).take(room) {
             push(&self.bytes[from..large.at]);
             push(&large.message.payload()[large.written..]);
@@ -132,13 +132,13 @@ impl OutBuf {
         filled
     }
 
-    /// The unwritten bytes, where they stand in one piece.
+    /// The unwritten bytes, if they are contiguous.
     #[inline]
     pub fn contiguous(&self) -> Option<&[u8]> {
         self.large.is_empty().then(|| &self.bytes[self.written..])
     }
 
-    /// The first `n` unwritten bytes are written.
+    /// The first `n` unwritten bytes were written.
     pub fn advance(&mut self, mut n: usize) {
         while let Some(large) = self.large.get_mut(self.large_written) {
             let before = large.at - self.written;
@@ -169,15 +169,15 @@ impl OutBuf {
     }
 }
 
-/// Empty buffers for reuse, so that an idle client holds none.
+/// Empty buffers for reuse, so that an idle client has none.
 #[derive(Debug, Default)]
 pub struct BufPool {
-    // boxed as sessions hold them: a pointer each while there is something to send, nothing else
+    // boxed, because sessions hold a pointer to a buffer or nothing
     #[allow(clippy::vec_box)]
     free: Vec<Box<OutBuf>>,
 }
 
-/// Buffers kept for reuse; more are given back to the allocator.
+/// Most buffers that are kept.
 const KEEP_BUFFERS: usize = 1024;
 
 impl BufPool {
@@ -187,7 +187,7 @@ impl BufPool {
         self.free.pop().unwrap_or_default()
     }
 
-    /// Gives a buffer back, whatever is in it.
+    /// Takes a buffer back, with any contents.
     pub fn put(&mut self, mut buf: Box<OutBuf>) {
         if buf.bytes.capacity() <= KEEP_CAPACITY && self.free.len() < KEEP_BUFFERS {
             buf.reset();
@@ -195,7 +195,7 @@ impl BufPool {
         }
     }
 
-    /// Gives the memory of unused buffers back to the allocator, but for a few.
+    /// Frees unused buffers, except a few.
     pub fn shrink(&mut self) {
         self.free.truncate(16);
         self.free.shrink_to(16);

@@ -1,17 +1,17 @@
-//! Packet Identifiers from a running number: message `n` of a session has identifier `(n - 1) % 65,535 + 1`, so that
-//! the order of sending, the identifier and the place in a sorted list are one number.
+//! Packet Identifiers from a running number: message `n` of a session has the identifier `(n - 1) % 65,535 + 1`. So
+//! order of sending, identifier and place in a sorted list are one number.
 
 use crate::types::PacketId;
 
-/// How many identifiers there are.
+/// Number of identifiers.
 pub(super) const COUNT: u64 = 65_535;
 
-/// The identifier of the message with this number; numbers begin with 1.
+/// The identifier of the message with this number, which is at least 1.
 pub(super) fn of(seq: u64) -> PacketId {
     u16::try_from((seq - 1) % COUNT + 1).ok().and_then(PacketId::new).expect("1 to 65,535")
 }
 
-/// The numbers below `before` that have this identifier, the largest first.
+/// The numbers below `before` with this identifier, in descending order.
 pub(super) fn numbers_of(id: PacketId, before: u64) -> impl Iterator<Item = u64> {
     let residue = u64::from(id.get());
     let newest = (before > residue).then(|| before - 1 - (before - 1 - residue) % COUNT);

@@ -1,5 +1,5 @@
-//! [`Queue`]: the messages that wait for one client, in order of arrival. With `queue_full = "keep-last"` it also has
-//! an index by topic, so that each step takes logarithmic time.
+//! [`Queue`]: the queued messages of one client, in order of arrival. With `queue_full = "keep-last"` it also has an
+//! index by topic, so that each step takes logarithmic time.
 
 use std::{
     cmp::Ordering,
@@ -9,45 +9,45 @@ use std::{
 use super::{identifiers::SubIds, message::Message, share::Share};
 use crate::types::QoS;
 
-/// A message that waits.
+/// A queued message.
 #[derive(Clone, Debug)]
 pub(super) struct Queued {
-    /// Its place in the order in which messages came.
+    /// Its number in order of arrival.
     pub(super) number: u64,
     pub(super) message: Message,
     pub(super) qos: QoS,
-    /// Sent with RETAIN.
+    /// RETAIN of the delivery.
     pub(super) retain: bool,
-    /// The shared subscription that it came through.
+    /// The shared subscription that matched.
     pub(super) share: Share,
-    /// Sent with these Subscription Identifiers.
+    /// Its Subscription Identifiers.
     pub(super) ids: SubIds,
 }
 
 const _: () = assert!(size_of::<Queued>() == 24);
 
-/// Messages that wait, by rising number.
+/// Queued messages, by rising number.
 #[derive(Debug)]
 pub(super) enum Queue {
     InOrder(VecDeque<Queued>),
     ByTopic(Box<ByTopic>),
 }
 
-/// Messages that wait, of which those that a new one may push out are found by their topics.
+/// Queued messages with an index by topic, to find the ones that a new message may replace.
 #[derive(Debug, Default)]
 pub(super) struct ByTopic {
     messages: BTreeMap<u64, Queued>,
     topics: BTreeSet<OfTopic>,
-    /// The same, those first that are not the newest of their topic: whether one is, and its number.
+    /// The order of dropping: first messages that are not the newest of their topic (`false`), by number.
     next_to_go: BTreeSet<(bool, u64)>,
 }
 
-/// Bytes of memory for one message in a list, which has room for half as many again, on average.
+/// Bytes of memory of a message in a list, whose capacity is half as much again on average.
 pub(super) const QUEUED_COST: usize = size_of::<Queued>() * 3 / 2;
-/// Bytes of memory for one message in three trees, whose nodes are two thirds full.
+/// Bytes of memory of a message in three trees, whose nodes are two thirds full.
 const BY_TOPIC: usize = (size_of::<(u64, Queued)>() + size_of::<OfTopic>() + size_of::<(bool, u64)>()) * 3 / 2;
 
-/// A queue that is no longer than this needs no index until it is full.
+/// A queue up to this length needs no index until it is full.
 const SHORT: usize = 64;
 
 impl Default for Queue {
@@ -65,7 +65,7 @@ impl Queue {
         }
     }
 
-    /// Bytes of memory for the places of what waits, about.
+    /// Approximate bytes of memory for the places of queued messages.
     #[inline]
     pub(super) fn cost(&self) -> usize {
         match self {
@@ -87,7 +87,7 @@ impl Queue {
         }
     }
 
-    /// Takes one whose number is above those of the others.
+    /// Adds a message whose number is higher than all others.
     #[inline]
     pub(super) fn push_back(&mut self, new: Queued) {
         match self {
@@ -96,7 +96,7 @@ impl Queue {
         }
     }
 
-    /// The first. A queue that gets empty gives back what it took.
+    /// Removes the first message. An empty queue frees its memory.
     #[inline]
     pub(super) fn pop_front(&mut self) -> Option<Queued> {
         match self {
@@ -118,11 +118,11 @@ impl Queue {
         }
     }
 
-    /// Those stay that `stays` says yes to; it is asked once about each, in their order.
+    /// Keeps the messages for which `stays` returns true. It is called once for each, in order.
     pub(super) fn retain(&mut self, mut stays: impl FnMut(&Queued) -> bool) {
         match self {
             Self::InOrder(queue) => queue.retain(stays),
-            // what is the newest of its topic may be another one now
+            // the newest message of a topic may have changed
             Self::ByTopic(queue) => {
                 let messages = std::mem::take(&mut queue.messages);
                 *self = Self::InOrder(messages.into_values().filter(|m| stays(m)).collect());
@@ -130,7 +130,7 @@ impl Queue {
         }
     }
 
-    /// Takes messages into their places, by their numbers.
+    /// Inserts messages at their places by number.
     pub(super) fn merge(&mut self, messages: impl Iterator<Item = Queued>) {
         let mut all: VecDeque<Queued> = match std::mem::take(self) {
             Self::InOrder(queue) => queue,
@@ -155,7 +155,7 @@ impl Queue {
         }
     }
 
-    /// Takes out the one that has waited longest.
+    /// Removes the oldest message.
     pub(super) fn take_oldest(&mut self) -> Option<Queued> {
         match self {
             Self::InOrder(queue) => queue.pop_front(),
@@ -166,11 +166,10 @@ impl Queue {
         }
     }
 
-    /// Takes out the one that gives way to `new`, if the newest of each topic is to stay.
+    /// Removes the message that `new` replaces, if the newest message of each topic is to stay.
     ///
-    /// A topic pushes out its own messages first: one that has many takes nothing from others. Where each is the newest
-    /// of its topic, one has to be lost: that which has waited longest is the most likely to be outdated, and was sent
-    /// the earliest.
+    /// A topic replaces its own messages first, so that a busy topic takes nothing from others. If every message is the
+    /// newest of its topic, the oldest one is dropped: it is the most likely to be outdated.
     pub(super) fn take_outdated_by(&mut self, new: &Message) -> Option<Queued> {
         let queue = self.by_topic();
         let same = queue.oldest_of(new);
@@ -178,8 +177,8 @@ impl Queue {
         queue.remove(number)
     }
 
-    /// The newest of each topic is to stay: a queue that gets long learns its topics before it is full, so that no
-    /// single message pays for many.
+    /// With `keep-last`, a growing queue builds its index before it is full, so that no single message has to wait for
+    /// that.
     #[inline]
     pub(super) fn learn_topics(&mut self) {
         if self.len() > SHORT {
@@ -201,7 +200,7 @@ impl Queue {
 }
 
 impl ByTopic {
-    /// In the order in which they came.
+    /// In order of arrival.
     pub(super) fn all(&self) -> impl Iterator<Item = &Queued> {
         self.messages.values()
     }
@@ -218,7 +217,7 @@ impl ByTopic {
         self.messages.insert(new.number, new);
     }
 
-    /// Takes one out: never the newest of a topic of which others stay.
+    /// Removes a message, but not the newest of a topic with other messages.
     fn remove(&mut self, number: u64) -> Option<Queued> {
         let gone = self.messages.remove(&number)?;
         self.topics.remove(&OfTopic { message: gone.message.clone(), number });
@@ -228,19 +227,19 @@ impl ByTopic {
         Some(gone)
     }
 
-    /// The oldest with the topic of this one.
+    /// The oldest message with the topic of this one.
     fn oldest_of(&self, message: &Message) -> Option<u64> {
         let first = OfTopic { message: message.clone(), number: 0 };
         self.topics.range(&first..).next().filter(|oldest| oldest.is_beside(&first)).map(|oldest| oldest.number)
     }
 
-    /// The oldest of those that are the newest of their topics, or of the others.
+    /// The oldest among the newest messages of their topics, or among the others.
     fn first_to_go(&self, newest: bool) -> Option<u64> {
         self.next_to_go.range((newest, 0)..).next().filter(|first| first.0 == newest).map(|first| first.1)
     }
 }
 
-/// A message that waits, in the order of topics. It shares the message, so that no topic is copied.
+/// A queued message in the order of topics. It shares the message, so the topic is not copied.
 #[derive(Debug)]
 struct OfTopic {
     message: Message,
@@ -248,7 +247,7 @@ struct OfTopic {
 }
 
 impl OfTopic {
-    /// Have both the same topic?
+    /// Do both have the same topic?
     fn is_beside(&self, other: &Self) -> bool {
         self.message.topic_bytes() == other.message.topic_bytes()
     }

@@ -1,31 +1,31 @@
-//! A session's messages as a store kept them: from [`RestoredMessage`]s back to a [`Session`].
+//! A session's messages from the store: from [`RestoredMessage`]s back to a [`Session`].
 
 use super::{Expiry, Identifiers, Message, Session, SessionNumber, Share, inflight::SendState, queue::Queued};
 use crate::types::{ClientId, PacketId, QoS};
 
-/// A QoS 1 or 2 message of a session as it was.
+/// A QoS 1 or 2 message of a session in the store.
 #[derive(Clone, Debug)]
 pub struct RestoredMessage {
     /// See [`SessionChange::Queued`](super::SessionChange::Queued).
     pub number: u64,
-    /// How far it came.
+    /// Its state.
     pub state: RestoredState,
 }
 
-/// How far a message came.
+/// The state of a message.
 #[derive(Clone, Debug)]
 pub enum RestoredState {
-    /// It waits.
+    /// It is queued.
     Queued {
         /// The message.
         message: Message,
-        /// At which QoS it is to be sent.
+        /// The QoS of the delivery.
         qos: QoS,
-        /// With RETAIN.
+        /// RETAIN of the delivery.
         retain: bool,
-        /// Through a shared subscription.
+        /// It matched a shared subscription.
         shared: bool,
-        /// With these Subscription Identifiers, as properties on the wire.
+        /// Its Subscription Identifiers, as properties on the wire.
         identifiers: Identifiers,
     },
     /// It was sent, and is sent again.
@@ -34,16 +34,16 @@ pub enum RestoredState {
         sent: u64,
         /// The message.
         message: Message,
-        /// At which QoS.
+        /// The QoS of the delivery.
         qos: QoS,
-        /// With RETAIN.
+        /// RETAIN of the delivery.
         retain: bool,
-        /// Through a shared subscription.
+        /// It matched a shared subscription.
         shared: bool,
-        /// With these Subscription Identifiers, as properties on the wire.
+        /// Its Subscription Identifiers, as properties on the wire.
         identifiers: Identifiers,
     },
-    /// PUBREC came; PUBREL is sent again.
+    /// PUBREC arrived; PUBREL is sent again.
     Released {
         /// Its place in the order of sending.
         sent: u64,
@@ -51,8 +51,8 @@ pub enum RestoredState {
 }
 
 impl Session {
-    /// A session that a store kept, its client away. `messages` come by rising number; `received` are the Packet
-    /// Identifiers of QoS 2 messages that the client has not released, in the order in which they came.
+    /// A session from the store, with its client away. `messages`: by rising number. `received`: the Packet Identifiers
+    /// of unreleased QoS 2 messages of the client, in order of arrival.
     pub fn restore(
         id: ClientId,
         number: SessionNumber,

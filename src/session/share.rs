@@ -2,29 +2,29 @@
 
 use super::message::Message;
 
-/// Which of the shared subscriptions of its session a message came through.
+/// Which shared subscription of its session a message matched.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share(u8);
 
-/// A message of a group that its session does not send: it is another member's.
+/// A message of a group that its session did not send: another member gets it.
 #[derive(Clone, Debug)]
 pub struct Moved {
-    /// The place that it had in the order in which messages came.
+    /// Its number in order of arrival.
     pub number: u64,
     /// The message.
     pub message: Message,
-    /// With RETAIN.
+    /// RETAIN of the delivery.
     pub retain: bool,
     /// Its group.
     pub share: Share,
 }
 
 impl Share {
-    /// None: the subscription is not shared.
+    /// No shared subscription.
     pub const NONE: Self = Self(0);
-    /// One that nobody noted.
+    /// An unknown shared subscription.
     pub const SOME: Self = Self(u8::MAX);
-    /// The most that are told apart.
+    /// The highest number; beyond it shared subscriptions are not distinguished.
     pub const MOST: u8 = u8::MAX - 1;
 
     /// The shared subscription with this number, from 1 to [`MOST`](Self::MOST).
@@ -32,7 +32,7 @@ impl Share {
         Self(number)
     }
 
-    /// What a store keeps says whether there was one, and not which.
+    /// The store keeps only whether there was one.
     pub(super) fn restored(shared: bool) -> Self {
         if shared { Self::SOME } else { Self::NONE }
     }

@@ -5,7 +5,7 @@ use super::{How, Journal, Message, Moved, Outgoing, Session, SessionChange, Sess
 use crate::types::QoS;
 
 impl Session {
-    /// Would a message of so many bytes be sent at once?
+    /// Would a message of this size be sent at once?
     pub fn has_room(&self, bytes: usize, qos: QoS, limits: &SessionLimits) -> bool {
         let Some(attached) = &self.attached else { return self.is_inside() && self.has_place_in_queue(bytes, limits) };
         let waiting = attached.pending();
@@ -16,7 +16,7 @@ impl Session {
         })
     }
 
-    /// Has its queue a place for one more message of so many bytes?
+    /// Does the queue have a place for another message of this size?
     pub fn has_place_in_queue(&self, bytes: usize, limits: &SessionLimits) -> bool {
         self.outbound.as_ref().is_none_or(|outbound| {
             let own = outbound.bound();
@@ -26,23 +26,23 @@ impl Session {
         })
     }
 
-    /// Is the message larger than its connected client takes?
+    /// Is the message larger than the connected client accepts?
     pub fn is_too_small_for<J>(&self, outgoing: &Outgoing<'_>, how: How<'_>, turn: &Turn<'_, J>) -> bool {
         self.attached.as_ref().is_some_and(|attached| attached.is_too_small_for(outgoing, how, turn.now))
     }
 
-    /// Does a message of a group wait?
+    /// Is a message of a group queued?
     pub fn has_shared_waiting(&self) -> bool {
         self.outbound.as_ref().is_some_and(|outbound| outbound.has_shared_waiting())
     }
 
-    /// The session is about to [end](Self::end): the messages of its groups that were not sent, and those of QoS 1 that
-    /// its client has not acknowledged. QoS 2 messages that were sent are no one else's [MQTT-4.8.2-5].
+    /// Call it before the session [ends](Self::end). Returns messages of groups that were not sent, and those of QoS 1
+    /// that are not acknowledged. QoS 2 messages that were sent must not go to other members [MQTT-4.8.2-5].
     pub fn shared_at_end(&mut self) -> Vec<Moved> {
         self.outbound.as_ref().map_or_else(Vec::new, |outbound| outbound.shared_at_end())
     }
 
-    /// Takes out messages of its groups that wait: those that `goes` says yes to, `most` at most.
+    /// Removes at most `most` queued messages of groups for which `goes` returns true.
     pub fn take_shared(
         &mut self,
         most: usize,
@@ -53,7 +53,7 @@ impl Session {
         let (taken, acknowledged) = outbound.take_shared(most, goes);
         if let Some(session) = self.number {
             for number in acknowledged {
-                // those that get them have them in the same group of records
+                // the records of their new sessions are in the same group of records
                 turn.journal.coalesce(session, SessionChange::Completed { number, count: 1 });
             }
         }

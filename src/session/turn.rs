@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use super::{BufPool, SessionLimits};
 
-/// The time, the limits, the buffers and the journal of one turn: all that a session needs and does not own.
+/// The context of one turn: everything that a session uses and does not own.
 #[derive(Debug)]
 pub struct Turn<'a, J> {
-    /// When the turn began: the session knows no other clock.
+    /// When the turn began. A session has no other clock.
     pub now: Instant,
     /// The limits in force.
     pub limits: &'a SessionLimits,
-    /// Gives the buffers for what goes out.
+    /// Provides buffers for output.
     pub pool: &'a mut BufPool,
-    /// Is told what becomes of messages.
+    /// Is told about sent, dropped and stored messages.
     pub journal: J,
 }

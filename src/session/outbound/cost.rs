@@ -17,7 +17,7 @@ impl Outbound {
         }
     }
 
-    /// Tells the gauges what became of the backlog since they were told.
+    /// Reports changes of the backlog to the gauges.
     #[inline]
     pub(in super::super) fn tell(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
         let (before, now) = (self.told, self.backlog());
@@ -27,7 +27,7 @@ impl Outbound {
         }
     }
 
-    /// Tells them of one more message in flight, which made so many bytes be held: see [`count_in`](Self::count_in).
+    /// Reports one more message in flight. `held`: bytes of memory from [`count_in`](Self::count_in).
     #[inline]
     pub(in super::super) fn tell_one_sent(&mut self, held: usize, holds: impl FnOnce(Backlog, Backlog)) {
         let before = self.told;
@@ -36,7 +36,7 @@ impl Outbound {
         holds(before, self.told);
     }
 
-    /// The same of one more retained message of a new subscription.
+    /// Reports one more retained message of a new subscription.
     #[inline]
     pub(in super::super) fn tell_one_brought(&mut self, holds: impl FnOnce(Backlog, Backlog)) {
         self.tell_one_sent(QUEUED_COST, holds);
@@ -47,13 +47,13 @@ impl Outbound {
         self.id_sets.as_ref().map_or(0, |sets| sets.cost())
     }
 
-    /// Bytes of memory for the places of what waits and is skipped.
+    /// Bytes of memory for the places of queued and skipped messages.
     fn places(&self) -> usize {
         let skipped = self.unreadable.as_ref().map_or(0, |unreadable| unreadable.cost());
         self.queue.cost() + self.brought.len() * QUEUED_COST + skipped + self.cost_of_notes()
     }
 
-    /// One more place here holds the message. Gives the bytes that no place of any session held before.
+    /// Another place of this session holds the message. Returns the bytes of memory that this adds over all sessions.
     #[inline]
     pub(in super::super) fn count_in(&mut self, message: &Message) -> usize {
         let held = message.hold();
@@ -73,7 +73,7 @@ impl Outbound {
         }
     }
 
-    /// Forgets everything that waits, is in flight or is skipped.
+    /// Forgets all messages that are queued, in flight or skipped.
     pub(in super::super) fn clear(&mut self) {
         if !(self.queue.is_empty() && self.brought.is_empty()) {
             self.forget_queued(|_| true);
@@ -88,7 +88,7 @@ impl Outbound {
         self.id_sets = None;
     }
 
-    /// Names each message that is held here, and gives the bytes of the places for them.
+    /// Calls `name` for each message, and returns the bytes of their places.
     #[cfg(test)]
     pub(in super::super) fn costs(&self, mut name: impl FnMut(&Message)) -> usize {
         self.queue.for_each(|m| name(&m.message));

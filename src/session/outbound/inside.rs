@@ -1,5 +1,5 @@
-//! [`Inside`]: what is kept beside the messages for a client within this process: its own bound, who published what
-//! waits, and what it missed.
+//! [`Inside`]: the additional state of a client within this process: its limits, the publishers of queued messages, and
+//! what it missed.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -16,23 +16,23 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Inside {
     bound: Bound,
-    /// Of messages that wait, by their numbers.
+    /// The origin of queued messages, by number.
     notes: BTreeMap<u64, Note>,
     missed: Missed,
 }
 
-/// Bytes of memory for a note, about: the nodes of the tree are two thirds full.
+/// Approximate bytes of memory of a note: the nodes of the tree are two thirds full.
 const NOTE_COST: usize = size_of::<(u64, Note)>() * 3 / 2;
 
-/// Messages that the client took and has not acknowledged, at most: half of the Packet Identifiers that there are.
+/// Most messages that are taken and not acknowledged: half of the Packet Identifiers.
 const MOST_IN_FLIGHT: usize = 1 << 15;
 
 impl Outbound {
-    /// A client within this process has the session from now on. What an earlier one took and did not acknowledge is
-    /// given again.
+    /// Attaches a client within this process. Messages that an earlier client took and did not acknowledge are given
+    /// again.
     pub(in super::super) fn attach_inside(&mut self, bound: Bound) {
         self.inside = Some(Box::new(Inside { bound, notes: BTreeMap::new(), missed: Missed::default() }));
-        // its window is as wide as its queue is long from the beginning
+        // its whole window is open from the beginning
         self.acknowledged = FIRST_WINDOW;
         self.begin_resend();
     }
@@ -42,13 +42,13 @@ impl Outbound {
         self.inside.is_some()
     }
 
-    /// The client's own bound, if it is within this process.
+    /// The limits of the client, if it is within this process.
     #[inline]
     pub(in super::super) fn bound(&self) -> Option<Bound> {
         self.inside.as_ref().map(|inside| inside.bound)
     }
 
-    /// The limits that hold for this queue. `true`: they are those of a client within this process.
+    /// The limits of this queue. `true`: those of a client within this process.
     #[inline]
     pub(in super::super) fn own_bound(&self, limits: QueueLimits) -> (QueueLimits, bool) {
         match &self.inside {
@@ -60,19 +60,19 @@ impl Outbound {
         }
     }
 
-    /// Messages that the client may take before it acknowledges one.
+    /// Most messages that the client may take before it acknowledges one.
     pub(in super::super) fn inside_window(&self) -> usize {
         self.bound().map_or(0, |bound| bound.messages.clamp(1, MOST_IN_FLIGHT))
     }
 
-    /// A message waits for a client within this process: whose it is, and since when.
+    /// Notes the origin of a queued message.
     pub(in super::super) fn note(&mut self, number: u64, outgoing: &Outgoing<'_>, now: Instant) {
         let Some(inside) = &mut self.inside else { return };
         let note = Note { client: outgoing.from.cloned(), user: outgoing.user.cloned(), at: now };
         inside.notes.insert(number, note);
     }
 
-    /// A message was dropped.
+    /// Counts a dropped message.
     #[inline]
     pub(in super::super) fn missed(&mut self, number: u64, why: Gone) {
         let Some(inside) = &mut self.inside else { return };
@@ -83,13 +83,13 @@ impl Outbound {
         }
     }
 
-    /// What the client missed since it came.
+    /// Messages that the client missed since it was attached.
     pub(in super::super) fn all_missed(&self) -> Missed {
         self.inside.as_ref().map_or_else(Missed::default, |inside| inside.missed)
     }
 
-    /// What was noted of the message that is taken now; it is forgotten, and so are those in front of it, which went
-    /// to other members of a group.
+    /// Takes the note of the message that is taken now, and forgets earlier ones: their messages went to other members
+    /// of a group.
     pub(in super::super) fn take_note(&mut self, number: u64) -> Option<Note> {
         let notes = &mut self.inside.as_mut()?.notes;
         let note = notes.remove(&number);
@@ -99,8 +99,8 @@ impl Outbound {
         note
     }
 
-    /// One that was taken before and not acknowledged is taken again. An error: nobody waits for it any more, and this
-    /// is its number.
+    /// The next message that was taken before and not acknowledged. `Err`: the number of a message that was released,
+    /// which is complete now.
     pub(in super::super) fn take_again(&mut self) -> Option<Result<Taken, u64>> {
         let (&InFlight { seq, number, ref state }, _) = self.next_resend()?;
         if let &SendState::Published { qos, retain, message: Some(ref message), .. } = state {
@@ -110,13 +110,13 @@ impl Outbound {
         Some(Err(number))
     }
 
-    /// The client acknowledges what it took: the message's number. `None`: it has done so before.
+    /// The client acknowledges a message. Returns its number; `None`: it was acknowledged before.
     pub(in super::super) fn acknowledge(&mut self, seq: u64) -> Option<u64> {
         let at = self.inflight.binary_search_by_key(&seq, |sent| sent.seq).ok()?;
         self.complete(at)
     }
 
-    /// The message that waits longest, if the window has a place for it.
+    /// The oldest queued message, if the window has a place.
     pub(in super::super) fn next_inside(&mut self) -> Option<Queued> {
         self.next(self.inside_window())
     }

@@ -6,7 +6,7 @@ use super::{
 };
 
 impl Outbound {
-    /// Messages that wait, without those that are skipped.
+    /// Number of queued messages, without skipped ones.
     pub(in super::super) fn waiting(&self) -> usize {
         self.queue.len() + self.brought.len()
     }
@@ -20,7 +20,7 @@ impl Outbound {
         self.inflight.iter()
     }
 
-    /// The first of those that wait, by rising number.
+    /// The first queued messages, by rising number.
     pub(in super::super) fn first_waiting(&self, most: usize) -> Vec<&Queued> {
         let mut first: Vec<_> = self.brought.iter().take(most).chain(self.queue.iter().take(most)).collect();
         first.sort_unstable_by_key(|m| m.number);

@@ -1,5 +1,5 @@
-//! [`Outbound`]: QoS 1 and 2 messages on their way to one client: those in flight, in the order they were sent, and the
-//! queue of those that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
+//! [`Outbound`]: QoS 1 and 2 messages to one client: those in flight, in the order of sending, and the queue of those
+//! that wait for a place in the window (MQTT 3.1.1 sections 4.3, 4.4, 4.6).
 
 mod cost;
 mod inside;
@@ -32,52 +32,51 @@ use super::{
 };
 use crate::types::{PacketId, QoS, QueueFull};
 
-/// Messages on their way to one client.
+/// QoS 1 and 2 messages to one client.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// Sorted by `seq`, which is the order they were sent in.
+    /// Sorted by `seq`, the order of sending.
     inflight: VecDeque<InFlight>,
-    /// The number of the last message sent; its Packet Identifier follows from it.
+    /// The `seq` of the last message that was sent. Its Packet Identifier follows from it.
     last_seq: u64,
-    /// The client came back: those of `inflight` from this `seq` on are still to be sent again, before anything else.
+    /// The client returned: messages in `inflight` from this `seq` on must be sent again, before any others.
     resend: Option<u64>,
-    /// Of `inflight`, those whose PUBLISH or PUBREL is not sent before this commit is durable: QoS 2 messages, whose
-    /// receiver must never be given the same one under another Packet Identifier. By rising `seq`.
+    /// Messages in `inflight` whose PUBLISH or PUBREL must wait for this commit. They have QoS 2: the client must never
+    /// get the same message under another Packet Identifier. By rising `seq`.
     held: VecDeque<(u64, CommitSeq)>,
-    /// The number of the last message that came.
+    /// The number of the last message that arrived.
     last_number: u64,
-    /// PUBACK, PUBREC and PUBCOMP packets that were due, since the client came.
+    /// Number of valid PUBACK, PUBREC and PUBCOMP packets on this connection.
     acknowledged: u16,
     queue: Queue,
     queued_bytes: usize,
-    /// Retained messages of new subscriptions, by rising number. They have a bound of their own, and may come later
-    /// than messages in `queue` in front of which they are sent: see [`reserve_numbers`](Self::reserve_numbers).
+    /// Retained messages of new subscriptions, by rising number. They have their own limit, and are sent before
+    /// messages in `queue` with higher numbers that arrived earlier: see [`reserve_numbers`](Self::reserve_numbers).
     brought: VecDeque<Queued>,
-    /// What `ids` of messages stand for, where they are several.
+    /// The sets of Subscription Identifiers, if a message has several.
     id_sets: Option<Box<IdSets>>,
-    /// When what has expired of `queue` and `brought` is to be looked for: not before the first of them expires;
-    /// `None`: none of them does.
+    /// When to look for expired messages in `queue` and `brought`: not before the first one expires. `None`: none of
+    /// them expires.
     look_at: Option<Instant>,
-    /// Of `queue` and `brought`, those of QoS 0.
+    /// Number of QoS 0 messages in `queue` and `brought`.
     qos0: usize,
-    /// For each SUBACK that is due and not sent yet: messages that wait, with numbers above this, wait for it.
-    /// Ascending.
+    /// For each SUBACK that is due: messages with numbers above this wait for it. Ascending.
     subacks: Vec<u64>,
-    /// Those that the client may not read now; mostly none.
+    /// Messages that the client may not read now; mostly none.
     unreadable: Option<Box<Unreadable>>,
     /// Bytes of messages in `queue`, `inflight` and `unreadable`: see [`Backlog::cost`]. Retained messages of new
-    /// subscriptions are held elsewhere.
+    /// subscriptions count elsewhere.
     memory: usize,
-    /// What the gauges count of all this.
+    /// The backlog that was reported to the gauges.
     told: Backlog,
-    /// The client is within this process.
+    /// Set if the client is within this process.
     inside: Option<Box<Inside>>,
 }
 
-/// Messages that a full queue had no place for, and their numbers.
+/// Messages that a full queue dropped, and their numbers.
 pub(super) type Overflow = SmallVec<[(u64, Message); 1]>;
 
-/// How long a queue may get and what goes when it is full.
+/// The limits of a queue, and what is dropped when it is full.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueLimits {
     pub(super) messages: usize,
@@ -85,7 +84,7 @@ pub(super) struct QueueLimits {
     pub(super) full: QueueFull,
     /// All queues together hold as much as they may.
     pub(super) all_are_full: bool,
-    /// What has expired by now goes first.
+    /// Messages that have expired by this time are dropped first.
     pub(super) now: Instant,
 }
 
@@ -94,12 +93,12 @@ impl Outbound {
         self.inflight.is_empty() && self.queue.is_empty() && self.brought.is_empty() && self.skipped() == 0
     }
 
-    /// Messages that the client may not read now.
+    /// Number of messages that the client may not read now.
     pub(super) fn skipped(&self) -> usize {
         self.unreadable.as_ref().map_or(0, |unreadable| unreadable.len())
     }
 
-    /// How a message is noted that is sent with these Subscription Identifiers, properties on the wire.
+    /// The compact form of these Subscription Identifiers, which are properties on the wire.
     #[inline]
     pub(super) fn identify(&mut self, identifiers: &[u8]) -> SubIds {
         if self.id_sets.as_ref().is_some_and(|sets| sets.are_crowded()) {
@@ -108,7 +107,7 @@ impl Outbound {
         IdSets::find(&mut self.id_sets, identifiers)
     }
 
-    /// What these are.
+    /// The properties on the wire.
     #[inline]
     pub(super) fn identifiers(&self, ids: SubIds) -> Identifiers {
         IdSets::wire(&self.id_sets, ids)
@@ -124,14 +123,15 @@ impl Outbound {
         });
     }
 
-    /// The number of a message that comes now.
+    /// The number for a message that arrives now.
     pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
 
-    /// Takes a place in the window for the message with this number: its place in the order of sending, from which its
-    /// [`packet_id`](packet_ids::of) follows. `message`: where it is kept, [counted](Self::count_in) by the caller.
+    /// Takes a place in the window for the message with this number. Returns its `seq`, from which its
+    /// [`packet_id`](packet_ids::of) follows. `message`: kept to be sent again, [counted](Self::count_in) by the
+    /// caller.
     pub(super) fn begin(
         &mut self,
         number: u64,
@@ -142,7 +142,7 @@ impl Outbound {
         message: Option<Message>,
     ) -> u64 {
         let mut seq = self.last_seq + 1;
-        // an identifier comes round again after 65,535 messages: those still in flight are passed over [MQTT-2.3.1-4]
+        // identifiers repeat after 65,535 messages: skip those that are still in flight [MQTT-2.3.1-4]
         while self.inflight.front().is_some_and(|oldest| seq - oldest.seq >= packet_ids::COUNT)
             && self.find(packet_ids::of(seq), seq).is_some()
             || self.unreadable.as_ref().is_some_and(|skipped| skipped.has_packet_id(packet_ids::of(seq)))
@@ -155,9 +155,9 @@ impl Outbound {
         seq
     }
 
-    /// Has the message that was [begun](Self::begin) last to wait? One of QoS 2 is not sent before its record,
-    /// `stored`, is durable: after a crash its receiver would be given it once more, under another Packet Identifier.
-    /// Those behind it wait with it: messages leave in the order in which they came.
+    /// Must the message that was [begun](Self::begin) last wait? A QoS 2 message is not sent before its record,
+    /// `stored`, is durable: after a crash the client would get it again under another Packet Identifier. Messages
+    /// behind it wait with it, to keep the order.
     pub(super) fn hold(&mut self, seq: u64, qos: QoS, stored: Stored) -> bool {
         let commit = match (stored, self.held.back()) {
             (Stored::By(commit), None) if qos == QoS::ExactlyOnce => commit,
@@ -169,25 +169,24 @@ impl Outbound {
         true
     }
 
-    /// A PUBREL that is due again waits for this commit; all are sent in the order of their messages.
+    /// Lets a PUBREL that is sent again wait for this commit. All are sent in the order of their messages.
     pub(super) fn hold_released(&mut self, seq: u64, commit: CommitSeq) {
         let at = self.held.partition_point(|&(held, _)| held < seq);
         self.held.insert(at, (seq, commit));
     }
 
-    /// The client is back: all that is in flight is to be sent again.
+    /// The client returned: everything in flight must be sent again.
     pub(super) fn begin_resend(&mut self) {
         self.resend = self.inflight.front().map(|oldest| oldest.seq);
     }
 
-    /// Is there something left to be sent again, perhaps?
+    /// May messages have to be sent again?
     #[inline]
     pub(super) fn is_resending(&self) -> bool {
         self.resend.is_some()
     }
 
-    /// The next that is to be sent again: it counts as sent from now on. Those that are held were not sent before, and
-    /// are not sent again.
+    /// The next message to send again; it then counts as sent. Held messages were not sent before, and are skipped.
     pub(super) fn next_resend(&mut self) -> Option<(&InFlight, Identifiers)> {
         loop {
             // some may have been acknowledged meanwhile
@@ -201,7 +200,7 @@ impl Outbound {
         }
     }
 
-    /// How many of those in flight, of which the client has acknowledged nothing more, were sent again so far.
+    /// Number of messages that were sent again and are not acknowledged.
     pub(super) fn resent(&self) -> usize {
         self.resend.map_or(0, |from| self.inflight.partition_point(|m| m.seq < from))
     }
@@ -212,13 +211,13 @@ impl Outbound {
         !self.held.is_empty()
     }
 
-    /// The commit that the first message that is held waits for; `None`: it waits for a place in the window.
+    /// The commit that the first held message waits for. `None`: it waits for a place in the window.
     pub(super) fn waits_for(&self, window: usize) -> Option<CommitSeq> {
         self.held.front().filter(|&&(seq, _)| self.may_follow(seq, window)).map(|&(_, commit)| commit)
     }
 
-    /// Has this one, which is held, a place in a window of so many? All in front of it are to be sent before, and there
-    /// may be more of them than a client takes that came back. A PUBREL needs no place.
+    /// Does this held message have a place in the window? Messages before it are sent first, and a returning client may
+    /// have a smaller window than before. A PUBREL needs no place.
     fn may_follow(&self, seq: u64, window: usize) -> bool {
         if self.resend.is_some_and(|from| from <= seq) {
             return false;
@@ -228,13 +227,13 @@ impl Outbound {
         at < window.max(1) || !self.inflight.get(at).is_some_and(is_published)
     }
 
-    /// Is the message at this place in the order of sending one of those?
+    /// Is the message with this `seq` held?
     fn is_held(&self, seq: u64) -> bool {
         self.held.binary_search_by_key(&seq, |&(held, _)| held).is_ok()
     }
 
-    /// The next of them that may be sent in a window of so many, everything up to `done` being durable, and its
-    /// Subscription Identifiers. `true`: it was sent before.
+    /// The next held message that may be sent, because commits up to `done` are durable and the window has a place,
+    /// with its Subscription Identifiers. `true`: it was sent before.
     pub(super) fn next_held(&mut self, done: CommitSeq, window: usize) -> Option<(&InFlight, Identifiers, bool)> {
         loop {
             let &(seq, _) = self.held.front().filter(|&&(_, commit)| commit <= done)?;
@@ -242,7 +241,7 @@ impl Outbound {
                 return None;
             }
             self.held.pop_front();
-            // one that its client acknowledged unseen is no more
+            // a client may have acknowledged it without having received it
             if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
                 let again = self.unreadable.as_mut().is_some_and(|unreadable| unreadable.take_returned(seq));
                 return self.inflight.get(at).map(|sent| (sent, self.identifiers(sent.ids()), again));
@@ -250,7 +249,7 @@ impl Outbound {
         }
     }
 
-    /// Where the message with this identifier is in `inflight`; all of them have numbers below `before`.
+    /// The index in `inflight` of the message with this identifier and a `seq` below `before`.
     #[inline(always)]
     fn find(&self, id: PacketId, before: u64) -> Option<usize> {
         let oldest = self.inflight.front()?.seq;
@@ -262,7 +261,7 @@ impl Outbound {
             .find_map(|seq| self.inflight.binary_search_by_key(&seq, |m| m.seq).ok())
     }
 
-    /// PUBACK [MQTT-4.3.2-1]: the number of the message that is completed. `None`: no such message, which is no error
+    /// PUBACK [MQTT-4.3.2-1]. Returns the number of the completed message. `None`: no such message, which is normal
     /// after a lost session.
     #[inline(never)]
     pub(super) fn handle_puback(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
@@ -273,7 +272,7 @@ impl Outbound {
         }
     }
 
-    /// PUBREC [MQTT-4.3.3-1]: the message may be forgotten, its identifier and number, which this gives, not. A PUBREL
+    /// PUBREC [MQTT-4.3.3-1]: forgets the message, but keeps its identifier and its number, which is returned. A PUBREL
     /// is due in any case.
     pub(super) fn handle_pubrec(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
@@ -291,7 +290,7 @@ impl Outbound {
         }
     }
 
-    /// A PUBREC with an error: the message is completed, as by a PUBACK.
+    /// A PUBREC with an error completes the message, like a PUBACK.
     pub(super) fn handle_refused(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
@@ -300,7 +299,7 @@ impl Outbound {
         }
     }
 
-    /// PUBCOMP: the number of the message that is completed. `None`: no such message.
+    /// PUBCOMP. Returns the number of the completed message. `None`: no such message.
     pub(super) fn handle_pubcomp(&mut self, id: PacketId) -> Result<Option<u64>, ProtocolError> {
         let Some(at) = self.find(id, self.last_seq + 1) else { return Ok(None) };
         match self.inflight[at].state {
@@ -309,7 +308,7 @@ impl Outbound {
         }
     }
 
-    /// The client has the message.
+    /// Completes a message in flight.
     #[inline(always)]
     fn complete(&mut self, at: usize) -> Option<u64> {
         self.acknowledged = self.acknowledged.saturating_add(1);
@@ -318,19 +317,19 @@ impl Outbound {
         Some(gone.number)
     }
 
-    /// One that is to be sent again, and that its client does not take: it is completed.
+    /// Completes a message that would be sent again, because the client does not accept it.
     pub(super) fn discard(&mut self, seq: u64) {
         if let Ok(at) = self.inflight.binary_search_by_key(&seq, |m| m.seq) {
             self.complete(at);
         }
     }
 
-    /// Do messages wait that expire, perhaps?
+    /// May a queued message expire?
     pub(super) fn expires(&self) -> bool {
         self.look_at.is_some()
     }
 
-    /// Takes out those that have expired. It visits all that wait, no more than once in [`SWEEP_EVERY`].
+    /// Removes and returns expired messages. Visits all queued messages, at most once in [`SWEEP_EVERY`].
     pub(super) fn take_expired(&mut self, now: Instant) -> Overflow {
         let mut gone = Overflow::new();
         if self.look_at.is_none_or(|at| at > now) {
@@ -350,7 +349,7 @@ impl Outbound {
         gone
     }
 
-    /// This message waits.
+    /// Notes the expiry of a queued message.
     #[inline]
     fn note_expiry(&mut self, message: &Message) {
         if let Some(at) = message.expires() {
@@ -358,14 +357,14 @@ impl Outbound {
         }
     }
 
-    /// Is there a place in a window of at most `max` messages? It opens that far for a client that has shown that it
-    /// acknowledges what it is sent.
+    /// Is there a place in a window of at most `max` messages? The window is small until the client has acknowledged
+    /// some.
     pub(super) fn has_place(&self, max: usize) -> bool {
         let window = if self.acknowledged < FIRST_WINDOW { max.min(usize::from(FIRST_WINDOW)) } else { max };
         self.inflight.len() < window
     }
 
-    /// The client is gone: the window of its next connection begins anew, and no SUBACK is due any more.
+    /// The client is gone: the next connection begins with a small window, and no SUBACK is due.
     pub(super) fn detach(&mut self) {
         self.acknowledged = 0;
         self.resend = None;
@@ -376,12 +375,11 @@ impl Outbound {
         }
     }
 
-    /// A message as it was before a restart; they come by rising number. It waits, or its place in the order of sending
-    /// is given and its state.
+    /// Restores a queued message after a restart. Calls are by rising number.
     pub(super) fn restore_queued(&mut self, queued: Queued) {
         self.last_number = queued.number;
         self.note_expiry(&queued.message);
-        // what a store keeps of RETAIN does not say why: most are what a subscription brought
+        // the store does not keep why RETAIN is set; mostly a subscription brought the message
         if queued.retain {
             self.brought.push_back(queued);
         } else {
@@ -391,7 +389,7 @@ impl Outbound {
         }
     }
 
-    /// The other half of it: a message that was in flight.
+    /// Restores a message that was in flight.
     pub(super) fn restore_inflight(&mut self, seq: u64, number: u64, state: SendState) {
         self.last_number = self.last_number.max(number);
         self.last_seq = self.last_seq.max(seq);
@@ -402,24 +400,24 @@ impl Outbound {
         self.inflight.insert(at, InFlight { seq, number, state });
     }
 
-    /// Queues a message. What a full queue dropped for it is given back: older messages, or the new one.
+    /// Queues a message. Returns the messages that a full queue dropped: older ones, or this one.
     pub(super) fn enqueue(&mut self, new: Queued, limits: QueueLimits) -> Overflow {
         let size = new.message.size();
         let mut dropped = Overflow::new();
         let others = |queue: &Self| {
             let waiting = queue.queue.len() + queue.unreadable.as_ref().map_or(0, |skipped| skipped.queued());
-            // those of QoS 0 that waited for a SUBACK may be more than the limit for a moment, and push out no others
+            // QoS 0 messages that waited for a SUBACK may exceed the limit for a moment, and drop no others
             let is_over = new.qos != QoS::AtMostOnce && waiting > limits.messages;
             if is_over { waiting.saturating_sub(queue.qos0) } else { waiting }
         };
-        // where all queues together are full, this one gives up as much as it takes
+        // if all queues together are full, this one frees as much as the message needs
         let mut owed = if limits.all_are_full { size } else { 0 };
         let is_full = owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes;
         if is_full {
             dropped = self.take_expired(limits.now);
         }
         while owed > 0 || others(self) >= limits.messages || self.queued_bytes + size > limits.bytes {
-            // a message that is larger than the whole queue may be pushes nobody out
+            // a message that is larger than the whole queue may be drops no others
             let skipped = self.unreadable.as_mut().filter(|_| size <= limits.bytes).and_then(|all| all.take_oldest());
             if let Some(skipped) = skipped {
                 self.queued_bytes -= skipped.message.size();
@@ -459,8 +457,8 @@ impl Outbound {
         dropped
     }
 
-    /// Queues a retained message of a new subscription, unless `max` of them wait already: its number. `number`: one
-    /// that was [reserved](Self::reserve_numbers); `None`: it comes behind all that came before it.
+    /// Queues a retained message of a new subscription, unless `max` of them are queued. Returns its number. `number`:
+    /// a [reserved](Self::reserve_numbers) one; `None`: the next one.
     #[inline]
     pub(super) fn enqueue_retained(
         &mut self,
@@ -480,49 +478,50 @@ impl Outbound {
         Some(number)
     }
 
-    /// Reserves numbers for retained messages that are looked up in steps: messages that come meanwhile are newer, and
-    /// are sent behind them.
+    /// Reserves numbers for retained messages that are looked up in steps: messages that arrive meanwhile have higher
+    /// numbers and are sent after them.
     pub(super) fn reserve_numbers(&mut self, count: u64) -> Range<u64> {
         let first = self.last_number + 1;
         self.last_number += count;
         first..first + count
     }
 
-    /// The number of the last message that came.
+    /// The number of the last message that arrived.
     pub(super) fn last_number(&self) -> u64 {
         self.last_number
     }
 
-    /// Messages with numbers above `before` wait until [`suback_sent`](Self::suback_sent) is told the same number.
+    /// Messages with numbers above `before` wait until [`suback_sent`](Self::suback_sent) is called with the same
+    /// number.
     pub(super) fn wait_for_suback(&mut self, before: u64) {
         self.subacks.push(before);
     }
 
-    /// What waited for this SUBACK may be sent.
+    /// Messages that waited for this SUBACK may be sent.
     pub(super) fn suback_sent(&mut self, before: u64) {
         if let Some(at) = self.subacks.iter().position(|&due| due == before) {
             self.subacks.remove(at);
         }
     }
 
-    /// Is there a SUBACK that is due?
+    /// Is a SUBACK due?
     pub(super) fn owes_suback(&self) -> bool {
         !self.subacks.is_empty()
     }
 
-    /// Is there anything to be sent, perhaps?
+    /// May there be anything to send?
     #[inline]
     pub(super) fn has_waiting(&self) -> bool {
         !self.queue.is_empty() || !self.brought.is_empty() || !self.held.is_empty() || self.resend.is_some()
     }
 
-    /// Has a message that comes now nothing in front of it?
+    /// May a message that arrives now be sent at once?
     #[inline]
     pub(super) fn is_clear(&self) -> bool {
         self.queue.is_empty() && self.brought.is_empty() && self.subacks.is_empty() && self.resend.is_none()
     }
 
-    /// The message whose turn it is, if the window has a place for it and no SUBACK has to be sent first.
+    /// The next queued message, if the window has a place for it and it does not wait for a SUBACK.
     pub(super) fn next(&mut self, window: usize) -> Option<Queued> {
         let free = self.has_place(window);
         let (brought, queued) = (self.brought.front(), self.queue.front());
@@ -548,18 +547,18 @@ impl Outbound {
         Some(next)
     }
 
-    /// QoS 0 messages or retained ones are waiting: newer messages of the same topic, QoS 0 too, must not overtake them
-    /// [MQTT-4.6.0-6]. Or a SUBACK is due.
+    /// Must newer QoS 0 messages be queued? They must not overtake queued QoS 0 or retained messages of the same topic
+    /// [MQTT-4.6.0-6], nor a SUBACK that is due.
     pub(super) fn holds_back_qos0(&self) -> bool {
         !self.brought.is_empty() || self.qos0 > 0 || !self.subacks.is_empty()
     }
 
-    /// QoS 0 messages are waiting.
+    /// Are QoS 0 messages queued?
     pub(super) fn has_qos0(&self) -> bool {
         self.qos0 > 0
     }
 
-    /// Forgets QoS 0 messages that wait, for a client that went away.
+    /// Forgets queued QoS 0 messages, because the client is gone.
     pub(super) fn forget_qos0(&mut self) {
         if self.qos0 > 0 {
             self.forget_queued(|m| m.qos == QoS::AtMostOnce);
@@ -592,7 +591,7 @@ impl Outbound {
     }
 }
 
-/// Messages in flight, at most, to a client that has not acknowledged as many yet: mosquitto's window.
+/// Most messages in flight to a client that has not acknowledged as many yet: mosquitto's window.
 const FIRST_WINDOW: u16 = 20;
-/// A queue is searched for what has expired once in this time, at most.
+/// Least time between two searches for expired messages.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);

@@ -12,12 +12,12 @@ use super::{
 use crate::types::QoS;
 
 impl Outbound {
-    /// Messages in the queue, those that are skipped among them.
+    /// Number of messages in the queue, including skipped ones.
     pub(in super::super) fn queued(&self) -> usize {
         self.queue.len() + self.unreadable.as_ref().map_or(0, |skipped| skipped.queued())
     }
 
-    /// Does a message of a group wait?
+    /// Is a message of a group queued?
     pub(in super::super) fn has_shared_waiting(&self) -> bool {
         let is_shared = |m: &Queued| m.share.is_some();
         self.queue.any(is_shared)
@@ -25,7 +25,7 @@ impl Outbound {
             || self.unreadable.as_ref().is_some_and(|skipped| skipped.has_shared())
     }
 
-    /// Those that were not sent, and those of QoS 1 that are not acknowledged, in the order in which they came.
+    /// The messages of groups that were not sent, and those of QoS 1 that are not acknowledged, in order of arrival.
     pub(in super::super) fn shared_at_end(&self) -> Vec<Moved> {
         let mut all: Vec<_> = self.inflight.iter().filter_map(|sent| self.unacknowledged(sent)).collect();
         self.queue.for_each(|m| all.extend(moved(m)));
@@ -50,8 +50,8 @@ impl Outbound {
         Some(Moved { number: sent.number, message: message.clone(), retain: *retain, share: *share })
     }
 
-    /// Takes out those that wait and that `goes` says yes to, `most` at most; and gives the numbers of those among them
-    /// that a store keeps.
+    /// Removes at most `most` queued messages of groups for which `goes` returns true. Also returns the numbers of
+    /// those that a store keeps.
     pub(in super::super) fn take_shared(
         &mut self,
         most: usize,

@@ -1,4 +1,5 @@
-//! A change of a client's rights: messages that it may not read any more are skipped, others are put back.
+//! A change of a client's rights: messages that it may not read any more are skipped; messages that it may read again
+//! are put back.
 
 use std::collections::VecDeque;
 
@@ -9,9 +10,8 @@ use super::{
 use crate::types::QoS;
 
 impl Outbound {
-    /// Sorts out what the client `may` read, of the messages that wait and of those that are to be sent again, of which
-    /// the client has acknowledged nothing: what it may not is skipped, what it may again is put back in its place.
-    /// Gives how many are skipped that were not before.
+    /// Goes through queued messages and messages to be sent again that are not acknowledged: skips those that the
+    /// client may not read, and puts back those that it may read again. Returns the number of newly skipped messages.
     pub(in super::super) fn sort_out(&mut self, connected: bool, may: impl Fn(&Message) -> bool) -> usize {
         let mut skipped = self.unreadable.take().unwrap_or_default();
         let back = skipped.take_readable(|m| may(&m.message));
@@ -52,7 +52,7 @@ impl Outbound {
         self.qos0 -= qos0;
     }
 
-    /// Messages that wait, by rising number, get their places again.
+    /// Puts queued messages, by rising number, back to their places.
     fn put_back(&mut self, messages: Vec<(Queued, bool)>) {
         if messages.is_empty() {
             return;
@@ -65,8 +65,8 @@ impl Outbound {
         self.queue.merge(queued.into_iter().map(|(message, _)| message));
     }
 
-    /// One that was sent and not acknowledged is in flight again. Where its client is connected and was sent again all
-    /// that it is sent again, it is sent once more.
+    /// Puts a message back that was sent and not acknowledged. If the client is connected and the message's turn has
+    /// passed, it is sent separately.
     fn put_back_inflight(&mut self, sent: InFlight, connected: bool, skipped: &mut Unreadable) {
         let seq = sent.seq;
         let at = self.inflight.partition_point(|other| other.seq < seq);
