@@ -1,6 +1,5 @@
-//! [`Deadlines`]: for each connection of a thread, when it has to be looked at although nothing arrived. Setting one is
-//! a store into an array, done for every read; finding those that are due is a pass over that array, done once a
-//! second.
+//! [`Deadlines`]: for each connection of a thread, when to wake it although nothing arrived. Setting a deadline is a
+//! store into an array, for every read; once a second a pass over that array finds those that are due.
 
 use std::{
     num::NonZeroU32,
@@ -8,22 +7,21 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// Deadlines of one thread's connections.
+/// The deadlines of one thread's connections.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     start: Instant,
-    /// For each key; [`Tick::NEVER`] where there is none.
+    /// Index: the place of a key. [`Tick::NEVER`]: no deadline.
     at: Vec<Tick>,
-    /// When each connection became a client's.
+    /// When each connection's client was accepted.
     since: Vec<Tick>,
     wakers: Vec<Option<Waker>>,
-    /// What the clock that people read showed when the thread began, as far as is known now: milliseconds since
-    /// 1970.
+    /// The wall clock at `start`, in milliseconds since 1970, computed from its latest reading.
     wall_start: i64,
     free: Vec<Key>,
 }
 
-/// Names one connection's deadline: its place, counted from 1.
+/// Identifies a connection: its place plus 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(NonZeroU32);
 
@@ -38,17 +36,17 @@ impl Key {
     }
 }
 
-/// A moment, in tenths of a second since the thread began: small, since every connection has some.
+/// A time in tenths of a second since the thread began: small, because every connection has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(u32);
 
 const TICK: Duration = Duration::from_millis(100);
 
 impl Tick {
-    /// Later than any moment.
+    /// Later than all others.
     pub(super) const NEVER: Self = Self(u32::MAX);
 
-    /// The tick that is so much later, in whole ticks.
+    /// The tick after this duration, rounded down.
     pub(super) fn later(self, by: Duration) -> Self {
         let ticks = u32::try_from(by.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX);
         Self(self.0.saturating_add(ticks))
@@ -61,7 +59,7 @@ impl Deadlines {
         Self { start, at, since, wakers: Vec::new(), wall_start: 0, free: Vec::new() }
     }
 
-    /// A place for one more connection, whose task is woken when its deadline has passed.
+    /// Adds a connection, whose task is woken when its deadline has passed.
     pub(super) fn insert(&mut self, waker: Waker) -> Key {
         if let Some(key) = self.free.pop() {
             self.wakers[key.place()] = Some(waker);
@@ -73,30 +71,30 @@ impl Deadlines {
         Key::new(self.at.len() - 1)
     }
 
-    /// The connection ended.
+    /// Removes a connection that ended.
     pub(super) fn remove(&mut self, key: Key) {
         self.at[key.place()] = Tick::NEVER;
         self.wakers[key.place()] = None;
         self.free.push(key);
     }
 
-    /// The connection is a client's from now on.
+    /// Notes that the connection's client was accepted.
     pub(super) fn connected(&mut self, key: Key, now: Instant) {
         self.since[key.place()] = self.last(now);
     }
 
-    /// How long it has been a client's.
+    /// How long ago the client was accepted.
     pub(super) fn connected_for(&self, key: Key, now: Instant) -> Duration {
         TICK * self.last(now).0.saturating_sub(self.since[key.place()].0)
     }
 
-    /// The first tick that is not before `at`.
+    /// The first tick at or after `at`.
     pub(super) fn tick(&self, at: Instant) -> Tick {
         let since = at.saturating_duration_since(self.start).as_millis().div_ceil(TICK.as_millis());
         u32::try_from(since).map_or(Tick::NEVER, Tick)
     }
 
-    /// People's clock shows `wall`. `true`: it was set since it was last told: all connections are to be looked at.
+    /// The wall clock shows `wall`. `true`: it was set since the last call, and all connections must be looked at.
     pub(super) fn set_wall(&mut self, now: Instant, wall: SystemTime) -> bool {
         let milliseconds = |of: Duration| i64::try_from(of.as_millis()).unwrap_or(i64::MAX);
         let since_1970 = match wall.duration_since(UNIX_EPOCH) {
@@ -104,7 +102,7 @@ impl Deadlines {
             Err(before) => -milliseconds(before.duration()),
         };
         let start = since_1970.saturating_sub(milliseconds(now.saturating_duration_since(self.start)));
-        // it is also slowed and hastened a little, all the time
+        // the clock is also adjusted a little all the time
         let was_set = start.abs_diff(self.wall_start) > 1000;
         if was_set {
             self.wall_start = start;
@@ -112,15 +110,15 @@ impl Deadlines {
         was_set
     }
 
-    /// The end of a token, which ends by people's clock, to the second: a [`Tick`] of its own kind, for
-    /// [`tick_of_token`](Self::tick_of_token) alone, since that clock may be set meanwhile.
+    /// The expiry of a token, which is by the wall clock in seconds, as a [`Tick`] for
+    /// [`tick_of_token`](Self::tick_of_token) only, because that clock may be set meanwhile.
     pub(super) fn end_of_token(&self, until: Instant) -> Tick {
         let left = i64::try_from(until.saturating_duration_since(self.start).as_millis());
         let end = left.ok().and_then(|left| self.wall_start.checked_add(left)?.checked_add(999));
         end.and_then(|end| u32::try_from(end / 1000).ok()).map_or(Tick::NEVER, Tick)
     }
 
-    /// When a token with this end ends, by what people's clock shows now.
+    /// When a token with this expiry ends, by the current wall clock.
     #[inline]
     pub(super) fn tick_of_token(&self, end: Tick) -> Tick {
         if end == Tick::NEVER {
@@ -136,20 +134,20 @@ impl Deadlines {
         tick <= self.last(now)
     }
 
-    /// The last tick that is not after `now`.
+    /// The last tick at or before `now`.
     fn last(&self, now: Instant) -> Tick {
         let since = now.saturating_duration_since(self.start).as_millis() / TICK.as_millis();
         Tick(u32::try_from(since).unwrap_or(u32::MAX - 1))
     }
 
-    /// When this connection is to be looked at.
+    /// Sets the deadline of a connection.
     #[inline]
     pub(super) fn set(&mut self, key: Key, at: Tick) {
         self.at[key.place()] = at;
     }
 
-    /// Takes the wakers of those that are due (each is due again when it sets a new deadline) and says when the next
-    /// is.
+    /// Takes the wakers of connections that are due (each is due again after it sets a new deadline). Returns the next
+    /// deadline.
     pub(super) fn due(&mut self, now: Instant, due: &mut Vec<Waker>) -> Option<Instant> {
         let limit = self.last(now);
         let mut next = Tick::NEVER;
@@ -163,17 +161,17 @@ impl Deadlines {
         (next != Tick::NEVER).then(|| self.start + TICK * next.0)
     }
 
-    /// The waker of that connection, if it has not ended.
+    /// The waker of a connection, unless it has ended.
     pub(super) fn waker(&self, key: Key) -> Option<Waker> {
         self.wakers[key.place()].clone()
     }
 
-    /// The wakers of all.
+    /// The wakers of all connections.
     pub(super) fn all(&self) -> impl Iterator<Item = Waker> + '_ {
         self.wakers.iter().flatten().cloned()
     }
 
-    /// How many connections there are.
+    /// Number of connections.
     pub(super) fn len(&self) -> usize {
         self.at.len() - self.free.len()
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::router::Memory;
 
-/// Reads it from `/proc`; nothing is known where a system has none.
+/// Reads it from `/proc`. The result is empty on a system without `/proc`.
 pub(super) fn of_process() -> Memory {
     fs::read_to_string("/proc/self/status").map_or_else(|_| Memory::default(), |status| parse(&status))
 }

@@ -10,9 +10,9 @@
 //! | `connection` | one connection |
 //! | `worker` | the state of a worker thread, and the state that all share |
 //! | `transport` | TCP, TLS, WebSocket, and the PROXY protocol |
-//! | `deadlines` | when connections have to be looked at although nothing arrived |
-//! | `memory` | how much of it the process has |
-//! | `trim` | what was freed goes back to the system |
+//! | `deadlines` | when to wake connections although nothing arrived |
+//! | `memory` | the resident memory of the process |
+//! | `trim` | returns freed memory to the system |
 
 mod connection;
 mod deadlines;

@@ -1,5 +1,5 @@
-//! [`Stepped`]: the connections of one thread without a runtime and without sockets. A task is polled when a test says
-//! so, if it was woken.
+//! [`Stepped`]: the connections of one thread without a runtime and without sockets. A test decides when a task that
+//! was woken is polled.
 
 use std::{
     cell::RefCell,
@@ -30,17 +30,17 @@ use crate::{
     router::{Peer, Router},
 };
 
-/// What a client and the broker's end of its connection share.
+/// The state shared by a client and the broker's end of its connection.
 #[derive(Clone, Default)]
 pub(crate) struct Line(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// On its way to the broker.
+    /// Bytes for the broker.
     up: VecDeque<u8>,
-    /// The broker's end is given so many bytes, and then none until it asks again.
+    /// Bytes from the broker. They can be read until none are left, then the reader asks again.
     down: Vec<u8>,
-    /// So many bytes are taken of what the broker writes.
+    /// Number of bytes that the client still accepts.
     room: usize,
     client_is_gone: bool,
     broker_is_gone: bool,
@@ -49,7 +49,7 @@ struct Inner {
 }
 
 impl Line {
-    /// The client sends this.
+    /// The client sends bytes.
     pub(crate) fn send(&self, bytes: &[u8]) {
         let mut inner = self.0.borrow_mut();
         inner.up.extend(bytes);
@@ -58,7 +58,7 @@ impl Line {
         reader.into_iter().for_each(Waker::wake);
     }
 
-    /// The client takes what has come, and as much again as this.
+    /// The client takes what has arrived, and accepts `room` more bytes.
     pub(crate) fn take(&self, room: usize) -> Vec<u8> {
         let mut inner = self.0.borrow_mut();
         inner.room = room;
@@ -69,7 +69,7 @@ impl Line {
         bytes
     }
 
-    /// The client is gone; what it sent arrives.
+    /// The client closes; what it sent arrives.
     pub(crate) fn hang_up(&self) {
         let mut inner = self.0.borrow_mut();
         inner.client_is_gone = true;
@@ -78,7 +78,7 @@ impl Line {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// The broker has closed it.
+    /// Has the broker closed the connection?
     pub(crate) fn is_closed(&self) -> bool {
         self.0.borrow().broker_is_gone
     }
@@ -148,7 +148,7 @@ struct Task {
     waker: Waker,
 }
 
-/// The connections of the thread that made it.
+/// The connections of the thread that created this.
 pub(crate) struct Stepped {
     shared: Arc<NetShared>,
     tasks: BTreeMap<u64, Task>,
@@ -167,7 +167,7 @@ impl Stepped {
         Self { shared, tasks: BTreeMap::new(), last: 0, tidied }
     }
 
-    /// One more client connects: gives the client's end. It takes so many bytes at first.
+    /// Connects a client, which accepts `room` bytes at first. Returns the client's end.
     pub(crate) fn connect(&mut self, room: usize) -> Line {
         let line = Line::default();
         line.0.borrow_mut().room = room;
@@ -182,13 +182,13 @@ impl Stepped {
         line
     }
 
-    /// Tasks that were woken.
+    /// The tasks that were woken.
     pub(crate) fn woken(&self) -> Vec<u64> {
         let woken = |(number, task): (&u64, &Task)| task.woken.0.load(Ordering::SeqCst).then_some(*number);
         self.tasks.iter().filter_map(woken).collect()
     }
 
-    /// One of them has its turn.
+    /// Polls one of them.
     pub(crate) fn poll(&mut self, number: u64) {
         let Some(task) = self.tasks.get_mut(&number) else { return };
         task.woken.0.store(false, Ordering::SeqCst);
@@ -197,7 +197,7 @@ impl Stepped {
         }
     }
 
-    /// What is done twice in a second.
+    /// The work of the housekeeping task.
     pub(crate) fn housekeeping(&mut self) {
         let (now, router) = (self.shared.clock.now(), &self.shared.router);
         let mut due = Vec::new();

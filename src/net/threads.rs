@@ -31,20 +31,20 @@ use crate::{
 };
 
 enum Command {
-    /// No listener_options: MQTT from the first byte on.
+    /// Without options, MQTT from the first byte.
     Connection(Accepted, Peer, Option<Arc<ListenerOptions>>, Ticket),
     Listener(Listener, Arc<ListenerState>, Arc<Vec<mpsc::UnboundedSender<Command>>>),
-    /// The listener of that number closes; then its sender is dropped.
+    /// Closes the listener with this number, then drops the sender.
     Close(u16, oneshot::Sender<()>),
-    /// Clients of the listener of that number are judged by these settings from now on.
+    /// From now on, verify client certificates of the listener with this number by these settings.
     Judge(u16, Box<TlsSettings>),
-    /// To be answered.
+    /// Asks for an answer.
     Ping(std::sync::mpsc::Sender<()>),
-    /// Threads stop accepting, then flush for at most this long, then end.
+    /// Stop accepting, write output for at most this long, then end.
     Stop(Duration),
 }
 
-/// The threads of a server.
+/// The worker threads of a server.
 pub struct Workers {
     shared: Arc<NetShared>,
     senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
@@ -53,7 +53,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads, at least one, which do by this clock what they do at a time.
+    /// Starts `count` threads, at least one. `clock`: for all their timers.
     pub fn start(router: Arc<Router>, limits: NetLimits, count: usize, clock: Clock) -> io::Result<Self> {
         let (rates, connects) = (PublishRates::default(), ConnectRate::default());
         rates.limits_changed(&limits);
@@ -73,8 +73,8 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Accepts connections from a bound listener, until it is closed or the threads stop. `number` is what
-    /// [`Peer::listener`] says of them; a listener that had it before is closed.
+    /// Accepts connections from a bound listener until it is closed or the threads stop. `number`: the
+    /// [`Peer::listener`] of its connections; an earlier listener with this number is closed.
     pub fn listen(&self, number: u16, listener: Listener, listener_options: ListenerOptions) {
         self.tell(number, listener.endpoint(), &listener_options);
         let state = Arc::new(ListenerState::new(number, listener.endpoint().clone(), listener_options));
@@ -82,8 +82,8 @@ impl Workers {
         self.send(0, Command::Listener(listener, state, self.senders.clone()));
     }
 
-    /// Asks something else of connections that come to that listener from now on; who is connected stays so, by what it
-    /// began with, unless its certificate is no longer good. Where there is no such listener, nothing happens.
+    /// Sets the options for new connections of a listener. Existing connections keep theirs, unless their client
+    /// certificate is not valid any more. Does nothing if there is no such listener.
     pub fn replace(&self, number: u16, listener_options: ListenerOptions) {
         let state = self.listeners.lock().get(&number).cloned();
         if let Some(state) = state {
@@ -97,37 +97,37 @@ impl Workers {
         }
     }
 
-    /// What is known of a listener beside the listener itself: its name for the log, and its rates.
+    /// Tells other parts about a listener: its name for the log, and its rates.
     fn tell(&self, number: u16, endpoint: &Endpoint, listener_options: &ListenerOptions) {
         self.shared.lines.name_listener(number, listener_options.name(endpoint), endpoint.clone());
         self.shared.rates.listener_changed(number, listener_options.rates, &self.shared.limits.load());
     }
 
-    /// Closes a listener; who is connected stays so. When what this gives has ended, its address is free. `None`: there
-    /// is no such listener.
+    /// Closes a listener; its connections continue. The address is free when the returned future completes. `None`:
+    /// there is no such listener.
     pub fn close(&self, number: u16) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.listeners.lock().remove(&number)?;
         let (closed, wait) = oneshot::channel();
         self.send(0, Command::Close(number, closed));
         Some(async {
-            // the sender is dropped in any case
+            // an error means the same: the sender was dropped
             let _ = wait.await;
         })
     }
 
-    /// Asks the threads whether they serve.
+    /// A handle to ask whether the threads respond.
     pub fn pings(&self) -> Pings {
         Pings { senders: self.senders.clone() }
     }
 
-    /// New limits, for connections from their next turn on.
+    /// Sets new limits, which connections apply from their next turn on.
     pub fn set_limits(&self, limits: NetLimits) {
         self.shared.rates.limits_changed(&limits);
         self.shared.limits.store(Arc::new(limits));
     }
 
-    /// Stops accepting, writes what is queued to connected clients for at most `grace`, closes all connections and ends
-    /// the threads. Blocks until they have.
+    /// Stops accepting, writes output for at most `grace`, closes all connections and ends the threads. Blocks until
+    /// they have ended.
     pub fn stop(&mut self, grace: Duration) {
         for index in 0..self.senders.len() {
             self.send(index, Command::Stop(grace));
@@ -153,26 +153,26 @@ impl Drop for Workers {
     }
 }
 
-/// Asks the threads of a server whether they serve, also while another thread has the [`Workers`].
+/// Asks the threads of a server whether they respond, also while another thread uses the [`Workers`].
 #[derive(Clone)]
 pub struct Pings {
     senders: Arc<Vec<mpsc::UnboundedSender<Command>>>,
 }
 
 impl Pings {
-    /// Does every thread answer before that much time has passed? Blocks until they have, or it has.
+    /// Does every thread answer within this time? Blocks until then.
     pub fn are_answered(&self, within: Duration) -> bool {
         let asking = Stopwatch::start();
         let (answer, answers) = std::sync::mpsc::channel();
         let asked = self.senders.iter().all(|sender| sender.send(Command::Ping(answer.clone())).is_ok());
-        // threads that have ended leave nobody to wait for
+        // threads that have ended do not answer
         drop(answer);
         let answered = |_| answers.recv_timeout(within.saturating_sub(asking.took())).is_ok();
         asked && self.senders.iter().all(answered)
     }
 }
 
-/// The life of one thread.
+/// The main loop of a thread.
 async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::UnboundedReceiver<Command>) {
     let now = shared.clock.now();
     let worker = Worker::new(shared.clone(), vec![0; SHARED_BUFFER], ANSWERS_A_TURN, now);
@@ -190,7 +190,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
                     shared.gate.left();
                     tracing::warn!(%peer, %error, "connection not served");
                 }
-                // sockets that wait to be served are served before more are taken
+                // serve accepted sockets before accepting more
                 dealt += 1;
                 if dealt % 32 == 0 {
                     tokio::task::yield_now().await;
@@ -198,10 +198,10 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
             }
             Some(Command::Listener(listener, state, senders)) => {
                 let number = state.listener;
-                // to each thread in turn, anew with each listener: few listeners, many connections
+                // round robin, starting again with each listener: few listeners, many connections
                 let mut next = 0;
                 let deal = move |socket, peer, listener_options, ticket| {
-                    // a thread that has ended serves nobody: the socket closes
+                    // if the thread has ended, the socket closes
                     let _ = senders[next].send(Command::Connection(socket, peer, listener_options, ticket));
                     next = (next + 1) % senders.len();
                 };
@@ -213,7 +213,7 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
             Some(Command::Close(number, closed)) => {
                 if let Some(accepting) = listeners.remove(&number) {
                     accepting.abort();
-                    // an error is the abort: the socket is closed
+                    // the only error is the abort, which closes the socket
                     let _ = accepting.await;
                 }
                 drop(closed);
@@ -229,12 +229,12 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
         (worker.draining, worker.patience) = (true, draining::patience(grace));
         worker.deadlines.all().collect()
     });
-    // it slept until deadlines of before
+    // it may sleep until an earlier deadline
     deadlines.abort();
     deadlines = tokio::spawn(watch_deadlines(shared.clone()));
     if !connections.is_empty() {
         connections.into_iter().for_each(|waker| waker.wake());
-        // what is not written by then is lost: the grace is the operator's word on how long to try
+        // after the grace period, the remaining output is lost
         let _ = shared.clock.timeout(grace, pin!(idle.notified())).await;
     }
     Worker::with(|worker| shared.router.tidy(&mut worker.local));
@@ -245,8 +245,8 @@ async fn run(shared: Arc<NetShared>, index: usize, mut commands: mpsc::Unbounded
     }
 }
 
-/// Certificates of a listener's clients are judged by these settings from now on: those of connected clients once more,
-/// a few at a time, since each is a signature to check and others have their turn meanwhile.
+/// Verifies client certificates of a listener by these settings from now on. Connected clients are verified again, a
+/// few at a time, because each takes the check of a signature and other connections need turns.
 fn judge_anew(shared: &Arc<NetShared>, listener: u16, settings: TlsSettings) {
     const AT_ONCE: usize = 16;
     const EVERY: Duration = Duration::from_millis(10);
@@ -263,10 +263,10 @@ fn judge_anew(shared: &Arc<NetShared>, listener: u16, settings: TlsSettings) {
     });
 }
 
-/// A thread serves if its connections have their turn, not if it hears this alone.
+/// The thread answers only after its ready connections had a turn.
 async fn answer_ping(answer: &std::sync::mpsc::Sender<()>) {
     tokio::task::yield_now().await;
-    // one that is too late is not waited for
+    // the asker may have given up
     let _ = answer.send(());
 }
 
@@ -285,7 +285,7 @@ fn spawn_connection(
             let socket = tokio::net::TcpStream::from_std(socket)?;
             tokio::spawn(arrive(shared.clone(), listener_options, socket, peer, ticket));
         }
-        // nothing else is asked of a Unix socket
+        // a Unix socket has no other options
         (Accepted::Unix(socket), _) => {
             tokio::spawn(Connection::new(tokio::net::UnixStream::from_std(socket)?, peer, ticket));
         }
@@ -295,11 +295,11 @@ fn spawn_connection(
 
 /// Wakes connections whose deadline has passed.
 async fn watch_deadlines(shared: Arc<NetShared>) {
-    /// How late a deadline that was set meanwhile may be found.
+    /// How late a new deadline may be noticed.
     const AT_MOST: Duration = Duration::from_secs(1);
-    /// The same while the server shuts down.
+    /// The same during shutdown.
     const AT_MOST_DRAINING: Duration = Duration::from_millis(100);
-    /// How often deadlines are looked at, at most.
+    /// Least time between two passes over the deadlines.
     const AT_LEAST: Duration = Duration::from_millis(20);
     const TIDY_EVERY: Duration = Duration::from_secs(10);
     let mut due = Vec::new();
@@ -321,7 +321,7 @@ async fn watch_deadlines(shared: Arc<NetShared>) {
     }
 }
 
-/// Wakes the connections of this thread that wait for their turn to write much.
+/// Wakes connections of this thread that wait for their turn to write much.
 async fn give_turns_to_large_writes() {
     let awaited = Worker::with(|worker| worker.large_writes.awaited.clone());
     let mut next = Vec::new();
@@ -329,7 +329,7 @@ async fn give_turns_to_large_writes() {
         if next.is_empty() {
             awaited.notified().await;
         }
-        // those whose sockets have something are in front of those that are woken below
+        // ready sockets come before the connections that are woken below
         tokio::task::yield_now().await;
         next = Worker::with(|worker| {
             let next = worker.large_writes.next();
@@ -339,12 +339,12 @@ async fn give_turns_to_large_writes() {
     }
 }
 
-/// Publishes `$SYS` and Wills that waited, ends sessions whose clients stayed away, removes messages that expired.
+/// Publishes `$SYS` and waiting Wills, ends expired sessions, removes expired messages.
 async fn housekeeping(shared: Arc<NetShared>) {
     const EVERY: Duration = Duration::from_millis(500);
     const SUM_UP_EVERY: Duration = Duration::from_secs(60);
     const MEASURE_EVERY: Duration = Duration::from_secs(1);
-    /// Where more retained messages expired than are removed at once.
+    /// Interval while expired retained messages are left.
     const SOON: Duration = Duration::from_millis(10);
     let NetShared { router, clock, .. } = &*shared;
     let mut sys = SysTopics::new(clock.now());
@@ -365,7 +365,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
         let mut every = EVERY;
         Worker::with(|worker| {
             router.refresh(&mut worker.local, now);
-            // no plug-in that panics ends the housekeeping
+            // a plug-in that panics must not end the housekeeping
             worker.local.finish(|local| {
                 if do_what_is_due(router, local, now) {
                     every = SOON;
@@ -386,15 +386,15 @@ async fn housekeeping(shared: Arc<NetShared>) {
     }
 }
 
-/// Ends sessions, publishes Wills, moves and removes messages whose time has come. `true`: there is more.
+/// Ends sessions, publishes Wills, and moves and removes messages that are due. `true`: there is more.
 pub(super) fn do_what_is_due(router: &Router, local: &mut RouterThread, now: Instant) -> bool {
-    /// Wills, or sessions that end, at once: others on this thread have their turn.
+    /// Most Wills and sessions in one step, so that connections of this thread get turns.
     const AT_ONCE: usize = 10_000;
-    /// The same of retained messages that expired.
+    /// Most expired retained messages in one step.
     const RETAINED: usize = 2_048;
-    /// Sessions of which messages are looked at that expire.
+    /// Most sessions that are searched for expired messages in one step.
     const EXPIRING: usize = 2_000;
-    /// Messages that waited in a member of a group, the same.
+    /// Most messages of groups that are moved in one step.
     const MOVED: usize = 10_000;
     router.expire_sessions(local, now, AT_ONCE);
     router.publish_due_wills(local, AT_ONCE);
@@ -403,7 +403,7 @@ pub(super) fn do_what_is_due(router: &Router, local: &mut RouterThread, now: Ins
     router.remove_expired(local, now, RETAINED)
 }
 
-/// Packets, and KiB of messages, since the start; a connection that ended and a session that expired free as much as
+/// The work since the start: packets, and KiB of messages. An ended connection or an expired session frees as much as
 /// some of them.
 fn work(router: &Router) -> u64 {
     const OF_ONE: u64 = 20;

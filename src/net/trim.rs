@@ -3,22 +3,22 @@
 
 use std::time::{Duration, Instant};
 
-/// When freed memory is given back.
+/// Decides when freed memory is returned.
 #[derive(Debug)]
 pub(super) struct Trimmer {
     looked: Instant,
     work: u64,
-    /// Work since memory was given back last.
+    /// Work since memory was last returned.
     untrimmed: u64,
 }
 
-/// How often it is looked whether there is little to do: so within a minute of that, memory is given back.
+/// How often to check whether there is little work: memory is returned within a minute after a burst.
 const EVERY: Duration = Duration::from_secs(20);
-/// The same if the process has nearly as much memory as it may.
+/// The same if the process has almost reached its memory limit.
 const EVERY_UNDER_PRESSURE: Duration = Duration::from_secs(5);
-/// Work in that time that is little: a thousand packets in a second.
+/// Less work than this in that time is little: a thousand packets a second.
 const LITTLE: u64 = 20_000;
-/// After less work than this there is nothing to give back.
+/// After less work than this there is nothing to return.
 const WORTH: u64 = 5_000;
 
 impl Trimmer {
@@ -42,11 +42,11 @@ impl Trimmer {
     }
 }
 
-/// Gives back what was freed. Other allocators than glibc's do so by themselves.
+/// Returns freed memory. Only glibc's allocator needs it.
 pub(super) fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // nobody waits for it; without a thread, the next time
+        // without a thread, it is tried again the next time
         let _ = std::thread::Builder::new().name("dunlin-trim".into()).spawn(|| {
             #[allow(unsafe_code)]
             unsafe extern "C" {

@@ -1,5 +1,5 @@
-//! From CONNECT to CONNACK: the login, which may take a while. Until its end nothing more is read from the client, and
-//! packets that it sent after CONNECT wait.
+//! From CONNECT to CONNACK: the login, which may take a while. Until it is decided nothing more is read from the
+//! client, and packets that it sent after CONNECT wait.
 
 use std::{
     task::{Context, Poll},
@@ -18,19 +18,20 @@ use crate::{
     types::{ClientId, ProtocolVersion},
 };
 
-/// A client that asks to be let in.
+/// A client that asks for admission.
 pub(crate) struct Applies<'a> {
     pub(crate) connect: &'a Connect<'a>,
-    /// The frame of that.
+    /// The frame of the CONNECT.
     pub(crate) frame: &'a [u8],
-    /// The Client Identifier that it has or was given.
+    /// Its Client Identifier, from the CONNECT or assigned.
     pub(crate) client: ClientId,
-    /// It is a health check.
+    /// Is it a health check?
     pub(crate) check: bool,
 }
 
 impl<S: Stream> Connection<S> {
-    /// A CONNECT, and its frame with what came behind it: its client is accepted, refused, or waits for the verdict.
+    /// Handles a CONNECT: the client is accepted, refused, or waits for the verdict. The frame has the bytes that
+    /// followed it.
     pub(crate) fn ask(
         &mut self,
         worker: &mut Worker,
@@ -59,7 +60,7 @@ impl<S: Stream> Connection<S> {
         self.follow(worker, cx, Applies { connect, frame, client, check }, verdict)
     }
 
-    /// Does what the verdict on a client says, which is still [`Phase::Connecting`].
+    /// Carries out the verdict on a client in [`Phase::Connecting`].
     fn follow(
         &mut self,
         worker: &mut Worker,
@@ -81,12 +82,12 @@ impl<S: Stream> Connection<S> {
     fn await_verdict(&mut self, cx: &Context<'_>, applies: Applies<'_>, pending: Pending) -> Result<(), CloseReason> {
         let waiting = Waiting { pending, applicant: self.applicant(applies), behind: Vec::new(), ended: false };
         self.phase = Phase::Asking(Box::new(waiting));
-        // the turn goes on with asking for the verdict: who is to wake this task has to know it
+        // the next turn asks for the verdict, and so registers this task's waker
         cx.waker().wake_by_ref();
         Ok(())
     }
 
-    /// What is kept of a client whose CONNECT is not answered now.
+    /// The state of a client whose CONNECT is not answered now.
     pub(crate) fn applicant(&mut self, applies: Applies<'_>) -> Applicant {
         let Phase::Connecting(ticket) = std::mem::replace(&mut self.phase, Phase::Ended) else {
             unreachable!("a CONNECT is asked about once, and each AUTH")
@@ -95,7 +96,7 @@ impl<S: Stream> Connection<S> {
         Applicant { ticket, client, connect: frame.to_vec(), only_checks_health: check }
     }
 
-    /// Where a verdict is awaited: is it there? Then what waited behind the CONNECT has its turn.
+    /// Asks for a pending verdict. If it is there, packets behind the CONNECT are handled next.
     pub(crate) fn ask_again(
         &mut self,
         worker: &mut Worker,
@@ -113,7 +114,7 @@ impl<S: Stream> Connection<S> {
         if behind.is_empty() { Ok(()) } else { self.handle(worker, cx, &behind, now) }
     }
 
-    /// The verdict on a client has come, or is found now. `is_all`: it sent nothing more.
+    /// Carries out a verdict that was pending. `is_all`: the client sent nothing more.
     pub(crate) fn resume(
         &mut self,
         worker: &mut Worker,
@@ -143,7 +144,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// The CONNECT of a client whose verdict was awaited: it was decoded before it was asked about.
+/// Decodes the CONNECT of a client with a pending verdict again: it was valid the first time.
 pub(crate) fn decoded(frame: &[u8]) -> Result<Box<Connect<'_>>, CloseReason> {
     let Ok(Cut::Frame(frame)) = codec::frame(ProtocolVersion::default(), frame, frame.len()) else {
         return Err(CloseReason::ConnectionLost);

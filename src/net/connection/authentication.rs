@@ -1,5 +1,5 @@
-//! Exchanges of AUTH packets (MQTT 5 section 4.12): of a client that is not let in yet, from which nothing but AUTH and
-//! DISCONNECT is taken, and of one that is connected and authenticates once more.
+//! Exchanges of AUTH packets (MQTT 5 section 4.12): of a client that is not accepted yet, which may only send AUTH and
+//! DISCONNECT, and of a connected client that re-authenticates.
 
 use std::task::Context;
 
@@ -20,11 +20,11 @@ use crate::{
     types::ProtocolVersion,
 };
 
-/// Why a client is closed that did not answer.
+/// The reason for closing a client that did not answer.
 const TOO_LATE: &str = "no AUTH within the connect timeout (limits.connect_timeout)";
 
 impl<S: Stream> Connection<S> {
-    /// The client has to say more before it is let in: it is sent an AUTH [MQTT-4.12.0-2].
+    /// The client must prove more before it is accepted: sends it an AUTH [MQTT-4.12.0-2].
     pub(crate) fn challenge(
         &mut self,
         worker: &mut Worker,
@@ -58,7 +58,7 @@ impl<S: Stream> Connection<S> {
             return Err(reason);
         }
         if self.read_by == Tick::NEVER {
-            // it waited for the server until now
+            // so far the client waited for the server
             let now = worker.now();
             self.read_by = worker.deadlines.tick(now + worker.shared.limits.load().connect_timeout);
         }
@@ -67,7 +67,7 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// A frame of a client that owes an AUTH: one with any other reason or method, and any other packet, is an error.
+    /// Handles a frame of a client that owes an AUTH. Another packet, Reason Code or method is an error.
     pub(crate) fn hear_answer(
         &mut self,
         worker: &mut Worker,
@@ -94,8 +94,8 @@ impl<S: Stream> Connection<S> {
         self.resume(worker, cx, applicant, true, || exchange.answer(data))
     }
 
-    /// The exchange of a client that is not let in ends without a verdict: its CONNACK says why (MQTT 5 section 4.13),
-    /// and so does the log.
+    /// Ends the exchange of a client that is not accepted, without a verdict: the CONNACK (MQTT 5 section 4.13) and the
+    /// log have the reason.
     pub(crate) fn give_up_exchange(&mut self, worker: &mut Worker, reason: &CloseReason) {
         if !matches!(self.phase, Phase::Challenged(_)) {
             return;
@@ -111,7 +111,7 @@ impl<S: Stream> Connection<S> {
         worker.shared.lines.gone_while_authenticating(&self.peer(), &about, reason);
     }
 
-    /// Until when a connected client has to have authenticated once more, if it is about to.
+    /// The time by which a connected client must have re-authenticated, if it is doing so.
     #[inline]
     pub(crate) fn authenticates_by(&self, worker: &Worker) -> Option<Tick> {
         let Phase::Open(open) = &self.phase else { return None };
@@ -119,7 +119,7 @@ impl<S: Stream> Connection<S> {
         Some(worker.deadlines.tick(since + worker.shared.limits.load().connect_timeout))
     }
 
-    /// Goes on with a connected client that authenticates once more.
+    /// Continues the re-authentication of a connected client.
     #[inline]
     pub(crate) fn authenticate_again(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         match &mut self.phase {

@@ -10,13 +10,13 @@ use super::{
 use crate::session::CloseReason;
 
 impl<S: Stream> Connection<S> {
-    /// Is there something left to do of an earlier turn?
+    /// Is there work left from an earlier turn?
     #[inline]
     pub(crate) fn is_behind(&self) -> bool {
         self.reader.has_unhandled() || matches!(&self.phase, Phase::Open(open) if open.client.is_busy())
     }
 
-    /// Goes on with it. `false`: this turn is too short for it, too.
+    /// Continues it. `false`: this turn was too short as well.
     #[cold]
     pub(crate) fn catch_up(
         &mut self,
@@ -25,7 +25,7 @@ impl<S: Stream> Connection<S> {
         now: Instant,
     ) -> Result<bool, CloseReason> {
         if let Phase::Open(open) = &mut self.phase {
-            // that its packets waited is not the client's silence
+            // the client was not silent: its packets waited
             self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
             let Worker { shared, local, replies, .. } = worker;
             shared.router.resume(local, &mut open.client, replies)?;

@@ -7,7 +7,7 @@ use super::{
 use crate::{router::Count, session::CloseReason};
 
 impl<S: Stream> Connection<S> {
-    /// Tells what is held of a client whose CONNECT is not answered.
+    /// Reports the memory that is held for a client without an answered CONNECT.
     pub(crate) fn note_held(&self, worker: &Worker) {
         let limits = || worker.shared.limits.load();
         match &self.phase {
@@ -25,7 +25,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// An error if this connection has to make room for others.
+    /// `Err`: this connection must end to make space for others.
     pub(crate) fn makes_room(&self, worker: &Worker) -> Result<(), CloseReason> {
         let ticket = match &self.phase {
             Phase::Connecting(ticket) => ticket,

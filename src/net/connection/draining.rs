@@ -15,13 +15,13 @@ use super::{
 use crate::{router::Unfinished, session::CloseReason};
 
 impl<S: Stream> Connection<S> {
-    /// While the server shuts down: a client gets what waits for it, and acknowledges it, which makes room for more of
-    /// that; nothing else is taken from it.
+    /// Serves a client during shutdown: it gets its queued messages and acknowledges them, which frees places for more.
+    /// Other packets are ignored.
     pub(crate) fn drain(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         let Phase::Open(Open { farewell, until, .. }) = &self.phase else { return Err(CloseReason::ServerShutdown) };
         let (farewell, until) = (*farewell, *until);
         if farewell == Farewell::Written {
-            // whatever ends it now is the answer to our end, and nothing is answered any more
+            // an error may be the client's answer to the server's end; nothing is answered any more
             let read = self.read(worker, cx, now);
             worker.replies.clear();
             let closes = read.is_err() || worker.deadlines.has_passed(until, now);
@@ -61,7 +61,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// How long a client is waited for while it does nothing, when the whole shutdown may take `grace`.
+/// How long an inactive client is waited for, if the whole shutdown may take `grace`.
 pub(crate) fn patience(grace: Duration) -> Duration {
     grace / 10
 }

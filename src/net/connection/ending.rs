@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl<S: Stream> Connection<S> {
-    /// One that was told to end is found by what tells that its client is gone: the reason is the one it was told.
+    /// The reason for the log: if the connection was told to end, the reason for that.
     pub(crate) fn why(&self, worker: &Worker, found: CloseReason) -> CloseReason {
         match &self.phase {
             Phase::Open(open) if found == CloseReason::UserGone => worker.shared.router.why_gone(&open.client),
@@ -25,7 +25,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Clears everything away and says why, once.
+    /// Frees everything and logs the reason, once.
     pub(crate) fn end(&mut self, worker: &mut Worker, reason: &CloseReason) {
         worker.replies.clear();
         match std::mem::replace(&mut self.phase, Phase::Ended) {
@@ -35,16 +35,16 @@ impl<S: Stream> Connection<S> {
                 let dropped = worker.shared.router.end(&mut worker.local, &open.client, reason, now);
                 worker.shared.gate.left();
                 let duration = self.deadline.map_or(Duration::ZERO, |key| worker.deadlines.connected_for(key, now));
-                // said where there were any
+                // logged only if there were any
                 let ending = Ending { reason, duration, dropped: (dropped > 0).then_some(dropped), waiting: None };
-                // a health check has its line already
+                // a health check is logged elsewhere
                 if open.last_read != LastRead::HealthCheck || *reason == ProtocolError::HealthCheck.into() {
                     worker.shared.lines.disconnected(&self.caller.peer(), &(&open.client).into(), &ending);
                 }
             }
             phase @ (Phase::Connecting(_) | Phase::Asking(_) | Phase::Challenged(_) | Phase::Refused) => {
                 worker.shared.gate.left();
-                // a port check sends nothing, and needs no line above debug; a refused client already has one
+                // a port check sends nothing and is logged at debug; a refused client is logged already
                 let is_probe = matches!(reason, CloseReason::ConnectionLost) && self.reader.is_empty();
                 let was_refused = matches!(phase, Phase::Refused);
                 let told = Told { reason, size_limit: first_size_limit(&worker.shared.limits.load()) };
@@ -65,7 +65,7 @@ impl<S: Stream> Connection<S> {
 }
 
 impl<S> Drop for Connection<S> {
-    /// A task that is dropped before its connection ended: the runtime goes down, or a turn panicked.
+    /// For a task that is dropped before its connection ended: at the end of the runtime, or because a turn panicked.
     fn drop(&mut self) {
         let Self { phase, caller, deadline, writing, .. } = self;
         let open = match std::mem::replace(phase, Phase::Ended) {
@@ -75,7 +75,7 @@ impl<S> Drop for Connection<S> {
         };
         let panicked = std::thread::panicking();
         Worker::with(|worker| {
-            // what a turn that panicked had taken, and what it had to say, is not for the next connection
+            // the next connection must not use the buffer and the replies of a turn that panicked
             worker.replies.clear();
             worker.buffer.resize(SHARED_BUFFER, 0);
             let reason = if panicked { CloseReason::Panicked } else { CloseReason::ServerShutdown };

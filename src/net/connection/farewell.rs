@@ -2,23 +2,23 @@
 
 use crate::codec::PacketType;
 
-/// How far a client is served while the server shuts down.
+/// The state of a client while the server shuts down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Farewell {
-    /// Nothing is on its way in either direction, as far as is known.
+    /// As far as known, nothing is in flight in either direction.
     Idle,
-    /// Something was, since the shutdown began.
+    /// Something was in flight since the shutdown began.
     Busy,
-    /// The client has to acknowledge or to read, so that more can be sent: it is waited for until `Open::until`.
+    /// More can be sent only after the client acknowledges or reads. Wait for that until `Open::until`.
     Waiting,
-    /// All was written, and the end of it too: the client's own end is awaited, until then as well. To close before it
-    /// has come could undo what was written, for a close while bytes arrive resets the connection.
+    /// Everything was written, including the end. Wait for the client's end, also until `Open::until`: closing a socket
+    /// that still receives bytes resets it, and the client could lose output.
     Written,
 }
 
 impl Farewell {
-    /// A packet came while the server shuts down. `true`: it is handled, as it says how far an exchange that began
-    /// before is, or that the client leaves.
+    /// Handles the arrival of a packet during shutdown. `true`: it belongs to an exchange that began before, or is a
+    /// DISCONNECT, and is handled.
     pub(crate) fn heard(&mut self, packet: PacketType) -> bool {
         use PacketType::{Disconnect, Pingreq, Puback, Pubcomp, Pubrec, Pubrel};
         if let (Self::Waiting, Puback | Pubrec | Pubcomp) = (*self, packet) {

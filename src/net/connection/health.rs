@@ -1,5 +1,5 @@
-//! The connections of `dunlin health`, which a container's runtime makes every few seconds: they leave no line in the
-//! log above debug, and meet no other client.
+//! The connections of `dunlin health`, which a container's runtime makes every few seconds. They are logged only at
+//! debug, and do not affect other clients.
 
 use super::{
     super::{transport::Stream, worker::Worker},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl<S: Stream> Connection<S> {
-    /// Is this the CONNECT of a health check? It comes from this machine and says nothing else than its identifier.
+    /// Is this the CONNECT of a health check? It comes from this machine and has nothing but its Client Identifier.
     pub(crate) fn is_health_check(&self, worker: &Worker, connect: &Connect<'_>) -> bool {
         connect.client_id == HEALTH_CHECK
             && connect.clean_session
@@ -24,13 +24,12 @@ impl<S: Stream> Connection<S> {
             && worker.shared.lines.is_from_here(&self.peer())
     }
 
-    /// A Client Identifier that no other connection has: a check takes over neither another check nor a client's
-    /// session.
+    /// A unique Client Identifier, so that a check takes over neither another check nor a client's session.
     pub(crate) fn health_check_id(worker: &Worker) -> ClientId {
         worker.shared.router.generated_client_id(HEALTH_CHECK)
     }
 
-    /// A client that began as a health check does sends something more: it may leave, and do nothing else.
+    /// A connection that began as a health check sent another packet: only DISCONNECT is allowed.
     #[cold]
     pub(crate) fn is_no_health_check(&self, begins: Option<&u8>) -> Result<(), CloseReason> {
         match begins {

@@ -20,11 +20,11 @@ use crate::{
     types::ProtocolVersion,
 };
 
-/// A client that waits is looked at so often at least: rates may have changed.
+/// A paused client is looked at this often, because limits may change.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl<S: Stream> Connection<S> {
-    /// How many bytes may be read now, as far as rates say; `None`: none, and the task is woken when more may be.
+    /// Number of bytes that may be read now. `None`: none; the task is woken when that changes.
     #[cold]
     pub(crate) fn paced_room(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant) -> Option<usize> {
         let (Phase::Open(open), Some(key), false) = (&self.phase, self.deadline, worker.draining) else {
@@ -36,7 +36,7 @@ impl<S: Stream> Connection<S> {
         };
         let paced = worker.paced.entry(key).or_default();
         let room = match paced.room(rates, now) {
-            // one more may come, to show that it is too many
+            // one message beyond the limit is read, to detect that the client exceeds it
             Ok(room) if disconnects => room.saturating_add(SMALLEST_PUBLISH),
             Ok(room) => room,
             Err(_) if disconnects => SMALLEST_PUBLISH,
@@ -50,21 +50,21 @@ impl<S: Stream> Connection<S> {
                         waker.wake();
                     });
                 }
-                // that it is not heard is not its silence
+                // the client is not silent: the server does not read from it
                 self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
                 return None;
             }
         };
         if paced.waits_until.is_some() {
-            // from here on it is
+            // from here on its silence counts
             self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
         }
-        // what has come of a packet lies in front of what is read; one that has begun is read to its end
+        // a packet that has begun is read to its end
         let held = self.reader.held();
         Some(self.reader.need().max(held.saturating_add(room)))
     }
 
-    /// Bytes were read: if the client waited, it waited with these.
+    /// Bytes were read. If the client was paused, it had sent too much.
     #[cold]
     pub(crate) fn note_waited(&mut self, worker: &mut Worker, bytes: usize, now: Instant) {
         let (Phase::Open(open), Some(key)) = (&self.phase, self.deadline) else { return };
@@ -76,7 +76,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// These packets were handled.
+    /// Counts packets that were handled.
     #[cold]
     pub(crate) fn note_published(
         &mut self,
@@ -102,7 +102,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// How many PUBLISH packets are among these whole packets, and their bytes.
+/// Number and bytes of the PUBLISH packets among these whole packets.
 fn published(version: ProtocolVersion, mut packets: &[u8]) -> (u32, usize) {
     let (mut messages, mut bytes) = (0, 0);
     while let Ok(Cut::Frame(frame)) = codec::frame(version, packets, packets.len()) {

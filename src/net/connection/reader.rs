@@ -1,5 +1,5 @@
-//! [`Reader`]: bytes from a socket, until whole frames are there. A connection that waits holds only the bytes of the
-//! frame that is not complete; everything else passes through a buffer that all connections of a thread share.
+//! [`Reader`]: collects bytes from a socket until a frame is complete. A waiting connection holds only the bytes of an
+//! incomplete frame; everything else passes through a buffer that all connections of a thread share.
 
 use std::{
     future::Future,
@@ -11,7 +11,7 @@ use std::{
 use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
-/// The part of a frame that has arrived, or what was read and is not handled yet, if any.
+/// The beginning of a frame, or bytes that were read and are not handled yet, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Reader(Option<Box<Held>>);
 
@@ -21,33 +21,33 @@ enum Held {
     Unhandled(Unhandled),
 }
 
-/// Bytes for which a turn was too short: nothing is read while there are any.
+/// Bytes that a turn was too short for. Nothing is read while there are any.
 #[derive(Debug)]
 pub(crate) struct Unhandled {
     bytes: Vec<u8>,
-    /// Those in front of this are handled.
+    /// Bytes before this index are handled.
     from: usize,
 }
 
 #[derive(Debug)]
 struct Part {
     held: Vec<u8>,
-    /// Bytes that the whole frame will have, as far as known.
+    /// Length of the whole frame, as far as known.
     need: usize,
 }
 
 /// Size of the buffer that the connections of a thread share.
 pub(crate) const SHARED_BUFFER: usize = 256 << 10;
 
-/// A frame up to this size is completed in the shared buffer, a larger one in a buffer of its own.
+/// A frame up to this size is completed in the shared buffer, a larger one in its own.
 const COMPLETE_IN_SHARED: usize = SHARED_BUFFER / 2;
 
-/// What one read gave.
+/// The result of one read.
 #[derive(Debug)]
 pub(crate) enum Got {
-    /// This many bytes at the front of the shared buffer, those that were held among them.
+    /// This many bytes at the front of the shared buffer, including those that were held before.
     Shared(usize),
-    /// One whole frame, in the buffer that [`Reader::take`] gives.
+    /// One whole frame; [`Reader::take`] returns its buffer.
     Own,
     /// Some bytes, but the frame is not complete.
     More,
@@ -66,7 +66,7 @@ impl Reader {
         let held = match self.0.as_deref_mut() {
             Some(Held::Part(part)) if part.need > COMPLETE_IN_SHARED => return part.poll_read(cx, socket),
             Some(Held::Part(part)) => part.held.len(),
-            // it would get in front of them: it is not asked
+            // reading more would change the order
             Some(Held::Unhandled(_)) => return Poll::Pending,
             None => 0,
         };
@@ -90,12 +90,12 @@ impl Reader {
         }
     }
 
-    /// Holds the beginning of a frame, of which `need` bytes are to come in all.
+    /// Holds the beginning of a frame with a length of `need` bytes.
     pub(crate) fn hold(&mut self, part: &[u8], need: usize) {
         self.0 = Some(Box::new(Held::Part(Part { held: part.to_vec(), need })));
     }
 
-    /// Keeps bytes that are to be handled before more is read.
+    /// Keeps bytes that must be handled before more is read.
     #[cold]
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
@@ -108,7 +108,7 @@ impl Reader {
         matches!(self.0.as_deref(), Some(Held::Unhandled(_)))
     }
 
-    /// Takes them; what is still not handled is to be [put back](Self::put_back).
+    /// Takes them. Bytes that are still not handled must be [put back](Self::put_back).
     pub(crate) fn take_unhandled(&mut self) -> Option<Unhandled> {
         match self.0.take().map(|held| *held) {
             Some(Held::Unhandled(unhandled)) => Some(unhandled),
@@ -119,7 +119,7 @@ impl Reader {
         }
     }
 
-    /// So many more of these bytes are handled.
+    /// Puts the bytes back, of which `handled` more are handled.
     pub(crate) fn put_back(&mut self, mut unhandled: Unhandled, handled: usize) {
         unhandled.from += handled;
         if unhandled.from < unhandled.bytes.len() {
@@ -127,7 +127,7 @@ impl Reader {
         }
     }
 
-    /// Bytes that the frame whose beginning is held will have, as far as known; 0 where none is.
+    /// Length of the frame whose beginning is held, as far as known; 0: none is held.
     pub(crate) fn need(&self) -> usize {
         self.part().map_or(0, |part| part.need)
     }
@@ -137,7 +137,7 @@ impl Reader {
         self.part().map_or(0, |part| part.held.len())
     }
 
-    /// Bytes of memory for it.
+    /// Bytes of memory in use.
     pub(crate) fn memory(&self) -> usize {
         self.0.as_deref().map_or(0, |held| {
             let bytes = match held {
@@ -148,7 +148,7 @@ impl Reader {
         })
     }
 
-    /// Nothing of a frame has arrived.
+    /// Has nothing of a frame arrived?
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -174,8 +174,8 @@ impl Part {
         cx: &mut Context<'_>,
         mut socket: Pin<&mut impl AsyncRead>,
     ) -> Poll<io::Result<(usize, Got)>> {
-        // memory follows what has arrived, not what a length announces: what is reserved beyond is as much again, at
-        // least the size of the shared buffer (of which the system gives what is written to)
+        // memory follows the bytes that arrived, not the announced length: the reserve is as large again, and at least
+        // the size of the shared buffer (of which the system provides only pages that are written)
         let held = self.held.len();
         let room = (held * 2).max(SHARED_BUFFER).min(self.need) - held;
         self.held.reserve_exact(room);

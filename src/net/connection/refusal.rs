@@ -15,8 +15,8 @@ use crate::{
 };
 
 impl<S: Stream> Connection<S> {
-    /// CONNACK says why a client is refused, where it can; the log does, with who it was: that the connection ends
-    /// needs no line of its own. `check`: it is a health check.
+    /// Sends a CONNACK with the reason, if the version allows it, and logs the refusal. The end of the connection is
+    /// not logged again. `check`: it is a health check.
     pub(crate) fn say_refused(
         &mut self,
         worker: &mut Worker,
@@ -39,8 +39,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The first bytes of a client, `bytes`, are no CONNECT of a version that is served: a client is told so whose
-    /// version has a word for it (MQTT 5 section 4.13) [MQTT-3.1.2-2].
+    /// The client's first bytes are not a CONNECT of a supported version. If the version has a Reason Code for it, the
+    /// client gets a CONNACK (MQTT 5 section 4.13) [MQTT-3.1.2-2].
     #[cold]
     pub(crate) fn refuse_malformed(&mut self, worker: &mut Worker, bytes: &[u8], error: DecodeError) -> CloseReason {
         let reason = CloseReason::from(error);
@@ -57,9 +57,8 @@ impl<S: Stream> Connection<S> {
         reason
     }
 
-    /// Writes the CONNACK that refuses, before the connection closes; `most` are the bytes that its client takes. Gives
-    /// the Reason Code in it: a client of MQTT 5 that could be served elsewhere is told where, if the configuration
-    /// says so.
+    /// Writes the refusing CONNACK before the connection closes. `most`: the client's Maximum Packet Size. Returns the
+    /// Reason Code in it: an MQTT 5 client may be redirected to another server, if configured.
     fn answer_refused(
         &mut self,
         worker: &mut Worker,

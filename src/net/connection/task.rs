@@ -35,15 +35,15 @@ pub(crate) struct Connection<S> {
     pub(crate) deadline: Option<Key>,
     /// Read deadline: CONNECT timeout, then 1.5 × Keep Alive.
     pub(crate) read_by: Tick,
-    /// Bytes that have come since the last whole packet: see [`Self::note_progress`].
+    /// Bytes that arrived since the last whole packet: see [`Self::note_progress`].
     pub(crate) progress: u32,
     /// Write deadline while output is pending.
     pub(crate) write_by: Tick,
-    /// The thread's count of writes when it last let others write first.
+    /// The thread's count of writes when this connection last let others write first.
     pub(crate) gave_way: u16,
 }
 
-/// A [`Peer`] in fewer bytes: every connection has one, and needs it twice.
+/// A [`Peer`] in fewer bytes, because every connection has one.
 pub(crate) struct Caller {
     /// `None`: a Unix socket.
     ip: Option<IpAddr>,
@@ -67,39 +67,40 @@ impl Caller {
     }
 }
 
-/// How far a connection has come.
+/// The phase of a connection.
 pub(crate) enum Phase {
-    /// Waits for CONNECT; with its place among the connections that are not accepted.
+    /// Waits for CONNECT, with its place among connections that are not accepted.
     Connecting(Ticket),
     /// CONNECT has arrived; waits for the result of the login.
     Asking(Box<Waiting>),
-    /// The client was sent an AUTH; waits for the client's answer.
+    /// An AUTH was sent; waits for the client's answer.
     Challenged(Box<Challenged>),
-    /// A client's.
+    /// A client is connected.
     Open(Open),
-    /// The client is refused, which was logged.
+    /// The client was refused, and that was logged.
     Refused,
-    /// Everything is cleared away.
+    /// Everything is freed.
     Ended,
 }
 
 pub(crate) struct Open {
     pub(crate) client: Client,
-    /// Seconds, as in the CONNECT or as its CONNACK said.
+    /// Seconds, from the CONNECT, or from the CONNACK if that changed it.
     pub(crate) keep_alive: u16,
     pub(crate) farewell: Farewell,
     pub(crate) last_read: LastRead,
-    /// When its client's token ends, as [`Deadlines::end_of_token`](super::super::deadlines::Deadlines::end_of_token)
-    /// gives it. While the server shuts down, until when the client is waited for, in place of that.
+    /// When the client's token expires, from
+    /// [`Deadlines::end_of_token`](super::super::deadlines::Deadlines::end_of_token). During shutdown, until when the
+    /// client is waited for.
     pub(crate) until: Tick,
 }
 
-/// What the last read of a client gave.
+/// The size of the last read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LastRead {
-    /// Nothing yet, of a client that is a health check as long as it says nothing more.
+    /// Nothing yet. The client is a health check if it sends nothing more.
     HealthCheck,
-    /// Those that read little give way to nobody: it would cost them more than it gains.
+    /// Connections with small reads do not let others write first: they would lose more than that gains.
     Little,
     Much,
 }
@@ -122,7 +123,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Its CONNECT is due by then: it has taken some of its time already.
+    /// Sets the time by which the CONNECT must arrive, part of which has passed.
     pub(crate) fn due(mut self, read_by: Tick) -> Self {
         self.read_by = read_by;
         self
@@ -141,10 +142,10 @@ pub(crate) fn keep_alive_deadline(worker: &Worker, keep_alive: u16, now: Instant
     }
 }
 
-/// The turn is over, and there is more to do: the task has its next turn when all others that wait had theirs, and the
-/// system was asked which sockets have something. (A task that wakes itself is run dozens of times before that.)
+/// The turn ends with work left: the next turn comes after all other ready tasks, and after the system was asked for
+/// ready sockets. (A task that wakes itself may run dozens of times before that.)
 pub(crate) fn go_on_later(cx: &mut Context<'_>) {
-    // pending at first, which is all that is wanted of it: the runtime wakes this task
+    // pending at first: the runtime wakes this task later
     let _ = pin!(tokio::task::yield_now()).poll(cx);
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn network(error: &io::Error) -> CloseReason {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             CloseReason::ConnectionLost
         }
-        // what a transport has to say; the system's own errors have a kind alone
+        // errors of a transport have a text, errors of the system only a kind
         kind => match error.get_ref() {
             Some(why) => CloseReason::Transport(why.to_string().into()),
             None => CloseReason::Network(kind),

@@ -1,7 +1,7 @@
-//! The task that drives one [`Connection`]. A short fixed sequence of steps, each turn: read what is there,
-//! cut it into frames, let the router handle them, write what there is to write, and say when to be looked at again.
+//! The task that drives one [`Connection`]: a short fixed sequence of steps in each turn. It reads, cuts the bytes into
+//! frames, lets the router handle them, writes the output, and sets the next deadline.
 //!
-//! What a client's packets mean is the router's and the session's; this knows sockets, time and the first packet.
+//! The router and the session interpret packets; this module knows sockets, time and the first packet.
 
 use std::{
     future::Future,
@@ -29,17 +29,17 @@ use crate::{
     types::{ClientId, ProtocolVersion},
 };
 
-/// Bytes read in a turn, about, before others have theirs: what was read is on its way while more arrives.
+/// Approximate bytes read in a turn before other connections have theirs, so that output leaves while more arrives.
 const BYTES_A_TURN: usize = 128 << 10;
-/// A read of at least this many bytes is worth to be written before the next.
+/// After a read of at least this size, its output is written before the next read.
 const MUCH: usize = 16 << 10;
-/// More bytes than this of such reads that are not written are written first.
+/// If more unwritten bytes than this come from such reads, writers go first.
 const WRITE_FIRST: usize = 48 << 10;
-/// So many bytes of a packet that is not complete count as life.
+/// This many bytes of an incomplete packet count as activity.
 const PROGRESS: u32 = 1 << 10;
 
 impl<S: Stream> Connection<S> {
-    /// One turn. An error is the end.
+    /// One turn. `Err`: the connection ends.
     fn turn(&mut self, worker: &mut Worker, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let now = worker.now();
         worker.shared.router.refresh(&mut worker.local, now);
@@ -70,15 +70,14 @@ impl<S: Stream> Connection<S> {
         self.authenticate_again(worker, cx)?;
         self.write(worker, cx, now)?;
         if waits && !self.reads_too_slowly(worker) {
-            // the socket was not asked for bytes, and tells nobody of those that it has
+            // the socket was not asked for bytes, so it will not wake this task for bytes that it has
             cx.waker().wake_by_ref();
         }
         Ok(())
     }
 
-    /// Where much that was read waits to be written, those who write it have their turn first, while it is in the
-    /// processor's cache and its receivers can work on it meanwhile. Each such wait ends with the next write, or at
-    /// once where nothing is written.
+    /// Lets writers go first if much that was read waits to be written: it is still in the processor's cache, and the
+    /// receivers can work on it meanwhile. The wait ends with the next write, or at once if there is none.
     fn gives_way(&mut self, worker: &mut Worker, cx: &Context<'_>) -> bool {
         let Phase::Open(Open { last_read: LastRead::Much, .. }) = self.phase else { return false };
         if worker.unwritten < WRITE_FIRST {
@@ -110,7 +109,7 @@ impl<S: Stream> Connection<S> {
 
     // ---- reading ----
 
-    /// `true`: there may be more, but what the client sends waits until it has read what waits for it.
+    /// `true`: there may be more, but the client must first read its output.
     pub(crate) fn read(
         &mut self,
         worker: &mut Worker,
@@ -121,7 +120,7 @@ impl<S: Stream> Connection<S> {
         while taken < BYTES_A_TURN && !worker.local.work.is_spent(0) {
             if self.reads_too_slowly(worker) {
                 if let Phase::Open(open) = &self.phase {
-                    // that it is not heard is not its silence; how long this may last is for the write timeout to say
+                    // the client is not silent: the server does not read from it; the write timeout limits that
                     self.read_by = keep_alive_deadline(worker, open.keep_alive, now);
                 }
                 return Ok(true);
@@ -192,7 +191,7 @@ impl<S: Stream> Connection<S> {
         Ok(false)
     }
 
-    /// How many bytes may be read now; `None`: none, and the task is woken when that changes.
+    /// Number of bytes that may be read now. `None`: none; the task is woken when that changes.
     #[inline]
     fn room(&mut self, worker: &mut Worker, cx: &Context<'_>, now: Instant, is_paced: bool) -> Option<usize> {
         let room = match &self.phase {
@@ -204,7 +203,7 @@ impl<S: Stream> Connection<S> {
         Some(room.min(worker.buffer.len()))
     }
 
-    /// More waits for this client than a client may be behind.
+    /// Does more output wait for this client than limits allow?
     fn reads_too_slowly(&self, worker: &Worker) -> bool {
         let Phase::Open(open) = &self.phase else { return false };
         if worker.shared.router.awaits_room(&open.client) {
@@ -217,7 +216,7 @@ impl<S: Stream> Connection<S> {
         behind > worker.local.limits().session.max_outbound_bytes
     }
 
-    /// Handles all whole frames of `bytes`, holds the rest; or keeps what the turn is too short for.
+    /// Handles all whole frames of `bytes` and holds the rest, or keeps what the turn is too short for.
     pub(crate) fn handle(
         &mut self,
         worker: &mut Worker,
@@ -231,8 +230,8 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Handles all whole frames of `bytes`, holds the rest. `Some`: the turn was too short, and this many bytes are
-    /// handled.
+    /// Handles all whole frames of `bytes` and holds the rest. `Some`: the turn was too short, and this number of bytes
+    /// is handled.
     pub(crate) fn handle_frames(
         &mut self,
         worker: &mut Worker,
@@ -243,7 +242,7 @@ impl<S: Stream> Connection<S> {
         if let Phase::Open(open) = &self.phase
             && !open.client.is_attached()
         {
-            // what it sent before its session was taken over is not to come after what its successor sends
+            // packets of before the take-over must not be handled after those of the new connection
             return Err(CloseReason::SessionTakenOver);
         }
         let (largest, largest_connect) = {
@@ -263,7 +262,7 @@ impl<S: Stream> Connection<S> {
                 _ => largest_connect,
             };
             match codec::frame(self.version(), rest, largest) {
-                // the first is always handled: a turn begins with work to spare
+                // the first frame is always handled: a turn begins with work to spare
                 Ok(Cut::Frame(_)) if worker.local.work.is_spent(frames) => break Ok(Some(at)),
                 Ok(Cut::Frame(frame)) => {
                     let mut handled = Handled::one(frame);
@@ -277,7 +276,7 @@ impl<S: Stream> Connection<S> {
                 Ok(Cut::Need(need)) => {
                     if let Some(&first) = rest.first() {
                         if matches!(self.phase, Phase::Connecting(_)) && first >> 4 != PacketType::Connect as u8 {
-                            // who is not known yet is not believed a length of its choice
+                            // a length from an unknown client is not trusted
                             break Err(self.no_packet(rest, ProtocolError::NotConnected.into()));
                         }
                         self.reader.hold(rest, need);
@@ -305,9 +304,9 @@ impl<S: Stream> Connection<S> {
         result
     }
 
-    /// Progress within a packet that takes long is life too, but not a trickle: after each [`PROGRESS`] bytes the Keep
-    /// Alive begins anew, and a CONNECT gets a second more, up to six times the connect timeout. (Our reading of
-    /// [MQTT-3.1.2-24], which speaks of packets alone.) `bytes` were read, also such as a transport cannot use yet.
+    /// Slow progress within a packet counts as activity, unless it is a trickle: each [`PROGRESS`] bytes restart the
+    /// Keep Alive, and give a CONNECT a second more, up to six times the connect timeout. ([MQTT-3.1.2-24] speaks of
+    /// packets only.) `bytes`: read bytes, also those that a transport cannot use yet.
     fn note_progress(&mut self, worker: &Worker, now: Instant, bytes: usize) {
         let before = self.progress / PROGRESS;
         self.progress = self.progress.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -326,8 +325,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Why bytes that are no packet, or not the one that has to come first, end the connection: another protocol has a
-    /// name, which says more than where it differs.
+    /// Why bytes that are not a packet, or not the expected first one, end the connection. Naming the protocol says
+    /// more than the first difference.
     #[cold]
     fn no_packet(&self, bytes: &[u8], reason: CloseReason) -> CloseReason {
         match spoken(bytes).filter(|spoken| *spoken != MQTT && matches!(self.phase, Phase::Connecting(_))) {
@@ -355,7 +354,7 @@ impl<S: Stream> Connection<S> {
     ) -> Result<(), CloseReason> {
         match &mut self.phase {
             Phase::Open(open) => {
-                // what is not acknowledged is sent again, to the server that comes after this one
+                // without an acknowledgement, the client sends the packet again to the next server
                 if worker.draining && !frame.packet_type().is_ok_and(|packet| open.farewell.heard(packet)) {
                     return Ok(());
                 }
@@ -368,7 +367,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The first packet has to be a CONNECT [MQTT-3.1.0-1].
+    /// Handles the first packet, which must be a CONNECT [MQTT-3.1.0-1].
     fn handle_first(
         &mut self,
         worker: &mut Worker,
@@ -386,7 +385,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The client is who it says it is: it begins.
+    /// Accepts the authenticated client.
     pub(crate) fn accept(
         &mut self,
         worker: &mut Worker,
@@ -431,7 +430,7 @@ impl<S: Stream> Connection<S> {
             return Err(CloseReason::WriteTimeout { waiting });
         }
         if self.writing.is_none() {
-            // what a transport itself has to say, such as the answer to a ping, waits for the socket too
+            // output of a transport, such as the answer to a ping, waits for the socket too
             match self.socket.held() {
                 0 => self.write_by = Tick::NEVER,
                 _ => self.begin_to_wait(worker, now),
@@ -489,7 +488,7 @@ impl<S: Stream> Future for Connection<S> {
             };
             let reason = this.why(worker, reason);
             this.give_up_exchange(worker, &reason);
-            // answers that were due before the reason to close: as far as the socket takes them
+            // answers that are due go out before the reason for closing, as far as the socket accepts them
             if reason != CloseReason::SessionTakenOver {
                 let now = worker.now();
                 let _ = this.write(worker, cx, now);

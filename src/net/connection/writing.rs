@@ -25,18 +25,18 @@ use crate::{
     session::{CloseReason, OutBuf},
 };
 
-/// Writes in a row before others have their turn.
+/// Consecutive writes before other connections have their turn.
 const WRITES_A_TURN: usize = 16;
-/// Pieces that one write gathers.
+/// Pieces in one gathering write.
 const SLICES: usize = 64;
 
 impl<S: Stream> Connection<S> {
-    /// Writes what was taken from the session, and takes more, as long as the socket takes it.
+    /// Writes output from the session while the socket accepts it.
     pub(crate) fn write(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         for _ in 0..WRITES_A_TURN {
             self.write_held(worker, cx, now)?;
             let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            // what is written, but waits for the transport to send it, is not done either
+            // output that waits in the transport is not done either
             let unwritten = self.writing.as_ref().map_or(0, |w| w.len().max(1));
             let Worker { shared, local, replies, .. } = worker;
             match shared.router.flush(local, &mut open.client, replies, unwritten) {
@@ -49,7 +49,7 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Writes what was taken from the session, as much as the socket takes.
+    /// Writes output that was taken from the session, as far as the socket accepts it.
     fn write_held(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant) -> Result<(), CloseReason> {
         let Some(out) = &mut self.writing else { return Ok(()) };
         let mut written = 0;
@@ -79,7 +79,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
         }
-        // TLS may hold some of it; for TCP this is nothing
+        // flushes TLS; for TCP it does nothing
         match Pin::new(&mut self.socket).poll_flush(cx) {
             Poll::Ready(flushed) => flushed.map_err(|error| network(&error))?,
             Poll::Pending => {
@@ -95,8 +95,8 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Tells a client of MQTT 5 why the server closes the connection (MQTT 5 section 3.14), as far as the socket takes
-    /// it, behind what is being written. Not one that closes it itself, nor one that was not accepted [MQTT-3.14.0-1].
+    /// Sends an MQTT 5 client a DISCONNECT with the reason (MQTT 5 section 3.14), after pending output and as far as
+    /// the socket accepts it; not if the client closes the connection, or was not accepted [MQTT-3.14.0-1].
     pub(crate) fn say_why(&mut self, worker: &mut Worker, cx: &mut Context<'_>, now: Instant, reason: &CloseReason) {
         let Phase::Open(open) = &self.phase else { return };
         if open.farewell == Farewell::Written || !open.client.is_told_why_it_ends() {
@@ -112,7 +112,7 @@ impl<S: Stream> Connection<S> {
             }
             _ => false,
         };
-        // no more than the client takes
+        // leaves out properties that would make the packet too large for the client
         if said && !worker.shared.router.takes(&open.client, codec::encode::disconnect_len(&more.as_properties())) {
             more = PropertiesBuf::default();
         } else if said && *reason == CloseReason::ServerShutdown {
@@ -121,12 +121,12 @@ impl<S: Stream> Connection<S> {
         let out = self.writing.get_or_insert_with(|| worker.local.pool.take());
         codec::encode::disconnect(out.bytes_mut(), code, &more.as_properties());
         worker.local.count(Count::MessagesSent, 1);
-        // the connection ends whether or not it is taken
+        // the connection ends in any case
         let _ = self.write_held(worker, cx, now);
     }
 
-    /// The socket takes nothing: how long it may do so. What a transport collects it takes at once: only what the
-    /// socket takes of that counts.
+    /// The socket accepts nothing: sets the write deadline. A transport may collect output, so only bytes that the
+    /// socket accepts count as progress.
     pub(crate) fn begin_to_wait(&mut self, worker: &Worker, now: Instant) {
         if self.socket.take_sent() || self.write_by == Tick::NEVER {
             self.write_by = worker.deadlines.tick(now + worker.shared.limits.load().write_timeout);
@@ -134,7 +134,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// Writes what comes first, as much as a turn allows, in one call.
+/// Writes the next pieces of output in one call, as much as a turn allows.
 fn write_some(
     socket: Pin<&mut (impl AsyncWrite + Unpin)>,
     cx: &mut Context<'_>,

@@ -21,14 +21,14 @@ use super::{
 };
 use crate::router::{Count, Peer, PeerAddress};
 
-/// What was accepted.
+/// An accepted socket.
 #[derive(Debug)]
 pub(crate) enum Accepted {
     Tcp(net::TcpStream),
     Unix(unix::UnixStream),
 }
 
-/// Accepts until the task is aborted. `deal` gives each connection to a thread, with what its listener asks of it.
+/// Accepts connections until the task is aborted. `deal` passes each one to a thread, with the options of its listener.
 pub(crate) async fn accept(
     listener: Listener,
     shared: Arc<NetShared>,
@@ -36,7 +36,7 @@ pub(crate) async fn accept(
     mut deal: impl FnMut(Accepted, Peer, Option<Arc<ListenerOptions>>, Ticket),
 ) {
     const BATCH: usize = 64;
-    // the guard of a Unix socket's file goes with this task
+    // the guard of a Unix socket's file lives as long as this task
     let Listener { socket, endpoint: address, file: _file, is_passed } = listener;
     // SAFETY: the socket is owned by the `AsyncFd`, open, and the same until both are dropped.
     #[allow(unsafe_code)]
@@ -78,10 +78,10 @@ pub(crate) async fn accept(
                         }
                     }
                 }
-                // it was gone before it was accepted
+                // the client left before it was accepted
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Ok(Err(error)) => {
-                    // out of file descriptors or memory: others must end first
+                    // out of file descriptors or memory: other connections must end first
                     complaints.say(shared.clock.now(), || {
                         tracing::error!(%address, %error, "cannot accept a connection, will try again: see ulimit -n");
                     });
@@ -96,9 +96,9 @@ pub(crate) async fn accept(
     }
 }
 
-/// Waits until one more connection may begin. `true`: it had to wait.
+/// Waits until the next connection may begin. `true`: it had to wait.
 async fn has_waited(shared: &NetShared) -> bool {
-    /// A wait is looked at so often at least: the rate may have changed.
+    /// A wait checks this often, because the rate may change.
     const LOOK_AGAIN: Duration = Duration::from_secs(1);
     let mut waited = false;
     loop {
@@ -109,7 +109,7 @@ async fn has_waited(shared: &NetShared) -> bool {
     }
 }
 
-/// Waits until those whose CONNECT is not answered yet leave room for one more, which holds so many bytes.
+/// Waits until connections without an answered CONNECT leave space for one more with `base` bytes.
 async fn wait_for_room(shared: &NetShared, base: usize, full: &mut Complaints) {
     const LOOK_AGAIN: Duration = Duration::from_millis(20);
     let has_room = || shared.gate.connecting.has_room(base, &shared.limits.load(), shared.clock.now());
@@ -128,7 +128,7 @@ async fn wait_for_room(shared: &NetShared, base: usize, full: &mut Complaints) {
     }
 }
 
-/// A connection was accepted, which may have waited for it.
+/// A connection was accepted; `waited`: after a wait for the rate limit.
 fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
     let Some(rate) = shared.limits.load().connect_rate else { return };
     let now = shared.clock.now();
@@ -141,15 +141,15 @@ fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
     }
 }
 
-/// One connection and whose it is.
+/// Accepts one connection. Returns it with the client's address.
 fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
-    // the standard library's accept needs a second call to make the socket one that does not block
+    // the standard library's accept needs a second call to make the socket non-blocking
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     match socket {
         Socket::Tcp(_) => {
             let (client, address) = retry_on_intr(|| acceptfrom_with(socket, flags))?;
             let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
-            // a socket of systemd may take both families, and has clients of IPv4 as ::ffff:192.0.2.1
+            // a systemd socket may be for both families, and then reports IPv4 clients as ::ffff:192.0.2.1
             address.set_ip(address.ip().to_canonical());
             Ok((Accepted::Tcp(client.into()), PeerAddress::Ip(address)))
         }
@@ -160,7 +160,7 @@ fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
     }
 }
 
-/// Says the same thing once in a while at most.
+/// Logs the same thing only once in a while.
 struct Complaints {
     last: Option<Instant>,
     every: Duration,

@@ -1,6 +1,6 @@
 //! The steps between accepting a socket and MQTT: the PROXY header, the TLS handshake, the WebSocket request. They run
-//! in a task of their own, which ends when the connection's task begins, so that an idle connection does not carry the
-//! state of its arrival.
+//! in a separate task, which ends when the connection's task begins, so that an idle connection does not hold the state
+//! of its arrival.
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
@@ -25,7 +25,7 @@ use crate::{
     types::TlsRecords,
 };
 
-/// Why a connection did not come as far as MQTT.
+/// Why a connection ended before MQTT began.
 #[derive(Debug, Error)]
 enum ArrivalError {
     #[error(transparent)]
@@ -42,7 +42,7 @@ enum ArrivalError {
     Timeout(&'static str),
 }
 
-/// Serves a socket through all that its listener asks for; its connection is spawned where it succeeds.
+/// Takes a socket through the steps of its listener, and spawns the connection if they succeed.
 pub(crate) async fn arrive(
     shared: Arc<NetShared>,
     listener_options: Arc<ListenerOptions>,
@@ -104,7 +104,7 @@ async fn pass(
         }
         let header = proxy::take(&mut socket).await?;
         peer.address = header.source.map_or(peer.address, Into::into);
-        // a proxy on this machine lets others in: its listener's address says nothing of them
+        // a proxy on this machine forwards remote clients: the listener's address does not make them local
         let local = header.source.map_or(header.own, |source| source.ip().to_canonical().is_loopback());
         peer.loopback_listener &= local;
         name = options.name(header.certificate)?;
@@ -136,7 +136,8 @@ async fn pass(
     *step = "request for a WebSocket";
     let longest = shared.limits.load().max_packet_size;
     match (beneath, listener_options.tls_records) {
-        // Paho C reads one packet each time its socket becomes readable: here it takes a frame, without TLS too
+        // Paho C reads one packet each time its socket becomes readable: with WebSocket it reads a frame, also without
+        // TLS
         (Beneath::Tcp(socket), _) => {
             let upgraded = upgrade(Cork::begun(socket), options, peer, longest).await?;
             entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
@@ -147,7 +148,7 @@ async fn pass(
         }
         #[cfg(feature = "tls")]
         (Beneath::Tls(tls), TlsRecords::Packet) => {
-            // a frame for each packet, and a record for each frame
+            // one frame for each packet, and one record for each frame
             let upgraded = upgrade(tls.with_a_record_for_each_write(), options, peer, longest).await?;
             entered.spawn(upgraded.with_a_frame_for_each_packet(), *peer)
         }
@@ -159,7 +160,7 @@ async fn pass(
     }
 }
 
-/// What MQTT or WebSocket is spoken over.
+/// The transport below MQTT or WebSocket.
 enum Beneath {
     Tcp(TcpStream),
     Proxied(Proxied),
@@ -167,14 +168,14 @@ enum Beneath {
     Tls(Box<Tls>),
 }
 
-/// A connection that has a place among those that are not let in, and when its CONNECT is due.
+/// A connection with a place among those that are not accepted, and the time when its CONNECT is due.
 struct Entered {
     ticket: Ticket,
     due: Instant,
 }
 
 impl Entered {
-    /// MQTT begins, unless too many have come from where the client turned out to be.
+    /// Starts MQTT, unless there are too many connections from the client's real address.
     fn spawn<S: Stream + Send + 'static>(self, stream: S, peer: Peer) -> Result<(), ArrivalError> {
         let Self { ticket, due } = self;
         Worker::with(|worker| {
@@ -189,8 +190,7 @@ impl Entered {
     }
 }
 
-/// A connection that counts as one that is not connected yet; where it does not arrive, or its task is dropped, it
-/// left.
+/// Counts a connection as not connected yet. If its arrival fails or its task is dropped, the count is reduced.
 struct Arriving<'a> {
     shared: &'a NetShared,
     arrived: bool,

@@ -1,4 +1,4 @@
-//! Binding listeners: [`bind`] an address, or a path for a Unix socket, or take sockets that are bound.
+//! Binding listeners: [`bind`] binds an address or the path of a Unix socket, or takes sockets that are bound already.
 
 use std::{
     fs, io,
@@ -21,15 +21,15 @@ use crate::types::Endpoint;
 /// How a listener is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BindOptions {
-    /// Of a Unix socket's file: its permission bits.
+    /// Permission bits of a Unix socket's file.
     pub mode: u32,
-    /// Of an address: the machine need not have it yet.
+    /// Bind an address even if the machine does not have it yet.
     pub freebind: bool,
-    /// Of a socket that is passed: what is spoken on it needs TCP.
+    /// For a passed socket: the protocol on it needs TCP.
     pub only_tcp: bool,
 }
 
-/// Binds and listens; gives one listener, or all of `passed` that have the name of the endpoint. Connections that
+/// Binds and listens. Returns one listener, or all passed sockets with the name of the endpoint. Connections that
 /// arrive before [`Workers::listen`](super::Workers::listen) wait.
 pub fn bind(endpoint: &Endpoint, options: BindOptions, passed: &PassedSockets) -> io::Result<Vec<Listener>> {
     match endpoint {
@@ -42,11 +42,11 @@ pub fn bind(endpoint: &Endpoint, options: BindOptions, passed: &PassedSockets) -
 fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // each family is listed by itself: [::]:1883 and 0.0.0.0:1883 may stand side by side
+        // each family is separate, so that [::]:1883 and 0.0.0.0:1883 can both be listed
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    // accepted sockets inherit it: a call less for each
+    // accepted sockets inherit it, which saves a call for each
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     if freebind {
@@ -88,7 +88,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     }
     let metadata = fs::symlink_metadata(path)?;
     let file = SocketFile { path: path.into(), identity: (metadata.dev(), metadata.ino()) };
-    // until it listens nobody can connect: nobody does so by the wrong mode
+    // nobody can connect before it listens, so never with the wrong mode
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     let endpoint = Endpoint::Unix(path.into());

@@ -13,26 +13,26 @@ use crate::{
     types::{Endpoint, TlsRecords, Transport},
 };
 
-/// What a listener asks of its connections.
+/// The options of a listener.
 #[derive(Clone, Default)]
 pub struct ListenerOptions {
-    /// TLS, if it is spoken.
+    /// TLS settings, if it uses TLS.
     pub tls: Option<TlsSettings>,
-    /// With TLS: what of MQTT is in one of its records.
+    /// With TLS: how MQTT packets are put into records.
     pub tls_records: TlsRecords,
-    /// WebSocket, if it is.
+    /// WebSocket options, if it uses WebSocket.
     pub websocket: Option<WebSocketOptions>,
-    /// Each connection begins with a PROXY header, if it does.
+    /// PROXY options, if its connections begin with a PROXY header.
     pub proxy: Option<ProxyOptions>,
-    /// How much its clients may publish, where that is not as the limits say.
+    /// Rate limits of publishing that differ from the general ones.
     pub rates: ListenerRates,
 }
 
-/// A listener as its connections see it.
+/// The state of a listener for its connections.
 pub(crate) struct ListenerState {
     pub(crate) listener: u16,
     pub(crate) endpoint: Endpoint,
-    /// A connection goes through the one that it found.
+    /// A connection keeps the options that it began with.
     listener_options: ArcSwap<ListenerOptions>,
 }
 
@@ -41,7 +41,7 @@ impl ListenerState {
         Self { listener, endpoint, listener_options: ArcSwap::from_pointee(listener_options) }
     }
 
-    /// What is asked of a connection that comes now; `None`: it is MQTT from its first byte on.
+    /// The options for a new connection. `None`: it speaks MQTT from its first byte.
     pub(crate) fn listener_options(&self) -> Option<Arc<ListenerOptions>> {
         let listener_options = self.listener_options.load();
         (!listener_options.is_open()).then(|| Arc::clone(&listener_options))
@@ -52,33 +52,33 @@ impl ListenerState {
         self.listener_options.load().connecting_bytes()
     }
 
-    /// From where a connection comes as far as that is known; `None`: through a trusted proxy, or from this machine by
-    /// a Unix socket.
+    /// The address of a connection, as far as it is known. `None`: it comes through a trusted proxy, or by a Unix
+    /// socket.
     pub(crate) fn unproxied(&self, address: PeerAddress) -> Option<IpAddr> {
         let PeerAddress::Ip(address) = address else { return None };
         Some(address.ip()).filter(|address| !self.listener_options.load().trusts(*address))
     }
 
-    /// Asks something else of connections that come from now on.
+    /// Sets the options for new connections.
     pub(crate) fn replace(&self, listener_options: ListenerOptions) {
         self.listener_options.store(Arc::new(listener_options));
     }
 }
 
 impl ListenerOptions {
-    /// Is a socket MQTT from its first byte on?
+    /// Does a connection speak MQTT from its first byte?
     fn is_open(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.proxy.is_none()
     }
 
-    /// Is this one of its trusted proxies?
+    /// Is this address one of its trusted proxies?
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         let by_header = self.proxy.as_ref().is_some_and(|proxy| proxy::is_among(address, &proxy.trusted));
         by_header || self.websocket.as_ref().is_some_and(|http| proxy::is_among(address, &http.trusted_proxies))
     }
 
-    /// Bytes that a connection holds until its CONNECT is answered, whatever its client sends: its task, and at most
-    /// what the steps in front of MQTT keep.
+    /// Most bytes that a connection holds before its CONNECT is answered, without data from its client: its task, and
+    /// the state of the steps before MQTT.
     pub(crate) fn connecting_bytes(&self) -> usize {
         let steps = [
             (!self.is_open(), STEPS_BYTES),
@@ -89,7 +89,7 @@ impl ListenerOptions {
         CONNECTION_BYTES + steps.into_iter().filter(|step| step.0).map(|step| step.1).sum::<usize>()
     }
 
-    /// A listener there that asks this, as `--listen` takes it.
+    /// The listener with these options in the notation of `--listen`.
     pub(crate) fn name(&self, endpoint: &Endpoint) -> String {
         let transport = match (endpoint, &self.tls, &self.websocket) {
             (Endpoint::Unix(_), ..) => Transport::Unix,
@@ -102,9 +102,9 @@ impl ListenerOptions {
     }
 }
 
-/// A task, a socket, and what counts it: as measured, like those below.
+/// A task, a socket, and their accounting. These numbers are measured.
 const CONNECTION_BYTES: usize = 1 << 10;
-/// The task that goes through the steps.
+/// The task of the steps before MQTT.
 const STEPS_BYTES: usize = 5 << 10;
 /// The longest PROXY header.
 const PROXY_BYTES: usize = 4 << 10;

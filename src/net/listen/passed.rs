@@ -7,23 +7,23 @@ use rustix::net::{SocketType, sockopt};
 use super::socket::{Listener, Socket};
 use crate::types::Endpoint;
 
-/// All of them, with their names. They stay open: a listener is closed and opened again with a copy.
+/// All of them, with their names. They stay open, so that a listener can be closed and opened again with a copy.
 #[derive(Debug, Default)]
 pub struct PassedSockets(Vec<(String, OwnedFd)>);
 
 impl PassedSockets {
-    /// Names need not differ: the sockets of one socket unit have the same.
+    /// Names may repeat: all sockets of one socket unit have the same name.
     pub fn new(sockets: Vec<(String, OwnedFd)>) -> Self {
         Self(sockets)
     }
 
-    /// The names, each once.
+    /// The names, without repetition.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let is_first = |at: &usize| self.0[..*at].iter().all(|(name, _)| *name != self.0[*at].0);
         (0..self.0.len()).filter(is_first).map(|at| &*self.0[at].0)
     }
 
-    /// The sockets of that name, ready to be served. `only_tcp`: what is spoken on them needs TCP.
+    /// The sockets with that name, ready to be served. `only_tcp`: the protocol on them needs TCP.
     pub(crate) fn listeners(&self, name: &str, only_tcp: bool) -> io::Result<Vec<Listener>> {
         let named = self.0.iter().filter(|(other, _)| other == name);
         let listeners = named.map(|(_, socket)| listener(socket, only_tcp)).collect::<io::Result<Vec<_>>>()?;

@@ -19,7 +19,7 @@ pub struct Listener {
     pub(crate) socket: Socket,
     pub(crate) endpoint: Endpoint,
     pub(crate) file: Option<SocketFile>,
-    /// It was opened by systemd. Its clients count as remote: who may reach it is written in another place.
+    /// systemd opened it. Its clients count as remote, because its address is configured elsewhere.
     pub(crate) is_passed: bool,
 }
 
@@ -29,21 +29,21 @@ pub(crate) enum Socket {
     Unix(UnixListener),
 }
 
-/// The file of a Unix socket, which goes with it.
+/// The file of a Unix socket, which is removed with it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     pub(crate) path: PathBuf,
-    /// Device and inode: the file that another broker put in its place stays.
+    /// Device and inode, so that a file that replaced it is not removed.
     pub(crate) identity: (u64, u64),
 }
 
 impl Listener {
-    /// Where it listens; the port is the one that the system picked where 0 was asked for.
+    /// Its address; if port 0 was requested, with the port that the system chose.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// The socket by itself, for another protocol, and what is to be kept for as long as it listens.
+    /// Returns the socket for another protocol, and a guard to keep while it listens.
     pub fn take<T>(
         self,
         tcp: impl FnOnce(TcpListener) -> T,

@@ -1,6 +1,6 @@
 //! [`Cork`]: a socket that collects what is written to it and sends all of it at the next flush, in one system call
-//! (the idea of TCP_CORK, tcp(7)). TLS writes each record by itself, and a WebSocket each frame; without this, each
-//! would be a system call.
+//! (like TCP_CORK, tcp(7)). TLS writes each record separately, and a WebSocket each frame; without this, each would
+//! take a system call.
 
 use std::{
     cell::Cell,
@@ -14,29 +14,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::stream::Stream;
 use crate::session::CloseReason;
 
-/// A socket that sends at a flush what was written since the last one. Until [`begin`](Self::begin) each write goes
-/// straight to the socket.
+/// A socket that sends at a flush what was written since the last flush. Before [`begin`](Self::begin), writes go
+/// directly to the socket.
 #[derive(Debug)]
 pub(crate) struct Cork<IO> {
     socket: IO,
     corked: bool,
-    /// Collected and not sent; empty and without memory while there is nothing.
+    /// Bytes to be sent; without an allocation while it is empty.
     held: Vec<u8>,
-    /// Bytes at the front of `held` that the socket has taken.
+    /// Number of bytes at the front of `held` that the socket accepted.
     sent: usize,
-    /// It took some since [`take_sent`](Self::take_sent).
+    /// The socket accepted some since [`take_sent`](Self::take_sent).
     has_sent: bool,
     /// Bytes read since [`take_received`](Self::take_received).
     received: usize,
 }
 
-/// When so many bytes are held, they are sent before more is taken.
+/// With this many bytes, they are sent before more is collected.
 const FULL: usize = 128 << 10;
-/// A larger buffer is not kept for the next connection that writes.
+/// A larger buffer is not reused.
 const KEEP_CAPACITY: usize = 2 * FULL;
 
 thread_local! {
-    /// The buffer of the last connection of this thread that sent all it held.
+    /// The buffer of the last connection of this thread that sent everything.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -45,12 +45,12 @@ impl<IO> Cork<IO> {
         Self { socket, corked: false, held: Vec::new(), sent: 0, has_sent: false, received: 0 }
     }
 
-    /// One whose writes wait for the next flush from the first on.
+    /// With writes that wait for the next flush from the beginning.
     pub(crate) fn begun(socket: IO) -> Self {
         Self { corked: true, ..Self::new(socket) }
     }
 
-    /// From now on, writes wait for the next flush.
+    /// From now on writes wait for the next flush.
     pub(crate) fn begin(&mut self) {
         self.corked = true;
     }
@@ -60,29 +60,29 @@ impl<IO> Cork<IO> {
         &mut self.socket
     }
 
-    /// Bytes that the socket has not taken.
+    /// Number of bytes that the socket has not accepted.
     pub(crate) fn unsent(&self) -> usize {
         self.held.len() - self.sent
     }
 
-    /// Did the socket take any of what was held, since this was last asked?
+    /// Did the socket accept any collected bytes since the last call?
     pub(crate) fn take_sent(&mut self) -> bool {
         std::mem::take(&mut self.has_sent)
     }
 
-    /// Bytes read since this was last asked.
+    /// Bytes read since the last call.
     pub(crate) fn take_received(&mut self) -> usize {
         std::mem::take(&mut self.received)
     }
 }
 
 impl<IO: AsyncWrite + Unpin> Cork<IO> {
-    /// So much is held that it has to be sent before more is taken.
+    /// Must bytes be sent before more is collected?
     pub(crate) fn is_full(&self) -> bool {
         self.unsent() >= FULL
     }
 
-    /// What is held: where to append.
+    /// The collected bytes, to append to.
     pub(crate) fn held(&mut self) -> &mut Vec<u8> {
         if self.held.capacity() == 0 {
             self.held = SPARE.take();
@@ -90,7 +90,7 @@ impl<IO: AsyncWrite + Unpin> Cork<IO> {
         &mut self.held
     }
 
-    /// Sends what is held.
+    /// Sends the collected bytes.
     pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.held.len() {
             match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.held[self.sent..]))? {
@@ -156,7 +156,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Cork<IO> {
         if large || self.is_full() {
             ready!(self.poll_send(cx))?;
         }
-        // what is large is written from where it is: nothing is gained by a copy
+        // large writes go out directly: copying them gains nothing
         if large || !self.corked {
             return Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
         }

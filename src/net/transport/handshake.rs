@@ -21,11 +21,11 @@ use super::{
     tls::{NameError, TlsSettings},
 };
 
-/// So many ClientHellos are answered on a thread before everything else that is ready there has its turn: an answer is
-/// a key exchange and a signature, which cost as much as thousands of messages.
+/// Number of ClientHellos that a thread answers before other ready tasks have a turn: an answer is a key exchange and a
+/// signature, which cost as much as thousands of messages.
 pub(crate) const ANSWERS_A_TURN: usize = 8;
 
-/// Why there is no TLS.
+/// Why a handshake failed.
 #[derive(Debug, Error)]
 pub(crate) enum HandshakeError {
     #[error("the TLS handshake failed: {0}")]
@@ -44,8 +44,8 @@ pub(crate) enum HandshakeError {
     Name(#[from] NameError),
 }
 
-/// TLS over `socket`, and the client's name where its certificate has it. The places are those of the thread,
-/// [`ANSWERS_A_TURN`] of them; nobody who is waited for has one.
+/// Does the handshake. Returns the stream, and the client's name if it is in its certificate. `places`: the thread's
+/// semaphore with [`ANSWERS_A_TURN`] permits, which is not held while waiting for the client.
 pub(crate) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
     socket: IO,
     settings: &TlsSettings,
@@ -57,11 +57,11 @@ pub(crate) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
     let StartHandshake { accepted, io, .. } = hello;
     let hello = StartHandshake::from_parts(accepted, io.into_inner());
     let place = places.acquire().await.expect("a thread's places are never closed");
-    // computes the answer, at once
+    // computes the answer
     let answered = hello.into_stream(settings.config.clone());
     tokio::task::yield_now().await;
     drop(place);
-    // the client is told too
+    // the client gets an alert first
     let stream = answered.await.map_err(|error| alpn.unwrap_or(error.into()))?;
     let name = judge(settings, stream.get_ref().1)?;
     Ok((stream, name))
@@ -79,9 +79,9 @@ fn no_hello<IO>(error: io::Error, socket: Option<FirstBytes<IO>>) -> HandshakeEr
     }
 }
 
-/// The client offers protocols, and none that is spoken (RFC 7301 section 3.2).
+/// The client offers application protocols, and none of them is supported (RFC 7301 section 3.2).
 fn no_common_protocol(hello: &ClientHello<'_>, config: &ServerConfig) -> Option<HandshakeError> {
-    /// Names that are told.
+    /// Most names in the error.
     const MOST: usize = 8;
     let spoken = &config.alpn_protocols;
     if hello.alpn()?.any(|offer| spoken.iter().any(|ours| ours == offer)) {
@@ -97,13 +97,13 @@ fn no_common_protocol(hello: &ClientHello<'_>, config: &ServerConfig) -> Option<
     })
 }
 
-/// The name in the certificate that the client showed, if one is asked for.
+/// Verifies the client's certificate, if there is one. Returns the name in it, if names are configured.
 fn judge(settings: &TlsSettings, connection: &ServerConnection) -> Result<Option<Box<str>>, HandshakeError> {
     let Some((shown, others)) = connection.peer_certificates().and_then(<[_]>::split_first) else { return Ok(None) };
     if let Some(verifier) = &settings.verifier
         && connection.handshake_kind() == Some(HandshakeKind::Resumed)
     {
-        // who resumes shows nothing: what was shown when the session began was good then
+        // with a resumed session rustls does not verify the certificate again
         let now = settings.config.time_provider.current_time().ok_or(rustls::Error::FailedToGetCurrentTime);
         now.and_then(|now| verifier.verify_client_cert(shown, others, now)).map_err(HandshakeError::NoLongerGood)?;
     }

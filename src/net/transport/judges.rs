@@ -7,25 +7,25 @@ use tokio_rustls::rustls::{ServerConnection, server::danger::ClientCertVerifier}
 
 use super::tls::TlsSettings;
 
-/// How clients' certificates are judged by now, as far as that changed.
+/// The current settings for client certificates, as far as they changed.
 #[derive(Default)]
 pub(crate) struct Judges {
-    /// How often it changed.
+    /// Number of changes.
     changes: u32,
     /// By the listener's number.
     settings: HashMap<u16, TlsSettings>,
 }
 
-/// By what a client's certificate was found good.
+/// The settings that a client's certificate was verified with.
 pub(crate) struct Judged {
-    /// Of the client's listener.
+    /// The client's listener.
     listener: u16,
     changes: u32,
     by: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Judges {
-    /// A listener's clients are judged by these settings from now on.
+    /// Sets the settings for the clients of a listener.
     pub(crate) fn change(&mut self, listener: u16, settings: TlsSettings) {
         self.changes = self.changes.wrapping_add(1);
         self.settings.insert(listener, settings);
@@ -33,12 +33,12 @@ impl Judges {
 }
 
 impl Judged {
-    /// In a handshake by these settings.
+    /// For a handshake with these settings.
     pub(crate) fn by(settings: &TlsSettings, listener: u16) -> Self {
         Self { listener, changes: 0, by: settings.verifier.clone() }
     }
 
-    /// Would the certificate still be good? The error says why not. Costs nothing while nothing changes.
+    /// Is the certificate still valid? The error has the reason. Costs nothing while nothing changes.
     #[inline]
     pub(crate) fn again(&mut self, judges: &Judges, connection: &ServerConnection) -> Result<(), Box<str>> {
         if judges.changes == self.changes {

@@ -6,10 +6,10 @@
 //! | `cork`, `proxied` | TCP; TCP behind a PROXY header |
 //! | `tls`, `handshake`, `subject`, `tls_stream` | TLS: its settings, its handshake, names in certificates, its stream |
 //! | `judges` | verifies certificates of connected clients again after a reload |
-//! | `websocket`, `websocket_options` | WebSocket; what a listener asks of it |
-//! | `no_tls`, `no_websocket` | what is there in place of these where they are left out |
+//! | `websocket`, `websocket_options` | WebSocket; its options |
+//! | `no_tls`, `no_websocket` | replacements if these are left out |
 //! | `proxy` | PROXY headers |
-//! | `packets` | where packets end in what is written, for transports that send each by itself |
+//! | `packets` | the ends of packets in the output, for transports that send each separately |
 //! | `spoken` | recognizes a client's protocol by its first bytes |
 
 mod cork;

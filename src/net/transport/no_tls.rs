@@ -1,4 +1,4 @@
-//! What is there in place of TLS where it is left out (the feature `tls`): no listener has settings for it.
+//! Replaces TLS if it is left out (the feature `tls`): no listener has settings for it.
 
 use std::time::SystemTime;
 
@@ -11,12 +11,12 @@ use crate::types::Contents;
 pub enum TlsSettings {}
 
 impl TlsSettings {
-    /// What its files had in them.
+    /// The contents of its files.
     pub fn contents(&self) -> &Contents {
         match *self {}
     }
 
-    /// When its own certificate ends.
+    /// When its certificate expires.
     pub fn expires(&self) -> SystemTime {
         match *self {}
     }
@@ -32,7 +32,7 @@ impl TlsSettings {
 #[error("this dunlin was built without TLS (the feature `tls`)")]
 pub struct TlsError;
 
-/// Places for handshakes, which nobody takes.
+/// Permits for handshakes, which are not used.
 pub(crate) const ANSWERS_A_TURN: usize = 1;
 
 /// There is no handshake.
@@ -42,7 +42,7 @@ pub(crate) enum HandshakeError {
     Empty,
 }
 
-/// Nobody has shown a certificate.
+/// There are no certificates.
 #[derive(Default)]
 pub(crate) struct Judges;
 

@@ -1,11 +1,11 @@
-//! What is there in place of WebSocket where it is left out (the feature `websocket`): no listener asks for it.
+//! Replaces WebSocket if it is left out (the feature `websocket`): no listener uses it.
 
 use thiserror::Error;
 
 use super::{stream::Stream, websocket_options::WebSocketOptions};
 use crate::router::Peer;
 
-/// Why a connection became no WebSocket.
+/// Why an upgrade failed.
 #[derive(Debug, Error)]
 pub(crate) enum UpgradeError {
     #[error("this dunlin was built without WebSocket (the feature `websocket`)")]
@@ -14,12 +14,12 @@ pub(crate) enum UpgradeError {
     Page,
 }
 
-/// Refuses.
+/// Refuses the upgrade.
 pub(crate) async fn upgrade<S: Stream>(_: S, _: &WebSocketOptions, _: &mut Peer, _: usize) -> Result<S, UpgradeError> {
     Err(UpgradeError::Ended)
 }
 
-/// How packets are put into frames.
+/// The way in which packets are put into frames.
 pub(crate) trait Frames: Sized {
     /// There are no frames.
     fn with_a_frame_for_each_packet(self) -> Self {

@@ -1,4 +1,4 @@
-//! [`Packets`]: where one MQTT packet ends and the next begins, in bytes that the broker writes.
+//! [`Packets`]: the ends of MQTT packets in the broker's output.
 
 use std::io::IoSlice;
 
@@ -6,27 +6,27 @@ use smallvec::SmallVec;
 
 use crate::codec;
 
-/// Follows the packets in what is written to one connection.
+/// Follows the packets in the output of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Packets {
-    /// Bytes of the packet begun that are still to be written.
+    /// Bytes of the current packet that are not written yet.
     left: u32,
 }
 
 impl Packets {
-    /// How many bytes of a packet come next, where `next` is written next; it begins with a whole fixed header, unless
-    /// a packet is half written. May be more than `next` has.
+    /// Number of bytes until the end of the current packet, if `next` is written next. `next` begins with a whole fixed
+    /// header, unless a packet is partly written. The result may exceed the length of `next`.
     #[inline]
     pub(crate) fn rest_of_packet(&mut self, next: &[u8]) -> usize {
         if self.left == 0 {
-            // the broker writes fixed headers whole: a header that is cut would leave the rest in one piece
+            // the broker writes whole fixed headers; after a cut header, the rest would count as one packet
             let length = codec::packet_len(next).unwrap_or(next.len());
             self.left = u32::try_from(length).unwrap_or(u32::MAX);
         }
         self.left as usize
     }
 
-    /// So many bytes of it were written.
+    /// This many bytes of the packet were written.
     #[inline]
     pub(crate) fn advance(&mut self, written: usize) {
         self.left = self.left.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX));

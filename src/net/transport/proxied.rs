@@ -13,7 +13,7 @@ use tokio::{
 
 use super::stream::{Stream, writes_to_its_socket};
 
-/// TCP, behind a PROXY header. Its listener takes user names from certificates.
+/// A TCP connection behind a PROXY header. Its listener takes user names from certificates.
 pub(crate) struct Proxied {
     pub(crate) socket: TcpStream,
     /// See [`Stream::certificate_name`].

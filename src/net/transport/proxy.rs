@@ -13,18 +13,18 @@ use proxy_header::{ParseConfig, Protocol, ProxyHeader};
 use thiserror::Error;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
-/// What a listener asks of its connections' PROXY headers.
+/// The options of a listener for PROXY headers.
 #[derive(Clone, Debug)]
 pub struct ProxyOptions {
-    /// Connections from elsewhere than these addresses are closed.
+    /// Connections from other addresses are closed.
     pub trusted: Vec<IpNet>,
-    /// The Common Name of the client's certificate, as the proxy reports it, is the client's user name.
+    /// The user name is the Common Name of the client's certificate, which the proxy reports.
     pub names: bool,
-    /// A client is served only if its proxy reports a certificate that it has verified.
+    /// Clients are served only if the proxy reports a verified certificate.
     pub certificates_required: bool,
 }
 
-/// Why a connection is closed for its header.
+/// Why a connection is closed because of its header.
 #[derive(Debug, Error)]
 pub(crate) enum ProxyError {
     #[error("its address is not among the listener's trusted_proxies")]
@@ -47,28 +47,28 @@ pub(crate) enum ProxyError {
     Io(#[from] io::Error),
 }
 
-/// What the beginning of a connection says.
+/// A PROXY header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: usize,
-    /// Whose connection it is; `None`: the proxy's own, or of a kind without an address.
+    /// The client's address. `None`: the connection is the proxy's own, or of a family without an address.
     pub source: Option<SocketAddr>,
-    /// The proxy says that the connection is its own, as for a health check (LOCAL, in version 2 alone).
+    /// The connection is the proxy's own, as for a health check (LOCAL, only in version 2).
     pub own: bool,
-    /// The certificate that the client showed the proxy and that the proxy has verified (version 2 alone).
+    /// The client's certificate, which the proxy has verified (only version 2).
     pub certificate: Option<Certificate>,
 }
 
-/// A client's certificate, as far as its proxy reports it.
+/// A client's certificate as its proxy reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The Common Name of its subject; `None`: it has none, or the proxy does not report it.
+    /// The Common Name of its subject; `None`: missing or not reported.
     pub common_name: Option<Box<str>>,
 }
 
 impl ProxyOptions {
-    /// The client's user name, if its certificate has it.
+    /// The client's user name, if it comes from the certificate.
     pub(crate) fn name(&self, certificate: Option<Certificate>) -> Result<Option<Box<str>>, ProxyError> {
         match certificate {
             None if self.certificates_required => Err(ProxyError::NoCertificate),
@@ -79,9 +79,9 @@ impl ProxyOptions {
 }
 
 /// The PROXY header (of the [specification](https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt), sections 2.1
-/// and 2.2) that `bytes` begin with; `None`: more bytes are needed. Any bytes are answered.
+/// and 2.2) at the front of `bytes`. `None`: more bytes are needed. Accepts any bytes.
 pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
-    // what is no header is not waited for: the rest of one may never come
+    // bytes that cannot become a header fail at once, because the rest may never arrive
     let begins = |with: &[u8]| bytes.iter().zip(with).all(|(byte, expected)| byte == expected);
     let end = if begins(SIGNATURE) {
         let length = bytes.get(14..16).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
@@ -98,7 +98,7 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     } else {
         return Err("neither the text PROXY nor the signature of version 2");
     };
-    // the parser sees one header: where it finds less than it expects there, or more, the header lies
+    // the parser gets exactly one header: an error means that its length field is wrong
     let Some(end) = end else { return Ok(None) };
     let config = ParseConfig { include_tlvs: false, allow_v1: true, allow_v2: true };
     match ProxyHeader::parse(&bytes[..end], config) {
@@ -110,7 +110,7 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
                 let is_v2 = bytes.starts_with(SIGNATURE);
                 // the low half of the byte behind the signature: 0 is LOCAL, 1 is PROXY
                 let own = is_v2 && bytes[SIGNATURE.len()] & 0x0F == 0;
-                // what a header has beside LOCAL is to be discarded
+                // other contents of a LOCAL header must be ignored
                 let certificate = if is_v2 && !own { certificate(&bytes[..end])? } else { None };
                 Ok(Some(Header { length, source: address.map(|address| address.source), own, certificate }))
             }
@@ -119,8 +119,8 @@ pub fn header(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
     }
 }
 
-/// What a whole header of version 2 says of the client's certificate. All its fields have to be as long as they say,
-/// and its checksum right, if there is one (sections 2.2 and 2.2.3 to 2.2.6).
+/// The client's certificate in a complete header of version 2. All fields must have the length that they state, and a
+/// checksum must be correct (sections 2.2 and 2.2.3 to 2.2.6).
 fn certificate(header: &[u8]) -> Result<Option<Certificate>, &'static str> {
     let addresses = match header[SIGNATURE.len() + 1] >> 4 {
         0 => 0,
@@ -140,14 +140,14 @@ fn certificate(header: &[u8]) -> Result<Option<Certificate>, &'static str> {
     let within = fields(header, ssl.start + 5..ssl.end)?;
     let common_name = only(&within, SSL_CN)?.map(|name| str::from_utf8(&header[name])).transpose();
     let common_name = common_name.map_err(|_| "the common name in it is not UTF-8")?;
-    // without a certificate, some proxies leave verify 0
+    // without a certificate, some proxies set verify to 0
     let is_verified =
         flags & CLIENT_SSL != 0 && flags & (CLIENT_CERT_CONN | CLIENT_CERT_SESS) != 0 && *verify == [0; 4];
     let common_name = common_name.filter(|name| !name.is_empty()).map(Into::into);
     Ok(is_verified.then_some(Certificate { common_name }))
 }
 
-/// The fields (TLV: type, length, value) in a part of a header, each with the place of its value.
+/// The fields (TLV: type, length, value) in a part of a header, with the ranges of their values.
 fn fields(header: &[u8], within: Range<usize>) -> Result<Vec<(u8, Range<usize>)>, &'static str> {
     const TOO_LONG: &str = "one of its fields (TLV) goes beyond its end";
     let Range { start: mut at, end } = within;
@@ -185,7 +185,7 @@ pub(crate) fn is_among(address: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
-/// Takes the header from the front of a connection, and not a byte more.
+/// Takes the header from the front of a connection, and no further byte.
 pub(crate) async fn take(socket: &mut TcpStream) -> Result<Header, ProxyError> {
     let mut held = Vec::new();
     loop {
@@ -197,7 +197,7 @@ pub(crate) async fn take(socket: &mut TcpStream) -> Result<Header, ProxyError> {
         let before = held.len();
         held.extend_from_slice(&ahead[..seen]);
         let found = header(&held).map_err(ProxyError::Invalid)?;
-        // where there is no whole header yet, all that was seen is of it
+        // while the header is incomplete, all bytes so far belong to it
         let take = found.as_ref().map_or(seen, |header| header.length - before);
         socket.read_exact(&mut ahead[..take]).await?;
         if let Some(header) = found {
@@ -207,10 +207,10 @@ pub(crate) async fn take(socket: &mut TcpStream) -> Result<Header, ProxyError> {
 }
 
 const V1: &[u8] = b"PROXY ";
-/// Section 2.1, with the end of its line.
+/// Section 2.1, including the end of line.
 const LONGEST_V1: usize = 107;
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-/// Bytes behind the first 16 of a version 2 header: addresses, and what proxies add about TLS.
+/// Bytes behind the first 16 of a version 2 header: addresses, and fields about TLS.
 const LONGEST_V2: usize = 4096;
 /// Types of fields, and flags of PP2_TYPE_SSL: sections 2.2.3 to 2.2.6.
 const CRC32C: u8 = 0x03;

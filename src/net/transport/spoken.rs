@@ -1,5 +1,5 @@
 //! [`spoken`]: recognizes a client's protocol by its first bytes. It is called if they do not fit the listener, so that
-//! the log tells the operator whether the client or the listener is configured wrongly.
+//! the log tells the operator whether the client or the listener has the wrong configuration.
 
 use std::{
     io,
@@ -11,16 +11,16 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::stream::writes_to_its_socket;
 
-/// [`spoken`]: the names.
+/// Names of [`spoken`].
 pub(crate) const TLS: &str = "TLS";
 pub(crate) const MQTT: &str = "MQTT";
 
-/// The protocol that begins with these bytes, if it is a known one; its name follows "the client speaks".
+/// The known protocol that begins with these bytes; its name follows "the client speaks".
 pub(crate) fn spoken(bytes: &[u8]) -> Option<&'static str> {
     const HANDSHAKE: u8 = 0x16;
     const CONNECT: u8 = 0x10;
     match bytes {
-        // a record's version is 3.1 to 3.4
+        // records have the versions 3.1 to 3.4
         [HANDSHAKE, 3, ..] => Some(TLS),
         [CONNECT, ..] => Some(MQTT),
         _ if PROXY_HEADERS.iter().any(|header| bytes.starts_with(header)) => {

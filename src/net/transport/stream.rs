@@ -1,4 +1,4 @@
-//! [`Stream`]: the interface of transports. Each is a type of its own, so that none pays for another.
+//! [`Stream`]: the interface of transports. Each is a separate type, so that none pays for another.
 
 use std::{io, task::Context, time::Instant};
 
@@ -14,51 +14,51 @@ use super::judges::Judges;
 use super::no_tls::Judges;
 use crate::session::CloseReason;
 
-/// A stream of bytes in both directions, and what else its transport knows.
+/// A stream of bytes in both directions, with the other functions of its transport.
 ///
-/// A write that took a part of what it was given is followed by one that is given the rest.
+/// After a partial write, the next write must begin with the rest.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
-    /// What its listener takes, for a client that speaks something else.
+    /// The protocol of its listener, for the log line about a client with another one.
     const TAKES: &'static str = "plain MQTT";
 
-    /// The name in the certificate that the client showed, where that is its user name.
+    /// The user name from the client's certificate, if the listener takes it from there.
     fn certificate_name(&self) -> Option<&str> {
         None
     }
 
-    /// Its listener takes user names from certificates, whether the client showed one or not.
+    /// Does its listener take user names from certificates, even if this client has none?
     fn names_in_certificates(&self) -> bool {
         false
     }
 
-    /// Keeps a connection open that is silent, in the way of the transport; called in each turn. Gives when it has to
-    /// be called again although nothing arrived.
+    /// Keeps a silent connection open by means of the transport. Called in each turn. Returns when to call it again
+    /// although nothing arrived.
     fn keep_open(&mut self, _cx: &mut Context<'_>, _deadlines: &Deadlines, _now: Instant) -> io::Result<Tick> {
         Ok(Tick::NEVER)
     }
 
-    /// Is what the client showed of itself still good, by what its listener asks now? The error says why not. Called in
-    /// each turn.
+    /// Is the client's certificate still valid by the current settings of its listener? The error has the reason.
+    /// Called in each turn.
     fn judge_again(&mut self, _judges: &Judges) -> Result<(), Box<str>> {
         Ok(())
     }
 
-    /// Bytes that were written and that the socket has not taken: a transport may collect them.
+    /// Bytes that were written and not accepted by the socket: a transport may collect them.
     fn held(&self) -> usize {
         0
     }
 
-    /// Did the socket take any of what was held, since this was last asked?
+    /// Did the socket accept any collected bytes since the last call?
     fn take_sent(&mut self) -> bool {
         false
     }
 
-    /// Bytes that came since this was last asked and that gave nothing to read yet: parts of a TLS record.
+    /// Bytes that arrived since the last call without anything to read: parts of a TLS record.
     fn take_unread(&mut self) -> usize {
         0
     }
 
-    /// Says goodbye in the way of the transport, as far as the socket takes it at once; the end follows.
+    /// Ends the transport's protocol, as far as the socket accepts it at once. The connection closes afterwards.
     fn goodbye(&mut self, _cx: &mut Context<'_>, _reason: &CloseReason) {}
 }
 
@@ -66,7 +66,7 @@ impl Stream for TcpStream {}
 
 impl Stream for UnixStream {}
 
-/// Writing of a transport that adds nothing to it: its field `socket` does all.
+/// Implements writing for a transport that adds nothing to it: its field `socket` does everything.
 macro_rules! writes_to_its_socket {
     ($transport:ty $(, for any $socket:ident)?) => {
         impl$(<$socket: tokio::io::AsyncWrite + Unpin>)? tokio::io::AsyncWrite for $transport {

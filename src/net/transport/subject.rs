@@ -1,6 +1,6 @@
 //! A certificate's subject as a user name: the text that mosquitto makes of it (`use_subject_as_username`), which is
-//! OpenSSL's with `XN_FLAG_RFC2253`, so that rules written for one broker hold for the other. It is RFC 2253 with
-//! OpenSSL's own short names and every byte beyond ASCII escaped; RFC 4514 has other names.
+//! OpenSSL's with `XN_FLAG_RFC2253`, so that rules for one broker work with the other. It is RFC 2253 with OpenSSL's
+//! short names and every byte beyond ASCII escaped; RFC 4514 has other names.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use x509_cert::{
     name::Name,
 };
 
-/// The subject, its last part first; `None` where a part of it is no text that it says it is.
+/// The subject, its last part first. `None`: a part of it is not valid in its encoding.
 pub(crate) fn text(subject: &Name) -> Option<String> {
     let mut parts: Vec<Vec<&AttributeTypeAndValue>> = subject.iter_rdn().map(|part| part.iter().collect()).collect();
     parts.reverse();
@@ -36,7 +36,7 @@ fn push(out: &mut String, attribute: &AttributeTypeAndValue) -> Option<()> {
     out.push('=');
     let bytes = value.value();
     match value.tag() {
-        // what is not known is shown as it is encoded
+        // unknown attributes are shown as they are encoded
         _ if name.is_none() => dump(out, &value.to_der().ok()?),
         Tag::Utf8String => escape(out, bytes),
         Tag::NumericString
@@ -57,14 +57,14 @@ fn push(out: &mut String, attribute: &AttributeTypeAndValue) -> Option<()> {
     Some(())
 }
 
-/// RFC 2253 section 2.4, and what is not printable ASCII as hexadecimal digits.
+/// RFC 2253 section 2.4, with non-printable and non-ASCII bytes as hexadecimal digits.
 fn escape(out: &mut String, utf8: &[u8]) {
     for (at, &byte) in utf8.iter().enumerate() {
         let is_last = at + 1 == utf8.len();
         match byte {
             b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\' => out.extend(['\\', char::from(byte)]),
             b' ' if at == 0 || is_last => out.push_str("\\ "),
-            // OpenSSL looks at the last character as such, also where it is the first
+            // OpenSSL treats the last character separately, also if it is the first
             b'#' if at == 0 && !is_last => out.push_str("\\#"),
             b' '..=b'~' => out.push(char::from(byte)),
             _ => {
@@ -84,8 +84,7 @@ fn hex(out: &mut String, byte: u8) {
     write!(out, "{byte:02X}").expect("a String takes all that is written");
 }
 
-/// As in `openssl list -objects`: the attributes of X.520, and those that RFC 4519, PKCS#9 and the CA/Browser Forum
-/// add.
+/// As in `openssl list -objects`: the attributes of X.520, RFC 4519, PKCS#9 and the CA/Browser Forum.
 const SHORT_NAMES: &[(&str, &str)] = &[
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),

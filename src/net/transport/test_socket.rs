@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Stream;
 
-/// A client that says something when it is told to, and takes what it is sent if it has room.
+/// A client that sends on request, and accepts output if it has room.
 #[derive(Default)]
 pub(crate) struct TestSocket {
     pub(crate) says: Vec<u8>,

@@ -1,5 +1,5 @@
-//! [`TlsSettings`]: the TLS settings of a listener, read from files. Errors in the files are found here, before a
-//! listener is opened or changed.
+//! [`TlsSettings`]: the TLS settings of a listener, read from files. Errors in the files are found before a listener is
+//! opened or changed.
 
 use std::{
     fs, io,
@@ -35,35 +35,35 @@ use crate::{
     types::{Contents, without_mark},
 };
 
-/// The files of a listener's TLS, and what is asked of clients.
+/// The TLS files of a listener, and its requirements for clients.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// The chain, the broker's own certificate first; PEM.
+    /// The certificate chain, beginning with the broker's certificate; PEM.
     pub certificate: PathBuf,
-    /// The private key of that; PEM.
+    /// The private key of the certificate; PEM.
     pub key: PathBuf,
     /// Are clients asked for certificates?
     pub clients: Option<ClientFiles>,
-    /// It is for WebSocket: what clients negotiate is HTTP.
+    /// For WebSocket: clients negotiate HTTP.
     pub http: bool,
-    /// TLS 1.2 is not spoken.
+    /// Without TLS 1.2.
     pub only_1_3: bool,
 }
 
 /// How clients' certificates are checked.
 #[derive(Clone, Debug)]
 pub struct ClientFiles {
-    /// Who signs them; PEM.
+    /// The certificates of the authorities that sign them; PEM.
     pub authorities: PathBuf,
-    /// A client without one is not served.
+    /// Clients without a certificate are not served.
     pub required: bool,
-    /// Which are revoked; PEM.
+    /// Revocation lists; PEM.
     pub revoked: Option<PathBuf>,
-    /// What of them is the user name.
+    /// The part of the certificate that is the user name.
     pub name: Option<CertificateName>,
 }
 
-/// What of a certificate is a name.
+/// The part of a certificate that is a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateName {
     /// The Common Name of its subject.
@@ -76,7 +76,7 @@ pub enum CertificateName {
     Uri,
 }
 
-/// Why a certificate gives no user name.
+/// Why a certificate has no user name.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub(crate) enum NameError {
     #[error("the client's certificate has no name that could be its user name (identity)")]
@@ -85,15 +85,15 @@ pub(crate) enum NameError {
     Nul,
 }
 
-/// TLS as it is to be spoken: everything is read and fits together.
+/// Complete settings: everything is read and consistent.
 #[derive(Clone)]
 pub struct TlsSettings {
     pub(crate) config: Arc<ServerConfig>,
-    /// Of clients' certificates, where they are asked for.
+    /// For client certificates, if they are requested.
     pub(crate) verifier: Option<Arc<dyn ClientCertVerifier>>,
     pub(crate) name: Option<CertificateName>,
     pub(crate) contents: Contents,
-    /// When its own certificate ends.
+    /// When the broker's certificate expires.
     pub(crate) expires: SystemTime,
 }
 
@@ -103,29 +103,29 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}: {error}", .file.display())]
     Unreadable {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What the system says, and part of the text.
+        /// The system's error; part of the text.
         error: io::Error,
     },
-    /// A file is not PEM, or its parts are not what they say.
+    /// A file is not valid PEM.
     #[error("{} is not PEM: {why}; write the {what} between its BEGIN and END lines", .file.display())]
     NotPem {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What should be in it.
+        /// The expected contents.
         what: &'static str,
-        /// What is wrong with it.
+        /// What is wrong, as text.
         why: String,
     },
-    /// A file is PEM of something else.
+    /// A file is PEM with other contents.
     #[error("{} has no {what} in it; {hint}", .file.display())]
     Missing {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// What should be in it.
+        /// The expected contents.
         what: &'static str,
-        /// What to do.
+        /// Advice for the operator.
         hint: &'static str,
     },
     /// The key belongs to another certificate.
@@ -145,22 +145,22 @@ pub enum TlsError {
          crl_extensions (openssl.cnf), and make the list again: openssl ca -gencrl", .file.display()
     )]
     OldList {
-        /// Which.
+        /// The file.
         file: PathBuf,
     },
-    /// TLS cannot be spoken with what is in a file.
+    /// A file has contents that TLS cannot use.
     #[error("{} cannot be used: {why}; make another one", .file.display())]
     Unusable {
-        /// Which.
+        /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
 impl TlsSettings {
-    /// Reads all files. What is not as it should be, but works, is given as warnings: a certificate that is not valid
-    /// now, a key that others may read, a revocation list that is out of date.
+    /// Reads all files. Problems that are not errors are returned as warnings: a certificate that is not valid now, a
+    /// key that others may read, a revocation list that is out of date.
     pub fn load(files: &TlsFiles) -> Result<(Self, Vec<String>), TlsError> {
         let mut contents = Contents::default();
         let chain = certificates(&files.certificate, "certificate", &mut contents)?;
@@ -190,8 +190,8 @@ impl TlsSettings {
             error => unusable(&files.certificate, &error),
         })?;
         config.alpn_protocols = vec![if files.http { b"http/1.1".to_vec() } else { b"mqtt".to_vec() }];
-        // sessions are resumed by tickets, which cost this side no memory; new settings have new keys for them, so that
-        // nobody resumes past a list of revoked certificates that has become longer
+        // sessions are resumed by tickets, which need no memory here; new settings have new keys for them, so that a
+        // resumed session cannot avoid a new revocation list
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer =
             rustls::crypto::ring::Ticketer::new().map_err(|error| unusable(&files.certificate, &error))?;
@@ -205,12 +205,12 @@ impl TlsSettings {
         self.verifier.is_some()
     }
 
-    /// What the files had in them.
+    /// The contents of the files.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// When the certificate ends.
+    /// When the certificate expires.
     pub fn expires(&self) -> SystemTime {
         self.expires
     }
@@ -220,7 +220,7 @@ impl CertificateName {
     /// The name in a certificate (DER).
     pub(crate) fn of(self, certificate: &[u8]) -> Result<Box<str>, NameError> {
         match self.read(certificate) {
-            // the one character that no name in MQTT can have [MQTT-1.5.3-2]; others could not write it in a rule
+            // the only character that no MQTT user name can have [MQTT-1.5.3-2]; others could not be written in a rule
             Some(name) if name.contains('\0') => Err(NameError::Nul),
             Some(name) if !name.is_empty() => Ok(name.into()),
             _ => Err(NameError::None),
@@ -246,8 +246,8 @@ impl CertificateName {
     }
 }
 
-/// The time by which clients' certificates are judged. A machine whose clock is not set yet would find each of them not
-/// valid yet: for it, it is as late as when the newest of the listener's files was written, at least.
+/// The time for verifying client certificates. If the machine's clock is not set yet, it is the time at which the
+/// newest of the listener's files was written.
 #[derive(Debug)]
 struct JudgingTime {
     written: SystemTime,
@@ -339,8 +339,8 @@ fn private_key(file: &Path, contents: &mut Contents) -> Result<PrivateKeyDer<'st
     })
 }
 
-/// When a certificate ends, and what is wrong with its validity, by the clock by which rustls looks at certificates,
-/// which no test turns.
+/// The expiry of a certificate, and a warning about its validity, by the clock that rustls uses, which tests do not
+/// turn.
 fn validity(file: &Path, certificate: &CertificateDer<'_>) -> Result<(SystemTime, Option<String>), TlsError> {
     let certificate = Certificate::from_der(certificate).map_err(|error| unusable(file, &error))?;
     let validity = certificate.tbs_certificate().validity();
@@ -370,7 +370,7 @@ fn stale_warning(file: &Path, list: &CertificateRevocationListDer<'_>) -> Option
     ))
 }
 
-/// A list begins with its version, which the first one has not: then the algorithm is the first (RFC 5280 section 5.1).
+/// A list of version 2 begins with its version, one of version 1 with the algorithm (RFC 5280 section 5.1).
 fn is_version_1(list: &CertificateRevocationListDer<'_>) -> bool {
     const SEQUENCE: u8 = 0x30;
     let within = |der: &'_ [u8]| -> Option<usize> {

@@ -25,15 +25,15 @@ pub(crate) struct Tls {
     name: Option<Box<str>>,
     asks_names: bool,
     judged: Judged,
-    /// Where what is written is MQTT, and each packet is to have a record: where the next packet begins.
+    /// Set if each MQTT packet gets its own record: the end of the current packet.
     packets: Option<Packets>,
     /// See [`Stream::take_unread`].
     unread: usize,
 }
 
 impl Tls {
-    /// Behind the handshake. `name` is that of the client's certificate, if its listener takes user names from
-    /// certificates (`asks_names`) and the client showed one.
+    /// A stream after the handshake. `name`: from the client's certificate, if the listener takes user names from
+    /// certificates (`asks_names`) and the client has one.
     pub(crate) fn new(
         stream: tokio_rustls::server::TlsStream<Cork<TcpStream>>,
         name: Option<Box<str>>,
@@ -43,13 +43,13 @@ impl Tls {
         Self { stream, name, asks_names, judged, packets: None, unread: 0 }
     }
 
-    /// From now on each write is a record, or several if it is long, and they are sent at the next flush.
+    /// From now on each write is a record, or several if it is long. They are sent at the next flush.
     pub(crate) fn with_a_record_for_each_write(mut self) -> Self {
         self.stream.get_mut().0.begin();
         self
     }
 
-    /// From now on MQTT packets are written, and each is a record; they are sent at the next flush.
+    /// From now on each MQTT packet is a record. They are sent at the next flush.
     pub(crate) fn with_a_record_for_each_packet(mut self) -> Self {
         self.packets = Some(Packets::default());
         self.with_a_record_for_each_write()
@@ -83,7 +83,7 @@ impl Stream for Tls {
         std::mem::take(&mut self.unread)
     }
 
-    /// close_notify (RFC 8446 section 6.1): what came before it is known to be all.
+    /// close_notify (RFC 8446 section 6.1): the client knows that nothing was cut off.
     fn goodbye(&mut self, cx: &mut Context<'_>, _reason: &CloseReason) {
         let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
     }
@@ -93,7 +93,7 @@ impl AsyncRead for Tls {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         let received = self.stream.get_mut().0.take_received();
-        // what gave something to read is counted by who reads it
+        // bytes that gave something to read are counted by the reader
         self.unread = if read.is_pending() { self.unread + received } else { 0 };
         read
     }
@@ -108,7 +108,7 @@ impl AsyncWrite for Tls {
         while taken < buf.len() {
             let rest = &buf[taken..];
             let part = packets.rest_of_packet(rest).min(rest.len());
-            // by hand what the stream does, but that a few records are moved to the cork at once
+            // what the stream does, except that several records are moved to the cork at once
             let n = session.writer().write(&rest[..part])?;
             packets.advance(n);
             taken += n;
@@ -160,5 +160,5 @@ impl AsyncWrite for Tls {
 }
 
 /// Records that wait in the TLS session until they are moved to the cork. Each is an allocation: as many as glibc's
-/// allocator keeps ready for a thread (tcache_count), since more cost more than moving them.
+/// allocator caches for a thread (tcache_count), because more cost more than moving them.
 const MOVED_AT_ONCE: u32 = 7;

@@ -1,18 +1,18 @@
-//! [`WebSocketOptions`]: what a listener asks of WebSockets.
+//! [`WebSocketOptions`]: the WebSocket options of a listener.
 
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// What a listener asks of requests.
+/// The WebSocket options of a listener.
 #[derive(Clone, Debug)]
 pub struct WebSocketOptions {
     /// The path; `None`: any.
     pub path: Option<String>,
-    /// Pages of which origins may connect; none: all.
+    /// Origins whose pages may connect; empty: all.
     pub allowed_origins: Vec<String>,
-    /// Proxies whose forwarding headers say what the client's address is.
+    /// Proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// After which silence a ping is sent; `None`: never.
+    /// The silence after which a ping is sent; `None`: never.
     pub ping: Option<Duration>,
 }

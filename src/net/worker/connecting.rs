@@ -1,6 +1,6 @@
 //! [`Connecting`]: the connections whose CONNECT is not answered yet: their number, addresses and memory. Clients that
-//! have not logged in must not exhaust what others need: one address gets half of the places at most, and a connection
-//! that uses much memory for long is closed to make room.
+//! have not logged in must not exhaust the resources of others: one address gets at most half of the places, and a
+//! connection that uses much memory for long is closed to make space.
 
 use std::{
     cmp::Reverse,
@@ -27,13 +27,13 @@ pub(crate) struct Connecting {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By their numbers, which rise.
+    /// By number. Numbers rise.
     places: HashMap<u64, Held>,
-    /// Those that may be closed: that which holds most comes last, of several the oldest.
+    /// Connections that may be closed, by memory: the last one uses most, and of several the oldest.
     closable: BTreeSet<(usize, Reverse<u64>)>,
-    /// How many there are from each address; see [`block`].
+    /// Number of connections of each address; see [`block`].
     addresses: HashMap<IpAddr, usize>,
-    /// Of all of them.
+    /// Bytes of all connections.
     bytes: usize,
     next: u64,
 }
@@ -47,23 +47,23 @@ struct Held {
     watch: Watch,
 }
 
-/// One connection as the others see it.
+/// A connection as seen by the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch(Arc<Place>);
 
 #[derive(Debug, Default)]
 struct Place {
-    /// It made room for others, and has to end.
+    /// It must end, because others need the space.
     closed: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-/// The place of one connection; it is given back when this is dropped.
+/// The place of one connection. It is freed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     all: Arc<Connecting>,
     number: u64,
-    /// Bytes that it holds whatever its client sends.
+    /// Bytes that it uses without data from its client.
     base: usize,
     watch: Watch,
 }
@@ -71,17 +71,17 @@ pub(crate) struct Ticket {
 /// Why a connection gets no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoPlace {
-    /// There are `max_connecting`.
+    /// `max_connecting` is reached.
     Full,
-    /// Its address has its share.
+    /// The address has reached its share.
     AddressFull,
 }
 
-/// A connection that was accepted a shorter time ago is not closed so that a new one has room.
+/// A connection that was accepted more recently is not closed to make space.
 const YOUNG: Duration = Duration::from_secs(3);
-/// Of those that hold most, how many are looked at for one that is not young.
+/// How many of the largest connections are searched for one that is not young.
 const LOOKED_AT: usize = 64;
-/// A client that waits for its verdict is not to blame for the wait, unless it holds more than this.
+/// A client that waits for its verdict is not closed, unless it uses more than this.
 const MAY_WAIT: usize = 4 << 10;
 
 impl NoPlace {
@@ -95,7 +95,7 @@ impl NoPlace {
     }
 }
 
-/// Addresses that count as one: an IPv6 network of the size that one customer has, or one IPv4 address.
+/// The address that is counted: an IPv6 network of a customer's usual size, or one IPv4 address.
 pub(crate) fn block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -107,7 +107,8 @@ pub(crate) fn block(address: IpAddr) -> IpAddr {
 }
 
 impl Connecting {
-    /// One more connection, of this address if that is not a trusted proxy's, which holds so much whatever it is sent.
+    /// Adds a connection from this address, unless that is a trusted proxy. `base`: bytes that it uses without data
+    /// from its client.
     pub(crate) fn enter(
         self: &Arc<Self>,
         from: Option<IpAddr>,
@@ -129,8 +130,8 @@ impl Connecting {
         Ok(Ticket { all: self.clone(), number, base, watch })
     }
 
-    /// Is there room for one more that holds so much? An eighth is left for what others will be sent. If there is none,
-    /// the one that holds most of those that are not young makes room.
+    /// Is there space for another connection with `base` bytes? An eighth is reserved for received data. If there is
+    /// none, the largest connection that is not young is closed.
     pub(crate) fn has_room(&self, base: usize, limits: &NetLimits, now: Instant) -> bool {
         let most = limits.max_connecting_bytes - limits.max_connecting_bytes / 8;
         let mut inner = self.inner.lock();
@@ -149,7 +150,7 @@ impl Connecting {
 }
 
 impl Inner {
-    /// One more from this address, unless it has its share.
+    /// Counts a connection of this address, unless the address has reached its share.
     fn count_address(&mut self, from: Option<IpAddr>, limits: &NetLimits) -> Result<(), NoPlace> {
         let Some(from) = from else { return Ok(()) };
         let has = self.addresses.get(&from).copied().unwrap_or(0);
@@ -177,7 +178,7 @@ impl Inner {
         Some(held)
     }
 
-    /// What it holds is free from now on: it ends in its next turn.
+    /// Frees the connection's space and lets it end in its next turn.
     fn close(&mut self, number: u64) -> Option<Waker> {
         let held = self.remove(number)?;
         held.watch.0.closed.store(true, Ordering::Release);
@@ -186,7 +187,7 @@ impl Inner {
 }
 
 impl Watch {
-    /// The task that ends the connection if it has to make room.
+    /// Registers the task that ends the connection if others need the space.
     pub(crate) fn wake(&self, waker: &Waker) {
         let mut place = self.0.waker.lock();
         match &mut *place {
@@ -195,7 +196,7 @@ impl Watch {
         }
     }
 
-    /// It made room for others, and has to end.
+    /// Must it end, because others need the space?
     pub(crate) fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }
@@ -206,8 +207,8 @@ impl Ticket {
         &self.watch
     }
 
-    /// The connection holds so many bytes of its client. `waits`: for its verdict. If all of them hold too much now,
-    /// those that hold most have to end.
+    /// The connection uses this many bytes for its client. `waits`: for its verdict. If all connections together use
+    /// too much, the largest ones must end.
     pub(crate) fn hold(&self, bytes: usize, waits: bool, limits: &NetLimits) {
         let mut wakers = Vec::new();
         let mut inner = self.all.inner.lock();
@@ -230,7 +231,7 @@ impl Ticket {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// A proxy says that the client is there.
+    /// A proxy reports the client's address.
     pub(crate) fn came_from(&self, address: IpAddr, limits: &NetLimits) -> Result<(), NoPlace> {
         let mut inner = self.all.inner.lock();
         let Some(before) = inner.places.get(&self.number).map(|held| held.from) else { return Ok(()) };

@@ -12,24 +12,24 @@ use std::{
 
 use crate::router::{Peer, PeerAddress};
 
-/// Short connections of a client or an address whose lines are written, in one minute.
+/// Number of short connections of a client or address in one minute whose lines are written.
 const SHOWN: u32 = 20;
 /// How often sums are written. A connection that lasts this long does not count as flapping.
 const MINUTE: Duration = Duration::from_secs(60);
-/// Clients and addresses that are remembered.
+/// Number of clients and addresses that are remembered.
 const PLACES: usize = 1024;
-/// Places that one of them may have.
+/// Number of places that a client or address may be in.
 const WAYS: usize = 4;
-/// Characters of a Client Identifier or a reason that are kept for the line that sums up.
+/// Characters of a Client Identifier or a reason in a summary.
 const LONGEST_TEXT: usize = 200;
 
 /// Counts the short connections of each client and address.
 #[derive(Default)]
 pub(crate) struct Flapping {
     hasher: RandomState,
-    /// Empty until a connection was short, then [`PLACES`].
+    /// Empty until the first short connection, then [`PLACES`] long.
     places: Vec<Option<Entry>>,
-    /// Of entries that were replaced.
+    /// Summaries of entries that were replaced.
     sums: Vec<Sum>,
 }
 
@@ -41,7 +41,7 @@ struct Entry {
     since: Instant,
     /// Its short connections in this minute.
     ended: u32,
-    /// In the minute before this one there were more than are shown: none is shown in this one.
+    /// The previous minute had more connections than are shown, so none is shown in this one.
     sums_up: bool,
     left_out: Option<Box<Sum>>,
 }
@@ -49,16 +49,16 @@ struct Entry {
 #[derive(Clone, Copy, Hash)]
 enum Source<'a> {
     Client(&'a str),
-    /// Of IPv6 a /64, which is what one customer has; `None`: Unix sockets.
+    /// For IPv6, a /64, which is what one customer has; `None`: Unix sockets.
     Address(Option<IpAddr>),
 }
 
-/// What was left out about a client or an address.
+/// The summary of the lines about a client or address that were not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) client: Option<Box<str>>,
     pub(crate) address: Option<Box<str>>,
-    /// Connections that ended.
+    /// Number of connections that ended.
     pub(crate) connections: u32,
     pub(crate) lines: u32,
     /// Why the last of them ended.

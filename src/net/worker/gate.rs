@@ -15,17 +15,17 @@ use super::{
 };
 use crate::router::Count;
 
-/// How many connections there are.
+/// The number of connections.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     open: AtomicUsize,
-    /// Those whose CONNECT is not answered yet.
+    /// Connections whose CONNECT is not answered yet.
     pub(crate) connecting: Arc<Connecting>,
 }
 
 impl Gate {
-    /// One more connection, of this address if that is not a trusted proxy's; `base`: bytes that it holds whatever its
-    /// client sends. Gives its place among those that are not let in; or the limit that forbids it, and its counter.
+    /// Adds a connection from this address, unless that is a trusted proxy. `base`: bytes that it uses without data
+    /// from its client. Returns its place, or the limit that is reached with its counter.
     pub(crate) fn enter(
         &self,
         from: Option<IpAddr>,
@@ -42,7 +42,7 @@ impl Gate {
         Ok(ticket)
     }
 
-    /// A connection that had entered ended.
+    /// A connection ended.
     pub(crate) fn left(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,23 +10,23 @@ use tokio::sync::Notify;
 
 use super::super::deadlines::Key;
 
-/// A connection that has as many bytes to write takes turns with others. What is smaller is written at once.
+/// A connection with at least this many bytes to write takes turns with others. Less is written at once.
 pub(crate) const LARGE: usize = 16 << 10;
-/// Bytes that a connection hands to its socket in one call; if others wait, also in one turn.
+/// Most bytes that a connection passes to its socket in one call and, if others wait, in one turn.
 pub(crate) const A_TURN: usize = 128 << 10;
-/// Connections that have their turn between two looks at which sockets have something.
+/// Number of connections that have a turn between two checks for ready sockets.
 const TURNS: usize = 16;
-/// Bytes of large writes between two looks at which sockets have something: about a millisecond.
+/// Bytes of large writes between two checks for ready sockets: about a millisecond.
 const BETWEEN_LOOKS: usize = TURNS * A_TURN;
 
 /// The large writes of one thread's connections.
 pub(crate) struct LargeWrites {
-    /// Bytes that may be written until the thread has looked at its sockets.
+    /// Bytes that may be written until the next check for ready sockets.
     left: usize,
-    /// Connections that wait for their turn, the first one first. May still name one that has ended.
+    /// Connections that wait for their turn, in order. May contain connections that have ended.
     queue: VecDeque<Key>,
     waiting: HashSet<Key>,
-    /// Told when a connection begins to wait.
+    /// Notified when a connection begins to wait.
     pub(crate) awaited: Arc<Notify>,
 }
 
@@ -38,13 +38,13 @@ impl Default for LargeWrites {
 }
 
 impl LargeWrites {
-    /// Has a connection that wrote so much in its turn, and has more to write, to wait for its next?
+    /// Must a connection that wrote this much in its turn, and has more, wait for the next?
     #[inline]
     pub(crate) fn is_over(&self, written: usize) -> bool {
         self.left == 0 || (written >= A_TURN && self.are_many())
     }
 
-    /// So many bytes were written in one call.
+    /// Counts bytes that were written in one call.
     #[inline]
     pub(crate) fn note(&mut self, bytes: usize) {
         if bytes >= LARGE {
@@ -52,12 +52,12 @@ impl LargeWrites {
         }
     }
 
-    /// Do more wait than have their turn between two looks?
+    /// Do more connections wait than have a turn between two checks?
     pub(crate) fn are_many(&self) -> bool {
         self.waiting.len() > TURNS
     }
 
-    /// The connection is woken when its turn comes.
+    /// Adds a connection, which is woken when it is its turn.
     pub(crate) fn wait(&mut self, key: Key) {
         if self.waiting.insert(key) {
             self.queue.push_back(key);
@@ -65,12 +65,12 @@ impl LargeWrites {
         }
     }
 
-    /// The connection ended.
+    /// Removes a connection that ended.
     pub(crate) fn forget(&mut self, key: Key) {
         self.waiting.remove(&key);
     }
 
-    /// The thread has looked at its sockets: those whose turn it is.
+    /// The thread has checked its sockets: returns the connections that have a turn.
     pub(crate) fn next(&mut self) -> Vec<Key> {
         self.left = BETWEEN_LOOKS;
         let mut next = Vec::new();

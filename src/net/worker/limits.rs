@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// The bounds that connections hold to.
+/// The limits of connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetLimits {
     /// Connections in all.
     pub max_connections: usize,
-    /// Connections without a CONNECT yet.
+    /// Connections whose CONNECT is not answered yet.
     pub max_connecting: usize,
-    /// Bytes that all of those hold.
+    /// Bytes of these connections.
     pub max_connecting_bytes: usize,
     /// From accept to CONNECT.
     pub connect_timeout: Duration,
@@ -17,15 +17,15 @@ pub struct NetLimits {
     pub max_packet_size: usize,
     /// A CONNECT, in bytes.
     pub max_connect_size: usize,
-    /// A socket that takes nothing for this long ends its connection.
+    /// A connection ends if its socket accepts nothing for this long.
     pub write_timeout: Duration,
     /// Messages that a client may publish in a second.
     pub publish_rate: Option<u32>,
     /// Bytes of PUBLISH packets that it may send in a second.
     pub publish_bytes_rate: Option<usize>,
-    /// What may come at once: that of so long a time.
+    /// Largest burst, as the time in which the rates allow that much.
     pub publish_burst: Duration,
-    /// A client that publishes more is disconnected, not slowed.
+    /// Disconnect clients that exceed the rates instead of slowing them down.
     pub publish_disconnects: bool,
     /// Connections that may begin in a second, in all.
     pub connect_rate: Option<u32>,
@@ -37,7 +37,7 @@ pub struct NetLimits {
 pub(super) mod tests {
     use super::*;
 
-    /// Small ones.
+    /// Small limits.
     pub(in super::super) fn limits() -> NetLimits {
         NetLimits {
             max_connections: 1,

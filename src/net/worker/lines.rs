@@ -23,21 +23,21 @@ use crate::{
     types::{Endpoint, ProtocolVersion},
 };
 
-/// What is written about connections.
+/// Writes the log lines about connections.
 pub(crate) struct Lines {
     clock: Clock,
-    /// Each listener by its number. One that is closed stays: it may have connections.
+    /// By number. A closed listener stays, because it may have connections.
     listeners: RwLock<HashMap<u16, Named>>,
     flapping: Mutex<Flapping>,
 }
 
-/// A listener: as `tls://0.0.0.0:8883`, and where it is.
+/// A listener: its name, such as `tls://0.0.0.0:8883`, and its address.
 struct Named {
     name: Arc<str>,
     endpoint: Endpoint,
 }
 
-/// A client, as its CONNECT and its certificate say.
+/// A client, from its CONNECT and its certificate.
 #[derive(Clone, Copy)]
 pub(crate) struct About<'a> {
     pub(crate) client: &'a str,
@@ -53,15 +53,15 @@ impl<'a> From<&'a Client> for About<'a> {
 
 /// A client that is refused.
 pub(crate) struct Refused<'a> {
-    /// `None`: its CONNECT cannot be read.
+    /// `None`: its CONNECT could not be read.
     pub(crate) about: Option<About<'a>>,
-    /// `None`: it is not served.
+    /// `None`: an unsupported version.
     pub(crate) version: Option<ProtocolVersion>,
-    /// That of its CONNACK, or for which the return code in it stands before MQTT 5.
+    /// The Reason Code of its CONNACK, from which the return code before MQTT 5 follows.
     pub(crate) code: ReasonCode,
 }
 
-/// What a CONNECT asked for and got.
+/// The CONNECT and its result.
 pub(crate) struct Beginning {
     pub(crate) clean_session: bool,
     pub(crate) session_present: bool,
@@ -72,13 +72,13 @@ pub(crate) struct Beginning {
 pub(crate) struct Ending<'a> {
     pub(crate) reason: &'a CloseReason,
     pub(crate) duration: Duration,
-    /// Messages for the client that were dropped.
+    /// Number of messages for the client that were dropped.
     pub(crate) dropped: Option<u32>,
     /// Bytes that were not written.
     pub(crate) waiting: Option<usize>,
 }
 
-/// A line at `info`; at `debug` if it is only part of a sum at `info`.
+/// Writes a line at `info`, or at `debug` if it is only part of a summary at `info`.
 macro_rules! say {
     ($shown:expr, $($line:tt)+) => {
         if $shown {
@@ -90,12 +90,12 @@ macro_rules! say {
 }
 
 impl Lines {
-    /// Of connections that come and go by this clock.
+    /// `clock`: for the durations of connections.
     pub(crate) fn new(clock: Clock) -> Self {
         Self { clock, listeners: RwLock::default(), flapping: Mutex::default() }
     }
 
-    /// The name under which the listener of that number appears in lines from now on.
+    /// Sets the name of the listener with this number.
     pub(crate) fn name_listener(&self, number: u16, name: String, endpoint: Endpoint) {
         self.listeners.write().insert(number, Named { name: name.into(), endpoint });
     }
@@ -104,14 +104,14 @@ impl Lines {
         self.listeners.read().get(&peer.listener).map(|listener| listener.name.clone())
     }
 
-    /// Does this come from this machine? It does from loopback, and from the address of its listener.
+    /// Does the connection come from this machine? It does if its address is loopback or the listener's address.
     pub(crate) fn is_from_here(&self, peer: &Peer) -> bool {
         let ip = peer.address.ip().to_canonical();
         let is_its_own = |listener: &Named| listener.endpoint.socket_addr().is_some_and(|own| own.ip() == ip);
         ip.is_loopback() || self.listeners.read().get(&peer.listener).is_some_and(is_its_own)
     }
 
-    /// `dunlin health` got a CONNACK with this reason: it is not news.
+    /// `dunlin health` got a CONNACK with this Reason Code: logged at debug.
     pub(crate) fn health_check(&self, peer: &Peer, code: ReasonCode) {
         if tracing::enabled!(target: "dunlin::net", tracing::Level::DEBUG) {
             let listener = self.listener(peer);
@@ -142,7 +142,7 @@ impl Lines {
         );
     }
 
-    /// A client publishes faster than it may, and is read from more slowly. To be called once in a while.
+    /// A client is slowed down because it exceeds its rates. Call it once in a while.
     pub(crate) fn slowed(&self, peer: &Peer, about: &About<'_>) {
         if is_read() {
             let (About { client, user, .. }, listener) = (*about, self.listener(peer));
@@ -166,7 +166,7 @@ impl Lines {
         let Ending { reason, duration, dropped, waiting } = *ending;
         let listener = self.listener(peer);
         let reason = Told { reason, size_limit: "limits.max_packet_size" };
-        // a shutdown is not the client's doing
+        // a shutdown says nothing about the client
         let is_shutdown = *reason.reason == CloseReason::ServerShutdown;
         let shown = is_shutdown || self.ends(Some(client), peer, duration, &reason);
         say!(
@@ -198,7 +198,8 @@ impl Lines {
         };
         let version = version.map(display);
         let listener = self.listener(peer);
-        // by its address alone: who it says it is was not proved, and would hide the lines of that client
+        // by address only: the client is not authenticated, and must not cause the lines of another client to be left
+        // out
         let shown = self.ends(None, peer, Duration::ZERO, reason);
         say!(
             shown,
@@ -224,7 +225,7 @@ impl Lines {
         say!(shown, %peer, listener = listener.as_deref(), %reason, "disconnected before CONNECT");
     }
 
-    /// A connection ended while its client authenticated, and it was told nothing.
+    /// A connection ended during authentication, without a CONNACK.
     pub(crate) fn gone_while_authenticating(&self, peer: &Peer, about: &About<'_>, reason: &dyn fmt::Display) {
         if !is_read() {
             return;
@@ -247,20 +248,20 @@ impl Lines {
         self.flapping.lock().ends(client, peer, duration, reason, self.clock.now())
     }
 
-    /// Writes the sums that are due. To be called every second or so.
+    /// Writes the summaries that are due. Call it every second or so.
     pub(crate) fn sum_up(&self, now: Instant) {
         let sums = self.flapping.lock().due(now);
         sums.iter().for_each(say_sum);
     }
 
-    /// Writes all sums: no connections follow.
+    /// Writes all summaries: no connections follow.
     pub(crate) fn sum_up_rest(&self) {
         let sums = self.flapping.lock().rest();
         sums.iter().for_each(say_sum);
     }
 }
 
-/// Are lines at `info` written? If not, nothing has to be counted for their sums.
+/// Are lines at `info` written? If not, nothing needs to be counted for summaries.
 fn is_read() -> bool {
     tracing::enabled!(target: "dunlin::net::clients", tracing::Level::INFO)
 }
@@ -278,7 +279,7 @@ fn say_sum(sum: &Sum) {
     );
 }
 
-/// A reason, with the key of the limit where a packet was larger than that.
+/// A reason. If a packet was too large, with the key of the limit.
 pub(crate) struct Told<'a> {
     pub(crate) reason: &'a CloseReason,
     pub(crate) size_limit: &'static str,
@@ -294,7 +295,7 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// The key of the limit that a first packet holds to: the smaller one of two.
+/// The key of the limit for a first packet: the smaller one of two.
 pub(crate) fn first_size_limit(limits: &NetLimits) -> &'static str {
     if limits.max_connect_size < limits.max_packet_size { "limits.max_connect_size" } else { "limits.max_packet_size" }
 }

@@ -15,8 +15,7 @@ use parking_lot::Mutex;
 
 use super::limits::NetLimits;
 
-/// How much a client of a listener may publish, where the listener says something else than the limits do. The inner
-/// `None`: as much as it likes.
+/// The rates of a listener that differ from the general ones. The inner `None`: without a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerRates {
     /// Messages in a second.
@@ -25,7 +24,7 @@ pub struct ListenerRates {
     pub bytes: Option<Option<usize>>,
 }
 
-/// How much clients may publish, for those who read from them.
+/// The rates of publishing, for the connections.
 #[derive(Default)]
 pub(crate) struct PublishRates {
     /// Is there any rate?
@@ -35,20 +34,20 @@ pub(crate) struct PublishRates {
 }
 
 impl PublishRates {
-    /// Is there anything to hold to? Asked at each read.
+    /// Is there any rate? Asked at each read.
     #[inline]
     pub(crate) fn are_set(&self) -> bool {
         self.are_set.load(Ordering::Relaxed)
     }
 
-    /// These limits are in force from now on.
+    /// Sets the general limits.
     pub(crate) fn limits_changed(&self, limits: &NetLimits) {
         let general = limits.publish_rate.is_some() || limits.publish_bytes_rate.is_some();
         let is_set = |rates: &ListenerRates| rates.messages.flatten().is_some() || rates.bytes.flatten().is_some();
         self.are_set.store(general || self.listeners.load().values().any(is_set), Ordering::Relaxed);
     }
 
-    /// A listener says this from now on.
+    /// Sets the rates of a listener.
     pub(crate) fn listener_changed(&self, number: u16, rates: ListenerRates, limits: &NetLimits) {
         self.listeners.rcu(|before| {
             let mut listeners = HashMap::clone(before);
@@ -58,7 +57,7 @@ impl PublishRates {
         self.limits_changed(limits);
     }
 
-    /// What holds for the clients of a listener.
+    /// The rates for the clients of a listener.
     pub(crate) fn of(&self, listener: u16, limits: &NetLimits) -> ClientRates {
         let own = self.listeners.load().get(&listener).copied().unwrap_or_default();
         let messages = own.messages.unwrap_or(limits.publish_rate).map(f64::from);
@@ -68,14 +67,14 @@ impl PublishRates {
     }
 }
 
-/// What one client holds to.
+/// The rates of one client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ClientRates {
     messages: Option<Rate>,
     bytes: Option<Rate>,
 }
 
-/// So much in a second, and so much at once.
+/// A rate and the largest burst.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     per_second: f64,
@@ -88,7 +87,7 @@ impl Rate {
     }
 }
 
-/// What is left of what may come at once; less than nothing where more came.
+/// What is left of the burst; negative after more than that.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     left: f64,
@@ -107,38 +106,38 @@ impl Bucket {
         self.left
     }
 
-    /// So much of it is used, which may be more than is left.
+    /// Uses some of it, possibly more than is left.
     fn take(&mut self, rate: Rate, taken: f64, now: Instant) {
         self.left = self.left(rate, now) - taken;
     }
 
-    /// How long until one is left; `None`: one is.
+    /// How long until one is left; `None`: it is now.
     fn wait(&mut self, rate: Rate, now: Instant) -> Option<Duration> {
         let left = self.left(rate, now);
-        // a millisecond more than that: the sum of many small parts may be a little less than one
+        // a millisecond more: the sum of many small parts may be slightly less than one
         (left < 1.0).then(|| Duration::from_secs_f64((1.0 - left) / rate.per_second) + Duration::from_millis(1))
     }
 }
 
-/// A client that holds to rates.
+/// The state of a client with rates.
 #[derive(Debug, Default)]
 pub(crate) struct Paced {
     messages: Option<Bucket>,
     bytes: Option<Bucket>,
-    /// It is not read from, and woken at this moment.
+    /// The client is paused, and woken at this time.
     pub(crate) waits_until: Option<Instant>,
-    /// When it was last found that it sends more than it may.
+    /// When it was last found to exceed its rates.
     slowed: Option<Instant>,
 }
 
 /// The smallest PUBLISH: a topic of one character at QoS 0.
 pub(crate) const SMALLEST_PUBLISH: usize = 5;
-/// A client that was not slowed for so long is news if it is again.
+/// A client that was not slowed down for this long is logged again.
 const NEWS_AFTER: Duration = Duration::from_secs(60);
 
 impl Paced {
-    /// How many bytes may be read beside the rest of a packet that has begun, so that no more messages than may come
-    /// are in them; or how long nothing may be read.
+    /// Number of bytes that may be read in addition to the rest of a packet that has begun, so that they contain no
+    /// more messages than allowed. `Err`: how long nothing may be read.
     pub(crate) fn room(&mut self, rates: ClientRates, now: Instant) -> Result<usize, Duration> {
         let mut room = usize::MAX;
         let mut wait = None;
@@ -157,7 +156,7 @@ impl Paced {
         wait.map_or(Ok(room.max(SMALLEST_PUBLISH)), Err)
     }
 
-    /// So much was published. `false`: more than may be.
+    /// Counts published messages. `false`: more than allowed.
     pub(crate) fn take(&mut self, rates: ClientRates, messages: u32, bytes: usize, now: Instant) -> bool {
         let mut is_within = true;
         for (bucket, rate, taken) in
@@ -171,31 +170,31 @@ impl Paced {
         is_within
     }
 
-    /// It had to wait with something. Is that news?
+    /// The client exceeded its rates. Should that be logged?
     pub(crate) fn slowed(&mut self, now: Instant) -> bool {
         let before = self.slowed.replace(now);
         before.is_none_or(|before| now.saturating_duration_since(before) >= NEWS_AFTER)
     }
 }
 
-/// How many connections may begin, on all listeners together.
+/// The rate of new connections, on all listeners together.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectRate(Mutex<Option<Bucket>>);
 
 impl ConnectRate {
-    /// How long nothing may be accepted, at so many connections in a second; `None`: one may be now.
+    /// How long nothing may be accepted, at this number of connections a second; `None`: accept now.
     pub(crate) fn wait(&self, per_second: u32, now: Instant) -> Option<Duration> {
         let rate = Self::rate(per_second);
         self.0.lock().get_or_insert_with(|| Bucket::full(rate, now)).wait(rate, now)
     }
 
-    /// One was accepted.
+    /// A connection was accepted.
     pub(crate) fn take(&self, per_second: u32, now: Instant) {
         let rate = Self::rate(per_second);
         self.0.lock().get_or_insert_with(|| Bucket::full(rate, now)).take(rate, 1.0, now);
     }
 
-    /// What a second brings may come at once.
+    /// The burst is that of one second.
     fn rate(per_second: u32) -> Rate {
         Rate::new(per_second.into(), Duration::from_secs(1))
     }

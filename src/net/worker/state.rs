@@ -27,7 +27,7 @@ use crate::{
     router::{Router, RouterThread},
 };
 
-/// What all threads share.
+/// The state that all worker threads share.
 pub(crate) struct NetShared {
     pub(crate) router: Arc<Router>,
     pub(crate) clock: Clock,
@@ -38,7 +38,7 @@ pub(crate) struct NetShared {
     pub(crate) lines: Lines,
 }
 
-/// What one thread has for its connections.
+/// The state of one worker thread.
 pub(crate) struct Worker {
     pub(crate) shared: Arc<NetShared>,
     pub(crate) local: RouterThread,
@@ -46,24 +46,24 @@ pub(crate) struct Worker {
     /// Answers to the packets of the connection whose turn it is.
     pub(crate) replies: Vec<u8>,
     pub(crate) deadlines: Deadlines,
-    /// Clients that hold to rates, where there are some.
+    /// The state of clients with rates.
     pub(crate) paced: HashMap<Key, Paced>,
-    /// How certificates of connected clients are judged by now.
+    /// The current settings for client certificates.
     pub(crate) judges: Judges,
-    /// For those whose TLS handshake is computed.
+    /// Permits for TLS handshakes that are being computed.
     pub(crate) handshakes: Arc<Semaphore>,
-    /// Bytes that large reads on this thread gave, less those written since.
+    /// Bytes from large reads on this thread, less those written since.
     pub(crate) unwritten: usize,
     pub(crate) large_writes: LargeWrites,
-    /// PUBLISH packets that were written whole in this turn.
+    /// PUBLISH packets that were completely written in this turn.
     pub(crate) written: u64,
-    /// How often something was written on this thread, as far as it fits.
+    /// Number of writes on this thread, modulo 65,536.
     pub(crate) writes: u16,
-    /// The server shuts down: connections write what they have and end.
+    /// The server shuts down: connections write their output and end.
     pub(crate) draining: bool,
-    /// How long a client that does nothing is waited for meanwhile.
+    /// How long an inactive client is waited for during shutdown.
     pub(crate) patience: Duration,
-    /// Told of the last connection's end while draining.
+    /// Notified when the last connection has ended during shutdown.
     pub(crate) idle: Arc<Notify>,
 }
 
@@ -72,8 +72,8 @@ thread_local! {
 }
 
 impl Worker {
-    /// Of a thread that begins now. `buffer`: what its connections read into; `handshakes`: how many TLS handshakes are
-    /// computed in a turn.
+    /// For a new thread. `buffer`: for its connections' reads; `handshakes`: number of TLS handshakes that are computed
+    /// in a turn.
     pub(crate) fn new(shared: Arc<NetShared>, buffer: Vec<u8>, handshakes: usize, now: Instant) -> Self {
         Self {
             local: shared.router.local(now),
@@ -94,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// This thread serves connections from now on.
+    /// Makes this the worker of the current thread.
     pub(crate) fn begin(self) {
         WORKER.set(Some(self));
     }
@@ -104,7 +104,7 @@ impl Worker {
         WORKER.with_borrow_mut(|worker| f(worker.as_mut().expect("connections live on worker threads")))
     }
 
-    /// What time it is.
+    /// The current time.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.shared.clock.now()
@@ -116,14 +116,14 @@ impl Worker {
         self.deadlines.end_of_token(until)
     }
 
-    /// Tokens end by a clock that may be set.
+    /// Reads the wall clock, which tokens expire by and which may be set.
     pub(crate) fn look_at_wall(&mut self, now: Instant) {
         if self.deadlines.set_wall(now, self.shared.clock.wall()) {
             self.deadlines.all().for_each(Waker::wake);
         }
     }
 
-    /// A connection ended.
+    /// Forgets a connection that ended.
     pub(crate) fn forget(&mut self, key: Key) {
         self.deadlines.remove(key);
         self.large_writes.forget(key);

@@ -1,4 +1,4 @@
-//! Reading frames: [`Inbound`] takes their headers and masks from bytes, where they are. Pure.
+//! Reading frames: [`Inbound`] removes headers and masks from bytes in place. Pure.
 
 use std::io::Cursor;
 
@@ -8,34 +8,34 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-/// How far the frames of a client have come.
+/// The state of a client's frames.
 #[derive(Debug)]
 pub(crate) struct Inbound {
-    /// The beginning of a header.
+    /// The beginning of an incomplete header.
     header: [u8; LONGEST_HEADER],
     held: u8,
-    /// Bytes of the frame that are to come.
+    /// Bytes of the frame that have not arrived.
     left: u64,
-    /// Of the next byte on.
+    /// The mask, turned to the next byte.
     mask: [u8; 4],
-    /// Of a control frame, what has come of it.
+    /// A control frame that is not complete.
     control: Option<Box<(Control, Vec<u8>)>>,
-    /// The message has more frames.
+    /// The message continues in further frames.
     fragmented: bool,
-    /// No frame may be longer.
+    /// The longest frame that is accepted.
     longest: u32,
 }
 
-/// What a control frame asks for.
+/// The request of a control frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// A ping, to be answered with the same bytes.
+    /// A ping: answer with the same bytes.
     Pong(Vec<u8>),
-    /// The end, to be answered with the same code.
+    /// A close: answer with the same code.
     Close(Option<u16>),
 }
 
-/// What a client did that RFC 6455 or MQTT forbids.
+/// A violation of RFC 6455 or MQTT.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub(crate) enum Violation {
     #[error("a WebSocket frame that is not masked (RFC 6455 section 5.1)")]
@@ -64,14 +64,14 @@ impl Violation {
 }
 
 impl Inbound {
-    /// Frames up to `longest` bytes each.
+    /// `longest`: bytes of the longest frame.
     pub(crate) fn new(longest: usize) -> Self {
         let longest = u32::try_from(longest).unwrap_or(u32::MAX);
         Self { header: [0; LONGEST_HEADER], held: 0, left: 0, mask: [0; 4], control: None, fragmented: false, longest }
     }
 
-    /// Takes what was read, leaves at its front the payload that was in it, and says how much that is. What control
-    /// frames ask for is given to `asked`; nothing is taken behind a close.
+    /// Takes bytes that were read, and moves their payload to the front. Returns the length of the payload. Calls
+    /// `asked` for control frames. Ignores bytes behind a close.
     pub(crate) fn take(&mut self, bytes: &mut [u8], mut asked: impl FnMut(Asked)) -> Result<usize, Violation> {
         let (mut at, mut out) = (0, 0);
         while at < bytes.len() {
@@ -108,7 +108,7 @@ impl Inbound {
         Ok(out)
     }
 
-    /// How many of `bytes` belong to the header; where it is not whole, all of them are held.
+    /// Number of bytes in `bytes` that belong to the header. An incomplete header is held.
     fn take_header(&mut self, bytes: &[u8]) -> Result<usize, Violation> {
         if self.held == 0 {
             if let Some((taken, length, mask)) = plain_header(bytes)
@@ -143,7 +143,7 @@ impl Inbound {
         }
         self.mask = match header.mask {
             Some(mask) => mask,
-            // paho-mqtt for Python answers pings like this; nothing in a pong is used
+            // paho-mqtt for Python answers pings like this; a pong has no effect
             None if header.opcode == OpCode::Control(Control::Pong) => [0; 4],
             None => return Err(Violation::NotMasked),
         };
@@ -166,8 +166,8 @@ impl Inbound {
     }
 }
 
-/// The header of a short binary frame that is a whole message, as nearly all are: its length, that of its payload, and
-/// the mask. Others take the longer way, which says what is wrong with them.
+/// The header of a short binary frame that is a whole message, as nearly all are: its length, the length of the
+/// payload, and the mask. Other headers take the slower way, which also detects errors.
 #[inline]
 fn plain_header(bytes: &[u8]) -> Option<(usize, u64, [u8; 4])> {
     const BINARY: u8 = 0x82;
@@ -182,12 +182,12 @@ fn parse(cursor: &mut Cursor<&[u8]>) -> Result<Option<(FrameHeader, u64)>, Viola
     FrameHeader::parse(cursor).map_err(|_| Violation::Reserved)
 }
 
-/// The code of a close frame, which may have none (RFC 6455 section 5.5.1).
+/// The code of a close frame, if it has one (RFC 6455 section 5.5.1).
 fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     match payload {
         [] => Ok(None),
         [high, low, ..] => match u16::from_be_bytes([*high, *low]) {
-            // those that no endpoint may send
+            // codes that an endpoint must not send
             0..1000 | 1004..=1006 | 1015 | 5000.. => Err(Violation::Control),
             code => Ok(Some(code)),
         },
@@ -195,7 +195,7 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     }
 }
 
-/// Takes the mask away (RFC 6455 section 5.3), and turns it to where the next byte is.
+/// Removes the mask (RFC 6455 section 5.3), and turns it to the next byte.
 fn unmask(bytes: &mut [u8], mask: &mut [u8; 4]) {
     const WIDE: usize = 8;
     let mut wide = [0; WIDE];

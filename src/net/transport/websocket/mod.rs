@@ -1,9 +1,9 @@
-//! WebSocket (RFC 6455) below MQTT (MQTT 3.1.1 section 6): [`upgrade`] answers the request that a connection begins
-//! with, [`WebSocket`] is the stream of bytes that its frames carry, [`sender`] knows where a request comes from.
+//! WebSocket (RFC 6455) below MQTT (MQTT 3.1.1 section 6): [`upgrade`] answers the request at the beginning of a
+//! connection, [`WebSocket`] is the stream of bytes in its frames, [`sender`] finds out where a request comes from.
 //!
-//! The request and the frames' headers are read by `tungstenite`. Its own reading of whole messages is not used: MQTT
-//! does not care where frames end, so that payloads are unmasked where they were read to and written from where they
-//! are; a connection that waits holds no buffer.
+//! `tungstenite` parses the request and the headers of frames. Its reading of whole messages is not used: MQTT ignores
+//! the ends of frames, so payloads are unmasked in place and written without a copy, and a waiting connection has no
+//! buffer.
 
 mod frames;
 mod sender;

@@ -11,14 +11,14 @@ use tungstenite::{
 
 use super::super::proxy::is_among;
 
-/// Why a request may come from beyond this machine although it arrived through the loopback interface; `None`: it is
-/// local. A client can only make itself remote by it, so these headers are believed from every sender.
+/// Why a request may come from another machine although it arrived through the loopback interface. `None`: it is local.
+/// A client can only make itself remote by these headers, so they are trusted from every sender.
 pub(crate) fn remote_by(request: &Request) -> Option<&'static str> {
     let headers = request.headers();
     if headers.keys().any(is_from_a_proxy) {
         return Some("a proxy sent its request (X-Forwarded-For, Forwarded, X-Real-IP, Via or the like)");
     }
-    // with the host in its first line, a request means that one (RFC 9112 section 3.2.2)
+    // a host in the request line has precedence (RFC 9112 section 3.2.2)
     let mut hosts = texts(headers, &header::HOST).chain(request.uri().authority().map(|host| Some(host.as_str())));
     let first = hosts.next();
     if !first.into_iter().chain(hosts).all(|host| host.is_some_and(is_loopback)) || first.is_none() {
@@ -31,10 +31,10 @@ pub(crate) fn remote_by(request: &Request) -> Option<&'static str> {
     None
 }
 
-/// The client's address, and its port if that is told, in a request that a trusted proxy sent: the last hop that is not
-/// itself one of the trusted proxies. What came before that hop is the client's own word.
+/// The client's address, with its port if known, in a request from a trusted proxy: the last hop that is not a trusted
+/// proxy. A client can forge earlier hops.
 pub(crate) fn client(headers: &HeaderMap, trusted: &[IpNet]) -> Option<(IpAddr, Option<u16>)> {
-    // proxies that set one of the two pass the other on as they got it, and nearly all set this one
+    // proxies that set one of the two headers forward the other unchanged, and nearly all set this one
     let hops: Vec<_> = match headers.contains_key(X_FORWARDED_FOR) {
         true => texts(headers, &HeaderName::from_static(X_FORWARDED_FOR))
             .flat_map(|line| line.unwrap_or_default().split(',').map(hop))
@@ -58,7 +58,7 @@ fn is_from_a_proxy(name: &HeaderName) -> bool {
     BY_PROXIES.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded")
 }
 
-/// The values of a header; `None` for one that is not text.
+/// The values of a header; `None`: not text.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = Option<&'a str>> {
     headers.get_all(name).iter().map(|value| value.to_str().ok())
 }
@@ -73,12 +73,12 @@ fn is_loopback(host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         bare.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
     };
-    // some clients leave out the brackets of an IPv6 address, before a port too
+    // some clients leave out the brackets of an IPv6 address, also before a port
     let without_port = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
     [Some(host), without_port.map(|(host, _)| host)].into_iter().flatten().any(|host| named(host) || address(host))
 }
 
-/// An address as proxies write it: IPv4 or IPv6, in brackets or not, with a port or without.
+/// An address as proxies write it: IPv4 or IPv6, with or without brackets and port.
 fn hop(text: &str) -> Option<(IpAddr, Option<u16>)> {
     let text = text.trim();
     if let Ok(address) = text.parse::<SocketAddr>() {
@@ -88,7 +88,7 @@ fn hop(text: &str) -> Option<(IpAddr, Option<u16>)> {
     bare.parse().ok().map(|ip: IpAddr| (ip.to_canonical(), None))
 }
 
-/// The hops of a `Forwarded` (RFC 7239 section 4), by their parameter `for`.
+/// The hops in a `Forwarded` header (RFC 7239 section 4), from its parameter `for`.
 fn forwarded(line: &str) -> impl Iterator<Item = Option<(IpAddr, Option<u16>)>> {
     split(line, ',').into_iter().map(|element| {
         let parameters = split(element?, ';').into_iter().flatten().filter_map(|pair| pair.split_once('='));
@@ -103,8 +103,8 @@ fn forwarded(line: &str) -> impl Iterator<Item = Option<(IpAddr, Option<u16>)>> 
     })
 }
 
-/// Splits where the separator is not within a quoted string (RFC 9110 section 5.6.4). A part whose string does not end
-/// is `None`: a client could write the beginning of one, so that what its proxy appends is within it.
+/// Splits at separators outside of quoted strings (RFC 9110 section 5.6.4). A part with an unterminated string is
+/// `None`: a client could send the beginning of one, to hide what its proxy appends.
 fn split(text: &str, separator: char) -> Vec<Option<&str>> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let parts = text.split(|c: char| {

@@ -1,5 +1,5 @@
-//! [`WebSocket`]: the bytes that the frames of a WebSocket carry, as a [`Stream`]. What is written at once is one
-//! binary frame, or one for each MQTT packet; control frames go between them.
+//! [`WebSocket`]: the bytes in the frames of a WebSocket, as a [`Stream`]. Each write is one binary frame, or one for
+//! each MQTT packet; control frames are sent between them.
 
 use std::{
     io::{self, IoSlice},
@@ -31,45 +31,45 @@ use crate::{
     session::{CloseReason, ProtocolError},
 };
 
-/// A WebSocket, behind the request that began it.
+/// A WebSocket after its request.
 pub(crate) struct WebSocket<S> {
     socket: S,
     inbound: Inbound,
-    /// What came with the request.
+    /// Bytes that arrived together with the request.
     early: Vec<u8>,
-    /// A header, or a whole control frame, of which `sent` bytes are written.
+    /// A header or a whole control frame, of which `sent` bytes are written.
     header: Vec<u8>,
     sent: u16,
-    /// Bytes of the frame begun that are still to be written; 0 for a control frame.
+    /// Bytes of the current frame that are not written yet; 0 for a control frame.
     left: usize,
-    /// The payload of a ping that is not answered yet; of many, the last is enough (RFC 6455 section 5.5.3).
+    /// The payload of an unanswered ping. Only the last one needs an answer (RFC 6455 section 5.5.3).
     pong: Option<Vec<u8>>,
-    /// Control frames were written and not sent.
+    /// Control frames were written and not flushed.
     unflushed: bool,
-    /// Where each MQTT packet is to have a frame: where the next begins.
+    /// Set if each MQTT packet gets its own frame: the end of the current packet.
     packets: Option<Packets>,
-    /// Bytes read in this turn, or lately, that were no payload: headers, control frames.
+    /// Recently read bytes without payload: headers, control frames.
     barren: u32,
     closing: Closing,
-    /// Tenths of a second without a byte in either direction after which a ping is sent; 0: none is.
+    /// Tenths of a second without a byte in either direction until a ping is sent; 0: never.
     ping_after: u16,
-    /// When it is sent; [`Tick::NEVER`]: to be reckoned anew, as something was sent or received.
+    /// When to send the next ping; [`Tick::NEVER`]: compute it again, because something was sent or received.
     ping_at: Tick,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
-    /// Not yet.
+    /// It is open.
     Open,
-    /// With this code, once the frame that is being written is whole.
+    /// A close frame with this code is due, after the current frame.
     Due(Option<u16>),
-    /// The close frame is among what was given to be written: nothing more is.
+    /// The close frame was passed to the socket: nothing follows.
     Begun,
 }
 
 impl<S: Stream> WebSocket<S> {
-    /// Behind the request; `early` is what came with it, and no frame is longer than `longest` bytes. A ping is sent
-    /// after `silence`.
+    /// A WebSocket after its request. `early`: bytes that arrived together with it. `longest`: bytes of the longest
+    /// frame that is accepted. `silence`: when a ping is sent.
     pub(crate) fn new(socket: S, early: Vec<u8>, longest: usize, silence: Option<Duration>) -> Self {
         Self {
             socket,
@@ -89,13 +89,13 @@ impl<S: Stream> WebSocket<S> {
         }
     }
 
-    /// From now on each MQTT packet that is written is a frame.
+    /// From now on each MQTT packet is a frame.
     pub(crate) fn with_a_frame_for_each_packet(mut self) -> Self {
         self.packets = Some(Packets::default());
         self
     }
 
-    /// Takes frames from what was read behind the first `before` bytes of `buf`; leaves their payload in it.
+    /// Takes the frames behind the first `before` bytes of `buf`, and replaces them by their payload.
     fn take(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Result<(), Violation> {
         let Self { inbound, pong, closing, .. } = self;
         let payload = inbound.take(&mut buf.filled_mut()[before..], |asked| match asked {
@@ -107,8 +107,8 @@ impl<S: Stream> WebSocket<S> {
         payload.map(|_| ())
     }
 
-    /// Writes what was begun of a header or control frame, and control frames that are due, unless a binary frame is
-    /// half written: those have to wait.
+    /// Writes the rest of a header or control frame, and control frames that are due, unless a binary frame is partly
+    /// written.
     fn poll_between(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while usize::from(self.sent) < self.header.len() && self.left == 0 {
@@ -147,12 +147,12 @@ impl<S: Stream> WebSocket<S> {
         header.format(length as u64, &mut self.header).map_err(io::Error::other)
     }
 
-    /// A control frame is written in part.
+    /// Is a control frame partly written?
     fn has_begun_control(&self) -> bool {
         self.left == 0 && usize::from(self.sent) < self.header.len()
     }
 
-    /// Sends what is due as far as the socket takes it now: a socket that takes nothing wakes the task when it does.
+    /// Sends what is due, as far as the socket accepts it now. A socket that does not will wake the task.
     fn say(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let has_due = self.pong.is_some() || matches!(self.closing, Closing::Due(_)) || self.has_begun_control();
         if !has_due && !self.unflushed {
@@ -190,8 +190,8 @@ impl<S: Stream> Stream for WebSocket<S> {
         self.socket.names_in_certificates()
     }
 
-    /// A ping (RFC 6455 section 5.5.2) after a silence, since proxies close connections that are silent for longer. The
-    /// answer proves nothing to MQTT: its Keep Alive holds all the same.
+    /// Sends a ping (RFC 6455 section 5.5.2) after a silence, because proxies close silent connections. The answer does
+    /// not count for the Keep Alive.
     fn judge_again(&mut self, judges: &Judges) -> Result<(), Box<str>> {
         self.socket.judge_again(judges)
     }
@@ -201,7 +201,7 @@ impl<S: Stream> Stream for WebSocket<S> {
             return Ok(Tick::NEVER);
         }
         if self.ping_at != Tick::NEVER && deadlines.has_passed(self.ping_at, now) {
-            // a frame that waits for the socket has to go first, and would do as well
+            // a frame that waits for the socket keeps the connection open as well
             if self.left == 0 && !self.has_begun_control() {
                 self.begin(OpCode::Control(Control::Ping), 0)?;
                 self.say(cx)?;
@@ -214,7 +214,7 @@ impl<S: Stream> Stream for WebSocket<S> {
         Ok(self.ping_at)
     }
 
-    /// A close frame (RFC 6455 section 5.5.1) with the code that says most.
+    /// Sends a close frame (RFC 6455 section 5.5.1) with the most specific code.
     fn goodbye(&mut self, cx: &mut Context<'_>, reason: &CloseReason) {
         if self.closing == Closing::Open {
             self.closing = Closing::Due(Some(close_code(reason)));
@@ -244,7 +244,7 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.barren > BARREN_A_TURN {
-                // the reader counts payload only: a client that sends none would keep this thread busy
+                // the reader counts only payload: a client that sends none would keep this thread busy
                 this.barren = 0;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -253,7 +253,7 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
                 ready!(this.read_from_socket(cx, buf))?;
             } else {
                 if this.early.is_empty() {
-                    // where the end of a packet is awaited, control frames would be read a few bytes at a time
+                    // with little space, control frames would be read a few bytes at a time
                     let mut space = [0; SMALL];
                     let mut small = ReadBuf::new(&mut space);
                     ready!(this.read_from_socket(cx, &mut small))?;
@@ -287,14 +287,14 @@ impl<S: Stream> AsyncRead for WebSocket<S> {
 }
 
 impl<S: Stream> AsyncWrite for WebSocket<S> {
-    /// As many frames as the socket takes.
+    /// Writes as many frames as the socket accepts.
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut taken = 0;
         while taken < buf.len() {
             match self.as_mut().poll_write_vectored(cx, &[IoSlice::new(&buf[taken..])]) {
                 Poll::Ready(Ok(0)) => break,
                 Poll::Ready(Ok(n)) => taken += n,
-                // what was taken is reported first; an error comes again with the rest
+                // report what was written; the next write returns the error
                 _ if taken > 0 => break,
                 other => return other,
             }
@@ -373,13 +373,13 @@ fn close_code(reason: &CloseReason) -> u16 {
     }
 }
 
-/// Room for the header of a binary frame; what a control frame needed more is given back.
+/// Capacity for the header of a binary frame. More, for a control frame, is freed.
 const KEPT: usize = 16;
 
-/// Where fewer bytes are asked for, as many are read.
+/// If the reader has less space, this many bytes are read.
 const SMALL: usize = 1 << 10;
 
-/// After so many bytes without payload, others have their turn.
+/// After this many bytes without payload, other connections have a turn.
 const BARREN_A_TURN: u32 = 64 << 10;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The request that a WebSocket begins with (RFC 6455 section 4.2), its answer, and a short page for browsers.
+//! The request of a WebSocket (RFC 6455 section 4.2), its answer, and a short page for browsers.
 
 use std::{borrow::Cow, io, net::SocketAddr};
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::router::Peer;
 
-/// Why a connection became no WebSocket.
+/// Why an upgrade failed.
 #[derive(Debug, Error)]
 pub(crate) enum UpgradeError {
     #[error("{0}")]
@@ -37,7 +37,7 @@ pub(crate) enum UpgradeError {
     WrongProtocol(&'static str),
 }
 
-/// Why a request is refused; the client reads it too.
+/// Why a request is refused. The client gets this text too.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum Refusal {
     #[error("its head is longer than {LONGEST_HEAD} bytes")]
@@ -74,8 +74,8 @@ impl Refusal {
     }
 }
 
-/// Reads the request and answers it; what it says of the client goes into `peer`. How long that may take is for the
-/// caller to say; no frame that follows may be longer than `longest` bytes.
+/// Reads the request and answers it. Updates `peer` from it. The caller limits the time. `longest`: bytes of the
+/// longest frame that is accepted later.
 pub(crate) async fn upgrade<S: Stream>(
     mut socket: S,
     options: &WebSocketOptions,
@@ -132,7 +132,7 @@ fn place(request: &Request, trusted: &[IpNet], peer: &mut Peer) {
     let by_proxy = is_among(peer.address.ip(), trusted);
     let why = sender::remote_by(request).or(by_proxy.then_some("its connection comes from a trusted proxy"));
     if by_proxy && let Some((ip, port)) = sender::client(request.headers(), trusted) {
-        // with the port of the proxy's connection, connections of one address can be told apart
+        // the port of the proxy's connection distinguishes connections of one address
         peer.address = SocketAddr::new(ip, port.unwrap_or(peer.address.port())).into();
     }
     if let Some(why) = why {
@@ -147,7 +147,7 @@ fn asks_for_websocket(request: &Request) -> bool {
     request.headers().contains_key(header::UPGRADE) || request.headers().contains_key(header::SEC_WEBSOCKET_KEY)
 }
 
-/// The answer that makes it a WebSocket.
+/// The answer that accepts the request.
 fn response(request: &Request, options: &WebSocketOptions) -> Result<Response, Refusal> {
     if let Some(path) = &options.path
         && without_slash(request.uri().path()) != without_slash(path)
@@ -170,19 +170,19 @@ fn response(request: &Request, options: &WebSocketOptions) -> Result<Response, R
     Ok(response)
 }
 
-/// Clients and proxies add a slash at the end of a path, or take it away.
+/// Clients and proxies add or remove a slash at the end of a path.
 fn without_slash(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }
 
-/// The first subprotocol that is offered and spoken here [MQTT-6.0.0-4].
+/// The first offered subprotocol that is supported [MQTT-6.0.0-4].
 fn protocol(request: &request::Request<()>) -> Option<&'static str> {
     let headers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let offered = headers.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     offered.map(str::trim).find_map(|offer| PROTOCOLS.into_iter().find(|ours| *ours == offer))
 }
 
-/// Is the text sent, or its length alone (RFC 9110 section 9.3.2)?
+/// Is the text sent, or only its length (RFC 9110 section 9.3.2)?
 #[derive(Clone, Copy)]
 enum Body {
     Sent,
@@ -220,7 +220,7 @@ fn page(options: &WebSocketOptions) -> String {
 }
 
 const PROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
-/// Bytes of a request line and its headers.
+/// Most bytes of a request line and its headers.
 const LONGEST_HEAD: usize = 8 << 10;
 
 #[cfg(test)]
