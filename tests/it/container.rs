@@ -398,6 +398,27 @@ fn other_commands_and_flags_follow_the_images_name() {
 }
 
 #[test]
+fn the_charts_configuration_fits_what_the_chart_mounts_and_asks() {
+    let chart = repository().join("config/helm/dunlin");
+    let read = |file: &str| fs::read_to_string(chart.join(file)).unwrap();
+    let config = dunlin::config::parse(&read("files/dunlin.toml"), "dunlin.toml").unwrap();
+    let (pod, secret, values) =
+        (read("templates/statefulset.yaml"), read("templates/secret.yaml"), read("values.yaml"));
+    assert!(pod.contains("{name: data, mountPath: /data}") && config.data_dir == Some("/data".into()));
+    assert!(pod.contains("{name: secret, mountPath: /etc/dunlin/secret, readOnly: true}"));
+    for (key, file) in [("users", &config.auth.password_file), ("rules", &config.auth.acl_file)] {
+        assert_eq!(file, &Some(Path::new("/etc/dunlin/secret").join(key)));
+        assert!(secret.contains(&format!("\n  {key}: |")), "{key}");
+    }
+    let port = config.listeners[0].address.to_string();
+    assert!(values.contains(&format!("port: {}", port.rsplit(':').next().unwrap())), "{port}");
+    let health = config.http.health.0[0].to_string();
+    assert!(pod.contains(&format!("containerPort: {}", health.rsplit(':').next().unwrap())), "{health}");
+    let versions = read("Chart.yaml");
+    assert!(versions.contains(&format!("appVersion: \"{}\"", env!("CARGO_PKG_VERSION"))), "{versions}");
+}
+
+#[test]
 fn the_image_stands_in_for_mosquittos() {
     in_the_image("container::the_image_stands_in_for_mosquittos", |image| {
         // the command that compose files of mosquitto's image give
