@@ -12,7 +12,7 @@ use crate::{
     types::SharedSubscriptions,
 };
 
-/// A message on its way, and what it takes to hand it over.
+/// A message, and the context of its delivery.
 pub(super) struct Delivering<'a, 't, 'r, 'c> {
     pub(super) outgoing: &'a Outgoing<'a>,
     pub(super) turn: &'a mut Turn<'t, Recorder<'r, 'c>>,
@@ -20,7 +20,7 @@ pub(super) struct Delivering<'a, 't, 'r, 'c> {
     pub(super) policy: SharedSubscriptions,
 }
 
-/// Hands a message to a session, and says what became of it.
+/// Delivers the message to a session. Returns what the session did with it.
 #[inline(always)]
 pub(super) fn hand_over(
     slot: &SlotRef,

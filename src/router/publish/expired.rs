@@ -10,21 +10,20 @@ use super::super::{
     thread::Count,
 };
 
-/// Retained messages that are removed with the tree locked once.
+/// Number of retained messages that are removed with the tree locked once.
 const REMOVED_AT_ONCE: usize = 256;
 
 impl Router {
-    /// Removes retained messages that have expired, `most` at most. `true`: there may be more. To be called now and
-    /// then, by one thread.
+    /// Removes at most `most` expired retained messages. `true`: there may be more. One thread calls it now and then.
     pub fn remove_expired(&self, local: &mut RouterThread, now: Instant, most: usize) -> bool {
         let mut removed = 0;
         while removed < most {
-            // as much as may be waits to become durable: they are not sent to anybody meanwhile
+            // they are not sent to anyone, so this can wait until the store has caught up
             if self.ports.store.as_ref().is_some_and(|store| store.is_behind()) {
                 return false;
             }
             let gone = self.retained.remove_expired(now, REMOVED_AT_ONCE, |topic| {
-                // nobody waits for it
+                // no task waits for it
                 let _ = self.store(|| Record::RetainedCleared { topic: topic.as_str().into() });
             });
             local.count(Count::RetainedExpired, gone as u64);
@@ -36,8 +35,8 @@ impl Router {
         true
     }
 
-    /// Drops messages that have expired from queues: looks at the next `most` of the sessions that have some which
-    /// expire. To be called now and then, by one thread.
+    /// Drops expired messages from queues, in the next `most` sessions with messages that expire. One thread calls it
+    /// now and then.
     pub fn drop_expired(&self, local: &mut RouterThread, now: Instant, most: usize) {
         for _ in 0..most.min(self.sessions.expiring()) {
             let Some(slot) = self.sessions.next_expiring() else { return };
@@ -50,7 +49,7 @@ impl Router {
         }
     }
 
-    /// Where messages that expire wait in this session, which is locked, it is looked at now and then.
+    /// Lists this session, which is locked, to be searched for expired messages, if it has messages that expire.
     pub(crate) fn list_expiring(&self, slot: &SlotRef, state: &mut SlotState) {
         if !state.is_listed && state.session.expires() {
             state.is_listed = true;

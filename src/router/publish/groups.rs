@@ -19,33 +19,33 @@ use crate::{
     types::{QoS, SharedSubscriptions},
 };
 
-/// What a member has to have for the message.
+/// The requirement for a member to get the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
-    /// It is sent at once.
+    /// The message can be sent at once.
     Now,
-    /// It is sent at once, or there is a place in the queue.
+    /// The message can be sent at once, or queued.
     InQueue,
-    /// Nothing: where the queue is full, what goes is for the queue to say.
+    /// None: the queue's policy decides what is dropped.
     Any,
 }
 
-/// What became of a message that was offered to a member.
+/// The result of offering a message to a member.
 enum Offered {
     Taken,
     NoRoom,
-    /// It may not receive it.
+    /// The member may not receive it.
     NotAllowed,
-    /// It is larger than the client takes.
+    /// It is larger than the client accepts.
     TooLarge,
-    /// It is no member any more.
+    /// The session is not a member any more.
     Gone,
 }
 
 impl Router {
-    /// Hands a message to one member of the group: to one that is connected and has room, as the policy says; else to
-    /// one that is connected; else to one that is away. A member that may not receive it, or does not take one of its
-    /// size, is passed over.
+    /// Delivers a message to one member of the group: to a connected member with room, chosen by the policy; otherwise
+    /// to a connected one; otherwise to one that is away. Members that may not receive it, or do not accept its size,
+    /// are skipped.
     pub(super) fn deliver_to_group(&self, delivering: &mut Delivering<'_, '_, '_, '_>, group: &GroupRef) {
         let choice = match delivering.policy {
             SharedSubscriptions::Random => group.at_random(),
@@ -85,7 +85,7 @@ impl Router {
                 }
                 return;
             }
-            // one without room stands elsewhere by now, and another in its place
+            // a member without room was moved in the list, and another took its place
             passed += usize::from(group.is_ready(&member.slot));
         }
         for room in [Room::InQueue, Room::Any] {
@@ -138,7 +138,7 @@ impl Router {
         }
         let (bytes, limits) = (outgoing.size(), turn.limits);
         let is_sent = session.has_room(bytes, how.qos, limits);
-        // QoS 0 messages for clients that are connected mostly do not wait
+        // QoS 0 messages for connected clients are mostly not queued
         let waits =
             || (how.qos != QoS::AtMostOnce || !session.is_connected()) && session.has_place_in_queue(bytes, limits);
         let fits = match room {
@@ -155,7 +155,8 @@ impl Router {
             return Offered::NoRoom;
         }
         if how.qos == QoS::ExactlyOnce && state.session.number().is_none() {
-            // it may go to a member whose session is kept: its publisher must not be believed to send another one then
+            // it may move to a member with a stored session later: without a stored receipt, a repeated PUBLISH would
+            // then count as new after a crash
             turn.journal.may_be_stored_later();
         }
         if let Delivery::Queued = hand_over(slot, &mut state, outgoing, how, turn, wakes) {
@@ -167,9 +168,9 @@ impl Router {
         Offered::Taken
     }
 
-    /// Messages of groups that a session does not send go to other members.
+    /// Moves messages of groups that a session does not send to other members.
     ///
-    /// To be called within a store's group: what takes them from the session is kept together with this.
+    /// Call it within a group of records, so that removal and delivery are stored together.
     pub(crate) fn move_to_others(&self, local: &mut RouterThread, moved: &[(GroupRef, Moved)]) {
         local.work.add_deliveries(moved.len());
         for (group, Moved { message, retain, .. }) in moved {
@@ -178,7 +179,7 @@ impl Router {
             let mut turn = Turn { now, limits: &limits.session, pool, journal: self.recorder(observers) };
             let message = message.clone();
             let outgoing = &Outgoing::from(&message).with_retain(*retain);
-            // the group's filter may have been left by all and be another group's by now
+            // all members may have left the group's filter, and others begun a group anew
             let group = self.subscriptions.group_like(group);
             if let Some(group) = group {
                 self.deliver_to_group(&mut Delivering { outgoing, turn: &mut turn, wakes, policy }, &group);
@@ -187,7 +188,7 @@ impl Router {
     }
 }
 
-/// Nobody who was asked gets it.
+/// Reports why no member got the message.
 #[cold]
 fn say_why(delivering: &mut Delivering<'_, '_, '_, '_>, refusal: &Offered, slot: &SlotRef) {
     let Outgoing { topic, payload, .. } = delivering.outgoing;
@@ -204,8 +205,8 @@ fn hash_of(key: impl Hash) -> u64 {
     FixedState::default().hash_one(key)
 }
 
-/// Members that are ready and asked whether they may have one message, at most: rules mostly say the same to all.
+/// Most ready members whose rights are checked for one message: rules are mostly the same for all.
 const MOST_ASKED: usize = 256;
 
-/// Members without room that are asked for a place in their queues.
+/// Most members without room whose queues are checked for a place.
 const MOST_ASKED_FOR_PLACE: usize = 16;

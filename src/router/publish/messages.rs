@@ -20,31 +20,31 @@ use crate::{
     types::{ClientId, QoS, SubscriptionOptions},
 };
 
-/// The tree of topics that belong to the server.
+/// The prefix of the server's own topics.
 const SYS_PREFIX: &str = "$SYS/";
 
-/// Is this the topic in which a bridge tells whether it is connected, as mosquitto's bridges do:
-/// `$SYS/broker/connection/<its own Client Identifier>/state`?
+/// Is this the topic in which a bridge reports its connection, as mosquitto's bridges do: `$SYS/broker/connection/<its
+/// own Client Identifier>/state`?
 fn is_own_connection_state(topic: &TopicName, client: &ClientId) -> bool {
     let name = topic.as_str().strip_prefix("$SYS/broker/connection/").and_then(|rest| rest.strip_suffix("/state"));
     name == Some(client.as_str())
 }
 
-/// A longer answer is not a client's to remember: many clients that published once would each keep another one, and the
-/// sessions in it. Beside that many deliveries, a look-up costs nothing.
+/// A larger match is not remembered by the client: many clients that published once would each keep one, with its
+/// sessions. Compared with so many deliveries, a look-up costs nothing.
 const MAX_REMEMBERED: usize = 256;
 
-/// For the store: who published a message.
+/// The publisher of a message, for the store.
 fn publisher_of(outgoing: &Outgoing<'_>) -> Option<Publisher> {
     Some(Publisher { client: outgoing.from?.clone(), user: outgoing.user.cloned() })
 }
 
-/// What a publisher may do, `None` for everything; the error ends its connection.
+/// The publisher's rights; `None`: it may do everything. The error ends its connection.
 type Asked = Result<Option<Arc<Access>>, CloseReason>;
 
 impl Router {
-    /// A client's PUBLISH. `access` gives its rights, if there are any to ask for; `last` is what its last one was
-    /// answered with: a client that repeats a topic is not matched again. An error ends the connection.
+    /// Publishes a client's PUBLISH. `access` returns its rights, if there are any. `last`: the match of its previous
+    /// PUBLISH, which is reused for the same topic. An error ends the connection.
     #[inline(always)]
     pub(crate) fn publish_from(
         &self,
@@ -61,7 +61,7 @@ impl Router {
         Ok(stored)
     }
 
-    /// A client's message: its sender is in it.
+    /// Publishes a message of a client, which it contains.
     pub(crate) fn publish_as(
         &self,
         local: &mut RouterThread,
@@ -76,7 +76,7 @@ impl Router {
             Some(matched) => matched,
             None => {
                 let (permissions, access) = (self.permissions.version(), access()?);
-                // an admission that is remembered is one by the rules in force, and holds for each message
+                // a remembered admission is by the current rules, and holds for each message of the topic
                 let is_remembered = access.as_ref().is_none_or(|access| !access.reads_messages);
                 let permissions = is_remembered.then_some(permissions);
                 if !self.admit(local, Action::Publish, access, outgoing)? {
@@ -94,7 +94,7 @@ impl Router {
         self.publish_matched(local, matched, outgoing, leave)
     }
 
-    /// Who gets this topic's messages. `None`: it takes many steps to find out, and they may be taken one by one.
+    /// The subscribers of this topic. `None`: finding them takes many steps, which `in_steps` allows to interrupt.
     #[inline]
     pub(crate) fn matching(&self, local: &mut RouterThread, topic: &TopicName, in_steps: bool) -> Option<Arc<Matched>> {
         let most = if in_steps { WHOLE_MATCH } else { usize::MAX };
@@ -110,7 +110,7 @@ impl Router {
         }
     }
 
-    /// An admitted message, and who gets it.
+    /// Publishes an admitted message to its matched subscribers.
     #[inline(always)]
     pub(crate) fn publish_matched(
         &self,
@@ -143,8 +143,7 @@ impl Router {
         };
         let kept = if retain { self.retain(local, outgoing, delivered) } else { Stored::Done };
         let outgoing = delivered;
-        // who subscribed since the look-up may have been sent the retained message before this one: it gets this one
-        // too
+        // a client that subscribed since the match may have got the previous retained message: it gets this one too
         let matched = if retain && !self.subscriptions.is_fresh(&matched) {
             let Some(matched) = self.matching(local, topic, leave.may_deliver_in_steps()) else {
                 leave.match_again(self.subscriptions.begin_matching(topic), kept, outgoing);
@@ -164,9 +163,9 @@ impl Router {
         Ok(kept.and(self.deliver(local, &matched, &matched.targets, &matched.groups, outgoing)))
     }
 
-    /// Does the store grow by this message? To clear a retained one makes room, and one that is no longer than the one
-    /// it replaces takes none: they are taken from the reserve. So is the copy of one that clears, for sessions that
-    /// are kept, as it is small and can not come again; that of another one is not.
+    /// Does the store grow by this message? Clearing a retained message frees space, and one that is no longer than the
+    /// previous one needs none: both use the reserve, and so do copies of the clearing message for stored sessions,
+    /// because they are small and cannot repeat. Copies of other messages do not.
     fn needs_room(&self, matched: &Matched, outgoing: &Outgoing<'_>) -> bool {
         let is_reserved = outgoing.retain && self.is_reserved_for(outgoing);
         match outgoing.payload.is_empty() {
@@ -177,15 +176,15 @@ impl Router {
         matched.is_kept()
     }
 
-    /// The disk has no room but the reserve, and this retained message makes room, or takes none.
+    /// Is the disk full except for the reserve, and does this retained message free space or need none?
     pub(super) fn is_reserved_for(&self, outgoing: &Outgoing<'_>) -> bool {
         let is_full = |store: &Arc<dyn Store>| store.condition() == Condition::Full;
         self.ports.store.as_ref().is_some_and(is_full)
             && self.retained.has_room_of(outgoing.topic, outgoing.payload.len())
     }
 
-    /// May this message be published? `Ok(false)`: it is dropped, and its sender is told nothing, since MQTT 3.1.1 has
-    /// no words for it [MQTT-3.3.5-2].
+    /// May this message be published? `Ok(false)`: it is dropped, and the client is not told, because MQTT 3.1.1 has no
+    /// means for that [MQTT-3.3.5-2].
     pub(crate) fn admit(
         &self,
         local: &mut RouterThread,
@@ -193,7 +192,7 @@ impl Router {
         access: Option<Arc<Access>>,
         outgoing: &Outgoing<'_>,
     ) -> Result<bool, CloseReason> {
-        // the broker itself may publish anything
+        // the broker itself may publish everything
         let Some(client) = outgoing.from else { return Ok(true) };
         if access.as_ref().is_some_and(|access| access.is_revoked()) {
             return Err(CloseReason::UserGone);
@@ -219,11 +218,11 @@ impl Router {
         if disconnects { Err(CloseReason::NotAuthorized) } else { Ok(false) }
     }
 
-    /// `delivered`: the same, as it is delivered.
+    /// Retains a message. `delivered`: the same message as it is delivered.
     fn retain(&self, local: &mut RouterThread, outgoing: &Outgoing<'_>, delivered: &Outgoing<'_>) -> Stored {
         let topic = outgoing.topic;
         if outgoing.payload.is_empty() {
-            // one that waits for an acknowledgement waits for that of the publisher which cleared it before, too
+            // with QoS 1 or 2 it also waits for an earlier clearing of the topic to be durable
             let acknowledged = outgoing.qos != QoS::AtMostOnce;
             return self.retained.clear(topic, |cleared| {
                 if cleared || acknowledged {
@@ -234,17 +233,17 @@ impl Router {
             });
         }
         if self.store_refuses(local).is_some() && !self.is_reserved_for(outgoing) {
-            // QoS 0: its sender is told nothing
+            // QoS 0: the client is not told
             local.observers.not_published(outgoing, DropReason::StoreFull);
             return Stored::Done;
         }
         let limits = &local.limits;
         let bounded = limits.retained_expiry.map(|most| outgoing.expiring(local.observers.now + most));
         let retained = bounded.as_ref().unwrap_or(outgoing);
-        // where both expire at the same time, they are one
+        // if both expire at the same time, they share one message
         let is_delivered = retained.extras.expires == delivered.extras.expires;
         let message = if is_delivered { delivered.message() } else { retained.message() };
-        // what a topic has already is replaced
+        // replacing a message of the topic is allowed
         let no_memory = local.observers.refuses(Refused::Newcomers);
         let messages = if no_memory { 0 } else { limits.max_retained_messages };
         let bounds = RetainedBounds { messages, bytes: limits.max_retained_bytes };
@@ -260,19 +259,19 @@ impl Router {
         }
     }
 
-    /// A message of the broker itself, retained: `$SYS`.
+    /// Publishes a retained message of the broker itself: `$SYS`.
     pub(crate) fn publish_own(&self, local: &mut RouterThread, topic: &TopicName, payload: &[u8]) {
         let outgoing = Outgoing::new(topic, payload, QoS::AtMostOnce).with_retain(true);
         local.observers.published(&outgoing);
         self.retained.set_own(outgoing.message().clone());
-        // in one go: a match that takes long makes nothing of the broker's own wait
+        // in one step: a long match delays only the broker's own work
         if let Some(matched) = self.matching(local, topic, false) {
             // QoS 0: nothing waits for the store
             let _ = self.deliver(local, &matched, &matched.targets, &matched.groups, &outgoing);
         }
     }
 
-    /// Hands a message to sessions that are to get it: `targets` and `groups` are of `matched`.
+    /// Delivers a message to `targets` and `groups`, which are those of `matched` or a part of them.
     #[inline(always)]
     pub(crate) fn deliver(
         &self,
@@ -289,8 +288,7 @@ impl Router {
         }
     }
 
-    /// A function of its own, so that publishers to subscriptions without options, and without groups, do not pay for
-    /// them.
+    /// A separate function, so that publishers to subscriptions without options and groups do not pay for these.
     #[inline(never)]
     fn deliver_by_options(
         &self,

@@ -14,7 +14,7 @@ use super::super::{
 };
 use crate::session::Message;
 
-/// Sessions in which messages of groups wait, and when those go to others.
+/// Sessions with waiting messages of groups, and when these move to other members.
 #[derive(Default)]
 pub(crate) struct Requeues {
     due: Mutex<VecDeque<(Instant, SlotRef)>>,
@@ -27,7 +27,7 @@ impl Requeues {
         self.after.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// A message of a group waits in the session, which is locked.
+    /// Notes that a message of a group is queued in this session, which is locked.
     pub(super) fn note_queued(&self, slot: &SlotRef, state: &mut SlotState, now: Instant) {
         let up_to = state.session.last_number();
         if let Some(at) = now.checked_add(Duration::from_millis(self.after.load(Ordering::Relaxed))) {
@@ -50,19 +50,19 @@ impl Requeues {
 }
 
 impl Router {
-    /// What waits in a member of a group, and was not sent for `shared_requeue_after`, goes to members that have room.
-    /// To be called now and then, by one thread; it moves about `most` messages.
+    /// Moves messages that a member of a group has not sent for `shared_requeue_after` to members with room. One thread
+    /// calls it now and then; it moves about `most` messages.
     pub fn requeue_waiting(&self, local: &mut RouterThread, now: Instant, most: usize) {
         let mut left = most;
         while left > 0
             && let Some(slot) = self.requeues.next(now)
         {
-            // looking is work too
+            // looking counts as work too
             left -= 1 + self.together(|| self.requeue(local, &slot, now, left - 1));
         }
     }
 
-    /// Messages of groups that waited in a session before a restart wait on.
+    /// Notes messages of groups that are queued in a session from before a restart.
     pub(crate) fn note_restored(&self, slot: &SlotRef, now: Instant) {
         let mut state = slot.lock();
         if state.shared.is_some() && state.session.has_shared_waiting() {
@@ -70,7 +70,7 @@ impl Router {
         }
     }
 
-    /// Gives how many messages were moved.
+    /// Returns the number of messages that were moved.
     fn requeue(&self, local: &mut RouterThread, slot: &SlotRef, now: Instant, most: usize) -> usize {
         let mut state = slot.lock();
         let mut turn = self.turn(local);

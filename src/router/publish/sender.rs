@@ -2,7 +2,7 @@
 
 use crate::types::{ClientId, UserName};
 
-/// Who publishes a message.
+/// The publisher of a message.
 #[derive(Clone, Copy)]
 pub(crate) struct Sender<'a> {
     pub(crate) client: &'a ClientId,

@@ -22,7 +22,7 @@ use crate::{
     types::QoS,
 };
 
-/// Where publishing may be left, and where it was.
+/// Where publishing may be interrupted, and where it was.
 #[derive(Debug)]
 pub(crate) struct Leave {
     at: LeaveAt,
@@ -37,54 +37,54 @@ enum LeaveAt {
     Anywhere,
 }
 
-/// A client's message on its way to its subscribers.
+/// A client's message whose publishing was interrupted.
 #[derive(Debug)]
 pub(crate) struct Publishing {
     message: Message,
     retain: bool,
-    /// When what it set off so far is durable.
+    /// When the records so far are durable.
     stored: Stored,
     stage: Stage,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Who gets it? `permissions`: the version of those by which it was admitted; `None`: the next message of its topic
-    /// has to be admitted anew.
+    /// The subscribers are being looked for. `permissions`: the version of the rules that admitted it; `None`: the next
+    /// message of the topic must be admitted again.
     MatchFirst { matching: Matching, permissions: Option<Version> },
-    /// It is retained by now. Who gets it, those among them that subscribed meanwhile?
+    /// It is retained. The subscribers are looked for again, because some subscribed meanwhile.
     MatchAgain { matching: Matching },
-    /// Those in front of `next` have it.
+    /// Subscribers before the index `next` have it.
     Deliver { matched: Arc<Matched>, next: usize },
 }
 
-/// What became of a message that is published in steps.
+/// The result of a step.
 pub(crate) enum Step {
-    /// It is published.
+    /// The message is published.
     Done(Stored),
-    /// It is known who gets it.
+    /// The subscribers are found.
     Matched(Arc<Matched>),
     /// There is more to do.
     Left,
 }
 
 impl Leave {
-    /// All is done in one go.
+    /// It must be published in one step.
     pub(crate) fn nowhere() -> Self {
         Self { at: LeaveAt::Nowhere, left: None, outcome: ReasonCode::Success }
     }
 
-    /// It may be left while nothing has come of it yet.
+    /// It may be interrupted before it has any effect.
     pub(crate) fn while_matching() -> Self {
         Self { at: LeaveAt::Matching, left: None, outcome: ReasonCode::Success }
     }
 
-    /// It may be left at each step.
+    /// It may be interrupted at each step.
     pub(crate) fn anywhere() -> Self {
         Self { at: LeaveAt::Anywhere, left: None, outcome: ReasonCode::Success }
     }
 
-    /// What became of the message, as MQTT 5 tells its publisher.
+    /// The Reason Code for the publisher in MQTT 5.
     #[inline]
     pub(crate) fn outcome(&self) -> ReasonCode {
         self.outcome
@@ -95,13 +95,13 @@ impl Leave {
         self.outcome = outcome;
     }
 
-    /// Was it left?
+    /// Was it interrupted?
     #[inline]
     pub(crate) fn is_left(&self) -> bool {
         self.left.is_some()
     }
 
-    /// What was left.
+    /// Takes the interrupted message.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<Box<Publishing>> {
         self.left.take()
@@ -139,21 +139,21 @@ impl Leave {
 }
 
 impl Publishing {
-    /// The message, as its client sent it.
+    /// The message as its client sent it.
     pub(crate) fn outgoing<'a>(&'a self, sender: Sender<'a>) -> Outgoing<'a> {
         Outgoing::from(&self.message).with_retain(self.retain).with_sender(sender.client, sender.user)
     }
 
-    /// The QoS at which it was published.
+    /// The QoS of its PUBLISH.
     pub(crate) fn qos(&self) -> QoS {
         self.message.qos()
     }
 }
 
 impl Router {
-    /// Goes on with a message as far as this turn goes. `last`: see [`publish_from`](Self::publish_from).
+    /// Continues a message as far as this turn allows. `last`: see [`publish_from`](Self::publish_from).
     ///
-    /// To be called within a store's group.
+    /// Call it within a group of records.
     pub(crate) fn publish_step(
         &self,
         local: &mut RouterThread,
@@ -175,14 +175,14 @@ impl Router {
                     let matched = matching.finish(outgoing.topic);
                     local.cache.add(&matched);
                     if let Stage::MatchFirst { permissions, .. } = stage {
-                        // an admission that is remembered is one by the rules in force
+                        // a remembered admission is by the current rules
                         *last = (*permissions == Some(self.permissions.version())).then(|| matched.clone());
                         return Step::Matched(matched);
                     }
                     *stage = Stage::Deliver { matched, next: 0 };
                 }
                 Stage::Deliver { matched, next } => {
-                    // the targets, then the groups
+                    // first the targets, then the groups
                     let (begin, all) = (*next, matched.targets.len());
                     *next = matched.receivers.min(begin + local.work.deliveries_left() as usize);
                     let targets = &matched.targets[begin.min(all)..(*next).min(all)];
@@ -194,7 +194,7 @@ impl Router {
         }
     }
 
-    /// The message is not gone on with: its connection has ended.
+    /// Drops an interrupted message, because its connection has ended.
     pub(crate) fn give_up_publishing(&self, publishing: Publishing) {
         if let Stage::MatchFirst { matching, .. } | Stage::MatchAgain { matching } = publishing.stage {
             self.subscriptions.give_up_matching(matching);

@@ -30,18 +30,18 @@ use crate::{
     types::{ClientId, QoS, UserName},
 };
 
-/// Wills that wait for room on the disk.
+/// Wills that wait for disk space.
 #[derive(Default)]
 pub(crate) struct Wills {
     due: Mutex<DueWills>,
-    /// There are some: what they need room for comes first.
+    /// There are some: no other message may use free space before they do.
     wait: AtomicBool,
-    /// Of the last one that a store has with a session as due, or by itself: of one client, the one that is published
-    /// first has the lower number.
+    /// The number of the last Will in the store, due with a session or by itself. Of two Wills of one client, the lower
+    /// number is published first.
     last: AtomicU64,
 }
 
-/// The oldest first; all together as much as may be queued for one session.
+/// The oldest first. Their size is limited to that of one session's queue.
 #[derive(Default)]
 struct DueWills {
     queue: VecDeque<DueWill>,
@@ -56,7 +56,7 @@ struct DueWill {
     will: StoredWill,
 }
 
-/// A Will that is due, and of whom it is.
+/// A Will that is due, and its client.
 pub(crate) struct LastWill {
     pub(crate) client: ClientId,
     pub(crate) user: Option<UserName>,
@@ -66,10 +66,10 @@ pub(crate) struct LastWill {
     pub(crate) will: StoredWill,
 }
 
-/// Where a store has a Will.
+/// Where the store has a Will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WillKept {
-    /// Nowhere.
+    /// The store does not have it.
     Not,
     /// With this session.
     With(SessionNumber),
@@ -78,18 +78,18 @@ pub(crate) enum WillKept {
 }
 
 impl WillKept {
-    /// Of a connection: of its session, which goes on, or by itself.
+    /// For a connection: `session` is the one that continues, `number` that of a Will by itself.
     pub(crate) fn of(session: Option<SessionNumber>, number: Option<NonZeroU64>) -> Self {
         number.map(Self::Alone).or(session.map(Self::With)).unwrap_or(Self::Not)
     }
 }
 
 impl LastWill {
-    /// Of the client of this session.
+    /// For the client of this session.
     pub(crate) fn of(state: &SlotState, kept: WillKept, will: StoredWill) -> Self {
         let (client, access) = (state.session.id().clone(), state.access.clone());
         let user = match &state.whose {
-            // from before this process: the session is of that user
+            // restored from before this process: the session's owner is the user
             Some(owner) if state.restored_unauthenticated => Some(owner.user.clone()),
             _ => access.as_deref().and_then(Access::user).map(UserName::from),
         };
@@ -98,17 +98,18 @@ impl LastWill {
 }
 
 impl Wills {
-    /// Does one wait? Needs no lock.
+    /// Does any Will wait? Needs no lock.
     pub(crate) fn wait(&self) -> bool {
         self.wait.load(Ordering::Acquire)
     }
 
-    /// May none be added, as they have so many bytes?
+    /// Have they reached this size, so that none may be added?
     fn are_full(&self, max_bytes: usize) -> bool {
         self.due.lock().bytes >= max_bytes
     }
 
-    /// One more waits. `record` is told its number with the others locked: before anything says that it was published.
+    /// Adds a Will. `record` gets its number while the others are locked, so that its record precedes that of its
+    /// publication.
     fn add(
         &self,
         client: &ClientId,
@@ -128,7 +129,7 @@ impl Wills {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Those that waited before a restart, in their order.
+    /// Adds Wills that waited before a restart, in order.
     fn restore(&self, wills: Vec<DueWill>) {
         self.wait.store(!wills.is_empty(), Ordering::Release);
         self.last.store(wills.last().map_or(0, |last| last.number), Ordering::Relaxed);
@@ -144,7 +145,7 @@ impl Wills {
         due
     }
 
-    /// It could not be published.
+    /// Puts a Will back that could not be published.
     fn put_back(&self, due: DueWill) {
         self.due.lock().put_back(due);
     }
@@ -169,17 +170,17 @@ impl DueWills {
 }
 
 impl DueWill {
-    /// Bytes of memory, about.
+    /// Approximate bytes of memory.
     fn size(&self) -> usize {
         size_of::<Self>() - size_of::<StoredWill>() + self.will.size()
     }
 }
 
 impl Router {
-    /// Has a store keep the Will of a client that connects, and whose session it does not keep, unless nothing would be
-    /// kept of it when it is published. Gives its number, and when it is kept. If there is no room, it is not.
+    /// Stores the Will of a connecting client without a stored session, unless publishing it would store nothing.
+    /// Returns its number and when it is durable. If the disk is full, it is not stored.
     ///
-    /// To be called before anybody can end the connection.
+    /// Call it before the connection can end.
     pub(crate) fn store_will(
         &self,
         local: &RouterThread,
@@ -196,23 +197,23 @@ impl Router {
         (NonZeroU64::new(number), self.store(|| Record::WillKept { number, client, user, will }))
     }
 
-    /// Would something of this Will be kept if it were published now? To be asked when the store has it: a session that
-    /// subscribes after this was asked has that it did so recorded later.
+    /// Would publishing this Will now store anything? Ask this when the store has the Will: later subscriptions have
+    /// later records.
     pub(crate) fn will_is_awaited(&self, local: &mut RouterThread, topic: &TopicName, retain: bool) -> bool {
         retain || self.matching(local, topic, false).is_some_and(|matched| matched.is_kept())
     }
 
-    /// A Will that a store has by itself is published, or is not to be.
+    /// Removes the record of a Will that is published or discarded.
     pub(crate) fn forget_will(&self, number: Option<NonZeroU64>) {
         if let Some(number) = number {
-            // nobody waits for it
+            // no task waits for it
             let _ = self.store(|| Record::WillGone { number: number.get() });
         }
     }
 
-    /// A Will is due: it is published, or it is not admitted, which is said; or it waits for room.
+    /// A Will is due: publishes it, logs that it is not admitted, or lets it wait for space.
     ///
-    /// To be called within a store's group: what becomes of it is kept together with that its client is gone.
+    /// Call it within a group of records, so that the publication is stored together with the end of the connection.
     pub(crate) fn publish_will(&self, local: &mut RouterThread, last: LastWill) {
         let LastWill { client, user, access, kept, will } = last;
         let outgoing = will.outgoing(local.observers.now).with_sender(&client, user.as_ref());
@@ -228,9 +229,8 @@ impl Router {
         }
     }
 
-    /// Publishes the Wills that wait for room, if there is, but for those beyond `most`. To be called now and then, by
-    /// one thread: until none waits, the store refuses what others need room for, so that nobody is shown an older Will
-    /// last.
+    /// Publishes up to `most` Wills that wait, as far as there is space. One thread calls it now and then. While Wills
+    /// wait, the store refuses other messages that need space, so that subscribers do not see an older Will last.
     pub fn publish_due_wills(&self, local: &mut RouterThread, most: usize) {
         if self.wills.wait() {
             local.publishes_wills = true;
@@ -247,7 +247,7 @@ impl Router {
             let Some(due) = self.wills.pop() else { return };
             let published = self.together(|| {
                 let published = self.try_publish_will(local, &due.client, due.user.as_ref(), &due.will);
-                // kept with what it set off: after a crash it is published once
+                // stored together with its deliveries, so that it is published once even after a crash
                 match due.kept {
                     WillKept::With(session) if published => {
                         let _ = self.store(|| Record::WillPublished { session, number: due.number });
@@ -263,9 +263,8 @@ impl Router {
         }
     }
 
-    /// Wills that a store kept: those that were due, or that it had by themselves, and behind them those that it had
-    /// with the sessions of clients which were connected when the process ended. They are published by
-    /// [`publish_due_wills`](Self::publish_due_wills).
+    /// Restores Wills from the store: first those that were due or stored by themselves, then those of sessions whose
+    /// clients were connected at the end of the process. [`publish_due_wills`](Self::publish_due_wills) publishes them.
     pub(crate) fn restore_wills(&self, sessions: &mut [RestoredSession], wills: Vec<RestoredWill>) {
         let user_of = |session: &RestoredSession| session.owner.as_ref().map(|owner| owner.user.clone());
         let mut due = Vec::new();
@@ -293,7 +292,7 @@ impl Router {
         }
     }
 
-    /// `false`: there is no room for what it sets off, and nobody got it.
+    /// `false`: there is no space for the deliveries, and no subscriber got it.
     fn try_publish_will(
         &self,
         local: &mut RouterThread,
@@ -302,7 +301,7 @@ impl Router {
         will: &StoredWill,
     ) -> bool {
         let outgoing = will.outgoing(local.observers.now).with_sender(client, user);
-        // at QoS 0 a client's message would be delivered and not retained, and its client would not know either
+        // with QoS 0 it would be delivered and not retained, and no one would know
         if will.retain
             && outgoing.qos == QoS::AtMostOnce
             && self.store_refuses(local) == Some(CloseReason::StoreFull)
@@ -310,16 +309,16 @@ impl Router {
         {
             return false;
         }
-        // that its client may publish it was found when it became due
+        // the client's right to publish it was checked when it became due
         let mut published = None;
         match self.publish_as(local, || Ok(None), &mut published, &outgoing, &mut Leave::nowhere()) {
-            // nobody waits for an acknowledgement of a Will
+            // a Will has no acknowledgement
             Ok(_) if published.is_some() => {
                 let Outgoing { topic, payload: content, extras, .. } = outgoing;
                 let (user, properties) = (user.map(UserName::as_str), extras.properties);
                 local.observers.observe(&Event::Will { client, user, topic, content, properties });
             }
-            // not admitted, which was said
+            // not admitted, which was logged
             Ok(_) => {}
             Err(CloseReason::StoreFull) => return false,
             Err(reason) => tracing::info!(client = %client, %reason, "Will not published"),
