@@ -28,7 +28,7 @@ struct ClientShard(RwLock<Table>);
 
 type Table = HashTable<(ClientId, SlotRef)>;
 
-/// What a Client Identifier has, with its shard locked.
+/// The session of a Client Identifier, with its shard locked.
 pub(crate) struct Held<'a> {
     shard: RwLockWriteGuard<'a, Table>,
     all: &'a ByClient,
@@ -36,7 +36,7 @@ pub(crate) struct Held<'a> {
     hash: u64,
 }
 
-/// With a million sessions, about as many are in one.
+/// With a million sessions, a shard has about 500.
 const SHARDS: usize = 1 << SHARD_BITS;
 const SHARD_BITS: u32 = 11;
 
@@ -48,7 +48,7 @@ impl Default for ByClient {
 }
 
 impl ByClient {
-    /// The session of a client; its shard stays locked as long as this lives.
+    /// The session of a client. The shard is locked while the result lives.
     pub(super) fn hold(&self, client: &ClientId) -> Held<'_> {
         let hash = self.hasher.hash_one(client);
         Held { shard: self.shard(hash).write(), all: self, client: client.clone(), hash }
@@ -59,7 +59,7 @@ impl ByClient {
         self.shard(hash).read().find(hash, |(other, _)| other == client).map(|(_, slot)| slot.clone())
     }
 
-    /// Removes a client's session, if it is still this one.
+    /// Removes a client's session if it is still this one.
     pub(super) fn remove(&self, client: &ClientId, slot: &SlotRef) {
         let hash = self.hasher.hash_one(client);
         let mut shard = self.shard(hash).write();
@@ -73,13 +73,13 @@ impl ByClient {
         }
     }
 
-    /// How many there are.
+    /// Number of sessions.
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Adds the next ones to `found`, each with its place, in the order of places: those at `from` or behind, so many
-    /// at least if there are as many and few more at most. Gives the place to go on from; `None`: there are no more.
+    /// Adds the next sessions with their places to `found`, in the order of places from `from` on: at least `most` if
+    /// there are as many, and few more. Returns the place to continue from. `None`: there are no more.
     pub(super) fn next(&self, from: u64, most: usize, found: &mut Vec<(u64, SlotRef)>) -> Option<u64> {
         let mut places = Vec::new();
         for (number, shard) in self.shards.iter().enumerate().skip(shard_of(from)) {
@@ -99,7 +99,7 @@ impl ByClient {
             let first = found.len();
             let placed = |(client, slot): &(ClientId, SlotRef)| {
                 let place = place_of(self.hasher.hash_one(client));
-                // one that shares its place with the last is taken with that
+                // sessions with the same place are taken together
                 let is_next = place >= from && behind.is_none_or(|behind| place < behind);
                 is_next.then(|| (place, slot.clone()))
             };
@@ -113,7 +113,7 @@ impl ByClient {
         None
     }
 
-    /// All of them, at this time.
+    /// All sessions at this time.
     pub(super) fn all(&self) -> Vec<SlotRef> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
@@ -128,12 +128,12 @@ impl ByClient {
 }
 
 impl Held<'_> {
-    /// The session that there is.
+    /// The session, if there is one.
     pub(crate) fn get(&self) -> Option<&SlotRef> {
         self.shard.find(self.hash, |(other, _)| *other == self.client).map(|(_, slot)| slot)
     }
 
-    /// The client has this session from now on.
+    /// Makes this the client's session.
     pub(crate) fn set(mut self, slot: SlotRef) {
         let Self { shard, all, client, hash } = &mut self;
         let hasher = &all.hasher;
@@ -147,9 +147,9 @@ impl Held<'_> {
     }
 }
 
-/// The place of a session in the order of all: the bits of its hash, those first that its table does not look at.
+/// The place of a session in the order: the bits of its hash, those first that its table does not use.
 const fn place_of(hash: u64) -> u64 {
-    // a table goes by the highest 7 bits, and by as many of the lowest as it needs
+    // a table uses the highest 7 bits, and as many of the lowest as it needs
     hash.rotate_left(7)
 }
 

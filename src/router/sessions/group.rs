@@ -23,12 +23,12 @@ use crate::{
 pub(crate) struct GroupRef<S>(Arc<Group<S>>);
 
 struct Group<S> {
-    /// Whole: `$share/…/…`.
+    /// The whole filter: `$share/…/…`.
     filter: Box<str>,
     seed: u64,
-    /// How many messages were handed to it.
+    /// Number of messages that were delivered to it.
     turn: AtomicU64,
-    /// Members whose sessions a store keeps, and which ask for more than QoS 0.
+    /// Number of members with a stored session and a granted QoS above 0.
     kept: AtomicUsize,
     members: Mutex<Members<S>>,
 }
@@ -38,23 +38,23 @@ struct Group<S> {
 pub(crate) struct Member<S> {
     pub(crate) slot: S,
     pub(crate) options: SubscriptionOptions,
-    /// The group's number among those of the session.
+    /// The number of the group within the session.
     pub(crate) share: Share,
 }
 
-/// What is known of a member in a group without its lock.
+/// The state of a member, which a group knows without the member's lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
-    /// Its client is connected and had room when it was looked at last.
+    /// The client is connected and had room when last checked.
     Ready,
-    /// Its client is connected and had no room.
+    /// The client is connected and had no room.
     Full,
-    /// Its client is away.
+    /// The client is away.
     Away,
 }
 
 impl Standing {
-    /// Of this session, to be told its groups.
+    /// The state of this session, to be reported to its groups.
     pub(crate) fn of(session: &Session, limits: &SessionLimits) -> Self {
         match session.is_connected() {
             true if session.has_room(0, QoS::AtLeastOnce, limits) => Self::Ready,
@@ -64,16 +64,16 @@ impl Standing {
     }
 }
 
-/// The members, those that are ready first, then those that are full, then those that are away.
+/// The members: first those that are ready, then those that are full, then those that are away.
 struct Members<S> {
     list: Vec<Member<S>>,
-    /// Places in `list` by the member's address.
+    /// Indexes in `list`, by the member's address.
     places: HashMap<usize, u32, FixedState>,
     ready: usize,
     connected: usize,
-    /// Whose turn it is until it is away or does not take what it is sent.
+    /// The member that gets all messages until it is away or does not take one.
     sticky: Option<S>,
-    /// Made when a message is first handed over by a hash.
+    /// Created when a message is first delivered by a hash.
     ring: Option<Box<Ring<S>>>,
 }
 
@@ -83,14 +83,14 @@ impl<S> Default for Members<S> {
     }
 }
 
-/// Who is to get one message, as far as the group says.
+/// The first member to be tried for a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice {
     first: u64,
 }
 
 impl<S: Place> GroupRef<S> {
-    /// A group without members. `seed` is random.
+    /// A group without members. `seed`: random.
     pub(crate) fn new(filter: &str, seed: u64) -> Self {
         Self(Arc::new(Group {
             filter: filter.into(),
@@ -101,28 +101,28 @@ impl<S: Place> GroupRef<S> {
         }))
     }
 
-    /// The Topic Filter of its subscriptions, `$share/…` and all.
+    /// The Topic Filter of its subscriptions, including `$share/…`.
     pub(crate) fn filter(&self) -> &str {
         &self.0.filter
     }
 
-    /// Would something of a message be kept that is handed to it?
+    /// Would a message to the group be stored?
     pub(crate) fn keeps(&self) -> bool {
         self.0.kept.load(Ordering::Relaxed) > 0
     }
 
-    /// How many members it has.
+    /// Number of members.
     pub(crate) fn len(&self) -> usize {
         self.0.members.lock().list.len()
     }
 
-    /// What a member asks for.
+    /// The options of a member.
     pub(crate) fn options_of(&self, slot: &S) -> Option<SubscriptionOptions> {
         let members = self.0.members.lock();
         members.place(slot).map(|place| members.list[place].options)
     }
 
-    /// Of its members, one that is as ready as any.
+    /// A member that is as ready as any other.
     pub(crate) fn any_member(&self) -> Option<Member<S>> {
         self.0.members.lock().list.first().cloned()
     }
@@ -138,20 +138,20 @@ impl<S: Place> GroupRef<S> {
         members.place(slot).is_some_and(|place| place < members.ready)
     }
 
-    /// Is any member but this one ready?
+    /// Is another member ready?
     pub(crate) fn has_ready_beside(&self, slot: &S) -> bool {
         let members = self.0.members.lock();
         members.list[..members.ready].iter().any(|member| member.slot != *slot)
     }
 
-    /// Has it any member but this one?
+    /// Are there other members?
     pub(crate) fn has_others(&self, slot: &S) -> bool {
         self.0.members.lock().list.iter().any(|member| member.slot != *slot)
     }
 
-    // ---- members come and go: to be called with the member's slot locked ----
+    // ---- joining and leaving: call with the member's slot locked ----
 
-    /// The session is a member from now on, or has other options. `false`: it was one before.
+    /// Adds a member, or changes its options. `false`: it was a member before.
     pub(crate) fn join(&self, member: Member<S>, standing: Standing) -> bool {
         let mut members = self.0.members.lock();
         let keeps = member.keeps();
@@ -175,7 +175,7 @@ impl<S: Place> GroupRef<S> {
         before.is_none()
     }
 
-    /// The session is no member any more. `false`: it was none.
+    /// Removes a member. `false`: it was not a member.
     pub(crate) fn leave(&self, slot: &S) -> bool {
         let Some(member) = self.0.members.lock().remove(slot) else { return false };
         if member.keeps() {
@@ -184,31 +184,31 @@ impl<S: Place> GroupRef<S> {
         true
     }
 
-    /// What is known of a member has changed.
+    /// Sets the state of a member.
     pub(crate) fn set_standing(&self, slot: &S, standing: Standing) {
         self.0.members.lock().set_standing(slot, standing);
     }
 
-    /// The member does not take what it is sent: others are tried before it.
+    /// The member did not take a message: others are tried first.
     pub(crate) fn unstick(&self, slot: &S) {
         self.0.members.lock().unstick(slot);
     }
 
-    // ---- whose turn it is ----
+    // ---- choosing a member ----
 
-    /// One message more: the turns begin with the member behind the one that began last.
+    /// Counts a message: the search begins with the member after the previous one's.
     #[inline]
     pub(crate) fn in_turn(&self) -> Choice {
         Choice { first: self.0.turn.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// One message more: the turns begin anywhere.
+    /// Counts a message: the search begins with a random member.
     pub(crate) fn at_random(&self) -> Choice {
         let Choice { first } = self.in_turn();
         Choice { first: mixed(self.0.seed ^ mixed(first)) }
     }
 
-    /// The `n`th member of those that stand so. `None`: there are no more.
+    /// The `n`th member in this state. `None`: there are no more.
     #[inline]
     pub(crate) fn nth(&self, choice: Choice, standing: Standing, n: usize) -> Option<Member<S>> {
         let members = self.0.members.lock();
@@ -224,12 +224,12 @@ impl<S: Place> GroupRef<S> {
         members.list[..members.connected].get(place).cloned()
     }
 
-    /// This member gets the next one too.
+    /// Makes this the member that gets the next message too.
     pub(crate) fn stick_to(&self, slot: &S) {
         self.0.members.lock().sticky = Some(slot.clone());
     }
 
-    /// The `n`th member for this key: the same one for the same key while the same members are connected, or away.
+    /// The `n`th member for this key: the same for the same key, as long as the same members are connected or away.
     pub(crate) fn by_key(&self, key: u64, is_connected: bool, n: usize) -> Option<Member<S>> {
         let mut members = self.0.members.lock();
         let Members { list, connected, ring, .. } = &mut *members;
@@ -284,7 +284,7 @@ impl<S: Place> Members<S> {
     }
 
     fn remove(&mut self, slot: &S) -> Option<Member<S>> {
-        // the last of those that are away takes no other's place with it
+        // the last of those that are away can be removed without moving others
         self.set_standing(slot, Standing::Away);
         let place = self.place(slot)?;
         let last = self.list.len() - 1;
@@ -303,7 +303,7 @@ impl<S: Place> Members<S> {
     fn set_standing(&mut self, slot: &S, standing: Standing) {
         let Some(mut place) = self.place(slot) else { return };
         let before = self.standing_at(place);
-        // one border after the other
+        // moves it across one border after the other
         if before == Standing::Ready && standing > Standing::Ready {
             self.ready -= 1;
             place = self.swap(place, self.ready);
@@ -334,7 +334,7 @@ impl<S: Place> Members<S> {
         self.sticky = self.sticky.take().filter(|sticky| sticky != slot);
     }
 
-    /// Two change places: gives where the first is now.
+    /// Swaps two members. Returns the new index of the first.
     fn swap(&mut self, place: usize, other: usize) -> usize {
         if place != other {
             self.list.swap(place, other);

@@ -30,30 +30,30 @@ use crate::{
 pub(crate) struct Sessions {
     map: ByClient,
     expiries: Mutex<BTreeMap<ExpiryKey, SlotRef>>,
-    /// Those in whose queues messages wait that expire, in the order in which they are looked at.
+    /// Sessions with queued messages that expire, in the order of the next search.
     expiring: Mutex<VecDeque<SlotRef>>,
-    /// Of the next connection.
+    /// The number of the next connection.
     next_connection: AtomicU64,
-    /// The number of the next session that a store keeps.
+    /// The number of the next session in the store.
     next_number: AtomicU64,
     /// The last commit with the end of a session.
     ended_by: AtomicU64,
     connected: AtomicUsize,
     connected_maximum: AtomicUsize,
     pub(crate) moments: Moments,
-    /// Makes Client Identifiers for clients that send none.
+    /// For Client Identifiers of clients that send none.
     names: RandomState,
-    /// Whose they are.
+    /// The owners of sessions.
     pub(crate) owners: Owners,
 }
 
-/// What [`Sessions::next_expired`] found.
+/// The result of [`Sessions::next_expired`].
 pub(crate) enum Expired {
-    /// This session is due, if it still has this key.
+    /// This session is due, if its key is unchanged.
     Session(ExpiryKey, SlotRef),
-    /// None is before this time, at which the first one is.
+    /// The first session is due at this time.
     NotBefore(Instant),
-    /// None.
+    /// There are none.
     None,
 }
 
@@ -78,7 +78,7 @@ impl Default for Sessions {
 impl Sessions {
     // ---- by Client Identifier ----
 
-    /// What a client has of a session. The shard of the map that it is in stays locked as long as this lives.
+    /// The session of a client. The shard is locked while the result lives.
     pub(crate) fn hold(&self, client: &ClientId) -> Held<'_> {
         self.map.hold(client)
     }
@@ -88,17 +88,17 @@ impl Sessions {
         self.map.get(client)
     }
 
-    /// A session as it was before a restart.
+    /// Adds a session from before a restart.
     pub(crate) fn restore(&self, client: &ClientId, slot: SlotRef) {
         self.map.hold(client).set(slot);
     }
 
-    /// A session ended: its client has none, unless it has another by now.
+    /// Removes a session that ended, unless its client has another one.
     pub(crate) fn remove(&self, client: &ClientId, slot: &SlotRef) {
         self.map.remove(client, slot);
     }
 
-    /// Why there is no session for a client of this user that has none; `most`: there may be so many.
+    /// Why a client of this user cannot have a new session. `most`: the limit of sessions.
     pub(crate) fn no_room(&self, client: &ClientId, user: Option<&str>, most: usize) -> Option<&'static str> {
         let all = self.map.len();
         let why = if all >= most {
@@ -111,27 +111,27 @@ impl Sessions {
         self.map.get(client).is_none().then_some(why)
     }
 
-    /// Has this client a session that a store keeps?
+    /// Does this client have a stored session?
     pub(crate) fn is_kept(&self, client: &ClientId) -> bool {
         self.map.get(client).is_some_and(|slot| slot.is_kept())
     }
 
-    /// How many there are, of connected clients or not.
+    /// Number of sessions, of connected clients or not.
     pub(crate) fn len(&self) -> usize {
         self.map.len()
     }
 
-    /// All of them, at this time.
+    /// All sessions at this time.
     pub(crate) fn all(&self) -> Vec<SlotRef> {
         self.map.all()
     }
 
-    /// The next sessions of a walk over all of them: see [`ByClient::next`].
+    /// The next sessions of a walk over all sessions: see [`ByClient::next`].
     pub(crate) fn next(&self, from: u64, most: usize, found: &mut Vec<(u64, SlotRef)>) -> Option<u64> {
         self.map.next(from, most, found)
     }
 
-    /// What all of them hold of messages, each asked: for tests.
+    /// The sum of all backlogs, for tests.
     #[cfg(test)]
     pub(crate) fn walk_backlogs(&self) -> Backlog {
         self.all().iter().fold(Backlog::default(), |all, slot| {
@@ -146,36 +146,36 @@ impl Sessions {
 
     // ---- numbers and names ----
 
-    /// A number that no other connection of this process has.
+    /// A number that is unique among the connections of this process.
     pub(crate) fn new_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A Client Identifier with this beginning, which no other client has.
+    /// A unique Client Identifier with this prefix.
     pub(crate) fn new_client_id(&self, begins: &str) -> ClientId {
         let n = self.next_connection.fetch_add(1, Ordering::Relaxed);
         ClientId::from(format!("{begins}{:016x}", self.names.hash_one(n)).as_str())
     }
 
-    /// The number of one more session that a store keeps.
+    /// The number of a new session in the store.
     pub(crate) fn new_number(&self) -> Option<SessionNumber> {
         NonZeroU64::new(self.next_number.fetch_add(1, Ordering::Relaxed)).map(SessionNumber)
     }
 
-    /// Numbers begin with this one: those before it were given before a restart.
+    /// Sets the next number; lower ones were used before a restart.
     pub(crate) fn set_next_number(&self, next: SessionNumber) {
         self.next_number.store(next.0.get(), Ordering::Relaxed);
     }
 
     // ---- connected clients ----
 
-    /// One more client is connected.
+    /// Counts a client that connected.
     pub(crate) fn client_came(&self) {
         let connected = self.connected.fetch_add(1, Ordering::Relaxed) + 1;
         self.connected_maximum.fetch_max(connected, Ordering::Relaxed);
     }
 
-    /// One is not any more.
+    /// Counts a client that left.
     pub(crate) fn client_left(&self) {
         self.connected.fetch_sub(1, Ordering::Relaxed);
     }
@@ -188,19 +188,19 @@ impl Sessions {
         self.connected_maximum.load(Ordering::Relaxed)
     }
 
-    // ---- the end of sessions, and of the delays of their Wills ----
+    // ---- expiry of sessions, and delays of their Wills ----
 
-    /// The session is looked at then.
+    /// Sets the timer of a session.
     pub(crate) fn expire_at(&self, key: ExpiryKey, slot: SlotRef) {
         self.expiries.lock().insert(key, slot);
     }
 
-    /// Its client came back.
+    /// Cancels the timer, because the client returned.
     pub(crate) fn cancel_expiry(&self, key: ExpiryKey) {
         self.expiries.lock().remove(&key);
     }
 
-    /// Takes the first session that is due at this time off the list.
+    /// Takes the first session whose timer has expired.
     pub(crate) fn next_expired(&self, now: Instant) -> Expired {
         let mut expiries = self.expiries.lock();
         let Some(first) = expiries.first_entry() else { return Expired::None };
@@ -211,19 +211,19 @@ impl Sessions {
         Expired::Session(key, slot)
     }
 
-    // ---- the end of messages ----
+    // ---- expiry of messages ----
 
-    /// Messages that expire wait in the queue of this session, which is not listed.
+    /// Lists a session with queued messages that expire. It is not in the list.
     pub(crate) fn list_expiring(&self, slot: SlotRef) {
         self.expiring.lock().push_back(slot);
     }
 
-    /// How many are listed.
+    /// Number of listed sessions.
     pub(crate) fn expiring(&self) -> usize {
         self.expiring.lock().len()
     }
 
-    /// Takes the one off the list that was not looked at for the longest time.
+    /// Takes the session from the list whose last search is longest ago.
     pub(crate) fn next_expiring(&self) -> Option<SlotRef> {
         let mut listed = self.expiring.lock();
         let next = listed.pop_front();
@@ -233,7 +233,7 @@ impl Sessions {
         next
     }
 
-    /// A session ended: when that is kept.
+    /// Notes when the end of a session is durable.
     pub(crate) fn ended(&self, stored: Stored) {
         if let Stored::By(commit) = stored {
             self.ended_by.fetch_max(commit.0, Ordering::Release);

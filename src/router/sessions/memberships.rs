@@ -11,14 +11,14 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// The groups of one session: of a session that is in some alone.
+/// The groups of one session. A session without groups does not have this.
 pub(crate) struct Memberships<S> {
-    /// Each with its number among them, which messages that wait are marked with.
+    /// Each group with its number in this session, which marks queued messages.
     list: Vec<(Share, GroupRef<S>)>,
     last: u8,
-    /// The groups that were told that the client has no room.
+    /// The groups to which the client was reported as full.
     full_in: Vec<GroupRef<S>>,
-    /// What waits since then, up to the message with this number, goes to others at this time.
+    /// At this time, messages up to this number that are still queued move to other members.
     pub(crate) due: Option<(Instant, u64)>,
 }
 
@@ -41,7 +41,7 @@ impl<S: Place> Memberships<S> {
         self.list.iter().any(|(_, of)| of == group)
     }
 
-    /// The number of one more group; that of one which it is in already stays.
+    /// The number for another group; a group that is present keeps its number.
     pub(crate) fn number_for(&mut self, group: &GroupRef<S>) -> Share {
         if let Some((number, _)) = self.list.iter().find(|(_, of)| of == group) {
             return *number;
@@ -50,7 +50,8 @@ impl<S: Place> Memberships<S> {
             return Share::SOME;
         }
         loop {
-            // the next one: what waits with the number of a group that was left is taken for none's
+            // the next number: messages with the number of a group that the session left then count as those of an
+            // unknown group
             self.last = self.last % Share::MOST + 1;
             let number = Share::of(self.last);
             if !self.list.iter().any(|(taken, _)| *taken == number) {
@@ -59,7 +60,7 @@ impl<S: Place> Memberships<S> {
         }
     }
 
-    /// It is in this group too.
+    /// Adds a group.
     pub(crate) fn add(&mut self, number: Share, group: &GroupRef<S>, standing: Standing) {
         self.list.push((number, group.clone()));
         if standing == Standing::Full {
@@ -67,20 +68,20 @@ impl<S: Place> Memberships<S> {
         }
     }
 
-    /// The session leaves the group: the number that it had.
+    /// Removes a group. Returns its number.
     pub(crate) fn remove(&mut self, group: &GroupRef<S>) -> Option<Share> {
         self.full_in.retain(|of| of != group);
         let at = self.list.iter().position(|(_, of)| of == group)?;
         Some(self.list.swap_remove(at).0)
     }
 
-    /// All of them.
+    /// All groups.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &GroupRef<S>> {
         self.list.iter().map(|(_, group)| group)
     }
 
-    /// The group that a message is marked with. Where the mark does not say which, the one behind `earlier` others
-    /// whose filter its topic matches.
+    /// The group of a marked message. If the mark is of an unknown group: the one whose filter matches the topic, after
+    /// `earlier` others.
     pub(crate) fn group_of(&self, share: Share, topic: &TopicName, earlier: usize) -> Option<&GroupRef<S>> {
         if share != Share::SOME {
             return self.list.iter().find(|(number, _)| *number == share).map(|(_, group)| group);
@@ -90,9 +91,9 @@ impl<S: Place> Memberships<S> {
         self.groups().filter(matches).nth(earlier).or_else(first)
     }
 
-    /// Each message with its group; without those of groups that the session has left.
+    /// Adds the group to each message. Messages of groups that the session has left are dropped.
     pub(crate) fn with_groups(&self, moved: Vec<Moved>) -> Vec<(GroupRef<S>, Moved)> {
-        // of one message that came through several groups, each has one
+        // a message that matched several groups is here once for each
         let mut earlier: HashMap<usize, usize> = HashMap::new();
         let mut with_group = |moved: Moved| {
             let nth = earlier.entry(moved.message.address()).or_default();
@@ -103,9 +104,9 @@ impl<S: Place> Memberships<S> {
         moved.into_iter().filter_map(&mut with_group).collect()
     }
 
-    // ---- to be called with the slot locked ----
+    // ---- call with the slot locked ----
 
-    /// The client came, or went away.
+    /// The client connected or left.
     pub(crate) fn set_standing(&mut self, slot: &S, standing: Standing) {
         self.full_in.clear();
         if standing == Standing::Full {
@@ -114,7 +115,7 @@ impl<S: Place> Memberships<S> {
         self.groups().for_each(|group| group.set_standing(slot, standing));
     }
 
-    /// The client has no room, as one of its groups found.
+    /// One of the groups found that the client has no room.
     pub(crate) fn note_full(&mut self, slot: &S, group: &GroupRef<S>) {
         if !self.full_in.contains(group) {
             self.full_in.push(group.clone());
@@ -122,7 +123,7 @@ impl<S: Place> Memberships<S> {
         }
     }
 
-    /// Was a group told that the client has no room?
+    /// Was the client reported as full to any group?
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         !self.full_in.is_empty()

@@ -37,8 +37,8 @@ pub(crate) use slot::SlotState;
 pub use slot::{ConnectionId, SlotRef};
 pub(crate) use waiting::{ExpiryKey, Looked};
 
-/// A group of sessions.
+/// A group of a shared subscription.
 pub(crate) type GroupRef = group::GroupRef<SlotRef>;
 
-/// A session in one.
+/// A session in a group.
 pub(crate) type Member = group::Member<SlotRef>;

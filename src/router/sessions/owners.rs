@@ -7,11 +7,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Of what is bounded for all together, an address or a user may have so many however many others there are.
+/// Of a limit for all together, one address or user may use at least this many, however many others there are.
 pub const SHARE_AT_LEAST: usize = 1_000;
 
-/// How many sessions each user has. A user is one that was proved; all other clients are one user, of no name, if there
-/// are sessions of users that have one: among clients that cannot be told apart, no share can be told.
+/// The number of sessions of each user. Only authenticated users count; all other clients count as one nameless user,
+/// if there are sessions with an owner: among clients that cannot be distinguished, no share can be computed.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     named: Mutex<HashMap<Box<str>, usize>>,
@@ -20,7 +20,7 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// One more session of this user.
+    /// Counts a new session of this user.
     pub(crate) fn add(&self, user: Option<&str>) {
         let Some(user) = user else {
             self.nameless.fetch_add(1, Ordering::Relaxed);
@@ -34,7 +34,7 @@ impl Owners {
         }
     }
 
-    /// One of this user's sessions ended, or belongs to another user now.
+    /// Counts the end of a session of this user, or its change of owner.
     pub(crate) fn remove(&self, user: Option<&str>) {
         let Some(user) = user else {
             self.nameless.fetch_sub(1, Ordering::Relaxed);
@@ -48,7 +48,7 @@ impl Owners {
         }
     }
 
-    /// Of `all` sessions, of which there may be `most`, has this user its share?
+    /// Has this user reached its share of `most` sessions, of which there are `all`?
     pub(crate) fn has_share(&self, user: Option<&str>, all: usize, most: usize) -> bool {
         let half = most / 2;
         if all <= half {

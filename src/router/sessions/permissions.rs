@@ -3,23 +3,23 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What threads have to know of users and rules before they ask for a client's rights.
+/// The state of users and rules that threads check before they read a client's rights.
 #[derive(Debug, Default)]
 pub(crate) struct Permissions {
-    /// How often users or rules began to change, and had changed.
+    /// Number of times that users or rules began to change, or had changed.
     changes: AtomicU64,
-    /// Some client's rights are limited, or were.
+    /// The rights of some client are limited, or were.
     limited: AtomicBool,
-    /// Denials that no line of the log told of, as far as the threads have reported theirs.
+    /// Number of denials that were not logged, as far as threads have reported them.
     denied_silently: AtomicU64,
 }
 
-/// Users and rules as they were at one time.
+/// A version of users and rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version(u64);
 
 impl Permissions {
-    /// To be compared with the one from before an answer was asked for: another one may have another answer.
+    /// Compare it with the version from before an evaluation: if they differ, evaluate again.
     pub(crate) fn version(&self) -> Version {
         Version(self.changes.load(Ordering::SeqCst))
     }
@@ -29,23 +29,23 @@ impl Permissions {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// A client's rights are limited.
+    /// The rights of a client are limited.
     pub(crate) fn limit(&self) {
         self.limited.store(true, Ordering::SeqCst);
     }
 
-    /// May everybody do everything? Then nobody's rights have to be looked for.
+    /// May all clients do everything? Then no rights need to be looked for.
     #[inline]
     pub(crate) fn are_unlimited(&self) -> bool {
         !self.limited.load(Ordering::SeqCst)
     }
 
-    /// So many denials were told by no line.
+    /// Counts denials that were not logged.
     pub(crate) fn add_silent(&self, denials: u64) {
         self.denied_silently.fetch_add(denials, Ordering::Relaxed);
     }
 
-    /// How many there were since this was last asked.
+    /// Returns their number since the last call.
     pub(crate) fn take_silent(&self) -> u64 {
         self.denied_silently.swap(0, Ordering::Relaxed)
     }

@@ -15,27 +15,27 @@ use arc_swap::ArcSwapOption;
 use super::super::ports::{Peer, PeerAddress};
 use crate::types::UserName;
 
-/// What a connection remembers of itself. The default is that of a client within this process, which has none.
+/// The figures of a connection. The default is for clients within this process, which have none.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     since: Tick,
     last_packet: AtomicU32,
-    /// While there is no `activity`.
+    /// Used while there is no `activity`.
     few: Few,
     /// `None`: a Unix socket.
     ip: Option<IpAddr>,
     port: u16,
     listener: u16,
     keep_alive: u16,
-    /// When the connection began: after a take-over, the session may belong to another user.
+    /// From CONNECT: after a take-over, the session may belong to another user.
     user: Option<UserName>,
-    /// Once messages came or went, or many packets.
+    /// Set when there were messages, or many packets.
     activity: ArcSwapOption<Activity>,
 }
 
 const _: () = assert!(size_of::<Presence>() <= 64, "every connection has one");
 
-/// What a connection that is idle counts: no messages.
+/// The counts of an idle connection, without messages.
 #[derive(Debug, Default)]
 struct Few {
     received_packets: AtomicU16,
@@ -44,7 +44,7 @@ struct Few {
     sent_bytes: AtomicU32,
 }
 
-/// What one counts that is not idle.
+/// The counts of a connection that is not idle.
 #[derive(Debug, Default)]
 struct Activity {
     received: Counted,
@@ -58,22 +58,22 @@ struct Counted {
     bytes: AtomicU64,
 }
 
-/// What went one way.
+/// The traffic in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flow {
     /// MQTT packets of any type.
     pub packets: u64,
-    /// PUBLISH packets: from the client those that were accepted, to the client those that were written.
+    /// PUBLISH packets: accepted from the client, or written to it.
     pub messages: u64,
-    /// Bytes: those of the packets, without what TLS or WebSocket add.
+    /// Bytes of packets, without those of TLS or WebSocket.
     pub bytes: u64,
 }
 
-/// A moment, in tenths of a second since the first connection of the router: small, since every connection has some.
+/// A time in tenths of a second since the router's first connection: small, because every connection has several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tick(u32);
 
-/// From moments to ticks and back.
+/// Converts between times and ticks.
 #[derive(Debug, Default)]
 pub(crate) struct Moments(OnceLock<Instant>);
 
@@ -84,18 +84,18 @@ impl Moments {
     pub(crate) fn tick(&self, at: Instant) -> Tick {
         let since = at.saturating_duration_since(*self.0.get_or_init(|| at));
         let ticks = since.as_secs() * u64::from(TICKS_A_SECOND) + u64::from(since.subsec_millis() / 100);
-        // after thirteen years they stand still
+        // the largest value, reached after thirteen years
         Tick(u32::try_from(ticks).unwrap_or(u32::MAX))
     }
 
-    /// The beginning of that tick; `None`: there was none yet.
+    /// The time at the beginning of a tick. `None`: there was none yet.
     pub(crate) fn at(&self, tick: Tick) -> Option<Instant> {
         self.0.get()?.checked_add(Duration::from_millis(u64::from(tick.0) * 100))
     }
 }
 
 impl Presence {
-    /// Of a connection that begins now.
+    /// For a new connection.
     pub(crate) fn new(now: Tick, peer: Peer, keep_alive: u16, user: Option<UserName>) -> Self {
         let (ip, port) = match peer.address {
             PeerAddress::Ip(address) => (Some(address.ip()), address.port()),
@@ -132,7 +132,7 @@ impl Presence {
         self.listener
     }
 
-    /// Seconds.
+    /// In seconds.
     pub(crate) fn keep_alive(&self) -> u16 {
         self.keep_alive
     }
@@ -143,7 +143,7 @@ impl Presence {
         self.user.as_ref()
     }
 
-    /// What came from the client, and what was written to it.
+    /// Traffic from the client, and to it.
     pub(crate) fn flows(&self) -> (Flow, Flow) {
         match &*self.activity.load() {
             Some(activity) => (activity.received.get(), activity.sent.get()),
@@ -151,14 +151,14 @@ impl Presence {
         }
     }
 
-    // ---- to be called by the connection's own thread ----
+    // ---- call on the connection's own thread ----
 
-    /// Packets came from the client.
+    /// Packets of the client arrived.
     pub(crate) fn heard(&self, now: Tick) {
         self.last_packet.store(now.0, Ordering::Relaxed);
     }
 
-    /// So much more came, and was written.
+    /// Adds traffic.
     pub(crate) fn add(&self, received: Flow, sent: Flow) {
         match &*self.activity.load() {
             Some(activity) => activity.add(received, sent),
@@ -184,7 +184,7 @@ impl Few {
         (flow(&self.received_packets, &self.received_bytes), flow(&self.sent_packets, &self.sent_bytes))
     }
 
-    /// `false`: that is no place for it.
+    /// `false`: it does not fit.
     fn add(&self, received: Flow, sent: Flow) -> bool {
         let (before, written) = self.get();
         let sum = |now: Flow, more: Flow| {
@@ -219,7 +219,7 @@ impl Counted {
         Flow { packets, messages, bytes }
     }
 
-    /// One writer: no locked instruction is needed.
+    /// There is one writer, so no locked instruction is needed.
     fn add(&self, Flow { packets, messages, bytes }: Flow) {
         for (counter, n) in [(&self.packets, packets), (&self.messages, messages), (&self.bytes, bytes)] {
             counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);

@@ -8,43 +8,43 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// Who a client is and what it may do. Its session holds it, for deliveries while the client is away too; where there
-/// is nothing to ask and nothing to know, there is none.
+/// The user and the rights of a client. It is stored with the session, for deliveries while the client is away. It is
+/// missing if there are neither rules nor a user.
 pub(crate) struct Access {
     pub(crate) identity: Identity,
     /// `None`: everything.
     pub(crate) rights: Option<Arc<dyn Rights>>,
     pub(crate) limits_reading: bool,
-    /// Each message that it publishes is asked about.
+    /// Every message that it publishes must be checked.
     pub(crate) reads_messages: bool,
     /// The user, password or token was removed: no more packets are accepted and the connection closes. The session may
     /// live on: messages already queued keep the old rules; a returning client gets new ones.
     pub(crate) revoked: bool,
-    /// Its connection ends for another reason.
+    /// Set if the connection must end for another reason.
     pub(super) closing: Option<Box<Closing>>,
 }
 
-/// A connection that was told to end, and has not yet.
+/// A connection that was told to end.
 #[derive(Clone)]
 pub(super) struct Closing {
     pub(super) reason: CloseReason,
-    /// What was known of its client, and is in force for its session when the connection has ended.
+    /// The access before that, which is restored when the connection has ended.
     pub(super) before: Option<Arc<Access>>,
 }
 
 impl Access {
-    /// That of a client whose rights nobody can tell.
+    /// For a client whose rights cannot be determined: it may do nothing.
     pub(crate) fn nothing(user: Option<Box<str>>) -> Self {
         let identity = Identity { user, ..Identity::default() };
         Self { limits_reading: true, revoked: true, ..Self::new(identity, Some(Arc::new(Nothing))) }
     }
 
-    /// Of a client that has these rights, which limit nothing that is asked for each message.
+    /// For a client with rights that need no check of each message.
     pub(crate) fn new(identity: Identity, rights: Option<Arc<dyn Rights>>) -> Self {
         Self { identity, rights, limits_reading: false, reads_messages: false, revoked: false, closing: None }
     }
 
-    /// The same client, whose connection is to end.
+    /// The same client, whose connection must end.
     pub(super) fn that_closes(before: Option<Arc<Self>>, nobody: Identity, reason: CloseReason) -> Self {
         let (identity, rights) = match &before {
             Some(access) => (access.identity.clone(), access.rights.clone()),
@@ -59,7 +59,7 @@ impl Access {
         !self.revoked && self.all(|rights| rights.may_publish(topic))
     }
 
-    /// May it publish this message, of a topic that it may publish to?
+    /// May it publish this message, whose topic it may publish to?
     pub(crate) fn may_publish_message(&self, message: &Outgoing<'_>) -> bool {
         !self.reads_messages || self.all(|rights| rights.may_publish_message(message))
     }
@@ -82,7 +82,7 @@ impl Access {
         self.identity.user.as_deref()
     }
 
-    /// The user whose sessions these are: one that was proved.
+    /// The owner of the client's sessions: the user, if it is authenticated.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.user().filter(|_| self.identity.proof != Proof::None)
     }
@@ -95,7 +95,7 @@ impl Access {
         self.revoked
     }
 
-    /// Both the rules and what narrows them have to agree.
+    /// Both the rules and the token's claims must agree.
     fn all(&self, agrees: impl Fn(&dyn Rights) -> bool) -> bool {
         self.rights.iter().chain(&self.identity.narrowed).all(|rights| agrees(&**rights))
     }

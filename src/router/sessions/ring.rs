@@ -2,23 +2,23 @@
 
 use std::collections::BTreeMap;
 
-/// The place of a session, of which no more is known here.
+/// The place of a session, without access to it.
 pub(crate) trait Place: Clone + Eq {
-    /// Where it is in memory: it has no other's.
+    /// Its address in memory, which is unique.
     fn address(&self) -> usize;
 
-    /// Does a store keep the session?
+    /// Is the session stored?
     fn is_kept(&self) -> bool;
 }
 
-/// Members at many points of a circle: a key belongs to the member at the next point. Those that are connected and
-/// those that are away have a circle each.
+/// Members at many points of a circle: a key belongs to the member at the next point. Connected members and those that
+/// are away have separate circles.
 pub(super) struct Ring<S> {
     connected: BTreeMap<u64, S>,
     away: BTreeMap<u64, S>,
 }
 
-/// Of one member: with so many, none has twice as many keys as another, mostly.
+/// Points of a member: with this number, mostly no member has twice as many keys as another.
 const POINTS: u64 = 64;
 
 impl<S> Default for Ring<S> {
@@ -42,7 +42,7 @@ impl<S: Place> Ring<S> {
         points(slot).for_each(|point| _ = circle.remove(&point));
     }
 
-    /// The `n`th member from this point on.
+    /// The `n`th member after this point.
     pub(super) fn nth(&self, from: u64, is_connected: bool, n: usize) -> Option<&S> {
         let circle = if is_connected { &self.connected } else { &self.away };
         let mut passed: Vec<&S> = Vec::new();
@@ -64,7 +64,7 @@ fn points<S: Place>(slot: &S) -> impl Iterator<Item = u64> + use<S> {
     (0..POINTS).map(move |n| mixed(address.wrapping_add(n)))
 }
 
-/// A number of which each bit depends on all of `n`'s.
+/// A hash of a number: each bit of the result depends on all bits of `n`.
 pub(super) fn mixed(n: u64) -> u64 {
     let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -26,21 +26,21 @@ use crate::{
     types::ProtocolVersion,
 };
 
-/// A handle of a session's place. Two are equal if they are the same place.
+/// A handle of a session's place. Handles of the same place are equal.
 #[derive(Clone)]
 pub struct SlotRef(Arc<Slot>);
 
 struct Slot {
     state: Mutex<SlotState>,
-    /// A store keeps the session.
+    /// The session is stored.
     kept: bool,
-    /// The number of the attached connection, [`NOBODY`] where there is none. Changes with the lock held only.
+    /// The number of the attached connection, or [`NOBODY`]. Changes only with the lock held.
     owner: AtomicU64,
-    /// The attached connection was told that there is something for it, and has not looked since.
+    /// The attached connection was signalled and has not checked the session since.
     signalled: AtomicBool,
 }
 
-/// What the lock guards.
+/// The state that the lock guards.
 pub(crate) struct SlotState {
     pub(crate) session: Session,
     /// The user and the rights of its client; `None` if no port is plugged in.
@@ -52,12 +52,12 @@ pub(crate) struct SlotState {
     pub(crate) restored_unauthenticated: bool,
     /// The origin of its client. Kept here because an anonymous client has no `access`.
     pub(crate) origin: Origin,
-    /// The version that its client speaks, or spoke last.
+    /// The protocol version of its client, or of the last one.
     pub(crate) version: ProtocolVersion,
     attachment: Attachment,
-    /// Under which a store has the Will of its connected client, where it does not keep the session.
+    /// The number of its connected client's Will in the store, if the session is not stored.
     pub(crate) will_number: Option<NonZeroU64>,
-    /// It is in the list of sessions in whose queues messages wait that expire.
+    /// It is in the list of sessions with messages that expire.
     pub(crate) is_listed: bool,
     /// The session has ended: a task that still has the handle must not use it.
     pub(crate) ended: bool,
@@ -69,21 +69,21 @@ pub(crate) struct SlotState {
     pub(crate) started_by: CommitSeq,
 }
 
-/// Whether a connection has the session.
+/// Is a connection attached?
 enum Attachment {
     Attached {
-        /// Of the task that drives the connection.
+        /// The waker of the connection's task.
         waker: Waker,
         presence: Arc<Presence>,
     },
-    /// The client is away. When the session is looked at if it stays away: its key in the router's list.
+    /// The client is away. The key of the session's timer.
     Away(Option<ExpiryKey>),
 }
 
-/// The counter of an `Arc`, and a slot.
+/// The counts of an `Arc`, and a slot.
 const ALLOCATED: usize = size_of::<usize>() + size_of::<Slot>();
-// tokio aligns the two allocations that it makes for a connection at 128 bytes. glibc's allocator has room for 232
-// bytes between them; a slot that needs more leaves a gap for each connection, of 200 bytes as measured
+// tokio aligns its two allocations for a connection at 128 bytes. glibc's allocator has 232 bytes between them; a slot
+// that needs more leaves a gap of 200 bytes for each connection, as measured
 const _: () = assert!(ALLOCATED <= 232, "a slot fits between the allocations of its connection");
 
 /// The number of a connection, unique within a process.
@@ -94,7 +94,7 @@ pub struct ConnectionId(pub(crate) u64);
 const NOBODY: u64 = u64::MAX;
 
 impl SlotRef {
-    /// Where it is in memory: an order among handles.
+    /// Its address in memory, which gives handles an order.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
@@ -133,7 +133,7 @@ impl SlotRef {
         }))
     }
 
-    /// Does a store keep the session? Needs no lock.
+    /// Is the session stored? Needs no lock.
     pub(crate) fn is_kept(&self) -> bool {
         self.0.kept
     }
@@ -143,8 +143,8 @@ impl SlotRef {
         self.0.state.lock()
     }
 
-    /// There is something for the attached connection: puts its waker into `wakes`, unless it is there already. To be
-    /// called with the lock held; the connection is woken when the locks are gone.
+    /// Signals the attached connection: adds its waker to `wakes`, unless it is signalled already. Call it with the
+    /// lock held; wake it when no lock is held.
     #[inline]
     pub(crate) fn signal(&self, state: &SlotState, wakes: &mut Vec<Waker>) {
         if self.0.signalled.load(Ordering::Relaxed) {
@@ -156,7 +156,7 @@ impl SlotRef {
         }
     }
 
-    /// A connection, whose task `waker` wakes, has the session from now on.
+    /// Attaches a connection, whose task `waker` wakes.
     pub(crate) fn attach(
         &self,
         state: &mut SlotState,
@@ -169,7 +169,7 @@ impl SlotRef {
         state.attachment = Attachment::Attached { waker, presence };
     }
 
-    /// No connection has the session any more: gives the waker of the one that had it.
+    /// Detaches the connection. Returns its waker.
     pub(crate) fn detach(&self, state: &mut SlotState) -> Option<Waker> {
         self.0.owner.store(NOBODY, Ordering::Release);
         self.0.signalled.store(false, Ordering::Relaxed);
@@ -183,24 +183,24 @@ impl SlotRef {
         }
     }
 
-    /// Is the session this connection's? Certain with the lock held, a good guess without.
+    /// Is this the attached connection? Certain with the lock held, otherwise it may just have changed.
     #[inline]
     pub(crate) fn is_owned_by(&self, connection: ConnectionId) -> bool {
         self.0.owner.load(Ordering::Acquire) == connection.0
     }
 
-    /// Has a connection the session? A good guess without the lock.
+    /// Is a connection attached? Without the lock, it may just have changed.
     pub(crate) fn is_attached(&self) -> bool {
         self.0.owner.load(Ordering::Acquire) != NOBODY
     }
 
-    /// Is there something for the attached connection? Needs no lock.
+    /// Is the attached connection signalled? Needs no lock.
     #[inline]
     pub fn is_signalled(&self) -> bool {
         self.0.signalled.load(Ordering::Relaxed)
     }
 
-    /// The attached connection looks now. To be called with the lock held.
+    /// The attached connection checks the session now. Call it with the lock held.
     #[inline]
     pub(crate) fn clear_signal(&self) {
         self.0.signalled.store(false, Ordering::Relaxed);
@@ -208,8 +208,8 @@ impl SlotRef {
 }
 
 impl SlotState {
-    /// The client is away. Its session ends at `ends`; `will` waits, until `due` at most. Gives when the session is to
-    /// be looked at; `number` makes that unique.
+    /// The client is away. Its session ends at `ends`; `will` waits until `due` at most. Returns the key of the
+    /// session's timer, which `number` makes unique.
     pub(crate) fn leave(
         &mut self,
         ends: Option<Instant>,
@@ -224,7 +224,7 @@ impl SlotState {
         expiry
     }
 
-    /// When it is looked at if its client stays away.
+    /// The key of the session's timer.
     pub(crate) fn expiry(&self) -> Option<ExpiryKey> {
         match self.attachment {
             Attachment::Attached { .. } => None,
@@ -232,7 +232,7 @@ impl SlotState {
         }
     }
 
-    /// It is not looked at any more: gives its key in the router's list.
+    /// Takes the key of the session's timer, which is cancelled.
     pub(crate) fn take_expiry(&mut self) -> Option<ExpiryKey> {
         match &mut self.attachment {
             Attachment::Attached { .. } => None,
@@ -240,7 +240,7 @@ impl SlotState {
         }
     }
 
-    /// It is time to look at it; `key` says so.
+    /// The timer with this key has expired.
     pub(crate) fn look(&mut self, key: ExpiryKey, now: Instant) -> Looked {
         let Some(waiting) = self.waiting.take() else { return Looked::Ends(None) };
         let WaitingWill { will, ends, .. } = *waiting;
@@ -251,21 +251,21 @@ impl SlotState {
         Looked::Due(will, self.leave(ends, None, None, number))
     }
 
-    /// The attached connection is to end, for this reason: it finds that when it looks next. It may send nothing until
-    /// then.
+    /// Tells the attached connection to end for this reason when it next checks the session. Until then it may send
+    /// nothing.
     pub(crate) fn close(&mut self, reason: CloseReason) {
         self.forget_closing();
         let nobody = Identity { origin: self.origin, version: self.version, ..Identity::default() };
         self.access = Some(Access::that_closes(self.access.take(), nobody, reason).into());
     }
 
-    /// Why the attached connection is to end, if it was told to.
+    /// Why the attached connection must end, if it was told to.
     pub(crate) fn closing(&self) -> Option<CloseReason> {
         let closing = self.access.as_ref()?.closing.as_ref()?;
         Some(closing.reason.clone())
     }
 
-    /// It has ended, or another has its place.
+    /// The connection has ended, or another one is attached.
     fn forget_closing(&mut self) {
         let closing = self.access.as_ref().and_then(|access| access.closing.clone());
         if let Some(closing) = closing {
@@ -273,13 +273,13 @@ impl SlotState {
         }
     }
 
-    /// What events say of its client.
+    /// The description of its client for events.
     pub(crate) fn info(&self) -> ClientInfo<'_> {
         let user = self.access.as_ref().and_then(|access| access.user());
         ClientInfo::new(user, self.origin.listener, self.version)
     }
 
-    /// What the attached connection remembers of itself.
+    /// The figures of the attached connection.
     pub(crate) fn presence(&self) -> Option<&Presence> {
         match &self.attachment {
             Attachment::Attached { presence, .. } => Some(presence),
@@ -287,7 +287,7 @@ impl SlotState {
         }
     }
 
-    /// Wakes the task that drives the attached connection.
+    /// The waker of the attached connection's task.
     #[inline]
     pub(crate) fn waker(&self) -> Option<&Waker> {
         match &self.attachment {
@@ -299,7 +299,7 @@ impl SlotState {
 
 impl fmt::Debug for SlotRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // no more: its lock may be held
+        // only the address: the lock may be held
         f.debug_tuple("SlotRef").field(&self.address()).finish()
     }
 }

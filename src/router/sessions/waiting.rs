@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use crate::session::StoredWill;
 
-/// A Will that is published when its delay is over or its session ends, whichever is first; unless its client resumes
+/// A Will that is published when its delay is over or its session ends, whichever is first, unless its client resumes
 /// the session before.
 pub(crate) struct WaitingWill {
     pub(crate) will: StoredWill,
-    /// When its delay is over; `None`: after all times that there are.
+    /// The end of its delay; `None`: beyond the range of time.
     pub(super) due: Option<Instant>,
-    /// When the session ends.
+    /// The end of the session.
     pub(super) ends: Option<Instant>,
 }
 
@@ -21,13 +21,13 @@ impl WaitingWill {
     }
 }
 
-/// When a session is looked at, and a number that makes the key unique.
+/// The time of a session's timer, with a number that makes the key unique.
 pub(crate) type ExpiryKey = (Instant, u64);
 
-/// A session whose client is away is looked at, as it asked for.
+/// The effect of a session's timer.
 pub(crate) enum Looked {
-    /// It ends; with it the delay of this Will.
+    /// The session ends, and so does the delay of this Will.
     Ends(Option<StoredWill>),
-    /// It goes on, and the delay of this Will is over. It is to be looked at again then.
+    /// The session continues, and this Will is due. The key is that of the next timer.
     Due(StoredWill, Option<ExpiryKey>),
 }
