@@ -18,16 +18,16 @@ use crate::{
 /// All groups.
 pub(crate) struct Groups {
     inner: RwLock<Inner>,
-    /// As many as there are: mostly none, which costs a message nothing.
+    /// Number of groups: mostly none, and then they cost a message nothing.
     count: AtomicUsize,
-    /// Sessions in all of them.
+    /// Number of sessions in all groups.
     members: AtomicUsize,
     seed: u64,
 }
 
 struct Inner {
     trie: SubscriptionTrie<GroupRef>,
-    /// By their filters, `$share/…` and all.
+    /// By filter, including `$share/…`.
     by_filter: HashMap<Box<str>, Entry, RandomState>,
     /// Bytes of their filters.
     texts: usize,
@@ -36,7 +36,7 @@ struct Inner {
 struct Entry {
     group: GroupRef,
     id: FilterId,
-    /// How many sessions are in it, or are about to be.
+    /// Number of sessions that are in it, or about to join.
     claims: usize,
 }
 
@@ -46,12 +46,12 @@ impl Groups {
         Self { inner: RwLock::new(inner), count: AtomicUsize::new(0), members: AtomicUsize::new(0), seed }
     }
 
-    /// (Group, session) pairs.
+    /// Number of (group, session) pairs.
     pub(super) fn members(&self) -> usize {
         self.members.load(Ordering::Relaxed)
     }
 
-    /// Bytes of memory for all of them, about.
+    /// Approximate bytes of memory of all groups.
     pub(super) fn memory(&self) -> usize {
         if self.members() == 0 {
             return 0;
@@ -60,7 +60,7 @@ impl Groups {
         inner.trie.memory() + inner.texts + inner.by_filter.len() * OF_GROUP + self.members() * OF_MEMBER
     }
 
-    /// The group of this filter, if there is one.
+    /// The group with this filter, if there is one.
     pub(super) fn get(&self, filter: &TopicFilter) -> Option<GroupRef> {
         if self.is_empty() {
             return None;
@@ -68,8 +68,8 @@ impl Groups {
         self.inner.read().by_filter.get(filter.as_str()).map(|entry| entry.group.clone())
     }
 
-    /// A session is about to join the group of this filter, which is made if there is none. To be
-    /// [given back](Self::give_back) once, when the session has left. `changes` is told what makes answers stale.
+    /// Reserves a place in the group with this filter, which is created if it is missing, for a session that is about
+    /// to join. [Give it back](Self::give_back) once, when the session has left. `changes` marks matches as stale.
     pub(super) fn claim(
         &self,
         filter: &TopicFilter,
@@ -103,7 +103,7 @@ impl Groups {
             return;
         }
         let id = entry.id;
-        // who looks for groups after this waits until the change is made
+        // look-ups wait until the change is complete
         trie.beginning(id).map(changes);
         trie.remove(id, group);
         by_filter.remove(group.filter());
@@ -111,7 +111,7 @@ impl Groups {
         self.count.store(by_filter.len(), Ordering::Release);
     }
 
-    // ---- which groups get a topic's messages ----
+    // ---- the groups of a topic ----
 
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
@@ -128,7 +128,7 @@ impl Groups {
         self.inner.read().trie.match_within(topic, most, |group, _| groups.push(group.clone()))
     }
 
-    /// The same in steps; `true`: it is done. `place` is where it was left, and pinned.
+    /// The same in steps. `true`: it is done. `place`: where the walk was interrupted; that node is pinned.
     pub(super) fn walk(
         &self,
         topic: &TopicName,
@@ -141,7 +141,7 @@ impl Groups {
         let walked = inner.trie.walk(topic, place.unwrap_or_default(), steps, |group, _| f(group));
         let left = if let Walked::Left(place) = walked { Some(place) } else { None };
         if left.is_some() || place.is_some() {
-            // with nothing unlocked in between: the node is still there
+            // without unlocking in between, so the node still exists
             let mut inner = RwLockUpgradableReadGuard::upgrade(inner);
             left.into_iter().for_each(|place| inner.trie.pin(place));
             place.iter().for_each(|place| inner.trie.unpin(*place));
@@ -150,7 +150,7 @@ impl Groups {
         left.is_none()
     }
 
-    /// The walk is not gone on with.
+    /// Ends an interrupted walk.
     pub(super) fn give_up(&self, place: Place) {
         self.inner.write().trie.unpin(place);
     }
@@ -166,7 +166,7 @@ impl Groups {
     }
 }
 
-/// Bytes of a group without its members, and of a member: its place in a list with room for half as many again, and in
-/// a table of places.
+/// Bytes of a group without its members, and of a member: its place in a list with half as much spare capacity, and in
+/// a table.
 const OF_GROUP: usize = 256;
 const OF_MEMBER: usize = 24 * 3 / 2 + 24;

@@ -1,5 +1,5 @@
-//! [`MatchCache`]: each thread's cache of the subscribers of a topic. [`Generations`] says whether a subscription
-//! changed that could make an entry stale.
+//! [`MatchCache`]: each thread's cache of the subscribers of a topic. [`Generations`] counts changes of subscriptions,
+//! which make entries stale.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -25,26 +25,26 @@ use crate::{
     types::{QoS, SubscriptionOptions},
 };
 
-/// One session that gets a message, and what its filters that match ask for together: see [`merge_overlapping`].
+/// A session that gets a message, and the merged options of its matching filters: see [`merge_overlapping`].
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) slot: SlotRef,
     pub(crate) options: SubscriptionOptions,
 }
 
-/// Who gets the messages of one topic.
+/// The subscribers of one topic.
 #[derive(Debug)]
 pub struct Matched {
     topic: Box<str>,
     stamp: Stamp,
     pub(crate) targets: Box<[Target]>,
-    /// Of each of these, one member gets it.
+    /// One member of each of these groups gets it.
     pub(crate) groups: Box<[GroupRef]>,
-    /// How many sessions get it, at most.
+    /// The largest number of sessions that get it.
     pub(crate) receivers: usize,
-    /// One of the targets has No Local, Retain As Published or a Subscription Identifier; or there are groups.
+    /// A target has No Local, Retain As Published or a Subscription Identifier, or there are groups.
     pub(crate) has_options: bool,
-    /// Subscription Identifiers of sessions that have more than one: by the session's address.
+    /// Subscription Identifiers of sessions with more than one, by the session's address.
     more_identifiers: Box<[(usize, u32)]>,
 }
 
@@ -63,7 +63,7 @@ impl Matched {
         Self { topic, stamp, targets, groups, receivers, has_options, more_identifiers }
     }
 
-    /// Does nobody get it?
+    /// Are there no subscribers?
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.receivers == 0
@@ -75,8 +75,8 @@ impl Matched {
             || self.groups.iter().any(GroupRef::keeps)
     }
 
-    /// The Subscription Identifiers of all filters of this session that match (MQTT 5 section 3.3.4), as
-    /// properties on the wire.
+    /// The Subscription Identifiers of all matching filters of this session (MQTT 5 section 3.3.4), as properties on
+    /// the wire.
     pub(crate) fn identifiers(&self, target: &Target) -> Identifiers {
         let mut all = Identifiers::new();
         if let Some(identifier) = target.options.identifier {
@@ -97,32 +97,32 @@ impl Matched {
     }
 }
 
-/// Counters of changed subscriptions. A change counts in one of many counters, by its filter, so that clients that come
-/// and go do not make each other's topics stale: a filter without wildcards by its whole text, one with wildcards by
-/// the levels in front of the first of them, two at most.
+/// Counters of changed subscriptions. Each change counts in one of many counters, chosen by its filter, so that clients
+/// that connect and leave do not make matches of other topics stale: a filter without wildcards by its text, one with
+/// wildcards by its levels before the first of them, two at most.
 #[derive(Debug)]
 pub(crate) struct Generations {
-    /// Counts every change, behind the other counter: while it stands still, so do all others.
+    /// Counts every change, after the specific counter: while it is unchanged, so are all others.
     all: AtomicU64,
-    /// Filters that begin with a wildcard.
+    /// For filters that begin with a wildcard.
     anywhere: AtomicU64,
-    /// Filters without wildcards.
+    /// For filters without wildcards.
     exact: Box<[AtomicU64]>,
-    /// Filters with wildcards behind one or two levels.
+    /// For filters with wildcards after one or two levels.
     below: Box<[AtomicU64]>,
 }
 
-/// The counters that concern one topic, as they were.
+/// The values of the counters that concern one topic.
 #[derive(Debug)]
 struct Stamp {
-    /// [`Generations::all`] when the others were looked at last.
+    /// [`Generations::all`] at the last comparison.
     all: AtomicU64,
-    /// The sum of the others. None of them ever falls: the sum is the same if each of them is.
+    /// The sum of the others. They never decrease, so the sum is unchanged only if each of them is.
     sum: u64,
     places: Places,
 }
 
-/// Which counters concern one topic.
+/// The counters that concern one topic.
 #[derive(Clone, Copy, Debug)]
 struct Places {
     exact: u16,
@@ -130,21 +130,21 @@ struct Places {
     below: [u16; 2],
 }
 
-/// In each table. Texts that share a counter make each other's answers stale, no more.
+/// Size of each table. Texts that share a counter only make each other's matches stale.
 const COUNTERS: usize = 4096;
 
-/// Which of the counters. Who knows the function can make others' answers stale, no more; the tables that hold what
-/// clients chose are seeded.
+/// The index of a counter. A client that knows the function can only make matches stale; tables with client data are
+/// seeded.
 fn place(hasher: &impl Hasher) -> u16 {
     (hasher.finish() as usize % COUNTERS) as u16
 }
 
-/// The places of a first level, and of that and a second.
+/// The indexes for a first level, and for the first two.
 fn places_below(first: &str, second: Option<&str>) -> [u16; 2] {
     let mut hasher = FixedState::default().build_hasher();
     hasher.write(first.as_bytes());
     let alone = place(&hasher);
-    // a topic of one level is matched by no filter of two in front of its wildcards
+    // no filter with two levels before its wildcards matches a topic of one level
     let Some(second) = second else { return [alone; 2] };
     hasher.write(second.as_bytes());
     [alone, place(&hasher)]
@@ -172,12 +172,12 @@ impl Default for Generations {
 }
 
 impl Generations {
-    /// A subscription to a filter that begins so has changed. To be called before its change is acknowledged.
+    /// A subscription to such a filter changed. Call it before the change is acknowledged.
     pub(crate) fn bump(&self, filter: Beginning<'_>) {
         self.count(self.counter(filter));
     }
 
-    /// The counter of filters that begin so. Whatever topic they match has that one in its [`Places`].
+    /// The counter of such filters. Every topic that they match has it in its [`Places`].
     pub(crate) fn counter(&self, filter: Beginning<'_>) -> &AtomicU64 {
         let below = |place: u16| &self.below[usize::from(place)];
         match filter {
@@ -188,20 +188,20 @@ impl Generations {
         }
     }
 
-    /// No answer is right any more.
+    /// Makes all matches stale.
     pub(crate) fn bump_all(&self) {
-        // every stamp has it
+        // every stamp includes it
         self.count(&self.anywhere);
     }
 
-    /// Something that this counter is for has changed.
+    /// Counts a change in this counter.
     pub(crate) fn count(&self, counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Release);
-        // behind it: who sees this sees that
+        // after the first one: a thread that sees this sees that too
         self.all.fetch_add(1, Ordering::Release);
     }
 
-    /// Do two filters that begin so share a counter?
+    /// Do two such filters share a counter?
     #[cfg(test)]
     pub(super) fn share(&self, one: Beginning<'_>, other: Beginning<'_>) -> bool {
         std::ptr::eq(self.counter(one), self.counter(other))
@@ -217,14 +217,14 @@ impl Generations {
         others.iter().fold(self.anywhere.load(Ordering::Acquire), |sum, n| sum.wrapping_add(n.load(Ordering::Acquire)))
     }
 
-    /// Is the answer still right?
+    /// Is the match still valid?
     #[inline]
     pub(crate) fn is_fresh(&self, matched: &Matched) -> bool {
         let all = self.all.load(Ordering::Acquire);
         matched.stamp.all.load(Ordering::Relaxed) == all || self.is_unchanged(&matched.stamp, all)
     }
 
-    /// Something changed, up to the number `all`: something that concerns the topic?
+    /// Changes were counted, up to `all`: does none of them concern the topic?
     #[inline(never)]
     fn is_unchanged(&self, stamp: &Stamp, all: u64) -> bool {
         let unchanged = self.sum(stamp.places) == stamp.sum;
@@ -235,26 +235,26 @@ impl Generations {
     }
 }
 
-/// Answers of one thread.
+/// The matches of one thread.
 #[derive(Debug, Default)]
 pub(crate) struct MatchCache {
     answers: HashTable<Arc<Matched>>,
     hasher: RandomState,
-    /// Of all answers.
+    /// Number of targets in all matches.
     targets: usize,
     merge: Vec<Target>,
 }
 
-/// Longer topics are not remembered here: a publisher that repeats one remembers it.
+/// Longer topics are not cached here: a publisher that repeats one remembers its match.
 const MAX_TOPIC: usize = 256;
-/// Answers kept, and targets in all of them: when there are more, all are forgotten. (With a topic a session, or with
-/// everybody subscribed to everything, the cache would otherwise become the largest thing in the process.)
+/// Most matches, and most targets in all of them: beyond that the cache is cleared. (With a topic for each session, or
+/// with everyone subscribed to everything, the cache would otherwise become the largest structure in the process.)
 const MAX_ANSWERS: usize = 65_536;
 const MAX_TARGETS: usize = 1 << 20;
 
 impl MatchCache {
-    /// Who gets this topic's messages, and how many nodes were visited to find that out: far more than `most` are too
-    /// many.
+    /// The subscribers of this topic, and the number of nodes that were visited to find them. `Err`: far more than
+    /// `most` nodes.
     pub(crate) fn get(
         &mut self,
         topic: &TopicName,
@@ -269,7 +269,7 @@ impl MatchCache {
         {
             return Ok((Arc::clone(matched), 0));
         }
-        // the stamp is older than the answer: a change in between makes the answer stale, never wrong for long
+        // the stamp is taken first: a change in between makes the match stale
         let stamp = generations.stamp(Places::of(topic));
         let merge = &mut self.merge;
         let name = |slot: &SlotRef, options| merge.push(Target { slot: slot.clone(), options });
@@ -286,7 +286,7 @@ impl MatchCache {
         Ok((matched, visited))
     }
 
-    /// The answer of a match in steps.
+    /// Adds the result of a match in steps.
     pub(crate) fn add(&mut self, matched: &Arc<Matched>) {
         self.remember(self.hasher.hash_one(&*matched.topic), matched);
     }
@@ -300,7 +300,7 @@ impl MatchCache {
                 *targets = kept + matched.targets.len();
                 *stale = matched.clone();
             }
-            // that nobody gets it is found out as fast as looked up, and there may be a topic for each message
+            // an empty match is found as fast as looked up, and each message may have another topic
             _ if matched.is_empty() || matched.topic.len() > MAX_TOPIC => {}
             _ => {
                 if answers.len() >= MAX_ANSWERS || *targets + matched.targets.len() > MAX_TARGETS {
@@ -313,7 +313,7 @@ impl MatchCache {
         }
     }
 
-    /// Forgets stale answers: they keep sessions in memory that ended.
+    /// Removes stale matches, which keep ended sessions in memory.
     pub(crate) fn forget_stale(&mut self, generations: &Generations) {
         let Self { answers, hasher, targets, .. } = self;
         answers.retain(|matched| {
@@ -329,23 +329,23 @@ impl MatchCache {
     }
 }
 
-/// A match that is done in steps, since it visits many nodes.
+/// A match in steps, because it visits many nodes.
 #[derive(Debug)]
 pub(crate) struct Matching {
     stamp: Stamp,
-    /// Where the walk was left, and the node is pinned.
+    /// Where the walk was interrupted; that node is pinned.
     place: Option<Place>,
     targets: Vec<Target>,
-    /// Where in `targets` a session is, by its address.
+    /// The index of a session in `targets`, by its address.
     places: HashMap<usize, usize>,
     more_identifiers: Vec<(usize, u32)>,
     groups: Vec<GroupRef>,
-    /// All targets are found: now the groups are looked for, and `place` is among theirs.
+    /// All targets are found; the groups follow, and `place` is among them.
     has_targets: bool,
 }
 
 impl Matching {
-    /// Nothing is done yet. What changes from now on makes the answer stale.
+    /// Nothing is done yet. Changes from now on make the result stale.
     pub(crate) fn new(topic: &TopicName, generations: &Generations) -> Self {
         let stamp = generations.stamp(Places::of(topic));
         Self {
@@ -359,7 +359,7 @@ impl Matching {
         }
     }
 
-    /// Goes on; `true`: it is done.
+    /// Continues the match. `true`: it is done.
     pub(crate) fn go_on(
         &mut self,
         topic: &TopicName,
@@ -388,7 +388,7 @@ impl Matching {
             });
         let left = if let Walked::Left(place) = walked { Some(place) } else { None };
         if left.is_some() || place.is_some() {
-            // with nothing unlocked in between: the node is still there
+            // without unlocking in between, so the node still exists
             let mut trie = RwLockUpgradableReadGuard::upgrade(trie);
             left.into_iter().for_each(|place| trie.pin(place));
             place.iter().for_each(|place| trie.unpin(*place));
@@ -397,7 +397,7 @@ impl Matching {
         left.is_none()
     }
 
-    /// The answer, which is taken out.
+    /// Takes the result.
     pub(crate) fn finish(&mut self, topic: &TopicName) -> Arc<Matched> {
         let stamp = Stamp { all: AtomicU64::new(*self.stamp.all.get_mut()), ..self.stamp };
         let more = std::mem::take(&mut self.more_identifiers);
@@ -405,7 +405,7 @@ impl Matching {
         Arc::new(Matched::new(topic, stamp, std::mem::take(&mut self.targets).into(), groups, more))
     }
 
-    /// It is not gone on with.
+    /// Ends an interrupted match.
     pub(crate) fn give_up(self, trie: &RwLock<SubscriptionTrie<SlotRef>>, groups: &Groups) {
         match self.place {
             Some(place) if self.has_targets => groups.give_up(place),
@@ -415,7 +415,7 @@ impl Matching {
     }
 }
 
-/// What two filters of one session ask for together; `more`: see [`Matched::more_identifiers`].
+/// Merges the options of two filters of one session. `more`: see [`Matched::more_identifiers`].
 fn merge_options(target: &mut Target, other: SubscriptionOptions, more: &mut Vec<(usize, u32)>) {
     let kept = &mut target.options;
     kept.qos = kept.qos.max(other.qos);
@@ -428,8 +428,8 @@ fn merge_options(target: &mut Target, other: SubscriptionOptions, more: &mut Vec
     }
 }
 
-/// Overlapping filters of one client deliver a message once, at the highest QoS [MQTT-3.3.5-1]; its own messages unless
-/// all of them refuse those, and RETAIN as published if one of them asks for it.
+/// Merges overlapping filters of one client: the message is delivered once, at the highest QoS [MQTT-3.3.5-1], with No
+/// Local only if all of them have it, and with Retain As Published if one of them has it.
 fn merge_overlapping(targets: &mut Vec<Target>, more: &mut Vec<(usize, u32)>) {
     if targets.len() < 2 {
         return;

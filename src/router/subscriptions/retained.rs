@@ -16,21 +16,21 @@ pub(crate) struct RetainedStore {
 
 struct Inner {
     tree: RetainedTree<Retained>,
-    /// Messages ever retained: the number of the last one.
+    /// Number of messages ever retained, which is the number of the last one.
     changes: u64,
     all: Size,
-    /// Of `all`, those of clients: the ones that limits are for.
+    /// Those of clients, which limits are for.
     clients: Size,
-    /// Of the memory for topics, what those of the broker itself take.
+    /// Memory for the topics of the broker's own messages.
     own_topics: usize,
-    /// Those that expire, by when they do and by their numbers.
+    /// Messages that expire, by time and number.
     due: BTreeMap<(Instant, u64), Message>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct Size {
     messages: usize,
-    /// Topics and payloads.
+    /// Bytes of topics and payloads.
     bytes: usize,
     /// Bytes of memory for the messages.
     memory: usize,
@@ -38,23 +38,23 @@ struct Size {
 
 struct Retained {
     message: Message,
-    /// Twice its number, which rises with each that is retained; one more for the broker's own: `$SYS`.
+    /// Twice its number, which rises with each retained message; plus one if it is the broker's own (`$SYS`).
     number_and_own: u64,
 }
 
-/// How many retained messages there are, and when.
+/// The retained messages at one time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Present {
     pub(crate) messages: usize,
-    /// The number of the last one that was retained. Those with higher ones came later.
+    /// The number of the last one. Higher numbers were retained later.
     pub(crate) up_to: u64,
 }
 
-/// The store is full: the message is not retained.
+/// The limits are reached: the message is not retained.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// How many retained messages clients may have, and how many bytes of memory for them and their topics.
+/// The limits of clients' retained messages: their number, and bytes of memory for them and their topics.
 #[derive(Clone, Copy)]
 pub(crate) struct RetainedBounds {
     pub(crate) messages: usize,
@@ -76,8 +76,9 @@ impl RetainedStore {
         }
     }
 
-    /// Keeps a client's `message` in place of the one its topic had [MQTT-3.3.1-5], and has it recorded: of two at
-    /// once, the one that is kept is recorded last. The old one stays where there is no room. `topic` is the message's.
+    /// Retains a client's `message` in place of the topic's previous one [MQTT-3.3.1-5], and calls the record function
+    /// while locked: of two concurrent calls, the winner is recorded last. The previous one stays if the limits are
+    /// reached. `topic`: that of the message.
     pub(crate) fn set(
         &self,
         topic: &TopicName,
@@ -113,12 +114,12 @@ impl RetainedStore {
         Ok(stored)
     }
 
-    /// One that a store kept: the limits were asked when it came.
+    /// Adds a message from the store, without limits.
     pub(crate) fn restore(&self, message: Message) {
         self.inner.write().insert(message, false);
     }
 
-    /// Keeps a message of the broker itself, beyond the limits of clients.
+    /// Retains a message of the broker itself, without limits.
     pub(crate) fn set_own(&self, message: Message) {
         let mut inner = self.inner.write();
         let before = inner.tree.memory();
@@ -128,8 +129,7 @@ impl RetainedStore {
         drop(replaced);
     }
 
-    /// The topic has no retained message any more [MQTT-3.3.1-10]; has that recorded. `record` is told whether it had
-    /// one.
+    /// Removes the topic's retained message [MQTT-3.3.1-10]. `record` is called with whether there was one.
     pub(crate) fn clear(&self, topic: &TopicName, record: impl FnOnce(bool) -> Stored) -> Stored {
         let mut inner = self.inner.write();
         let old = inner.tree.remove(topic);
@@ -139,7 +139,7 @@ impl RetainedStore {
         record(old.is_some())
     }
 
-    /// The topic has no retained message any more, if it still has this one.
+    /// Removes the topic's retained message if it is still this one.
     pub(crate) fn clear_this(&self, topic: &TopicName, this: &Message, record: impl FnOnce() -> Stored) -> Stored {
         let mut inner = self.inner.write();
         if inner.tree.get(topic).is_none_or(|now| now.message.address() != this.address()) {
@@ -153,14 +153,14 @@ impl RetainedStore {
         stored
     }
 
-    /// The message of a topic; `true`: it is the broker's own.
+    /// The message of a topic. `true`: it is the broker's own.
     pub(crate) fn get(&self, topic: &TopicName) -> Option<(Message, bool)> {
         let inner = self.inner.read();
         inner.tree.get(topic).map(|retained| (retained.message.clone(), retained.is_own()))
     }
 
-    /// Finds those that a filter matches in the places from `from` on, of which `most` are looked at: each with its
-    /// place, and whether it is the broker's own. Gives the place to go on from; `None`: there are no more.
+    /// Finds the messages that match a filter, among the next `most` places from `from` on, with their places and
+    /// whether they are the broker's own. Returns the place to continue from. `None`: there are no more.
     pub(crate) fn scan(
         &self,
         filter: &TopicFilter,
@@ -175,8 +175,8 @@ impl RetainedStore {
         })
     }
 
-    /// Removes those that have expired, the first first and `most` at most, and has each recorded. Gives how many; if
-    /// they are as many, there may be more.
+    /// Removes at most `most` expired messages, the earliest first, and calls `record` for each. Returns their number;
+    /// if it is `most`, there may be more.
     pub(crate) fn remove_expired(&self, now: Instant, most: usize, mut record: impl FnMut(&TopicName)) -> usize {
         if self.inner.read().first_due().is_none_or(|first| first > now) {
             return 0;
@@ -195,22 +195,21 @@ impl RetainedStore {
         gone.len()
     }
 
-    /// Has the topic a client's message whose payload is of so many bytes at least? Then one of so many in its place
-    /// takes no more room.
+    /// Does the topic have a client's message with at least this payload length? Replacing it then needs no more space.
     pub(crate) fn has_room_of(&self, topic: &TopicName, payload: usize) -> bool {
         let inner = self.inner.read();
         inner.tree.get(topic).is_some_and(|old| !old.is_own() && old.message.payload().len() >= payload)
     }
 
-    /// What there is now.
+    /// The retained messages at this time.
     pub(crate) fn present(&self) -> Present {
         let inner = self.inner.read();
         Present { messages: inner.all.messages, up_to: inner.changes }
     }
 
-    /// Those that a filter matches and that were retained up to that number, until `each` breaks or no step is left:
-    /// one for each node, one for each message. `Some`: the walk was left there, and goes on when this is called with
-    /// it; or it is to be [given up](Self::give_up).
+    /// Calls `each` for the messages that match a filter and have at most that number, until `each` breaks or no step
+    /// is left: one step for each node and message. `Some`: the walk was interrupted; call this again with it, or [give
+    /// it up](Self::give_up).
     pub(crate) fn walk(
         &self,
         filter: &TopicFilter,
@@ -232,7 +231,7 @@ impl RetainedStore {
         });
         let left = if let Walked::Left(place) = walked { Some(place) } else { None };
         if left.is_some() || from.is_some() {
-            // with nothing unlocked in between: the node is still there
+            // without unlocking in between, so the node still exists
             let mut inner = RwLockUpgradableReadGuard::upgrade(inner);
             left.into_iter().for_each(|place| inner.tree.pin(place));
             from.into_iter().for_each(|place| inner.tree.unpin(place));
@@ -240,7 +239,7 @@ impl RetainedStore {
         left
     }
 
-    /// A walk that was left is not taken up again.
+    /// Ends an interrupted walk.
     pub(crate) fn give_up(&self, place: Place) {
         self.inner.write().tree.unpin(place);
     }
@@ -251,13 +250,13 @@ impl RetainedStore {
         self.inner.read().tree.nodes_and_pins()
     }
 
-    /// How many, and bytes of topics and payloads.
+    /// Number of messages, and bytes of topics and payloads.
     pub(crate) fn size(&self) -> (usize, usize) {
         let Size { messages, bytes, .. } = self.inner.read().all;
         (messages, bytes)
     }
 
-    /// Bytes of memory for those of clients and their topics, about.
+    /// Approximate bytes of memory of clients' messages and their topics.
     pub(crate) fn memory(&self) -> usize {
         let inner = self.inner.read();
         inner.clients.memory + inner.tree.memory().saturating_sub(inner.own_topics)
@@ -265,7 +264,7 @@ impl RetainedStore {
 }
 
 impl Inner {
-    /// Gives what was there before.
+    /// Returns the previous message.
     fn insert(&mut self, message: Message, own: bool) -> Option<Retained> {
         self.changes += 1;
         let new = Retained::new(message.clone(), self.changes, own);
@@ -286,7 +285,7 @@ impl Inner {
         }
     }
 
-    /// When the first of them expires.
+    /// The time at which the first of them expires.
     fn first_due(&self) -> Option<Instant> {
         self.due.first_key_value().map(|(&(at, _), _)| at)
     }
@@ -313,7 +312,7 @@ impl Retained {
         self.number_and_own & 1 != 0
     }
 
-    /// Its size, or none.
+    /// Its size if `counts`, otherwise zero.
     fn size_if(&self, counts: bool) -> Size {
         if counts {
             let listed = if self.message.expires().is_some() { DUE_COST } else { 0 };
@@ -338,7 +337,8 @@ impl Size {
     }
 }
 
-/// Bytes of memory for one in the list of those that expire, about: the nodes of a tree are two thirds full.
+/// Approximate bytes of memory of an entry in the list of messages that expire: the nodes of a tree are two thirds
+/// full.
 const DUE_COST: usize = size_of::<((Instant, u64), Message)>() * 3 / 2;
 
 #[cfg(test)]

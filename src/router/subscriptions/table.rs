@@ -21,7 +21,7 @@ pub(crate) struct Subscriptions {
     generations: Generations,
 }
 
-/// The subscriptions, locked for changes: an answer that one of them makes stale is stale before they are unlocked.
+/// The subscriptions, locked for changes. Affected matches are stale before the lock is released.
 pub(crate) struct Changes<'a> {
     trie: RwLockWriteGuard<'a, SubscriptionTrie<SlotRef>>,
     groups: &'a Groups,
@@ -29,7 +29,7 @@ pub(crate) struct Changes<'a> {
 }
 
 impl Subscriptions {
-    /// None. `seed` keeps clients from choosing filters that collide.
+    /// Without subscriptions. `seed` prevents clients from choosing filters that collide.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             trie: RwLock::new(SubscriptionTrie::new(seed)),
@@ -38,22 +38,22 @@ impl Subscriptions {
         }
     }
 
-    /// (Filter, subscriber) pairs, without those of groups.
+    /// Number of (filter, subscriber) pairs, without those of groups.
     pub(crate) fn len(&self) -> usize {
         self.trie.read().len()
     }
 
-    /// (Group, session) pairs.
+    /// Number of (group, session) pairs.
     pub(crate) fn shared(&self) -> usize {
         self.groups.members()
     }
 
-    /// Bytes of memory for all of them, about.
+    /// Approximate bytes of memory.
     pub(crate) fn memory(&self) -> usize {
         self.trie.read().memory() + self.groups.memory()
     }
 
-    /// Groups of shared subscriptions.
+    /// Number of groups of shared subscriptions.
     #[cfg(test)]
     pub(crate) fn group_count(&self) -> usize {
         self.groups.count()
@@ -66,7 +66,7 @@ impl Subscriptions {
         (nodes, pins + self.groups.pins())
     }
 
-    /// The texts of these filters, as far as somebody subscribes to them.
+    /// The texts of these filters that have subscribers.
     pub(crate) fn texts(&self, filters: &[FilterId]) -> Vec<String> {
         let trie = self.trie.read();
         filters.iter().filter_map(|&id| trie.filter(id)).collect()
@@ -77,8 +77,8 @@ impl Subscriptions {
         Changes { trie: self.trie.write(), groups: &self.groups, generations: &self.generations }
     }
 
-    /// Who gets this topic's messages, and how many nodes were visited to find that out; an error if there are far more
-    /// than `most` to visit.
+    /// The subscribers of this topic, and the number of nodes that were visited to find them. `Err`: far more than
+    /// `most` nodes.
     #[inline]
     pub(crate) fn matching(
         &self,
@@ -89,38 +89,38 @@ impl Subscriptions {
         cache.get(topic, most, &self.generations, &self.trie, &self.groups)
     }
 
-    /// The same in steps: nothing is done yet.
+    /// Begins a match in steps.
     pub(crate) fn begin_matching(&self, topic: &TopicName) -> Matching {
         Matching::new(topic, &self.generations)
     }
 
-    /// Goes on with it; `true`: it is done.
+    /// Continues it. `true`: it is done.
     pub(crate) fn go_on_matching(&self, matching: &mut Matching, topic: &TopicName, steps: &mut Steps) -> bool {
         matching.go_on(topic, steps, &self.trie, &self.groups)
     }
 
-    /// The match is not needed any more.
+    /// Ends an interrupted match.
     pub(crate) fn give_up_matching(&self, matching: Matching) {
         matching.give_up(&self.trie, &self.groups);
     }
 
-    /// Is the answer still right?
+    /// Is the match still valid?
     #[inline]
     pub(crate) fn is_fresh(&self, matched: &Matched) -> bool {
         self.generations.is_fresh(matched)
     }
 
-    /// Every answer is looked up again, and whether its topic is admitted is looked at again.
+    /// Makes all matches stale, and with them remembered admissions of topics.
     pub(crate) fn make_all_stale(&self) {
         self.generations.bump_all();
     }
 
-    /// The group of this filter, if there is one.
+    /// The group with this filter, if there is one.
     pub(crate) fn group(&self, filter: &TopicFilter) -> Option<GroupRef> {
         self.groups.get(filter)
     }
 
-    /// Names those of these filters that a session subscribes to, each with what it asks for.
+    /// Calls `each` for those of these filters that a session subscribes to, with their options.
     pub(crate) fn describe(
         &self,
         filters: &[FilterId],
@@ -129,26 +129,26 @@ impl Subscriptions {
     ) {
         let trie = self.trie.read();
         for id in filters {
-            // given up since, and the number may be another filter's
+            // the subscription may have ended, and its number be another filter's
             if let (Some(options), Some(filter)) = (trie.options(*id, slot), trie.filter(*id)) {
                 each(filter, options);
             }
         }
     }
 
-    /// How many sessions subscribe to exactly this filter.
+    /// Number of sessions that subscribe to exactly this filter.
     pub(crate) fn subscribed_to(&self, filter: &TopicFilter) -> usize {
         let trie = self.trie.read();
         trie.id(filter).map_or(0, |id| trie.subscriber_count(id))
     }
 
-    /// A session is about to join the group of this filter, which is made if there is none. To be
-    /// [given back](Self::give_back) once, when the session has left.
+    /// Reserves a place in the group with this filter, which is created if it is missing, for a session that is about
+    /// to join. [Give it back](Self::give_back) once, when the session has left.
     pub(crate) fn claim(&self, filter: &TopicFilter, shared: SharedFilter<'_>) -> GroupRef {
         self.groups.claim(filter, shared, |beginning| self.generations.bump(beginning))
     }
 
-    /// The group with the filter of this one: it may have been left by all since, and been made anew.
+    /// The group with the same filter: all members may have left since, and others begun it anew.
     pub(crate) fn group_like(&self, group: &GroupRef) -> Option<GroupRef> {
         self.groups.get(TopicFilter::from_valid(group.filter()))
     }
@@ -158,14 +158,14 @@ impl Subscriptions {
         self.groups.give_back(group, |beginning| self.generations.bump(beginning));
     }
 
-    /// Drops stale answers from a thread's memory.
+    /// Removes stale matches from a thread's cache.
     pub(crate) fn forget_stale(&self, cache: &mut MatchCache) {
         cache.forget_stale(&self.generations);
     }
 }
 
 impl Changes<'_> {
-    /// Bytes of memory for all subscriptions, about.
+    /// Approximate bytes of memory of all subscriptions.
     pub(crate) fn memory(&self) -> usize {
         self.trie.memory() + self.groups.memory()
     }
@@ -175,8 +175,8 @@ impl Changes<'_> {
         self.trie.id(filter).is_some_and(|id| self.trie.options(id, slot).is_some())
     }
 
-    /// The session subscribes to this filter, in place of its subscription to the same filter. The number of the
-    /// filter, if there was no such subscription.
+    /// Subscribes the session to this filter, and replaces its subscription to the same filter. Returns the number of
+    /// the filter if there was none.
     pub(crate) fn subscribe(
         &mut self,
         filter: &TopicFilter,
@@ -192,15 +192,15 @@ impl Changes<'_> {
         subscribed.replaced.is_none().then_some(subscribed.id)
     }
 
-    /// The session gives this filter up: the filter's number, if it subscribed to it.
+    /// Removes the session's subscription to this filter. Returns the filter's number if there was one.
     pub(crate) fn unsubscribe(&mut self, filter: &TopicFilter, slot: &SlotRef) -> Option<FilterId> {
         let id = self.trie.id(filter)?;
         self.remove(id, slot).then_some(id)
     }
 
-    /// The same, by number: did it subscribe to it?
+    /// The same by number. Was there a subscription?
     pub(crate) fn remove(&mut self, id: FilterId, slot: &SlotRef) -> bool {
-        // the filter may go with its last subscriber
+        // the filter may end with its last subscriber
         let counter = self.trie.beginning(id).map(|beginning| self.generations.counter(beginning));
         let removed = self.trie.remove(id, slot);
         if let Some(counter) = counter.filter(|_| removed) {
