@@ -19,15 +19,15 @@ use crate::session::Backlog;
 #[derive(Debug, Default)]
 pub struct Counters {
     shards: parking_lot::Mutex<Vec<Arc<Shard>>>,
-    /// Messages that are skipped as their subscriber may not receive them: found by any thread.
+    /// Skipped messages, whose subscriber may not receive them: counted by all threads.
     skipped: AtomicU64,
-    /// What is counted by threads that have no shard, seldom.
+    /// Counts of threads without a shard, which are rare.
     elsewhere: Held,
     pressure: Arc<Pressure>,
 }
 
-/// A gauge of what sessions hold of messages. Each part of it may be below zero, modulo 2⁶⁴: what one thread adds,
-/// another takes away.
+/// A gauge of the messages in sessions. A part of it may be negative, modulo 2⁶⁴, because one thread adds and another
+/// subtracts.
 #[derive(Debug, Default)]
 struct Held {
     messages: AtomicU64,
@@ -35,7 +35,7 @@ struct Held {
     cost: AtomicU64,
 }
 
-/// What one thread counted. Only that thread writes.
+/// The counts of one thread. Only that thread writes them.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Shard {
@@ -43,24 +43,24 @@ pub struct Shard {
     held: Held,
     /// See [`LongestTurn`].
     longest: [AtomicU64; 3],
-    /// Its part of the cost when all parts were summed up last.
+    /// Its part of the cost at the last sum over all parts.
     summed_up: AtomicU64,
     pressure: Arc<Pressure>,
 }
 
-/// The most that one turn of a connection did, of each kind: not all of it in the same turn. Turns that did little do
-/// not count.
+/// The most that one turn of a connection did, of each kind, not necessarily in the same turn. Small turns do not
+/// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LongestTurn {
-    /// Nodes of the subscriptions and of the retained messages that it visited.
+    /// Visited nodes of the subscriptions and of the retained messages.
     pub nodes: u64,
-    /// Sessions that it handed messages to.
+    /// Sessions that it delivered messages to.
     pub deliveries: u64,
-    /// How long it took.
+    /// Its duration.
     pub took: Duration,
 }
 
-/// What is counted.
+/// The counted events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Count {
@@ -76,7 +76,7 @@ pub enum Count {
     PublishReceived,
     /// PUBLISH packets to clients.
     PublishSent,
-    /// Messages dropped, for whatever reason.
+    /// Messages dropped for any reason.
     PublishDropped,
     /// Payload bytes accepted from clients.
     PublishBytesReceived,
@@ -90,7 +90,7 @@ pub enum Count {
     DroppedQueuesFull,
     /// Refused or dropped: the process has as much memory as it may, `limits.max_memory`.
     RefusedMemory,
-    /// Dropped: a client read too slowly.
+    /// Dropped: a client reads too slowly.
     DroppedOutboundFull,
     /// Not retained: the retained store was full.
     DroppedRetainedFull,
@@ -104,11 +104,11 @@ pub enum Count {
     DroppedExpired,
     /// Not retained any more: the Message Expiry Interval passed.
     RetainedExpired,
-    /// Dropped: larger than the client takes.
+    /// Dropped: larger than the client accepts.
     DroppedTooLarge,
     /// Sockets accepted.
     SocketsOpened,
-    /// Connections that a client opened with success.
+    /// Clients accepted.
     Connects,
     /// Connections of accepted clients that ended.
     Disconnects,
@@ -132,7 +132,7 @@ pub enum Count {
     ConnectTimeouts,
     /// Connections closed: `limits.write_timeout`.
     WriteTimeouts,
-    /// Connections closed: bytes that are not MQTT, or a packet that may not come.
+    /// Connections closed: bytes that are not MQTT, or a packet that violates the protocol.
     ProtocolErrors,
     /// Connections closed: `limits.max_packet_size`, `limits.max_connect_size`.
     PacketsTooLarge,
@@ -146,7 +146,7 @@ pub enum Count {
     RefusedSessions,
     /// QoS 2 messages that had to wait: `limits.max_inflight_in`.
     DeferredInflight,
-    /// Clients refused for who they are, or say they are.
+    /// Clients refused because of their login.
     RefusedLogins,
     /// Messages not delivered: their subscriber may not receive them.
     DeniedDeliveries,
@@ -180,27 +180,27 @@ impl Count {
 }
 
 impl Counters {
-    /// A shard for one more thread.
+    /// A shard for another thread.
     pub fn shard(&self) -> Arc<Shard> {
         let shard = Arc::new(Shard { pressure: self.pressure.clone(), ..Shard::default() });
         self.shards.lock().push(shard.clone());
         shard
     }
 
-    /// What all threads together counted.
+    /// The sum over all threads.
     pub fn get(&self, count: Count) -> u64 {
         let counted: u64 = self.shards.lock().iter().map(|s| s.counts[count as usize].load(Ordering::Relaxed)).sum();
         counted + if count == Count::DeniedDeliveries { self.skipped.load(Ordering::Relaxed) } else { 0 }
     }
 
-    /// So many messages that wait are skipped from now on: their subscriber may not receive them.
+    /// Counts messages that are now skipped because their subscriber may not receive them.
     pub(crate) fn add_skipped(&self, messages: usize) {
         if messages > 0 {
             self.skipped.fetch_add(messages as u64, Ordering::Relaxed);
         }
     }
 
-    /// What all sessions hold of messages; at most about that while threads are changing it.
+    /// The messages in all sessions, approximately while threads change them.
     pub fn held(&self) -> Backlog {
         let shards = self.shards.lock();
         let all = || shards.iter().map(|shard| &shard.held).chain([&self.elsewhere]);
@@ -212,7 +212,7 @@ impl Counters {
         Backlog { messages: sum(|held| &held.messages), bytes: sum(|held| &held.bytes), cost: sum(|held| &held.cost) }
     }
 
-    /// A session holds `now`, where it was said to hold `before`. For threads without a shard.
+    /// A session's backlog changed from `before` to `now`. For threads without a shard.
     pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
         let Held { messages, bytes, cost } = &self.elsewhere;
         messages.fetch_add((now.messages as u64).wrapping_sub(before.messages as u64), Ordering::Relaxed);
@@ -220,12 +220,12 @@ impl Counters {
         cost.fetch_add(now.cost.wrapping_sub(before.cost).cast_signed() as u64, Ordering::Relaxed);
     }
 
-    /// What all threads ask before they take more.
+    /// The memory limits that all threads check.
     pub(crate) fn pressure(&self) -> &Pressure {
         &self.pressure
     }
 
-    /// Sums up what all queues hold, which each thread adds to from then on: are they full?
+    /// Sums up the memory of all queues, to which each thread then adds its own changes. Are the queues full?
     pub(crate) fn sum_up_queued(&self) -> bool {
         for shard in &*self.shards.lock() {
             shard.summed_up.store(shard.held.cost.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -245,7 +245,7 @@ impl Counters {
 }
 
 impl Shard {
-    /// A turn is over. To be called by the shard's own thread.
+    /// A turn ended. Only the shard's own thread calls it.
     pub(crate) fn longest_turn(&self, nodes: u32, deliveries: u32, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         for (longest, this) in self.longest.iter().zip([nodes.into(), deliveries.into(), took]) {
@@ -255,20 +255,20 @@ impl Shard {
         }
     }
 
-    /// Adds to a counter. To be called by the shard's own thread.
+    /// Adds to a counter. Only the shard's own thread calls it.
     #[inline]
     pub fn add(&self, count: Count, n: u64) {
         let counter = &self.counts[count as usize];
         add_alone(counter, n);
     }
 
-    /// What this thread counted so far.
+    /// The count of this thread.
     #[inline]
     pub(super) fn counted(&self, count: Count) -> u64 {
         self.counts[count as usize].load(Ordering::Relaxed)
     }
 
-    /// A session holds `now`, where it was said to hold `before`. To be called by the shard's own thread.
+    /// A session's backlog changed from `before` to `now`. Only the shard's own thread calls it.
     #[inline]
     pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
         add_alone(&self.held.messages, (now.messages as u64).wrapping_sub(before.messages as u64));
@@ -276,7 +276,7 @@ impl Shard {
             add_alone(&self.held.bytes, (now.bytes as u64).wrapping_sub(before.bytes as u64));
         }
         if now.cost != before.cost {
-            // a part of it may be below zero, in as many bits as an address has
+            // a part of it may be negative, in the width of an address
             add_alone(&self.held.cost, now.cost.wrapping_sub(before.cost).cast_signed() as u64);
         }
     }
@@ -292,21 +292,21 @@ impl Shard {
     }
 }
 
-/// One writer: no locked instruction is needed.
+/// There is one writer, so no locked instruction is needed.
 #[inline]
 fn add_alone(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
 }
 
 impl Shard {
-    /// A client's message of so many bytes was accepted.
+    /// A client's message with this payload length was accepted.
     #[inline]
     pub(crate) fn published(&self, payload: usize) {
         self.add(Count::PublishReceived, 1);
         self.add(Count::PublishBytesReceived, payload as u64);
     }
 
-    /// A message of so many bytes is on its way to a client.
+    /// A message with this payload length is in the output of a client.
     #[inline]
     pub(crate) fn delivered(&self, payload: usize) {
         self.add(Count::MessagesSent, 1);
@@ -316,7 +316,7 @@ impl Shard {
 }
 
 impl Observe for Shard {
-    // who calls it knows which event it is: all but that falls away
+    // inlined, so that only the code for the caller's event remains
     #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {

@@ -11,10 +11,10 @@ use crate::types::ClientId;
 const LINES: u32 = 50;
 /// Lines that one thread remembers.
 const REMEMBERED: usize = 4096;
-/// After so many calls of [`Denials::renew`], what was told is told again if it still goes on.
+/// After this many calls of [`Denials::renew`], a line may be repeated.
 const FORGOTTEN: u32 = 60;
 
-/// What a client is denied.
+/// The action that a client is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     Publish,
@@ -34,10 +34,10 @@ impl Action {
     }
 }
 
-/// One thread's part: a denial that is not told costs a hash, and no lock.
+/// The state of one thread: a denial without a line costs a hash, and no lock.
 pub(crate) struct Denials {
     hasher: RandomState,
-    /// The hashes of those that were told, each at its own place; empty until one was.
+    /// The hashes of logged denials, each at its own index; empty before the first one.
     told: Vec<u64>,
     lines: u32,
     renewed: u32,
@@ -51,7 +51,7 @@ impl Default for Denials {
 }
 
 impl Denials {
-    /// `topic` is a Topic Name; with [`Action::Subscribe`], a Topic Filter.
+    /// Logs a denial. `topic`: a Topic Name, or a Topic Filter with [`Action::Subscribe`].
     pub(crate) fn tell(&mut self, action: Action, client: &ClientId, user: Option<&str>, topic: &str) {
         if self.is_told_now(action, client, topic) {
             let action = action.name();
@@ -59,7 +59,7 @@ impl Denials {
         }
     }
 
-    /// A subscription to this Topic Filter is refused, for this reason; `None`: its client may not subscribe to it.
+    /// Logs a refused subscription with its reason; `None`: the client may not subscribe to the filter.
     pub(crate) fn tell_refused(
         &mut self,
         client: &ClientId,
@@ -90,7 +90,7 @@ impl Denials {
         true
     }
 
-    /// More lines may be written. Gives how many were left out since the last time.
+    /// Allows further lines. Returns the number of denials without a line since the last call.
     pub(crate) fn renew(&mut self) -> u64 {
         self.lines = LINES;
         self.renewed += 1;

@@ -28,38 +28,38 @@ use crate::{
     types::{ClientId, QoS, UserName},
 };
 
-/// One thread's part of the router.
+/// The router's state of one thread.
 pub struct RouterThread {
-    /// Buffers for what goes out.
+    /// Buffers for output.
     pub pool: BufPool,
     pub(crate) wakes: Vec<Waker>,
     pub(crate) cache: MatchCache,
     pub(crate) limits: Arc<RouterLimits>,
     pub(crate) observers: Observers,
-    /// What was done in this turn.
+    /// The work of this turn.
     pub work: Work,
-    /// The sessions, beside the first, that a message is queued for; empty between two messages.
+    /// Further sessions that a message is queued for, besides the first; empty between two messages.
     pub(crate) copies: Vec<QueuedCopy>,
-    /// Wills that waited are published now.
+    /// Set while Wills that waited are published.
     pub(crate) publishes_wills: bool,
     /// `None` while a PUBLISH with properties is handled.
     pub(crate) properties: Option<Box<KnownProperties>>,
 }
 
-/// Who sees events: the counters of this thread, the embedding program's observer, and of what is dropped the
-/// log.
+/// The receivers of events: the counters of this thread, the observers of the embedding program, and the log for
+/// dropped messages.
 pub(crate) struct Observers {
     /// When this turn of the thread began.
     pub(crate) now: Instant,
     shard: Arc<Shard>,
     others: Box<[Other]>,
-    /// What all of the others ask for together in this turn.
+    /// The kinds of events that the others want in this turn.
     wanted: EventKinds,
-    /// They were told of something in this turn.
+    /// The others got an event in this turn.
     told: Cell<bool>,
     dropped: DropLog,
     pub(crate) denials: Denials,
-    /// What is done now is finished whatever plug-ins do: see [`RouterThread::finish`].
+    /// The current work must be finished even if a plug-in panics: see [`RouterThread::finish`].
     finishes: Cell<bool>,
     /// A plug-in panicked meanwhile.
     panicked: Cell<bool>,
@@ -68,11 +68,11 @@ pub(crate) struct Observers {
 /// An observer of the embedding program.
 struct Other {
     observe: Arc<dyn Observe>,
-    /// What it asks for in this turn.
+    /// The kinds of events that it wants in this turn.
     wants: EventKinds,
 }
 
-/// What was said of dropped messages: a line a second at most, however many are dropped.
+/// Limits log lines about dropped messages to one a second.
 #[derive(Default)]
 struct DropLog {
     last: Option<Instant>,
@@ -80,18 +80,18 @@ struct DropLog {
 }
 
 impl Observers {
-    /// A turn begins.
+    /// Begins a turn.
     #[inline]
     pub(crate) fn begin(&mut self, now: Instant) {
         self.now = now;
-        // a panic may have left it
+        // a panic may have left it set
         self.finishes.set(false);
         if !self.others.is_empty() {
             self.ask_others();
         }
     }
 
-    /// Asks what observers want of this turn.
+    /// Asks observers which kinds of events they want in this turn.
     #[inline(never)]
     fn ask_others(&mut self) {
         self.wanted = EventKinds::NONE;
@@ -124,7 +124,7 @@ impl Observers {
         }
     }
 
-    /// Calls a plug-in; `otherwise` is its answer where it panics and what is done now has to be finished.
+    /// Calls a plug-in. `otherwise`: the result if it panics and the current work must be finished.
     #[inline]
     pub(crate) fn call<R>(&self, otherwise: R, plug_in: impl FnOnce() -> R) -> R {
         if !self.finishes.get() {
@@ -136,7 +136,7 @@ impl Observers {
         })
     }
 
-    /// A copy of a packet's properties, if an observer asks for events of this kind.
+    /// A copy of a packet's properties, if an observer wants events of this kind.
     pub(crate) fn told_of(&self, kind: EventKinds, properties: Properties<'_>) -> PropertiesBuf {
         if self.wanted.have(kind) { properties.into() } else { PropertiesBuf::default() }
     }
@@ -160,7 +160,7 @@ impl Observers {
         self.tell_others(&Event::Publish { client, user, topic, qos, retain, payload, content, properties, expires });
     }
 
-    /// A message is on its way to `client`.
+    /// A message is in the output of `client`.
     #[inline(always)]
     pub(crate) fn delivered(&self, client: &ClientId, outgoing: &Outgoing<'_>, qos: QoS) {
         let payload = outgoing.payload.len();
@@ -197,7 +197,7 @@ impl Observers {
         self.shard.add(count, n);
     }
 
-    /// What this thread counted so far.
+    /// The count of this thread.
     #[inline]
     pub(super) fn counted(&self, count: Count) -> u64 {
         self.shard.counted(count)
@@ -208,18 +208,18 @@ impl Observers {
         self.shard.queues_are_full()
     }
 
-    /// Is this refused for want of memory?
+    /// Is this refused because of the memory limit?
     pub(crate) fn refuses(&self, what: Refused) -> bool {
         self.shard.pressure().refuses(what)
     }
 
-    /// A session holds `now`, where it was said to hold `before`.
+    /// A session's backlog changed from `before` to `now`.
     #[inline]
     pub(crate) fn holds(&self, before: Backlog, now: Backlog) {
         self.shard.holds(before, now);
     }
 
-    /// A message of `client` was dropped: it may not publish it.
+    /// A message of `client` was dropped, because it may not publish it.
     #[cold]
     pub(crate) fn may_not_publish(
         &mut self,
@@ -233,14 +233,14 @@ impl Observers {
         self.denials.tell(action, client, access.and_then(Access::user), topic.as_str());
     }
 
-    /// A message was not delivered: `client` may not receive it.
+    /// A message was not delivered, because `client` may not receive it.
     #[cold]
     pub(crate) fn may_not_receive(&mut self, client: &ClientId, access: Option<&Access>, topic: &TopicName) {
         self.count(Count::DeniedDeliveries, 1);
         self.denials.tell(Action::Receive, client, access.and_then(Access::user), topic.as_str());
     }
 
-    /// A client's message was dropped, or is not retained.
+    /// A client's message was dropped, or was not retained.
     #[cold]
     pub(crate) fn not_published(&mut self, outgoing: &Outgoing<'_>, reason: DropReason) {
         if let Some(client) = outgoing.from {
@@ -248,7 +248,7 @@ impl Observers {
         }
     }
 
-    /// A message was dropped: for `client`, or of it.
+    /// A message for `client`, or from it, was dropped.
     #[cold]
     pub(crate) fn dropped(&mut self, client: &ClientId, topic: &TopicName, payload: usize, reason: DropReason) {
         self.observe(&Event::Drop { client, topic, payload, reason });
@@ -303,8 +303,7 @@ impl RouterThread {
         self.observers.count(count, n);
     }
 
-    /// Does what has to be done to its end: a plug-in that panics meanwhile is taken to have said no. `true`: one
-    /// panicked.
+    /// Runs work that must be finished: if a plug-in panics meanwhile, that counts as a refusal. `true`: one panicked.
     pub(crate) fn finish<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> (R, bool) {
         let within = self.observers.finishes.replace(true);
         let before = self.observers.panicked.replace(false);
@@ -315,20 +314,20 @@ impl RouterThread {
         (result, panicked)
     }
 
-    /// A turn of a connection is over, and it is `now`; to be told if the turn's work [is worth it](Work::is_told).
+    /// Notes the end of a connection's turn at `now`. Call it if the turn's work [is large](Work::is_told).
     #[cold]
     pub fn tell_turn(&self, now: Instant) {
         let (nodes, deliveries) = self.work.done();
         self.observers.shard.longest_turn(nodes, deliveries, now.saturating_duration_since(self.observers.now));
     }
 
-    /// What [`wake`](Self::wake) would wake, for a caller that still has a lock.
+    /// Takes the wakers for [`wake`](Self::wake), for a caller that still holds a lock.
     pub fn take_wakes(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakes)
     }
 
-    /// Wakes every connection that there is something for. To be called when no lock is held, at the end of a turn:
-    /// what one turn sends to a connection is one write.
+    /// Wakes all signalled connections. Call it at the end of a turn when no lock is held, so that everything that one
+    /// turn sends to a connection is one write.
     #[inline]
     pub fn wake(&mut self) {
         for waker in self.wakes.drain(..) {

@@ -1,13 +1,14 @@
-//! [`Pressure`]: the memory of all queues and of the process against their limits, and what is refused because of them.
+//! [`Pressure`]: the memory of all queues and of the process compared with their limits, and what is refused as a
+//! result.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-/// What is refused while the process has nearly as much memory as it may: each with those before it.
+/// What is refused when the process nears its memory limit. Each value includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Refused {
     Nothing,
-    /// New connections, and retained messages of topics that have none.
+    /// New connections, and retained messages of new topics.
     Newcomers,
     /// Subscriptions too.
     Subscriptions,
@@ -15,17 +16,17 @@ pub(crate) enum Refused {
     Queueing,
 }
 
-/// From so many hundredths of the bound on, what is refused.
+/// The percentage of the limit from which each is refused.
 const STEPS: [(u64, Refused); 3] = [(100, Refused::Queueing), (95, Refused::Subscriptions), (90, Refused::Newcomers)];
 
-/// What was refused stays so until there are so many hundredths less: a state must not begin and end all the time.
+/// A refusal ends this many percent below, so that the state does not change all the time.
 const SLACK: u64 = 2;
 
-/// What all threads ask before they take more.
+/// The memory limits that all threads check.
 #[derive(Debug)]
 pub(crate) struct Pressure {
     refused: AtomicU8,
-    /// What all queues may hold, and held when it was summed up last.
+    /// The limit of all queues, and their memory at the last sum.
     most_queued: AtomicUsize,
     queued: AtomicUsize,
     were_full: AtomicBool,
@@ -43,13 +44,13 @@ impl Default for Pressure {
 }
 
 impl Pressure {
-    /// Is this refused for want of memory?
+    /// Is this refused because of the memory limit?
     #[inline]
     pub(crate) fn refuses(&self, what: Refused) -> bool {
         self.refused.load(Ordering::Relaxed) >= what as u8
     }
 
-    /// Do all queues hold as much as they may? `added`: what this thread added since they were summed up.
+    /// Have all queues reached their limit? `added`: by this thread since the last sum.
     #[inline]
     pub(crate) fn queues_are_full(&self, added: usize) -> bool {
         let queued = self.queued.load(Ordering::Relaxed).wrapping_add(added).cast_signed();
@@ -61,18 +62,18 @@ impl Pressure {
         self.most_queued.store(most, Ordering::Relaxed);
     }
 
-    /// All queues hold so much.
+    /// Sets the memory of all queues.
     pub(crate) fn set_queued(&self, queued: usize) {
         self.queued.store(queued, Ordering::Relaxed);
     }
 
-    /// For the log: were the queues full when this was asked last, and are they?
+    /// For the log: were the queues full at the last call, and are they now?
     pub(crate) fn queues_were_full(&self) -> (bool, bool) {
         let are = self.queued.load(Ordering::Relaxed) > self.most_queued.load(Ordering::Relaxed);
         (self.were_full.swap(are, Ordering::Relaxed), are)
     }
 
-    /// The process has so much memory: what was refused for that, and what is.
+    /// Sets the memory of the process. Returns what was refused, and what is refused now.
     pub(crate) fn set_memory(&self, resident: u64, most: u64) -> (Refused, Refused) {
         let before = from(self.refused.load(Ordering::Relaxed));
         let [begins, stays] = [0, SLACK].map(|slack| refused(resident, most, slack));
@@ -82,7 +83,7 @@ impl Pressure {
     }
 }
 
-/// What is refused with so much memory, if each step is so many hundredths lower.
+/// What is refused at this memory, if each step is `slack` percent lower.
 fn refused(resident: u64, most: u64, slack: u64) -> Refused {
     let is_over = |percent: u64| u128::from(resident) * 100 >= u128::from(most) * u128::from(percent - slack);
     STEPS.into_iter().find(|(percent, _)| is_over(*percent)).map_or(Refused::Nothing, |(_, refused)| refused)

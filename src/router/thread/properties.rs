@@ -1,5 +1,5 @@
-//! [`KnownProperties`]: the properties of the last PUBLISH that had some, as they were found to be: a publisher mostly
-//! says the same again, of which nothing has to be found out anew.
+//! [`KnownProperties`]: the interpreted properties of the last PUBLISH that had some. Publishers mostly repeat their
+//! properties, which then need not be interpreted again.
 
 use std::time::{Duration, Instant};
 
@@ -8,28 +8,29 @@ use crate::{
     session::Extras,
 };
 
-/// Properties that end here: what they say is said to each subscriber anew, or to none.
+/// Properties that are not forwarded: each subscriber gets its own, or none.
 const NOT_PASSED_ON: [PropertyId; 2] = [PropertyId::TopicAlias, PropertyId::MessageExpiryInterval];
 
-/// Properties of a PUBLISH, and what they come to.
+/// The properties of a PUBLISH, and their meaning.
 #[derive(Debug, Default)]
 pub(crate) struct KnownProperties {
-    /// As the packet had them.
+    /// As in the packet.
     said: PropertiesBuf,
-    /// Those that are passed on.
+    /// Those that are forwarded.
     left: PropertiesBuf,
     /// Message Expiry Interval, in seconds.
     expiry: Option<u32>,
 }
 
 impl KnownProperties {
-    /// As the packet had them.
+    /// As in the packet.
     #[inline]
     pub(crate) fn said(&self) -> Properties<'_> {
         self.said.as_properties()
     }
 
-    /// What a PUBLISH with these properties, which comes now, says beside its fields. The next one is compared with it.
+    /// The parts of a PUBLISH with these properties besides its fields, if it arrives now. The next one is compared
+    /// with it.
     #[inline]
     pub(crate) fn extras(&mut self, said: &Properties<'_>, now: Instant) -> Extras<'_> {
         if self.said().as_bytes() != said.as_bytes() {

@@ -18,29 +18,29 @@ use crate::{
     types::{ClientId, QoS},
 };
 
-/// Tells observers and the store.
+/// Reports to observers and the store.
 pub(crate) struct Recorder<'a, 'c> {
     pub(crate) observers: &'a mut Observers,
     pub(crate) store: Option<&'a dyn Store>,
     pub(crate) counters: &'a Counters,
-    /// When all that was recorded is durable.
+    /// When everything that was recorded is durable.
     pub(crate) stored: Stored,
-    /// Of the message that is delivered, where it may have several.
+    /// Set while a message is delivered that several sessions may queue.
     pub(crate) copies: Option<&'c mut Copies<'a>>,
 }
 
-/// Sessions that one message is queued for, while it is delivered within a store's group: the first is recorded by
-/// itself, all others at once.
+/// Sessions that queue one message during its delivery within a group of records: the first is recorded separately, all
+/// others together.
 pub(crate) struct Copies<'a> {
     store: &'a dyn Store,
     outgoing: &'a Outgoing<'a>,
-    /// The first, and when it is durable, and all with it.
+    /// The first one, and when it and everything with it is durable.
     first: Option<(QueuedCopy, Stored)>,
     others: &'a mut Vec<QueuedCopy>,
 }
 
 impl Recorder<'_, '_> {
-    /// What was recorded for nobody so far may be recorded for somebody by and by.
+    /// A message without a record so far may get one later.
     pub(crate) fn may_be_stored_later(&mut self) {
         if self.store.is_some() {
             self.stored = self.stored.and(Stored::By(CommitSeq::default()));
@@ -66,7 +66,7 @@ impl Journal for Recorder<'_, '_> {
                 self.observers.dropped(client, topic, payload, reason);
             }
             Gone::TooLarge => self.observers.dropped(client, topic, payload, DropReason::PacketTooLarge),
-            // as its publisher asked for: no line in the log
+            // as its publisher requested, so it is not logged
             Gone::Expired => {
                 self.observers.observe(&Event::Drop { client, topic, payload, reason: DropReason::Expired });
             }
@@ -81,7 +81,7 @@ impl Journal for Recorder<'_, '_> {
                 let identifier = one_identifier(identifiers);
                 match identifier.is_some() || identifiers.is_empty() {
                     true => copies.add(QueuedCopy { session, number, qos, retain, shared, identifier }, record),
-                    // a copy has no place for several
+                    // a copy has no space for several
                     false => record(),
                 }
             }
@@ -96,7 +96,7 @@ impl Journal for Recorder<'_, '_> {
     }
 
     fn queues_are_full(&self) -> bool {
-        // what other threads took away is known for certain by the sum alone
+        // only the sum includes what other threads subtracted
         self.observers.queues_are_full() && self.counters.sum_up_queued()
     }
 
@@ -106,11 +106,12 @@ impl Journal for Recorder<'_, '_> {
     }
 }
 
-/// A recorder of one session while that is locked. It merges runs of records that no task waits for, and passes them on
-/// when it is dropped at the latest.
+/// A recorder for one locked session. It merges runs of records that no task waits for, and passes them on when it is
+/// dropped at the latest.
 pub(crate) struct Coalescing<'a> {
     pub(crate) recorder: Recorder<'a, 'a>,
-    /// What was sent, then what was completed, which mostly take turns: none can be sent once it is completed.
+    /// The runs of sent and of completed messages, which mostly alternate. A completed message cannot be sent later, so
+    /// the order of the two runs does not matter.
     runs: [Option<(SessionNumber, SessionChange<'static>)>; 2],
 }
 
@@ -166,7 +167,7 @@ impl Coalescing<'_> {
     }
 }
 
-/// It goes before the session is unlocked whose changes it was told.
+/// It is dropped before the session is unlocked.
 impl Drop for Coalescing<'_> {
     #[inline]
     fn drop(&mut self) {
@@ -175,12 +176,12 @@ impl Drop for Coalescing<'_> {
 }
 
 impl<'a> Copies<'a> {
-    /// `others` is empty, and is so afterwards.
+    /// `others` is empty, and will be empty again.
     pub(crate) fn new(store: &'a dyn Store, outgoing: &'a Outgoing<'a>, others: &'a mut Vec<QueuedCopy>) -> Self {
         Self { store, outgoing, first: None, others }
     }
 
-    /// One more, recorded by `record` if it is the first; says when it is durable.
+    /// Adds a copy, which `record` records if it is the first. Returns when it is durable.
     #[inline]
     fn add(&mut self, copy: QueuedCopy, record: impl FnOnce() -> Stored) -> Stored {
         match self.first {
@@ -196,7 +197,7 @@ impl<'a> Copies<'a> {
         }
     }
 
-    /// All that are to have the message have it: says when that is durable, beyond what the first said.
+    /// All sessions have the message: records the others. Returns when that is durable.
     pub(crate) fn finish(mut self) -> Stored {
         self.record()
     }
@@ -211,18 +212,18 @@ impl<'a> Copies<'a> {
     }
 }
 
-/// Where a plug-in panics before all have the message, those that have it keep it.
+/// If a plug-in panics before all sessions have the message, the copies so far are recorded.
 impl Drop for Copies<'_> {
     fn drop(&mut self) {
         let _ = self.record();
     }
 }
 
-/// Copies for which room is kept from one message to the next.
+/// Capacity for copies that is kept from one message to the next.
 const MOST_KEPT: usize = 4096;
 
 impl Router {
-    /// Who is told what becomes of messages.
+    /// The recorder for this thread's observers and the store.
     #[inline]
     pub(crate) fn recorder<'a, 'c>(&'a self, observers: &'a mut Observers) -> Recorder<'a, 'c> {
         Recorder {
@@ -234,7 +235,7 @@ impl Router {
         }
     }
 
-    /// For a session that is locked; the turn is over, and what it noted told, before the session is unlocked.
+    /// For a locked session. The turn, and with it the recorder, is dropped before the session is unlocked.
     #[inline]
     pub(crate) fn turn<'a>(&'a self, local: &'a mut RouterThread) -> Turn<'a, Coalescing<'a>> {
         let RouterThread { limits, pool, observers, .. } = local;
@@ -243,12 +244,13 @@ impl Router {
         Turn { now, limits: &limits.session, pool, journal }
     }
 
-    /// Hands a record to the store, if there is one.
+    /// Appends a record, if there is a store.
     pub(crate) fn store(&self, record: impl FnOnce() -> Record) -> Stored {
         self.ports.store.as_ref().map_or(Stored::Done, |store| store.append(record()))
     }
 
-    /// Runs `f`, whose records are kept together or not at all. Not to be nested, nor with a slot locked.
+    /// Runs `f`, whose records form a group: they are stored together or not at all. Do not nest it, and do not call it
+    /// with a slot locked.
     #[inline]
     pub(crate) fn together<R>(&self, f: impl FnOnce() -> R) -> R {
         let Some(store) = &self.ports.store else { return f() };
@@ -257,10 +259,10 @@ impl Router {
         result.expect("a store runs what it is given")
     }
 
-    /// Why what the store would grow by is refused, if it is.
+    /// Why records that need space are refused, if they are.
     pub(crate) fn store_refuses(&self, local: &RouterThread) -> Option<CloseReason> {
         match self.ports.store.as_ref()?.condition() {
-            // Wills that wait for room come first: what is newer is not to be overtaken by them
+            // Wills that wait for space must precede newer messages
             Condition::Ready | Condition::Busy => {
                 let waits = self.wills.wait() && !local.publishes_wills;
                 waits.then_some(CloseReason::StoreFull)

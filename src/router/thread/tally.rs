@@ -1,23 +1,23 @@
-//! [`Tally`]: the counts of one turn of a connection, for its `Presence`. They are the
-//! difference of the thread's counters before and after the turn: a message costs nothing.
+//! [`Tally`]: the counts of one turn of a connection, for its `Presence`. They are the difference of the thread's
+//! counters before and after the turn, so a message costs nothing.
 
 use super::{super::sessions::Flow, counters::Count, local::RouterThread};
 
-/// What a thread has counted so far of what the client whose turn it is sent or was sent.
+/// The thread's counts so far of packets from and to the client whose turn it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Tally {
     received: Flow,
-    /// Packets but PUBLISH, which other clients are sent too.
+    /// Packets other than PUBLISH, which other clients may get too.
     answers: u64,
     bytes_sent: u64,
 }
 
 impl RouterThread {
-    /// As of now.
+    /// The current counts.
     #[inline]
     pub fn tally(&self) -> Tally {
         let get = |count| self.observers.counted(count);
-        // Wills count as published, and are those of clients that are gone
+        // Wills count as published, but come from clients that are gone
         let messages = get(Count::PublishReceived).wrapping_sub(get(Count::Wills));
         Tally {
             received: Flow { packets: get(Count::MessagesReceived), messages, bytes: get(Count::BytesReceived) },
@@ -28,7 +28,7 @@ impl RouterThread {
 }
 
 impl Tally {
-    /// What was counted since `before`: from the client, and to it, which was sent so many PUBLISH packets.
+    /// The counts since `before`, from the client and to it. `published`: PUBLISH packets that were written to it.
     #[inline]
     pub(crate) fn since(&self, before: &Self, published: u64) -> (Flow, Flow) {
         let received = Flow {
