@@ -17,8 +17,8 @@ use crate::{
 };
 
 impl Router {
-    /// Asks who a client is, in front of [`connect`](Self::connect): gives the Client Identifier that it has or is
-    /// given, and the verdict, which may take its time. `certificate`: the fields `certificate_name` and
+    /// Authenticates a client before [`connect`](Self::connect). Returns its Client Identifier, from the CONNECT or
+    /// assigned, and the verdict, which may be pending. `certificate`: the fields `certificate_name` and
     /// `names_in_certificates` of [`Credentials`].
     pub fn authenticate(
         &self,
@@ -59,7 +59,7 @@ impl Router {
         Ok((client, verdict))
     }
 
-    /// A client is not let in: counts that, and gives what ends its connection.
+    /// Counts a refused client. Returns the reason for its connection.
     pub fn refuse(&self, local: &RouterThread, refusal: Refusal) -> CloseReason {
         let Refusal { code, why } = refusal;
         if matches!(code, ReasonCode::BadUserNameOrPassword | ReasonCode::NotAuthorized) {
@@ -68,14 +68,13 @@ impl Router {
         CloseReason::Refused { code, why }
     }
 
-    /// The properties of a CONNECT, where rights follow from them.
+    /// The properties of a CONNECT, if rights depend on them.
     pub(crate) fn read_properties(&self, connect: &Connect<'_>) -> Option<Arc<PropertiesBuf>> {
         let authorize = self.ports.authorize.as_ref().filter(|_| !connect.properties.is_empty())?;
         authorize.reads_properties().then(|| Arc::new(connect.properties.into()))
     }
 
-    /// What is to be kept of a client that is let in; `None` where there is nothing to know of it and it may do
-    /// everything.
+    /// The state to keep of an accepted client. `None`: nothing is known about it and it may do everything.
     pub(crate) fn access(&self, client: &ClientId, identity: Identity) -> Option<Arc<Access>> {
         let revoked = self.ports.authenticate.as_ref().is_some_and(|a| !a.knows(&identity));
         let rights = self.ports.authorize.as_ref().and_then(|authorize| authorize.rights(client, &identity));
@@ -94,8 +93,8 @@ impl Router {
         Some(Arc::new(access))
     }
 
-    /// The rights of a connection's client; costs nothing where nobody's are limited. Those of a session that another
-    /// connection has by now are that one's: what this one still sends is not judged by them.
+    /// The rights of a connection's client, without any cost if no client's rights are limited. If another connection
+    /// has taken the session over, its rights are in the slot: packets of this connection are not checked against them.
     #[inline]
     pub(crate) fn access_of(
         &self,
@@ -109,13 +108,11 @@ impl Router {
         if slot.is_owned_by(connection) { Ok(state.access.clone()) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Users or rules are others from now on. Connections of clients that would not be let in as they were end; the
-    /// others are treated by the new rules at their next packet, and what waits for them that they may not receive any
-    /// more is skipped until they may again.
-    ///
-    /// To be called after the ports answer by the new rules.
+    /// Call it after users or rules changed and the ports answer by the new ones. Connections of clients that would not
+    /// be accepted any more end. Others get their new rights from their next packet on, and queued messages that they
+    /// may not receive any more are skipped until they may again.
     pub fn permissions_changed(&self) {
-        // who connects at this time compares it before and after: see `connect`
+        // `connect` compares the version before and after
         self.permissions.change();
         let mut wakes = Vec::new();
         let (mut skipped, mut of_sessions) = (0, 0);
@@ -141,15 +138,14 @@ impl Router {
                 "queued messages skipped until their clients may receive them again (auth.acl_file)"
             );
         }
-        // a topic that was admitted under the old rules is looked at again; who was admitted under them and takes its
-        // answer after this sees that the number is another
+        // rules for remembered topics are evaluated again; a thread that evaluated the old rules meanwhile sees another
+        // version
         self.permissions.change();
         self.subscriptions.make_all_stale();
         wakes.into_iter().for_each(Waker::wake);
     }
 
-    /// The rights of a session's client as they follow from the ports now. Gives how many messages are skipped that
-    /// were not before.
+    /// Sets the rights of a session's client to those of the ports. Returns the number of newly skipped messages.
     pub(crate) fn recompile(&self, state: &mut SlotState) -> usize {
         // a client within the process may do everything
         if state.restored_unauthenticated || state.session.is_inside() {
@@ -171,14 +167,13 @@ impl Router {
         self.set_access(state, access)
     }
 
-    /// Puts rights in force. Messages that wait and may not be received by them are skipped, and stay: the operator may
-    /// have made a mistake in the rules, or be in the middle of changing them. Gives how many are skipped that were not
-    /// before.
+    /// Sets the rights of a client. Queued messages that it may not receive any more are skipped and stay: the operator
+    /// may correct the rules. Returns the number of newly skipped messages.
     pub(crate) fn set_access(&self, state: &mut SlotState, access: Option<Arc<Access>>) -> usize {
         let limited = access.as_ref().filter(|access| access.limits_reading);
         let mut skipped = 0;
         if limited.is_some() || state.session.skipped() > 0 {
-            // one that a plug-in panics about is skipped too
+            // if a plug-in panics about a message, it is skipped too
             let may =
                 |topic: &TopicName| limited.is_none_or(|access| caught(|| access.may_receive(topic)).unwrap_or(false));
             skipped = state.session.skip_unreadable(may);
@@ -201,12 +196,12 @@ impl Router {
 }
 
 impl SlotState {
-    /// The user whose session it is, if that was proved.
+    /// The user that owns the session, if the user is authenticated.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.access.as_ref().and_then(|access| access.owner())
     }
 
-    /// May the session's client receive a message of this topic?
+    /// May the session's client receive a message with this topic?
     #[inline]
     pub(crate) fn may_receive(&self, topic: &TopicName, observers: &Observers) -> bool {
         match &self.access {

@@ -9,24 +9,24 @@ use crate::{
     session::{CloseReason, ProtocolError},
 };
 
-/// The Authentication Method of a connection, and the exchange by which its client authenticates once more.
+/// The Authentication Method of a connection, and the exchange of a re-authentication.
 pub(crate) struct Authenticating {
     pub(super) method: Box<str>,
     pub(super) step: Step,
-    /// When the exchange began, or went on after it had waited for the server's doing; `None` while it does.
+    /// When the time for the client's answer began; `None` while the server works.
     pub(super) since: Option<Instant>,
 }
 
 pub(super) enum Step {
-    /// Nothing is on its way.
+    /// There is no exchange.
     Idle,
-    /// AUTH has come with this Authentication Data, if any: the exchange begins.
+    /// An AUTH with this Authentication Data arrived: the exchange begins.
     Asked(Option<Box<[u8]>>),
-    /// The client was sent a challenge.
+    /// A challenge was sent.
     Challenged(Box<dyn Exchange>),
-    /// It answered.
+    /// The client answered.
     Answered(Box<dyn Exchange>, Box<[u8]>),
-    /// What it said is looked at.
+    /// The verdict is pending.
     Judged(Pending),
 }
 
@@ -37,13 +37,13 @@ impl fmt::Debug for Authenticating {
 }
 
 impl Authenticating {
-    /// Of a connection that begins; `None` where it names no method.
+    /// For a new connection; `None`: its CONNECT has no Authentication Method.
     pub(crate) fn of(connect: &Connect<'_>) -> Option<Box<Self>> {
         let method = connect.properties.text(PropertyId::AuthenticationMethod)?.into();
         Some(Box::new(Self { method, step: Step::Idle, since: None }))
     }
 
-    /// An AUTH of the client.
+    /// Handles an AUTH of the client.
     pub(crate) fn hear(&mut self, auth: &Auth<'_>, now: Instant) -> Result<(), CloseReason> {
         if auth.properties.text(PropertyId::AuthenticationMethod) != Some(&*self.method) {
             return Err(CloseReason::BadAuthenticationMethod);
@@ -62,7 +62,7 @@ impl Authenticating {
         Ok(())
     }
 
-    /// Is there something to do but to wait for the client?
+    /// Is there work, other than waiting for the client?
     pub(super) fn is_due(&self) -> bool {
         !matches!(self.step, Step::Idle | Step::Challenged(_))
     }

@@ -21,7 +21,7 @@ use crate::{
     types::ProtocolVersion,
 };
 
-/// Where a client that authenticates once more comes from: see [`Router::authenticate`].
+/// The origin of a client that re-authenticates: see [`Router::authenticate`].
 #[derive(Clone, Copy)]
 pub struct CameFrom<'a> {
     /// Its connection.
@@ -31,14 +31,13 @@ pub struct CameFrom<'a> {
 }
 
 impl Client {
-    /// Does it authenticate once more, and is something to be done for that?
+    /// Does the client re-authenticate, and is there work for the server?
     #[inline]
     pub fn authenticates(&self) -> bool {
         self.authenticating().is_some_and(Authenticating::is_due)
     }
 
-    /// From when on the exchange by which it does may take its time; `None`: there is none, or the server keeps it
-    /// waiting.
+    /// When the time for the client's answer began; `None`: there is no exchange, or the server works.
     #[inline]
     pub fn authenticates_since(&self) -> Option<Instant> {
         self.authenticating()?.since
@@ -51,8 +50,9 @@ impl Client {
 }
 
 impl Router {
-    /// Goes on with a client that [`authenticates`](Client::authenticates) once more; its AUTH goes to `replies`.
-    /// `Some`: it has, and when its connection has to end from now on. An error ends it now.
+    /// Continues the re-authentication of a client that [`authenticates`](Client::authenticates). An AUTH for the
+    /// client goes to `replies`. `Some`: it has succeeded, and the connection now ends at this time. An error ends the
+    /// connection.
     #[cold]
     pub fn authenticate_again(
         &self,
@@ -136,7 +136,8 @@ impl Router {
         })
     }
 
-    /// It proved once more who it is. It may have other rights by that, and not another name: its session is a user's.
+    /// Accepts a re-authenticated client. Its rights may change, but not its name, because its session belongs to a
+    /// user.
     fn admit_again(&self, client: &mut Client, mut identity: Identity) -> Result<(), CloseReason> {
         if identity.user.as_deref() != client.user() {
             let why = "it proves to be another user than the one that it connected as";
@@ -160,7 +161,7 @@ impl Router {
                 self.recompile(&mut state);
             }
         }
-        // it may publish, and be sent, something else than before
+        // it may be allowed to publish and receive other topics than before
         (client.last, client.flush_due) = (None, true);
         Ok(())
     }
@@ -184,14 +185,14 @@ impl Router {
     }
 }
 
-/// What CONNACK and AUTH say of an exchange.
+/// The properties of CONNACK and AUTH in an exchange.
 pub fn auth_properties(method: &str, data: Option<&[u8]>) -> Result<PropertiesBuf, ProtocolError> {
     let mut properties = PropertiesBuf::default();
     add_authentication(&mut properties, method, data)?;
     Ok(properties)
 }
 
-/// Adds it to other properties. An error: a plug-in gave more than 65,535 bytes.
+/// Adds them to other properties. `Err`: a plug-in returned more than 65,535 bytes.
 pub(crate) fn add_authentication(
     properties: &mut PropertiesBuf,
     method: &str,

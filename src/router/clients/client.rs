@@ -20,7 +20,7 @@ use crate::{
     types::{ClientId, ProtocolVersion, QoS, UserName},
 };
 
-/// A connected client, as its connection holds it.
+/// A connected client, owned by its connection.
 #[derive(Debug)]
 pub struct Client {
     pub(crate) slot: SlotRef,
@@ -29,15 +29,15 @@ pub struct Client {
     pub(crate) id: ClientId,
     pub(crate) version: ProtocolVersion,
     pub(crate) marks: Marks,
-    /// Bytes of a packet that it may send, as it was told when it connected, if it speaks MQTT 5.
+    /// Largest packet that it may send in bytes, from its CONNACK, if it uses MQTT 5.
     max_packet_size: u32,
     /// The match of its last PUBLISH, for the next one with the same topic.
     pub(crate) last: Option<Arc<Matched>>,
     /// Pending work: mostly none. With the memory store it can only be a packet that takes several turns.
     pub(crate) awaited: Option<Box<Awaited>>,
-    /// Its CONNACK is on its way.
+    /// Its CONNACK is in the output.
     is_welcomed: bool,
-    /// One of its packets changed its session, or output that was taken from there may be written by now.
+    /// One of its packets changed its session, or output from the session may be written now.
     pub(crate) flush_due: bool,
 }
 
@@ -48,12 +48,12 @@ pub(crate) struct Awaited {
     operation: Option<Box<Operation>>,
     /// Its re-authentication, if CONNECT named an Authentication Method.
     pub(super) authenticating: Option<Box<Authenticating>>,
-    /// Its CONNACK, and all that comes behind it.
+    /// The commit that its CONNACK, and everything after it, waits for.
     accepted: Option<CommitSeq>,
-    /// Acknowledgements of its packets.
+    /// Acknowledgements of its packets that wait.
     pub(crate) acks: HeldAcks,
-    /// The last commit of a message that it sent at QoS 0: it gets no acknowledgement, but reading pauses if the store
-    /// falls behind.
+    /// The last commit of a QoS 0 message from it. Such a message has no acknowledgement, but reading pauses if the
+    /// store falls behind.
     pub(crate) unacknowledged: Option<CommitSeq>,
     /// Output for new subscriptions that must follow their SUBACK.
     pub(super) behind_suback: Option<OutBuf>,
@@ -61,16 +61,16 @@ pub(crate) struct Awaited {
     woken_by: Option<CommitSeq>,
 }
 
-/// What there is to write for a client.
+/// The result of [`Router::flush`].
 #[derive(Debug)]
 pub enum Flush {
-    /// This, if anything.
+    /// Output to be written, if there is any.
     Write(Option<Box<OutBuf>>),
     /// The connection has to end.
     Close(CloseReason),
 }
 
-/// What of a client's acknowledgements may be sent.
+/// Which acknowledgements of a client may be sent.
 enum Released {
     /// All whose commit is durable.
     All,
@@ -82,7 +82,7 @@ enum Released {
 }
 
 impl Client {
-    /// A client that was accepted by this CONNECT, and has the session in this slot. `stored`: when that is kept.
+    /// A client that was accepted by this CONNECT. `stored`: when its session is durable.
     pub(crate) fn new(
         id: ClientId,
         (slot, presence): (SlotRef, triomphe::Arc<Presence>),
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// One within this process, which has the session in this slot.
+    /// A client within this process, with the session in this slot.
     pub(super) fn inside(
         id: ClientId,
         (slot, presence): (SlotRef, triomphe::Arc<Presence>),
@@ -136,22 +136,22 @@ impl Client {
         }
     }
 
-    /// Is its session still its own, or has another connection taken it over?
+    /// Has no other connection taken the session over?
     pub fn is_attached(&self) -> bool {
         self.slot.is_owned_by(self.connection)
     }
 
-    /// Client Identifier.
+    /// The Client Identifier.
     pub fn id(&self) -> &ClientId {
         &self.id
     }
 
-    /// What events say of it.
+    /// Its description for events.
     pub(crate) fn info(&self) -> ClientInfo<'_> {
         ClientInfo::new(self.user(), self.presence.listener(), self.version)
     }
 
-    /// What its connection remembers of itself.
+    /// The figures of its connection.
     #[inline]
     pub(crate) fn presence(&self) -> &Presence {
         &self.presence
@@ -162,49 +162,50 @@ impl Client {
         self.presence.user().map(UserName::as_str)
     }
 
-    /// It speaks MQTT 5, and has its CONNACK: a DISCONNECT tells it why its connection ends.
+    /// Does it get a DISCONNECT with the reason when its connection ends? It does if it uses MQTT 5 and has its
+    /// CONNACK.
     pub fn is_told_why_it_ends(&self) -> bool {
         self.version == ProtocolVersion::V5 && self.is_welcomed
     }
 
-    /// About how many of its packets wait to be acknowledged.
+    /// Approximate number of its packets whose acknowledgements wait.
     pub(crate) fn unacknowledged(&self) -> usize {
         self.awaited.as_ref().map_or(0, |awaited| awaited.acks.len())
     }
 
-    /// Bytes of a packet that it may send at most, where the configuration says `now`: a client of MQTT 5 keeps what
-    /// its CONNACK said.
+    /// Largest packet that it may send in bytes. An MQTT 5 client keeps the limit of its CONNACK; others have the limit
+    /// `now`.
     #[inline]
     pub fn max_packet_size(&self, now: usize) -> usize {
         if self.version == ProtocolVersion::V5 { self.max_packet_size as usize } else { now }
     }
 
-    /// The version it speaks.
+    /// The protocol version.
     pub fn version(&self) -> ProtocolVersion {
         self.version
     }
 
-    /// Is something left to do for its last packet? Then no other packet is to be handled, but
-    /// [`Router::resume`] to be called in its next turn.
+    /// Does its last packet need another turn? Then call [`Router::resume`] in its next turn, and handle no other
+    /// packet.
     #[inline]
     pub fn is_busy(&self) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.operation.is_some())
     }
 
-    /// There is something left to do for its last packet.
+    /// Stores the rest of its last packet.
     pub(crate) fn set_operation(&mut self, operation: Box<Operation>) {
         self.awaited.get_or_insert_default().operation = Some(operation);
     }
 
-    /// What is left to do for its last packet; it is to be done, or [set](Self::set_operation) again.
+    /// Takes the rest of its last packet: complete it, or [store](Self::set_operation) it again.
     pub(crate) fn take_operation(&mut self) -> Option<Box<Operation>> {
         let operation = self.awaited.as_mut()?.operation.take()?;
         self.forget_awaited();
         Some(operation)
     }
 
-    /// A SUBACK is not sent in the turn of its SUBSCRIBE: what others sent to the new subscriptions in this turn, if
-    /// anything, waits for it. What they send from now on waits in the session.
+    /// A SUBACK is not sent in the turn of its SUBSCRIBE: messages for the new subscriptions from this turn, if any,
+    /// must wait for it. Later ones wait in the session.
     pub(super) fn hold_behind_suback(&mut self, sent_before: Option<OutBuf>) {
         if let Some(sent_before) = sent_before {
             let held = &mut self.awaited.get_or_insert_default().behind_suback;
@@ -215,7 +216,7 @@ impl Client {
         }
     }
 
-    /// Gives the memory back, where nothing waits any more.
+    /// Frees the memory if nothing waits.
     fn forget_awaited(&mut self) {
         let is_empty = |awaited: &Awaited| {
             let Awaited { operation, authenticating, accepted, acks, unacknowledged, behind_suback, woken_by } =
@@ -233,12 +234,12 @@ impl Client {
         }
     }
 
-    /// Its CONNACK, or acknowledgements of its packets, wait for the store.
+    /// Do its CONNACK or acknowledgements of its packets wait for the store?
     pub(crate) fn is_owed(&self) -> bool {
         self.awaited.as_ref().is_some_and(|awaited| awaited.accepted.is_some() || !awaited.acks.is_empty())
     }
 
-    /// An error where more of its packets wait to be acknowledged than is kept for it.
+    /// An error if too many acknowledgements of its packets wait.
     #[inline]
     pub(crate) fn may_be_owed_more(&self, limits: &SessionLimits) -> Result<(), ProtocolError> {
         match &self.awaited {
@@ -251,19 +252,19 @@ impl Client {
 }
 
 impl Router {
-    /// The client's session, if it is still this connection's.
+    /// Locks the client's session. `Err`: another connection has taken it over.
     pub(crate) fn own<'c>(&self, client: &'c Client) -> Result<parking_lot::MutexGuard<'c, SlotState>, CloseReason> {
         let state = client.slot.lock();
         if client.is_attached() { Ok(state) } else { Err(CloseReason::SessionTakenOver) }
     }
 
-    /// Does a client take a packet of so many bytes?
+    /// Does a client accept a packet of this size?
     pub fn takes(&self, client: &Client, bytes: usize) -> bool {
         self.own(client).is_ok_and(|state| state.session.takes_answer(bytes).is_ok())
     }
 
-    /// What there is to write for a client now: its replies and what others sent it. `unwritten`: bytes that its
-    /// connection holds and the socket has not taken; while there are any, nothing new is given.
+    /// Returns the output for a client: its replies and messages. `unwritten`: bytes that its connection has not
+    /// written; no new output is returned before it has.
     pub fn flush(
         &self,
         local: &mut RouterThread,
@@ -283,7 +284,7 @@ impl Router {
                     }
                 }
                 Ok(Released::NotAccepted) => {
-                    // its CONNACK comes first; the buffer of the replies is the next connection's in a moment
+                    // the CONNACK comes first; the buffer of the replies must be free for the next connection
                     if let Ok(mut state) = self.own(client)
                         && !replies.is_empty()
                     {
@@ -324,8 +325,8 @@ impl Router {
             shared.note_ready(&client.slot);
         }
         drop(state);
-        // look once more when this is written: what is given at once is bounded, the session counts it as on its way
-        // until then, and what it queued or dropped meanwhile signals nobody
+        // call again after the write: this output is bounded, and messages that the session queued meanwhile signal no
+        // task
         client.is_welcomed |= out.is_some();
         client.flush_due = unwritten > 0 || out.is_some();
         if let Some(commit) = held {
@@ -338,18 +339,18 @@ impl Router {
         Flush::Write(out)
     }
 
-    /// Does this commit wait for room that is not there?
+    /// Does this commit wait for disk space?
     fn is_stuck(&self, commit: CommitSeq) -> bool {
-        // in this order: what is not done after the store said that it is stuck is stuck
+        // in this order: if the commit is still pending after the store reported that it is stuck, it is stuck
         let stuck = |store: &Arc<dyn Store>| store.condition() == Condition::Stuck && store.done() < commit;
         self.ports.store.as_ref().is_some_and(stuck)
     }
 
-    /// Moves acknowledgements whose commit is durable to `replies`. What waits for a store that writes nothing ends the
-    /// connection; one that is full still writes what it took over.
+    /// Moves acknowledgements whose commit is durable to `replies`. If they wait for a store that writes nothing any
+    /// more, the connection ends. A full store still writes what it accepted.
     fn release(&self, client: &mut Client, replies: &mut Vec<u8>) -> Result<Released, CloseReason> {
         let (Some(awaited), Some(store)) = (&mut client.awaited, &self.ports.store) else { return Ok(Released::All) };
-        // in this order: what is not done after the store said that it is stuck is stuck
+        // in this order: if a commit is still pending after the store reported that it is stuck, it is stuck
         let condition = store.condition();
         let done = store.done();
         awaited.accepted = awaited.accepted.filter(|&commit| commit > done);
@@ -376,7 +377,7 @@ impl Router {
         Ok(if accepted { Released::All } else { Released::NotAccepted })
     }
 
-    /// Has the client's connection woken when this commit is durable.
+    /// Wakes the client's connection when this commit is durable.
     fn wake_by(&self, client: &mut Client, commit: CommitSeq) {
         let Some(store) = &self.ports.store else { return };
         let woken_by = &mut client.awaited.get_or_insert_default().woken_by;
@@ -384,43 +385,44 @@ impl Router {
             return;
         }
         *woken_by = Some(commit);
-        // a waker is never called with a lock held
+        // a waker must not be called with a lock held
         let waker = client.slot.lock().waker().cloned();
         if let Some(waker) = waker {
             store.wake_when_done(commit, &waker);
         }
     }
 
-    /// Does the client have to wait before it sends more, until some of what it sent is durable?
+    /// Must the client wait until some of its messages are durable?
     pub fn awaits_room(&self, client: &Client) -> bool {
         let Some(awaited) = &client.awaited else { return false };
         let waits = || !awaited.acks.is_empty() || awaited.unacknowledged.is_some();
-        // who is not accepted yet is not heard either
+        // nothing is read from a client before its CONNACK
         awaited.accepted.is_some() || waits() && self.ports.store.as_ref().is_some_and(|store| store.is_behind())
     }
 
-    /// Bytes on their way to a client: those that its connection holds, as of its last [`flush`](Self::flush), and
-    /// those that wait behind them.
+    /// Bytes of output for a client: those that its connection had at the last [`flush`](Self::flush), and those in the
+    /// session.
     pub fn pending(&self, client: &Client) -> usize {
         client.slot.lock().session.pending()
     }
 
-    /// Why the connection of a client ends that is [gone](CloseReason::UserGone): it may have been told to end.
+    /// Why the connection of a client with [`CloseReason::UserGone`] ends: it may have been told to end for another
+    /// reason.
     pub fn why_gone(&self, client: &Client) -> CloseReason {
         let state = client.slot.lock();
         state.closing().filter(|_| client.is_attached()).unwrap_or(CloseReason::UserGone)
     }
 
-    /// The client's connection ended: its session ends with it, or waits for the client. Gives how many messages for
-    /// the client were dropped since it was last gone.
+    /// The client's connection ended: its session ends too, or waits for the client. Returns the number of dropped
+    /// messages since the last time.
     pub fn end(&self, local: &mut RouterThread, client: &Client, reason: &CloseReason, now: Instant) -> u32 {
-        // a plug-in that panics takes neither its Will nor its session from the client
+        // even if a plug-in panics, the Will and the session are handled
         let (dropped, _) = local.finish(|local| self.together(|| self.disconnect(local, client, reason, now)));
         dropped
     }
 }
 
-/// Sends an acknowledgement once what it acknowledges is kept.
+/// Sends an acknowledgement when its effect is durable.
 #[inline]
 pub(crate) fn answer(
     observers: &Observers,

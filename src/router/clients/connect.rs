@@ -23,41 +23,41 @@ use crate::{
     types::{ClientId, ProtocolVersion, UserName},
 };
 
-/// A client was accepted: it is attached to its session, and CONNACK is the first thing in the session's buffer.
+/// An accepted client: it is attached to its session, and the CONNACK is the first packet of the session's output.
 #[derive(Debug)]
 pub struct Connected {
     /// The client.
     pub client: Client,
-    /// There was Session State.
+    /// Did the session exist before?
     pub session_present: bool,
-    /// When the connection has to end, by its client's identity.
+    /// When the connection must end because the client's token expires.
     pub until: Option<Instant>,
-    /// The Keep Alive that holds, in seconds.
+    /// The Keep Alive in force, in seconds.
     pub keep_alive: u16,
 }
 
-/// What a connection that takes a session over has to clear away, once no lock is held.
+/// The rest of a take-over, to be done when no lock is held.
 #[derive(Default)]
 pub(super) struct TakenOver {
     will: Option<LastWill>,
     old: Option<Waker>,
-    /// The session that was replaced, and what it leaves.
+    /// The session that was replaced, and its rest.
     pub(super) ended: Option<(SlotRef, Ended)>,
     pub(super) expiry: Option<ExpiryKey>,
-    /// When what became of the session is kept.
+    /// When the changes of the session are durable.
     pub(super) stored: Stored,
-    /// When the Will of the connection that begins is kept.
+    /// When the Will of the new connection is durable.
     will_stored: Stored,
 }
 
-/// A connection that begins, of a client that is let in.
+/// A new connection of an authenticated client.
 struct Begins<'a> {
     connect: &'a Connect<'a>,
-    /// How long its session is to last.
+    /// How long its session lasts.
     expiry: Expiry,
-    /// What its CONNACK says beside that it is accepted.
+    /// The properties of its CONNACK.
     told: PropertiesBuf,
-    /// What it says of itself.
+    /// The properties of its CONNECT that concern packets to it.
     says: ClientSays,
     connection: ConnectionId,
     waker: Waker,
@@ -70,8 +70,8 @@ struct Begins<'a> {
 }
 
 impl Router {
-    /// Accepts a client as who [`authenticate`](Self::authenticate) said it is, or refuses it for want of room. `waker`
-    /// is that of the task that drives its connection.
+    /// Accepts a client with the identity from [`authenticate`](Self::authenticate), or refuses it because a limit is
+    /// reached. `waker`: of the connection's task.
     pub fn connect(
         &self,
         local: &mut RouterThread,
@@ -122,10 +122,10 @@ impl Router {
                 Begins { connect, expiry, told, says, connection, waker, presence, will, access, whose, user, origin };
             let (slot, session_present, taken_over) = self.attach(local, &client, begins, event)?;
             if self.permissions.version() != permissions {
-                // they changed after they were asked for, perhaps before the session could be found to be told so
+                // they changed after they were read, possibly before the session was in the map
                 self.recompile(&mut slot.lock());
             }
-            // one that takes over takes the place of the other
+            // a take-over does not change the number of clients
             if taken_over.old.is_none() {
                 self.sessions.client_came();
             }
@@ -149,7 +149,7 @@ impl Router {
         Ok(Connected { client, session_present, until, keep_alive })
     }
 
-    /// Refuses a client of this user for whose session, which is to outlive its connection, there is no room.
+    /// Refuses a client of this user if its persistent session would exceed a limit.
     fn has_room(&self, local: &RouterThread, client: &ClientId, owner: Option<&str>) -> Result<(), CloseReason> {
         if let Some(why) = self.sessions.no_room(client, owner, local.limits.max_sessions) {
             local.count(Count::RefusedSessions, 1);
@@ -178,7 +178,7 @@ impl Router {
             local.count(count, 1);
             refused
         })?;
-        // it is not kept: after a restart nobody would know whose it was
+        // it is not stored, because after a restart its owner would be unknown
         if let Some(access) = access.filter(|access| !access.may_publish(will.topic)) {
             local.observers.may_not_publish(Action::Will, client, Some(access), will.topic, will.payload.len());
             return Ok(None);
@@ -215,9 +215,9 @@ impl Router {
         Ok(ClientId::from(id))
     }
 
-    /// Finds or makes the session and attaches the connection to it. All in one step under the lock of the map's shard:
-    /// of two connections with one Client Identifier, one is first. Observers are told under the session's lock: they
-    /// see a client's connections begin and end in their order, and deliveries in between.
+    /// Finds or creates the session and attaches the connection, in one step under the lock of the map's shard, so that
+    /// of two connections with one Client Identifier one is first. Observers are called under the session's lock: they
+    /// see connections of a client begin and end in order, with deliveries in between.
     fn attach<'e>(
         &self,
         local: &mut RouterThread,
@@ -239,8 +239,8 @@ impl Router {
         Ok((slot, false, taken_over))
     }
 
-    /// Ends the connection that a session has, if it has one, and resumes the session or ends that too; in that case
-    /// it gives back the connection that begins.
+    /// Ends the connection that has the session, if there is one, and resumes the session. If the session ends too,
+    /// returns the new connection.
     fn take_over<'c, 'e>(
         &self,
         local: &mut RouterThread,
@@ -269,7 +269,7 @@ impl Router {
         if will.is_none() {
             self.forget_will(number);
         }
-        // what the client's last packets may do is still looked at by its rights as they were
+        // the client's last packets are still checked against its old rights
         taken_over.will = will.map(|will| LastWill::of(&state, WillKept::of(None, number), will));
         taken_over.expiry = state.take_expiry();
         let is_discarded = begins.connect.clean_session || matches!(claim, Claim::Ends);
@@ -312,17 +312,17 @@ impl Router {
             }
         }
         state.whose = whose;
-        // the journal passes its notes on at the end of this statement: the session is still locked
+        // the journal is dropped at the end of this statement, while the session is locked
         self.set_expiry(&mut state.session, expiry);
         let welcome = Welcome { says, ..Welcome::new(connect.version, true, &told) };
         state.session.attach(&welcome, will, &mut self.turn(local));
         note_standing(slot, &mut state, local);
-        // the connection that began it may not have been told that it is kept
+        // the connection that began it may have ended before its CONNACK
         taken_over.stored = taken_over.stored.and(self.not_before(state.started_by));
         Ok(None)
     }
 
-    /// A new session, of a client that has none or whose session ended.
+    /// Begins a new session.
     fn begin_session(
         &self,
         local: &mut RouterThread,
@@ -345,7 +345,7 @@ impl Router {
                 .map_or(Stored::Done, |seconds| self.store(|| Record::Lasts { session, seconds: Some(seconds) }));
             taken_over.stored = taken_over.stored.and(started).and(lasts);
         } else {
-            // the end of one that was there before may not be durable yet, nor have been waited for
+            // the end of a previous session may not be durable yet
             taken_over.stored = taken_over.stored.and(self.not_before(self.sessions.ended_by()));
         }
         let mut will_number = None;
@@ -371,7 +371,7 @@ impl Router {
         slot
     }
 
-    /// The session lasts as its client asks from now on.
+    /// Sets the session's expiry.
     pub(crate) fn set_expiry(&self, session: &mut Session, expiry: Expiry) {
         if session.expiry() != expiry {
             session.set_expiry(expiry);
@@ -382,7 +382,7 @@ impl Router {
         }
     }
 
-    /// The number of one more session that a store keeps, if one does.
+    /// A number for a new session in the store, if there is a store.
     pub(super) fn new_session_number(&self) -> Option<SessionNumber> {
         self.ports.store.as_ref()?;
         self.sessions.new_number()
@@ -396,7 +396,7 @@ impl Router {
             self.clear_ended(local, &slot, ended);
         }
         if let Some(old) = taken_over.old {
-            // it finds that its session is another's, and ends
+            // it finds that it lost its session, and ends
             local.wakes.push(old);
         }
         if let Some(last) = taken_over.will {

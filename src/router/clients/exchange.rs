@@ -19,10 +19,10 @@ use crate::{
     types::{PacketId, ProtocolVersion, QoS},
 };
 
-/// What of a client's bytes was handled.
+/// How much of a client's bytes was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handled {
-    /// Packets.
+    /// Number of packets.
     pub frames: u64,
     /// Their bytes.
     pub bytes: usize,
@@ -36,9 +36,9 @@ impl Handled {
 }
 
 impl Router {
-    /// A whole frame from a client, the first of `bytes`; where it is an acknowledgement, those that follow it are
-    /// handled with it and added to `handled`, which is this one so far. Answers go to `replies`; what it sets off
-    /// elsewhere is done when this returns, but for waking: see [`RouterThread::wake`]. An error ends the connection.
+    /// Handles the first frame of `bytes` from a client. If it is an acknowledgement, those that follow are handled
+    /// with it and added to `handled`, which begins with this one. Answers go to `replies`. Its effects are complete on
+    /// return, except for waking: see [`RouterThread::wake`]. An error ends the connection.
     #[inline]
     pub fn handle_frame<'a>(
         &self,
@@ -51,7 +51,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         if frame.first >> 4 == PacketType::Publish as u8 {
             client.may_be_owed_more(&local.limits.session)?;
-            // a publisher mostly repeats a topic, and text that was valid once is valid
+            // publishers mostly repeat a topic, which then needs no validation
             let last;
             let publish = match &client.last {
                 Some(matched)
@@ -78,7 +78,7 @@ impl Router {
         self.handle_other(local, client, packet, replies)
     }
 
-    /// Acknowledgements that follow one another, with the session locked once: a subscriber sends many at a time.
+    /// Handles consecutive acknowledgements with the session locked once: a subscriber sends many at a time.
     fn handle_acks<'a>(
         &self,
         local: &mut RouterThread,
@@ -97,7 +97,7 @@ impl Router {
         let deferred = loop {
             client.may_be_owed_more(turn.limits)?;
             let action = match frame.plain_puback() {
-                // most are: no more of them is decoded
+                // most are like this, and are not decoded further
                 Some(id) => state.session.handle_puback(id, &mut turn).map(|()| Action::None)?,
                 None => {
                     let packet = codec::decode_from_client(client.version, frame)?;
@@ -120,13 +120,13 @@ impl Router {
             }
             match codec::frame(client.version, &bytes[handled.bytes..], bytes.len()) {
                 Ok(Cut::Frame(next)) if next.is_acknowledgement() && handled.frames < MOST_ACKS => frame = next,
-                // whatever it is, it is looked at as the first of what is left
+                // the caller handles it as the first of the rest
                 _ => break None,
             }
             *handled = Handled { frames: handled.frames + 1, bytes: handled.bytes + frame.len };
         };
         state.session.tell_backlog(&mut turn.journal);
-        // with the session locked: they tell the store
+        // before the session is unlocked: they report to the store
         drop(turn);
         drop(state);
         if let Some(store) = &self.ports.store {
@@ -193,7 +193,7 @@ impl Router {
         Ok(())
     }
 
-    /// A message that is larger than clients may publish is acknowledged, and nobody gets it.
+    /// A message that is larger than clients may publish is acknowledged and dropped.
     #[cold]
     fn drop_too_large(
         &self,
@@ -209,7 +209,7 @@ impl Router {
         self.answer_publish(local, client, answer, Ok(Stored::Done), replies).map(drop)
     }
 
-    /// A PUBLISH of MQTT 5, or of a client that may not say all that a PUBLISH can.
+    /// A PUBLISH in MQTT 5, or from a client with restrictions for PUBLISH.
     fn handle_marked_publish(
         &self,
         local: &mut RouterThread,
@@ -228,7 +228,7 @@ impl Router {
             if is_five {
                 return Err(ProtocolError::RetainNotSupported.into());
             }
-            // nothing tells a client of 3.1.1 that there are no retained messages: it is published without RETAIN
+            // a 3.1.1 client cannot be told that there are no retained messages: publish it without RETAIN
             let publish = Publish { retain: false, ..*publish };
             return self.handle_publish(local, client, &Incoming::plain(&publish, &[]), replies);
         }
@@ -238,7 +238,7 @@ impl Router {
         }
     }
 
-    /// A PUBLISH of MQTT 5: its topic may be one that its alias stands for.
+    /// A PUBLISH in MQTT 5, whose topic may be that of a Topic Alias.
     fn handle_publish_5(
         &self,
         local: &mut RouterThread,
@@ -249,7 +249,7 @@ impl Router {
     ) -> Result<(), CloseReason> {
         if publish.packet_id.is_some() && client.marks.have_receive_maximum() {
             let state = self.own(client)?;
-            // as many again are taken and wait
+            // twice the Receive Maximum is accepted, and the second half waits
             let most = 2 * state.session.receive_maximum();
             if state.session.unreleased().max(client.unacknowledged()) >= most {
                 return Err(ProtocolError::ReceiveMaximum.into());
@@ -273,7 +273,7 @@ impl Router {
         handled
     }
 
-    /// Goes on with a PUBLISH; `true`: it is published, and answered if it is to be.
+    /// Continues a PUBLISH. `true`: it is published, and answered if necessary.
     pub(crate) fn go_on_publishing(
         &self,
         local: &mut RouterThread,
@@ -292,7 +292,7 @@ impl Router {
                 Step::Left => return Ok(None),
                 Step::Done(stored) => stored,
                 Step::Matched(matched) => {
-                    // at QoS 2, what it sets off is kept together with that it was received
+                    // at QoS 2, the deliveries are in one group of records with the receipt
                     let once = qos == QoS::ExactlyOnce;
                     let mut leave = if once { Leave::nowhere() } else { Leave::anywhere() };
                     let stored = self.publish_matched(local, matched, &publishing.outgoing(sender), &mut leave)?;
@@ -325,7 +325,7 @@ impl Router {
         Ok(true)
     }
 
-    /// Is this QoS 2 PUBLISH to be published now?
+    /// Must this QoS 2 PUBLISH be published now?
     fn receive(
         &self,
         local: &mut RouterThread,
@@ -341,7 +341,7 @@ impl Router {
         match action {
             Action::Publish(_) => Ok(true),
             Action::Repeated(id) => {
-                // its first PUBREC may still wait for the store, perhaps on a connection that is no more
+                // its first PUBREC may still wait for the store, possibly on an earlier connection
                 let stored = self.own(client)?.session.receipts_stored();
                 answer(&local.observers, &mut client.awaited, stored, replies, |out| codec::encode::pubrec(out, id));
                 Ok(false)
@@ -385,12 +385,11 @@ impl Router {
             Packet::Pingreq => {
                 local.observers.observe(&Event::Ping { client: &client.id });
                 match &mut client.awaited {
-                    // small clients take the first packet behind a SUBSCRIBE for its answer
+                    // simple clients take the first packet after a SUBSCRIBE for its answer
                     Some(awaited) if awaited.acks.has_suback() => {
                         answer(&local.observers, &mut client.awaited, Stored::Done, replies, codec::encode::pingresp);
                     }
-                    // ahead of other acknowledgements that wait for the store: that a client stays does not depend on
-                    // the disk
+                    // before other acknowledgements that wait for the store: the Keep Alive must not depend on the disk
                     _ => {
                         local.count(Count::MessagesSent, 1);
                         codec::encode::pingresp(replies);
@@ -408,7 +407,7 @@ impl Router {
         Ok(())
     }
 
-    /// May the client be sent a SUBACK or UNSUBACK for so many filters? Clients of MQTT 5 alone set a bound.
+    /// Does the client accept a SUBACK or UNSUBACK for this number of filters? Only MQTT 5 clients set a limit.
     fn takes_answer(&self, client: &Client, filters: usize) -> Result<(), CloseReason> {
         if client.version == ProtocolVersion::V5 {
             self.own(client)?.session.takes_answer(codec::encode::suback_len_5(filters))?;
@@ -416,8 +415,8 @@ impl Router {
         Ok(())
     }
 
-    /// A SUBACK is the last of `replies`: it goes in front of messages that match its SUBSCRIBE. The retained ones that
-    /// it brought follow, then answers to later packets.
+    /// The last of `replies` is a SUBACK: it goes in front of messages that match its SUBSCRIBE. Its retained messages
+    /// follow, then answers to later packets.
     pub(crate) fn suback_sent(
         &self,
         local: &mut RouterThread,
@@ -452,7 +451,7 @@ impl Router {
         Ok(())
     }
 
-    /// Publishes QoS 2 messages that wait, until one takes the place that is free; `false`: the turn is too short.
+    /// Publishes waiting QoS 2 messages, until one takes the free place. `false`: the turn is too short.
     pub(crate) fn take_deferred(
         &self,
         local: &mut RouterThread,
@@ -504,8 +503,8 @@ impl Router {
         self.answer_publish(local, client, Answer { packet_id, qos, outcome: leave.outcome() }, result, replies)
     }
 
-    /// The client is done: why its connection ends. Its session lasts as its DISCONNECT says (MQTT 5 section
-    /// 3.14.2.2.2).
+    /// Handles a DISCONNECT. Returns the reason for the end of the connection. Sets the session's expiry if DISCONNECT
+    /// has one (MQTT 5 section 3.14.2.2.2).
     fn disconnected(&self, client: &Client, disconnect: &Disconnect<'_>) -> Result<CloseReason, CloseReason> {
         if let Some(interval) = disconnect.properties.number(PropertyId::SessionExpiryInterval) {
             let mut state = self.own(client)?;
@@ -520,7 +519,7 @@ impl Router {
         })
     }
 
-    /// A message was published; at QoS 2, that it was has to be kept with what it set off.
+    /// Records that a message was published; at QoS 2, the receipt is stored with its deliveries.
     #[inline]
     fn received(&self, local: &mut RouterThread, slot: &SlotRef, id: PacketId, qos: QoS, stored: Stored) -> Stored {
         if qos != QoS::ExactlyOnce {
@@ -529,8 +528,8 @@ impl Router {
         slot.lock().session.received(id, stored, &mut self.turn(local))
     }
 
-    /// PUBACK or PUBREC, once what the message set off is kept; or the message was refused. `true`: that was one of QoS
-    /// 2, and its place is free.
+    /// Sends PUBACK or PUBREC when the deliveries are durable, or because the message was refused. `true`: a QoS 2
+    /// message was refused, and its place is free.
     #[inline]
     fn answer_publish(
         &self,
@@ -542,7 +541,7 @@ impl Router {
     ) -> Result<bool, CloseReason> {
         let (stored, outcome) = match result {
             Ok(stored) => (stored, outcome),
-            // MQTT 5 has words for it
+            // MQTT 5 has a Reason Code for it
             Err(reason) if client.version == ProtocolVersion::V5 && reason.is_for_acknowledgement() => {
                 (Stored::Done, reason.code())
             }
@@ -572,19 +571,19 @@ impl Router {
     }
 }
 
-/// How a PUBLISH is answered.
+/// The answer to a PUBLISH.
 struct Answer {
     packet_id: PacketId,
     qos: QoS,
-    /// What MQTT 5 says of it, unless it failed.
+    /// The Reason Code, unless publishing failed.
     outcome: ReasonCode,
 }
 
-/// An acknowledgement with a Reason Code, which versions before MQTT 5 do not say.
+/// Writes an acknowledgement; the Reason Code only in MQTT 5.
 #[inline]
 fn write_ack(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, packet_id: PacketId, reason: ReasonCode) {
     codec::encode::ack_of(out, version, packet, &Ack { reason, ..Ack::from(packet_id) });
 }
 
-/// Acknowledgements for which a session is locked at once: what others send its client waits meanwhile.
+/// Most acknowledgements that are handled with the session locked once, because other threads wait for it.
 const MOST_ACKS: u64 = 64;

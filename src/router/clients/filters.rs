@@ -8,22 +8,22 @@ use hashbrown::HashTable;
 
 use crate::{topic::TopicFilter, types::SubscriptionOptions};
 
-/// The filters of a SUBSCRIBE, in order, and what is asked for each.
+/// The filters of a SUBSCRIBE, in order, with their options.
 #[derive(Clone, Copy)]
 pub(crate) enum Filters<'a> {
     Packet(&'a [(&'a TopicFilter, SubscriptionOptions)]),
     Kept(&'a KeptFilters),
 }
 
-/// Copies of filters: the packet is gone.
+/// Copies of filters, without the packet.
 #[derive(Debug)]
 pub(crate) struct KeptFilters {
     text: String,
-    /// Where each ends in the text.
+    /// The end of each filter in the text.
     ends: Vec<(usize, SubscriptionOptions)>,
 }
 
-/// Filters that were looked up, each with its QoS, by their places among all.
+/// The filters that were looked up with their QoS, by index.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     places: HashTable<usize>,
@@ -44,7 +44,7 @@ impl KeptFilters {
         self.ends.len()
     }
 
-    /// The filter in this place.
+    /// The filter with this index.
     pub(crate) fn get(&self, place: usize) -> (&TopicFilter, SubscriptionOptions) {
         let begin = place.checked_sub(1).map_or(0, |before| self.ends[before].0);
         let (end, options) = self.ends[place];
@@ -60,7 +60,7 @@ impl Filters<'_> {
         }
     }
 
-    /// The filter in this place.
+    /// The filter with this index.
     pub(crate) fn get(&self, place: usize) -> (&TopicFilter, SubscriptionOptions) {
         match self {
             Self::Packet(filters) => filters[place],
@@ -68,24 +68,24 @@ impl Filters<'_> {
         }
     }
 
-    /// Has one of them a wildcard?
+    /// Does one of them have a wildcard?
     pub(crate) fn have_wildcards(&self) -> bool {
         self.iter().any(|(filter, _)| filter.has_wildcard())
     }
 
-    /// All of them.
+    /// All filters.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&TopicFilter, SubscriptionOptions)> {
         (0..self.len()).map(|place| self.get(place))
     }
 }
 
-/// Values as the log has them: separated by commas.
+/// Values for the log, separated by commas.
 pub(crate) fn listed(values: impl Iterator<Item = impl fmt::Display>) -> String {
     values.map(|value| value.to_string()).collect::<Vec<_>>().join(",")
 }
 
 impl Seen {
-    /// The filter in this place is looked up. `false`: the same one was, at the same QoS.
+    /// Notes that the filter with this index is looked up. `false`: the same filter was looked up with the same QoS.
     pub(crate) fn add(&mut self, filters: &Filters<'_>, place: usize) -> bool {
         if filters.len() == 1 {
             return true;
@@ -104,7 +104,7 @@ impl Seen {
     }
 }
 
-/// How much it is to look for this filter in the trie: a step for each level, about.
+/// Approximate number of steps to find this filter in the trie: one for each level.
 pub(crate) fn steps_of(filter: &TopicFilter) -> usize {
     1 + memchr::memchr_iter(b'/', filter.as_str().as_bytes()).count()
 }

@@ -9,29 +9,29 @@ use crate::{
 
 /// A PUBLISH of a client.
 pub(crate) struct Incoming<'a> {
-    /// Its topic is that which an alias stands for.
+    /// With the topic of its Topic Alias.
     pub(crate) publish: &'a Publish<'a>,
     /// `None`: it is of MQTT 3.1 or 3.1.1.
     extras: Option<Extras<'a>>,
-    /// Its bytes; none where they cannot be passed on as they are.
+    /// Its bytes; empty if they cannot be forwarded unchanged.
     frame: &'a [u8],
 }
 
 impl<'a> Incoming<'a> {
-    /// Of MQTT 3.1 or 3.1.1.
+    /// A PUBLISH of MQTT 3.1 or 3.1.1.
     #[inline]
     pub(crate) fn plain(publish: &'a Publish<'a>, frame: &'a [u8]) -> Self {
         Self { publish, extras: None, frame }
     }
 
-    /// Of MQTT 5, with what its properties come to.
+    /// A PUBLISH of MQTT 5 with its interpreted properties.
     #[inline]
     pub(crate) fn with_extras(publish: &'a Publish<'a>, extras: Extras<'a>, frame: &'a [u8]) -> Self {
         let is_as_it_was = !publish.properties.has(PropertyId::TopicAlias);
         Self { publish, extras: Some(extras), frame: if is_as_it_was { frame } else { &[] } }
     }
 
-    /// On its way.
+    /// The message to publish.
     #[inline(always)]
     pub(crate) fn outgoing(&self, Sender { client, user }: Sender<'a>) -> Outgoing<'a> {
         let mut outgoing = match self.extras {

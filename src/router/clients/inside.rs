@@ -1,5 +1,5 @@
-//! Clients within this process: a session like any other, without a connection. Their messages wait in its queue until
-//! the program takes them.
+//! Clients within this process: their sessions are like others, but without a connection. Messages wait in the queue
+//! until the program takes them.
 
 use std::{task::Waker, time::Instant};
 
@@ -26,18 +26,18 @@ use crate::{
     types::{ClientId, PacketId, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
-/// A session that a client within this process asks for.
+/// The session of a client within this process.
 #[derive(Clone, Debug)]
 pub struct InsideSession {
-    /// Its Client Identifier: it begins with `$`, as no other client's does.
+    /// Its Client Identifier begins with `$`, which is reserved for these clients.
     pub id: ClientId,
-    /// It outlives its client, and the process where there is a store.
+    /// It outlives its client and, with a store, the process.
     pub durable: bool,
-    /// How much may wait in it.
+    /// The limits of its queue.
     pub bound: Bound,
 }
 
-/// A client that is about to have its session.
+/// A client before it has its session.
 struct Begins {
     connection: ConnectionId,
     waker: Waker,
@@ -45,8 +45,8 @@ struct Begins {
 }
 
 impl Router {
-    /// A client within this process begins. `waker` is woken when there is something to [take](Self::take). Gives when
-    /// it is durable that it has a session. An error: there is no such session for it.
+    /// Attaches a client within this process. `waker` is woken when there is something to [take](Self::take). Returns
+    /// when the session is durable. `Err`: the client cannot have this session.
     pub fn attach_inside(
         &self,
         local: &mut RouterThread,
@@ -62,7 +62,7 @@ impl Router {
         }
         let connection = self.sessions.new_connection();
         let began = self.sessions.moments.tick(local.observers.now);
-        // as of a client of this machine
+        // like a client of this machine
         let peer = Peer { address: PeerAddress::Unix, loopback_listener: true, listener: Peer::NO_LISTENER };
         let presence = Arc::new(Presence::new(began, peer, 0, None));
         let begins = Begins { connection, waker, presence: presence.clone() };
@@ -79,7 +79,7 @@ impl Router {
         Ok((Client::inside(asked.id.clone(), (slot, presence), connection, &local.limits), stored))
     }
 
-    /// Finds or makes the session, under the lock of the map's shard; `None`: another client has it.
+    /// Finds or creates the session, under the lock of the map's shard. `None`: another client has it.
     fn find_or_begin_inside(
         &self,
         local: &mut RouterThread,
@@ -123,7 +123,7 @@ impl Router {
         state.version = ProtocolVersion::V5;
         self.set_expiry(&mut state.session, Expiry::Never);
         if let Some(session) = state.session.number() {
-            // what it waits for it gets, though nothing more can be stored
+            // it gets its messages even if the store has failed
             let _ = self.store(|| Record::Attached { session, owner: None, will: None });
         }
         state.session.attach_inside(bound, &mut self.turn(local));
@@ -160,8 +160,8 @@ impl Router {
         slot
     }
 
-    /// Subscribes a client within this process: gives when that is durable, or the first filter that is refused. It is
-    /// done in one go, in turns of which each begins when `now` says.
+    /// Subscribes a client within this process. Returns when that is durable, or the first filter that is refused. All
+    /// is done in this call, in turns that begin at the times of `now`.
     pub fn subscribe_inside(
         &self,
         local: &mut RouterThread,
@@ -198,7 +198,7 @@ impl Router {
         }
     }
 
-    /// The filters that a client within this process is subscribed to.
+    /// The filters of a client within this process.
     pub fn filters_inside(&self, client: &Client) -> Vec<String> {
         let (ids, shared) = {
             let state = client.slot.lock();
@@ -210,7 +210,7 @@ impl Router {
         filters
     }
 
-    /// Ends subscriptions of a client within this process.
+    /// Removes subscriptions of a client within this process.
     pub fn unsubscribe_inside(
         &self,
         local: &mut RouterThread,
@@ -232,8 +232,8 @@ impl Router {
         unsubscribing.stored
     }
 
-    /// A client within this process takes its next message, if there is one and it has acknowledged enough of those
-    /// before. Until there is one again, its waker is woken once. `true`: there may be more.
+    /// Takes the next message for a client within this process, if there is one and its window has a place. Otherwise
+    /// its waker is woken once when there is. `true`: there may be more.
     pub fn take(&self, local: &mut RouterThread, client: &Client) -> (Option<Taken>, bool) {
         let mut state = client.slot.lock();
         if !client.is_attached() {
@@ -253,14 +253,14 @@ impl Router {
         (taken, more)
     }
 
-    /// A client within this process acknowledges what it took. `false`: it has done so before, or it has no session any
-    /// more.
+    /// Acknowledges a message that a client within this process took. `false`: it was acknowledged before, or the
+    /// session has ended.
     pub fn acknowledge(&self, local: &mut RouterThread, client: &Client, ack: u64) -> bool {
         let found = {
             let mut state = client.slot.lock();
             let found = client.is_attached() && state.session.acknowledge(ack, &mut self.turn(local));
             if found && state.session.has_waiting() {
-                // it may have waited for a place in the window
+                // a message may wait for this place in the window
                 client.slot.signal(&state, &mut local.wakes);
             }
             found
@@ -271,20 +271,20 @@ impl Router {
         found
     }
 
-    /// What a client within this process missed since it came.
+    /// Messages that a client within this process missed since it was attached.
     pub fn missed(&self, client: &Client) -> Missed {
         client.slot.lock().session.missed()
     }
 
-    /// The session of a client within this process ends with it.
+    /// Lets the session of a client within this process end with the client.
     pub fn end_with_client(&self, client: &Client) {
         if let Ok(mut state) = self.own(client) {
             self.set_expiry(&mut state.session, Expiry::WithConnection);
         }
     }
 
-    /// Publishes a message that comes from within this process: gives when what it sets off is durable, and how many
-    /// subscribers it has (a group counts as one). Rules are not asked. An error: it was not published.
+    /// Publishes a message from within this process, without access rules. Returns when its deliveries are durable, and
+    /// the number of subscribers (a group counts as one). `Err`: it was not published.
     pub fn publish_inside(
         &self,
         local: &mut RouterThread,
@@ -299,7 +299,7 @@ impl Router {
             let stored = self.publish_matched(local, matched, outgoing, &mut Leave::nowhere())?;
             Ok((stored, receivers))
         };
-        // a plug-in that panics is not the publisher's fault
+        // the publisher is not to blame for a plug-in that panics
         local.finish(|local| self.together(|| publish(local))).0
     }
 }

@@ -19,10 +19,10 @@ use crate::{
 };
 
 impl Router {
-    /// A connection ended: its session ends with it, or waits for the client. Nothing happens where another connection
-    /// has taken the session over. Gives how many messages for the client were dropped since it was last gone.
+    /// A connection ended: its session ends too, or waits for the client. Does nothing if another connection has taken
+    /// the session over. Returns the number of dropped messages since the last time.
     ///
-    /// To be called within a store's group: that its client is gone is kept together with its Will.
+    /// Call it within a group of records, so that the end and the Will are stored together.
     pub(super) fn disconnect(
         &self,
         local: &mut RouterThread,
@@ -54,7 +54,7 @@ impl Router {
             last = will.map(|will| LastWill::of(&state, WillKept::of(None, will_number), will));
         } else {
             let session = state.session.number();
-            // at the end of the process, what no store has ends with it
+            // at the end of the process, a session without a store ends too
             let delay = will.as_ref().and_then(StoredWill::delay).filter(|_| !is_shutdown(reason) || session.is_some());
             let due = delay.and_then(|delay| now.checked_add(delay));
             if let Some(session) = session {
@@ -69,7 +69,7 @@ impl Router {
             last = is_due.map(|will| LastWill::of(&state, WillKept::of(session, will_number), will));
             key = state.leave(kept.and_then(|kept| now.checked_add(kept)), waits, due, connection.0);
         }
-        // with the lock held: before anything of the client's next connection
+        // with the lock held, so that it precedes the client's next connection
         if !is_inside {
             self.sessions.client_left();
             local.observers.observe(&Event::Disconnect { client: &client, info: state.info(), reason });
@@ -87,13 +87,13 @@ impl Router {
         dropped
     }
 
-    /// Removes what the router has of a session that ended.
+    /// Removes a session that ended from the router.
     fn forget(&self, local: &mut RouterThread, slot: &SlotRef, client: &ClientId, ended: Ended) {
         self.sessions.remove(client, slot);
         self.clear_ended(local, slot, ended);
     }
 
-    /// Removes what a session that ended leaves; messages of its groups go to other members.
+    /// Removes the subscriptions of a session that ended, and moves its messages of groups to other members.
     pub(super) fn clear_ended(&self, local: &mut RouterThread, slot: &SlotRef, ended: Ended) {
         let Ended { subscriptions, groups, moved } = ended;
         self.remove_subscriptions(slot, &subscriptions);
@@ -101,8 +101,8 @@ impl Router {
         groups.iter().for_each(|group| self.subscriptions.give_back(group));
     }
 
-    /// The session is no more: gives what it leaves, and when that it ended is kept. With its lock held: before the
-    /// records of a session that takes its place.
+    /// Ends a session, and returns its rest and when its end is durable. Call it with the session locked, so that the
+    /// records of a new session follow.
     pub(super) fn end_locked(
         &self,
         local: &mut RouterThread,
@@ -124,8 +124,8 @@ impl Router {
         (ended, stored)
     }
 
-    /// Ends the sessions whose clients have been away for too long, and publishes Wills whose delays are over; of both,
-    /// no more than `most` at a time. Gives when the next one is due.
+    /// Ends expired sessions and publishes Wills whose delay is over, at most `most` of them. Returns when the next one
+    /// is due.
     pub fn expire_sessions(&self, local: &mut RouterThread, now: Instant, most: usize) -> Option<Instant> {
         for _ in 0..most {
             let (key, slot) = match self.sessions.next_expired(now) {
@@ -133,16 +133,16 @@ impl Router {
                 Expired::NotBefore(at) => return Some(at),
                 Expired::None => return None,
             };
-            // what becomes of a Will is kept together with what it sets off
+            // the end of a Will and its deliveries are stored together
             self.together(|| self.look_at(local, &slot, key, now));
         }
         Some(now)
     }
 
-    /// A session whose client is away asked to be looked at now.
+    /// Handles a session whose timer has expired.
     fn look_at(&self, local: &mut RouterThread, slot: &SlotRef, key: ExpiryKey, now: Instant) {
         let mut state = slot.lock();
-        // the client came back between, and may have gone away again
+        // the client returned meanwhile, and may have left again
         if state.ended || state.expiry() != Some(key) {
             return;
         }
@@ -173,8 +173,8 @@ impl Router {
         }
     }
 
-    /// Ends the session of a client that is away, whose Will, if one waits, is published or not; `false`: it is not
-    /// away.
+    /// Ends the session of a client that is away. `publishes_will`: publish a Will that waits. `false`: the client is
+    /// not away.
     pub(crate) fn end_away(&self, local: &mut RouterThread, client: &ClientId, publishes_will: bool) -> bool {
         let Some(slot) = self.sessions.get(client) else { return true };
         let (done, _) = local.finish(|local| {
@@ -208,8 +208,8 @@ impl Router {
         local.observers.observe(&Event::SessionExpired { client, after });
     }
 
-    /// Publishes Wills as the server ends: before connections do, so that those that wait for them get them. Those of
-    /// all clients that are connected; and those with a delay, unless their sessions go on after the next start.
+    /// Publishes Wills when the server ends, before connections end, so that subscribers get them: the Wills of all
+    /// connected clients, and delayed Wills unless their sessions continue after the next start.
     pub fn publish_all_wills(&self, local: &mut RouterThread) {
         for slot in self.sessions.all() {
             let publish = |local: &mut RouterThread| {
@@ -218,31 +218,31 @@ impl Router {
                 let session = state.session.number();
                 let kept = WillKept::of(session, state.will_number.take());
                 if let Some(session) = session {
-                    // what the store has of its Will goes with what that sets off
+                    // the stored Will is removed together with the records of its deliveries
                     let _ = self.store(|| Record::Detached { session, will: WillLeft::Gone });
                 }
                 let last = LastWill::of(&state, kept, will);
                 drop(state);
                 self.publish_will(local, last);
             };
-            // no plug-in that panics keeps the others' from being published
+            // a plug-in that panics must not prevent the other Wills
             local.finish(|local| self.together(|| publish(local)));
             local.wake();
         }
     }
 }
 
-/// What a session that ended leaves.
+/// The rest of a session that ended.
 #[derive(Default)]
 pub(super) struct Ended {
     subscriptions: Vec<FilterId>,
-    /// It has left these.
+    /// The groups that it has left.
     groups: Vec<GroupRef>,
-    /// Messages that are other members' now.
+    /// Messages for other members of groups.
     moved: Vec<(GroupRef, Moved)>,
 }
 
-/// A client came or went away: its groups are told.
+/// Reports to the session's groups that its client connected or left.
 pub(super) fn note_standing(slot: &SlotRef, state: &mut SlotState, local: &RouterThread) {
     if let SlotState { shared: Some(shared), session, .. } = state {
         shared.set_standing(slot, Standing::of(session, &local.limits.session));
@@ -253,7 +253,7 @@ fn is_shutdown(reason: &CloseReason) -> bool {
     matches!(reason, CloseReason::ServerShutdown)
 }
 
-/// The Will that is to be published before the server ends, if there is one.
+/// The Will to be published before the server ends, if there is one.
 fn take_last_will(local: &RouterThread, state: &mut SlotState) -> Option<StoredWill> {
     let kept = state.session.expiry().within(local.limits.session_expiry);
     let goes_on = state.session.number().is_some() && kept.is_none_or(|kept| !kept.is_zero());

@@ -8,26 +8,25 @@ use crate::{
     types::{ProtocolVersion, QoS, SubscriptionOptions},
 };
 
-/// What holds for one connection from its CONNECT to its end, whatever becomes of the limits meanwhile: a client of
-/// MQTT 5 was told so.
+/// The restrictions of one connection. They are fixed at CONNECT, because an MQTT 5 client was told about them then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marks(u8);
 
-/// The bits in which the first byte of a PUBLISH says these (section 3.3.1). As a mark: the client may not set it.
+/// Bits of the first byte of a PUBLISH (section 3.3.1). As a mark: the client may not set the bit.
 const RETAIN: u8 = 0b0001;
 const QOS_1: u8 = 0b0010;
 const QOS_2: u8 = 0b0100;
-/// The client speaks MQTT 5.
+/// The client uses MQTT 5.
 const FIVE: u8 = 0b0001_0000;
-/// It was told a Receive Maximum.
+/// Its CONNACK had a Receive Maximum.
 const RECEIVE_MAXIMUM: u8 = 0b0010_0000;
 /// See [`Connect::bridge`].
 const BRIDGE: u8 = 0b0100_0000;
-/// Its payloads have a limit.
+/// The size of its payloads is limited.
 const MESSAGE_SIZE: u8 = 0b1000_0000;
 
 impl Marks {
-    /// Those of a connection that begins.
+    /// The marks of a new connection.
     pub(crate) fn new(connect: &Connect<'_>, limits: &RouterLimits) -> Self {
         let is_five = connect.version == ProtocolVersion::V5;
         let mut marks = match limits.says.max_qos {
@@ -46,23 +45,23 @@ impl Marks {
         Self(marks)
     }
 
-    /// Is a PUBLISH to be looked at further?
+    /// Does a PUBLISH need further checks?
     #[inline]
     pub(crate) fn concern_publish(self) -> bool {
         self.0 & !BRIDGE != 0
     }
 
-    /// Has a PUBLISH with this first byte a QoS that the client may not use?
+    /// Does a PUBLISH with this first byte have a QoS that the client may not use?
     pub(crate) fn refuse_qos(self, first: u8) -> bool {
         self.0 & first & (QOS_1 | QOS_2) != 0
     }
 
-    /// Has it RETAIN, which the client may not set?
+    /// Does it have RETAIN, which the client may not set?
     pub(crate) fn refuse_retain(self, first: u8) -> bool {
         self.0 & first & RETAIN != 0
     }
 
-    /// Is the payload of a PUBLISH to be looked at?
+    /// Must the size of a payload be checked?
     pub(crate) fn limit_messages(self) -> bool {
         self.0 & MESSAGE_SIZE != 0
     }
@@ -71,12 +70,12 @@ impl Marks {
         self.0 & RECEIVE_MAXIMUM != 0
     }
 
-    /// Are subscriptions granted as they are asked for?
+    /// Are subscriptions changed before they are granted?
     pub(crate) fn concern_subscriptions(self) -> bool {
         self.0 & (BRIDGE | QOS_1 | QOS_2) != 0
     }
 
-    /// A subscription as it is granted.
+    /// Changes a subscription to the granted form.
     pub(crate) fn grant(self, filter: &TopicFilter, options: &mut SubscriptionOptions) {
         let most = match self.0 & (QOS_1 | QOS_2) {
             0 => QoS::ExactlyOnce,
@@ -85,9 +84,9 @@ impl Marks {
         };
         options.qos = options.qos.min(most);
         if self.0 & BRIDGE != 0 {
-            // as MQTT 5 lets bridges say for themselves
+            // MQTT 5 lets bridges request this themselves
             options.retain_as_published = true;
-            // not where a group shares messages: one that is nobody else's would be lost [MQTT-3.8.3-4]
+            // except in a group: messages of its other members would be lost [MQTT-3.8.3-4]
             options.no_local = !filter.as_str().starts_with(SHARE_PREFIX);
         }
     }

@@ -10,15 +10,15 @@
 //! | `client` | a connected client and its output |
 //! | `welcome` | the properties of CONNECT and CONNACK |
 //! | `exchange` | its packets, through its session |
-//! | `turn` | what a connection remembers of its turns |
+//! | `turn` | the figures of a connection's turns |
 //! | `marks` | unusual properties of a connection, as bits |
-//! | `incoming` | a PUBLISH of a client, and what it means |
+//! | `incoming` | an interpreted PUBLISH of a client |
 //! | `subscribe`, `unsubscribe` | its subscriptions and the retained messages they bring |
 //! | `filters` | the Topic Filters of one packet |
-//! | `operation`, `resume` | a packet that a turn is too short for |
-//! | `unfinished` | what is still on its way |
+//! | `operation`, `resume` | packets that take several turns |
+//! | `unfinished` | output that remains to be sent at a shutdown |
 //! | `inside` | clients within this process |
-//! | `restore` | sessions and retained messages as a store kept them |
+//! | `restore` | sessions and retained messages from the store |
 
 mod access;
 mod authenticating;

@@ -13,7 +13,7 @@ use crate::{
     types::{PacketId, RetainHandling, SubscriptionOptions},
 };
 
-/// What is left to do for a packet.
+/// The rest of a packet.
 #[derive(Debug)]
 pub(crate) enum Operation {
     Subscribe {
@@ -28,46 +28,46 @@ pub(crate) enum Operation {
         publishing: Box<Publishing>,
         packet_id: Option<PacketId>,
     },
-    /// QoS 2 messages that waited for a place, which others that were refused have given back.
+    /// Waiting QoS 2 messages can take places that refused messages freed.
     TakeDeferred,
 }
 
-/// A SUBSCRIBE on its way. Its filters go into the trie first, then the retained messages of each are looked up; each
-/// in as many steps as it takes, with nothing locked in between. The SUBACK follows, behind it the retained messages,
-/// then what was published meanwhile.
+/// A SUBSCRIBE in progress. First all filters go into the trie, then the retained messages of each are looked up, in as
+/// many steps as necessary and with nothing locked in between. Then follow the SUBACK, the retained messages, and
+/// messages that were published meanwhile.
 pub(crate) struct Subscribing {
     pub(super) packet_id: PacketId,
-    /// Of the packet, where somebody is told of them.
+    /// The properties of the packet, if an observer gets them.
     pub(super) properties: PropertiesBuf,
     /// The number of the last message before the SUBSCRIBE.
     pub(super) before: u64,
     pub(super) access: Option<Arc<Access>>,
-    /// Nothing more can be stored.
+    /// The store has failed.
     pub(super) refuses: bool,
-    /// Filters that the client has.
+    /// Number of filters that the client has.
     pub(super) held: usize,
-    /// For each filter that was looked at.
+    /// For each filter that was handled.
     pub(super) codes: Vec<SubackCode>,
-    /// The retained messages when all filters were in the trie. What was retained since is delivered as it is
-    /// published: it is newer than other messages of its topic that may wait by now.
+    /// The retained messages when all filters were in the trie. Later ones are delivered when they are published,
+    /// because they are newer than queued messages of their topic.
     pub(super) present: Option<Present>,
-    /// Filters in front of this have their retained messages.
+    /// The index of the first filter whose retained messages are not looked up.
     pub(super) next: usize,
     pub(super) seen: Seen,
-    /// Filters that the client had before, and whose retained messages it wants only if it had not.
+    /// Filters that the client had before, and whose retained messages it wants only for a new subscription.
     pub(super) had: Vec<usize>,
-    /// Where the walk over those of the next filter was left.
+    /// Where the walk for the next filter was interrupted.
     pub(super) place: Option<Place>,
-    /// The numbers of retained messages, where they are looked up in more than one step: in front of what is published
-    /// meanwhile.
+    /// The reserved numbers of retained messages, if they are looked up in several steps: they precede messages that
+    /// are published meanwhile.
     pub(super) numbers: Option<Range<u64>>,
-    /// The session was told that the SUBACK is due.
+    /// The session knows that the SUBACK is due.
     pub(super) waits: bool,
     /// It takes more than one turn.
     pub(super) is_left: bool,
     /// There were retained messages.
     pub(super) brings: bool,
-    /// When what was granted is durable.
+    /// When the granted subscriptions are durable.
     pub(super) stored: Stored,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Debug for Subscribing {
 }
 
 impl Subscribing {
-    /// Does this filter bring its retained messages?
+    /// Are retained messages sent for this filter?
     pub(super) fn wants_retained(&self, options: SubscriptionOptions, place: usize) -> bool {
         match options.retain_handling {
             RetainHandling::Send => true,
@@ -87,22 +87,22 @@ impl Subscribing {
         }
     }
 
-    /// As many retained messages may wait for a session as there are, and a queue's worth more.
+    /// Most retained messages that may be queued for the session: as many as exist, and a queue's limit more.
     pub(super) fn max(&self, local: &RouterThread) -> usize {
         let messages = self.present.map_or(0, |present| present.messages);
         messages.saturating_add(local.limits.session.max_queued_messages)
     }
 }
 
-/// An UNSUBSCRIBE on its way.
+/// An UNSUBSCRIBE in progress.
 #[derive(Debug)]
 pub(crate) struct Unsubscribing {
     pub(super) packet_id: PacketId,
-    /// Of the packet, where somebody is told of them.
+    /// The properties of the packet, if an observer gets them.
     pub(super) properties: PropertiesBuf,
-    /// Filters in front of this are given up.
+    /// The index of the first filter that is not removed.
     pub(super) next: usize,
     pub(super) stored: Stored,
-    /// For each of them, in MQTT 5.
+    /// For each removed filter, in MQTT 5.
     pub(super) codes: Vec<ReasonCode>,
 }

@@ -13,17 +13,17 @@ use crate::{
     types::{ClientId, ClientIdBinding, SessionOwnership, UserName},
 };
 
-/// What becomes of a session when a client asks for it.
+/// What happens to a session that a client requests.
 pub(crate) enum Claim {
-    /// It is the client's from now on.
+    /// The client gets it.
     Granted,
-    /// It ends, and the client gets a new one: its user is not configured any more.
+    /// It ends, and the client gets a new one: the previous user is not configured any more.
     Ends,
 }
 
 impl Router {
-    /// The Client Identifier that the client has, as it is bound to its user name (`auth.client_id`). `client` is the
-    /// one that it gave, or was given.
+    /// Checks or changes the Client Identifier, if it is bound to the user name (`auth.client_id`). `client`: from the
+    /// CONNECT, or assigned.
     pub(crate) fn bind_client_id(
         &self,
         local: &RouterThread,
@@ -32,7 +32,7 @@ impl Router {
         identity: &Identity,
     ) -> Result<ClientId, CloseReason> {
         let binding = local.limits.client_id;
-        // the broker's own are nobody's
+        // identifiers of the broker itself have no owner
         if binding == ClientIdBinding::Any || client.as_str().starts_with('$') {
             return Ok(client);
         }
@@ -58,13 +58,13 @@ impl Router {
         }
     }
 
-    /// The user whose sessions a client's are; `None`: nobody's, as its name was not proved.
+    /// The user that owns a client's sessions. `None`: the user is not authenticated.
     pub(crate) fn owner_of(&self, identity: &Identity) -> Option<Box<SessionOwner>> {
         let login = self.ports.authenticate.as_ref()?.login(identity)?;
         Some(Box::new(SessionOwner { user: UserName::from(identity.user.as_deref()?), login }))
     }
 
-    /// May a client of this user have the session? The error refuses its CONNECT.
+    /// May a client of this user have the session? An error refuses its CONNECT.
     pub(crate) fn claim(
         &self,
         local: &RouterThread,
@@ -78,7 +78,7 @@ impl Router {
             return Ok(Claim::Granted);
         }
         let user = owner.user.as_str();
-        // a plug-in that panics has not said that the user is gone
+        // if a plug-in panics, the user counts as configured
         let is_configured = |authenticate: &std::sync::Arc<dyn super::super::Authenticate>| {
             caught(|| authenticate.is_configured(owner)).unwrap_or(true)
         };
@@ -110,7 +110,7 @@ impl Login {
     }
 }
 
-/// Is this the user's name, or does it begin with it? `bobby` does not begin with `bob`.
+/// Is it the user's name, or does it begin with that? `bobby` does not begin with `bob`.
 fn begins_with(client: &str, user: &str) -> bool {
     client.strip_prefix(user).is_some_and(|rest| rest.chars().next().is_none_or(|next| !next.is_alphanumeric()))
 }

@@ -16,9 +16,9 @@ use crate::{
 };
 
 impl Router {
-    /// Takes over what a store kept. To be called once, before any client is accepted: Wills of clients that were
-    /// connected when the process ended are published, or their delays begin; sessions whose clients have been away too
-    /// long end at the next [`expire_sessions`](Self::expire_sessions), which publishes Wills whose delays are over.
+    /// Takes over the restored state. Call it once, before clients are accepted. Wills of clients that were connected
+    /// at the end of the process are published, or their delays begin. Expired sessions end in the next
+    /// [`expire_sessions`](Self::expire_sessions), which also publishes Wills whose delay is over.
     pub fn restore(&self, local: &mut RouterThread, restored: Restored, now: Instant) {
         let Restored { mut sessions, retained, wills, next_session } = restored;
         self.sessions.set_next_number(next_session);
@@ -66,10 +66,10 @@ impl Router {
         self.note_restored(&slot, now);
         slot.lock().whose = owner.map(Box::new);
         self.list_expiring(&slot, &mut slot.lock());
-        // one that is due ends at once
+        // an expired session ends at once
         let left = expiry.within(local.limits.session_expiry).map(|expiry| expiry.saturating_sub(away));
         let ends = left.and_then(|left| now.checked_add(left));
-        // the broker's end is no reason to say that a client is gone: it has all of the delay to come back in
+        // the client may not have noticed the broker's end: it has the whole delay to return
         let due = will.as_ref().and_then(StoredWill::delay).map(|delay| will_left.unwrap_or(delay));
         let due = due.and_then(|left| now.checked_add(left));
         if let (Some(due), None) = (due, will_left) {
@@ -79,7 +79,7 @@ impl Router {
         if let Some(key) = key {
             self.sessions.expire_at(key, slot.clone());
         }
-        // whose it is shows when its client is back
+        // the owner is known when the client returns
         self.sessions.owners.add(None);
         self.sessions.restore(&client, slot);
     }

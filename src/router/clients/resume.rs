@@ -9,7 +9,8 @@ use super::{
 use crate::session::CloseReason;
 
 impl Router {
-    /// Goes on with what an earlier turn was too short for, as far as this one goes. An error ends the connection.
+    /// Continues the packet that an earlier turn was too short for, as far as this turn allows. An error ends the
+    /// connection.
     pub fn resume(
         &self,
         local: &mut RouterThread,
@@ -30,26 +31,25 @@ impl Router {
             Operation::TakeDeferred => self.take_deferred(local, client, replies),
         };
         if done != Ok(true) {
-            // at an error too: what it holds is given back when the connection ends
+            // also after an error: its resources are freed when the connection ends
             client.set_operation(operation);
             local.work.spend();
         }
         done.map(|_| ())
     }
 
-    /// The turn is too short for this.
+    /// The turn is too short: the rest follows in later turns.
     #[cold]
     pub(crate) fn leave(&self, local: &mut RouterThread, client: &mut Client, operation: Operation) {
         client.set_operation(Box::new(operation));
         local.work.spend();
     }
 
-    /// The client's connection ends: what is left to do for its last packet is not done. To be called before
-    /// [`end`](Self::end).
+    /// The client's connection ends: drops the rest of its last packet. Call it before [`end`](Self::end).
     pub fn abandon(&self, _: &mut RouterThread, client: &mut Client) {
         let Some(operation) = client.take_operation() else { return };
         match *operation {
-            // what is in the trie by now is the session's, as if the connection had ended just before the SUBACK
+            // filters in the trie stay with the session, as if the connection had ended just before the SUBACK
             Operation::Subscribe { subscribing, .. } => {
                 if let Some(place) = subscribing.place {
                     self.retained.give_up(place);

@@ -24,13 +24,13 @@ use crate::{
 /// Bytes of `$share/`, the name of a group, and the separator behind it.
 const MOST_OF_GROUP: usize = 1_024;
 
-/// Filters for which the trie is locked once.
+/// Number of filters for which the trie is locked once.
 const FILTERS_AT_ONCE: usize = 256;
 
 impl Router {
-    /// Grants or refuses each filter, in order: as if each had come alone [MQTT-3.8.4-4], except that retained messages
-    /// are looked up once where the same filter comes again with the same QoS. An error: the session is another
-    /// connection's by now.
+    /// Grants or refuses each filter in order, as in separate packets [MQTT-3.8.4-4], except that a filter that is
+    /// repeated with the same QoS gets its retained messages once. `Err`: another connection has taken the session
+    /// over.
     pub(crate) fn subscribe(
         &self,
         local: &mut RouterThread,
@@ -58,10 +58,10 @@ impl Router {
             let mut state = self.own(client)?;
             let before = state.session.last_number();
             if is_kept {
-                // its SUBACK waits for the store, and messages of the new subscriptions come as soon as they are there
+                // its SUBACK waits for the store, and messages for the new subscriptions arrive at once
                 state.session.wait_for_suback(before);
             } else {
-                // what others send to the new subscriptions in this turn comes behind it
+                // messages for the new subscriptions in this turn follow the SUBACK
                 state.session.keep_place(&mut local.pool);
             }
             let shared = state.shared.as_ref().map_or(0, |shared| shared.len());
@@ -88,7 +88,7 @@ impl Router {
         })
     }
 
-    /// Goes on with a SUBSCRIBE; `true`: it is answered.
+    /// Continues a SUBSCRIBE. `true`: it is answered.
     pub(crate) fn go_on_subscribing(
         &self,
         local: &mut RouterThread,
@@ -103,7 +103,7 @@ impl Router {
         });
         let is_owned = if is_done { client.is_attached() } else { self.let_others_wait(local, client, subscribing) };
         if !is_owned {
-            // retained messages wait in a session that is another connection's by now, which was told nothing
+            // retained messages may be in a session that another connection took over and that was not signalled
             client.slot.signal(&client.slot.lock(), &mut local.wakes);
         }
         if panicked || !is_owned {
@@ -125,7 +125,7 @@ impl Router {
         Ok(true)
     }
 
-    /// Puts the filters into the trie, as many as the turn is long enough for; `true`: all of them are.
+    /// Puts filters into the trie, as many as the turn allows. `true`: all of them.
     pub(super) fn take_filters(
         &self,
         local: &mut RouterThread,
@@ -166,7 +166,7 @@ impl Router {
     ) -> Added {
         let Subscribing { access, refuses, held, codes, had, .. } = subscribing;
         let mut added = Added { filters: Vec::with_capacity(places.len()), groups: Vec::new() };
-        // asked before the lock: a plug-in may take its time
+        // before the lock: a plug-in may take long
         let no_memory = local.observers.refuses(Refused::Subscriptions);
         let may = |filter| match refuses {
             true => Err(ReasonCode::QuotaExceeded),
@@ -212,7 +212,7 @@ impl Router {
         added
     }
 
-    /// The session notes which filters are its. `false`: it ended meanwhile, and they are taken back.
+    /// Notes in the session which filters are its own. `false`: it has ended, and they are removed again.
     fn own_subscriptions(&self, local: &RouterThread, slot: &SlotRef, added: Added) -> bool {
         let Added { filters, groups } = added;
         let mut state = slot.lock();
@@ -234,8 +234,7 @@ impl Router {
         is_owned
     }
 
-    /// Looks up the retained messages of filters that were granted, as many as the turn is long enough for; `true`: of
-    /// all of them.
+    /// Looks up the retained messages of granted filters, as many as the turn allows. `true`: of all of them.
     pub(super) fn look_up_retained(
         &self,
         local: &mut RouterThread,
@@ -259,7 +258,7 @@ impl Router {
                     let client = &client.id;
                     local.observers.observe(&Event::Subscribe { client, info, filter, qos, options, properties });
                 }
-                // a group is sent no retained messages: they would be any member's
+                // a group gets no retained messages, because any member could get them
                 if !filter.as_str().starts_with(SHARE_PREFIX)
                     && subscribing.wants_retained(options, place)
                     && (!is_new || subscribing.seen.add(filters, place))
@@ -275,13 +274,13 @@ impl Router {
         true
     }
 
-    /// The retained messages that match, in front of whatever is published from now on. They are looked up with the
-    /// session locked: a message that is retained at the same time is delivered either by this or after it. `true`:
-    /// these are all.
+    /// Queues the matching retained messages before messages that are published from now on. They are looked up with
+    /// the session locked: a message that is retained at the same time is delivered either here or later. `true`: these
+    /// are all.
     ///
-    /// As many may wait for one session as there are, and a queue's worth more: a client that subscribes, whatever the
-    /// filters, gets them all; one that subscribes again and again without taking them has no more for it, and what
-    /// each filter would bring then counts as one message dropped.
+    /// At most as many are queued for one session as there are, and a queue's limit more: a client that subscribes gets
+    /// all of them, whatever its filters. If it subscribes repeatedly without reading, further ones are dropped, which
+    /// counts as one message for each filter.
     fn send_retained(
         &self,
         local: &mut RouterThread,
@@ -322,7 +321,7 @@ impl Router {
             let payload = message.payload().len();
             let observers = &mut turn.journal.recorder.observers;
             observers.dropped(session.id(), message.topic(), payload, DropReason::QueueFull);
-            // the others would be dropped too: to find them would only keep other clients waiting
+            // further ones would be dropped too: looking for them would only delay other clients
             ControlFlow::Break(())
         });
         drop(turn);
@@ -334,9 +333,9 @@ impl Router {
     }
 
     /// The SUBSCRIBE needs another turn. Messages that are published until then wait for the SUBACK and for the
-    /// retained messages that remain to be found.
+    /// remaining retained messages.
     ///
-    /// If few messages are retained, the session learns that only here, and messages since the first look-up are sent
+    /// If only few messages are retained, the session learns this here, and messages since the first look-up are sent
     /// before the remaining retained ones.
     pub(super) fn let_others_wait(
         &self,
@@ -359,7 +358,7 @@ impl Router {
         true
     }
 
-    /// All filters are in the trie: what is retained up to now is what they bring.
+    /// All filters are in the trie: from now on the set of retained messages to be sent is fixed.
     fn begin_look_up(
         &self,
         local: &RouterThread,
@@ -373,7 +372,7 @@ impl Router {
             subscribing.present = Some(present);
             return;
         }
-        // in one step: what comes to the session from now on is newer
+        // in one step: messages that arrive from now on are newer
         let mut state = client.slot.lock();
         if !subscribing.waits && client.is_attached() {
             subscribing.waits = true;
@@ -389,7 +388,7 @@ impl Router {
         }
     }
 
-    /// The SUBACK, once what it grants is kept; and behind it what it brings.
+    /// Answers with the SUBACK, when the granted subscriptions are durable; the retained messages follow.
     fn answer_subscribe(
         &self,
         local: &mut RouterThread,
@@ -401,7 +400,7 @@ impl Router {
         let (before, waits, brings, stored) = (*before, *waits, *brings, *stored);
         let codes = std::mem::take(codes);
         let suback = Suback { packet_id: *packet_id, codes, properties: Properties::default() };
-        // behind what waits for the store, it waits too, though nothing of it has to be kept
+        // behind acknowledgements that wait for the store it waits too, although it needs no record
         let is_held = stored != Stored::Done || client.awaited.as_ref().is_some_and(|awaited| !awaited.acks.is_empty());
         let behind = (brings || waits || is_held).then_some(before);
         if (brings || is_held) && !waits {
@@ -428,7 +427,7 @@ impl Router {
         Ok(())
     }
 
-    /// When it is durable that the session has this subscription, or has it no more.
+    /// When the record of this subscription, or of its end, is durable.
     pub(crate) fn store_subscription(
         &self,
         slot: &SlotRef,
@@ -438,7 +437,7 @@ impl Router {
         if !slot.is_kept() {
             return Stored::Done;
         }
-        // with the session locked: its records come in order, and none after its end
+        // with the session locked, so that its records are in order, and none follows its end
         let state = slot.lock();
         match state.session.number().filter(|_| !state.ended) {
             None => Stored::Done,
@@ -449,7 +448,7 @@ impl Router {
         }
     }
 
-    /// Takes the subscriptions of a session that ended out of the trie.
+    /// Removes the subscriptions of a session that ended from the trie.
     pub(crate) fn remove_subscriptions(&self, slot: &SlotRef, filters: &[FilterId]) {
         if filters.is_empty() {
             return;
@@ -461,13 +460,13 @@ impl Router {
     }
 }
 
-/// What was put into the index for a session, which is to note it.
+/// Filters that were added to the trie, to be noted in the session.
 struct Added {
     filters: Vec<FilterId>,
     groups: Vec<(GroupRef, SubscriptionOptions)>,
 }
 
-/// The session is in this group from now on. `false`: it was before.
+/// Adds the session to this group. `false`: it was a member before.
 pub(super) fn join(
     state: &mut SlotState,
     slot: &SlotRef,
@@ -486,7 +485,7 @@ pub(super) fn join(
     is_new
 }
 
-/// For the log: why a filter is refused; `None` where the client may not subscribe to it.
+/// For the log: why a filter is refused. `None`: the client may not subscribe to it.
 fn why(reason: ReasonCode, store_refuses: bool, no_memory: bool) -> Option<&'static str> {
     match reason {
         ReasonCode::NotAuthorized => None,
@@ -513,7 +512,7 @@ fn may_subscribe(
 ) -> Result<(), ReasonCode> {
     let behind = match SharedFilter::of(filter) {
         None => filter,
-        // granted, it would never deliver
+        // such a subscription would never deliver anything
         Some(Err(_)) => return Err(ReasonCode::TopicFilterInvalid),
         Some(Ok(_)) if local.limits.shared_subscriptions == SharedSubscriptions::Off => {
             return Err(ReasonCode::SharedSubscriptionsNotSupported);
@@ -526,7 +525,7 @@ fn may_subscribe(
     }
     match access {
         Some(access) if !access.may_subscribe(behind) => Err(ReasonCode::NotAuthorized),
-        // clients of 3.1.1 were always granted such filters, here and by mosquitto, and may take 0x80 for a fault
+        // 3.1.1 clients are always granted such filters, by mosquitto too, and may take 0x80 for a fault
         Some(access) if version == ProtocolVersion::V5 && !access.may_receive_some(behind) => {
             Err(ReasonCode::NotAuthorized)
         }

@@ -1,4 +1,4 @@
-//! What a connection remembers of its turns.
+//! The figures of a connection's turns.
 
 use super::{
     super::{Router, RouterThread, sessions::Flow, thread::Tally},
@@ -6,8 +6,8 @@ use super::{
 };
 
 impl Router {
-    /// A turn of a client's connection is over, which began when the thread had counted `before`. `written`: PUBLISH
-    /// packets that were written whole in it.
+    /// A turn of a client's connection ended. `before`: the thread's counts at its beginning. `written`: PUBLISH
+    /// packets that were completely written in it.
     #[inline]
     pub fn note_turn(&self, local: &RouterThread, client: &Client, before: &Tally, written: u64) {
         let (received, sent) = local.tally().since(before, written);

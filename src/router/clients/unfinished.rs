@@ -2,21 +2,21 @@
 
 use super::super::{Client, Router};
 
-/// What can still be sent to a client, and what that depends on.
+/// What can still be sent to a client, and what it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfinished {
     /// Nothing.
     Nothing,
-    /// Nothing that would be lost: a store keeps the messages that the client has not acknowledged.
+    /// Nothing that would be lost: a store keeps the unacknowledged messages.
     Kept,
-    /// Bytes that its socket has not taken, or acknowledgements that wait for the store.
+    /// Bytes that its socket has not accepted, or acknowledgements that wait for the store.
     Here,
-    /// More, once the client acknowledges what it was sent; or reads it, where a store keeps that.
+    /// More, after the client acknowledges messages; or, if a store keeps them, after it reads.
     Client,
 }
 
 impl Router {
-    /// What can still be sent to a client. `unwritten`: its connection holds bytes that the socket has not taken.
+    /// What can still be sent to a client. `unwritten`: its connection has bytes that the socket has not accepted.
     pub fn unfinished(&self, client: &Client, unwritten: bool) -> Unfinished {
         if client.is_busy() || client.is_owed() {
             return Unfinished::Here;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Router {
-    /// Gives up each filter that the client has; those it has not are no error [MQTT-3.10.4-5].
+    /// Removes each filter that the client has. Others are no error [MQTT-3.10.4-5].
     pub(crate) fn unsubscribe(
         &self,
         local: &mut RouterThread,
@@ -41,7 +41,7 @@ impl Router {
         Ok(())
     }
 
-    /// Goes on with one that was left; `true`: it is answered.
+    /// Continues an interrupted UNSUBSCRIBE. `true`: it is answered.
     pub(crate) fn go_on_unsubscribing(
         &self,
         local: &mut RouterThread,
@@ -67,13 +67,13 @@ impl Router {
         unsubscribing: &mut Unsubscribing,
         filters: impl Fn(usize) -> Option<&'f TopicFilter>,
     ) -> Result<bool, CloseReason> {
-        // not from what the session's next connection has
+        // another connection may have taken the session over
         drop(self.own(client)?);
         let (is_done, panicked) = local.finish(|local| self.give_up_some(local, client, unsubscribing, filters));
         if panicked { Err(CloseReason::Panicked) } else { Ok(is_done) }
     }
 
-    /// As many as the turn is long enough for; `true`: all of them.
+    /// Removes as many as the turn allows. `true`: all of them.
     pub(super) fn give_up_some<'f>(
         &self,
         local: &mut RouterThread,
@@ -102,7 +102,7 @@ impl Router {
                 let code = if had { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
                 unsubscribing.codes.push(code);
             }
-            // also where it is gone already: that it is may not be durable yet
+            // even if it was removed before, because that may not be durable yet
             let stored = self.store_subscription(&client.slot, filter, None);
             unsubscribing.stored = unsubscribing.stored.and(stored);
             unsubscribing.next += 1;
@@ -110,8 +110,8 @@ impl Router {
         true
     }
 
-    /// Gives up a shared subscription; `shared`: unless it is malformed, as none is that was granted. What was not sent
-    /// is the other members'.
+    /// Removes a shared subscription. `shared`: its parsed filter; a malformed one was never granted. Messages that
+    /// were not sent move to other members.
     fn leave_group(
         &self,
         local: &mut RouterThread,

@@ -11,7 +11,7 @@ use crate::{
     types::{ClientId, ProtocolVersion, QoS, SharedSubscriptions, UserName},
 };
 
-/// How long the session of a client lasts: as its CONNECT asks, and no longer than the server keeps any.
+/// How long a client's session lasts: the requested time, at most the server's limit.
 pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
     match connect.version {
         ProtocolVersion::V5 => Expiry::of_seconds(connect.properties.number(PropertyId::SessionExpiryInterval)),
@@ -20,8 +20,8 @@ pub(crate) fn expiry_of(connect: &Connect<'_>) -> Expiry {
     }
 }
 
-/// What a client that is accepted is told, and what it says of itself; or it does not take as much as it is to be told.
-/// `data`: Authentication Data for it.
+/// The properties of the CONNACK for an accepted client, and those of its CONNECT. `Err`: the CONNACK is larger than
+/// the client accepts. `data`: Authentication Data for it.
 pub(crate) fn both(
     connect: &Connect<'_>,
     client: &ClientId,
@@ -39,7 +39,7 @@ pub(crate) fn both(
     }
     if let Some(information) = response_information(connect, client, user, limits) {
         let without = told.clone();
-        // a client that takes no more goes without it
+        // left out if the CONNACK would be too large for the client
         if !(told.text(PropertyId::ResponseInformation, &information) && fits(&told.as_properties())) {
             told = without;
         }
@@ -47,8 +47,8 @@ pub(crate) fn both(
     Ok((told, says))
 }
 
-/// Response Information, for a client that asks for it (section 3.1.2.11.7). A wildcard in a name that is put in would
-/// make it another client's too.
+/// Response Information, for a client that requests it (section 3.1.2.11.7). A wildcard in an inserted name would make
+/// it valid for other clients too.
 fn response_information(
     connect: &Connect<'_>,
     client: &ClientId,
@@ -58,7 +58,7 @@ fn response_information(
     let wanted = limits.says.response_information.as_deref()?;
     connect.properties.flag(PropertyId::RequestResponseInformation).filter(|asked| *asked)?;
     let (mut filled, mut rest) = (String::with_capacity(wanted.len()), wanted);
-    // in one go: what a name brings is no placeholder itself
+    // in one pass: an inserted name is not searched for placeholders
     while let Some(at) = rest.find('%') {
         filled += &rest[..at];
         rest = &rest[at..];
@@ -81,14 +81,14 @@ fn response_information(
     Some(filled)
 }
 
-/// The Keep Alive that holds for the connection, in seconds: what the client asks for, or a shorter one that it is told
-/// of [MQTT-3.1.2-21]. A client of a version that has no word for that is refused.
+/// The Keep Alive in force, in seconds: the requested one, or a shorter one that the client is told [MQTT-3.1.2-21].
+/// Clients before MQTT 5 cannot be told and are refused.
 pub(crate) fn keep_alive(connect: &Connect<'_>, limits: &RouterLimits) -> Result<u16, CloseReason> {
     let asked = connect.keep_alive;
     match limits.says.max_keep_alive {
         Some(most) if asked == 0 || asked > most => match connect.version {
             ProtocolVersion::V5 => Ok(most),
-            // one that ends at once
+            // this connection ends at once
             _ if connect.client_id == HEALTH_CHECK => Ok(most),
             _ => Err(refused(
                 ReasonCode::ClientIdentifierNotValid,
@@ -99,7 +99,7 @@ pub(crate) fn keep_alive(connect: &Connect<'_>, limits: &RouterLimits) -> Result
     }
 }
 
-/// Is a Will retained? An error, and what counts it: it is one that the server does not take.
+/// Is a Will retained? The error has the counter: the server does not support retained Wills.
 pub(crate) fn will_retain(
     version: ProtocolVersion,
     will: &Will<'_>,
@@ -117,7 +117,7 @@ pub(crate) fn will_retain(
     Ok(will.retain && retain_available)
 }
 
-/// What a client says of itself.
+/// The properties of a CONNECT that concern packets to the client.
 fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
     let (properties, default) = (&connect.properties, ClientSays::default());
     ClientSays {
@@ -130,7 +130,7 @@ fn says(connect: &Connect<'_>, limits: &RouterLimits) -> ClientSays {
     }
 }
 
-/// What a client that is accepted is told.
+/// The properties of the CONNACK for an accepted client.
 fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -> PropertiesBuf {
     let mut told = PropertiesBuf::default();
     if connect.version != ProtocolVersion::V5 {
@@ -169,7 +169,7 @@ fn properties(connect: &Connect<'_>, client: &ClientId, limits: &RouterLimits) -
     told
 }
 
-/// Its Will. What says when it is published, and for how long it is of use, is not passed on as it is.
+/// The Will of a CONNECT. The properties about its publication and expiry are not forwarded unchanged.
 pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
     let own = will.properties.without(&[PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval]);
     let extras = Extras { properties: own.as_properties(), ..Extras::default() };
@@ -181,8 +181,8 @@ pub(crate) fn will_of(will: &Will<'_>) -> StoredWill {
     }
 }
 
-/// The Client Identifier of a health check, which the driver of a connection looks at: the one that begins with `$` and
-/// may come from the network.
+/// The Client Identifier of a health check, which connections handle: the only one with `$` that is accepted from the
+/// network.
 pub const HEALTH_CHECK: &str = "$health";
 
 pub(super) fn refused(code: ReasonCode, why: &'static str) -> CloseReason {
