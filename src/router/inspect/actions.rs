@@ -6,33 +6,33 @@ use crate::{
     types::ClientId,
 };
 
-/// What became of a connection that was to be closed.
+/// The result of closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Closed {
-    /// It is closed in its next turn.
+    /// It closes in its next turn.
     Closing,
     /// Its client is away.
     Away,
-    /// There is no session of that name, or a client within this process has it.
+    /// There is no session with this identifier, or it is that of a client within this process.
     Unknown,
 }
 
-/// What became of a session that was to end.
+/// The result of ending a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Ended {
     /// It has ended.
     Ended,
-    /// Its client is connected: its connection is closed in its next turn, and the session ends with it.
+    /// Its client is connected: the connection closes in its next turn, and the session ends with it.
     Closing,
-    /// There is no session of that name, or a client within this process has it.
+    /// There is no session with this identifier, or it is that of a client within this process.
     Unknown,
 }
 
 impl Router {
-    /// Closes the connection of a client, which is told so if it speaks MQTT 5 (DISCONNECT with Reason Code 0x98). Its
-    /// session waits for it as it asked for; it may come back at once.
+    /// Closes the connection of a client. An MQTT 5 client gets a DISCONNECT with Reason Code 0x98. Its session is kept
+    /// as it requested, and the client may reconnect at once.
     pub fn close(&self, client: &ClientId, closed: &ByAdministrator) -> Closed {
         match self.close_and(client, closed, false) {
             Some(true) => Closed::Closing,
@@ -41,10 +41,10 @@ impl Router {
         }
     }
 
-    /// Ends the session of a client, and its connection if it is connected. `closed` says, too, whether a Will that
+    /// Ends the session of a client, and its connection if it is connected. `closed` also decides whether a Will that
     /// waits is published.
     pub fn end_session(&self, local: &mut RouterThread, client: &ClientId, closed: &ByAdministrator) -> Ended {
-        // one that comes back meanwhile has another session, or takes this one over: then that is closed
+        // if the client reconnects meanwhile, it has another session, or its new connection must be closed
         loop {
             match self.close_and(client, closed, true) {
                 None => return Ended::Unknown,
@@ -55,12 +55,12 @@ impl Router {
         }
     }
 
-    /// Closes the connection of a client, with its session where that is to end: was there one? `None`: there is no
-    /// session.
+    /// Closes the connection of a client, and with `ends` also its session. Returns whether there was a connection.
+    /// `None`: there is no session.
     fn close_and(&self, client: &ClientId, closed: &ByAdministrator, ends: bool) -> Option<bool> {
         let slot = self.sessions.get(client)?;
         let mut state = slot.lock();
-        // one within this process is its program's
+        // only its program may end a client within this process
         if state.ended || state.session.is_inside() {
             return None;
         }
@@ -73,7 +73,7 @@ impl Router {
         }
         let mut wakes = Vec::new();
         slot.signal(&state, &mut wakes);
-        // one whose socket takes nothing was signalled, and waits for that
+        // if the socket accepts nothing, the connection is signalled already and waits for the socket
         if wakes.is_empty() {
             wakes.extend(state.waker().cloned());
         }

@@ -1,4 +1,4 @@
-//! Walking over clients and their sessions, and what one of them holds.
+//! Walks over clients and their sessions, and the contents of one session.
 
 use std::ops::ControlFlow;
 
@@ -8,15 +8,16 @@ use super::{
 };
 use crate::types::ClientId;
 
-/// Sessions that one call of [`Router::clients`] visits, at most.
+/// Most sessions that one call of [`Router::clients`] visits.
 pub const SESSIONS_A_STEP: usize = 256;
 
 impl Router {
-    /// Shows the clients behind `after` that are `wanted`, until `each` breaks or `budget` sessions, at most
-    /// [`SESSIONS_A_STEP`], were visited. Gives where to go on: behind the one at which `each` broke, if it did;
-    /// `None`: there are no more.
+    /// Calls `each` for `wanted` clients behind `after`, until `each` breaks or `budget` sessions, at most
+    /// [`SESSIONS_A_STEP`], were visited. Returns where to continue: behind the client at which `each` broke, if it
+    /// did. `None`: there are no more.
     ///
-    /// `each` is called with that client's session locked, and nothing else: it must be quick, and not use the router.
+    /// `each` is called with the client's session locked, and nothing else: it must be quick, and must not use the
+    /// router.
     pub fn clients(
         &self,
         after: Cursor,
@@ -46,7 +47,7 @@ impl Router {
             Wanted::Connected => is_attached,
             Wanted::Away => !is_attached,
         };
-        // most that are not wanted are not locked
+        // so most unwanted sessions are not locked
         if !is_wanted(slot.is_attached()) {
             return ControlFlow::Continue(());
         }
@@ -57,8 +58,8 @@ impl Router {
         each(&ClientView::of(&state, &self.sessions.moments, self.limits.load().session_expiry))
     }
 
-    /// Shows one client; `None`: there is no session of that name. As with [`clients`](Self::clients), its session is
-    /// locked meanwhile.
+    /// Calls `show` for one client. `None`: there is no session with this identifier. As in [`clients`](Self::clients),
+    /// the session is locked meanwhile.
     pub fn client<R>(&self, client: &ClientId, show: impl FnOnce(&ClientView<'_>) -> R) -> Option<R> {
         let slot = self.sessions.get(client)?;
         let state = slot.lock();
@@ -66,16 +67,15 @@ impl Router {
         (!state.ended).then(|| show(&view()))
     }
 
-    /// The first `limit` of the messages that wait for a client, in their order; `None`: there is no session of that
-    /// name. Those that it may not receive now are not among them.
+    /// The first `limit` queued messages of a client, in order, without those that it may not receive now. `None`:
+    /// there is no session with this identifier.
     pub fn queue(&self, client: &ClientId, limit: usize) -> Option<Vec<QueuedMessage>> {
         let slot = self.sessions.get(client)?;
         let waiting = slot.lock().session.waiting(limit);
         Some(waiting.into_iter().map(QueuedMessage).collect())
     }
 
-    /// The messages that were sent to a client and are not completed, in the order in which they were sent; `None`:
-    /// there is no session of that name.
+    /// The messages in flight to a client, in the order of sending. `None`: there is no session with this identifier.
     pub fn inflight(&self, client: &ClientId, limit: usize) -> Option<Vec<InFlightMessage>> {
         let slot = self.sessions.get(client)?;
         let sent = slot.lock().session.sent(limit);

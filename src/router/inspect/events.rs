@@ -1,5 +1,5 @@
-//! [`EventStream`]: events beyond the threads on which they happen. Each stream has a ring for each thread, up to a
-//! bound, which one task drains; what a full ring has no place for is counted.
+//! [`EventStream`]: passes events from all threads to a task. Each stream has a bounded ring for each thread, which the
+//! task drains. Events that do not fit are counted.
 
 use std::{
     collections::VecDeque,
@@ -21,72 +21,72 @@ use crate::{
     types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
-/// An [`Event`] that outlives the moment at which it happens.
+/// An [`Event`] that can be kept.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Happened {
-    /// Which kind of event it is.
+    /// The kind of the event.
     pub kind: EventKinds,
-    /// The client that it concerns, as [`Event`] says; `None`: the broker itself.
+    /// The client of the event, as in [`Event`]; `None`: the broker itself.
     pub client: Option<ClientId>,
-    /// The User Name of that client, where the event says it.
+    /// The User Name of that client, if the event has it.
     pub user: Option<Box<str>>,
-    /// The listener and the version of that client, where the event says them.
+    /// The listener and the protocol version of that client, if the event has them.
     pub came_by: Option<(u16, ProtocolVersion)>,
-    /// The rest of it.
+    /// The rest of the event.
     pub what: What,
 }
 
-/// What happened.
+/// The contents of an event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum What {
     /// A client was accepted.
     Connect {
-        /// From where.
+        /// The client's address.
         peer: PeerAddress,
         /// Clean Session; in MQTT 5, Clean Start.
         clean_session: bool,
-        /// There was Session State for it.
+        /// Did the session exist before?
         session_present: bool,
     },
     /// A client's connection ended.
     Disconnect(CloseReason),
     /// A subscription to this filter was granted.
     Subscribe(Box<str>, SubscriptionOptions),
-    /// A subscription to this filter was given up.
+    /// A subscription to this filter was removed.
     Unsubscribe(Box<str>),
     /// A message was published, by a client or as its Will, or delivered.
     Message {
         /// Topic Name.
         topic: Box<str>,
-        /// Of the message, or at which it is delivered; a Will says none.
+        /// QoS of the message or of its delivery; a Will has none here.
         qos: Option<QoS>,
-        /// RETAIN of its publisher.
+        /// RETAIN of the PUBLISH.
         retain: bool,
         /// Bytes of the payload.
         payload: usize,
-        /// The payload, for those who ask for [`EventKinds::PAYLOADS`]; not where it is delivered.
+        /// The payload, if a stream wants [`EventKinds::PAYLOADS`]; not for deliveries.
         content: Option<Box<[u8]>>,
         /// Its properties.
         properties: PropertiesBuf,
     },
-    /// A message of so many bytes was dropped.
+    /// A message was dropped.
     Drop {
         /// Topic Name.
         topic: Box<str>,
         /// Bytes of the payload.
         payload: usize,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
     /// PINGREQ.
     Ping,
-    /// A session whose client stayed away for so long ended.
+    /// A session expired, whose client was away for this long.
     SessionExpired(Duration),
 }
 
-/// Events for one task, from all threads. Those of one thread come in their order.
+/// Events from all threads for one task. Events of one thread are in order.
 pub struct EventStream {
     stream: Arc<Stream>,
     of: Arc<EventStreams>,
@@ -96,10 +96,10 @@ pub struct EventStream {
 /// All streams of a broker.
 #[derive(Default)]
 pub(crate) struct EventStreams {
-    /// What they want together.
+    /// The kinds of events that they want together.
     wanted: AtomicU16,
     list: ArcSwap<Vec<Arc<Stream>>>,
-    /// That one is added or taken away at a time.
+    /// Held while a stream is added or removed.
     changing: Mutex<()>,
 }
 
@@ -107,7 +107,7 @@ struct Stream {
     kinds: EventKinds,
     rings: Box<[RingOfThread]>,
     lost: AtomicU64,
-    /// Something came since the task was woken last.
+    /// There are new events since the task was woken last.
     has_news: AtomicBool,
     bell: Notify,
 }
@@ -118,18 +118,18 @@ struct RingOfThread(Mutex<Ring>);
 #[derive(Default)]
 struct Ring {
     events: VecDeque<Arc<Happened>>,
-    /// Of the payloads in them.
+    /// Bytes of payloads in the events.
     bytes: usize,
 }
 
-/// Threads beyond that many share rings.
+/// Beyond this number, threads share rings.
 const RINGS: usize = 16;
-/// Events that a ring holds, and bytes of their payloads.
+/// Most events in a ring, and most bytes of their payloads.
 const MOST_EVENTS: usize = 4_096;
 const MOST_BYTES: usize = 4 << 20;
 
 impl EventStreams {
-    /// A stream of these kinds, from now on.
+    /// Opens a stream for these kinds.
     pub(crate) fn open(self: &Arc<Self>, kinds: EventKinds) -> EventStream {
         let rings = (0..RINGS).map(|_| RingOfThread::default()).collect();
         let (lost, has_news, bell) = (AtomicU64::new(0), AtomicBool::new(false), Notify::new());
@@ -151,7 +151,7 @@ impl EventStreams {
 impl Observe for EventStreams {
     fn observe(&self, event: &Event<'_>) {
         let (list, kind) = (self.list.load(), event.kind());
-        // with its payload for those who ask for it, and without
+        // with the payload for streams that want it, and without
         let mut happened = [None, None];
         for stream in list.iter().filter(|stream| stream.kinds.have(kind)) {
             let wants_payload = stream.kinds.have(EventKinds::PAYLOADS);
@@ -189,7 +189,7 @@ impl Stream {
 }
 
 impl EventStream {
-    /// The next event. What comes is lost where this is not called often enough: see [`lost`](Self::lost).
+    /// The next event. Events are lost if this is not called often enough: see [`lost`](Self::lost).
     pub async fn recv(&mut self) -> Arc<Happened> {
         loop {
             if let Some(happened) = self.try_recv() {
@@ -199,7 +199,7 @@ impl EventStream {
         }
     }
 
-    /// The next event, if one has come.
+    /// The next event, if there is one.
     pub fn try_recv(&mut self) -> Option<Arc<Happened>> {
         if self.drained.is_empty() {
             for ring in &*self.stream.rings {
@@ -210,7 +210,7 @@ impl EventStream {
         self.drained.pop_front()
     }
 
-    /// How many events there was no place for since the stream was opened.
+    /// Number of events that were lost since the stream was opened.
     pub fn lost(&self) -> u64 {
         self.stream.lost.load(Ordering::Relaxed)
     }
@@ -267,7 +267,7 @@ impl Happened {
         }
     }
 
-    /// Bytes of its payload that it holds.
+    /// Bytes of its payload.
     fn held(&self) -> usize {
         match &self.what {
             What::Message { content: Some(content), .. } => content.len(),
@@ -276,7 +276,7 @@ impl Happened {
     }
 }
 
-/// Which ring this thread has.
+/// The ring of this thread.
 fn ring_of_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

@@ -1,19 +1,19 @@
-//! Looking into a router that runs, and what an operator does there: clients and their sessions, what waits and what is
-//! in flight, subscriptions, retained messages. Nothing here is on the path of a message.
+//! Inspection and operator actions: clients and their sessions, queued messages and messages in flight, subscriptions,
+//! retained messages. Nothing here is on the path of a message.
 //!
-//! Each walk has a [`Cursor`] and a budget: what is seen of many things is not seen at one moment. What is there from
-//! the beginning of a walk to its end is seen once. A session is locked alone, and nothing that holds many of them
-//! while it is.
+//! Each walk has a [`Cursor`] and a budget, so its items are not seen at the same time. An item that exists from the
+//! beginning of a walk to its end is seen once. Sessions are locked one at a time, and no table of sessions is locked
+//! meanwhile.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `views` | what those who ask see |
-//! | `clients` | walking over clients and their sessions; what one of them holds |
-//! | `subscriptions` | whose subscriptions there are, and who gets a topic |
-//! | `events` | what happens, beyond the threads on which it does |
-//! | `retained` | walking over retained messages, and removing them |
-//! | `actions` | closing connections, ending sessions |
-//! | `operator` | doing so from a thread that serves no clients |
+//! | `views` | the types that inspection returns |
+//! | `clients` | walks over clients and their sessions; the contents of one session |
+//! | `subscriptions` | lists of subscriptions, and the subscribers of a topic |
+//! | `events` | events from all threads for one task |
+//! | `retained` | walks over retained messages, and their removal |
+//! | `actions` | closes connections, ends sessions |
+//! | `operator` | actions from a thread that serves no clients |
 
 mod actions;
 mod clients;

@@ -1,4 +1,4 @@
-//! [`Operator`]: acts in a router from a thread that serves no clients.
+//! [`Operator`]: actions in a router from a thread that serves no clients.
 
 use std::{sync::Arc, task::Waker, time::Instant};
 
@@ -10,20 +10,20 @@ use super::{
 };
 use crate::{session::ByAdministrator, types::ClientId};
 
-/// Acts in a router from any thread, one action at a time.
+/// Performs actions in a router from any thread, one at a time.
 pub struct Operator {
     router: Arc<Router>,
     thread: Mutex<RouterThread>,
 }
 
 impl Operator {
-    /// Of this router; it is `now`.
+    /// For this router. `now`: the current time.
     pub fn new(router: Arc<Router>, now: Instant) -> Self {
         let thread = Mutex::new(router.local(now));
         Self { router, thread }
     }
 
-    /// To look into it.
+    /// The router, for inspection.
     pub fn router(&self) -> &Arc<Router> {
         &self.router
     }
@@ -33,7 +33,7 @@ impl Operator {
         self.act(now, |router, thread| router.end_session(thread, client, closed))
     }
 
-    /// Does something, and wakes those that it concerns.
+    /// Performs an action, and wakes the connections that it affects.
     fn act<R>(&self, now: Instant, act: impl FnOnce(&Router, &mut RouterThread) -> R) -> R {
         let mut thread = self.thread.lock();
         self.router.refresh(&mut thread, now);

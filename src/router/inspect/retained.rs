@@ -1,4 +1,4 @@
-//! Walking over retained messages, and removing them.
+//! Walks over retained messages, and removes them.
 
 use std::ops::ControlFlow;
 
@@ -8,22 +8,22 @@ use super::{
 };
 use crate::topic::{TopicFilter, TopicName};
 
-/// Nodes of the tree that are looked at with it locked once, for less than a millisecond.
+/// Nodes of the tree that are visited with it locked once, for less than a millisecond.
 const NODES_A_STEP: u32 = 1_024;
 
-/// Retained messages were removed.
+/// The result of removing retained messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removed {
-    /// How many.
+    /// Number of removed messages.
     pub messages: usize,
-    /// Where to go on; `None`: there are no more.
+    /// Where to continue; `None`: there are no more.
     pub next: Option<Cursor>,
 }
 
 impl Router {
-    /// Shows the retained messages behind `after` that a filter matches, those of the broker itself among them, until
-    /// `each` breaks or about `budget` topics were looked at. Gives where to go on: behind the one at which `each`
-    /// broke, if it did; `None`: there are no more. Nothing is locked while `each` is called.
+    /// Calls `each` for retained messages behind `after` that match a filter, including those of the broker itself,
+    /// until `each` breaks or about `budget` topics were visited. Returns where to continue: behind the message at
+    /// which `each` broke, if it did. `None`: there are no more. Nothing is locked while `each` is called.
     pub fn retained(
         &self,
         filter: &TopicFilter,
@@ -55,8 +55,8 @@ impl Router {
         }
     }
 
-    /// Removes the retained messages behind `after` that a filter matches, of clients alone, as if each topic were sent
-    /// an empty one that nobody is subscribed to: about `budget` topics are looked at.
+    /// Removes retained messages of clients behind `after` that match a filter, as if an empty message were published
+    /// to each topic without subscribers. About `budget` topics are visited.
     pub fn remove_retained(&self, filter: &TopicFilter, after: Cursor, budget: usize) -> Removed {
         let mut found = Vec::new();
         let next = self.retained(filter, after, budget, &mut |retained| {

@@ -9,36 +9,35 @@ use crate::{
 /// Filters that are looked up with the subscriptions locked once.
 const FILTERS_A_STEP: usize = 256;
 
-/// One subscription of a client.
+/// A subscription of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriptionView {
-    /// Topic Filter; of a shared subscription, with `$share/NAME/`.
+    /// The Topic Filter; of a shared subscription, with `$share/NAME/`.
     pub filter: Box<str>,
-    /// What the subscription asks for.
+    /// The options of the subscription.
     pub options: SubscriptionOptions,
 }
 
-/// Who would get a message.
+/// A client that would get a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubscriberView {
-    /// The client; of a group, one of its members.
+    /// The client; for a group, one of its members.
     pub client: ClientId,
-    /// The Topic Filter of the group: one member of each group gets the message. `None`: a subscription that is not
-    /// shared.
+    /// The Topic Filter of the group, one member of which gets the message. `None`: a subscription that is not shared.
     pub group: Option<Box<str>>,
-    /// The highest QoS at which it gets it.
+    /// The highest QoS of the delivery.
     pub qos: QoS,
-    /// It is connected.
+    /// Is it connected?
     pub connected: bool,
-    /// The client's rights let it have the message.
+    /// Do the client's rights allow it to receive the message?
     pub may_receive: bool,
 }
 
 impl Router {
-    /// The subscriptions of a client: `limit` of them behind the first `skip`, shared ones last; `None`: there is no
-    /// session of that name.
+    /// The subscriptions of a client: `limit` of them behind the first `skip`, shared ones last. `None`: there is no
+    /// session with this identifier.
     pub fn subscriptions_of(&self, client: &ClientId, skip: usize, limit: usize) -> Option<Vec<SubscriptionView>> {
         let slot = self.sessions.get(client)?;
         let (filters, groups, plain) = {
@@ -63,8 +62,8 @@ impl Router {
         Some(views)
     }
 
-    /// Who would get a message of this topic, `limit` of them at most: subscribers, and a member of each group of
-    /// shared subscriptions. Gives how many there are in all, too.
+    /// The first `limit` clients that would get a message with this topic: subscribers, and a member of each group of
+    /// shared subscriptions. Also returns their total number.
     pub fn subscribers(&self, topic: &TopicName, limit: usize) -> (Vec<SubscriberView>, usize) {
         let mut matching = self.subscriptions.begin_matching(topic);
         // nothing is locked between two steps
@@ -93,7 +92,7 @@ impl Router {
         Some(SubscriberView { client, group: group.map(Into::into), qos, connected, may_receive })
     }
 
-    /// How many clients subscribe to exactly this filter; of a shared one, how many members its group has.
+    /// Number of clients that subscribe to exactly this filter; for a shared one, number of its group's members.
     pub fn subscribed_to(&self, filter: &TopicFilter) -> usize {
         match self.subscriptions.group(filter) {
             Some(group) => group.len(),

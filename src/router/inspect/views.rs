@@ -13,49 +13,49 @@ use crate::{
     types::{ClientId, ProtocolVersion, QoS},
 };
 
-/// Where a walk goes on. The default is the beginning.
+/// Where a walk continues. The default is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor(pub(super) u64);
 
 impl Cursor {
-    /// As a number, for a text; it means something to the same process alone.
+    /// As a number, for a text. It is valid only for this process.
     pub const fn number(self) -> u64 {
         self.0
     }
 
-    /// The cursor with that number: any is one.
+    /// The cursor with this number. Every number is valid.
     pub const fn from_number(number: u64) -> Self {
         Self(number)
     }
 }
 
-/// Which clients are asked for.
+/// Which clients are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those that are connected, and those that have a session.
+    /// Connected clients, and clients with a session.
     #[default]
     All,
-    /// Those that are connected.
+    /// Connected clients.
     Connected,
-    /// Those that have a session and are away.
+    /// Clients with a session that are away.
     Away,
 }
 
-/// A client and its session, as they are at the moment at which they are looked at: the session is locked.
+/// A client and its session while it is locked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ClientView<'a> {
-    /// Client Identifier.
+    /// The Client Identifier.
     pub client: &'a ClientId,
-    /// The User Name in force; of a session from before a restart, that of its owner.
+    /// The User Name in force; of a session from before a restart, its owner's.
     pub user: Option<&'a str>,
-    /// The version that it speaks, or spoke last.
+    /// The protocol version of the client, or of the last one.
     pub version: ProtocolVersion,
-    /// The listener it came through, or came through last, by its place in the configuration.
+    /// The listener of its connection, or of the last one, by its place in the configuration.
     pub listener: u16,
-    /// `None`: it is away.
+    /// `None`: the client is away.
     pub connection: Option<ConnectionView>,
-    /// What is there whether or not it is connected.
+    /// Its session.
     pub session: SessionView<'a>,
 }
 
@@ -67,13 +67,13 @@ pub struct ConnectionView {
     pub peer: PeerAddress,
     /// When its client was accepted, to a tenth of a second.
     pub since: Instant,
-    /// When its client's last packet came, to a tenth of a second.
+    /// When the last packet of its client arrived, to a tenth of a second.
     pub last_packet: Instant,
     /// Keep Alive, in seconds; 0: none.
     pub keep_alive: u16,
-    /// What came from the client.
+    /// Traffic from the client.
     pub received: Flow,
-    /// What was written to it.
+    /// Traffic to the client.
     pub sent: Flow,
 }
 
@@ -81,17 +81,17 @@ pub struct ConnectionView {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SessionView<'a> {
-    /// A store keeps it.
+    /// Is it stored?
     pub kept: bool,
-    /// How long it outlives its connection; `None`: for ever.
+    /// The session's expiry; `None`: it does not expire.
     pub expiry: Option<Duration>,
-    /// When it ends if its client stays away, or when it is looked at for its Will; `None`: it is connected, or never.
+    /// When it expires if its client stays away, or when its Will is due; `None`: never, or the client is connected.
     pub looked_at: Option<Instant>,
-    /// How much it holds.
+    /// Its contents in numbers.
     pub holds: Holds,
     /// Shared subscriptions.
     pub shared_subscriptions: usize,
-    /// Messages for it that were dropped.
+    /// Number of dropped messages.
     pub drops: Drops,
     /// The Will of its client.
     pub will: Option<WillView<'a>>,
@@ -101,9 +101,9 @@ pub struct SessionView<'a> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct WillView<'a> {
-    /// Will Topic.
+    /// The Will Topic.
     pub topic: &'a TopicName,
-    /// Will Payload.
+    /// The Will Payload.
     pub payload: &'a [u8],
     /// Will QoS.
     pub qos: QoS,
@@ -111,7 +111,7 @@ pub struct WillView<'a> {
     pub retain: bool,
     /// Will Delay Interval.
     pub delay: Duration,
-    /// The Will Properties that are passed on.
+    /// The Will Properties that are forwarded.
     pub properties: Properties<'a>,
 }
 
@@ -169,17 +169,17 @@ impl<'a> WillView<'a> {
     }
 }
 
-/// A message that waits for a client. It shares topic and payload with the broker.
+/// A queued message of a client. It shares topic and payload with the broker.
 #[derive(Clone, Debug)]
 pub struct QueuedMessage(pub(super) WaitingMessage);
 
-/// A message that was sent to a client and is not completed.
+/// A message in flight to a client.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct InFlightMessage {
-    /// Packet Identifier.
+    /// Its Packet Identifier.
     pub packet_id: u16,
-    /// How far it has come.
+    /// Its state.
     pub stage: Stage,
     message: Option<Message>,
 }
@@ -192,12 +192,12 @@ pub struct RetainedMessage {
 }
 
 impl QueuedMessage {
-    /// Topic Name.
+    /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
         self.0.message.topic()
     }
 
-    /// Application Message.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         self.0.message.payload()
     }
@@ -207,12 +207,12 @@ impl QueuedMessage {
         self.0.message.extras().properties
     }
 
-    /// At which it is to be sent.
+    /// The QoS of the delivery.
     pub fn qos(&self) -> QoS {
         self.0.qos
     }
 
-    /// It is sent with RETAIN.
+    /// RETAIN of the delivery.
     pub fn retain(&self) -> bool {
         self.0.retain
     }
@@ -228,13 +228,12 @@ impl InFlightMessage {
         Self { packet_id, stage, message }
     }
 
-    /// Topic Name; `None` where the message is not kept: see [`payload`](Self::payload).
+    /// The Topic Name; `None` if the message is not kept: see [`payload`](Self::payload).
     pub fn topic(&self) -> Option<&TopicName> {
         self.message.as_ref().map(Message::topic)
     }
 
-    /// Application Message; `None` where it would not be sent again: after PUBREC, or in a session that ends with its
-    /// connection.
+    /// The payload; `None` if it would not be sent again: after PUBREC, or in a session that ends with its connection.
     pub fn payload(&self) -> Option<&[u8]> {
         self.message.as_ref().map(Message::payload)
     }
@@ -246,12 +245,12 @@ impl InFlightMessage {
 }
 
 impl RetainedMessage {
-    /// Topic Name.
+    /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
         self.message.topic()
     }
 
-    /// Application Message.
+    /// The payload.
     pub fn payload(&self) -> &[u8] {
         self.message.payload()
     }
@@ -261,7 +260,7 @@ impl RetainedMessage {
         self.message.extras().properties
     }
 
-    /// The QoS it was published at.
+    /// The QoS of its PUBLISH.
     pub fn qos(&self) -> QoS {
         self.message.qos()
     }
@@ -271,7 +270,7 @@ impl RetainedMessage {
         self.message.expires()
     }
 
-    /// It is the broker's own: of `$SYS`.
+    /// Is it the broker's own message, in `$SYS`?
     pub fn is_own(&self) -> bool {
         self.own
     }
