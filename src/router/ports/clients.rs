@@ -23,7 +23,7 @@ use crate::{
     types::{ClientId, ProtocolVersion, QoS, SubscriptionOptions},
 };
 
-/// Where a connection comes from. Its text is that of its address.
+/// The origin of a connection. Its text is the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The client's address; the one that a trusted proxy reports, if there is one.
@@ -31,27 +31,27 @@ pub struct Peer {
     /// The client is local: the listener it came through is bound to a loopback address, or is a Unix socket, and
     /// neither a PROXY header nor the HTTP request for a WebSocket shows that it comes from beyond this machine.
     pub loopback_listener: bool,
-    /// The listener it came through, by its place in the configuration: 0 is the first.
+    /// The listener of the connection, by its place in the configuration: 0 is the first.
     /// [`NO_LISTENER`](Self::NO_LISTENER): none.
     pub listener: u16,
 }
 
 impl Peer {
-    /// In place of a listener: the client is within the process, asks over HTTP, or has not connected since the start.
+    /// In place of a listener: the client is within the process, uses HTTP, or has not connected since the start.
     pub const NO_LISTENER: u16 = u16::MAX;
 }
 
 /// The address of a client. Its text is `192.0.2.7:50412`, or `unix`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerAddress {
-    /// With the port of the proxy's own connection where a proxy reports an address and no port.
+    /// If a proxy reports an address without a port, with the port of the proxy's own connection.
     Ip(SocketAddr),
     /// A Unix socket: it has no address, and its client is on this machine.
     Unix,
 }
 
 impl PeerAddress {
-    /// The IP address; that of loopback for a Unix socket.
+    /// The IP address; the loopback address for a Unix socket.
     pub fn ip(&self) -> IpAddr {
         match self {
             Self::Ip(address) => address.ip(),
@@ -89,34 +89,33 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What a client says of itself in its CONNECT.
+/// The credentials in a CONNECT.
 #[derive(Clone, Copy, Debug)]
 pub struct Credentials<'a> {
-    /// Client Identifier; one that the server chose where the client sent none.
+    /// The Client Identifier, from the CONNECT or assigned.
     pub client_id: &'a str,
-    /// User Name; where [`certificate_name`](Self::certificate_name) is there, that.
+    /// The User Name; if there is a [`certificate_name`](Self::certificate_name), that.
     pub username: Option<&'a str>,
-    /// The name in a certificate that the client showed and its listener has checked: nothing more has to be proved for
-    /// it. Where the listener takes no names from certificates, there is none.
+    /// The name in the client's certificate, which the listener has verified, so no further proof is needed. `None` if
+    /// the listener takes no names from certificates.
     pub certificate_name: Option<&'a str>,
-    /// The listener takes user names from certificates: where there is none in a certificate, one that is only said is
-    /// not to be believed, as it may be somebody's who has a certificate.
+    /// The listener takes user names from certificates. Then a user name without a certificate must be proved, because
+    /// it may belong to a client with a certificate.
     pub names_in_certificates: bool,
     /// Password.
     pub password: Option<&'a [u8]>,
-    /// What it proves itself with in place of a password, by a method that [`Authenticate::serves`].
+    /// An authentication other than by password, with a method that [`Authenticate::serves`].
     pub authentication: Option<Authentication<'a>>,
-    /// Where it comes from.
+    /// The origin of the connection.
     pub peer: Peer,
-    /// The version that it speaks.
+    /// The protocol version.
     pub version: ProtocolVersion,
-    /// The properties of its CONNECT, User Properties among them; before MQTT 5, none. Of a client that authenticates
-    /// once more, those of its AUTH.
+    /// The properties of its CONNECT, including User Properties; empty before MQTT 5. For a re-authentication, those of
+    /// its AUTH.
     pub properties: Properties<'a>,
 }
 
-/// What a client says in a CONNECT that names an Authentication Method, or in the AUTH by which it authenticates once
-/// more.
+/// The contents of a CONNECT with an Authentication Method, or of an AUTH that begins a re-authentication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Authentication<'a> {
     /// Authentication Method.
@@ -128,43 +127,43 @@ pub struct Authentication<'a> {
 /// Why a client may not connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What the client is told, as far as its version has a word for it: see [`ReasonCode::connect_return_code`].
+    /// The Reason Code for the client, as far as its version has it: see [`ReasonCode::connect_return_code`].
     pub code: ReasonCode,
-    /// What the operator reads in the log: what was wrong, and the setting that refused it.
+    /// The reason for the operator, in the log: what was wrong, and the setting that refuses it.
     pub why: Cow<'static, str>,
 }
 
 impl Refusal {
-    /// A client is told `code`, and the operator `why`.
+    /// The client is told `code`, and the operator `why`.
     pub fn new(code: ReasonCode, why: impl Into<Cow<'static, str>>) -> Self {
         Self { code, why: why.into() }
     }
 }
 
-/// Who a client is, as [`Authenticate`] found: what its rights follow from. The default is nobody in particular, for as
-/// long as it likes.
+/// The identity of a client, from [`Authenticate`], which determines its rights. The default is an anonymous client
+/// without a time limit.
 #[derive(Clone, Default)]
 pub struct Identity {
     /// The User Name in force.
     pub user: Option<Box<str>>,
-    /// How it proved that the name is its own.
+    /// How the name was proved.
     pub proof: Proof,
-    /// When it ends, and its connection with it: that of a token.
+    /// When it expires, and the connection ends: that of a token.
     pub until: Option<Instant>,
-    /// What narrows its rights beside the rules: the claims of a token.
+    /// Further restrictions of its rights besides the rules: the claims of a token.
     pub narrowed: Option<Arc<dyn Rights>>,
-    /// What the proof was compared with, for [`Authenticate::knows`] to see whether it still holds.
+    /// What the proof was compared with, so that [`Authenticate::knows`] can check whether it is still valid.
     pub evidence: Option<Arc<dyn Any + Send + Sync>>,
-    /// Where it came in. The router fills this in from the connection's [`Peer`].
+    /// The origin. The router sets it from the connection's [`Peer`].
     pub origin: Origin,
-    /// The version that it speaks. The router fills this in from its CONNECT.
+    /// The protocol version. The router sets it from the CONNECT.
     pub version: ProtocolVersion,
-    /// The properties of its CONNECT, User Properties among them. The router fills this in where there are some and
-    /// [`Authorize::reads_properties`] says that they are read.
+    /// The properties of its CONNECT, including User Properties. The router sets them if there are any and
+    /// [`Authorize::reads_properties`] returns true.
     pub properties: Option<Arc<PropertiesBuf>>,
 }
 
-/// Where a client came in.
+/// The origin of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// See [`Peer::listener`].
@@ -185,10 +184,10 @@ impl From<Peer> for Origin {
     }
 }
 
-/// How a client proved that a user name is its own.
+/// How a client proved its user name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Proof {
-    /// It did not: it only said so.
+    /// It did not prove it.
     #[default]
     None,
     /// By a password.
@@ -199,30 +198,30 @@ pub enum Proof {
     Certificate,
 }
 
-/// An answer to "may this client connect?".
+/// The answer to "may this client connect?".
 pub enum Verdict {
     /// Now.
     Decided(Result<Admitted, Refusal>),
-    /// When this is done; the client's connection awaits it, within the connect timeout. What the client sends
-    /// meanwhile waits. If the client leaves, this is dropped.
+    /// When this completes. The client's connection waits for it, within the connect timeout, and so do packets from
+    /// the client. If the client leaves, this is dropped.
     Later(Pending),
-    /// The same, but the wait is the server's doing: it does not count in the connect timeout.
+    /// The same, but the server causes the wait: it does not count for the connect timeout.
     Queued(Pending),
-    /// The client has to say more: it is sent an AUTH, and `exchange` is asked what to make of its answer. Only of a
-    /// client that named an Authentication Method.
+    /// The client must prove more: it gets an AUTH, and `exchange` handles its answer. Only for a client with an
+    /// Authentication Method.
     Continue {
         /// Authentication Data for the client.
         data: Vec<u8>,
-        /// What goes on when the client has answered.
+        /// Handles the client's answer.
         exchange: Box<dyn Exchange>,
     },
 }
 
-/// A client that is let in, and what it is told.
+/// An accepted client, and data for its CONNACK.
 pub struct Admitted {
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
-    /// Authentication Data for it; none is sent to a client that named no Authentication Method.
+    /// Authentication Data for it; not sent to a client without an Authentication Method.
     pub data: Option<Vec<u8>>,
 }
 
@@ -232,15 +231,15 @@ impl From<Identity> for Admitted {
     }
 }
 
-/// An exchange of AUTH packets on its way: its client was sent a challenge, and owes an answer. It is dropped where the
+/// An exchange of AUTH packets in progress: the client was sent a challenge and must answer. It is dropped if the
 /// client leaves, or does not answer within the connect timeout.
 pub trait Exchange: Send {
-    /// The client's answer: the Authentication Data of its AUTH, empty where there is none. Called on an I/O thread: it
-    /// may not wait.
+    /// Handles the client's answer: the Authentication Data of its AUTH, empty if there is none. Called on a worker
+    /// thread: it must not block.
     fn answer(self: Box<Self>, data: &[u8]) -> Verdict;
 }
 
-/// A verdict to come. It is polled on an I/O thread: what takes its time in it belongs on another.
+/// A pending verdict. It is polled on a worker thread: slow work in it belongs on another thread.
 pub type Pending = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 
 impl From<Result<Identity, Refusal>> for Verdict {
@@ -251,37 +250,37 @@ impl From<Result<Identity, Refusal>> for Verdict {
 
 /// Decides who may connect.
 pub trait Authenticate: Send + Sync {
-    /// Who this is, or the refusal that the client gets. Called on an I/O thread: it may not wait.
+    /// Returns the client's identity, or its refusal. Called on a worker thread: it must not block.
     fn authenticate(&self, credentials: &Credentials<'_>) -> Verdict;
 
-    /// Is this Authentication Method of MQTT 5 served? A client that names another is refused.
+    /// Is this Authentication Method of MQTT 5 supported? A client with another one is refused.
     fn serves(&self, method: &str) -> bool {
         let _ = method;
         false
     }
 
-    /// How many verdicts are waited for in a queue of its own; `$SYS/broker/logins/waiting` says it.
+    /// Number of verdicts that wait in a queue of the plug-in, for `$SYS/broker/logins/waiting`.
     fn waiting(&self) -> usize {
         0
     }
 
-    /// After a change ([`Router::permissions_changed`](crate::router::Router::permissions_changed)), and once more when
-    /// a client is let in, as there may have been one since it was asked for: may a client that was let in as this,
-    /// with a user name or without, stay? If not, its connection is closed; a session that outlives its connections
-    /// waits for it to return.
+    /// After a change ([`Router::permissions_changed`](crate::router::Router::permissions_changed)), and again when a
+    /// client is accepted, because there may have been a change since its verdict: may a client that was accepted with
+    /// this identity stay, with or without a user name? If not, its connection closes; its session is kept as it
+    /// requested.
     fn knows(&self, identity: &Identity) -> bool {
         let _ = identity;
         true
     }
 
-    /// What let this client in, if that makes its sessions those of its user; `None`: they are nobody's, as the name
-    /// was not proved.
+    /// How this client logged in, if its sessions then belong to its user. `None`: they belong to no one, because the
+    /// name was not proved.
     fn login(&self, identity: &Identity) -> Option<Login> {
         identity.user.as_ref().map(|_| Login::PlugIn)
     }
 
-    /// Can this user still be let in, by what let it in before? If not, its sessions go to others that ask for them.
-    /// Called with locks held: be quick, and do not call the router.
+    /// Can this user still log in in the same way as before? If not, its sessions go to other clients that request
+    /// them. Called with locks held: be quick, and do not call the router.
     fn is_configured(&self, owner: &SessionOwner) -> bool {
         owner.login == Login::PlugIn
     }
@@ -289,221 +288,220 @@ pub trait Authenticate: Send + Sync {
 
 /// Decides what clients may publish, subscribe to and receive.
 pub trait Authorize: Send + Sync {
-    /// The rights of a client, compiled: asked when it connects, and again after
-    /// [`Router::permissions_changed`](crate::router::Router::permissions_changed). `None`: it may do everything, as
-    /// far as its identity is not narrowed.
+    /// The compiled rights of a client. Called when it connects, and again after
+    /// [`Router::permissions_changed`](crate::router::Router::permissions_changed). `None`: it may do everything,
+    /// unless its identity has restrictions.
     fn rights(&self, client: &ClientId, identity: &Identity) -> Option<Arc<dyn Rights>>;
 
-    /// Is a connection closed that publishes what it may not? Otherwise the message is acknowledged and dropped; MQTT
-    /// 3.1.1 leaves both to the server [MQTT-3.3.5-2].
+    /// Does a forbidden PUBLISH close the connection? Otherwise the message is acknowledged and dropped; MQTT 3.1.1
+    /// allows both [MQTT-3.3.5-2].
     fn denied_publish_disconnects(&self) -> bool {
         false
     }
 
-    /// Does [`rights`](Self::rights) read [`Identity::properties`]? Only then are they kept, for as long as the client
-    /// is connected or its session waits for it.
+    /// Does [`rights`](Self::rights) use [`Identity::properties`]? Only then they are kept, while the client is
+    /// connected or its session waits for it.
     fn reads_properties(&self) -> bool {
         false
     }
 }
 
-/// What one client may do. An answer for a topic that it publishes to may be remembered while it repeats the topic.
+/// The rights of one client. The answer for a topic that it publishes to may be remembered while it repeats the topic.
 pub trait Rights: Send + Sync {
     /// May it publish to this topic, with a PUBLISH or a Will?
     fn may_publish(&self, topic: &TopicName) -> bool;
 
-    /// May it publish this message, of a topic that it may publish to? Asked for each message, where
-    /// [`reads_messages`](Self::reads_messages): with its QoS, RETAIN, payload and properties.
+    /// May it publish this message, whose topic it may publish to? Called for each message, with its QoS, RETAIN,
+    /// payload and properties, if [`reads_messages`](Self::reads_messages) returns true.
     fn may_publish_message(&self, message: &Outgoing<'_>) -> bool {
         let _ = message;
         true
     }
 
-    /// Does [`may_publish_message`](Self::may_publish_message) ever return `false`? Then every message is asked about,
-    /// also where the client repeats a topic.
+    /// Can [`may_publish_message`](Self::may_publish_message) return `false`? Then it is called for every message, even
+    /// if the client repeats a topic.
     fn reads_messages(&self) -> bool {
         false
     }
 
-    /// May it subscribe to this filter? If not, its SUBACK says 0x80.
+    /// May it subscribe to this filter? If not, its SUBACK has 0x80.
     fn may_subscribe(&self, filter: &TopicFilter) -> bool;
 
-    /// Is a message of this topic delivered to it? Asked with its session's lock held, for each message, where
-    /// [`limits_reading`](Self::limits_reading): be quick, and do not call the router.
+    /// Is a message with this topic delivered to it? Called for each message with the client's session locked, if
+    /// [`limits_reading`](Self::limits_reading) returns true: be quick, and do not call the router.
     fn may_receive(&self, topic: &TopicName) -> bool {
         let _ = topic;
         true
     }
 
-    /// May it receive messages of any topic that this filter matches? If certainly not, a client of MQTT 5 is told so
-    /// in its SUBACK (0x87). Before MQTT 5, the subscription is granted, and nothing comes. Asked where
-    /// [`limits_reading`](Self::limits_reading), for each filter that it [may subscribe](Self::may_subscribe) to.
+    /// May it receive messages of some topic that this filter matches? If certainly not, an MQTT 5 client gets 0x87 in
+    /// its SUBACK. Before MQTT 5, the subscription is granted, and nothing is delivered. Called for each filter that it
+    /// [may subscribe](Self::may_subscribe) to, if [`limits_reading`](Self::limits_reading) returns true.
     fn may_receive_some(&self, filter: &TopicFilter) -> bool {
         let _ = filter;
         true
     }
 
-    /// Does [`may_receive`](Self::may_receive) ever say no?
+    /// Can [`may_receive`](Self::may_receive) return `false`?
     fn limits_reading(&self) -> bool {
         false
     }
 }
 
-/// Passes on what clients publish, to other nodes.
+/// Forwards messages of clients to other nodes.
 pub trait Forward: Send + Sync {
-    /// A message that was accepted from a client of this node.
+    /// Forwards a message that was accepted from a client of this node.
     fn forward(&self, message: &Outgoing<'_>);
 }
 
-/// Sees what happens. Called on the path of every message, by many threads, with locks held: do little, never wait,
+/// Observes events. Called on the path of every message, by many threads, with locks held: do little, never block,
 /// never call the router or the server.
 pub trait Observe: Send + Sync {
-    /// It has happened.
+    /// An event has happened.
     fn observe(&self, event: &Event<'_>);
 
-    /// What it asks for; what no observer asks for costs nothing. Each thread asks at the beginning of each turn: an
-    /// answer that changes holds from then on.
+    /// The kinds of events that it wants. Unwanted events cost nothing. Each thread asks at the beginning of each turn,
+    /// so a changed answer applies from then on.
     fn wants(&self) -> EventKinds {
         EventKinds::ALL
     }
 
-    /// A turn of a thread is over in which it may have been told of something. No lock is held: here a task may be
-    /// woken.
+    /// A turn of a thread ended, in which there may have been events. No lock is held: a task may be woken here.
     fn turn_ended(&self) {}
 }
 
-/// What happened.
+/// An event.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A client was accepted.
     Connect {
-        /// Who.
+        /// The client.
         client: &'a ClientId,
-        /// What else is known of it.
+        /// Its description.
         info: ClientInfo<'a>,
-        /// From where.
+        /// Its address.
         peer: PeerAddress,
-        /// The version that it speaks.
+        /// Its protocol version.
         version: ProtocolVersion,
         /// Clean Session of its CONNECT; in MQTT 5, Clean Start.
         clean_session: bool,
-        /// There was Session State for it.
+        /// Did the session exist before?
         session_present: bool,
-        /// The properties of its CONNECT, User Properties among them; before MQTT 5, none.
+        /// The properties of its CONNECT, including User Properties; empty before MQTT 5.
         properties: Properties<'a>,
     },
     /// A client's connection ended.
     Disconnect {
-        /// Who.
+        /// The client.
         client: &'a ClientId,
-        /// What else is known of it.
+        /// Its description.
         info: ClientInfo<'a>,
-        /// Why.
+        /// The reason.
         reason: &'a CloseReason,
     },
     /// A subscription was granted.
     Subscribe {
-        /// Who.
+        /// The client.
         client: &'a ClientId,
-        /// What else is known of it.
+        /// Its description.
         info: ClientInfo<'a>,
-        /// To what.
+        /// The Topic Filter.
         filter: &'a TopicFilter,
-        /// At which QoS.
+        /// The granted QoS.
         qos: QoS,
-        /// The same QoS, what MQTT 5 asks for beside it, and the Subscription Identifier.
+        /// The granted QoS, further options of MQTT 5, and the Subscription Identifier.
         options: SubscriptionOptions,
-        /// The properties of its SUBSCRIBE, User Properties among them; before MQTT 5, none.
+        /// The properties of its SUBSCRIBE, including User Properties; empty before MQTT 5.
         properties: Properties<'a>,
     },
-    /// A subscription was given up.
+    /// A subscription was removed.
     Unsubscribe {
-        /// Who.
+        /// The client.
         client: &'a ClientId,
-        /// What else is known of it.
+        /// Its description.
         info: ClientInfo<'a>,
-        /// From what.
+        /// The Topic Filter.
         filter: &'a TopicFilter,
-        /// The properties of its UNSUBSCRIBE, which are User Properties; before MQTT 5, none.
+        /// The properties of its UNSUBSCRIBE, which are User Properties; empty before MQTT 5.
         properties: Properties<'a>,
     },
     /// A message was accepted.
     Publish {
-        /// Who; `None`: the broker itself.
+        /// The publisher; `None`: the broker itself.
         client: Option<&'a ClientId>,
-        /// The User Name of that client.
+        /// The User Name of the publisher.
         user: Option<&'a str>,
-        /// To what.
+        /// The Topic Name.
         topic: &'a TopicName,
-        /// At which QoS.
+        /// The QoS.
         qos: QoS,
         /// RETAIN.
         retain: bool,
         /// Bytes of the payload.
         payload: usize,
-        /// The payload itself.
+        /// The payload.
         content: &'a [u8],
-        /// Its properties as they are passed on, User Properties among them: without Topic Alias and Message Expiry
-        /// Interval. Before MQTT 5, none.
+        /// The forwarded properties, including User Properties, without Topic Alias and Message Expiry Interval; empty
+        /// before MQTT 5.
         properties: Properties<'a>,
-        /// When it expires: when its Message Expiry Interval has passed.
+        /// When it expires, from its Message Expiry Interval.
         expires: Option<Instant>,
     },
-    /// A message was put on its way to a connected client.
+    /// A message for a connected client was added to its output.
     Deliver {
-        /// To whom.
+        /// The subscriber.
         client: &'a ClientId,
-        /// Of which topic.
+        /// The Topic Name.
         topic: &'a TopicName,
-        /// At which QoS.
+        /// The QoS of the delivery.
         qos: QoS,
         /// Bytes of the payload.
         payload: usize,
-        /// Its properties, as its publisher set them; they are not sent to a client of MQTT 3.1 or 3.1.1.
+        /// Its properties from the publisher. They are not sent to a client of MQTT 3.1 or 3.1.1.
         properties: Properties<'a>,
     },
     /// A message was dropped.
     Drop {
-        /// For whom it was; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`],
-        /// whose it was.
+        /// The subscriber; for [`DropReason::SysTopic`], [`DropReason::NotAuthorized`] and [`DropReason::WillsFull`],
+        /// the publisher.
         client: &'a ClientId,
-        /// Of which topic.
+        /// The Topic Name.
         topic: &'a TopicName,
         /// Bytes of the payload.
         payload: usize,
-        /// Why.
+        /// The reason.
         reason: DropReason,
     },
     /// PINGREQ.
     Ping {
-        /// Who.
+        /// The client.
         client: &'a ClientId,
     },
-    /// A Will was published; before this, it was told as [`Publish`](Self::Publish).
+    /// A Will was published. It was reported as [`Publish`](Self::Publish) before.
     Will {
-        /// Whose.
+        /// The client.
         client: &'a ClientId,
-        /// The User Name of that client.
+        /// The User Name of the client.
         user: Option<&'a str>,
-        /// To what.
+        /// The Topic Name.
         topic: &'a TopicName,
         /// The payload.
         content: &'a [u8],
-        /// Its properties, User Properties among them; before MQTT 5, none.
+        /// Its properties, including User Properties; empty before MQTT 5.
         properties: Properties<'a>,
     },
-    /// A session whose client stayed away ended.
+    /// A session expired.
     SessionExpired {
-        /// Whose.
+        /// The client.
         client: &'a ClientId,
-        /// How long it was away at least.
+        /// The least time that the client was away.
         after: Duration,
     },
 }
 
 impl Event<'_> {
-    /// Its kind.
+    /// The kind of the event.
     #[inline(always)]
     pub const fn kind(&self) -> EventKinds {
         match self {
@@ -529,31 +527,31 @@ pub enum DropReason {
     QueueFull,
     /// `limits.max_queued_bytes_total`: all queues together are full.
     QueuesFull,
-    /// `limits.max_memory`: not queued, or delivered and not retained.
+    /// `limits.max_memory`: not queued, or delivered but not retained.
     MemoryFull,
     /// `limits.max_outbound_bytes`: the client reads too slowly.
     OutboundFull,
-    /// There is no room on the disk: delivered, but not retained.
+    /// The disk is full: delivered, but not retained.
     StoreFull,
     /// `limits.max_retained_messages` or `limits.max_retained_bytes`: delivered, but not retained.
     RetainedFull,
-    /// A Will, which there is no room on the disk for, and too many wait for it already: not published.
+    /// A Will that needs disk space, while too many others wait for space: not published.
     WillsFull,
     /// A client's PUBLISH to `$SYS/…` (`sys.client_publish`).
     SysTopic,
     /// The client may not publish to this topic.
     NotAuthorized,
-    /// Its Message Expiry Interval passed before its client could be sent it; or while a QoS 2 message of the client
-    /// waited for `limits.max_inflight_in`.
+    /// Its Message Expiry Interval passed before it could be sent, or while a QoS 2 message from the client waited for
+    /// `limits.max_inflight_in`.
     Expired,
-    /// It is larger than its client takes (MQTT 5 section 3.1.2.11.4).
+    /// It is larger than the client accepts (MQTT 5 section 3.1.2.11.4).
     PacketTooLarge,
     /// Its payload is larger than clients may publish (`limits.max_message_size`): not published.
     MessageTooLarge,
 }
 
 impl DropReason {
-    /// For the log: what was full, and the setting that says when.
+    /// For the log: what was full, and the setting of its limit.
     pub fn why(self) -> &'static str {
         match self {
             Self::QueueFull => "its client's queue is full (limits.max_queued_messages, limits.max_queued_bytes)",

@@ -1,5 +1,5 @@
-//! [`EventKinds`]: which events an observer asks for; [`ClientInfo`]: what events say of clients beside their
-//! identifiers.
+//! [`EventKinds`]: the kinds of events that an observer wants; [`ClientInfo`]: the description of a client in events,
+//! besides its identifier.
 
 use std::ops::BitOr;
 
@@ -10,7 +10,7 @@ use crate::types::ProtocolVersion;
 pub struct EventKinds(u16);
 
 impl EventKinds {
-    /// None: nothing is computed for an observer that asks for none.
+    /// None: nothing is computed for such an observer.
     pub const NONE: Self = Self(0);
     /// All.
     pub const ALL: Self = Self(0x3FF);
@@ -35,8 +35,8 @@ impl EventKinds {
     /// `Event::SessionExpired`.
     pub const SESSION_EXPIRED: Self = Self(1 << 9);
 
-    /// With the payloads of messages, where a stream asks for it: see
-    /// [`EventStream`](crate::inspect::EventStream). Observers see them anyway.
+    /// With the payloads of messages, for streams: see [`EventStream`](crate::inspect::EventStream). Observers always
+    /// get them.
     pub const PAYLOADS: Self = Self(1 << 10);
 
     /// As a number.
@@ -44,7 +44,7 @@ impl EventKinds {
         self.0
     }
 
-    /// The set with that number.
+    /// The set with this number.
     pub(crate) const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
@@ -54,7 +54,7 @@ impl EventKinds {
         Self(self.0 | other.0)
     }
 
-    /// Is one of the `others` among these?
+    /// Is one of the `others` in this set?
     #[inline]
     pub const fn have(self, others: Self) -> bool {
         self.0 & others.0 != 0
@@ -69,15 +69,15 @@ impl BitOr for EventKinds {
     }
 }
 
-/// What an event says of a client beside its identifier.
+/// The description of a client in events, besides its identifier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientInfo<'a> {
     /// The User Name in force.
     pub user: Option<&'a str>,
-    /// The listener it came through, by its place in the configuration.
+    /// Its listener, by its place in the configuration.
     pub listener: u16,
-    /// The version that it speaks.
+    /// Its protocol version.
     pub version: ProtocolVersion,
 }
 

@@ -1,11 +1,11 @@
-//! The traits behind which authentication, authorization, the store, observers and other nodes are.
+//! The traits for authentication, authorization, the store, observers and other nodes.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `clients` | who clients are and what they may do; who is told of what happens |
-//! | `events` | which events an observer asks for, and what they say of clients |
-//! | `plug_in` | calling plug-ins where a panic must not leave things half done |
-//! | `store` | the trait behind which a store is, and what it gives back at a start |
+//! | `clients` | authentication, rights, observers |
+//! | `events` | kinds of events; the description of a client in events |
+//! | `plug_in` | calls of plug-ins during work that must be finished |
+//! | `store` | the trait of a store, its records, and the state at a start |
 
 mod clients;
 mod events;

@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Calls a plug-in where something has to be finished whatever the plug-in does: the end of a connection, its Will, the
-/// housekeeping. `None`: it panicked; the panic hook has told of it.
+/// Calls a plug-in during work that must be finished in any case: the end of a connection, its Will, the housekeeping.
+/// `None`: it panicked, which the panic hook reported.
 ///
-/// Elsewhere a panic goes its way, up to the task of the connection in whose turn it happens: that ends.
+/// Elsewhere a panic ends the task of the connection in whose turn it happens.
 #[inline(never)]
 pub(crate) fn caught<R>(call: impl FnOnce() -> R) -> Option<R> {
-    // what a plug-in leaves half done in itself is its own affair
+    // the state of the plug-in is its own responsibility
     catch_unwind(AssertUnwindSafe(call)).ok()
 }

@@ -1,5 +1,5 @@
-//! The router's port to what keeps state beyond the process: [`Store`], what it is asked to keep ([`Record`]), and what
-//! it gives back at the next start ([`Restored`]).
+//! The router's port for persistence: [`Store`], the changes to be stored ([`Record`]), and the state at the next start
+//! ([`Restored`]).
 
 use std::{
     fmt,
@@ -16,84 +16,84 @@ use crate::{
     types::{ClientId, PacketId, QoS, SubscriptionOptions, UserName},
 };
 
-/// Keeps what must survive the process. Without one, "kept" means in memory.
+/// Stores the state that must survive the process. Without a store, state is kept in memory only.
 ///
-/// Records of one session come in the order in which they happened: they are appended with the session locked. Only
-/// [`append_copies`](Self::append_copies) comes later.
+/// Records of one session are appended in the order of their changes, with the session locked. Only
+/// [`append_copies`](Self::append_copies) is called later.
 pub trait Store: Send + Sync {
-    /// Takes a record over; the answer says when it is durable. What is acknowledged for it waits until then.
+    /// Accepts a record. Returns when it is durable. Its acknowledgement waits until then.
     fn append(&self, record: Record) -> Stored;
 
-    /// A message that was queued for a session is queued for others too, at least one: as a [`Record::Queued`] each.
-    /// `first` is as the message's own [`Record::Queued`] said, which was appended in the same group. What was appended
-    /// since may be about these copies already: to be kept is what it would be if they had come right behind that. Once
-    /// a message, at most.
+    /// Queues a message for further sessions, at least one, like a [`Record::Queued`] for each. `first`: the copy in
+    /// the message's own [`Record::Queued`], which was appended in the same group. Records about the `others` may have
+    /// been appended since: apply them as if the `others` had directly followed the first. Called at most once for each
+    /// message.
     fn append_copies(&self, message: &Message, first: &QueuedCopy, others: &[QueuedCopy]) -> Stored;
 
-    /// Runs `append`, which appends records that are kept together or not at all. Not to be nested.
+    /// Calls `append`, whose records form a group: they are stored together or not at all. Do not nest it.
     fn together(&self, append: &mut dyn FnMut());
 
-    /// Every commit up to this one is durable.
+    /// The last commit that is durable together with all before it.
     fn done(&self) -> CommitSeq;
 
-    /// Clients acknowledged what they were sent: what needs not be written for it is [`done`](Self::done). Adds who
-    /// waits for that to `wakes`, who are to be called with nothing locked. Whether anybody calls this changes when
-    /// something is done, and not whether.
+    /// Call it after acknowledgements of clients were recorded: commits that need no write any more complete now, and
+    /// the wakers of their tasks are added to `wakes` (call them without locks). Optional: without this call they
+    /// complete later.
     fn settle(&self, _wakes: &mut Vec<Waker>) {}
 
-    /// Wakes `waker` when `commit` is durable, or when the condition is [`Condition::Failed`] and it never will be; at
-    /// once if that is so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once
-    /// if it is that already), and `waker` stays: nobody has to ask again.
+    /// Wakes `waker` when `commit` is durable, or when the condition becomes [`Condition::Failed`]; at once if that is
+    /// so already. Until then it also wakes it when the condition becomes [`Condition::Stuck`] (at once if it is so
+    /// already), and `waker` stays registered.
     fn wake_when_done(&self, commit: CommitSeq, waker: &Waker);
 
-    /// Whether it takes more. What was appended before this says [`Condition::Stuck`], and is not [`done`](Self::done)
-    /// when that is asked afterwards, is what is stuck.
+    /// The condition. If it is [`Condition::Stuck`], records that were appended before and are not [`done`](Self::done)
+    /// afterwards wait for disk space.
     fn condition(&self) -> Condition;
 
-    /// As much as may be waits to become durable: in [`Condition::Busy`], and in [`Condition::Full`] too, where what
-    /// ends things is taken.
+    /// Does as much as allowed wait to become durable? It does in [`Condition::Busy`], and it may in
+    /// [`Condition::Full`], in which records that end items are still accepted.
     fn is_behind(&self) -> bool {
         self.condition() == Condition::Busy
     }
 
-    /// What it did and has, for `$SYS/broker/store/…`: names and numbers.
+    /// Figures for `$SYS/broker/store/…`: names and values.
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
 
-    /// How many records were written with each frame; `None`: it does not know.
+    /// The distribution of records in frames; `None`: unknown.
     fn batch_sizes(&self) -> Option<Distribution> {
         None
     }
 
-    /// How long each fsync took, in seconds; `None`: it does not know.
+    /// The distribution of durations of fsyncs, in seconds; `None`: unknown.
     fn fsync_times(&self) -> Option<Distribution> {
         None
     }
 }
 
-/// How many of something were how large.
+/// A histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// Upper bounds, in ascending order, with how many are between each and the one before it; the last bound is
-    /// `f64::INFINITY`.
+    /// Upper bounds in ascending order, with the number of values up to each and above the previous one. The last bound
+    /// is `f64::INFINITY`.
     pub buckets: Vec<(f64, u64)>,
-    /// All of them added up.
+    /// The sum of all values.
     pub sum: f64,
 }
 
-/// Whether a [`Store`] takes more.
+/// The condition of a [`Store`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// It does.
+    /// It accepts records.
     Ready,
-    /// As much as may be waits to become durable: clients that have something in it are not read from until some is.
+    /// As much as allowed waits to become durable: clients that wait for it are not read from meanwhile.
     Busy,
-    /// There is no room on the disk but a reserve: what would grow is refused. What was taken over is written, and so
-    /// is what ends something or changes it, which makes room: it becomes durable as ever.
+    /// The disk is full except for a reserve: records that need space are refused. Accepted records are written, and so
+    /// are records that end or change items, which frees space.
     Full,
-    /// There is no room for what was taken over either: nothing becomes durable until there is, and who waits for it is
-    /// not to be kept waiting. What would grow is refused.
+    /// There is no space even for accepted records: nothing becomes durable until there is, and connections that wait
+    /// for it are closed. Records that need space are refused.
     Stuck,
     /// A write or fsync failed, and the server ends: nothing more becomes durable.
     Failed,
@@ -111,75 +111,75 @@ impl fmt::Display for Condition {
     }
 }
 
-/// What a [`Store`] is asked to keep.
+/// A change to be stored by a [`Store`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Record {
-    /// A session that outlives its connections begins, its client connected.
+    /// A session that outlives its connections begins, with its client connected.
     SessionStarted {
-        /// Its number from now on.
+        /// Its number.
         session: SessionNumber,
-        /// Whose.
+        /// Its client.
         client: ClientId,
-        /// The user who has it.
+        /// The user that owns it.
         owner: Option<Box<SessionOwner>>,
         /// The Will of the connection.
         will: Option<StoredWill>,
     },
-    /// How long a session lasts while its client is away, if it is not until its client ends it.
+    /// The expiry of a session changed.
     Lasts {
-        /// Which.
+        /// The session.
         session: SessionNumber,
-        /// `None`: until its client ends it.
+        /// Seconds; `None`: it does not expire.
         seconds: Option<u32>,
     },
-    /// The client is back.
+    /// The client returned.
     Attached {
-        /// Of its session.
+        /// Its session.
         session: SessionNumber,
-        /// The user who has it from now on.
+        /// The user that owns it from now on.
         owner: Option<Box<SessionOwner>>,
         /// The Will of the new connection.
         will: Option<StoredWill>,
     },
-    /// The client went away, now, unless it was away already.
+    /// The client left, unless it was away already.
     Detached {
-        /// Of its session.
+        /// Its session.
         session: SessionNumber,
-        /// What becomes of its Will.
+        /// What happens to its Will.
         will: WillLeft,
     },
-    /// A Will of the client has to be published, and can not yet be. It is nothing that the store grows by: it had it
-    /// with the session.
+    /// A Will of the client is due, and cannot be published yet. Needs no additional space: the session's record
+    /// already contains the Will.
     WillDue {
-        /// Of its session.
+        /// The client's session.
         session: SessionNumber,
-        /// Its number, never given twice: the order in which Wills became due.
+        /// Its number. Numbers are never reused, and rise in the order in which Wills become due.
         number: u64,
-        /// What is to be published.
+        /// The Will.
         will: StoredWill,
     },
-    /// It is published.
+    /// This Will was published.
     WillPublished {
-        /// Of its session.
+        /// The client's session.
         session: SessionNumber,
-        /// Of its `WillDue`.
+        /// The number of its `WillDue`.
         number: u64,
     },
-    /// The Will of a connected client whose session is not kept.
+    /// The Will of a connected client without a stored session.
     WillKept {
-        /// Its number: the order in which such clients came, among the numbers of Wills that are due.
+        /// Its number, from the same sequence as those of due Wills.
         number: u64,
         /// The client.
         client: ClientId,
         /// The client's user.
         user: Option<UserName>,
-        /// What is to be published if its connection does not end in order.
+        /// The Will to publish if the connection ends without DISCONNECT.
         will: StoredWill,
     },
-    /// It is published, or its client took it back.
+    /// This Will was published or discarded.
     WillGone {
-        /// Of its `WillKept`.
+        /// The number of its `WillKept`.
         number: u64,
     },
     /// The session ends: by a clean session, or because it expired.
@@ -187,82 +187,82 @@ pub enum Record {
         /// Its number, which is not used again.
         session: SessionNumber,
     },
-    /// A subscription, in place of the one with the same filter.
+    /// A subscription, which replaces the one with the same filter.
     Subscribed {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
         /// A valid Topic Filter.
         filter: Box<str>,
-        /// How.
+        /// Its options.
         options: SubscriptionOptions,
     },
     /// A subscription ended.
     Unsubscribed {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
         /// Its Topic Filter.
         filter: Box<str>,
     },
-    /// A QoS 1 or 2 message that a session is to be sent, see [`SessionChange::Queued`].
+    /// A QoS 1 or 2 message was queued or sent, see [`SessionChange::Queued`].
     Queued {
         /// Shared by all sessions that it is queued for.
         message: Message,
-        /// For which session, and how.
+        /// The session, and the options of the delivery.
         copy: QueuedCopy,
-        /// Its Subscription Identifiers, as properties on the wire, where they are several.
+        /// Its Subscription Identifiers, as properties on the wire, if there are several.
         identifiers: Option<Box<Identifiers>>,
         /// See [`SessionChange::Queued`].
         sent: Option<u64>,
     },
     /// See [`SessionChange::Sent`].
     Sent {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
         /// The number of the first message.
         number: u64,
         /// See [`SessionChange::Sent`].
         sent: u64,
-        /// How many.
+        /// Number of messages.
         count: u32,
     },
     /// See [`SessionChange::Released`].
     Released {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
         /// The number of the message.
         number: u64,
     },
     /// See [`SessionChange::Completed`].
     Completed {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
         /// The number of the first message.
         number: u64,
-        /// How many.
+        /// Number of messages.
         count: u32,
     },
     /// See [`SessionChange::Received`].
     Received {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
-        /// Of the client's PUBLISH.
+        /// The Packet Identifier of the client's PUBLISH.
         packet_id: PacketId,
     },
     /// See [`SessionChange::ReceiptReleased`].
     ReceiptReleased {
-        /// Whose.
+        /// The session.
         session: SessionNumber,
-        /// Of the client's PUBLISH.
+        /// The Packet Identifier of the client's PUBLISH.
         packet_id: PacketId,
     },
-    /// A retained message, in place of the one its topic had. The store notes when that was.
+    /// A retained message, which replaces the topic's previous one. The store notes the time.
     Retained {
-        /// Its topic is the key.
+        /// The message. Its topic is the key.
         message: Message,
-        /// Who published it.
+        /// The publisher.
         publisher: Option<Publisher>,
     },
-    /// A topic has no retained message any more.
+    /// The retained message of a topic was removed.
     RetainedCleared {
         /// Its Topic Name.
         topic: Box<str>,
@@ -270,7 +270,7 @@ pub enum Record {
 }
 
 impl Record {
-    /// Of a change that a session tells.
+    /// The record of a session's change.
     #[inline]
     pub fn of(session: SessionNumber, change: SessionChange<'_>) -> Self {
         match change {
@@ -293,57 +293,57 @@ impl Record {
     }
 }
 
-/// What becomes of the Will of a client that went away.
+/// What happens to the Will of a client that left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WillLeft {
-    /// It is published, discarded, or has a record of its own; or there was none.
+    /// It was published or discarded, it has its own record, or there was none.
     Gone,
-    /// It stays with the session, and falls due then.
+    /// It stays with the session, and is due at this time.
     Until(Instant),
     /// It stays with the session; its delay begins at the next start.
     FromNextStart,
 }
 
-/// A message's copy for one more session, see [`SessionChange::Queued`].
+/// A further copy of a message, see [`SessionChange::Queued`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueuedCopy {
-    /// Whose.
+    /// The session.
     pub session: SessionNumber,
-    /// Its number.
+    /// Its number in the session.
     pub number: u64,
-    /// At which QoS it is to be sent.
+    /// The QoS of the delivery.
     pub qos: QoS,
-    /// With RETAIN.
+    /// RETAIN of the delivery.
     pub retain: bool,
-    /// Through a shared subscription.
+    /// It matched a shared subscription.
     pub shared: bool,
-    /// With this Subscription Identifier, where it is one.
+    /// Its Subscription Identifier, if there is exactly one.
     pub identifier: Option<NonZeroU32>,
 }
 
-/// The user whose a session is.
+/// The user that owns a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOwner {
     /// The user name.
     pub user: UserName,
-    /// What let the user in.
+    /// How the user logged in.
     pub login: Login,
 }
 
-/// What let a user in.
+/// How a user logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// The password file.
+    /// By the password file.
     PasswordFile,
-    /// A token.
+    /// By a token.
     Token,
-    /// A certificate.
+    /// By a certificate.
     Certificate,
-    /// What the embedding program plugged in.
+    /// By a plug-in of the embedding program.
     PlugIn,
 }
 
-/// Who published a message.
+/// The publisher of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
     /// The Client Identifier.
@@ -352,17 +352,17 @@ pub struct Publisher {
     pub user: Option<UserName>,
 }
 
-/// What a [`Store`] kept, as it was when the process ended.
+/// The state that a [`Store`] restores, as at the end of the process.
 #[derive(Debug)]
 pub struct Restored {
-    /// In no particular order.
+    /// In any order.
     pub sessions: Vec<RestoredSession>,
-    /// One a topic.
+    /// At most one for each topic.
     pub retained: Vec<RestoredRetained>,
-    /// Of clients that were connected when the process ended and whose sessions are not kept; or of before, and still
-    /// due.
+    /// Wills of clients without a stored session that were connected at the end of the process, or that were due
+    /// before.
     pub wills: Vec<RestoredWill>,
-    /// The first number for sessions to come.
+    /// The next free number of a session.
     pub next_session: SessionNumber,
 }
 
@@ -371,40 +371,39 @@ pub struct Restored {
 pub struct RestoredRetained {
     /// The message.
     pub message: Message,
-    /// When it was retained, in milliseconds since 1970; `None`: by an earlier version, which did not note it.
+    /// When it was retained, in milliseconds since 1970; `None`: unknown, from an earlier version.
     pub time: Option<u64>,
-    /// Who published it.
+    /// The publisher.
     pub publisher: Option<Publisher>,
 }
 
-/// A Will that a [`WillKept`](Record::WillKept) was about.
+/// A Will from a [`WillKept`](Record::WillKept).
 #[derive(Debug)]
 pub struct RestoredWill {
     /// Its number.
     pub number: u64,
-    /// Whose.
+    /// The client.
     pub client: ClientId,
     /// The client's user.
     pub user: Option<UserName>,
-    /// What is to be published.
+    /// The Will.
     pub will: StoredWill,
 }
 
-/// A session as it was.
+/// A session as at the end of the process.
 #[derive(Debug)]
 pub struct RestoredSession {
     /// Its number.
     pub session: SessionNumber,
-    /// Whose.
+    /// Its client.
     pub client: ClientId,
-    /// The user who has it; `None`: anonymous, or from an earlier version, which did not note it.
+    /// The user that owns it; `None`: anonymous, or unknown, from an earlier version.
     pub owner: Option<SessionOwner>,
-    /// How many seconds it lasts while its client is away; `None`: until its client ends it.
+    /// Its expiry in seconds; `None`: it does not expire.
     pub lasts: Option<u32>,
-    /// A Will that is still to be published: the client was connected when the process ended, or the delay was not
-    /// over.
+    /// A Will that still has to be published, because the client was connected, or its delay was not over.
     pub will: Option<StoredWill>,
-    /// What is left of its delay; `None`: all of it.
+    /// The rest of its delay; `None`: the whole delay.
     pub will_left: Option<Duration>,
     /// Wills that were due before, by rising number.
     pub due: Vec<(u64, StoredWill)>,
@@ -414,7 +413,7 @@ pub struct RestoredSession {
     pub subscriptions: Vec<(Box<str>, SubscriptionOptions)>,
     /// By rising number.
     pub messages: Vec<RestoredMessage>,
-    /// QoS 2 messages taken from the client and not released, in the order in which they came.
+    /// Unreleased QoS 2 messages of the client, in order of arrival.
     pub received: Vec<PacketId>,
 }
 
