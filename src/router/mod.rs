@@ -2,17 +2,17 @@
 //! publisher's task matches, pushes to the subscribers' sessions in its own turn, and then wakes their tasks.
 //!
 //! Its rooms import from one another one way, ports ← sessions ← subscriptions ← thread ← publish ← clients ← inspect,
-//! and only what a room shows in its `mod.rs`. [`Router`] itself is here, and what each of them does with it is there.
+//! and only what a room shows in its `mod.rs`. [`Router`] is defined here; each room adds its own methods.
 //!
 //! | room | owns |
 //! |---|---|
-//! | `ports` | the traits behind which authentication, authorization, the store, observers and other nodes are |
+//! | `ports` | the traits for authentication, authorization, the store, observers and other nodes |
 //! | `sessions` | the router's state of each session |
 //! | `subscriptions` | subscriptions, cached matches, retained messages |
 //! | `thread` | the state of one thread; reports to observers and the store |
 //! | `publish` | from a message to the sessions of its subscribers; Wills |
 //! | `clients` | the packets of clients, from CONNECT to the end of their sessions |
-//! | `inspect` | looking into all of it, and what an operator does there |
+//! | `inspect` | inspection and operator actions |
 //! | `sys` | the `$SYS` topics |
 //!
 //! The order of its locks is in the [table of the crate](crate#locks).
@@ -71,63 +71,63 @@ use crate::{
     types::{ClientId, ClientIdBinding, QoS, QueueFull, SessionOwnership, SharedSubscriptions},
 };
 
-/// The bounds that the router and its sessions hold to.
+/// The limits of the router and its sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterLimits {
-    /// Those of each session.
+    /// The limits of each session.
     pub session: SessionLimits,
-    /// Client Identifier, in bytes.
+    /// Bytes of a Client Identifier.
     pub max_client_id_length: usize,
-    /// Topic Name or Topic Filter, in bytes.
+    /// Bytes of a Topic Name or Topic Filter.
     pub max_topic_length: usize,
     /// Levels of a Topic Name or Topic Filter.
     pub max_topic_levels: usize,
-    /// Bytes of memory for what waits and is in flight in all sessions.
+    /// Bytes of memory for messages that are queued or in flight in all sessions.
     pub max_queued_bytes_total: usize,
-    /// Bytes of memory that the process may have; `None`: as many as there are.
+    /// Bytes of memory of the process; `None`: unlimited.
     pub max_memory: Option<u64>,
-    /// How long a message is delivered and waits, at most; `None`: as long as its publisher says.
+    /// How long a message is delivered and queued at most; `None`: no limit beyond the publisher's.
     pub message_expiry: Option<Duration>,
-    /// How long a message stays retained, at most; `None`: as long as its publisher says.
+    /// How long a message is retained at most; `None`: no limit beyond the publisher's.
     pub retained_expiry: Option<Duration>,
-    /// Retained messages in all.
+    /// Number of retained messages.
     pub max_retained_messages: usize,
     /// Bytes of memory for all retained messages and their topics.
     pub max_retained_bytes: usize,
     /// Bytes of memory for the subscriptions of all clients.
     pub max_subscription_bytes: usize,
-    /// Subscriptions of one client.
+    /// Number of subscriptions of one client.
     pub max_subscriptions: usize,
-    /// Sessions in all, those of clients that are away among them.
+    /// Number of sessions, including those of clients that are away.
     pub max_sessions: usize,
-    /// How long the session of a client that is away is kept; `None`: for ever.
+    /// How long the session of a client that is away is kept; `None`: no limit.
     pub session_expiry: Option<Duration>,
-    /// What becomes of a client's PUBLISH to `$SYS/…`.
+    /// The treatment of a client's PUBLISH to `$SYS/…`.
     pub sys_publish: SysPublish,
-    /// Who may have a session that another user has.
+    /// Who may take over another user's session.
     pub session_owner: SessionOwnership,
     /// How Client Identifiers are bound to user names.
     pub client_id: ClientIdBinding,
-    /// What else they have to be.
+    /// Further rules for Client Identifiers.
     pub client_ids: ClientIdRules,
-    /// Bytes of a packet of a client, fixed header included.
+    /// Bytes of a client's packet, including the fixed header.
     pub max_packet_size: usize,
-    /// Bytes of a payload of a client; `None`: as many as the packet has.
+    /// Bytes of a client's payload; `None`: limited by the packet only.
     pub max_message_size: Option<usize>,
-    /// QoS 1 and 2 messages that a client of MQTT 5 may send and that are not acknowledged.
+    /// Unacknowledged QoS 1 and 2 messages from an MQTT 5 client.
     pub receive_maximum: u16,
-    /// Topic Aliases of each client, and towards each client.
+    /// Topic Aliases of each client, and to each client.
     pub topic_alias_maximum: u16,
-    /// Which member of a group of shared subscriptions gets a message.
+    /// Which member of a group gets a message.
     pub shared_subscriptions: SharedSubscriptions,
-    /// What waits in a member of a group for so long, and was not sent, goes to members that have room.
+    /// Queued messages of a group's member that were not sent for this long move to members with room.
     pub shared_requeue_after: Duration,
-    /// What else clients are told when they connect.
+    /// What the CONNACK reports besides.
     pub says: ServerSays,
 }
 
 impl Default for RouterLimits {
-    /// Those that few reach, where a bound does not matter: in benches and tests. A server's are those of its config.
+    /// Limits that are rarely reached, for benches and tests. A server's limits are those of its configuration.
     fn default() -> Self {
         Self {
             session: SessionLimits {
@@ -167,14 +167,14 @@ impl Default for RouterLimits {
     }
 }
 
-/// Which Client Identifiers clients may have, and which they are given.
+/// The rules for Client Identifiers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientIdRules {
-    /// How they may begin; none: in any way.
+    /// Allowed prefixes; empty: all.
     pub prefixes: Arc<[String]>,
-    /// How those begin that the broker makes.
+    /// The prefix of assigned identifiers.
     pub auto_prefix: Arc<str>,
-    /// May a client leave it to the broker to make one?
+    /// May a client leave the choice to the broker?
     pub allow_empty: bool,
 }
 
@@ -185,33 +185,33 @@ impl Default for ClientIdRules {
 }
 
 impl ClientIdRules {
-    /// May a client have this one? The error is why it may not.
+    /// Is this identifier allowed? The error has the reason.
     fn check(&self, id: &str) -> Result<(), &'static str> {
-        // those of the broker itself are not concerned
+        // identifiers of the broker itself are always allowed
         let fits =
             self.prefixes.is_empty() || id.starts_with('$') || self.prefixes.iter().any(|one| id.starts_with(one));
         if fits { Ok(()) } else { Err("the Client Identifier begins with none of auth.client_id_prefixes") }
     }
 }
 
-/// What a server says of itself when a client connects, beside what it takes at a time (MQTT 5 section 3.2.2.3). It
-/// holds for connections that begin from then on.
+/// What the CONNACK reports about the server, besides its limits (MQTT 5 section 3.2.2.3). It applies to new
+/// connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSays {
     /// Maximum QoS.
     pub max_qos: QoS,
     /// Retain Available.
     pub retain_available: bool,
-    /// The longest Keep Alive, in seconds; `None`: as long as a client likes.
+    /// The longest Keep Alive, in seconds; `None`: no limit.
     pub max_keep_alive: Option<u16>,
-    /// Server Reference: where clients find another server.
+    /// Server Reference: another server for clients.
     pub server_reference: Option<Arc<str>>,
-    /// Response Information; `%c` and `%u` in it are the client's names.
+    /// Response Information, with the placeholders `%c` for the Client Identifier and `%u` for the user name.
     pub response_information: Option<Arc<str>>,
 }
 
 impl Default for ServerSays {
-    /// As if nothing were said.
+    /// The defaults of the specification.
     fn default() -> Self {
         Self {
             max_qos: QoS::ExactlyOnce,
@@ -223,33 +223,33 @@ impl Default for ServerSays {
     }
 }
 
-/// What becomes of a client's PUBLISH to `$SYS/…`.
+/// The treatment of a client's PUBLISH to `$SYS/…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SysPublish {
-    /// Acknowledged and dropped.
+    /// It is acknowledged and dropped.
     Drop,
     /// The connection is closed.
     Disconnect,
-    /// Delivered.
+    /// It is delivered.
     Allow,
 }
 
-/// What is plugged into a router.
+/// The plug-ins of a router.
 #[derive(Clone, Default)]
 pub struct Ports {
-    /// `None`: everybody may connect.
+    /// `None`: every client may connect.
     pub authenticate: Option<Arc<dyn Authenticate>>,
-    /// `None`: everybody may publish and subscribe to everything.
+    /// `None`: every client may publish and subscribe to everything.
     pub authorize: Option<Arc<dyn Authorize>>,
-    /// `None`: kept means in memory.
+    /// `None`: state is kept in memory only.
     pub store: Option<Arc<dyn Store>>,
-    /// See what happens.
+    /// Observers of events.
     pub observe: Vec<Arc<dyn Observe>>,
-    /// Passes on what clients publish.
+    /// Forwards messages of clients.
     pub forward: Option<Arc<dyn Forward>>,
 }
 
-/// The shared heart of a broker.
+/// The shared state of a broker.
 pub struct Router {
     sessions: Sessions,
     subscriptions: Subscriptions,
@@ -263,7 +263,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// An empty router. `seed` is random: it keeps clients from choosing topics that collide in its tables.
+    /// An empty router. `seed`: random, so that clients cannot choose topics that collide in its tables.
     pub fn new(limits: RouterLimits, ports: Ports, seed: u64) -> Self {
         let counters = Counters::default();
         counters.pressure().set_most_queued(limits.max_queued_bytes_total);
@@ -282,21 +282,21 @@ impl Router {
         router
     }
 
-    /// The part of one more thread, which begins now.
+    /// The state of a new thread, which begins now.
     pub fn local(&self, now: Instant) -> RouterThread {
         RouterThread::new(self.limits.load_full(), self.counters.shard(), &self.ports.observe, now)
     }
 
-    /// New limits. Sessions hold to them from their next packet on; what is already queued stays.
+    /// Sets new limits. They apply from a session's next packet on; queued messages stay.
     pub fn set_limits(&self, limits: RouterLimits) {
         self.counters.pressure().set_most_queued(limits.max_queued_bytes_total);
         self.requeues.set_after(limits.shared_requeue_after);
         self.limits.store(Arc::new(limits));
-        // a topic that was admitted under the old ones is looked at again
+        // admissions of topics by the old limits are no longer valid
         self.subscriptions.make_all_stale();
     }
 
-    /// Begins a turn: it is `now`, and the limits in force are those of now.
+    /// Begins a turn: sets the time, and takes over the limits in force.
     #[inline]
     pub fn refresh(&self, local: &mut RouterThread, now: Instant) {
         local.observers.begin(now);
@@ -307,14 +307,14 @@ impl Router {
         }
     }
 
-    /// Once in a while: forgets remembered answers that are stale, and buffers that are not used.
+    /// Removes stale cached matches and unused buffers. Call it once in a while.
     pub fn tidy(&self, local: &mut RouterThread) {
         self.permissions.add_silent(local.observers.denials.renew());
         self.subscriptions.forget_stale(&mut local.cache);
         local.pool.shrink();
     }
 
-    /// Once in a while, by one thread: tells how many denials no line told of.
+    /// Logs the number of denials without a log line. One thread calls it once in a while.
     pub fn sum_up_denials(&self) {
         let number = self.permissions.take_silent();
         if number > 0 {
@@ -322,8 +322,8 @@ impl Router {
         }
     }
 
-    /// Twice in a second or so, by one thread: sums up what all queues hold. In between, each thread knows what it adds
-    /// itself.
+    /// Sums up the memory of all queues. One thread calls it about twice a second. In between, each thread adds its own
+    /// changes.
     pub fn sum_up_queues(&self) {
         let limit = self.limits.load().max_queued_bytes_total;
         self.counters.sum_up_queued();
@@ -336,8 +336,8 @@ impl Router {
         }
     }
 
-    /// Once in a second or so, by one thread: the process has so many bytes of memory. `true`: what is new is refused,
-    /// or nearly so.
+    /// Sets the memory of the process. One thread calls it about once a second. `true`: something new is refused, or
+    /// almost.
     pub fn note_memory(&self, resident: u64) -> bool {
         let most = self.limits.load().max_memory;
         let (before, now) = self.counters.pressure().set_memory(resident, most.unwrap_or(u64::MAX));
@@ -349,72 +349,72 @@ impl Router {
         most.is_some_and(|most| resident >= most / 8 * 7)
     }
 
-    /// Are new connections refused for want of memory?
+    /// Are new connections refused because of the memory limit?
     pub fn refuses_connections(&self) -> bool {
         self.counters.pressure().refuses(Refused::Newcomers)
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// A Client Identifier with this beginning, which no other client has.
+    /// A unique Client Identifier with this prefix.
     pub fn generated_client_id(&self, begins: &str) -> ClientId {
         self.sessions.new_client_id(&format!("{begins}-"))
     }
 
-    /// Sessions of connected clients.
+    /// Number of connected clients.
     pub fn connected(&self) -> usize {
         self.sessions.connected()
     }
 
-    /// The most that were connected at once.
+    /// The largest number of connected clients so far.
     pub fn connected_maximum(&self) -> usize {
         self.sessions.connected_maximum()
     }
 
-    /// All sessions, connected or not.
+    /// Number of sessions, of connected clients or not.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// Messages waiting or in flight in all sessions.
+    /// Messages that are queued or in flight in all sessions.
     pub fn backlog(&self) -> Backlog {
         self.counters.held()
     }
 
-    /// (Group, session) pairs of shared subscriptions.
+    /// Number of (group, session) pairs of shared subscriptions.
     pub fn shared_subscription_count(&self) -> usize {
         self.subscriptions.shared()
     }
 
-    /// (Filter, subscriber) pairs, without those of shared subscriptions.
+    /// Number of (filter, subscriber) pairs, without shared subscriptions.
     pub fn subscription_count(&self) -> usize {
         self.subscriptions.len()
     }
 
-    /// Bytes of memory that subscriptions take, about.
+    /// Approximate bytes of memory of subscriptions.
     pub fn subscription_memory(&self) -> usize {
         self.subscriptions.memory()
     }
 
-    /// Retained messages, and the bytes of their payloads.
+    /// Number of retained messages, and bytes of their payloads.
     pub fn retained_size(&self) -> (usize, usize) {
         self.retained.size()
     }
 
-    /// Bytes of memory that retained messages take, about.
+    /// Approximate bytes of memory of retained messages.
     pub fn retained_memory(&self) -> usize {
         self.retained.memory()
     }
 
-    /// What keeps beyond the process what is acknowledged, if something does.
+    /// The store, if one is plugged in.
     pub fn plugged_store(&self) -> Option<&dyn Store> {
         self.ports.store.as_deref()
     }
 
-    /// What decides who may connect, if something does.
+    /// The plug-in that authenticates clients, if there is one.
     pub fn plugged_authenticate(&self) -> Option<&dyn Authenticate> {
         self.ports.authenticate.as_deref()
     }
@@ -429,7 +429,7 @@ impl RouterLimits {
             && (text.len() < self.max_topic_levels || separators() < self.max_topic_levels)
     }
 
-    /// Bytes of a packet of a client, as it is told.
+    /// The largest packet of a client in bytes, for the CONNACK.
     fn told_packet_size(&self) -> u32 {
         u32::try_from(self.max_packet_size).unwrap_or(u32::MAX)
     }

@@ -1,4 +1,4 @@
-//! [`SysTopics`]: the `$SYS/broker/…` topics, with the names that mosquitto gives them, and one for each limit.
+//! [`SysTopics`]: the `$SYS/broker/…` topics, with mosquitto's names, and one for each limit.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use super::{Count, LongestTurn, Router, RouterThread};
 use crate::{session::Backlog, topic::TopicName};
 
-/// Publishes the `$SYS` topics of a router; only those whose value changed since the last time.
+/// Publishes the `$SYS` topics of a router, if their value has changed.
 #[derive(Debug)]
 pub struct SysTopics {
     started: Instant,
@@ -18,12 +18,12 @@ pub struct SysTopics {
     loads: [[f64; LOAD_MINUTES.len()]; LOADS.len()],
 }
 
-/// Bytes of memory that the process has; `None`: the system does not say.
+/// Bytes of memory of the process; `None`: unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Resident now.
     pub resident: Option<u64>,
-    /// The most that was ever resident.
+    /// The highest resident size so far.
     pub peak: Option<u64>,
 }
 
@@ -33,7 +33,7 @@ struct Sample {
     counts: [u64; LOADS.len()],
 }
 
-/// `$SYS/broker/load/…`: how much a minute, as moving averages.
+/// `$SYS/broker/load/…`: moving averages for a minute.
 const LOADS: [(&str, Count); 9] = [
     ("messages/received", Count::MessagesReceived),
     ("messages/sent", Count::MessagesSent),
@@ -48,7 +48,7 @@ const LOADS: [(&str, Count); 9] = [
 
 const LOAD_MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
 
-/// Counters that are published as they are.
+/// Counters that are published unchanged.
 const COUNTS: [(&str, Count); 41] = [
     ("clients/expired", Count::SessionsExpired),
     ("messages/received", Count::MessagesReceived),
@@ -94,12 +94,12 @@ const COUNTS: [(&str, Count); 41] = [
 ];
 
 impl SysTopics {
-    /// Counts uptime from `now` on.
+    /// The uptime begins at `now`.
     pub fn new(now: Instant) -> Self {
         Self { started: now, previous: None, published: HashMap::new(), loads: Default::default() }
     }
 
-    /// Publishes what has changed. `memory` is the process's own at this moment.
+    /// Publishes changed values. `memory`: that of the process now.
     pub fn publish(&mut self, router: &Router, local: &mut RouterThread, memory: Memory, now: Instant) {
         let mut set = |name: &str, value: String| {
             let topic = format!("$SYS/broker/{name}");
@@ -145,7 +145,7 @@ impl SysTopics {
                 let average = &mut self.loads[i][j];
                 *average = moving_average(*average, counts[i] - before[i], elapsed, *minutes);
                 name.clear();
-                // writing to a String does not fail
+                // writing to a String cannot fail
                 let _ = write!(name, "load/{load}/{minutes}min");
                 set(&name, format!("{average:.2}"));
             }
@@ -154,7 +154,7 @@ impl SysTopics {
     }
 }
 
-/// What is counted at this moment.
+/// Values that are read at this moment.
 fn gauges(router: &Router) -> [(&'static str, usize); 17] {
     let (sessions, connected) = (router.session_count(), router.connected());
     let away = sessions.saturating_sub(connected);
