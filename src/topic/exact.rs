@@ -1,5 +1,5 @@
-//! [`ExactTable`]: values by the whole text of a topic, for filters without a wildcard. Owns the texts; knows no
-//! levels.
+//! [`ExactTable`]: values by the whole text of a topic, for filters without a wildcard. It owns the texts and does not
+//! know levels.
 
 use compact_str::CompactString;
 
@@ -8,19 +8,19 @@ use super::{
     slab::Slab,
 };
 
-/// Values by text, and by the number that a text has for as long as its value stays.
+/// Values by text, and by the number that a text keeps while it has a value.
 #[derive(Debug)]
 pub(super) struct ExactTable<V> {
     entries: Slab<Entry<V>>,
     table: IdTable,
-    /// Bytes of texts too long to stand in their entries.
+    /// Bytes of texts that are too long for their entries.
     texts: usize,
 }
 
 #[derive(Debug)]
 struct Entry<V> {
     text: CompactString,
-    /// `None` in a free place of the slab alone.
+    /// `None` only in a free place of the slab.
     value: Option<V>,
 }
 
@@ -33,18 +33,18 @@ impl<V> ExactTable<V> {
         self.entries.len()
     }
 
-    /// Bytes of memory, about, without what the values point to.
+    /// Approximate bytes of memory, without what the values point to.
     pub(super) fn memory(&self) -> usize {
         self.entries.len() * (size_of::<Entry<V>>() + IdTable::PLACE) + self.texts
     }
 
-    /// The number of a text that is there.
+    /// The number of a text, if the table has it.
     #[inline]
     pub(super) fn find(&self, text: &str, seed: &Seed) -> Option<u32> {
         self.table.find(hash::narrow(seed.text(text)), |id| self.entries[id].text == text)
     }
 
-    /// Adds a text that is not there.
+    /// Adds a text that the table does not have.
     pub(super) fn insert(&mut self, text: &str, value: V, seed: &Seed) -> u32 {
         let entry = Entry { text: text.into(), value: Some(value) };
         self.texts += hash::memory_of(&entry.text);
@@ -53,7 +53,7 @@ impl<V> ExactTable<V> {
         id
     }
 
-    /// Removes what has the number `id`, and the number.
+    /// Removes the entry with the number `id`.
     pub(super) fn remove(&mut self, id: u32, seed: &Seed) {
         if self.value(id).is_some() {
             let entry = self.entries.remove(id);

@@ -7,8 +7,8 @@ use compact_str::CompactString;
 use foldhash::{SharedSeed, fast::FoldHasher};
 use hashbrown::HashTable;
 
-/// What makes the hashes of one index differ from those of any other, so that no client can send topics that collide
-/// without knowing it. All of the hasher's state comes from it: the hasher's own fixed state is public.
+/// Makes the hashes of one index differ from those of any other, so that a client cannot send topics that collide
+/// without knowing it. All of the hasher's state comes from it, because the hasher's own fixed state is public.
 #[derive(Debug)]
 pub(super) struct Seed {
     seed: u64,
@@ -37,7 +37,7 @@ impl Seed {
     }
 }
 
-/// The 32 bits of a hash that an [`IdTable`] wants.
+/// The 32 bits of a hash that an [`IdTable`] needs.
 #[inline]
 pub(super) const fn narrow(hash: u64) -> u32 {
     under(0, hash)
@@ -50,13 +50,13 @@ pub(super) const fn under(parent: u32, text_hash: u64) -> u32 {
     ((text_hash ^ parent as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
-/// Bytes of memory for a text beyond the place where it stands: an allocation, where it is too long for that.
+/// Bytes of memory for a text besides its place: an allocation, if it is too long for that.
 pub(super) fn memory_of(text: &CompactString) -> usize {
     if text.is_heap_allocated() { (text.capacity() + 8).next_multiple_of(16) } else { 0 }
 }
 
-/// Numbers by hash: eight bytes each. The hash stands beside the number, so that growth does not touch the things
-/// themselves and a look-up that misses hardly ever does.
+/// Numbers by hash: eight bytes each. The hash is stored beside the number, so that growth does not touch the items,
+/// and a failed look-up hardly ever does.
 #[derive(Debug, Default)]
 pub(super) struct IdTable {
     slots: HashTable<Slot>,
@@ -69,7 +69,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// The table takes its tags from the top bits and its buckets from the bottom ones.
+    /// The table uses the top bits for tags and the bottom bits for buckets.
     #[inline]
     fn wide(hash: u32) -> u64 {
         u64::from(hash) << 32 | u64::from(hash)
@@ -95,12 +95,12 @@ impl IdTable {
         self.slots.find(Slot::wide(hash), |slot| slot.hash == hash && is_it(slot.id)).map(|slot| slot.id)
     }
 
-    /// Adds `id`, which must not be there.
+    /// Adds `id`, which the table must not have.
     pub(super) fn insert(&mut self, hash: u32, id: u32) {
         self.slots.insert_unique(Slot::wide(hash), Slot { hash, id }, |slot| Slot::wide(slot.hash));
     }
 
-    /// Removes `id` where it is there, and returns memory once a small part of it is in use.
+    /// Removes `id` if it is there, and frees memory when only a small part of it is in use.
     pub(super) fn remove(&mut self, hash: u32, id: u32) {
         if let Ok(slot) = self.slots.find_entry(Slot::wide(hash), |slot| slot.id == id) {
             slot.remove();
@@ -111,7 +111,7 @@ impl IdTable {
         }
     }
 
-    /// Puts `new` where `old` was.
+    /// Replaces `old` by `new`.
     pub(super) fn renumber(&mut self, hash: u32, old: u32, new: u32) {
         if let Some(slot) = self.slots.find_mut(Slot::wide(hash), |slot| slot.id == old) {
             slot.id = new;
@@ -119,7 +119,7 @@ impl IdTable {
     }
 }
 
-/// Below this, returning memory is not worth the work.
+/// Smaller tables are not shrunk.
 const MIN_SHRINK: usize = 64;
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `name` | [`TopicName`] and [`TopicFilter`]: text that is valid by type, and what "matches" means |
-//! | `shared` | [`SharedFilter`]: what the filter of a shared subscription says |
+//! | `name` | [`TopicName`] and [`TopicFilter`]: text that is valid by type; the definition of "matches" |
+//! | `shared` | [`SharedFilter`]: the parts of a shared subscription's filter |
 //! | `subscriptions` | [`SubscriptionTrie`]: from a topic to its subscribers |
 //! | `retained` | [`RetainedTree`]: from a filter to its retained messages |
 //! | `tree` | the tree of levels that both are built on |
-//! | `walk` | what a walk over either of them needs to be left and taken up again |
+//! | `walk` | the state of interrupted walks |
 //! | `exact` | the hash table of filters without a wildcard |
 //! | `subscribers` | the subscribers of one filter, from one to very many |
 //! | `hash`, `slab` | seeded hashing with tables of numbers, and storage by number |

@@ -2,10 +2,10 @@
 
 use thiserror::Error;
 
-/// The most bytes a Topic Name or Topic Filter may have: its length travels as two bytes.
+/// The most bytes of a Topic Name or Topic Filter: its length field has two bytes.
 pub const MAX_LENGTH: usize = 65_535;
 
-/// What the Topic Filter of a shared subscription begins with (MQTT 5 section 4.8.2).
+/// The prefix of the Topic Filter of a shared subscription (MQTT 5 section 4.8.2).
 pub const SHARE_PREFIX: &str = "$share/";
 
 /// A valid Topic Name: what a message is published to. No wildcards, at least one character, no U+0000.
@@ -18,7 +18,7 @@ pub struct TopicName(str);
 #[repr(transparent)]
 pub struct TopicFilter(str);
 
-/// What stands between the separators of a topic or filter.
+/// The levels of a topic or filter: the texts between the separators.
 #[derive(Clone, Debug)]
 pub struct Levels<'a>(Option<&'a str>);
 
@@ -33,7 +33,7 @@ impl<'a> Iterator for Levels<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a str> {
-        // for levels of a few bytes a good deal cheaper than `str::split`
+        // for levels of a few bytes much cheaper than `str::split`
         let text = self.0?;
         let (level, rest) = match memchr::memchr(b'/', text.as_bytes()) {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -44,7 +44,7 @@ impl<'a> Iterator for Levels<'a> {
     }
 }
 
-/// Why a text is neither a Topic Name nor a Topic Filter.
+/// Why a text is not a Topic Name or Topic Filter.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum TopicError {
     /// Zero characters.
@@ -67,7 +67,7 @@ pub enum TopicError {
     SingleLevel,
 }
 
-/// What both kinds of topic text must be.
+/// The rules for both kinds of topic text.
 fn check_text(text: &str) -> Result<(), TopicError> {
     if text.is_empty() {
         return Err(TopicError::Empty);
@@ -79,7 +79,7 @@ fn check_text(text: &str) -> Result<(), TopicError> {
 }
 
 impl TopicName {
-    /// Checks `text` as sections 4.7.1 and 4.7.3 ask.
+    /// Checks `text` by sections 4.7.1 and 4.7.3.
     pub fn new(text: &str) -> Result<&Self, TopicError> {
         check_text(text)?;
         match memchr::memchr3(0, b'+', b'#', text.as_bytes()) {
@@ -89,7 +89,7 @@ impl TopicName {
         }
     }
 
-    /// Takes text that was a [`TopicName`] before: the caller vouches for it.
+    /// For text that was a [`TopicName`] before: the caller is responsible.
     pub(crate) fn from_valid(text: &str) -> &Self {
         // SAFETY: `TopicName` is a transparent wrapper of `str`.
         #[allow(unsafe_code)]
@@ -103,7 +103,7 @@ impl TopicName {
         &self.0
     }
 
-    /// The levels: what stands between the separators, empty ones included (section 4.7.1.1).
+    /// The levels: the texts between the separators, including empty ones (section 4.7.1.1).
     pub fn levels(&self) -> Levels<'_> {
         Levels::of(&self.0)
     }
@@ -115,8 +115,8 @@ impl TopicName {
 }
 
 impl TopicFilter {
-    /// Checks `text` as sections 4.7.1 and 4.7.3 ask. What the name of a group has to be, behind `$share/`, is for
-    /// [`SharedFilter`](super::SharedFilter) to say: it is no level that topics are compared with.
+    /// Checks `text` by sections 4.7.1 and 4.7.3. [`SharedFilter`](super::SharedFilter) checks the group name behind
+    /// `$share/`, which is not a level of the topic.
     pub fn new(text: &str) -> Result<&Self, TopicError> {
         check_text(text)?;
         if memchr::memchr(0, text.as_bytes()).is_some() {
@@ -136,7 +136,7 @@ impl TopicFilter {
         Ok(Self::from_valid(text))
     }
 
-    /// Takes text that was a [`TopicFilter`] before: the caller vouches for it.
+    /// For text that was a [`TopicFilter`] before: the caller is responsible.
     pub(crate) fn from_valid(text: &str) -> &Self {
         // SAFETY: `TopicFilter` is a transparent wrapper of `str`.
         #[allow(unsafe_code)]
@@ -155,7 +155,7 @@ impl TopicFilter {
         Levels::of(&self.0)
     }
 
-    /// Has a `+` or a `#`; a filter without is a Topic Name.
+    /// Does it have a `+` or a `#`? A filter without them is a Topic Name.
     pub fn has_wildcard(&self) -> bool {
         memchr::memchr2(b'+', b'#', self.0.as_bytes()).is_some()
     }

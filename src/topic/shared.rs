@@ -1,5 +1,5 @@
-//! [`SharedFilter`]: what the Topic Filter of a shared subscription says (MQTT 5 section 4.8.2): `$share/`, the name of
-//! a group, and the filter whose messages its members share.
+//! [`SharedFilter`]: the parts of the Topic Filter of a shared subscription (MQTT 5 section 4.8.2): `$share/`, the name
+//! of a group, and the filter whose messages its members share.
 
 use thiserror::Error;
 
@@ -10,11 +10,11 @@ use super::name::{SHARE_PREFIX, TopicFilter};
 pub struct SharedFilter<'a> {
     /// The ShareName.
     pub group: &'a str,
-    /// What topics have to match.
+    /// The filter for topics.
     pub filter: &'a TopicFilter,
 }
 
-/// Why a Topic Filter that begins with `$share/` is no shared subscription.
+/// Why a Topic Filter with the prefix `$share/` is not a shared subscription.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ShareError {
     /// `$share//…`.
@@ -29,7 +29,7 @@ pub enum ShareError {
 }
 
 impl<'a> SharedFilter<'a> {
-    /// `None`: the filter is an ordinary one.
+    /// `None`: the filter is not shared.
     pub fn of(whole: &'a TopicFilter) -> Option<Result<Self, ShareError>> {
         whole.as_str().strip_prefix(SHARE_PREFIX).map(Self::parse)
     }
@@ -40,14 +40,14 @@ impl<'a> SharedFilter<'a> {
             () if group.is_empty() => Err(ShareError::NoName),
             () if group.contains(['+', '#']) => Err(ShareError::Wildcard),
             () if filter.is_empty() => Err(ShareError::NoFilter),
-            // the levels behind the name are those of the whole
+            // the levels behind the name were checked with the whole filter
             () => Ok(Self { group, filter: TopicFilter::from_valid(filter) }),
         }
     }
 }
 
 impl TopicFilter {
-    /// The filter whose messages it asks for: behind `$share/group/` that of the group, else itself.
+    /// The filter for topics: that behind `$share/group/`, or itself.
     pub fn behind_share(&self) -> &TopicFilter {
         match SharedFilter::of(self) {
             Some(Ok(shared)) => shared.filter,

@@ -1,19 +1,18 @@
-//! [`Slab`]: values under small numbers that stay the same for as long as the value lives. Owns storage alone: what a
-//! number means, and when it dies, is its user's business.
+//! [`Slab`]: values under small numbers that do not change while the value exists. It owns only the storage.
 
 use std::{
     mem,
     ops::{Index, IndexMut},
 };
 
-/// Values by number. It grows by whole chunks, so that no growth copies what is there: a tree of a million nodes never
-/// makes its publishers wait for a copy of all of them, and the slack is at most one chunk.
+/// Values by number. It grows by whole chunks without copying: publishers never wait for a copy of a tree with a
+/// million nodes, and the unused space is at most one chunk.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     chunks: Vec<Vec<T>>,
-    /// Numbers that were given and are free again.
+    /// Numbers that were used and are free again.
     free: Vec<u32>,
-    /// Numbers ever given: the next new one.
+    /// The next unused number.
     next: u32,
 }
 
@@ -22,7 +21,7 @@ impl<T> Slab<T> {
         Self { chunks: Vec::new(), free: Vec::new(), next: 0 }
     }
 
-    /// How many values there are.
+    /// Number of values.
     pub(super) fn len(&self) -> usize {
         self.next as usize - self.free.len()
     }
@@ -44,11 +43,11 @@ impl<T> Slab<T> {
             return id;
         }
         let id = self.next;
-        // Users keep flags in the bits above; memory ends long before the numbers do.
+        // users keep flags in the higher bits; memory ends long before the numbers do
         assert!(id < MAX_IDS, "a slab of 2^30 values is full");
         let (chunk, _) = place(id);
         if chunk == self.chunks.len() {
-            // The first chunk grows as a vector does, so that a small slab is small.
+            // the first chunk grows like a vector, so that a small slab is small
             self.chunks.push(Vec::with_capacity(if chunk == 0 { 0 } else { CHUNK }));
         }
         self.chunks[chunk].push(value);
@@ -58,8 +57,8 @@ impl<T> Slab<T> {
 }
 
 impl<T: Default> Slab<T> {
-    /// Takes the value of `id` out and leaves the default in its place until the number is given again. All memory is
-    /// returned with the last value.
+    /// Removes the value of `id`, and leaves the default in its place until the number is used again. All memory is
+    /// freed with the last value.
     pub(super) fn remove(&mut self, id: u32) -> T {
         let value = mem::take(&mut self[id]);
         self.free.push(id);

@@ -4,13 +4,13 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{TopicFilter, TopicName};
 
-/// Topic Names of a few levels only, so that filters and topics meet often.
+/// Topic Names with few levels, so that filters and topics match often.
 pub(super) fn a_topic() -> impl Strategy<Value = String> {
     let level = prop::sample::select(vec!["a", "b", "", "$s"]);
     vec(level, 1..5).prop_map(|levels| levels.join("/")).prop_filter("a topic", |text| TopicName::new(text).is_ok())
 }
 
-/// As [`a_topic`], with more wildcards than a client would send.
+/// Like [`a_topic`], with more wildcards than a client would send.
 pub(super) fn a_filter() -> impl Strategy<Value = String> {
     let level = prop::sample::select(vec!["a", "b", "", "$s", "+", "+"]);
     let last = prop::sample::select(vec!["a", "", "+", "#"]);

@@ -1,12 +1,12 @@
-//! [`Subscribers`]: who subscribes to one filter, and with which options. Owns no filter.
+//! [`Subscribers`]: the subscribers of one filter, with their options.
 
 use std::{hash::Hash, mem, slice};
 
 use super::hash::{IdTable, Seed};
 use crate::types::SubscriptionOptions;
 
-/// The subscribers of one filter: never none. One stands in place, a few in a vector, many in a vector with a hash
-/// table of places, so that each of 500,000 leaves in constant time.
+/// The subscribers of one filter, at least one. One is stored in place, a few in a vector, many in a vector with a hash
+/// table of indexes, so that each of 500,000 is removed in constant time.
 #[derive(Debug)]
 pub(super) enum Subscribers<S> {
     One(Subscription<S>),
@@ -19,23 +19,23 @@ pub(super) type Subscription<S> = (S, SubscriptionOptions);
 #[derive(Debug)]
 pub(super) struct Many<S> {
     list: Vec<Subscription<S>>,
-    /// Places in `list` by subscriber.
+    /// Indexes in `list` by subscriber.
     places: IdTable,
 }
 
-/// What became of a subscriber that was to be removed.
+/// The result of removing a subscriber.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Removal {
     /// It was not there.
     Absent,
-    /// It was there; others are left.
+    /// It was removed; others are left.
     Removed,
-    /// It is the only one, and still in the list: the owner of the list drops the list.
+    /// It is the only one, and still in the list: the owner drops the list.
     Last,
 }
 
 impl<S: Clone + Eq + Hash> Subscribers<S> {
-    /// All of them, in no order.
+    /// All subscribers, in any order.
     #[inline]
     pub(super) fn as_slice(&self) -> &[Subscription<S>] {
         match self {
@@ -119,7 +119,7 @@ impl<S: Eq + Hash> Many<S> {
     }
 
     fn push(&mut self, subscriber: S, options: SubscriptionOptions, seed: &Seed) {
-        // A place fits in 32 bits: the clients of four billion connections do not fit in one machine.
+        // an index fits in 32 bits: a machine has less than four billion connections
         self.places.insert(seed.value(&subscriber), self.list.len() as u32);
         self.list.push((subscriber, options));
     }
@@ -136,9 +136,9 @@ impl<S: Eq + Hash> Many<S> {
     }
 }
 
-/// Up to here a scan is as quick as a hash.
+/// Up to this length a scan is as fast as a hash table.
 const MAX_FEW: usize = 16;
-/// Well below the other, so that one who comes and goes does not rebuild the list each time.
+/// Well below `MAX_FEW`, so that a subscriber that joins and leaves repeatedly does not rebuild the list each time.
 const MIN_MANY: usize = 8;
 
 #[cfg(test)]

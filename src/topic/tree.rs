@@ -1,10 +1,10 @@
-//! [`LevelTree`]: values by topic path, level by level. Both indexes are built on it. Owns nodes, their links and their
-//! look-up; does not know what `$` means, nor which nodes a topic or a filter matches.
+//! [`LevelTree`]: values by topic path, level by level. Both indexes are built on it. It owns nodes, their links and
+//! their look-up. It does not know what `$` means, nor which nodes match.
 //!
-//! Nodes live in a [`Slab`] and link to each other by number. One hash table for the whole tree finds the child of a
-//! node by its level. The children `#` and `+` are not in it: they stand first among their siblings, and two flags of
-//! the parent say whether they are there, so that a node without them costs nothing to ask. No function recurses: a
-//! topic may have 65,536 levels.
+//! Nodes are in a [`Slab`] and link to each other by number. One hash table for the whole tree finds the child of a
+//! node by its level. The children `#` and `+` are not in it: they are the first children, and two flags of the parent
+//! say whether they exist, so that checking a node without them costs nothing. No function recurses: a topic may have
+//! 65,536 levels.
 
 use compact_str::CompactString;
 use hashbrown::HashMap;
@@ -25,15 +25,15 @@ pub(super) struct LevelTree<V> {
     /// Children by (parent, level), without `#` and `+`.
     table: IdTable,
     seed: Seed,
-    /// Bytes of levels too long to stand in their nodes.
+    /// Bytes of levels that are too long for their nodes.
     texts: usize,
-    /// Nodes at which walks were left, and how many each. They stay until the walks have moved on.
+    /// Number of interrupted walks at each node. The nodes stay until the walks have continued.
     pins: HashMap<u32, u32, foldhash::fast::FixedState>,
 }
 
 #[derive(Debug)]
 struct Node<V> {
-    /// The parent's number, and above it the flags.
+    /// The parent's number, and flags in the bits above.
     parent: u32,
     first_child: u32,
     next: u32,
@@ -46,34 +46,34 @@ impl<V> LevelTree<V> {
     pub(super) fn with_seed(seed: u64) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        // clients do not choose the numbers of nodes
+        // clients cannot choose the numbers of nodes
         let pins = HashMap::with_hasher(foldhash::fast::FixedState::default());
         Self { nodes, table: IdTable::new(), seed: Seed::new(seed), texts: 0, pins }
     }
 
-    /// No node but the root.
+    /// Is the root the only node?
     pub(super) fn is_empty(&self) -> bool {
         self.nodes[ROOT].first_child == NONE
     }
 
-    /// How many nodes there are, the root included.
+    /// Number of nodes, including the root.
     #[cfg(test)]
     pub(super) fn node_count(&self) -> usize {
         assert!(self.table.len() < self.nodes.len());
         self.nodes.len()
     }
 
-    /// Bytes of memory for the nodes, about, without what their values point to, and without the root.
+    /// Approximate bytes of memory for the nodes, without the root and without what their values point to.
     pub(super) fn memory(&self) -> usize {
         (self.nodes.len() - 1) * (size_of::<Node<V>>() + IdTable::PLACE) + self.texts
     }
 
-    /// The node of `path`, where it exists.
+    /// The node of `path`, if it exists.
     pub(super) fn find(&self, path: &str) -> Option<u32> {
         Levels::of(path).try_fold(ROOT, |node, level| self.child(node, level))
     }
 
-    /// The node of `path`, made where it is not there. The caller gives it a value, or calls [`Self::prune`].
+    /// The node of `path`, created if it is missing. The caller sets its value, or calls [`Self::prune`].
     pub(super) fn find_or_insert(&mut self, path: &str) -> u32 {
         let mut levels = Levels::of(path);
         let mut node = ROOT;
@@ -86,18 +86,18 @@ impl<V> LevelTree<V> {
                 }
             }
         }
-        // Below a new node nothing has to be looked for.
+        // a new node has no children to look for
         levels.fold(node, |node, level| self.add_child(node, level))
     }
 
-    /// What the node holds; `None` also where there is no such node.
+    /// The value of the node; `None` also if there is no such node.
     #[inline]
     pub(super) fn value(&self, node: u32) -> Option<&V> {
         self.nodes.get(node)?.value.as_ref()
     }
 
-    /// The nodes with these numbers that have a value, and the number to go on from; `None`: there are none with higher
-    /// ones. A node that stays keeps its number.
+    /// Calls `f` for nodes with a value among the next `most` numbers. Returns the number to continue from. `None`:
+    /// there are no higher ones. A node's number does not change.
     pub(super) fn scan(&self, from: u32, most: u32, mut f: impl FnMut(u32, &V)) -> Option<u32> {
         let end = from.saturating_add(most);
         for node in from..end {
@@ -107,13 +107,13 @@ impl<V> LevelTree<V> {
         self.nodes.get(end).map(|_| end)
     }
 
-    /// The place of the node's value; `None` where a node of that number never was.
+    /// The place of the node's value; `None`: there never was such a node.
     pub(super) fn value_mut(&mut self, node: u32) -> Option<&mut Option<V>> {
         Some(&mut self.nodes.get_mut(node)?.value)
     }
 
-    /// Removes the node if it has neither value nor children, then its parent if that has none now, and so on. A node
-    /// that is pinned stays, and so do those above it.
+    /// Removes the node if it has neither value nor children, then its parent if that has none now, and so on. A pinned
+    /// node stays, and so do those above it.
     pub(super) fn prune(&mut self, mut node: u32) {
         while node != ROOT
             && self.nodes[node].value.is_none()
@@ -123,22 +123,22 @@ impl<V> LevelTree<V> {
             node = self.remove_leaf(node);
         }
         if self.is_empty() && self.nodes[ROOT].value.is_none() {
-            // With the root goes the memory of all the free nodes.
+            // removing the root frees the memory of all free nodes
             self.nodes.remove(ROOT);
             self.nodes.insert(Node::default());
         }
     }
 
-    /// A walk is left at this node: the node stays where it is, and its number with it, until it is unpinned as often
-    /// as it was pinned. Children that are added later stand in front of their siblings: a walk that has begun with a
-    /// node's children misses them, and the caller of the walk must find them by other means.
+    /// Keeps a node with its number for an interrupted walk, until it is unpinned as often as it was pinned. Children
+    /// that are added later are first among their siblings: a walk that has begun with the children misses them, and
+    /// its caller must find them by other means.
     pub(super) fn pin(&mut self, node: u32) {
         if node != ROOT {
             *self.pins.entry(node).or_insert(0) += 1;
         }
     }
 
-    /// The walk goes on, or nobody needs its end.
+    /// The walk has continued, or is given up.
     pub(super) fn unpin(&mut self, node: u32) {
         let Some(pins) = self.pins.get_mut(&node) else { return };
         *pins -= 1;
@@ -156,13 +156,13 @@ impl<V> LevelTree<V> {
         !self.pins.is_empty() && self.pins.contains_key(&node)
     }
 
-    /// How many walks are left somewhere.
+    /// Number of interrupted walks.
     #[cfg(test)]
     pub(super) fn pins(&self) -> usize {
         self.pins.values().map(|&pins| pins as usize).sum()
     }
 
-    /// What [`Self::literal_child`] wants to know of a level.
+    /// The hash of a level, for [`Self::literal_child`].
     #[inline]
     pub(super) fn level_hash(&self, level: &str) -> u64 {
         self.seed.text(level)
@@ -220,7 +220,7 @@ impl<V> LevelTree<V> {
         some(self.nodes[node].next)
     }
 
-    /// The node above; of a first level, and of the root, that is the root.
+    /// The parent; for a first level and for the root, the root.
     #[inline]
     pub(super) fn parent(&self, node: u32) -> u32 {
         self.nodes[node].parent()
@@ -258,9 +258,9 @@ impl<V> LevelTree<V> {
         up.join("/")
     }
 
-    /// Adds a child that is not there.
+    /// Adds a child that does not exist.
     fn add_child(&mut self, parent: u32, level: &str) -> u32 {
-        // `#` comes first, `+` after it, the others after both.
+        // `#` is first, then `+`, then the others
         let (flag, after) = match level {
             "#" => (HAS_MULTI_LEVEL, None),
             "+" => (HAS_SINGLE_LEVEL, self.multi_level_child(parent)),
@@ -315,7 +315,7 @@ impl<V> Node<V> {
 }
 
 impl<V> Default for Node<V> {
-    /// The root of an empty tree, and what a free place of the slab holds.
+    /// The root of an empty tree, and the contents of a free place in the slab.
     fn default() -> Self {
         Self {
             parent: ROOT,
@@ -333,7 +333,7 @@ fn some(link: u32) -> Option<u32> {
     (link != NONE).then_some(link)
 }
 
-/// A link that leads nowhere.
+/// A missing link.
 const NONE: u32 = u32::MAX;
 /// A node's `parent` is a number below 2³⁰ and these two flags.
 const HAS_MULTI_LEVEL: u32 = 1 << 31;

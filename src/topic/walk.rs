@@ -1,12 +1,11 @@
-//! [`Place`] and [`Steps`]: walks over a tree that can be left and taken up again, so that no walk takes long in one
-//! go. Owns neither tree nor walk.
+//! [`Place`] and [`Steps`]: walks over a tree that can be interrupted and continued, so that no walk takes long.
 
-/// Where a walk that was left goes on. While its node is pinned, it stays where it is.
+/// Where an interrupted walk continues. It stays valid while its node is pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The node that is looked at next.
+    /// The node to visit next.
     pub(super) node: u32,
-    /// Levels down to it.
+    /// Its depth in levels.
     pub(super) depth: u32,
 }
 
@@ -14,15 +13,15 @@ pub struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Walked {
-    /// All was seen.
+    /// Everything was visited.
     Whole,
-    /// It was ended.
+    /// `f` ended it.
     Broken,
-    /// It was left here, since all its steps were taken.
+    /// It was interrupted here, because no steps were left.
     Left(Place),
 }
 
-/// How much more a walk may do.
+/// Number of steps that a walk may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps {
     left: u32,
@@ -30,17 +29,17 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// So many.
+    /// This number of steps.
     pub const fn new(left: u32) -> Self {
         Self { left, taken: 0 }
     }
 
-    /// As many as there are.
+    /// Any number of steps.
     pub const fn unbounded() -> Self {
         Self::new(u32::MAX)
     }
 
-    /// Takes so many, or as many as there are; `false`: there were none.
+    /// Takes steps, at most those that are left. `false`: none were left.
     #[inline]
     pub fn take(&mut self, steps: u32) -> bool {
         if self.left == 0 {
@@ -52,7 +51,7 @@ impl Steps {
         true
     }
 
-    /// How many were taken.
+    /// Number of steps that were taken.
     pub const fn taken(&self) -> u32 {
         self.taken
     }

@@ -1,5 +1,5 @@
-//! [`RetainedTree`]: the retained message of each topic, and which of them a new subscription is sent (MQTT 3.1.1
-//! section 3.3.1.3). Owns the topics; does not know what a message is, nor when it expires.
+//! [`RetainedTree`]: the retained message of each topic, and the messages that match a filter (MQTT 3.1.1 section
+//! 3.3.1.3). It owns the topics, and does not know what a message is or when it expires.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use super::{
     walk::{Place, Steps, Walked},
 };
 
-/// Messages by Topic Name, at most one each. `M` carries its own topic where that is wanted.
+/// Messages by Topic Name, at most one each.
 #[derive(Debug)]
 pub struct RetainedTree<M> {
     tree: LevelTree<M>,
@@ -22,23 +22,24 @@ pub struct RetainedTree<M> {
 }
 
 impl<M> RetainedTree<M> {
-    /// No messages. `seed` should be random, so that no client knows which topics collide in the hash table.
+    /// Without messages. `seed` should be random, so that clients do not know which topics collide in the hash table.
     pub fn new(seed: u64) -> Self {
         Self { tree: LevelTree::with_seed(seed), len: 0 }
     }
 
-    /// Keeps `message` for `topic` and returns the one it replaces [MQTT-3.3.1-5].
+    /// Inserts `message` for `topic`. Returns the one that it replaces [MQTT-3.3.1-5].
     pub fn insert(&mut self, topic: &TopicName, message: M) -> Option<M> {
         self.replace(topic, |_, _| Some(message))
     }
 
-    /// Bytes of memory for the topics, about, without what the messages point to.
+    /// Approximate bytes of memory for the topics, without what the messages point to.
     pub fn memory(&self) -> usize {
         self.tree.memory()
     }
 
-    /// Keeps what `new` gives for `topic`, which is told what is there, and the [`memory`](Self::memory) for the topics
-    /// with this one; returns what that replaces. Where it gives nothing, all stays as it is.
+    /// Replaces the message of `topic` by the result of `new`, whose arguments are the previous message and the
+    /// [`memory`](Self::memory) for the topics including this one. Returns the previous message. If `new` returns
+    /// `None`, nothing changes.
     pub fn replace(&mut self, topic: &TopicName, new: impl FnOnce(Option<&M>, usize) -> Option<M>) -> Option<M> {
         let node = self.tree.find_or_insert(topic.as_str());
         let Some(message) = new(self.tree.value(node), self.tree.memory()) else {
@@ -50,7 +51,7 @@ impl<M> RetainedTree<M> {
         replaced
     }
 
-    /// Forgets the message of `topic` and returns it.
+    /// Removes the message of `topic` and returns it.
     pub fn remove(&mut self, topic: &TopicName) -> Option<M> {
         let node = self.tree.find(topic.as_str())?;
         let removed = self.tree.value_mut(node)?.take()?;
@@ -64,13 +65,14 @@ impl<M> RetainedTree<M> {
         self.tree.value(self.tree.find(topic.as_str())?)
     }
 
-    /// Calls `f` with each message in the places from `from` on, of which `most` are looked at, and gives the place to
-    /// go on from; `None`: there are no more. The place of a message is its topic's, and stays while there is one.
+    /// Calls `f` with each message in the next `most` places from `from` on. Returns the place to continue from.
+    /// `None`: there are no more. The place of a message is that of its topic, and does not change while there is a
+    /// message.
     pub fn scan(&self, from: u32, most: u32, f: impl FnMut(u32, &M)) -> Option<u32> {
         self.tree.scan(from, most, f)
     }
 
-    /// Calls `f` with each message whose topic `filter` matches, as section 4.7 defines it, in no order.
+    /// Calls `f` with each message whose topic matches `filter` by section 4.7, in any order.
     pub fn for_each_match(&self, filter: &TopicFilter, mut f: impl FnMut(&M)) {
         let _always_all = self.try_for_each_match(filter, |message| {
             f(message);
@@ -91,10 +93,10 @@ impl<M> RetainedTree<M> {
         }
     }
 
-    /// Calls `f` with each message whose topic `filter` matches, from a place on, until it breaks or so many `steps`
-    /// were taken: one for each node, and as many more as `f` takes. A walk that was left goes on from its place, which
-    /// has to be [pinned](Self::pin) with the tree locked as it was walked. Messages that are there all the time are
-    /// found once; those that come or go meanwhile may be found or not.
+    /// Calls `f` with each message whose topic matches `filter`, from a place on, until it breaks or no `steps` are
+    /// left: one for each node, and those that `f` takes. An interrupted walk continues from its place, which must be
+    /// [pinned](Self::pin) before the tree is unlocked. Messages that exist all the time are found once; those that are
+    /// added or removed meanwhile may be found or not.
     pub fn walk(
         &self,
         filter: &TopicFilter,
@@ -145,34 +147,33 @@ impl<M> RetainedTree<M> {
         }
     }
 
-    /// A walk is left at this place.
+    /// Keeps the place of an interrupted walk.
     pub fn pin(&mut self, place: Place) {
         self.tree.pin(place.node);
     }
 
-    /// The walk has gone on from there, or is given up.
+    /// The walk has continued, or is given up.
     pub fn unpin(&mut self, place: Place) {
         self.tree.unpin(place.node);
     }
 
-    /// How many nodes there are, the root included, and how many walks are left somewhere.
+    /// Number of nodes, including the root, and number of interrupted walks.
     #[cfg(test)]
     pub fn nodes_and_pins(&self) -> (usize, usize) {
         (self.tree.node_count(), self.tree.pins())
     }
 
-    /// How many messages there are.
+    /// Number of messages.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// No message at all.
+    /// Are there no messages?
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Does a wildcard in the place of this node, so many levels down, stand for it? Not for `$` in the first level
-    /// [MQTT-4.7.2-1].
+    /// Does a wildcard at this depth match this node? Not for `$` in the first level [MQTT-4.7.2-1].
     #[inline]
     fn is_visible(&self, node: u32, depth: usize) -> bool {
         depth != 1 || !self.tree.level(node).starts_with('$')

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::types::SubscriptionOptions;
 
-/// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are looked up by their whole text, those
-/// with one stand in a tree of levels.
+/// All subscriptions: subscribers by Topic Filter. Filters without a wildcard are in a hash table by their whole text,
+/// the others in a tree of levels.
 ///
 /// `S` is the handle of a subscriber: small, cheap to clone, equal only to itself.
 #[derive(Debug)]
@@ -29,27 +29,27 @@ pub struct SubscriptionTrie<S> {
     tree: LevelTree<Subscribers<S>>,
     /// Distinct filters in `tree`.
     wildcard_filters: usize,
-    /// Pairs of filter and subscriber.
+    /// Number of pairs of filter and subscriber.
     len: usize,
     seed: Seed,
 }
 
-/// The number of a Topic Filter in one [`SubscriptionTrie`]. It stays the same while at least one subscriber holds that
-/// filter; then it may be given to another.
+/// The number of a Topic Filter in one [`SubscriptionTrie`]. It does not change while the filter has subscribers. Later
+/// it may be used for another filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FilterId(u32);
 
-/// A topic for which more nodes have to be visited than was allowed.
+/// A match was given up, because it visits more nodes than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
-    /// As many were.
+    /// Number of nodes that were visited.
     pub visited: usize,
 }
 
-/// What a Topic Filter has in front of its wildcards, as far as it is told: what the topics that it matches begin with.
+/// The beginning of a Topic Filter before its wildcards, up to two levels: matching topics begin with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beginning<'a> {
-    /// It has no wildcard: the whole of its text.
+    /// The whole text of a filter without a wildcard.
     Whole(&'a str),
     /// It begins with a wildcard.
     Nothing,
@@ -59,17 +59,18 @@ pub enum Beginning<'a> {
     Levels(&'a str, &'a str),
 }
 
-/// What [`SubscriptionTrie::subscribe`] did.
+/// The result of [`SubscriptionTrie::subscribe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscribed {
-    /// The filter's number, by which the subscriber leaves again.
+    /// The filter's number, for removing the subscription.
     pub id: FilterId,
-    /// The options of the same subscriber's subscription to the same filter, which this one replaced.
+    /// The options of the subscription that was replaced: by the same subscriber, to the same filter.
     pub replaced: Option<SubscriptionOptions>,
 }
 
 impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
-    /// No subscriptions. `seed` should be random, so that no client knows which topics collide in the hash tables.
+    /// Without subscriptions. `seed` should be random, so that clients do not know which topics collide in the hash
+    /// tables.
     pub fn new(seed: u64) -> Self {
         Self {
             exact: ExactTable::new(),
@@ -108,8 +109,8 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         Subscribed { id, replaced }
     }
 
-    /// Removes a subscription by the text of its filter, compared character by character [MQTT-3.10.4-1]; returns the
-    /// number that the filter had, or `None` where there was no such subscription.
+    /// Removes a subscription by the text of its filter, compared character by character [MQTT-3.10.4-1]. Returns the
+    /// number of the filter; `None`: there was no such subscription.
     pub fn unsubscribe(&mut self, filter: &TopicFilter, subscriber: &S) -> Option<FilterId> {
         let id = self.id(filter)?;
         self.remove(id, subscriber).then_some(id)
@@ -130,7 +131,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         true
     }
 
-    /// The number of a filter that somebody subscribes to.
+    /// The number of a filter with subscribers.
     pub fn id(&self, filter: &TopicFilter) -> Option<FilterId> {
         if filter.has_wildcard() {
             let node = self.tree.find(filter.as_str())?;
@@ -140,7 +141,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
     }
 
-    /// The text of a filter; `None` where `id` is no filter's.
+    /// The text of a filter; `None`: `id` is not in use.
     pub fn filter(&self, id: FilterId) -> Option<String> {
         match id.place() {
             Place::Exact(entry) => self.exact.text(entry).map(str::to_owned),
@@ -148,7 +149,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
     }
 
-    /// What a filter has in front of its wildcards; `None` where `id` is no filter's.
+    /// The beginning of a filter before its wildcards; `None`: `id` is not in use.
     pub fn beginning(&self, id: FilterId) -> Option<Beginning<'_>> {
         match id.place() {
             Place::Exact(entry) => self.exact.text(entry).map(Beginning::Whole),
@@ -161,19 +162,19 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
     }
 
-    /// The options with which a subscriber holds a filter.
+    /// The options of a subscription.
     pub fn options(&self, id: FilterId, subscriber: &S) -> Option<SubscriptionOptions> {
         self.subscribers(id)?.get(subscriber, &self.seed)
     }
 
-    /// Calls `f` for each subscription whose filter matches `topic`, as section 4.7 defines it, in no order. A
-    /// subscriber with several such filters is named once for each.
+    /// Calls `f` for each subscription whose filter matches `topic` by section 4.7, in any order: several times for a
+    /// subscriber with several such filters.
     pub fn for_each_match(&self, topic: &TopicName, f: impl FnMut(&S, SubscriptionOptions)) {
         let _never_too_many = self.match_within(topic, usize::MAX, f);
     }
 
-    /// The same, unless far more nodes than `most` have to be visited for it: then it is given up, and what `f` was
-    /// told is not all. Gives how many were visited.
+    /// The same, but given up if far more than `most` nodes must be visited: then some subscriptions were left out.
+    /// Returns the number of visited nodes.
     pub fn match_within(
         &self,
         topic: &TopicName,
@@ -195,9 +196,9 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         Ok(0)
     }
 
-    /// The same in steps, one for each node: from a place on, until no step is left. `f` is told each subscription that
-    /// is there from the first step to the last; one that comes or goes meanwhile may be told or not. A walk that was
-    /// left goes on from its place, which has to be [pinned](Self::pin) with the trie locked as it was walked.
+    /// The same in steps, one for each node: from a place on, until no step is left. Calls `f` for each subscription
+    /// that exists from the first step to the last; one that is added or removed meanwhile may be included or not. An
+    /// interrupted walk continues from its place, which must be [pinned](Self::pin) before the trie is unlocked.
     pub fn walk(
         &self,
         topic: &TopicName,
@@ -208,7 +209,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         let mut name = |subscribers: Option<&Subscribers<S>>, steps: &mut Steps| {
             let list = subscribers.map_or(&[][..], |subscribers| subscribers.as_slice());
             list.iter().for_each(|(subscriber, options)| f(subscriber, *options));
-            // the list of one filter is told as a whole
+            // the subscribers of one filter are not split
             steps.take(u32::try_from(list.len()).unwrap_or(u32::MAX));
         };
         let levels: SmallVec<[&str; 16]> = topic.levels().collect();
@@ -243,7 +244,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
                     return Walked::Whole;
                 }
                 let (parent, level) = (self.tree.parent(node), levels[depth - 1]);
-                // behind `+` comes the level itself
+                // after `+` follows the level itself
                 if self.tree.single_level_child(parent) == Some(node)
                     && let Some(literal) = self.tree.literal_child(parent, level, self.tree.level_hash(level))
                 {
@@ -255,53 +256,53 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
     }
 
-    /// A walk is left at this place.
+    /// Keeps the place of an interrupted walk.
     pub fn pin(&mut self, place: WalkPlace) {
         self.tree.pin(place.node);
     }
 
-    /// The walk has gone on from there, or is given up.
+    /// The walk has continued, or is given up.
     pub fn unpin(&mut self, place: WalkPlace) {
         self.tree.unpin(place.node);
     }
 
-    /// Bytes of memory for all of them, about.
+    /// Approximate bytes of memory.
     pub fn memory(&self) -> usize {
-        // the first subscriber of a filter stands with it; the others in lists, which have room for half as many again
+        // the first subscriber of a filter is stored in place; the others are in lists with half as much spare capacity
         let others = self.len - self.filters();
         self.exact.memory() + self.tree.memory() + others * (size_of::<(S, SubscriptionOptions)>() * 3 / 2)
     }
 
-    /// How many nodes there are, the root included, and how many walks are left somewhere.
+    /// Number of nodes, including the root, and number of interrupted walks.
     #[cfg(test)]
     pub fn nodes_and_pins(&self) -> (usize, usize) {
         (self.tree.node_count(), self.tree.pins())
     }
 
-    /// How many subscriptions there are: pairs of filter and subscriber.
+    /// Number of subscriptions: pairs of filter and subscriber.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// No subscription at all.
+    /// Are there no subscriptions?
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many distinct filters have a subscriber.
+    /// Number of distinct filters with subscribers.
     pub fn filters(&self) -> usize {
         self.exact.len() + self.wildcard_filters
     }
 
-    /// Calls `f` with each node whose path as a filter matches `topic`, and with some that have no value.
+    /// Calls `f` with each node whose path, as a filter, matches `topic`, and with some nodes without a value.
     ///
-    /// All nodes that match so far step down one level together: a level is cut and hashed once for all of them, and
-    /// their look-ups do not wait for each other.
+    /// All nodes that match so far are moved down one level together: a level is split off and hashed once for all of
+    /// them, and their look-ups do not wait for each other.
     fn for_each_node(&self, topic: &TopicName, most: usize, mut f: impl FnMut(u32)) -> Result<usize, TooMany> {
-        // Level after level stands behind the one before: from `from` on are those that match so far.
+        // each level is appended behind the previous one; nodes from the index `from` on match so far
         let mut nodes: SmallVec<[u32; 32]> = smallvec![ROOT];
         let mut from = 0;
-        // A wildcard in the first level does not match `$` [MQTT-4.7.2-1].
+        // a wildcard in the first level does not match `$` [MQTT-4.7.2-1]
         let mut wildcards = !topic.is_dollar();
         for level in topic.levels() {
             let level_hash = self.tree.level_hash(level);
@@ -332,13 +333,13 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
         }
         for &node in &nodes[from..] {
             f(node);
-            // `a/#` matches `a` as well (section 4.7.1.2).
+            // `a/#` matches `a` too (section 4.7.1.2)
             self.tree.multi_level_child(node).into_iter().for_each(&mut f);
         }
         Ok(nodes.len())
     }
 
-    /// How many hold a filter.
+    /// Number of subscribers of a filter.
     pub fn subscriber_count(&self, id: FilterId) -> usize {
         self.subscribers(id).map_or(0, |subscribers| subscribers.as_slice().len())
     }
@@ -364,7 +365,7 @@ impl<S: Clone + Eq + Hash> SubscriptionTrie<S> {
     }
 }
 
-/// Where a filter stands.
+/// The place of a filter.
 enum Place {
     /// The number of an entry in the table of exact filters.
     Exact(u32),
