@@ -1,5 +1,5 @@
-//! The wire cursor: reads the data types of MQTT (section 1.5) off the front of a packet's body. Owns bounds and UTF-8;
-//! knows no packet.
+//! The wire cursor: reads the data types of MQTT (section 1.5) from the front of a packet's body. It checks bounds and
+//! UTF-8, and does not know packets.
 
 use crate::{
     topic::{TopicFilter, TopicName},
@@ -8,7 +8,7 @@ use crate::{
 
 use super::{DecodeError, Field};
 
-/// What is left to read. Each method takes one field off the front, and says in its error which one was wrong.
+/// The bytes that are left. Each method takes one field from the front, and names that field in its error.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a>(&'a [u8]);
 
@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    /// Takes one byte that is 0 off the front; `false`: there is another, or none.
+    /// Takes a zero byte from the front. `false`: the next byte is another one, or there is none.
     #[inline]
     pub(super) fn take_zero(&mut self) -> bool {
         let [0, rest @ ..] = self.0 else { return false };
@@ -56,7 +56,7 @@ impl<'a> Cursor<'a> {
         true
     }
 
-    /// Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, and no more of them than its value needs.
+    /// A Variable Byte Integer (MQTT 5 section 1.5.5): at most four bytes, and no more than its value needs.
     pub(super) fn variable(&mut self, field: Field) -> Result<u32, DecodeError> {
         let mut number = 0;
         for at in 0..4 {
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
         Err(DecodeError::VariableByteInteger(field))
     }
 
-    /// So many bytes.
+    /// This number of bytes.
     #[inline]
     pub(super) fn take(&mut self, length: usize, field: Field) -> Result<&'a [u8], DecodeError> {
         let (bytes, rest) = self.0.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
@@ -101,7 +101,7 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
-    /// Takes a [`text`](Self::text) off the front of which nothing else is asked.
+    /// Takes a valid [`text`](Self::text) that is not used further.
     #[inline]
     pub(super) fn check_text(&mut self, field: Field) -> Result<(), DecodeError> {
         let mut all = *self;
@@ -117,20 +117,20 @@ impl<'a> Cursor<'a> {
         TopicFilter::new(utf8(self.binary(field)?, field)?).map_err(|error| DecodeError::Topic { field, error })
     }
 
-    /// All that is left.
+    /// All bytes that are left.
     #[inline]
     pub(super) fn rest(self) -> &'a [u8] {
         self.0
     }
 
-    /// Nothing may be left.
+    /// An error if bytes are left.
     #[inline]
     pub(super) fn finish(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes(self.0.len())) }
     }
 }
 
-/// Checks bytes, no more than a length of two bytes can say, to be a Topic Name.
+/// Checks a Topic Name of at most 65,535 bytes.
 #[inline]
 pub(super) fn topic_name(bytes: &[u8], field: Field) -> Result<&TopicName, DecodeError> {
     let text = utf8(bytes, field)?;
@@ -140,12 +140,12 @@ pub(super) fn topic_name(bytes: &[u8], field: Field) -> Result<&TopicName, Decod
     TopicName::new(text).map_err(|error| DecodeError::Topic { field, error })
 }
 
-/// True where `bytes` are 1 to 64 without U+0000, `+` and `#`, which is what nearly all Topic Names are: eight bytes at
-/// a time, where a call of `memchr3` costs more than it saves. False says nothing.
+/// True if `bytes` are 1 to 64 without U+0000, `+` and `#`, as in nearly all Topic Names: checks eight bytes at a time,
+/// because a call of `memchr3` would cost more. False says nothing.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     match bytes.last_chunk() {
-        // The last eight overlap those before them where the length is not a multiple of eight.
+        // the last eight bytes overlap the ones before if the length is not a multiple of eight
         Some(last) if bytes.len() <= 64 => {
             bytes.as_chunks().0.iter().fold(special(last), |found, chunk| found | special(chunk)) == 0
         }
@@ -154,8 +154,7 @@ fn is_plain(bytes: &[u8]) -> bool {
     }
 }
 
-/// True where `bytes` are at most 64, each of them ASCII and not U+0000: so they are text, and it took no calls to see
-/// it. False says nothing.
+/// True if `bytes` are at most 64, all ASCII and not U+0000, so they are valid text. False says nothing.
 #[inline]
 fn is_plain_ascii(bytes: &[u8]) -> bool {
     match bytes.last_chunk() {
@@ -167,14 +166,14 @@ fn is_plain_ascii(bytes: &[u8]) -> bool {
     }
 }
 
-/// Not 0 exactly where one of the eight bytes is U+0000, `+` or `#`.
+/// Is not 0 exactly if one of the eight bytes is U+0000, `+` or `#`.
 #[inline]
 fn special(chunk: &[u8; 8]) -> u64 {
     let word = u64::from_ne_bytes(*chunk);
     zero(word) | zero(word ^ all(b'+')) | zero(word ^ all(b'#'))
 }
 
-/// Not 0 exactly where one of the eight bytes is U+0000 or not ASCII.
+/// Is not 0 exactly if one of the eight bytes is U+0000 or not ASCII.
 #[inline]
 fn no_text(chunk: &[u8; 8]) -> u64 {
     let word = u64::from_ne_bytes(*chunk);
@@ -185,7 +184,7 @@ const fn all(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// Not 0 exactly where one of the eight bytes is 0.
+/// Is not 0 exactly if one of the eight bytes is 0.
 const fn zero(word: u64) -> u64 {
     word.wrapping_sub(all(0x01)) & !word & all(0x80)
 }

@@ -1,6 +1,5 @@
-//! Frames → packets of MQTT 3.1, 3.1.1 and 5, in both directions of travel. Owns what a packet's body may say; which
-//! packet may come when, and from whom, is the session's, except that [`decode_from_client`] refuses what only servers
-//! send.
+//! Frames → packets of MQTT 3.1, 3.1.1 and 5, in both directions. It checks the body of a packet. The session checks
+//! which packet may arrive when, except that [`decode_from_client`] refuses packets that only servers send.
 
 use std::num::NonZeroU32;
 
@@ -15,8 +14,8 @@ use super::{
     cursor::{self, Cursor},
 };
 
-/// Parses a frame that [`frame`](super::frame()) cut with the same `version`. A CONNECT says its own version, whatever
-/// `version` is.
+/// Parses a frame that [`frame`](super::frame()) cut with the same `version`. A CONNECT contains its own version, and
+/// `version` is ignored.
 ///
 /// # Errors
 ///
@@ -30,7 +29,7 @@ pub fn decode<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet<'
     decode_other(version, frame)
 }
 
-/// [`decode`] as a server does it: a packet that only servers send is an error, before it is looked at.
+/// [`decode`] for servers: a packet that only servers send is an error, and is not parsed.
 #[inline]
 pub fn decode_from_client<'a>(version: ProtocolVersion, frame: Frame<'a>) -> Result<Packet<'a>, DecodeError> {
     if !frame.is_from_client() {
@@ -56,7 +55,7 @@ pub fn decode_publish(version: ProtocolVersion, frame: Frame<'_>) -> Result<Publ
     Ok(parts.with_topic(frame.first, topic))
 }
 
-/// The same as a server does it.
+/// The same for servers.
 #[inline]
 pub fn decode_publish_from_client(version: ProtocolVersion, frame: Frame<'_>) -> Result<Publish<'_>, DecodeError> {
     from_client(decode_publish(version, frame)?)
@@ -70,9 +69,9 @@ fn from_client(publish: Publish<'_>) -> Result<Publish<'_>, DecodeError> {
     }
 }
 
-/// The bytes of a PUBLISH frame's Topic Name, not validated; `None` where the frame is too short for it, or another
-/// packet's (a CONNECT begins as a PUBLISH to the topic `MQTT` does). A connection
-/// compares them with the last Topic Name it validated, and calls [`decode_publish_with_topic`] where they are equal.
+/// The bytes of a PUBLISH frame's Topic Name, not validated. `None`: the frame is too short, or of another packet type
+/// (a CONNECT begins like a PUBLISH to the topic `MQTT`). A connection compares them with the last Topic Name that it
+/// validated, and calls [`decode_publish_with_topic`] if they are equal.
 #[inline]
 pub fn publish_topic_bytes<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
     if frame.first >> 4 != PacketType::Publish as u8 {
@@ -82,8 +81,7 @@ pub fn publish_topic_bytes<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
     rest.get(..usize::from(u16::from_be_bytes(length)))
 }
 
-/// Parses a client's PUBLISH frame whose [`publish_topic_bytes`] the caller found equal to those of `topic`, without
-/// looking at them again.
+/// Parses a client's PUBLISH frame whose [`publish_topic_bytes`] equal `topic`, without validating them again.
 #[inline]
 pub fn decode_publish_with_topic<'a>(
     version: ProtocolVersion,
@@ -93,8 +91,8 @@ pub fn decode_publish_with_topic<'a>(
     decode_publish_again(version, frame, topic, Properties::default)
 }
 
-/// The same where the properties of a client's PUBLISH before were `known`: if these are the same, they are not looked
-/// at again either.
+/// The same with the properties of the client's previous PUBLISH, `known`: if they are equal, they are not validated
+/// again either.
 #[inline]
 pub fn decode_publish_again<'a, 'k>(
     version: ProtocolVersion,
@@ -107,7 +105,7 @@ pub fn decode_publish_again<'a, 'k>(
     from_client(parts.with_topic(frame.first, topic))
 }
 
-/// A PUBLISH, cut into fields.
+/// The fields of a PUBLISH.
 struct PublishParts<'a> {
     qos: QoS,
     topic: &'a [u8],
@@ -149,7 +147,7 @@ fn publish_parts<'a, 'k>(
     Ok(PublishParts { qos, topic, packet_id, properties, payload: cursor.rest() })
 }
 
-/// The properties that stand here in MQTT 5.
+/// The properties at this place in MQTT 5.
 #[inline]
 fn properties<'a>(
     version: ProtocolVersion,
@@ -207,7 +205,7 @@ fn connect<'a>(first: u8, cursor: &mut Cursor<'a>) -> Result<Connect<'a>, Decode
         }),
         None => None,
     };
-    // MQTT 3.1: the Remaining Length takes precedence over these two flags, a field that is missing is no error.
+    // MQTT 3.1: the Remaining Length takes precedence over these two flags; a missing field is no error
     let is_there = |flag, cursor: &Cursor<'_>| flag && !(version == ProtocolVersion::V31 && cursor.is_empty());
     let username = if is_there(flags.username, cursor) { Some(cursor.text(Field::UserName)?) } else { None };
     let password = if is_there(flags.password, cursor) { Some(cursor.binary(Field::Password)?) } else { None };
@@ -224,7 +222,7 @@ fn connect<'a>(first: u8, cursor: &mut Cursor<'a>) -> Result<Connect<'a>, Decode
     })
 }
 
-/// Authentication Data come with an Authentication Method.
+/// Authentication Data need an Authentication Method.
 fn check_method(properties: &Properties<'_>) -> Result<(), DecodeError> {
     match properties.has(PropertyId::AuthenticationData) && !properties.has(PropertyId::AuthenticationMethod) {
         true => Err(DecodeError::DataWithoutMethod),
@@ -232,8 +230,8 @@ fn check_method(properties: &Properties<'_>) -> Result<(), DecodeError> {
     }
 }
 
-/// The version of the CONNECT that `bytes` begin with, whether it is served or not: one that is not may be that of a
-/// bridge of MQTT 5, which sets a bit of the level as those of 3.1.1 do. `None`: they are of no CONNECT, or too few.
+/// The version of the CONNECT at the front of `bytes`, also an unsupported one: it may be of an MQTT 5 bridge, which
+/// sets a bit of the level like 3.1.1 bridges. `None`: not a CONNECT, or too few bytes.
 pub fn version_of_connect(bytes: &[u8]) -> Option<ProtocolVersion> {
     let (&first, rest) = bytes.split_first()?;
     if first >> 4 != PacketType::Connect as u8 {
@@ -247,7 +245,7 @@ pub fn version_of_connect(bytes: &[u8]) -> Option<ProtocolVersion> {
     }
 }
 
-/// What Protocol Name and Protocol Level say.
+/// Protocol Name and Protocol Level.
 struct Protocol {
     version: ProtocolVersion,
     bridge: bool,
@@ -260,7 +258,7 @@ fn protocol(cursor: &mut Cursor<'_>) -> Result<Protocol, DecodeError> {
         _ => return Err(DecodeError::ProtocolName),
     };
     let level = cursor.u8(Field::ProtocolLevel)?;
-    // bridges of MQTT 5 ask for what the bit means by their Subscription Options
+    // bridges of MQTT 5 use Subscription Options instead of this bit
     let bridge = level & BRIDGE != 0;
     let version = match (level & !BRIDGE, is_first_name) {
         (3, true) => ProtocolVersion::V31,
@@ -271,7 +269,7 @@ fn protocol(cursor: &mut Cursor<'_>) -> Result<Protocol, DecodeError> {
     Ok(Protocol { version, bridge })
 }
 
-/// The Connect Flags (section 3.1.2.3), found consistent.
+/// Consistent Connect Flags (section 3.1.2.3).
 struct ConnectFlags {
     username: bool,
     password: bool,
@@ -282,7 +280,7 @@ struct ConnectFlags {
 }
 
 impl ConnectFlags {
-    /// MQTT 3.1 leaves bit 0 unused, and says nothing of a password without a user name; MQTT 5 allows it.
+    /// MQTT 3.1 leaves bit 0 unused, and does not mention a password without a user name; MQTT 5 allows it.
     fn read(version: ProtocolVersion, bits: u8) -> Result<Self, DecodeError> {
         let is_set = |bit: u8| bits & (1 << bit) != 0;
         let is_strict = version != ProtocolVersion::V31;
@@ -333,7 +331,7 @@ fn connack<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Conn
     }
 }
 
-/// PUBACK, PUBREC, PUBREL, PUBCOMP: a Packet Identifier alone, but in MQTT 5.
+/// PUBACK, PUBREC, PUBREL, PUBCOMP: before MQTT 5 only a Packet Identifier.
 fn ack<'a>(version: ProtocolVersion, packet: PacketType, cursor: &mut Cursor<'a>) -> Result<Ack<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
     if version != ProtocolVersion::V5 {
@@ -343,7 +341,7 @@ fn ack<'a>(version: ProtocolVersion, packet: PacketType, cursor: &mut Cursor<'a>
     Ok(Ack { packet_id, reason, properties })
 }
 
-/// What stands at the end of packets of MQTT 5, and may be left out: properties, and a Reason Code that is Success.
+/// The optional end of MQTT 5 packets: properties, and a Reason Code that defaults to Success.
 struct Said<'a> {
     reason: ReasonCode,
     properties: Properties<'a>,
@@ -365,7 +363,7 @@ fn reason(packet: PacketType, cursor: &mut Cursor<'_>) -> Result<ReasonCode, Dec
     ReasonCode::from_byte(code, packet).ok_or(DecodeError::Reason { packet, code })
 }
 
-/// AUTH (MQTT 5 section 3.15): without a Reason Code, that is Success, and then there is no method.
+/// AUTH (MQTT 5 section 3.15): a missing Reason Code means Success, and then there is no method.
 fn auth<'a>(cursor: &mut Cursor<'a>) -> Result<Auth<'a>, DecodeError> {
     let Said { reason, properties } = said(PacketType::Auth, cursor)?;
     match properties.has(PropertyId::AuthenticationMethod) {
@@ -434,7 +432,7 @@ fn suback<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Subac
     Ok(Suback { packet_id, codes, properties })
 }
 
-/// Before MQTT 5, there is one.
+/// Before MQTT 5 there is one failure code.
 fn suback_failure(version: ProtocolVersion, code: u8) -> Option<ReasonCode> {
     match (version, code) {
         (ProtocolVersion::V5, code) => ReasonCode::from_byte(code, PacketType::Suback),
@@ -457,7 +455,7 @@ fn unsubscribe<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<
     Ok(Unsubscribe { packet_id, filters, properties })
 }
 
-/// UNSUBACK (section 3.11): before MQTT 5, a Packet Identifier alone.
+/// UNSUBACK (section 3.11): before MQTT 5 only a Packet Identifier.
 fn unsuback<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Unsuback<'a>, DecodeError> {
     let packet_id = cursor.packet_id()?;
     let properties = properties(version, Carrier::Packet(PacketType::Unsuback), cursor)?;
@@ -468,7 +466,7 @@ fn unsuback<'a>(version: ProtocolVersion, cursor: &mut Cursor<'a>) -> Result<Uns
     Ok(Unsuback { packet_id, codes, properties })
 }
 
-/// How many filters to make room for: a guess that is small whatever the length claims.
+/// Capacity for filters: an estimate that is small for any claimed length.
 fn likely_filters(cursor: &Cursor<'_>) -> usize {
     (cursor.len() / 16).clamp(1, 16)
 }

@@ -1,5 +1,5 @@
-//! Packets of MQTT 3.1, 3.1.1 and 5 → bytes, appended to a buffer. [`encode`] writes any packet; the functions beside
-//! it write what a broker sends all day, without a [`Packet`] in between. Owns no buffer and sends nothing.
+//! Packets of MQTT 3.1, 3.1.1 and 5 → bytes, appended to a buffer. [`encode`] writes any packet; further functions
+//! write the most frequent packets of a broker without a [`Packet`].
 
 use smallvec::SmallVec;
 
@@ -33,7 +33,7 @@ impl PublishFlags {
     }
 }
 
-/// Bytes of a whole PUBLISH, its fixed header included. More than [`MAX_REMAINING_LENGTH`] and 5 cannot be sent.
+/// Bytes of a whole PUBLISH, including its fixed header. More than [`MAX_REMAINING_LENGTH`] + 5 cannot be sent.
 #[inline]
 pub const fn publish_len(topic_len: usize, qos: QoS, payload_len: usize) -> usize {
     let body = publish_body_len(topic_len, !matches!(qos, QoS::AtMostOnce), payload_len);
@@ -42,8 +42,8 @@ pub const fn publish_len(topic_len: usize, qos: QoS, payload_len: usize) -> usiz
 
 /// Appends a PUBLISH (section 3.3).
 ///
-/// The caller sees to it that `packet_id` is there exactly when the QoS is above 0 [MQTT-2.3.1-5], and that what
-/// follows the fixed header has no more than [`MAX_REMAINING_LENGTH`] bytes; no packet that was decoded has more.
+/// The caller must pass a `packet_id` exactly if the QoS is above 0 [MQTT-2.3.1-5], and at most
+/// [`MAX_REMAINING_LENGTH`] bytes after the fixed header; decoded packets never have more.
 #[inline]
 pub fn publish(out: &mut Vec<u8>, flags: PublishFlags, topic: &TopicName, packet_id: Option<PacketId>, payload: &[u8]) {
     let body = publish_body_len(topic.as_str().len(), packet_id.is_some(), payload.len());
@@ -52,7 +52,7 @@ pub fn publish(out: &mut Vec<u8>, flags: PublishFlags, topic: &TopicName, packet
     out.extend_from_slice(payload);
 }
 
-/// Appends all of a PUBLISH but its payload, which the caller writes from where it is. Preconditions as [`publish`].
+/// Appends a PUBLISH without its payload, which the caller writes from its place. Preconditions as [`publish`].
 #[inline]
 pub fn publish_header(
     out: &mut Vec<u8>,
@@ -64,7 +64,7 @@ pub fn publish_header(
     publish_header_of(out, flags, topic.as_str().as_bytes(), packet_id, payload_len);
 }
 
-/// The same for the text of a Topic Name, which need not be shown again to be one.
+/// The same for a valid Topic Name as bytes.
 #[inline]
 pub(crate) fn publish_header_of(
     out: &mut Vec<u8>,
@@ -84,7 +84,7 @@ pub(crate) fn publish_header_of(
     }
 }
 
-/// What a PUBLISH of MQTT 5 to a subscriber says beside its fields (section 3.3.2.3).
+/// The properties of a PUBLISH in MQTT 5 to a subscriber (section 3.3.2.3).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PublishProperties<'a> {
     /// The publisher's properties, without those below.
@@ -102,12 +102,12 @@ pub struct PublishProperties<'a> {
 pub struct Alias {
     /// Above 0.
     pub number: u16,
-    /// The PUBLISH says which topic it stands for from now on.
+    /// Does the PUBLISH define the topic of the alias?
     pub is_new: bool,
 }
 
 impl PublishProperties<'_> {
-    /// The PUBLISH says its Topic Name.
+    /// Does the PUBLISH contain its Topic Name?
     pub fn names_topic(&self) -> bool {
         self.alias.is_none_or(|alias| alias.is_new)
     }
@@ -118,7 +118,7 @@ impl PublishProperties<'_> {
         self.of_publisher.len() + expiry + alias + self.identifiers.len()
     }
 
-    /// There are none.
+    /// Are there none?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -152,7 +152,7 @@ pub const fn suback_len_5(filters: usize) -> usize {
     header_len(body) + body
 }
 
-/// Appends all of a PUBLISH of MQTT 5 but its payload. Preconditions as [`publish`].
+/// Appends a PUBLISH in MQTT 5 without its payload. Preconditions as [`publish`].
 pub fn publish_header_5(
     out: &mut Vec<u8>,
     flags: PublishFlags,
@@ -188,7 +188,7 @@ pub fn identifier(out: &mut SmallVec<[u8; 16]>, number: u32) {
     variable(out, number);
 }
 
-/// Appends a CONNACK (section 3.2), as the client's version has it. `false`: that has no word for the reason, and
+/// Appends a CONNACK (section 3.2) in the client's version. `false`: the version has no code for the reason, and
 /// nothing was appended. The caller passes Session Present only with [`ReasonCode::Success`] [MQTT-3.2.2-4].
 pub fn connack(out: &mut Vec<u8>, version: ProtocolVersion, connack: &Connack<'_>) -> bool {
     let Connack { session_present, reason, properties } = *connack;
@@ -231,8 +231,8 @@ pub fn pubcomp(out: &mut Vec<u8>, id: PacketId) {
     ack(out, 0x70, id);
 }
 
-/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP of MQTT 5 with all that it says; what it need not say is left out, so
-/// that success without properties is the same four bytes as before MQTT 5.
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP in MQTT 5. Optional parts with default values are left out, so success
+/// without properties has the same four bytes as before MQTT 5.
 pub fn ack_with(out: &mut Vec<u8>, packet: PacketType, ack: &Ack<'_>) {
     let first = (packet as u8) << 4 | if packet == PacketType::Pubrel { 0b10 } else { 0 };
     with_reason(out, first, Some(ack.packet_id), ack.reason, &ack.properties);
@@ -243,7 +243,7 @@ pub fn disconnect(out: &mut Vec<u8>, reason: ReasonCode, properties: &Properties
     if reason == ReasonCode::Success && properties.is_empty() {
         return header(out, 0xE0, 0);
     }
-    // rumqttc waits for the length of the properties, though it may be left out where there are none
+    // rumqttc needs the length of the properties, although it is optional
     header(out, 0xE0, 1 + properties_len(properties));
     out.push(reason as u8);
     write_properties(out, properties);
@@ -277,7 +277,7 @@ fn with_reason(out: &mut Vec<u8>, first: u8, id: Option<PacketId>, reason: Reaso
     }
 }
 
-/// Appends an UNSUBACK (section 3.11); its codes are for MQTT 5 alone.
+/// Appends an UNSUBACK (section 3.11); the codes only in MQTT 5.
 #[inline]
 pub fn unsuback(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Unsuback<'_>) {
     if version != ProtocolVersion::V5 {
@@ -313,11 +313,11 @@ pub fn pingresp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xD0, 0]);
 }
 
-/// Appends any packet. A CONNECT is written in its own version, whatever `version` is.
+/// Appends any packet. A CONNECT is written in its own version, and `version` is ignored.
 ///
 /// # Errors
 ///
-/// A text or a body that is longer than its length can say; `out` is then as it was.
+/// A text or a body that is longer than its length field allows; `out` is then unchanged.
 pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match packet {
         Packet::Connect(packet) => return connect(out, packet),
@@ -359,7 +359,7 @@ pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) 
     Ok(())
 }
 
-/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP: all that it says in MQTT 5, its Packet Identifier before.
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP: all of it in MQTT 5, only its Packet Identifier before.
 #[inline]
 pub fn ack_of(out: &mut Vec<u8>, version: ProtocolVersion, packet: PacketType, said: &Ack<'_>) {
     match version {
@@ -392,7 +392,7 @@ pub fn properties_len(properties: &Properties<'_>) -> usize {
     variable_len(length) + length
 }
 
-/// Properties behind their length; all of them were read from a packet, or written by `PropertiesBuf`.
+/// Appends properties after their length. They were read from a packet, or written by `PropertiesBuf`.
 fn write_properties(out: &mut Vec<u8>, properties: &Properties<'_>) {
     let bytes = properties.as_bytes();
     let written = u32::try_from(bytes.len()).is_ok_and(|length| variable(out, length));
@@ -493,20 +493,20 @@ fn unsubscribe(out: &mut Vec<u8>, version: ProtocolVersion, packet: &Unsubscribe
     Ok(())
 }
 
-/// A packet that is a Packet Identifier alone.
+/// A packet with only a Packet Identifier.
 #[inline]
 fn ack(out: &mut Vec<u8>, first: u8, id: PacketId) {
     let [high, low] = id.get().to_be_bytes();
     out.extend_from_slice(&[first, 2, high, low]);
 }
 
-/// Bytes after a length of two bytes; at most 65,535, which [`check_field`] or the type of a topic saw to.
+/// Bytes after a length of two bytes; at most 65,535, which [`check_field`] or the type of a topic ensures.
 fn binary(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
     out.extend_from_slice(bytes);
 }
 
-/// The fixed header (section 2.2), each length by a copy of constant size.
+/// The fixed header (section 2.2). Each length is a copy of constant size.
 #[inline]
 fn header(out: &mut Vec<u8>, first: u8, length: usize) {
     debug_assert!(length <= MAX_REMAINING_LENGTH, "{length} bytes are more than a Remaining Length can say");

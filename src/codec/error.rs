@@ -1,5 +1,5 @@
-//! [`DecodeError`] and [`EncodeError`]: what can be wrong with received bytes, or with a packet to be written, and the
-//! error texts. The caller decides what to do about an error.
+//! [`DecodeError`] and [`EncodeError`]: errors in received bytes, or in a packet to be written, with their texts. The
+//! caller decides what to do.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::topic::TopicError;
 
 use super::{Carrier, PacketType, PropertyId, ReasonCode};
 
-/// Why bytes are not a packet. The message names the normative statement of MQTT 3.1.1 (OASIS standard, 29 October
-/// 2014) that they break, or the section where no statement has a number; of MQTT 5 (OASIS standard, 7 March 2019)
-/// where 3.1.1 knows no such field.
+/// Why bytes are not a packet. The message names the violated normative statement of MQTT 3.1.1 (OASIS standard, 29
+/// October 2014), or the section if it has no number; for fields that 3.1.1 does not have, of MQTT 5 (OASIS standard, 7
+/// March 2019).
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -35,7 +35,7 @@ pub enum DecodeError {
     /// The fourth byte of the Remaining Length has its continuation bit set.
     #[error("Remaining Length has more than 4 bytes (section 2.2.3) [MQTT-4.8.0-1]")]
     RemainingLength,
-    /// No packet of this type is so short, or so long.
+    /// A packet of this type cannot be so short or so long.
     #[error("{packet} cannot have a Remaining Length of {length} [MQTT-4.8.0-1]")]
     PacketLength {
         /// The type of the packet.
@@ -43,12 +43,12 @@ pub enum DecodeError {
         /// Its Remaining Length.
         length: usize,
     },
-    /// The packet is longer than the receiver takes.
+    /// The packet is larger than the receiver accepts.
     #[error("packet of {size} bytes is larger than the limit of {limit}")]
     PacketTooLarge {
         /// Bytes of the whole packet, its fixed header included.
         size: usize,
-        /// The most that the receiver takes.
+        /// The receiver's limit.
         limit: usize,
     },
     /// A packet that only servers send.
@@ -57,7 +57,7 @@ pub enum DecodeError {
     /// The packet ends before a field does.
     #[error("packet ends before the end of its {0} [MQTT-4.8.0-1]")]
     Truncated(Field),
-    /// The packet goes on after its last field.
+    /// The packet has bytes after its last field.
     #[error("packet has {0} bytes after its last field [MQTT-4.8.0-1]")]
     TrailingBytes(usize),
     /// Text that is not well-formed UTF-8; surrogates are not.
@@ -66,12 +66,12 @@ pub enum DecodeError {
     /// U+0000 in text.
     #[error("{0} contains U+0000 [MQTT-1.5.3-2]")]
     NullInText(Field),
-    /// A Topic Name or Topic Filter that is none.
+    /// An invalid Topic Name or Topic Filter.
     #[error("{field} {error}")]
     Topic {
-        /// Which.
+        /// The field.
         field: Field,
-        /// What is wrong with it.
+        /// The reason.
         error: TopicError,
     },
     /// Packet Identifier 0.
@@ -80,8 +80,8 @@ pub enum DecodeError {
     /// CONNECT whose Protocol Name is neither `MQTT` nor `MQIsdp`.
     #[error("Protocol Name is neither `MQTT` nor `MQIsdp` [MQTT-3.1.2-1]")]
     ProtocolName,
-    /// CONNECT of a version this codec does not speak. The server answers CONNACK with return code 1, as MQTT 3.1.1
-    /// demands, then closes.
+    /// CONNECT with an unsupported version. The server answers with CONNACK and return code 1, as MQTT 3.1.1 demands,
+    /// then closes.
     #[error("Protocol Level {0} is not supported [MQTT-3.1.2-2]")]
     UnsupportedLevel(u8),
     /// CONNECT with bit 0 of the Connect Flags set.
@@ -123,21 +123,21 @@ pub enum DecodeError {
     /// A Variable Byte Integer of more than four bytes, or of more than its value needs.
     #[error("{0} is not a Variable Byte Integer in as few bytes as its value allows [MQTT-1.5.5-1]")]
     VariableByteInteger(Field),
-    /// A property that there is not, or that such a packet may not carry.
+    /// An unknown property, or one that this packet may not have.
     #[error("{carrier} may not have the property {id:#04x} (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
     PropertyNotAllowed {
         /// Its identifier.
         id: u8,
-        /// Who has it.
+        /// The packet, or the Will.
         carrier: Carrier,
     },
-    /// A property that may be there once.
+    /// A property that may occur only once.
     #[error("the property {0} is there twice (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
     PropertyTwice(PropertyId),
-    /// A property with a value that it may not have.
+    /// A property with a forbidden value.
     #[error("the property {id} has the value {value} (MQTT 5 section 2.2.2.2) [MQTT-4.13.1-1]")]
     PropertyOutOfRange {
-        /// Which.
+        /// The property.
         id: PropertyId,
         /// Its value.
         value: u32,
@@ -154,7 +154,7 @@ pub enum DecodeError {
     /// AUTH without an Authentication Method.
     #[error("AUTH has no Authentication Method (MQTT 5 section 3.15.2.2.2) [MQTT-4.13.1-1]")]
     AuthWithoutMethod,
-    /// A Reason Code that is none, or not for such a packet.
+    /// An unknown Reason Code, or one that this packet may not have.
     #[error("{packet} has the Reason Code {code:#04x} (MQTT 5 section 2.4) [MQTT-4.13.1-1]")]
     Reason {
         /// The type of the packet.
@@ -177,7 +177,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The Reason Code of MQTT 5 that says the same.
+    /// The Reason Code of MQTT 5 for this error.
     pub fn reason(&self) -> ReasonCode {
         match self {
             Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,

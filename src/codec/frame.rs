@@ -1,5 +1,5 @@
-//! Where one packet ends and the next begins: [`frame`] cuts the first packet off a run of bytes (MQTT 3.1.1 section
-//! 2.2). Owns the fixed header and the table of what each packet type may say there; what follows it is `decode`'s.
+//! The boundaries of packets: [`frame`] cuts the first packet off bytes (MQTT 3.1.1 section 2.2). It has the table of
+//! fixed headers; `decode` parses the rest.
 
 use crate::types::{PacketId, ProtocolVersion};
 
@@ -11,29 +11,29 @@ pub const MAX_REMAINING_LENGTH: usize = 268_435_455;
 /// One packet, cut but not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The first byte: packet type and flags, found to agree by [`frame`].
+    /// The first byte: packet type and flags, which [`frame`] has checked.
     pub first: u8,
-    /// What follows the fixed header.
+    /// The bytes after the fixed header.
     pub body: &'a [u8],
     /// Bytes of the whole frame, its fixed header included.
     pub len: usize,
 }
 
-/// What [`frame`] found.
+/// The result of [`frame`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut<'a> {
-    /// A whole packet; the next begins `len` bytes further on.
+    /// A whole packet; the next begins `len` bytes later.
     Frame(Frame<'a>),
-    /// Too few bytes: the frame has at least this many, and exactly this many once its length is there. Always more
-    /// than there were.
+    /// Too few bytes: the frame has at least this many, and exactly this many once its length is known. Always more
+    /// than there are.
     Need(usize),
 }
 
-/// Cuts the first packet off `bytes`. Wrong bytes are found as early as they can be: the type and flags by the first
-/// byte, a length that is too large for the type or for `max_packet_size` (in bytes, fixed header included) as soon as
-/// it is readable.
+/// Cuts the first packet off `bytes`. Errors are found as early as possible: in type and flags by the first byte, in a
+/// length that is too large for the type or for `max_packet_size` (in bytes, including the fixed header) as soon as it
+/// is readable.
 ///
-/// `version` is the client's; before CONNECT any will do.
+/// `version`: the client's; before CONNECT, any.
 #[inline]
 pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> Result<Cut<'_>, DecodeError> {
     let Some(&first) = bytes.first() else { return Ok(Cut::Need(2)) };
@@ -59,8 +59,8 @@ pub fn frame(version: ProtocolVersion, bytes: &[u8], max_packet_size: usize) -> 
     }
 }
 
-/// How many bytes the packet has that `bytes` begin with, its fixed header included; `None` if that cannot be read yet
-/// or is malformed. For packets that the broker wrote itself: nothing but the length is looked at.
+/// Bytes of the packet at the front of `bytes`, including its fixed header. `None`: not readable yet, or malformed. For
+/// packets that the broker wrote: only the length is checked.
 #[inline]
 pub fn packet_len(bytes: &[u8]) -> Option<usize> {
     match *bytes {
@@ -81,7 +81,7 @@ impl Frame<'_> {
         (PacketType::Puback as u8..=PacketType::Pubcomp as u8).contains(&(self.first >> 4))
     }
 
-    /// Of a PUBACK that says no more than which packet it acknowledges: that packet's identifier.
+    /// The Packet Identifier of a PUBACK without further contents.
     #[inline]
     pub fn plain_puback(&self) -> Option<PacketId> {
         match *self.body {
@@ -92,15 +92,14 @@ impl Frame<'_> {
         }
     }
 
-    /// May a client send this, or is it a server's (section 2.2.1)?
+    /// May a client send this packet (section 2.2.1)?
     #[inline]
     pub fn is_from_client(&self) -> bool {
         RULES[usize::from(self.first >> 4)].from_client
     }
 }
 
-/// The bytes of the fixed header and the Remaining Length it says, where that has 3 or 4 bytes; `None` where it is not
-/// complete.
+/// The length of the fixed header, and a Remaining Length of 3 or 4 bytes. `None`: incomplete.
 #[cold]
 fn long_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     let mut length = 0;
@@ -113,7 +112,7 @@ fn long_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, DecodeError> {
     if bytes.len() > 4 { Err(DecodeError::RemainingLength) } else { Ok(None) }
 }
 
-/// What is wrong with a first byte that the table does not allow.
+/// The error for a first byte that the table does not allow.
 #[cold]
 fn flags_error(version: ProtocolVersion, first: u8) -> DecodeError {
     let flags = first & 0x0F;
@@ -126,7 +125,7 @@ fn flags_error(version: ProtocolVersion, first: u8) -> DecodeError {
     }
 }
 
-/// What is wrong with a length that the table or the limit does not allow.
+/// The error for a length that the table or the limit does not allow.
 #[cold]
 fn length_error(version: ProtocolVersion, first: u8, length: usize, size: usize, limit: usize) -> DecodeError {
     let rule = &RULES[usize::from(first >> 4)];
@@ -137,7 +136,7 @@ fn length_error(version: ProtocolVersion, first: u8, length: usize, size: usize,
     }
 }
 
-/// What the fixed header of one packet type may say.
+/// The allowed fixed headers of one packet type.
 struct Rule {
     packet: Option<PacketType>,
     from_client: bool,
@@ -145,13 +144,13 @@ struct Rule {
     forms: [Form; 3],
 }
 
-/// The same in one version.
+/// The same for one version.
 #[derive(Clone, Copy)]
 struct Form {
-    /// Bit n is set where the flags may have the value n.
+    /// Bit n is set if the flags may have the value n.
     flags: u16,
-    /// Least Remaining Length. Where a shorter packet breaks a statement of its own (a SUBSCRIBE without a filter, a
-    /// PUBLISH without a topic), the parser says so instead.
+    /// Least Remaining Length. If a shorter packet violates a specific statement (a SUBSCRIBE without a filter, a
+    /// PUBLISH without a topic), the parser reports that instead.
     min: usize,
     /// Greatest Remaining Length.
     max: usize,
@@ -168,7 +167,7 @@ impl Rule {
 const NO_FLAGS: u16 = 1;
 /// Any flags.
 const ANY: u16 = 0xFFFF;
-/// No flags are right: there is no such packet.
+/// No flags are allowed: there is no such packet.
 const NONE: u16 = 0;
 /// Flags 0010 (section 2.2.2).
 const BIT_1: u16 = 1 << 0b0010;
@@ -182,8 +181,8 @@ const MAX: usize = MAX_REMAINING_LENGTH;
 
 /// The table, by packet type (sections 2.2.1, 2.2.2 and the fixed headers of chapter 3).
 ///
-/// MQTT 3.1 calls most of the flags "not used" and says nothing of a receiver that finds them set; SUBSCRIBE and
-/// UNSUBSCRIBE have QoS 1 and a DUP flag there, and nothing forbids DUP on a PUBLISH of QoS 0.
+/// MQTT 3.1 calls most of the flags "not used" and does not define what a receiver does with them; SUBSCRIBE and
+/// UNSUBSCRIBE have QoS 1 and a DUP flag there, and DUP is allowed on a PUBLISH of QoS 0.
 #[rustfmt::skip]
 static RULES: [Rule; 16] = {
     use PacketType::*;
@@ -191,7 +190,7 @@ static RULES: [Rule; 16] = {
         //                      from    flags in                        Remaining Length in
         //                      client  3.1          3.1.1     5        3.1 and 3.1.1   5
         rule(None,              false, [NONE,        NONE,     NONE],   [0, 0],         [0, 0]),
-        // its version is in its body, which is where its flags and its length are checked
+        // the version is in the body, and flags and length are checked there
         rule(Some(Connect),     true,  [ANY,         ANY,      ANY],    [12, MAX],      [12, MAX]),
         rule(Some(Connack),     false, [NO_FLAGS,    NO_FLAGS, NO_FLAGS], [2, 2],       [3, MAX]),
         rule(Some(Publish),     true,  [PUBLISH_V31, PUBLISH,  PUBLISH], [2, MAX],      [2, MAX]),

@@ -5,16 +5,16 @@
 //!
 //! - `frame`: [`frame()`] cuts the first packet off what was read, and checks its fixed header in one table;
 //! - `cursor`: reads fields off the front of a body;
-//! - `properties`: what a packet of MQTT 5 says beside its fields; `property`: the table of all that there are;
-//! - `decode`: [`decode()`] parses a frame into a [`Packet`], for MQTT 3.1, 3.1.1 and 5; a PUBLISH whose topic is the
-//!   last one's again goes by [`publish_topic_bytes`] and [`decode_publish_with_topic`];
+//! - `properties`: the properties of an MQTT 5 packet; `property`: the table of all properties;
+//! - `decode`: [`decode()`] parses a frame into a [`Packet`], for MQTT 3.1, 3.1.1 and 5; for a PUBLISH
+//!   with the previous topic, [`publish_topic_bytes`] and [`decode_publish_with_topic`];
 //! - `packet`: the packets, borrowed from the bytes;
-//! - `encode`: the way back, [`encode()`] for any packet, and a function each for what a broker sends most;
-//! - `reason`: reason codes, and what versions before MQTT 5 say instead;
-//! - `error`: all that can be wrong, with the normative statement it breaks.
+//! - `encode`: the reverse, [`encode()`] for any packet, and functions for the most frequent ones;
+//! - `reason`: Reason Codes, and the corresponding codes of earlier versions;
+//! - `error`: errors, with the violated normative statement.
 //!
 //! A connection's loop is: [`frame()`] → [`Cut::Need`], then read more; → [`Cut::Frame`], then [`decode_from_client`],
-//! and go on `len` bytes further.
+//! and continue `len` bytes later.
 
 mod cursor;
 mod decode;

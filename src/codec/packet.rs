@@ -47,10 +47,10 @@ pub enum Packet<'a> {
 /// CONNECT (section 3.1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connect<'a> {
-    /// Protocol Name and Level together.
+    /// Protocol Name and Level.
     pub version: ProtocolVersion,
-    /// The client is a bridge, as mosquitto's bridges say by bit 7 of the Protocol Level: it is not to get its own
-    /// messages back, and RETAIN as it was published.
+    /// The client is a bridge, which mosquitto's bridges report by bit 7 of the Protocol Level: it does not get its own
+    /// messages back, and gets RETAIN as published.
     pub bridge: bool,
     /// Clean Session (Clean Start in MQTT 5).
     pub clean_session: bool,
@@ -68,7 +68,7 @@ pub struct Connect<'a> {
     pub properties: Properties<'a>,
 }
 
-/// The bit of the Protocol Level that says that the client is a bridge.
+/// The bit of the Protocol Level of a bridge.
 pub(super) const BRIDGE: u8 = 0x80;
 
 /// The Will Message of a CONNECT (section 3.1.2.5).
@@ -89,9 +89,9 @@ pub struct Will<'a> {
 /// CONNACK (section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Connack<'a> {
-    /// The server had Session State for this client.
+    /// Did the session exist before?
     pub session_present: bool,
-    /// [`ReasonCode::Success`] if the client is accepted, or why it is not.
+    /// [`ReasonCode::Success`] if the client is accepted, otherwise the reason.
     pub reason: ReasonCode,
     /// MQTT 5.
     pub properties: Properties<'a>,
@@ -118,9 +118,9 @@ pub struct Publish<'a> {
     pub qos: QoS,
     /// Keep this message for future subscribers.
     pub retain: bool,
-    /// Topic Name; empty where the Topic Alias among `properties` stands for it (MQTT 5 section 3.3.2.3.4).
+    /// Topic Name; empty if the Topic Alias in `properties` replaces it (MQTT 5 section 3.3.2.3.4).
     pub topic: &'a TopicName,
-    /// Packet Identifier: there exactly when `qos` is above 0.
+    /// Packet Identifier, exactly if `qos` is above 0.
     pub packet_id: Option<PacketId>,
     /// Application Message.
     pub payload: &'a [u8],
@@ -131,7 +131,7 @@ pub struct Publish<'a> {
 /// PUBACK, PUBREC, PUBREL or PUBCOMP (sections 3.4 to 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack<'a> {
-    /// Of the packet that is answered.
+    /// The Packet Identifier of the acknowledged packet.
     pub packet_id: PacketId,
     /// Reason Code of MQTT 5; [`ReasonCode::Success`] before.
     pub reason: ReasonCode,
@@ -150,7 +150,7 @@ impl From<PacketId> for Ack<'_> {
 pub struct Subscribe<'a> {
     /// Packet Identifier.
     pub packet_id: PacketId,
-    /// Topic Filters and what is asked for each, in order.
+    /// Topic Filters with their options, in order.
     pub filters: Vec<(&'a TopicFilter, SubscriptionOptions)>,
     /// MQTT 5.
     pub properties: Properties<'a>,
@@ -167,7 +167,7 @@ pub struct Suback<'a> {
     pub properties: Properties<'a>,
 }
 
-/// What became of one Topic Filter of a SUBSCRIBE (section 3.9.3).
+/// The answer to one Topic Filter of a SUBSCRIBE (section 3.9.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubackCode {
     /// The maximum QoS granted.
@@ -212,7 +212,7 @@ pub struct Unsuback<'a> {
 pub struct Auth<'a> {
     /// Success, Continue authentication or Re-authenticate.
     pub reason: ReasonCode,
-    /// Authentication Method and Data, and what else there is.
+    /// Authentication Method and Data, and other properties.
     pub properties: Properties<'a>,
 }
 

@@ -1,4 +1,4 @@
-//! [`PacketType`]: what an MQTT Control Packet is, by the upper half of its first byte.
+//! [`PacketType`]: the type of an MQTT Control Packet, from the upper half of its first byte.
 
 use std::fmt;
 

@@ -13,16 +13,15 @@ use super::{
     property::{Kind, Rule, rule_of},
 };
 
-/// The properties of a packet, as on the wire, without their length, and found valid for the packet; empty before
-/// MQTT 5.
+/// The properties of a packet, as on the wire, without their length, and valid for the packet; empty before MQTT 5.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Properties<'a> {
     bytes: &'a [u8],
-    /// Bit n is set where there is a property with the identifier n.
+    /// Bit n is set if there is a property with the identifier n.
     there: u64,
 }
 
-/// What a property says.
+/// The value of a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PropertyValue<'a> {
     /// A byte that is 0 or 1.
@@ -38,20 +37,19 @@ pub enum PropertyValue<'a> {
 }
 
 impl<'a> Properties<'a> {
-    /// Takes the properties of a packet off the front of what is left of it, their length first.
+    /// Takes the properties of a packet, beginning with their length, from the front of its rest.
     pub(super) fn read(cursor: &mut Cursor<'a>, carrier: Carrier) -> Result<Self, DecodeError> {
         Self::read_again(cursor, carrier, Self::default)
     }
 
-    /// The same. Those that are the same as `known`, which were found valid for a packet of this type, are not looked
-    /// at again.
+    /// The same with `known` valid properties of the same packet type: if they are equal, they are not validated again.
     #[inline]
     pub(super) fn read_again<'k>(
         cursor: &mut Cursor<'a>,
         carrier: Carrier,
         known: impl FnOnce() -> Properties<'k>,
     ) -> Result<Self, DecodeError> {
-        // the length of none
+        // the length of no properties
         if cursor.take_zero() { Ok(Self::default()) } else { Self::read_some(cursor, carrier, &known()) }
     }
 
@@ -64,11 +62,11 @@ impl<'a> Properties<'a> {
         Self::checked(bytes, carrier)
     }
 
-    /// `bytes` without their length.
+    /// `bytes`: without their length.
     fn checked(bytes: &'a [u8], carrier: Carrier) -> Result<Self, DecodeError> {
         let (mut cursor, mut there) = (Cursor::new(bytes), 0);
         while !cursor.is_empty() {
-            // an identifier is a Variable Byte Integer; those that there are have one byte
+            // an identifier is a Variable Byte Integer; all defined ones have one byte
             let id = cursor.u8(Field::Properties)?;
             let Some(rule) = rule_of(id).filter(|rule| rule.carriers & carrier.bit() != 0) else {
                 return Err(DecodeError::PropertyNotAllowed { id, carrier });
@@ -83,33 +81,33 @@ impl<'a> Properties<'a> {
         Ok(Self { bytes, there })
     }
 
-    /// Bytes that were those of properties, found valid, and which were there.
+    /// From the bytes of valid properties, and the set of their identifiers.
     pub(crate) fn from_checked(bytes: &'a [u8], there: u64) -> Self {
         Self { bytes, there }
     }
 
-    /// Properties of a PUBLISH that were stored; `None`: they are none.
+    /// Stored properties of a PUBLISH; `None`: they are not valid.
     pub(crate) fn of_stored(bytes: &'a [u8]) -> Option<Self> {
         Self::checked(bytes, Carrier::Packet(PacketType::Publish)).ok()
     }
 
-    /// Which are there, for [`from_checked`](Self::from_checked).
+    /// The set of their identifiers, for [`from_checked`](Self::from_checked).
     pub(crate) fn there(&self) -> u64 {
         self.there
     }
 
-    /// All but these, in their order.
+    /// All except these, in order.
     pub fn without(&self, others: &[PropertyId]) -> PropertiesBuf {
         let mut left = PropertiesBuf::default();
         self.copy_without(others, &mut left);
         left
     }
 
-    /// The same behind what is in `left` already.
+    /// The same, appended to `left`.
     pub(crate) fn copy_without(&self, others: &[PropertyId], left: &mut PropertiesBuf) {
         let others = others.iter().fold(0, |bits, &id| bits | 1 << id as u8);
         left.there |= self.there & !others;
-        // what is left is copied in as few pieces as there are
+        // the rest is copied in as few pieces as possible
         let (mut at, mut copied, mut to_find) = (0, 0, self.there & others);
         for (rule, bytes) in self.spans() {
             if to_find == 0 {
@@ -128,13 +126,13 @@ impl<'a> Properties<'a> {
         left.bytes.extend_from_slice(&self.bytes[copied..]);
     }
 
-    /// The bytes of each, its identifier first, in their order. They are not looked at again.
+    /// The bytes of each property, beginning with its identifier, in order, without validation.
     #[inline]
     fn spans(&self) -> impl Iterator<Item = (&'static Rule, &'a [u8])> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
             let (&id, value) = rest.split_first()?;
-            // they were found valid when they were read
+            // they were validated when they were read
             let rule = rule_of(id)?;
             let bytes;
             (bytes, rest) = rest.split_at_checked(1 + rule.value_len(value)?)?;
@@ -142,7 +140,7 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// There are none.
+    /// Are there none?
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -154,18 +152,18 @@ impl<'a> Properties<'a> {
         self.bytes
     }
 
-    /// Is that one there?
+    /// Is this property there?
     #[inline]
     pub fn has(&self, id: PropertyId) -> bool {
         self.there & 1 << id as u8 != 0
     }
 
-    /// All of them, in their order.
+    /// All properties, in order.
     pub fn iter(&self) -> impl Iterator<Item = (PropertyId, PropertyValue<'a>)> + use<'a> {
         self.spans().map_while(|(rule, bytes)| Some((rule.id, rule.value_of(bytes)?)))
     }
 
-    /// What that one says; the first where several are there.
+    /// The value of this property; the first one if it repeats.
     pub fn get(&self, id: PropertyId) -> Option<PropertyValue<'a>> {
         if !self.has(id) {
             return None;
@@ -174,7 +172,7 @@ impl<'a> Properties<'a> {
         rule.value_of(bytes)
     }
 
-    /// One that is an integer.
+    /// The value of an integer property.
     pub fn number(&self, id: PropertyId) -> Option<u32> {
         match self.get(id)? {
             PropertyValue::Number(number) => Some(number),
@@ -182,12 +180,12 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// One that is a Two Byte Integer.
+    /// The value of a Two Byte Integer property.
     pub fn short(&self, id: PropertyId) -> Option<u16> {
         self.number(id).and_then(|number| u16::try_from(number).ok())
     }
 
-    /// One that is 0 or 1.
+    /// The value of a property that is 0 or 1.
     pub fn flag(&self, id: PropertyId) -> Option<bool> {
         match self.get(id)? {
             PropertyValue::Flag(flag) => Some(flag),
@@ -195,7 +193,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// One that is text.
+    /// The value of a text property.
     pub fn text(&self, id: PropertyId) -> Option<&'a str> {
         match self.get(id)? {
             PropertyValue::Text(text) => Some(text),
@@ -203,7 +201,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// One that is binary data.
+    /// The value of a binary property.
     pub fn bytes(&self, id: PropertyId) -> Option<&'a [u8]> {
         match self.get(id)? {
             PropertyValue::Bytes(bytes) => Some(bytes),
@@ -211,7 +209,7 @@ impl<'a> Properties<'a> {
         }
     }
 
-    /// The User Properties, name and value, in their order.
+    /// The User Properties, name and value, in order.
     pub fn user(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.iter().filter_map(|(_, value)| match value {
             PropertyValue::Pair(name, value) => Some((name, value)),
@@ -219,7 +217,7 @@ impl<'a> Properties<'a> {
         })
     }
 
-    /// The Subscription Identifiers, in their order.
+    /// The Subscription Identifiers, in order.
     pub fn subscription_identifiers(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.iter().filter_map(|(id, value)| match value {
             PropertyValue::Number(number) if id == PropertyId::SubscriptionIdentifier => Some(number),
@@ -239,7 +237,7 @@ impl Rule {
         self.id == PropertyId::SubscriptionIdentifier
     }
 
-    /// Takes its value off the front, of which no more is asked than whether it is one.
+    /// Takes a valid value from the front, without returning it.
     #[inline]
     fn check(&self, cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
         let field = Field::Property(self.id);
@@ -253,12 +251,12 @@ impl Rule {
         }
     }
 
-    /// What its bytes say, its identifier first.
+    /// The value in these bytes, which begin with the identifier.
     fn value_of<'a>(&self, bytes: &'a [u8]) -> Option<PropertyValue<'a>> {
         self.value(&mut Cursor::new(bytes.get(1..)?)).ok()
     }
 
-    /// How many bytes at the front are its value; `None`: there are too few.
+    /// Length of the value at the front; `None`: there are too few bytes.
     #[inline]
     fn value_len(&self, bytes: &[u8]) -> Option<usize> {
         let binary = |from: usize| {
@@ -275,7 +273,7 @@ impl Rule {
         }
     }
 
-    /// Takes its value off the front.
+    /// Takes the value from the front.
     fn value<'a>(&self, cursor: &mut Cursor<'a>) -> Result<PropertyValue<'a>, DecodeError> {
         let field = Field::Property(self.id);
         let number = match self.kind {
@@ -302,7 +300,7 @@ impl Rule {
 /// Properties to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PropertiesBuf {
-    /// Those of most messages need no allocation.
+    /// Most messages need no allocation.
     bytes: SmallVec<[u8; 128]>,
     there: u64,
 }
@@ -315,8 +313,8 @@ impl From<Properties<'_>> for PropertiesBuf {
 }
 
 impl PropertiesBuf {
-    /// Adds one behind the others. The value has to be of the property's type, and text no longer than 65,535 bytes:
-    /// `false` where it is not, and nothing was added.
+    /// Appends a property. `false`: the value is not of the property's type, or a text is longer than 65,535 bytes, and
+    /// nothing was added.
     pub fn push(&mut self, id: PropertyId, value: PropertyValue<'_>) -> bool {
         let Some(rule) = rule_of(id as u8) else { return false };
         let before = self.bytes.len();
@@ -353,27 +351,27 @@ impl PropertiesBuf {
         written
     }
 
-    /// Adds one that is an integer.
+    /// Appends an integer property.
     pub fn number(&mut self, id: PropertyId, number: u32) -> bool {
         self.push(id, PropertyValue::Number(number))
     }
 
-    /// Adds one that is 0 or 1.
+    /// Appends a property that is 0 or 1.
     pub fn flag(&mut self, id: PropertyId, flag: bool) -> bool {
         self.push(id, PropertyValue::Flag(flag))
     }
 
-    /// Adds one that is text.
+    /// Appends a text property.
     pub fn text(&mut self, id: PropertyId, text: &str) -> bool {
         self.push(id, PropertyValue::Text(text))
     }
 
-    /// What was added so far.
+    /// The properties so far.
     pub fn as_properties(&self) -> Properties<'_> {
         Properties { bytes: &self.bytes, there: self.there }
     }
 
-    /// Takes all out of it.
+    /// Removes all.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.there = 0;
@@ -387,8 +385,8 @@ impl PropertiesBuf {
     }
 }
 
-/// Appends a Variable Byte Integer (section 1.5.5), in as few bytes as its value allows [MQTT-1.5.5-1]; `false` where
-/// it is above 268,435,455.
+/// Appends a Variable Byte Integer (section 1.5.5), in as few bytes as its value allows [MQTT-1.5.5-1]. `false`: the
+/// value is above 268,435,455.
 #[inline]
 pub(super) fn variable(out: &mut impl Extend<u8>, number: u32) -> bool {
     let low = |shift: u32| (number >> shift) as u8 & 0x7F;

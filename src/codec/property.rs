@@ -1,11 +1,11 @@
-//! [`PropertyId`]: the table of which property of MQTT 5 has which type, and which packets may carry it how often
-//! (section 2.2.2.2 there).
+//! [`PropertyId`]: the table of MQTT 5 properties: type, packets that may have it, and whether it may repeat (section
+//! 2.2.2.2 there).
 
 use std::fmt;
 
 use super::PacketType;
 
-/// Which property (section 2.2.2.2).
+/// A property (section 2.2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs)]
@@ -39,7 +39,7 @@ pub enum PropertyId {
     SharedSubscriptionAvailable = 0x2A,
 }
 
-/// Which properties a packet may carry: its type, or that it is the Will of a CONNECT.
+/// The carrier of a property: a packet of some type, or the Will of a CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carrier {
     /// A packet of this type.
@@ -48,7 +48,7 @@ pub enum Carrier {
     Will,
 }
 
-/// How a property is written.
+/// The type of a property.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Flag,
@@ -75,7 +75,7 @@ pub(super) struct Rule {
     pub(super) kind: Kind,
     /// A bit for each [`Carrier`].
     pub(super) carriers: u16,
-    /// More than one of it may be there.
+    /// May it repeat?
     pub(super) repeats: bool,
 }
 
@@ -103,7 +103,7 @@ static RULES: [Option<Rule>; NUMBERS] = {
         rule(PropertyId::ContentType,                     "Content Type",                       Text,           MESSAGE),
         rule(PropertyId::ResponseTopic,                   "Response Topic",                     Topic,          MESSAGE),
         rule(PropertyId::CorrelationData,                 "Correlation Data",                   Bytes,          MESSAGE),
-        // a server may put several into a PUBLISH, a client none: `decode_from_client` and `decode_publish` see to it
+        // a server may put several into a PUBLISH, a client none: `decode_from_client` and `decode_publish` check that
         repeats(rule(PropertyId::SubscriptionIdentifier,  "Subscription Identifier",            VariableAbove0, PUBLISH | SUBSCRIBE)),
         rule(PropertyId::SessionExpiryInterval,           "Session Expiry Interval",            U32,            CONNECT | CONNACK | DISCONNECT),
         rule(PropertyId::AssignedClientIdentifier,        "Assigned Client Identifier",         Text,           CONNACK),
@@ -169,12 +169,12 @@ impl fmt::Display for PropertyId {
 }
 
 impl PropertyId {
-    /// All of them.
+    /// All properties.
     pub fn all() -> impl Iterator<Item = Self> {
         RULES.iter().flatten().map(|rule| rule.id)
     }
 
-    /// May it be there?
+    /// May this carrier have it?
     pub fn is_for(self, carrier: Carrier) -> bool {
         rule_of(self as u8).is_some_and(|rule| rule.carriers & carrier.bit() != 0)
     }

@@ -4,36 +4,36 @@ use std::fmt;
 
 use super::PacketType;
 
-/// Reason Codes of MQTT 5 (section 2.4 there), whatever a client's version lets the server say to it.
+/// Reason Codes of MQTT 5 (section 2.4 there), also for clients of earlier versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ReasonCode {
-    /// It was done; also "Normal disconnection" and "Granted QoS 0".
+    /// Success; also "Normal disconnection" and "Granted QoS 0".
     #[default]
     Success = 0x00,
-    /// The subscription has QoS 1 at most.
+    /// The subscription has a maximum QoS of 1.
     GrantedQoS1 = 0x01,
-    /// The subscription has QoS 2 at most.
+    /// The subscription has a maximum QoS of 2.
     GrantedQoS2 = 0x02,
-    /// The client disconnects, and its Will Message is to be published all the same.
+    /// The client disconnects, and its Will Message must still be published.
     DisconnectWithWill = 0x04,
-    /// The message was taken, and nobody subscribes to its topic.
+    /// The message was accepted, and its topic has no subscribers.
     NoMatchingSubscribers = 0x10,
-    /// There was no such subscription to give up.
+    /// There was no such subscription.
     NoSubscriptionExisted = 0x11,
-    /// The authentication goes on with another step.
+    /// The authentication continues with another step.
     ContinueAuthentication = 0x18,
-    /// The client authenticates once more.
+    /// The client re-authenticates.
     ReAuthenticate = 0x19,
-    /// No more can be said.
+    /// Without a more specific reason.
     UnspecifiedError = 0x80,
     /// The bytes are not a packet of this version.
     MalformedPacket = 0x81,
-    /// A packet that may not come now, or may not say this.
+    /// A packet that violates the protocol.
     ProtocolError = 0x82,
     /// The packet is valid, but not accepted by this server.
     ImplementationSpecificError = 0x83,
-    /// The server does not speak the version that the client asks for.
+    /// The server does not support the requested version.
     UnsupportedProtocolVersion = 0x84,
     /// The Client Identifier is well-formed text, but not accepted by this server.
     ClientIdentifierNotValid = 0x85,
@@ -45,7 +45,7 @@ pub enum ReasonCode {
     ServerUnavailable = 0x88,
     /// The server is busy; the client may try again later.
     ServerBusy = 0x89,
-    /// The client was banned by an operator.
+    /// An operator banned the client.
     Banned = 0x8A,
     /// The server shuts down.
     ServerShuttingDown = 0x8B,
@@ -67,9 +67,9 @@ pub enum ReasonCode {
     ReceiveMaximumExceeded = 0x93,
     /// The Topic Alias is 0, or greater than Topic Alias Maximum.
     TopicAliasInvalid = 0x94,
-    /// The packet is larger than this server takes.
+    /// The packet is larger than the receiver accepts.
     PacketTooLarge = 0x95,
-    /// Messages come faster than they may.
+    /// Messages arrive too fast.
     MessageRateTooHigh = 0x96,
     /// A limit of this server is reached.
     QuotaExceeded = 0x97,
@@ -77,7 +77,7 @@ pub enum ReasonCode {
     AdministrativeAction = 0x98,
     /// The payload is not what its Payload Format Indicator says.
     PayloadFormatInvalid = 0x99,
-    /// The server keeps no retained messages.
+    /// The server does not support retained messages.
     RetainNotSupported = 0x9A,
     /// The QoS is above Maximum QoS.
     QosNotSupported = 0x9B,
@@ -85,19 +85,19 @@ pub enum ReasonCode {
     UseAnotherServer = 0x9C,
     /// The client should use another server from now on.
     ServerMoved = 0x9D,
-    /// This server has no shared subscriptions.
+    /// The server does not support shared subscriptions.
     SharedSubscriptionsNotSupported = 0x9E,
-    /// Connections come faster than they may.
+    /// Connections arrive too fast.
     ConnectionRateExceeded = 0x9F,
     /// The connection has lasted as long as it was authorized for.
     MaximumConnectTime = 0xA0,
-    /// This server has no Subscription Identifiers.
+    /// The server does not support Subscription Identifiers.
     SubscriptionIdentifiersNotSupported = 0xA1,
-    /// This server has no subscriptions with wildcards.
+    /// The server does not support subscriptions with wildcards.
     WildcardSubscriptionsNotSupported = 0xA2,
 }
 
-/// Which packets may say which Reason Code (the table of section 2.4, and those of chapter 3).
+/// Which packets may have which Reason Code (the table of section 2.4, and those of chapter 3).
 #[rustfmt::skip]
 static TABLE: [(ReasonCode, &[PacketType]); 43] = {
     use {PacketType::*, ReasonCode::*};
@@ -148,7 +148,7 @@ static TABLE: [(ReasonCode, &[PacketType]); 43] = {
     ]
 };
 
-/// The Connect Return codes of MQTT 3.1 and 3.1.1 (section 3.2.2.3), each in its place.
+/// The Connect Return codes of MQTT 3.1 and 3.1.1 (section 3.2.2.3), by value.
 const CONNECT_RETURN_CODES: [ReasonCode; 6] = [
     ReasonCode::Success,
     ReasonCode::UnsupportedProtocolVersion,
@@ -159,39 +159,39 @@ const CONNECT_RETURN_CODES: [ReasonCode; 6] = [
 ];
 
 impl ReasonCode {
-    /// What a byte of a packet of that type says; `None` where no such packet may say it.
+    /// The Reason Code of a byte in a packet of this type; `None`: not allowed there.
     pub fn from_byte(byte: u8, packet: PacketType) -> Option<Self> {
         TABLE.iter().find(|(reason, packets)| *reason as u8 == byte && packets.contains(&packet)).map(|row| row.0)
     }
 
-    /// May a packet of that type say it?
+    /// May a packet of this type have it?
     pub fn is_for(self, packet: PacketType) -> bool {
         Self::from_byte(self as u8, packet).is_some()
     }
 
-    /// It was not done.
+    /// Is it an error?
     pub fn is_error(self) -> bool {
         self as u8 >= 0x80
     }
 
-    /// It refuses a client that another server could serve.
+    /// Does it refuse a client that another server could serve?
     pub fn is_for_another_server(self) -> bool {
         matches!(self, Self::ServerUnavailable | Self::ServerBusy | Self::QuotaExceeded | Self::ServerShuttingDown)
     }
 
-    /// The Connect Return code by which MQTT 3.1 and 3.1.1 say this, or what comes nearest. `None`: they have no word
-    /// for it, and the connection closes without a CONNACK [MQTT-3.2.2-6].
+    /// The corresponding Connect Return code of MQTT 3.1 and 3.1.1, or the nearest one. `None`: there is none, and the
+    /// connection closes without a CONNACK [MQTT-3.2.2-6].
     pub fn connect_return_code(self) -> Option<u8> {
         let said = match self {
             Self::QuotaExceeded | Self::ServerShuttingDown => Self::ServerUnavailable,
-            // of a Will: the nearest of those that say that its client need not try again as it is
+            // about a Will: the nearest code that tells the client not to try again unchanged
             Self::QosNotSupported | Self::RetainNotSupported => Self::ClientIdentifierNotValid,
             reason => reason,
         };
         CONNECT_RETURN_CODES.iter().position(|&reason| reason == said).and_then(|code| u8::try_from(code).ok())
     }
 
-    /// What a Connect Return code says; `None` for a reserved one.
+    /// The Reason Code of a Connect Return code; `None`: a reserved one.
     pub(super) fn from_connect_return_code(code: u8) -> Option<Self> {
         CONNECT_RETURN_CODES.get(usize::from(code)).copied()
     }
