@@ -1,6 +1,5 @@
-//! `dunlin passwd`: a user of a password file is set or deleted. The file is replaced as one, by its successor or not
-//! at all; its owner, group and mode stay, and so do its other lines, comments too. A new file belongs to its
-//! directory's owner.
+//! `dunlin passwd`: sets or deletes a user of a password file. The file is replaced as a whole or not at all; its
+//! owner, group and mode stay, and so do its other lines and comments. A new file gets the owner of its directory.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,44 +14,44 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::{AuthError, Users, files::open_regular, password::Hash, users::check_name};
 use crate::types::without_mark;
 
-/// What is to become of a user.
+/// The change of a user.
 #[derive(Clone, Copy, Debug)]
 pub enum PasswordChange<'a> {
-    /// It has this password from now on.
+    /// Set this password.
     Set(&'a [u8]),
-    /// The same, as keys for SCRAM, which serve logins by the password as it is, too.
+    /// Set keys for SCRAM, which also allow logins with the plain password.
     SetScram {
         /// The password; see [`check_scram`](super::check_scram).
         password: &'a [u8],
-        /// How often it is hashed, by the client at each login; 4,096 at least.
+        /// Number of hash iterations, which the client computes at each login; at least 4,096.
         iterations: NonZeroU32,
     },
-    /// It is no more.
+    /// Delete the user.
     Delete,
 }
 
-/// What was done.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edited {
-    /// There was no such user.
+    /// The user is new.
     Added,
-    /// There was one.
+    /// The user existed.
     Changed,
     /// It is gone.
     Deleted,
 }
 
-/// Edits `path`, which is made if it is missing: with the owner and group of its directory and mode 0640, or with mode
-/// 0600 if it then belongs to this process anyway. A file that could not be read as a password file is left alone.
+/// Edits `path`. A missing file is created: with the owner and group of its directory and mode 0640, or with mode 0600
+/// if it belongs to this process anyway. A file that is not a valid password file is not changed.
 pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edited, AuthError> {
     check_name(user).map_err(|problem| AuthError::UserName { name: user.into(), problem })?;
     let file = path.display().to_string();
     let unwritable = |reason| AuthError::Unwritable { file: file.clone(), reason };
-    // of two at once, the later one finds what the other has done; held until this returns
+    // of two concurrent edits, the later one sees the changes of the other; held until this returns
     let _turn = lock(path).map_err(unwritable)?;
     let unreadable = |reason| AuthError::Unreadable { key: "the password file", file: file.clone(), reason };
     let (old, target) = match read_replaceable(path) {
-        // a symbolic link stays one
+        // a symbolic link is kept
         Ok(old) => (Some(old), fs::canonicalize(path).map_err(unreadable)?),
         Err(error) if error.kind() == io::ErrorKind::NotFound && !matches!(change, PasswordChange::Delete) => {
             nothing_there(path).map_err(unwritable)?;
@@ -83,8 +82,8 @@ pub fn edit(path: &Path, user: &str, change: PasswordChange<'_>) -> Result<Edite
     Ok(edited)
 }
 
-/// All of a file that another can take the place of. Of several hard links the replacement would be one alone: a user
-/// who is deleted under this name would still be let in by a broker that reads the file by another.
+/// Reads a file that may be replaced. With several hard links only one name would be replaced: a broker that reads the
+/// file by another name would still accept a user who was deleted.
 fn read_replaceable(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = open_regular(path)?;
     match file.metadata()?.nlink() {
@@ -100,7 +99,7 @@ fn read_replaceable(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses a symbolic link that leads to nothing: a new file would take the link's place.
+/// Refuses a broken symbolic link, because a new file would replace the link.
 fn nothing_there(path: &Path) -> io::Result<()> {
     match fs::read_link(path) {
         Ok(to) => {
@@ -120,14 +119,14 @@ fn invalid(problem: String) -> io::Error {
 /// Waits until no other process edits a file in the same folder. The lock is on the folder, because the file itself is
 /// replaced.
 fn lock(path: &Path) -> io::Result<Option<File>> {
-    // where a link leads; a file that is not there yet is none
+    // the target of a link; a file that does not exist is not a link
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let Some(folder) = folder(&target).map(File::open).transpose()? else { return Ok(None) };
     rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)?;
     Ok(Some(folder))
 }
 
-/// The text with the user's line replaced, taken out, or put behind all others.
+/// The text with the user's line replaced, removed, or appended.
 fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     let is_users = |old: &str| {
         !old.starts_with('#') && old.split_once(':').is_some_and(|(name, _)| name.trim_matches(' ') == user)
@@ -146,15 +145,15 @@ fn with_line(text: &str, user: &str, line: Option<&str>) -> String {
     if let (Some(line), false) = (line, placed) {
         out.extend([line, "\n"]);
     }
-    // a file without a byte is refused by a broker: it would be one that is just being written
+    // the broker refuses an empty file, because it may be incomplete
     if out.is_empty() {
         out.push_str("# no users\n");
     }
     out
 }
 
-/// Puts a file with these bytes in the place of `target`, with the owner, group and mode of `like`, or else the owner
-/// and group of its directory.
+/// Replaces `target` by a file with these bytes, with the owner, group and mode of `like`, or else the owner and group
+/// of its directory.
 fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
     let (unfinished, mut file) = create_beside(target)?;
     let written = || {
@@ -173,33 +172,34 @@ fn replace(target: &Path, like: Option<&Path>, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, target)?;
-        // the name is to be on disk, too
+        // makes the new name durable
         folder(target).map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     };
     let mut written = written;
     written().inspect_err(|_| {
-        // what is wrong is said by the error
+        // the error is returned anyway
         let _ = fs::remove_file(&unfinished);
     })
 }
 
-/// Gives a new file to the owner and the group of its directory: root makes the file that the broker's user reads.
-/// `false`: they are those of this process, or it may not give files away.
+/// Gives a new file to the owner and group of its directory: root may create a file that the broker's user reads.
+/// `false`: they are those of this process, or it lacks the permission.
 fn is_given(file: &File, directory: &fs::Metadata) -> io::Result<bool> {
     let ours = file.metadata()?;
     let (owner, group) = (directory.uid(), directory.gid());
     if (owner, group) == (ours.uid(), ours.gid()) {
         return Ok(false);
     }
-    // without privileges the owner stays, and the group can be one that the user is in
+    // without privileges the owner stays, and the group may be one of the user's
     let given = fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
     Ok(given.is_ok())
 }
 
-/// A new file of nobody else's, in the same folder: only there can it be renamed to the old one's name.
+/// A new file in the same directory, from where it can be renamed.
 fn create_beside(target: &Path) -> io::Result<(PathBuf, File)> {
     let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    // whatever one that was killed left there is in nobody's way: in a container all have the same process number
+    // a random name cannot exist, even if a killed process left a file there: in a container the process id is always
+    // the same
     let mut random = [0; 8];
     SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("the system gives no random bytes"))?;
     name.push(format!(".{:016x}.unfinished", u64::from_ne_bytes(random)));

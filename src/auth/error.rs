@@ -2,52 +2,52 @@
 
 use std::io;
 
-/// Why there is no [`Policy`](super::Policy). Its `Display` is one line that says where, what, and what to do.
+/// Why a [`Policy`](super::Policy) cannot be loaded. Its `Display` is one line with the place, the reason and advice.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// A file could not be read.
     #[error("{key} = {file}: cannot be read: {reason}")]
     Unreadable {
-        /// The key that names it.
+        /// The configuration key of the file.
         key: &'static str,
-        /// The file as it was named.
+        /// The file, as configured.
         file: String,
-        /// What the operating system says.
+        /// The system's error.
         reason: io::Error,
     },
     /// A file could not be written.
     #[error("{file}: cannot be written: {reason}")]
     Unwritable {
-        /// The file as it was named.
+        /// The file, as given.
         file: String,
-        /// What the operating system says.
+        /// The system's error.
         reason: io::Error,
     },
-    /// A line of a password or ACL file.
+    /// An invalid line of a password or ACL file.
     #[error("{file}:{line}: {problem}")]
     Line {
-        /// The file as it was named.
+        /// The file, as configured.
         file: String,
-        /// Counted from 1.
+        /// From 1.
         line: usize,
-        /// What is wrong with it, and what to write instead.
+        /// The reason, and what to write instead.
         problem: String,
     },
-    /// A key of the configuration, or the file that it names.
+    /// An invalid value in the configuration, or in the file that it names.
     #[error("{key}: {problem}")]
     Setting {
-        /// The key with its table.
+        /// The key, including its table.
         key: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The reason, and advice.
         problem: String,
     },
-    /// A user name that a password file cannot have.
+    /// A user name that is not allowed in a password file.
     #[error("the user name {name:?} {problem}")]
     UserName {
-        /// As given.
+        /// The name, as given.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         problem: &'static str,
     },
 }

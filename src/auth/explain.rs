@@ -1,4 +1,4 @@
-//! `dunlin explain`: [`Question`] asks whether a client may publish or subscribe, and which rule decides.
+//! `dunlin explain`: a [`Question`] whether a client may publish or subscribe, and which rule decides.
 
 use std::fmt;
 
@@ -13,25 +13,25 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// What is asked.
+/// The question.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
     /// User Name; `None`: an anonymous client.
     pub user: Option<&'a str>,
     /// Client Identifier.
     pub client: &'a str,
-    /// Publishing is meant, otherwise subscribing.
+    /// About publishing; otherwise about subscribing.
     pub publish: bool,
-    /// A Topic Name, or when subscribing a Topic Filter.
+    /// A Topic Name, or for subscribing a Topic Filter.
     pub topic: &'a str,
 }
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// May it?
+    /// Is it allowed?
     pub allowed: bool,
-    /// Why, in a line or a few.
+    /// The reason, in one or more lines.
     pub because: String,
 }
 
@@ -42,8 +42,8 @@ impl fmt::Display for Explanation {
 }
 
 impl Policy {
-    /// Answers by the rules as they are, for a client that was let in: names may come from certificates too, and what
-    /// narrows a token is in the token.
+    /// Answers by the current rules, for a client that is logged in: its name may come from a certificate. Claims of a
+    /// token are not considered.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let answer = |allowed, because: String| Explanation { allowed, because };
         if let Some(dynsec) = &self.dynsec {
@@ -64,7 +64,7 @@ impl Policy {
                 Err(error) => answer(false, format!("nobody can publish to {:?}, which {error}", question.topic)),
             };
         }
-        // of a shared subscription, rules see what its group asks for
+        // for a shared subscription, rules apply to the filter of the group
         let asked = TopicFilter::new(question.topic).map_or(question.topic, |filter| filter.behind_share().as_str());
         match (TopicName::new(asked), TopicFilter::new(asked)) {
             (Ok(topic), _) => of_topic(&rights, topic, Want::Read, rules.file()),
@@ -86,7 +86,7 @@ fn of_topic(rights: &ClientRights, topic: &TopicName, want: Want, file: &str) ->
     Explanation { allowed: decision.allows(), because }
 }
 
-/// The subscription is granted; whether a message comes is decided for each.
+/// The subscription is granted; rules apply to each message.
 fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explanation {
     let of = |rule: &Rule| TopicFilter::new(&rule.filter).ok().and_then(|f| common(f, filter)).is_some();
     let denies_all = |rule: &&&Rule| {
@@ -95,7 +95,7 @@ fn of_filter(rights: &ClientRights, filter: &TopicFilter, file: &str) -> Explana
     let mut rules: Vec<_> = rights.of_user().filter(|rule| of(rule)).collect();
     let user_reads = rules.iter().any(|rule| rule.access.allows(Want::Read));
     let patterns: Vec<_> = rights.of_patterns().filter(|rule| of(rule)).collect();
-    // what a rule of the user allows, no pattern denies
+    // no pattern denies what a rule of the user allows
     let of_pattern = || patterns.iter().find(denies_all).filter(|_| !user_reads);
     if let Some(rule) = rules.iter().find(denies_all).or_else(of_pattern) {
         return Explanation { allowed: false, because: format!("no message would be delivered: {}", said(rule, file)) };

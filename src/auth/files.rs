@@ -1,4 +1,4 @@
-//! Reading the files that the configuration names.
+//! Reads the files of the configuration.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,7 +9,7 @@ use std::{
 
 use super::AuthError;
 
-/// All of a file; the error names it by `key`.
+/// Reads a whole file. The error names it by `key`.
 pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError> {
     let mut bytes = Vec::new();
     let read = open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
@@ -17,7 +17,7 @@ pub(super) fn read(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError>
     Ok(bytes)
 }
 
-/// The same of a file that always has something in it: an empty one is one that somebody is writing, or a mistake.
+/// The same for a file that must not be empty: an empty one is incomplete or a mistake.
 pub(super) fn read_not_empty(path: &Path, key: &'static str) -> Result<Vec<u8>, AuthError> {
     let bytes = read(path, key)?;
     match bytes.is_empty() {
@@ -33,10 +33,10 @@ pub(super) fn read_not_empty(path: &Path, key: &'static str) -> Result<Vec<u8>, 
     }
 }
 
-/// Opens a file to read, and refuses what is not a regular file: a FIFO would keep the reader waiting.
+/// Opens a regular file. Others are refused: a FIFO would block the reader.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let refused = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-    // to open some devices has effects
+    // opening some devices has effects
     if !fs::metadata(path)?.is_file() {
         return Err(refused());
     }
@@ -46,14 +46,14 @@ pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
 }
 
-/// The same for what is nobody else's business: that others may read it is a warning.
+/// Reads a file with secrets: warns if others may read it.
 pub(super) fn read_secret(path: &Path, key: &'static str, warnings: &mut Vec<String>) -> Result<Vec<u8>, AuthError> {
     let bytes = read(path, key)?;
     warn_of_others(path, key, warnings);
     Ok(bytes)
 }
 
-/// Warns where everybody on the machine may read a file or, which is worse, write it.
+/// Warns if all users of the machine may read a file or, worse, write it.
 pub(super) fn warn_of_others(path: &Path, key: &'static str, warnings: &mut Vec<String>) {
     const OTHERS_READ: u32 = 0o004;
     const OTHERS_WRITE: u32 = 0o002;

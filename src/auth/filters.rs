@@ -1,10 +1,10 @@
-//! Two Topic Filters and what they have in common (MQTT 3.1.1 section 4.7).
+//! Relations of two Topic Filters (MQTT 3.1.1 section 4.7).
 
 use crate::topic::TopicFilter;
 
-/// Does every topic that `inner` matches match `outer`?
+/// Does `outer` match every topic that `inner` matches?
 pub(super) fn covers(outer: &TopicFilter, inner: &TopicFilter) -> bool {
-    // wildcards in front do not match topics that begin with $
+    // wildcards in the first level do not match topics with $
     if inner.as_str().starts_with('$') && outer.as_str().starts_with(['+', '#']) {
         return false;
     }
@@ -20,7 +20,7 @@ pub(super) fn covers(outer: &TopicFilter, inner: &TopicFilter) -> bool {
     }
 }
 
-/// The filter that matches the topics which both match; `None`: there are none.
+/// The filter for the topics that both match; `None`: there are none.
 pub(super) fn common(a: &TopicFilter, b: &TopicFilter) -> Option<String> {
     let dollar = |x: &TopicFilter, y: &TopicFilter| x.as_str().starts_with('$') && y.as_str().starts_with(['+', '#']);
     if dollar(a, b) || dollar(b, a) {
@@ -30,7 +30,7 @@ pub(super) fn common(a: &TopicFilter, b: &TopicFilter) -> Option<String> {
     let mut levels = Vec::new();
     loop {
         match (a.next(), b.next()) {
-            // # stands for no level too
+            // # also matches the parent level
             (Some("#") | None, None) | (None, Some("#")) => break,
             (Some("#"), Some(level)) => {
                 levels.push(level);
@@ -47,7 +47,7 @@ pub(super) fn common(a: &TopicFilter, b: &TopicFilter) -> Option<String> {
             _ => return None,
         }
     }
-    // the level in front of /# alone is no topic
+    // an empty level before /# alone is not a topic
     Some(levels.join("/")).filter(|common| !common.is_empty())
 }
 

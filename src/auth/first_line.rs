@@ -1,24 +1,24 @@
-//! A password as the first line of a file or of standard input, and which passwords are refused. MQTT's passwords are
-//! bytes: a line that is not UTF-8 is a password too.
+//! A password as the first line of a file or of standard input, and the validity of passwords. Passwords in MQTT are
+//! bytes: a line that is not UTF-8 is a valid password.
 
 use std::io::{self, BufRead};
 
 use crate::types::without_mark;
 
-/// A password, and what the line has beside it.
+/// A password, and other parts of its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstLine {
     /// The line without its end and without a byte order mark.
     pub password: Vec<u8>,
-    /// A byte order mark is in front of the password.
+    /// There was a byte order mark before the password.
     pub has_mark: bool,
-    /// A carriage return is behind the password.
+    /// There was a carriage return after the password.
     pub has_carriage_return: bool,
 }
 
 impl FirstLine {
-    /// Reads as much as the longest password needs, and no more: the input may have no end. [`check_password`] refuses
-    /// what is longer.
+    /// Reads at most as much as the longest password needs, because the input may be endless. [`check_password`]
+    /// refuses longer ones.
     pub fn read(input: impl BufRead) -> io::Result<Self> {
         const MARK_AND_LINE_END: usize = 3 + 2;
         let mut line = Vec::new();
@@ -31,7 +31,7 @@ impl FirstLine {
     }
 }
 
-/// What is wrong with a password, as the end of a sentence.
+/// Why a password is not allowed, as the end of a sentence.
 pub fn check_password(password: &[u8]) -> Result<(), &'static str> {
     match password {
         [] => Err("is empty"),
@@ -42,8 +42,8 @@ pub fn check_password(password: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// What is wrong with a user name or a password for SCRAM, as the end of a sentence. Clients prepare both by SASLprep
-/// (RFC 4013), each as far as it knows Unicode: only what that leaves alone is the same for all of them.
+/// Why a user name or password is not allowed for SCRAM, as the end of a sentence. Clients prepare both by SASLprep
+/// (RFC 4013), depending on their version of Unicode: only text that this does not change is safe.
 pub fn check_scram(text: &[u8]) -> Result<(), &'static str> {
     match text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         true => Ok(()),

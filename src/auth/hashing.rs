@@ -1,6 +1,6 @@
-//! [`Hashing`]: threads of their own for what is slow on purpose, comparing passwords, so that no I/O thread waits for
-//! it. They take logins from a fair [`queue`](super::queue) as the [`throttle`](super::throttle) lets them. Logins with
-//! the same credentials from the same address are compared once, for all.
+//! [`Hashing`]: threads for the comparison of passwords, which is slow by design, so that no worker thread waits for
+//! it. They take logins from a fair [`queue`](super::queue) as the [`throttle`](super::throttle) allows. Logins with
+//! the same credentials from the same address are compared once.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -31,12 +31,12 @@ use crate::{
     router::Identity,
 };
 
-/// The threads. They end when this is dropped and what they were at is done.
+/// The threads. They end after their current work when this is dropped.
 pub(super) struct Hashing {
     shared: Arc<HashingQueue>,
 }
 
-/// Whose credentials are to be compared with what.
+/// A comparison to be done.
 pub(super) struct Ask {
     pub(super) policy: Arc<Policy>,
     pub(super) address: IpAddr,
@@ -46,16 +46,16 @@ pub(super) struct Ask {
     pub(super) given: Given,
 }
 
-/// What is to be compared.
+/// The given credentials.
 pub(super) enum Given {
-    /// A password or a token, and what stands for it.
+    /// A password or a token, and its tag.
     Password { password: Vec<u8>, tag: Tag },
-    /// A proof by SCRAM, which is of one exchange alone.
+    /// A SCRAM proof, which is valid for one exchange.
     Proof(Box<Proof>),
 }
 
 impl Given {
-    /// What stands for it, if it may be given again.
+    /// The tag, if the credentials may be given again.
     fn tag(&self) -> Option<&Tag> {
         match self {
             Self::Password { tag, .. } => Some(tag),
@@ -65,7 +65,7 @@ impl Given {
 }
 
 impl Ask {
-    /// Do both ask for the same?
+    /// Are both requests the same?
     fn is_same(&self, other: &Self) -> bool {
         let tag = self.given.tag();
         tag.is_some() && tag == other.given.tag() && Arc::ptr_eq(&self.policy, &other.policy)
@@ -79,27 +79,27 @@ impl Ask {
     }
 }
 
-/// What was found, and how long a refusal is delayed.
+/// The result, and the delay of a refusal.
 pub(super) type Answer = (Result<Identity, &'static str>, Duration);
 
-/// A login that waits for its answer; it is not compared when this is dropped before.
+/// A login that waits for its result. Dropping it cancels the comparison.
 pub(super) struct Ticket {
     answer: oneshot::Receiver<Answer>,
     shared: Arc<HashingQueue>,
     whose: Whose,
 }
 
-/// Too many wait.
+/// Too many logins wait.
 #[derive(Debug)]
 pub(super) struct Busy;
 
 struct HashingQueue {
     state: Mutex<State>,
-    /// Something is in the queue, or the threads are to end.
+    /// There is work in the queue, or the threads must end.
     more: Condvar,
     known: Arc<Known>,
     clock: Clock,
-    /// Tickets that are out.
+    /// Number of tickets.
     waiting: AtomicUsize,
     threads: usize,
     hasher: RandomState,
@@ -109,38 +109,38 @@ struct HashingQueue {
 struct State {
     queue: Queue<Job>,
     throttle: Throttle,
-    /// Tickets dropped since the queue was swept.
+    /// Number of tickets that were dropped since the last sweep of the queue.
     gone: usize,
     ends: bool,
-    /// How long comparing takes lately.
+    /// Recent average duration of a comparison.
     takes: Duration,
     said: Said,
 }
 
-/// When which line was written last.
+/// When each log line was last written.
 #[derive(Default)]
 struct Said {
     queue: Option<Instant>,
     delay: Option<Instant>,
 }
 
-/// Credentials, and all who wait for what is found of them.
+/// Credentials, and all logins that wait for their comparison.
 struct Job {
     ask: Ask,
     waiters: Vec<oneshot::Sender<Answer>>,
 }
 
-/// Logins that may wait.
+/// Most logins that may wait.
 const WAITING: usize = 100_000;
-/// Logins of an address that may wait while it is held up.
+/// Most logins of one address that may wait while it is throttled.
 const WAITING_OF_GUESSER: usize = 5_000;
-/// A queue that takes longer than this is worth a line.
+/// A longer wait in the queue is logged.
 const LONG: Duration = Duration::from_secs(1);
-/// The same line is written so often at most.
+/// Least time between two equal log lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl Hashing {
-    /// With this many threads; delays are by this clock.
+    /// Starts this number of threads. `clock`: for delays.
     pub(super) fn start(threads: usize, known: Arc<Known>, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(HashingQueue {
             state: Mutex::default(),
@@ -159,7 +159,7 @@ impl Hashing {
         Ok(hashing)
     }
 
-    /// Has credentials compared when their turn has come.
+    /// Queues credentials for comparison.
     pub(super) fn ask(&self, ask: Ask) -> Result<Ticket, Busy> {
         let shared = &self.shared;
         let user = ask.user.as_deref().map(|user| shared.hasher.hash_one(user));
@@ -187,7 +187,7 @@ impl Hashing {
         Ok(Ticket { answer, shared: shared.clone(), whose })
     }
 
-    /// How many logins wait.
+    /// Number of logins that wait.
     pub(super) fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::Relaxed)
     }
@@ -201,12 +201,12 @@ impl Drop for Hashing {
 }
 
 impl Ticket {
-    /// What was found; `None`: comparing panicked, or the threads ended.
+    /// The result; `None`: the comparison panicked, or the threads ended.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
         (&mut self.answer).await.ok()
     }
 
-    /// Does its address wait for delayed refusals now?
+    /// Does its address wait for delayed refusals?
     pub(super) fn is_held_up(&self, first: Duration) -> bool {
         let now = self.shared.clock.now();
         self.shared.state.lock().throttle.may(self.whose, first, now).is_err()
@@ -216,7 +216,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        // one that was not answered is still in the queue
+        // without an answer it is still in the queue
         if matches!(self.answer.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
             self.shared.state.lock().gone += 1;
         }
@@ -224,7 +224,7 @@ impl Drop for Ticket {
 }
 
 impl HashingQueue {
-    /// The life of a thread.
+    /// The main loop of a thread.
     fn serve(&self) {
         let mut state = self.state.lock();
         while !state.ends {
@@ -251,7 +251,7 @@ impl HashingQueue {
         }
         let ask = &job.ask;
         let user = ask.user.as_deref();
-        // it may have been found out while it waited
+        // it may be known meanwhile
         let first = ask.policy.settings.failed_login_delay;
         if let Some(tag) = ask.given.tag() {
             if let Some(identity) = self.known.right(tag, &ask.policy, user, Now::of(&self.clock)) {
@@ -275,7 +275,7 @@ impl HashingQueue {
             self.known.note(*tag, &found, after);
         }
         let mut state = self.state.lock();
-        // of the last eight or so
+        // an average over about eight
         state.takes = if state.takes.is_zero() { took } else { (state.takes * 7 + took) / 8 };
         state.say_queue(self.threads, after);
         let delay = match (first, &found) {
@@ -290,7 +290,7 @@ impl HashingQueue {
             state.say_delay(ask, delay, after);
         }
         if let Ok(identity) = &found {
-            // those who came while it was compared need no place
+            // the same credentials that arrived meanwhile need no comparison
             for late in state.queue.of(whose).filter(|late| late.ask.is_same(ask)) {
                 late.waiters.drain(..).for_each(|waiter| _ = waiter.send((Ok(identity.clone()), Duration::ZERO)));
             }
@@ -300,7 +300,7 @@ impl HashingQueue {
     }
 }
 
-/// May these credentials be compared now? Those that nobody waits for any more always may: they are not.
+/// May these credentials be compared now? Always if no login waits for them any more, because then they are skipped.
 fn may(throttle: &mut Throttle, whose: Whose, job: &Job, now: Instant) -> Result<(), Held> {
     match job.ask.policy.settings.failed_login_delay {
         Some(first) if job.waiters.iter().any(|waiter| !waiter.is_closed()) => throttle.may(whose, first, now),
@@ -310,13 +310,13 @@ fn may(throttle: &mut Throttle, whose: Whose, job: &Job, now: Instant) -> Result
 
 impl Job {
     fn tell(self, found: Result<Identity, &'static str>, delay: Duration) {
-        // who asked may be gone by now
+        // the client may have left
         self.waiters.into_iter().for_each(|waiter| _ = waiter.send((found.clone(), delay)));
     }
 }
 
 impl State {
-    /// Takes out the logins whose clients left, once they are as many as the others.
+    /// Removes the logins of clients that left, when they are as many as the others.
     fn sweep(&mut self) {
         const FEW: usize = 32;
         if self.gone > self.queue.len() / 2 + FEW {
@@ -366,7 +366,7 @@ fn is_due(last: &mut Option<Instant>, now: Instant) -> bool {
     due
 }
 
-/// As many as there are cores, less one for those who are connected where there are several.
+/// The number of cores, less one for connected clients if there are several.
 pub(super) fn default_threads() -> usize {
     thread::available_parallelism().map_or(1, |cpus| cpus.get().saturating_sub(1).max(1))
 }

@@ -1,21 +1,22 @@
-//! Users and rules that an embedding program gives, beside those of files.
+//! Users and rules from the embedding program, in addition to those of files.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::{AuthError, Rules, Users, check_password, password::Hash, users::check_name};
 use crate::types::Contents;
 
-/// Users and rules that are in no file. They are kept as hashes: a reload that finds them unchanged disconnects nobody.
+/// Users and rules without a file. Users are kept as hashes, so that a reload that finds them unchanged disconnects no
+/// client.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct InMemory {
-    /// The text of a hash for each name.
+    /// The text of a hash, by name.
     users: BTreeMap<String, String>,
     /// The text of an ACL file.
     rules: Option<String>,
 }
 
 impl InMemory {
-    /// A user with this password, in place of the one with the same name. Hashing takes some ten milliseconds.
+    /// Adds a user with this password, or replaces the one with the same name. Hashing takes some ten milliseconds.
     pub fn add_user(&mut self, name: &str, password: &[u8]) -> Result<(), AuthError> {
         let wrong = |problem| AuthError::UserName { name: name.into(), problem };
         check_name(name).map_err(wrong)?;
@@ -27,12 +28,12 @@ impl InMemory {
         Ok(())
     }
 
-    /// The user is no more. `false`: there is none of that name here.
+    /// Removes a user. `false`: there is none with this name here.
     pub fn remove_user(&mut self, name: &str) -> bool {
         self.users.remove(name).is_some()
     }
 
-    /// These rules, as an ACL file has them, in place of `auth.acl_file`; `None`: those of the file.
+    /// Sets rules in the format of an ACL file, in place of `auth.acl_file`; `None`: those of the file.
     pub fn set_rules(&mut self, rules: Option<&str>) -> Result<(), AuthError> {
         if let Some(text) = rules {
             Rules::parse(text.as_bytes(), RULES)?;
@@ -41,12 +42,12 @@ impl InMemory {
         Ok(())
     }
 
-    /// Has it this user?
+    /// Does it have this user?
     pub(super) fn has_user(&self, name: &str) -> bool {
         self.users.contains_key(name)
     }
 
-    /// Puts the users among the others.
+    /// Adds the users to the others.
     pub(super) fn add_to(&self, users: &mut Option<Users>, contents: &mut Contents) -> Result<(), AuthError> {
         for (name, hash) in &self.users {
             let wrong = |problem| AuthError::Setting { key: USERS, problem };
@@ -57,7 +58,7 @@ impl InMemory {
         Ok(())
     }
 
-    /// The rules that take the place of a file's.
+    /// The rules that replace those of a file.
     pub(super) fn rules(&self, contents: &mut Contents) -> Result<Option<Rules>, AuthError> {
         let Some(text) = &self.rules else { return Ok(None) };
         contents.add("rules (of the program)", text.as_bytes());
@@ -65,7 +66,7 @@ impl InMemory {
     }
 }
 
-/// No hashes in it.
+/// Without hashes.
 impl fmt::Debug for InMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let users: Vec<_> = self.users.keys().collect();
@@ -73,6 +74,6 @@ impl fmt::Debug for InMemory {
     }
 }
 
-/// What errors call them.
+/// Their names in errors.
 const USERS: &str = "users of the program";
 const RULES: &str = "rules of the program";

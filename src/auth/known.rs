@@ -21,37 +21,37 @@ use super::{
 };
 use crate::router::{Identity, Proof};
 
-/// Stands for a user name and a password.
+/// The HMAC of a user name and a password.
 pub(super) type Tag = [u8; 32];
 
-/// The table.
+/// The cache.
 pub(super) struct Known {
     key: hmac::Key,
     right: Mutex<Table<Right>>,
     wrong: Mutex<Table<Wrong>>,
 }
 
-/// By what credentials were found right.
+/// The reason why credentials were right.
 enum Right {
     Password(Arc<Hash>),
     Token(Box<Identity>),
 }
 
-/// Why credentials were found wrong.
+/// The reason why credentials were wrong.
 #[derive(Clone)]
 pub(super) struct Wrong {
     pub(super) why: &'static str,
-    /// The hash that the password is not of; none where it was to be a token.
+    /// The hash that the password was compared with; `None` for a token.
     pub(super) compared: Option<Arc<Hash>>,
 }
 
-/// A password that proved right passes for so long after its last use.
+/// How long a right password is known after its last use.
 const RIGHT: Duration = Duration::from_secs(300);
-/// One that proved wrong is not compared again for so long after its last use.
+/// How long a wrong password is known after its last use.
 const WRONG: Duration = Duration::from_secs(600);
-/// A token that is refused may be good soon: one that is not valid yet.
+/// How long a refused token is known: it may only be not valid yet.
 const WRONG_TOKEN: Duration = Duration::from_secs(10);
-/// Entries, at some 100 bytes each.
+/// Most entries, at about 100 bytes each.
 const MOST: usize = 50_000;
 
 impl Default for Known {
@@ -76,7 +76,7 @@ impl Known {
         tag
     }
 
-    /// The identity that these credentials proved, if they did lately and would again.
+    /// The identity of these credentials, if they were compared recently and would be accepted again.
     pub(super) fn right(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Now) -> Option<Identity> {
         let mut table = self.right.lock();
         let identity = match table.get(tag, now.monotonic(), |_| RIGHT)? {
@@ -98,7 +98,7 @@ impl Known {
         identity
     }
 
-    /// Why these credentials were found wrong, if they were lately and would be again.
+    /// Why these credentials were wrong, if they were compared recently and would be refused again.
     pub(super) fn wrong(&self, tag: &Tag, policy: &Policy, user: Option<&str>, now: Instant) -> Option<&'static str> {
         let mut table = self.wrong.lock();
         let keep = |wrong: &Wrong| if wrong.compared.is_some() { WRONG } else { Duration::ZERO };
@@ -114,7 +114,7 @@ impl Known {
         why
     }
 
-    /// What was found of these credentials.
+    /// Stores the result of a comparison.
     pub(super) fn note(&self, tag: Tag, found: &Result<Identity, Wrong>, now: Instant) {
         match found {
             Ok(identity) => {
@@ -133,7 +133,7 @@ impl Known {
     }
 }
 
-/// Entries with their ends.
+/// Entries with their expiry.
 struct Table<T> {
     entries: HashMap<Tag, (T, Instant)>,
 }
@@ -145,7 +145,7 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    /// An entry that has not ended; it ends later by now, where `longer` says so.
+    /// An entry that has not expired. Its expiry is extended by `longer`.
     fn get(&mut self, tag: &Tag, now: Instant, longer: impl Fn(&T) -> Duration) -> Option<&T> {
         let (entry, until) = self.entries.get_mut(tag)?;
         if *until <= now {
@@ -160,7 +160,7 @@ impl<T> Table<T> {
         if self.entries.len() >= MOST && !self.entries.contains_key(&tag) {
             self.entries.retain(|_, (_, until)| *until > now);
             if self.entries.len() >= MOST {
-                // a tenth at once: an entry costs little on average
+                // a tenth at once, so that an entry costs little on average
                 let mut ends: Vec<_> = self.entries.values().map(|(_, until)| *until).collect();
                 let (_, &mut first, _) = ends.select_nth_unstable(MOST / 10);
                 self.entries.retain(|_, (_, until)| *until > first);

@@ -1,5 +1,5 @@
 //! [`Logins`]: decides a login with a password or a token. Recently compared credentials are decided at once. Others
-//! wait in the queue of comparisons, and refusals are delayed as the throttle says.
+//! wait in the queue of comparisons, and the throttle delays refusals.
 
 use std::{
     net::IpAddr,
@@ -21,16 +21,16 @@ use crate::{
     router::{Admitted, Credentials, Refusal, Verdict},
 };
 
-/// What is known of logins, and the threads that find out more.
+/// The state of logins, and the threads for comparisons.
 pub(super) struct Logins {
     clock: Clock,
     known: Arc<Known>,
     secret: Secret,
-    /// Started with the first login.
+    /// Started by the first login.
     hashing: OnceLock<Option<Hashing>>,
 }
 
-/// Who asks to be let in, for the throttle and the log.
+/// The client of a login, for the throttle and the log.
 pub(super) struct Proves {
     address: IpAddr,
     client: Box<str>,
@@ -42,7 +42,7 @@ impl Proves {
     }
 }
 
-/// A login waits no longer than this for refusals of others from its address.
+/// The longest time that a login waits for delayed refusals of others from its address.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const TOO_MANY: &str =
     "too many logins wait to be looked at, and too many of its address failed (auth.failed_login_delay)";
@@ -52,7 +52,7 @@ impl Logins {
         Self { clock, known: Arc::default(), secret: Secret::default(), hashing: OnceLock::new() }
     }
 
-    /// Is this `user`, who gives this `password`?
+    /// The verdict on `user` with this `password`.
     pub(super) fn verdict(
         self: &Arc<Self>,
         policy: Arc<Policy>,
@@ -76,7 +76,8 @@ impl Logins {
         Verdict::Queued(Box::pin(async { compared.await.into() }))
     }
 
-    /// Is this `user`, who gives this proof? If so, it is told `told`. Nothing is remembered of a proof: it holds once.
+    /// The verdict on `user` with this proof. If it is right, the client gets `told`. A proof is valid once, so it is
+    /// not cached.
     pub(super) fn proof(
         self: Arc<Self>,
         policy: Arc<Policy>,
@@ -93,17 +94,17 @@ impl Logins {
         }))
     }
 
-    /// From which what users that do not exist are told follows.
+    /// The secret from which challenges for unknown users are derived.
     pub(super) fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// The clock by which tokens end.
+    /// The clock for the expiry of tokens.
     pub(super) fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// How many logins wait.
+    /// Number of logins that wait.
     pub(super) fn waiting(&self) -> usize {
         self.hashing.get().and_then(Option::as_ref).map_or(0, Hashing::waiting)
     }
@@ -126,7 +127,7 @@ impl Logins {
         }
     }
 
-    /// The threads; `None` where the system gives none.
+    /// The threads; `None`: the system could not start them.
     fn hashing(&self) -> Option<&Hashing> {
         let start = || Hashing::start(hashing::default_threads(), self.known.clone(), self.clock.clone());
         let started = self.hashing.get_or_init(|| {

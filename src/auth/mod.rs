@@ -4,18 +4,18 @@
 //! | module | owns |
 //! |---|---|
 //! | `users`, `password` | a password file in mosquitto's format; one hash of it |
-//! | `in_memory` | users and rules that an embedding program gives |
-//! | `variable_user` | a user whom environment variables name |
-//! | `rules`, `rights` | an ACL file in mosquitto's format; what its rules mean for one client |
+//! | `in_memory` | users and rules from the embedding program |
+//! | `variable_user` | a user from environment variables |
+//! | `rules`, `rights` | an ACL file in mosquitto's format; the rights of one client |
 //! | `tokens`, `signatures` | JSON Web Tokens as passwords |
-//! | `scram`, `scram_proof`, `scram_exchange` | logins by SCRAM: keys; comparing proofs; messages |
+//! | `scram`, `scram_proof`, `scram_exchange` | SCRAM logins: keys; comparison of proofs; messages |
 //! | `login`, `known` | the steps of a login; a cache of recent logins |
 //! | `hashing`, `queue`, `throttle` | threads that compare passwords; their fair queue; delays for guesses |
-//! | `dynsec` | mosquitto's dynamic security, as its JSON file has it |
+//! | `dynsec` | mosquitto's dynamic security, from its JSON file |
 //! | `own` | users and rules of one listener |
 //! | `edit`, `first_line` | `dunlin passwd`; passwords as lines of files |
 //! | `explain` | `dunlin explain` |
-//! | `files`, `filters`, `error` | reading; what two filters have in common; what can be wrong |
+//! | `files`, `filters`, `error` | reading files; relations of two filters; errors |
 
 mod dynsec;
 mod edit;
@@ -76,31 +76,31 @@ use crate::{
     types::{ClientId, Contents},
 };
 
-/// What is configured.
+/// The configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether clients that give no user name are let in; `None`: on loopback listeners alone, and not even there once
-    /// a login is configured.
+    /// Are clients without a user name accepted? `None`: on loopback listeners, and not even there once a login is
+    /// configured.
     pub allow_anonymous: Option<bool>,
-    /// A login that this room does not check.
+    /// A login that is checked elsewhere.
     pub other_login: Option<OtherLogin>,
     /// `auth.password_file`.
     pub password_file: Option<PathBuf>,
-    /// `auth.scram_from_password_file`: what `mosquitto_passwd` wrote serves SCRAM-SHA-512.
+    /// `auth.scram_from_password_file`: lines of `mosquitto_passwd` also serve SCRAM-SHA-512.
     pub scram_from_password_file: bool,
-    /// A user beside those of the password file.
+    /// A user from environment variables.
     pub variable_user: Option<VariableUser>,
     /// `auth.acl_file`.
     pub acl_file: Option<PathBuf>,
-    /// Users and rules that are in no file.
+    /// Users and rules without a file.
     pub in_memory: InMemory,
     /// `auth.dynsec_file`.
     pub dynsec_file: Option<PathBuf>,
-    /// The files of listeners that have some of their own, each once.
+    /// The files of listeners with their own, without repetition.
     pub own: Vec<OwnFiles>,
-    /// A client that publishes what it may not is disconnected.
+    /// A forbidden PUBLISH disconnects the client.
     pub denied_publish_disconnects: bool,
-    /// The least delay of refusals after failed logins from one address; `None`: there is none.
+    /// The least delay of refusals after failed logins from one address; `None`: no delay.
     pub failed_login_delay: Option<Duration>,
     /// A listener takes user names from certificates.
     pub certificate_names: bool,
@@ -108,16 +108,16 @@ pub struct Settings {
     pub tokens: TokenSettings,
 }
 
-/// A login beside password files and tokens.
+/// A login other than by password file or token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherLogin {
-    /// A listener asks its clients for certificates.
+    /// A listener requests certificates from its clients.
     Certificates,
-    /// The embedding program decides who is let in.
+    /// The embedding program authenticates clients.
     PlugIn,
 }
 
-/// Users, rules and tokens, read whole and found right.
+/// Users, rules and tokens, completely read and valid.
 pub struct Policy {
     settings: Settings,
     users: Option<Users>,
@@ -126,7 +126,7 @@ pub struct Policy {
     dynsec: Option<Dynsec>,
     warnings: Vec<String>,
     contents: Contents,
-    /// Those of listeners with files of their own.
+    /// The policies of listeners with their own files.
     own: Vec<(OwnFiles, Arc<Policy>)>,
 }
 
@@ -181,7 +181,7 @@ impl Policy {
         }
         let tokens = Tokens::load(&settings.tokens, &mut warnings, &mut contents)?;
         warnings.extend(rules.iter().flat_map(Rules::warnings).cloned());
-        // tokens and certificates have names of their own
+        // tokens and certificates have other names
         if let (Some(users), Some(rules), None, None) = (&users, &rules, &tokens, settings.other_login) {
             warn_of_unknown_users(users, rules, &mut warnings);
         }
@@ -208,48 +208,48 @@ impl Policy {
         Ok(Self { settings: settings.clone(), users, rules, tokens, dynsec, warnings, contents, own })
     }
 
-    /// What the files had in them.
+    /// The contents of the files.
     pub fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    /// Does `other` say the same?
+    /// Is `other` the same?
     pub fn is_same(&self, other: &Self) -> bool {
         self.settings == other.settings && self.contents == other.contents
     }
 
-    /// What is allowed and hardly meant: a line each.
+    /// Warnings about valid but unlikely settings, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Nobody has to prove a user name: there are no users and no tokens.
+    /// Are there no users and no tokens, so that a user name needs no proof?
     pub fn is_open(&self) -> bool {
         self.users.is_none() && self.tokens.is_none()
     }
 
-    /// Is any login configured? Then anonymous clients are served only where the configuration says so.
+    /// Is any login configured? Then anonymous clients are accepted only if the configuration allows them.
     pub fn has_login(&self) -> bool {
         !self.is_open() || self.settings.other_login.is_some()
     }
 
-    /// Users and rules that are in no file.
+    /// Users and rules without a file.
     pub fn in_memory(&self) -> &InMemory {
         &self.settings.in_memory
     }
 
-    /// A login that this room does not check.
+    /// A login that is checked elsewhere.
     pub fn other_login(&self) -> Option<OtherLogin> {
         self.settings.other_login
     }
 
-    /// How many users and rules there are, where there is a file of them; whether tokens are taken.
+    /// Number of users and of rules, if there are files for them, and whether tokens are accepted.
     pub fn summary(&self) -> (Option<usize>, Option<usize>, bool) {
         (self.users.as_ref().map(Users::len), self.rules.as_ref().map(Rules::len), self.tokens.is_some())
     }
 
-    /// May one that gives no user name, or a name that nobody asks it to prove, come in here? `listener`: what the
-    /// listener says of its own, which goes first.
+    /// May a client without a proved user name connect here? `listener`: the listener's own setting, which has
+    /// precedence.
     fn anonymous(&self, origin: Origin, listener: Option<bool>) -> Result<(), Refusal> {
         let open = self.is_open();
         let why = match listener.or(self.settings.allow_anonymous) {
@@ -271,7 +271,7 @@ impl Policy {
         Err(Refusal::new(ReasonCode::NotAuthorized, why))
     }
 
-    /// What dynamic security refuses, whatever the client proves.
+    /// A refusal by dynamic security that no proof can change.
     fn refuses(&self, credentials: &Credentials<'_>, username: Option<&str>) -> Option<Refusal> {
         let (dynsec, user) = (self.dynsec.as_ref()?, credentials.certificate_name.or(username)?);
         let why = if dynsec.is_disabled(user) {
@@ -286,12 +286,12 @@ impl Policy {
         Some(Refusal::new(ReasonCode::BadUserNameOrPassword, why))
     }
 
-    /// The name of the user whom variables give.
+    /// The name of the user from environment variables.
     fn variable_user(&self) -> Option<&str> {
         self.settings.variable_user.as_ref().map(|user| user.name.as_str())
     }
 
-    /// Compares; slow on purpose.
+    /// Compares credentials; slow by design.
     fn check(&self, user: Option<&str>, password: &[u8], clock: &Clock) -> Result<Identity, Wrong> {
         let wrong = |why| Wrong { why, compared: None };
         if let Some(tokens) = &self.tokens {
@@ -306,7 +306,7 @@ impl Policy {
             return Err(wrong("it gives no user name, and the password is no token (auth.token_…)"));
         };
         let (hash, known) = users.hash(user);
-        // an unknown user costs as much as a wrong password, and is told the same
+        // an unknown user takes as long as a wrong password, and gets the same answer
         let why = match (hash.is_of(password), known) {
             (true, true) => return Ok(proven_by_password(user, hash)),
             (false, true) if self.settings.in_memory.has_user(user) => "wrong password (of a user of the program)",
@@ -323,13 +323,13 @@ impl Policy {
     }
 }
 
-/// Who gave the password that has this hash.
+/// The identity of a user with this hash.
 fn proven_by_password(user: &str, hash: Arc<Hash>) -> Identity {
     Identity { user: Some(user.into()), proof: Proof::Password, evidence: Some(hash), ..Identity::default() }
 }
 
-/// Looks for users with the hash of an empty password. Hashing takes its time: what is not looked at within [`LOOKING`]
-/// is not looked at, and an empty password lets nobody in whatever the file says.
+/// Warns about users with the hash of an empty password. Hashing is slow, so this stops after [`LOOKING`]; a login with
+/// an empty password is refused in any case.
 fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc<Hash>)], warnings: &mut Vec<String>) {
     let looking = Stopwatch::start();
     for (number, name, hash) in lines {
@@ -345,7 +345,7 @@ fn warn_of_empty_passwords(file: &str, lines: &[(usize, Box<str>, Arc<Hash>)], w
     }
 }
 
-/// Warns of users whose names are more, or less, in a pattern than one level of a topic; the first few by name.
+/// Warns about users whose names are not exactly one level of a topic in a pattern; names the first few.
 fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     const NAMED: usize = 10;
     let Some(line) = rules.patterns().iter().find(|rule| rule.filter.contains("%u")).map(|rule| rule.line) else {
@@ -366,7 +366,7 @@ fn warn_of_names_in_patterns(users: &Users, rules: &Rules, warnings: &mut Vec<St
     }
 }
 
-/// Warns of rules for users whom the password file lacks; the first few by name.
+/// Warns about rules for users that the password file lacks; names the first few.
 fn warn_of_unknown_users(users: &Users, rules: &Rules, warnings: &mut Vec<String>) {
     const NAMED: usize = 10;
     let file = rules.file();
@@ -382,7 +382,7 @@ fn warn_of_unknown_users(users: &Users, rules: &Rules, warnings: &mut Vec<String
     }
 }
 
-/// What each listener says of its own, by [`Peer::listener`](crate::router::Peer::listener).
+/// The settings of each listener, by [`Peer::listener`](crate::router::Peer::listener).
 pub type Listeners = Arc<ArcSwap<Vec<OfListener>>>;
 
 /// The policy in force.
@@ -393,21 +393,20 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// With this policy in force, and what listeners say of their own; tokens end, and refusals are delayed, by this
-    /// clock.
+    /// With this policy and these settings of listeners. `clock`: for the expiry of tokens and the delay of refusals.
     pub fn new(policy: Policy, listeners: Listeners, clock: Clock) -> Self {
         let policy = ArcSwap::from_pointee(policy);
         Self { policy, listeners, logins: Arc::new(Logins::new(clock)) }
     }
 
-    /// Puts another policy in force, as one. What is under way, a password that is being compared, ends by the old one,
-    /// and the router then asks whether that still holds. Call
-    /// [`Router::permissions_changed`](crate::router::Router::permissions_changed) after it.
+    /// Replaces the whole policy. A password that is being compared is still decided by the old one, and the router
+    /// then checks the result again. Call [`Router::permissions_changed`](crate::router::Router::permissions_changed)
+    /// after it.
     pub fn replace(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
     }
 
-    /// By this policy, and what the listener says of its own.
+    /// By this policy and the listener's own setting.
     fn anonymous(&self, policy: &Policy, origin: Origin) -> Result<(), Refusal> {
         let listeners = self.listeners.load();
         policy.anonymous(origin, listeners.get(usize::from(origin.listener)).and_then(|one| one.allow_anonymous))
@@ -422,7 +421,7 @@ impl Auth {
         }
     }
 
-    /// A client that names an Authentication Method has to prove by that who it is, whatever else it shows.
+    /// A client with an Authentication Method must authenticate with it, even if it has another proof.
     fn by_method(
         &self,
         policy: Arc<Policy>,
@@ -455,13 +454,13 @@ impl Auth {
 
 type Checked = Result<Identity, Refusal>;
 
-/// The Authentication Method whose data are a token.
+/// The Authentication Method for tokens.
 const JWT: &str = "OAUTH2-JWT";
 const CLOCK_NOT_SET: &str =
     "it gives a token, and the clock of this machine is not set: nobody can tell whether it has ended";
 const NAMES_UNPROVEN: &str = "auth.acl_file has rules for users, but nobody proves who they are: without \
                               auth.password_file or tokens, a client is believed the user name that it gives";
-/// How long a password file is looked at for empty passwords, at most.
+/// The longest search of a password file for empty passwords.
 const LOOKING: Duration = Duration::from_millis(500);
 
 impl Authenticate for Auth {
@@ -471,13 +470,13 @@ impl Authenticate for Auth {
         if let Some(authentication) = credentials.authentication {
             return self.by_method(policy, credentials, authentication);
         }
-        // an empty one names nobody, as for mosquitto
+        // an empty user name means anonymous, as in mosquitto
         let username = credentials.username.filter(|user| !user.is_empty());
         if let Some(refusal) = policy.refuses(credentials, username) {
             return Err(refusal).into();
         }
         if let Some(name) = credentials.certificate_name {
-            // its listener has checked it
+            // the listener has verified it
             return Ok(Identity { user: Some(name.into()), proof: Proof::Certificate, ..Identity::default() }).into();
         }
         let asked = if username.is_some() { !policy.is_open() } else { policy.tokens.is_some() };
@@ -487,7 +486,7 @@ impl Authenticate for Auth {
             {
                 Err(Refusal::new(ReasonCode::ServerUnavailable, CLOCK_NOT_SET)).into()
             }
-            // a line with the hash of an empty password locks its user out, as for mosquitto
+            // a line with the hash of an empty password locks the user out, as in mosquitto
             (_, Some(b"")) if asked => {
                 let why = "it gives an empty password (auth.password_file, auth.token_…)";
                 Err(Refusal::new(ReasonCode::BadUserNameOrPassword, why)).into()
@@ -528,7 +527,7 @@ impl Authenticate for Auth {
         let policy = self.policy_of(identity.origin.listener);
         let user = identity.user.as_deref();
         match identity.proof {
-            // who only said a name, when nobody was asked to prove it, may not keep it
+            // a name that was never proved is not valid any more
             Proof::None => (user.is_none() || policy.is_open()) && self.anonymous(&policy, identity.origin).is_ok(),
             Proof::Password => {
                 let proved = identity.evidence.as_ref().and_then(|evidence| evidence.downcast_ref::<Hash>());

@@ -1,19 +1,19 @@
-//! What a listener says of its own: whether it serves anonymous clients, and the files of its users and rules.
+//! The settings of one listener: whether it accepts anonymous clients, and the files of its users and rules.
 
 use std::{path::PathBuf, sync::Arc};
 
 use super::Policy;
 
-/// What a listener says of its own.
+/// The settings of one listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OfListener {
-    /// Whether clients are let in that give no user name; `None`: as for all.
+    /// Are clients without a user name accepted? `None`: by the general setting.
     pub allow_anonymous: Option<bool>,
     /// Its users and rules.
     pub files: OwnFiles,
 }
 
-/// Files in place of those of all listeners.
+/// Files that replace the general ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnFiles {
     /// Its users.
@@ -23,16 +23,16 @@ pub struct OwnFiles {
 }
 
 impl OwnFiles {
-    /// Does it have none of its own?
+    /// Are there none?
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl Policy {
-    /// The policy of a listener with these files: this one, or one of its own.
+    /// The policy of a listener with these files: this one, or a separate one.
     pub(super) fn of_listener(self: &Arc<Self>, files: &OwnFiles) -> Arc<Self> {
-        // one that opened since is as all the others, until the next reload has read its files
+        // a listener that was opened since uses this one until the next reload has read its files
         let own = self.own.iter().find(|(known, _)| known == files && !files.is_empty());
         own.map_or(self, |(_, policy)| policy).clone()
     }

@@ -1,5 +1,5 @@
-//! [`Hash`]: one password as a password file has it, in the three forms that mosquitto's files have and one more.
-//! Making one, reading one, and comparing a password with one; no files, no threads.
+//! [`Hash`]: one password in a password file, in the three forms of mosquitto's files and one more. Creates, parses and
+//! compares hashes, without files and threads.
 //!
 //! | form | text | is |
 //! |---|---|---|
@@ -25,7 +25,7 @@ use subtle::ConstantTimeEq;
 
 use super::scram::{Cost, Keys, Mechanism};
 
-/// What a password is compared with.
+/// A hash that a password is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hash {
     kind: Kind,
@@ -45,14 +45,14 @@ enum Kind {
         passes: u32,
         lanes: u32,
     },
-    /// Its hash is the four keys.
+    /// The hash consists of the four keys.
     Scram {
         iterations: NonZeroU32,
     },
 }
 
 impl Hash {
-    /// Reads the text behind the colon of a password file's line; the error is half a line that says what is wrong.
+    /// Parses the text behind the colon of a password file's line. The error is half a line with the reason.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = text.strip_prefix('$').ok_or(NO_HASH)?.split('$');
         let kind = parts.next().unwrap_or_default();
@@ -116,7 +116,7 @@ impl Hash {
         Self { kind: OURS, salt: Box::new(*salt), hash: OURS.digest(password, salt, 32).into() }
     }
 
-    /// The keys of SCRAM for a password, as text.
+    /// The SCRAM keys of a password, as text.
     pub(super) fn make_scram(password: &[u8], iterations: NonZeroU32) -> String {
         let mut salt = [0; 16];
         SystemRandom::new().fill(&mut salt).expect("the system gives random bytes");
@@ -130,7 +130,7 @@ impl Hash {
         text
     }
 
-    /// The keys of SCRAM that this has; `from_pbkdf2`: a `$7$` line has some too, those of SCRAM-SHA-512.
+    /// The SCRAM keys in this hash. `from_pbkdf2`: a `$7$` line has keys too, for SCRAM-SHA-512.
     pub(super) fn scram(&self, mechanism: Mechanism, from_pbkdf2: bool) -> Option<Keys> {
         match self.kind {
             Kind::Scram { iterations } => {
@@ -147,7 +147,7 @@ impl Hash {
         }
     }
 
-    /// What a login by SCRAM with it costs the client, if there is one.
+    /// The client's cost of a SCRAM login with it, if that is possible.
     pub(super) fn scram_cost(&self, mechanism: Mechanism, from_pbkdf2: bool) -> Option<Cost> {
         let iterations = match self.kind {
             Kind::Scram { iterations } => iterations,
@@ -159,7 +159,7 @@ impl Hash {
         Some(Cost { iterations, salt: self.salt.len() })
     }
 
-    /// Iterations of a `$7$` line.
+    /// The iterations of a `$7$` line.
     pub(super) fn pbkdf2_iterations(&self) -> Option<u32> {
         match self.kind {
             Kind::Pbkdf2 { iterations } => Some(iterations),
@@ -167,22 +167,22 @@ impl Hash {
         }
     }
 
-    /// Is it this password? Takes as long as the hash costs, and no less where it is not.
+    /// Is it the hash of this password? Takes as long if it is not.
     pub(super) fn is_of(&self, password: &[u8]) -> bool {
         if let Kind::Scram { iterations } = self.kind {
-            // one of its keys is enough
+            // comparing one of its keys is enough
             let keys = Keys::of_password(Mechanism::Sha256, password, &self.salt, iterations);
             return keys.stored.ct_eq(&self.hash[..Mechanism::Sha256.length()]).into();
         }
         self.kind.digest(password, &self.salt, self.hash.len()).ct_eq(&self.hash).into()
     }
 
-    /// One that costs as much and that no password has.
+    /// A hash with the same cost that no password has.
     pub(super) fn decoy(&self) -> Self {
         Self { hash: vec![0; self.hash.len()].into(), ..self.clone() }
     }
 
-    /// What it costs: hashes with equal costs take equally long.
+    /// Its cost: hashes with equal costs take equally long.
     pub(super) fn cost(&self) -> impl Eq + std::hash::Hash + use<> {
         match self.kind {
             Kind::Sha512 => [6, 0, 0, 0],
@@ -216,7 +216,7 @@ impl Kind {
             Self::Scram { .. } => out.clear(),
             Self::Argon2id { .. } => {
                 let hashed = self.argon2().and_then(|argon2| argon2.hash_password_into(password, salt, &mut out));
-                // a password or salt of a length that argon2 does not take is nobody's: what is left is no hash
+                // argon2 does not accept the length of this password or salt: the result never matches
                 if hashed.is_err() {
                     out.clear();
                 }
@@ -233,7 +233,7 @@ fn scram_iterations(text: &str) -> Result<NonZeroU32, String> {
     })
 }
 
-/// The four keys of SCRAM, one behind the other.
+/// The four SCRAM keys, concatenated.
 fn scram_keys<'a>(mut next: impl FnMut(&str) -> Result<&'a str, String>) -> Result<Box<[u8]>, String> {
     let mut keys = Vec::new();
     for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
@@ -248,7 +248,7 @@ fn scram_keys<'a>(mut next: impl FnMut(&str) -> Result<&'a str, String>) -> Resu
     Ok(keys.into())
 }
 
-/// Text in base64, padded or not.
+/// Decodes base64 with or without padding.
 fn bytes(text: &str, what: &str) -> Result<Box<[u8]>, String> {
     const EITHER: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
@@ -267,19 +267,19 @@ fn number(text: &str, what: &str, most: u32) -> Result<u32, String> {
     number.ok_or_else(|| format!("{what}: {:?} is no number from 1 to {most}", shortened(text)))
 }
 
-/// The beginning: what is wrong may be a password in the clear.
+/// Only the beginning, because the text may be a plain-text password.
 fn shortened(text: &str) -> String {
     text.chars().take(12).collect()
 }
 
-/// What `dunlin passwd` writes: the second of the choices that OWASP gives for argon2id, for brokers that run beside
-/// something else: 19 MiB.
+/// The parameters of `dunlin passwd`: the second choice of OWASP for argon2id, with 19 MiB, for brokers beside other
+/// programs.
 const OURS: Kind = Kind::Argon2id { version: 0x13, memory: 19_456, passes: 2, lanes: 1 };
 const SHA512_BYTES: usize = 64;
 /// RFC 7677 section 4.
 pub(super) const LEAST_SCRAM_ITERATIONS: u32 = 4096;
 pub(super) const MOST_ITERATIONS: u32 = 10_000_000;
-/// In KiB. More than this for each login would be the end of the broker.
+/// In KiB. More than this for each login would overload the broker.
 const MOST_MEMORY: u32 = 1 << 20;
 const MOST_PASSES: u32 = 1_000;
 const MOST_LANES: u32 = 64;

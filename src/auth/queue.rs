@@ -9,31 +9,31 @@ use std::{
 
 use super::throttle::{Held, Whose};
 
-/// The queue; `J` is what waits.
+/// The queue. `J`: the items.
 #[derive(Debug)]
 pub(super) struct Queue<J> {
     addresses: HashMap<IpAddr, Users<J>>,
-    /// Each address of the above once, the one whose turn is next in front.
+    /// Each address above once, in the order of turns.
     turns: VecDeque<IpAddr>,
     len: usize,
 }
 
-/// What waits of one address.
+/// The items of one address.
 #[derive(Debug)]
 struct Users<J> {
     jobs: HashMap<Option<u64>, VecDeque<J>>,
-    /// Each user of the above once, the one whose turn is next in front.
+    /// Each user above once, in the order of turns.
     turns: VecDeque<Option<u64>>,
     len: usize,
 }
 
-/// What is next.
+/// The next item.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next<J> {
     Job(Whose, J),
-    /// Nothing that waits may have its turn before then.
+    /// No item may be taken before this time.
     At(Instant),
-    /// Nothing waits.
+    /// The queue is empty.
     Empty,
 }
 
@@ -58,7 +58,7 @@ impl<J> Queue<J> {
         self.len += 1;
     }
 
-    /// What waits of a user at an address.
+    /// The items of a user at an address.
     pub(super) fn of(&mut self, whose: Whose) -> impl Iterator<Item = &mut J> {
         self.addresses.get_mut(&whose.address).and_then(|users| users.jobs.get_mut(&whose.user)).into_iter().flatten()
     }
@@ -67,13 +67,12 @@ impl<J> Queue<J> {
         self.len
     }
 
-    /// How many wait of an address.
+    /// Number of items of an address.
     pub(super) fn len_of(&self, address: IpAddr) -> usize {
         self.addresses.get(&address).map_or(0, |users| users.len)
     }
 
-    /// The next that `may` have its turn; its address and its user are behind all others then. Those that may not keep
-    /// their place.
+    /// Takes the next item that `may` be taken. Its address and its user move to the end; others keep their place.
     pub(super) fn next(&mut self, mut may: impl FnMut(Whose, &J) -> Result<(), Held>) -> Next<J> {
         let mut soonest = None::<Instant>;
         for at in 0..self.turns.len() {
@@ -110,7 +109,7 @@ impl<J> Queue<J> {
         soonest.map_or(Next::Empty, Next::At)
     }
 
-    /// Takes out what nobody waits for any more.
+    /// Removes items that are not needed any more.
     pub(super) fn retain(&mut self, keep: impl Fn(&mut J) -> bool) {
         for users in self.addresses.values_mut() {
             users.jobs.retain(|_, jobs| {

@@ -1,14 +1,14 @@
 //! [`ClientRights`]: the rules of one client, compiled when it connects: those of its user, and the patterns with its
-//! names put in. The order in which they are asked is mosquitto's:
+//! names filled in. They are evaluated in mosquitto's order:
 //!
-//! 1. the user's rules: a `deny` that matches denies, else one that allows what is wanted allows;
-//! 2. where there are patterns, a client whose user name or identifier has `+` or `#` in it is denied: put into a
-//!    pattern it would be a wildcard;
+//! 1. the user's rules: a matching `deny` denies, otherwise a matching rule allows;
+//! 2. if there are patterns: a client whose user name or identifier contains `+` or `#` is denied, because that would be
+//!    a wildcard in a pattern;
 //! 3. the patterns, as 1;
-//! 4. what nothing allows is denied.
+//! 4. everything else is denied.
 //!
-//! Subscribing is always allowed, as with mosquitto; messages that may not be read are not delivered. A client of MQTT
-//! 5 is told where none can be.
+//! Subscribing is always allowed, as in mosquitto; messages that the client may not read are not delivered. An MQTT 5
+//! client is told if no message can be delivered.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     topic::{TopicFilter, TopicName},
 };
 
-/// What a client may do by the rules of an ACL file.
+/// The rights of a client by an ACL file.
 #[derive(Debug)]
 pub(super) struct ClientRights {
     user: Option<Arc<RuleSet>>,
@@ -30,18 +30,18 @@ pub(super) struct ClientRights {
 
 #[derive(Debug)]
 enum Patterns {
-    /// With the client's names.
+    /// With the client's names filled in.
     Filled(RuleSet),
-    /// This name of the client, its user name or identifier, would be a wildcard in them.
+    /// This name of the client, its user name or identifier, would be a wildcard in the patterns.
     Dangerous(&'static str),
 }
 
-/// What decides, and how.
+/// The decision and its reason.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Decision<'a> {
     /// A rule.
     Rule(&'a Rule),
-    /// There are patterns, and this name has a wildcard in it.
+    /// There are patterns, and this name contains a wildcard.
     Dangerous(&'static str),
     /// No rule allows it.
     Nothing,
@@ -71,7 +71,7 @@ impl ClientRights {
         Self { user: rules.of_user(user).cloned(), patterns }
     }
 
-    /// May the client do this with a topic, and why?
+    /// The decision on an action of the client with a topic.
     pub(super) fn decide(&self, topic: &TopicName, want: Want) -> Decision<'_> {
         if let Some(rule) = self.user.as_ref().and_then(|rules| rules.decide(topic, want)) {
             return Decision::Rule(rule);
@@ -82,25 +82,25 @@ impl ClientRights {
         }
     }
 
-    /// May the client read messages of any topic that this filter matches? `true` also where there are too many rules
-    /// to look at while others wait.
+    /// May the client read messages of some topic that this filter matches? Also `true` if there are too many rules to
+    /// check while others wait.
     pub(super) fn may_read_some(&self, filter: &TopicFilter) -> bool {
         if let Ok(topic) = TopicName::new(filter.as_str()) {
             return self.decide(topic, Want::Read).allows();
         }
         let mut left = MOST_RULES;
         let user = || self.of_user();
-        // a pattern allows what neither a rule of the user denies, nor another pattern
+        // a pattern allows what neither a rule of the user nor another pattern denies
         leaves_some(filter, user(), user(), &mut left)
             || leaves_some(filter, self.of_patterns(), user().chain(self.of_patterns()), &mut left)
     }
 
-    /// The rules of the client's user, which are asked first.
+    /// The rules of the client's user, which are evaluated first.
     pub(super) fn of_user(&self) -> impl Iterator<Item = &Rule> + Clone {
         self.user.as_deref().into_iter().flat_map(RuleSet::rules)
     }
 
-    /// The patterns with the client's names, which are asked where no rule of its user decides.
+    /// The patterns with the client's names, which are evaluated if no rule of its user decides.
     pub(super) fn of_patterns(&self) -> impl Iterator<Item = &Rule> + Clone {
         let patterns = match &self.patterns {
             Patterns::Filled(rules) => Some(rules),
@@ -110,11 +110,11 @@ impl ClientRights {
     }
 }
 
-/// Rules that are looked at for one filter.
+/// Most rules that are checked for one filter.
 const MOST_RULES: usize = 1_024;
 
-/// Does one of `rules` allow to read something that the filter matches, and `others` do not deny all of that? Takes the
-/// rules that it looks at off `left`; `true` where that are too few.
+/// Does one of `rules` allow reading a part of the filter that `others` do not deny? Subtracts checked rules from
+/// `left`; `true` if that is not enough.
 fn leaves_some<'a>(
     filter: &TopicFilter,
     rules: impl Iterator<Item = &'a Rule>,
@@ -135,10 +135,10 @@ fn leaves_some<'a>(
     false
 }
 
-/// Do the rules among these that deny, together, deny every topic that the filter matches? `None`: there are too many.
+/// Do the denying rules together deny every topic that the filter matches? `None`: there are too many.
 ///
-/// A filter without `#` matches a topic whose levels at its `+` are in no rule. A rule that denies that one denies them
-/// all; so of topics with the same number of levels it is enough to look for one rule.
+/// A filter without `#` matches a topic whose levels at the `+` occur in no rule. A rule that denies that topic denies
+/// all of them, so one rule must be found for each number of levels.
 fn deny_all<'a>(filter: &str, rules: impl Iterator<Item = &'a Rule> + Clone, left: &mut usize) -> Option<bool> {
     let mut longest = 0;
     let mut is_denied = |filter: &str| {
@@ -159,10 +159,10 @@ fn deny_all<'a>(filter: &str, rules: impl Iterator<Item = &'a Rule> + Clone, lef
     if denied || !filter.ends_with('#') {
         return Some(denied);
     }
-    // with each number of levels that makes a difference to one of the rules, then with more
+    // with each number of levels that occurs in a rule, and with one more
     let mut some = match filter.strip_suffix("/#") {
         None => "+",
-        // an empty level alone is no topic
+        // an empty level alone is not a topic
         Some("") => "/+",
         Some(above) => above,
     }
@@ -178,7 +178,7 @@ fn deny_all<'a>(filter: &str, rules: impl Iterator<Item = &'a Rule> + Clone, lef
 }
 
 impl Rules {
-    /// What a client with this identifier, and this user name if any, may do.
+    /// The rights of a client with this identifier and user name.
     pub fn rights(&self, client: &str, user: Option<&str>) -> impl Rights + use<> {
         ClientRights::new(self, client, user)
     }

@@ -1,15 +1,15 @@
-//! [`Rules`]: an ACL file in mosquitto's format, read as mosquitto reads it. What the rules mean for one client is the
-//! business of `rights`.
+//! [`Rules`]: an ACL file in mosquitto's format, read as mosquitto reads it. `rights` has the rights of
+//! one client.
 //!
-//! | line | says |
+//! | line | meaning |
 //! |---|---|
-//! | `topic [read\|write\|readwrite\|deny] <filter>` | what the user above may do; before the first `user`, what anonymous clients may |
-//! | `user <name>` | whose the `topic` lines below are |
-//! | `pattern [read\|write\|readwrite\|deny] <filter>` | what everybody may do; `%u` and `%c` are its user name and client identifier |
-//! | `# …`, nothing | nothing |
+//! | `topic [read\|write\|readwrite\|deny] <filter>` | a right of the user above; before the first `user`, of anonymous clients |
+//! | `user <name>` | the user of the `topic` lines below |
+//! | `pattern [read\|write\|readwrite\|deny] <filter>` | a right of every client; `%u` and `%c` are its user name and client identifier |
+//! | `# …`, empty | ignored |
 //!
-//! Words are parted by single blanks; what stands behind the access word is the filter, blanks in it too. Without an
-//! access word, reading and writing are allowed.
+//! Words are separated by single spaces. The rest of the line behind the access word is the filter, including spaces.
+//! Without an access word, reading and writing are allowed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,7 +28,7 @@ pub struct Rules {
     file: String,
     anonymous: Option<Arc<RuleSet>>,
     users: HashMap<Box<str>, Arc<RuleSet>>,
-    /// The names on its `user` lines, each once, with the first line that has it.
+    /// The names in `user` lines, without repetition, with the first line of each.
     named: Vec<(usize, Box<str>)>,
     /// In the order of the file.
     patterns: Vec<Rule>,
@@ -38,14 +38,14 @@ pub struct Rules {
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// A valid Topic Filter; in a pattern, before the names are put in.
+    /// A valid Topic Filter; in a pattern, before names are filled in.
     pub(super) filter: Box<str>,
     pub(super) access: Permission,
-    /// Where it stands in the file, counted from 1.
+    /// Its line in the file, from 1.
     pub(super) line: usize,
 }
 
-/// What a rule allows. Denying allows nothing.
+/// The permission of a rule. `Deny` allows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Permission {
     Read,
@@ -54,12 +54,12 @@ pub(super) enum Permission {
     Deny,
 }
 
-/// What a client wants of a topic.
+/// The client's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Want {
-    /// To receive its messages.
+    /// Receiving messages of the topic.
     Read,
-    /// To publish to it.
+    /// Publishing to the topic.
     Write,
 }
 
@@ -88,8 +88,8 @@ impl Permission {
     }
 }
 
-/// Rules that are asked together: a `deny` that matches goes over whatever allows, wherever it stands. Those without
-/// wildcards, which long lists mostly are, are found by their topic.
+/// Rules that are evaluated together: a matching `deny` has precedence over all others. Rules without wildcards, which
+/// are most in long lists, are found by their topic.
 #[derive(Debug, Default)]
 pub(super) struct RuleSet {
     exact: HashMap<Box<str>, Vec<Rule>>,
@@ -103,7 +103,7 @@ impl RuleSet {
         rules.push(rule);
     }
 
-    /// The rule that decides; `None` where no rule matches that says anything about what is wanted.
+    /// The rule that decides; `None`: no rule about this action matches.
     pub(super) fn decide(&self, topic: &TopicName, want: Want) -> Option<&Rule> {
         let mut allows = None;
         let exact = self.exact.get(topic.as_str()).into_iter().flatten();
@@ -118,7 +118,7 @@ impl RuleSet {
         allows
     }
 
-    /// All of them, in no order.
+    /// All rules, in any order.
     pub(super) fn rules(&self) -> impl Iterator<Item = &Rule> + Clone {
         self.exact.values().flatten().chain(&self.wild)
     }
@@ -129,14 +129,14 @@ impl Rule {
         TopicFilter::from_valid(&self.filter).matches(topic)
     }
 
-    /// A pattern for one client; `None` where it says `%u` and the client has no user name, or where the names make no
-    /// filter of it.
+    /// A pattern for one client. `None`: it contains `%u` and the client has no user name, or the result is not a valid
+    /// filter.
     pub(super) fn of_client(&self, client: &str, user: Option<&str>) -> Option<Self> {
         if user.is_none() && self.filter.contains("%u") {
             return None;
         }
         let (mut filter, mut rest) = (String::with_capacity(self.filter.len()), &*self.filter);
-        // in one go: what a name brings is no pattern itself
+        // in one pass: an inserted name is not searched for placeholders
         while let Some(at) = rest.find('%') {
             filter += &rest[..at];
             rest = &rest[at..];
@@ -155,7 +155,7 @@ impl Rule {
 }
 
 impl Rules {
-    /// Reads a file's text, which errors call `file`: all of it, or nothing.
+    /// Parses a whole file. Errors name it `file`.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
         let mut rules = Self { file: file.into(), ..Self::default() };
         let (mut anonymous, mut users) = (None, HashMap::<Box<str>, RuleSet>::new());
@@ -185,7 +185,7 @@ impl Rules {
                 }
                 Statement::Pattern(access, filter) => {
                     rules.warn_of_blanks(line, filter);
-                    // one for all topics is meant for everybody
+                    // a pattern for all topics is meant for all clients
                     let is_for_all = matches!(filter, "#" | "$SYS/#");
                     if !is_for_all && !filter.contains("%c") && !filter.contains("%u") {
                         let says = "has neither %c nor %u: it holds for everybody alike";
@@ -214,17 +214,17 @@ impl Rules {
         }
     }
 
-    /// The file, as it was named.
+    /// The file, as configured.
     pub(super) fn file(&self) -> &str {
         &self.file
     }
 
-    /// What is allowed, and is hardly meant: a line each.
+    /// Warnings about valid but unlikely rules, one line each.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The rules below `user`'s lines; those of anonymous clients where there is no name.
+    /// The rules of a user; without a name, those of anonymous clients.
     pub(super) fn of_user(&self, user: Option<&str>) -> Option<&Arc<RuleSet>> {
         match user {
             Some(name) => self.users.get(name),
@@ -236,29 +236,29 @@ impl Rules {
         &self.patterns
     }
 
-    /// How many rules there are.
+    /// Number of rules.
     pub fn len(&self) -> usize {
         let sets = self.users.values().chain(&self.anonymous);
         sets.map(|set| set.rules().count()).sum::<usize>() + self.patterns.len()
     }
 
-    /// There are none: nobody may do anything.
+    /// Are there no rules? Then nothing is allowed.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The users that it names, in the order of the file, with the first line of each.
+    /// The users in the file, in order, with the first line of each.
     pub(super) fn named(&self) -> &[(usize, Box<str>)] {
         &self.named
     }
 
-    /// There are rules for users by name.
+    /// Are there rules for named users?
     pub fn names_users(&self) -> bool {
         !self.users.is_empty()
     }
 }
 
-/// A line, understood.
+/// A parsed line.
 enum Statement<'a> {
     Nothing,
     User(&'a str),
@@ -266,9 +266,9 @@ enum Statement<'a> {
     Pattern(Permission, &'a str),
 }
 
-/// What a line says; the error says what is wrong with it and what to write.
+/// Parses a line. The error has the reason, and what to write instead.
 fn statement(line: &str) -> Result<Statement<'_>, String> {
-    // blanks before a word are passed over, but not before a comment: as mosquitto has it
+    // spaces before a word are ignored, but not before a comment, as in mosquitto
     let words = line.trim_start_matches(' ');
     if line.starts_with('#') || words.is_empty() {
         return Ok(Statement::Nothing);
@@ -291,7 +291,7 @@ fn statement(line: &str) -> Result<Statement<'_>, String> {
 
 fn access(rest: &str) -> Result<(Permission, &str), String> {
     let (access, filter) = match rest.split_once(' ') {
-        // one word is the filter, whatever it is
+        // a single word is the filter
         None => (Permission::ReadWrite, rest),
         Some((word, filter)) => {
             let access = Permission::word(word).ok_or_else(|| {

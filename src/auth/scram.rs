@@ -1,19 +1,19 @@
-//! SCRAM (RFC 5802, RFC 7677): the keys of a user, and comparing a client's proof with them. No messages: those are
-//! `scram_exchange`'s.
+//! SCRAM (RFC 5802, RFC 7677): the keys of a user, and the comparison of a client's proof. `scram_exchange` has the
+//! messages.
 
 use std::num::NonZeroU32;
 
 use ring::{digest, hmac, pbkdf2};
 use subtle::ConstantTimeEq;
 
-/// A mechanism that is served, without channel binding.
+/// A supported mechanism, without channel binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Sha256,
     Sha512,
 }
 
-/// What a client's proof is compared with: none of it lets anybody log in.
+/// The keys that a client's proof is compared with. They do not allow a login.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) mechanism: Mechanism,
@@ -23,7 +23,7 @@ pub(super) struct Keys {
     pub(super) server: Box<[u8]>,
 }
 
-/// What a login by SCRAM costs its client, and how long its salt is.
+/// The client's cost of a SCRAM login, and the length of the salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cost {
     pub(super) iterations: NonZeroU32,
@@ -31,7 +31,7 @@ pub(super) struct Cost {
 }
 
 impl Mechanism {
-    /// By its name as an Authentication Method.
+    /// The mechanism with this Authentication Method.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             "SCRAM-SHA-256" => Some(Self::Sha256),
@@ -48,7 +48,7 @@ impl Mechanism {
         }
     }
 
-    /// `SaltedPassword`: slow on purpose.
+    /// `SaltedPassword`: slow by design.
     fn salted(self, password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
@@ -77,13 +77,13 @@ impl Mechanism {
 }
 
 impl Keys {
-    /// Those of a password. It is taken as it is: `dunlin passwd --scram` takes such alone as SASLprep (RFC 4013)
-    /// leaves alone.
+    /// The keys of a password, which is not prepared: `dunlin passwd --scram` accepts only passwords that SASLprep (RFC
+    /// 4013) does not change.
     pub(super) fn of_password(mechanism: Mechanism, password: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
         Self::of_salted(mechanism, &mechanism.salted(password, salt, iterations), salt, iterations)
     }
 
-    /// Those that follow from a `SaltedPassword`.
+    /// The keys of a `SaltedPassword`.
     pub(super) fn of_salted(mechanism: Mechanism, salted: &[u8], salt: &[u8], iterations: NonZeroU32) -> Self {
         let client = mechanism.hmac(salted, b"Client Key");
         Self {
@@ -95,7 +95,7 @@ impl Keys {
         }
     }
 
-    /// Is this the proof that the client knows the password? `message` is the `AuthMessage` of the exchange.
+    /// Does this proof show that the client knows the password? `message`: the `AuthMessage` of the exchange.
     pub(super) fn is_proof(&self, message: &[u8], proof: &[u8]) -> bool {
         let signature = self.mechanism.hmac(&self.stored, message);
         if proof.len() != signature.as_ref().len() {
@@ -105,7 +105,7 @@ impl Keys {
         self.mechanism.hash(&client).as_ref().ct_eq(&self.stored).into()
     }
 
-    /// By which the server proves that it knows the user.
+    /// The signature by which the server proves that it knows the user.
     pub(super) fn signature(&self, message: &[u8]) -> hmac::Tag {
         self.mechanism.hmac(&self.server, message)
     }

@@ -1,5 +1,5 @@
-//! The messages of SCRAM (RFC 5802 section 7) on the server's side: what a client says first, the challenge, its proof,
-//! and the verdict, which waits for its turn as that on a password does.
+//! The server's side of a SCRAM exchange (RFC 5802 section 7): the client's first message, the challenge, its proof,
+//! and the verdict, which waits in the queue like that on a password.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 /// The first message of a client.
 #[derive(Debug, PartialEq, Eq)]
 struct First<'a> {
-    /// `gs2-header`, which the last message repeats.
+    /// `gs2-header`, which the client's last message repeats.
     header: &'a str,
     /// `client-first-message-bare`.
     bare: &'a str,
@@ -36,27 +36,27 @@ struct Last<'a> {
     proof: Vec<u8>,
 }
 
-/// A client that was sent the challenge.
+/// A client that got the challenge.
 struct Challenged {
     logins: Arc<Logins>,
     policy: Arc<Policy>,
     proves: Proves,
     keys: Keys,
-    /// The hash of the user's line; `None`: there is no such user, or none who may log in so.
+    /// The hash of the user; `None`: the user is unknown, or cannot log in this way.
     hash: Option<Arc<Hash>>,
     user: Box<str>,
     header: Box<str>,
     nonce: String,
-    /// What of `AuthMessage` has been said.
+    /// The beginning of `AuthMessage`.
     said: String,
 }
 
-/// Bytes of randomness in the server's part of a nonce.
+/// Random bytes in the server's part of a nonce.
 const NONCE: usize = 18;
-/// Characters of a client's nonce, at most.
+/// Most characters of a client's nonce.
 const LONGEST_NONCE: usize = 256;
 
-/// The first step: a client has said who it is.
+/// Handles the first message of a client.
 pub(super) fn begin(
     logins: &Arc<Logins>,
     policy: Arc<Policy>,
@@ -83,7 +83,7 @@ fn challenge(
         return Err("the user name of its CONNECT or its certificate is not the one that it proves by SCRAM");
     }
     let users = policy.users.as_ref().ok_or(NO_LINES)?;
-    // made for those that there are too: what is told takes no longer or shorter for them
+    // computed for known users too, so that the answer takes equally long
     let decoy = logins.secret().decoy(mechanism, user, users.scram_costs(mechanism)).ok_or(NO_LINES)?;
     let (hash, is_known) = users.hash(user);
     let keys = is_known.then(|| hash.scram(mechanism, users.takes_pbkdf2())).flatten();
@@ -128,7 +128,7 @@ impl<'a> First<'a> {
         let (binding, authzid, bare) = (parts.next(), parts.next(), parts.next());
         let (Some(binding), Some(authzid), Some(bare)) = (binding, authzid, bare) else { return Err(NO_FIRST) };
         match binding {
-            // "y": the client could, and takes it that the server cannot, which is true
+            // "y": the client supports channel binding and assumes that the server does not, which is right
             "n" | "y" => {}
             _ if binding.starts_with("p=") => return Err("it asks for channel binding, which is not served"),
             _ => return Err(NO_FIRST),

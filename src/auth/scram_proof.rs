@@ -1,4 +1,4 @@
-//! SCRAM proofs that wait to be compared, and the decoy challenges for users that do not exist.
+//! SCRAM proofs that wait for comparison, and decoy challenges for unknown users.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::router::Identity;
 
-/// A proof that is to be compared.
+/// A proof that waits for comparison.
 pub(super) struct Proof {
     pub(super) keys: Keys,
     pub(super) hash: Option<Arc<Hash>>,
@@ -20,14 +20,14 @@ pub(super) struct Proof {
     pub(super) proof: Vec<u8>,
 }
 
-/// From which what users that do not exist are told follows: nobody but this process knows it.
+/// The secret of this process from which challenges for unknown users are derived.
 pub(super) struct Secret(hmac::Key);
 
 impl Proof {
-    /// Who the client is, if it knows the password.
+    /// The client's identity, if it knows the password.
     pub(super) fn check(&self, user: &str) -> Result<Identity, Wrong> {
         let wrong = |why| Err(Wrong { why, compared: None });
-        // that of a user that does not exist costs as much
+        // takes as long for an unknown user
         match (self.keys.is_proof(self.message.as_bytes(), &self.proof), &self.hash) {
             (true, Some(hash)) => Ok(proven_by_password(user, hash.clone())),
             (false, Some(_)) => wrong("wrong password, by SCRAM (auth.password_file)"),
@@ -47,8 +47,8 @@ impl Secret {
         hmac::sign(&self.0, format!("{purpose} {mechanism:?} {user}").as_bytes())
     }
 
-    /// Keys that nobody has the password of, for a user that does not exist: as long as this process runs, and while
-    /// the file has users of the same costs, always the same ones.
+    /// Keys without a password, for an unknown user: always the same in this process, as long as the file has users
+    /// with the same costs.
     pub(super) fn decoy(&self, mechanism: Mechanism, user: &str, costs: &[Cost]) -> Option<Keys> {
         let place = self.of("cost", mechanism, user);
         let number = place.as_ref().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));

@@ -1,5 +1,4 @@
-//! What checks the signatures of tokens: ring, behind what `jsonwebtoken` asks of a provider. Three algorithms, and no
-//! signing.
+//! Verifies the signatures of tokens: ring, as a provider of `jsonwebtoken`. Three algorithms, without signing.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, DecodingKeyKind,
@@ -11,7 +10,7 @@ use ring::{
     signature::{ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey},
 };
 
-/// To be called before the first token. An embedding program that has a provider of its own keeps it.
+/// Call it before the first token. A provider that the embedding program has installed stays.
 pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
@@ -31,7 +30,7 @@ enum Verifier {
 
 impl Verifier {
     fn new(algorithm: Algorithm, key: &DecodingKey) -> Result<Self, Error> {
-        // whether the key is of the algorithm's family is checked before
+        // the caller has checked that the key is of the algorithm's family
         match (algorithm, key.kind()) {
             (Algorithm::HS256, DecodingKeyKind::SecretOrDer(secret)) => {
                 Ok(Self::Hs256(hmac::Key::new(hmac::HMAC_SHA256, secret)))

@@ -21,21 +21,21 @@ use std::{
 /// The buckets.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    /// When each is empty; those that are not here are.
+    /// When each becomes empty; missing ones are empty.
     buckets: HashMap<Scope, Instant>,
     addresses: HashMap<IpAddr, Busy>,
 }
 
-/// What there may be of an address at once.
+/// The current logins of an address.
 #[derive(Debug, Default)]
 struct Busy {
     /// When its delayed refusals are due.
     refusals: Vec<Instant>,
-    /// Credentials of it that are compared now.
+    /// Number of its credentials that are being compared.
     compared: usize,
 }
 
-/// What guesses are counted for. A user's name is there by its hash.
+/// What guesses are counted for. A user is identified by a hash of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Scope {
     UserAt(IpAddr, Option<u64>),
@@ -44,46 +44,46 @@ enum Scope {
     User(u64),
 }
 
-/// How a scope is bounded.
+/// The limit of a scope.
 struct Bound {
-    /// A guess is forgotten each.
+    /// The time after which one guess is forgotten.
     every: Duration,
     free: u32,
     delayed: u32,
 }
 
-/// Whose a login is: its address, as [`group`] gives it, and its user by a hash of the name.
+/// The client of a login: its address from [`group`], and a hash of its user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Whose {
     pub(super) address: IpAddr,
-    /// None where no name is given.
+    /// `None`: no user name.
     pub(super) user: Option<u64>,
 }
 
-/// Unknown credentials have to wait.
+/// Unknown credentials must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     /// When to ask again.
     pub(super) until: Instant,
-    /// All others of the address have to wait, too.
+    /// All other logins of the address must wait too.
     pub(super) address: bool,
 }
 
-/// Refusals of an address that are delayed at once.
+/// Most refusals of an address that are delayed at the same time.
 const DELAYED: u32 = 16;
 const EVERY: Duration = Duration::from_millis(125);
-/// Networks of a size of /64 in a /48 that are bounded together as so many.
+/// A /48 has the limit of this number of /64 networks.
 const SITE: u32 = 10;
-/// Buckets that are not empty, at most. Beyond, those that are emptied first are forgotten.
+/// Most non-empty buckets. Beyond that, the ones that become empty first are forgotten.
 const ENTRIES: usize = 20_000;
 
 impl Throttle {
-    /// May unknown credentials be compared now? `first` is what empties the bucket of a user at an address, and the
-    /// least delay.
+    /// May unknown credentials be compared now? `first`: the time that empties the bucket of a user at an address, and
+    /// the least delay.
     pub(super) fn may(&mut self, whose: Whose, first: Duration, now: Instant) -> Result<(), Held> {
         if let Some(busy) = self.addresses.get_mut(&whose.address) {
             busy.refusals.retain(|due| *due > now);
-            // where nothing failed, there is nothing to bound
+            // without failures there is no limit
             if let Some(next) = busy.refusals.iter().min()
                 && busy.refusals.len() + busy.compared >= DELAYED as usize
             {
@@ -92,7 +92,7 @@ impl Throttle {
         }
         for (scope, bound) in scopes(whose, first) {
             let room = bound.every * (bound.free + bound.delayed - 1);
-            // subtraction fails only for a bucket that empties right after the machine started: it bounds nothing
+            // the subtraction fails only for a bucket that becomes empty right after the machine started: no limit
             let until = self.buckets.get(&scope).and_then(|empty| empty.checked_sub(room));
             if let Some(until) = until.filter(|until| *until > now) {
                 return Err(Held { until, address: matches!(scope, Scope::Address(_) | Scope::Site(_)) });
@@ -101,7 +101,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// They are compared: until it is known better, that is a guess.
+    /// Begins a comparison, which counts as a guess until its result is known.
     pub(super) fn begin(&mut self, whose: Whose, first: Duration, now: Instant) {
         self.make_room(now);
         self.addresses.entry(whose.address).or_default().compared += 1;
@@ -111,7 +111,7 @@ impl Throttle {
         }
     }
 
-    /// They were right: it was no guess.
+    /// The credentials were right: it was not a guess.
     pub(super) fn succeed(&mut self, whose: Whose, first: Duration) {
         self.end(whose, None);
         for (scope, bound) in scopes(whose, first) {
@@ -121,7 +121,7 @@ impl Throttle {
         }
     }
 
-    /// They were wrong: gives how long the refusal is delayed.
+    /// The credentials were wrong. Returns the delay of the refusal.
     pub(super) fn fail(&mut self, whose: Whose, first: Duration, now: Instant) -> Duration {
         let over = scopes(whose, first).map(|(scope, bound)| {
             let left = self.buckets.get(&scope).map_or(Duration::ZERO, |empty| empty.saturating_duration_since(now));
@@ -143,7 +143,7 @@ impl Throttle {
         }
     }
 
-    /// Forgets what time has emptied; where that is not enough, a tenth of the rest.
+    /// Forgets empty buckets, and if that is not enough, a tenth of the others.
     fn make_room(&mut self, now: Instant) {
         if self.buckets.len() + 4 > ENTRIES {
             self.buckets.retain(|_, empty| *empty > now);
@@ -154,7 +154,7 @@ impl Throttle {
             }
         }
         if self.addresses.len() >= ENTRIES {
-            // what is compared is bounded by the threads that do it
+            // comparisons are limited by the number of threads
             self.addresses.retain(|_, busy| busy.compared > 0 || busy.refusals.iter().any(|due| *due > now));
             if self.addresses.len() >= ENTRIES {
                 self.addresses.retain(|_, busy| busy.compared > 0);
@@ -177,11 +177,11 @@ fn scopes(whose: Whose, first: Duration) -> impl Iterator<Item = (Scope, Bound)>
     let bound = |every| Bound { every, free: 30, delayed: DELAYED };
     let named = user.map(|user| (Scope::User(user), bound(EVERY)));
     let at_address = (Scope::UserAt(address, user), Bound { free: 3, ..bound(first) });
-    // what holds for the whole address first
+    // limits of the whole address come first
     [(Scope::Address(address), bound(EVERY))].into_iter().chain(site).chain([at_address]).chain(named)
 }
 
-/// What one customer has: an IPv4 address, or an IPv6 /64.
+/// The network of one customer: an IPv4 address, or an IPv6 /64.
 pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {

@@ -1,9 +1,9 @@
-//! [`Tokens`]: JSON Web Tokens (RFC 7519) as passwords: HS256, RS256 and ES256 (RFC 7518). A key's kind says with which
-//! algorithm it is used, whatever a token's header says.
+//! [`Tokens`]: JSON Web Tokens (RFC 7519) as passwords: HS256, RS256 and ES256 (RFC 7518). The kind of a key determines
+//! its algorithm; the token's header cannot change it.
 //!
-//! `exp` has to be there; both it and `nbf` may have fractions of seconds (NumericDate). `nbf` is checked where it is
-//! there, `iss` and `aud` where the configuration names them. A claim `acl`, with lists of Topic Filters `publish` and
-//! `subscribe`, narrows what the rules allow; a list that is not there is empty.
+//! `exp` is required; it and `nbf` may have fractions of seconds (NumericDate). `nbf` is checked if it is present,
+//! `iss` and `aud` if they are configured. A claim `acl`, with lists of Topic Filters `publish` and `subscribe`,
+//! restricts the rights by the rules; a missing list is empty.
 
 use std::{
     path::{Path, PathBuf},
@@ -27,7 +27,7 @@ use crate::{
     types::{Contents, Secret, without_mark},
 };
 
-/// Which tokens are taken.
+/// Which tokens are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenSettings {
     /// `auth.token_secret`.
@@ -63,7 +63,7 @@ impl Default for TokenSettings {
     }
 }
 
-/// Keys, and what is asked of the claims.
+/// Keys, and requirements for the claims.
 pub(super) struct Tokens {
     keys: Vec<Key>,
     settings: TokenSettings,
@@ -76,13 +76,13 @@ struct Key {
     verified: Arc<Verified>,
 }
 
-/// By what a token was found good.
+/// The key and the requirements by which a token was accepted.
 #[derive(PartialEq, Eq)]
 pub(super) struct Verified {
     algorithm: Algorithm,
-    /// The key, as it was written.
+    /// The key, as configured.
     material: Box<[u8]>,
-    /// What was asked of the claims.
+    /// The required claims.
     issuer: Option<String>,
     audience: Option<String>,
     user_claim: Option<String>,
@@ -96,7 +96,7 @@ impl Key {
     }
 }
 
-/// The claims that mean something here beside those that are checked.
+/// The claims with a meaning beyond the required ones.
 #[derive(Deserialize)]
 struct Claims {
     #[serde(default, deserialize_with = "given")]
@@ -109,14 +109,14 @@ struct Claims {
     others: serde_json::Map<String, Value>,
 }
 
-/// A token that was found good: evidence, with which a client that gave it is looked at again.
+/// An accepted token: the evidence for checking its client again.
 pub(super) struct Shown {
     by: Arc<Verified>,
-    /// When it ends, leeway included: seconds since 1970.
+    /// When it expires, including leeway, in seconds since 1970.
     end: f64,
 }
 
-/// The same moment, as tokens tell it and as connections do.
+/// The same time by two clocks: that of tokens and that of connections.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     wall: SystemTime,
@@ -137,15 +137,15 @@ impl Now {
         self.monotonic
     }
 
-    /// Since 1970; less than zero before.
+    /// Since 1970; negative before.
     fn seconds(self) -> f64 {
         self.wall.duration_since(UNIX_EPOCH).map_or_else(|e| -e.duration().as_secs_f64(), |since| since.as_secs_f64())
     }
 }
 
 impl Shown {
-    /// When the token ends: the clock that tokens tell the time by may have been set since it was shown. `None`: it has
-    /// ended. An end beyond what a clock can say is none.
+    /// When the token expires: the wall clock may have been set since it was accepted. `None`: it has expired.
+    /// `Some(None)`: beyond the range of the clock.
     pub(super) fn until(&self, now: Now) -> Option<Option<Instant>> {
         let left = self.end - now.seconds();
         let until = || Duration::try_from_secs_f64(left).ok().and_then(|left| now.monotonic.checked_add(left));
@@ -153,7 +153,7 @@ impl Shown {
     }
 }
 
-/// What narrows a client's rights.
+/// Restrictions of a client's rights.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Acl {
@@ -162,7 +162,7 @@ struct Acl {
 }
 
 impl Tokens {
-    /// `None` where no key is configured.
+    /// `None`: no key is configured.
     pub(super) fn load(
         settings: &TokenSettings,
         warnings: &mut Vec<String>,
@@ -189,7 +189,7 @@ impl Tokens {
             let bytes = files::read(path, KEY)?;
             contents.add("keys of tokens (auth.token_jwks_file)", &bytes);
             let of_set = of_jwks(&bytes, path, settings)?;
-            // public keys are everybody's business, secrets are not
+            // public keys may be read by all, secrets may not
             if of_set.iter().any(|key| key.verified.algorithm == Algorithm::HS256) {
                 files::warn_of_others(path, KEY, warnings);
             }
@@ -203,10 +203,10 @@ impl Tokens {
         password.starts_with(b"eyJ") && password.iter().filter(|byte| **byte == b'.').count() == 2
     }
 
-    /// Who a client is that gives this token, and this user name if any; the error says why it is not let in.
+    /// The identity of a client with this token, and this user name if any. The error has the reason for a refusal.
     pub(super) fn check(&self, token: &[u8], user: Option<&str>, clock: &Clock) -> Result<Identity, &'static str> {
         let header = jsonwebtoken::decode_header(token).map_err(|error| told(error.kind()))?;
-        // extensions that have to be understood (RFC 7515 section 4.1.11), and none is
+        // critical extensions (RFC 7515 section 4.1.11), none of which is supported
         if header.crit.is_some() {
             return Err("the token's header asks for extensions that are not understood (crit)");
         }
@@ -223,13 +223,13 @@ impl Tokens {
         Err(refused)
     }
 
-    /// Was this token found good by one of these very keys, as they were read?
+    /// Was this token accepted by one of the present keys?
     pub(super) fn has(&self, shown: &Shown) -> bool {
         self.keys.iter().any(|key| Arc::ptr_eq(&key.verified, &shown.by))
     }
 
-    /// Would this token still be found good, but for its end? What is asked of its claims may be less now, not
-    /// something else.
+    /// Would this token still be accepted, apart from its expiry? Requirements for claims may have been dropped, but
+    /// not changed.
     pub(super) fn would_take(&self, shown: &Shown) -> bool {
         let by = &*shown.by;
         let less = |now: &Option<String>, then: &Option<String>| now.is_none() || now == then;
@@ -243,7 +243,7 @@ impl Tokens {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // by the broker's clock, and with fractions: see `end`
+        // `end` checks it by the broker's clock, and with fractions
         validation.validate_exp = false;
         validation.validate_aud = self.settings.audience.is_some();
         let mut required = Vec::new();
@@ -259,7 +259,7 @@ impl Tokens {
         validation
     }
 
-    /// When it ends, in seconds since 1970, if it has begun. The leeway is for clocks that differ a little.
+    /// When it expires, in seconds since 1970, if it is valid already. The leeway is for clocks that differ slightly.
     fn end(&self, claims: &Claims, now: Now) -> Result<f64, &'static str> {
         let leeway = self.settings.leeway.as_secs_f64();
         if claims.nbf.is_some_and(|nbf| nbf - leeway > now.seconds()) {
@@ -298,7 +298,7 @@ impl Tokens {
     }
 }
 
-/// What is there is one, and `null` is none: only a token without the claim is not narrowed.
+/// A claim that is present; `null` counts as present, because only a token without the claim is unrestricted.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -337,7 +337,7 @@ fn of_secret(secret: &[u8], key: &'static str, settings: &TokenSettings) -> Resu
     Ok(Key::new(Algorithm::HS256, DecodingKey::from_secret(secret), secret, settings))
 }
 
-/// Long enough for HS256 (RFC 7518 section 3.2).
+/// Is it long enough for HS256 (RFC 7518 section 3.2)?
 fn long_enough(secret: &[u8]) -> Result<(), String> {
     const LEAST: usize = 32;
     match secret.len() {
@@ -378,7 +378,7 @@ fn of_jwks(json: &[u8], path: &Path, settings: &TokenSettings) -> Result<Vec<Key
         .map_err(|error| wrong(format!("no set of JSON Web Keys: {error}")))?;
     let mut keys = Vec::new();
     for jwk in set.keys.iter().filter(|jwk| jwk.common.public_key_use != Some(PublicKeyUse::Encryption)) {
-        // a set may have keys for others in it
+        // a set may contain keys for other purposes
         let Some(algorithm) = algorithm_of(jwk) else { continue };
         let name = jwk.common.key_id.as_deref().unwrap_or("without a kid");
         let key = DecodingKey::from_jwk(jwk).map_err(|error| wrong(format!("the key {name:?}: {error}")))?;
@@ -403,11 +403,11 @@ fn algorithm_of(jwk: &Jwk) -> Option<Algorithm> {
         AlgorithmParameters::OctetKey(_) => Algorithm::HS256,
         _ => return None,
     };
-    // where the key says its algorithm, it is for that one alone
+    // a key with an algorithm is for that algorithm only
     jwk.common.key_algorithm.is_none_or(|said| said.to_string() == format!("{algorithm:?}")).then_some(algorithm)
 }
 
-/// What is wrong with a token, for the log.
+/// Why a token is not valid, for the log.
 fn told(error: &ErrorKind) -> &'static str {
     match error {
         ErrorKind::InvalidSignature => "the token's signature is not by a configured key (auth.token_…)",

@@ -1,5 +1,5 @@
-//! [`Users`]: a password file in mosquitto's format. A line is a user name, a colon and a hash (see `password`); lines
-//! that begin with `#` and empty ones say nothing.
+//! [`Users`]: a password file in mosquitto's format. A line is a user name, a colon and a hash (see `password`). Empty
+//! lines and those that begin with `#` are ignored.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
@@ -18,11 +18,10 @@ use crate::types::without_mark;
 #[derive(Debug)]
 pub struct Users {
     by_name: HashMap<Box<str>, Arc<Hash>>,
-    /// What a password is compared with where there is no such user: a hash for each of the users, of which a name
-    /// always has the same one. So names that nobody has cost what those that somebody has cost, in a file of several
-    /// kinds too.
+    /// Hashes for unknown users: one for each user, and a name always gets the same one. So unknown names take as long
+    /// as known ones, also in a file with several forms of hashes.
     decoys: Vec<Arc<Hash>>,
-    /// What logins by SCRAM cost, each once: by SCRAM-SHA-256, by SCRAM-SHA-512.
+    /// The costs of SCRAM logins, without repetition: with SCRAM-SHA-256, and with SCRAM-SHA-512.
     scram: [Vec<Cost>; 2],
     /// `$7$` lines serve SCRAM-SHA-512.
     takes_pbkdf2: bool,
@@ -30,12 +29,12 @@ pub struct Users {
 }
 
 impl Users {
-    /// Reads a file's text, which errors call `file`: all of it, or nothing.
+    /// Parses a whole file. Errors name it `file`.
     pub fn parse(text: &[u8], file: &str) -> Result<Self, AuthError> {
         Self::parse_lines(text, file, |_| {})
     }
 
-    /// The same, and `each` is told of every user's line.
+    /// The same, and calls `each` for every user's line.
     pub(super) fn parse_lines(text: &[u8], file: &str, mut each: impl FnMut(Line<'_>)) -> Result<Self, AuthError> {
         let text = without_mark(text);
         let mut by_name = HashMap::new();
@@ -50,7 +49,7 @@ impl Users {
             let (name, hash) = text.split_once(':').ok_or_else(|| wrong(NO_COLON.into()))?;
             let name = name.trim_matches(' ');
             check_name(name).map_err(|problem| wrong(format!("the user name {problem}")))?;
-            // mosquitto too stops at a second colon
+            // mosquitto also stops at a second colon
             let hash = hash.split(':').next().unwrap_or_default().trim_matches(' ');
             let hash = Hash::parse(hash).map_err(|problem| wrong(format!("user {name:?}: {problem}")))?;
             let hash = Arc::new(hash);
@@ -68,14 +67,14 @@ impl Users {
         if hashes.is_empty() {
             return Ok(Self::default());
         }
-        // one of each cost, shared
+        // decoys with the same cost are shared
         let mut of_cost = HashMap::new();
         let decoy = |hash: &Arc<Hash>| of_cost.entry(hash.cost()).or_insert_with(|| Arc::new(hash.decoy())).clone();
         let decoys = hashes.iter().map(decoy).collect();
         Ok(Self { by_name, decoys, ..Self::default() })
     }
 
-    /// Adds a user, or gives one another password; `true`: there was one of that name.
+    /// Adds a user, or replaces its password. `true`: it existed.
     pub(super) fn insert(&mut self, name: &str, hash: Hash) -> bool {
         if self.by_name.is_empty() {
             self.decoys.clear();
@@ -84,8 +83,8 @@ impl Users {
         self.by_name.insert(name.into(), Arc::new(hash)).is_some()
     }
 
-    /// Finds out which logins by SCRAM there are. To be called when all users are there. Gives how many `$7$` lines
-    /// serve it, and the fewest iterations of one.
+    /// Computes the costs of SCRAM logins. Call it after all users were added. Returns the number of `$7$` lines that
+    /// serve SCRAM, and the fewest iterations of one.
     pub(super) fn serve_scram(&mut self, takes_pbkdf2: bool) -> Option<(usize, u32)> {
         self.takes_pbkdf2 = takes_pbkdf2;
         self.scram = [Mechanism::Sha256, Mechanism::Sha512].map(|mechanism| {
@@ -98,7 +97,7 @@ impl Users {
         (takes_pbkdf2 && count > 0).then_some((count, least))
     }
 
-    /// What logins by SCRAM cost, each once; none: there are none.
+    /// The costs of SCRAM logins, without repetition; empty: there are none.
     pub(super) fn scram_costs(&self, mechanism: Mechanism) -> &[Cost] {
         &self.scram[usize::from(mechanism == Mechanism::Sha512)]
     }
@@ -108,14 +107,13 @@ impl Users {
         self.takes_pbkdf2
     }
 
-    /// The hash of a user's password; where there is no such user, one that is nobody's and costs as much. `true`:
-    /// there is.
+    /// The hash of a user; for an unknown one, a decoy with the same cost. `true`: the user is known.
     pub(super) fn hash(&self, name: &str) -> (Arc<Hash>, bool) {
         let decoy = || self.decoys[(self.hasher.hash_one(name) % self.decoys.len() as u64) as usize].clone();
         self.by_name.get(name).map_or_else(|| (decoy(), false), |hash| (hash.clone(), true))
     }
 
-    /// The hash of a user's password, if there is such a user.
+    /// The hash of a user, if it is known.
     pub(super) fn get(&self, name: &str) -> Option<&Hash> {
         self.by_name.get(name).map(|hash| &**hash)
     }
@@ -125,17 +123,17 @@ impl Users {
         self.by_name.contains_key(name)
     }
 
-    /// Their names, in no order.
+    /// The names, in any order.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(|name| &**name)
     }
 
-    /// How many there are.
+    /// Number of users.
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
 
-    /// There are none.
+    /// Are there no users?
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
     }
@@ -156,13 +154,13 @@ impl Default for Users {
 /// A user's line.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
-    /// Counted from 1.
+    /// From 1.
     pub(super) number: usize,
     pub(super) name: &'a str,
     pub(super) hash: &'a Arc<Hash>,
 }
 
-/// A name that a password file can have; what is wrong with it, as the end of a sentence.
+/// Why a password file cannot have this name, as the end of a sentence.
 pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     match name {
         "" => Err("is empty"),

@@ -1,4 +1,4 @@
-//! A user whom environment variables name, beside those of a password file: what a container needs for one password.
+//! A user from environment variables, in addition to those of a password file: for a container with one password.
 
 use std::{io::BufReader, path::PathBuf, sync::LazyLock};
 
@@ -17,7 +17,7 @@ pub struct VariableUser {
 }
 
 impl VariableUser {
-    /// Reads the password, and puts the user among the others. A warning says if one of them has the same name.
+    /// Reads the password, and adds the user to the others. Warns if one of them has the same name.
     pub(super) fn add_to(
         &self,
         users: &mut Users,
@@ -26,7 +26,7 @@ impl VariableUser {
     ) -> Result<(), AuthError> {
         let Self { name, password_file } = self;
         check_name(name).map_err(|problem| setting(NAME, format!("the user name {name:?} {problem}")))?;
-        // secrets of containers are files that everybody there may read: no warning of that
+        // secrets of containers are readable files: no warning
         let file = password_file.display();
         let read = files::open_regular(password_file).and_then(|file| FirstLine::read(BufReader::new(file)));
         let unreadable = |reason| AuthError::Unreadable { key: PASSWORD, file: file.to_string(), reason };
@@ -43,14 +43,14 @@ impl VariableUser {
     }
 }
 
-/// The same for the same password as long as this process lives: a reload that finds it unchanged must not disconnect
-/// the clients that logged in with it.
+/// The same salt for the same password in this process: a reload that finds it unchanged must not disconnect the
+/// clients that logged in with it.
 fn salt(name: &str, password: &[u8]) -> [u8; 16] {
     static KEY: LazyLock<hmac::Key> = LazyLock::new(|| {
         hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).expect("the system gives random bytes")
     });
     let mut context = hmac::Context::with_key(&KEY);
-    // no name has a NUL in it
+    // no name contains a NUL
     [name.as_bytes(), b"\0", password].iter().for_each(|part| context.update(part));
     let mut salt = [0; 16];
     salt.copy_from_slice(&context.sign().as_ref()[..16]);

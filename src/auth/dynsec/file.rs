@@ -1,10 +1,10 @@
 //! The text of a `dynamic-security.json`, as mosquitto's plug-in writes it: keys and ACL types in any case, unknown
-//! ones ignored. What it means is the business of [`super`].
+//! ones ignored. [`super`] interprets it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// All of it.
+/// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct File {
@@ -17,7 +17,7 @@ pub(super) struct File {
     pub roles: Vec<Role>,
 }
 
-/// What is allowed where no role says anything.
+/// What is allowed if no role decides.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Defaults {
@@ -35,10 +35,10 @@ pub(super) struct Client {
     pub client_id: Option<String>,
     #[serde(default)]
     pub disabled: bool,
-    /// As 2.1 writes it.
+    /// The form of mosquitto 2.1.
     #[serde(default)]
     pub encoded_password: Option<String>,
-    /// As 2.0 writes it, with salt and iterations.
+    /// The form of mosquitto 2.0, with salt and iterations.
     #[serde(default)]
     pub password: Option<String>,
     #[serde(default)]
@@ -49,7 +49,7 @@ pub(super) struct Client {
     pub roles: Vec<RoleName>,
 }
 
-/// A role in a list, with its place there.
+/// A role in a list, with its priority.
 #[derive(Debug, Deserialize)]
 pub(super) struct RoleName {
     pub rolename: String,
@@ -93,7 +93,7 @@ pub(super) struct Acl {
     pub allow: bool,
 }
 
-/// The priority of an entry of a list that has none.
+/// The priority of a list entry without one.
 fn least() -> i64 {
     -1
 }
@@ -102,7 +102,7 @@ fn yes() -> bool {
     true
 }
 
-/// Reads the text; the error says what is wrong with it.
+/// Reads the text. The error has the reason.
 pub(super) fn read(text: &[u8]) -> Result<File, String> {
     let written: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if !written.is_object() {
@@ -111,7 +111,7 @@ pub(super) fn read(text: &[u8]) -> Result<File, String> {
     serde_json::from_value(lower_case(written)).map_err(|error| error.to_string())
 }
 
-/// The keys of all objects in lower case.
+/// Converts the keys of all objects to lower case.
 fn lower_case(value: Value) -> Value {
     match value {
         Value::Object(object) => {

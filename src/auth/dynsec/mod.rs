@@ -1,5 +1,5 @@
 //! mosquitto's dynamic security, read from its JSON file: clients with passwords, groups, roles with priorities, ACLs
-//! of six types. [`Dynsec`] is the file; [`DynsecRights`] what it means for one client.
+//! of six types. [`Dynsec`] is the file; [`DynsecRights`] are the rights of one client.
 
 mod file;
 #[cfg(test)]
@@ -20,7 +20,7 @@ use crate::{
 };
 use file::{Defaults, File, RoleName};
 
-/// Clients and what they may do.
+/// Clients and their rights.
 #[derive(Debug, Default)]
 pub(super) struct Dynsec {
     clients: HashMap<String, Client>,
@@ -30,19 +30,19 @@ pub(super) struct Dynsec {
 
 #[derive(Debug)]
 struct Client {
-    /// `None`: nobody can log in with that name.
+    /// `None`: login with this name is not possible.
     hash: Option<Hash>,
-    /// The only Client Identifier that it may have.
+    /// The only Client Identifier that it may use.
     client_id: Option<String>,
     disabled: bool,
-    /// Its roles and those of its groups, in the order in which they are asked.
+    /// Its roles and those of its groups, in the order of evaluation.
     roles: Vec<Arc<Role>>,
 }
 
-/// ACLs, each list in the order in which they are asked.
+/// ACLs, each list in the order of evaluation.
 #[derive(Debug, Default)]
 struct Role {
-    /// May filters with wildcards be subscribed to?
+    /// Are subscriptions with wildcards allowed?
     wildcards: bool,
     send: Vec<Acl>,
     receive: Vec<Acl>,
@@ -57,7 +57,7 @@ struct Acl {
     allow: bool,
 }
 
-/// The key that names the file.
+/// The configuration key of the file.
 pub(super) const KEY: &str = "auth.dynsec_file";
 
 impl Dynsec {
@@ -72,12 +72,12 @@ impl Dynsec {
         read.map_err(|problem| AuthError::Setting { key: KEY, problem: format!("{}: {problem}", path.display()) })
     }
 
-    /// Reads the text of a file; the error says what is wrong with it. Pushes what is left out onto `warnings`.
+    /// Reads the text of a file. The error has the reason. Appends everything that is ignored to `warnings`.
     pub(super) fn parse(text: &[u8], warnings: &mut Vec<String>) -> Result<Self, String> {
         let File { defaults, clients, groups, anonymous, roles } = file::read(text)?;
         let mut known = HashMap::<String, Arc<Role>>::new();
         for role in roles {
-            // of a doubled name, the first counts
+            // of repeated names, the first one counts
             if let Entry::Vacant(vacant) = known.entry(role.rolename.clone()) {
                 vacant.insert(Arc::new(Role::of(&role, warnings)?));
             }
@@ -117,17 +117,17 @@ impl Dynsec {
         Ok(made)
     }
 
-    /// Those that can log in, with the hashes of their passwords.
+    /// The users with a password, and the hashes.
     pub(super) fn users(&self) -> impl Iterator<Item = (&str, &Hash)> {
         self.clients.iter().filter_map(|(name, client)| Some((name.as_str(), client.hash.as_ref()?)))
     }
 
-    /// Is the name one of its clients, which cannot log in?
+    /// Is it a client that cannot log in, because it has no password?
     pub(super) fn locks_out(&self, user: &str) -> bool {
         self.clients.get(user).is_some_and(|client| client.hash.is_none())
     }
 
-    /// Is it refused, whatever it proves?
+    /// Is it disabled, so that it is refused with any password?
     pub(super) fn is_disabled(&self, user: &str) -> bool {
         self.clients.get(user).is_some_and(|client| client.disabled)
     }
@@ -138,7 +138,7 @@ impl Dynsec {
         asked.is_none_or(|asked| asked == client_id)
     }
 
-    /// What a client may do; without a name, what the anonymous group may.
+    /// The rights of a client; without a user name, those of the anonymous group.
     pub(super) fn rights(&self, client_id: &str, user: Option<&str>) -> DynsecRights {
         let roles = match user {
             Some(user) => self.clients.get(user).map_or(&[][..], |client| &client.roles),
@@ -168,7 +168,7 @@ impl Role {
                 "publishclientreceive" => &mut role.receive,
                 "subscribeliteral" => &mut role.subscribe_literal,
                 "subscribepattern" => &mut role.subscribe_pattern,
-                // an UNSUBSCRIBE only ends what was allowed
+                // an UNSUBSCRIBE is always allowed
                 "unsubscribeliteral" | "unsubscribepattern" => continue,
                 _ => {
                     warnings.push(format!("role {:?}: there is no ACL type {:?}", written.rolename, acl.kind));
@@ -178,7 +178,7 @@ impl Role {
             if let Err(error) = TopicFilter::new(&acl.topic) {
                 return Err(format!("role {:?}: the topic {:?} {error}", written.rolename, acl.topic));
             }
-            // of one type and topic, the first counts
+            // of repeated types and topics, the first one counts
             if !list.iter().any(|other| other.topic == acl.topic) {
                 list.push(Acl { topic: acl.topic.clone(), priority: acl.priority, allow: acl.allow });
             }
@@ -189,7 +189,7 @@ impl Role {
         Ok(role)
     }
 
-    /// With the names of a client in place of `%c` and `%u`, where they are a whole level.
+    /// The role with a client's names in place of `%c` and `%u`, if these are whole levels.
     fn filled(&self, client_id: &str, user: Option<&str>) -> Self {
         let each = |list: &[Acl]| list.iter().filter_map(|acl| acl.filled(client_id, user)).collect();
         Self {
@@ -203,7 +203,7 @@ impl Role {
 }
 
 impl Acl {
-    /// `None`: the client has no such name, or one that would be more than a level.
+    /// `None`: the client does not have the name, or it would not be a single level.
     fn filled(&self, client_id: &str, user: Option<&str>) -> Option<Self> {
         let fits = |name: &&str| !name.is_empty() && !name.contains(['+', '#', '/']);
         let levels = self.topic.split('/').map(|level| match level {
@@ -221,7 +221,7 @@ impl Acl {
     }
 }
 
-/// What one client may do. The first role and ACL that say something decide.
+/// The rights of one client. The first role and ACL that match decide.
 #[derive(Debug)]
 pub(super) struct DynsecRights {
     roles: Vec<Role>,
@@ -236,7 +236,7 @@ impl DynsecRights {
     }
 }
 
-/// No default opens these.
+/// The defaults do not apply to these.
 fn is_control(topic: &str) -> bool {
     topic == "$CONTROL" || topic.starts_with("$CONTROL/")
 }
