@@ -2,8 +2,8 @@
 //! names filled in. They are evaluated in mosquitto's order:
 //!
 //! 1. the user's rules: a matching `deny` denies, otherwise a matching rule allows;
-//! 2. if there are patterns: a client whose user name or identifier contains `+` or `#` is denied, because that would be
-//!    a wildcard in a pattern;
+//! 2. if there are patterns: a client whose user name or identifier contains `+` or `#` is denied, because that would
+//!    be a wildcard in a pattern;
 //! 3. the patterns, as 1;
 //! 4. everything else is denied.
 //!

@@ -21,11 +21,12 @@ use super::{
     listen::{Accepted, Listener, ListenerOptions, ListenerState, accept, arrive},
     memory,
     transport::{ANSWERS_A_TURN, TlsSettings},
-    trim::{Trimmer, trim},
+    trim::Trimmer,
     worker::{ConnectRate, Gate, Lines, NetLimits, NetShared, PublishRates, Ticket, Worker},
 };
 use crate::{
     clock::{Clock, Stopwatch},
+    platform,
     router::{Count, Peer, Router, RouterThread, SysTopics},
     types::Endpoint,
 };
@@ -358,7 +359,7 @@ async fn housekeeping(shared: Arc<NetShared>) {
             measured = Some(now);
             let is_short = memory::of_process().resident.is_some_and(|resident| router.note_memory(resident));
             if trimmer.is_due(work(router), is_short, now) {
-                trim();
+                platform::trim();
             }
         }
         let interval = shared.limits.load().sys_interval;

@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::{
-    io::{Errno, retry_on_intr},
-    net::{SocketFlags, accept_with, acceptfrom_with},
-};
+use rustix::io::Errno;
 use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
@@ -19,7 +16,10 @@ use super::{
     options::{ListenerOptions, ListenerState},
     socket::{Listener, Socket},
 };
-use crate::router::{Count, Peer, PeerAddress};
+use crate::{
+    platform,
+    router::{Count, Peer, PeerAddress},
+};
 
 /// An accepted socket.
 #[derive(Debug)]
@@ -143,18 +143,16 @@ fn note_accepted(shared: &NetShared, waited: bool, storms: &mut Complaints) {
 
 /// Accepts one connection. Returns it with the client's address.
 fn accept_one(socket: &Socket) -> io::Result<(Accepted, PeerAddress)> {
-    // the standard library's accept needs a second call to make the socket non-blocking
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     match socket {
         Socket::Tcp(_) => {
-            let (client, address) = retry_on_intr(|| acceptfrom_with(socket, flags))?;
+            let (client, address) = platform::accept_from(socket)?;
             let mut address = address.ok_or(Errno::AFNOSUPPORT).and_then(SocketAddr::try_from)?;
             // a systemd socket may be for both families, and then reports IPv4 clients as ::ffff:192.0.2.1
             address.set_ip(address.ip().to_canonical());
             Ok((Accepted::Tcp(client.into()), PeerAddress::Ip(address)))
         }
         Socket::Unix(_) => {
-            let client = retry_on_intr(|| accept_with(socket, flags))?;
+            let client = platform::accept(socket)?;
             Ok((Accepted::Unix(client.into()), PeerAddress::Unix))
         }
     }

@@ -16,7 +16,7 @@ use super::{
     passed::PassedSockets,
     socket::{Listener, Socket, SocketFile},
 };
-use crate::types::Endpoint;
+use crate::{platform, types::Endpoint};
 
 /// How a listener is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,29 +50,13 @@ fn bind_tcp(address: SocketAddr, freebind: bool) -> io::Result<Listener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     if freebind {
-        set_freebind(&socket, address)?;
+        platform::set_freebind(&socket, address)?;
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     let socket = TcpListener::from(socket);
     let endpoint = Endpoint::Ip(socket.local_addr()?);
     Ok(Listener { socket: Socket::Tcp(socket), endpoint, file: None, is_passed: false })
-}
-
-#[cfg(target_os = "linux")]
-fn set_freebind(socket: &socket2::Socket, address: SocketAddr) -> io::Result<()> {
-    use rustix::net::sockopt;
-
-    match address {
-        SocketAddr::V4(_) => sockopt::set_ip_freebind(socket, true)?,
-        SocketAddr::V6(_) => sockopt::set_ipv6_freebind(socket, true)?,
-    }
-    Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn set_freebind(_: &socket2::Socket, _: SocketAddr) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "freebind = true needs Linux"))
 }
 
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {

@@ -5,7 +5,7 @@ use std::{io, os::fd::OwnedFd, path::PathBuf};
 use rustix::net::{SocketType, sockopt};
 
 use super::socket::{Listener, Socket};
-use crate::types::Endpoint;
+use crate::{platform, types::Endpoint};
 
 /// All of them, with their names. They stay open, so that a listener can be closed and opened again with a copy.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl PassedSockets {
 }
 
 fn listener(socket: &OwnedFd, only_tcp: bool) -> io::Result<Listener> {
-    if sockopt::socket_type(socket)? != SocketType::STREAM || !sockopt::socket_acceptconn(socket)? {
+    if sockopt::socket_type(socket)? != SocketType::STREAM || !platform::is_listening(socket)? {
         return Err(io::Error::other(
             "this socket takes no connections; the socket unit needs ListenStream=, and not Accept=yes",
         ));

@@ -4,14 +4,11 @@
 //! A write that begins or ends within a block is padded: in front with the block's own bytes, which are kept in memory,
 //! behind with zeros.
 
-use std::{
-    fs, io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::Path,
-};
+use std::{fs, io, os::unix::fs::FileExt, path::Path};
 
 use parking_lot::Mutex;
-use rustix::fs::OFlags;
+
+use crate::platform;
 
 /// A second handle of a file, opened with O_DIRECT.
 #[derive(Debug)]
@@ -36,8 +33,7 @@ struct Last {
 impl Direct {
     /// `None`: the file system does not support O_DIRECT.
     pub(crate) fn open(path: &Path) -> Option<Self> {
-        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
-        let file = fs::File::options().write(true).custom_flags(flags).open(path).ok()?;
+        let file = platform::open_direct(path).ok()?;
         let len = file.metadata().ok()?.len();
         Some(Self { file, len, last: Mutex::default() })
     }

@@ -1,0 +1,76 @@
+//! Accepting sockets, and options of listening ones.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use rustix::{
+    io::{Result, retry_on_intr},
+    net::SocketAddrAny,
+};
+
+/// Accepts a connection: a socket that does not block and that child processes do not inherit.
+#[cfg(target_os = "linux")]
+pub(crate) fn accept(socket: impl AsFd) -> Result<OwnedFd> {
+    retry_on_intr(|| rustix::net::accept_with(&socket, FLAGS))
+}
+
+/// The same, with the address of the client.
+#[cfg(target_os = "linux")]
+pub(crate) fn accept_from(socket: impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    retry_on_intr(|| rustix::net::acceptfrom_with(&socket, FLAGS))
+}
+
+#[cfg(target_os = "linux")]
+const FLAGS: rustix::net::SocketFlags = rustix::net::SocketFlags::NONBLOCK.union(rustix::net::SocketFlags::CLOEXEC);
+
+/// Accepts a connection: a socket that does not block and that child processes do not inherit.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn accept(socket: impl AsFd) -> Result<OwnedFd> {
+    prepared(retry_on_intr(|| rustix::net::accept(&socket))?)
+}
+
+/// The same, with the address of the client.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn accept_from(socket: impl AsFd) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    let (accepted, address) = retry_on_intr(|| rustix::net::acceptfrom(&socket))?;
+    Ok((prepared(accepted)?, address))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn prepared(accepted: OwnedFd) -> Result<OwnedFd> {
+    rustix::io::ioctl_fionbio(&accepted, true)?;
+    rustix::io::fcntl_setfd(&accepted, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(accepted)
+}
+
+/// Is it a socket that listens?
+pub(crate) fn is_listening(socket: impl AsFd) -> Result<bool> {
+    #[cfg(target_os = "linux")]
+    return rustix::net::sockopt::socket_acceptconn(socket);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = socket;
+        Ok(true)
+    }
+}
+
+/// Lets a socket be bound to an address that the machine does not have yet.
+#[cfg(target_os = "linux")]
+pub(crate) fn set_freebind(socket: impl AsFd, address: SocketAddr) -> io::Result<()> {
+    use rustix::net::sockopt;
+
+    match address {
+        SocketAddr::V4(_) => sockopt::set_ip_freebind(socket, true)?,
+        SocketAddr::V6(_) => sockopt::set_ipv6_freebind(socket, true)?,
+    }
+    Ok(())
+}
+
+/// The same: not on this system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn set_freebind(_: impl AsFd, _: SocketAddr) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "freebind = true needs Linux"))
+}
